@@ -1,0 +1,46 @@
+import type { Position } from "./position.ts";
+import type { Value } from "./value.ts";
+
+/** One stored item. */
+export interface Item {
+  readonly itemId: string;
+  readonly value: Value;
+  /** Revision of the change that last wrote it. */
+  readonly revision: number;
+  /** Wall clock of its creation, Unix milliseconds. Promises no order. */
+  readonly createTimeMs: number;
+  /** Wall clock of its last write, Unix milliseconds. Promises no order. */
+  readonly updateTimeMs: number;
+}
+
+/** A committed change of one item: what the log keeps and every subscriber hears. */
+export interface ChangeEvent {
+  readonly kind: "change";
+  readonly type: "create" | "update" | "delete";
+  readonly itemId: string;
+  /** The full new value; for a delete, the removed one. */
+  readonly value: Value;
+  /** Position of the group after the change. */
+  readonly position: Position;
+  /** Unix milliseconds, strictly increasing within the group. */
+  readonly timestamp: number;
+  /** Wall clock of the commit, Unix milliseconds: it ages the log and is the item's update time. */
+  readonly timeMs: number;
+}
+
+/** A transient event: heard by whoever listens, at most once, never logged. */
+export interface TransientEvent {
+  readonly kind: "event";
+  /** What the sender calls it. */
+  readonly type: string;
+  /** The item it is about; absent: the group as a whole. */
+  readonly itemId: string | undefined;
+  readonly value: Value;
+  /** Position of the group when it was sent: it never arrives before that change. */
+  readonly after: Position;
+  /** Unix milliseconds, strictly increasing within the group. */
+  readonly timestamp: number;
+}
+
+/** What a store announces of a group, in order. */
+export type GroupEvent = ChangeEvent | TransientEvent;

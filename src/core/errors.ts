@@ -1,0 +1,97 @@
+/**
+ * Every refusal the service can give: one table of reasons, each with its code.
+ *
+ * The code is Connect's name of the gRPC status; the reason is the stable name
+ * that programs compare; the message is a sentence for people. Doors translate
+ * this table and add nothing to it.
+ */
+
+/** Connect's name of a gRPC status code, as far as the service uses it. */
+export type Code =
+  | "invalid_argument"
+  | "aborted"
+  | "unauthenticated"
+  | "permission_denied"
+  | "resource_exhausted"
+  | "unavailable"
+  | "failed_precondition"
+  | "internal";
+
+/**
+ * Reason -> code, and whether sending the same call again can succeed without a change on the
+ * caller's side. (After OUTCOME_UNKNOWN only a Set, a Delete, or a call with an expectation is
+ * safe to repeat.)
+ */
+export const REASONS = {
+  NAME_INVALID: { code: "invalid_argument", retryable: false },
+  VALUE_INVALID: { code: "invalid_argument", retryable: false },
+  VALUE_TOO_DEEP: { code: "invalid_argument", retryable: false },
+  VALUE_TOO_LARGE: { code: "invalid_argument", retryable: false },
+  OP_MALFORMED: { code: "invalid_argument", retryable: false },
+  PAGE_TOKEN_INVALID: { code: "invalid_argument", retryable: false },
+  REQUEST_INVALID: { code: "invalid_argument", retryable: false },
+  REVISION_MISMATCH: { code: "aborted", retryable: false },
+  EPOCH_MISMATCH: { code: "aborted", retryable: false },
+  AUTH_REFUSED: { code: "unauthenticated", retryable: false },
+  JOIN_REFUSED: { code: "permission_denied", retryable: false },
+  NOT_TRUSTED: { code: "permission_denied", retryable: false },
+  OVERLOADED: { code: "resource_exhausted", retryable: true },
+  SLOW_SUBSCRIBER: { code: "resource_exhausted", retryable: true },
+  RESPONSE_TOO_LARGE: { code: "resource_exhausted", retryable: false },
+  SNAPSHOT_TOO_LARGE: { code: "resource_exhausted", retryable: false },
+  STORE_UNAVAILABLE: { code: "unavailable", retryable: true },
+  OUTCOME_UNKNOWN: { code: "unavailable", retryable: true },
+  SHUTTING_DOWN: { code: "unavailable", retryable: true },
+  CUSTOM_STREAM_UNSUPPORTED: { code: "failed_precondition", retryable: false },
+  INTERNAL: { code: "internal", retryable: false },
+} as const satisfies Record<string, { code: Code; retryable: boolean }>;
+
+/** Stable name of a refusal. */
+export type Reason = keyof typeof REASONS;
+
+/** A refusal by the service. The only error that its public functions throw or reject with. */
+export class StreamError extends Error {
+  override readonly name = "StreamError";
+  /** Stable reason, as in `google.rpc.ErrorInfo`. */
+  readonly reason: Reason;
+  /** Details for programs, for example `current_revision`. Safe to show to the caller. */
+  readonly metadata: Readonly<Record<string, string>>;
+
+  /**
+   * @param message A sentence that names the field, the problem and what the value may be.
+   * @param options.cause What happened inside. Logged, never shown to callers.
+   */
+  constructor(
+    reason: Reason,
+    message: string,
+    options: { metadata?: Readonly<Record<string, string>>; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.reason = reason;
+    this.metadata = options.metadata ?? {};
+  }
+
+  /** Connect's name of the gRPC status code. */
+  get code(): Code {
+    return REASONS[this.reason].code;
+  }
+
+  /** Whether the same call may succeed later. */
+  get retryable(): boolean {
+    return REASONS[this.reason].retryable;
+  }
+
+  /** Any thrown thing as a StreamError: what is not one becomes INTERNAL with its text hidden. */
+  static from(error: unknown): StreamError {
+    if (error instanceof StreamError) return error;
+    return new StreamError("INTERNAL", "The service failed to handle the call.", { cause: error });
+  }
+
+  /** The same refusal with more metadata. */
+  with(metadata: Readonly<Record<string, string>>): StreamError {
+    return new StreamError(this.reason, this.message, {
+      metadata: { ...this.metadata, ...metadata },
+      cause: this.cause,
+    });
+  }
+}

@@ -1,0 +1,57 @@
+import { StreamError } from "./errors.ts";
+import { utf8Length } from "./text.ts";
+
+/** Longest name, in UTF-8 bytes. */
+export const MAX_NAME_BYTES = 256;
+
+/** A group: the unit of order, log and subscription. */
+export interface GroupKey {
+  readonly streamName: string;
+  readonly groupId: string;
+}
+
+// Names hold no control characters, so U+0000 separates them without meeting any of them.
+const CONTROL = /\p{Cc}/u;
+
+/**
+ * Checks one name: 1 to 256 bytes of valid Unicode without control characters (category Cc).
+ * Names are compared byte by byte and never normalised.
+ *
+ * @param field Name of the field, as the caller knows it, for the message.
+ * @throws StreamError NAME_INVALID
+ */
+export function checkName(field: string, name: unknown): string {
+  const problem = nameProblem(name);
+  if (problem === undefined) return name as string;
+  throw new StreamError(
+    "NAME_INVALID",
+    `${field} ${problem}; it may be 1 to ${MAX_NAME_BYTES} bytes of UTF-8 without control characters.`,
+    { metadata: { field } },
+  );
+}
+
+/** Checks the two names of a group. @throws StreamError NAME_INVALID */
+export function checkGroup(group: { streamName: unknown; groupId: unknown }): GroupKey {
+  return {
+    streamName: checkName("stream_name", group.streamName),
+    groupId: checkName("group_id", group.groupId),
+  };
+}
+
+/**
+ * One string for a group, equal exactly when the groups are equal. Its order by UTF-8 bytes is
+ * that of (stream name, group id).
+ */
+export function groupKeyText(group: GroupKey): string {
+  return `${group.streamName}\u0000${group.groupId}`;
+}
+
+function nameProblem(name: unknown): string | undefined {
+  if (typeof name !== "string") return name === undefined ? "is missing" : "is not a string";
+  if (name === "") return "is empty";
+  if (name.length > MAX_NAME_BYTES) return "is too long";
+  if (!name.isWellFormed()) return "is not valid Unicode";
+  if (CONTROL.test(name)) return "has a control character";
+  if (utf8Length(name) > MAX_NAME_BYTES) return "is too long";
+  return undefined;
+}

@@ -1,0 +1,33 @@
+/**
+ * A place in the history of one group.
+ *
+ * Revisions are contiguous from 1 within an epoch. A never-written group is at
+ * `{epoch: "", revision: 0}`. Positions of different epochs cannot be compared.
+ */
+export interface Position {
+  /** Opaque name of an unbroken history; empty for a never-written group. */
+  readonly epoch: string;
+  /** Number of the group's last change, at most 2^53-1. */
+  readonly revision: number;
+}
+
+/** Position of a group that was never written. */
+export const ORIGIN: Position = Object.freeze({ epoch: "", revision: 0 });
+
+/** Whether two positions are the same place in the same history. */
+export function samePosition(a: Position, b: Position): boolean {
+  return a.revision === b.revision && a.epoch === b.epoch;
+}
+
+/**
+ * Whether a replay from `from` is honest, given where the group stands (guarantee G4).
+ *
+ * It is when the epoch matches, `from` is not ahead, and the log still holds every later change.
+ * The origin is honoured as long as the log still begins at revision 1.
+ *
+ * @param logStart Revision of the oldest change in the log; `head.revision + 1` when it is empty.
+ */
+export function isResumable(from: Position, head: Position, logStart: number): boolean {
+  const sameHistory = from.epoch === head.epoch || (from.epoch === "" && from.revision === 0);
+  return sameHistory && from.revision <= head.revision && from.revision + 1 >= logStart;
+}

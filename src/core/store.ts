@@ -1,0 +1,236 @@
+import type { ChangeEvent, GroupEvent, Item } from "./change.ts";
+import type { StreamError } from "./errors.ts";
+import type { GroupKey } from "./names.ts";
+import type { OpError } from "./ops.ts";
+import type { Position } from "./position.ts";
+import type { Value } from "./value.ts";
+
+/**
+ * The store port: data, log and feed of all groups.
+ *
+ * What a store promises (the shared suite in test/stores proves it for each):
+ *
+ * - A commit is one atomic step: items, revisions, log entries and announcement. No read, snapshot
+ *   or crash shows part of it (G1). A failed commit changes nothing.
+ * - What is announced is what is logged, in log order, once, and only after it is durable (G2, G6).
+ * - `run`, once resolved, is seen by every read that starts later, at any process (G10).
+ * - A store keeps values as opaque text. It runs the pure functions it is given atomically and
+ *   never interprets an update step.
+ * - Names and values that reach it are valid: checking is the service's work.
+ * - Failures are StreamErrors: STORE_UNAVAILABLE when nothing happened, OUTCOME_UNKNOWN when a
+ *   commit may have happened.
+ *
+ * The clock of a group: an event's `timestamp` is `max(now, last + 1)`, kept with the group, so that
+ * it is strictly increasing over changes and transient events, over restarts too.
+ *
+ * The log of a group: a change leaves it when it is older than `maxAgeMs`, or `maxChanges` newer
+ * ones exist, or the log passes `maxBytes`, whichever comes first; groups that nobody writes are
+ * swept too. An emptied group keeps its epoch, revision and log for at least `maxAgeMs` after its
+ * last change, then it is forgotten; its next write starts a new epoch.
+ */
+export interface Store {
+  /**
+   * Runs independent commits of one group, in order. Each is all or nothing, and a refusal (a failed
+   * expectation, a reduce that threw) is the outcome of its own commit only.
+   *
+   * @returns One outcome per commit, in order.
+   * @throws StreamError STORE_UNAVAILABLE, OUTCOME_UNKNOWN when the store itself failed.
+   */
+  run(group: GroupKey, commits: readonly Commit[]): Promise<readonly Outcome[]>;
+
+  /**
+   * Announces a transient event to the watchers of the group, after every change committed before
+   * and before every later one. It takes the group's next timestamp and is never logged. It neither
+   * creates the group nor changes its position.
+   */
+  broadcast(group: GroupKey, message: Broadcast): Promise<void>;
+
+  /** Reads one item; undefined when there is none. */
+  get(group: GroupKey, itemId: string): Promise<Item | undefined>;
+
+  /** Where groups stand, in the order asked. A never-written group is at the origin. */
+  heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
+
+  /**
+   * Reads a page of items in creation order. `after` is the `next` of the page before. Over all
+   * pages no item that existed throughout is missed or repeated.
+   */
+  list(group: GroupKey, page: ItemPageRequest): Promise<ItemPage>;
+
+  /**
+   * Begins to read all items of a group, page by page, so that a large group is never held as a
+   * whole. The caller closes it.
+   */
+  snapshot(group: GroupKey): Promise<SnapshotReader>;
+
+  /**
+   * Reads changes after a position, oldest first, as many as the limits allow but at least one.
+   *
+   * @returns `lost` when the log cannot prove that nothing is missing (see isResumable).
+   */
+  since(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay>;
+
+  /** Ids of the groups of a stream that hold items, after `after`, sorted by UTF-8 bytes. */
+  groups(streamName: string, page: { after?: string; limit: number }): Promise<readonly string[]>;
+
+  /** Groups of all streams that hold items, after `after`, sorted by (stream, group) in UTF-8 bytes. */
+  allGroups(page: { after?: GroupKey; limit: number }): Promise<GroupPage>;
+
+  /**
+   * Calls the listener with every event of the group announced from now on, in order, one at a time.
+   * Resolves once active: a commit that starts later is heard. A listener must return at once.
+   */
+  watch(group: GroupKey, listener: (event: GroupEvent) => void): Promise<Unwatch>;
+
+  /** Finishes what is under way, flushes and lets go. Later calls fail with STORE_UNAVAILABLE. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Stops a watch. Idempotent; no event comes after it. */
+export type Unwatch = () => void;
+
+/** One atomic step. */
+export interface Commit {
+  /** Applied in order; each sees the ones before it. */
+  readonly mutations: readonly Mutation[];
+  /** Epoch that the group must have; `""`: never written. @see StreamError EPOCH_MISMATCH */
+  readonly expectedEpoch?: string | undefined;
+  /**
+   * Most bytes that old and new values of all mutations may have together (by `Value.size`), because
+   * they have to fit into one answer. Over it nothing is committed: RESPONSE_TOO_LARGE.
+   */
+  readonly maxReturnBytes?: number | undefined;
+}
+
+/**
+ * A change of one item. `expectedRevision` is checked against the group as it was before the commit:
+ * 0 means that the item must not exist.
+ */
+export type Mutation =
+  | { readonly kind: "put"; readonly itemId: string; readonly value: Value; readonly expectedRevision?: number | undefined }
+  | { readonly kind: "reduce"; readonly itemId: string; readonly reduce: Reduce; readonly expectedRevision?: number | undefined }
+  | { readonly kind: "delete"; readonly itemId: string; readonly expectedRevision?: number | undefined };
+
+/**
+ * Computes an item's next value from its present one (undefined: no item). Pure: a store may call it
+ * more than once. What it throws fails its commit.
+ */
+export type Reduce = (current: Value | undefined) => { readonly value: Value; readonly errors: readonly OpError[] };
+
+/** What became of a commit. */
+export type Outcome = Committed | Refused;
+
+/** The commit took effect. */
+export interface Committed {
+  readonly ok: true;
+  /** Position of the group after the commit (that of its last change, if it made any). */
+  readonly position: Position;
+  /** One result per mutation, in order. */
+  readonly results: readonly MutationResult[];
+}
+
+/** The commit changed nothing. */
+export interface Refused {
+  readonly ok: false;
+  /** For an unmet revision its metadata has `current_revision`; in a commit of several mutations, `index`. */
+  readonly error: StreamError;
+}
+
+/** What one mutation did. */
+export interface MutationResult {
+  /** Revision of the change; undefined when nothing changed (a delete of a missing item). */
+  readonly revision: number | undefined;
+  /** Value before; undefined when there was no item. */
+  readonly oldValue: Value | undefined;
+  /** Value now; undefined after a delete. */
+  readonly newValue: Value | undefined;
+  /** Steps that a reduce reported as skipped. */
+  readonly errors: readonly OpError[];
+}
+
+/** A transient event to announce. */
+export interface Broadcast {
+  readonly type: string;
+  readonly itemId: string | undefined;
+  readonly value: Value;
+}
+
+/** Where a group stands. */
+export interface Head {
+  readonly position: Position;
+  /** Timestamp of the group's last event; 0 when there was none. */
+  readonly timestamp: number;
+}
+
+/** Limits of one read: it ends with whichever comes first, but never before one entry. */
+export interface ReadLimits {
+  readonly maxCount: number;
+  /** By `Value.size`. */
+  readonly maxBytes: number;
+}
+
+/** Which page of items to read. */
+export interface ItemPageRequest extends ReadLimits {
+  /** `next` of the page before; absent for the first page. */
+  readonly after?: string | undefined;
+}
+
+/** A page of items in creation order. */
+export interface ItemPage {
+  readonly items: readonly Item[];
+  /** Position at which the page was read. */
+  readonly position: Position;
+  /** Opaque cursor of the next page; undefined on the last. Valid as long as the epoch. */
+  readonly next: string | undefined;
+}
+
+/** Reads a group's items in creation order. */
+export interface SnapshotReader {
+  /**
+   * Whether all pages have one position. When not, each has its own, and the reader's caller folds
+   * the changes between them in (see fold).
+   */
+  readonly stable: boolean;
+  /** The next page. Must not be called after the page that says `done`, nor before the last call resolved. */
+  next(limits: ReadLimits): Promise<SnapshotPage>;
+  /** Lets go of what the reader holds. Idempotent. */
+  close(): void;
+}
+
+/** A page of a snapshot. */
+export interface SnapshotPage extends Head {
+  readonly items: readonly Item[];
+  /** Whether this is the last page. */
+  readonly done: boolean;
+}
+
+/** Changes after a position. */
+export type Replay =
+  | {
+      readonly lost: false;
+      /** Contiguous, oldest first. */
+      readonly changes: readonly ChangeEvent[];
+      /** Where the group stood when the log was read. More is to be read when the last change is before it. */
+      readonly head: Position;
+    }
+  | { readonly lost: true; readonly head: Position };
+
+/** A page over all streams. */
+export interface GroupPage {
+  readonly groups: readonly GroupKey[];
+  /** Number of all streams that hold items. */
+  readonly streamCount: number;
+}
+
+/** How much history a group keeps. Whichever limit is passed first drops the oldest changes. */
+export interface History {
+  /** Most changes. Default 1,000. */
+  readonly maxChanges: number;
+  /** Longest age, in milliseconds of wall clock. Default one hour. */
+  readonly maxAgeMs: number;
+  /** Most bytes of values. Default 8 MiB. */
+  readonly maxBytes: number;
+}
+
+/** History kept unless told otherwise. */
+export const DEFAULT_HISTORY: History = { maxChanges: 1000, maxAgeMs: 3_600_000, maxBytes: 8 * 1024 * 1024 };
