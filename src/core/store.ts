@@ -45,8 +45,8 @@ export interface Store {
    */
   broadcast(group: GroupKey, message: Broadcast): Promise<void>;
 
-  /** Reads one item; undefined when there is none. */
-  get(group: GroupKey, itemId: string): Promise<Item | undefined>;
+  /** Reads one item together with where its group stands, in one step. */
+  get(group: GroupKey, itemId: string): Promise<ItemRead>;
 
   /** Where groups stand, in the order asked. A never-written group is at the origin. */
   heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
@@ -160,6 +160,12 @@ export interface Head {
   readonly position: Position;
   /** Timestamp of the group's last event; 0 when there was none. */
   readonly timestamp: number;
+}
+
+/** An item, or its absence, at a position of its group. */
+export interface ItemRead extends Head {
+  /** Undefined when there is none. */
+  readonly item: Item | undefined;
 }
 
 /** Limits of one read: it ends with whichever comes first, but never before one entry. */

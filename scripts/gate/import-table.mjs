@@ -1,0 +1,83 @@
+/**
+ * Who may import whom. The linter enforces it (see lint-rules.mjs).
+ *
+ * src has rooms. Each room has a row that lists everything it may import beside its own files; what
+ * is not listed is an error, and so is a room without a row. Types count like values.
+ */
+import { posix } from "node:path";
+
+const CONNECT = ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"];
+
+/**
+ * Room (a folder or file of src) -> what it may import: rooms, `gen` (the generated code), names of
+ * packages, `node:` (all of Node's own modules), or `*` (everything).
+ *
+ * @type {Readonly<Record<string, readonly string[]>>}
+ */
+export const IMPORT_TABLE = {
+  core: [],
+  live: ["core"],
+  functions: ["core"],
+  triggers: ["core"],
+  service: ["core", "live", "functions", "triggers"],
+  "stores/memory": ["core"],
+  "stores/lmdb": ["core", "lmdb", "node:"],
+  "stores/redis": ["core", "ioredis"],
+  "stores/custom": ["core"],
+  wire: ["core", "gen", "@bufbuild/protobuf"],
+  rpc: ["core", "service", "wire", "gen", "node:", ...CONNECT],
+  bridge: ["core", "service", "wire", "node:", "ws"],
+  workers: ["core", "functions", "triggers", "service", "wire", "gen", "node:", "ws", ...CONNECT],
+  client: ["core", "wire", "gen", "@bufbuild/protobuf", "@connectrpc/connect"],
+  // Nobody lists server, so nobody imports it.
+  server: ["*"],
+  "index.ts": ["core", "service", "stores/memory"],
+  "v1.ts": ["gen"],
+};
+
+/**
+ * Decides one import.
+ *
+ * @param {string} file Importing file, relative to the project, with forward slashes.
+ * @param {string | undefined} specifier What it imports; undefined when it is computed.
+ * @returns {string | undefined} What is wrong; undefined when it is allowed or none of our business.
+ */
+export function importProblem(file, specifier) {
+  const from = roomOf(file);
+  if (from === undefined) return undefined;
+  const allowed = IMPORT_TABLE[from];
+  if (allowed === undefined) return `${from} has no row in the import table.`;
+  if (specifier === undefined) return `${from} imports something computed; name the module.`;
+  const target = targetOf(file, specifier);
+  if (target === from || allowed.includes("*") || allowed.includes(target)) return undefined;
+  const list = allowed.length === 0 ? "nothing" : `only ${allowed.join(", ")}`;
+  return `${from} must not import ${target} (${specifier}); it may import ${list}.`;
+}
+
+/**
+ * The room of a file of src: its first folder, each store being a room of its own.
+ *
+ * @param {string} file
+ */
+function roomOf(file) {
+  if (!file.startsWith("src/")) return undefined;
+  const path = file.slice("src/".length);
+  const [first = "", second = ""] = path.split("/");
+  return first === "stores" ? `${first}/${second}` : first;
+}
+
+/**
+ * What an import names: a room, `gen`, `node:`, a package, or a path outside of all rooms.
+ *
+ * @param {string} file
+ * @param {string} specifier
+ */
+function targetOf(file, specifier) {
+  if (specifier.startsWith("node:")) return "node:";
+  if (specifier.startsWith(".")) {
+    const path = posix.join(posix.dirname(file), specifier);
+    return roomOf(path) ?? (path.startsWith("gen/") ? "gen" : path);
+  }
+  const parts = specifier.split("/");
+  return parts.slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+}

@@ -1,0 +1,41 @@
+/**
+ * A vitest reporter that writes what the closing line is made of, as JSON, to the file that the
+ * environment variable MILLRACE_TEST_RESULTS names. vitest's own JSON report leaves out why a test
+ * was skipped and what went wrong outside of tests.
+ */
+import { writeFileSync } from "node:fs";
+
+/** What vitest calls. */
+export default class ResultsReporter {
+  /**
+   * @param {readonly import("vitest/node").TestModule[]} modules
+   * @param {readonly { message: string }[]} unhandled
+   */
+  onTestRunEnd(modules, unhandled) {
+    const file = process.env["MILLRACE_TEST_RESULTS"];
+    if (file === undefined) throw new Error("MILLRACE_TEST_RESULTS names no file.");
+    /** @type {import("./closing-line.mjs").TestResult[]} */
+    const tests = [];
+    const errors = unhandled.map(({ message }) => `unhandled error: ${message}`);
+    for (const module of modules) {
+      const path = module.relativeModuleId;
+      for (const { message } of module.errors()) errors.push(`${path}: ${message}`);
+      for (const suite of module.children.allSuites()) {
+        for (const { message } of suite.errors()) {
+          errors.push(`${path} > ${suite.fullName}: ${message}`);
+        }
+      }
+      for (const test of module.children.allTests()) {
+        const result = test.result();
+        const name = `${path} > ${test.fullName}`;
+        if (result.state === "skipped") {
+          tests.push({ name, state: "skipped", ...(result.note && { reason: result.note }) });
+        } else {
+          // A test that is still pending when the run ends was never heard of again.
+          tests.push({ name, state: result.state === "passed" ? "passed" : "failed" });
+        }
+      }
+    }
+    writeFileSync(file, JSON.stringify({ tests, errors }));
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Builds dist from src and gen, when they have changed since the last build.
+ *
+ * A stamp in dist holds the hash of what it was built from. The build is written beside dist and
+ * then takes its place, so that dist is never half written.
+ */
+import { rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { withSetupLock } from "./ensure.mjs";
+import { Failure, hashOf, readIfThere, say } from "./project.mjs";
+import { runTool } from "./tools.mjs";
+
+const SOURCES = ["src", "gen", "tsconfig.json", "tsconfig.build.json", "package-lock.json"];
+
+/**
+ * Makes sure that dist is built from the present sources. Safe to call from several processes.
+ *
+ * @param {string} folder The project's folder. Its packages are installed.
+ * @throws {Failure} With the compiler's errors.
+ */
+export async function ensureBuilt(folder) {
+  const dist = join(folder, "dist");
+  const stampFile = join(dist, ".millrace-stamp");
+  const wanted = await hashOf(folder, SOURCES);
+  if ((await readIfThere(stampFile)) === wanted) return;
+  await withSetupLock(folder, async () => {
+    if ((await readIfThere(stampFile)) === wanted) return;
+    say("Building ...");
+    // Beside dist, not in a temporary folder: source maps are relative.
+    const next = join(folder, "dist.next");
+    await rm(next, { recursive: true, force: true });
+    const args = ["-p", "tsconfig.build.json", "--outDir", next];
+    const { code, output } = await runTool(folder, "tsc", args);
+    if (code !== 0) {
+      await rm(next, { recursive: true, force: true });
+      throw new Failure(`${output.trimEnd()}\nThe build failed: the compiler's errors are above.`);
+    }
+    await writeFile(join(next, ".millrace-stamp"), wanted);
+    await rm(dist, { recursive: true, force: true });
+    await rename(next, dist);
+    say("Built.");
+  });
+}

@@ -1,0 +1,66 @@
+/**
+ * Child processes of the scripts: run to their end, stopped together with the script.
+ */
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+
+/**
+ * @typedef {object} Ended How a child process ended.
+ * @property {number} code Exit status; 128 plus the signal's number when a signal ended it.
+ * @property {string} output Its stdout and stderr, in the order they came. Empty when inherited.
+ */
+
+/** @type {readonly NodeJS.Signals[]} */
+const STOPPING = ["SIGINT", "SIGTERM"];
+
+/**
+ * Runs a program to its end, with no stdin. When this process is told to stop meanwhile, the child
+ * is told too, and this process exits once the child has ended.
+ *
+ * @param {string} file
+ * @param {readonly string[]} args
+ * @param {{ cwd: string, env?: NodeJS.ProcessEnv, inherit?: boolean, onLine?: (line: string) => void }} options
+ *   `inherit` shows stdout and stderr instead of returning them; `onLine` sees each line of both.
+ * @returns {Promise<Ended>}
+ */
+export async function run(file, args, { cwd, env = process.env, inherit = false, onLine }) {
+  const pipe = inherit ? "inherit" : "pipe";
+  const child = spawn(file, args, { cwd, env, stdio: ["ignore", pipe, pipe] });
+  /** @type {NodeJS.Signals | undefined} */
+  let told;
+  /** @param {NodeJS.Signals} signal */
+  const stop = (signal) => {
+    told = signal;
+    child.kill(signal);
+  };
+  for (const signal of STOPPING) process.on(signal, stop);
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    let rest = "";
+    stream?.setEncoding("utf8").on("data", (/** @type {string} */ text) => {
+      output += text;
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      if (onLine !== undefined) for (const line of lines) onLine(line);
+    });
+  }
+  try {
+    const code = await new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (status, signal) => resolve(status ?? statusOf(signal)));
+    });
+    if (told !== undefined) process.exit(statusOf(told));
+    return { code, output };
+  } finally {
+    for (const signal of STOPPING) process.off(signal, stop);
+  }
+}
+
+/**
+ * The exit status that shells give to a death by signal.
+ *
+ * @param {NodeJS.Signals | null} signal
+ */
+function statusOf(signal) {
+  return 128 + (signal === null ? 0 : constants.signals[signal]);
+}

@@ -1,0 +1,211 @@
+import type { ChangeEvent, Item } from "./change.ts";
+import { StreamError } from "./errors.ts";
+import type { Commit, Head, Mutation, MutationResult } from "./store.ts";
+import type { Value } from "./value.ts";
+
+/** Last revision a group can reach. */
+export const MAX_REVISION = Number.MAX_SAFE_INTEGER;
+
+/** An item with its place in the group's creation order. */
+export interface StoredItem {
+  readonly item: Item;
+  /** Revision of the change that created it: listings go by it. */
+  readonly createdRevision: number;
+}
+
+/** What a commit does to one item. */
+export interface ItemWrite {
+  readonly before: StoredItem | undefined;
+  /** Undefined: the item is gone. Another `createdRevision` than before: it moved to the end. */
+  readonly after: StoredItem | undefined;
+}
+
+/** What the rule needs to know of the group, and from outside. */
+export interface CommitContext {
+  /** Where the group stands before the commit. */
+  readonly head: Head;
+  /** The group's items before the commit. */
+  readonly lookup: (itemId: string) => StoredItem | undefined;
+  /** Wall clock, Unix milliseconds. */
+  readonly nowMs: number;
+  /** Names a new history. Called when the group was never written, or was forgotten. */
+  readonly newEpoch: () => string;
+}
+
+/** What becomes of a commit. */
+export type Decision = Accepted | { readonly ok: false; readonly error: StreamError };
+
+/** The commit takes effect: everything in here together, or nothing. */
+export interface Accepted {
+  readonly ok: true;
+  readonly head: Head;
+  /** One result per mutation, in order. */
+  readonly results: readonly MutationResult[];
+  /** New changes, in order. */
+  readonly changes: readonly ChangeEvent[];
+  /** What every touched item becomes, by item id. */
+  readonly writes: ReadonlyMap<string, ItemWrite>;
+}
+
+/**
+ * The rule of what a commit does to a group. It reads through the context and changes nothing; what
+ * a mutation throws is a refusal. Every expectation is checked against the group as it was before
+ * the commit, mutations see the ones before them.
+ */
+export function decideCommit(commit: Commit, context: CommitContext): Decision {
+  try {
+    checkExpectations(commit, context);
+    return new Working(commit, context).run();
+  } catch (error) {
+    return { ok: false, error: StreamError.from(error) };
+  }
+}
+
+/** Timestamp of the group's next event: wall clock, but always later than the last one. */
+export function nextTimestamp(last: number, nowMs: number): number {
+  return Math.max(nowMs, last + 1);
+}
+
+function checkExpectations(commit: Commit, context: CommitContext): void {
+  const epoch = context.head.position.epoch;
+  if (commit.expectedEpoch !== undefined && commit.expectedEpoch !== epoch) {
+    throw new StreamError(
+      "EPOCH_MISMATCH",
+      `expected_epoch is not the epoch of the group; it may be "${epoch}" or absent.`,
+      { metadata: { current_epoch: epoch } },
+    );
+  }
+  commit.mutations.forEach((mutation, index) => {
+    const expected = mutation.expectedRevision;
+    if (expected === undefined) return;
+    const current = context.lookup(mutation.itemId)?.item.revision ?? 0;
+    if (current === expected) return;
+    throw new StreamError(
+      "REVISION_MISMATCH",
+      `expected_revision is ${expected}, but ${current === 0 ? "the item does not exist" : `the item is at revision ${current}`}; ` +
+        `it may be ${current}${current === 0 ? " (must not exist)" : ""} or absent.`,
+      { metadata: { current_revision: String(current), ...indexOf(commit, index) } },
+    );
+  });
+}
+
+/** Errors name the mutation only where there are several. */
+function indexOf(commit: Commit, index: number): Record<string, string> {
+  return commit.mutations.length > 1 ? { index: String(index) } : {};
+}
+
+class Working {
+  readonly #commit: Commit;
+  readonly #context: CommitContext;
+  #epoch: string;
+  #revision: number;
+  #timestamp: number;
+  #returnBytes = 0;
+  readonly #changes: ChangeEvent[] = [];
+  readonly #writes = new Map<string, ItemWrite>();
+
+  constructor(commit: Commit, context: CommitContext) {
+    this.#commit = commit;
+    this.#context = context;
+    this.#epoch = context.head.position.epoch;
+    this.#revision = context.head.position.revision;
+    this.#timestamp = context.head.timestamp;
+  }
+
+  run(): Accepted {
+    const results = this.#commit.mutations.map((mutation, index) => {
+      try {
+        return this.#apply(mutation);
+      } catch (error) {
+        throw StreamError.from(error).with(indexOf(this.#commit, index));
+      }
+    });
+    return {
+      ok: true,
+      head: {
+        position: { epoch: this.#epoch, revision: this.#revision },
+        timestamp: this.#timestamp,
+      },
+      results,
+      changes: this.#changes,
+      writes: this.#writes,
+    };
+  }
+
+  #apply(mutation: Mutation): MutationResult {
+    const { itemId } = mutation;
+    const written = this.#writes.get(itemId);
+    const current = written === undefined ? this.#context.lookup(itemId) : written.after;
+    const oldValue = current?.item.value;
+    if (mutation.kind === "delete") {
+      if (current === undefined) {
+        return { revision: undefined, oldValue: undefined, newValue: undefined, errors: [] };
+      }
+      this.#countReturned(current.item.value, undefined);
+      const event = this.#change("delete", itemId, current.item.value);
+      this.#write(itemId, written, current, undefined);
+      return { revision: event.position.revision, oldValue, newValue: undefined, errors: [] };
+    }
+    const { value, errors } =
+      mutation.kind === "put" ? { value: mutation.value, errors: [] } : mutation.reduce(oldValue);
+    this.#countReturned(oldValue, value);
+    const event = this.#change(current === undefined ? "create" : "update", itemId, value);
+    const revision = event.position.revision;
+    const { nowMs } = this.#context;
+    this.#write(itemId, written, current, {
+      item: {
+        itemId,
+        value,
+        revision,
+        createTimeMs: current?.item.createTimeMs ?? nowMs,
+        updateTimeMs: nowMs,
+      },
+      createdRevision: current?.createdRevision ?? revision,
+    });
+    return { revision, oldValue, newValue: value, errors };
+  }
+
+  #change(type: ChangeEvent["type"], itemId: string, value: Value): ChangeEvent {
+    if (this.#revision >= MAX_REVISION) {
+      throw new StreamError(
+        "INTERNAL",
+        `The group has used up its revisions; it may have up to ${MAX_REVISION}.`,
+      );
+    }
+    if (this.#epoch === "") this.#epoch = this.#context.newEpoch();
+    this.#revision += 1;
+    this.#timestamp = nextTimestamp(this.#timestamp, this.#context.nowMs);
+    const event: ChangeEvent = {
+      kind: "change",
+      type,
+      itemId,
+      value,
+      position: { epoch: this.#epoch, revision: this.#revision },
+      timestamp: this.#timestamp,
+      timeMs: this.#context.nowMs,
+    };
+    this.#changes.push(event);
+    return event;
+  }
+
+  #write(
+    itemId: string,
+    written: ItemWrite | undefined,
+    current: StoredItem | undefined,
+    after: StoredItem | undefined,
+  ): void {
+    this.#writes.set(itemId, { before: written === undefined ? current : written.before, after });
+  }
+
+  #countReturned(oldValue: Value | undefined, newValue: Value | undefined): void {
+    const max = this.#commit.maxReturnBytes;
+    if (max === undefined) return;
+    this.#returnBytes += (oldValue?.size ?? 0) + (newValue?.size ?? 0);
+    if (this.#returnBytes <= max) return;
+    throw new StreamError(
+      "RESPONSE_TOO_LARGE",
+      `The old and new values have more than ${max} bytes together and do not fit into one response; nothing was changed. ` +
+        `return_values may be true when they fit.`,
+    );
+  }
+}

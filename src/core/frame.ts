@@ -1,0 +1,62 @@
+import type { ChangeEvent, Item, TransientEvent } from "./change.ts";
+import type { Position } from "./position.ts";
+
+/**
+ * What a subscription hears, in order.
+ *
+ * A subscription is a sequence of segments. `sync` (one or more parts) opens one with the state at a
+ * position and replaces everything known before; `resumed` opens one at the position given. Within a
+ * segment every later matching change comes exactly once, in revision order (G2, G3).
+ */
+export type Frame = SyncFrame | ResumedFrame | ChangeEvent | TransientEvent | HeartbeatFrame;
+
+/** A part of the state at a position. All parts have the same position; no change comes between them. */
+export interface SyncFrame {
+  readonly kind: "sync";
+  /** In creation order. */
+  readonly items: readonly Item[];
+  readonly position: Position;
+  readonly first: boolean;
+  readonly last: boolean;
+  /** Timestamp of the group's last event, Unix milliseconds; 1 when there was none. */
+  readonly timestamp: number;
+}
+
+/** The position given was honoured: every later change follows. */
+export interface ResumedFrame {
+  readonly kind: "resumed";
+  /** The position given. */
+  readonly position: Position;
+  /** What the replay reaches at least. */
+  readonly head: Position;
+}
+
+/** Every matching change up to the position was sent before, and the store confirmed it just now (G5). */
+export interface HeartbeatFrame {
+  readonly kind: "heartbeat";
+  readonly position: Position;
+}
+
+/** Rough cost of holding or sending a frame, in bytes, for bounds. */
+export function frameBytes(frame: Frame): number {
+  switch (frame.kind) {
+    case "change":
+    case "event":
+      return frame.value.size + FRAME_OVERHEAD_BYTES;
+    case "sync":
+      return frame.items.reduce((sum, item) => sum + itemBytes(item), FRAME_OVERHEAD_BYTES);
+    case "resumed":
+    case "heartbeat":
+      return FRAME_OVERHEAD_BYTES;
+  }
+}
+
+/** Rough size of an item in a response, in bytes. Never less than its size in any wire form. */
+export function itemBytes(item: Item): number {
+  return item.value.size + ITEM_OVERHEAD_BYTES + 3 * item.itemId.length;
+}
+
+/** More than the fields of a frame beside its values take in any wire form. */
+const FRAME_OVERHEAD_BYTES = 256;
+/** More than the fields of an item beside id and value take in any wire form. */
+const ITEM_OVERHEAD_BYTES = 192;

@@ -1,0 +1,93 @@
+import { type JsonObject, type JsonTree, isDeeperThan, isObject } from "./json-tree.ts";
+import type { Path, UpdateOp } from "./ops.ts";
+import { utf8Length } from "./text.ts";
+
+/** Most keys in one path. */
+const MAX_PATH_KEYS = 32;
+
+/** Longest key of a path, in UTF-8 bytes. */
+const MAX_PATH_KEY_BYTES = 256;
+
+/** Most top-level keys of a merge value. */
+const MAX_MERGE_KEYS = 1024;
+
+/** Most levels of arrays and objects in a merge value; a scalar has 0, `{}` has 1. */
+const MAX_MERGE_DEPTH = 16;
+
+/** Keys that must not be written, because libraries of many callers treat them as more than data. */
+const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
+
+/** Why a step was skipped. Data, not an error: no step stops another. */
+export class Refusal {
+  /** Stable code, for example `increment.not_number`. */
+  readonly code: string;
+  /** A sentence for people. */
+  readonly message: string;
+
+  constructor(code: string, message: string) {
+    this.code = code;
+    this.message = message;
+  }
+}
+
+/** What keeps a path from being walked, the first limit that it fails; undefined when it may be. */
+export function pathRefusal(type: UpdateOp["type"], path: Path): Refusal | undefined {
+  if (path.length > MAX_PATH_KEYS) {
+    return new Refusal(
+      `${type}.path.too_deep`,
+      `The path has ${path.length} keys; it may have up to ${MAX_PATH_KEYS}.`,
+    );
+  }
+  for (const key of path) {
+    if (key === "") {
+      return new Refusal(
+        `${type}.path.empty_segment`,
+        `The path has an empty key; each may have 1 to ${MAX_PATH_KEY_BYTES} bytes.`,
+      );
+    }
+    if (utf8Length(key) > MAX_PATH_KEY_BYTES) {
+      return new Refusal(
+        `${type}.path.segment_too_long`,
+        `The path has a key of more than ${MAX_PATH_KEY_BYTES} bytes; each may have 1 to ${MAX_PATH_KEY_BYTES} bytes.`,
+      );
+    }
+    if (FORBIDDEN_KEYS.has(key)) {
+      return new Refusal(
+        `${type}.path.proto_polluted`,
+        `The path has the key ${key}; it may have any other than ${[...FORBIDDEN_KEYS].join(", ")}.`,
+      );
+    }
+  }
+  return undefined;
+}
+
+/** The value as an object that may be merged, or the first limit that it fails. */
+export function mergeable(value: JsonTree): JsonObject | Refusal {
+  if (!isObject(value)) {
+    return new Refusal(
+      "merge.value.not_an_object",
+      "The value is not an object; it may be any object.",
+    );
+  }
+  const keys = Object.keys(value);
+  if (keys.length > MAX_MERGE_KEYS) {
+    return new Refusal(
+      "merge.value.too_many_keys",
+      `The value has ${keys.length} keys; it may have up to ${MAX_MERGE_KEYS}.`,
+    );
+  }
+  const forbidden = keys.find((key) => FORBIDDEN_KEYS.has(key));
+  if (forbidden !== undefined) {
+    return new Refusal(
+      "merge.value.proto_polluted",
+      `The value has the key ${forbidden}; it may have any other than ${[...FORBIDDEN_KEYS].join(", ")}.`,
+    );
+  }
+  if (isDeeperThan(value, MAX_MERGE_DEPTH)) {
+    return new Refusal(
+      "merge.value.too_deep",
+      `The value has more than ${MAX_MERGE_DEPTH} levels of arrays and objects; it may have up to ${MAX_MERGE_DEPTH}.`,
+    );
+  }
+  return value;
+}

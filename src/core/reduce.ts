@@ -1,0 +1,57 @@
+import { StreamError } from "./errors.ts";
+import { type JsonTree, treeOf } from "./json-tree.ts";
+import { Refusal } from "./op-limits.ts";
+import { type Root, applyOp } from "./op-rules.ts";
+import type { OpError, UpdateOp } from "./ops.ts";
+import { Value } from "./value.ts";
+
+/**
+ * Most bytes that the values of all steps may have together (by `Value.size`). No request of 4 MiB
+ * comes near; it bounds what a caller inside the process can make an update hold.
+ */
+const MAX_UPDATE_BYTES = 64 * 1024 * 1024;
+
+/** Result of an update. */
+export interface Reduced {
+  /** The new value. */
+  readonly value: Value;
+  /** Steps that were skipped, in their order. */
+  readonly errors: OpError[];
+}
+
+/**
+ * Applies the steps of an update, in order, to a working copy of an item's value. The one reducer of
+ * every store and door.
+ *
+ * A step that fails is skipped and reported, and later ones still run. A missing item starts as `{}`,
+ * except where a step at the root says otherwise, and counts as missing until a step succeeds; so the
+ * result is `{}` when none does. Only the result has to keep the limits of values, not what stands
+ * between two steps. Pure: neither `current` nor the steps are changed.
+ *
+ * @param current The item's value; undefined when there is no item.
+ * @throws StreamError VALUE_TOO_DEEP, VALUE_TOO_LARGE when the result passes the limits of values;
+ *   REQUEST_INVALID when the steps have more than MAX_UPDATE_BYTES together.
+ */
+export function reduce(current: Value | undefined, ops: readonly UpdateOp[]): Reduced {
+  checkBytes(ops);
+  let root: Root = current === undefined ? undefined : treeOf(current);
+  const errors: OpError[] = [];
+  for (const [opIndex, op] of ops.entries()) {
+    const result: JsonTree | Refusal = applyOp(root, op);
+    if (result instanceof Refusal)
+      errors.push({ opIndex, code: result.code, message: result.message });
+    else root = result;
+  }
+  // Not `??`: a root that is null is a value.
+  return { value: Value.of(root === undefined ? {} : root, "the updated value"), errors };
+}
+
+function checkBytes(ops: readonly UpdateOp[]): void {
+  const bytes = ops.reduce((sum, op) => sum + ("value" in op ? op.value.size : 0), 0);
+  if (bytes <= MAX_UPDATE_BYTES) return;
+  throw new StreamError(
+    "REQUEST_INVALID",
+    `ops have values of ${bytes} bytes together; they may have up to ${MAX_UPDATE_BYTES}.`,
+    { metadata: { field: "ops" } },
+  );
+}

@@ -1,0 +1,64 @@
+import { DEFAULT_HISTORY } from "./store.ts";
+import type { History } from "./store.ts";
+
+/** A group's log as far as its limits are concerned. */
+export interface LogExtent {
+  /** Number of changes. */
+  readonly count: number;
+  /** Bytes of their values, by `Value.size`. */
+  readonly bytes: number;
+  /** Wall clock of the oldest change, Unix milliseconds. Of no meaning while the log is empty. */
+  readonly oldestTimeMs: number;
+}
+
+/** What decides when somebody has to look after a group that nobody writes. */
+export interface GroupAge {
+  readonly log: LogExtent;
+  readonly itemCount: number;
+  /** Wall clock of the last change, Unix milliseconds; 0 when there was none. */
+  readonly lastChangeMs: number;
+  /** Timestamp of the last event, which may run ahead of the wall clock. */
+  readonly timestamp: number;
+}
+
+/** Fills in the limits that were not given. */
+export function historyOf(given: Partial<History> | undefined): History {
+  return { ...DEFAULT_HISTORY, ...given };
+}
+
+/** Whether a change is older than the log may hold. */
+export function isExpired(timeMs: number, nowMs: number, history: History): boolean {
+  return nowMs - timeMs > history.maxAgeMs;
+}
+
+/** Whether the oldest change of the log has to leave. */
+export function mustTrim(log: LogExtent, nowMs: number, history: History): boolean {
+  if (log.count === 0) return false;
+  return (
+    log.count > history.maxChanges ||
+    log.bytes > history.maxBytes ||
+    isExpired(log.oldestTimeMs, nowMs, history)
+  );
+}
+
+/**
+ * When the group needs care although nobody writes it: its oldest change expires, or, when it has
+ * neither items nor log, it may be forgotten. Undefined: not before its next change.
+ *
+ * A group is remembered until its last timestamp is past, so that timestamps stay increasing.
+ */
+export function nextCareMs(group: GroupAge, history: History): number | undefined {
+  const { log } = group;
+  if (log.count > 0) return log.oldestTimeMs + history.maxAgeMs + 1;
+  if (group.itemCount > 0) return undefined;
+  return Math.max(group.lastChangeMs, group.timestamp) + history.maxAgeMs + 1;
+}
+
+/** Whether nothing of the group is left to remember. */
+export function mayForget(group: GroupAge, nowMs: number, history: History): boolean {
+  return (
+    group.log.count === 0 &&
+    group.itemCount === 0 &&
+    isExpired(Math.max(group.lastChangeMs, group.timestamp), nowMs, history)
+  );
+}

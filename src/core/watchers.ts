@@ -1,0 +1,74 @@
+import type { GroupEvent } from "./change.ts";
+import type { GroupKey } from "./names.ts";
+import { groupKeyText } from "./names.ts";
+import type { Unwatch } from "./store.ts";
+
+/** Hears the events of a group. */
+export type Listener = (event: GroupEvent) => void;
+
+/** The listeners of a store in this process, by group. */
+export interface Watchers {
+  /** Calls the listener with every event announced from now on. */
+  add(group: GroupKey, listener: Listener): Unwatch;
+  /**
+   * Tells the listeners of a group, one event at a time: an announcement made by a listener waits
+   * until the present one has reached everybody, so all hear one order. A listener that throws
+   * disturbs neither the others nor the caller; its error surfaces as an uncaught one.
+   *
+   * @param key The group, as `groupKeyText` writes it.
+   */
+  announce(key: string, events: readonly GroupEvent[]): void;
+  /** Forgets all listeners. */
+  clear(): void;
+}
+
+/** No listeners yet. */
+export function createWatchers(): Watchers {
+  const byGroup = new Map<string, Set<{ readonly listener: Listener }>>();
+  const waiting: { key: string; events: readonly GroupEvent[] }[] = [];
+  let announcing = false;
+
+  const tell = (key: string, events: readonly GroupEvent[]) => {
+    const listeners = byGroup.get(key);
+    if (listeners === undefined) return;
+    for (const event of events) {
+      // A copy, because a listener may add one that must not hear the present event.
+      for (const entry of Array.from(listeners)) {
+        if (!listeners.has(entry)) continue;
+        try {
+          entry.listener(event);
+        } catch (error) {
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+      }
+    }
+  };
+
+  return {
+    add(group, listener) {
+      const key = groupKeyText(group);
+      const entry = { listener };
+      const listeners = byGroup.get(key) ?? new Set();
+      byGroup.set(key, listeners.add(entry));
+      return () => {
+        if (listeners.delete(entry) && listeners.size === 0 && byGroup.get(key) === listeners)
+          byGroup.delete(key);
+      };
+    },
+    announce(key, events) {
+      if (events.length === 0 || (byGroup.size === 0 && !announcing)) return;
+      waiting.push({ key, events });
+      if (announcing) return;
+      announcing = true;
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+        tell(next.key, next.events);
+      announcing = false;
+    },
+    clear() {
+      for (const listeners of byGroup.values()) listeners.clear();
+      byGroup.clear();
+    },
+  };
+}

@@ -1,0 +1,45 @@
+import type { Frame } from "../core/frame.ts";
+import type { Subscription } from "./subscription.ts";
+
+/**
+ * A subscription as an async iterator: for await, one frame at a time.
+ *
+ * It is done when the subscription is closed, and rejects once when the service ended it. Written out,
+ * because a generator cannot be returned from while it waits.
+ */
+export class FrameIterator implements AsyncIterableIterator<Frame, undefined> {
+  readonly #subscription: Subscription;
+  #told = false;
+
+  constructor(subscription: Subscription) {
+    this.#subscription = subscription;
+  }
+
+  next(): Promise<IteratorResult<Frame, undefined>> {
+    return new Promise((resolve, reject) => this.#pull(resolve, reject));
+  }
+
+  return(): Promise<IteratorResult<Frame, undefined>> {
+    this.#told = true;
+    this.#subscription.close();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #pull(
+    resolve: (result: IteratorResult<Frame, undefined>) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const frame = this.#subscription.read();
+    if (frame !== undefined) return resolve({ done: false, value: frame });
+    if (!this.#subscription.ended)
+      return this.#subscription.onReadable(() => this.#pull(resolve, reject));
+    const { error } = this.#subscription;
+    if (error === undefined || this.#told) return resolve({ done: true, value: undefined });
+    this.#told = true;
+    reject(error);
+  }
+}

@@ -1,0 +1,202 @@
+import { StreamError } from "../core/errors.ts";
+import { type GroupKey, groupKeyText } from "../core/names.ts";
+import type { Position } from "../core/position.ts";
+import type { Head, Store } from "../core/store.ts";
+import { Channel } from "./channel.ts";
+import type { QueueLimits } from "./frame-queue.ts";
+import { Subscription } from "./subscription.ts";
+
+/** Times and bounds of all subscriptions. */
+export interface HubOptions {
+  readonly store: Store;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+  /** Longest silence before a heartbeat (G5). */
+  readonly heartbeatIntervalMs: number;
+  /** How long a reader may leave frames lying before its subscription ends (G7). */
+  readonly stallTimeoutMs: number;
+  readonly queueLimits: QueueLimits;
+}
+
+/** What to follow. */
+export interface FollowRequest {
+  readonly group: GroupKey;
+  readonly itemId: string | undefined;
+  readonly resumeFrom: Position | undefined;
+}
+
+interface Entry {
+  readonly opened: Promise<Channel>;
+  channel: Channel | undefined;
+  readonly subscriptions: Set<Subscription>;
+  /** Subscriptions that are open or about to open. The last one to go closes the channel. */
+  users: number;
+  /** When the store was first asked in vain where the group stands; undefined while it answers. */
+  unconfirmedSinceMs: number | undefined;
+}
+
+/** How many groups are asked for in one read of heads. */
+const HEADS_PER_READ = 500;
+
+/**
+ * All live subscriptions of this process, by group. The first follower of a group starts its channel,
+ * the last one stops it. The hub never calls the service.
+ */
+export class Hub {
+  readonly #options: HubOptions;
+  readonly #entries = new Map<string, Entry>();
+  #refusal: StreamError | undefined;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+  }
+
+  /** Number of groups with a live feed. */
+  get channelCount(): number {
+    return this.#entries.size;
+  }
+
+  /**
+   * Starts a subscription. Resolves when its first frame is there.
+   *
+   * @throws StreamError SHUTTING_DOWN after close(), STORE_UNAVAILABLE when the store cannot be read.
+   */
+  async follow(request: FollowRequest): Promise<Subscription> {
+    if (this.#refusal !== undefined) throw this.#refusal;
+    const key = groupKeyText(request.group);
+    const entry = this.#entries.get(key) ?? this.#openEntry(key, request.group);
+    entry.users++;
+    const leave = (subscription?: Subscription) => {
+      if (subscription !== undefined) entry.subscriptions.delete(subscription);
+      this.#release(key, entry);
+    };
+    let subscription: Subscription;
+    try {
+      subscription = await this.#subscribe(request, await entry.opened);
+    } catch (error) {
+      leave();
+      throw error;
+    }
+    if (this.#refusal !== undefined) subscription.fail(this.#refusal);
+    entry.subscriptions.add(subscription);
+    subscription.onEnd(() => leave(subscription));
+    return subscription;
+  }
+
+  /**
+   * To be called regularly, a few times per heartbeat interval: sends the heartbeats that are due,
+   * after asking the store where those groups stand, and ends subscriptions that stalled or that the
+   * store could not confirm for two intervals.
+   */
+  async tick(): Promise<void> {
+    const now = this.#options.now();
+    const due: Entry[] = [];
+    for (const entry of this.#entries.values()) {
+      if (entry.channel !== undefined && this.#review(entry, now)) due.push(entry);
+    }
+    const reads: Promise<void>[] = [];
+    for (let i = 0; i < due.length; i += HEADS_PER_READ)
+      reads.push(this.#confirm(due.slice(i, i + HEADS_PER_READ)));
+    await Promise.all(reads);
+  }
+
+  /** Ends every subscription with this error and refuses new ones. Idempotent. */
+  close(error: StreamError): void {
+    this.#refusal ??= error;
+    for (const { subscriptions } of [...this.#entries.values()]) {
+      for (const subscription of [...subscriptions]) subscription.fail(error);
+    }
+  }
+
+  #subscribe({ itemId, resumeFrom }: FollowRequest, channel: Channel): Promise<Subscription> {
+    const { store, now, queueLimits: limits } = this.#options;
+    return Subscription.open({ store, channel, itemId, resumeFrom, limits, now });
+  }
+
+  #openEntry(key: string, group: GroupKey): Entry {
+    const opened = Channel.open(this.#options.store, group);
+    const entry: Entry = {
+      opened,
+      channel: undefined,
+      subscriptions: new Set(),
+      users: 0,
+      unconfirmedSinceMs: undefined,
+    };
+    this.#entries.set(key, entry);
+    opened.then(
+      (channel) => {
+        entry.channel = channel;
+        if (entry.users === 0) channel.close();
+      },
+      () => {
+        // Whoever waits for it gets the error; whoever comes later tries afresh.
+        if (this.#entries.get(key) === entry) this.#entries.delete(key);
+      },
+    );
+    return entry;
+  }
+
+  #release(key: string, entry: Entry): void {
+    entry.users--;
+    if (entry.users > 0) return;
+    if (this.#entries.get(key) === entry) this.#entries.delete(key);
+    entry.channel?.close();
+  }
+
+  /** Ends what must end, and says whether somebody is due a heartbeat. */
+  #review(entry: Entry, now: number): boolean {
+    const { heartbeatIntervalMs, stallTimeoutMs } = this.#options;
+    const unconfirmedMs =
+      entry.unconfirmedSinceMs === undefined ? 0 : now - entry.unconfirmedSinceMs;
+    let due = false;
+    for (const subscription of entry.subscriptions) {
+      const quietMs = subscription.quietMs(now);
+      if (subscription.stalledMs(now) > stallTimeoutMs) {
+        subscription.fail(
+          new StreamError(
+            "SLOW_SUBSCRIBER",
+            `The subscriber took nothing for ${stallTimeoutMs} ms; resume when ready.`,
+          ),
+        );
+      } else if (quietMs >= 2 * heartbeatIntervalMs && unconfirmedMs >= heartbeatIntervalMs) {
+        subscription.fail(
+          new StreamError(
+            "STORE_UNAVAILABLE",
+            "The store could not confirm the subscription; resume later.",
+          ),
+        );
+      } else if (quietMs >= heartbeatIntervalMs) due = true;
+    }
+    return due;
+  }
+
+  async #confirm(entries: readonly Entry[]): Promise<void> {
+    const { store, now, heartbeatIntervalMs } = this.#options;
+    const startedMs = now();
+    for (const entry of entries) entry.unconfirmedSinceMs ??= startedMs;
+    const channels = entries.map((entry) => entry.channel as Channel);
+    const asked = channels.map((channel) => channel.position);
+    let heads: readonly Head[];
+    try {
+      heads = await store.heads(channels.map((channel) => channel.group));
+    } catch {
+      return; // The next tick tries again; unconfirmedSinceMs tells for how long.
+    }
+    await Promise.all(
+      entries.map(async (entry, i) => {
+        const channel = channels[i] as Channel;
+        try {
+          await channel.confirm(heads[i] as Head, asked[i] as Position);
+        } catch {
+          return;
+        }
+        // An answer that took longer than an interval proves too little.
+        if (now() - startedMs >= heartbeatIntervalMs) return;
+        entry.unconfirmedSinceMs = undefined;
+        for (const subscription of entry.subscriptions) {
+          if (subscription.quietMs(now()) >= heartbeatIntervalMs) subscription.heartbeat();
+        }
+      }),
+    );
+  }
+}

@@ -1,0 +1,150 @@
+import type { ChangeEvent, GroupEvent, TransientEvent } from "../core/change.ts";
+import { StreamError } from "../core/errors.ts";
+import type { GroupKey } from "../core/names.ts";
+import type { Position } from "../core/position.ts";
+import type { Head, ReadLimits, Replay } from "../core/store.ts";
+
+/** What the sequencer reads of the store. */
+export interface LogReader {
+  since(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay>;
+}
+
+/** Where the sequencer's events go. Both are called synchronously and in order. */
+export interface SequencerOutput {
+  /** The next event: a change follows its predecessor without a gap, an event follows the change it was sent after. */
+  release(event: GroupEvent): void;
+  /** History was lost: what comes next does not follow from what came before. */
+  reset(): void;
+}
+
+/** How much of the log one catch-up read asks for. */
+const CATCH_UP: ReadLimits = { maxCount: 500, maxBytes: 1024 * 1024 };
+/** Most events held back while the log is read; beyond it changes are read again from the log. */
+const MAX_HELD = 1000;
+
+/**
+ * Releases the events of one group in revision order, each once (G2, G3).
+ *
+ * A store's feed is allowed to repeat, skip or delay; the log is the truth. On a gap the sequencer
+ * reads the log first and releases what came meanwhile afterwards. When the log cannot bridge the gap
+ * it says `reset` and goes on from the store's head.
+ *
+ *     in order --gap, or head ahead--> reading --caught up--> in order
+ *                                         '-- lost --> reset --> in order
+ */
+export class Sequencer {
+  readonly #group: GroupKey;
+  readonly #log: LogReader;
+  readonly #output: SequencerOutput;
+  #position: Position;
+  #reading = false;
+  #held: GroupEvent[] = [];
+
+  /** @param start Where the group stands: everything up to here counts as released. */
+  constructor(group: GroupKey, log: LogReader, start: Position, output: SequencerOutput) {
+    this.#group = group;
+    this.#log = log;
+    this.#position = start;
+    this.#output = output;
+  }
+
+  /** Everything up to here was released. */
+  get position(): Position {
+    return this.#position;
+  }
+
+  /** Takes an event of the store's feed. */
+  offer(event: GroupEvent): void {
+    if (this.#reading) this.#hold(event);
+    else if (event.kind === "event") this.#offerEvent(event);
+    else this.#offerChange(event);
+  }
+
+  /**
+   * Compares with a head read from the store, asked for when the sequencer stood at `asked`.
+   * Resolves once everything up to that head is released.
+   *
+   * @throws StreamError when the store cannot be read; the sequencer then stays where it is.
+   */
+  async confirm(head: Head, asked: Position): Promise<void> {
+    const { epoch, revision } = head.position;
+    if (epoch === this.#position.epoch && revision <= this.#position.revision) {
+      // A store that is behind what it announced before we asked has lost changes.
+      if (asked.epoch === epoch && revision < asked.revision) this.#reset(head.position);
+      return;
+    }
+    if (this.#reading)
+      throw new StreamError("STORE_UNAVAILABLE", "The group's log is still being read.");
+    await this.#catchUp();
+  }
+
+  #offerChange(change: ChangeEvent): void {
+    const { epoch, revision } = change.position;
+    const follows = epoch === this.#position.epoch || this.#position.epoch === "";
+    if (follows && revision === this.#position.revision + 1) this.#release(change);
+    else if (epoch !== this.#position.epoch || revision > this.#position.revision)
+      this.#recover(change);
+  }
+
+  #offerEvent(event: TransientEvent): void {
+    const { epoch, revision } = event.after;
+    const behind =
+      epoch === this.#position.epoch ? revision <= this.#position.revision : epoch === "";
+    if (behind) this.#output.release(event);
+    else this.#recover(event);
+  }
+
+  #release(change: ChangeEvent): void {
+    this.#position = change.position;
+    this.#output.release(change);
+  }
+
+  #hold(event: GroupEvent): void {
+    this.#held.push(event);
+    // Dropping all of them is sound: changes are in the log, and the gap is seen at the next event
+    // or heartbeat; transient events are at most once.
+    if (this.#held.length > MAX_HELD) this.#held = [];
+  }
+
+  #recover(event: GroupEvent): void {
+    this.#hold(event);
+    // A failed read leaves the gap open; the next event or heartbeat tries again.
+    this.#catchUp().catch(() => {});
+  }
+
+  async #catchUp(): Promise<void> {
+    const start = this.#position;
+    this.#reading = true;
+    try {
+      await this.#readLog();
+    } finally {
+      this.#reading = false;
+      const held = this.#held;
+      this.#held = [];
+      // A read that brought nothing would bring nothing again: what still does not follow is let go
+      // of, and the next event or heartbeat finds the gap.
+      const progressed = this.#position !== start;
+      for (const event of held) if (progressed || this.#follows(event)) this.offer(event);
+    }
+  }
+
+  async #readLog(): Promise<void> {
+    for (;;) {
+      const replay = await this.#log.since(this.#group, this.#position, CATCH_UP);
+      if (replay.lost) return this.#reset(replay.head);
+      for (const change of replay.changes) this.#release(change);
+      if (replay.changes.length === 0 || this.#position.revision >= replay.head.revision) return;
+    }
+  }
+
+  #follows(event: GroupEvent): boolean {
+    const { epoch, revision } = event.kind === "change" ? event.position : event.after;
+    const next = event.kind === "change" ? this.#position.revision + 1 : this.#position.revision;
+    return epoch === this.#position.epoch && revision <= next;
+  }
+
+  #reset(head: Position): void {
+    this.#position = head;
+    this.#output.reset();
+  }
+}

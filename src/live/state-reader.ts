@@ -1,0 +1,169 @@
+import { createFold } from "../core/fold.ts";
+import { StreamError } from "../core/errors.ts";
+import { type SyncFrame, itemBytes } from "../core/frame.ts";
+import type { Item } from "../core/change.ts";
+import type { GroupKey } from "../core/names.ts";
+import type { Position } from "../core/position.ts";
+import type { ReadLimits, SnapshotPage, SnapshotReader, Store } from "../core/store.ts";
+
+/**
+ * Size of one part of a snapshot or replay. Small, so that a slow reader shows progress and a large
+ * group is never held as a whole.
+ */
+export const PART_LIMITS: ReadLimits = { maxCount: 1000, maxBytes: 256 * 1024 };
+
+/** How often a snapshot starts over when the log moves on faster than its pages are read. */
+const MAX_FOLD_ATTEMPTS = 5;
+
+/** The state of a group or item at one position, part by part. */
+export interface StateReader {
+  /** The next part. Not to be called after the last one, nor before the call before resolved. */
+  next(): Promise<SyncFrame>;
+  /** Lets go of what it holds. Idempotent. */
+  close(): void;
+}
+
+/** Reads the state of one item: a single part with one item or none. */
+export function readItem(store: Store, group: GroupKey, itemId: string): StateReader {
+  return {
+    async next() {
+      const { item, position, timestamp } = await store.get(group, itemId);
+      const items = item === undefined ? [] : [item];
+      return { kind: "sync", items, position, first: true, last: true, timestamp: timestamp || 1 };
+    },
+    close() {},
+  };
+}
+
+/** Reads the state of a group, from the first call of next(). All parts have one position, whatever the store can do. */
+export function readGroup(store: Store, group: GroupKey): StateReader {
+  let opened: Promise<StateReader> | undefined;
+  let closed = false;
+  const close = () => {
+    closed = true;
+    opened?.then((reader) => reader.close()).catch(() => {});
+  };
+  return {
+    async next() {
+      opened ??= openState(store, group);
+      const frame = await (await opened).next();
+      if (closed) close();
+      return frame;
+    },
+    close,
+  };
+}
+
+async function openState(store: Store, group: GroupKey): Promise<StateReader> {
+  const reader = await store.snapshot(group);
+  return reader.stable ? stableParts(reader) : foldedParts(await foldPages(store, group, reader));
+}
+
+function stableParts(reader: SnapshotReader): StateReader {
+  let first = true;
+  return {
+    async next() {
+      const page = await reader.next(PART_LIMITS);
+      const frame = syncFrame(page.items, page, first, page.done);
+      first = false;
+      return frame;
+    },
+    close: () => reader.close(),
+  };
+}
+
+interface Folded {
+  readonly items: readonly Item[];
+  readonly position: Position;
+  readonly timestamp: number;
+}
+
+async function foldPages(
+  store: Store,
+  group: GroupKey,
+  firstReader: SnapshotReader,
+): Promise<Folded> {
+  let reader = firstReader;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const folded = await tryFold(store, group, reader);
+      if (folded !== undefined) return folded;
+    } finally {
+      reader.close();
+    }
+    if (attempt === MAX_FOLD_ATTEMPTS) {
+      throw new StreamError(
+        "STORE_UNAVAILABLE",
+        "The group changes faster than its history is kept, so that no snapshot can be taken; keep more history.",
+      );
+    }
+    reader = await store.snapshot(group);
+  }
+}
+
+/** One pass over the pages; undefined when the log no longer holds what changed between two of them. */
+async function tryFold(
+  store: Store,
+  group: GroupKey,
+  reader: SnapshotReader,
+): Promise<Folded | undefined> {
+  const fold = createFold();
+  let page: SnapshotPage | undefined;
+  do {
+    const before: Position | undefined = page?.position;
+    page = await reader.next(PART_LIMITS);
+    if (before !== undefined && !(await foldBetween(store, group, fold, before, page.position)))
+      return undefined;
+    fold.page(page.items, page.position);
+  } while (!page.done);
+  return { items: fold.items(), position: page.position, timestamp: page.timestamp };
+}
+
+async function foldBetween(
+  store: Store,
+  group: GroupKey,
+  fold: ReturnType<typeof createFold>,
+  from: Position,
+  to: Position,
+): Promise<boolean> {
+  let at = from;
+  while (at.epoch !== to.epoch || at.revision < to.revision) {
+    const replay = await store.since(group, at, PART_LIMITS);
+    const last = replay.lost ? undefined : replay.changes.at(-1);
+    if (replay.lost || last === undefined || last.position.epoch !== to.epoch) return false;
+    fold.changes(replay.changes.filter((change) => change.position.revision <= to.revision));
+    at = last.position;
+  }
+  return true;
+}
+
+function foldedParts(state: Folded): StateReader {
+  let next = 0;
+  return {
+    async next() {
+      const start = next;
+      let bytes = 0;
+      while (next < state.items.length && next - start < PART_LIMITS.maxCount) {
+        bytes += itemBytes(state.items[next] as Item);
+        if (next > start && bytes > PART_LIMITS.maxBytes) break;
+        next++;
+      }
+      return syncFrame(
+        state.items.slice(start, next),
+        state,
+        start === 0,
+        next === state.items.length,
+      );
+    },
+    close() {},
+  };
+}
+
+function syncFrame(
+  items: readonly Item[],
+  at: { position: Position; timestamp: number },
+  first: boolean,
+  last: boolean,
+): SyncFrame {
+  return { kind: "sync", items, position: at.position, first, last, timestamp: at.timestamp || 1 };
+}

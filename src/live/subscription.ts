@@ -1,0 +1,349 @@
+import type { ChangeEvent, GroupEvent } from "../core/change.ts";
+import { StreamError } from "../core/errors.ts";
+import type { Frame } from "../core/frame.ts";
+import { ORIGIN, type Position } from "../core/position.ts";
+import { isJoinable, mergeReplay } from "../core/replay.ts";
+import type { Store } from "../core/store.ts";
+import type { Channel, Follower } from "./channel.ts";
+import { FrameQueue, type QueueLimits } from "./frame-queue.ts";
+import { PART_LIMITS, type StateReader, readGroup, readItem } from "./state-reader.ts";
+
+/** What to follow, and how. */
+export interface SubscriptionOptions {
+  readonly store: Store;
+  /** The open feed of the group. The subscription follows it until it ends. */
+  readonly channel: Channel;
+  /** Follow this item only; undefined: the whole group. */
+  readonly itemId: string | undefined;
+  /** Position up to which the reader knows the group. */
+  readonly resumeFrom: Position | undefined;
+  readonly limits: QueueLimits;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+}
+
+/**
+ * One subscription: a reader pulls frames, the channel pushes events, and a bounded queue lies between.
+ *
+ *     loading --caught up with the channel--> live
+ *        ^                                     |
+ *        '---- queue over its bounds ----------'   (dropped; replay from the last frame taken)
+ *        '---- channel reset ------------------'   (fresh snapshot)
+ *     any --close, error--> ended
+ *
+ * While loading, parts of a snapshot or of the log are read one at a time as the reader takes them,
+ * and a sliding window holds what the channel released last. Once the window begins at or before what
+ * was read, the two are joined and the subscription is live. So a reader that is slow, however long,
+ * costs no more than the bounds (G7), and never misses a change in silence (G3).
+ */
+export class Subscription implements Follower {
+  readonly #options: SubscriptionOptions;
+  readonly #queue: FrameQueue;
+  /** What the channel released while loading: a contiguous suffix that begins after `#windowStart`. */
+  readonly #window: FrameQueue<GroupEvent>;
+  #windowStart: Position;
+
+  #phase: "loading" | "live" | "ended" = "loading";
+  /** What to read while loading. */
+  #source: "snapshot" | "log" = "snapshot";
+  /** The snapshot being read. */
+  #state: StateReader | undefined;
+  /** Timestamp of the last snapshot: what happened up to then is part of it. */
+  #syncTimestamp = 0;
+  /** Grows when what is being read is no longer wanted. */
+  #generation = 0;
+  #reading = false;
+
+  /** Everything up to here is in the queue, or taken. */
+  #cursor: Position = ORIGIN;
+  /** Everything up to here was taken by the reader. */
+  #taken: Position = ORIGIN;
+
+  #error: StreamError | undefined;
+  readonly #endListeners: (() => void)[] = [];
+  #onReadable: (() => void) | undefined;
+  /** When the reader last took a frame or found none, Unix milliseconds. */
+  #progressAtMs: number;
+  /** When the reader last took a frame with a position, Unix milliseconds. */
+  #bookmarkAtMs: number;
+
+  private constructor(options: SubscriptionOptions) {
+    this.#options = options;
+    this.#queue = new FrameQueue(options.limits);
+    this.#window = new FrameQueue(options.limits);
+    this.#windowStart = options.channel.position;
+    this.#progressAtMs = this.#bookmarkAtMs = options.now();
+  }
+
+  /**
+   * Starts to follow. Resolves when the first frame is there: `sync`, or `resumed` when the position
+   * given is honoured (G4).
+   *
+   * @throws StreamError when the state cannot be read.
+   */
+  static async open(options: SubscriptionOptions): Promise<Subscription> {
+    const subscription = new Subscription(options);
+    options.channel.followers.add(subscription);
+    try {
+      if (options.resumeFrom === undefined || !(await subscription.#resume(options.resumeFrom))) {
+        await subscription.#loadPart();
+      }
+    } catch (error) {
+      subscription.#end(StreamError.from(error));
+      throw error;
+    }
+    return subscription;
+  }
+
+  /** The feed it follows. */
+  get channel(): Channel {
+    return this.#options.channel;
+  }
+
+  /** Whether no frame will come any more. */
+  get ended(): boolean {
+    return this.#phase === "ended";
+  }
+
+  /** Why the service ended it; undefined while open, and after close(). */
+  get error(): StreamError | undefined {
+    return this.#error;
+  }
+
+  /**
+   * Takes the next frame; undefined when there is none now. Frames that were not taken when the
+   * subscription ended are gone.
+   */
+  read(): Frame | undefined {
+    this.#progressAtMs = this.#options.now();
+    let frame = this.#queue.shift();
+    if (frame === undefined && this.#phase === "loading") {
+      this.#load();
+      frame = this.#queue.shift();
+    }
+    if (frame !== undefined) this.#markTaken(frame);
+    return frame;
+  }
+
+  /**
+   * Asks to be called, once, when read() may give a frame again or the subscription has ended. To be
+   * used after read() gave undefined.
+   */
+  onReadable(callback: () => void): void {
+    if (this.#queue.length > 0 || this.ended) callback();
+    else {
+      const earlier = this.#onReadable;
+      this.#onReadable = earlier === undefined ? callback : () => (earlier(), callback());
+    }
+  }
+
+  /** Asks to be called, once, when it has ended, however it ended. At once if it has. */
+  onEnd(callback: () => void): void {
+    if (this.ended) callback();
+    else this.#endListeners.push(callback);
+  }
+
+  /** Ends it from the reader's side. Idempotent. */
+  close(): void {
+    this.#end(undefined);
+  }
+
+  /** Ends it from the service's side: the reader is told why. */
+  fail(error: StreamError): void {
+    this.#end(error);
+  }
+
+  /** How long the reader left frames lying, in milliseconds; 0 when it has taken all. */
+  stalledMs(nowMs: number): number {
+    const waiting = this.#queue.length > 0 || (this.#phase === "loading" && !this.#reading);
+    return waiting ? nowMs - this.#progressAtMs : 0;
+  }
+
+  /** How long the reader, who has taken all there was, has had no frame with a position, in milliseconds. */
+  quietMs(nowMs: number): number {
+    return this.#queue.length > 0 ? 0 : nowMs - this.#bookmarkAtMs;
+  }
+
+  /** Tells the reader that the store confirmed the channel's position just now (G5). */
+  heartbeat(): void {
+    const position = this.channel.position;
+    // After a snapshot that is ahead of the feed, the feed's position proves nothing new yet.
+    const behind =
+      position.epoch === this.#cursor.epoch && position.revision < this.#cursor.revision;
+    if (this.#phase !== "live" || this.#queue.length > 0 || behind) return;
+    this.#enqueue({ kind: "heartbeat", position });
+  }
+
+  /** @see Follower */
+  release(event: GroupEvent): void {
+    if (this.#phase === "live") this.#deliver(event);
+    else if (this.#phase === "loading") this.#slide(event);
+  }
+
+  /** @see Follower */
+  reset(): void {
+    if (this.#phase === "ended") return;
+    this.#startLoading("snapshot", this.channel.position);
+  }
+
+  #matches(event: GroupEvent): boolean {
+    return this.#options.itemId === undefined || this.#options.itemId === event.itemId;
+  }
+
+  /** Puts a live event into the queue, or falls behind when it does not fit. */
+  #deliver(event: GroupEvent): void {
+    if (event.kind === "change") {
+      if (!this.#isNews(event)) return;
+      if (!this.#isNext(event)) return this.#fallBehind(event);
+    } else if (event.timestamp <= this.#syncTimestamp) return;
+    if (this.#matches(event) && !this.#queue.offer(event)) return this.#fallBehind(event);
+    if (event.kind === "change") {
+      this.#cursor = event.position;
+      if (this.#queue.length === 0) this.#taken = this.#cursor;
+    }
+    if (this.#matches(event)) this.#wake();
+  }
+
+  #isNews({ position }: ChangeEvent): boolean {
+    return position.epoch !== this.#cursor.epoch || position.revision > this.#cursor.revision;
+  }
+
+  #isNext({ position }: ChangeEvent): boolean {
+    const follows = this.#cursor.epoch === position.epoch || this.#cursor.epoch === "";
+    return follows && position.revision === this.#cursor.revision + 1;
+  }
+
+  /** Drops the queue: what the reader has not taken is read from the log again. */
+  #fallBehind(event: GroupEvent): void {
+    this.#queue.clear();
+    this.#cursor = this.#taken;
+    this.#startLoading("log", event.kind === "change" ? event.position : event.after);
+  }
+
+  /** @param feedStart The window holds what the channel releases after this. */
+  #startLoading(source: "snapshot" | "log", feedStart: Position): void {
+    this.#generation++;
+    this.#state?.close();
+    this.#state = undefined;
+    this.#phase = "loading";
+    this.#source = source;
+    this.#window.clear();
+    this.#windowStart = feedStart;
+    this.#wake();
+  }
+
+  /** Keeps the event in the window, and lets go of the oldest over the bounds. */
+  #slide(event: GroupEvent): void {
+    while (!this.#window.offer(event)) {
+      const oldest = this.#window.shift() as GroupEvent;
+      this.#windowStart = oldest.kind === "change" ? oldest.position : oldest.after;
+    }
+  }
+
+  async #resume(from: Position): Promise<boolean> {
+    const { store, channel } = this.#options;
+    const replay = await store.since(channel.group, from, PART_LIMITS);
+    if (replay.lost) return false;
+    this.#source = "log";
+    this.#cursor = this.#taken = from;
+    this.#queue.push({ kind: "resumed", position: from, head: replay.head });
+    this.#replay(replay.changes);
+    return true;
+  }
+
+  /** Goes on loading until there is a frame for the reader, or the subscription is live. */
+  #load(): void {
+    if (this.#reading || this.#join()) return;
+    this.#loadPart().catch((error: unknown) => this.#end(StreamError.from(error)));
+  }
+
+  async #loadPart(): Promise<void> {
+    this.#reading = true;
+    try {
+      do await this.#readPart();
+      while (this.#phase === "loading" && this.#queue.length === 0 && !this.#join());
+    } finally {
+      this.#reading = false;
+    }
+    if (this.#queue.length > 0) this.#wake();
+  }
+
+  /** Reads one part of the snapshot or of the log into the queue. */
+  async #readPart(): Promise<void> {
+    const { store, channel } = this.#options;
+    const generation = this.#generation;
+    if (this.#source === "log") {
+      const replay = await store.since(channel.group, this.#cursor, PART_LIMITS);
+      if (generation !== this.#generation) return;
+      if (!replay.lost) return this.#replay(replay.changes);
+      this.#source = "snapshot";
+    }
+    const state = (this.#state ??= this.#newState());
+    const frame = await state.next();
+    if (generation !== this.#generation) return;
+    this.#queue.push(frame);
+    this.#cursor = frame.position;
+    this.#syncTimestamp = frame.timestamp;
+    if (!frame.last) return;
+    state.close();
+    this.#state = undefined;
+    this.#source = "log";
+  }
+
+  #newState(): StateReader {
+    const { store, channel, itemId } = this.#options;
+    if (itemId !== undefined) return readItem(store, channel.group, itemId);
+    return readGroup(store, channel.group);
+  }
+
+  #replay(changes: readonly ChangeEvent[]): void {
+    const { merged, left } = mergeReplay(changes, this.#window.drain());
+    for (const event of merged) if (this.#matches(event)) this.#queue.push(event);
+    for (const event of left) this.#window.push(event);
+    this.#cursor = changes.at(-1)?.position ?? this.#cursor;
+    if (this.#queue.length === 0) this.#taken = this.#cursor;
+  }
+
+  /** Becomes live when the window begins at or before what was read. */
+  #join(): boolean {
+    if (this.#source === "snapshot" || !isJoinable(this.#cursor, this.#windowStart)) return false;
+    this.#phase = "live";
+    for (const event of this.#window.drain()) this.release(event);
+    return this.#phase === "live";
+  }
+
+  #enqueue(frame: Frame): void {
+    this.#queue.push(frame);
+    this.#wake();
+  }
+
+  #wake(): void {
+    const callback = this.#onReadable;
+    if (callback === undefined) return;
+    this.#onReadable = undefined;
+    // The reader had taken all there was: its time begins now.
+    this.#progressAtMs = this.#options.now();
+    callback();
+  }
+
+  #markTaken(frame: Frame): void {
+    if (frame.kind === "event") return;
+    this.#bookmarkAtMs = this.#progressAtMs;
+    if (frame.kind === "sync" && !frame.last) return;
+    this.#taken =
+      this.#queue.length === 0 && this.#phase === "live" ? this.#cursor : frame.position;
+  }
+
+  #end(error: StreamError | undefined): void {
+    if (this.#phase === "ended") return;
+    this.#phase = "ended";
+    this.#generation++;
+    this.#error = error;
+    this.#state?.close();
+    this.#queue.clear();
+    this.#window.clear();
+    this.channel.followers.delete(this);
+    for (const listener of this.#endListeners) listener();
+    this.#wake();
+  }
+}

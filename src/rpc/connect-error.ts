@@ -1,0 +1,33 @@
+import { create } from "@bufbuild/protobuf";
+import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { type Code, StreamError } from "../core/errors.ts";
+
+/** Domain of every `google.rpc.ErrorInfo` of the service. */
+export const ERROR_DOMAIN = "millrace";
+
+const CODES: Record<Code, ConnectCode> = {
+  invalid_argument: ConnectCode.InvalidArgument,
+  aborted: ConnectCode.Aborted,
+  unauthenticated: ConnectCode.Unauthenticated,
+  permission_denied: ConnectCode.PermissionDenied,
+  resource_exhausted: ConnectCode.ResourceExhausted,
+  unavailable: ConnectCode.Unavailable,
+  failed_precondition: ConnectCode.FailedPrecondition,
+  internal: ConnectCode.Internal,
+};
+
+/** Any failure as the protocols carry it: code, sentence, and ErrorInfo with the reason. */
+export function toConnectError(error: unknown): ConnectError {
+  // Cancellations and deadlines come from the protocol layer and are its to tell.
+  if (error instanceof ConnectError) return error;
+  const { code, message, reason, metadata, cause } = StreamError.from(error);
+  const info = create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata });
+  return new ConnectError(
+    message,
+    CODES[code],
+    undefined,
+    [{ desc: ErrorInfoSchema, value: info }],
+    cause,
+  );
+}

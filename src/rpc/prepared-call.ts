@@ -1,0 +1,109 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { createContextKey, createContextValues } from "@connectrpc/connect";
+import type {
+  UniversalHandler,
+  UniversalServerRequest,
+  UniversalServerResponse,
+} from "@connectrpc/connect/protocol";
+import { bodyInvalid } from "./request-body.ts";
+import { type RequestFormat, requestFormat } from "./request-format.ts";
+import { type RequestReader, createRequestReader, isReadable } from "./request-reader.ts";
+
+/** A call as an implementation finds it in its context: read, decoded and permitted, or refused. */
+export interface PreparedCall {
+  /** Why the call is refused before it starts. */
+  readonly refusal?: unknown;
+  /** The decoded message of a call that takes one. */
+  readonly message?: unknown;
+  /** The encoded messages of a call that takes many, and how to decode them. */
+  readonly messages?: AsyncIterable<Uint8Array>;
+  readonly reader?: RequestReader<unknown>;
+  readonly format?: RequestFormat;
+  /** Cuts the transport of this call, for a reader that takes nothing any more. */
+  readonly abort: () => void;
+}
+
+/** Where the prepared call is. */
+export const preparedCall = createContextKey<PreparedCall>({ abort: () => {} });
+
+/** What the server knows of the transport of a call. */
+export interface Transport {
+  /** Refuses callers who may not make the call, by throwing. */
+  readonly permit: (method: DescMethod) => void;
+  /** Cuts the connection or stream. */
+  readonly abort: () => void;
+}
+
+/** Answers a call of one method. */
+export type CallHandler = (
+  request: UniversalServerRequest,
+  transport: Transport,
+) => Promise<UniversalServerResponse>;
+
+/**
+ * Puts our own request reading in front of a framework handler.
+ *
+ * The framework keeps what it is good at: framing and errors of three protocols, deadlines and
+ * compression of answers. It is given an empty message; the true one, or the refusal, lies in the
+ * context, where the implementation takes it (see routes).
+ */
+export function prepareCalls(handler: UniversalHandler): CallHandler {
+  const { method } = handler;
+  const reader = createRequestReader(method) as RequestReader<unknown>;
+  const takesMany =
+    method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming";
+  return async (request, { permit, abort }) => {
+    const url = new URL(request.url);
+    const format = requestFormat(request.method, url, request.header);
+    // What is not a message of ours, the framework answers as its protocols say.
+    if (format === undefined || !isReadable(format)) return handler(request);
+
+    const prepare = async (): Promise<PreparedCall> => {
+      try {
+        permit(method);
+        if (!takesMany) return { message: await reader.one(request, url, format), abort };
+        if (!request.httpVersion.startsWith("2") || format.protocol === "grpc-web") {
+          throw bodyInvalid(
+            `${method.name} streams both ways; it may be called over HTTP/2 with gRPC or Connect.`,
+          );
+        }
+        return { messages: reader.many(request, format), reader, format, abort };
+      } catch (refusal) {
+        return { refusal, abort };
+      }
+    };
+    const contextValues = request.contextValues ?? createContextValues();
+    contextValues.set(preparedCall, await prepare());
+    return handler({ ...emptied(request, url, format), contextValues });
+  };
+}
+
+/** The same request with an empty message in place of its own. */
+function emptied(
+  request: UniversalServerRequest,
+  url: URL,
+  format: RequestFormat,
+): UniversalServerRequest {
+  const header = new Headers(request.header);
+  for (const name of [
+    "content-length",
+    "content-encoding",
+    "grpc-encoding",
+    "connect-content-encoding",
+  ]) {
+    header.delete(name);
+  }
+  if (format.framing === "query") {
+    url.searchParams.set("message", format.json ? "{}" : "");
+    url.searchParams.delete("base64");
+    url.searchParams.delete("compression");
+  }
+  const message = Buffer.from(format.json ? "{}" : "");
+  const prefix = Buffer.from([0, 0, 0, 0, message.byteLength]);
+  const bytes = format.framing === "envelopes" ? Buffer.concat([prefix, message]) : message;
+  return { ...request, url: url.toString(), header, body: once(bytes) };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+  yield bytes;
+}

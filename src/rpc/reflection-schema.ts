@@ -1,0 +1,123 @@
+import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
+import {
+  type DescriptorProto,
+  type EnumDescriptorProto,
+  type FieldDescriptorProto,
+  FileDescriptorProtoSchema,
+} from "@bufbuild/protobuf/wkt";
+
+/** Encoded `google.protobuf.FileDescriptorProto`s: one file, then every file it imports, however far. */
+export type EncodedFiles = readonly Uint8Array[];
+
+/** A schema as reflection asks for it. Undefined is "not known here". */
+export interface Schema {
+  /** Full names of the services, sorted. */
+  readonly services: readonly string[];
+  /** The file of a name, for example `google/protobuf/struct.proto`. */
+  fileOf(filename: string): EncodedFiles | undefined;
+  /**
+   * The file that declares a full name, without a leading dot: of a service, method, message, field,
+   * oneof, enum, enum value or extension.
+   */
+  fileOfSymbol(symbol: string): EncodedFiles | undefined;
+  /** The file that declares the extension of a message by a field number. */
+  fileOfExtension(message: string, fieldNumber: number): EncodedFiles | undefined;
+  /** Field numbers of all extensions of a message, ascending. */
+  extensionNumbers(message: string): readonly number[] | undefined;
+}
+
+/** Builds the schema of services and files, with all that they import. */
+export function createSchema(
+  services: readonly DescService[],
+  files: readonly DescFile[] = [],
+): Schema {
+  const byName = new Map<string, DescFile>();
+  for (const file of imports([...services.map((service) => service.file), ...files]))
+    byName.set(file.proto.name, file);
+
+  const bySymbol = new Map<string, DescFile>();
+  const messages = new Set<string>();
+  const extensions = new Map<string, Map<number, DescFile>>();
+  for (const file of byName.values()) {
+    const declare = (symbol: string) => bySymbol.set(symbol, file);
+    walk(file, {
+      symbol: declare,
+      message(name) {
+        declare(name);
+        messages.add(name);
+      },
+      extension(name, { extendee, number }) {
+        declare(name);
+        const message = extendee.replace(/^\./, "");
+        const byNumber = extensions.get(message) ?? new Map<number, DescFile>();
+        extensions.set(message, byNumber.set(number, file));
+      },
+    });
+  }
+
+  const encoded = new Map<DescFile, Uint8Array>();
+  const encode = (file: DescFile) => {
+    const bytes = encoded.get(file) ?? toBinary(FileDescriptorProtoSchema, file.proto);
+    encoded.set(file, bytes);
+    return bytes;
+  };
+  const encodeAll = (file: DescFile | undefined) => file && imports([file]).map(encode);
+  return {
+    services: Array.from(new Set(services.map((service) => service.typeName))).toSorted(),
+    fileOf: (filename) => encodeAll(byName.get(filename)),
+    fileOfSymbol: (symbol) => encodeAll(bySymbol.get(symbol)),
+    fileOfExtension: (message, fieldNumber) => encodeAll(extensions.get(message)?.get(fieldNumber)),
+    extensionNumbers(message) {
+      const numbers = extensions.get(message)?.keys();
+      if (numbers === undefined) return messages.has(message) ? [] : undefined;
+      return Array.from(numbers).toSorted((a, b) => a - b);
+    },
+  };
+}
+
+/** The files, then what they import, each file name once. */
+function imports(files: readonly DescFile[]): DescFile[] {
+  const found = new Map<string, DescFile>();
+  const queue = Array.from(files);
+  for (const file of queue) {
+    if (found.has(file.proto.name)) continue;
+    found.set(file.proto.name, file);
+    queue.push(...file.dependencies);
+  }
+  return Array.from(found.values());
+}
+
+/** Hears of what a file declares, by full name. */
+interface Visitor {
+  symbol(name: string): void;
+  message(name: string): void;
+  extension(name: string, field: FieldDescriptorProto): void;
+}
+
+/** Walks the plain descriptor: the generated classes leave out the entries of maps. */
+function walk({ proto }: DescFile, visit: Visitor): void {
+  const scoped = (scope: string, { name }: { readonly name: string }) =>
+    scope === "" ? name : `${scope}.${name}`;
+  const walkEnum = (scope: string, declared: EnumDescriptorProto) => {
+    visit.symbol(scoped(scope, declared));
+    // Enum values are names of the scope around the enum, by the rules of the language.
+    for (const value of declared.value) visit.symbol(scoped(scope, value));
+  };
+  const walkMessage = (scope: string, declared: DescriptorProto) => {
+    const name = scoped(scope, declared);
+    visit.message(name);
+    for (const field of declared.field) visit.symbol(scoped(name, field));
+    for (const oneof of declared.oneofDecl) visit.symbol(scoped(name, oneof));
+    for (const extension of declared.extension) visit.extension(scoped(name, extension), extension);
+    for (const nested of declared.enumType) walkEnum(name, nested);
+    for (const nested of declared.nestedType) walkMessage(name, nested);
+  };
+  for (const message of proto.messageType) walkMessage(proto.package, message);
+  for (const declared of proto.enumType) walkEnum(proto.package, declared);
+  for (const field of proto.extension) visit.extension(scoped(proto.package, field), field);
+  for (const service of proto.service) {
+    const name = scoped(proto.package, service);
+    visit.symbol(name);
+    for (const method of service.method) visit.symbol(scoped(name, method));
+  }
+}

@@ -1,0 +1,157 @@
+import { constants } from "node:http2";
+import { cors, createConnectRouter, createContextValues } from "@connectrpc/connect";
+import {
+  compressionBrotli,
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { type CallHandler, type Transport, prepareCalls } from "../rpc/prepared-call.ts";
+import { MAX_REQUEST_BYTES } from "../rpc/request-body.ts";
+import { type Health, healthRoutes } from "../rpc/health.ts";
+import { reflectionRoutes } from "../rpc/reflection.ts";
+import { streamRoutes } from "../rpc/routes.ts";
+import type { Handlers } from "../service/handlers.ts";
+import type { Caller, Callers } from "./callers.ts";
+import type { Request, RequestListener, Response } from "./listener.ts";
+
+/** What the handler of the port serves. */
+export interface HttpHandlerOptions {
+  readonly handlers: Handlers;
+  readonly callers: Callers;
+  readonly health: Health;
+  /** Aborted when the service goes down: streams of writes end. */
+  readonly draining: AbortSignal;
+  /** Told of failures nobody else hears of. */
+  readonly onError: (error: unknown, path: string) => void;
+}
+
+/** How long browsers may remember a preflight, in seconds. */
+const PREFLIGHT_MAX_AGE_S = 7200;
+
+/** Answers every request of the port: RPC in all three protocols, health, CORS. */
+export function createHttpHandler(options: HttpHandlerOptions): RequestListener {
+  const { callers, health } = options;
+  const calls = createCalls(options);
+  return (request, response) => {
+    const path = request.url?.split("?", 1)[0] ?? "";
+    // A refusal may come before the body was read: the rest is read away, or the connection is stuck.
+    response.once("finish", () => request.resume());
+    const caller = callerOf(request);
+    if (caller.origin !== undefined) response.setHeader("vary", "Origin");
+    if (caller.origin !== undefined && callers.allowsOrigin(caller)) {
+      response.setHeader("access-control-allow-origin", caller.origin);
+      response.setHeader("access-control-expose-headers", cors.exposedHeaders.join(", "));
+      if (request.method === "OPTIONS") return preflight(response);
+    }
+    const call = calls.get(path);
+    if (call !== undefined) {
+      answerCall(call, request, response, caller, callers).catch((error: unknown) =>
+        options.onError(error, path),
+      );
+    } else if (path === "/healthz") answerHealth(request, response, health);
+    else
+      answer(
+        response,
+        404,
+        "Not found. This is Millrace: RPC is under /millrace.v1.StreamService/.\n",
+      );
+  };
+}
+
+function createCalls({ handlers, health, draining }: HttpHandlerOptions): Map<string, CallHandler> {
+  const router = createConnectRouter({
+    acceptCompression: [compressionGzip, compressionBrotli],
+    readMaxBytes: MAX_REQUEST_BYTES,
+    jsonOptions: { ignoreUnknownFields: false },
+  });
+  streamRoutes(router, handlers, draining);
+  healthRoutes(router, health);
+  reflectionRoutes(router);
+  return new Map(
+    router.handlers.map((handler): [string, CallHandler] => [
+      handler.requestPath,
+      handler.service.typeName === StreamService.typeName
+        ? prepareCalls(handler)
+        : (request) => handler(request),
+    ]),
+  );
+}
+
+async function answerCall(
+  call: CallHandler,
+  request: Request,
+  response: Response,
+  caller: Caller,
+  callers: Callers,
+) {
+  const transport: Transport = {
+    permit: (method) => {
+      if (method === StreamService.method.subscribe) callers.requireClient(caller);
+      else callers.requireTrusted(caller);
+    },
+    abort: () => {
+      if ("stream" in request) request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      else request.socket.destroy();
+    },
+  };
+  let universal;
+  try {
+    universal = universalRequestFromNodeRequest(
+      request,
+      response,
+      undefined,
+      createContextValues(),
+    );
+  } catch {
+    return answer(response, 400, "Bad request: it has no valid host.\n");
+  }
+  try {
+    await universalResponseToNodeResponse(await call(universal, transport), response);
+  } catch (error) {
+    // The peer went away: nobody is left to answer.
+    if (universal.signal.aborted) return;
+    throw error;
+  }
+}
+
+function callerOf(request: Request): Caller {
+  const { origin, host, authorization } = request.headers;
+  const authority = "authority" in request ? request.authority : undefined;
+  return { address: request.socket.remoteAddress, origin, host: authority ?? host, authorization };
+}
+
+function preflight(response: Response): void {
+  response.writeHead(204, {
+    "access-control-allow-methods": cors.allowedMethods.join(", "),
+    "access-control-allow-headers": [...cors.allowedHeaders, "Authorization"].join(", "),
+    "access-control-max-age": String(PREFLIGHT_MAX_AGE_S),
+  });
+  response.end();
+}
+
+function answerHealth(request: Request, response: Response, health: Health): void {
+  if (request.method !== "GET" && request.method !== "HEAD")
+    return answer(response, 405, "Use GET.\n");
+  const serving = health.status === "serving";
+  answer(
+    response,
+    serving ? 200 : 503,
+    `${JSON.stringify({ status: health.status })}\n`,
+    "application/json",
+  );
+}
+
+function answer(
+  response: Response,
+  status: number,
+  body: string,
+  type = "text/plain; charset=utf-8",
+): void {
+  response.writeHead(status, {
+    "content-type": type,
+    "content-length": String(Buffer.byteLength(body)),
+  });
+  response.end(body);
+}

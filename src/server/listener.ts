@@ -1,0 +1,87 @@
+import { type IncomingMessage, type ServerResponse, createServer as createHttp1 } from "node:http";
+import {
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+  createServer as createHttp2,
+} from "node:http2";
+import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
+import { once } from "node:events";
+import { createSniffer } from "./sniffer.ts";
+
+/** A request of either protocol version. */
+export type Request = IncomingMessage | Http2ServerRequest;
+/** A response of either protocol version. */
+export type Response = ServerResponse | Http2ServerResponse;
+/** Answers a request. */
+export type RequestListener = (request: Request, response: Response) => void;
+
+/** An open port that speaks HTTP/1.1 and HTTP/2 (prior knowledge). */
+export interface Listener {
+  readonly host: string;
+  /** The port; the one chosen when 0 was asked for. */
+  readonly port: number;
+  /**
+   * Accepts no more connections and requests, waits for what is under way, and cuts what is left after
+   * the grace. Idempotent.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Most streams that one HTTP/2 connection may have open. */
+const MAX_CONCURRENT_STREAMS = 1000;
+
+/** Opens a port. @throws Error with the system's code, for example EADDRINUSE. */
+export async function listen(
+  host: string,
+  port: number,
+  onRequest: RequestListener,
+): Promise<Listener> {
+  const h1 = createHttp1({ keepAliveTimeout: 60_000, headersTimeout: 20_000 }, onRequest);
+  const h2 = createHttp2({ settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS } }, onRequest);
+  const sockets = new Set<Socket>();
+  const sessions = new Set<ServerHttp2Session>();
+  // Neither listens itself, so the timers of header timeouts have to be armed by hand.
+  h1.emit("listening");
+  h1.on("clientError", (_error, socket) => {
+    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    else socket.destroy();
+  });
+  h2.on("session", (session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+    session.on("error", () => session.destroy());
+  });
+  const sniffer = createSniffer(h1, h2);
+  const net = createNet((socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    sniffer.accept(socket);
+  });
+  net.listen({ host, port });
+  await once(net, "listening");
+  const address = net.address() as AddressInfo;
+
+  let closed: Promise<void> | undefined;
+  const close = async (graceMs: number) => {
+    const gone = new Promise<void>((resolve) => net.close(() => resolve()));
+    sniffer.close();
+    // GOAWAY: streams under way finish, then the connection goes.
+    for (const session of sessions) session.close();
+    h1.closeIdleConnections();
+    const idle = setInterval(() => h1.closeIdleConnections(), 50);
+    const cut = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    await gone;
+    clearInterval(idle);
+    clearTimeout(cut);
+    h1.close();
+    h2.close();
+  };
+  return {
+    host: address.address,
+    port: address.port,
+    close: (graceMs) => (closed ??= close(graceMs)),
+  };
+}

@@ -1,0 +1,145 @@
+import { type Logger, pino } from "pino";
+import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import type { History, Store } from "../core/store.ts";
+import { createHealth } from "../rpc/health.ts";
+import { type Engine, type EngineOptions, createEngine, shuttingDown } from "../service/engine.ts";
+import { type StreamService as Service, facade } from "../service/stream-service.ts";
+import { createCallers, isLoopbackName } from "./callers.ts";
+import { createHttpHandler } from "./http-handler.ts";
+import { type Listener, listen } from "./listener.ts";
+import { DEFAULT_FOLDER, type StoreOptions, openStore } from "./open-store.ts";
+
+/** How to run a server. Every option has a default. */
+export interface ServerOptions extends EngineOptions {
+  /** Address to listen on. Default 127.0.0.1. Others need `apiTokens`, or `insecure: true`. */
+  readonly host?: string | undefined;
+  /** Port to listen on; 0 picks a free one. Default 3112. */
+  readonly port?: number | undefined;
+  /** Where data is kept: a store that is open (the server closes it), or which one to open. Default: on disk in ./data. */
+  readonly store?: Store | StoreOptions | undefined;
+  /** How much history each group keeps, for a store that the server opens. */
+  readonly history?: Partial<History> | undefined;
+  /** Tokens that make a caller trusted. Default none: callers from this machine are trusted. */
+  readonly apiTokens?: readonly string[] | undefined;
+  /** Trusts everybody who reaches the port. Default false. */
+  readonly insecure?: boolean | undefined;
+  /** Origins of browser pages that may follow streams; `*`: any. Default: loopback and the service's own. */
+  readonly allowedOrigins?: readonly string[] | undefined;
+  /** Where to log. Default: JSON lines on stderr, warnings and worse. */
+  readonly logger?: Logger | undefined;
+}
+
+/** A running server. */
+export interface Server {
+  /** Address that it answers on, for example `http://127.0.0.1:3112`. */
+  readonly url: string;
+  readonly port: number;
+  /** The same service without the network. */
+  readonly service: Service;
+  /**
+   * Stops: accepts nothing new, ends subscriptions with UNAVAILABLE / SHUTTING_DOWN, finishes calls
+   * under way, flushes the store. Takes at most ten seconds. Idempotent.
+   */
+  close(): Promise<void>;
+}
+
+/** Default port. */
+export const DEFAULT_PORT = 3112;
+/** How long calls under way may take to finish when the server stops, in milliseconds. */
+const CLOSE_GRACE_MS = 5000;
+
+/**
+ * Starts a server. Resolves when every door answers.
+ *
+ * @throws Error with a sentence for the operator when the port or the store cannot be had.
+ */
+export async function createServer(options: ServerOptions = {}): Promise<Server> {
+  const host = options.host ?? "127.0.0.1";
+  const port = options.port ?? DEFAULT_PORT;
+  const logger = options.logger ?? pino({ level: "warn" }, pino.destination(2));
+  requireSafe(host, options);
+  const store = await resolveStore(options);
+  const engine = createEngine(store, options);
+  try {
+    return await open(engine, host, port, options, logger);
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+async function open(
+  engine: Engine,
+  host: string,
+  port: number,
+  options: ServerOptions,
+  logger: Logger,
+): Promise<Server> {
+  const health = createHealth([StreamService.typeName]);
+  const draining = new AbortController();
+  const handler = createHttpHandler({
+    handlers: engine.handlers,
+    callers: createCallers({
+      apiTokens: options.apiTokens ?? [],
+      allowedOrigins: options.allowedOrigins,
+      onLoopback: isLoopbackName(host),
+      insecure: options.insecure ?? false,
+    }),
+    health,
+    draining: draining.signal,
+    onError: (error, path) => logger.warn({ err: error, path }, "a call failed"),
+  });
+  const listener = await listenOn(host, port, handler);
+  health.set("serving");
+
+  let closed: Promise<void> | undefined;
+  const close = async () => {
+    health.set("not_serving");
+    const finished = listener.close(CLOSE_GRACE_MS);
+    engine.drain();
+    health.close();
+    draining.abort(shuttingDown());
+    await finished;
+    await engine.close();
+  };
+  return {
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${listener.port}`,
+    port: listener.port,
+    service: facade(engine),
+    close: () => (closed ??= close()),
+  };
+}
+
+function requireSafe(host: string, { apiTokens = [], insecure = false }: ServerOptions): void {
+  if (isLoopbackName(host) || apiTokens.length > 0 || insecure) return;
+  throw new Error(
+    `host is ${host}, which other machines reach, and nobody would have to prove who they are: ` +
+      "configure api_tokens, or listen on 127.0.0.1, or set insecure: true if you mean it.",
+  );
+}
+
+async function resolveStore({ store, history }: ServerOptions): Promise<Store> {
+  if (store !== undefined && "run" in store) return store;
+  return openStore(store ?? { kind: "file_based", folder: DEFAULT_FOLDER }, history);
+}
+
+async function listenOn(
+  host: string,
+  port: number,
+  handler: Parameters<typeof listen>[2],
+): Promise<Listener> {
+  try {
+    return await listen(host, port, handler);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
+    const why: Record<string, string> = {
+      EADDRINUSE: `port ${port} on ${host} is in use; stop the other program, or choose another with --port (0 picks a free one).`,
+      EACCES: `port ${port} on ${host} may not be opened by this user; choose one from 1024 up with --port.`,
+      EADDRNOTAVAIL: `host ${host} is not an address of this machine; choose one with --host.`,
+      ENOTFOUND: `host ${host} is not known; choose an address of this machine with --host.`,
+    };
+    throw new Error(why[code] ?? `cannot listen on ${host} port ${port} (${code}).`, {
+      cause: error,
+    });
+  }
+}

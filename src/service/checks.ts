@@ -1,0 +1,86 @@
+import { StreamError } from "../core/errors.ts";
+import { MAX_NAME_BYTES, type GroupKey, checkGroup, checkName } from "../core/names.ts";
+import type { Position } from "../core/position.ts";
+import { utf8Length } from "../core/text.ts";
+import type { Value } from "../core/value.ts";
+import type { Expectations, ItemRequest } from "./requests.ts";
+
+/** Most steps of one update. */
+export const MAX_OPS = 1000;
+/** Most changes of one batch. */
+export const MAX_MUTATIONS = 1000;
+/** Items, or groups, of a page unless asked otherwise, and at most. */
+export const DEFAULT_PAGE_SIZE = 100;
+export const MAX_PAGE_SIZE = 1000;
+
+/** A request that breaks a rule of its shape. */
+export function requestInvalid(field: string, sentence: string): StreamError {
+  return new StreamError("REQUEST_INVALID", sentence, { metadata: { field } });
+}
+
+/** Checks the names of an item. @throws StreamError NAME_INVALID */
+export function checkItem(request: ItemRequest): { group: GroupKey; itemId: string } {
+  return { group: checkGroup(request), itemId: checkName("item_id", request.itemId) };
+}
+
+/** A value that must be there. @throws StreamError VALUE_INVALID */
+export function checkData(data: Value | undefined, field = "data"): Value {
+  if (data !== undefined) return data;
+  throw new StreamError(
+    "VALUE_INVALID",
+    `${field} is missing; it may be any JSON value, null included.`,
+    {
+      metadata: { field },
+    },
+  );
+}
+
+/** Checks what a caller expects. @throws StreamError REQUEST_INVALID */
+export function checkExpectations(request: Expectations): void {
+  checkRevision("expected_revision", request.expectedRevision);
+  checkEpoch("expected_epoch", request.expectedEpoch);
+}
+
+/** Checks a revision, if there is one. @throws StreamError REQUEST_INVALID */
+export function checkRevision(field: string, revision: unknown): void {
+  if (revision === undefined) return;
+  if (typeof revision === "number" && Number.isSafeInteger(revision) && revision >= 0) return;
+  throw requestInvalid(field, `${field} is not a revision; it may be an integer from 0 to 2^53-1.`);
+}
+
+/** Checks a position. @throws StreamError REQUEST_INVALID */
+export function checkPosition(field: string, position: Position): Position {
+  checkEpoch(`${field}.epoch`, position.epoch);
+  checkRevision(`${field}.revision`, position.revision);
+  return { epoch: position.epoch, revision: position.revision };
+}
+
+/** Kind of a transient event: `message` unless given. @throws StreamError REQUEST_INVALID */
+export function checkEventType(type: unknown): string {
+  if (type === undefined || type === "") return "message";
+  if (typeof type === "string" && type.isWellFormed() && utf8Length(type) <= MAX_NAME_BYTES)
+    return type;
+  throw requestInvalid(
+    "type",
+    `type is not an event type; it may be up to ${MAX_NAME_BYTES} bytes of valid Unicode.`,
+  );
+}
+
+/** Size of a page. @throws StreamError REQUEST_INVALID */
+export function checkPageSize(pageSize: unknown): number {
+  if (typeof pageSize !== "number" || !Number.isInteger(pageSize) || pageSize < 0) {
+    throw requestInvalid(
+      "page_size",
+      `page_size is not a page size; it may be 0 (${DEFAULT_PAGE_SIZE} entries) or an integer up to ${MAX_PAGE_SIZE}.`,
+    );
+  }
+  return pageSize === 0 ? DEFAULT_PAGE_SIZE : Math.min(pageSize, MAX_PAGE_SIZE);
+}
+
+function checkEpoch(field: string, epoch: unknown): void {
+  if (epoch === undefined || (typeof epoch === "string" && epoch.isWellFormed())) return;
+  throw requestInvalid(
+    field,
+    `${field} is not an epoch; it may be one that the service gave, or empty.`,
+  );
+}

@@ -1,0 +1,49 @@
+import type { Item } from "../core/change.ts";
+import type { Subscription } from "../live/subscription.ts";
+import type {
+  BatchRequest,
+  BatchResult,
+  DeleteRequest,
+  DeleteResult,
+  GroupRequest,
+  ItemRequest,
+  ListAllResult,
+  ListGroupsResult,
+  ListResult,
+  PageRequest,
+  SendRequest,
+  SetRequest,
+  SetResult,
+  SubscribeRequest,
+  UpdateRequest,
+  UpdateResult,
+} from "./requests.ts";
+
+/**
+ * The one handlers object that every door calls.
+ *
+ * All rules are behind it: doors decode, call, and encode. Calls of one group take effect in the
+ * order in which they were made. Every failure is a StreamError.
+ */
+export interface Handlers {
+  /** Stores a value. */
+  set(request: SetRequest): Promise<SetResult>;
+  /** Reads an item; undefined when there is none. Sees every write acknowledged before (G10). */
+  get(request: ItemRequest): Promise<Item | undefined>;
+  /** Changes a value by steps. A step that fails is data of the result, not a failure. */
+  update(request: UpdateRequest): Promise<UpdateResult>;
+  /** Removes an item. */
+  delete(request: DeleteRequest): Promise<DeleteResult>;
+  /** Applies all changes or none (G1). */
+  batch(request: BatchRequest): Promise<BatchResult>;
+  /** Announces a transient event. */
+  send(request: SendRequest): Promise<void>;
+  /** A page of items in creation order. */
+  list(request: GroupRequest & PageRequest): Promise<ListResult>;
+  /** A page of the groups of a stream, sorted by UTF-8 bytes. */
+  listGroups(request: { readonly streamName: string } & PageRequest): Promise<ListGroupsResult>;
+  /** A page of all (stream, group) pairs, sorted by UTF-8 bytes. */
+  listAll(request: PageRequest): Promise<ListAllResult>;
+  /** Follows a group or an item. Resolves when the first frame is there. The caller closes it. */
+  subscribe(request: SubscribeRequest): Promise<Subscription>;
+}

@@ -1,0 +1,66 @@
+import { StreamError } from "../core/errors.ts";
+
+/**
+ * Page tokens: where a listing goes on, and which listing it is. Opaque to callers, and only good
+ * for the same call with the same arguments.
+ */
+
+/** Makes the token of the page after this cursor. */
+export function writePageToken(listing: readonly string[], cursor: readonly string[]): string {
+  const bytes = new TextEncoder().encode(JSON.stringify([listing, cursor]));
+  let binary = "";
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/**
+ * Reads a token back.
+ *
+ * @returns The cursor; undefined for the empty token of a first page.
+ * @throws StreamError PAGE_TOKEN_INVALID when it is not one of this listing.
+ */
+export function readPageToken(
+  token: unknown,
+  listing: readonly string[],
+  cursorParts: number,
+): readonly string[] | undefined {
+  if (token === undefined || token === "") return undefined;
+  const content = typeof token === "string" ? decode(token) : undefined;
+  if (Array.isArray(content) && content.length === 2) {
+    const [of, cursor] = content as unknown[];
+    if (sameStrings(of, listing) && isStrings(cursor) && cursor.length === cursorParts)
+      return cursor;
+  }
+  throw pageTokenInvalid();
+}
+
+/** The refusal of a token. */
+export function pageTokenInvalid(): StreamError {
+  return new StreamError(
+    "PAGE_TOKEN_INVALID",
+    "page_token is not one of this listing; it may be the next_page_token of the page before, with the same other arguments, or empty to start over.",
+    { metadata: { field: "page_token" } },
+  );
+}
+
+function decode(token: string): unknown {
+  try {
+    const binary = atob(token.replaceAll("-", "+").replaceAll("_", "/"));
+    const bytes = Uint8Array.from(binary, (char) => char.charCodeAt(0));
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+function isStrings(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((part) => typeof part === "string");
+}
+
+function sameStrings(value: unknown, expected: readonly string[]): boolean {
+  return (
+    isStrings(value) &&
+    value.length === expected.length &&
+    value.every((part, i) => part === expected[i])
+  );
+}

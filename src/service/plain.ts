@@ -1,0 +1,185 @@
+import type { ChangeEvent, Item as StoredItem } from "../core/change.ts";
+import type { Frame } from "../core/frame.ts";
+import type { OpError } from "../core/ops.ts";
+import type { Position } from "../core/position.ts";
+import type { Json, Value } from "../core/value.ts";
+import { FrameIterator } from "../live/frames.ts";
+import type { Subscription } from "../live/subscription.ts";
+
+/* What the library gives and takes: the domain's shapes with plain JSON in place of values. */
+
+/** An item as the library gives it: plain JSON inside. */
+export interface Item {
+  readonly itemId: string;
+  readonly data: Json;
+  /** Revision of the change that last wrote it. */
+  readonly revision: number;
+  readonly createTime: Date;
+  readonly updateTime: Date;
+}
+
+/** What a set did. `oldValue` is undefined when there was no item. */
+export interface SetResult {
+  readonly oldValue: Json | undefined;
+  readonly newValue: Json;
+  readonly created: boolean;
+  readonly position: Position;
+}
+
+/** What an update did. */
+export interface UpdateResult extends SetResult {
+  /** Steps that were skipped, and why. */
+  readonly errors: readonly OpError[];
+}
+
+/** What a delete did. Both are undefined when there was no item. */
+export interface DeleteResult {
+  readonly oldValue: Json | undefined;
+  readonly position: Position | undefined;
+}
+
+/** One step of an update, for example `{ type: "increment", path: "n", by: 1 }`. */
+export type UpdateStep =
+  | { readonly type: "set"; readonly path: string; readonly value?: Json }
+  | { readonly type: "merge"; readonly path?: string | readonly string[]; readonly value: Json }
+  | { readonly type: "increment" | "decrement"; readonly path: string; readonly by: number }
+  | { readonly type: "append"; readonly path?: string | readonly string[]; readonly value: Json }
+  | { readonly type: "remove"; readonly path: string };
+
+/** One change of a batch. */
+export type Mutation =
+  | {
+      readonly set: {
+        readonly itemId: string;
+        readonly data: Json;
+        readonly expectedRevision?: number;
+      };
+    }
+  | {
+      readonly update: {
+        readonly itemId: string;
+        readonly ops: readonly UpdateStep[];
+        readonly expectedRevision?: number;
+      };
+    }
+  | { readonly delete: { readonly itemId: string; readonly expectedRevision?: number } };
+
+/** What one change of a batch did. Values are undefined unless asked for. */
+export interface MutationResult {
+  readonly kind: "set" | "update" | "delete";
+  readonly oldValue: Json | undefined;
+  readonly newValue: Json | undefined;
+  /** Position of the change; undefined for a delete of a missing item. */
+  readonly position: Position | undefined;
+  readonly errors: readonly OpError[];
+}
+
+/** A page of items, in creation order. */
+export interface ItemPage {
+  readonly items: readonly Item[];
+  readonly position: Position;
+  readonly nextPageToken: string;
+}
+
+/** Which page of a listing. */
+export interface PageOptions {
+  /** Default 100, at most 1,000. */
+  readonly pageSize?: number;
+  /** `nextPageToken` of the page before. */
+  readonly pageToken?: string;
+}
+
+/** A frame of a subscription: as `Frame` of the protocol, with plain JSON inside. */
+export type StreamFrame =
+  | {
+      readonly kind: "sync";
+      readonly items: readonly Item[];
+      readonly position: Position;
+      readonly first: boolean;
+      readonly last: boolean;
+      readonly timestamp: number;
+    }
+  | {
+      readonly kind: "change";
+      readonly type: ChangeEvent["type"];
+      readonly itemId: string;
+      readonly data: Json;
+      readonly position: Position;
+      readonly timestamp: number;
+    }
+  | {
+      readonly kind: "event";
+      readonly type: string;
+      readonly itemId: string | undefined;
+      readonly data: Json;
+      readonly timestamp: number;
+    }
+  | { readonly kind: "heartbeat"; readonly position: Position }
+  | { readonly kind: "resumed"; readonly position: Position; readonly head: Position };
+
+/** Of a set or an update. */
+export function plainWrite(done: {
+  oldValue: Value | undefined;
+  newValue: Value;
+  created: boolean;
+  position: Position;
+}): SetResult {
+  const { created, position } = done;
+  return { oldValue: done.oldValue?.json(), newValue: done.newValue.json(), created, position };
+}
+
+/** Of an item. */
+export function plainItem({
+  itemId,
+  value,
+  revision,
+  createTimeMs,
+  updateTimeMs,
+}: StoredItem): Item {
+  return {
+    itemId,
+    data: value.json(),
+    revision,
+    createTime: new Date(createTimeMs),
+    updateTime: new Date(updateTimeMs),
+  };
+}
+
+/** Of a frame. */
+export function plainFrame(frame: Frame): StreamFrame {
+  switch (frame.kind) {
+    case "sync":
+      return { ...frame, items: frame.items.map(plainItem) };
+    case "change": {
+      const { kind, type, itemId, value, position, timestamp } = frame;
+      return { kind, type, itemId, data: value.json(), position, timestamp };
+    }
+    case "event": {
+      const { kind, type, itemId, value, timestamp } = frame;
+      return { kind, type, itemId, data: value.json(), timestamp };
+    }
+    case "heartbeat":
+    case "resumed":
+      return frame;
+  }
+}
+
+/** Of the frames of a subscription. */
+export function plainFrames(
+  subscription: Subscription,
+): AsyncIterableIterator<StreamFrame, undefined> {
+  const frames = new FrameIterator(subscription);
+  return {
+    async next() {
+      const result = await frames.next();
+      return result.done === true ? result : { done: false, value: plainFrame(result.value) };
+    },
+    async return() {
+      await frames.return();
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

@@ -1,0 +1,74 @@
+import { checkGroup, checkName } from "../core/names.ts";
+import type { Store } from "../core/store.ts";
+import { checkItem, checkPageSize } from "./checks.ts";
+import type { Handlers } from "./handlers.ts";
+import { pageTokenInvalid, readPageToken, writePageToken } from "./page-token.ts";
+import type { ListAllResult } from "./requests.ts";
+
+/** Most bytes of values in one page, so that the answer stays under 3.5 MiB. */
+const MAX_PAGE_BYTES = 2 * 1024 * 1024;
+
+/** The calls that read. */
+export function createReads(
+  store: Store,
+): Pick<Handlers, "get" | "list" | "listGroups" | "listAll"> {
+  return {
+    async get(request) {
+      const { group, itemId } = checkItem(request);
+      return (await store.get(group, itemId)).item;
+    },
+
+    async list(request) {
+      const group = checkGroup(request);
+      const maxCount = checkPageSize(request.pageSize);
+      const listing = ["list", group.streamName, group.groupId];
+      const [epoch, after] = readPageToken(request.pageToken, listing, 2) ?? [];
+      const page = await store.list(group, { after, maxCount, maxBytes: MAX_PAGE_BYTES });
+      // A new history has other creation orders, so that its cursors mean nothing.
+      if (epoch !== undefined && epoch !== page.position.epoch) throw pageTokenInvalid();
+      const nextPageToken =
+        page.next === undefined ? "" : writePageToken(listing, [page.position.epoch, page.next]);
+      return { items: page.items, position: page.position, nextPageToken };
+    },
+
+    async listGroups(request) {
+      const streamName = checkName("stream_name", request.streamName);
+      const limit = checkPageSize(request.pageSize);
+      const listing = ["groups", streamName];
+      const [after] = readPageToken(request.pageToken, listing, 1) ?? [];
+      // One more than the page tells whether there is a next one.
+      const found = await store.groups(
+        streamName,
+        after === undefined ? { limit: limit + 1 } : { after, limit: limit + 1 },
+      );
+      const groups = found.slice(0, limit);
+      const nextPageToken =
+        found.length > limit ? writePageToken(listing, [groups.at(-1) as string]) : "";
+      return { groups, nextPageToken };
+    },
+
+    async listAll(request): Promise<ListAllResult> {
+      const limit = checkPageSize(request.pageSize);
+      const listing = ["all"];
+      const [streamName, groupId] = readPageToken(request.pageToken, listing, 2) ?? [];
+      const after =
+        streamName === undefined || groupId === undefined ? undefined : { streamName, groupId };
+      const found = await store.allGroups(
+        after === undefined ? { limit: limit + 1 } : { after, limit: limit + 1 },
+      );
+      const pairs = found.groups.slice(0, limit);
+      const streams: { streamName: string; groups: string[] }[] = [];
+      for (const pair of pairs) {
+        if (streams.at(-1)?.streamName !== pair.streamName)
+          streams.push({ streamName: pair.streamName, groups: [] });
+        streams.at(-1)?.groups.push(pair.groupId);
+      }
+      const last = pairs.at(-1);
+      const nextPageToken =
+        found.groups.length > limit && last !== undefined
+          ? writePageToken(listing, [last.streamName, last.groupId])
+          : "";
+      return { streams, count: found.streamCount, nextPageToken };
+    },
+  };
+}

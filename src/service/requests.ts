@@ -1,0 +1,154 @@
+import type { Item } from "../core/change.ts";
+import type { OpError, UpdateOp } from "../core/ops.ts";
+import type { Position } from "../core/position.ts";
+import type { Value } from "../core/value.ts";
+
+/**
+ * What doors hand to the handlers, and what they get back. Names, numbers and the presence of values
+ * are checked by the handlers; a `Value` is valid by itself. `undefined` is absence.
+ */
+
+/** Names a group, unchecked. */
+export interface GroupRequest {
+  readonly streamName: string;
+  readonly groupId: string;
+}
+
+/** Names an item, unchecked. */
+export interface ItemRequest extends GroupRequest {
+  readonly itemId: string;
+}
+
+/** What the caller expects of the item and the group before a write. */
+export interface Expectations {
+  /** Revision of the item; 0: it must not exist. */
+  readonly expectedRevision?: number | undefined;
+  /** Epoch of the group; empty: it was never written. */
+  readonly expectedEpoch?: string | undefined;
+}
+
+/** Stores a value. */
+export interface SetRequest extends ItemRequest, Expectations {
+  readonly data: Value | undefined;
+}
+
+/** What a set did. */
+export interface SetResult {
+  readonly oldValue: Value | undefined;
+  readonly newValue: Value;
+  readonly created: boolean;
+  readonly position: Position;
+}
+
+/** Changes a value by steps. */
+export interface UpdateRequest extends ItemRequest, Expectations {
+  readonly ops: readonly UpdateOp[];
+}
+
+/** What an update did. */
+export interface UpdateResult extends SetResult {
+  /** Steps that were skipped. */
+  readonly errors: readonly OpError[];
+}
+
+/** Removes an item. */
+export interface DeleteRequest extends ItemRequest, Expectations {}
+
+/** What a delete did. */
+export interface DeleteResult {
+  readonly oldValue: Value | undefined;
+  /** Undefined when there was no item, and so no change. */
+  readonly position: Position | undefined;
+}
+
+/** One change of a batch. */
+export type BatchMutation =
+  | {
+      readonly kind: "set";
+      readonly itemId: string;
+      readonly data: Value | undefined;
+      readonly expectedRevision?: number | undefined;
+    }
+  | {
+      readonly kind: "update";
+      readonly itemId: string;
+      readonly ops: readonly UpdateOp[];
+      readonly expectedRevision?: number | undefined;
+    }
+  | {
+      readonly kind: "delete";
+      readonly itemId: string;
+      readonly expectedRevision?: number | undefined;
+    };
+
+/** Several changes of one group in one step. */
+export interface BatchRequest extends GroupRequest {
+  readonly mutations: readonly BatchMutation[];
+  readonly expectedEpoch?: string | undefined;
+  /** Whether results carry values. */
+  readonly returnValues: boolean;
+}
+
+/** What one change of a batch did. Values are undefined unless asked for. */
+export type BatchMutationResult =
+  | {
+      readonly kind: "set";
+      readonly result: Omit<SetResult, "newValue"> & { readonly newValue: Value | undefined };
+    }
+  | {
+      readonly kind: "update";
+      readonly result: Omit<UpdateResult, "newValue"> & { readonly newValue: Value | undefined };
+    }
+  | { readonly kind: "delete"; readonly result: DeleteResult };
+
+/** What a batch did. */
+export interface BatchResult {
+  /** One per mutation, in order. */
+  readonly results: readonly BatchMutationResult[];
+  /** Position of the group after the batch. */
+  readonly position: Position;
+}
+
+/** A transient event. */
+export interface SendRequest extends GroupRequest {
+  /** Empty or absent: `message`. */
+  readonly type?: string | undefined;
+  readonly data: Value | undefined;
+  readonly itemId?: string | undefined;
+}
+
+/** Which page of a listing. */
+export interface PageRequest {
+  /** 0: 100; over 1,000 is cut to that. */
+  readonly pageSize: number;
+  /** Empty for the first page. */
+  readonly pageToken: string;
+}
+
+/** A page of items. */
+export interface ListResult {
+  readonly items: readonly Item[];
+  readonly position: Position;
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
+/** A page of groups. */
+export interface ListGroupsResult {
+  readonly groups: readonly string[];
+  readonly nextPageToken: string;
+}
+
+/** A page of all streams. */
+export interface ListAllResult {
+  readonly streams: readonly { readonly streamName: string; readonly groups: readonly string[] }[];
+  /** Number of all streams. */
+  readonly count: number;
+  readonly nextPageToken: string;
+}
+
+/** What to follow. */
+export interface SubscribeRequest extends GroupRequest {
+  readonly itemId?: string | undefined;
+  readonly resumeFrom?: Position | undefined;
+}

@@ -1,0 +1,162 @@
+import { StreamError } from "../core/errors.ts";
+import { opsFromJson } from "../core/op-json.ts";
+import type { Position } from "../core/position.ts";
+import type { Store } from "../core/store.ts";
+import { type Json, Value } from "../core/value.ts";
+import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
+import {
+  type DeleteResult,
+  type Item,
+  type ItemPage,
+  type Mutation,
+  type MutationResult,
+  type PageOptions,
+  type SetResult,
+  type StreamFrame,
+  type UpdateResult,
+  type UpdateStep,
+  plainFrames,
+  plainItem,
+  plainWrite,
+} from "./plain.ts";
+import type {
+  BatchMutation,
+  Expectations,
+  GroupRequest,
+  ItemRequest,
+  ListAllResult,
+  ListGroupsResult,
+} from "./requests.ts";
+
+/**
+ * The service as a library: the calls of `millrace.v1.StreamService` on plain JSON, with the same
+ * rules and guarantees as over the network. Every failure is a StreamError.
+ */
+export interface StreamService {
+  /** Stores a value, replacing what the item held. */
+  set(request: ItemRequest & Expectations & { readonly data: Json }): Promise<SetResult>;
+  /** Reads an item; undefined when there is none. */
+  get(request: ItemRequest): Promise<Item | undefined>;
+  /** Changes a value in place by steps. A step that fails is reported in `errors`; the others take effect. */
+  update(
+    request: ItemRequest & Expectations & { readonly ops: readonly UpdateStep[] },
+  ): Promise<UpdateResult>;
+  /** Removes an item. A missing item is a success that changes nothing. */
+  delete(request: ItemRequest & Expectations): Promise<DeleteResult>;
+  /** Applies several changes of one group in one step: all of them or none. */
+  batch(
+    request: GroupRequest & {
+      readonly mutations: readonly Mutation[];
+      readonly expectedEpoch?: string;
+      readonly returnValues?: boolean;
+    },
+  ): Promise<{ readonly results: readonly MutationResult[]; readonly position: Position }>;
+  /** Sends a transient event to the subscribers of a group. */
+  send(
+    request: GroupRequest & {
+      readonly type?: string;
+      readonly data: Json;
+      readonly itemId?: string;
+    },
+  ): Promise<void>;
+  /** A page of the items of a group. */
+  list(request: GroupRequest & PageOptions): Promise<ItemPage>;
+  /** A page of the groups of a stream, sorted by UTF-8 bytes. */
+  listGroups(request: { readonly streamName: string } & PageOptions): Promise<ListGroupsResult>;
+  /** A page of all streams and their groups, sorted by UTF-8 bytes. */
+  listAll(request?: PageOptions): Promise<ListAllResult>;
+  /**
+   * Follows a group, or one item of it: `for await (const frame of await service.subscribe(...))`.
+   * Leaving the loop, or `return()`, ends the subscription.
+   */
+  subscribe(
+    request: GroupRequest & { readonly itemId?: string; readonly resumeFrom?: Position },
+  ): Promise<AsyncIterableIterator<StreamFrame, undefined>>;
+  /** Ends subscriptions, flushes and closes the store. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Embeds the service in this process, without a port.
+ *
+ * @param options.store Where data is kept, for example `memoryStore()`. The service closes it.
+ */
+export function createStreamService(
+  options: { readonly store: Store } & EngineOptions,
+): StreamService {
+  return facade(createEngine(options.store, options));
+}
+
+/** The library's view of an engine. */
+export function facade(engine: Engine): StreamService {
+  const { handlers } = engine;
+  return {
+    async set(request) {
+      return plainWrite(await handlers.set({ ...request, data: Value.of(request.data) }));
+    },
+    async get(request) {
+      const item = await handlers.get(request);
+      return item === undefined ? undefined : plainItem(item);
+    },
+    async update(request) {
+      const done = await handlers.update({ ...request, ops: opsFromJson(request.ops) });
+      return { ...plainWrite(done), errors: done.errors };
+    },
+    async delete(request) {
+      const { oldValue, position } = await handlers.delete(request);
+      return { oldValue: oldValue?.json(), position };
+    },
+    async batch({ returnValues = false, mutations, ...request }) {
+      const done = await handlers.batch({
+        ...request,
+        returnValues,
+        mutations: mutations.map(toBatchMutation),
+      });
+      const results = done.results.map(({ kind, result }): MutationResult => {
+        const newValue = "newValue" in result ? result.newValue?.json() : undefined;
+        const errors = "errors" in result ? result.errors : [];
+        return {
+          kind,
+          oldValue: result.oldValue?.json(),
+          newValue,
+          position: result.position,
+          errors,
+        };
+      });
+      return { results, position: done.position };
+    },
+    async send(request) {
+      await handlers.send({ ...request, data: Value.of(request.data) });
+    },
+    async list(request) {
+      const page = await handlers.list({ ...request, ...pageOf(request) });
+      return { ...page, items: page.items.map(plainItem) };
+    },
+    async listGroups(request) {
+      return handlers.listGroups({ ...request, ...pageOf(request) });
+    },
+    async listAll(request = {}) {
+      return handlers.listAll(pageOf(request));
+    },
+    async subscribe(request) {
+      return plainFrames(await handlers.subscribe(request));
+    },
+    close: () => engine.close(),
+  };
+}
+
+function pageOf({ pageSize = 0, pageToken = "" }: PageOptions) {
+  return { pageSize, pageToken };
+}
+
+function toBatchMutation(mutation: Mutation, index: number): BatchMutation {
+  try {
+    if ("set" in mutation)
+      return { kind: "set", ...mutation.set, data: Value.of(mutation.set.data) };
+    if ("update" in mutation)
+      return { kind: "update", ...mutation.update, ops: opsFromJson(mutation.update.ops) };
+    return { kind: "delete", ...mutation.delete };
+  } catch (error) {
+    throw StreamError.from(error).with({ index: String(index) });
+  }
+}

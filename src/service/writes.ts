@@ -1,0 +1,185 @@
+import { StreamError } from "../core/errors.ts";
+import { checkGroup, checkName } from "../core/names.ts";
+import { reduce } from "../core/reduce.ts";
+import type { UpdateOp } from "../core/ops.ts";
+import type { Commit, Committed, Mutation, MutationResult, Store } from "../core/store.ts";
+import type { GroupKey } from "../core/names.ts";
+import type { Value } from "../core/value.ts";
+import {
+  MAX_MUTATIONS,
+  MAX_OPS,
+  checkData,
+  checkEventType,
+  checkExpectations,
+  checkItem,
+  checkRevision,
+  requestInvalid,
+} from "./checks.ts";
+import type { Handlers } from "./handlers.ts";
+import type { BatchMutation, BatchMutationResult, Expectations, ItemRequest } from "./requests.ts";
+
+/**
+ * Most bytes of values that a batch may return: an answer stays under 3.5 MiB, and each of 1,000
+ * results has fields beside its values.
+ */
+const MAX_RETURN_BYTES = 3 * 1024 * 1024;
+
+/** The calls that change something. */
+export function createWrites(
+  store: Store,
+): Pick<Handlers, "set" | "update" | "delete" | "batch" | "send"> {
+  /** Runs one commit of one mutation on behalf of a call that names an item. */
+  const runOne = async (
+    request: ItemRequest & Expectations,
+    mutation: Mutation,
+  ): Promise<[MutationResult, Committed]> => {
+    const group = checkGroup(request);
+    const done = await run(store, group, {
+      mutations: [mutation],
+      expectedEpoch: request.expectedEpoch,
+    });
+    return [done.results[0] as MutationResult, done];
+  };
+
+  return {
+    async set(request) {
+      const { itemId } = checkItem(request);
+      checkExpectations(request);
+      const value = checkData(request.data);
+      const mutation: Mutation = {
+        kind: "put",
+        itemId,
+        value,
+        expectedRevision: request.expectedRevision,
+      };
+      const [{ oldValue }, { position }] = await runOne(request, mutation);
+      return { oldValue, newValue: value, created: oldValue === undefined, position };
+    },
+
+    async update(request) {
+      const { itemId } = checkItem(request);
+      checkExpectations(request);
+      const mutation: Mutation = {
+        kind: "reduce",
+        itemId,
+        reduce: reducer(request.ops, "ops"),
+        expectedRevision: request.expectedRevision,
+      };
+      const [{ oldValue, newValue, errors }, { position }] = await runOne(request, mutation);
+      return {
+        oldValue,
+        newValue: newValue as Value,
+        created: oldValue === undefined,
+        position,
+        errors,
+      };
+    },
+
+    async delete(request) {
+      const { itemId } = checkItem(request);
+      checkExpectations(request);
+      const mutation: Mutation = {
+        kind: "delete",
+        itemId,
+        expectedRevision: request.expectedRevision,
+      };
+      const [{ oldValue, revision }, { position }] = await runOne(request, mutation);
+      return { oldValue, position: revision === undefined ? undefined : position };
+    },
+
+    async batch(request) {
+      const group = checkGroup(request);
+      checkExpectations({ expectedEpoch: request.expectedEpoch });
+      const { mutations } = request;
+      if (mutations.length === 0 || mutations.length > MAX_MUTATIONS) {
+        throw requestInvalid(
+          "mutations",
+          `mutations has ${mutations.length} entries; it may have 1 to ${MAX_MUTATIONS}.`,
+        );
+      }
+      const done = await run(store, group, {
+        mutations: mutations.map(toMutation),
+        expectedEpoch: request.expectedEpoch,
+        maxReturnBytes: request.returnValues ? MAX_RETURN_BYTES : undefined,
+      });
+      const results = mutations.map(({ kind }, i) =>
+        toResult(kind, done.results[i] as MutationResult, done, request.returnValues),
+      );
+      return { results, position: done.position };
+    },
+
+    async send(request) {
+      const group = checkGroup(request);
+      const type = checkEventType(request.type);
+      const itemId =
+        request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
+      await store.broadcast(group, { type, itemId, value: checkData(request.data) });
+    },
+  };
+}
+
+async function run(store: Store, group: GroupKey, commit: Commit): Promise<Committed> {
+  const outcome = (await store.run(group, [commit]))[0];
+  if (outcome === undefined) throw new StreamError("INTERNAL", "The store gave no outcome.");
+  if (!outcome.ok) throw outcome.error;
+  return outcome;
+}
+
+function reducer(ops: readonly UpdateOp[], field: string) {
+  if (ops.length > MAX_OPS) {
+    throw requestInvalid(
+      field,
+      `${field} has ${ops.length} entries; it may have up to ${MAX_OPS}.`,
+    );
+  }
+  return (current: Value | undefined) => reduce(current, ops);
+}
+
+function toMutation(mutation: BatchMutation, index: number): Mutation {
+  const field = `mutations[${index}].${mutation.kind}`;
+  try {
+    const itemId = checkName(`${field}.item_id`, mutation.itemId);
+    const { expectedRevision } = mutation;
+    checkRevision(`${field}.expected_revision`, expectedRevision);
+    switch (mutation.kind) {
+      case "set":
+        return {
+          kind: "put",
+          itemId,
+          value: checkData(mutation.data, `${field}.data`),
+          expectedRevision,
+        };
+      case "update":
+        return {
+          kind: "reduce",
+          itemId,
+          reduce: reducer(mutation.ops, `${field}.ops`),
+          expectedRevision,
+        };
+      case "delete":
+        return { kind: "delete", itemId, expectedRevision };
+    }
+  } catch (error) {
+    throw StreamError.from(error).with({ index: String(index) });
+  }
+}
+
+function toResult(
+  kind: BatchMutation["kind"],
+  done: MutationResult,
+  { position: last }: Committed,
+  returnValues: boolean,
+): BatchMutationResult {
+  const position =
+    done.revision === undefined ? undefined : { epoch: last.epoch, revision: done.revision };
+  const oldValue = returnValues ? done.oldValue : undefined;
+  if (kind === "delete") return { kind, result: { oldValue, position } };
+  const newValue = returnValues ? done.newValue : undefined;
+  const result = {
+    oldValue,
+    newValue,
+    created: done.oldValue === undefined,
+    position: position ?? last,
+  };
+  return kind === "set" ? { kind, result } : { kind, result: { ...result, errors: done.errors } };
+}

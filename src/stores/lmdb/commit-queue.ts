@@ -1,0 +1,272 @@
+import { StreamError } from "../../core/errors.ts";
+import type { GroupKey } from "../../core/names.ts";
+import type { Broadcast, Commit, Outcome } from "../../core/store.ts";
+import type { Disk } from "./disk.ts";
+import type { WriteBatch } from "./write-batch.ts";
+
+/** How much may wait and how much goes together. */
+export interface QueueLimits {
+  /** Most commits and events that wait. */
+  readonly maxWaiting: number;
+  /** Most bytes of values that wait. */
+  readonly maxWaitingBytes: number;
+  /** A batch ends with whichever of these comes first, but has at least one commit. */
+  readonly maxBatch: number;
+  readonly maxBatchBytes: number;
+  /** A batch that is not on disk after this long counts as failed, in milliseconds. */
+  readonly commitTimeoutMs: number;
+}
+
+/** Limits unless told otherwise. */
+export const DEFAULT_QUEUE_LIMITS: QueueLimits = {
+  maxWaiting: 100_000,
+  maxWaitingBytes: 256 * 1024 * 1024,
+  maxBatch: 1000,
+  maxBatchBytes: 4 * 1024 * 1024,
+  commitTimeoutMs: 60_000,
+};
+
+/** What the queue works with. */
+export interface QueueContext {
+  readonly disk: Pick<Disk, "submit">;
+  readonly limits: QueueLimits;
+  /** A batch on top of the latest durable state. */
+  readonly begin: () => WriteBatch;
+  /** Makes a durable batch visible and announces it. Called before its callers are answered. */
+  readonly publish: (batch: WriteBatch) => void;
+}
+
+// What an update may weigh before it is computed.
+const UNKNOWN_BYTES = 256;
+
+/** A call on its way, one step per commit. */
+interface Job {
+  /** Does the next step. @returns Whether it was the last. */
+  readonly step: (batch: WriteBatch) => boolean;
+  readonly resolve: () => void;
+  readonly reject: (error: StreamError) => void;
+  steps: number;
+  bytes: number;
+  /** Whether some of its steps are in a batch that was submitted. */
+  submitted: boolean;
+}
+
+/**
+ * The one way to the disk: what arrives while a batch is under way forms the next one, so that
+ * concurrent writers share its flush. Calls take effect in the order they came.
+ *
+ * Nothing is answered, announced or visible before it is durable. When a batch fails, the fate of its
+ * commits is unknown, and the queue takes no more: after a failed flush the operating system may
+ * have dropped what it could not write, so only a restart tells what is on the disk.
+ */
+export class CommitQueue {
+  readonly #context: QueueContext;
+  #jobs: Job[] = [];
+  #waiting = 0;
+  #waitingBytes = 0;
+  #failure: StreamError | undefined;
+  #closed = false;
+  /** Resolves when nothing is left to do; undefined while nothing is. */
+  #working: Promise<void> | undefined;
+
+  /** A queue with nothing in it. */
+  constructor(context: QueueContext) {
+    this.#context = context;
+  }
+
+  /** Whether it refuses everything until a restart. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /**
+   * Runs commits of one group.
+   *
+   * @throws StreamError OVERLOADED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN
+   */
+  run(group: GroupKey, commits: readonly Commit[]): Promise<readonly Outcome[]> {
+    const outcomes: Outcome[] = [];
+    if (commits.length === 0) return Promise.resolve(outcomes);
+    const step = (batch: WriteBatch) => {
+      const commit = commits[outcomes.length];
+      if (commit !== undefined) outcomes.push(batch.commit(group, commit));
+      return outcomes.length === commits.length;
+    };
+    return this.#enqueue(step, commits.length, bytesOf(commits), () => outcomes);
+  }
+
+  /** Announces a transient event. @throws StreamError OVERLOADED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN */
+  broadcast(group: GroupKey, message: Broadcast): Promise<void> {
+    const step = (batch: WriteBatch) => {
+      batch.broadcast(group, message);
+      return true;
+    };
+    return this.#enqueue(step, 1, message.value.size, () => undefined);
+  }
+
+  /** Looks after groups that are due. @returns Whether there is more to do. */
+  care(maxGroups: number, maxDrops: number): Promise<boolean> {
+    let more = false;
+    const step = (batch: WriteBatch) => {
+      more = batch.care(maxGroups, maxDrops);
+      return true;
+    };
+    return this.#enqueue(step, 1, 0, () => more);
+  }
+
+  /** Finishes what waits and takes no more. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#working;
+  }
+
+  async #enqueue<T>(step: Job["step"], steps: number, bytes: number, result: () => T): Promise<T> {
+    const { limits } = this.#context;
+    if (this.#closed) throw new StreamError("STORE_UNAVAILABLE", "The store is closed.");
+    if (this.#failure !== undefined) throw this.#failure;
+    // A call that is larger than the bounds must pass when nothing else waits.
+    const full =
+      this.#waiting + steps > limits.maxWaiting ||
+      this.#waitingBytes + bytes > limits.maxWaitingBytes;
+    if (full && this.#jobs.length > 0) {
+      throw new StreamError(
+        "OVERLOADED",
+        "Too many writes wait for the disk; the call may be sent again later.",
+      );
+    }
+    await new Promise<void>((resolve, reject) => {
+      this.#jobs.push({ step, steps, bytes, resolve, reject, submitted: false });
+      this.#waiting += steps;
+      this.#waitingBytes += bytes;
+      this.#working ??= this.#work();
+    });
+    return result();
+  }
+
+  async #work(): Promise<void> {
+    while (this.#jobs.length > 0) {
+      // What arrives in this turn of the event loop goes along.
+      await turn();
+      await this.#workBatch();
+    }
+    this.#working = undefined;
+  }
+
+  async #workBatch(): Promise<void> {
+    const taken: Job[] = [];
+    let batch: WriteBatch;
+    let writes: ReturnType<WriteBatch["writes"]>;
+    try {
+      batch = this.#context.begin();
+      this.#fill(batch, taken);
+      writes = batch.writes();
+    } catch (cause) {
+      // Nothing was written. What an earlier batch of a long call did stays done.
+      this.#drop(taken);
+      for (const job of taken)
+        job.reject(job.submitted ? outcomeUnknown(cause) : unreadable(cause));
+      return;
+    }
+    try {
+      for (const job of taken) job.submitted = true;
+      if (writes.length > 0)
+        await withTimeout(this.#context.disk.submit(writes), this.#context.limits.commitTimeoutMs);
+      this.#context.publish(batch);
+    } catch (cause) {
+      this.#fail(taken, cause);
+      return;
+    }
+    for (const job of taken) if (job.steps === 0) job.resolve();
+  }
+
+  /** Takes steps into the batch until it is full. */
+  #fill(batch: WriteBatch, taken: Job[]): void {
+    const { limits } = this.#context;
+    let steps = 0;
+    let bytes = 0;
+    for (const job of this.#jobs) {
+      if (steps >= limits.maxBatch || bytes >= limits.maxBatchBytes) break;
+      taken.push(job);
+      while (job.steps > 0 && steps < limits.maxBatch && bytes < limits.maxBatchBytes) {
+        const stepBytes = job.bytes / job.steps;
+        job.step(batch);
+        job.steps -= 1;
+        job.bytes -= stepBytes;
+        this.#waiting -= 1;
+        this.#waitingBytes -= stepBytes;
+        steps += 1;
+        bytes += stepBytes;
+      }
+    }
+    // Only the last one taken may have steps left.
+    const last = taken.at(-1);
+    this.#jobs = this.#jobs.slice(
+      last === undefined || last.steps === 0 ? taken.length : taken.length - 1,
+    );
+  }
+
+  /** Takes jobs out of the queue, done or not. */
+  #drop(taken: readonly Job[]): void {
+    const dropped = new Set(taken);
+    for (const job of dropped) {
+      this.#waiting -= job.steps;
+      this.#waitingBytes -= job.bytes;
+    }
+    this.#jobs = this.#jobs.filter((job) => !dropped.has(job));
+  }
+
+  #fail(taken: readonly Job[], cause: unknown): void {
+    const failure = new StreamError(
+      "STORE_UNAVAILABLE",
+      "The store failed to write to its disk and takes no more writes until the service is restarted.",
+      { cause },
+    );
+    this.#failure = failure;
+    for (const job of taken) job.reject(outcomeUnknown(cause));
+    for (const job of this.#jobs) job.reject(failure);
+    this.#jobs = [];
+    this.#waiting = 0;
+    this.#waitingBytes = 0;
+  }
+}
+
+function outcomeUnknown(cause: unknown): StreamError {
+  return new StreamError(
+    "OUTCOME_UNKNOWN",
+    "The store failed while it wrote; the call may or may not have taken effect.",
+    {
+      cause,
+    },
+  );
+}
+
+function unreadable(cause: unknown): StreamError {
+  return new StreamError(
+    "STORE_UNAVAILABLE",
+    "The store could not read its data; nothing was changed.",
+    { cause },
+  );
+}
+
+function bytesOf(commits: readonly Commit[]): number {
+  let bytes = 0;
+  for (const { mutations } of commits) {
+    for (const mutation of mutations)
+      bytes += mutation.kind === "put" ? mutation.value.size : UNKNOWN_BYTES;
+  }
+  return bytes;
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function withTimeout(work: Promise<void>, timeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`A write took more than ${timeoutMs} ms.`)),
+      timeoutMs,
+    );
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

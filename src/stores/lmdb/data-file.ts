@@ -1,0 +1,48 @@
+import { open } from "node:fs/promises";
+
+// Two pages of metadata begin a file of the database. Numbers are little-endian on every platform
+// that the driver is built for.
+const MAGIC = 0xbeefc0de;
+const MAGIC_AT = 24;
+const PAGE_FLAGS_AT = 18;
+const META_PAGE = 8;
+const FORMAT_AT = 28;
+const FORMAT = 2;
+const PAGE_SIZE_AT = 48;
+const MAX_UNWRITTEN = 16_384;
+
+/**
+ * Whether the database driver can open a file: it exists not yet, is empty, or begins as the
+ * driver's files do. To be asked first, because the driver ends the process when it cannot.
+ * Creates an empty file when there is none.
+ *
+ * @throws What the operating system says when the file cannot be read and written.
+ */
+export async function isDataFile(path: string): Promise<boolean> {
+  const file = await open(path, "a+");
+  try {
+    const { size } = await file.stat();
+    if (size <= MAX_UNWRITTEN && (await file.readFile()).every((byte) => byte === 0)) {
+      // A power failure during the very first start leaves such a file; the driver wants it empty.
+      await file.truncate();
+      return true;
+    }
+    const first = Buffer.alloc(64);
+    const { bytesRead } = await file.read(first, 0, first.length, 0);
+    if (bytesRead < first.length || !isMetaPage(first)) return false;
+    const pageSize = first.readUInt32LE(PAGE_SIZE_AT);
+    const second = Buffer.alloc(64);
+    await file.read(second, 0, second.length, pageSize);
+    return size >= 2 * pageSize && isMetaPage(second);
+  } finally {
+    await file.close();
+  }
+}
+
+function isMetaPage(page: Buffer): boolean {
+  return (
+    page.readUInt16LE(PAGE_FLAGS_AT) === META_PAGE &&
+    page.readUInt32LE(MAGIC_AT) === MAGIC &&
+    page.readUInt16LE(FORMAT_AT) === FORMAT
+  );
+}

@@ -1,0 +1,139 @@
+import { lstatSync, linkSync, renameSync, unlinkSync } from "node:fs";
+import { open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import type { Server } from "node:net";
+import { join } from "node:path";
+import { StreamError } from "../../core/errors.ts";
+
+/** A folder that is ours. */
+export interface FolderLock {
+  /** Gives it back. Idempotent. */
+  release(): Promise<void>;
+}
+
+const SOCKET = "millrace.sock";
+
+// Socket addresses hold 104 bytes on some systems and 108 on others, with the final NUL.
+const MAX_SOCKET_PATH = 103;
+
+/**
+ * Takes a folder exclusively, by listening on a Unix socket inside it. The operating system ends the
+ * listening with the process, however it ends; the file that stays behind is then recognised by a
+ * refused connection and replaced. A folder whose path is too long for a socket address is reached
+ * through its open descriptor on Linux.
+ *
+ * @throws StreamError STORE_UNAVAILABLE when somebody else has it, or it cannot hold a socket.
+ */
+export async function lockFolder(folder: string): Promise<FolderLock> {
+  const place = await socketPlace(folder);
+  try {
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const server = await listen(place.path);
+      if (server !== undefined) {
+        let released: Promise<void> | undefined;
+        return {
+          release() {
+            // The path goes through the descriptor: first the file goes, then the descriptor.
+            released ??= close(server).then(place.close);
+            return released;
+          },
+        };
+      }
+      const file = inodeOf(place.path);
+      if (await answers(place.path)) break;
+      if (!removeDead(place.path, file)) break;
+    }
+  } catch (cause) {
+    await place.close();
+    throw new StreamError(
+      "STORE_UNAVAILABLE",
+      `The folder ${folder} cannot be locked; it may be any writable folder on a file system that supports Unix sockets.`,
+      { cause },
+    );
+  }
+  await place.close();
+  throw new StreamError(
+    "STORE_UNAVAILABLE",
+    `The folder ${folder} is in use by another store; stop the process that has it, or choose another folder.`,
+  );
+}
+
+/** A path to the socket that is short enough, and what keeps it valid. */
+async function socketPlace(
+  folder: string,
+): Promise<{ readonly path: string; readonly close: () => Promise<void> }> {
+  const path = join(folder, SOCKET);
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return { path, close: async () => {} };
+  if (process.platform !== "linux") {
+    throw new StreamError(
+      "STORE_UNAVAILABLE",
+      `The path of the folder ${folder} is too long; it may have up to ${MAX_SOCKET_PATH - SOCKET.length - 1} bytes.`,
+    );
+  }
+  const directory: FileHandle = await open(folder, "r");
+  return { path: `/proc/self/fd/${directory.fd}/${SOCKET}`, close: () => directory.close() };
+}
+
+/** @returns Undefined when the file exists. */
+function listen(path: string): Promise<Server | undefined> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => socket.destroy());
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EADDRINUSE") resolve(undefined);
+      else reject(error);
+    });
+    // Exclusive, because workers of a cluster would share the socket.
+    server.listen({ path, exclusive: true }, () => {
+      server.unref();
+      resolve(server);
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+  });
+}
+
+/** Whether a process listens on the socket. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", (error: NodeJS.ErrnoException) => {
+      // Anything but these leaves a doubt, for example a full backlog.
+      resolve(error.code !== "ECONNREFUSED" && error.code !== "ENOENT");
+    });
+  });
+}
+
+/**
+ * Removes a dead owner's socket file. Two processes may find it dead at the same time; the one that
+ * is late must not remove the file of the other, so it looks at what it has taken away.
+ *
+ * @returns False when the file is not, or no longer, a dead owner's.
+ */
+function removeDead(path: string, dead: string | undefined): boolean {
+  if (dead === undefined) return inodeOf(path) === undefined;
+  const taken = `${path}.${process.pid}`;
+  try {
+    renameSync(path, taken);
+  } catch {
+    return true;
+  }
+  const wasDead = inodeOf(taken) === dead;
+  if (!wasDead) linkSync(taken, path);
+  unlinkSync(taken);
+  return wasDead;
+}
+
+/** What identifies a socket file; undefined when there is none. */
+function inodeOf(path: string): string | undefined {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats?.isSocket() ? `${stats.dev}:${stats.ino}:${stats.birthtimeMs}` : undefined;
+}

@@ -1,0 +1,113 @@
+import type { GroupKey } from "../../core/names.ts";
+import { groupKeyText } from "../../core/names.ts";
+
+/*
+ * All records of a group lie together in one table, so that a commit touches few pages:
+ *
+ *   stream NUL group NUL 1                           head
+ *   stream NUL group NUL 2 item-id                   revision that created the item
+ *   stream NUL group NUL 3 revision (8 bytes)        item, by the revision that created it
+ *   stream NUL group NUL 4 revision (8 bytes)        change
+ *
+ * Names hold no control characters, so no group's prefix begins another's. Numbers are big-endian:
+ * the order of the keys is that of the numbers.
+ */
+const HEAD = 1;
+const ITEM_ID = 2;
+const ITEM = 3;
+const CHANGE = 4;
+
+/** A group's names, in the forms that keys are made of. */
+export interface GroupName {
+  readonly key: GroupKey;
+  /** As `groupKeyText` writes it. */
+  readonly text: string;
+  /** What all keys of the group begin with. */
+  readonly prefix: Buffer;
+}
+
+/** Prepares a group's names. */
+export function groupName(key: GroupKey): GroupName {
+  const text = groupKeyText(key);
+  return { key, text, prefix: Buffer.from(`${text}\u0000`) };
+}
+
+/** Key of the group's head. */
+export function headKey(group: GroupName): Buffer {
+  const key = Buffer.allocUnsafe(group.prefix.length + 1);
+  group.prefix.copy(key);
+  key[group.prefix.length] = HEAD;
+  return key;
+}
+
+/** Key of an item's entry by id. */
+export function itemIdKey(group: GroupName, itemId: string): Buffer {
+  const at = group.prefix.length;
+  const key = Buffer.allocUnsafe(at + 1 + Buffer.byteLength(itemId));
+  group.prefix.copy(key);
+  key[at] = ITEM_ID;
+  key.write(itemId, at + 1);
+  return key;
+}
+
+/** Key of an item, by the revision that created it. */
+export function itemKey(group: GroupName, createdRevision: number): Buffer {
+  return numberedKey(group, ITEM, createdRevision);
+}
+
+/** Key of a change. */
+export function changeKey(group: GroupName, revision: number): Buffer {
+  return numberedKey(group, CHANGE, revision);
+}
+
+/** Reads the number back from an item's or a change's key. */
+export function numberOfKey(key: Buffer): number {
+  return readSafeInteger(key, key.length - 8);
+}
+
+/** Key of a group in the index of groups that hold items. */
+export function indexKey(group: GroupName): Buffer {
+  return group.prefix.subarray(0, -1);
+}
+
+/** Reads the group back from a key of the index, or from the rest of a due key. */
+export function groupOfKey(key: Buffer): GroupKey {
+  const text = key.toString();
+  const nul = text.indexOf("\u0000");
+  return { streamName: text.slice(0, nul), groupId: text.slice(nul + 1) };
+}
+
+/** Key of a group in the index of groups that need care at a time. */
+export function dueKey(atMs: number, group: GroupName): Buffer {
+  const key = Buffer.allocUnsafe(8 + group.prefix.length - 1);
+  writeSafeInteger(key, atMs, 0);
+  group.prefix.copy(key, 8, 0, group.prefix.length - 1);
+  return key;
+}
+
+/** The least due key after everything due at the time. */
+export function dueEnd(atMs: number): Buffer {
+  const key = Buffer.allocUnsafe(8);
+  writeSafeInteger(key, atMs + 1, 0);
+  return key;
+}
+
+/** Writes an integer within 0 to 2^53-1 into eight big-endian bytes. */
+export function writeSafeInteger(target: Buffer, value: number, at: number): void {
+  target.writeUInt32BE(Math.floor(value / 0x1_0000_0000), at);
+  target.writeUInt32BE(value % 0x1_0000_0000, at + 4);
+}
+
+/** Reads what writeSafeInteger wrote. */
+export function readSafeInteger(source: Buffer, at: number): number {
+  return source.readUInt32BE(at) * 0x1_0000_0000 + source.readUInt32BE(at + 4);
+}
+
+function numberedKey(group: GroupName, tag: number, value: number): Buffer {
+  const at = group.prefix.length;
+  const key = Buffer.allocUnsafe(at + 9);
+  group.prefix.copy(key);
+  key[at] = tag;
+  writeSafeInteger(key, value, at + 1);
+  return key;
+}

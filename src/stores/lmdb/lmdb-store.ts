@@ -1,0 +1,206 @@
+import { randomBytes } from "node:crypto";
+import { resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { StreamError } from "../../core/errors.ts";
+import { groupKeyText } from "../../core/names.ts";
+import type { GroupKey } from "../../core/names.ts";
+import { historyOf } from "../../core/retention.ts";
+import type { History, Store } from "../../core/store.ts";
+import { createWatchers } from "../../core/watchers.ts";
+import { CommitQueue, DEFAULT_QUEUE_LIMITS } from "./commit-queue.ts";
+import type { QueueLimits } from "./commit-queue.ts";
+import type { Disk } from "./disk.ts";
+import { readItem } from "./group-draft.ts";
+import { groupName } from "./keys.ts";
+import type { GroupName } from "./keys.ts";
+import { openFolder } from "./open-folder.ts";
+import { headOf, readChanges, readGroup, readGroupIds, readGroups, readItems } from "./reads.ts";
+import type { Source } from "./reads.ts";
+import type { GroupRecord } from "./records.ts";
+import { LmdbSnapshotReader } from "./snapshot.ts";
+import { WriteBatch } from "./write-batch.ts";
+
+/** How a durable store is opened. */
+export interface LmdbStoreOptions {
+  /** Where the data is. Created if missing. One store at a time has it. */
+  readonly folder: string;
+  /** How much history a group keeps; what is absent has its default. */
+  readonly history?: Partial<History> | undefined;
+  /** Wall clock, Unix milliseconds. Default: that of the machine. */
+  readonly clock?: (() => number) | undefined;
+  /** Names a new history; never twice the same. Default: random. */
+  readonly newEpoch?: (() => string) | undefined;
+  /** How often groups that nobody writes are looked after, in milliseconds. Default 1,000; 0: never. */
+  readonly sweepIntervalMs?: number | undefined;
+  /** How long a snapshot reader may hold a state of the disk, in milliseconds. Default 5,000. */
+  readonly snapshotHoldMs?: number | undefined;
+  /** Bounds of what waits for the disk; what is absent has its default. */
+  readonly queue?: Partial<QueueLimits> | undefined;
+}
+
+/** A durable store. */
+export interface LmdbStore extends Store {
+  /** Drops history that has expired in groups that nobody writes. The store does so by itself, too. */
+  sweep(): Promise<void>;
+}
+
+/**
+ * Opens the durable store of a folder.
+ *
+ * Every acknowledged write is on disk (one flush serves all concurrent writers), nothing is read or
+ * announced before it is, and everything is there again after a restart or a crash: items, log,
+ * positions and timestamps. Opening, reading and writing cost the same however much the store holds.
+ *
+ * When the disk fails a write, the writers concerned get OUTCOME_UNKNOWN, every later write gets
+ * STORE_UNAVAILABLE until the store is opened anew, and reads go on from the last durable state.
+ *
+ * @throws StreamError STORE_UNAVAILABLE when the folder cannot be used or somebody else has it.
+ */
+export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStore> {
+  return createLmdbStore(await openFolder(resolve(options.folder)), options);
+}
+
+const SWEEP_GROUPS = 256;
+const SWEEP_DROPS = 10_000;
+const FAILED_CLOSE_MS = 5000;
+const MAX_CACHED_GROUPS = 10_000;
+// Each may hold a state of its own; the database has room for 1,024.
+const MAX_HELD_SNAPSHOTS = 256;
+
+/** The store on an open database, which it closes. */
+export function createLmdbStore(disk: Disk, options: Omit<LmdbStoreOptions, "folder">): LmdbStore {
+  const history = historyOf(options.history);
+  const clock = options.clock ?? Date.now;
+  const newEpoch = options.newEpoch ?? (() => randomBytes(9).toString("base64url"));
+  const { tables } = disk;
+  const watchers = createWatchers();
+  /** Snapshot readers that hold a state, the oldest first. */
+  const held = new Set<LmdbSnapshotReader>();
+  const cache = new Map<string, { readonly name: GroupName; readonly record: GroupRecord }>();
+  let source: Source = { view: disk.view(), tables };
+  let closing: Promise<void> | undefined;
+
+  const load = (key: GroupKey) => {
+    const known = cache.get(groupKeyText(key));
+    if (known !== undefined) return known;
+    const name = groupName(key);
+    return { name, record: readGroup(source, name) };
+  };
+
+  const queue = new CommitQueue({
+    disk,
+    limits: { ...DEFAULT_QUEUE_LIMITS, ...options.queue },
+    begin: () => new WriteBatch({ tables, view: source.view, load, history, clock, newEpoch }),
+    publish(batch) {
+      const before = source;
+      source = { view: disk.view(), tables };
+      before.view.release();
+      for (const group of batch.records()) {
+        // Deleted first, so that the last written is the last to go.
+        cache.delete(group.name.text);
+        cache.set(group.name.text, group);
+      }
+      for (const text of cache.keys()) {
+        if (cache.size <= MAX_CACHED_GROUPS) break;
+        cache.delete(text);
+      }
+      for (const { group, events } of batch.announcements) watchers.announce(group, events);
+    },
+  });
+
+  const assertOpen = () => {
+    if (closing !== undefined) throw new StreamError("STORE_UNAVAILABLE", "The store is closed.");
+  };
+  const read = async <T>(work: () => T): Promise<T> => {
+    assertOpen();
+    try {
+      return work();
+    } catch (cause) {
+      if (cause instanceof StreamError) throw cause;
+      throw new StreamError("STORE_UNAVAILABLE", "The store could not read its data.", { cause });
+    }
+  };
+
+  let sweeping: Promise<void> | undefined;
+  const sweepAll = async () => {
+    while (await queue.care(SWEEP_GROUPS, SWEEP_DROPS)) if (closing !== undefined) return;
+  };
+  const sweep = () => {
+    sweeping ??= sweepAll().finally(() => {
+      sweeping = undefined;
+    });
+    return sweeping;
+  };
+  const intervalMs = options.sweepIntervalMs ?? 1000;
+  // A failure shows in the writers' calls; there is nobody to tell here.
+  const timer =
+    intervalMs > 0 ? setInterval(() => void sweep().catch(() => undefined), intervalMs) : undefined;
+  timer?.unref();
+
+  const close = async () => {
+    clearInterval(timer);
+    await queue.close();
+    for (const reader of Array.from(held)) reader.close();
+    watchers.clear();
+    source.view.release();
+    // A disk that failed may never answer.
+    await (queue.failed
+      ? Promise.race([disk.close(), delay(FAILED_CLOSE_MS, undefined, { ref: false })])
+      : disk.close());
+  };
+
+  return {
+    sweep,
+    async run(key, commits) {
+      assertOpen();
+      return queue.run(key, commits);
+    },
+    async broadcast(key, message) {
+      assertOpen();
+      return queue.broadcast(key, message);
+    },
+    get: (key, itemId) =>
+      read(() => {
+        const { name, record } = load(key);
+        return { ...headOf(record), item: readItem(source.view, tables, name, itemId)?.item };
+      }),
+    heads: (keys) => read(() => keys.map((key) => headOf(load(key).record))),
+    list: (key, page) =>
+      read(() => {
+        const { name, record } = load(key);
+        return readItems(source, name, record, page);
+      }),
+    snapshot: (key) =>
+      read(() => {
+        const { name, record } = load(key);
+        const [oldest] = held;
+        if (held.size >= MAX_HELD_SNAPSHOTS) oldest?.takeIntoMemory();
+        source.view.retain();
+        const reader = new LmdbSnapshotReader(
+          source,
+          name,
+          record,
+          options.snapshotHoldMs ?? 5000,
+          () => held.delete(reader),
+        );
+        held.add(reader);
+        return reader;
+      }),
+    since: (key, from, limits) =>
+      read(() => {
+        const { name, record } = load(key);
+        return readChanges(source, name, record, from, limits, clock(), history);
+      }),
+    groups: (streamName, { after, limit }) =>
+      read(() => readGroupIds(source, streamName, after, limit)),
+    allGroups: ({ after, limit }) => read(() => readGroups(source, after, limit)),
+    async watch(key, listener) {
+      assertOpen();
+      return watchers.add(key, listener);
+    },
+    close() {
+      closing ??= close();
+      return closing;
+    },
+  };
+}

@@ -1,0 +1,145 @@
+import type { ChangeEvent, Item } from "../../core/change.ts";
+import { StreamError } from "../../core/errors.ts";
+import type { GroupKey } from "../../core/names.ts";
+import { groupKeyText } from "../../core/names.ts";
+import { isResumable } from "../../core/position.ts";
+import type { Position } from "../../core/position.ts";
+import { isExpired } from "../../core/retention.ts";
+import type {
+  GroupPage,
+  Head,
+  History,
+  ItemPage,
+  ItemPageRequest,
+  ReadLimits,
+  Replay,
+} from "../../core/store.ts";
+import type { Tables, View } from "./disk.ts";
+import { changeKey, groupOfKey, headKey, itemKey, numberOfKey } from "./keys.ts";
+import type { GroupName } from "./keys.ts";
+import { NO_GROUP, decodeChange, decodeGroup, decodeItem } from "./records.ts";
+import type { GroupRecord } from "./records.ts";
+import { STREAM_COUNT, readCount } from "./write-batch.ts";
+
+/** What all reads go by: one state, and its tables. */
+export interface Source {
+  readonly view: View;
+  readonly tables: Tables;
+}
+
+/** Reads a group's record. */
+export function readGroup({ view, tables }: Source, name: GroupName): GroupRecord {
+  const bytes = view.get(tables.data, headKey(name));
+  return bytes === undefined ? NO_GROUP : decodeGroup(bytes);
+}
+
+/** Where a group with this record stands. */
+export function headOf(record: GroupRecord): Head {
+  return {
+    position: { epoch: record.epoch, revision: record.revision },
+    timestamp: record.timestamp,
+  };
+}
+
+/** Reads a page of items in creation order. */
+export function readItems(
+  source: Source,
+  name: GroupName,
+  record: GroupRecord,
+  page: ItemPageRequest,
+): ItemPage {
+  const { position } = headOf(record);
+  const items: Item[] = [];
+  let bytes = 0;
+  let last = parseCursor(page.after);
+  const entries = source.view.range(
+    source.tables.data,
+    itemKey(name, last + 1),
+    itemKey(name, Number.MAX_SAFE_INTEGER),
+  );
+  for (const { key, value } of entries) {
+    const createdRevision = numberOfKey(key);
+    const { item } = decodeItem(value, createdRevision);
+    bytes += item.value.size;
+    if (items.length > 0 && (items.length >= page.maxCount || bytes > page.maxBytes)) {
+      return { items, position, next: String(last) };
+    }
+    items.push(item);
+    last = createdRevision;
+  }
+  return { items, position, next: undefined };
+}
+
+/** Reads changes after a position. */
+export function readChanges(
+  source: Source,
+  name: GroupName,
+  record: GroupRecord,
+  from: Position,
+  limits: ReadLimits,
+  nowMs: number,
+  history: History,
+): Replay {
+  const head = headOf(record).position;
+  // Beyond what is kept, though not dropped yet.
+  const logStart = Math.max(record.logStart, head.revision - history.maxChanges + 1);
+  if (!isResumable(from, head, logStart)) return { lost: true, head };
+  const changes: ChangeEvent[] = [];
+  let bytes = 0;
+  if (from.revision === head.revision) return { lost: false, changes, head };
+  const entries = source.view.range(
+    source.tables.data,
+    changeKey(name, from.revision + 1),
+    changeKey(name, Number.MAX_SAFE_INTEGER),
+  );
+  for (const { key, value } of entries) {
+    const change = decodeChange(value, head.epoch, numberOfKey(key));
+    if (changes.length === 0 && isExpired(change.timeMs, nowMs, history))
+      return { lost: true, head };
+    bytes += change.value.size;
+    if (changes.length > 0 && (changes.length >= limits.maxCount || bytes > limits.maxBytes)) break;
+    changes.push(change);
+  }
+  return { lost: false, changes, head };
+}
+
+/** Reads ids of groups that hold items. */
+export function readGroupIds(
+  { view, tables }: Source,
+  streamName: string,
+  after: string | undefined,
+  limit: number,
+): string[] {
+  const ids: string[] = [];
+  const start = Buffer.from(`${streamName}\u0000${after ?? ""}\u0000`);
+  // Names go on with bytes above NUL, so this is after all of the stream's groups.
+  const end = Buffer.from(`${streamName}\u0001`);
+  for (const { key } of view.range(tables.groups, start, end, limit))
+    ids.push(groupOfKey(key).groupId);
+  return ids;
+}
+
+/** Reads groups of all streams that hold items. */
+export function readGroups(
+  { view, tables }: Source,
+  after: GroupKey | undefined,
+  limit: number,
+): GroupPage {
+  const groups: GroupKey[] = [];
+  const start =
+    after === undefined ? Buffer.from([0]) : Buffer.from(`${groupKeyText(after)}\u0000`);
+  for (const { key } of view.range(tables.groups, start, Buffer.from([0xff]), limit))
+    groups.push(groupOfKey(key));
+  return { groups, streamCount: readCount(view, tables.meta, STREAM_COUNT) };
+}
+
+/** @throws StreamError PAGE_TOKEN_INVALID */
+function parseCursor(after: string | undefined): number {
+  if (after === undefined) return 0;
+  const revision = Number(after);
+  if (Number.isSafeInteger(revision) && revision > 0) return revision;
+  throw new StreamError(
+    "PAGE_TOKEN_INVALID",
+    "page_token is not one that this listing gave; it may be the next_page_token of the page before.",
+  );
+}

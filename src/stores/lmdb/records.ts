@@ -1,0 +1,158 @@
+import type { ChangeEvent, Item } from "../../core/change.ts";
+import type { StoredItem } from "../../core/commit.ts";
+import type { GroupAge } from "../../core/retention.ts";
+import { Value } from "../../core/value.ts";
+import { readSafeInteger, writeSafeInteger } from "./keys.ts";
+
+/** What is kept of a group as a whole. */
+export interface GroupRecord {
+  /** Empty while the group was never written. */
+  readonly epoch: string;
+  readonly revision: number;
+  /** Timestamp of the last event; 0 when there was none. */
+  readonly timestamp: number;
+  /** Wall clock of the last change; 0 when there was none. */
+  readonly lastChangeMs: number;
+  readonly itemCount: number;
+  /** Revision of the oldest change in the log; `revision + 1` while it is empty. */
+  readonly logStart: number;
+  readonly logBytes: number;
+  /** Wall clock and size of the oldest change; 0 while the log is empty. */
+  readonly oldestTimeMs: number;
+  readonly oldestSize: number;
+  /** Time of the group's entry in the due index; 0: it has none. */
+  readonly careMs: number;
+}
+
+/** The record of a group that was never written. */
+export const NO_GROUP: GroupRecord = Object.freeze({
+  epoch: "",
+  revision: 0,
+  timestamp: 0,
+  lastChangeMs: 0,
+  itemCount: 0,
+  logStart: 1,
+  logBytes: 0,
+  oldestTimeMs: 0,
+  oldestSize: 0,
+  careMs: 0,
+});
+
+/** What the group's retention goes by. */
+export function ageOf(group: GroupRecord): GroupAge {
+  return {
+    log: {
+      count: group.revision - group.logStart + 1,
+      bytes: group.logBytes,
+      oldestTimeMs: group.oldestTimeMs,
+    },
+    itemCount: group.itemCount,
+    lastChangeMs: group.lastChangeMs,
+    timestamp: group.timestamp,
+  };
+}
+
+const GROUP_NUMBERS = [
+  "revision",
+  "timestamp",
+  "lastChangeMs",
+  "itemCount",
+  "logStart",
+  "logBytes",
+  "oldestTimeMs",
+  "oldestSize",
+  "careMs",
+] as const;
+
+/** Nine integers of eight bytes, then the epoch. */
+export function encodeGroup(group: GroupRecord): Buffer {
+  const epochAt = GROUP_NUMBERS.length * 8;
+  const bytes = Buffer.allocUnsafe(epochAt + Buffer.byteLength(group.epoch));
+  GROUP_NUMBERS.forEach((name, index) => writeSafeInteger(bytes, group[name], index * 8));
+  bytes.write(group.epoch, epochAt);
+  return bytes;
+}
+
+/** Reads what encodeGroup wrote. */
+export function decodeGroup(bytes: Buffer): GroupRecord {
+  const number = (index: number) => readSafeInteger(bytes, index * 8);
+  return {
+    epoch: bytes.toString("utf8", GROUP_NUMBERS.length * 8),
+    revision: number(0),
+    timestamp: number(1),
+    lastChangeMs: number(2),
+    itemCount: number(3),
+    logStart: number(4),
+    logBytes: number(5),
+    oldestTimeMs: number(6),
+    oldestSize: number(7),
+    careMs: number(8),
+  };
+}
+
+const ITEM_HEADER = 30;
+
+/** Creation time, update time, revision (8 bytes each), value size (4), id length (2), id, text. */
+export function encodeItem(item: Item): Buffer {
+  const idBytes = Buffer.byteLength(item.itemId);
+  const bytes = Buffer.allocUnsafe(ITEM_HEADER + idBytes + Buffer.byteLength(item.value.text));
+  writeSafeInteger(bytes, item.createTimeMs, 0);
+  writeSafeInteger(bytes, item.updateTimeMs, 8);
+  writeSafeInteger(bytes, item.revision, 16);
+  bytes.writeUInt32BE(item.value.size, 24);
+  bytes.writeUInt16BE(idBytes, 28);
+  bytes.write(item.itemId, ITEM_HEADER);
+  bytes.write(item.value.text, ITEM_HEADER + idBytes);
+  return bytes;
+}
+
+/** Reads what encodeItem wrote. */
+export function decodeItem(bytes: Buffer, createdRevision: number): StoredItem {
+  const textAt = ITEM_HEADER + bytes.readUInt16BE(28);
+  const item: Item = {
+    itemId: bytes.toString("utf8", ITEM_HEADER, textAt),
+    value: Value.trusted(bytes.toString("utf8", textAt), bytes.readUInt32BE(24)),
+    revision: readSafeInteger(bytes, 16),
+    createTimeMs: readSafeInteger(bytes, 0),
+    updateTimeMs: readSafeInteger(bytes, 8),
+  };
+  return { item, createdRevision };
+}
+
+const CHANGE_HEADER = 23;
+const CHANGE_TYPES = ["create", "update", "delete"] as const;
+
+/** Type (1 byte), timestamp, wall clock (8 each), value size (4), id length (2), id, text. */
+export function encodeChange(change: ChangeEvent): Buffer {
+  const idBytes = Buffer.byteLength(change.itemId);
+  const bytes = Buffer.allocUnsafe(CHANGE_HEADER + idBytes + Buffer.byteLength(change.value.text));
+  bytes[0] = CHANGE_TYPES.indexOf(change.type);
+  writeSafeInteger(bytes, change.timestamp, 1);
+  writeSafeInteger(bytes, change.timeMs, 9);
+  bytes.writeUInt32BE(change.value.size, 17);
+  bytes.writeUInt16BE(idBytes, 21);
+  bytes.write(change.itemId, CHANGE_HEADER);
+  bytes.write(change.value.text, CHANGE_HEADER + idBytes);
+  return bytes;
+}
+
+/** Reads what encodeChange wrote. */
+export function decodeChange(bytes: Buffer, epoch: string, revision: number): ChangeEvent {
+  const textAt = CHANGE_HEADER + bytes.readUInt16BE(21);
+  const type = CHANGE_TYPES[bytes.readUInt8(0)];
+  if (type === undefined) throw new Error("A change in the store has an unknown type.");
+  return {
+    kind: "change",
+    type,
+    itemId: bytes.toString("utf8", CHANGE_HEADER, textAt),
+    value: Value.trusted(bytes.toString("utf8", textAt), bytes.readUInt32BE(17)),
+    position: { epoch, revision },
+    timestamp: readSafeInteger(bytes, 1),
+    timeMs: readSafeInteger(bytes, 9),
+  };
+}
+
+/** What retention needs of a change, without decoding it. */
+export function changeExtent(bytes: Buffer): { readonly timeMs: number; readonly size: number } {
+  return { timeMs: readSafeInteger(bytes, 9), size: bytes.readUInt32BE(17) };
+}

@@ -1,0 +1,110 @@
+import { setImmediate } from "node:timers/promises";
+import type { Item } from "../../core/change.ts";
+import { StreamError } from "../../core/errors.ts";
+import type { ReadLimits, SnapshotPage, SnapshotReader } from "../../core/store.ts";
+import type { GroupName } from "./keys.ts";
+import { headOf, readItems } from "./reads.ts";
+import type { Source } from "./reads.ts";
+import type { GroupRecord } from "./records.ts";
+
+// How much is read without giving way when the rest is taken into memory.
+const GULP: ReadLimits = { maxCount: 1000, maxBytes: 1024 * 1024 };
+
+/**
+ * Reads all items of a group as they are in one state. The state is held for a short time only,
+ * because the disk cannot reuse what it sees: a reader that takes longer goes on from memory.
+ */
+export class LmdbSnapshotReader implements SnapshotReader {
+  readonly stable = true;
+  readonly #name: GroupName;
+  readonly #record: GroupRecord;
+  readonly #onLetGo: () => void;
+  readonly #timer: NodeJS.Timeout;
+  /** Held, and to be released; undefined once let go. */
+  #source: Source | undefined;
+  #after: string | undefined;
+  /** Items taken into memory, and how many of them were read. */
+  #items: Item[] = [];
+  #read = 0;
+  #draining: Promise<void> | undefined;
+  #closed = false;
+
+  /**
+   * @param source Owned by the reader, which releases its view.
+   * @param holdMs How long it may hold the view, in milliseconds.
+   * @param onLetGo Called when it has released the view.
+   */
+  constructor(
+    source: Source,
+    name: GroupName,
+    record: GroupRecord,
+    holdMs: number,
+    onLetGo: () => void,
+  ) {
+    this.#source = source;
+    this.#name = name;
+    this.#record = record;
+    this.#onLetGo = onLetGo;
+    this.#timer = setTimeout(() => this.takeIntoMemory(), holdMs);
+    this.#timer.unref();
+  }
+
+  async next(limits: ReadLimits): Promise<SnapshotPage> {
+    await this.#draining;
+    if (this.#closed) throw new StreamError("STORE_UNAVAILABLE", "The snapshot was closed.");
+    const head = headOf(this.#record);
+    if (this.#source === undefined) return { ...head, ...this.#nextFromMemory(limits) };
+    const { items, next } = readItems(this.#source, this.#name, this.#record, {
+      ...limits,
+      after: this.#after,
+    });
+    this.#after = next;
+    if (next === undefined) this.#letGo();
+    return { ...head, items, done: next === undefined };
+  }
+
+  /** Takes the rest into memory and lets go of the state. `next` waits for it, and fails if it failed. */
+  takeIntoMemory(): void {
+    this.#draining ??= this.#drain();
+    this.#draining.catch(() => this.#letGo());
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#items = [];
+    this.#letGo();
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#source !== undefined) {
+      const { items, next } = readItems(this.#source, this.#name, this.#record, {
+        ...GULP,
+        after: this.#after,
+      });
+      this.#items.push(...items);
+      this.#after = next;
+      if (next === undefined) this.#letGo();
+      else await setImmediate();
+    }
+  }
+
+  #nextFromMemory(limits: ReadLimits): { items: readonly Item[]; done: boolean } {
+    const start = this.#read;
+    let bytes = 0;
+    for (; this.#read < this.#items.length; this.#read++) {
+      bytes += this.#items[this.#read]!.value.size;
+      if (this.#read > start && (this.#read - start >= limits.maxCount || bytes > limits.maxBytes))
+        break;
+    }
+    return { items: this.#items.slice(start, this.#read), done: this.#read === this.#items.length };
+  }
+
+  #letGo(): void {
+    if (this.#source === undefined) return;
+    clearTimeout(this.#timer);
+    this.#source.view.release();
+    this.#source = undefined;
+    this.#onLetGo();
+  }
+}

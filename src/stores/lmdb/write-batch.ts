@@ -1,0 +1,154 @@
+import type { GroupEvent } from "../../core/change.ts";
+import { decideCommit, nextTimestamp } from "../../core/commit.ts";
+import type { GroupKey } from "../../core/names.ts";
+import { groupKeyText } from "../../core/names.ts";
+import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
+import type { Tables, View, Write } from "./disk.ts";
+import { GroupDraft } from "./group-draft.ts";
+import { groupOfKey, dueEnd, readSafeInteger, writeSafeInteger } from "./keys.ts";
+import type { GroupName } from "./keys.ts";
+import type { GroupRecord } from "./records.ts";
+
+/** What a batch is made with. */
+export interface BatchContext {
+  readonly tables: Tables;
+  /** The state that the batch changes. */
+  readonly view: View;
+  /** A group's names and its record in the view. */
+  readonly load: (key: GroupKey) => { readonly name: GroupName; readonly record: GroupRecord };
+  readonly history: History;
+  readonly clock: () => number;
+  readonly newEpoch: () => string;
+}
+
+/** Events of one group, to be announced in order. */
+export interface Announcement {
+  /** As `groupKeyText` writes it. */
+  readonly group: string;
+  readonly events: readonly GroupEvent[];
+}
+
+/**
+ * Several commits on the way to the disk together. Each sees the ones before it; each is all or
+ * nothing; what has to be written for all of them is one set of writes.
+ */
+export class WriteBatch {
+  /** What to announce once the writes are durable. */
+  readonly announcements: Announcement[] = [];
+  readonly #context: BatchContext;
+  readonly #drafts = new Map<string, GroupDraft>();
+
+  constructor(context: BatchContext) {
+    this.#context = context;
+  }
+
+  /** Runs one commit. */
+  commit(key: GroupKey, commit: Commit): Outcome {
+    const { clock, newEpoch, history } = this.#context;
+    const draft = this.#draft(key);
+    const nowMs = clock();
+    const decision = decideCommit(commit, {
+      head: draft.head,
+      lookup: (itemId) => draft.lookup(itemId),
+      nowMs,
+      newEpoch,
+    });
+    if (!decision.ok) return decision;
+    draft.apply(decision, nowMs, history);
+    if (decision.changes.length > 0)
+      this.announcements.push({ group: draft.name.text, events: decision.changes });
+    return { ok: true, position: decision.head.position, results: decision.results };
+  }
+
+  /** Takes the group's next timestamp for a transient event. */
+  broadcast(key: GroupKey, message: Broadcast): void {
+    const { clock, history } = this.#context;
+    const draft = this.#draft(key);
+    const timestamp = nextTimestamp(draft.head.timestamp, clock());
+    draft.tick(timestamp, history);
+    this.announcements.push({
+      group: draft.name.text,
+      events: [{ kind: "event", ...message, after: draft.head.position, timestamp }],
+    });
+  }
+
+  /**
+   * Looks after groups that are due, the earliest first.
+   *
+   * @returns Whether some are left.
+   */
+  care(maxGroups: number, maxDrops: number): boolean {
+    const { tables, view, clock, history } = this.#context;
+    const nowMs = clock();
+    const due = Array.from(view.range(tables.due, Buffer.alloc(8), dueEnd(nowMs), maxGroups));
+    let drops = 0;
+    for (const { key } of due) {
+      drops += this.#draft(groupOfKey(key.subarray(8))).care(nowMs, history, maxDrops - drops);
+      if (drops >= maxDrops) return true;
+    }
+    return due.length >= maxGroups;
+  }
+
+  /** Everything that has to be written. */
+  writes(): Write[] {
+    const { tables, view } = this.#context;
+    const writes: Write[] = [];
+    const streams = new Map<string, number>();
+    for (const draft of this.#drafts.values()) {
+      draft.collect(writes);
+      const change = draft.presenceChange;
+      if (change === 0) continue;
+      const { streamName } = draft.name.key;
+      streams.set(streamName, (streams.get(streamName) ?? 0) + change);
+    }
+    let streamChange = 0;
+    for (const [streamName, change] of streams) {
+      if (change === 0) continue;
+      const key = Buffer.from(streamName);
+      const before = readCount(view, tables.streams, key);
+      streamChange += (before + change > 0 ? 1 : 0) - (before > 0 ? 1 : 0);
+      writes.push(countWrite(tables.streams, key, before + change));
+    }
+    if (streamChange !== 0) {
+      writes.push(
+        countWrite(
+          tables.meta,
+          STREAM_COUNT,
+          readCount(view, tables.meta, STREAM_COUNT) + streamChange,
+        ),
+      );
+    }
+    return writes;
+  }
+
+  /** Groups as the batch leaves them. */
+  *records(): Generator<{ readonly name: GroupName; readonly record: GroupRecord }> {
+    for (const { name, record } of this.#drafts.values()) yield { name, record };
+  }
+
+  #draft(key: GroupKey): GroupDraft {
+    const text = groupKeyText(key);
+    const known = this.#drafts.get(text);
+    if (known !== undefined) return known;
+    const { name, record } = this.#context.load(key);
+    const draft = new GroupDraft(name, record, this.#context.view, this.#context.tables);
+    this.#drafts.set(text, draft);
+    return draft;
+  }
+}
+
+/** Key of the number of streams, among the facts about the store. */
+export const STREAM_COUNT = Buffer.from("stream-count");
+
+/** Reads a count; 0 when there is none. */
+export function readCount(view: View, table: Tables[keyof Tables], key: Buffer): number {
+  const bytes = view.get(table, key);
+  return bytes === undefined ? 0 : readSafeInteger(bytes, 0);
+}
+
+function countWrite(table: Tables[keyof Tables], key: Buffer, count: number): Write {
+  if (count === 0) return { table, key, value: undefined };
+  const value = Buffer.allocUnsafe(8);
+  writeSafeInteger(value, count, 0);
+  return { table, key, value };
+}

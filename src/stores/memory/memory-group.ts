@@ -1,0 +1,161 @@
+import type { ChangeEvent, Item } from "../../core/change.ts";
+import { decideCommit, nextTimestamp } from "../../core/commit.ts";
+import type { StoredItem } from "../../core/commit.ts";
+import { StreamError } from "../../core/errors.ts";
+import type { GroupKey } from "../../core/names.ts";
+import { groupKeyText } from "../../core/names.ts";
+import { ORIGIN, isResumable } from "../../core/position.ts";
+import type { Position } from "../../core/position.ts";
+import { isExpired, mustTrim } from "../../core/retention.ts";
+import type { GroupAge } from "../../core/retention.ts";
+import type {
+  Commit,
+  Head,
+  History,
+  ItemPage,
+  ItemPageRequest,
+  Outcome,
+  ReadLimits,
+  Replay,
+} from "../../core/store.ts";
+import { ChangeLog } from "./change-log.ts";
+import { SortedMap } from "./sorted-map.ts";
+
+/** Everything the memory store knows of one group. */
+export class MemoryGroup {
+  /** Its names. */
+  readonly key: GroupKey;
+  /** Its names as one string. */
+  readonly text: string;
+  /** When the sweeper looks after it; undefined while it need not. Kept by the store. */
+  careMs: number | undefined;
+  #head: Head = { position: ORIGIN, timestamp: 0 };
+  #lastChangeMs = 0;
+  readonly #items = new Map<string, StoredItem>();
+  readonly #order = new SortedMap<number, Item>((a, b) => a - b);
+  readonly #log = new ChangeLog();
+
+  /** A group that was never written. */
+  constructor(key: GroupKey) {
+    this.key = key;
+    this.text = groupKeyText(key);
+  }
+
+  /** Where it stands. */
+  get head(): Head {
+    return this.#head;
+  }
+
+  /** Number of its items. */
+  get itemCount(): number {
+    return this.#items.size;
+  }
+
+  /** What its retention goes by. */
+  get age(): GroupAge {
+    return {
+      log: this.#log.extent,
+      itemCount: this.#items.size,
+      lastChangeMs: this.#lastChangeMs,
+      timestamp: this.#head.timestamp,
+    };
+  }
+
+  /** Applies one commit, all or nothing. */
+  commit(
+    commit: Commit,
+    nowMs: number,
+    newEpoch: () => string,
+  ): { outcome: Outcome; changes: readonly ChangeEvent[] } {
+    const decision = decideCommit(commit, {
+      head: this.#head,
+      lookup: (itemId) => this.#items.get(itemId),
+      nowMs,
+      newEpoch,
+    });
+    if (!decision.ok) return { outcome: decision, changes: [] };
+    for (const [itemId, { before, after }] of decision.writes) {
+      if (before !== undefined && before.createdRevision !== after?.createdRevision) {
+        this.#order.delete(before.createdRevision);
+      }
+      if (after === undefined) {
+        this.#items.delete(itemId);
+        continue;
+      }
+      this.#items.set(itemId, after);
+      this.#order.set(after.createdRevision, after.item);
+    }
+    for (const change of decision.changes) this.#log.push(change);
+    if (decision.changes.length > 0) this.#lastChangeMs = nowMs;
+    this.#head = decision.head;
+    return {
+      outcome: { ok: true, position: decision.head.position, results: decision.results },
+      changes: decision.changes,
+    };
+  }
+
+  /** Takes the next timestamp, for an event that is not a change. */
+  tick(nowMs: number): Head {
+    this.#head = { ...this.#head, timestamp: nextTimestamp(this.#head.timestamp, nowMs) };
+    return this.#head;
+  }
+
+  /** Drops what the log may no longer hold. */
+  trim(nowMs: number, history: History): void {
+    while (mustTrim(this.#log.extent, nowMs, history)) this.#log.dropOldest();
+  }
+
+  /** Reads one item. */
+  get(itemId: string): Item | undefined {
+    return this.#items.get(itemId)?.item;
+  }
+
+  /** Reads a page of items in creation order. */
+  list(page: ItemPageRequest): ItemPage {
+    const { position } = this.#head;
+    const items: Item[] = [];
+    let bytes = 0;
+    let last: number | undefined;
+    for (const [createdRevision, item] of this.#order.entries(cursor(page.after))) {
+      bytes += item.value.size;
+      if (items.length > 0 && (items.length >= page.maxCount || bytes > page.maxBytes)) {
+        return { items, position, next: String(last) };
+      }
+      items.push(item);
+      last = createdRevision;
+    }
+    return { items, position, next: undefined };
+  }
+
+  /** Reads changes after a position. */
+  since(from: Position, limits: ReadLimits, nowMs: number, history: History): Replay {
+    const head = this.#head.position;
+    const { count } = this.#log.extent;
+    const logStart = head.revision - count + 1;
+    if (!isResumable(from, head, logStart)) return { lost: true, head };
+    const changes: ChangeEvent[] = [];
+    let bytes = 0;
+    for (let index = from.revision + 1 - logStart; index < count; index++) {
+      const change = this.#log.at(index)!;
+      // Too old, but not swept yet.
+      if (changes.length === 0 && isExpired(change.timeMs, nowMs, history))
+        return { lost: true, head };
+      bytes += change.value.size;
+      if (changes.length > 0 && (changes.length >= limits.maxCount || bytes > limits.maxBytes))
+        break;
+      changes.push(change);
+    }
+    return { lost: false, changes, head };
+  }
+}
+
+/** @throws StreamError PAGE_TOKEN_INVALID */
+function cursor(after: string | undefined): number | undefined {
+  if (after === undefined) return undefined;
+  const revision = Number(after);
+  if (Number.isSafeInteger(revision) && revision > 0) return revision;
+  throw new StreamError(
+    "PAGE_TOKEN_INVALID",
+    "page_token is not one that this listing gave; it may be the next_page_token of the page before.",
+  );
+}

@@ -1,0 +1,190 @@
+import type { ChangeEvent } from "../../core/change.ts";
+import { StreamError } from "../../core/errors.ts";
+import { groupKeyText } from "../../core/names.ts";
+import type { GroupKey } from "../../core/names.ts";
+import { ORIGIN } from "../../core/position.ts";
+import { historyOf, mayForget, nextCareMs } from "../../core/retention.ts";
+import type { GroupPage, Head, History, Outcome, SnapshotReader, Store } from "../../core/store.ts";
+import { compareUtf8 } from "../../core/text.ts";
+import { createWatchers } from "../../core/watchers.ts";
+import { MemoryGroup } from "./memory-group.ts";
+import { SortedMap } from "./sorted-map.ts";
+
+/** How a memory store is made. */
+export interface MemoryStoreOptions {
+  /** How much history a group keeps; what is absent has its default. */
+  readonly history?: Partial<History> | undefined;
+  /** Wall clock, Unix milliseconds. Default: that of the machine. */
+  readonly clock?: (() => number) | undefined;
+  /** Names a new history; never twice the same. Default: random. */
+  readonly newEpoch?: (() => string) | undefined;
+  /** How often groups that nobody writes are looked after, in milliseconds. Default 1,000; 0: never. */
+  readonly sweepIntervalMs?: number | undefined;
+}
+
+/** A store that lives and dies with the process. */
+export interface MemoryStore extends Store {
+  /** Drops history that has expired in groups that nobody writes. The store does so by itself, too. */
+  sweep(): void;
+}
+
+/**
+ * A store in memory. It keeps every promise of the Store port but durability: each start begins new
+ * epochs. Reads and writes of a group cost the same however many other groups there are. Its
+ * snapshot readers are not stable: each page is the present.
+ */
+export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
+  const history = historyOf(options.history);
+  const clock = options.clock ?? Date.now;
+  const newEpoch = options.newEpoch ?? (() => crypto.randomUUID());
+  const groups = new Map<string, MemoryGroup>();
+  /** Groups that hold items. */
+  const present = new SortedMap<string, GroupKey>(compareUtf8);
+  /** Number of such groups by stream. */
+  const streams = new Map<string, number>();
+  /** Groups that need care, the earliest first: one entry each. */
+  const care = new SortedMap<MemoryGroup, undefined>(
+    (a, b) => (a.careMs ?? 0) - (b.careMs ?? 0) || compareUtf8(a.text, b.text),
+  );
+  const watchers = createWatchers();
+  let closed = false;
+
+  const assertOpen = () => {
+    if (closed) throw new StreamError("STORE_UNAVAILABLE", "The store is closed.");
+  };
+  const find = (key: GroupKey) => groups.get(groupKeyText(key));
+  const findOrAdd = (key: GroupKey) => find(key) ?? new MemoryGroup(key);
+
+  const indexPresence = (group: MemoryGroup) => {
+    const { streamName } = group.key;
+    const before = present.size;
+    if (group.itemCount > 0) present.set(group.text, group.key);
+    else present.delete(group.text);
+    const count = (streams.get(streamName) ?? 0) + present.size - before;
+    if (count > 0) streams.set(streamName, count);
+    else streams.delete(streamName);
+  };
+
+  const scheduleCare = (group: MemoryGroup) => {
+    if (group.careMs !== undefined) return;
+    group.careMs = nextCareMs(group.age, history);
+    if (group.careMs !== undefined) care.set(group, undefined);
+  };
+
+  const sweep = () => {
+    const nowMs = clock();
+    for (;;) {
+      const group = care.first()?.[0];
+      if (group?.careMs === undefined || group.careMs > nowMs) return;
+      care.delete(group);
+      group.careMs = undefined;
+      group.trim(nowMs, history);
+      if (mayForget(group.age, nowMs, history)) groups.delete(group.text);
+      else scheduleCare(group);
+    }
+  };
+
+  const intervalMs = options.sweepIntervalMs ?? 1000;
+  const timer = intervalMs > 0 ? setInterval(sweep, intervalMs) : undefined;
+  // Not to keep a process alive that has nothing else to do. Browsers' timers are numbers.
+  if (typeof timer === "object") timer.unref();
+
+  const snapshot = (key: GroupKey): SnapshotReader => {
+    let after: string | undefined;
+    return {
+      stable: false,
+      async next(limits) {
+        assertOpen();
+        const group = findOrAdd(key);
+        const { items, position, next } = group.list({ ...limits, after });
+        after = next;
+        return { items, position, timestamp: group.head.timestamp, done: next === undefined };
+      },
+      close() {},
+    };
+  };
+
+  return {
+    sweep,
+    async run(key, commits) {
+      assertOpen();
+      const group = findOrAdd(key);
+      const outcomes: Outcome[] = [];
+      const announced: ChangeEvent[] = [];
+      for (const commit of commits) {
+        const nowMs = clock();
+        const { outcome, changes } = group.commit(commit, nowMs, newEpoch);
+        outcomes.push(outcome);
+        if (changes.length === 0) continue;
+        groups.set(group.text, group);
+        announced.push(...changes);
+        group.trim(nowMs, history);
+        indexPresence(group);
+        scheduleCare(group);
+      }
+      watchers.announce(group.text, announced);
+      return outcomes;
+    },
+    async broadcast(key, message) {
+      assertOpen();
+      const group = findOrAdd(key);
+      const { position, timestamp } = group.tick(clock());
+      groups.set(group.text, group);
+      scheduleCare(group);
+      watchers.announce(group.text, [{ kind: "event", ...message, after: position, timestamp }]);
+    },
+    async get(key, itemId) {
+      assertOpen();
+      const group = findOrAdd(key);
+      return { ...group.head, item: group.get(itemId) };
+    },
+    async heads(keys): Promise<readonly Head[]> {
+      assertOpen();
+      return keys.map((key) => find(key)?.head ?? { position: ORIGIN, timestamp: 0 });
+    },
+    async list(key, page) {
+      assertOpen();
+      return findOrAdd(key).list(page);
+    },
+    async snapshot(key) {
+      assertOpen();
+      return snapshot(key);
+    },
+    async since(key, from, limits) {
+      assertOpen();
+      return findOrAdd(key).since(from, limits, clock(), history);
+    },
+    async groups(streamName, { after, limit }) {
+      assertOpen();
+      const ids: string[] = [];
+      if (limit <= 0) return ids;
+      for (const [, key] of present.entries(`${streamName}\u0000${after ?? ""}`)) {
+        if (key.streamName !== streamName) break;
+        ids.push(key.groupId);
+        if (ids.length >= limit) break;
+      }
+      return ids;
+    },
+    async allGroups({ after, limit }): Promise<GroupPage> {
+      assertOpen();
+      const page: GroupKey[] = [];
+      for (const [, key] of present.entries(
+        after === undefined ? undefined : groupKeyText(after),
+      )) {
+        if (page.length >= limit) break;
+        page.push(key);
+      }
+      return { groups: page, streamCount: streams.size };
+    },
+    async watch(key, listener) {
+      assertOpen();
+      return watchers.add(key, listener);
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      clearInterval(timer);
+      watchers.clear();
+    },
+  };
+}

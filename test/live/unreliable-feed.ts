@@ -1,0 +1,44 @@
+import type { GroupEvent } from "../../src/core/change.ts";
+import type { Store } from "../../src/core/store.ts";
+import type { Random } from "../support/random.ts";
+
+/**
+ * A store whose feed loses, repeats, delays and reorders events, as a network may. Its log is honest:
+ * what is left of the guarantees must come from there.
+ */
+export function withUnreliableFeed(store: Store, random: Random): Store {
+  return {
+    ...bound(store),
+    watch(group, listener) {
+      let delayed: GroupEvent | undefined;
+      return store.watch(group, (event) => {
+        if (random.chance(0.15)) return;
+        if (random.chance(0.1)) {
+          delayed = event;
+          return;
+        }
+        listener(event);
+        if (event.kind === "change" && random.chance(0.1)) listener(event);
+        if (delayed?.kind === "change") listener(delayed);
+        delayed = undefined;
+      });
+    },
+  };
+}
+
+/** A store's methods as plain properties, so that they can be spread and replaced one by one. */
+export function bound(store: Store): Store {
+  return {
+    run: (...args) => store.run(...args),
+    broadcast: (...args) => store.broadcast(...args),
+    get: (...args) => store.get(...args),
+    heads: (...args) => store.heads(...args),
+    list: (...args) => store.list(...args),
+    snapshot: (...args) => store.snapshot(...args),
+    since: (...args) => store.since(...args),
+    groups: (...args) => store.groups(...args),
+    allGroups: (...args) => store.allGroups(...args),
+    watch: (...args) => store.watch(...args),
+    close: () => store.close(),
+  };
+}

@@ -1,0 +1,124 @@
+import { ORIGIN, type Position, samePosition } from "../../../../src/core/position.ts";
+import { countUpTo } from "../search.ts";
+import { type Segment, whereOf } from "../trace.ts";
+import type { CheckContext } from "./context.ts";
+
+/**
+ * A position is honoured or it is not, and nothing in between (G4): `resumed` names the position that
+ * was asked for (inside a subscription, the one it had reached), belongs to the history that goes on,
+ * and never comes unasked. A fresh sync is always honest, unless the options demand the replay.
+ *
+ * That nothing is missing or repeated after `resumed` is judged with the order of changes.
+ */
+export function checkResume(context: CheckContext): void {
+  for (const subscription of context.group.subscriptions) {
+    let reached: Position | undefined;
+    for (const segment of subscription.segments) {
+      if (segment.kind === "resumed") {
+        checkHead(context, segment);
+        if (segment.index === 0) checkAsked(context, segment);
+        else if (reached !== undefined) checkContinued(context, segment, reached);
+      } else if (segment.index === 0) checkDemanded(context, segment);
+      reached = segment.complete ? positionReached(segment) : undefined;
+    }
+  }
+}
+
+function checkAsked({ report }: CheckContext, segment: Segment): void {
+  const { resumeFrom } = segment.subscription.record;
+  const where = whereOf(segment.subscription, segment.frame);
+  if (resumeFrom === undefined) {
+    report("G4", where, "The subscription was resumed although it gave no position.", segment.base);
+  } else if (!samePosition(resumeFrom, segment.base)) {
+    const message = `The subscription asked to resume from ${show(resumeFrom)} and was resumed from ${show(segment.base)}.`;
+    report("G4", where, message);
+  }
+}
+
+function checkHead({ report }: CheckContext, segment: Segment): void {
+  const { base, head } = segment;
+  if (head === undefined) return;
+  const where = whereOf(segment.subscription, segment.frame);
+  if (head.epoch !== base.epoch && !samePosition(base, ORIGIN)) {
+    report(
+      "G4",
+      where,
+      `Position ${show(base)} was honoured by a history of epoch ${JSON.stringify(head.epoch)}.`,
+      head,
+    );
+  } else if (head.revision < base.revision) {
+    report(
+      "G4",
+      where,
+      `Position ${show(base)} was honoured although the group was only at revision ${head.revision}.`,
+      head,
+    );
+  }
+}
+
+/** After a dropped queue, a replay goes on exactly where the subscription was. */
+function checkContinued(
+  { group, report }: CheckContext,
+  segment: Segment,
+  reached: Position,
+): void {
+  const { base, subscription } = segment;
+  const where = whereOf(subscription, segment.frame);
+  const { item } = subscription.record;
+  if (base.epoch !== reached.epoch) {
+    report(
+      "G4",
+      where,
+      `The subscription had reached ${show(reached)} and was resumed from ${show(base)}.`,
+    );
+  } else if (base.revision < reached.revision) {
+    report(
+      "G4",
+      where,
+      `The subscription had reached revision ${reached.revision} and was resumed from ${base.revision}: changes repeat.`,
+    );
+  } else if (base.revision > reached.revision) {
+    const facts =
+      item === undefined
+        ? group.ledger(base.epoch).facts()
+        : group.ledger(base.epoch).factsOf(item);
+    const next = facts[countUpTo(facts, reached.revision, (fact) => fact.revision)];
+    const hole = item === undefined || (next !== undefined && next.revision <= base.revision);
+    if (hole) {
+      report(
+        "G4",
+        where,
+        `The subscription had reached revision ${reached.revision} and was resumed from ${base.revision}: a silent hole.`,
+        next?.revision,
+      );
+    }
+  }
+}
+
+/** Where the options demand it, a position of the present history is honoured. */
+function checkDemanded({ group, settings, report }: CheckContext, segment: Segment): void {
+  const { resumeFrom, resumeOptional, t } = segment.subscription.record;
+  if (!settings.expectResume || resumeFrom === undefined || resumeOptional === true) return;
+  const sameHistory = resumeFrom.epoch === segment.base.epoch || samePosition(resumeFrom, ORIGIN);
+  if (!sameHistory) return;
+  // Only a position that somebody had been told must be known to the service.
+  const known = group.ledger(segment.base.epoch).shown.floorBefore(t)?.revision ?? 0;
+  if (resumeFrom.revision > known) return;
+  const message = `The subscription asked to resume from ${show(resumeFrom)}, which the log still holds, and got a fresh sync.`;
+  report("G4", whereOf(segment.subscription, segment.frame), message, segment.base);
+}
+
+function positionReached(segment: Segment): Position {
+  let { epoch, revision } = segment.base;
+  for (const { frame } of segment.steps) {
+    if (frame.type === "event") continue;
+    if (frame.type === "heartbeat" && segment.subscription.record.item === undefined) continue;
+    if (frame.position.epoch !== epoch) ({ epoch, revision } = frame.position);
+    else revision = Math.max(revision, frame.position.revision);
+  }
+  return { epoch, revision };
+}
+
+function show({ epoch, revision }: Position): string {
+  return `${JSON.stringify(epoch)}/${revision}`;
+}

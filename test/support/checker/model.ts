@@ -1,0 +1,216 @@
+import type {
+  EndRecord,
+  FrameRecord,
+  GetRecord,
+  History,
+  ListRecord,
+  OutcomeRecord,
+  SendRecord,
+  SubscribeRecord,
+  WriteRecord,
+} from "./history.ts";
+import { createLedger, type Ledger } from "./ledger.ts";
+import type { Segment } from "./trace.ts";
+import type { Report } from "./violation.ts";
+
+/** A write with what became of it. */
+export interface Write {
+  readonly record: WriteRecord;
+  readonly start: number;
+  /** When the outcome was known; Infinity when it never was. */
+  readonly end: number;
+  readonly outcome: OutcomeRecord["outcome"];
+  readonly answer: OutcomeRecord | undefined;
+  /** Of an acknowledged write: the revision of each mutation, undefined when it changed nothing. */
+  readonly revisions: readonly (number | undefined)[];
+  /** Whether `revisions` tell everything. False: acknowledged, but the answer left revisions open. */
+  readonly placed: boolean;
+}
+
+/** A transient event with what became of it. */
+export interface Send {
+  readonly record: SendRecord;
+  readonly start: number;
+  readonly end: number;
+  readonly outcome: OutcomeRecord["outcome"];
+}
+
+/** An attempt to subscribe with all that it received. */
+export interface Subscription {
+  readonly record: SubscribeRecord;
+  readonly frames: readonly FrameRecord[];
+  readonly end: EndRecord | undefined;
+  /** Filled by the trace. */
+  segments: readonly Segment[];
+}
+
+/** Everything a history says of one group. */
+export interface GroupModel {
+  readonly group: string;
+  readonly writes: readonly Write[];
+  readonly sends: readonly Send[];
+  readonly subscriptions: readonly Subscription[];
+  readonly lists: readonly ListRecord[];
+  readonly gets: readonly GetRecord[];
+  /** What was told of each epoch; the origin's, `""`, is among them once somebody was told of it. */
+  readonly ledgers: ReadonlyMap<string, Ledger>;
+  /** The ledger of an epoch, made when it is missing. */
+  ledger(epoch: string): Ledger;
+  /** The last listing taken in quiet whose pages have one position. */
+  readonly final: ListRecord | undefined;
+}
+
+interface Draft extends GroupModel {
+  readonly writes: Write[];
+  readonly sends: Send[];
+  readonly subscriptions: Subscription[];
+  readonly lists: ListRecord[];
+  readonly gets: GetRecord[];
+  final: ListRecord | undefined;
+}
+
+/** Sorts a history by groups and joins what belongs together. Reports what does not fit together. */
+export function buildModel(history: History, report: Report): readonly GroupModel[] {
+  const groups = new Map<string, Draft>();
+  const asked: (WriteRecord | SendRecord)[] = [];
+  const ids = new Set<string>();
+  const outcomes = new Map<string, OutcomeRecord>();
+  const attempts = new Map<string, { frames: FrameRecord[]; end: EndRecord | undefined }>();
+  const subscribes: SubscribeRecord[] = [];
+
+  const group = (name: string): Draft => {
+    let draft = groups.get(name);
+    if (draft === undefined) groups.set(name, (draft = emptyGroup(name)));
+    return draft;
+  };
+  const isNew = (id: string): boolean => {
+    if (ids.has(id)) report("record", {}, `The id ${id} was used twice.`);
+    const fresh = !ids.has(id);
+    ids.add(id);
+    return fresh;
+  };
+
+  for (const record of history) {
+    switch (record.kind) {
+      case "write":
+      case "send":
+        if (isNew(record.id)) asked.push(record);
+        break;
+      case "outcome":
+        if (outcomes.has(record.id))
+          report("record", {}, `The call ${record.id} has two outcomes.`, record);
+        else outcomes.set(record.id, record);
+        break;
+      case "subscribe":
+        if (!isNew(record.subscription)) break;
+        subscribes.push(record);
+        attempts.set(record.subscription, { frames: [], end: undefined });
+        break;
+      case "frame":
+      case "end": {
+        const attempt = attempts.get(record.subscription);
+        if (attempt === undefined || attempt.end !== undefined) {
+          const when = attempt === undefined ? "before it began" : "after it ended";
+          report(
+            "record",
+            { subscription: record.subscription },
+            `The attempt has a record ${when}.`,
+            record,
+          );
+        } else if (record.kind === "end") attempt.end = record;
+        else attempt.frames.push(record);
+        break;
+      }
+      case "list": {
+        const draft = group(record.group);
+        draft.lists.push(record);
+        if (record.final === true && isOneSnapshot(record)) draft.final = record;
+        break;
+      }
+      case "get":
+        group(record.group).gets.push(record);
+        break;
+    }
+  }
+
+  for (const record of asked) {
+    const answer = outcomes.get(record.id);
+    outcomes.delete(record.id);
+    const common = {
+      start: record.t,
+      end: answer?.t ?? Infinity,
+      outcome: answer?.outcome ?? "unknown",
+    } as const;
+    if (record.kind === "send") group(record.group).sends.push({ record, ...common });
+    else group(record.group).writes.push({ record, answer, ...common, ...place(record, answer) });
+  }
+  for (const id of outcomes.keys()) report("record", {}, `The outcome of ${id} has no intention.`);
+  for (const record of subscribes) {
+    const { frames, end } = attempts.get(record.subscription) ?? { frames: [], end: undefined };
+    group(record.group).subscriptions.push({ record, frames, end, segments: [] });
+  }
+  return [...groups.values()];
+}
+
+/** Whether all pages carry one position, so that the listing is the state at it. */
+export function isOneSnapshot(list: ListRecord): boolean {
+  const first = list.pages[0]?.position;
+  return (
+    first !== undefined &&
+    list.pages.every(
+      ({ position }) => position.epoch === first.epoch && position.revision === first.revision,
+    )
+  );
+}
+
+function emptyGroup(name: string): Draft {
+  const ledgers = new Map<string, Ledger>();
+  return {
+    group: name,
+    writes: [],
+    sends: [],
+    subscriptions: [],
+    lists: [],
+    gets: [],
+    ledgers,
+    ledger(epoch) {
+      let ledger = ledgers.get(epoch);
+      if (ledger === undefined) ledgers.set(epoch, (ledger = createLedger(epoch)));
+      return ledger;
+    },
+    final: undefined,
+  };
+}
+
+/** Which revision each mutation took, as far as the answer tells or it follows. */
+function place(
+  record: WriteRecord,
+  answer: OutcomeRecord | undefined,
+): Pick<Write, "revisions" | "placed"> {
+  const { mutations } = record;
+  const none = mutations.map(() => undefined);
+  if (answer?.outcome !== "acked") return { revisions: none, placed: false };
+  const { position, results } = answer;
+  if (mutations.length === 1) {
+    const revision = results?.[0]?.position?.revision ?? position?.revision;
+    // A batch that deletes one missing item has the position of the group but none of its own.
+    if (record.batch === true && mutations[0]?.op === "delete") {
+      return { revisions: [results?.[0]?.position?.revision], placed: results !== undefined };
+    }
+    return {
+      revisions: [revision],
+      placed: revision !== undefined || mutations[0]?.op === "delete",
+    };
+  }
+  if (
+    results !== undefined &&
+    mutations.every(({ op }, i) => op === "delete" || results[i]?.position !== undefined)
+  ) {
+    return { revisions: mutations.map((_, i) => results[i]?.position?.revision), placed: true };
+  }
+  if (position !== undefined && mutations.every(({ op }) => op !== "delete")) {
+    const first = position.revision - mutations.length + 1;
+    return { revisions: mutations.map((_, i) => first + i), placed: true };
+  }
+  return { revisions: none, placed: false };
+}

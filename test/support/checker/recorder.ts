@@ -1,0 +1,282 @@
+import type { Position } from "../../../src/core/position.ts";
+import type {
+  Frame,
+  HistoryRecord,
+  ListPage,
+  MutationRecord,
+  MutationResultRecord,
+  SnapshotItem,
+} from "./history.ts";
+import type { RecordSink } from "./sink.ts";
+import { DEFAULT_MAX_CHARS, type Json, valueText } from "./value-text.ts";
+
+/**
+ * Writes down what one client does and sees.
+ *
+ * Call the methods here before the call to the service leaves, and those of the handles right after
+ * something arrived: each puts one record into the sink before it returns, with the time of that
+ * moment. Values are given as JSON and kept as their text.
+ */
+export interface Recorder {
+  /** A Set, Update, Delete or Batch is about to be called. */
+  write(intent: WriteIntent): WriteHandle;
+  /** A Send is about to be called. */
+  send(intent: {
+    group: string;
+    event: string;
+    item?: string | undefined;
+    value: Json;
+  }): OutcomeHandle;
+  /** A Subscribe is about to be called. */
+  subscribe(attempt: SubscribeIntent): SubscriptionHandle;
+  /** A List is about to be called, or the first of its pages. */
+  list(group: string, options?: { final?: boolean }): ListHandle;
+  /** A Get is about to be called. */
+  get(group: string, item: string): GetHandle;
+}
+
+/** A write, as its caller knows it. */
+export interface WriteIntent {
+  readonly group: string;
+  readonly mutations: readonly MutationInput[];
+  readonly batch?: boolean | undefined;
+  readonly pipe?: string | undefined;
+}
+
+/** One mutation. An update whose result will carry a first-level member `tag` says so. */
+export type MutationInput =
+  | { op: "set"; item: string; value: Json; expectedRevision?: number | undefined }
+  | { op: "update"; item: string; tag?: string | undefined; expectedRevision?: number | undefined }
+  | { op: "delete"; item: string; expectedRevision?: number | undefined };
+
+/** What an acknowledgement says. For a single write give `results` one entry, or none. */
+export interface Acknowledgement {
+  readonly position?: Position | undefined;
+  readonly results?: readonly ResultInput[] | undefined;
+}
+
+/** What an acknowledgement says of one mutation. */
+export interface ResultInput {
+  readonly position?: Position | undefined;
+  readonly created?: boolean | undefined;
+  /** `"none"` when the answer carries values and there was no item; absent when it carries none. */
+  readonly old?: { readonly value: Json } | "none" | undefined;
+  readonly new?: { readonly value: Json } | undefined;
+}
+
+/** Takes the outcome of a call. Call one of them, once; none of them counts as unknown. */
+export interface OutcomeHandle {
+  acked(): void;
+  refused(reason: string): void;
+  unknown(reason?: string): void;
+}
+
+/** Takes the outcome of a write. */
+export interface WriteHandle extends Omit<OutcomeHandle, "acked"> {
+  acked(acknowledgement: Acknowledgement): void;
+}
+
+/** An attempt to subscribe. The subscriber's name is the recorder's client unless given. */
+export interface SubscribeIntent {
+  readonly group: string;
+  readonly item?: string | undefined;
+  readonly resumeFrom?: Position | undefined;
+  readonly subscriber?: string | undefined;
+  readonly slow?: boolean | undefined;
+  readonly resumeOptional?: boolean | undefined;
+}
+
+/** Takes what an attempt receives. */
+export interface SubscriptionHandle {
+  /** Name of the attempt in the history. */
+  readonly subscription: string;
+  sync(frame: {
+    items: readonly ItemInput[];
+    position: Position;
+    first: boolean;
+    last: boolean;
+    timestamp: number;
+  }): void;
+  change(frame: {
+    change: "create" | "update" | "delete";
+    item: string;
+    value: Json;
+    position: Position;
+    timestamp: number;
+  }): void;
+  event(frame: { event: string; item?: string | undefined; value: Json; timestamp: number }): void;
+  heartbeat(position: Position): void;
+  resumed(position: Position, head: Position): void;
+  end(by: "server" | "cut" | "client", details?: { code?: string; reason?: string }): void;
+}
+
+/** An item in a snapshot. `revision` is absent on doors that do not tell it. */
+export interface ItemInput {
+  readonly item: string;
+  readonly value: Json;
+  readonly revision?: number | undefined;
+}
+
+/** Takes the pages of a List. A listing that failed half-way is not recorded: do not call done. */
+export interface ListHandle {
+  page(items: readonly ItemInput[], position: Position): void;
+  done(): void;
+}
+
+/** Takes the answer of a Get. */
+export interface GetHandle {
+  found(value: Json, revision: number): void;
+  missing(): void;
+}
+
+/**
+ * Creates a recorder.
+ *
+ * @param options.client Names the client; unique over all recorders of a history.
+ * @param options.now Milliseconds of the shared monotonic clock.
+ * @param options.maxValueChars Longer values are kept as digests. The same for all recorders of a history.
+ */
+export function createRecorder(options: {
+  client: string;
+  sink: RecordSink;
+  now?: () => number;
+  maxValueChars?: number;
+}): Recorder {
+  const { client, sink, now = monotonicMs, maxValueChars = DEFAULT_MAX_CHARS } = options;
+  let count = 0;
+  const nextId = () => `${client}:${++count}`;
+  const text = (value: Json) => valueText(value, maxValueChars);
+  const put = (record: HistoryRecord) => sink.append(record);
+  const snapshot = (items: readonly ItemInput[]) => items.map((item) => snapshotItem(item, text));
+
+  const outcomes = (id: string) => ({
+    refused: (reason: string) => put({ kind: "outcome", t: now(), id, outcome: "refused", reason }),
+    unknown: (reason?: string) =>
+      put({ kind: "outcome", t: now(), id, outcome: "unknown", ...given({ reason }) }),
+  });
+
+  return {
+    write({ group, mutations, batch, pipe }) {
+      const id = nextId();
+      const records = mutations.map((mutation) => mutationRecord(mutation, text));
+      put({
+        kind: "write",
+        t: now(),
+        id,
+        client,
+        group,
+        mutations: records,
+        ...given({ batch, pipe }),
+      });
+      return {
+        ...outcomes(id),
+        acked({ position, results }) {
+          const t = now();
+          const told = results?.map((result) => resultRecord(result, text));
+          put({ kind: "outcome", t, id, outcome: "acked", ...given({ position, results: told }) });
+        },
+      };
+    },
+    send({ group, event, item, value }) {
+      const id = nextId();
+      put({
+        kind: "send",
+        t: now(),
+        id,
+        client,
+        group,
+        event,
+        value: text(value),
+        ...given({ item }),
+      });
+      return {
+        ...outcomes(id),
+        acked: () => put({ kind: "outcome", t: now(), id, outcome: "acked" }),
+      };
+    },
+    subscribe({ group, subscriber = client, item, resumeFrom, slow, resumeOptional }) {
+      const subscription = nextId();
+      const details = given({ item, resumeFrom, slow, resumeOptional });
+      put({ kind: "subscribe", t: now(), subscription, subscriber, group, ...details });
+      const frame = (t: number, received: Frame) =>
+        put({ kind: "frame", t, subscription, frame: received });
+      return {
+        subscription,
+        sync: ({ items, ...rest }) =>
+          frame(now(), { type: "sync", ...rest, items: snapshot(items) }),
+        change: ({ value, ...rest }) =>
+          frame(now(), { type: "change", ...rest, value: text(value) }),
+        event: ({ event, item: about, value, timestamp }) =>
+          frame(now(), {
+            type: "event",
+            event,
+            value: text(value),
+            timestamp,
+            ...given({ item: about }),
+          }),
+        heartbeat: (position) => frame(now(), { type: "heartbeat", position }),
+        resumed: (position, head) => frame(now(), { type: "resumed", position, head }),
+        end: (by, { code, reason } = {}) =>
+          put({ kind: "end", t: now(), subscription, by, ...given({ code, reason }) }),
+      };
+    },
+    list(group, { final } = {}) {
+      const t = now();
+      const pages: ListPage[] = [];
+      return {
+        page: (items, position) => void pages.push({ t: now(), position, items: snapshot(items) }),
+        done: () => put({ kind: "list", t, client, group, pages, ...given({ final }) }),
+      };
+    },
+    get(group, item) {
+      const t = now();
+      return {
+        found: (value, revision) =>
+          put({
+            kind: "get",
+            t,
+            end: now(),
+            client,
+            group,
+            item,
+            found: { value: text(value), revision },
+          }),
+        missing: () => put({ kind: "get", t, end: now(), client, group, item }),
+      };
+    },
+  };
+}
+
+/** The machine's monotonic clock in milliseconds, to the microsecond: the same in all processes. */
+export function monotonicMs(): number {
+  return Number(process.hrtime.bigint() / 1000n) / 1000;
+}
+
+type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** The members that are not undefined, so that a record in memory equals one read from a file. */
+function given<T extends object>(members: T): Given<T> {
+  return Object.fromEntries(
+    Object.entries(members).filter(([, member]) => member !== undefined),
+  ) as Given<T>;
+}
+
+function snapshotItem(
+  { item, value, revision }: ItemInput,
+  text: (value: Json) => string,
+): SnapshotItem {
+  return { item, value: text(value), ...given({ revision }) };
+}
+
+function mutationRecord(mutation: MutationInput, text: (value: Json) => string): MutationRecord {
+  const { op, item, expectedRevision } = mutation;
+  const value = mutation.op === "set" ? text(mutation.value) : undefined;
+  const tag = mutation.op === "update" ? mutation.tag : undefined;
+  return { op, item, ...given({ value, tag, expectedRevision }) };
+}
+
+function resultRecord(result: ResultInput, text: (value: Json) => string): MutationResultRecord {
+  const oldValue = result.old === "none" ? null : result.old && text(result.old.value);
+  const newValue = result.new && text(result.new.value);
+  return given({ position: result.position, created: result.created, oldValue, newValue });
+}

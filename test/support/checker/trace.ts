@@ -1,0 +1,152 @@
+import type { Position } from "../../../src/core/position.ts";
+import type {
+  ChangeFrame,
+  EventFrame,
+  HeartbeatFrame,
+  SnapshotItem,
+  SyncFrame,
+} from "./history.ts";
+import type { Subscription } from "./model.ts";
+import type { Report, Where } from "./violation.ts";
+
+/** A stretch of a subscription that begins with a state, or with the promise to go on from one. */
+export interface Segment {
+  readonly kind: "sync" | "resumed";
+  readonly subscription: Subscription;
+  /** Place in the subscription, from 0. */
+  readonly index: number;
+  /** Where it begins: the position of the state, or the one that was honoured. */
+  readonly base: Position;
+  /** Of a resumed segment: what the replay reaches. */
+  readonly head: Position | undefined;
+  /** Of a sync: all items of all parts. */
+  readonly items: readonly SnapshotItem[];
+  /** Of a sync: its timestamp. */
+  readonly timestamp: number | undefined;
+  /** Whether a sync got its last part. Nothing else follows in a segment without it. */
+  readonly complete: boolean;
+  /** When the frame that opened it arrived; of a sync, its last part. */
+  readonly openedAt: number;
+  /** Index of that frame. */
+  readonly frame: number;
+  /** What followed. */
+  readonly steps: readonly Step[];
+  /** When the next segment began or the attempt ended; Infinity when neither happened. */
+  readonly endsAt: number;
+}
+
+/** A frame after the opening of its segment. */
+export interface Step {
+  readonly frame: ChangeFrame | EventFrame | HeartbeatFrame;
+  readonly t: number;
+  /** Index in the attempt. */
+  readonly index: number;
+}
+
+interface Draft extends Segment {
+  items: SnapshotItem[];
+  complete: boolean;
+  openedAt: number;
+  frame: number;
+  steps: Step[];
+  endsAt: number;
+}
+
+/** Where a frame of a subscription is. */
+export function whereOf(subscription: Subscription, frame?: number): Where {
+  const { group, subscriber, subscription: id } = subscription.record;
+  return { group, client: subscriber, subscription: id, frame };
+}
+
+/**
+ * Cuts the frames of an attempt into segments. Reports frames that cannot stand where they do (G3):
+ * before any opening, between the parts of a sync, parts that do not belong together.
+ */
+export function traceSubscription(subscription: Subscription, report: Report): readonly Segment[] {
+  const segments: Draft[] = [];
+  const fault = (index: number, message: string, evidence: unknown) =>
+    report("G3", whereOf(subscription, index), message, evidence);
+  const open = (draft: Omit<Draft, "subscription" | "index" | "endsAt" | "steps">): void => {
+    const before = segments.at(-1);
+    if (before !== undefined) before.endsAt = draft.openedAt;
+    segments.push({ ...draft, subscription, index: segments.length, steps: [], endsAt: Infinity });
+  };
+
+  subscription.frames.forEach(({ frame, t }, index) => {
+    const current = segments.at(-1);
+    if (frame.type === "sync") {
+      if (frame.first) open(syncDraft(frame, t, index));
+      else if (current === undefined || current.complete)
+        fault(index, "A later part of a sync came without a first part.", frame);
+      else continueSync(current, frame, t, index, fault);
+    } else if (frame.type === "resumed") {
+      if (current !== undefined && !current.complete)
+        fault(index, "A resumed frame came between the parts of a sync.", frame);
+      const { position: base, head } = frame;
+      open({
+        kind: "resumed",
+        base,
+        head,
+        items: [],
+        timestamp: undefined,
+        complete: true,
+        openedAt: t,
+        frame: index,
+      });
+    } else if (current === undefined) {
+      fault(index, `A ${frame.type} frame came before any sync or resumed frame.`, frame);
+    } else if (!current.complete) {
+      fault(index, `A ${frame.type} frame came between the parts of a sync.`, frame);
+    } else {
+      current.steps.push({ frame, t, index });
+    }
+  });
+  const last = segments.at(-1);
+  if (last !== undefined && subscription.end !== undefined) last.endsAt = subscription.end.t;
+  return segments;
+}
+
+function syncDraft(
+  frame: SyncFrame,
+  t: number,
+  index: number,
+): Omit<Draft, "subscription" | "index" | "endsAt" | "steps"> {
+  const { position: base, items, timestamp, last: complete } = frame;
+  return {
+    kind: "sync",
+    base,
+    head: undefined,
+    items: [...items],
+    timestamp,
+    complete,
+    openedAt: t,
+    frame: index,
+  };
+}
+
+function continueSync(
+  segment: Draft,
+  frame: SyncFrame,
+  t: number,
+  index: number,
+  fault: (index: number, message: string, evidence: unknown) => void,
+): void {
+  const { position, timestamp } = frame;
+  if (position.epoch !== segment.base.epoch || position.revision !== segment.base.revision) {
+    const [a, b] = [segment.base.revision, position.revision];
+    fault(index, `Parts of one sync are at different positions: ${a} and ${b}.`, [
+      segment.base,
+      position,
+    ]);
+  } else if (timestamp !== segment.timestamp) {
+    fault(
+      index,
+      `Parts of one sync have different timestamps: ${segment.timestamp} and ${timestamp}.`,
+      position,
+    );
+  }
+  for (const item of frame.items) segment.items.push(item);
+  segment.complete = frame.last;
+  segment.openedAt = t;
+  segment.frame = index;
+}

@@ -1,0 +1,94 @@
+import type { Frame } from "../../src/core/frame.ts";
+import { ORIGIN, type Position } from "../../src/core/position.ts";
+import type { Subscription } from "../../src/live/subscription.ts";
+
+/**
+ * A naive reader of a subscription: folds frames into a state and throws at the first frame that a
+ * correct service cannot send (G2, G3).
+ */
+export class Reader {
+  readonly state = new Map<string, string>();
+  position: Position = ORIGIN;
+  segments = 0;
+  readonly events: string[] = [];
+  #inSync = false;
+  #timestamp = 0;
+  readonly #itemId: string | undefined;
+
+  constructor(itemId?: string) {
+    this.#itemId = itemId;
+  }
+
+  /** Takes over what another reader knows, to resume from there. */
+  continueFrom(other: Reader): void {
+    for (const [itemId, text] of other.state) this.state.set(itemId, text);
+    this.position = other.position;
+  }
+
+  /** Takes frames, at most so many, and says how many there were. */
+  drain(subscription: Subscription, most = Infinity): number {
+    for (let taken = 0; taken < most; taken++) {
+      const frame = subscription.read();
+      if (frame === undefined) return taken;
+      this.take(frame);
+    }
+    return most;
+  }
+
+  take(frame: Frame): void {
+    if (this.#inSync && frame.kind !== "sync")
+      throw new Error(`a ${frame.kind} between the parts of a sync`);
+    switch (frame.kind) {
+      case "sync":
+        if (frame.first === this.#inSync)
+          throw new Error("a sync that does not begin with its first part");
+        if (frame.first) {
+          this.state.clear();
+          this.segments++;
+          this.position = frame.position;
+        }
+        if (frame.position.revision !== this.position.revision)
+          throw new Error("parts of different positions");
+        for (const item of frame.items) this.state.set(item.itemId, item.value.text);
+        this.#inSync = !frame.last;
+        this.#timestamp = frame.timestamp;
+        return;
+      case "resumed":
+        this.segments++;
+        this.position = frame.position;
+        return;
+      case "change": {
+        const { epoch, revision } = frame.position;
+        const follows =
+          this.#itemId === undefined
+            ? revision === this.position.revision + 1
+            : revision > this.position.revision;
+        const sameHistory = epoch === this.position.epoch || this.position.epoch === "";
+        if (!follows || !sameHistory)
+          throw new Error(`revision ${revision} after ${this.position.revision}`);
+        if (frame.timestamp <= this.#timestamp) throw new Error("a timestamp that does not grow");
+        if ((frame.type === "create") === this.state.has(frame.itemId))
+          throw new Error(`a ${frame.type} of the wrong item`);
+        if (frame.type === "delete") this.state.delete(frame.itemId);
+        else this.state.set(frame.itemId, frame.value.text);
+        this.position = frame.position;
+        this.#timestamp = frame.timestamp;
+        return;
+      }
+      case "event":
+        if (frame.after.epoch === this.position.epoch && this.#itemId === undefined) {
+          if (frame.after.revision > this.position.revision)
+            throw new Error("an event before the change it follows");
+        }
+        this.events.push(frame.value.text);
+        return;
+      case "heartbeat":
+        if (frame.position.revision < this.position.revision)
+          throw new Error("a heartbeat that goes back");
+        if (this.#itemId === undefined && frame.position.revision !== this.position.revision) {
+          throw new Error("a heartbeat ahead of the changes");
+        }
+        this.position = frame.position;
+    }
+  }
+}
