@@ -86,6 +86,8 @@ async function runTests(filters, long) {
         ...process.env,
         MILLRACE_TEST_RESULTS: resultsFile,
         ...(long && { MILLRACE_LONG: "1" }),
+        // Where nobody looks at a screen, colours are noise in a log.
+        ...(!process.stdout.isTTY && !process.env["FORCE_COLOR"] && { NO_COLOR: "1" }),
       },
     },
   );

@@ -1,7 +1,12 @@
 /**
  * Dependencies are pinned exactly, and the lock file says what they are but not where one machine
  * happened to get them: a registry's address in it would bind every clone to that registry.
+ *
+ * It also has to name the packages of all platforms. npm leaves out those that the registry at hand
+ * does not offer, and then `npm ci` refuses the lock file everywhere.
  */
+
+/** @typedef {Record<string, Record<string, any>>} Packages The `packages` of a lock file. */
 
 /**
  * Checks package.json, package-lock.json and .npmrc against each other.
@@ -12,7 +17,7 @@
 export function lockFileProblems({ manifest, lock, npmrc }) {
   /** @type {Record<string, Record<string, string> | undefined>} */
   const declared = JSON.parse(manifest);
-  /** @type {{ packages: Record<string, Record<string, unknown>> }} */
+  /** @type {{ packages: Packages }} */
   const { packages } = JSON.parse(lock);
   /** @type {string[]} */
   const problems = [];
@@ -37,13 +42,47 @@ export function lockFileProblems({ manifest, lock, npmrc }) {
         `package-lock.json: ${path} has a "resolved" address (${String(entry["resolved"])}); remove it.`,
       );
     }
-    if (!("integrity" in entry) && !("link" in entry) && !("inBundle" in entry)) {
+    const exempt = "link" in entry || "inBundle" in entry || ("os" in entry && "optional" in entry);
+    if (!("integrity" in entry) && !exempt) {
       problems.push(`package-lock.json: ${path} has no "integrity".`);
     }
+  }
+  for (const { parent, name } of missingPlatformPackages(packages)) {
+    problems.push(
+      `package-lock.json: ${name}, which ${parent} has for another platform, is missing; run npm run lock:complete.`,
+    );
   }
   const settings = npmrc.split("\n").map((line) => line.replaceAll(/\s/g, ""));
   for (const setting of ["save-exact=true", "omit-lockfile-registry-resolved=true"]) {
     if (!settings.includes(setting)) problems.push(`.npmrc: ${setting} is missing.`);
   }
   return problems;
+}
+
+/**
+ * Finds optional dependencies that a lock file mentions but has no entry for.
+ *
+ * @param {Packages} packages
+ * @returns {{ parent: string, name: string, version: string, dev: boolean }[]}
+ */
+export function missingPlatformPackages(packages) {
+  return Object.entries(packages).flatMap(([parent, entry]) =>
+    Object.entries(entry["optionalDependencies"] ?? {})
+      .filter(([name]) => !isFound(packages, parent, name))
+      .map(([name, version]) => ({ parent, name, version, dev: entry["dev"] === true })),
+  );
+}
+
+/**
+ * Whether a package finds a dependency in its own node_modules or one above.
+ *
+ * @param {Packages} packages
+ * @param {string} parent
+ * @param {string} name
+ */
+function isFound(packages, parent, name) {
+  for (let home = parent; ; home = home.slice(0, home.lastIndexOf("node_modules/") - 1)) {
+    if (`${home}/node_modules/${name}`.replace(/^\//, "") in packages) return true;
+    if (!home.includes("/node_modules/")) return `node_modules/${name}` in packages;
+  }
 }

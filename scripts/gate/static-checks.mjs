@@ -38,7 +38,12 @@ export const STATIC_CHECKS = [
   toolCheck("types (tsc)", "tsc", ["--noEmit", "-p", "."]),
   toolCheck("format (oxfmt)", "oxfmt", ["--check", "."]),
   toolCheck("lint and import table (oxlint)", "oxlint", ["--deny-warnings"]),
-  toolCheck("unused code (knip)", "knip", ["--no-progress"]),
+  toolCheck("unused code (knip)", "knip", ["--no-progress", "--no-config-hints"]),
+  toolCheck("code that only its tests use (knip)", "knip", [
+    "--production",
+    "--no-progress",
+    "--no-config-hints",
+  ]),
 ];
 
 /**

@@ -11,6 +11,8 @@ import { Failure, hashOf, readIfThere, say } from "./project.mjs";
 import { run } from "./run.mjs";
 
 const PROGRESS_MS = 3000;
+/** npm goes on about its usage; the first lines say what is wrong. */
+const MAX_COMPLAINTS = 20;
 
 /**
  * Makes sure that node_modules is what package-lock.json says. Safe to call from several processes.
@@ -80,7 +82,9 @@ async function install(folder) {
         },
       },
     );
-    if (code !== 0) throw new Failure(installProblem(complaints.join("\n"), code));
+    if (code !== 0) {
+      throw new Failure(installProblem(complaints.slice(0, MAX_COMPLAINTS).join("\n"), code));
+    }
   } catch (error) {
     if (error instanceof Failure) throw error;
     throw new Failure(

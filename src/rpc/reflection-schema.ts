@@ -6,7 +6,10 @@ import {
   FileDescriptorProtoSchema,
 } from "@bufbuild/protobuf/wkt";
 
-/** Encoded `google.protobuf.FileDescriptorProto`s: one file, then every file it imports, however far. */
+/**
+ * Encoded `google.protobuf.FileDescriptorProto`s: one file, then every file it imports, however far.
+ * Each comes before the files that it imports.
+ */
 export type EncodedFiles = readonly Uint8Array[];
 
 /** A schema as reflection asks for it. Undefined is "not known here". */
@@ -75,16 +78,18 @@ export function createSchema(
   };
 }
 
-/** The files, then what they import, each file name once. */
+/** The files and all that they import, each file name once and before what it imports. */
 function imports(files: readonly DescFile[]): DescFile[] {
-  const found = new Map<string, DescFile>();
-  const queue = Array.from(files);
-  for (const file of queue) {
-    if (found.has(file.proto.name)) continue;
-    found.set(file.proto.name, file);
-    queue.push(...file.dependencies);
-  }
-  return Array.from(found.values());
+  const seen = new Set<string>();
+  const found: DescFile[] = [];
+  const visit = (file: DescFile) => {
+    if (seen.has(file.proto.name)) return;
+    seen.add(file.proto.name);
+    for (const imported of file.dependencies) visit(imported);
+    found.push(file);
+  };
+  for (const file of files) visit(file);
+  return found.toReversed();
 }
 
 /** Hears of what a file declares, by full name. */

@@ -44,6 +44,16 @@ describe("the lock file check", () => {
     expect(problems).toEqual(['package-lock.json: node_modules/lmdb has no "integrity".']);
   });
 
+  it("refuses to leave out the packages of other platforms", async () => {
+    const texts = await project();
+    const lock = JSON.parse(texts.lock) as Lock;
+    delete lock.packages["node_modules/@lmdb/lmdb-darwin-arm64"];
+    const problems = lockFileProblems({ ...texts, lock: JSON.stringify(lock) });
+    expect(problems).toEqual([
+      "package-lock.json: @lmdb/lmdb-darwin-arm64, which node_modules/lmdb has for another platform, is missing; run npm run lock:complete.",
+    ]);
+  });
+
   it.each(["^4.1.12", "~4.1.12", "4.x", "latest", "*", "git+https://example.com/a.git"])(
     'refuses the version "%s", and that the lock file differs',
     async (version) => {

@@ -1,7 +1,7 @@
 import { StreamError } from "../../core/errors.ts";
 import type { GroupKey } from "../../core/names.ts";
 import type { Broadcast, Commit, Outcome } from "../../core/store.ts";
-import type { Disk } from "./disk.ts";
+import type { Disk, Write } from "./disk.ts";
 import type { WriteBatch } from "./write-batch.ts";
 
 /** How much may wait and how much goes together. */
@@ -30,7 +30,7 @@ export const DEFAULT_QUEUE_LIMITS: QueueLimits = {
 export interface QueueContext {
   readonly disk: Pick<Disk, "submit">;
   readonly limits: QueueLimits;
-  /** A batch on top of the latest durable state. */
+  /** A batch on top of the latest durable state. Does not read, and does not throw. */
   readonly begin: () => WriteBatch;
   /** Makes a durable batch visible and announces it. Called before its callers are answered. */
   readonly publish: (batch: WriteBatch) => void;
@@ -150,28 +150,31 @@ export class CommitQueue {
       await this.#workBatch();
     }
     this.#working = undefined;
+    // Shares of a byte may have been lost on the way.
+    this.#waitingBytes = 0;
   }
 
   async #workBatch(): Promise<void> {
     const taken: Job[] = [];
-    let batch: WriteBatch;
-    let writes: ReturnType<WriteBatch["writes"]>;
+    const batch = this.#context.begin();
+    let writes: readonly Write[];
     try {
-      batch = this.#context.begin();
       this.#fill(batch, taken);
       writes = batch.writes();
     } catch (cause) {
       // Nothing was written. What an earlier batch of a long call did stays done.
       this.#drop(taken);
-      for (const job of taken)
+      for (const job of taken) {
         job.reject(job.submitted ? outcomeUnknown(cause) : unreadable(cause));
+      }
       return;
     }
     try {
       for (const job of taken) job.submitted = true;
-      if (writes.length > 0)
+      if (writes.length > 0) {
         await withTimeout(this.#context.disk.submit(writes), this.#context.limits.commitTimeoutMs);
-      this.#context.publish(batch);
+        this.#context.publish(batch);
+      }
     } catch (cause) {
       this.#fail(taken, cause);
       return;

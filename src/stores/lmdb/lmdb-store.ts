@@ -14,7 +14,15 @@ import { readItem } from "./group-draft.ts";
 import { groupName } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
 import { openFolder } from "./open-folder.ts";
-import { headOf, readChanges, readGroup, readGroupIds, readGroups, readItems } from "./reads.ts";
+import {
+  headOf,
+  isCareDue,
+  readChanges,
+  readGroup,
+  readGroupIds,
+  readGroups,
+  readItems,
+} from "./reads.ts";
 import type { Source } from "./reads.ts";
 import type { GroupRecord } from "./records.ts";
 import { LmdbSnapshotReader } from "./snapshot.ts";
@@ -123,7 +131,10 @@ export function createLmdbStore(disk: Disk, options: Omit<LmdbStoreOptions, "fol
 
   let sweeping: Promise<void> | undefined;
   const sweepAll = async () => {
-    while (await queue.care(SWEEP_GROUPS, SWEEP_DROPS)) if (closing !== undefined) return;
+    // Most of the time nothing is due, and the queue need not be troubled.
+    for (let more = isCareDue(source, clock()); more && closing === undefined;) {
+      more = await queue.care(SWEEP_GROUPS, SWEEP_DROPS);
+    }
   };
   const sweep = () => {
     sweeping ??= sweepAll().finally(() => {

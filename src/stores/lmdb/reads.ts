@@ -15,7 +15,7 @@ import type {
   Replay,
 } from "../../core/store.ts";
 import type { Tables, View } from "./disk.ts";
-import { changeKey, groupOfKey, headKey, itemKey, numberOfKey } from "./keys.ts";
+import { changeKey, dueEnd, groupOfKey, headKey, itemKey, numberOfKey } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
 import { NO_GROUP, decodeChange, decodeGroup, decodeItem } from "./records.ts";
 import type { GroupRecord } from "./records.ts";
@@ -131,6 +131,12 @@ export function readGroups(
   for (const { key } of view.range(tables.groups, start, Buffer.from([0xff]), limit))
     groups.push(groupOfKey(key));
   return { groups, streamCount: readCount(view, tables.meta, STREAM_COUNT) };
+}
+
+/** Whether a group needs care. */
+export function isCareDue({ view, tables }: Source, nowMs: number): boolean {
+  for (const _ of view.range(tables.due, Buffer.alloc(8), dueEnd(nowMs), 1)) return true;
+  return false;
 }
 
 /** @throws StreamError PAGE_TOKEN_INVALID */

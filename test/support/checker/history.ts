@@ -117,7 +117,7 @@ export interface FrameRecord {
   readonly frame: Frame;
 }
 
-/** An attempt ended. */
+/** An attempt ended. One without this record is taken to be live at the end of the history. */
 export interface EndRecord {
   readonly kind: "end";
   readonly t: number;

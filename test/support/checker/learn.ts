@@ -92,6 +92,7 @@ function learnWrite(group: GroupModel, write: Write, told: Tell, report: Report)
     }
     fact.write = write;
     fact.mutation = index;
+    fact.trace = "acked";
   });
 }
 
@@ -164,7 +165,9 @@ function learnItems(
 
 /** The ledger of a group that had only one epoch, the origin aside. */
 export function onlyLedger(group: GroupModel): Ledger | undefined {
-  const ledgers = [...group.ledgers.values()].filter(({ epoch }) => epoch !== "");
+  const ledgers = [...group.ledgers.values()].filter(
+    ({ epoch, shown }) => epoch !== "" && shown.entries().length > 0,
+  );
   return ledgers.length === 1 ? ledgers[0] : undefined;
 }
 

@@ -19,6 +19,8 @@ export interface Fact {
   /** The write that made it, if it could be traced, with the index of the mutation. */
   write: Write | undefined;
   mutation: number | undefined;
+  /** How sure that is: told by the acknowledgement, the only write that fits, or one of several that do. */
+  trace: "acked" | "sole" | "guess" | undefined;
 }
 
 /** Who told a fact. */
@@ -87,15 +89,8 @@ export function createLedger(epoch: string): Ledger {
       if (fact !== undefined) return { fact, contradiction: merge(fact, told) };
       const { revision, item, put, type, value, timestamp, source } = told;
       const fresh: Fact = {
-        revision,
-        item,
-        put,
-        type,
-        value,
-        timestamp,
-        source,
-        write: undefined,
-        mutation: undefined,
+        ...{ revision, item, put, type, value, timestamp, source },
+        ...{ write: undefined, mutation: undefined, trace: undefined },
       };
       known.set(revision, fresh);
       sorted = undefined;

@@ -124,7 +124,14 @@ export function buildModel(history: History, report: Report): readonly GroupMode
       case "list": {
         const draft = group(record.group);
         draft.lists.push(record);
-        if (record.final === true && isOneSnapshot(record)) draft.final = record;
+        if (record.final !== true) break;
+        if (isOneSnapshot(record)) draft.final = record;
+        else
+          report(
+            "record",
+            { group: record.group },
+            "The final listing was not taken in quiet: its pages differ in position.",
+          );
         break;
       }
       case "get":

@@ -1,11 +1,12 @@
-import type { Claim } from "../claims.ts";
 import type { Fact, Ledger } from "../ledger.ts";
 import type { Write } from "../model.ts";
-import { whereOf } from "../trace.ts";
+import { listAt } from "../search.ts";
+import { type Segment, whereOf } from "../trace.ts";
 import type { Where } from "../violation.ts";
 import type { CheckContext } from "./context.ts";
+import { isTraceable } from "./origin.ts";
 
-/** The revisions that one batch took. */
+/** The revisions that one batch took, as far as it is sure. */
 interface Span {
   readonly first: number;
   readonly last: number;
@@ -23,112 +24,121 @@ export function checkBatches(context: CheckContext): void {
     if (spans.length === 0) continue;
     // For each revision in the midst of a batch, the batch.
     const inside = new Map<number, Span>();
-    for (const span of spans)
+    for (const span of spans) {
       for (let revision = span.first; revision < span.last; revision++) inside.set(revision, span);
+    }
     checkPositions(context, ledger, inside);
-    checkDelivery(context, ledger, inside);
+    for (const { segments } of context.group.subscriptions) {
+      for (const segment of segments) checkDelivery(context, segment, ledger.epoch, inside);
+    }
   }
 }
 
+/** Finds the changes of each batch and judges how they lie together. */
 function spansOf(context: CheckContext, ledger: Ledger): readonly Span[] {
-  const changes = new Map<Write, { fact: Fact; index: number }[]>();
+  const changes = new Map<Write, Fact[]>();
   for (const fact of ledger.facts()) {
-    const { write, mutation: index } = fact;
-    if (write === undefined || index === undefined || write.record.mutations.length < 2) continue;
-    const list = changes.get(write);
-    if (list === undefined) changes.set(write, [{ fact, index }]);
-    else list.push({ fact, index });
+    const { write, trace } = fact;
+    if (write === undefined || trace === "guess" || write.record.mutations.length < 2) continue;
+    listAt(changes, write).push(fact);
   }
   const spans: Span[] = [];
   for (const [write, parts] of changes) {
-    const first = parts[0]?.fact.revision ?? 0;
-    const last = parts.at(-1)?.fact.revision ?? 0;
-    if (checkParts(context, ledger, write, parts)) spans.push({ first, last, id: write.record.id });
+    const [first, last] = [parts[0]?.revision ?? 0, parts.at(-1)?.revision ?? 0];
+    const { id, client } = write.record;
+    const problem = problemOf(context, ledger, write, parts, first, last);
+    if (problem === undefined) spans.push({ first, last, id });
+    else
+      context.report(
+        "G1",
+        { group: context.group.group, client },
+        problem,
+        `revisions ${parts.map(({ revision }) => revision).join(", ")}`,
+      );
   }
   return spans;
 }
 
-/** Parts come by revision. Returns whether they make one whole. */
-function checkParts(
-  { group, report }: CheckContext,
+function problemOf(
+  { group }: CheckContext,
   ledger: Ledger,
   write: Write,
-  parts: readonly { fact: Fact; index: number }[],
-): boolean {
-  const { id, client, mutations } = write.record;
-  const where: Where = { group: group.group, client };
-  const first = parts[0]?.fact.revision ?? 0;
-  const last = parts.at(-1)?.fact.revision ?? 0;
-  const revisions = parts.map(({ fact }) => fact.revision);
-  if (parts.some(({ index }, i) => i > 0 && index <= (parts[i - 1]?.index ?? -1))) {
-    report(
-      "G1",
-      where,
-      `The changes of batch ${id} are not in its order.`,
-      parts.map(({ index }) => index),
-    );
-    return false;
+  parts: readonly Fact[],
+  first: number,
+  last: number,
+): string | undefined {
+  const { id, mutations } = write.record;
+  const indexes = parts.map((fact) => fact.mutation ?? 0);
+  if (indexes.some((index, i) => i > 0 && index <= (indexes[i - 1] ?? 0))) {
+    return `The changes of batch ${id} are not in its order.`;
   }
-  const between = last - first + 1 - parts.length;
-  if (between > 0 && ledger.isComplete(first, last)) {
-    report("G1", where, `Other changes come between those of batch ${id}.`, revisions);
-    return false;
+  if (write.placed) {
+    return parts.length === last - first + 1
+      ? undefined
+      : `Other changes come between those of batch ${id}.`;
   }
-  // Deletes of missing items take no revision; every other mutation takes one.
-  const needed = mutations
-    .map((_, index) => index)
-    .filter((index) => mutations[index]?.op !== "delete");
-  const missing = needed.filter((index) => !parts.some((part) => part.index === index));
-  if (missing.length === 0) return true;
-  // Revisions that nobody saw may be the missing ones, if they lie where those would be.
-  const upTo = Math.max(ledger.facts().at(-1)?.revision ?? 0, finalRevision(group.final, ledger));
-  const from = Math.max(0, first - mutations.length);
-  if (!ledger.isComplete(from, Math.min(upTo, last + mutations.length))) return false;
-  if (
-    write.outcome === "unknown" &&
-    upTo < last + missing.length &&
-    finalRevision(group.final, ledger) === 0
-  )
-    return false;
-  report(
-    "G1",
-    where,
-    `Only a part of batch ${id} took effect: mutations ${missing.join(", ")} are missing.`,
-    revisions,
-  );
-  return false;
+  // Of an unknown batch only changes with a value of their own are sure; deletes may lie between.
+  const firstIndex = indexes[0] ?? 0;
+  const lastIndex = indexes.at(-1) ?? 0;
+  for (let revision = first + 1; revision < last; revision++) {
+    const fact = ledger.at(revision);
+    if (fact === undefined || fact.write === write) continue;
+    const fits = mutations
+      .slice(firstIndex, lastIndex)
+      .some(
+        (mutation) =>
+          !isTraceable(mutation) &&
+          mutation.item === fact.item &&
+          (mutation.op !== "delete") === fact.put,
+      );
+    if (!fits) return `Revision ${revision} of another write comes between those of batch ${id}.`;
+  }
+  if (last - first > lastIndex - firstIndex)
+    return `Other changes come between those of batch ${id}.`;
+  const missing = mutations.findIndex((mutation, index) => {
+    if (!isTraceable(mutation) || indexes.includes(index)) return false;
+    // The same value written by somebody else too: it cannot be told whose it is.
+    return !ledger
+      .factsOf(mutation.item)
+      .some((fact) => fact.trace === "guess" && fact.value === mutation.value);
+  });
+  if (missing === -1) return undefined;
+  // A revision that nobody saw may be the missing one, if it lies where that would be.
+  const from = Math.max(1, first - firstIndex);
+  const upTo = last + mutations.length - 1 - lastIndex;
+  const [final] = group.final?.pages ?? [];
+  const end = final?.position.epoch === ledger.epoch ? final.position.revision : undefined;
+  if (!ledger.isComplete(from - 1, Math.min(upTo, end ?? upTo))) return undefined;
+  return `Only a part of batch ${id} took effect: its mutation ${missing} is missing.`;
 }
 
-function finalRevision(final: CheckContext["group"]["final"], ledger: Ledger): number {
-  const position = final?.pages[0]?.position;
-  return position !== undefined && position.epoch === ledger.epoch ? position.revision : 0;
-}
-
+/** Nobody is shown a position in the midst of a batch. */
 function checkPositions(
   { group, claims, report }: CheckContext,
   ledger: Ledger,
   inside: ReadonlyMap<number, Span>,
 ): void {
-  const tell = (what: string, revision: number, where: Where): void => {
-    const span = inside.get(revision);
+  const tell = (
+    what: string,
+    position: { epoch: string; revision: number } | undefined,
+    where: Where,
+  ): void => {
+    const span = position?.epoch === ledger.epoch ? inside.get(position.revision) : undefined;
     if (span === undefined) return;
     report(
       "G1",
       where,
-      `A ${what} is at revision ${revision}, in the midst of batch ${span.id}.`,
+      `A ${what} is at revision ${position?.revision}, in the midst of batch ${span.id}.`,
       span,
     );
   };
-  for (const { epoch, revision, what, where } of claims as readonly Claim[]) {
-    if (epoch === ledger.epoch) tell(what, revision, where);
-  }
+  for (const claim of claims) tell(claim.what, claim, claim.where);
   for (const { segments } of group.subscriptions) {
     for (const { head, subscription, frame, steps } of segments) {
-      if (head?.epoch === ledger.epoch)
-        tell("replay's head", head.revision, whereOf(subscription, frame));
+      tell("replay's head", head, whereOf(subscription, frame));
       for (const step of steps) {
-        if (step.frame.type !== "heartbeat" || step.frame.position.epoch !== ledger.epoch) continue;
-        tell("heartbeat", step.frame.position.revision, whereOf(subscription, step.index));
+        if (step.frame.type === "heartbeat")
+          tell("heartbeat", step.frame.position, whereOf(subscription, step.index));
       }
     }
   }
@@ -136,32 +146,26 @@ function checkPositions(
 
 /** Between two changes of a batch nothing else comes, a transient event neither. */
 function checkDelivery(
-  { group, report }: CheckContext,
-  ledger: Ledger,
+  { report }: CheckContext,
+  segment: Segment,
+  epoch: string,
   inside: ReadonlyMap<number, Span>,
 ): void {
-  for (const { segments, record } of group.subscriptions) {
-    for (const { steps, subscription } of segments) {
-      let last: number | undefined;
-      for (let i = 0; i < steps.length; i++) {
-        const step = steps[i];
-        if (step?.frame.type === "change")
-          last =
-            step.frame.position.epoch === ledger.epoch ? step.frame.position.revision : undefined;
-        if (step?.frame.type !== "event" || last === undefined) continue;
-        const span = inside.get(last);
-        const next = steps.slice(i + 1).find(({ frame }) => frame.type === "change")?.frame;
-        if (span === undefined || next?.type !== "change" || next.position.revision > span.last)
-          continue;
-        if (record.item !== undefined && next.item !== record.item) continue;
-        report(
-          "G1",
-          whereOf(subscription, step.index),
-          `A transient event came in the midst of batch ${span.id}.`,
-          step.frame,
-          span,
-        );
-      }
+  let open: Span | undefined;
+  let between: number | undefined;
+  for (const { frame, index } of segment.steps) {
+    if (frame.type === "event") between ??= index;
+    if (frame.type !== "change") continue;
+    const { revision } = frame.position;
+    if (open !== undefined && between !== undefined && revision <= open.last) {
+      report(
+        "G1",
+        whereOf(segment.subscription, between),
+        `A transient event came in the midst of batch ${open.id}.`,
+        open,
+      );
     }
+    open = frame.position.epoch === epoch ? inside.get(revision) : undefined;
+    between = undefined;
   }
 }

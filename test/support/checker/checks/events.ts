@@ -19,11 +19,11 @@ interface Sent {
 export function checkEvents(context: CheckContext): void {
   const sent = new Map<string, Sent>();
   for (const send of context.group.sends) {
-    const entry = sent.get(keyOf(send.record)) ?? { sends: [], heardAt: Infinity };
-    sent.set(keyOf(send.record), {
-      sends: [...entry.sends, send],
-      heardAt: Math.min(entry.heardAt, send.end),
-    });
+    const key = keyOf(send.record);
+    const entry = sent.get(key) ?? { sends: [], heardAt: Infinity };
+    entry.sends.push(send);
+    if (send.outcome === "acked") entry.heardAt = Math.min(entry.heardAt, send.end);
+    sent.set(key, entry);
   }
   for (const { frames } of context.group.subscriptions) {
     for (const { frame, t } of frames) {
@@ -96,7 +96,7 @@ function checkSegment(
 
 /** The changes that an event follows came before it. */
 function checkFollows(
-  { group, report }: CheckContext,
+  { group, settings, report }: CheckContext,
   segment: Segment,
   step: Step & { readonly frame: EventFrame },
   sentAt: number,
@@ -129,7 +129,8 @@ function checkFollows(
     return;
   }
   for (const ledger of group.ledgers.values()) {
-    if (ledger.epoch !== epoch && !fromOrigin) continue;
+    // After the origin comes the one epoch there is, unless the store may have lost others.
+    if (ledger.epoch !== epoch && !(fromOrigin && settings.durable)) continue;
     const floor = ledger.acked.floorBefore(sentAt);
     const missing = floor === undefined ? undefined : lacks(floor.revision, ledger.epoch);
     if (floor === undefined || missing === undefined) continue;

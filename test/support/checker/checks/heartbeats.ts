@@ -90,14 +90,18 @@ function checkTime(context: CheckContext, segment: Segment, allowedMs: number): 
 
 /** The store confirmed the position of a heartbeat within the interval, so it is not older than that. */
 function checkAge(
-  { group, report }: CheckContext,
+  { group, settings, report }: CheckContext,
   segment: Segment,
   step: Step & { frame: HeartbeatFrame },
   allowedMs: number,
 ): void {
   const { position } = step.frame;
-  const floor = group.ledgers.get(position.epoch)?.shown.floorBefore(step.t - allowedMs);
-  if (floor === undefined || floor.revision <= position.revision) return;
-  const message = `A heartbeat at revision ${position.revision} came ${Math.round(step.t - floor.t)} ms after revision ${floor.revision} was known; it may be ${allowedMs} ms old.`;
-  report("G5", whereOf(segment.subscription, step.index), message, step.frame);
+  for (const ledger of group.ledgers.values()) {
+    // A store that may lose everything can come back to the origin.
+    if (ledger.epoch !== position.epoch && !(position.epoch === "" && settings.durable)) continue;
+    const floor = ledger.shown.floorBefore(step.t - allowedMs);
+    if (floor === undefined || floor.revision <= position.revision) continue;
+    const message = `A heartbeat at revision ${position.revision} came ${Math.round(step.t - floor.t)} ms after revision ${floor.revision} was known; it may be ${allowedMs} ms old.`;
+    report("G5", whereOf(segment.subscription, step.index), message, step.frame);
+  }
 }

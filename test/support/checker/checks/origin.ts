@@ -14,26 +14,28 @@ import type { CheckContext } from "./context.ts";
  */
 export function checkOrigin(context: CheckContext): void {
   const { group, settings } = context;
-  const open = new Candidates();
-  for (const write of group.writes) {
+  const open = createCandidates();
+  for (const write of [...group.writes].sort((a, b) => a.start - b.start)) {
     if (write.outcome === "refused" || write.placed) continue;
-    write.record.mutations.forEach((mutation, index) =>
-      open.add(keyOf(mutation), { write, index }),
-    );
+    write.record.mutations.forEach((mutation, index) => open.add(mutation, { write, index }));
   }
+  // Older epochs first, so that the oldest writes go to them.
+  const knownAt = new Map(
+    [...group.ledgers.values()].map((ledger) => [ledger, ledger.shown.entries()[0]?.t ?? 0]),
+  );
+  const ledgers = [...knownAt.keys()].sort((a, b) => (knownAt.get(a) ?? 0) - (knownAt.get(b) ?? 0));
   let told: Map<string, Write[]> | undefined;
-  for (const ledger of group.ledgers.values()) {
-    for (const fact of ledger.facts()) {
-      checkSeal(context, fact);
-      if (fact.write !== undefined) continue;
-      const candidate = open.take(fact);
-      if (candidate !== undefined) {
-        fact.write = candidate.write;
-        fact.mutation = candidate.index;
-      } else if (settings.allWritesRecorded) {
-        told ??= writesByKey(group.writes);
-        reportStray(context, fact, told);
-      }
+  for (const fact of ledgers.flatMap((ledger) => ledger.facts())) {
+    checkSeal(context, fact);
+    if (fact.write !== undefined) continue;
+    const candidate = open.take(fact);
+    if (candidate !== undefined) {
+      fact.write = candidate.write;
+      fact.mutation = candidate.index;
+      fact.trace = candidate.sole ? "sole" : "guess";
+    } else if (settings.allWritesRecorded) {
+      told ??= writesByLook(group.writes);
+      reportStray(context, fact, told);
     }
   }
 }
@@ -43,61 +45,84 @@ interface Candidate {
   readonly index: number;
 }
 
-/** Mutations that may have taken effect, by what they would look like, oldest first. */
-class Candidates {
-  readonly #queues = new Map<string, Candidate[]>();
-  readonly #taken = new Map<string, number>();
-  #tagged = false;
-
-  add(key: string, candidate: Candidate): void {
-    listAt(this.#queues, key).push(candidate);
-    this.#tagged ||= key.startsWith("tag ");
-  }
-
-  take(fact: Fact): Candidate | undefined {
-    const { item, value, put } = fact;
-    if (!put) return this.#next(keyOf({ op: "delete", item }));
-    const tag = value === undefined || !this.#tagged ? undefined : tagOf(value);
-    return (
-      (value === undefined ? undefined : this.#next(keyOf({ op: "set", item, value }))) ??
-      (tag === undefined ? undefined : this.#next(keyOf({ op: "update", item, tag }))) ??
-      this.#next(keyOf({ op: "update", item }))
-    );
-  }
-
-  #next(key: string): Candidate | undefined {
-    const queue = this.#queues.get(key);
-    if (queue === undefined) return undefined;
-    const taken = this.#taken.get(key) ?? 0;
-    this.#taken.set(key, taken + 1);
-    return queue[taken];
-  }
+/** Mutations that may have taken effect, by what their change looks like. */
+interface Candidates {
+  add(mutation: MutationRecord, candidate: Candidate): void;
+  /** Takes the first one that fits. `sole`: no other ever did, and it can be told by its value. */
+  take(fact: Fact): (Candidate & { readonly sole: boolean }) | undefined;
 }
 
-function keyOf({ op, item, value, tag }: MutationRecord): string {
+function createCandidates(): Candidates {
+  const queues = new Map<string, Candidate[]>();
+  const taken = new Map<string, number>();
+  let tagged = false;
+
+  const next = (mutation: MutationRecord): (Candidate & { readonly sole: boolean }) | undefined => {
+    const key = lookOf(mutation);
+    const queue = queues.get(key) ?? [];
+    const count = taken.get(key) ?? 0;
+    const candidate = queue[count];
+    if (candidate === undefined) return undefined;
+    taken.set(key, count + 1);
+    return { ...candidate, sole: queue.length === 1 && isTraceable(mutation) };
+  };
+
+  return {
+    add(mutation, candidate) {
+      listAt(queues, lookOf(mutation)).push(candidate);
+      tagged ||= mutation.tag !== undefined;
+    },
+    take({ item, value, put }) {
+      if (!put) return next({ op: "delete", item });
+      if (value === undefined) return next({ op: "update", item });
+      const tag = tagged ? tagOf(value) : undefined;
+      return (
+        next({ op: "set", item, value }) ??
+        (tag === undefined ? undefined : next({ op: "update", item, tag })) ??
+        next({ op: "update", item })
+      );
+    },
+  };
+}
+
+/** Whether the change that a mutation makes can be told by its value. */
+export function isTraceable({ op, tag }: MutationRecord): boolean {
+  return op === "set" || (op === "update" && tag !== undefined);
+}
+
+function lookOf({ op, item, value, tag }: MutationRecord): string {
   const name = JSON.stringify(item);
   if (op === "delete") return `delete ${name}`;
-  if (op === "set") return `set ${name} ${value}`;
-  return tag === undefined ? `update ${name}` : `tag ${name} ${tag}`;
+  if (op === "set") return valueLook(item, value ?? "");
+  return tag === undefined ? `update ${name}` : tagLook(item, tag);
 }
 
-function writesByKey(writes: readonly Write[]): Map<string, Write[]> {
-  const byKey = new Map<string, Write[]>();
+function valueLook(item: string, value: ValueText): string {
+  return `value ${JSON.stringify(item)} ${value}`;
+}
+
+function tagLook(item: string, tag: string): string {
+  return `tag ${JSON.stringify(item)} ${tag}`;
+}
+
+function writesByLook(writes: readonly Write[]): Map<string, Write[]> {
+  const byLook = new Map<string, Write[]>();
   for (const write of writes) {
     for (const { item, value, tag } of write.record.mutations) {
-      if (value !== undefined) {
-        listAt(byKey, strayKey(item, value)).push(write);
-        const ownTag = tagOf(value);
-        if (ownTag !== undefined) listAt(byKey, strayTag(item, ownTag)).push(write);
-      }
-      if (tag !== undefined) listAt(byKey, strayTag(item, tag)).push(write);
+      if (value !== undefined) listAt(byLook, valueLook(item, value)).push(write);
+      const anyTag = tag ?? (value === undefined ? undefined : tagOf(value));
+      if (anyTag !== undefined) listAt(byLook, tagLook(item, anyTag)).push(write);
     }
   }
-  return byKey;
+  return byLook;
 }
 
 /** A change without a write: says how it looks. */
-function reportStray({ report }: CheckContext, fact: Fact, told: Map<string, Write[]>): void {
+function reportStray(
+  { report }: CheckContext,
+  fact: Fact,
+  told: ReadonlyMap<string, readonly Write[]>,
+): void {
   const { item, revision, value, source } = fact;
   const say = (message: string, ...evidence: unknown[]) =>
     report(
@@ -106,36 +131,26 @@ function reportStray({ report }: CheckContext, fact: Fact, told: Map<string, Wri
       `Revision ${revision} of item ${JSON.stringify(item)} ${message}`,
       ...evidence,
     );
-  if (!fact.put) return say("is a delete that nobody asked for.", value);
+  if (!fact.put) return say("is a delete that nobody asked for.", value ?? "");
   const tag = value === undefined ? undefined : tagOf(value);
-  const same = value === undefined ? [] : (told.get(strayKey(item, value)) ?? []);
-  const tagged = tag === undefined ? [] : (told.get(strayTag(item, tag)) ?? []);
-  const write = same[0] ?? tagged[0];
-  if (write === undefined) return say("has a value that nobody wrote.", value);
-  const { id } = write.record;
+  const [same] = (value === undefined ? undefined : told.get(valueLook(item, value))) ?? [];
+  const [tagged] = (tag === undefined ? undefined : told.get(tagLook(item, tag))) ?? [];
+  const write = same ?? tagged;
+  if (write === undefined) return say("has a value that nobody wrote.", value ?? "");
+  const { id, mutations } = write.record;
   if (write.outcome === "refused")
-    return say(`is the work of write ${id}, which was refused.`, value, write.answer?.reason);
+    return say(`is the work of write ${id}, which was refused.`, write.answer?.reason ?? "");
   if (
-    same.length === 0 &&
-    write.record.mutations.some(
-      (mutation) => mutation.value !== undefined && tagOf(mutation.value) === tag,
-    )
+    same === undefined &&
+    mutations.some((mutation) => mutation.value !== undefined && tagOf(mutation.value) === tag)
   ) {
-    return say(`has a torn value: write ${id} wrote another one under this tag.`, value);
+    return say(`has a torn value: write ${id} wrote another one under this tag.`, value ?? "");
   }
   return say(
     `is the work of write ${id}, which took effect more than once.`,
-    value,
+    value ?? "",
     write.revisions,
   );
-}
-
-function strayKey(item: string, value: ValueText): string {
-  return `value ${JSON.stringify(item)} ${value}`;
-}
-
-function strayTag(item: string, tag: string): string {
-  return `tag ${JSON.stringify(item)} ${tag}`;
 }
 
 function checkSeal({ report }: CheckContext, fact: Fact): void {

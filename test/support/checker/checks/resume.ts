@@ -63,36 +63,22 @@ function checkContinued(
   reached: Position,
 ): void {
   const { base, subscription } = segment;
-  const where = whereOf(subscription, segment.frame);
+  if (samePosition(base, reached)) return;
   const { item } = subscription.record;
-  if (base.epoch !== reached.epoch) {
-    report(
-      "G4",
-      where,
-      `The subscription had reached ${show(reached)} and was resumed from ${show(base)}.`,
-    );
-  } else if (base.revision < reached.revision) {
-    report(
-      "G4",
-      where,
-      `The subscription had reached revision ${reached.revision} and was resumed from ${base.revision}: changes repeat.`,
-    );
-  } else if (base.revision > reached.revision) {
-    const facts =
-      item === undefined
-        ? group.ledger(base.epoch).facts()
-        : group.ledger(base.epoch).factsOf(item);
-    const next = facts[countUpTo(facts, reached.revision, (fact) => fact.revision)];
-    const hole = item === undefined || (next !== undefined && next.revision <= base.revision);
-    if (hole) {
-      report(
-        "G4",
-        where,
-        `The subscription had reached revision ${reached.revision} and was resumed from ${base.revision}: a silent hole.`,
-        next?.revision,
-      );
-    }
+  const where = whereOf(subscription, segment.frame);
+  const had = `The subscription had reached ${show(reached)} and was resumed from ${show(base)}`;
+  if (base.epoch !== reached.epoch) return report("G4", where, `${had}: another history.`);
+  if (item !== undefined) {
+    // Of one item, only changes of it count: where it had none, positions are as good as equal.
+    const facts = group.ledger(base.epoch).factsOf(item);
+    const upTo = (revision: number) => countUpTo(facts, revision, (fact) => fact.revision);
+    if (upTo(base.revision) === upTo(reached.revision)) return;
   }
+  report(
+    "G4",
+    where,
+    `${had}: ${base.revision < reached.revision ? "changes repeat" : "a silent hole"}.`,
+  );
 }
 
 /** Where the options demand it, a position of the present history is honoured. */

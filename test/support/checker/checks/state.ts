@@ -104,8 +104,8 @@ function checkFact(fact: Fact, state: ReplayedState, report: Report): void {
       before?.value,
     );
   }
-  const { write, mutation } = fact;
-  if (write === undefined || mutation === undefined) return;
+  const { write, mutation, trace } = fact;
+  if (write === undefined || mutation === undefined || trace === "guess") return;
   const by: Where = { group: write.record.group, client: write.record.client };
   const told = write.answer?.results?.[mutation]?.oldValue;
   if (

@@ -1,0 +1,288 @@
+import type { Position } from "../../src/core/position.ts";
+import {
+  createRecorder,
+  type GetHandle,
+  type History,
+  type ListHandle,
+  memorySink,
+  type MutationInput,
+  type SubscriptionHandle,
+  type WriteHandle,
+} from "../support/checker/index.ts";
+import { createRandom, type Random } from "./random.ts";
+import {
+  type Bug,
+  createSimulatedGroup,
+  type ServerSubscription,
+  type SimulatedGroup,
+} from "./simulated-server.ts";
+
+/** What shall happen in a simulated history. */
+export interface Scenario {
+  readonly seed: number;
+  /** Things that happen, one after another. Default 400. */
+  readonly steps?: number;
+  /** Default 2. */
+  readonly groups?: number;
+  /** Whether each group has a subscriber that is never cut, so that every change is seen. Default true. */
+  readonly observed?: boolean;
+  /** A crash loses everything in memory. Default: it loses nothing. */
+  readonly volatile?: boolean;
+  /** Whether every resume is honoured. Default false: now and then a fresh sync comes instead. */
+  readonly honourAll?: boolean;
+  readonly bug?: Bug;
+}
+
+interface PendingWrite {
+  readonly group: SimulatedGroup;
+  readonly mutations: readonly MutationInput[];
+  readonly handle: WriteHandle;
+  stage: "sent" | "announced" | "done";
+  /** Tells the outcome; undefined as long as the server has not answered. */
+  answer: (() => void) | undefined;
+  /** The client gave up: it told the outcome as unknown. */
+  lost: boolean;
+}
+
+interface Reader {
+  readonly group: SimulatedGroup;
+  readonly item: string | undefined;
+  readonly list: ListHandle | undefined;
+  readonly get: GetHandle | undefined;
+  /** Of a listing: ids already shown, in pages that are each read at a time of their own. */
+  shown: string[] | undefined;
+}
+
+interface Follower {
+  readonly name: string;
+  readonly group: SimulatedGroup;
+  readonly groupName: string;
+  readonly item: string | undefined;
+  readonly steady: boolean;
+  handle: SubscriptionHandle | undefined;
+  server: ServerSubscription | undefined;
+  received: Position | undefined;
+}
+
+/** Plays a scenario of clients against a small server and returns what they recorded. */
+export function simulate(scenario: Scenario): History {
+  const {
+    seed,
+    steps = 400,
+    groups: groupCount = 2,
+    observed = true,
+    volatile = false,
+    honourAll = false,
+    bug,
+  } = scenario;
+  const random = createRandom(seed);
+  const sink = memorySink();
+  let now = 1000;
+  const clock = () => (now += 0.1 + random.below(30) / 10);
+  let epochs = 0;
+  let serial = 0;
+  const recorder = (client: string) => createRecorder({ client, sink, now: clock });
+
+  const names = Array.from({ length: groupCount }, (_, i) => `room/${i}`);
+  const groups = new Map(
+    names.map((name) => [
+      name,
+      createSimulatedGroup(
+        () => `e${++epochs}`,
+        () => now,
+        bug,
+      ),
+    ]),
+  );
+  const group = (name: string): SimulatedGroup => groups.get(name) as SimulatedGroup;
+  const writer = recorder("writer");
+  const reader = recorder("reader");
+  const writes: PendingWrite[] = [];
+  const reads: Reader[] = [];
+  const followers = makeFollowers(names, group, observed);
+  const recorders = new Map(followers.map((follower) => [follower.name, recorder(follower.name)]));
+
+  const startWrite = (): void => {
+    const name = random.pick(names);
+    const target = group(name);
+    const batch = random.chance(0.25);
+    const mutations = Array.from({ length: batch ? 2 + random.below(3) : 1 }, () =>
+      someMutation(random, target, `w${++serial}`),
+    );
+    const handle = writer.write({ group: name, mutations, batch });
+    writes.push({
+      group: target,
+      mutations,
+      handle,
+      stage: "sent",
+      answer: undefined,
+      lost: false,
+    });
+  };
+  const advanceWrite = (write: PendingWrite): void => {
+    if (write.stage === "sent" && bug === "event before commit" && write.mutations.length === 1) {
+      const [first] = write.mutations;
+      if (first !== undefined && first.expectedRevision === undefined)
+        write.group.announceEarly(first);
+      write.stage = "announced";
+    } else if (write.stage !== "done") {
+      const { mutations, handle } = write;
+      const result = write.group.commit(mutations);
+      write.stage = "done";
+      write.answer = () =>
+        result === undefined ? handle.refused("REVISION_MISMATCH") : handle.acked(result);
+    } else {
+      if (!write.lost) write.answer?.();
+      writes.splice(writes.indexOf(write), 1);
+    }
+  };
+  const loseWrite = (write: PendingWrite): void => {
+    if (!write.lost) write.handle.unknown("connection lost");
+    write.lost = true;
+    // It may have happened, may still happen, or never does.
+    if (write.stage === "done" || random.chance(0.5)) writes.splice(writes.indexOf(write), 1);
+  };
+  const startRead = (): void => {
+    const name = random.pick(names);
+    if (random.chance(0.5)) {
+      const item = `i${random.below(6)}`;
+      reads.push({
+        group: group(name),
+        item,
+        list: undefined,
+        get: reader.get(name, item),
+        shown: undefined,
+      });
+    } else
+      reads.push({
+        group: group(name),
+        item: undefined,
+        list: reader.list(name),
+        get: undefined,
+        shown: [],
+      });
+  };
+  const advanceRead = (read: Reader): void => {
+    if (readOn(read, random.chance(0.3) ? 2 : 100)) reads.splice(reads.indexOf(read), 1);
+  };
+  const attempt = (follower: Follower): void => {
+    const { groupName, item, received } = follower;
+    const resumeFrom = random.chance(0.8) ? received : undefined;
+    follower.handle = recorders
+      .get(follower.name)
+      ?.subscribe({ group: groupName, item, resumeFrom });
+    follower.server = follower.group.open(item, resumeFrom, honourAll || random.chance(0.8));
+    if (resumeFrom === undefined) follower.received = undefined;
+  };
+  const cut = (follower: Follower): void => {
+    follower.handle?.end("cut");
+    if (follower.server !== undefined) follower.group.close(follower.server);
+    follower.handle = follower.server = undefined;
+  };
+  const deliver = (follower: Follower): boolean => {
+    const frame = follower.server?.queue.shift();
+    if (frame === undefined || follower.handle === undefined) return false;
+    frame.deliver(follower.handle);
+    follower.received = frame.position ?? follower.received;
+    return true;
+  };
+  const crash = (): void => {
+    for (const follower of followers) cut(follower);
+    for (const write of [...writes])
+      if (write.stage === "announced") writes.splice(writes.indexOf(write), 1);
+    for (const write of [...writes]) loseWrite(write);
+    if (volatile) writes.length = 0;
+    for (const target of groups.values()) (volatile ? target.forget : target.disconnect)();
+    reads.length = 0;
+    for (const follower of followers) if (follower.steady) attempt(follower);
+  };
+
+  for (const follower of followers) attempt(follower);
+  for (let step = 0; step < steps; step++) {
+    const follower = random.pick(followers);
+    const dice = random.below(100);
+    if (dice < 20) startWrite();
+    else if (dice < 42)
+      for (let i = 0; i < 2 && writes.length > 0; i++) advanceWrite(random.pick(writes));
+    else if (dice < 45) writes.length > 0 && loseWrite(random.pick(writes));
+    else if (dice < 49) startRead();
+    else if (dice < 56) reads.length > 0 && advanceRead(random.pick(reads));
+    else if (dice < 84) for (let i = random.below(4); i >= 0; i--) deliver(follower);
+    else if (dice < 88) follower.server !== undefined && follower.group.heartbeat(follower.server);
+    else if (dice < 92)
+      follower.handle === undefined ? attempt(follower) : follower.steady || cut(follower);
+    else if (dice < 94)
+      follower.server !== undefined &&
+        follower.group.reopen(follower.server, follower.received, random.chance(0.5));
+    else if (dice < 98) sendEvent(random.pick(names));
+    else if (dice === 98 && (observed ? volatile : true)) crash();
+  }
+  while (writes.length > 0) advanceWrite(random.pick(writes));
+  while (reads.length > 0) advanceRead(random.pick(reads));
+  for (const follower of followers) while (deliver(follower)) continue;
+  for (const name of names) {
+    const list = reader.list(name, { final: true });
+    list.page(group(name).snapshot(), group(name).head());
+    list.done();
+  }
+  for (const follower of followers) follower.handle?.end("client");
+  return sink.records;
+
+  function sendEvent(name: string): void {
+    const about = random.chance(0.5) ? `i${random.below(6)}` : undefined;
+    const value = { tag: `s${++serial}` };
+    const handle = writer.send({ group: name, event: "ping", item: about, value });
+    group(name).send("ping", about, value);
+    handle.acked();
+  }
+}
+
+function makeFollowers(
+  names: readonly string[],
+  group: (name: string) => SimulatedGroup,
+  observed: boolean,
+): Follower[] {
+  const idle = { handle: undefined, server: undefined, received: undefined };
+  return names.flatMap((groupName) => {
+    const common = { group: group(groupName), groupName, ...idle };
+    return [
+      ...(observed
+        ? [{ ...common, name: `observer of ${groupName}`, item: undefined, steady: true }]
+        : []),
+      { ...common, name: `follower of ${groupName}`, item: undefined, steady: false },
+      { ...common, name: `follower of i1 in ${groupName}`, item: "i1", steady: false },
+    ];
+  });
+}
+
+function someMutation(random: Random, group: SimulatedGroup, tag: string): MutationInput {
+  const item = `i${random.below(6)}`;
+  const now = group.items.get(item)?.revision ?? 0;
+  const expectedRevision = random.chance(0.2) ? now : undefined;
+  const dice = random.below(10);
+  if (dice < 5) return { op: "set", item, value: { tag, by: "set" }, expectedRevision };
+  if (dice < 7) return { op: "update", item, tag, expectedRevision };
+  if (dice < 8) return { op: "update", item, expectedRevision };
+  return { op: "delete", item, expectedRevision };
+}
+
+/** Reads an item or the next page. Returns whether that was all. */
+function readOn(read: Reader, pageSize: number): boolean {
+  if (read.item !== undefined) {
+    const found = read.group.items.get(read.item);
+    if (found === undefined) read.get?.missing();
+    else read.get?.found(found.value, found.revision);
+    return true;
+  }
+  // The place after the last one shown, in creation order: revisions of creation are not kept here,
+  // so a page begins after the last shown item that still exists in its old place.
+  const all = read.group.snapshot();
+  const shown = read.shown ?? [];
+  const rest = all.filter(({ item }) => !shown.includes(item));
+  const page = rest.slice(0, pageSize);
+  read.list?.page(page, read.group.head());
+  read.shown = [...shown, ...page.map(({ item }) => item)];
+  if (rest.length > pageSize) return false;
+  read.list?.done();
+  return true;
+}

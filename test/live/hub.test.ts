@@ -1,0 +1,244 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { StreamError } from "../../src/core/errors.ts";
+import type { Frame } from "../../src/core/frame.ts";
+import type { Store } from "../../src/core/store.ts";
+import { Value } from "../../src/core/value.ts";
+import { Hub } from "../../src/live/hub.ts";
+import type { Subscription } from "../../src/live/subscription.ts";
+import { memoryStore } from "../../src/stores/memory/memory-store.ts";
+import { bound } from "./unreliable-feed.ts";
+
+const GROUP = { streamName: "s", groupId: "g" };
+const REQUEST = { group: GROUP, itemId: undefined, resumeFrom: undefined };
+const INTERVAL_MS = 15_000;
+const STALL_MS = 60_000;
+
+let nowMs: number;
+let inner: Store;
+
+beforeEach(() => {
+  nowMs = 1_000_000;
+  inner = memoryStore();
+});
+afterEach(() => inner.close());
+
+function createHub(store: Store, maxFrames = 1000): Hub {
+  return new Hub({
+    store,
+    now: () => nowMs,
+    heartbeatIntervalMs: INTERVAL_MS,
+    stallTimeoutMs: STALL_MS,
+    queueLimits: { maxBytes: 1 << 20, maxFrames },
+  });
+}
+
+async function put(itemId: string, json: number): Promise<void> {
+  await inner.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
+}
+
+function kinds(subscription: Subscription): string[] {
+  const seen: string[] = [];
+  for (let frame = subscription.read(); frame !== undefined; frame = subscription.read())
+    seen.push(frame.kind);
+  return seen;
+}
+
+async function passTime(hub: Hub, ms: number): Promise<void> {
+  nowMs += ms;
+  await hub.tick();
+}
+
+describe("heartbeats (G5)", () => {
+  test("come when the interval passed since the last frame with a position, and carry it", async () => {
+    const hub = createHub(inner);
+    await put("a", 1);
+    const subscription = await hub.follow(REQUEST);
+    expect(kinds(subscription)).toEqual(["sync"]);
+    await passTime(hub, INTERVAL_MS - 1);
+    expect(kinds(subscription)).toEqual([]);
+    await passTime(hub, 1);
+    const head = (await inner.heads([GROUP]))[0]?.position;
+    expect(subscription.read()).toEqual({ kind: "heartbeat", position: head });
+    await passTime(hub, INTERVAL_MS - 1);
+    expect(kinds(subscription)).toEqual([]);
+  });
+
+  test("a transient event has no position and puts no heartbeat off", async () => {
+    const hub = createHub(inner);
+    const subscription = await hub.follow(REQUEST);
+    expect(kinds(subscription)).toEqual(["sync"]);
+    nowMs += INTERVAL_MS - 1;
+    await inner.broadcast(GROUP, { type: "t", itemId: undefined, value: Value.of(1) });
+    expect(kinds(subscription)).toEqual(["event"]);
+    await passTime(hub, 1);
+    expect(kinds(subscription)).toEqual(["heartbeat"]);
+  });
+
+  test("of an item subscription move its bookmark past changes of other items", async () => {
+    const hub = createHub(inner);
+    const subscription = await hub.follow({ ...REQUEST, itemId: "mine" });
+    expect(kinds(subscription)).toEqual(["sync"]);
+    await put("other", 1);
+    await put("other", 2);
+    await passTime(hub, INTERVAL_MS);
+    expect((subscription.read() as Frame & { kind: "heartbeat" }).position.revision).toBe(2);
+  });
+
+  test("a head ahead of the feed is read from the log first, and its changes come before any heartbeat", async () => {
+    const deaf: Store = { ...bound(inner), watch: () => Promise.resolve(() => {}) };
+    const hub = createHub(deaf);
+    const subscription = await hub.follow(REQUEST);
+    expect(kinds(subscription)).toEqual(["sync"]);
+    await put("a", 1);
+    await put("b", 2);
+    expect(kinds(subscription)).toEqual([]);
+    await passTime(hub, INTERVAL_MS);
+    expect(kinds(subscription)).toEqual(["change", "change"]);
+  });
+
+  test("are not sent while the store does not answer; after two intervals the subscription ends instead", async () => {
+    let fails = false;
+    const failing: Store = {
+      ...bound(inner),
+      heads: (groups) =>
+        fails ? Promise.reject(new StreamError("STORE_UNAVAILABLE", "down")) : inner.heads(groups),
+    };
+    const hub = createHub(failing);
+    const subscription = await hub.follow(REQUEST);
+    expect(kinds(subscription)).toEqual(["sync"]);
+    fails = true;
+    await passTime(hub, INTERVAL_MS);
+    expect(kinds(subscription)).toEqual([]);
+    expect(subscription.ended).toBe(false);
+    await passTime(hub, INTERVAL_MS);
+    expect(subscription.error?.reason).toBe("STORE_UNAVAILABLE");
+  });
+
+  test("go on when the store answers again in time", async () => {
+    let fails = true;
+    const failing: Store = {
+      ...bound(inner),
+      heads: (groups) =>
+        fails ? Promise.reject(new StreamError("STORE_UNAVAILABLE", "down")) : inner.heads(groups),
+    };
+    fails = false;
+    const hub = createHub(failing);
+    const subscription = await hub.follow(REQUEST);
+    expect(kinds(subscription)).toEqual(["sync"]);
+    fails = true;
+    await passTime(hub, INTERVAL_MS);
+    fails = false;
+    await passTime(hub, INTERVAL_MS - 1);
+    expect(kinds(subscription)).toEqual(["heartbeat"]);
+  });
+});
+
+describe("slow readers (G7)", () => {
+  test("a reader that takes nothing for the stall timeout is ended with SLOW_SUBSCRIBER", async () => {
+    const hub = createHub(inner);
+    const subscription = await hub.follow(REQUEST);
+    expect(kinds(subscription)).toEqual(["sync"]);
+    await put("a", 1);
+    await passTime(hub, STALL_MS);
+    expect(subscription.ended).toBe(false);
+    await passTime(hub, 1);
+    expect(subscription.error?.reason).toBe("SLOW_SUBSCRIBER");
+    expect(hub.channelCount).toBe(0);
+  });
+
+  test("a reader that has taken all there was is not slow, however long nothing happened", async () => {
+    const hub = createHub(inner);
+    const subscription = await hub.follow(REQUEST);
+    expect(kinds(subscription)).toEqual(["sync"]);
+    let woken = 0;
+    subscription.onReadable(() => woken++);
+    nowMs += STALL_MS * 10;
+    await put("a", 1);
+    await hub.tick();
+    expect(woken).toBe(1);
+    expect(kinds(subscription)).toEqual(["change"]);
+  });
+
+  test("over the bounds the queue is dropped and read from the log again, without a hole", async () => {
+    const hub = createHub(inner, 3);
+    const subscription = await hub.follow(REQUEST);
+    expect(kinds(subscription)).toEqual(["sync"]);
+    for (let i = 0; i < 10; i++) await put(`i${i}`, i);
+    const revisions: number[] = [];
+    while (revisions.length < 10) {
+      const frame = subscription.read();
+      if (frame?.kind === "change") revisions.push(frame.position.revision);
+      else await new Promise<void>((resolve) => subscription.onReadable(resolve));
+    }
+    expect(revisions).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
+  test("when the log no longer reaches back the reader gets a fresh sync", async () => {
+    inner = memoryStore({ history: { maxChanges: 2 } });
+    const hub = createHub(inner, 3);
+    const subscription = await hub.follow(REQUEST);
+    expect(kinds(subscription)).toEqual(["sync"]);
+    for (let i = 0; i < 10; i++) await put(`i${i}`, i);
+    expect(subscription.read()).toBeUndefined();
+    await new Promise<void>((resolve) => subscription.onReadable(resolve));
+    const frame = subscription.read();
+    expect(frame).toMatchObject({
+      kind: "sync",
+      first: true,
+      last: true,
+      position: { revision: 10 },
+    });
+  });
+});
+
+describe("channels", () => {
+  test("one watch of the store serves all followers of a group, and ends with the last of them", async () => {
+    let watches = 0;
+    let unwatches = 0;
+    const counted: Store = {
+      ...bound(inner),
+      async watch(group, listener) {
+        watches++;
+        const unwatch = await inner.watch(group, listener);
+        return () => {
+          unwatches++;
+          unwatch();
+        };
+      },
+    };
+    const hub = createHub(counted);
+    const followers = await Promise.all([
+      hub.follow(REQUEST),
+      hub.follow(REQUEST),
+      hub.follow(REQUEST),
+    ]);
+    expect(watches).toBe(1);
+    for (const follower of followers) follower.close();
+    expect({ unwatches, channels: hub.channelCount }).toEqual({ unwatches: 1, channels: 0 });
+  });
+
+  test("a store that cannot be watched refuses the subscription and is tried afresh by the next", async () => {
+    let fails = true;
+    const failing: Store = {
+      ...bound(inner),
+      watch: (group, listener) =>
+        fails
+          ? Promise.reject(new StreamError("STORE_UNAVAILABLE", "down"))
+          : inner.watch(group, listener),
+    };
+    const hub = createHub(failing);
+    await expect(hub.follow(REQUEST)).rejects.toMatchObject({ reason: "STORE_UNAVAILABLE" });
+    expect(hub.channelCount).toBe(0);
+    fails = false;
+    expect(kinds(await hub.follow(REQUEST))).toEqual(["sync"]);
+  });
+
+  test("closing ends every subscription with the error given and refuses new ones", async () => {
+    const hub = createHub(inner);
+    const subscription = await hub.follow(REQUEST);
+    hub.close(new StreamError("SHUTTING_DOWN", "bye"));
+    expect(subscription.error?.reason).toBe("SHUTTING_DOWN");
+    await expect(hub.follow(REQUEST)).rejects.toMatchObject({ reason: "SHUTTING_DOWN" });
+    expect(hub.channelCount).toBe(0);
+  });
+});

@@ -1,0 +1,136 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import type { Position } from "../../src/core/position.ts";
+import { createRecorder, memorySink } from "../support/checker/index.ts";
+import { startChild } from "../support/long/child-server.ts";
+import { LONG, judge, seedOfRun } from "../support/long/judge.ts";
+import { createProgress } from "../support/long/progress.ts";
+import { connect, createWriter, follow, get, itemNames, list } from "../support/long/traffic.ts";
+import { random } from "../support/random.ts";
+
+/* Many writers, many subscribers that join, leave and stall at random; the checker judges what they saw. */
+
+const SECONDS = LONG ? 30 : 2;
+const GROUPS = Array.from({ length: 20 }, (_, i) => `g${i}`);
+const WRITERS = LONG ? 200 : 50;
+const SUBSCRIBERS = LONG ? 200 : 50;
+const WRITES_PER_SECOND = LONG ? 2000 : 400;
+const ITEMS = itemNames(15);
+/** Connections that the clients share: a browserful each. */
+const CONNECTIONS = 20;
+
+async function load(
+  store: { kind: "in_memory" } | { kind: "file_based"; folder: string },
+  seed: number,
+) {
+  const dice = random(seed);
+  const sink = memorySink();
+  const progress = createProgress(sink);
+  const recorder = (client: string) => createRecorder({ client, sink: progress });
+  const server = await startChild({ port: 0, store, heartbeatIntervalMs: 2000 });
+  const clients = Array.from({ length: CONNECTIONS }, () => connect(server.url));
+  const clientOf = (i: number) => clients[i % CONNECTIONS] as (typeof clients)[number];
+  const over = new AbortController();
+  let endMs = Infinity;
+
+  const writers = Array.from({ length: WRITERS }, async (_, i) => {
+    const name = `w${i}`;
+    const own = random(dice.below(2 ** 31));
+    const writer = createWriter({
+      client: clientOf(i),
+      recorder: recorder(name),
+      dice: own,
+      groups: GROUPS,
+      items: ITEMS,
+      name,
+    });
+    const periodMs = (1000 * WRITERS) / WRITES_PER_SECOND;
+    let nextMs = performance.now() + own.below(periodMs);
+    while (performance.now() < endMs) {
+      await sleep(Math.max(0, nextMs - performance.now()));
+      // Behind schedule nobody catches up in a burst: the rate is an upper bound.
+      nextMs = Math.max(nextMs + periodMs, performance.now() - 1000);
+      await writer.step();
+    }
+  });
+
+  const readers = Array.from({ length: 4 }, async (_, i) => {
+    const own = random(dice.below(2 ** 31));
+    for (let count = 0; performance.now() < endMs; count++) {
+      const group = own.pick(GROUPS);
+      const record = recorder(`reader${i}-${count}`);
+      if (own.chance(0.5)) await list(clientOf(i), record, group, false);
+      else await get(clientOf(i), record, group, own.pick(ITEMS.set));
+      await sleep(own.below(100));
+    }
+  });
+
+  const subscribers = Array.from({ length: SUBSCRIBERS }, async (_, i) => {
+    const own = random(dice.below(2 ** 31));
+    let known:
+      | { group: string; item: string | undefined; position: Position | undefined }
+      | undefined;
+    for (let count = 0; !over.signal.aborted; count++) {
+      const resumes = known !== undefined && own.chance(0.6);
+      const group: string = resumes ? (known?.group as string) : own.pick(GROUPS);
+      const item = resumes ? known?.item : own.chance(0.3) ? own.pick(ITEMS.set) : undefined;
+      const slow = own.chance(0.2);
+      const leave = new AbortController();
+      const timer = setTimeout(() => leave.abort(), 200 + own.below(LONG ? 10_000 : 1500));
+      const signal = AbortSignal.any([leave.signal, over.signal]);
+      const position = await follow({
+        client: clientOf(i),
+        recorder: recorder(`s${i}-${count}`),
+        group,
+        item,
+        resumeFrom: resumes ? known?.position : undefined,
+        slow,
+        signal,
+        onFrame: async () => {
+          if (slow && own.chance(0.02))
+            await sleep(own.below(2000), undefined, { signal }).catch(() => {});
+        },
+      });
+      clearTimeout(timer);
+      known = { group, item, position };
+      if (!over.signal.aborted) await sleep(own.below(200));
+    }
+  });
+
+  await Promise.all([sleep(SECONDS * 1000), progress.calls(LONG ? 0 : 300)]);
+  endMs = 0;
+  await Promise.all([...writers, ...readers]);
+  // Those who follow now stay until they have seen the end.
+  const client = connect(server.url);
+  for (const group of GROUPS) await list(client, recorder(`final-${group}`), group, true);
+  await sleep(LONG ? 3000 : 500);
+  over.abort();
+  await Promise.all(subscribers);
+  expect(await server.stop()).toBe(0);
+  return sink.records;
+}
+
+describe.each(["in_memory", "file_based"] as const)("%s", (kind) => {
+  test(
+    `${SUBSCRIBERS} subscribers that join, leave and stall see each change of ${WRITERS} writers once and in order (G1 to G5, G7, G10)`,
+    async () => {
+      const seed = seedOfRun();
+      const folder = await mkdtemp(join(tmpdir(), "millrace-load-"));
+      try {
+        const history = await load(kind === "in_memory" ? { kind } : { kind, folder }, seed);
+        judge(
+          `load, ${kind}`,
+          history,
+          { durable: true, heartbeatIntervalMs: 2000, slackMs: 3000 },
+          seed,
+        );
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
+    (SECONDS + 60) * 1000,
+  );
+});

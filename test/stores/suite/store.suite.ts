@@ -1,0 +1,28 @@
+import { describe } from "vitest";
+import { describeCommits } from "./commits.ts";
+import { describeExpectations } from "./expectations.ts";
+import { describeFeed } from "./feed.ts";
+import type { OpenStore } from "./fixture.ts";
+import { describeHistory } from "./history.ts";
+import { describeModel } from "./model.ts";
+import { describeReads } from "./reads.ts";
+import { describeGroupReads } from "./group-reads.ts";
+
+/**
+ * Proves that a store keeps the promises of the Store port. Every adapter passes it, also those of
+ * others.
+ *
+ * @param open Makes an empty store that goes by the given clock, history and epochs, and does not
+ *   look after quiet groups before it is told to.
+ */
+export function describeStore(name: string, open: OpenStore): void {
+  describe(`${name} store`, () => {
+    describeCommits(open);
+    describeExpectations(open);
+    describeReads(open);
+    describeGroupReads(open);
+    describeHistory(open);
+    describeFeed(open);
+    describeModel(open);
+  });
+}

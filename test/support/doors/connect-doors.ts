@@ -1,0 +1,122 @@
+import { Agent } from "node:http";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import {
+  Http2SessionManager,
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { AsyncQueue } from "./async-queue.ts";
+import { type Door, DoorError } from "./door.ts";
+import { type StreamingCall, type Stub, rpcClient } from "./rpc-client.ts";
+
+interface H1Options {
+  readonly baseUrl: string;
+  readonly httpVersion: "1.1";
+  readonly nodeOptions: { readonly agent: Agent };
+}
+
+interface H2Options {
+  readonly baseUrl: string;
+  readonly httpVersion: "2";
+  readonly sessionManager: Http2SessionManager;
+}
+
+/** The doors that @connectrpc/connect-node has clients for. */
+export const connectDoors: readonly Door[] = [
+  h1Door("connect-h1-json", createConnectTransport),
+  h1Door("connect-h1-binary", (options) =>
+    createConnectTransport({ ...options, useBinaryFormat: true }),
+  ),
+  h2Door("connect-h2-json", createConnectTransport),
+  h2Door("connect-h2-binary", (options) =>
+    createConnectTransport({ ...options, useBinaryFormat: true }),
+  ),
+  h2Door("grpc", createGrpcTransport),
+  h1Door("grpc-web", createGrpcWebTransport),
+];
+
+function h1Door(name: string, createTransport: (options: H1Options) => Transport): Door {
+  return {
+    name,
+    can: { deadlines: true, write: "refused" },
+    client: ({ url }) => rpcClient(h1Stub(url, createTransport)),
+  };
+}
+
+function h2Door(name: string, createTransport: (options: H2Options) => Transport): Door {
+  return {
+    name,
+    can: { deadlines: true, write: "yes" },
+    client: ({ url }) => rpcClient(h2Stub(url, createTransport)),
+  };
+}
+
+/** A protobuf client over HTTP/1.1, with connections of its own. */
+export function h1Stub(url: string, createTransport: (options: H1Options) => Transport): Stub {
+  const agent = new Agent({ keepAlive: true });
+  const options = { baseUrl: url, httpVersion: "1.1", nodeOptions: { agent } } as const;
+  return transportStub(createTransport(options), () => agent.destroy());
+}
+
+/** A protobuf client over HTTP/2, with a connection of its own. */
+export function h2Stub(url: string, createTransport: (options: H2Options) => Transport): Stub {
+  const sessionManager = new Http2SessionManager(url);
+  const options = { baseUrl: url, httpVersion: "2", sessionManager } as const;
+  return transportStub(createTransport(options), () => sessionManager.abort());
+}
+
+function transportStub(transport: Transport, close: () => void): Stub {
+  return {
+    async unary(method, request, options) {
+      const { timeoutMs } = options ?? {};
+      const answer = await transport.unary(method, undefined, timeoutMs, undefined, request);
+      return answer.message;
+    },
+    serverStream(method, request, options) {
+      const requests = new AsyncQueue<typeof request>();
+      requests.push(request);
+      requests.end();
+      return streaming((signal) =>
+        transport.stream(method, signal, options?.timeoutMs, undefined, requests),
+      );
+    },
+    bidiStream(method, requests, options) {
+      return streaming((signal) =>
+        transport.stream(method, signal, options?.timeoutMs, undefined, requests),
+      );
+    },
+    toError: connectDoorError,
+    async close() {
+      close();
+    },
+  };
+}
+
+function streaming<M>(
+  open: (signal: AbortSignal) => Promise<{ readonly message: AsyncIterable<M> }>,
+): StreamingCall<M> {
+  const controller = new AbortController();
+  const opened = open(controller.signal);
+  opened.catch(() => {});
+  return {
+    answers: (async function* () {
+      yield* (await opened).message;
+    })(),
+    cancel: () => controller.abort(),
+  };
+}
+
+/** An error of @connectrpc/connect as every door's. */
+export function connectDoorError(error: unknown): DoorError {
+  const failure = ConnectError.from(error);
+  const details = failure.findDetails(ErrorInfoSchema);
+  const info = details.find(({ domain }) => domain === "millrace");
+  return new DoorError(codeName(Code[failure.code]), failure.rawMessage, info, error);
+}
+
+/** `DeadlineExceeded` as `deadline_exceeded`. */
+export function codeName(name: string): string {
+  return name.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
+}

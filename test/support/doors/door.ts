@@ -1,0 +1,104 @@
+import type { StreamFrame, StreamService } from "millrace";
+import type { JsonObject } from "@bufbuild/protobuf";
+
+/**
+ * A door: one way to call the service. Tests that are written against this run over every door.
+ */
+export interface Door {
+  readonly name: string;
+  readonly can: {
+    /** Calls with a deadline. */
+    readonly deadlines: boolean;
+    /** Streams of writes. Where the protocol has the call but cannot carry it: `refused`. */
+    readonly write: "yes" | "refused" | "no";
+  };
+  /** Opens a client. The caller closes it. */
+  client(target: DoorTarget): DoorClient;
+}
+
+/** What doors lead to: a server, and the service inside it. */
+export interface DoorTarget {
+  readonly url: string;
+  readonly service: StreamService;
+}
+
+/** Options of one call, on doors that have them. */
+export interface CallOptions {
+  readonly timeoutMs?: number;
+}
+
+type Call<Method extends keyof StreamService> = (
+  request: Parameters<StreamService[Method]>[0],
+  options?: CallOptions,
+) => ReturnType<StreamService[Method]>;
+
+/** The calls of the service on plain JSON, whatever the door. Every failure is a DoorError. */
+export interface DoorClient {
+  readonly set: Call<"set">;
+  readonly get: Call<"get">;
+  readonly update: Call<"update">;
+  readonly delete: Call<"delete">;
+  readonly batch: Call<"batch">;
+  readonly send: Call<"send">;
+  readonly list: Call<"list">;
+  readonly listGroups: Call<"listGroups">;
+  readonly listAll: Call<"listAll">;
+  /** Follows. A refusal may come from here or from the first `next()`. `return()` cancels. */
+  subscribe(request: SubscribeRequest, options?: CallOptions): Promise<Frames>;
+  /** Opens a stream of writes, where the door has them. */
+  write(options?: CallOptions): WriteStream;
+  close(): Promise<void>;
+}
+
+/** What to follow. */
+export type SubscribeRequest = Parameters<StreamService["subscribe"]>[0];
+
+/** The frames of a subscription. */
+export type Frames = AsyncIterator<StreamFrame, undefined> & {
+  return(): Promise<IteratorResult<StreamFrame, undefined>>;
+};
+
+/** A stream of writes. Requests and answers are the proto JSON of WriteRequest and WriteResponse. */
+export interface WriteStream {
+  send(request: JsonObject): void;
+  /** Half-closes: no more requests. */
+  end(): void;
+  /** The next answer; undefined when the service ended the stream in good order. */
+  next(): Promise<JsonObject | undefined>;
+  /** Cancels. */
+  cancel(): Promise<void>;
+}
+
+/** A failed call, the same whatever the door. */
+export class DoorError extends Error {
+  override readonly name = "DoorError";
+  /** Connect's name of the code. */
+  readonly code: string;
+  /** Of `google.rpc.ErrorInfo`; undefined when there was none of domain `millrace`. */
+  readonly reason: string | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+
+  constructor(
+    code: string,
+    message: string,
+    info: { reason: string; metadata: Readonly<Record<string, string>> } | undefined,
+    cause: unknown,
+  ) {
+    super(message, { cause });
+    this.code = code;
+    this.reason = info?.reason;
+    this.metadata = { ...info?.metadata };
+  }
+}
+
+/** A promise whose failure is a DoorError. */
+export async function failingAs<T>(
+  promise: Promise<T>,
+  toError: (error: unknown) => DoorError,
+): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw toError(error);
+  }
+}

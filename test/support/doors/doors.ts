@@ -1,0 +1,14 @@
+import { connectDoors } from "./connect-doors.ts";
+import type { Door } from "./door.ts";
+import { grpcJsDoor } from "./grpc-js-door.ts";
+import { libraryDoor } from "./library-door.ts";
+
+/** Every door. */
+export const DOORS: readonly Door[] = [libraryDoor, ...connectDoors, grpcJsDoor];
+
+/** The door of a name. */
+export function doorNamed(name: string): Door {
+  const door = DOORS.find((each) => each.name === name);
+  if (door === undefined) throw new Error(`there is no door ${name}`);
+  return door;
+}

@@ -1,0 +1,158 @@
+import type { Json, Position, StreamFrame } from "millrace";
+import { type CallOptions, type DoorClient, DoorError, type Frames, type SubscribeRequest } from "./door.ts";
+
+type FrameOf<Kind extends StreamFrame["kind"]> = Extract<StreamFrame, { kind: Kind }>;
+
+/**
+ * A careful subscriber. It folds what it hears into a state and throws at the first frame that no
+ * correct service sends (G2, G3): parts of a sync that do not belong together, a revision that
+ * skips or repeats, a timestamp that does not grow, a heartbeat that promises what did not come.
+ */
+export class Follower {
+  /** Data by item, in creation order. */
+  readonly state = new Map<string, Json>();
+  /** What it was sure of last. */
+  position: Position = { epoch: "", revision: 0 };
+  /** Number of segments so far. */
+  segments = 0;
+  readonly #frames: Frames;
+  readonly #itemId: string | undefined;
+  #inSync = false;
+  #timestamp = 0;
+
+  private constructor(frames: Frames, itemId: string | undefined) {
+    this.#frames = frames;
+    this.#itemId = itemId;
+  }
+
+  /** Subscribes. */
+  static async open(
+    client: DoorClient,
+    request: SubscribeRequest,
+    options?: CallOptions,
+  ): Promise<Follower> {
+    return new Follower(await client.subscribe(request, options), request.itemId);
+  }
+
+  /** The next frame. @throws DoorError when the subscription ended. */
+  async next(): Promise<StreamFrame> {
+    const { done, value } = await this.#frames.next();
+    if (done === true) throw new Error("the subscription ended in silence");
+    this.#take(value);
+    return value;
+  }
+
+  /** The next frame, which must be of that kind. */
+  async expect<Kind extends StreamFrame["kind"]>(kind: Kind): Promise<FrameOf<Kind>> {
+    const frame = await this.next();
+    if (frame.kind !== kind) throw new Error(`a ${frame.kind} in place of a ${kind}`);
+    return frame as FrameOf<Kind>;
+  }
+
+  /** The next frame that is no heartbeat, which must be of that kind. */
+  async expectAfterHeartbeats<Kind extends StreamFrame["kind"]>(kind: Kind): Promise<FrameOf<Kind>> {
+    for (;;) {
+      const frame = await this.next();
+      if (frame.kind === kind) return frame as FrameOf<Kind>;
+      if (frame.kind !== "heartbeat") throw new Error(`a ${frame.kind} in place of a ${kind}`);
+    }
+  }
+
+  /** Reads up to the last part of a sync. */
+  async sync(): Promise<FrameOf<"sync">[]> {
+    const parts: FrameOf<"sync">[] = [];
+    do parts.push(await this.expect("sync"));
+    while (parts.at(-1)?.last !== true);
+    return parts;
+  }
+
+  /** Reads until it is sure of a revision. */
+  async reach(revision: number): Promise<void> {
+    while (this.#inSync || this.position.revision < revision) await this.next();
+  }
+
+  /** Reads to the end, which must be an error. */
+  async error(): Promise<DoorError> {
+    try {
+      for (;;) await this.next();
+    } catch (error) {
+      if (error instanceof DoorError) return error;
+      throw error;
+    }
+  }
+
+  /** Cancels. */
+  async close(): Promise<void> {
+    await this.#frames.return();
+  }
+
+  #take(frame: StreamFrame): void {
+    if (this.#inSync && frame.kind !== "sync")
+      throw new Error(`a ${frame.kind} between the parts of a sync`);
+    if (this.segments === 0 && frame.kind !== "sync" && frame.kind !== "resumed")
+      throw new Error(`a ${frame.kind} before any sync or resumed`);
+    switch (frame.kind) {
+      case "sync":
+        return this.#takeSync(frame);
+      case "resumed":
+        this.segments++;
+        this.position = frame.position;
+        return;
+      case "change":
+        return this.#takeChange(frame);
+      case "event":
+        return this.#takeTimestamp(frame.timestamp);
+      case "heartbeat":
+        return this.#takeHeartbeat(frame);
+    }
+  }
+
+  #takeSync(frame: FrameOf<"sync">): void {
+    if (frame.first === this.#inSync)
+      throw new Error("a sync that does not begin with its first part");
+    if (frame.first) {
+      this.segments++;
+      this.state.clear();
+      this.position = frame.position;
+      this.#timestamp = frame.timestamp;
+    } else if (
+      frame.position.epoch !== this.position.epoch ||
+      frame.position.revision !== this.position.revision
+    ) {
+      throw new Error("parts of a sync at different positions");
+    }
+    for (const item of frame.items) {
+      if (this.state.has(item.itemId)) throw new Error("an item twice in a sync");
+      this.state.set(item.itemId, item.data);
+    }
+    this.#inSync = !frame.last;
+  }
+
+  #takeChange({ type, itemId, data, position, timestamp }: FrameOf<"change">): void {
+    const { epoch, revision } = this.position;
+    const follows =
+      this.#itemId === undefined ? position.revision === revision + 1 : position.revision > revision;
+    if (!follows || (epoch !== "" && position.epoch !== epoch))
+      throw new Error(`revision ${position.revision} after ${revision}`);
+    if (this.#itemId !== undefined && itemId !== this.#itemId)
+      throw new Error("a change of another item");
+    this.#takeTimestamp(timestamp);
+    this.position = position;
+    if (type === "delete") this.state.delete(itemId);
+    else this.state.set(itemId, data);
+  }
+
+  #takeTimestamp(timestamp: number): void {
+    if (timestamp <= this.#timestamp) throw new Error("a timestamp that does not grow");
+    this.#timestamp = timestamp;
+  }
+
+  #takeHeartbeat({ position }: FrameOf<"heartbeat">): void {
+    const { epoch, revision } = this.position;
+    const same =
+      this.#itemId === undefined ? position.revision === revision : position.revision >= revision;
+    if (!same || position.epoch !== epoch)
+      throw new Error(`a heartbeat at ${position.revision} after ${revision}`);
+    this.position = position;
+  }
+}

@@ -1,0 +1,108 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { AnySchema, anyUnpack } from "@bufbuild/protobuf/wkt";
+import { Client, type Metadata, type ServiceError, credentials, status } from "@grpc/grpc-js";
+import { type ErrorInfo, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { type CallOptions, type Door, DoorError } from "./door.ts";
+import { type Stub, rpcClient } from "./rpc-client.ts";
+
+/** The gRPC client of the gRPC project, as shipped. */
+export const grpcJsDoor: Door = {
+  name: "grpc-js",
+  can: { deadlines: true, write: "yes" },
+  client: ({ url }) => rpcClient(grpcJsStub(url)),
+};
+
+function grpcJsStub(url: string): Stub {
+  const client = new Client(new URL(url).host, credentials.createInsecure());
+  return {
+    unary: (method, request, options) =>
+      new Promise((resolve, reject) => {
+        client.makeUnaryRequest(
+          pathOf(method),
+          encoder(method.input),
+          decoder(method.output),
+          request,
+          callOptions(options),
+          (error, answer) => {
+            if (error !== null) reject(error);
+            else if (answer === undefined) reject(new Error("no answer"));
+            else resolve(answer);
+          },
+        );
+      }),
+    serverStream(method, request, options) {
+      const call = client.makeServerStreamRequest(
+        pathOf(method),
+        encoder(method.input),
+        decoder(method.output),
+        request,
+        callOptions(options),
+      );
+      // Whoever reads hears of it; whoever cancelled need not.
+      call.on("error", () => {});
+      return { answers: call, cancel: () => call.cancel() };
+    },
+    bidiStream(method, requests, options) {
+      const call = client.makeBidiStreamRequest(
+        pathOf(method),
+        encoder(method.input),
+        decoder(method.output),
+        callOptions(options),
+      );
+      call.on("error", () => {});
+      void (async () => {
+        for await (const request of requests) call.write(request);
+        call.end();
+      })();
+      return { answers: call, cancel: () => call.cancel() };
+    },
+    toError: grpcJsDoorError,
+    async close() {
+      client.close();
+    },
+  };
+}
+
+function pathOf(method: { readonly name: string; readonly parent: { readonly typeName: string } }) {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+function encoder<Desc extends DescMessage>(schema: Desc) {
+  return (message: MessageShape<Desc>) => Buffer.from(toBinary(schema, message));
+}
+
+function decoder<Desc extends DescMessage>(schema: Desc) {
+  return (bytes: Buffer) => fromBinary(schema, bytes);
+}
+
+function callOptions(options: CallOptions | undefined) {
+  return options?.timeoutMs === undefined ? {} : { deadline: Date.now() + options.timeoutMs };
+}
+
+function grpcJsDoorError(error: unknown): DoorError {
+  if (!isServiceError(error)) throw error;
+  const code = status[error.code]?.toLowerCase() ?? String(error.code);
+  return new DoorError(code, error.details, errorInfo(error.metadata), error);
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "metadata" in error && "details" in error;
+}
+
+/** The ErrorInfo in `grpc-status-details-bin`, an encoded google.rpc.Status. */
+function errorInfo(metadata: Metadata): ErrorInfo | undefined {
+  const [encoded] = metadata.get("grpc-status-details-bin");
+  if (!Buffer.isBuffer(encoded)) return undefined;
+  const reader = new BinaryReader(encoded);
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    // repeated google.protobuf.Any details = 3
+    if (field === 3 && wireType === WireType.LengthDelimited) {
+      const info = anyUnpack(fromBinary(AnySchema, reader.bytes()), ErrorInfoSchema);
+      if (info?.domain === "millrace") return info;
+    } else reader.skip(wireType, field);
+  }
+  return undefined;
+}

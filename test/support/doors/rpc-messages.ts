@@ -1,0 +1,191 @@
+import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { timestampDate, type Value as ValueMessage, ValueSchema } from "@bufbuild/protobuf/wkt";
+import type {
+  Expectations,
+  Item,
+  Json,
+  Mutation,
+  MutationResult,
+  OpError,
+  Position,
+  SetResult,
+  StreamFrame,
+  UpdateStep,
+} from "millrace";
+import {
+  ChangeType,
+  type Item as ItemMessage,
+  type MutationResult as MutationResultMessage,
+  type Position as PositionMessage,
+  type SetResponse,
+  type SubscribeResponse,
+  type UpdateError,
+  type UpdateResponse,
+} from "millrace/v1";
+
+/* Protobuf messages to what the library's callers see, and back. */
+
+/** A value as a message. */
+export function toValue(json: Json): ValueMessage {
+  return fromJson(ValueSchema, json as JsonValue);
+}
+
+/** The JSON of a value that must be there. */
+export function json(value: ValueMessage | undefined): Json {
+  if (value === undefined) throw new Error("a value is missing in an answer");
+  return toJson(ValueSchema, value) as Json;
+}
+
+/** The JSON of a value that may be missing. */
+export function optionalJson(value: ValueMessage | undefined): Json | undefined {
+  return value === undefined ? undefined : json(value);
+}
+
+/** A request with what it expects as messages have it: 64-bit numbers as bigints, absent left out. */
+export function expecting<T extends Expectations>({
+  expectedRevision,
+  expectedEpoch,
+  ...request
+}: T) {
+  return {
+    ...request,
+    ...(expectedRevision === undefined ? {} : { expectedRevision: BigInt(expectedRevision) }),
+    ...(expectedEpoch === undefined ? {} : { expectedEpoch }),
+  };
+}
+
+/** A position as a message. */
+export function toPosition({ epoch, revision }: Position) {
+  return { epoch, revision: BigInt(revision) };
+}
+
+/** A position that must be there. */
+export function position(message: PositionMessage | undefined): Position {
+  if (message === undefined) throw new Error("a position is missing in an answer");
+  return { epoch: message.epoch, revision: Number(message.revision) };
+}
+
+/** One step of an update as a message. */
+export function toOp(step: UpdateStep) {
+  switch (step.type) {
+    case "set":
+      return {
+        op: { case: "set" as const, value: { path: step.path, value: toValue(step.value ?? null) } },
+      };
+    case "merge":
+    case "append": {
+      const path =
+        typeof step.path === "string" ? (step.path === "" ? [] : [step.path]) : (step.path ?? []);
+      return { op: { case: step.type, value: { path: [...path], value: toValue(step.value) } } };
+    }
+    case "increment":
+    case "decrement":
+      return { op: { case: step.type, value: { path: step.path, by: BigInt(step.by) } } };
+    case "remove":
+      return { op: { case: "remove" as const, value: { path: step.path } } };
+  }
+}
+
+/** One change of a batch as a message. */
+export function toMutation(mutation: Mutation) {
+  if ("set" in mutation) {
+    const value = { ...expecting(mutation.set), data: toValue(mutation.set.data) };
+    return { mutation: { case: "set" as const, value } };
+  }
+  if ("update" in mutation) {
+    const value = { ...expecting(mutation.update), ops: mutation.update.ops.map(toOp) };
+    return { mutation: { case: "update" as const, value } };
+  }
+  return { mutation: { case: "delete" as const, value: expecting(mutation.delete) } };
+}
+
+/** Of a set or an update. */
+export function written(done: SetResponse | UpdateResponse): SetResult {
+  return {
+    oldValue: optionalJson(done.oldValue),
+    newValue: json(done.newValue),
+    created: done.created,
+    position: position(done.position),
+  };
+}
+
+/** A step that was skipped. */
+export function opError({ opIndex, code, message }: UpdateError): OpError {
+  return { opIndex, code, message };
+}
+
+/** Of one change of a batch. */
+export function mutationResult({ result }: MutationResultMessage): MutationResult {
+  if (result.case === undefined) throw new Error("a result is missing in an answer");
+  const { value } = result;
+  return {
+    kind: result.case,
+    oldValue: optionalJson(value.oldValue),
+    newValue: "newValue" in value ? optionalJson(value.newValue) : undefined,
+    position: value.position === undefined ? undefined : position(value.position),
+    errors: "errors" in value ? value.errors.map(opError) : [],
+  };
+}
+
+/** An item. */
+export function item(message: ItemMessage): Item {
+  const { createTime, updateTime } = message;
+  if (createTime === undefined || updateTime === undefined)
+    throw new Error("an item has no times in an answer");
+  return {
+    itemId: message.itemId,
+    data: json(message.data),
+    revision: Number(message.revision),
+    createTime: timestampDate(createTime),
+    updateTime: timestampDate(updateTime),
+  };
+}
+
+const CHANGE_TYPES = {
+  [ChangeType.UNSPECIFIED]: undefined,
+  [ChangeType.CREATE]: "create",
+  [ChangeType.UPDATE]: "update",
+  [ChangeType.DELETE]: "delete",
+} as const;
+
+/** A frame. */
+export function frame({ frame }: SubscribeResponse): StreamFrame {
+  switch (frame.case) {
+    case "sync": {
+      const { items, first, last, timestamp } = frame.value;
+      return {
+        kind: "sync",
+        items: items.map(item),
+        position: position(frame.value.position),
+        first,
+        last,
+        timestamp: Number(timestamp),
+      };
+    }
+    case "change": {
+      const type = CHANGE_TYPES[frame.value.type];
+      if (type === undefined) throw new Error("a change has no type");
+      const { itemId, data, timestamp } = frame.value;
+      return {
+        kind: "change",
+        type,
+        itemId,
+        data: json(data),
+        position: position(frame.value.position),
+        timestamp: Number(timestamp),
+      };
+    }
+    case "event": {
+      const { type, itemId, data, timestamp } = frame.value;
+      return { kind: "event", type, itemId, data: json(data), timestamp: Number(timestamp) };
+    }
+    case "heartbeat":
+      return { kind: "heartbeat", position: position(frame.value.position) };
+    case "resumed": {
+      const { head } = frame.value;
+      return { kind: "resumed", position: position(frame.value.position), head: position(head) };
+    }
+    case undefined:
+      throw new Error("a frame is empty");
+  }
+}

@@ -1,0 +1,56 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer as createNet } from "node:net";
+import type { AddressInfo } from "node:net";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { ServerOptions } from "millrace/server";
+
+const SCRIPT = fileURLToPath(new URL("server-child.mjs", import.meta.url));
+
+/** A server in a process of its own, which can be killed at any moment. */
+export interface ChildServer {
+  readonly url: string;
+  /** Ends it with SIGKILL, as a crash would. */
+  kill(): Promise<void>;
+  /** Ends it with SIGTERM. @returns its exit code. */
+  stop(): Promise<number | null>;
+}
+
+/** Options that survive JSON. */
+export type ChildOptions = Omit<ServerOptions, "logger" | "now">;
+
+/** Starts a server and waits until its doors answer. */
+export async function startChild(options: ChildOptions): Promise<ChildServer> {
+  const child = spawn(process.execPath, [SCRIPT, JSON.stringify(options)], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const errors: string[] = [];
+  child.stderr.setEncoding("utf8").on("data", (text: string) => errors.push(text));
+  const exited = once(child, "exit") as Promise<[number | null, NodeJS.Signals | null]>;
+  const line = await Promise.race([
+    once(createInterface(child.stdout), "line") as Promise<[string]>,
+    exited.then(([code]) => {
+      throw new Error(`the server ended with ${code}: ${errors.join("")}`);
+    }),
+  ]);
+  const end = async (signal: "SIGKILL" | "SIGTERM", process: ChildProcess) => {
+    process.kill(signal);
+    return (await exited)[0];
+  };
+  return {
+    url: line[0].replace("millrace listening on ", ""),
+    kill: async () => void (await end("SIGKILL", child)),
+    stop: () => end("SIGTERM", child),
+  };
+}
+
+/** A port that was free a moment ago, for a server that has to come back at the same address. */
+export async function freePort(): Promise<number> {
+  const server = createNet().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}

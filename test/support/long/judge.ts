@@ -1,0 +1,34 @@
+import { expect } from "vitest";
+import { type CheckOptions, type History, check, describeViolations } from "../checker/index.ts";
+
+/** Whether this run is the long one (`npm run test:long`). */
+export const LONG = process.env["MILLRACE_LONG"] === "1";
+
+/** Seed of this run: given, to repeat one, or new. */
+export function seedOfRun(): number {
+  return Number(process.env["MILLRACE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+}
+
+/** Lets the checker judge a history, prints what it saw, and fails with the seed when it complains. */
+export function judge(title: string, history: History, options: CheckOptions, seed: number): void {
+  const started = performance.now();
+  const violations = check(history, options);
+  const tookMs = Math.round(performance.now() - started);
+  console.info(
+    `${title}: ${summary(history)}; ${violations.length} violations (seed ${seed}, judged in ${tookMs} ms)`,
+  );
+  expect(violations.length, `seed ${seed}\n${describeViolations(violations)}`).toBe(0);
+}
+
+function summary(history: History): string {
+  const counts = new Map<string, number>();
+  const add = (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1);
+  for (const record of history) {
+    if (record.kind === "outcome") add(`calls ${record.outcome}`);
+    else if (record.kind === "frame") add(`${record.frame.type} frames`);
+    else if (record.kind === "subscribe") add("subscriptions");
+    else if (record.kind === "list") add("listings");
+    else if (record.kind === "get") add("gets");
+  }
+  return [...counts].map(([name, count]) => `${count} ${name}`).join(", ");
+}

@@ -1,0 +1,339 @@
+import { type JsonValue, type MessageInitShape, fromJson, toJson } from "@bufbuild/protobuf";
+import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import {
+  ChangeType,
+  type Item,
+  type Position as WirePosition,
+  StreamService,
+  type SubscribeResponse,
+  type UpdateRequestSchema,
+} from "millrace/v1";
+import type { Position } from "../../../src/core/position.ts";
+import {
+  type ItemInput,
+  type Json,
+  type MutationInput,
+  type Recorder,
+  type SubscriptionHandle,
+  sealedValue,
+} from "../checker/index.ts";
+import type { Random } from "../random.ts";
+
+/* Clients of the long tests: they write, follow and list over gRPC, and record all they do and see. */
+
+export type Client = ReturnType<typeof connect>;
+
+/** A client with a connection of its own. */
+export function connect(url: string) {
+  return createClient(StreamService, createGrpcTransport({ baseUrl: url }));
+}
+
+/** Names of the items of a group. Those of updates hold no sealed value. */
+export interface Items {
+  readonly set: readonly string[];
+  readonly updated: readonly string[];
+}
+
+/** So many items of each kind. */
+export function itemNames(count: number): Items {
+  const names = (prefix: string) => Array.from({ length: count }, (_, i) => `${prefix}${i}`);
+  return { set: names("s"), updated: names("u") };
+}
+
+/** Stream of all long tests. */
+export const STREAM = "long";
+
+/** What one writer does next. */
+export interface WriterOptions {
+  readonly client: Client;
+  readonly recorder: Recorder;
+  readonly dice: Random;
+  readonly groups: readonly string[];
+  readonly items: Items;
+  /** Unique over all writers. */
+  readonly name: string;
+}
+
+/** Writes in turn: sets, updates, deletes, batches and sends, one call of step() each. */
+export function createWriter({ client, recorder, dice, groups, items, name }: WriterOptions) {
+  let count = 0;
+  const nextTag = () => `${name}-${++count}`;
+  const where = (groupId: string) => ({ streamName: STREAM, groupId });
+
+  const mutation = (): { input: MutationInput; message: MutationMessage } => {
+    const kind = dice.below(10);
+    if (kind < 2) {
+      const item = dice.pick(items.set);
+      return {
+        input: { op: "delete", item },
+        message: { case: "delete", value: { itemId: item } },
+      };
+    }
+    const tag = nextTag();
+    if (kind < 4) {
+      const item = dice.pick(items.updated);
+      const value = fromJson(ValueSchema, { tag });
+      const ops = [
+        { op: { case: "merge" as const, value: { path: [], value } } },
+        { op: { case: "increment" as const, value: { path: "n", by: 1n } } },
+      ];
+      return {
+        input: { op: "update", item, tag },
+        message: { case: "update", value: { itemId: item, ops } },
+      };
+    }
+    const item = dice.pick(items.set);
+    const value = sealedValue(tag, dice.below(300));
+    const data = fromJson(ValueSchema, value);
+    return {
+      input: { op: "set", item, value },
+      message: { case: "set", value: { itemId: item, data } },
+    };
+  };
+
+  const perform = async (groupId: string, message: MutationMessage) => {
+    if (message.case === "set") {
+      const { created, oldValue, position } = await client.set({
+        ...where(groupId),
+        ...message.value,
+      });
+      return { position: plain(position), results: [{ created, old: old(oldValue) }] };
+    }
+    if (message.case === "update") {
+      const { created, oldValue, newValue, position } = await client.update({
+        ...where(groupId),
+        ...message.value,
+      });
+      return {
+        position: plain(position),
+        results: [{ created, old: old(oldValue), new: { value: json(newValue) } }],
+      };
+    }
+    const { oldValue, position } = await client.delete({ ...where(groupId), ...message.value });
+    return { position: plain(position), results: [{ old: old(oldValue) }] };
+  };
+
+  return {
+    /** One call. Resolves when it was answered, or failed; never rejects. */
+    async step(): Promise<void> {
+      const group = dice.pick(groups);
+      const kind = dice.below(20);
+      if (kind === 0) return send(group);
+      if (kind < 3) return batch(group);
+      const { input, message } = mutation();
+      const handle = recorder.write({ group, mutations: [input] });
+      try {
+        handle.acked(await perform(group, message));
+      } catch (error) {
+        failed(handle, error);
+      }
+    },
+  };
+
+  async function batch(group: string): Promise<void> {
+    const all = Array.from({ length: 2 + dice.below(4) }, mutation);
+    const handle = recorder.write({ group, mutations: all.map(({ input }) => input), batch: true });
+    try {
+      const mutations = all.map(({ message }) => ({ mutation: message }));
+      const { results, position } = await client.batch({ ...where(group), mutations });
+      handle.acked({
+        position: plain(position),
+        results: results.map(({ result }) => ({ position: plain(result.value?.position) })),
+      });
+    } catch (error) {
+      failed(handle, error);
+    }
+  }
+
+  async function send(group: string): Promise<void> {
+    const value = nextTag();
+    const handle = recorder.send({ group, event: "note", value });
+    try {
+      await client.send({ ...where(group), type: "note", data: fromJson(ValueSchema, value) });
+      handle.acked();
+    } catch (error) {
+      failed(handle, error);
+    }
+  }
+}
+
+type Ops = NonNullable<MessageInitShape<typeof UpdateRequestSchema>["ops"]>;
+type MutationMessage =
+  | { case: "set"; value: { itemId: string; data: Value } }
+  | { case: "update"; value: { itemId: string; ops: Ops } }
+  | { case: "delete"; value: { itemId: string } };
+
+function failed(
+  handle: { refused(reason: string): void; unknown(reason?: string): void },
+  error: unknown,
+): void {
+  const { code, rawMessage } = ConnectError.from(error);
+  // Anything but a plain refusal may have happened before the answer was lost.
+  if (code === Code.InvalidArgument || code === Code.Aborted || code === Code.FailedPrecondition) {
+    handle.refused(`${Code[code]}: ${rawMessage}`);
+  } else handle.unknown(`${Code[code]}: ${rawMessage}`);
+}
+
+/** What a follower does. */
+export interface FollowOptions {
+  readonly client: Client;
+  readonly recorder: Recorder;
+  readonly group: string;
+  readonly item?: string | undefined;
+  readonly resumeFrom?: Position | undefined;
+  readonly slow?: boolean | undefined;
+  readonly resumeOptional?: boolean | undefined;
+  readonly signal: AbortSignal;
+  /** Called after each frame; the next one is not read before it resolves. */
+  readonly onFrame?: ((position: Position | undefined) => Promise<void> | void) | undefined;
+}
+
+/**
+ * Follows once, until the stream ends or the signal aborts, recording every frame.
+ *
+ * @returns The last position from which to resume.
+ */
+export async function follow(options: FollowOptions): Promise<Position | undefined> {
+  const { client, recorder, group, item, resumeFrom, slow, resumeOptional, signal, onFrame } =
+    options;
+  const handle = recorder.subscribe({ group, item, resumeFrom, slow, resumeOptional });
+  let position = resumeFrom;
+  const request = {
+    streamName: STREAM,
+    groupId: group,
+    ...(item === undefined ? {} : { itemId: item }),
+    ...(resumeFrom === undefined
+      ? {}
+      : { resumeFrom: { epoch: resumeFrom.epoch, revision: BigInt(resumeFrom.revision) } }),
+  };
+  try {
+    for await (const response of client.subscribe(request, { signal })) {
+      const told = record(handle, response);
+      position = told ?? position;
+      await onFrame?.(told);
+    }
+    handle.end("server", { reason: "ended without an error" });
+  } catch (error) {
+    const { code, rawMessage } = ConnectError.from(error);
+    if (signal.aborted) handle.end("client");
+    else if (
+      code === Code.Unavailable ||
+      code === Code.Aborted ||
+      code === Code.Canceled ||
+      code === Code.Unknown
+    ) {
+      handle.end("cut", { code: Code[code], reason: rawMessage });
+    } else handle.end("server", { code: Code[code], reason: rawMessage });
+  }
+  return position;
+}
+
+/** Records a frame. @returns the position that it lets a client resume from. */
+function record(handle: SubscriptionHandle, { frame }: SubscribeResponse): Position | undefined {
+  switch (frame.case) {
+    case "sync": {
+      const { first, last, timestamp } = frame.value;
+      const position = required(frame.value.position);
+      handle.sync({
+        items: frame.value.items.map(itemInput),
+        position,
+        first,
+        last,
+        timestamp: Number(timestamp),
+      });
+      return last ? position : undefined;
+    }
+    case "change": {
+      const { type, itemId, data, timestamp } = frame.value;
+      const position = required(frame.value.position);
+      const change = CHANGES[type];
+      if (change === undefined) throw new Error(`a change of type ${type}`);
+      handle.change({
+        change,
+        item: itemId,
+        value: json(data),
+        position,
+        timestamp: Number(timestamp),
+      });
+      return position;
+    }
+    case "event": {
+      const { type, itemId, data, timestamp } = frame.value;
+      handle.event({ event: type, item: itemId, value: json(data), timestamp: Number(timestamp) });
+      return undefined;
+    }
+    case "heartbeat": {
+      const position = required(frame.value.position);
+      handle.heartbeat(position);
+      return position;
+    }
+    case "resumed":
+      handle.resumed(required(frame.value.position), required(frame.value.head));
+      return undefined;
+    case undefined:
+      return undefined;
+  }
+}
+
+/** Reads all items of a group, page by page, and records the listing. */
+export async function list(
+  client: Client,
+  recorder: Recorder,
+  group: string,
+  final: boolean,
+): Promise<void> {
+  const handle = recorder.list(group, { final });
+  let pageToken = "";
+  do {
+    const page = await client.list({ streamName: STREAM, groupId: group, pageSize: 25, pageToken });
+    handle.page(page.items.map(itemInput), required(page.position));
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+  handle.done();
+}
+
+/** Reads one item and records the answer. */
+export async function get(
+  client: Client,
+  recorder: Recorder,
+  group: string,
+  itemId: string,
+): Promise<void> {
+  const handle = recorder.get(group, itemId);
+  const { item } = await client.get({ streamName: STREAM, groupId: group, itemId });
+  if (item === undefined) handle.missing();
+  else handle.found(json(item.data), Number(item.revision));
+}
+
+const CHANGES: Partial<Record<ChangeType, "create" | "update" | "delete">> = {
+  [ChangeType.CREATE]: "create",
+  [ChangeType.UPDATE]: "update",
+  [ChangeType.DELETE]: "delete",
+};
+
+function itemInput({ itemId, data, revision }: Item): ItemInput {
+  return { item: itemId, value: json(data), revision: Number(revision) };
+}
+
+function json(value: Value | undefined): Json {
+  if (value === undefined) throw new Error("a value is missing");
+  return toJson(ValueSchema, value) as JsonValue as Json;
+}
+
+function old(value: Value | undefined): { value: Json } | "none" {
+  return value === undefined ? "none" : { value: json(value) };
+}
+
+function plain(position: WirePosition | undefined): Position | undefined {
+  return position === undefined
+    ? undefined
+    : { epoch: position.epoch, revision: Number(position.revision) };
+}
+
+function required(position: WirePosition | undefined): Position {
+  const given = plain(position);
+  if (given === undefined) throw new Error("a position is missing");
+  return given;
+}
