@@ -1,5 +1,5 @@
 /** Millrace as a library: the service without a port, and the parts to build a store of one's own. */
-export { type EngineOptions } from "./service/engine.ts";
+export type { EngineOptions, QueueLimits } from "./service/engine.ts";
 export { type StreamService, createStreamService } from "./service/stream-service.ts";
 export type {
   DeleteResult,
@@ -26,6 +26,5 @@ export type { ChangeEvent, GroupEvent, TransientEvent, Item as StoredItem } from
 export type { GroupKey } from "./core/names.ts";
 export type { OpError } from "./core/ops.ts";
 export type { Position } from "./core/position.ts";
-export type { QueueLimits } from "./live/frame-queue.ts";
 export { type Code, type Reason, REASONS, StreamError } from "./core/errors.ts";
 export { type Json, Value } from "./core/value.ts";

@@ -107,15 +107,32 @@ export interface Commit {
  * 0 means that the item must not exist.
  */
 export type Mutation =
-  | { readonly kind: "put"; readonly itemId: string; readonly value: Value; readonly expectedRevision?: number | undefined }
-  | { readonly kind: "reduce"; readonly itemId: string; readonly reduce: Reduce; readonly expectedRevision?: number | undefined }
-  | { readonly kind: "delete"; readonly itemId: string; readonly expectedRevision?: number | undefined };
+  | {
+      readonly kind: "put";
+      readonly itemId: string;
+      readonly value: Value;
+      readonly expectedRevision?: number | undefined;
+    }
+  | {
+      readonly kind: "reduce";
+      readonly itemId: string;
+      readonly reduce: Reduce;
+      readonly expectedRevision?: number | undefined;
+    }
+  | {
+      readonly kind: "delete";
+      readonly itemId: string;
+      readonly expectedRevision?: number | undefined;
+    };
 
 /**
  * Computes an item's next value from its present one (undefined: no item). Pure: a store may call it
  * more than once. What it throws fails its commit.
  */
-export type Reduce = (current: Value | undefined) => { readonly value: Value; readonly errors: readonly OpError[] };
+export type Reduce = (current: Value | undefined) => {
+  readonly value: Value;
+  readonly errors: readonly OpError[];
+};
 
 /** What became of a commit. */
 export type Outcome = Committed | Refused;
@@ -239,4 +256,8 @@ export interface History {
 }
 
 /** History kept unless told otherwise. */
-export const DEFAULT_HISTORY: History = { maxChanges: 1000, maxAgeMs: 3_600_000, maxBytes: 8 * 1024 * 1024 };
+export const DEFAULT_HISTORY: History = {
+  maxChanges: 1000,
+  maxAgeMs: 3_600_000,
+  maxBytes: 8 * 1024 * 1024,
+};

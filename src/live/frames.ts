@@ -1,5 +1,14 @@
+import type { StreamError } from "../core/errors.ts";
 import type { Frame } from "../core/frame.ts";
-import type { Subscription } from "./subscription.ts";
+
+/** What the iterator needs of a subscription. */
+interface FrameSource {
+  readonly ended: boolean;
+  readonly error: StreamError | undefined;
+  read(): Frame | undefined;
+  onReadable(callback: () => void): void;
+  close(): void;
+}
 
 /**
  * A subscription as an async iterator: for await, one frame at a time.
@@ -8,10 +17,10 @@ import type { Subscription } from "./subscription.ts";
  * because a generator cannot be returned from while it waits.
  */
 export class FrameIterator implements AsyncIterableIterator<Frame, undefined> {
-  readonly #subscription: Subscription;
+  readonly #subscription: FrameSource;
   #told = false;
 
-  constructor(subscription: Subscription) {
+  constructor(subscription: FrameSource) {
     this.#subscription = subscription;
   }
 

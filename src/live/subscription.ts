@@ -5,6 +5,7 @@ import { ORIGIN, type Position } from "../core/position.ts";
 import { isJoinable, mergeReplay } from "../core/replay.ts";
 import type { Store } from "../core/store.ts";
 import type { Channel, Follower } from "./channel.ts";
+import { FrameIterator } from "./frames.ts";
 import { FrameQueue, type QueueLimits } from "./frame-queue.ts";
 import { PART_LIMITS, type StateReader, readGroup, readItem } from "./state-reader.ts";
 
@@ -141,6 +142,11 @@ export class Subscription implements Follower {
   onEnd(callback: () => void): void {
     if (this.ended) callback();
     else this.#endListeners.push(callback);
+  }
+
+  /** Its frames one by one. Leaving the loop ends the subscription; so the iterator is for one use. */
+  [Symbol.asyncIterator](): FrameIterator {
+    return new FrameIterator(this);
   }
 
   /** Ends it from the reader's side. Idempotent. */

@@ -4,7 +4,7 @@ import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type Code, StreamError } from "../core/errors.ts";
 
 /** Domain of every `google.rpc.ErrorInfo` of the service. */
-export const ERROR_DOMAIN = "millrace";
+const ERROR_DOMAIN = "millrace";
 
 const CODES: Record<Code, ConnectCode> = {
   invalid_argument: ConnectCode.InvalidArgument,

@@ -25,7 +25,6 @@ import {
   type WriteRequest,
   type WriteResponse,
 } from "../../gen/millrace/v1/stream_service_pb.ts";
-import { FrameIterator } from "../live/frames.ts";
 import type { Handlers } from "../service/handlers.ts";
 import type { Decoded } from "../wire/decoded.ts";
 import { frameMessage } from "../wire/messages.ts";
@@ -121,9 +120,8 @@ async function* subscribe(
     subscription.onEnd(() => {
       if (subscription.error !== undefined) farewell = setTimeout(abort, FAREWELL_MS);
     });
-    const frames = new FrameIterator(subscription);
     try {
-      for await (const frame of frames) yield frameMessage(frame);
+      for await (const frame of subscription) yield frameMessage(frame);
     } finally {
       close();
       context.signal.removeEventListener("abort", close);

@@ -52,7 +52,7 @@ export function createCallers(rules: CallerRules): Callers {
   };
   const isTrusted = (caller: Caller) => {
     if (tokens.length > 0) return hasToken(caller);
-    return rules.insecure || (isLoopbackAddress(caller.address) && isOwnLoopbackPage(caller));
+    return rules.insecure || (isLoopbackAddress(caller.address) && isMeantForLoopback(caller));
   };
   const allowsOrigin = (caller: Caller) => {
     if (caller.origin === undefined) return true;
@@ -64,7 +64,7 @@ export function createCallers(rules: CallerRules): Callers {
     if (isLoopbackName(origin.hostname)) return true;
     // Behind a loopback address the page's own host is trustworthy only as a loopback name: a foreign
     // name that resolves to this machine is an attack (DNS rebinding).
-    return !rules.onLoopback && origin.host === caller.host?.toLowerCase();
+    return !rules.onLoopback && origin.host === parseOrigin(`http://${caller.host ?? ""}`)?.host;
   };
   return {
     requireTrusted(caller) {
@@ -103,11 +103,17 @@ function isLoopbackAddress(address: string | undefined): boolean {
   return plain === "::1" || /^127(?:\.\d{1,3}){3}$/.test(plain);
 }
 
-/** A page may use the loopback's trust only when it is the service's own, under a loopback name. */
-function isOwnLoopbackPage({ origin, host }: Caller): boolean {
-  if (origin === undefined) return true;
-  const page = parseOrigin(origin);
-  return page !== undefined && isLoopbackName(page.hostname) && page.host === host?.toLowerCase();
+/**
+ * Whether a request from this machine was also meant for it, and is no foreign page's doing.
+ *
+ * The host has to be a loopback name even without an origin: a page whose name was made to resolve to
+ * this machine sends none with its GET requests (DNS rebinding), and a proxy on this machine hands on
+ * whoever comes from outside.
+ */
+function isMeantForLoopback({ origin, host }: Caller): boolean {
+  const target = parseOrigin(`http://${host ?? ""}`);
+  if (target === undefined || !isLoopbackName(target.hostname)) return false;
+  return origin === undefined || parseOrigin(origin)?.host === target.host;
 }
 
 function parseOrigin(origin: string): URL | undefined {

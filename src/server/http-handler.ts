@@ -68,7 +68,7 @@ function createCalls({ handlers, health, draining }: HttpHandlerOptions): Map<st
   });
   streamRoutes(router, handlers, draining);
   healthRoutes(router, health);
-  reflectionRoutes(router);
+  reflectionRoutes(router, draining);
   return new Map(
     router.handlers.map((handler): [string, CallHandler] => [
       handler.requestPath,

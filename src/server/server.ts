@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { type Logger, pino } from "pino";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { History, Store } from "../core/store.ts";
@@ -77,6 +78,8 @@ async function open(
 ): Promise<Server> {
   const health = createHealth([StreamService.typeName]);
   const draining = new AbortController();
+  // Every open stream of writes listens.
+  setMaxListeners(0, draining.signal);
   const handler = createHttpHandler({
     handlers: engine.handlers,
     callers: createCallers({

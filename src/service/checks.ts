@@ -10,8 +10,8 @@ export const MAX_OPS = 1000;
 /** Most changes of one batch. */
 export const MAX_MUTATIONS = 1000;
 /** Items, or groups, of a page unless asked otherwise, and at most. */
-export const DEFAULT_PAGE_SIZE = 100;
-export const MAX_PAGE_SIZE = 1000;
+const DEFAULT_PAGE_SIZE = 100;
+const MAX_PAGE_SIZE = 1000;
 
 /** A request that breaks a rule of its shape. */
 export function requestInvalid(field: string, sentence: string): StreamError {

@@ -8,6 +8,8 @@ import type { Handlers } from "./handlers.ts";
 import { createReads } from "./reads.ts";
 import { createWrites } from "./writes.ts";
 
+export type { QueueLimits };
+
 /** Times and bounds of the service. Every one has a default. */
 export interface EngineOptions {
   /** Longest silence of a subscription before it gets a heartbeat, in milliseconds. Default 15,000. */

@@ -3,7 +3,6 @@ import type { Frame } from "../core/frame.ts";
 import type { OpError } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
 import type { Json, Value } from "../core/value.ts";
-import { FrameIterator } from "../live/frames.ts";
 import type { Subscription } from "../live/subscription.ts";
 
 /* What the library gives and takes: the domain's shapes with plain JSON in place of values. */
@@ -146,7 +145,7 @@ export function plainItem({
 }
 
 /** Of a frame. */
-export function plainFrame(frame: Frame): StreamFrame {
+function plainFrame(frame: Frame): StreamFrame {
   switch (frame.kind) {
     case "sync":
       return { ...frame, items: frame.items.map(plainItem) };
@@ -168,7 +167,7 @@ export function plainFrame(frame: Frame): StreamFrame {
 export function plainFrames(
   subscription: Subscription,
 ): AsyncIterableIterator<StreamFrame, undefined> {
-  const frames = new FrameIterator(subscription);
+  const frames = subscription[Symbol.asyncIterator]();
   return {
     async next() {
       const result = await frames.next();

@@ -30,6 +30,8 @@ interface LogEntry {
 export interface Delivery {
   /** What the subscriber knows afterwards; undefined when the frame has no position. */
   readonly position: Position | undefined;
+  /** Whether it is a part of a sync, with more to come. */
+  readonly partial?: boolean;
   deliver(to: SubscriptionHandle): void;
 }
 
@@ -137,6 +139,7 @@ export function createSimulatedGroup(
       const { position: at, timestamp } = state;
       return {
         position: last ? at : undefined,
+        partial: !last,
         deliver: (to) => to.sync({ items: part, position: at, first: i === 0, last, timestamp }),
       };
     });

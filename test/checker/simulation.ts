@@ -28,8 +28,8 @@ export interface Scenario {
   readonly observed?: boolean;
   /** A crash loses everything in memory. Default: it loses nothing. */
   readonly volatile?: boolean;
-  /** Whether every resume is honoured. Default false: now and then a fresh sync comes instead. */
-  readonly honourAll?: boolean;
+  /** How often a resume is honoured; else a fresh sync comes. Default 0.8. */
+  readonly honoured?: number;
   readonly bug?: Bug;
 }
 
@@ -62,6 +62,8 @@ interface Follower {
   handle: SubscriptionHandle | undefined;
   server: ServerSubscription | undefined;
   received: Position | undefined;
+  /** Whether it has got a part of a sync, with more to come. */
+  midSync: boolean;
 }
 
 /** Plays a scenario of clients against a small server and returns what they recorded. */
@@ -72,7 +74,7 @@ export function simulate(scenario: Scenario): History {
     groups: groupCount = 2,
     observed = true,
     volatile = false,
-    honourAll = false,
+    honoured = 0.8,
     bug,
   } = scenario;
   const random = createRandom(seed);
@@ -171,8 +173,9 @@ export function simulate(scenario: Scenario): History {
     follower.handle = recorders
       .get(follower.name)
       ?.subscribe({ group: groupName, item, resumeFrom });
-    follower.server = follower.group.open(item, resumeFrom, honourAll || random.chance(0.8));
+    follower.server = follower.group.open(item, resumeFrom, random.chance(honoured));
     if (resumeFrom === undefined) follower.received = undefined;
+    follower.midSync = false;
   };
   const cut = (follower: Follower): void => {
     follower.handle?.end("cut");
@@ -184,7 +187,14 @@ export function simulate(scenario: Scenario): History {
     if (frame === undefined || follower.handle === undefined) return false;
     frame.deliver(follower.handle);
     follower.received = frame.position ?? follower.received;
+    follower.midSync = frame.partial ?? false;
     return true;
+  };
+  const overflow = (follower: Follower): void => {
+    // Nothing but a new sync can follow a part of one.
+    const honour = !follower.midSync && random.chance(honoured);
+    if (follower.server !== undefined)
+      follower.group.reopen(follower.server, follower.received, honour);
   };
   const crash = (): void => {
     for (const follower of followers) cut(follower);
@@ -211,9 +221,7 @@ export function simulate(scenario: Scenario): History {
     else if (dice < 88) follower.server !== undefined && follower.group.heartbeat(follower.server);
     else if (dice < 92)
       follower.handle === undefined ? attempt(follower) : follower.steady || cut(follower);
-    else if (dice < 94)
-      follower.server !== undefined &&
-        follower.group.reopen(follower.server, follower.received, random.chance(0.5));
+    else if (dice < 94) overflow(follower);
     else if (dice < 98) sendEvent(random.pick(names));
     else if (dice === 98 && (observed ? volatile : true)) crash();
   }
@@ -242,7 +250,7 @@ function makeFollowers(
   group: (name: string) => SimulatedGroup,
   observed: boolean,
 ): Follower[] {
-  const idle = { handle: undefined, server: undefined, received: undefined };
+  const idle = { handle: undefined, server: undefined, received: undefined, midSync: false };
   return names.flatMap((groupName) => {
     const common = { group: group(groupName), groupName, ...idle };
     return [

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,6 +50,7 @@ async function crashUnderLoad({ maxChanges, cycles, callsPerCycle, awayMs }: Run
   };
   let server: ChildServer = await startChild(options);
   const over = new AbortController();
+  setMaxListeners(0, over.signal);
   const { url } = server;
 
   const writers = Array.from({ length: WRITERS }, async (_, i) => {

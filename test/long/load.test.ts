@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,6 +35,7 @@ async function load(
   const clients = Array.from({ length: CONNECTIONS }, () => connect(server.url));
   const clientOf = (i: number) => clients[i % CONNECTIONS] as (typeof clients)[number];
   const over = new AbortController();
+  setMaxListeners(0, over.signal);
   let endMs = Infinity;
 
   const writers = Array.from({ length: WRITERS }, async (_, i) => {

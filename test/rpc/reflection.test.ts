@@ -16,7 +16,7 @@ import {
   FileDescriptorProtoSchema,
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -76,7 +76,10 @@ describe.each([
   // The messages of both have the same shape.
   ["v1alpha", ServerReflectionV1Alpha as unknown as typeof ServerReflectionV1],
 ])("grpc.reflection.%s", (version, service) => {
-  const client = () => createClient(service, createGrpcTransport({ baseUrl: server.url }));
+  let client: Client<typeof service>;
+  beforeAll(() => {
+    client = createClient(service, createGrpcTransport({ baseUrl: server.url }));
+  });
 
   /** Asks on one stream, all at once, and closes it. */
   async function exchange(questions: readonly Question[]): Promise<ServerReflectionResponse[]> {
@@ -86,8 +89,7 @@ describe.each([
       }
     }
     const responses: ServerReflectionResponse[] = [];
-    for await (const response of client().serverReflectionInfo(requests()))
-      responses.push(response);
+    for await (const response of client.serverReflectionInfo(requests())) responses.push(response);
     return responses;
   }
   async function ask(question: Question): Promise<Answer> {

@@ -50,6 +50,7 @@ describe("decodeValue", () => {
     for (const json of [
       wide,
       [wide, { wide }],
+      { a: { b: 1 }, b: { a: { b: 2 } } },
       controls,
       "x".repeat(1024 * 1024 - 4),
       "ü".repeat(500_000),
@@ -108,14 +109,19 @@ describe("decodeValue", () => {
     ["an empty object is one", part(5), {}],
     ["an empty array is one", part(6), []],
   ])("as protobuf has it, %s", (_, bytes, json) => {
-    expect(decodeValue(bytes).json()).toEqual(json);
+    const value = decodeValue(bytes);
+    const expected = Value.of(json);
+    expect([value.text, value.size]).toEqual([expected.text, expected.size]);
+    expect(encodeValue(value)).toEqual(encodeValue(expected));
     expect(stockJson(bytes)?.json).toEqual(json);
   });
 
   test("tells more than 16 keys apart too", () => {
     const entries = Array.from({ length: 40 }, (_, i) => entry(`k${i}`, num(i)));
     const bytes = part(5, ...entries, entry("k3", num(-1)), entry("k39", num(-2)));
-    const json = decodeValue(bytes).json();
+    const { text } = decodeValue(bytes);
+    const json: unknown = JSON.parse(text);
+    expect(text).toBe(JSON.stringify(json));
     expect(json).toEqual(stockJson(bytes)?.json);
     expect(json).toMatchObject({ k3: -1, k39: -2, k38: 38 });
   });

@@ -2,7 +2,22 @@ import { describe, expect, it } from "vitest";
 import { StreamError } from "../../../src/core/errors.ts";
 import { Value } from "../../../src/core/value.ts";
 import type { OpenStore } from "./fixture.ts";
-import { ALL, attempt, brief, changesSince, commit, contents, groupOf, listen, mark, plain, put, refusal, remove, testClock } from "./fixture.ts";
+import {
+  ALL,
+  attempt,
+  brief,
+  changesSince,
+  commit,
+  contents,
+  groupOf,
+  listen,
+  mark,
+  plain,
+  put,
+  refusal,
+  remove,
+  testClock,
+} from "./fixture.ts";
 import { storesOf } from "./setup.ts";
 
 /** What one commit does, and that it does all of it or nothing. */
@@ -47,9 +62,13 @@ export function describeCommits(open: OpenStore): void {
       const { store } = await stores();
       const ear = await listen(store, group);
       const outcome = await commit(store, group, remove("a"));
-      expect(outcome.results).toEqual([{ revision: undefined, oldValue: undefined, newValue: undefined, errors: [] }]);
+      expect(outcome.results).toEqual([
+        { revision: undefined, oldValue: undefined, newValue: undefined, errors: [] },
+      ]);
       expect(outcome.position).toEqual({ epoch: "", revision: 0 });
-      expect(await store.heads([group])).toEqual([{ position: { epoch: "", revision: 0 }, timestamp: 0 }]);
+      expect(await store.heads([group])).toEqual([
+        { position: { epoch: "", revision: 0 }, timestamp: 0 },
+      ]);
       await commit(store, group, put("b", 1), remove("a"), put("c", 1));
       await ear.heard(2);
       expect(ear.events.map(({ itemId }) => itemId)).toEqual(["b", "c"]);
@@ -57,15 +76,29 @@ export function describeCommits(open: OpenStore): void {
 
     it("lets mutations see the ones before them", async () => {
       const { store } = await stores();
-      const { results } = await commit(store, group, mark("a", "x"), mark("a", "y"), remove("a"), mark("a", "z"));
-      expect(results.map(({ oldValue, newValue }) => [oldValue?.json(), newValue?.json()])).toEqual([
-        [undefined, "x"],
-        ["x", "xy"],
-        ["xy", undefined],
-        [undefined, "z"],
-      ]);
+      const { results } = await commit(
+        store,
+        group,
+        mark("a", "x"),
+        mark("a", "y"),
+        remove("a"),
+        mark("a", "z"),
+      );
+      expect(results.map(({ oldValue, newValue }) => [oldValue?.json(), newValue?.json()])).toEqual(
+        [
+          [undefined, "x"],
+          ["x", "xy"],
+          ["xy", undefined],
+          [undefined, "z"],
+        ],
+      );
       const changes = await changesSince(store, group, 0);
-      expect(changes).toMatchObject([{ type: "create" }, { type: "update" }, { type: "delete" }, { type: "create" }]);
+      expect(changes).toMatchObject([
+        { type: "create" },
+        { type: "update" },
+        { type: "delete" },
+        { type: "create" },
+      ]);
       expect(await contents(store, group)).toEqual([["a", "z"]]);
     });
 
@@ -74,12 +107,23 @@ export function describeCommits(open: OpenStore): void {
       await commit(store, group, put("a", 1), put("b", 1));
       const before = await store.heads([group]);
       const ear = await listen(store, group);
-      const failing = { kind: "reduce", itemId: "d", reduce: () => {
-        throw new StreamError("VALUE_TOO_LARGE", "data is too large.");
-      } } as const;
+      const failing = {
+        kind: "reduce",
+        itemId: "d",
+        reduce: () => {
+          throw new StreamError("VALUE_TOO_LARGE", "data is too large.");
+        },
+      } as const;
       const error = await refusal(store, group, [put("a", 2), remove("b"), put("c", 3), failing]);
-      expect(error).toMatchObject({ reason: "VALUE_TOO_LARGE", message: "data is too large.", metadata: { index: "3" } });
-      expect(await contents(store, group)).toEqual([["a", 1], ["b", 1]]);
+      expect(error).toMatchObject({
+        reason: "VALUE_TOO_LARGE",
+        message: "data is too large.",
+        metadata: { index: "3" },
+      });
+      expect(await contents(store, group)).toEqual([
+        ["a", 1],
+        ["b", 1],
+      ]);
       expect(await store.heads([group])).toEqual(before);
       expect(await changesSince(store, group, 2)).toEqual([]);
       await commit(store, group, put("e", 1));
@@ -90,9 +134,13 @@ export function describeCommits(open: OpenStore): void {
     it("hides what a reduce threw that is not meant for callers", async () => {
       const { store } = await stores();
       const error = await refusal(store, group, [
-        { kind: "reduce", itemId: "a", reduce: () => {
-          throw new TypeError("secret");
-        } },
+        {
+          kind: "reduce",
+          itemId: "a",
+          reduce: () => {
+            throw new TypeError("secret");
+          },
+        },
       ]);
       expect(error.reason).toBe("INTERNAL");
       expect(error.message).not.toContain("secret");
@@ -102,7 +150,11 @@ export function describeCommits(open: OpenStore): void {
     it("hands on what a reduce reports", async () => {
       const { store } = await stores();
       const errors = [{ opIndex: 1, code: "increment.not_number", message: "It is not a number." }];
-      const { results } = await commit(store, group, { kind: "reduce", itemId: "a", reduce: () => ({ value: Value.of({}), errors }) });
+      const { results } = await commit(store, group, {
+        kind: "reduce",
+        itemId: "a",
+        reduce: () => ({ value: Value.of({}), errors }),
+      });
       expect(results[0]?.errors).toEqual(errors);
     });
 
@@ -113,9 +165,13 @@ export function describeCommits(open: OpenStore): void {
       await commit(store, group, put("a", small.json()));
       const fits = small.size + 2 * large.size;
       const mutations = [put("a", large.json()), remove("missing"), put("b", large.json())];
-      expect(await refusal(store, group, mutations, { maxReturnBytes: fits - 1 })).toMatchObject({ reason: "RESPONSE_TOO_LARGE" });
+      expect(await refusal(store, group, mutations, { maxReturnBytes: fits - 1 })).toMatchObject({
+        reason: "RESPONSE_TOO_LARGE",
+      });
       expect(await contents(store, group)).toEqual([["a", "old"]]);
-      expect(await attempt(store, group, mutations, { maxReturnBytes: fits })).toMatchObject({ ok: true });
+      expect(await attempt(store, group, mutations, { maxReturnBytes: fits })).toMatchObject({
+        ok: true,
+      });
     });
 
     it("keeps the creation time of an item and renews its update time", async () => {
@@ -125,9 +181,16 @@ export function describeCommits(open: OpenStore): void {
       await commit(store, group, put("a", 1));
       clock.nowMs += 1000;
       await commit(store, group, put("a", 2));
-      expect((await store.get(group, "a")).item).toMatchObject({ revision: 2, createTimeMs: start, updateTimeMs: start + 1000 });
+      expect((await store.get(group, "a")).item).toMatchObject({
+        revision: 2,
+        createTimeMs: start,
+        updateTimeMs: start + 1000,
+      });
       await commit(store, group, remove("a"), put("a", 3));
-      expect((await store.get(group, "a")).item).toMatchObject({ revision: 4, createTimeMs: start + 1000 });
+      expect((await store.get(group, "a")).item).toMatchObject({
+        revision: 4,
+        createTimeMs: start + 1000,
+      });
     });
 
     it("gives every event its own timestamp while the clock stands still or goes back", async () => {
@@ -140,8 +203,12 @@ export function describeCommits(open: OpenStore): void {
       clock.nowMs += 120_000;
       await commit(store, group, put("d", 1));
       const changes = await changesSince(store, group, 0);
-      expect(changes).toMatchObject([start, start + 1, start + 2, start + 60_000].map((timestamp) => ({ timestamp })));
-      expect(changes).toMatchObject([start, start, start - 60_000, start + 60_000].map((timeMs) => ({ timeMs })));
+      expect(changes).toMatchObject(
+        [start, start + 1, start + 2, start + 60_000].map((timestamp) => ({ timestamp })),
+      );
+      expect(changes).toMatchObject(
+        [start, start, start - 60_000, start + 60_000].map((timeMs) => ({ timeMs })),
+      );
       expect(await store.heads([group])).toMatchObject([{ timestamp: start + 60_000 }]);
     });
 
@@ -154,7 +221,10 @@ export function describeCommits(open: OpenStore): void {
         { mutations: [mark("b", "y", 2)] },
       ]);
       expect(outcomes.map(({ ok }) => ok)).toEqual([true, false, true, true]);
-      expect(await contents(store, group)).toEqual([["a", 1], ["b", "xy"]]);
+      expect(await contents(store, group)).toEqual([
+        ["a", 1],
+        ["b", "xy"],
+      ]);
       expect(await store.heads([group])).toMatchObject([{ position: { revision: 3 } }]);
     });
 
@@ -167,11 +237,14 @@ export function describeCommits(open: OpenStore): void {
       const { store } = await stores();
       const ear = await listen(store, group);
       const writers = Array.from({ length: 20 }, async (_, writer) => {
-        for (let i = 0; i < 10; i++) await commit(store, group, mark("shared", `${writer}.${i} `), put(`own-${writer}`, i));
+        for (let i = 0; i < 10; i++)
+          await commit(store, group, mark("shared", `${writer}.${i} `), put(`own-${writer}`, i));
       });
       await Promise.all(writers);
       await ear.heard(400);
-      expect(ear.events.map((event) => event.kind === "change" && event.position.revision)).toEqual(Array.from({ length: 400 }, (_, i) => i + 1));
+      expect(ear.events.map((event) => event.kind === "change" && event.position.revision)).toEqual(
+        Array.from({ length: 400 }, (_, i) => i + 1),
+      );
       const shared = (await store.get(group, "shared")).item?.value.json();
       const marks = String(shared).trim().split(" ");
       expect(marks.length).toBe(200);
@@ -190,7 +263,10 @@ export function describeCommits(open: OpenStore): void {
       await commit(store, longest, put(id, text), put("other", 1));
       await commit(store, longest, put(id, text));
       expect((await store.get(longest, id)).item?.value.json()).toBe(text);
-      expect((await store.list(longest, ALL)).items.map(({ itemId }) => itemId)).toEqual([id, "other"]);
+      expect((await store.list(longest, ALL)).items.map(({ itemId }) => itemId)).toEqual([
+        id,
+        "other",
+      ]);
       const changes = await changesSince(store, longest, 0);
       expect(changes).toHaveLength(3);
       expect(await store.groups(longest.streamName, { limit: 10 })).toEqual([longest.groupId]);
@@ -198,17 +274,30 @@ export function describeCommits(open: OpenStore): void {
 
     it("gives back values as they came", async () => {
       const { store } = await stores();
-      const values = [0, -1.5e300, "", "\u0000\u2028 \ud83d\ude00", [], {}, { "": { b: [null, true] } }, 9_007_199_254_740_991];
+      const values = [
+        0,
+        -1.5e300,
+        "",
+        "\u0000\u2028 \ud83d\ude00",
+        [],
+        {},
+        { "": { b: [null, true] } },
+        9_007_199_254_740_991,
+      ];
       for (const [index, value] of values.entries()) {
         const written = put(`v${index}`, value);
         await commit(store, group, written);
         const { item } = await store.get(group, `v${index}`);
-        expect(item?.value).toMatchObject(written.kind === "put" ? { text: written.value.text, size: written.value.size } : {});
+        expect(item?.value).toMatchObject(
+          written.kind === "put" ? { text: written.value.text, size: written.value.size } : {},
+        );
       }
       const listed = (await store.list(group, ALL)).items.map(brief);
       expect(listed.map(([, json]) => json)).toEqual(values);
       const changes = await changesSince(store, group, 0);
-      expect(changes === "lost" ? [] : changes.map((change) => plain(change)["value"])).toEqual(values);
+      expect(changes === "lost" ? [] : changes.map((change) => plain(change)["value"])).toEqual(
+        values,
+      );
     });
   });
 }

@@ -18,14 +18,22 @@ export function describeFeed(open: OpenStore): void {
       const ear = await listen(store, group);
       await commit(store, group, put("a", 1), put("b", 2));
       await commit(store, group, remove("a"));
-      await store.run(group, [{ mutations: [put("c", 1)] }, { mutations: [put("c", 2, 0)] }, { mutations: [put("c", 3)] }]);
+      await store.run(group, [
+        { mutations: [put("c", 1)] },
+        { mutations: [put("c", 2, 0)] },
+        { mutations: [put("c", 3)] },
+      ]);
       await ear.heard(5);
       expect(ear.events).toEqual(await changesSince(store, group, 0));
     });
 
     it("announces to every watcher of the group and of no other", async () => {
       const { store } = await stores();
-      const ears = await Promise.all([listen(store, group), listen(store, group), listen(store, groupOf("roo"))]);
+      const ears = await Promise.all([
+        listen(store, group),
+        listen(store, group),
+        listen(store, groupOf("roo")),
+      ]);
       const other = await listen(store, groupOf("room", "stream2"));
       await commit(store, group, put("a", 1));
       await commit(store, groupOf("room", "stream2"), put("z", 1));
@@ -73,7 +81,9 @@ export function describeFeed(open: OpenStore): void {
       await ear.heard(5);
       await Promise.all(writes);
       stop();
-      expect(ear.events.map((event) => event.kind === "change" && event.position.revision)).toEqual([1, 2, 3, 4, 5]);
+      expect(ear.events.map((event) => event.kind === "change" && event.position.revision)).toEqual(
+        [1, 2, 3, 4, 5],
+      );
     });
 
     it("announces transient events between the changes they were sent between", async () => {
@@ -118,7 +128,9 @@ export function describeFeed(open: OpenStore): void {
       await store.broadcast(group, message("third"));
       await commit(store, group, put("a", 2));
       await ear.heard(5);
-      expect(ear.events.map(({ timestamp }) => timestamp)).toEqual([0, 1, 2, 3, 4].map((ms) => start + ms));
+      expect(ear.events.map(({ timestamp }) => timestamp)).toEqual(
+        [0, 1, 2, 3, 4].map((ms) => start + ms),
+      );
       expect(await store.heads([group])).toMatchObject([{ timestamp: start + 4 }]);
     });
 
@@ -129,7 +141,9 @@ export function describeFeed(open: OpenStore): void {
       await ear.heard(1);
       expect(ear.events).toMatchObject([{ after: { epoch: "", revision: 0 } }]);
       expect(await store.heads([group])).toMatchObject([{ position: { epoch: "", revision: 0 } }]);
-      expect(await store.since(group, { epoch: "", revision: 0 }, { maxCount: 10, maxBytes: 1e6 })).toMatchObject({ changes: [] });
+      expect(
+        await store.since(group, { epoch: "", revision: 0 }, { maxCount: 10, maxBytes: 1e6 }),
+      ).toMatchObject({ changes: [] });
       expect(await store.allGroups({ limit: 10 })).toEqual({ groups: [], streamCount: 0 });
       await commit(store, group, put("a", 1));
       await store.broadcast(group, message("hello"));
@@ -146,13 +160,17 @@ export function describeFeed(open: OpenStore): void {
       await store.close();
       const unavailable = { reason: "STORE_UNAVAILABLE" };
       const limits = { maxCount: 1, maxBytes: 1 };
-      await expect(store.run(group, [{ mutations: [put("a", 2)] }])).rejects.toMatchObject(unavailable);
+      await expect(store.run(group, [{ mutations: [put("a", 2)] }])).rejects.toMatchObject(
+        unavailable,
+      );
       await expect(store.broadcast(group, message("x"))).rejects.toMatchObject(unavailable);
       await expect(store.get(group, "a")).rejects.toMatchObject(unavailable);
       await expect(store.heads([group])).rejects.toMatchObject(unavailable);
       await expect(store.list(group, limits)).rejects.toMatchObject(unavailable);
       await expect(store.snapshot(group)).rejects.toMatchObject(unavailable);
-      await expect(store.since(group, { epoch: "", revision: 0 }, limits)).rejects.toMatchObject(unavailable);
+      await expect(store.since(group, { epoch: "", revision: 0 }, limits)).rejects.toMatchObject(
+        unavailable,
+      );
       await expect(store.groups("stream", { limit: 1 })).rejects.toMatchObject(unavailable);
       await expect(store.allGroups({ limit: 1 })).rejects.toMatchObject(unavailable);
       await expect(store.watch(group, () => {})).rejects.toMatchObject(unavailable);

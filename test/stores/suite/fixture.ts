@@ -66,7 +66,10 @@ export function mark(itemId: string, text: string, expectedRevision?: number): M
     kind: "reduce",
     itemId,
     expectedRevision,
-    reduce: (current) => ({ value: Value.of(`${(current?.json() as string) ?? ""}${text}`), errors: [] }),
+    reduce: (current) => ({
+      value: Value.of(`${(current?.json() as string) ?? ""}${text}`),
+      errors: [],
+    }),
   };
 }
 
@@ -83,7 +86,11 @@ export async function attempt(
 }
 
 /** Runs one commit that must take effect. */
-export async function commit(store: Store, group: GroupKey, ...mutations: Mutation[]): Promise<Committed> {
+export async function commit(
+  store: Store,
+  group: GroupKey,
+  ...mutations: Mutation[]
+): Promise<Committed> {
   const outcome = await attempt(store, group, mutations);
   if (!outcome.ok) throw outcome.error;
   return outcome;
@@ -102,13 +109,20 @@ export async function refusal(
 }
 
 /** All items of a group as [id, JSON], in creation order. */
-export async function contents(store: Store, group: GroupKey): Promise<readonly (readonly [string, Json])[]> {
+export async function contents(
+  store: Store,
+  group: GroupKey,
+): Promise<readonly (readonly [string, Json])[]> {
   const { items } = await store.list(group, ALL);
   return items.map(brief);
 }
 
 /** All changes since a revision of the group's epoch; "lost" when the log cannot tell. */
-export async function changesSince(store: Store, group: GroupKey, revision: number): Promise<"lost" | readonly ChangeEvent[]> {
+export async function changesSince(
+  store: Store,
+  group: GroupKey,
+  revision: number,
+): Promise<"lost" | readonly ChangeEvent[]> {
   const [head] = await store.heads([group]);
   const replay = await store.since(group, { epoch: head?.position.epoch ?? "", revision }, ALL);
   return replay.lost ? "lost" : replay.changes;

@@ -86,11 +86,17 @@ export function describeGroupReads(open: OpenStore): void {
           await commit(store, { streamName, groupId }, put("i", 1));
         }
       }
-      const bytes = ({ streamName, groupId }: GroupKey) => [Buffer.from(streamName), Buffer.from(groupId)] as const;
-      const sorted = keys.toSorted((x, y) => Buffer.compare(bytes(x)[0], bytes(y)[0]) || Buffer.compare(bytes(x)[1], bytes(y)[1]));
+      const bytes = ({ streamName, groupId }: GroupKey) =>
+        [Buffer.from(streamName), Buffer.from(groupId)] as const;
+      const sorted = keys.toSorted(
+        (x, y) =>
+          Buffer.compare(bytes(x)[0], bytes(y)[0]) || Buffer.compare(bytes(x)[1], bytes(y)[1]),
+      );
       const seen: GroupKey[] = [];
       for (let after: GroupKey | undefined, done = false; !done; after = seen.at(-1)) {
-        const page = await store.allGroups(after === undefined ? { limit: 4 } : { limit: 4, after });
+        const page = await store.allGroups(
+          after === undefined ? { limit: 4 } : { limit: 4, after },
+        );
         expect(page.streamCount).toBe(5);
         seen.push(...page.groups);
         done = page.groups.length < 4;
@@ -116,7 +122,11 @@ export function describeGroupReads(open: OpenStore): void {
         ["\u{10000}", "\uffff", "a"],
       ] as const;
       for (const [streamName, groupId, itemId] of triples) {
-        const { position } = await commit(store, { streamName, groupId }, put(itemId, [streamName, groupId, itemId], 0));
+        const { position } = await commit(
+          store,
+          { streamName, groupId },
+          put(itemId, [streamName, groupId, itemId], 0),
+        );
         expect(position.revision).toBeLessThanOrEqual(3);
       }
       for (const [streamName, groupId, itemId] of triples) {
@@ -131,7 +141,8 @@ export function describeGroupReads(open: OpenStore): void {
       await commit(store, group, ...NASTY.map((id, i) => put(id, i)));
       expect(await contents(store, group)).toEqual(NASTY.map((id, i) => [id, i]));
       await commit(store, group, ...NASTY.map((id, i) => put(id, i + 100)));
-      for (const [i, id] of NASTY.entries()) expect((await store.get(group, id)).item?.value.json()).toBe(i + 100);
+      for (const [i, id] of NASTY.entries())
+        expect((await store.get(group, id)).item?.value.json()).toBe(i + 100);
     });
   });
 }

@@ -15,7 +15,8 @@ export function describeHistory(open: OpenStore): void {
   describe("history", () => {
     it("replays the changes after a position (G4)", async () => {
       const { store } = await stores();
-      const { epoch } = (await commit(store, group, put("a", 1), put("b", 2), remove("a"))).position;
+      const { epoch } = (await commit(store, group, put("a", 1), put("b", 2), remove("a")))
+        .position;
       const replay = await store.since(group, { epoch, revision: 1 }, ALL);
       expect(replay).toMatchObject({
         lost: false,
@@ -26,13 +27,18 @@ export function describeHistory(open: OpenStore): void {
         ],
       });
       expect(replay.lost ? [] : replay.changes.map(({ value }) => value.json())).toEqual([2, 1]);
-      expect(await store.since(group, { epoch, revision: 3 }, ALL)).toMatchObject({ lost: false, changes: [] });
+      expect(await store.since(group, { epoch, revision: 3 }, ALL)).toMatchObject({
+        lost: false,
+        changes: [],
+      });
     });
 
     it("replays in parts by count or by bytes, but never before one change", async () => {
       const { store } = await stores();
       const { size } = Value.of("0123456789");
-      const { epoch } = (await commit(store, group, ...Array.from({ length: 6 }, () => put("a", "0123456789")))).position;
+      const { epoch } = (
+        await commit(store, group, ...Array.from({ length: 6 }, () => put("a", "0123456789")))
+      ).position;
       const revisions = async (revision: number, maxCount: number, maxBytes: number) => {
         const replay = await store.since(group, { epoch, revision }, { maxCount, maxBytes });
         return replay.lost ? "lost" : replay.changes.map(({ position }) => position.revision);
@@ -46,16 +52,31 @@ export function describeHistory(open: OpenStore): void {
     it("is lost for a position of another epoch or ahead of the group (G4)", async () => {
       const { store } = await stores();
       const { position } = await commit(store, group, put("a", 1));
-      expect(await store.since(group, { ...position, epoch: "other" }, ALL)).toEqual({ lost: true, head: position });
-      expect(await store.since(group, { ...position, revision: 2 }, ALL)).toEqual({ lost: true, head: position });
-      expect(await store.since(group, { epoch: "", revision: 1 }, ALL)).toEqual({ lost: true, head: position });
-      expect(await store.since(groupOf("none"), position, ALL)).toEqual({ lost: true, head: ORIGIN });
+      expect(await store.since(group, { ...position, epoch: "other" }, ALL)).toEqual({
+        lost: true,
+        head: position,
+      });
+      expect(await store.since(group, { ...position, revision: 2 }, ALL)).toEqual({
+        lost: true,
+        head: position,
+      });
+      expect(await store.since(group, { epoch: "", revision: 1 }, ALL)).toEqual({
+        lost: true,
+        head: position,
+      });
+      expect(await store.since(groupOf("none"), position, ALL)).toEqual({
+        lost: true,
+        head: ORIGIN,
+      });
     });
 
     it("honours the origin as long as the log begins at 1 (G4)", async () => {
       const { store } = await stores({ history: { maxChanges: 2 } });
       await commit(store, group, put("a", 1), put("a", 2));
-      expect(await store.since(group, ORIGIN, ALL)).toMatchObject({ lost: false, changes: [{}, {}] });
+      expect(await store.since(group, ORIGIN, ALL)).toMatchObject({
+        lost: false,
+        changes: [{}, {}],
+      });
       await commit(store, group, put("a", 3));
       expect(await store.since(group, ORIGIN, ALL)).toMatchObject({ lost: true });
     });
@@ -113,7 +134,10 @@ export function describeHistory(open: OpenStore): void {
         await sweep();
       }
       expect(await store.heads([group])).toMatchObject([{ position }]);
-      expect((await commit(store, group, put("a", 2))).position).toEqual({ ...position, revision: 2 });
+      expect((await commit(store, group, put("a", 2))).position).toEqual({
+        ...position,
+        revision: 2,
+      });
       expect(await changesSince(store, group, 1)).toHaveLength(1);
     });
 
@@ -126,7 +150,10 @@ export function describeHistory(open: OpenStore): void {
       await sweep();
       expect(await store.heads([group])).toMatchObject([{ position }]);
       expect(await changesSince(store, group, 1)).toHaveLength(1);
-      expect((await commit(store, group, put("a", 2))).position).toEqual({ ...position, revision: 3 });
+      expect((await commit(store, group, put("a", 2))).position).toEqual({
+        ...position,
+        revision: 3,
+      });
     });
 
     it("forgets an emptied group after the age limit, and starts a new epoch with its next write", async () => {
@@ -165,7 +192,9 @@ export function describeHistory(open: OpenStore): void {
     it("names every new history differently", async () => {
       const { store } = await stores();
       const groups = Array.from({ length: 20 }, (_, i) => groupOf(`g${i}`));
-      const epochs = await Promise.all(groups.map(async (key) => (await commit(store, key, put("a", 1))).position.epoch));
+      const epochs = await Promise.all(
+        groups.map(async (key) => (await commit(store, key, put("a", 1))).position.epoch),
+      );
       expect(new Set(epochs).size).toBe(20);
     });
 
@@ -179,7 +208,10 @@ export function describeHistory(open: OpenStore): void {
       await sweep();
       const heads = await store.heads(groups);
       expect(heads.every(({ position }) => position.epoch === "")).toBe(true);
-      expect(await store.allGroups({ limit: 10 })).toEqual({ groups: [groupOf("kept")], streamCount: 1 });
+      expect(await store.allGroups({ limit: 10 })).toEqual({
+        groups: [groupOf("kept")],
+        streamCount: 1,
+      });
     });
   });
 }

@@ -17,12 +17,29 @@ export function describeReads(open: OpenStore): void {
     it("shows a never-written group as empty and at the origin", async () => {
       const { store } = await stores();
       const origin = { epoch: "", revision: 0 };
-      expect(await store.get(group, "a")).toEqual({ position: origin, timestamp: 0, item: undefined });
+      expect(await store.get(group, "a")).toEqual({
+        position: origin,
+        timestamp: 0,
+        item: undefined,
+      });
       expect(await store.heads([group])).toEqual([{ position: origin, timestamp: 0 }]);
-      expect(await store.list(group, ALL)).toEqual({ items: [], position: origin, next: undefined });
-      expect(await store.since(group, origin, ALL)).toEqual({ lost: false, changes: [], head: origin });
+      expect(await store.list(group, ALL)).toEqual({
+        items: [],
+        position: origin,
+        next: undefined,
+      });
+      expect(await store.since(group, origin, ALL)).toEqual({
+        lost: false,
+        changes: [],
+        head: origin,
+      });
       const reader = await store.snapshot(group);
-      expect(await reader.next(ALL)).toEqual({ items: [], position: origin, timestamp: 0, done: true });
+      expect(await reader.next(ALL)).toEqual({
+        items: [],
+        position: origin,
+        timestamp: 0,
+        done: true,
+      });
       reader.close();
     });
 
@@ -32,7 +49,11 @@ export function describeReads(open: OpenStore): void {
       const { position } = await commit(store, group, put("b", "y"));
       const [head] = await store.heads([group]);
       const read = await store.get(group, "a");
-      expect(read).toMatchObject({ position, timestamp: head?.timestamp, item: { itemId: "a", revision: 1 } });
+      expect(read).toMatchObject({
+        position,
+        timestamp: head?.timestamp,
+        item: { itemId: "a", revision: 1 },
+      });
       expect(await store.get(group, "c")).toMatchObject({ position, item: undefined });
     });
 
@@ -40,7 +61,12 @@ export function describeReads(open: OpenStore): void {
       const { store } = await stores();
       await commit(store, groupOf("one"), put("a", 1));
       await commit(store, groupOf("two"), put("a", 1), put("b", 1));
-      const heads = await store.heads([groupOf("two"), groupOf("none"), groupOf("one"), groupOf("two")]);
+      const heads = await store.heads([
+        groupOf("two"),
+        groupOf("none"),
+        groupOf("one"),
+        groupOf("two"),
+      ]);
       expect(heads.map(({ position }) => position.revision)).toEqual([2, 0, 1, 2]);
     });
 
@@ -64,13 +90,22 @@ export function describeReads(open: OpenStore): void {
       await commit(store, group, remove("a"));
       await commit(store, group, put("a", 2));
       await commit(store, group, remove("b"), put("b", 2));
-      expect(await contents(store, group)).toEqual([["c", 2], ["d", 1], ["a", 2], ["b", 2]]);
+      expect(await contents(store, group)).toEqual([
+        ["c", 2],
+        ["d", 1],
+        ["a", 2],
+        ["b", 2],
+      ]);
     });
 
     it("ends a page by count or by bytes, but never before one item", async () => {
       const { store } = await stores();
       const { size } = Value.of("0123456789");
-      await commit(store, group, ...Array.from({ length: 5 }, (_, i) => put(`i${i}`, "0123456789")));
+      await commit(
+        store,
+        group,
+        ...Array.from({ length: 5 }, (_, i) => put(`i${i}`, "0123456789")),
+      );
       const two = await store.list(group, { maxCount: 2, maxBytes: 1e9 });
       expect(ids(two.items)).toEqual(["i0", "i1"]);
       const three = await store.list(group, { maxCount: 10, maxBytes: 3 * size, after: two.next });
@@ -91,7 +126,13 @@ export function describeReads(open: OpenStore): void {
         seen.push(...ids(items));
         after = next;
         // The last item of this page goes, one of each later page is rewritten, a new one comes.
-        await commit(store, group, remove(seen.at(-1) ?? ""), put("i19", page), put(`new${page}`, 1));
+        await commit(
+          store,
+          group,
+          remove(seen.at(-1) ?? ""),
+          put("i19", page),
+          put(`new${page}`, 1),
+        );
         if (page > 30) throw new Error("The listing does not end.");
       }
       const kept = seen.filter((id) => !id.startsWith("new"));
@@ -102,12 +143,17 @@ export function describeReads(open: OpenStore): void {
     it("refuses a cursor that it did not give", async () => {
       const { store } = await stores();
       await commit(store, group, put("a", 1));
-      await expect(store.list(group, { ...ALL, after: "elsewhere" })).rejects.toMatchObject({ reason: "PAGE_TOKEN_INVALID" });
+      await expect(store.list(group, { ...ALL, after: "elsewhere" })).rejects.toMatchObject({
+        reason: "PAGE_TOKEN_INVALID",
+      });
     });
   });
 
   describe("snapshots", () => {
-    const readAll = async (reader: SnapshotReader, between: () => Promise<unknown>): Promise<SnapshotPage[]> => {
+    const readAll = async (
+      reader: SnapshotReader,
+      between: () => Promise<unknown>,
+    ): Promise<SnapshotPage[]> => {
       const pages: SnapshotPage[] = [];
       do {
         pages.push(await reader.next({ maxCount: 4, maxBytes: 1e9 }));
@@ -123,29 +169,40 @@ export function describeReads(open: OpenStore): void {
       const [head] = await store.heads([group]);
       const pages = await readAll(await store.snapshot(group), async () => {});
       expect(pages.map(({ items }) => items.length)).toEqual([4, 4, 2]);
-      expect(pages.flatMap(({ items }) => items.map(brief))).toEqual(numbered(10).map((mutation, i) => [mutation.itemId, i]));
-      for (const page of pages) expect(page).toMatchObject({ position, timestamp: head?.timestamp });
+      expect(pages.flatMap(({ items }) => items.map(brief))).toEqual(
+        numbered(10).map((mutation, i) => [mutation.itemId, i]),
+      );
+      for (const page of pages)
+        expect(page).toMatchObject({ position, timestamp: head?.timestamp });
     });
 
     it("shows one position on all pages of a stable reader while others write", async () => {
       const { store } = await stores();
       const { position } = await commit(store, group, ...numbered(10));
       const reader = await store.snapshot(group);
-      const pages = await readAll(reader, () => commit(store, group, put("i9", "new"), remove("i5"), put("late", 1)));
+      const pages = await readAll(reader, () =>
+        commit(store, group, put("i9", "new"), remove("i5"), put("late", 1)),
+      );
       const ends = pages.map((page) => page.position.revision);
       expect(ends.toSorted((a, b) => a - b)).toEqual(ends);
       if (!reader.stable) return;
       for (const page of pages) expect(page.position).toEqual(position);
-      expect(pages.flatMap(({ items }) => items.map(brief))).toEqual(numbered(10).map((mutation, i) => [mutation.itemId, i]));
+      expect(pages.flatMap(({ items }) => items.map(brief))).toEqual(
+        numbered(10).map((mutation, i) => [mutation.itemId, i]),
+      );
     });
 
     it("misses and repeats no untouched item while others write", async () => {
       const { store } = await stores();
       await commit(store, group, ...numbered(30));
       let round = 0;
-      const pages = await readAll(await store.snapshot(group), () => commit(store, group, put("i0", round++), remove(`i${round * 3}`)));
+      const pages = await readAll(await store.snapshot(group), () =>
+        commit(store, group, put("i0", round++), remove(`i${round * 3}`)),
+      );
       const seen = pages.flatMap(({ items }) => ids(items));
-      const untouched = numbered(30).map(({ itemId }) => itemId).filter((id) => Number(id.slice(1)) % 3 !== 0);
+      const untouched = numbered(30)
+        .map(({ itemId }) => itemId)
+        .filter((id) => Number(id.slice(1)) % 3 !== 0);
       expect(seen.filter((id) => untouched.includes(id))).toEqual(untouched);
     });
 

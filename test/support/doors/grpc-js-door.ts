@@ -83,7 +83,8 @@ function callOptions(options: CallOptions | undefined) {
 
 function grpcJsDoorError(error: unknown): DoorError {
   if (!isServiceError(error)) throw error;
-  const code = status[error.code]?.toLowerCase() ?? String(error.code);
+  const name = status[error.code]?.toLowerCase() ?? String(error.code);
+  const code = name === "cancelled" ? "canceled" : name;
   return new DoorError(code, error.details, errorInfo(error.metadata), error);
 }
 

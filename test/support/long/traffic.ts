@@ -43,7 +43,7 @@ export function itemNames(count: number): Items {
 }
 
 /** Stream of all long tests. */
-export const STREAM = "long";
+const STREAM = "long";
 
 /** What one writer does next. */
 export interface WriterOptions {
@@ -319,7 +319,7 @@ function itemInput({ itemId, data, revision }: Item): ItemInput {
 
 function json(value: Value | undefined): Json {
   if (value === undefined) throw new Error("a value is missing");
-  return toJson(ValueSchema, value) as JsonValue as Json;
+  return toJson(ValueSchema, value);
 }
 
 function old(value: Value | undefined): { value: Json } | "none" {

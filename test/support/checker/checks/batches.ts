@@ -95,17 +95,17 @@ function problemOf(
   }
   if (last - first > lastIndex - firstIndex)
     return `Other changes come between those of batch ${id}.`;
-  const missing = mutations.findIndex((mutation, index) => {
-    if (!isTraceable(mutation) || indexes.includes(index)) return false;
-    // The same value written by somebody else too: it cannot be told whose it is.
-    return !ledger
-      .factsOf(mutation.item)
-      .some((fact) => fact.trace === "guess" && fact.value === mutation.value);
-  });
-  if (missing === -1) return undefined;
-  // A revision that nobody saw may be the missing one, if it lies where that would be.
   const from = Math.max(1, first - firstIndex);
   const upTo = last + mutations.length - 1 - lastIndex;
+  const missing = mutations.findIndex((mutation, index) => {
+    if (!isTraceable(mutation) || indexes.includes(index)) return false;
+    // A change of the item that cannot be told whose it is may be the missing one.
+    return !ledger
+      .factsOf(mutation.item)
+      .some(({ trace, revision }) => trace === "guess" && revision >= from && revision <= upTo);
+  });
+  if (missing === -1) return undefined;
+  // So may a revision that nobody saw, if it lies where that would be.
   const [final] = group.final?.pages ?? [];
   const end = final?.position.epoch === ledger.epoch ? final.position.revision : undefined;
   if (!ledger.isComplete(from - 1, Math.min(upTo, end ?? upTo))) return undefined;

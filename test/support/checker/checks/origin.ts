@@ -64,7 +64,10 @@ function createCandidates(): Candidates {
     const candidate = queue[count];
     if (candidate === undefined) return undefined;
     taken.set(key, count + 1);
-    return { ...candidate, sole: queue.length === 1 && isTraceable(mutation) };
+    // An update without a tag may have kept the tag of the one before.
+    const mistakable =
+      mutation.op === "update" && queues.has(lookOf({ op: "update", item: mutation.item }));
+    return { ...candidate, sole: queue.length === 1 && isTraceable(mutation) && !mistakable };
   };
 
   return {
