@@ -28,6 +28,8 @@ export interface Listener {
   close(graceMs: number): Promise<void>;
 }
 
+/** How often a connection is asked for a sign of life, in milliseconds; two missed answers end it. */
+const PING_INTERVAL_MS = 30_000;
 /** Most streams that one HTTP/2 connection may have open. */
 const MAX_CONCURRENT_STREAMS = 1000;
 
@@ -49,12 +51,17 @@ export async function listen(
   });
   h2.on("session", (session) => {
     sessions.add(session);
-    session.on("close", () => sessions.delete(session));
+    const stopPings = keepAlive(session);
+    session.on("close", () => {
+      stopPings();
+      sessions.delete(session);
+    });
     session.on("error", () => session.destroy());
   });
   const sniffer = createSniffer(h1, h2);
   const net = createNet((socket) => {
     sockets.add(socket);
+    socket.setKeepAlive(true, PING_INTERVAL_MS);
     socket.on("close", () => sockets.delete(socket));
     sniffer.accept(socket);
   });
@@ -84,4 +91,18 @@ export async function listen(
     port: address.port,
     close: (graceMs) => (closed ??= close(graceMs)),
   };
+}
+
+/** Finds connections whose peer is gone without a word. */
+function keepAlive(session: ServerHttp2Session): () => void {
+  let missed = 0;
+  const timer = setInterval(() => {
+    if (missed >= 2) return session.destroy();
+    missed++;
+    session.ping((error) => {
+      if (error === null) missed = 0;
+    });
+  }, PING_INTERVAL_MS);
+  timer.unref();
+  return () => clearInterval(timer);
 }

@@ -46,7 +46,7 @@ export function createSniffer(h1: Http1Server, h2: Http2Server): Sniffer {
       socket.pause();
       socket.unshift(seen);
       (matches ? h2 : h1).emit("connection", socket);
-      // Node's HTTP/1 server reads the socket's handle itself and leaves the stream paused otherwise.
+      // The HTTP/1 server does not resume a stream that it finds paused; the HTTP/2 server reads it itself.
       if (!matches) socket.resume();
     };
     socket.on("data", onData);

@@ -3,8 +3,7 @@ import { type ByteRanges, Cursor, WireFault } from "./decode-cursor.ts";
 import { type FieldPath, fieldError, fieldText, located, malformed } from "./decode-error.ts";
 import { type FieldSchema, type Kind, type MessageSchema, messageSchema } from "./decode-schema.ts";
 import type { Decoded } from "./decoded.ts";
-import { decodeCanonical } from "./value-codec.ts";
-import { decodeTolerant } from "./value-tolerant.ts";
+import { decodeValue } from "./value-codec.ts";
 
 /** Wire type of each kind. */
 const WIRE_TYPE: Readonly<Record<Kind, number>> = {
@@ -172,12 +171,8 @@ class BinaryDecoder {
     if (field.message !== undefined) {
       return this.message(field.message, pending, { parent, name: field.name, index: undefined });
     }
-    const { bytes } = this.#cursor;
-    const value =
-      pending.more === undefined ? decodeCanonical(bytes, pending.start, pending.end) : undefined;
-    if (value !== undefined) return value;
-    const name = fieldText(parent, field.name);
-    return decodeTolerant(bytes, pending, name, field.merge);
+    const name = () => fieldText(parent, field.name);
+    return decodeValue(this.#cursor.bytes, pending, name, field.merge);
   }
 
   #scalar(field: FieldSchema, path: FieldPath | undefined, index: number | undefined): unknown {

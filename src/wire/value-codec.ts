@@ -3,6 +3,7 @@ import { fromJson } from "@bufbuild/protobuf";
 import type { Value as ValueMessage } from "@bufbuild/protobuf/wkt";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { Value } from "../core/value.ts";
+import type { ByteRanges } from "./decode-cursor.ts";
 import { CanonicalReader } from "./value-canonical.ts";
 import { createKeeper } from "./value-keep.ts";
 import { decodeTolerant } from "./value-tolerant.ts";
@@ -18,25 +19,27 @@ const messages = new WeakMap<Value, ValueMessage>();
 /**
  * Decodes a `google.protobuf.Value`.
  *
- * As protobuf has it, the last of several keys or kinds holds, and an entry without a key has the
- * key "". Stricter than protobuf: an entry or element without a value has no kind and is refused.
+ * As protobuf has it, the last of several keys or kinds holds, objects and arrays in pieces are
+ * merged, and an entry without a key has the key "". Stricter than protobuf: an entry or element
+ * without a value has no kind and is refused, and so is a known field with another wire type.
  *
- * @param field What to call it in messages.
+ * @param ranges Where in the bytes it is.
+ * @param field What to call it in messages; called only for one.
+ * @param merge Whether it is the value of a merge step, see `Value.ofMergeValue`.
  * @throws StreamError VALUE_INVALID, VALUE_TOO_DEEP, VALUE_TOO_LARGE; REQUEST_INVALID when the bytes
  * are cut short or not a message.
  */
-export function decodeValue(bytes: Uint8Array, field = "data"): Value {
-  return (
-    decodeCanonical(bytes, 0, bytes.length) ??
-    decodeTolerant(bytes, { start: 0, end: bytes.length, more: undefined }, field, false)
-  );
-}
-
-/** The same for a range of the bytes, when it is canonical; else undefined, which says nothing about it. */
-export function decodeCanonical(bytes: Uint8Array, start: number, end: number): Value | undefined {
-  const text = reader.text(bytes, start, end);
-  if (text === undefined) return undefined;
+export function decodeValue(
+  bytes: Uint8Array,
+  ranges: ByteRanges,
+  field: () => string,
+  merge: boolean,
+): Value {
+  const { start, end, more } = ranges;
+  const text = more === undefined ? reader.text(bytes, start, end) : undefined;
+  if (text === undefined) return decodeTolerant(bytes, ranges, field(), merge);
   const value = Value.trusted(text, Math.max(reader.textBytes, end - start));
+  // What was read is what encodeValue would write, up to the order of keys.
   value.attachEncoded(keep(bytes, start, end));
   return value;
 }

@@ -1,0 +1,105 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { ChangeEvent, GroupEvent, TransientEvent } from "../../src/core/change.ts";
+import { isJoinable, mergeReplay } from "../../src/core/replay.ts";
+import { Value } from "../../src/core/value.ts";
+
+const value = Value.of(1);
+
+function change(revision: number): ChangeEvent {
+  const position = { epoch: "e", revision };
+  return {
+    kind: "change",
+    type: "update",
+    itemId: "i",
+    value,
+    position,
+    timestamp: revision * 10,
+    timeMs: 0,
+  };
+}
+
+function event(after: number, order = 1): TransientEvent {
+  const position = { epoch: "e", revision: after };
+  return {
+    kind: "event",
+    type: "t",
+    itemId: undefined,
+    value,
+    after: position,
+    timestamp: after * 10 + order,
+  };
+}
+
+function names(events: readonly GroupEvent[]): string[] {
+  return events.map((entry) =>
+    entry.kind === "change" ? `c${entry.position.revision}` : `e${entry.after.revision}`,
+  );
+}
+
+describe("mergeReplay", () => {
+  test.each<[string, GroupEvent[], number[], string[], string[]]>([
+    ["nothing released meanwhile", [], [1, 2], ["c1", "c2"], []],
+    ["an overlap comes once", [change(2), change(3)], [1, 2], ["c1", "c2"], ["c3"]],
+    ["all of the feed is in the log", [change(1), change(2)], [1, 2, 3], ["c1", "c2", "c3"], []],
+    ["an event keeps its place", [change(1), event(1), change(2)], [1, 2], ["c1", "e1", "c2"], []],
+    ["an event from before the replay comes first", [event(0)], [1, 2], ["e0", "c1", "c2"], []],
+    [
+      "events after the last replayed change are left",
+      [change(2), event(2)],
+      [1, 2],
+      ["c1", "c2"],
+      ["e2"],
+    ],
+    ["an empty replay leaves all", [event(3), change(4)], [], [], ["e3", "c4"]],
+  ])("%s", (_title, released, replayed, merged, left) => {
+    const result = mergeReplay(replayed.map(change), released);
+    expect({ merged: names(result.merged), left: names(result.left) }).toEqual({ merged, left });
+  });
+
+  test("whatever the overlap, each change comes once and in order, and no event is lost or ahead of its change (G2, G3)", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 10 }),
+        fc.integer({ min: 0, max: 10 }),
+        fc.array(fc.boolean(), { minLength: 21, maxLength: 21 }),
+        (replayCount, feedStart, withEvent) => {
+          const released: GroupEvent[] = [];
+          for (let revision = feedStart + 1; revision <= 20; revision++) {
+            released.push(change(revision));
+            if (withEvent[revision] === true) released.push(event(revision));
+          }
+          const replayed = Array.from({ length: replayCount }, (_, i) => change(i + 1));
+          const { merged, left } = mergeReplay(replayed, released);
+          fc.pre(feedStart <= replayCount);
+          const all = [...merged, ...left];
+          const revisions = all.flatMap((entry) =>
+            entry.kind === "change" ? [entry.position.revision] : [],
+          );
+          const once = Array.from({ length: 20 }, (_, i) => i + 1);
+          expect([...new Set(revisions)]).toEqual(once);
+          expect(revisions.filter((revision) => revision <= replayCount)).toEqual(
+            once.slice(0, replayCount),
+          );
+          const timestamps = all.map((entry) => entry.timestamp);
+          expect(timestamps).toEqual(timestamps.toSorted((a, b) => a - b));
+          expect(all.filter((entry) => entry.kind === "event")).toEqual(
+            released.filter((entry) => entry.kind === "event"),
+          );
+        },
+      ),
+    );
+  });
+});
+
+test.each([
+  [{ epoch: "e", revision: 5 }, { epoch: "e", revision: 5 }, true],
+  [{ epoch: "e", revision: 6 }, { epoch: "e", revision: 5 }, true],
+  [{ epoch: "e", revision: 4 }, { epoch: "e", revision: 5 }, false],
+  [{ epoch: "e", revision: 5 }, { epoch: "other", revision: 5 }, false],
+  [{ epoch: "e", revision: 5 }, { epoch: "", revision: 0 }, true],
+  [{ epoch: "", revision: 0 }, { epoch: "", revision: 0 }, true],
+  [{ epoch: "", revision: 0 }, { epoch: "e", revision: 1 }, false],
+])("a reader at %j can go on with a feed from %j: %s", (cursor, feedStart, joinable) => {
+  expect(isJoinable(cursor, feedStart)).toBe(joinable);
+});

@@ -1,0 +1,13 @@
+import { describe } from "vitest";
+import { DOORS } from "../support/doors/doors.ts";
+import { batchSuite } from "./suite/batch.suite.ts";
+import { listingSuite } from "./suite/listing.suite.ts";
+import { updateSuite } from "./suite/update.suite.ts";
+import { writesSuite } from "./suite/writes.suite.ts";
+
+describe.each(DOORS)("calls over $name", (door) => {
+  writesSuite(door, "memory");
+  updateSuite(door, "memory");
+  batchSuite(door, "memory");
+  listingSuite(door, "memory");
+});

@@ -1,0 +1,189 @@
+import { describe, expect, test } from "vitest";
+import type { ChangeEvent, TransientEvent } from "../../src/core/change.ts";
+import { StreamError } from "../../src/core/errors.ts";
+import { ORIGIN, type Position, isResumable } from "../../src/core/position.ts";
+import type { Replay } from "../../src/core/store.ts";
+import { Value } from "../../src/core/value.ts";
+import { Sequencer } from "../../src/live/sequencer.ts";
+
+const GROUP = { streamName: "s", groupId: "g" };
+const value = Value.of(1);
+
+function change(revision: number, epoch = "e"): ChangeEvent {
+  const position = { epoch, revision };
+  return {
+    kind: "change",
+    type: "update",
+    itemId: "i",
+    value,
+    position,
+    timestamp: revision,
+    timeMs: 0,
+  };
+}
+
+function event(revision: number): TransientEvent {
+  const after = { epoch: "e", revision };
+  return { kind: "event", type: "t", itemId: undefined, value, after, timestamp: revision };
+}
+
+/** A log that can be told what it holds, and a record of what was released. */
+function setup(start: Position) {
+  const heard: string[] = [];
+  const log = { head: start, logStart: 1, fails: false, reads: 0 };
+  const sequencer = new Sequencer(
+    GROUP,
+    {
+      async since(_group, from): Promise<Replay> {
+        log.reads++;
+        if (log.fails) throw new StreamError("STORE_UNAVAILABLE", "down");
+        if (!isResumable(from, log.head, log.logStart)) return { lost: true, head: log.head };
+        const changes: ChangeEvent[] = [];
+        // Two at a time, so that catching up takes several reads.
+        for (
+          let revision = from.revision + 1;
+          revision <= log.head.revision && changes.length < 2;
+          revision++
+        ) {
+          changes.push(change(revision, log.head.epoch));
+        }
+        return { lost: false, changes, head: log.head };
+      },
+    },
+    start,
+    {
+      release: (released) =>
+        heard.push(
+          released.kind === "change"
+            ? `c${released.position.revision}`
+            : `e${released.after.revision}`,
+        ),
+      reset: () => heard.push("reset"),
+    },
+  );
+  const at = (revision: number, epoch = "e") => {
+    log.head = { epoch, revision };
+  };
+  const settled = async () => {
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+  };
+  return { heard, log, sequencer, at, settled };
+}
+
+const START = { epoch: "e", revision: 3 };
+
+describe("a sequencer", () => {
+  test("releases what follows at once", () => {
+    const { heard, sequencer } = setup(START);
+    sequencer.offer(change(4));
+    sequencer.offer(event(4));
+    sequencer.offer(change(5));
+    expect(heard).toEqual(["c4", "e4", "c5"]);
+    expect(sequencer.position.revision).toBe(5);
+  });
+
+  test("drops repeats", () => {
+    const { heard, log, sequencer } = setup(START);
+    for (const revision of [3, 4, 4, 2]) sequencer.offer(change(revision));
+    expect(heard).toEqual(["c4"]);
+    expect(log.reads).toBe(0);
+  });
+
+  test("starts a group that was never written", () => {
+    const { heard, sequencer } = setup(ORIGIN);
+    sequencer.offer(change(1, "new"));
+    expect(heard).toEqual(["c1"]);
+    expect(sequencer.position).toEqual({ epoch: "new", revision: 1 });
+  });
+
+  test("reads the log on a gap and holds back what comes meanwhile", async () => {
+    const { heard, at, sequencer, settled } = setup(START);
+    at(9);
+    sequencer.offer(change(9));
+    sequencer.offer(event(9));
+    sequencer.offer(change(10));
+    expect(heard).toEqual([]);
+    await settled();
+    expect(heard).toEqual(["c4", "c5", "c6", "c7", "c8", "c9", "e9", "c10"]);
+  });
+
+  test("an event that follows a change not yet heard waits for it", async () => {
+    const { heard, at, sequencer, settled } = setup(START);
+    at(4);
+    sequencer.offer(event(4));
+    expect(heard).toEqual([]);
+    await settled();
+    expect(heard).toEqual(["c4", "e4"]);
+  });
+
+  test("says reset when the log cannot bridge the gap, and goes on from the head", async () => {
+    const { heard, log, at, sequencer, settled } = setup(START);
+    at(20);
+    log.logStart = 15;
+    sequencer.offer(change(20));
+    sequencer.offer(change(21));
+    await settled();
+    expect(heard).toEqual(["reset", "c21"]);
+  });
+
+  test("says reset when the epoch changed", async () => {
+    const { heard, at, sequencer, settled } = setup(START);
+    at(2, "other");
+    sequencer.offer(change(2, "other"));
+    await settled();
+    expect(heard).toEqual(["reset"]);
+    expect(sequencer.position).toEqual({ epoch: "other", revision: 2 });
+  });
+
+  test("stays where it is when the log cannot be read, and mends the gap at the next event", async () => {
+    const { heard, log, at, sequencer, settled } = setup(START);
+    at(6);
+    log.fails = true;
+    sequencer.offer(change(6));
+    await settled();
+    expect(heard).toEqual([]);
+    expect(log.reads).toBe(1);
+    log.fails = false;
+    sequencer.offer(change(7));
+    at(7);
+    await settled();
+    expect(heard).toEqual(["c4", "c5", "c6", "c7"]);
+  });
+
+  test("does not read for ever when the feed is ahead of the log", async () => {
+    const { heard, log, sequencer, settled } = setup(START);
+    sequencer.offer(change(9));
+    await settled();
+    expect(heard).toEqual([]);
+    expect(log.reads).toBe(1);
+  });
+
+  test("a confirmed head that is ahead is caught up with before confirm resolves", async () => {
+    const { heard, at, sequencer } = setup(START);
+    at(6);
+    await sequencer.confirm({ position: { epoch: "e", revision: 6 }, timestamp: 6 }, START);
+    expect(heard).toEqual(["c4", "c5", "c6"]);
+  });
+
+  test("a head read before later changes were released proves nothing against them", async () => {
+    const { heard, sequencer } = setup(START);
+    sequencer.offer(change(4));
+    await sequencer.confirm({ position: START, timestamp: 3 }, START);
+    expect(heard).toEqual(["c4"]);
+  });
+
+  test("a store behind what it announced has lost changes: reset (G4)", async () => {
+    const { heard, sequencer } = setup(START);
+    await sequencer.confirm({ position: { epoch: "e", revision: 1 }, timestamp: 1 }, START);
+    expect(heard).toEqual(["reset"]);
+    expect(sequencer.position.revision).toBe(1);
+  });
+
+  test("a group that was forgotten is reset to the origin", async () => {
+    const { heard, log, sequencer } = setup(START);
+    log.head = ORIGIN;
+    await sequencer.confirm({ position: ORIGIN, timestamp: 0 }, START);
+    expect(heard).toEqual(["reset"]);
+    expect(sequencer.position).toEqual(ORIGIN);
+  });
+});
