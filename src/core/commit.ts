@@ -1,10 +1,15 @@
 import type { ChangeEvent, Item } from "./change.ts";
 import { StreamError } from "./errors.ts";
 import type { Commit, Head, Mutation, MutationResult } from "./store.ts";
+import type { OpError } from "./ops.ts";
+import { utf8Length } from "./text.ts";
 import type { Value } from "./value.ts";
 
 /** Last revision a group can reach. */
 export const MAX_REVISION = Number.MAX_SAFE_INTEGER;
+
+/** More than an error of a step takes beside code and message in any wire form. */
+const ERROR_OVERHEAD_BYTES = 64;
 
 /** An item with its place in the group's creation order. */
 export interface StoredItem {
@@ -101,6 +106,7 @@ class Working {
   #revision: number;
   #timestamp: number;
   #returnBytes = 0;
+  #errorBytes = 0;
   readonly #changes: ChangeEvent[] = [];
   readonly #writes = new Map<string, ItemWrite>();
 
@@ -149,6 +155,7 @@ class Working {
     const { value, errors } =
       mutation.kind === "put" ? { value: mutation.value, errors: [] } : mutation.reduce(oldValue);
     this.#countReturned(oldValue, value);
+    this.#countErrors(errors);
     const event = this.#change(current === undefined ? "create" : "update", itemId, value);
     const revision = event.position.revision;
     const { nowMs } = this.#context;
@@ -206,6 +213,19 @@ class Working {
       "RESPONSE_TOO_LARGE",
       `The old and new values have more than ${max} bytes together and do not fit into one response; nothing was changed. ` +
         `return_values may be true when they fit.`,
+    );
+  }
+
+  #countErrors(errors: readonly OpError[]): void {
+    const max = this.#commit.maxErrorBytes;
+    if (max === undefined) return;
+    for (const { code, message } of errors)
+      this.#errorBytes += ERROR_OVERHEAD_BYTES + utf8Length(code) + utf8Length(message);
+    if (this.#errorBytes <= max) return;
+    throw new StreamError(
+      "RESPONSE_TOO_LARGE",
+      `The errors of the operations have more than ${max} bytes together and do not fit into one response; nothing was changed. ` +
+        `ops may have fewer that fail.`,
     );
   }
 }

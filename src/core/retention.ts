@@ -21,9 +21,16 @@ export interface GroupAge {
   readonly timestamp: number;
 }
 
+/** Limits of history; what is absent has its default. */
+export type HistoryOptions = { readonly [Limit in keyof History]?: History[Limit] | undefined };
+
 /** Fills in the limits that were not given. */
-export function historyOf(given: Partial<History> | undefined): History {
-  return { ...DEFAULT_HISTORY, ...given };
+export function historyOf(given: HistoryOptions = {}): History {
+  return {
+    maxChanges: given.maxChanges ?? DEFAULT_HISTORY.maxChanges,
+    maxAgeMs: given.maxAgeMs ?? DEFAULT_HISTORY.maxAgeMs,
+    maxBytes: given.maxBytes ?? DEFAULT_HISTORY.maxBytes,
+  };
 }
 
 /** Whether a change is older than the log may hold. */

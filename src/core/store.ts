@@ -100,6 +100,11 @@ export interface Commit {
    * they have to fit into one answer. Over it nothing is committed: RESPONSE_TOO_LARGE.
    */
   readonly maxReturnBytes?: number | undefined;
+  /**
+   * Most bytes that the errors of all reduces may have together, because they have to fit into one
+   * answer too. Over it nothing is committed: RESPONSE_TOO_LARGE.
+   */
+  readonly maxErrorBytes?: number | undefined;
 }
 
 /**

@@ -122,7 +122,10 @@ export class Subscription implements Follower {
       this.#load();
       frame = this.#queue.shift();
     }
-    if (frame !== undefined) this.#markTaken(frame);
+    if (frame === undefined) return undefined;
+    this.#markTaken(frame);
+    // As early as can be: while live, the queue holds what the window would let slide away.
+    if (this.#phase === "loading" && this.#queue.length === 0 && !this.#reading) this.#join();
     return frame;
   }
 
@@ -172,11 +175,8 @@ export class Subscription implements Follower {
 
   /** Tells the reader that the store confirmed the channel's position just now (G5). */
   heartbeat(): void {
-    const position = this.channel.position;
-    // After a snapshot that is ahead of the feed, the feed's position proves nothing new yet.
-    const behind =
-      position.epoch === this.#cursor.epoch && position.revision < this.#cursor.revision;
-    if (this.#phase !== "live" || this.#queue.length > 0 || behind) return;
+    const { position } = this.channel;
+    if (this.#phase !== "live" || this.#queue.length > 0) return;
     this.#enqueue({ kind: "heartbeat", position });
   }
 

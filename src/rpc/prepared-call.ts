@@ -62,7 +62,7 @@ export function prepareCalls(handler: UniversalHandler): CallHandler {
       try {
         permit(method);
         if (!takesMany) return { message: await reader.one(request, url, format), abort };
-        if (!request.httpVersion.startsWith("2") || format.protocol === "grpc-web") {
+        if (isHttp1(request) || format.protocol === "grpc-web") {
           throw bodyInvalid(
             `${method.name} streams both ways; it may be called over HTTP/2 with gRPC or Connect.`,
           );
@@ -74,7 +74,10 @@ export function prepareCalls(handler: UniversalHandler): CallHandler {
     };
     const contextValues = request.contextValues ?? createContextValues();
     contextValues.set(preparedCall, await prepare());
-    return handler({ ...emptied(request, url, format), contextValues });
+    const response = await handler({ ...emptied(request, url, format), contextValues });
+    // Who expects to be read while it writes would write on: its connection ends with the refusal.
+    if (takesMany && isHttp1(request)) response.header?.set("connection", "close");
+    return response;
   };
 }
 
@@ -101,7 +104,13 @@ function emptied(
   const message = Buffer.from(format.json ? "{}" : "");
   const prefix = Buffer.from([0, 0, 0, 0, message.byteLength]);
   const bytes = format.framing === "envelopes" ? Buffer.concat([prefix, message]) : message;
-  return { ...request, url: url.toString(), header, body: once(bytes) };
+  // The framework would answer streams over HTTP/1.1 with nothing but a status: the refusal says more.
+  const httpVersion = "2.0";
+  return { ...request, httpVersion, url: url.toString(), header, body: once(bytes) };
+}
+
+function isHttp1({ httpVersion }: UniversalServerRequest): boolean {
+  return httpVersion.startsWith("1.");
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {

@@ -9,6 +9,7 @@ import {
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { type CallHandler, type Transport, prepareCalls } from "../rpc/prepared-call.ts";
 import { MAX_REQUEST_BYTES } from "../rpc/request-body.ts";
+import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
 import { type Health, healthRoutes } from "../rpc/health.ts";
 import { reflectionRoutes } from "../rpc/reflection.ts";
 import { streamRoutes } from "../rpc/routes.ts";
@@ -108,7 +109,8 @@ async function answerCall(
     return answer(response, 400, "Bad request: it has no valid host.\n");
   }
   try {
-    await universalResponseToNodeResponse(await call(universal, transport), response);
+    const answered = withPlainGrpcMessage(await call(universal, transport));
+    await universalResponseToNodeResponse(answered, response);
   } catch (error) {
     // The peer went away: nobody is left to answer.
     if (universal.signal.aborted) return;

@@ -19,10 +19,12 @@ import type { Handlers } from "./handlers.ts";
 import type { BatchMutation, BatchMutationResult, Expectations, ItemRequest } from "./requests.ts";
 
 /**
- * Most bytes of values that a batch may return: an answer stays under 3.5 MiB, and each of 1,000
- * results has fields beside its values.
+ * Most bytes that a batch may return, in values and in errors of steps: an answer stays under 3.5 MiB,
+ * and each of 1,000 results has fields beside them.
  */
 const MAX_RETURN_BYTES = 3 * 1024 * 1024;
+/** The part of it that values leave to errors. */
+const MAX_ERROR_BYTES_BESIDE_VALUES = 512 * 1024;
 
 /** The calls that change something. */
 export function createWrites(
@@ -100,7 +102,12 @@ export function createWrites(
       const done = await run(store, group, {
         mutations: mutations.map(toMutation),
         expectedEpoch: request.expectedEpoch,
-        maxReturnBytes: request.returnValues ? MAX_RETURN_BYTES : undefined,
+        ...(request.returnValues
+          ? {
+              maxReturnBytes: MAX_RETURN_BYTES - MAX_ERROR_BYTES_BESIDE_VALUES,
+              maxErrorBytes: MAX_ERROR_BYTES_BESIDE_VALUES,
+            }
+          : { maxErrorBytes: MAX_RETURN_BYTES }),
       });
       const results = mutations.map(({ kind }, i) =>
         toResult(kind, done.results[i] as MutationResult, done, request.returnValues),

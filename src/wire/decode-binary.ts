@@ -13,6 +13,7 @@ const WIRE_TYPE: Readonly<Record<Kind, number>> = {
   uint32: 0,
   int64: 0,
   uint64: 0,
+  id: 0,
   value: 2,
   message: 2,
 };
@@ -191,6 +192,8 @@ class BinaryDecoder {
       case "int64":
         value = cursor.int64();
         break;
+      case "id":
+        return cursor.id();
       default:
         value = cursor.uint64();
     }

@@ -82,6 +82,12 @@ export class Cursor {
     return high > 0x1fffff ? undefined : high * 0x1_0000_0000 + low;
   }
 
+  /** Any unsigned 64-bit varint: a bigint when it is over 2^53-1. */
+  id(): number | bigint {
+    const { low, high } = this.#varint();
+    return high > 0x1fffff ? (BigInt(high) << 32n) | BigInt(low) : high * 0x1_0000_0000 + low;
+  }
+
   /** A signed 64-bit varint; undefined when it is outside ±(2^53-1). */
   int64(): number | undefined {
     const { low, high } = this.#varint();

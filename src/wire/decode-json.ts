@@ -10,6 +10,8 @@ type Plain = Record<string, unknown>;
 
 const INT32_MAX = 0x7fff_ffff;
 const UINT32_MAX = 0xffff_ffff;
+const UINT64_MAX = 2n ** 64n - 1n;
+const LARGE_ID = /^\d{16,20}$/;
 /** Numbers as proto JSON has them in strings. */
 const NUMBER = /^-?\d{1,32}(?:\.\d{1,32})?(?:[eE][+-]?\d{1,3})?$/;
 
@@ -150,6 +152,8 @@ function single(
       return integer(field, content, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, parent);
     case "uint64":
       return integer(field, content, 0, Number.MAX_SAFE_INTEGER, parent);
+    case "id":
+      return largeId(content) ?? integer(field, content, 0, Number.MAX_SAFE_INTEGER, parent);
     case "value": {
       const name = fieldText(parent, field.name);
       return field.merge ? Value.ofMergeValue(content, name) : Value.of(content, name);
@@ -175,6 +179,13 @@ function integer(
     return number + 0;
   }
   throw wrong(field, content, parent, undefined);
+}
+
+/** An id that no number holds. */
+function largeId(content: unknown): bigint | undefined {
+  if (typeof content !== "string" || !LARGE_ID.test(content)) return undefined;
+  const id = BigInt(content);
+  return id > Number.MAX_SAFE_INTEGER && id <= UINT64_MAX ? id : undefined;
 }
 
 function wrong(

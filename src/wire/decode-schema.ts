@@ -2,7 +2,7 @@ import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import { ScalarType } from "@bufbuild/protobuf";
 import type { Reason } from "../core/errors.ts";
 
-/** Kinds of fields that requests have. */
+/** Kinds of fields that requests have. An `id` is an uint64 that the caller makes up, of any size. */
 export type Kind =
   | "string"
   | "bool"
@@ -10,6 +10,7 @@ export type Kind =
   | "uint32"
   | "int64"
   | "uint64"
+  | "id"
   | "value"
   | "message";
 
@@ -55,6 +56,7 @@ export interface MessageSchema {
 
 const VALUE_TYPE = "google.protobuf.Value";
 const OP_TYPE = "millrace.v1.UpdateOp";
+const IDS: ReadonlySet<string> = new Set(["request_id"]);
 const NAMES: ReadonlySet<string> = new Set(["stream_name", "group_id", "item_id"]);
 
 const KINDS: ReadonlyMap<ScalarType, Kind> = new Map<ScalarType, Kind>([
@@ -73,6 +75,7 @@ const ZERO: Readonly<Record<Kind, unknown>> = {
   uint32: 0,
   int64: 0,
   uint64: 0,
+  id: 0,
   value: undefined,
   message: undefined,
 };
@@ -84,6 +87,7 @@ const MAY: Readonly<Record<Kind, string>> = {
   uint32: "an integer from 0 to 2^32-1",
   int64: "an integer within ±(2^53-1)",
   uint64: "an integer from 0 to 2^53-1",
+  id: "an integer from 0 to 2^64-1, as a string when it is over 2^53-1",
   value: "any JSON value",
   message: "an object",
 };
@@ -140,8 +144,7 @@ function buildField(field: DescField, path: readonly string[]): FieldSchema {
     field.fieldKind === "scalar" || field.fieldKind === "list" ? field.scalar : undefined;
   const repeated = field.fieldKind === "list";
   const isValue = desc?.typeName === VALUE_TYPE;
-  const kind =
-    desc === undefined ? KINDS.get(scalar ?? ScalarType.BYTES) : isValue ? "value" : "message";
+  const kind = desc === undefined ? scalarKind(field.name, scalar) : isValue ? "value" : "message";
   const unsupported =
     kind === undefined ||
     (isValue && (repeated || field.oneof !== undefined)) ||
@@ -162,4 +165,9 @@ function buildField(field: DescField, path: readonly string[]): FieldSchema {
     reason: isName ? "NAME_INVALID" : inOp ? "OP_MALFORMED" : "REQUEST_INVALID",
     may: isName ? MAY_NAME : MAY[kind],
   };
+}
+
+function scalarKind(name: string, scalar: ScalarType | undefined): Kind | undefined {
+  const kind = scalar === undefined ? undefined : KINDS.get(scalar);
+  return kind === "uint64" && IDS.has(name) ? "id" : kind;
 }

@@ -30,6 +30,8 @@ export interface Scenario {
   readonly volatile?: boolean;
   /** How often a resume is honoured; else a fresh sync comes. Default 0.8. */
   readonly honoured?: number;
+  /** Whether some updates leave no tag, so that their changes cannot be told apart. Default true. */
+  readonly untagged?: boolean;
   readonly bug?: Bug;
 }
 
@@ -75,6 +77,7 @@ export function simulate(scenario: Scenario): History {
     observed = true,
     volatile = false,
     honoured = 0.8,
+    untagged = true,
     bug,
   } = scenario;
   const random = createRandom(seed);
@@ -109,7 +112,7 @@ export function simulate(scenario: Scenario): History {
     const target = group(name);
     const batch = random.chance(0.25);
     const mutations = Array.from({ length: batch ? 2 + random.below(3) : 1 }, () =>
-      someMutation(random, target, `w${++serial}`),
+      someMutation(random, target, `w${++serial}`, untagged),
     );
     const handle = writer.write({ group: name, mutations, batch });
     writes.push({
@@ -263,14 +266,19 @@ function makeFollowers(
   });
 }
 
-function someMutation(random: Random, group: SimulatedGroup, tag: string): MutationInput {
+function someMutation(
+  random: Random,
+  group: SimulatedGroup,
+  tag: string,
+  untagged: boolean,
+): MutationInput {
   const item = `i${random.below(6)}`;
   const now = group.items.get(item)?.revision ?? 0;
   const expectedRevision = random.chance(0.2) ? now : undefined;
   const dice = random.below(10);
   if (dice < 5) return { op: "set", item, value: { tag, by: "set" }, expectedRevision };
   if (dice < 7) return { op: "update", item, tag, expectedRevision };
-  if (dice < 8) return { op: "update", item, expectedRevision };
+  if (dice < 8 && untagged) return { op: "update", item, expectedRevision };
   return { op: "delete", item, expectedRevision };
 }
 

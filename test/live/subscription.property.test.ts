@@ -79,6 +79,7 @@ test("readers of every speed see each change once, in order, and end with the st
           const resumed =
             known === undefined || known.itemId !== undefined ? undefined : known.reader;
           const reader = new Reader(itemId);
+          reader.lateEvents = unreliable;
           if (resumed !== undefined) reader.continueFrom(resumed);
           const resumeFrom = resumed?.position;
           const subscription = await hub.follow({ group: GROUP, itemId, resumeFrom });

@@ -10,6 +10,8 @@ export class Reader {
   readonly state = new Map<string, string>();
   position: Position = ORIGIN;
   segments = 0;
+  /** Whether events may come later than their place, as from a feed that delays them. */
+  lateEvents = false;
   readonly events: string[] = [];
   #inSync = false;
   #timestamp = 0;
@@ -80,6 +82,9 @@ export class Reader {
           if (frame.after.revision > this.position.revision)
             throw new Error("an event before the change it follows");
         }
+        if (frame.timestamp <= this.#timestamp && !this.lateEvents)
+          throw new Error("an event from before");
+        this.#timestamp = Math.max(this.#timestamp, frame.timestamp);
         this.events.push(frame.value.text);
         return;
       case "heartbeat":

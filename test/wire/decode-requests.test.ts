@@ -87,5 +87,5 @@ test("a decoded request has the types that handlers work with", () => {
   expectTypeOf<Op["case"]>().toEqualTypeOf<
     "set" | "merge" | "increment" | "decrement" | "append" | "remove" | undefined
   >();
-  expectTypeOf<Decoded<WriteRequest>["requestId"]>().toEqualTypeOf<number>();
+  expectTypeOf<Decoded<WriteRequest>["requestId"]>().toEqualTypeOf<number | bigint>();
 });

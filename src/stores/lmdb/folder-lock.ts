@@ -23,7 +23,7 @@ const MAX_SOCKET_PATH = 103;
  * refused connection and replaced. A folder whose path is too long for a socket address is reached
  * through its open descriptor on Linux.
  *
- * @throws StreamError STORE_UNAVAILABLE when somebody else has it, or it cannot hold a socket.
+ * @throws StreamError STORE_UNAVAILABLE when somebody else has it; else what the operating system says.
  */
 export async function lockFolder(folder: string): Promise<FolderLock> {
   const place = await socketPlace(folder);
@@ -44,13 +44,9 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
       if (await answers(place.path)) break;
       if (!removeDead(place.path, file)) break;
     }
-  } catch (cause) {
+  } catch (error) {
     await place.close();
-    throw new StreamError(
-      "STORE_UNAVAILABLE",
-      `The folder ${folder} cannot be locked; it may be any writable folder on a file system that supports Unix sockets.`,
-      { cause },
-    );
+    throw error;
   }
   await place.close();
   throw new StreamError(

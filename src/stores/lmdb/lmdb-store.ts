@@ -5,7 +5,8 @@ import { StreamError } from "../../core/errors.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { historyOf } from "../../core/retention.ts";
-import type { History, Store } from "../../core/store.ts";
+import type { HistoryOptions } from "../../core/retention.ts";
+import type { Store } from "../../core/store.ts";
 import { createWatchers } from "../../core/watchers.ts";
 import { CommitQueue, DEFAULT_QUEUE_LIMITS } from "./commit-queue.ts";
 import type { QueueLimits } from "./commit-queue.ts";
@@ -33,7 +34,7 @@ export interface LmdbStoreOptions {
   /** Where the data is. Created if missing. One store at a time has it. */
   readonly folder: string;
   /** How much history a group keeps; what is absent has its default. */
-  readonly history?: Partial<History> | undefined;
+  readonly history?: HistoryOptions | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
   readonly clock?: (() => number) | undefined;
   /** Names a new history; never twice the same. Default: random. */

@@ -1,5 +1,5 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { StreamError } from "../../core/errors.ts";
 import { isDataFile } from "./data-file.ts";
@@ -19,8 +19,8 @@ const FORMAT = "1";
  * @throws StreamError STORE_UNAVAILABLE with a sentence that names the folder and what to do.
  */
 export async function openFolder(folder: string): Promise<Disk> {
-  await translated(folder, () => mkdir(folder, { recursive: true }));
-  const lock = await lockFolder(folder);
+  await translated(folder, () => ensureFolder(folder));
+  const lock = await translated(folder, () => lockFolder(folder));
   try {
     const file = join(folder, DATA_FILE);
     const known = await translated(folder, () => isDataFile(file));
@@ -51,6 +51,23 @@ export async function openFolder(folder: string): Promise<Disk> {
   }
 }
 
+/** Creates a folder and those that lead to it. (Node's own way never ends where one cannot be created, as in /proc.) */
+async function ensureFolder(folder: string): Promise<void> {
+  try {
+    if ((await stat(folder)).isDirectory()) return;
+    throw Object.assign(new Error(`${folder} is not a folder.`), { code: "ENOTDIR" });
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT" || dirname(folder) === folder) throw error;
+  }
+  await ensureFolder(dirname(folder));
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    // Somebody else may have been faster.
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
+}
+
 async function checkFormat(disk: Disk, folder: string): Promise<void> {
   const view = disk.view();
   const format = view.get(disk.tables.meta, FORMAT_KEY)?.toString();
@@ -75,6 +92,8 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   EISDIR: "has a folder where the data file should be; choose another folder",
   ENOENT: "cannot be created; choose another folder",
   ENOSPC: "is on a full disk; free some space, or choose another folder",
+  ENOTSUP: "is on a file system without Unix sockets, which lock it; choose another folder",
+  EOPNOTSUPP: "is on a file system without Unix sockets, which lock it; choose another folder",
   ENAMETOOLONG: "has too long a path; choose a shorter one",
 };
 

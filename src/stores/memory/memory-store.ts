@@ -4,7 +4,8 @@ import { groupKeyText } from "../../core/names.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { ORIGIN } from "../../core/position.ts";
 import { historyOf, mayForget, nextCareMs } from "../../core/retention.ts";
-import type { GroupPage, Head, History, Outcome, SnapshotReader, Store } from "../../core/store.ts";
+import type { HistoryOptions } from "../../core/retention.ts";
+import type { GroupPage, Head, Outcome, SnapshotReader, Store } from "../../core/store.ts";
 import { compareUtf8 } from "../../core/text.ts";
 import { createWatchers } from "../../core/watchers.ts";
 import { MemoryGroup } from "./memory-group.ts";
@@ -13,7 +14,7 @@ import { SortedMap } from "./sorted-map.ts";
 /** How a memory store is made. */
 export interface MemoryStoreOptions {
   /** How much history a group keeps; what is absent has its default. */
-  readonly history?: Partial<History> | undefined;
+  readonly history?: HistoryOptions | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
   readonly clock?: (() => number) | undefined;
   /** Names a new history; never twice the same. Default: random. */

@@ -68,7 +68,11 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       const all = await pages(at.client, key, 300);
       expect(all.map(({ items }) => items.length)).toEqual([300, 300, 300, 101]);
       expect(all.flatMap(({ items }) => items.map(({ itemId }) => itemId))).toEqual(ids);
-      const last = await at.client.list({ ...key, pageSize: 1000, pageToken: all[0]?.nextPageToken ?? "" });
+      const last = await at.client.list({
+        ...key,
+        pageSize: 1000,
+        pageToken: all[0]?.nextPageToken ?? "",
+      });
       expect(last).toMatchObject({ nextPageToken: "" });
     });
 
@@ -162,7 +166,10 @@ export function listingSuite(door: Door, kind: StoreKind): void {
         await at.client.set({ streamName, groupId, itemId: "i", data: 0 });
       await at.client.set({ streamName, groupId: "emptied", itemId: "i", data: 0 });
       await at.client.delete({ streamName, groupId: "emptied", itemId: "i" });
-      expect(await at.client.listGroups({ streamName })).toEqual({ groups: sorted, nextPageToken: "" });
+      expect(await at.client.listGroups({ streamName })).toEqual({
+        groups: sorted,
+        nextPageToken: "",
+      });
       const found: string[] = [];
       let pageToken = "";
       do {
@@ -207,7 +214,9 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       const bytes = pairs.map((pair) => Buffer.from(pair.replace(" ", "\0")));
       expect(bytes).toEqual(bytes.toSorted(Buffer.compare));
       expect(pairs.filter((pair) => pair.startsWith(prefix))).toEqual(
-        expected.flatMap(([streamName, groups]) => groups.map((groupId) => `${streamName} ${groupId}`)),
+        expected.flatMap(([streamName, groups]) =>
+          groups.map((groupId) => `${streamName} ${groupId}`),
+        ),
       );
       expect((await at.client.listAll({ pageSize: 1000 })).nextPageToken).toBe("");
     });

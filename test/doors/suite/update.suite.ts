@@ -29,7 +29,12 @@ const ROWS: readonly Row[] = [
     ops: [{ type: "set", path: "a", value: null }],
     after: { a: null, b: 2 },
   },
-  { title: "set at the root", before: "x", ops: [{ type: "set", path: "", value: [1] }], after: [1] },
+  {
+    title: "set at the root",
+    before: "x",
+    ops: [{ type: "set", path: "", value: [1] }],
+    after: [1],
+  },
   {
     title: "merge is shallow, by a key, by keys and at the root",
     before: { a: { x: 1, y: { z: 1 } }, "b.c": {} },
@@ -76,7 +81,12 @@ const ROWS: readonly Row[] = [
     ],
     after: {},
   },
-  { title: "remove of the root", before: { a: 1 }, ops: [{ type: "remove", path: "" }], after: null },
+  {
+    title: "remove of the root",
+    before: { a: 1 },
+    ops: [{ type: "remove", path: "" }],
+    after: null,
+  },
   {
     title: "a step that fails is reported, and the others take effect",
     before: { n: "text", list: {}, huge: MAX },
@@ -204,7 +214,10 @@ export function updateSuite(door: Door, kind: StoreKind): void {
       const key = item();
       await at.client.set({ ...key, data: { a: 1 } });
       await expect(
-        at.client.update({ ...key, ops: [{ type: "append", path: ["a", "b"], value: nested(29) }] }),
+        at.client.update({
+          ...key,
+          ops: [{ type: "append", path: ["a", "b"], value: nested(29) }],
+        }),
       ).rejects.toMatchObject({ code: "invalid_argument", reason: "VALUE_TOO_DEEP" });
       expect(await at.client.get(key)).toMatchObject({ data: { a: 1 }, revision: 1 });
     });

@@ -77,7 +77,11 @@ export function writesSuite(door: Door, kind: StoreKind): void {
       await at.client.set({ ...key, itemId: "other", data: 0 });
       await at.client.set({ ...key, data: "second" });
       const updated = await at.client.get(key);
-      expect(updated).toMatchObject({ data: "second", revision: 3, createTime: created?.createTime });
+      expect(updated).toMatchObject({
+        data: "second",
+        revision: 3,
+        createTime: created?.createTime,
+      });
     });
 
     it("delete gives the removed value; of a missing item it is a success without a position", async () => {
@@ -91,7 +95,11 @@ export function writesSuite(door: Door, kind: StoreKind): void {
       expect(await at.client.get(key)).toBeUndefined();
       expect(await at.client.delete(key)).toEqual({ oldValue: undefined, position: undefined });
       const again = await at.client.set({ ...key, data: "back" });
-      expect(again).toMatchObject({ created: true, oldValue: undefined, position: { revision: 3 } });
+      expect(again).toMatchObject({
+        created: true,
+        oldValue: undefined,
+        position: { revision: 3 },
+      });
     });
 
     it("a stored null is a value, and a missing one is none", async () => {
@@ -107,7 +115,10 @@ export function writesSuite(door: Door, kind: StoreKind): void {
         created: false,
       });
       await at.client.set({ ...key, data: null });
-      expect(await at.client.delete(key)).toMatchObject({ oldValue: null, position: { revision: 4 } });
+      expect(await at.client.delete(key)).toMatchObject({
+        oldValue: null,
+        position: { revision: 4 },
+      });
     });
 
     it.each(VALUES)("keeps %s as it is", async (_, data) => {
@@ -190,7 +201,10 @@ export function writesSuite(door: Door, kind: StoreKind): void {
         const { position } = await at.client.set({ ...key, data: "old" });
         await expect(write("")).rejects.toMatchObject(mismatch);
         await expect(write("another")).rejects.toMatchObject(mismatch);
-        expect(await at.client.get(key)).toMatchObject({ data: "old", revision: position.revision });
+        expect(await at.client.get(key)).toMatchObject({
+          data: "old",
+          revision: position.revision,
+        });
         const done = await write(position.epoch);
         expect(done.position).toEqual({ epoch: position.epoch, revision: position.revision + 1 });
       },

@@ -246,7 +246,7 @@ export function describeCommits(open: OpenStore): void {
         Array.from({ length: 400 }, (_, i) => i + 1),
       );
       const shared = (await store.get(group, "shared")).item?.value.json();
-      const marks = String(shared).trim().split(" ");
+      const marks = (shared as string).trim().split(" ");
       expect(marks.length).toBe(200);
       for (let writer = 0; writer < 20; writer++) {
         const own = marks.filter((text) => text.startsWith(`${writer}.`));

@@ -1,33 +1,25 @@
-/** An async iterable that is filled from outside. For one consumer. */
-export class AsyncQueue<T> implements AsyncIterableIterator<T, undefined> {
-  readonly #waiting: ((result: IteratorResult<T, undefined>) => void)[] = [];
-  readonly #filled: T[] = [];
+/** An async iterable that is filled from outside. */
+export class AsyncQueue<T> implements AsyncIterable<T> {
+  readonly #elements: T[] = [];
   #ended = false;
+  #wake = () => {};
 
   push(element: T): void {
-    const taker = this.#waiting.shift();
-    if (taker === undefined) this.#filled.push(element);
-    else taker({ done: false, value: element });
+    this.#elements.push(element);
+    this.#wake();
   }
 
   end(): void {
     this.#ended = true;
-    for (const taker of this.#waiting.splice(0)) taker({ done: true, value: undefined });
+    this.#wake();
   }
 
-  next(): Promise<IteratorResult<T, undefined>> {
-    const [element] = this.#filled.splice(0, 1);
-    if (element !== undefined) return Promise.resolve({ done: false, value: element });
-    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  return(): Promise<IteratorResult<T, undefined>> {
-    this.end();
-    return Promise.resolve({ done: true, value: undefined });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
+    for (;;) {
+      yield* this.#elements.splice(0);
+      if (this.#elements.length > 0) continue;
+      if (this.#ended) return;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
   }
 }

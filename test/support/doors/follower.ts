@@ -1,5 +1,11 @@
 import type { Json, Position, StreamFrame } from "millrace";
-import { type CallOptions, type DoorClient, DoorError, type Frames, type SubscribeRequest } from "./door.ts";
+import {
+  type CallOptions,
+  type DoorClient,
+  DoorError,
+  type Frames,
+  type SubscribeRequest,
+} from "./door.ts";
 
 type FrameOf<Kind extends StreamFrame["kind"]> = Extract<StreamFrame, { kind: Kind }>;
 
@@ -50,7 +56,9 @@ export class Follower {
   }
 
   /** The next frame that is no heartbeat, which must be of that kind. */
-  async expectAfterHeartbeats<Kind extends StreamFrame["kind"]>(kind: Kind): Promise<FrameOf<Kind>> {
+  async expectAfterHeartbeats<Kind extends StreamFrame["kind"]>(
+    kind: Kind,
+  ): Promise<FrameOf<Kind>> {
     for (;;) {
       const frame = await this.next();
       if (frame.kind === kind) return frame as FrameOf<Kind>;
@@ -131,7 +139,9 @@ export class Follower {
   #takeChange({ type, itemId, data, position, timestamp }: FrameOf<"change">): void {
     const { epoch, revision } = this.position;
     const follows =
-      this.#itemId === undefined ? position.revision === revision + 1 : position.revision > revision;
+      this.#itemId === undefined
+        ? position.revision === revision + 1
+        : position.revision > revision;
     if (!follows || (epoch !== "" && position.epoch !== epoch))
       throw new Error(`revision ${position.revision} after ${revision}`);
     if (this.#itemId !== undefined && itemId !== this.#itemId)

@@ -71,11 +71,7 @@ export function rpcClient(stub: Stub): DoorClient {
       return { ...plain.written(done), errors: done.errors.map(plain.opError) };
     },
     async delete(request, options) {
-      const { oldValue, position } = await call(
-        method.delete,
-        plain.expecting(request),
-        options,
-      );
+      const { oldValue, position } = await call(method.delete, plain.expecting(request), options);
       return {
         oldValue: plain.optionalJson(oldValue),
         position: position === undefined ? undefined : plain.position(position),

@@ -70,7 +70,10 @@ export function toOp(step: UpdateStep) {
   switch (step.type) {
     case "set":
       return {
-        op: { case: "set" as const, value: { path: step.path, value: toValue(step.value ?? null) } },
+        op: {
+          case: "set" as const,
+          value: { path: step.path, value: toValue(step.value ?? null) },
+        },
       };
     case "merge":
     case "append": {

@@ -39,7 +39,8 @@ function compare(
           .ledger(final.epoch)
           .factsOf(only)
           .findLast((fact) => fact.revision <= final.revision)?.revision ?? 0);
-  if (epoch !== final.epoch && !(epoch === "" && due === 0)) {
+  const fromOrigin = epoch === "" && revision === 0;
+  if (epoch !== final.epoch && !fromOrigin) {
     report(
       "G3",
       where,

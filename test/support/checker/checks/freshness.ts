@@ -21,7 +21,9 @@ export function checkFreshness(context: CheckContext): void {
 
 function checkClaim({ group, report }: CheckContext, claim: Claim): void {
   const ledger = group.ledger(claim.epoch);
-  const floor = highest(ledger, claim.start);
+  const acked = ledger.acked.floorBefore(claim.start);
+  const shown = ledger.shown.floorBefore(claim.start);
+  const floor = acked !== undefined && acked.revision > claim.revision ? acked : shown;
   if (floor === undefined || floor.revision <= claim.revision) return;
   report(
     guaranteeOf(floor, claim),

@@ -24,20 +24,28 @@ export function checkOrigin(context: CheckContext): void {
     [...group.ledgers.values()].map((ledger) => [ledger, ledger.shown.entries()[0]?.t ?? 0]),
   );
   const ledgers = [...knownAt.keys()].sort((a, b) => (knownAt.get(a) ?? 0) - (knownAt.get(b) ?? 0));
-  let told: Map<string, Write[]> | undefined;
+  const told = writesByLook(group.writes);
   for (const fact of ledgers.flatMap((ledger) => ledger.facts())) {
     checkSeal(context, fact);
     if (fact.write !== undefined) continue;
-    const candidate = open.take(fact);
+    const candidate = isRefused(fact, told) ? undefined : open.take(fact);
     if (candidate !== undefined) {
       fact.write = candidate.write;
       fact.mutation = candidate.index;
       fact.trace = candidate.sole ? "sole" : "guess";
     } else if (settings.allWritesRecorded) {
-      told ??= writesByLook(group.writes);
       reportStray(context, fact, told);
     }
   }
+}
+
+/** Whether the value of a change is one that only refused writes had. No update can make it up. */
+function isRefused(
+  { item, value, put }: Fact,
+  told: ReadonlyMap<string, readonly Write[]>,
+): boolean {
+  const same = put && value !== undefined ? told.get(valueLook(item, value)) : undefined;
+  return same !== undefined && same.every(({ outcome }) => outcome === "refused");
 }
 
 interface Candidate {

@@ -159,7 +159,7 @@ function checkClaim(claim: Claim, state: ReplayedState, report: Report): void {
         fault(guaranteeOf(claim), `has item ${name}, which nobody had written.`, told);
       else {
         const gone = last.put
-          ? "an earlier snapshot lacked"
+          ? "another snapshot lacked"
           : `was deleted at revision ${last.revision}`;
         fault(guaranteeOf(claim, last), `has item ${name}, which ${gone}: it is back.`, told);
       }

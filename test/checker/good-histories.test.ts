@@ -1,0 +1,263 @@
+import { describe } from "vitest";
+import { testGood } from "./verdict.ts";
+
+describe("the checker", () => {
+  testGood([
+    { title: "an empty history", tell: () => {} },
+    {
+      title: "a group subscription from before the first write to the final listing",
+      tell(story) {
+        const sub = story.subscribe();
+        sub.sync([], 0);
+        sub.heartbeat(0);
+        story.set("a", "a1", 1);
+        sub.change("create", "a", "a1", 1);
+        story.set("a", "a2", 2);
+        story.set("b", null, 3);
+        sub.change("update", "a", "a2", 2);
+        sub.change("create", "b", null, 3);
+        sub.heartbeat(3);
+        story.delete("a", 4);
+        sub.change("delete", "a", "a2", 4);
+        story.final([["b", null, 3]], 4);
+        sub.end();
+      },
+    },
+    {
+      title: "a resume that replays, one at head, one from the origin, and an honest fresh sync",
+      options: { expectResume: true },
+      tell(story) {
+        story.set("a", "a1", 1);
+        const one = story.subscribe();
+        one.sync([["a", "a1", 1]], 1);
+        one.end("cut");
+        story.set("a", "a2", 2);
+        const two = story.subscribe({ from: 1 });
+        two.resumed(1, 2);
+        two.change("update", "a", "a2", 2);
+        two.end("server");
+        const three = story.subscribe({ from: 2 });
+        three.resumed(2, 2);
+        const four = story.subscribe({ from: 0 });
+        four.resumed(0, 2);
+        four.change("create", "a", "a1", 1);
+        four.change("update", "a", "a2", 2);
+        story.subscribe({ from: { epoch: "old", revision: 7 } }).sync([["a", "a2", 2]], 2);
+        story.subscribe({ from: 9 }).sync([["a", "a2", 2]], 2);
+        story.subscribe({ from: 1, resumeOptional: true }).sync([["a", "a2", 2]], 2);
+        story.final([["a", "a2", 2]], 2);
+      },
+    },
+    {
+      title: "a subscriber that fell behind and got a replay, then a fresh sync",
+      tell(story) {
+        const sub = story.subscribe({ slow: true });
+        sub.sync([], 0);
+        story.set("a", "a1", 1);
+        sub.change("create", "a", "a1", 1);
+        for (const revision of [2, 3, 4]) story.set("a", `a${revision}`, revision);
+        sub.resumed(1, 4);
+        sub.change("update", "a", "a2", 2);
+        sub.sync([["a", "a4", 4]], 4);
+        story.final([["a", "a4", 4]], 4);
+      },
+    },
+    {
+      title: "a sync in parts that is begun anew",
+      tell(story) {
+        story.set("a", "a1", 1);
+        story.set("b", "b1", 2);
+        const sub = story.subscribe();
+        sub.sync([["a", "a1", 1]], 2, { last: false });
+        sub.sync([["a", "a1", 1]], 2, { last: false });
+        sub.sync([["b", "b1", 2]], 2, { first: false });
+        sub.heartbeat(2);
+      },
+    },
+    {
+      title: "an item subscription, whose revisions skip",
+      tell(story) {
+        const sub = story.subscribe({ item: "a" });
+        sub.sync([], 0);
+        story.set("a", "a1", 1);
+        story.set("b", "b1", 2);
+        story.set("a", "a2", 3);
+        story.set("b", "b2", 4);
+        sub.change("create", "a", "a1", 1);
+        sub.heartbeat(2);
+        sub.change("update", "a", "a2", 3);
+        sub.heartbeat(4);
+        sub.resumed(3, 4);
+        story.final(
+          [
+            ["a", "a2", 3],
+            ["b", "b2", 4],
+          ],
+          4,
+        );
+      },
+    },
+    {
+      title: "unknown outcomes that happened, did not, or were lost with the connection",
+      tell(story) {
+        const sub = story.subscribe();
+        sub.sync([], 0);
+        story.write([{ op: "set", item: "a", value: "happened" }]).unknown();
+        story.write([{ op: "set", item: "a", value: "did not" }]).unknown();
+        story.write([{ op: "update", item: "a", tag: "t" }]);
+        story.write([{ op: "delete", item: "a" }]).unknown();
+        story.write([{ op: "set", item: "a", value: "refused" }]).refused("REVISION_MISMATCH");
+        sub.change("create", "a", "happened", 1);
+        sub.change("update", "a", { tag: "t", n: 1 }, 2);
+        sub.change("delete", "a", { n: 1, tag: "t" }, 3);
+        story.get("a");
+        story.final([], 3);
+      },
+    },
+    {
+      title: "changes that nobody saw, explained by what they may have been",
+      tell(story) {
+        story.set("a", "a1", 1);
+        story.write([{ op: "delete", item: "a" }]).unknown();
+        story.write([{ op: "set", item: "b", value: "b1" }]).unknown();
+        story.get("a");
+        story.list([[["b", "b1", 3]], 3]);
+        story.final([["b", "b1", 3]], 3);
+      },
+    },
+    {
+      title: "batches, acknowledged and unknown, whole or not at all",
+      tell(story) {
+        const sub = story.subscribe();
+        sub.sync([], 0);
+        story
+          .write(
+            [
+              { op: "set", item: "a", value: "a1" },
+              { op: "set", item: "b", value: "b1" },
+            ],
+            { batch: true },
+          )
+          .acked({ position: { epoch: "e", revision: 2 } });
+        sub.change("create", "a", "a1", 1);
+        sub.change("create", "b", "b1", 2);
+        story
+          .write(
+            [
+              { op: "delete", item: "none" },
+              { op: "set", item: "a", value: "a2" },
+              { op: "delete", item: "b" },
+            ],
+            { batch: true },
+          )
+          .unknown();
+        story
+          .write(
+            [
+              { op: "set", item: "c", value: "c1" },
+              { op: "set", item: "d", value: "d1" },
+            ],
+            { batch: true },
+          )
+          .unknown();
+        sub.change("update", "a", "a2", 3);
+        sub.end("cut");
+        const again = story.subscribe({ from: 3 });
+        again.resumed(3, 4);
+        again.change("delete", "b", "b1", 4);
+        story.final([["a", "a2", 3]], 4);
+      },
+    },
+    {
+      title: "a batch cut in two by the end of the connection and never seen again",
+      tell(story) {
+        const sub = story.subscribe();
+        sub.sync([], 0);
+        story
+          .write(
+            [
+              { op: "set", item: "a", value: "a1" },
+              { op: "set", item: "b", value: "b1" },
+            ],
+            { batch: true },
+          )
+          .unknown();
+        sub.change("create", "a", "a1", 1);
+        sub.end("cut");
+      },
+    },
+    {
+      title: "a store in memory that lost everything",
+      options: { durable: false },
+      tell(story) {
+        story.set("a", "a1", 1);
+        const sub = story.subscribe();
+        sub.sync([["a", "a1", 1]], 1);
+        sub.end("cut");
+        story.list([[], 0]);
+        story.set("a", "a2", 1, "f");
+        story.subscribe({ from: 1 }).sync([["a", "a2", 1]], 1, { epoch: "f" });
+        story.final([["a", "a2", 1]], 1, "f");
+      },
+    },
+    {
+      title: "transient events to those whom they concern",
+      options: { expectEvents: true, slackMs: 0 },
+      tell(story) {
+        const group = story.subscribe();
+        group.sync([], 0);
+        const item = story.subscribe({ item: "a", subscriber: "other" });
+        item.sync([], 0);
+        story.set("a", "a1", 1);
+        group.change("create", "a", "a1", 1);
+        item.change("create", "a", "a1", 1);
+        const [one, two] = [story.send("one"), story.send("two", "a")];
+        group.event("one", 11);
+        group.event("two", 12, "a");
+        item.event("two", 12, "a");
+        one.acked();
+        two.unknown();
+        story.final([["a", "a1", 1]], 1);
+      },
+    },
+    {
+      title: "a listing whose pages were read at several positions",
+      tell(story) {
+        story.set("a", "a1", 1);
+        story.set("b", "b1", 2);
+        story.set("c", "c1", 3);
+        const late = story.write([{ op: "delete", item: "a" }]);
+        const later = story.write([{ op: "set", item: "a", value: "a5" }]);
+        story.list(
+          [[["a", "a1", 1]], 3],
+          [[["b", "b1", 2]], 4],
+          [
+            [
+              ["c", "c1", 3],
+              ["a", "a5", 5],
+            ],
+            5,
+          ],
+        );
+        late.acked({ position: { epoch: "e", revision: 4 } });
+        later.acked({ position: { epoch: "e", revision: 5 } });
+      },
+    },
+    {
+      title: "heartbeats in time",
+      options: { heartbeatIntervalMs: 100, slackMs: 10 },
+      tell(story) {
+        const sub = story.subscribe();
+        sub.sync([], 0);
+        story.wait(100);
+        sub.heartbeat(0);
+        story.wait(100);
+        sub.heartbeat(0);
+        story.wait(50);
+        sub.end();
+        story.wait(500);
+        story.final([], 0);
+      },
+    },
+  ]);
+});

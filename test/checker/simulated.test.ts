@@ -1,0 +1,82 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  check,
+  type CheckOptions,
+  describeViolations,
+  type Guarantee,
+} from "../support/checker/index.ts";
+import { MUTATIONS } from "./mutations.ts";
+import { createRandom } from "./random.ts";
+import type { Bug } from "./simulated-server.ts";
+import { type Scenario, simulate } from "./simulation.ts";
+
+describe("the checker, on simulated histories", () => {
+  test("is silent about a server that keeps its promises", () => {
+    const scenario = fc.record({
+      seed: fc.nat(),
+      steps: fc.constantFrom(20, 200, 600),
+      observed: fc.boolean(),
+      volatile: fc.boolean(),
+      honoured: fc.constantFrom(0, 0.7, 1),
+    });
+    fc.assert(
+      fc.property(scenario, (settings) => {
+        const options: CheckOptions = {
+          durable: !settings.volatile,
+          expectResume: settings.honoured === 1,
+        };
+        const violations = check(simulate(settings), options);
+        expect(violations, describeViolations(violations)).toEqual([]);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test.for(MUTATIONS.map((mutation) => [mutation.name, mutation] as const))(
+    "complains when somebody were to %s",
+    ([, mutation]) => {
+      let applied = 0;
+      const mutated = (seed: number) =>
+        mutation.mutate(simulate({ seed, untagged: false }), createRandom(seed));
+      fc.assert(
+        fc.property(fc.nat(), (seed) => {
+          const history = mutated(seed);
+          if (history === undefined) return;
+          applied++;
+          const violations = check(history);
+          const named = violations.map(({ guarantee }) => guarantee);
+          expect(
+            named.some((guarantee) => mutation.breaks.includes(guarantee)),
+            describeViolations(violations),
+          ).toBe(true);
+        }),
+        { numRuns: 8 },
+      );
+      expect(applied, "histories with a place for the mistake").toBeGreaterThan(1);
+    },
+  );
+});
+
+/** A bug of a server: the guarantee that it breaks, and a scenario in which it is bound to show. */
+const BUGS: readonly (readonly [Bug, Guarantee, Partial<Scenario>])[] = [
+  ["event before commit", "G1", {}],
+  ["skipped revision", "G3", {}],
+  ["lost frame", "G3", {}],
+  ["repeat after resume", "G3", { honoured: 1 }],
+  ["stale snapshot", "G10", { honoured: 0 }],
+  ["wrong snapshot", "G3", { honoured: 0 }],
+  ["early heartbeat", "G5", {}],
+];
+
+describe("the checker, on a server with a planted bug", () => {
+  test.for(BUGS)("catches: %s (%s)", ([bug, guarantee, scenario]) => {
+    for (let seed = 1; seed <= 4; seed++) {
+      const violations = check(simulate({ seed, steps: 1000, ...scenario, bug }));
+      expect(
+        violations.map((violation) => violation.guarantee),
+        `seed ${seed}`,
+      ).toContain(guarantee);
+    }
+  });
+});

@@ -1,0 +1,152 @@
+import { describe, expect, it } from "vitest";
+import { MAX_REVISION, decideCommit, nextTimestamp } from "../../src/core/commit.ts";
+import type { CommitContext, StoredItem } from "../../src/core/commit.ts";
+import { StreamError } from "../../src/core/errors.ts";
+import type { Commit, Mutation } from "../../src/core/store.ts";
+import { Value } from "../../src/core/value.ts";
+
+const stored = (itemId: string, revision: number, createdRevision = revision): StoredItem => ({
+  item: { itemId, value: Value.of(`old ${itemId}`), revision, createTimeMs: 5, updateTimeMs: 6 },
+  createdRevision,
+});
+const put = (itemId: string, expectedRevision?: number): Mutation => ({
+  kind: "put",
+  itemId,
+  value: Value.of("new"),
+  expectedRevision,
+});
+const remove = (itemId: string): Mutation => ({ kind: "delete", itemId });
+
+describe("the rule of a commit", () => {
+  const context = (change: Partial<CommitContext> = {}): CommitContext => {
+    const items = new Map(
+      [stored("a", 4, 2), stored("b", 3)].map((item) => [item.item.itemId, item]),
+    );
+    return {
+      head: { position: { epoch: "e1", revision: 4 }, timestamp: 1000 },
+      lookup: (itemId) => items.get(itemId),
+      nowMs: 2000,
+      newEpoch: () => {
+        throw new Error("There is an epoch already.");
+      },
+      ...change,
+    };
+  };
+  const fresh = (epochs: string[]): CommitContext =>
+    context({
+      head: { position: { epoch: "", revision: 0 }, timestamp: 0 },
+      lookup: () => undefined,
+      newEpoch: () => epochs.shift() ?? "none left",
+    });
+  const decide = (mutations: readonly Mutation[], where = context(), rest: Partial<Commit> = {}) =>
+    decideCommit({ mutations, ...rest }, where);
+
+  it("says what every touched item was and becomes, and where it stands in creation order", () => {
+    const decision = decide([put("a"), remove("b"), put("b"), put("c"), remove("c"), put("d")]);
+    if (!decision.ok) throw decision.error;
+    expect(decision.head).toEqual({ position: { epoch: "e1", revision: 10 }, timestamp: 2005 });
+    const writes = Array.from(decision.writes, ([id, { before, after }]) => [
+      id,
+      before?.createdRevision,
+      after?.createdRevision,
+      after?.item.revision,
+    ]);
+    expect(writes).toEqual([
+      ["a", 2, 2, 5],
+      ["b", 3, 7, 7],
+      ["c", undefined, undefined, undefined],
+      ["d", undefined, 10, 10],
+    ]);
+    expect(decision.changes.map(({ type, value }) => `${type} ${value.json() as string}`)).toEqual([
+      "update new",
+      "delete old b",
+      "create new",
+      "create new",
+      "delete new",
+      "create new",
+    ]);
+  });
+
+  it("names a new history with its first change only", () => {
+    const epochs = ["e2", "e3"];
+    expect(decide([remove("a")], fresh(epochs))).toMatchObject({
+      ok: true,
+      head: { position: { epoch: "", revision: 0 } },
+      changes: [],
+    });
+    expect(decide([put("a"), put("b")], fresh(epochs))).toMatchObject({
+      ok: true,
+      head: { position: { epoch: "e2", revision: 2 } },
+    });
+    expect(epochs).toEqual(["e3"]);
+  });
+
+  it("names the mutation in a commit of several, and only there", () => {
+    const failing: Mutation = {
+      kind: "reduce",
+      itemId: "a",
+      reduce: () => {
+        throw new StreamError("VALUE_TOO_DEEP", "Too deep.", { metadata: { field: "data" } });
+      },
+    };
+    expect(decide([failing])).toMatchObject({ error: { metadata: { field: "data" } } });
+    expect(decide([put("b"), failing])).toMatchObject({
+      error: { metadata: { field: "data", index: "1" } },
+    });
+    expect(decide([put("b", 9)])).toMatchObject({ error: { metadata: { current_revision: "3" } } });
+    expect(decide([put("a"), put("b", 9)])).toMatchObject({
+      error: { metadata: { current_revision: "3", index: "1" } },
+    });
+    expect(decide([put("a"), put("b")], context(), { maxReturnBytes: 20 })).toMatchObject({
+      error: { reason: "RESPONSE_TOO_LARGE", metadata: { index: "1" } },
+    });
+  });
+
+  it("checks the epoch before the revisions, and those before it computes anything", () => {
+    let computed = 0;
+    const counting: Mutation = {
+      kind: "reduce",
+      itemId: "a",
+      reduce: () => ({ value: Value.of(computed++), errors: [] }),
+    };
+    expect(decide([counting, put("b", 9)], context(), { expectedEpoch: "e0" })).toMatchObject({
+      error: { reason: "EPOCH_MISMATCH" },
+    });
+    expect(decide([counting, put("b", 9)])).toMatchObject({
+      error: { reason: "REVISION_MISMATCH" },
+    });
+    expect(computed).toBe(0);
+  });
+
+  it("tells in its sentences which field is wrong and what it may be", () => {
+    const message = (decision: ReturnType<typeof decideCommit>) =>
+      decision.ok ? "" : decision.error.message;
+    expect(message(decide([put("a", 3)]))).toBe(
+      "expected_revision is 3, but the item is at revision 4; it may be 4 or absent.",
+    );
+    expect(message(decide([put("x", 3)]))).toBe(
+      "expected_revision is 3, but the item does not exist; it may be 0 (must not exist) or absent.",
+    );
+    expect(message(decide([put("a")], context(), { expectedEpoch: "e0" }))).toBe(
+      'expected_epoch is not the epoch of the group; it may be "e1" or absent.',
+    );
+  });
+
+  it("stops at the last revision that a double counts exactly", () => {
+    const last = context({
+      head: { position: { epoch: "e1", revision: MAX_REVISION - 1 }, timestamp: 0 },
+    });
+    expect(decide([put("a")], last)).toMatchObject({
+      ok: true,
+      head: { position: { revision: MAX_REVISION } },
+    });
+    const decision = decide([put("a"), put("b")], last);
+    expect(decision).toMatchObject({ ok: false, error: { reason: "INTERNAL" } });
+  });
+
+  it("takes the wall clock as timestamp, or the next millisecond after the last", () => {
+    expect(nextTimestamp(0, 50)).toBe(50);
+    expect(nextTimestamp(50, 50)).toBe(51);
+    expect(nextTimestamp(70, 50)).toBe(71);
+  });
+});

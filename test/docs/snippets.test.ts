@@ -1,0 +1,191 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type JsonValue, createRegistry, fromJson } from "@bufbuild/protobuf";
+import {
+  type TestContext,
+  afterAll,
+  beforeAll,
+  describe,
+  expect,
+  it,
+  onTestFinished,
+} from "vitest";
+import { file_millrace_v1_stream_service } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { ensureBuilt } from "../../scripts/lib/build.mjs";
+import { withLock } from "../../scripts/lib/lock.mjs";
+import { DOCUMENTS, PROJECT, type Snippet, markOf, placeOf, readMarkdown } from "./markdown.ts";
+import { run, start } from "./processes.ts";
+import { comparable } from "./comparable.ts";
+import { type Workspace, awaitedText, compile, openWorkspace, programOf } from "./workspace.ts";
+
+/** Blocks that are not run here, by their mark, and why. */
+const NOT_RUN: Readonly<Record<string, string>> = {
+  "npm start":
+    "every workspace of these tests is served by it, with a port and a folder of its own",
+  "npm test": "these tests are part of it",
+  "npm run demo": "test/demo runs it",
+};
+
+/** Languages that a block may have, so that none escapes by a misspelt one. */
+const LANGUAGES = ["bash", "json", "python", "text", "ts"];
+
+const PYTHON_TIMEOUT_MS = 240_000;
+const registry = createRegistry(file_millrace_v1_stream_service);
+const documents = await Promise.all(DOCUMENTS.map(readMarkdown));
+const snippets = documents.flatMap((document) => document.snippets);
+const programs = snippets.filter(({ language }) => language === "ts");
+
+/** Answers of the service, in the order of the blocks that asked. */
+const answers = new Map<Snippet, JsonValue>();
+
+describe("blocks of the documents", () => {
+  it("have a language that these tests know", () => {
+    const unknown = snippets.filter(({ language }) => !LANGUAGES.includes(language));
+    expect(unknown.map(placeOf)).toEqual([]);
+  });
+
+  it("are run, unless they are listed here with a reason", () => {
+    const marked = snippets.map((snippet) => markOf(snippet, "not run"));
+    expect(marked.filter((mark) => mark !== undefined).toSorted()).toEqual(
+      Object.keys(NOT_RUN).toSorted(),
+    );
+  });
+
+  it("that show a file show what is in it", async () => {
+    const shown = snippets.filter((snippet) => markOf(snippet, "file") !== undefined);
+    expect(shown.length).toBeGreaterThan(0);
+    for (const snippet of shown) {
+      const file = await readFile(join(PROJECT, markOf(snippet, "file") ?? ""), "utf8");
+      const withoutHeading = file.replace(/^(?:(?:\/\/|#).*\n)+/, "");
+      expect(`${snippet.code}\n`, placeOf(snippet)).toBe(withoutHeading);
+    }
+  });
+});
+
+describe.each(documents)("$path", ({ snippets: own }) => {
+  const runs = own.filter(
+    (snippet) => markOf(snippet, "not run") === undefined && snippet.language !== "text",
+  );
+  if (runs.length === 0) return;
+  let workspace: Workspace;
+
+  beforeAll(async () => {
+    await ensureBuilt(PROJECT);
+    workspace = await openWorkspace();
+    const mine = programs.filter(({ document }) => document === own[0]?.document);
+    const problems = mine.length === 0 ? "" : await compile(workspace, mine);
+    expect(problems).toBe("");
+  }, 120_000);
+
+  afterAll(async () => workspace?.close());
+
+  for (const snippet of runs) {
+    const isPython = markOf(snippet, "python") !== undefined;
+    it(
+      `${placeOf(snippet)} is true`,
+      async (context) => {
+        switch (snippet.language) {
+          case "bash":
+            if (isPython) await python(context, snippet, workspace);
+            else await shell(snippet, snippet.code, workspace);
+            break;
+          case "ts":
+            if (markOf(snippet, "file") === undefined)
+              await shell(snippet, `node ${programOf(snippet)}`, workspace);
+            break;
+          case "json":
+            await json(snippet, own, workspace);
+            break;
+        }
+      },
+      isPython ? PYTHON_TIMEOUT_MS : 60_000,
+    );
+  }
+});
+
+/** Runs a block to its end, or until it shows what it has to show. */
+async function shell(snippet: Snippet, code: string, { folder, here }: Workspace): Promise<void> {
+  const running = start(here(code), folder);
+  onTestFinished(async () => running.stop());
+  const awaited = awaitedText(snippet);
+  if (awaited !== undefined) {
+    await running.shows((printed) => printed.includes(awaited));
+    return;
+  }
+  const { status, stdout, stderr } = await running.ended();
+  expect(status, `${stdout}\n${stderr}`).toBe(0);
+  const answer = jsonOf(stdout);
+  if (answer === undefined) return;
+  answers.set(snippet, answer);
+  const isError = typeof answer === "object" && answer !== null && "code" in answer;
+  expect(isError, stdout).toBe(markOf(snippet, "answers with an error") !== undefined);
+}
+
+/**
+ * Runs a block that needs Python. Where Python or its package registry is missing, it is skipped and
+ * says so.
+ */
+async function python(context: TestContext, snippet: Snippet, workspace: Workspace) {
+  // One environment for all runs of these tests, and one run at a time in it.
+  await withLock(
+    join(PROJECT, ".cache", "python-lock"),
+    () => {},
+    async () => {
+      try {
+        await shell(snippet, snippet.code, workspace);
+      } catch (error) {
+        const missing = await pythonProblem(workspace.folder);
+        if (missing !== undefined) context.skip(missing);
+        throw error;
+      }
+    },
+  );
+}
+
+/** Why Python's tools cannot be had here; undefined when they can. */
+async function pythonProblem(folder: string): Promise<string | undefined> {
+  const venv = await run("python3 -c 'import venv, ensurepip'", folder);
+  if (venv.status !== 0) return "python3 with venv and ensurepip is not installed here";
+  const download =
+    "python3 -m pip download --quiet --no-deps --dest .python-probe grpcio-tools && rm -r .python-probe";
+  const { status, stderr } = await run(download, folder);
+  if (status === 0) return undefined;
+  return `pip cannot get grpcio-tools here: ${stderr.trim().split("\n").at(-1)}`;
+}
+
+/**
+ * Checks an example: that it is JSON of the message that its label names; that a request is answered;
+ * and that an answer is like what the service answered to the block right before.
+ */
+async function json(snippet: Snippet, own: readonly Snippet[], workspace: Workspace) {
+  const example = JSON.parse(snippet.code) as JsonValue;
+  if (snippet.label !== "") {
+    const message = registry.getMessage(`millrace.v1.${snippet.label}`);
+    if (message === undefined) throw new Error(`There is no message ${snippet.label}.`);
+    fromJson(message, example);
+  }
+  const method = /^(\w+)Request$/.exec(snippet.label)?.[1];
+  if (method !== undefined) {
+    const url = workspace.here("http://127.0.0.1:3112/millrace.v1.StreamService/");
+    const response = await fetch(`${url}${method}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: snippet.code,
+    });
+    const answer = (await response.json()) as JsonValue;
+    expect(response.status, JSON.stringify(answer)).toBe(200);
+    answers.set(snippet, answer);
+    return;
+  }
+  const before = own[own.indexOf(snippet) - 1];
+  const answer = before === undefined ? undefined : answers.get(before);
+  if (answer !== undefined) expect(comparable(answer)).toEqual(comparable(example));
+}
+
+function jsonOf(text: string): JsonValue | undefined {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,102 @@
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runTool } from "../../scripts/lib/tools.mjs";
+import { PROJECT, type Snippet, markOf } from "./markdown.ts";
+import { type Running, start } from "./processes.ts";
+
+/** What a reader of the documents has: a copy of the project, and a terminal in it. */
+export interface Workspace {
+  readonly folder: string;
+  /** The text with the service's port in place of the default one. */
+  readonly here: (text: string) => string;
+  /** Stops the service and removes the folder. */
+  close(): Promise<void>;
+}
+
+const COPIED = ["examples", "proto", "package.json", "buf.yaml", "tsconfig.json"];
+const LINKED = ["node_modules", "dist", "scripts", "src", "gen", "third_party", ".cache"];
+const COMPILED = "compiled";
+const LISTENING = /^millrace listening on http:\/\/127\.0\.0\.1:(\d+)$/m;
+
+/**
+ * Makes a workspace with a service of its own, which is started as the README says, except for its
+ * port and the folder of its data.
+ */
+export async function openWorkspace(): Promise<Workspace> {
+  const folder = await mkdtemp(join(tmpdir(), "millrace-docs-"));
+  const data = await mkdtemp(join(tmpdir(), "millrace-docs-data-"));
+  let service: Running | undefined;
+  const close = async () => {
+    await service?.stop();
+    await Promise.all([folder, data].map((path) => rm(path, { recursive: true, force: true })));
+  };
+  try {
+    service = start(`npm start --silent -- --port 0 --data '${data}'`, PROJECT);
+    const printed = await service.shows((text) => LISTENING.test(text));
+    const port = LISTENING.exec(printed)?.[1] ?? "";
+    const here = (text: string) => text.replaceAll("3112", port);
+    await fill(folder, here);
+    return { folder, here, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function fill(folder: string, here: (text: string) => string): Promise<void> {
+  await mkdir(join(PROJECT, ".cache"), { recursive: true });
+  for (const path of COPIED) await cp(join(PROJECT, path), join(folder, path), { recursive: true });
+  for (const path of LINKED) await symlink(join(PROJECT, path), join(folder, path));
+  for (const name of await readdir(join(folder, "examples"))) {
+    const file = join(folder, "examples", name);
+    await writeFile(file, here(await readFile(file, "utf8")));
+  }
+}
+
+/** Path of the program that a TypeScript block becomes, in the workspace. */
+export function programOf({ document, line }: Snippet): string {
+  return `${COMPILED}/${baseOf(document)}-${line}.js`;
+}
+
+/**
+ * Checks the types of all TypeScript blocks against the built package, and compiles them.
+ *
+ * @returns What the compiler complains about; empty when all is well. Files are named after document
+ *   and line.
+ */
+export async function compile(
+  { folder, here }: Workspace,
+  snippets: readonly Snippet[],
+): Promise<string> {
+  const sources = join(folder, "blocks");
+  await mkdir(sources);
+  for (const snippet of snippets) {
+    const name = `${baseOf(snippet.document)}-${snippet.line}.ts`;
+    await writeFile(join(sources, name), here(snippet.code));
+  }
+  const config = {
+    extends: "../tsconfig.json",
+    compilerOptions: {
+      noEmit: false,
+      rootDir: ".",
+      outDir: `../${COMPILED}`,
+      // The package as others see it, not its sources.
+      paths: {},
+      allowImportingTsExtensions: false,
+    },
+    include: ["*.ts"],
+  };
+  await writeFile(join(sources, "tsconfig.json"), JSON.stringify(config));
+  const { code, output } = await runTool(PROJECT, "tsc", ["-p", sources]);
+  return code === 0 ? "" : output;
+}
+
+/** The text that a block has to show, when it is one that runs until it is stopped. */
+export function awaitedText(snippet: Snippet): string | undefined {
+  return markOf(snippet, "runs until it shows");
+}
+
+function baseOf(document: string): string {
+  return document.replaceAll(/[^a-z]/gi, "-");
+}

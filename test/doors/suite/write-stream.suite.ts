@@ -1,0 +1,227 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import type { Door, WriteStream } from "../../support/doors/door.ts";
+import { Follower } from "../../support/doors/follower.ts";
+import { openDoor } from "../../support/doors/open-door.ts";
+import type { StoreKind } from "../../support/doors/test-server.ts";
+import { uniqueName } from "../../support/doors/unique.ts";
+import { textOfBytes } from "../../support/doors/values.ts";
+
+/** Write: pipelined calls over one stream. */
+export function writeStreamSuite(door: Door, kind: StoreKind): void {
+  if (door.can.write === "no") return;
+  describe("a stream of writes", () => {
+    const at = openDoor(door, kind);
+    const group = () => ({ streamName: uniqueName("write"), groupId: "g" });
+
+    if (door.can.write === "refused") {
+      it("is refused with a sentence that says where it works", async () => {
+        const stream = at.client.write();
+        stream.send({ requestId: "1", set: { ...group(), itemId: "i", data: 1 } });
+        stream.end();
+        await expect(stream.next()).rejects.toMatchObject({
+          code: "invalid_argument",
+          reason: "REQUEST_INVALID",
+          message: expect.stringMatching(/HTTP\/2 with gRPC or Connect/),
+        });
+      });
+      return;
+    }
+
+    it("answers each request under its id, without values", async () => {
+      const key = { ...group(), itemId: "i" };
+      const answers = await exchange(at.client.write(), [
+        { requestId: "1", set: { ...key, data: { n: 1 } } },
+        { requestId: "2", update: { ...key, ops: [{ increment: { path: "n", by: 2 } }] } },
+        { requestId: "4", delete: key },
+        { requestId: "5", delete: key },
+        { requestId: "6", send: { ...key, data: null } },
+        {
+          requestId: "18446744073709551615",
+          batch: { ...group(), mutations: [{ set: { itemId: "a", data: 1 } }] },
+        },
+      ]);
+      const epoch = positionOf(answers.get("1"))?.epoch;
+      expect(Object.fromEntries(answers)).toEqual({
+        "1": { set: { created: true, position: { epoch, revision: "1" } } },
+        "2": { update: { position: { epoch, revision: "2" } } },
+        "4": { delete: { position: { epoch, revision: "3" } } },
+        "5": { delete: {} },
+        "6": { send: {} },
+        "18446744073709551615": {
+          batch: {
+            position: { epoch: expect.any(String), revision: "1" },
+            results: [
+              { set: { created: true, position: { epoch: expect.any(String), revision: "1" } } },
+            ],
+          },
+        },
+      });
+    });
+
+    it("answers with values when the request asks for them", async () => {
+      const of = group();
+      const key = { ...of, itemId: "i" };
+      const mutations = [{ set: { itemId: "i", data: "b" } }, { delete: { itemId: "i" } }];
+      const answers = await exchange(at.client.write(), [
+        { requestId: "1", returnValues: true, set: { ...key, data: null } },
+        {
+          requestId: "2",
+          returnValues: true,
+          update: { ...key, ops: [{ set: { path: "", value: "a" } }] },
+        },
+        { requestId: "3", returnValues: true, batch: { ...of, mutations } },
+        { requestId: "4", batch: { ...of, returnValues: true, mutations } },
+        { requestId: "5", set: { ...key, data: "c" } },
+        { requestId: "6", returnValues: true, delete: key },
+      ]);
+      expect(answers.get("1")).toMatchObject({ set: { newValue: null } });
+      expect(answers.get("1")?.["set"]).not.toHaveProperty("oldValue");
+      expect(answers.get("2")).toMatchObject({ update: { oldValue: null, newValue: "a" } });
+      expect(answers.get("3")).toMatchObject({
+        batch: {
+          results: [{ set: { oldValue: "a", newValue: "b" } }, { delete: { oldValue: "b" } }],
+        },
+      });
+      expect(answers.get("4")).toMatchObject({
+        batch: { results: [{ set: { newValue: "b" } }, { delete: { oldValue: "b" } }] },
+      });
+      expect(answers.get("6")).toMatchObject({ delete: { oldValue: "c" } });
+    });
+
+    it("requests of one group take effect in the order sent", async () => {
+      const key = group();
+      const requests = Array.from({ length: 300 }, (_, i): JsonObject => {
+        const requestId = String(i);
+        const itemId = `i${i % 3}`;
+        if (i % 3 === 0) return { requestId, set: { ...key, itemId, data: i } };
+        if (i % 3 === 1)
+          return { requestId, update: { ...key, itemId, ops: [{ set: { path: "", value: i } }] } };
+        return { requestId, batch: { ...key, mutations: [{ set: { itemId, data: i } }] } };
+      });
+      const follower = await Follower.open(at.client, key);
+      await follower.sync();
+      const answers = await exchange(at.client.write(), requests);
+      expect(answers.size).toBe(300);
+      for (let i = 0; i < 300; i++) {
+        expect(positionOf(answers.get(String(i)))?.revision).toBe(String(i + 1));
+        expect(await follower.expect("change")).toMatchObject({ data: i });
+      }
+      await follower.close();
+    });
+
+    it("an error ends only its own request", async () => {
+      const of = group();
+      const key = { ...of, itemId: "i" };
+      const answers = await exchange(at.client.write(), [
+        { requestId: "1", set: { ...key, data: 1 } },
+        { requestId: "2", set: { ...key, itemId: "", data: 1 } },
+        { requestId: "3", set: { ...key, data: 2, expectedRevision: "9" } },
+        { requestId: "4", update: { ...key, ops: [{ increment: { path: "n" } }] } },
+        { requestId: "5", set: key },
+        { requestId: "6" },
+        { requestId: "7", batch: { ...of, mutations: [{ set: { itemId: "a", data: 1 } }, {}] } },
+        { requestId: "8", set: { ...key, data: "last" } },
+      ]);
+      const error = (code: string, reason: string, metadata: object) => ({
+        error: { code, reason, metadata, message: expect.stringMatching(/^.+\.$/) },
+      });
+      const invalid = "invalid_argument";
+      expect(answers.get("2")).toEqual(error(invalid, "NAME_INVALID", { field: "item_id" }));
+      expect(answers.get("3")).toEqual(
+        error("aborted", "REVISION_MISMATCH", { current_revision: "1" }),
+      );
+      expect(answers.get("4")).toEqual(
+        error(invalid, "OP_MALFORMED", { field: expect.stringContaining("ops[0].increment.by") }),
+      );
+      expect(answers.get("5")).toEqual(error(invalid, "VALUE_INVALID", { field: "data" }));
+      expect(answers.get("6")).toMatchObject({ error: { reason: "REQUEST_INVALID" } });
+      expect(answers.get("7")).toEqual(
+        error(invalid, "REQUEST_INVALID", { field: "mutations[1]", index: "1" }),
+      );
+      expect(positionOf(answers.get("8"))?.revision).toBe("2");
+      expect(await at.client.get(key)).toMatchObject({ data: "last", revision: 2 });
+    });
+
+    it("an answer comes while the stream is open, and one of another group may overtake", async () => {
+      const stream = at.client.write();
+      const key = { ...group(), itemId: "i" };
+      stream.send({ requestId: "1", set: { ...key, data: 1 } });
+      expect(await stream.next()).toMatchObject({ requestId: "1" });
+
+      const held = at.server.store.hold("run");
+      stream.send({ requestId: "2", set: { ...key, data: 2 } });
+      await held.reached;
+      stream.send({ requestId: "3", send: { ...group(), data: "overtakes" } });
+      expect(await stream.next()).toMatchObject({ requestId: "3" });
+      held.release();
+      expect(await stream.next()).toMatchObject({ requestId: "2" });
+      stream.end();
+      expect(await stream.next()).toBeUndefined();
+    });
+
+    it("half-close drains: every request sent before is answered, then the stream ends", async () => {
+      const stream = at.client.write();
+      const key = { ...group(), itemId: "i" };
+      const held = at.server.store.hold("run");
+      for (let i = 1; i <= 5; i++) stream.send({ requestId: String(i), set: { ...key, data: i } });
+      stream.end();
+      await held.reached;
+      held.release();
+      const ids: unknown[] = [];
+      for (let answer = await stream.next(); answer !== undefined; answer = await stream.next())
+        ids.push(answer["requestId"]);
+      expect(ids.toSorted()).toEqual(["1", "2", "3", "4", "5"]);
+      expect(await at.client.get(key)).toMatchObject({ revision: 5 });
+    });
+
+    it("takes more than is held at once, and values up to the limit", async () => {
+      const key = group();
+      const small = Array.from({ length: 2500 }, (_, i): JsonObject => ({
+        requestId: String(i),
+        send: { ...key, data: i },
+      }));
+      const large = [1, 2, 3].map((i): JsonObject => ({
+        requestId: `999${i}`,
+        returnValues: true,
+        set: { ...key, itemId: "large", data: textOfBytes(1024 * 1024) },
+      }));
+      expect((await exchange(at.client.write(), [...small, ...large])).size).toBe(2503);
+    });
+
+    it("a stream without requests ends in good order", async () => {
+      const stream = at.client.write();
+      stream.end();
+      expect(await stream.next()).toBeUndefined();
+    });
+
+    it("a client that cancels leaves the service as it was", async () => {
+      const stream = at.client.write();
+      const key = { ...group(), itemId: "i" };
+      stream.send({ requestId: "1", set: { ...key, data: 1 } });
+      await stream.next();
+      await stream.cancel();
+      expect(await at.client.set({ ...key, data: 2 })).toMatchObject({ position: { revision: 2 } });
+    });
+  });
+}
+
+/** Sends everything, half-closes, and gives the answers by id. */
+async function exchange(stream: WriteStream, requests: readonly JsonObject[]) {
+  for (const request of requests) stream.send(request);
+  stream.end();
+  const answers = new Map<string, JsonObject>();
+  for (let answer = await stream.next(); answer !== undefined; answer = await stream.next()) {
+    const { requestId = "0", ...result } = answer;
+    expect(answers.has(String(requestId))).toBe(false);
+    answers.set(String(requestId), result);
+  }
+  return answers;
+}
+
+function positionOf(
+  answer: JsonObject | undefined,
+): { epoch: string; revision: string } | undefined {
+  const [result] = Object.values(answer ?? {}) as JsonObject[];
+  return result?.["position"] as { epoch: string; revision: string } | undefined;
+}

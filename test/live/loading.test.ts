@@ -1,0 +1,273 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Frame } from "../../src/core/frame.ts";
+import type { Store } from "../../src/core/store.ts";
+import { Value } from "../../src/core/value.ts";
+import { Hub } from "../../src/live/hub.ts";
+import { PART_LIMITS, readGroup } from "../../src/live/state-reader.ts";
+import type { Subscription } from "../../src/live/subscription.ts";
+import { memoryStore } from "../../src/stores/memory/memory-store.ts";
+import { bound } from "./unreliable-feed.ts";
+
+const GROUP = { streamName: "s", groupId: "g" };
+const REQUEST = { group: GROUP, itemId: undefined, resumeFrom: undefined };
+
+let store: Store;
+beforeEach(() => {
+  store = memoryStore();
+});
+afterEach(() => store.close());
+
+function createHub(over: Store, maxFrames = 1000): Hub {
+  return new Hub({
+    store: over,
+    now: () => 0,
+    heartbeatIntervalMs: 15_000,
+    stallTimeoutMs: 60_000,
+    queueLimits: { maxBytes: 1 << 20, maxFrames },
+  });
+}
+
+async function put(itemId: string, json: number): Promise<void> {
+  await store.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
+}
+
+async function fill(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await put(`i${i}`, i);
+}
+
+/** The next so many frames, waiting for each. */
+async function take(subscription: Subscription, count: number): Promise<Frame[]> {
+  const frames: Frame[] = [];
+  while (frames.length < count) {
+    const frame = subscription.read();
+    if (frame !== undefined) frames.push(frame);
+    else await new Promise<void>((resolve) => subscription.onReadable(resolve));
+  }
+  return frames;
+}
+
+/** A gate that calls wait at, once closed. */
+function createGate() {
+  let open: (() => void) | undefined;
+  let closed: Promise<void> | undefined;
+  return {
+    close: () => (closed = new Promise((resolve) => (open = resolve))),
+    open: () => open?.(),
+    pass: () => closed ?? Promise.resolve(),
+  };
+}
+
+describe("a snapshot", () => {
+  test("of many pages is one position in parts, although the group changes between the pages (G1, G3)", async () => {
+    await fill(PART_LIMITS.maxCount * 2 + 5);
+    let pages = 0;
+    const busy: Store = {
+      ...bound(store),
+      async snapshot(group) {
+        const reader = await store.snapshot(group);
+        return {
+          stable: reader.stable,
+          close: () => reader.close(),
+          async next(limits) {
+            const page = await reader.next(limits);
+            pages++;
+            // One item that was read, one that was not, one gone, one back again, one new.
+            await put("i0", -pages);
+            await put("i2003", -pages);
+            await store.run(GROUP, [{ mutations: [{ kind: "delete", itemId: "i1" }] }]);
+            await put("i1", -pages);
+            await put(`new${pages}`, pages);
+            return page;
+          },
+        };
+      },
+    };
+    const hub = createHub(busy);
+    const subscription = await hub.follow(REQUEST);
+    const parts = await take(subscription, 3);
+    expect(pages).toBe(3);
+    const [first] = parts;
+    expect(parts.map((part) => part.kind === "sync" && [part.first, part.last])).toEqual([
+      [true, false],
+      [false, false],
+      [false, true],
+    ]);
+    for (const part of parts)
+      expect(part).toMatchObject({ position: (first as { position: unknown }).position });
+    const state = new Map(
+      parts.flatMap((part) =>
+        part.kind === "sync" ? part.items.map((item) => [item.itemId, item.value.text]) : [],
+      ) as [string, string][],
+    );
+    // The last page was read before the changes that came after it.
+    expect(state.get("i0")).toBe("-2");
+    expect(state.get("i1")).toBe("-2");
+    expect(state.get("i2003")).toBe("-2");
+    expect([...state.keys()].slice(-2)).toEqual(["i1", "new2"]);
+    expect(state.size).toBe(PART_LIMITS.maxCount * 2 + 5 + 2);
+    const later = await take(subscription, 5);
+    expect(later.map((frame) => frame.kind)).toEqual(Array.from({ length: 5 }, () => "change"));
+  });
+
+  test("starts over when the log no longer holds what changed between two pages", async () => {
+    store = memoryStore({ history: { maxChanges: 2 } });
+    await fill(PART_LIMITS.maxCount + 5);
+    let snapshots = 0;
+    const busy: Store = {
+      ...bound(store),
+      async snapshot(group) {
+        snapshots++;
+        const reader = await store.snapshot(group);
+        return {
+          stable: reader.stable,
+          close: () => reader.close(),
+          async next(limits) {
+            const page = await reader.next(limits);
+            if (snapshots === 1 && !page.done) await fill(3);
+            return page;
+          },
+        };
+      },
+    };
+    const part = await readGroup(busy, GROUP).next();
+    expect(snapshots).toBe(2);
+    expect(part.position.revision).toBe(PART_LIMITS.maxCount + 8);
+  });
+
+  test("gives up with a sentence when the group always changes faster than its log is kept", async () => {
+    store = memoryStore({ history: { maxChanges: 2 } });
+    await fill(PART_LIMITS.maxCount + 5);
+    const busy: Store = {
+      ...bound(store),
+      async snapshot(group) {
+        const reader = await store.snapshot(group);
+        const next: typeof reader.next = async (limits) => {
+          const page = await reader.next(limits);
+          if (!page.done) await fill(3);
+          return page;
+        };
+        return { stable: reader.stable, close: () => reader.close(), next };
+      },
+    };
+    await expect(readGroup(busy, GROUP).next()).rejects.toMatchObject({
+      reason: "STORE_UNAVAILABLE",
+    });
+  });
+});
+
+describe("while loading", () => {
+  test("what was read before the history was lost is dropped, and a fresh sync comes (G3)", async () => {
+    const gate = createGate();
+    const slow: Store = {
+      ...bound(store),
+      async since(...args) {
+        const replay = await store.since(...args);
+        await gate.pass();
+        return replay;
+      },
+    };
+    const hub = createHub(slow, 2);
+    const subscription = await hub.follow(REQUEST);
+    await take(subscription, 1);
+    await fill(5);
+    gate.close();
+    expect(subscription.read()).toBeUndefined();
+    subscription.reset();
+    gate.open();
+    const [frame] = await take(subscription, 1);
+    expect(frame).toMatchObject({ kind: "sync", first: true, position: { revision: 5 } });
+  });
+
+  test("a snapshot that was under way when the history was lost is dropped, too", async () => {
+    await fill(PART_LIMITS.maxCount + 5);
+    const gate = createGate();
+    const slow: Store = {
+      ...bound(store),
+      async snapshot(group) {
+        const reader = await store.snapshot(group);
+        return {
+          stable: true,
+          close: () => reader.close(),
+          async next(limits) {
+            const page = await reader.next(limits);
+            await gate.pass();
+            return page;
+          },
+        };
+      },
+    };
+    const hub = createHub(slow);
+    const subscription = await hub.follow(REQUEST);
+    expect(await take(subscription, 1)).toMatchObject([{ kind: "sync", first: true, last: false }]);
+    gate.close();
+    expect(subscription.read()).toBeUndefined();
+    subscription.reset();
+    gate.open();
+    expect(await take(subscription, 2)).toMatchObject([
+      { kind: "sync", first: true, last: false },
+      { kind: "sync", first: false, last: true },
+    ]);
+  });
+
+  test("an event sent before the snapshot was read is part of the past: it does not come after it", async () => {
+    const gate = createGate();
+    const slow: Store = {
+      ...bound(store),
+      async snapshot(group) {
+        await gate.pass();
+        return store.snapshot(group);
+      },
+    };
+    await fill(1);
+    const hub = createHub(slow);
+    gate.close();
+    const following = hub.follow(REQUEST);
+    // The channel listens already; the snapshot is still to be read.
+    await new Promise((resolve) => setImmediate(resolve));
+    await store.broadcast(GROUP, { type: "early", itemId: undefined, value: Value.of(1) });
+    gate.open();
+    const subscription = await following;
+    await store.broadcast(GROUP, { type: "late", itemId: undefined, value: Value.of(2) });
+    const frames = await take(subscription, 2);
+    expect(frames.map((frame) => (frame.kind === "event" ? frame.type : frame.kind))).toEqual([
+      "sync",
+      "late",
+    ]);
+  });
+
+  test("an item subscription that fell behind goes on from where its reader was up to date", async () => {
+    store = memoryStore({ history: { maxChanges: 5 } });
+    const hub = createHub(store, 2);
+    const subscription = await hub.follow({ ...REQUEST, itemId: "mine" });
+    await take(subscription, 1);
+    await fill(20);
+    for (let i = 0; i < 4; i++) await put("mine", i);
+    const frames = await take(subscription, 4);
+    // The log reaches back to the first of the four, but not to the sync.
+    expect(frames.map((frame) => frame.kind)).toEqual(["change", "change", "change", "change"]);
+  });
+});
+
+test("an answer of the store that took longer than an interval confirms nothing (G5)", async () => {
+  let nowMs = 0;
+  const slow: Store = {
+    ...bound(store),
+    async heads(groups) {
+      const heads = await store.heads(groups);
+      nowMs += 15_000;
+      return heads;
+    },
+  };
+  const hub = new Hub({
+    store: slow,
+    now: () => nowMs,
+    heartbeatIntervalMs: 15_000,
+    stallTimeoutMs: 60_000,
+    queueLimits: { maxBytes: 1 << 20, maxFrames: 10 },
+  });
+  const subscription = await hub.follow(REQUEST);
+  await take(subscription, 1);
+  nowMs += 15_000;
+  await hub.tick();
+  expect(subscription.read()).toBeUndefined();
+});
