@@ -12,8 +12,8 @@ const client = createClient(StreamService, transport);
 const group = { streamName: "chat", groupId: "lobby" };
 
 // A value is a google.protobuf.Value: any JSON.
-const data = fromJson(ValueSchema, { text: "hello from TypeScript" });
-const { position } = await client.set({ ...group, itemId: "m2", data });
+const hello = fromJson(ValueSchema, { text: "hello from TypeScript" });
+const { position } = await client.set({ ...group, itemId: "m2", data: hello });
 console.log(`written as revision ${position?.revision}`);
 
 // First the state, in one or more parts, then every change.
@@ -23,7 +23,7 @@ for await (const { frame } of client.subscribe(group)) {
       console.log("has", item.itemId, item.data && toJson(ValueSchema, item.data));
     }
   } else if (frame.case === "change") {
-    const { itemId, data, position } = frame.value;
-    console.log("change", position?.revision, itemId, data && toJson(ValueSchema, data));
+    const change = frame.value;
+    console.log("change", change.itemId, change.data && toJson(ValueSchema, change.data));
   }
 }

@@ -16,11 +16,14 @@ done = client.Set(pb.SetRequest(**group, item_id="m3", data=data))
 print("written as revision", done.position.revision, flush=True)
 
 # First the state, in one or more parts, then every change.
-for response in client.Subscribe(pb.SubscribeRequest(**group)):
-    kind = response.WhichOneof("frame")
-    if kind == "sync":
-        for item in response.sync.items:
-            print("has", item.item_id, MessageToDict(item.data), flush=True)
-    elif kind == "change":
-        change = response.change
-        print("change", change.position.revision, change.item_id, MessageToDict(change.data), flush=True)
+try:
+    for response in client.Subscribe(pb.SubscribeRequest(**group)):
+        kind = response.WhichOneof("frame")
+        if kind == "sync":
+            for item in response.sync.items:
+                print("has", item.item_id, MessageToDict(item.data), flush=True)
+        elif kind == "change":
+            change = response.change
+            print("change", change.item_id, MessageToDict(change.data), flush=True)
+except KeyboardInterrupt:
+    pass

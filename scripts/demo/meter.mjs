@@ -15,7 +15,7 @@ import { cpus, freemem, loadavg, totalmem } from "node:os";
 /**
  * @typedef {object} Machine Where figures come from.
  * @property {() => readonly { times: Readonly<Record<string, number>> }[]} cpus Milliseconds that each core spent.
- * @property {() => readonly number[]} loadavg Over 1, 5 and 15 minutes; zeros where there is none.
+ * @property {() => readonly number[] | undefined} loadavg Over 1, 5 and 15 minutes; undefined where there is none.
  * @property {() => number} totalmem Bytes.
  * @property {() => number} freemem Bytes that programs could still get.
  * @property {() => string | undefined} netDev Text of /proc/net/dev; undefined where there is none.
@@ -25,7 +25,8 @@ import { cpus, freemem, loadavg, totalmem } from "node:os";
 /** @type {Machine} */
 const THIS_MACHINE = {
   cpus,
-  loadavg,
+  // Windows has none, and Node says zeros.
+  loadavg: () => (process.platform === "win32" ? undefined : loadavg()),
   totalmem,
   freemem,
   netDev() {
@@ -133,11 +134,11 @@ function cpuFigures(before, now) {
 }
 
 /**
- * @param {readonly number[]} loads
+ * @param {readonly number[] | undefined} loads
  * @returns {Figure[]}
  */
 function loadFigures(loads) {
-  if (loads.every((load) => load === 0)) return [];
+  if (loads === undefined) return [];
   return [1, 5, 15].map((minutes, index) => ({
     id: `load-${minutes}m`,
     label: `Load average, ${minutes} min`,

@@ -4,6 +4,7 @@ import type { Position } from "../core/position.ts";
 import type { Head, Store } from "../core/store.ts";
 import { Channel } from "./channel.ts";
 import type { QueueLimits } from "./frame-queue.ts";
+import type { Interest } from "./interest.ts";
 import { Subscription } from "./subscription.ts";
 
 /** Times and bounds of all subscriptions. */
@@ -21,7 +22,7 @@ export interface HubOptions {
 /** What to follow. */
 export interface FollowRequest {
   readonly group: GroupKey;
-  readonly itemId: string | undefined;
+  readonly interest: Interest;
   readonly resumeFrom: Position | undefined;
 }
 
@@ -108,9 +109,9 @@ export class Hub {
     }
   }
 
-  #subscribe({ itemId, resumeFrom }: FollowRequest, channel: Channel): Promise<Subscription> {
+  #subscribe({ interest, resumeFrom }: FollowRequest, channel: Channel): Promise<Subscription> {
     const { store, now, queueLimits: limits } = this.#options;
-    return Subscription.open({ store, channel, itemId, resumeFrom, limits, now });
+    return Subscription.open({ store, channel, interest, resumeFrom, limits, now });
   }
 
   #openEntry(key: string, group: GroupKey): Entry {

@@ -3,7 +3,7 @@ import { StreamError } from "../core/errors.ts";
 import { type SyncFrame, itemBytes } from "../core/frame.ts";
 import type { Item } from "../core/change.ts";
 import type { GroupKey } from "../core/names.ts";
-import type { Position } from "../core/position.ts";
+import { type Position, samePosition } from "../core/position.ts";
 import type { ReadLimits, SnapshotPage, SnapshotReader, Store } from "../core/store.ts";
 
 /**
@@ -23,16 +23,31 @@ export interface StateReader {
   close(): void;
 }
 
-/** Reads the state of one item: a single part with one item or none. */
-export function readItem(store: Store, group: GroupKey, itemId: string): StateReader {
+/** Reads the state of some items: a single part, from the call of next(). */
+export function readItems(store: Store, group: GroupKey, itemIds: readonly string[]): StateReader {
   return {
     async next() {
-      const { item, position, timestamp } = await store.get(group, itemId);
-      const items = item === undefined ? [] : [item];
-      return { kind: "sync", items, position, first: true, last: true, timestamp: timestamp || 1 };
+      const reads = await Promise.all(itemIds.map((itemId) => store.get(group, itemId)));
+      const [at] = reads;
+      if (at !== undefined && reads.every(({ position }) => samePosition(position, at.position))) {
+        const items = reads.flatMap(({ item }) => (item === undefined ? [] : [item]));
+        return syncFrame(items, at, true, true);
+      }
+      // The group changed between the reads; only a snapshot has them all at one position.
+      return pick(await foldPages(store, group, await store.snapshot(group)), itemIds);
     },
     close() {},
   };
+}
+
+function pick(state: Folded, itemIds: readonly string[]): SyncFrame {
+  const wanted = new Set(itemIds);
+  return syncFrame(
+    state.items.filter(({ itemId }) => wanted.has(itemId)),
+    state,
+    true,
+    true,
+  );
 }
 
 /** Reads the state of a group, from the first call of next(). All parts have one position, whatever the store can do. */

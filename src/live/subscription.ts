@@ -7,15 +7,16 @@ import type { Store } from "../core/store.ts";
 import type { Channel, Follower } from "./channel.ts";
 import { FrameIterator } from "./frames.ts";
 import { FrameQueue, type QueueLimits } from "./frame-queue.ts";
-import { PART_LIMITS, type StateReader, readGroup, readItem } from "./state-reader.ts";
+import type { Interest } from "./interest.ts";
+import { PART_LIMITS, type StateReader } from "./state-reader.ts";
 
 /** What to follow, and how. */
 export interface SubscriptionOptions {
   readonly store: Store;
   /** The open feed of the group. The subscription follows it until it ends. */
   readonly channel: Channel;
-  /** Follow this item only; undefined: the whole group. */
-  readonly itemId: string | undefined;
+  /** What of the group to hear. When it grows, the reader asks for the state of what is new by itself. */
+  readonly interest: Interest;
   /** Position up to which the reader knows the group. */
   readonly resumeFrom: Position | undefined;
   readonly limits: QueueLimits;
@@ -61,6 +62,7 @@ export class Subscription implements Follower {
   #taken: Position = ORIGIN;
 
   #error: StreamError | undefined;
+  #cursorWatch: { readonly revision: number; readonly callback: () => void } | undefined;
   readonly #endListeners: (() => void)[] = [];
   #onReadable: (() => void) | undefined;
   /** When the reader last took a frame or found none, Unix milliseconds. */
@@ -99,6 +101,22 @@ export class Subscription implements Follower {
   /** The feed it follows. */
   get channel(): Channel {
     return this.#options.channel;
+  }
+
+  /** Everything of interest up to here lies before the reader, or was taken. */
+  get cursor(): Position {
+    return this.#cursor;
+  }
+
+  /** Asks to be called, once, when the cursor may have reached this revision, or the subscription has ended. */
+  onCursor(revision: number, callback: () => void): void {
+    if (this.#cursor.revision >= revision || this.ended) callback();
+    else this.#cursorWatch = { revision, callback };
+  }
+
+  /** Reads the state of an interest of one's own, beside the frames. The caller closes the reader. */
+  readState(interest: Interest): StateReader {
+    return interest.readState(this.#options.store, this.channel.group);
   }
 
   /** Whether no frame will come any more. */
@@ -193,7 +211,7 @@ export class Subscription implements Follower {
   }
 
   #matches(event: GroupEvent): boolean {
-    return this.#options.itemId === undefined || this.#options.itemId === event.itemId;
+    return this.#options.interest.matches(event.itemId);
   }
 
   /** Puts a live event into the queue, or falls behind when it does not fit. */
@@ -204,7 +222,7 @@ export class Subscription implements Follower {
     } else if (event.timestamp <= this.#syncTimestamp) return;
     if (this.#matches(event) && !this.#queue.offer(event)) return this.#fallBehind(event);
     if (event.kind === "change") {
-      this.#cursor = event.position;
+      this.#advance(event.position);
       if (this.#queue.length === 0) this.#taken = this.#cursor;
     }
     if (this.#matches(event)) this.#wake();
@@ -284,11 +302,11 @@ export class Subscription implements Follower {
       if (!replay.lost) return this.#replay(replay.changes);
       this.#source = "snapshot";
     }
-    const state = (this.#state ??= this.#newState());
+    const state = (this.#state ??= this.readState(this.#options.interest));
     const frame = await state.next();
     if (generation !== this.#generation) return;
     this.#queue.push(frame);
-    this.#cursor = frame.position;
+    this.#advance(frame.position);
     this.#syncTimestamp = frame.timestamp;
     if (!frame.last) return;
     state.close();
@@ -296,17 +314,11 @@ export class Subscription implements Follower {
     this.#source = "log";
   }
 
-  #newState(): StateReader {
-    const { store, channel, itemId } = this.#options;
-    if (itemId !== undefined) return readItem(store, channel.group, itemId);
-    return readGroup(store, channel.group);
-  }
-
   #replay(changes: readonly ChangeEvent[]): void {
     const { merged, left } = mergeReplay(changes, this.#window.drain());
     for (const event of merged) if (this.#matches(event)) this.#queue.push(event);
     for (const event of left) this.#window.push(event);
-    this.#cursor = changes.at(-1)?.position ?? this.#cursor;
+    this.#advance(changes.at(-1)?.position ?? this.#cursor);
     if (this.#queue.length === 0) this.#taken = this.#cursor;
   }
 
@@ -316,6 +328,14 @@ export class Subscription implements Follower {
     this.#phase = "live";
     for (const event of this.#window.drain()) this.release(event);
     return this.#phase === "live";
+  }
+
+  #advance(cursor: Position): void {
+    this.#cursor = cursor;
+    const watch = this.#cursorWatch;
+    if (watch === undefined || cursor.revision < watch.revision) return;
+    this.#cursorWatch = undefined;
+    watch.callback();
   }
 
   #enqueue(frame: Frame): void {
@@ -350,6 +370,7 @@ export class Subscription implements Follower {
     this.#window.clear();
     this.channel.followers.delete(this);
     for (const listener of this.#endListeners) listener();
+    this.#cursorWatch?.callback();
     this.#wake();
   }
 }

@@ -30,6 +30,8 @@ export interface HttpHandlerOptions {
 
 /** How long browsers may remember a preflight, in seconds. */
 const PREFLIGHT_MAX_AGE_S = 7200;
+/** How long a request may go on after its answer, in milliseconds. */
+const DISMISS_MS = 1000;
 
 /** Answers every request of the port: RPC in all three protocols, health, CORS. */
 export function createHttpHandler(options: HttpHandlerOptions): RequestListener {
@@ -37,8 +39,9 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
   const calls = createCalls(options);
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";
-    // A refusal may come before the body was read: the rest is read away, or the connection is stuck.
-    response.once("finish", () => request.resume());
+    // Over HTTP/2 a response finishes only with its whole stream.
+    const answered = "stream" in response ? response.stream : response;
+    answered.once("finish", () => dismiss(request));
     const caller = callerOf(request);
     if (caller.origin !== undefined) response.setHeader("vary", "Origin");
     if (caller.origin !== undefined && callers.allowsOrigin(caller)) {
@@ -116,6 +119,17 @@ async function answerCall(
     if (universal.signal.aborted) return;
     throw error;
   }
+}
+
+/** Lets go of a request that is answered. */
+function dismiss(request: Request): void {
+  // A refusal may come before the body was read: the rest is read away, or the connection is stuck.
+  request.resume();
+  if (request.complete || !("stream" in request)) return;
+  const { stream } = request;
+  // Who is told that the call is over and sends on, or forgets to end, would hold the stream for good.
+  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), DISMISS_MS);
+  stream.once("close", () => clearTimeout(timer));
 }
 
 function callerOf(request: Request): Caller {

@@ -3,6 +3,7 @@ import { checkGroup, checkName } from "../core/names.ts";
 import type { Store } from "../core/store.ts";
 import { DEFAULT_QUEUE_LIMITS, type QueueLimits } from "../live/frame-queue.ts";
 import { Hub } from "../live/hub.ts";
+import { interestIn } from "../live/interest.ts";
 import { checkPosition } from "./checks.ts";
 import type { Handlers } from "./handlers.ts";
 import { createReads } from "./reads.ts";
@@ -72,10 +73,10 @@ export function createEngine(store: Store, options: EngineOptions = {}): Engine 
         const group = checkGroup(request);
         const itemId =
           request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
-        const { resumeFrom } = request;
+        const { resumeFrom, interest = interestIn(itemId) } = request;
         return hub.follow({
           group,
-          itemId,
+          interest,
           resumeFrom:
             resumeFrom === undefined ? undefined : checkPosition("resume_from", resumeFrom),
         });

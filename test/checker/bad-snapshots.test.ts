@@ -87,6 +87,21 @@ describe("snapshots", () => {
       },
     },
     {
+      title: "a snapshot without revisions that has an old value",
+      breaks: ["G3"],
+      says: /has item "a" with a value that it did not have/,
+      tell(story) {
+        five(story);
+        story.subscribe().sync(
+          [
+            ["a", "a1"],
+            ["b", "b1"],
+          ],
+          5,
+        );
+      },
+    },
+    {
       title: "a snapshot with an item twice",
       breaks: ["G3"],
       says: /has item "b" twice/,

@@ -244,6 +244,30 @@ describe("the checker", () => {
       },
     },
     {
+      title: "snapshots of a door that tells no revisions of items",
+      tell(story) {
+        story.set("a", "a1", 1);
+        story.write([{ op: "set", item: "a", value: "a2" }]).unknown();
+        story.subscribe().sync([["a", "a1"]], 1);
+        story.subscribe({ subscriber: "other" }).sync([["a", "a2"]], 2);
+        story.set("b", "b1", 3);
+        story.subscribe({ subscriber: "third" }).sync(
+          [
+            ["a", "a2"],
+            ["b", "b1"],
+          ],
+          3,
+        );
+        story.list([
+          [
+            ["a", "a2", 2],
+            ["b", "b1", 3],
+          ],
+          3,
+        ]);
+      },
+    },
+    {
       title: "heartbeats in time",
       options: { heartbeatIntervalMs: 100, slackMs: 10 },
       tell(story) {

@@ -79,7 +79,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "change the item of a change",
-    breaks: ["G2", "G3"],
+    breaks: ["G1", "G2", "G3"],
     mutate: (history, random) => editChange(history, random, (frame) => ({ ...frame, item: "i9" })),
   },
   {
@@ -185,7 +185,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "acknowledge another revision",
-    breaks: ["G2"],
+    breaks: ["G2", "G1"],
     mutate: (history, random) =>
       onSome(ackedSets(history), random, ({ place, record }) => {
         const { position } = record;
@@ -304,7 +304,7 @@ export const MUTATIONS: readonly Mutation[] = [
       const lasts = new Map<string, Place<FrameRecord>>();
       for (const place of frames(history)) lasts.set(place.record.subscription, place);
       const losable = [...lasts.values()].filter(
-        ({ record }) => isChange(record) && live.has(record.subscription),
+        ({ record, subscribe }) => isChange(record, subscribe) && live.has(record.subscription),
       );
       return onSome(losable, random, ({ place }) => replace(history, place));
     },
@@ -348,10 +348,11 @@ export const MUTATIONS: readonly Mutation[] = [
             write.group === record.group &&
             write.mutations[0]?.item === record.item,
         );
-        const [old, newer] = [earlier[0], earlier.at(-1)];
+        const [old] = earlier;
         const value = old?.write.mutations[0]?.value;
         const revision = old?.record.position?.revision;
-        if (old === newer || value === undefined || revision === undefined) return [];
+        if (value === undefined || revision === undefined) return [];
+        if (!earlier.some(({ record: ack }) => (ack.position?.revision ?? 0) > revision)) return [];
         return [{ place, record: { ...record, found: { value, revision } } }];
       });
       return onSome(stale, random, ({ place, record }) => replace(history, place, record));

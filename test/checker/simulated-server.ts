@@ -126,7 +126,7 @@ export function createSimulatedGroup(
 
   const syncFrames = (subscription: ServerSubscription): Delivery[] => {
     const fresh = { items: snapshot(), position, timestamp: Math.max(1, lastTimestamp) };
-    if (cached === undefined || position.revision > cached.position.revision + 6) cached = fresh;
+    if (cached === undefined || position.revision > cached.position.revision + 25) cached = fresh;
     let state = fresh;
     if (bug === "stale snapshot") state = cached;
     if (bug === "wrong snapshot") state = { ...fresh, items: cached.items };
@@ -242,9 +242,12 @@ export function createSimulatedGroup(
 
 function valueOf(mutation: MutationInput, before: Json | undefined): Json {
   if (mutation.op === "set") return mutation.value;
-  const kept =
-    typeof before === "object" && before !== null && !Array.isArray(before) ? before : {};
-  return mutation.op === "update"
-    ? { ...kept, ...(mutation.tag === undefined ? { touched: true } : { tag: mutation.tag }) }
-    : null;
+  if (mutation.op === "delete") return null;
+  const mark: Record<string, Json> =
+    mutation.tag === undefined ? { touched: true } : { tag: mutation.tag };
+  return { ...(isObject(before) ? before : {}), ...mark };
+}
+
+function isObject(value: Json | undefined): value is { readonly [key: string]: Json } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -193,7 +193,19 @@ export function simulate(scenario: Scenario): History {
     follower.midSync = frame.partial ?? false;
     return true;
   };
+  const comeOrGo = (follower: Follower): void => {
+    if (follower.handle === undefined) attempt(follower);
+    else if (!follower.steady) cut(follower);
+  };
+  const heartbeat = (follower: Follower): void => {
+    if (follower.server !== undefined) follower.group.heartbeat(follower.server);
+  };
+  const onSome = <T>(list: readonly T[], act: (entry: T) => void, times = 1): void => {
+    for (let i = 0; i < times && list.length > 0; i++) act(random.pick(list));
+  };
   const overflow = (follower: Follower): void => {
+    // One that sees every change reads fast enough.
+    if (follower.steady) return;
     // Nothing but a new sync can follow a part of one.
     const honour = !follower.midSync && random.chance(honoured);
     if (follower.server !== undefined)
@@ -215,18 +227,16 @@ export function simulate(scenario: Scenario): History {
     const follower = random.pick(followers);
     const dice = random.below(100);
     if (dice < 20) startWrite();
-    else if (dice < 42)
-      for (let i = 0; i < 2 && writes.length > 0; i++) advanceWrite(random.pick(writes));
-    else if (dice < 45) writes.length > 0 && loseWrite(random.pick(writes));
+    else if (dice < 42) onSome(writes, advanceWrite, 2);
+    else if (dice < 45) onSome(writes, loseWrite);
     else if (dice < 49) startRead();
-    else if (dice < 56) reads.length > 0 && advanceRead(random.pick(reads));
+    else if (dice < 56) onSome(reads, advanceRead);
     else if (dice < 84) for (let i = random.below(4); i >= 0; i--) deliver(follower);
-    else if (dice < 88) follower.server !== undefined && follower.group.heartbeat(follower.server);
-    else if (dice < 92)
-      follower.handle === undefined ? attempt(follower) : follower.steady || cut(follower);
+    else if (dice < 88) heartbeat(follower);
+    else if (dice < 92) comeOrGo(follower);
     else if (dice < 94) overflow(follower);
     else if (dice < 98) sendEvent(random.pick(names));
-    else if (dice === 98 && (observed ? volatile : true)) crash();
+    else if (dice === 98 && (volatile || !observed)) crash();
   }
   while (writes.length > 0) advanceWrite(random.pick(writes));
   while (reads.length > 0) advanceRead(random.pick(reads));

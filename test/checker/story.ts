@@ -2,6 +2,7 @@ import type { Position } from "../../src/core/position.ts";
 import {
   createRecorder,
   type History,
+  type ItemInput,
   type Json,
   memorySink,
   type MutationInput,
@@ -11,8 +12,8 @@ import {
   type WriteHandle,
 } from "../support/checker/index.ts";
 
-/** An item in a story: id, value, revision. */
-export type StoryItem = readonly [item: string, value: Json, revision: number];
+/** An item in a story: id, value, and revision, which some doors do not tell. */
+export type StoryItem = readonly [item: string, value: Json, revision?: number];
 
 /**
  * A short history told by hand: one group, one epoch unless said otherwise, a clock that goes on by
@@ -128,7 +129,7 @@ export function at(revision: number | Position, epoch = "e"): Position {
 
 function told(
   handle: SubscriptionHandle,
-  itemsOf: (items: readonly StoryItem[]) => { item: string; value: Json; revision: number }[],
+  itemsOf: (items: readonly StoryItem[]) => ItemInput[],
 ): StorySubscription {
   return {
     handle,

@@ -57,16 +57,16 @@ describe("blocks of the documents", () => {
     for (const snippet of shown) {
       const file = await readFile(join(PROJECT, markOf(snippet, "file") ?? ""), "utf8");
       const withoutHeading = file.replace(/^(?:(?:\/\/|#).*\n)+/, "");
-      expect(`${snippet.code}\n`, placeOf(snippet)).toBe(withoutHeading);
+      expect([placeOf(snippet), `${snippet.code}\n`]).toEqual([placeOf(snippet), withoutHeading]);
     }
   });
 });
 
-describe.each(documents)("$path", ({ snippets: own }) => {
-  const runs = own.filter(
-    (snippet) => markOf(snippet, "not run") === undefined && snippet.language !== "text",
-  );
-  if (runs.length === 0) return;
+const withRuns = documents
+  .map(({ path, snippets: own }) => ({ path, own, runs: own.filter(isRun) }))
+  .filter(({ runs }) => runs.length > 0);
+
+describe.each(withRuns)("$path", ({ own, runs }) => {
   let workspace: Workspace;
 
   beforeAll(async () => {
@@ -103,6 +103,10 @@ describe.each(documents)("$path", ({ snippets: own }) => {
   }
 });
 
+function isRun(snippet: Snippet): boolean {
+  return snippet.language !== "text" && markOf(snippet, "not run") === undefined;
+}
+
 /** Runs a block to its end, or until it shows what it has to show. */
 async function shell(snippet: Snippet, code: string, { folder, here }: Workspace): Promise<void> {
   const running = start(here(code), folder);
@@ -113,12 +117,13 @@ async function shell(snippet: Snippet, code: string, { folder, here }: Workspace
     return;
   }
   const { status, stdout, stderr } = await running.ended();
-  expect(status, `${stdout}\n${stderr}`).toBe(0);
+  if (status !== 0) throw new Error(`It ended with ${status}:\n${stdout}${stderr}`);
   const answer = jsonOf(stdout);
   if (answer === undefined) return;
   answers.set(snippet, answer);
   const isError = typeof answer === "object" && answer !== null && "code" in answer;
-  expect(isError, stdout).toBe(markOf(snippet, "answers with an error") !== undefined);
+  if (isError !== (markOf(snippet, "answers with an error") !== undefined))
+    throw new Error(`It answered:\n${stdout}`);
 }
 
 /**
@@ -173,7 +178,7 @@ async function json(snippet: Snippet, own: readonly Snippet[], workspace: Worksp
       body: snippet.code,
     });
     const answer = (await response.json()) as JsonValue;
-    expect(response.status, JSON.stringify(answer)).toBe(200);
+    if (!response.ok) throw new Error(`It answered: ${JSON.stringify(answer)}`);
     answers.set(snippet, answer);
     return;
   }

@@ -4,12 +4,13 @@ import type { Frame } from "../../src/core/frame.ts";
 import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
 import { Hub } from "../../src/live/hub.ts";
+import { interestIn } from "../../src/live/interest.ts";
 import type { Subscription } from "../../src/live/subscription.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { bound } from "./unreliable-feed.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
-const REQUEST = { group: GROUP, itemId: undefined, resumeFrom: undefined };
+const REQUEST = { group: GROUP, interest: interestIn(undefined), resumeFrom: undefined };
 const INTERVAL_MS = 15_000;
 const STALL_MS = 60_000;
 
@@ -76,7 +77,7 @@ describe("heartbeats (G5)", () => {
 
   test("of an item subscription move its bookmark past changes of other items", async () => {
     const hub = createHub(inner);
-    const subscription = await hub.follow({ ...REQUEST, itemId: "mine" });
+    const subscription = await hub.follow({ ...REQUEST, interest: interestIn("mine") });
     expect(kinds(subscription)).toEqual(["sync"]);
     await put("other", 1);
     await put("other", 2);

@@ -3,13 +3,14 @@ import type { Frame } from "../../src/core/frame.ts";
 import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
 import { Hub } from "../../src/live/hub.ts";
+import { interestIn } from "../../src/live/interest.ts";
 import { PART_LIMITS, readGroup } from "../../src/live/state-reader.ts";
 import type { Subscription } from "../../src/live/subscription.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { bound } from "./unreliable-feed.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
-const REQUEST = { group: GROUP, itemId: undefined, resumeFrom: undefined };
+const REQUEST = { group: GROUP, interest: interestIn(undefined), resumeFrom: undefined };
 
 let store: Store;
 beforeEach(() => {
@@ -238,7 +239,7 @@ describe("while loading", () => {
   test("an item subscription that fell behind goes on from where its reader was up to date", async () => {
     store = memoryStore({ history: { maxChanges: 5 } });
     const hub = createHub(store, 2);
-    const subscription = await hub.follow({ ...REQUEST, itemId: "mine" });
+    const subscription = await hub.follow({ ...REQUEST, interest: interestIn("mine") });
     await take(subscription, 1);
     await fill(20);
     for (let i = 0; i < 4; i++) await put("mine", i);

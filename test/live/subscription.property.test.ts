@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
 import { Hub } from "../../src/live/hub.ts";
+import { interestIn } from "../../src/live/interest.ts";
 import type { Subscription } from "../../src/live/subscription.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { Reader } from "../support/reader.ts";
@@ -82,7 +83,11 @@ test("readers of every speed see each change once, in order, and end with the st
           reader.lateEvents = unreliable;
           if (resumed !== undefined) reader.continueFrom(resumed);
           const resumeFrom = resumed?.position;
-          const subscription = await hub.follow({ group: GROUP, itemId, resumeFrom });
+          const subscription = await hub.follow({
+            group: GROUP,
+            interest: interestIn(itemId),
+            resumeFrom,
+          });
           readers.push({ reader, subscription, itemId, pace: dice.pick([0.05, 0.5, 1]) });
         }
         for (const { reader, subscription, pace } of readers) {

@@ -264,12 +264,14 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Counted in parts, so that a process that was suspended meanwhile does not give up on waking. */
 function withTimeout(work: Promise<void>, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`A write took more than ${timeoutMs} ms.`)),
-      timeoutMs,
-    );
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    let parts = 0;
+    const timer = setInterval(() => {
+      parts += 1;
+      if (parts === 10) reject(new Error(`A write took more than ${timeoutMs} ms.`));
+    }, timeoutMs / 10);
+    void work.then(resolve, reject).finally(() => clearInterval(timer));
   });
 }

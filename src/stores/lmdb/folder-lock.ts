@@ -131,5 +131,5 @@ function removeDead(path: string, dead: string | undefined): boolean {
 /** What identifies a socket file; undefined when there is none. */
 function inodeOf(path: string): string | undefined {
   const stats = lstatSync(path, { throwIfNoEntry: false });
-  return stats?.isSocket() ? `${stats.dev}:${stats.ino}:${stats.birthtimeMs}` : undefined;
+  return stats?.isSocket() ? `${stats.dev}:${stats.ino}:${stats.mtimeMs}` : undefined;
 }

@@ -1,32 +1,18 @@
-import type { ChangeEvent } from "../../core/change.ts";
 import type { Accepted, StoredItem } from "../../core/commit.ts";
-import { mayForget, mustTrim, nextCareMs } from "../../core/retention.ts";
+import { mayForget, nextCareMs } from "../../core/retention.ts";
+import type { GroupAge } from "../../core/retention.ts";
 import type { Head, History } from "../../core/store.ts";
 import type { Tables, View, Write } from "./disk.ts";
-import {
-  changeKey,
-  dueKey,
-  headKey,
-  indexKey,
-  itemIdKey,
-  itemKey,
-  readSafeInteger,
-  writeSafeInteger,
-} from "./keys.ts";
+import { dueKey, headKey, indexKey, itemIdKey, itemKey } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
-import {
-  NO_GROUP,
-  ageOf,
-  changeExtent,
-  decodeItem,
-  encodeChange,
-  encodeGroup,
-  encodeItem,
-} from "./records.ts";
+import { LogDraft } from "./log-draft.ts";
+import { readItem } from "./reads.ts";
+import { NO_GROUP, encodeGroup, encodeItem, encodeNumber } from "./records.ts";
 import type { GroupRecord } from "./records.ts";
 
-// Nobody may wait for the rest of an overlong log; the sweeper takes it.
+// Nobody may wait for the rest of an overlong log to go; the sweeper takes it.
 const TRIM_AT_ONCE = 64;
+const PRESENT = Buffer.from([1]);
 
 interface ItemDraft {
   /** As the view has it. */
@@ -36,20 +22,17 @@ interface ItemDraft {
 
 /**
  * A group while a batch changes it: the state of a view with the batch's earlier commits on top.
- * Nothing is written before `writes` are submitted.
+ * Nothing is written before what `collect` gives is submitted.
  */
 export class GroupDraft {
   readonly name: GroupName;
   readonly #view: View;
   readonly #tables: Tables;
   readonly #stored: GroupRecord;
+  /** All but the log, which `#log` has. */
   #record: GroupRecord;
+  readonly #log: LogDraft;
   readonly #items = new Map<string, ItemDraft>();
-  /** Changes that the view does not have, oldest first; `#newAfter` is the revision before them. */
-  #newChanges: ChangeEvent[] = [];
-  #newAfter: number;
-  /** Stored changes before it have to go. */
-  #storedLogStart: number;
 
   /** @param stored The group's record in the view. */
   constructor(name: GroupName, stored: GroupRecord, view: View, tables: Tables) {
@@ -58,11 +41,10 @@ export class GroupDraft {
     this.#tables = tables;
     this.#stored = stored;
     this.#record = stored;
-    this.#newAfter = stored.revision;
-    this.#storedLogStart = stored.logStart;
+    this.#log = new LogDraft(name, stored.log, stored.revision, view, tables);
   }
 
-  /** The group as it stands; NO_GROUP once forgotten. */
+  /** The group as the batch leaves it. Final once `collect` was called. */
   get record(): GroupRecord {
     return this.#record;
   }
@@ -77,41 +59,23 @@ export class GroupDraft {
   lookup(itemId: string): StoredItem | undefined {
     const draft = this.#items.get(itemId);
     if (draft !== undefined) return draft.current;
-    const stored = readItem(this.#view, this.#tables, this.name, itemId);
+    const stored = readItem({ view: this.#view, tables: this.#tables }, this.name, itemId);
     this.#items.set(itemId, { stored, current: stored });
     return stored;
   }
 
   /** Takes over what a commit decided. */
   apply(decision: Accepted, nowMs: number, history: History): void {
-    let { itemCount, logBytes, oldestTimeMs, oldestSize } = this.#record;
+    if (decision.changes.length === 0) return;
+    let { itemCount } = this.#record;
     for (const [itemId, { before, after }] of decision.writes) {
       itemCount += (after === undefined ? 0 : 1) - (before === undefined ? 0 : 1);
       this.#items.get(itemId)!.current = after;
     }
-    const first = decision.changes[0];
-    if (first === undefined) return;
-    if (this.#record.logStart > this.#record.revision) {
-      oldestTimeMs = first.timeMs;
-      oldestSize = first.value.size;
-    }
-    for (const change of decision.changes) {
-      logBytes += change.value.size;
-      this.#newChanges.push(change);
-    }
     const { position, timestamp } = decision.head;
-    this.#record = {
-      ...this.#record,
-      epoch: position.epoch,
-      revision: position.revision,
-      timestamp,
-      lastChangeMs: nowMs,
-      itemCount,
-      logBytes,
-      oldestTimeMs,
-      oldestSize,
-    };
-    this.trim(nowMs, history, TRIM_AT_ONCE + 2 * decision.changes.length);
+    this.#record = { ...this.#record, ...position, timestamp, lastChangeMs: nowMs, itemCount };
+    this.#log.push(decision.changes);
+    this.#log.trim(nowMs, history, TRIM_AT_ONCE + 2 * decision.changes.length);
     this.#scheduleCare(history);
   }
 
@@ -128,81 +92,41 @@ export class GroupDraft {
    * @returns Number of changes dropped.
    */
   care(nowMs: number, history: History, maxDrops: number): number {
-    const dropped = this.trim(nowMs, history, maxDrops);
-    if (mayForget(ageOf(this.#record), nowMs, history)) {
+    const dropped = this.#log.trim(nowMs, history, maxDrops);
+    this.#log.removeLeftBehind();
+    if (mayForget(this.#age, nowMs, history)) {
+      this.#log.forget();
       this.#record = NO_GROUP;
-      this.#newChanges = [];
-      this.#newAfter = 0;
     } else {
-      this.#record = { ...this.#record, careMs: nextCareMs(ageOf(this.#record), history) ?? 0 };
+      this.#record = { ...this.#record, careMs: nextCareMs(this.#age, history) ?? 0 };
     }
     return dropped;
   }
 
-  /** Drops what the log may no longer hold, at most `maxDrops` changes. @returns How many. */
-  trim(nowMs: number, history: History, maxDrops: number): number {
-    let dropped = 0;
-    while (dropped < maxDrops && mustTrim(ageOf(this.#record).log, nowMs, history)) {
-      const logStart = this.#record.logStart + 1;
-      if (this.#record.logStart <= this.#stored.revision) this.#storedLogStart = logStart;
-      const next = logStart > this.#record.revision ? undefined : this.#extentOf(logStart);
-      this.#record = {
-        ...this.#record,
-        logStart,
-        logBytes: this.#record.logBytes - this.#record.oldestSize,
-        oldestTimeMs: next?.timeMs ?? 0,
-        oldestSize: next?.size ?? 0,
-      };
-      dropped += 1;
-    }
-    return dropped;
-  }
-
-  /** Adds everything that has to be written for this group. */
+  /** Adds everything that has to be written for this group. To be called once, at the end. */
   collect(writes: Write[]): void {
+    if (this.#record === this.#stored) return;
     const { data, groups, due } = this.#tables;
-    const stored = this.#stored;
-    const record = this.#record;
-    if (record === stored) return;
-    // What goes comes first: a group that was forgotten and written again uses old keys anew.
-    for (let revision = stored.logStart; revision < this.#storedLogStart; revision++) {
-      writes.push({ table: data, key: changeKey(this.name, revision), value: undefined });
-    }
-    for (const { stored: before, current } of this.#items.values()) {
-      if (before === undefined || before.createdRevision === current?.createdRevision) continue;
-      writes.push({
-        table: data,
-        key: itemKey(this.name, before.createdRevision),
-        value: undefined,
-      });
-    }
-    for (const [itemId, item] of this.#items) this.#collectItem(itemId, item, writes);
-    for (const change of this.#newChanges) {
-      const { revision } = change.position;
-      if (revision < record.logStart) continue;
-      writes.push({
-        table: data,
-        key: changeKey(this.name, revision),
-        value: encodeChange(change),
-      });
-    }
+    this.#collectItems(writes);
+    this.#log.collect(writes);
+    if (this.#record !== NO_GROUP) this.#record = { ...this.#record, log: this.#log.record };
+    const { itemCount, careMs } = this.#record;
     writes.push({
       table: data,
       key: headKey(this.name),
-      value: record === NO_GROUP ? undefined : encodeGroup(record),
+      value: this.#record === NO_GROUP ? undefined : encodeGroup(this.#record),
     });
-    if (stored.itemCount > 0 !== record.itemCount > 0) {
+    if (this.presenceChange !== 0) {
       writes.push({
         table: groups,
         key: indexKey(this.name),
-        value: record.itemCount > 0 ? PRESENT : undefined,
+        value: itemCount > 0 ? PRESENT : undefined,
       });
     }
-    if (stored.careMs === record.careMs) return;
-    if (stored.careMs > 0)
-      writes.push({ table: due, key: dueKey(stored.careMs, this.name), value: undefined });
-    if (record.careMs > 0)
-      writes.push({ table: due, key: dueKey(record.careMs, this.name), value: PRESENT });
+    const before = this.#stored.careMs;
+    if (before === careMs) return;
+    if (before > 0) writes.push({ table: due, key: dueKey(before, this.name), value: undefined });
+    if (careMs > 0) writes.push({ table: due, key: dueKey(careMs, this.name), value: PRESENT });
   }
 
   /** By how much the batch changes the number of groups that hold items: -1, 0 or 1. */
@@ -210,58 +134,41 @@ export class GroupDraft {
     return (this.#record.itemCount > 0 ? 1 : 0) - (this.#stored.itemCount > 0 ? 1 : 0);
   }
 
-  #collectItem(itemId: string, { stored, current }: ItemDraft, writes: Write[]): void {
-    if (stored === current) return;
+  get #age(): GroupAge {
+    return { ...this.#record, log: this.#log.extent };
+  }
+
+  #collectItems(writes: Write[]): void {
     const { data } = this.#tables;
-    if (current !== undefined) {
+    // What goes comes first: a group that was forgotten and written again uses old keys anew.
+    for (const { stored, current } of this.#items.values()) {
+      if (stored === undefined || stored.createdRevision === current?.createdRevision) continue;
       writes.push({
         table: data,
-        key: itemKey(this.name, current.createdRevision),
-        value: encodeItem(current.item),
+        key: itemKey(this.name, stored.createdRevision),
+        value: undefined,
       });
     }
-    if (stored?.createdRevision === current?.createdRevision) return;
-    writes.push({
-      table: data,
-      key: itemIdKey(this.name, itemId),
-      value: current === undefined ? undefined : encodeRevision(current.createdRevision),
-    });
-  }
-
-  #extentOf(revision: number): { readonly timeMs: number; readonly size: number } | undefined {
-    if (revision > this.#newAfter) {
-      const change = this.#newChanges[revision - this.#newAfter - 1];
-      return change === undefined ? undefined : { timeMs: change.timeMs, size: change.value.size };
+    for (const [itemId, { stored, current }] of this.#items) {
+      if (stored === current) continue;
+      const created = current?.createdRevision;
+      if (current !== undefined) {
+        writes.push({
+          table: data,
+          key: itemKey(this.name, current.createdRevision),
+          value: encodeItem(current.item),
+        });
+      }
+      if (stored?.createdRevision === created) continue;
+      const value = created === undefined ? undefined : encodeNumber(created);
+      writes.push({ table: data, key: itemIdKey(this.name, itemId), value });
     }
-    const bytes = this.#view.get(this.#tables.data, changeKey(this.name, revision));
-    return bytes === undefined ? undefined : changeExtent(bytes);
   }
 
-  /** A group has at most one entry in the due index; what is there is never later than needed. */
+  /** A group has at most one entry in the due index; one that is there is early enough. */
   #scheduleCare(history: History): void {
     if (this.#record.careMs > 0) return;
-    this.#record = { ...this.#record, careMs: nextCareMs(ageOf(this.#record), history) ?? 0 };
+    const careMs = nextCareMs(this.#age, history);
+    if (careMs !== undefined) this.#record = { ...this.#record, careMs };
   }
-}
-
-const PRESENT = Buffer.from([1]);
-
-/** Reads an item from a view. */
-export function readItem(
-  view: View,
-  tables: Tables,
-  name: GroupName,
-  itemId: string,
-): StoredItem | undefined {
-  const created = view.get(tables.data, itemIdKey(name, itemId));
-  if (created === undefined) return undefined;
-  const createdRevision = readSafeInteger(created, 0);
-  const bytes = view.get(tables.data, itemKey(name, createdRevision));
-  return bytes === undefined ? undefined : decodeItem(bytes, createdRevision);
-}
-
-function encodeRevision(revision: number): Buffer {
-  const bytes = Buffer.allocUnsafe(8);
-  writeSafeInteger(bytes, revision, 0);
-  return bytes;
 }

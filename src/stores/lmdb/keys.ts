@@ -2,20 +2,21 @@ import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
 
 /*
- * All records of a group lie together in one table, so that a commit touches few pages:
+ * All records of a group lie together in one table, so that a commit touches few pages. The head
+ * comes right behind the newest change, because both are written with every commit:
  *
- *   stream NUL group NUL 1                           head
- *   stream NUL group NUL 2 item-id                   revision that created the item
- *   stream NUL group NUL 3 revision (8 bytes)        item, by the revision that created it
- *   stream NUL group NUL 4 revision (8 bytes)        change
+ *   stream NUL group NUL 1 item-id                   revision that created the item
+ *   stream NUL group NUL 2 revision (8 bytes)        item, by the revision that created it
+ *   stream NUL group NUL 3 revision (8 bytes)        change
+ *   stream NUL group NUL 4                           head
  *
  * Names hold no control characters, so no group's prefix begins another's. Numbers are big-endian:
  * the order of the keys is that of the numbers.
  */
-const HEAD = 1;
-const ITEM_ID = 2;
-const ITEM = 3;
-const CHANGE = 4;
+const ITEM_ID = 1;
+const ITEM = 2;
+const CHANGE = 3;
+const HEAD = 4;
 
 /** A group's names, in the forms that keys are made of. */
 export interface GroupName {

@@ -11,7 +11,6 @@ import { createWatchers } from "../../core/watchers.ts";
 import { CommitQueue, DEFAULT_QUEUE_LIMITS } from "./commit-queue.ts";
 import type { QueueLimits } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
-import { readItem } from "./group-draft.ts";
 import { groupName } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
 import { openFolder } from "./open-folder.ts";
@@ -22,6 +21,7 @@ import {
   readGroup,
   readGroupIds,
   readGroups,
+  readItem,
   readItems,
 } from "./reads.ts";
 import type { Source } from "./reads.ts";
@@ -174,7 +174,7 @@ export function createLmdbStore(disk: Disk, options: Omit<LmdbStoreOptions, "fol
     get: (key, itemId) =>
       read(() => {
         const { name, record } = load(key);
-        return { ...headOf(record), item: readItem(source.view, tables, name, itemId)?.item };
+        return { ...headOf(record), item: readItem(source, name, itemId)?.item };
       }),
     heads: (keys) => read(() => keys.map((key) => headOf(load(key).record))),
     list: (key, page) =>

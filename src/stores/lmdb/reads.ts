@@ -1,4 +1,5 @@
 import type { ChangeEvent, Item } from "../../core/change.ts";
+import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
@@ -14,12 +15,11 @@ import type {
   ReadLimits,
   Replay,
 } from "../../core/store.ts";
-import type { Tables, View } from "./disk.ts";
-import { changeKey, dueEnd, groupOfKey, headKey, itemKey, numberOfKey } from "./keys.ts";
+import type { Table, Tables, View } from "./disk.ts";
+import { changeKey, dueEnd, groupOfKey, headKey, itemIdKey, itemKey, numberOfKey } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
-import { NO_GROUP, decodeChange, decodeGroup, decodeItem } from "./records.ts";
+import { NO_GROUP, decodeChange, decodeGroup, decodeItem, decodeNumber } from "./records.ts";
 import type { GroupRecord } from "./records.ts";
-import { STREAM_COUNT, readCount } from "./write-batch.ts";
 
 /** What all reads go by: one state, and its tables. */
 export interface Source {
@@ -31,6 +31,19 @@ export interface Source {
 export function readGroup({ view, tables }: Source, name: GroupName): GroupRecord {
   const bytes = view.get(tables.data, headKey(name));
   return bytes === undefined ? NO_GROUP : decodeGroup(bytes);
+}
+
+/** Reads an item. */
+export function readItem(
+  { view, tables }: Source,
+  name: GroupName,
+  itemId: string,
+): StoredItem | undefined {
+  const created = view.get(tables.data, itemIdKey(name, itemId));
+  if (created === undefined) return undefined;
+  const createdRevision = decodeNumber(created);
+  const bytes = view.get(tables.data, itemKey(name, createdRevision));
+  return bytes === undefined ? undefined : decodeItem(bytes, createdRevision);
 }
 
 /** Where a group with this record stands. */
@@ -82,7 +95,7 @@ export function readChanges(
 ): Replay {
   const head = headOf(record).position;
   // Beyond what is kept, though not dropped yet.
-  const logStart = Math.max(record.logStart, head.revision - history.maxChanges + 1);
+  const logStart = Math.max(record.log.start, head.revision - history.maxChanges + 1);
   if (!isResumable(from, head, logStart)) return { lost: true, head };
   const changes: ChangeEvent[] = [];
   let bytes = 0;
@@ -131,6 +144,15 @@ export function readGroups(
   for (const { key } of view.range(tables.groups, start, Buffer.from([0xff]), limit))
     groups.push(groupOfKey(key));
   return { groups, streamCount: readCount(view, tables.meta, STREAM_COUNT) };
+}
+
+/** Key of the number of streams, among the facts about the store. */
+export const STREAM_COUNT = Buffer.from("stream-count");
+
+/** Reads a count; 0 when there is none. */
+export function readCount(view: View, table: Table, key: Buffer): number {
+  const bytes = view.get(table, key);
+  return bytes === undefined ? 0 : decodeNumber(bytes);
 }
 
 /** Whether a group needs care. */

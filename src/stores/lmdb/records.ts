@@ -1,8 +1,20 @@
 import type { ChangeEvent, Item } from "../../core/change.ts";
 import type { StoredItem } from "../../core/commit.ts";
-import type { GroupAge } from "../../core/retention.ts";
+import type { LogExtent } from "../../core/retention.ts";
 import { Value } from "../../core/value.ts";
 import { readSafeInteger, writeSafeInteger } from "./keys.ts";
+
+/** What is kept of a group's log as a whole. */
+export interface LogRecord {
+  /** Revision of the oldest change; one after the group's while the log is empty. */
+  readonly start: number;
+  /** Revision from which changes are on the disk, although those before `start` are no longer of the log. */
+  readonly keptFrom: number;
+  readonly bytes: number;
+  /** Wall clock and size of the oldest change; 0 while the log is empty. */
+  readonly oldestTimeMs: number;
+  readonly oldestSize: number;
+}
 
 /** What is kept of a group as a whole. */
 export interface GroupRecord {
@@ -14,15 +26,19 @@ export interface GroupRecord {
   /** Wall clock of the last change; 0 when there was none. */
   readonly lastChangeMs: number;
   readonly itemCount: number;
-  /** Revision of the oldest change in the log; `revision + 1` while it is empty. */
-  readonly logStart: number;
-  readonly logBytes: number;
-  /** Wall clock and size of the oldest change; 0 while the log is empty. */
-  readonly oldestTimeMs: number;
-  readonly oldestSize: number;
+  readonly log: LogRecord;
   /** Time of the group's entry in the due index; 0: it has none. */
   readonly careMs: number;
 }
+
+/** The log of a group that was never written. */
+export const EMPTY_LOG: LogRecord = Object.freeze({
+  start: 1,
+  keptFrom: 1,
+  bytes: 0,
+  oldestTimeMs: 0,
+  oldestSize: 0,
+});
 
 /** The record of a group that was never written. */
 export const NO_GROUP: GroupRecord = Object.freeze({
@@ -31,62 +47,63 @@ export const NO_GROUP: GroupRecord = Object.freeze({
   timestamp: 0,
   lastChangeMs: 0,
   itemCount: 0,
-  logStart: 1,
-  logBytes: 0,
-  oldestTimeMs: 0,
-  oldestSize: 0,
+  log: EMPTY_LOG,
   careMs: 0,
 });
 
-/** What the group's retention goes by. */
-export function ageOf(group: GroupRecord): GroupAge {
-  return {
-    log: {
-      count: group.revision - group.logStart + 1,
-      bytes: group.logBytes,
-      oldestTimeMs: group.oldestTimeMs,
-    },
-    itemCount: group.itemCount,
-    lastChangeMs: group.lastChangeMs,
-    timestamp: group.timestamp,
-  };
+/** What a log's retention goes by. */
+export function extentOf(log: LogRecord, revision: number): LogExtent {
+  return { count: revision - log.start + 1, bytes: log.bytes, oldestTimeMs: log.oldestTimeMs };
 }
 
-const GROUP_NUMBERS = [
-  "revision",
-  "timestamp",
-  "lastChangeMs",
-  "itemCount",
-  "logStart",
-  "logBytes",
-  "oldestTimeMs",
-  "oldestSize",
-  "careMs",
-] as const;
+/** Eight big-endian bytes. */
+export function encodeNumber(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  writeSafeInteger(bytes, value, 0);
+  return bytes;
+}
 
-/** Nine integers of eight bytes, then the epoch. */
+/** Reads what encodeNumber wrote. */
+export function decodeNumber(bytes: Buffer): number {
+  return readSafeInteger(bytes, 0);
+}
+
+const EPOCH_AT = 80;
+
+/** Ten integers of eight bytes, then the epoch. */
 export function encodeGroup(group: GroupRecord): Buffer {
-  const epochAt = GROUP_NUMBERS.length * 8;
-  const bytes = Buffer.allocUnsafe(epochAt + Buffer.byteLength(group.epoch));
-  GROUP_NUMBERS.forEach((name, index) => writeSafeInteger(bytes, group[name], index * 8));
-  bytes.write(group.epoch, epochAt);
+  const { log } = group;
+  const bytes = Buffer.allocUnsafe(EPOCH_AT + Buffer.byteLength(group.epoch));
+  writeSafeInteger(bytes, group.revision, 0);
+  writeSafeInteger(bytes, group.timestamp, 8);
+  writeSafeInteger(bytes, group.lastChangeMs, 16);
+  writeSafeInteger(bytes, group.itemCount, 24);
+  writeSafeInteger(bytes, log.start, 32);
+  writeSafeInteger(bytes, log.keptFrom, 40);
+  writeSafeInteger(bytes, log.bytes, 48);
+  writeSafeInteger(bytes, log.oldestTimeMs, 56);
+  writeSafeInteger(bytes, log.oldestSize, 64);
+  writeSafeInteger(bytes, group.careMs, 72);
+  bytes.write(group.epoch, EPOCH_AT);
   return bytes;
 }
 
 /** Reads what encodeGroup wrote. */
 export function decodeGroup(bytes: Buffer): GroupRecord {
-  const number = (index: number) => readSafeInteger(bytes, index * 8);
   return {
-    epoch: bytes.toString("utf8", GROUP_NUMBERS.length * 8),
-    revision: number(0),
-    timestamp: number(1),
-    lastChangeMs: number(2),
-    itemCount: number(3),
-    logStart: number(4),
-    logBytes: number(5),
-    oldestTimeMs: number(6),
-    oldestSize: number(7),
-    careMs: number(8),
+    epoch: bytes.toString("utf8", EPOCH_AT),
+    revision: readSafeInteger(bytes, 0),
+    timestamp: readSafeInteger(bytes, 8),
+    lastChangeMs: readSafeInteger(bytes, 16),
+    itemCount: readSafeInteger(bytes, 24),
+    log: {
+      start: readSafeInteger(bytes, 32),
+      keptFrom: readSafeInteger(bytes, 40),
+      bytes: readSafeInteger(bytes, 48),
+      oldestTimeMs: readSafeInteger(bytes, 56),
+      oldestSize: readSafeInteger(bytes, 64),
+    },
+    careMs: readSafeInteger(bytes, 72),
   };
 }
 

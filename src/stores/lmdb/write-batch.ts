@@ -3,10 +3,12 @@ import { decideCommit, nextTimestamp } from "../../core/commit.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
-import type { Tables, View, Write } from "./disk.ts";
+import type { Table, Tables, View, Write } from "./disk.ts";
 import { GroupDraft } from "./group-draft.ts";
-import { groupOfKey, dueEnd, readSafeInteger, writeSafeInteger } from "./keys.ts";
+import { dueEnd, groupOfKey } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
+import { STREAM_COUNT, readCount } from "./reads.ts";
+import { encodeNumber } from "./records.ts";
 import type { GroupRecord } from "./records.ts";
 
 /** What a batch is made with. */
@@ -137,18 +139,6 @@ export class WriteBatch {
   }
 }
 
-/** Key of the number of streams, among the facts about the store. */
-export const STREAM_COUNT = Buffer.from("stream-count");
-
-/** Reads a count; 0 when there is none. */
-export function readCount(view: View, table: Tables[keyof Tables], key: Buffer): number {
-  const bytes = view.get(table, key);
-  return bytes === undefined ? 0 : readSafeInteger(bytes, 0);
-}
-
-function countWrite(table: Tables[keyof Tables], key: Buffer, count: number): Write {
-  if (count === 0) return { table, key, value: undefined };
-  const value = Buffer.allocUnsafe(8);
-  writeSafeInteger(value, count, 0);
-  return { table, key, value };
+function countWrite(table: Table, key: Buffer, count: number): Write {
+  return { table, key, value: count === 0 ? undefined : encodeNumber(count) };
 }

@@ -103,6 +103,18 @@ describe("an lmdb store and its disk", () => {
     await store.close();
   });
 
+  it("writes the same little for a change, however long the log has been", async () => {
+    const { disk, store } = await open({ history: { maxChanges: 5 } });
+    const writes: number[] = [];
+    for (let i = 0; i < 150; i++) {
+      await commit(store, group, put("a", i));
+      writes.push(disk.submitted.at(-1)?.length ?? 0);
+    }
+    // The item, the change and the head, and from time to time the changes that left the log.
+    expect(writes.slice(10).filter((count) => count !== 3)).toEqual([35, 35, 35, 35]);
+    await store.close();
+  });
+
   it("splits what waits into batches, also within one call, and keeps its order", async () => {
     const { disk, store } = await open({ queue: { maxBatch: 10, maxBatchBytes: 1_000_000 } });
     const before = disk.submitted.length;

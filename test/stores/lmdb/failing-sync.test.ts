@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
-import { access, mkdir, rm, writeFile } from "node:fs/promises";
+import { access, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -30,8 +31,8 @@ describe.skipIf(reason !== undefined)("an lmdb store on a disk whose flushes fai
   const tempFolder = tempFolders();
   let build = "";
   beforeAll(async () => {
-    build = join(PROJECT, "node_modules", ".cache", `millrace-failing-sync-${process.pid}`);
-    await mkdir(build, { recursive: true });
+    build = await mkdtemp(join(tmpdir(), "millrace-failing-sync-"));
+    await symlink(join(PROJECT, "node_modules"), join(build, "node_modules"));
     const config = {
       extends: join(PROJECT, "tsconfig.build.json"),
       compilerOptions: {

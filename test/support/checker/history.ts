@@ -70,7 +70,10 @@ export interface OutcomeRecord {
   readonly kind: "outcome";
   readonly t: number;
   readonly id: string;
-  /** `unknown`: the connection was lost, or the service said that it may have happened. */
+  /**
+   * `refused`: the service said that nothing happened. `unknown`: the connection or the patience was
+   * lost, or the service said that it may have happened.
+   */
   readonly outcome: "acked" | "refused" | "unknown";
   /** Of an acknowledged write; absent when nothing changed (a delete of a missing item). */
   readonly position?: Position;

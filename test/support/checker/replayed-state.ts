@@ -4,7 +4,8 @@ import type { ValueText } from "./value-text.ts";
 
 /** An item in the state. */
 export interface ReplayedItem {
-  readonly revision: number;
+  /** That of its last change; undefined when only a snapshot told of it, without a revision. */
+  readonly revision: number | undefined;
   /** Undefined when nobody told it. */
   readonly value: ValueText | undefined;
   /** Revision since which it exists; where that is unknown, one at which it did. */
@@ -92,19 +93,21 @@ export function createReplayedState(ledger: Ledger): ReplayedState {
       if (gap > ground) {
         const before = new Map(state);
         state.clear();
-        for (const { item, value, revision: told } of items) {
-          const known = before.get(item);
-          const itemRevision = told ?? known?.revision ?? revision;
-          const sameValue =
-            known !== undefined && known.revision === itemRevision ? known.value : undefined;
-          state.set(item, {
-            revision: itemRevision,
-            value: sameValue ?? value,
-            createdAt: Math.min(known?.createdAt ?? itemRevision, itemRevision),
-          });
-        }
+        for (const told of items)
+          state.set(told.item, settle(told, before.get(told.item), revision));
       }
       ground = revision;
     },
   };
+}
+
+/** An item as a whole snapshot at a revision shows it. */
+function settle(
+  { value, revision }: SnapshotItem,
+  known: ReplayedItem | undefined,
+  at: number,
+): ReplayedItem {
+  if (known !== undefined && revision !== undefined && known.revision === revision)
+    return { ...known, value: known.value ?? value };
+  return { revision, value, createdAt: known?.createdAt ?? revision ?? at };
 }

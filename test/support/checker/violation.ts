@@ -13,7 +13,7 @@ export type Guarantee =
   | "record";
 
 /** What each of them says, in a few words. */
-export const GUARANTEES: Readonly<Record<Guarantee, string>> = {
+const GUARANTEES: Readonly<Record<Guarantee, string>> = {
   G1: "Atomic: no state without its event, no event without its state, no part of a batch",
   G2: "Ordered: one order of changes, the store's, for everybody",
   G3: "Complete and unique: within a segment every change once, without a gap, from a true state",

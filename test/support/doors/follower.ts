@@ -161,7 +161,9 @@ export class Follower {
     const { epoch, revision } = this.position;
     const same =
       this.#itemId === undefined ? position.revision === revision : position.revision >= revision;
-    if (!same || position.epoch !== epoch)
+    // Changes of other items may have written the group for the first time.
+    const sameHistory = position.epoch === epoch || (this.#itemId !== undefined && epoch === "");
+    if (!same || !sameHistory)
       throw new Error(`a heartbeat at ${position.revision} after ${revision}`);
     this.position = position;
   }

@@ -1,6 +1,6 @@
 import type { EventFrame, FrameRecord } from "../history.ts";
 import type { Send } from "../model.ts";
-import { countUpTo, listAt } from "../search.ts";
+import { countUpTo } from "../search.ts";
 import { type Segment, type Step, whereOf } from "../trace.ts";
 import type { CheckContext } from "./context.ts";
 

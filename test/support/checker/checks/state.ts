@@ -118,8 +118,9 @@ function checkFact(fact: Fact, state: ReplayedState, report: Report): void {
   const expected = write.record.mutations[mutation]?.expectedRevision;
   // A batch checks all expectations against the group before it, so an earlier mutation is no matter.
   const own = write.record.mutations.findIndex((other) => other.item === item) === mutation;
-  if (expected !== undefined && own && expected !== (before?.revision ?? 0)) {
-    const message = `The write ${write.record.id} took effect at revision ${revision} although it expected item ${name} at revision ${expected}; it was at ${before?.revision ?? 0}.`;
+  const found = before === undefined ? 0 : before.revision;
+  if (own && expected !== undefined && found !== undefined && expected !== found) {
+    const message = `The write ${write.record.id} took effect at revision ${revision} although it expected item ${name} at revision ${expected}; it was at ${found}.`;
     report("G1", by, message);
   }
 }
@@ -148,9 +149,9 @@ function checkClaim(claim: Claim, state: ReplayedState, report: Report): void {
         `has item ${name} at revision ${told.revision}, which it does not include.`,
         told,
       );
-    } else if (now !== undefined && told.revision !== undefined && told.revision < now.revision) {
-      const message = `has item ${name} at revision ${told.revision}, but change ${now.revision} was later: it is stale.`;
-      fault(guaranteeOf(claim, last), message, told, now.value);
+    } else if ((told.revision ?? Infinity) < (now?.revision ?? 0)) {
+      const message = `has item ${name} at revision ${told.revision}, but change ${now?.revision} was later: it is stale.`;
+      fault(guaranteeOf(claim, last), message, told, now?.value ?? "");
     } else if (
       now === undefined &&
       (state.isCertain(told.item) || (told.revision ?? Infinity) <= state.settledAt(told.item))

@@ -1,0 +1,37 @@
+/** What a socket's URL asks for. */
+export type UrlTarget =
+  | { readonly kind: "none" }
+  | { readonly kind: "stream"; readonly target: Target }
+  | { readonly kind: "elsewhere" }
+  | { readonly kind: "invalid"; readonly sentence: string };
+
+/** What a subscription of the bridge follows: a group, or one item of it. Names are not checked yet. */
+export interface Target {
+  readonly streamName: string;
+  readonly groupId: string;
+  /** Undefined: the whole group. */
+  readonly itemId: string | undefined;
+}
+
+const MAY =
+  "it may be /stream/{stream_name}/{group_id} or /stream/{stream_name}/{group_id}/{item_id}, percent-encoded";
+
+/**
+ * Reads the path of a socket's URL, taken as it was sent: names may hold encoded slashes and dots, and
+ * nothing is normalised away.
+ */
+export function urlTarget(path: string): UrlTarget {
+  if (path === "/" || path === "/ws/streams" || path === "/ws/streams/") return { kind: "none" };
+  if (path !== "/stream" && !path.startsWith("/stream/")) return { kind: "elsewhere" };
+  const segments = path.slice("/stream/".length).split("/");
+  if (segments.length > 1 && segments.at(-1) === "") segments.pop();
+  if (segments.length < 2 || segments.length > 3 || segments.includes("")) {
+    return { kind: "invalid", sentence: `The path has not two or three names; ${MAY}.` };
+  }
+  try {
+    const [streamName = "", groupId = "", itemId] = segments.map(decodeURIComponent);
+    return { kind: "stream", target: { streamName, groupId, itemId } };
+  } catch {
+    return { kind: "invalid", sentence: `The path is not valid percent-encoding; ${MAY}.` };
+  }
+}

@@ -1,0 +1,20 @@
+import type { GroupKey } from "../core/names.ts";
+import type { Store } from "../core/store.ts";
+import { type StateReader, readGroup, readItems } from "./state-reader.ts";
+
+/** What a subscription wants to hear of its group. */
+export interface Interest {
+  /** Whether it wants events of this item; undefined: events of the group as a whole. */
+  matches(itemId: string | undefined): boolean;
+  /** Reads the state of all it wants, at one position. */
+  readState(store: Store, group: GroupKey): StateReader;
+}
+
+/** Interest in one item, or in the whole group when there is none. */
+export function interestIn(itemId: string | undefined): Interest {
+  if (itemId === undefined) return { matches: () => true, readState: readGroup };
+  return {
+    matches: (id) => id === itemId,
+    readState: (store, group) => readItems(store, group, [itemId]),
+  };
+}

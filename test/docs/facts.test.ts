@@ -1,0 +1,182 @@
+import { readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { DescMessage } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import {
+  StreamService,
+  file_millrace_v1_stream_service,
+} from "../../gen/millrace/v1/stream_service_pb.ts";
+import { IMPORT_TABLE } from "../../scripts/gate/import-table.mjs";
+import { ensureBuilt } from "../../scripts/lib/build.mjs";
+import { REASONS } from "../../src/core/errors.ts";
+import type { ServerOptions } from "../../src/server/server.ts";
+import { PROJECT, codesOf, readMarkdown, tableAfter } from "./markdown.ts";
+import { run } from "./processes.ts";
+
+const readme = await readMarkdown("README.md");
+const architecture = await readMarkdown("docs/architecture.md");
+const decisions = await readMarkdown("docs/decisions.md");
+const guarantees = await readMarkdown("docs/guarantees.md");
+const operations = await readMarkdown("docs/operations.md");
+const protocol = await readMarkdown("docs/protocol.md");
+
+/** The options of createServer. The compiler sees to it that none is missing. */
+const OPTIONS: Record<keyof ServerOptions, true> = {
+  host: true,
+  port: true,
+  store: true,
+  history: true,
+  apiTokens: true,
+  insecure: true,
+  allowedOrigins: true,
+  heartbeatIntervalMs: true,
+  stallTimeoutMs: true,
+  subscriberQueue: true,
+  logger: true,
+  now: true,
+};
+
+describe("README.md", () => {
+  it("names the guarantees as docs/guarantees.md does, all ten of them", () => {
+    const rows = tableAfter(readme.text, "What you can rely on");
+    const named = rows.map(([number, name]) => `${number} ${name}`);
+    const headings = guarantees.headings.map(({ text }) => text);
+    expect(named).toEqual(headings.filter((text) => /^G\d+ /.test(text)));
+    expect(named).toHaveLength(10);
+  });
+});
+
+describe("docs/operations.md", () => {
+  it("has the flags that the command has, with their defaults", async () => {
+    await ensureBuilt(PROJECT);
+    const { stdout } = await run("node dist/src/server/cli.js serve --help", PROJECT);
+    const flags = [...stdout.matchAll(/^ {2}(--[\w-]+)[^]*?(?=^ {2}-|(?![^]))/gm)].map(
+      ([text, flag]) => [flag, /\(.*default:\s+"?([^")]+)"?\)/.exec(text)?.[1] ?? ""],
+    );
+    expect(flags.length).toBeGreaterThan(0);
+    const documented = tableAfter(operations.text, "Start it").map(([flag = "", value = ""]) => [
+      codesOf(flag)[0],
+      codesOf(value)[0] ?? "",
+    ]);
+    expect(documented).toEqual(flags);
+  });
+
+  it("has the options that createServer has", () => {
+    const documented = tableAfter(operations.text, "Inside a program").flatMap(([name = ""]) =>
+      codesOf(name),
+    );
+    expect(documented.toSorted()).toEqual(Object.keys(OPTIONS).toSorted());
+  });
+});
+
+describe("docs/protocol.md", () => {
+  it("has a section for every method", () => {
+    const headings = protocol.headings.map(({ text }) => text);
+    expect(headings).toEqual(
+      expect.arrayContaining(StreamService.methods.map((method) => method.name)),
+    );
+  });
+
+  it("names every field of every request, answer and frame", () => {
+    const missing = file_millrace_v1_stream_service.messages
+      .flatMap(fieldsOf)
+      .filter((field) => !protocol.text.includes(`\`${field}\``));
+    expect([...new Set(missing)]).toEqual([]);
+  });
+
+  it("has every reason of an error, with its code", () => {
+    const rows = tableAfter(protocol.text, "Errors").map(([reason = "", code = ""]) => [
+      codesOf(reason)[0],
+      codesOf(code)[0]?.toLowerCase(),
+    ]);
+    const reserved = ["JOIN_REFUSED", "SNAPSHOT_TOO_LARGE", "CUSTOM_STREAM_UNSUPPORTED"];
+    const given = Object.entries(REASONS).filter(([reason]) => !reserved.includes(reason));
+    expect(rows).toEqual(given.map(([reason, { code }]) => [reason, code]));
+    for (const reason of reserved) expect(protocol.text).toContain(`\`${reason}\``);
+  });
+});
+
+describe("docs/architecture.md", () => {
+  it("has the rooms of src, and what each may import", async () => {
+    const manifest = await manifestOf();
+    const installed = Object.keys(manifest.dependencies);
+    const rooms = await roomsOfSource();
+    // The table of the linter also has rows and packages for what is not there yet.
+    const expected = rooms.map((room) => {
+      const allowed = IMPORT_TABLE[room] ?? [];
+      return [
+        room,
+        allowed
+          .filter((name) => isThere(name, [...rooms, ...installed]))
+          .map(wordFor)
+          .toSorted()
+          .join(", ") || "nothing",
+      ];
+    });
+    const documented = tableAfter(architecture.text, "Rooms").map(([room = "", , may = ""]) => [
+      codesOf(room)[0],
+      may
+        .split(", ")
+        .map((name) => name.replaceAll("`", ""))
+        .toSorted()
+        .join(", "),
+    ]);
+    const byRoom = (rows: readonly (readonly unknown[])[]) =>
+      Object.fromEntries(rows as readonly (readonly [string, string])[]);
+    expect(byRoom(documented)).toEqual(byRoom(expected));
+  });
+});
+
+describe("docs/decisions.md", () => {
+  it("has a reason for every dependency, and for no other", async () => {
+    const { dependencies, devDependencies } = await manifestOf();
+    const tables = decisions.text.slice(decisions.text.indexOf("\n## Dependencies"));
+    const [running = "", developing = ""] = tables.split("For development:");
+    const named = (text: string) => tableAfter(text, "").map(([name = ""]) => codesOf(name)[0]);
+    expect(named(running)).toEqual(Object.keys(dependencies));
+    expect(named(developing)).toEqual(Object.keys(devDependencies));
+  });
+});
+
+/** Names of all fields of a message and of the messages within it. */
+function fieldsOf(message: DescMessage): string[] {
+  return [
+    ...message.fields.map((field) => field.name),
+    ...message.nestedMessages
+      .filter((nested) => !nested.typeName.endsWith("MetadataEntry"))
+      .flatMap(fieldsOf),
+  ];
+}
+
+/** Rooms as the import table names them: folders and files of src, each store for itself. */
+async function roomsOfSource(): Promise<string[]> {
+  const source = join(PROJECT, "src");
+  const [top, stores] = await Promise.all([readdir(source), readdir(join(source, "stores"))]);
+  return [
+    ...top.filter((name) => name !== "stores"),
+    ...stores.map((name) => `stores/${name}`),
+  ].toSorted();
+}
+
+function isThere(name: string, known: readonly string[]): boolean {
+  return ["gen", "node:", "*"].includes(name) || known.includes(name);
+}
+
+/** An entry of the import table as the document calls it. */
+function wordFor(name: string): string {
+  const words: Record<string, string> = {
+    gen: "generated code",
+    "node:": "Node",
+    "*": "everything",
+  };
+  return words[name] ?? name;
+}
+
+interface Manifest {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+}
+
+async function manifestOf(): Promise<Manifest> {
+  return JSON.parse(await readFile(join(PROJECT, "package.json"), "utf8")) as Manifest;
+}

@@ -1,0 +1,32 @@
+import { describe } from "vitest";
+import { doorNamed } from "../support/doors/doors.ts";
+import { batchSuite } from "./suite/batch.suite.ts";
+import { eventsSuite } from "./suite/events.suite.ts";
+import { followSuite } from "./suite/follow.suite.ts";
+import { listingSuite } from "./suite/listing.suite.ts";
+import { livenessSuite } from "./suite/liveness.suite.ts";
+import { resumeSuite } from "./suite/resume.suite.ts";
+import { shutdownSuite } from "./suite/shutdown.suite.ts";
+import { slowSubscriberSuite } from "./suite/slow-subscriber.suite.ts";
+import { updateSuite } from "./suite/update.suite.ts";
+import { writeStreamSuite } from "./suite/write-stream.suite.ts";
+import { writesSuite } from "./suite/writes.suite.ts";
+
+describe("over gRPC, on disk", () => {
+  const door = doorNamed("grpc");
+  for (const suite of [
+    writesSuite,
+    updateSuite,
+    batchSuite,
+    listingSuite,
+    writeStreamSuite,
+    followSuite,
+    resumeSuite,
+    eventsSuite,
+    livenessSuite,
+    shutdownSuite,
+    slowSubscriberSuite,
+  ]) {
+    suite(door, "file");
+  }
+});

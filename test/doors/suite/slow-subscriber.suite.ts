@@ -1,0 +1,120 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { describe, expect, it, onTestFinished } from "vitest";
+import type { Door } from "../../support/doors/door.ts";
+import { Follower } from "../../support/doors/follower.ts";
+import { type OpenDoor, openDoor } from "../../support/doors/open-door.ts";
+import { openProxy } from "../../support/doors/proxy.ts";
+import type { StoreKind } from "../../support/doors/test-server.ts";
+import { uniqueName } from "../../support/doors/unique.ts";
+import { textOfBytes } from "../../support/doors/values.ts";
+
+const QUEUE = { maxFrames: 10, maxBytes: 64 * 1024 };
+const MiB = 1024 * 1024;
+/** Together more than the system holds between a server and somebody who does not read. */
+const CHANGES = 40;
+const LARGE = textOfBytes(512 * 1024);
+
+/** Subscribers that fall behind (G7). */
+export function slowSubscriberSuite(door: Door, kind: StoreKind): void {
+  const group = () => ({ streamName: uniqueName("slow"), groupId: "g" });
+
+  /** A subscriber that took its sync, and nothing of the changes after it. */
+  const stalled = async (at: OpenDoor, key: ReturnType<typeof group>) => {
+    const proxy = await openProxy(at.server.port);
+    const client = door.client({ ...at.server, url: proxy.url });
+    onTestFinished(async () => {
+      await client.close();
+      await proxy.close();
+    });
+    const follower = await Follower.open(client, key);
+    await follower.sync();
+    proxy.stall();
+    for (let i = 1; i <= CHANGES; i++) {
+      await at.server.service.set({ ...key, itemId: `i${i % 5}`, data: LARGE });
+      // The server's sockets get a turn, too.
+      await turn();
+    }
+    return { follower, flow: () => proxy.flow() };
+  };
+
+  describe("a subscriber that falls behind (G7)", () => {
+    const at = openDoor(door, kind, {
+      subscriberQueue: QUEUE,
+      history: { maxBytes: 64 * MiB },
+    });
+
+    it("gets a replay without a hole when it reads again (G3)", async () => {
+      const key = group();
+      const { follower, flow } = await stalled(at, key);
+      const { logReads } = at.server.store;
+      flow();
+      await follower.reach(CHANGES);
+      expect(follower.segments).toBe(1);
+      expect(at.server.store.logReads).toBeGreaterThan(logReads);
+      await at.client.set({ ...key, itemId: "live", data: "live" });
+      expect(await follower.expectAfterHeartbeats("change")).toMatchObject({ data: "live" });
+      await follower.close();
+    });
+
+    it("does not keep writers or other subscribers waiting", async () => {
+      const key = group();
+      const other = await Follower.open(at.client, { ...key, itemId: "last" });
+      await other.sync();
+      const { follower } = await stalled(at, key);
+      await at.client.set({ ...key, itemId: "last", data: "heard" });
+      expect(await other.expectAfterHeartbeats("change")).toMatchObject({ data: "heard" });
+      await other.close();
+      await follower.close();
+    });
+  });
+
+  describe("a subscriber that falls behind further than the log reaches (G7)", () => {
+    const at = openDoor(door, kind, { subscriberQueue: QUEUE, history: { maxChanges: 5 } });
+
+    it("gets a fresh sync when it reads again, and goes on (G3)", async () => {
+      const key = group();
+      const { follower, flow } = await stalled(at, key);
+      flow();
+      await follower.reach(CHANGES);
+      expect(follower.segments).toBe(2);
+      expect([...follower.state.keys()].toSorted()).toEqual(["i0", "i1", "i2", "i3", "i4"]);
+      await at.client.set({ ...key, itemId: "live", data: "live" });
+      expect(await follower.expectAfterHeartbeats("change")).toMatchObject({ data: "live" });
+      await follower.close();
+    });
+  });
+
+  describe("a subscriber that takes nothing for the stall timeout (G7)", () => {
+    let skewMs = 0;
+    const at = openDoor(door, kind, {
+      subscriberQueue: QUEUE,
+      // Looked after every 20 ms.
+      heartbeatIntervalMs: 100,
+      now: () => Date.now() + skewMs,
+    });
+
+    it("is closed with a code that says so", async () => {
+      const { follower, flow } = await stalled(at, group());
+      skewMs += 61_000;
+      await at.server.store.whenWatches(0);
+      flow();
+      expect(await follower.error()).toMatchObject({
+        code: "resource_exhausted",
+        reason: "SLOW_SUBSCRIBER",
+        message: expect.stringMatching(/^.+\.$/),
+      });
+    });
+
+    it("is left alone while it reads, however slowly", async () => {
+      const key = group();
+      const { follower, flow } = await stalled(at, key);
+      flow();
+      for (let i = 0; i < 4; i++) {
+        skewMs += 20_000;
+        await follower.expectAfterHeartbeats("change");
+      }
+      await follower.reach(CHANGES);
+      await follower.close();
+    });
+  });
+}
