@@ -39,10 +39,19 @@ export function readClientFrame(json: string): ClientFrame {
   if (!isObject(frame)) throw invalid("The frame", "is not an object", "{type, data}");
   const { type, data } = frame;
   if (type !== "join" && type !== "leave") throw invalid("type", "is unknown", "join or leave");
-  if (!isObject(data)) throw invalid("data", "is not an object", "{subscriptionId, streamName, groupId, id}");
+  if (!isObject(data))
+    throw invalid("data", "is not an object", "{subscriptionId, streamName, groupId, id}");
   const { subscriptionId } = data;
-  if (typeof subscriptionId !== "string" || subscriptionId === "" || subscriptionId.length > MAX_NAME_BYTES) {
-    throw invalid("subscriptionId", "is not an id", `a string of 1 to ${MAX_NAME_BYTES} characters`);
+  if (
+    typeof subscriptionId !== "string" ||
+    subscriptionId === "" ||
+    subscriptionId.length > MAX_NAME_BYTES
+  ) {
+    throw invalid(
+      "subscriptionId",
+      "is not an id",
+      `a string of 1 to ${MAX_NAME_BYTES} characters`,
+    );
   }
   if (type === "leave") return { type, subscriptionId };
   return {
@@ -50,8 +59,14 @@ export function readClientFrame(json: string): ClientFrame {
     subscriptionId,
     streamName: text("streamName", data["streamName"]),
     groupId: text("groupId", data["groupId"]),
-    itemId: data["id"] === undefined || data["id"] === null || data["id"] === "" ? undefined : text("id", data["id"]),
-    resume: data["resume"] === undefined || data["resume"] === null ? undefined : readPosition(data["resume"]),
+    itemId:
+      data["id"] === undefined || data["id"] === null || data["id"] === ""
+        ? undefined
+        : text("id", data["id"]),
+    resume:
+      data["resume"] === undefined || data["resume"] === null
+        ? undefined
+        : readPosition(data["resume"]),
     heartbeat: flag("heartbeat", data["heartbeat"]),
     parts: flag("parts", data["parts"]),
   };
@@ -71,8 +86,14 @@ function flag(field: string, value: unknown): boolean {
 function readPosition(value: unknown): Position {
   if (isObject(value)) {
     const { epoch } = value;
-    const revision = typeof value["revision"] === "string" ? Number(value["revision"]) : value["revision"];
-    if (typeof epoch === "string" && typeof revision === "number" && Number.isSafeInteger(revision) && revision >= 0) {
+    const revision =
+      typeof value["revision"] === "string" ? Number(value["revision"]) : value["revision"];
+    if (
+      typeof epoch === "string" &&
+      typeof revision === "number" &&
+      Number.isSafeInteger(revision) &&
+      revision >= 0
+    ) {
       return { epoch, revision };
     }
   }
@@ -84,5 +105,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function invalid(field: string, problem: string, may: string): StreamError {
-  return new StreamError("REQUEST_INVALID", `${field} ${problem}; it may be ${may}.`, { metadata: { field } });
+  return new StreamError("REQUEST_INVALID", `${field} ${problem}; it may be ${may}.`, {
+    metadata: { field },
+  });
 }

@@ -49,7 +49,12 @@ export function eventFrame(group: GroupKey, event: ChangeEvent | TransientEvent)
 }
 
 /** The position of a join was honoured: every later change follows. */
-export function resumedFrame(target: Target, subscriptionId: string, position: Position, head: Position): string {
+export function resumedFrame(
+  target: Target,
+  subscriptionId: string,
+  position: Position,
+  head: Position,
+): string {
   const event = `{"type":"resumed","head":${JSON.stringify(head)}}`;
   return envelope(target, target.itemId, 0, event, position, subscriptionId);
 }
@@ -60,7 +65,11 @@ export function heartbeatFrame(target: Target, subscriptionId: string, position:
 }
 
 /** A frame or a join was refused, or a subscription ended. */
-export function errorFrame(error: StreamError, target: Target | undefined, subscriptionId: string | undefined): string {
+export function errorFrame(
+  error: StreamError,
+  target: Target | undefined,
+  subscriptionId: string | undefined,
+): string {
   const { code, reason, message } = error;
   const where = target ?? { streamName: "", groupId: "", itemId: undefined };
   const event = JSON.stringify({ type: "error", code, reason, message });
@@ -76,9 +85,12 @@ function envelope(
   subscriptionId: string | undefined,
 ): string {
   const at =
-    position === undefined ? "" : `,"epoch":${JSON.stringify(position.epoch)},"revision":${position.revision}`;
+    position === undefined
+      ? ""
+      : `,"epoch":${JSON.stringify(position.epoch)},"revision":${position.revision}`;
   const id = itemId === undefined ? "null" : JSON.stringify(itemId);
-  const sub = subscriptionId === undefined ? "" : `,"subscriptionId":${JSON.stringify(subscriptionId)}`;
+  const sub =
+    subscriptionId === undefined ? "" : `,"subscriptionId":${JSON.stringify(subscriptionId)}`;
   return (
     `{"type":"stream","timestamp":${timestamp}${at},"streamName":${JSON.stringify(streamName)},` +
     `"groupId":${JSON.stringify(groupId)},"id":${id}${sub},"event":${event}}`

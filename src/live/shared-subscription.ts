@@ -51,7 +51,10 @@ interface Insertion<M extends Member> {
  * its snapshot is at or after everything that was sent before.
  */
 export class SharedSubscription<M extends Member> implements Interest {
-  readonly #subscribe: (interest: Interest, resumeFrom: Position | undefined) => Promise<Subscription>;
+  readonly #subscribe: (
+    interest: Interest,
+    resumeFrom: Position | undefined,
+  ) => Promise<Subscription>;
   #subscription: Subscription | undefined;
   readonly #members = new Set<M>();
   /** Members who had their snapshot, or were resumed. */
@@ -68,6 +71,9 @@ export class SharedSubscription<M extends Member> implements Interest {
   #out: SharedFrame<M>[] = [];
   #lastJoin: Promise<unknown> = Promise.resolve();
   #onReadable: (() => void) | undefined;
+  #onEnd: (() => void) | undefined;
+  /** The subscription that will call when it is readable. */
+  #listeningTo: Subscription | undefined;
   #closed = false;
 
   /** @param subscribe Opens the subscription of the group. */
@@ -80,11 +86,6 @@ export class SharedSubscription<M extends Member> implements Interest {
   /** Why the service ended it; undefined while it goes on. */
   get error(): StreamError | undefined {
     return this.#subscription?.error;
-  }
-
-  /** Whether nobody follows any more, or the service ended it. */
-  get ended(): boolean {
-    return this.#closed || this.#subscription?.ended === true;
   }
 
   /**
@@ -132,7 +133,18 @@ export class SharedSubscription<M extends Member> implements Interest {
   /** Asks to be called, once, when read() may give a frame again, or it has ended. */
   onReadable(callback: () => void): void {
     this.#onReadable = callback;
-    this.#subscription?.onReadable(() => this.#wake());
+    const subscription = this.#subscription;
+    if (subscription === undefined || this.#listeningTo === subscription) return;
+    this.#listeningTo = subscription;
+    subscription.onReadable(() => {
+      this.#listeningTo = undefined;
+      this.#wake();
+    });
+  }
+
+  /** Asks to be called when the service ends it. `error` then says why. */
+  onEnd(callback: () => void): void {
+    this.#onEnd = callback;
   }
 
   /** Ends it for all members. Idempotent. */
@@ -172,6 +184,9 @@ export class SharedSubscription<M extends Member> implements Interest {
     const subscription = await this.#subscribe(this, resumeFrom);
     if (this.#members.size === 0) return subscription.close();
     this.#subscription = subscription;
+    subscription.onEnd(() => {
+      if (subscription.error !== undefined) this.#onEnd?.();
+    });
     this.#wake();
   }
 
@@ -188,7 +203,11 @@ export class SharedSubscription<M extends Member> implements Interest {
   #isDue({ position, timestamp }: Insertion<M>, next: Frame | undefined): boolean {
     if (next === undefined) {
       const cursor = this.#subscription?.cursor;
-      return cursor !== undefined && cursor.epoch === position.epoch && cursor.revision >= position.revision;
+      return (
+        cursor !== undefined &&
+        cursor.epoch === position.epoch &&
+        cursor.revision >= position.revision
+      );
     }
     switch (next.kind) {
       case "change":
@@ -237,7 +256,8 @@ export class SharedSubscription<M extends Member> implements Interest {
       if (member.itemId === undefined) this.#out.push({ to: member, frame });
       else this.#distributeItem(member, frame);
     }
-    if (frame.first) this.#insertions = this.#insertions.filter(({ member }) => !this.#syncing.has(member));
+    if (frame.first)
+      this.#insertions = this.#insertions.filter(({ member }) => !this.#syncing.has(member));
   }
 
   #distributeItem(member: M, frame: SyncFrame): void {

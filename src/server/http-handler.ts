@@ -132,7 +132,8 @@ function dismiss(request: Request): void {
   stream.once("close", () => clearTimeout(timer));
 }
 
-function callerOf(request: Request): Caller {
+/** What a request tells of its caller. */
+export function callerOf(request: Request): Caller {
   const { origin, host, authorization } = request.headers;
   const authority = "authority" in request ? request.authority : undefined;
   return { address: request.socket.remoteAddress, origin, host: authority ?? host, authorization };

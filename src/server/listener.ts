@@ -7,6 +7,7 @@ import {
 } from "node:http2";
 import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
 import { once } from "node:events";
+import type { Duplex } from "node:stream";
 import { createSniffer } from "./sniffer.ts";
 
 /** A request of either protocol version. */
@@ -15,6 +16,8 @@ export type Request = IncomingMessage | Http2ServerRequest;
 export type Response = ServerResponse | Http2ServerResponse;
 /** Answers a request. */
 export type RequestListener = (request: Request, response: Response) => void;
+/** Takes a request to speak another protocol on an HTTP/1.1 connection, or refuses it. */
+export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 /** An open port that speaks HTTP/1.1 and HTTP/2 (prior knowledge). */
 export interface Listener {
@@ -33,22 +36,29 @@ const PING_INTERVAL_MS = 30_000;
 /** Most streams that one HTTP/2 connection may have open. */
 const MAX_CONCURRENT_STREAMS = 1000;
 
+const HTTP1_OPTIONS = { keepAliveTimeout: 60_000, headersTimeout: 20_000 };
+
 /** Opens a port. @throws Error with the system's code, for example EADDRINUSE. */
 export async function listen(
   host: string,
   port: number,
   onRequest: RequestListener,
+  onUpgrade: UpgradeListener,
 ): Promise<Listener> {
-  const h1 = createHttp1({ keepAliveTimeout: 60_000, headersTimeout: 20_000 }, onRequest);
+  const h1 = createHttp1(HTTP1_OPTIONS, onRequest);
   const h2 = createHttp2({ settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS } }, onRequest);
+  const webSocket = createHttp1(HTTP1_OPTIONS, onRequest);
+  webSocket.on("upgrade", onUpgrade);
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
-  // Neither listens itself, so the timers of header timeouts have to be armed by hand.
-  h1.emit("listening");
-  h1.on("clientError", (_error, socket) => {
-    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-    else socket.destroy();
-  });
+  for (const server of [h1, webSocket]) {
+    // It does not listen itself, so the timers of header timeouts have to be armed by hand.
+    server.emit("listening");
+    server.on("clientError", (_error, socket) => {
+      if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+      else socket.destroy();
+    });
+  }
   h2.on("session", (session) => {
     sessions.add(session);
     const stopPings = keepAlive(session);
@@ -58,7 +68,7 @@ export async function listen(
     });
     session.on("error", () => session.destroy());
   });
-  const sniffer = createSniffer(h1, h2);
+  const sniffer = createSniffer({ http1: h1, http2: h2, webSocket });
   const net = createNet((socket) => {
     sockets.add(socket);
     socket.setKeepAlive(true, PING_INTERVAL_MS);
@@ -75,8 +85,12 @@ export async function listen(
     sniffer.close();
     // GOAWAY: streams under way finish, then the connection goes.
     for (const session of sessions) session.close();
-    h1.closeIdleConnections();
-    const idle = setInterval(() => h1.closeIdleConnections(), 50);
+    const closeIdle = () => {
+      h1.closeIdleConnections();
+      webSocket.closeIdleConnections();
+    };
+    closeIdle();
+    const idle = setInterval(closeIdle, 50);
     const cut = setTimeout(() => {
       for (const socket of sockets) socket.destroy();
     }, graceMs);
@@ -84,6 +98,7 @@ export async function listen(
     clearInterval(idle);
     clearTimeout(cut);
     h1.close();
+    webSocket.close();
     h2.close();
   };
   return {

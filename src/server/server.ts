@@ -1,13 +1,15 @@
 import { setMaxListeners } from "node:events";
 import { type Logger, pino } from "pino";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { createBridge, refuse } from "../bridge/bridge.ts";
+import { type BridgeLimits, DEFAULT_BRIDGE_LIMITS } from "../bridge/limits.ts";
 import type { History, Store } from "../core/store.ts";
 import { createHealth } from "../rpc/health.ts";
 import { type Engine, type EngineOptions, createEngine, shuttingDown } from "../service/engine.ts";
 import { type StreamService as Service, facade } from "../service/stream-service.ts";
 import { createCallers, isLoopbackName } from "./callers.ts";
-import { createHttpHandler } from "./http-handler.ts";
-import { type Listener, listen } from "./listener.ts";
+import { callerOf, createHttpHandler } from "./http-handler.ts";
+import { type Listener, type RequestListener, type UpgradeListener, listen } from "./listener.ts";
 import { DEFAULT_FOLDER, type StoreOptions, openStore } from "./open-store.ts";
 
 /** How to run a server. Every option has a default. */
@@ -26,6 +28,8 @@ export interface ServerOptions extends EngineOptions {
   readonly insecure?: boolean | undefined;
   /** Origins of browser pages that may follow streams; `*`: any. Default: loopback and the service's own. */
   readonly allowedOrigins?: readonly string[] | undefined;
+  /** Bounds of sockets of the WebSocket bridge; what is absent has its default. */
+  readonly bridge?: Partial<BridgeLimits> | undefined;
   /** Where to log. Default: JSON lines on stderr, warnings and worse. */
   readonly logger?: Logger | undefined;
 }
@@ -80,25 +84,34 @@ async function open(
   const draining = new AbortController();
   // Every open stream of writes listens.
   setMaxListeners(0, draining.signal);
+  const callers = createCallers({
+    apiTokens: options.apiTokens ?? [],
+    allowedOrigins: options.allowedOrigins,
+    onLoopback: isLoopbackName(host),
+    insecure: options.insecure ?? false,
+  });
   const handler = createHttpHandler({
     handlers: engine.handlers,
-    callers: createCallers({
-      apiTokens: options.apiTokens ?? [],
-      allowedOrigins: options.allowedOrigins,
-      onLoopback: isLoopbackName(host),
-      insecure: options.insecure ?? false,
-    }),
+    callers,
     health,
     draining: draining.signal,
     onError: (error, path) => logger.warn({ err: error, path }, "a call failed"),
   });
-  const listener = await listenOn(host, port, handler);
+  const bridge = createBridge({
+    handlers: engine.handlers,
+    limits: { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge },
+    allowsOrigin: (request) => callers.allowsOrigin(callerOf(request)),
+  });
+  const listener = await listenOn(host, port, handler, (request, socket, head) => {
+    if (!bridge.upgrade(request, socket, head)) refuse(socket, 404, "Not found.");
+  });
   health.set("serving");
 
   let closed: Promise<void> | undefined;
   const close = async () => {
     health.set("not_serving");
     const finished = listener.close(CLOSE_GRACE_MS);
+    bridge.close();
     engine.drain();
     health.close();
     draining.abort(shuttingDown());
@@ -129,10 +142,11 @@ async function resolveStore({ store, history }: ServerOptions): Promise<Store> {
 async function listenOn(
   host: string,
   port: number,
-  handler: Parameters<typeof listen>[2],
+  handler: RequestListener,
+  onUpgrade: UpgradeListener,
 ): Promise<Listener> {
   try {
-    return await listen(host, port, handler);
+    return await listen(host, port, handler, onUpgrade);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
     const why: Record<string, string> = {

@@ -4,6 +4,7 @@ import type { Store } from "../core/store.ts";
 import { DEFAULT_QUEUE_LIMITS, type QueueLimits } from "../live/frame-queue.ts";
 import { Hub } from "../live/hub.ts";
 import { interestIn } from "../live/interest.ts";
+import { SharedSubscription } from "../live/shared-subscription.ts";
 import { checkPosition } from "./checks.ts";
 import type { Handlers } from "./handlers.ts";
 import { createReads } from "./reads.ts";
@@ -69,14 +70,20 @@ export function createEngine(store: Store, options: EngineOptions = {}): Engine 
     handlers: {
       ...createReads(store),
       ...createWrites(store),
+      share(request) {
+        const group = checkGroup(request);
+        return new SharedSubscription((interest, resumeFrom) =>
+          hub.follow({ group, interest, resumeFrom }),
+        );
+      },
       async subscribe(request) {
         const group = checkGroup(request);
         const itemId =
           request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
-        const { resumeFrom, interest = interestIn(itemId) } = request;
+        const { resumeFrom } = request;
         return hub.follow({
           group,
-          interest,
+          interest: interestIn(itemId),
           resumeFrom:
             resumeFrom === undefined ? undefined : checkPosition("resume_from", resumeFrom),
         });

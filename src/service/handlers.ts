@@ -1,4 +1,5 @@
 import type { Item } from "../core/change.ts";
+import type { Member, SharedSubscription } from "../live/shared-subscription.ts";
 import type { Subscription } from "../live/subscription.ts";
 import type {
   BatchRequest,
@@ -18,6 +19,8 @@ import type {
   UpdateRequest,
   UpdateResult,
 } from "./requests.ts";
+
+export type { Member, SharedFrame, SharedSubscription } from "../live/shared-subscription.ts";
 
 /**
  * The one handlers object that every door calls.
@@ -44,6 +47,11 @@ export interface Handlers {
   listGroups(request: { readonly streamName: string } & PageRequest): Promise<ListGroupsResult>;
   /** A page of all (stream, group) pairs, sorted by UTF-8 bytes. */
   listAll(request: PageRequest): Promise<ListAllResult>;
+  /**
+   * One subscription to a group that several members share, as a socket needs whose subscriptions
+   * overlap. Nothing happens before the first join. The caller closes it.
+   */
+  share<M extends Member>(request: GroupRequest): SharedSubscription<M>;
   /** Follows a group or an item. Resolves when the first frame is there. The caller closes it. */
   subscribe(request: SubscribeRequest): Promise<Subscription>;
 }

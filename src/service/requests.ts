@@ -2,7 +2,6 @@ import type { Item } from "../core/change.ts";
 import type { OpError, UpdateOp } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
 import type { Value } from "../core/value.ts";
-import type { Interest } from "../live/interest.ts";
 
 /**
  * What doors hand to the handlers, and what they get back. Names, numbers and the presence of values
@@ -151,7 +150,5 @@ export interface ListAllResult {
 /** What to follow. */
 export interface SubscribeRequest extends GroupRequest {
   readonly itemId?: string | undefined;
-  /** For doors whose callers share one subscription: what they want together, instead of itemId. */
-  readonly interest?: Interest | undefined;
   readonly resumeFrom?: Position | undefined;
 }

@@ -32,6 +32,7 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
   heartbeatIntervalMs: true,
   stallTimeoutMs: true,
   subscriberQueue: true,
+  bridge: true,
   logger: true,
   now: true,
 };

@@ -1,4 +1,5 @@
 import type { Json } from "millrace";
+import { random } from "../random.ts";
 
 /** An array within an array, and so on: so many levels. */
 export function nested(levels: number): Json {
@@ -11,4 +12,11 @@ export function nested(levels: number): Json {
 export function textOfBytes(bytes: number): string {
   const lengthBytes = bytes - 2 < 0x80 ? 1 : bytes - 3 < 0x4000 ? 2 : 3;
   return "x".repeat(bytes - 1 - lengthBytes);
+}
+
+/** A string of that length that does not compress to less than three quarters. */
+export function noise(length: number, seed = 1): string {
+  const { next } = random(seed);
+  const bytes = Uint8Array.from({ length: Math.ceil((length * 3) / 4) }, () => next() * 256);
+  return Buffer.from(bytes).toString("base64").slice(0, length);
 }

@@ -1,0 +1,27 @@
+/** Bounds of one socket. */
+export interface BridgeLimits {
+  /** Most subscriptions. */
+  readonly maxSubscriptions: number;
+  /** Largest frame of a client, in bytes. */
+  readonly maxFrameBytes: number;
+  /** Malformed frames after which the socket is closed. */
+  readonly maxMalformedFrames: number;
+  /** Frames that a client may send per second for long, and at once. */
+  readonly maxFramesPerSecond: number;
+  readonly maxFrameBurst: number;
+  /** Largest snapshot that is sent as one frame, in bytes. */
+  readonly maxSyncBytes: number;
+  /** How often a silent client is asked for a sign of life, in milliseconds; two missed answers end it. */
+  readonly pingIntervalMs: number;
+}
+
+/** Bounds unless told otherwise. */
+export const DEFAULT_BRIDGE_LIMITS: BridgeLimits = {
+  maxSubscriptions: 1000,
+  maxFrameBytes: 64 * 1024,
+  maxMalformedFrames: 10,
+  maxFramesPerSecond: 200,
+  maxFrameBurst: 2000,
+  maxSyncBytes: 64 * 1024 * 1024,
+  pingIntervalMs: 30_000,
+};
