@@ -82,6 +82,9 @@ export interface Store {
    */
   watch(group: GroupKey, listener: (event: GroupEvent) => void): Promise<Unwatch>;
 
+  /** Why it takes no more writes until it is opened anew. Absent or undefined while it works. */
+  readonly failure?: StreamError | undefined;
+
   /** Finishes what is under way, flushes and lets go. Later calls fail with STORE_UNAVAILABLE. Idempotent. */
   close(): Promise<void>;
 }

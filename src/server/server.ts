@@ -48,6 +48,8 @@ export interface Server {
   close(): Promise<void>;
 }
 
+/** How often health is looked at, in milliseconds. */
+const HEALTH_INTERVAL_MS = 1000;
 /** Default port. */
 export const DEFAULT_PORT = 3112;
 /** How long calls under way may take to finish when the server stops, in milliseconds. */
@@ -106,9 +108,15 @@ async function open(
     if (!bridge.upgrade(request, socket, head)) refuse(socket, 404, "Not found.");
   });
   health.set("serving");
+  // A store that has failed takes no writes until a restart: whoever probes should send them elsewhere.
+  const watch = setInterval(() => {
+    if (engine.store.failure !== undefined) health.set("not_serving");
+  }, HEALTH_INTERVAL_MS);
+  watch.unref();
 
   let closed: Promise<void> | undefined;
   const close = async () => {
+    clearInterval(watch);
     health.set("not_serving");
     const finished = listener.close(CLOSE_GRACE_MS);
     bridge.close();

@@ -74,9 +74,9 @@ export class CommitQueue {
     this.#context = context;
   }
 
-  /** Whether it refuses everything until a restart. */
-  get failed(): boolean {
-    return this.#failure !== undefined;
+  /** Why it refuses everything until a restart. */
+  get failure(): StreamError | undefined {
+    return this.#failure;
   }
 
   /**

@@ -13,6 +13,7 @@ import type { QueueLimits } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { groupName } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
+import { epochIn } from "./lineage.ts";
 import { openFolder } from "./open-folder.ts";
 import {
   headOf,
@@ -37,7 +38,7 @@ export interface LmdbStoreOptions {
   readonly history?: HistoryOptions | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
   readonly clock?: (() => number) | undefined;
-  /** Names a new history; never twice the same. Default: random. */
+  /** Names a new history; never twice the same, and without `~`. Default: random. */
   readonly newEpoch?: (() => string) | undefined;
   /** How often groups that nobody writes are looked after, in milliseconds. Default 1,000; 0: never. */
   readonly sweepIntervalMs?: number | undefined;
@@ -77,16 +78,20 @@ const MAX_CACHED_GROUPS = 10_000;
 const MAX_HELD_SNAPSHOTS = 256;
 
 /** The store on an open database, which it closes. */
-export function createLmdbStore(disk: Disk, options: Omit<LmdbStoreOptions, "folder">): LmdbStore {
+export function createLmdbStore(
+  disk: Disk & { readonly lineage?: string },
+  options: Omit<LmdbStoreOptions, "folder">,
+): LmdbStore {
   const history = historyOf(options.history);
   const clock = options.clock ?? Date.now;
-  const newEpoch = options.newEpoch ?? (() => randomBytes(9).toString("base64url"));
-  const { tables } = disk;
+  const newGivenEpoch = options.newEpoch ?? (() => randomBytes(9).toString("base64url"));
+  const newEpoch = () => epochIn(lineage, newGivenEpoch());
+  const { tables, lineage = "" } = disk;
   const watchers = createWatchers();
   /** Snapshot readers that hold a state, the oldest first. */
   const held = new Set<LmdbSnapshotReader>();
   const cache = new Map<string, { readonly name: GroupName; readonly record: GroupRecord }>();
-  let source: Source = { view: disk.view(), tables };
+  let source: Source = { view: disk.view(), tables, lineage };
   let closing: Promise<void> | undefined;
 
   const load = (key: GroupKey) => {
@@ -102,7 +107,7 @@ export function createLmdbStore(disk: Disk, options: Omit<LmdbStoreOptions, "fol
     begin: () => new WriteBatch({ tables, view: source.view, load, history, clock, newEpoch }),
     publish(batch) {
       const before = source;
-      source = { view: disk.view(), tables };
+      source = { view: disk.view(), tables, lineage };
       before.view.release();
       for (const group of batch.records()) {
         // Deleted first, so that the last written is the last to go.
@@ -156,13 +161,16 @@ export function createLmdbStore(disk: Disk, options: Omit<LmdbStoreOptions, "fol
     watchers.clear();
     source.view.release();
     // A disk that failed may never answer.
-    await (queue.failed
+    await (queue.failure !== undefined
       ? Promise.race([disk.close(), delay(FAILED_CLOSE_MS, undefined, { ref: false })])
       : disk.close());
   };
 
   return {
     sweep,
+    get failure() {
+      return queue.failure;
+    },
     async run(key, commits) {
       assertOpen();
       return queue.run(key, commits);

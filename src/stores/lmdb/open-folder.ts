@@ -6,11 +6,18 @@ import { isDataFile } from "./data-file.ts";
 import { openDisk } from "./disk.ts";
 import type { Disk } from "./disk.ts";
 import { lockFolder } from "./folder-lock.ts";
+import { readLineage } from "./lineage.ts";
 
 const DATA_FILE = "millrace.mdb";
 const FORMAT_KEY = Buffer.from("format");
 /** Raised with every change of keys or records that older versions would misread. */
 const FORMAT = "1";
+
+/** The database of a folder. */
+export interface FolderDisk extends Disk {
+  /** Which life of the data this is: part of every epoch. */
+  readonly lineage: string;
+}
 
 /**
  * Opens the database of a folder, exclusively. The folder is created if missing. Closing the
@@ -18,7 +25,7 @@ const FORMAT = "1";
  *
  * @throws StreamError STORE_UNAVAILABLE with a sentence that names the folder and what to do.
  */
-export async function openFolder(folder: string): Promise<Disk> {
+export async function openFolder(folder: string): Promise<FolderDisk> {
   await translated(folder, () => ensureFolder(folder));
   const lock = await translated(folder, () => lockFolder(folder));
   try {
@@ -29,14 +36,17 @@ export async function openFolder(folder: string): Promise<Disk> {
         `The file ${file} is not a database of this service; choose another folder, or restore the file.`,
       );
     const disk = await translated(folder, async () => openDisk(file));
+    let lineage: string;
     try {
       await translated(folder, () => checkFormat(disk, folder));
+      lineage = await translated(folder, () => readLineage(disk, folder, file));
     } catch (error) {
       await disk.close();
       throw error;
     }
     return {
       ...disk,
+      lineage,
       async close() {
         try {
           await disk.close();

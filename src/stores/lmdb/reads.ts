@@ -18,6 +18,7 @@ import type {
 import type { Table, Tables, View } from "./disk.ts";
 import { changeKey, dueEnd, groupOfKey, headKey, itemIdKey, itemKey, numberOfKey } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
+import { epochIn } from "./lineage.ts";
 import { NO_GROUP, decodeChange, decodeGroup, decodeItem, decodeNumber } from "./records.ts";
 import type { GroupRecord } from "./records.ts";
 
@@ -25,17 +26,21 @@ import type { GroupRecord } from "./records.ts";
 export interface Source {
   readonly view: View;
   readonly tables: Tables;
+  /** Which life of the data this is. */
+  readonly lineage: string;
 }
 
 /** Reads a group's record. */
-export function readGroup({ view, tables }: Source, name: GroupName): GroupRecord {
+export function readGroup({ view, tables, lineage }: Source, name: GroupName): GroupRecord {
   const bytes = view.get(tables.data, headKey(name));
-  return bytes === undefined ? NO_GROUP : decodeGroup(bytes);
+  if (bytes === undefined) return NO_GROUP;
+  const record = decodeGroup(bytes);
+  return { ...record, epoch: epochIn(lineage, record.epoch) };
 }
 
 /** Reads an item. */
 export function readItem(
-  { view, tables }: Source,
+  { view, tables }: Pick<Source, "view" | "tables">,
   name: GroupName,
   itemId: string,
 ): StoredItem | undefined {
