@@ -55,9 +55,8 @@ async function crashUnderLoad({ maxChanges, cycles, callsPerCycle, awayMs }: Run
 
   const writers = Array.from({ length: WRITERS }, async (_, i) => {
     const name = `w${i}`;
-    const client = connect(url);
     const writer = createWriter({
-      client,
+      calls: connect(url),
       recorder: recorder(name),
       dice: random(dice.below(2 ** 31)),
       groups: GROUPS,

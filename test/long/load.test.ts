@@ -9,6 +9,7 @@ import { createRecorder, memorySink } from "../support/checker/index.ts";
 import { startChild } from "../support/long/child-server.ts";
 import { LONG, judge, seedOfRun } from "../support/long/judge.ts";
 import { createProgress } from "../support/long/progress.ts";
+import { createPipe } from "../support/long/pipe.ts";
 import { connect, createWriter, follow, get, itemNames, list } from "../support/long/traffic.ts";
 import { random } from "../support/random.ts";
 
@@ -37,12 +38,18 @@ async function load(
   const over = new AbortController();
   setMaxListeners(0, over.signal);
   let endMs = Infinity;
+  /** Who follows now, and how far they have come. */
+  const following = new Set<{ group: string; revision: number }>();
+  let leaving = true;
 
   const writers = Array.from({ length: WRITERS }, async (_, i) => {
     const name = `w${i}`;
     const own = random(dice.below(2 ** 31));
+    // Nine in ten write over streams of writes, as writers at this rate would.
+    const pipe = i % 10 === 0 ? undefined : createPipe(clientOf(i));
     const writer = createWriter({
-      client: clientOf(i),
+      calls: pipe ?? clientOf(i),
+      pipe: pipe !== undefined,
       recorder: recorder(name),
       dice: own,
       groups: GROUPS,
@@ -57,6 +64,7 @@ async function load(
       nextMs = Math.max(nextMs + periodMs, performance.now() - 1000);
       await writer.step();
     }
+    pipe?.close();
   });
 
   const readers = Array.from({ length: 4 }, async (_, i) => {
@@ -81,7 +89,12 @@ async function load(
       const item = resumes ? known?.item : own.chance(0.3) ? own.pick(ITEMS.set) : undefined;
       const slow = own.chance(0.2);
       const leave = new AbortController();
-      const timer = setTimeout(() => leave.abort(), 200 + own.below(LONG ? 10_000 : 1500));
+      const timer = setTimeout(
+        () => leaving && leave.abort(),
+        200 + own.below(LONG ? 10_000 : 1500),
+      );
+      const progress = { group, revision: 0 };
+      following.add(progress);
       const signal = AbortSignal.any([leave.signal, over.signal]);
       const position = await follow({
         client: clientOf(i),
@@ -91,12 +104,14 @@ async function load(
         resumeFrom: resumes ? known?.position : undefined,
         slow,
         signal,
-        onFrame: async () => {
+        onFrame: async (position) => {
+          progress.revision = position?.revision ?? progress.revision;
           if (slow && own.chance(0.02))
             await sleep(own.below(2000), undefined, { signal }).catch(() => {});
         },
       });
       clearTimeout(timer);
+      following.delete(progress);
       known = { group, item, position };
       if (!over.signal.aborted) await sleep(own.below(200));
     }
@@ -107,8 +122,14 @@ async function load(
   await Promise.all([...writers, ...readers]);
   // Those who follow now stay until they have seen the end.
   const client = connect(server.url);
-  for (const group of GROUPS) await list(client, recorder(`final-${group}`), group, true);
-  await sleep(LONG ? 3000 : 500);
+  const heads = new Map<string, number>();
+  for (const group of GROUPS) {
+    const position = await list(client, recorder(`final-${group}`), group, true);
+    heads.set(group, position.revision);
+  }
+  leaving = false;
+  while (Array.from(following).some(({ group, revision }) => revision < (heads.get(group) ?? 0)))
+    await sleep(20);
   over.abort();
   await Promise.all(subscribers);
   expect(await server.stop()).toBe(0);

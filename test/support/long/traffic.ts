@@ -45,9 +45,14 @@ export function itemNames(count: number): Items {
 /** Stream of all long tests. */
 const STREAM = "long";
 
+/** The calls of a writer, one by one or over a stream of writes. */
+export type Calls = Pick<Client, "set" | "update" | "delete" | "batch" | "send">;
+
 /** What one writer does next. */
 export interface WriterOptions {
-  readonly client: Client;
+  readonly calls: Calls;
+  /** Whether its calls go over a stream of writes. */
+  readonly pipe?: boolean;
   readonly recorder: Recorder;
   readonly dice: Random;
   readonly groups: readonly string[];
@@ -57,7 +62,9 @@ export interface WriterOptions {
 }
 
 /** Writes in turn: sets, updates, deletes, batches and sends, one call of step() each. */
-export function createWriter({ client, recorder, dice, groups, items, name }: WriterOptions) {
+export function createWriter(options: WriterOptions) {
+  const { calls, recorder, dice, groups, items, name } = options;
+  const pipe = options.pipe === true ? name : undefined;
   let count = 0;
   const nextTag = () => `${name}-${++count}`;
   const where = (groupId: string) => ({ streamName: STREAM, groupId });
@@ -95,14 +102,14 @@ export function createWriter({ client, recorder, dice, groups, items, name }: Wr
 
   const perform = async (groupId: string, message: MutationMessage) => {
     if (message.case === "set") {
-      const { created, oldValue, position } = await client.set({
+      const { created, oldValue, position } = await calls.set({
         ...where(groupId),
         ...message.value,
       });
       return { position: plain(position), results: [{ created, old: old(oldValue) }] };
     }
     if (message.case === "update") {
-      const { created, oldValue, newValue, position } = await client.update({
+      const { created, oldValue, newValue, position } = await calls.update({
         ...where(groupId),
         ...message.value,
       });
@@ -111,7 +118,7 @@ export function createWriter({ client, recorder, dice, groups, items, name }: Wr
         results: [{ created, old: old(oldValue), new: { value: json(newValue) } }],
       };
     }
-    const { oldValue, position } = await client.delete({ ...where(groupId), ...message.value });
+    const { oldValue, position } = await calls.delete({ ...where(groupId), ...message.value });
     return { position: plain(position), results: [{ old: old(oldValue) }] };
   };
 
@@ -123,7 +130,7 @@ export function createWriter({ client, recorder, dice, groups, items, name }: Wr
       if (kind === 0) return send(group);
       if (kind < 3) return batch(group);
       const { input, message } = mutation();
-      const handle = recorder.write({ group, mutations: [input] });
+      const handle = recorder.write({ group, mutations: [input], pipe });
       try {
         handle.acked(await perform(group, message));
       } catch (error) {
@@ -134,10 +141,15 @@ export function createWriter({ client, recorder, dice, groups, items, name }: Wr
 
   async function batch(group: string): Promise<void> {
     const all = Array.from({ length: 2 + dice.below(4) }, mutation);
-    const handle = recorder.write({ group, mutations: all.map(({ input }) => input), batch: true });
+    const handle = recorder.write({
+      group,
+      mutations: all.map(({ input }) => input),
+      batch: true,
+      pipe,
+    });
     try {
       const mutations = all.map(({ message }) => ({ mutation: message }));
-      const { results, position } = await client.batch({ ...where(group), mutations });
+      const { results, position } = await calls.batch({ ...where(group), mutations });
       handle.acked({
         position: plain(position),
         results: results.map(({ result }) => ({ position: plain(result.value?.position) })),
@@ -151,7 +163,7 @@ export function createWriter({ client, recorder, dice, groups, items, name }: Wr
     const value = nextTag();
     const handle = recorder.send({ group, event: "note", value });
     try {
-      await client.send({ ...where(group), type: "note", data: fromJson(ValueSchema, value) });
+      await calls.send({ ...where(group), type: "note", data: fromJson(ValueSchema, value) });
       handle.acked();
     } catch (error) {
       failed(handle, error);
@@ -277,21 +289,24 @@ function record(handle: SubscriptionHandle, { frame }: SubscribeResponse): Posit
   }
 }
 
-/** Reads all items of a group, page by page, and records the listing. */
+/** Reads all items of a group, page by page, and records the listing. @returns position of the last page. */
 export async function list(
   client: Client,
   recorder: Recorder,
   group: string,
   final: boolean,
-): Promise<void> {
+): Promise<Position> {
   const handle = recorder.list(group, { final });
   let pageToken = "";
-  do {
+  for (;;) {
     const page = await client.list({ streamName: STREAM, groupId: group, pageSize: 25, pageToken });
-    handle.page(page.items.map(itemInput), required(page.position));
+    const position = required(page.position);
+    handle.page(page.items.map(itemInput), position);
     pageToken = page.nextPageToken;
-  } while (pageToken !== "");
-  handle.done();
+    if (pageToken !== "") continue;
+    handle.done();
+    return position;
+  }
 }
 
 /** Reads one item and records the answer. */
