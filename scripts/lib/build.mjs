@@ -1,16 +1,18 @@
 /**
- * Builds dist from src and gen, when they have changed since the last build.
+ * Builds dist from src, gen and the demo page, when they have changed since the last build.
  *
  * A stamp in dist holds the hash of what it was built from. The build is written beside dist and
  * then takes its place, so that dist is never half written.
  */
-import { rename, rm, writeFile } from "node:fs/promises";
+import { cp, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { withSetupLock } from "./ensure.mjs";
 import { Failure, hashOf, readIfThere, say } from "./project.mjs";
 import { runTool } from "./tools.mjs";
 
-const SOURCES = ["src", "gen", "tsconfig.json", "tsconfig.build.json", "package-lock.json"];
+/** What browsers load. They take it as it is. */
+const PAGES = "web/demo";
+const SOURCES = ["src", "gen", PAGES, "tsconfig.json", "tsconfig.build.json", "package-lock.json"];
 
 /**
  * Makes sure that dist is built from the present sources. Safe to call from several processes.
@@ -35,6 +37,7 @@ export async function ensureBuilt(folder) {
       await rm(next, { recursive: true, force: true });
       throw new Failure(`${output.trimEnd()}\nThe build failed: the compiler's errors are above.`);
     }
+    await cp(join(folder, PAGES), join(next, PAGES), { recursive: true });
     await writeFile(join(next, ".millrace-stamp"), wanted);
     await rm(dist, { recursive: true, force: true });
     await rename(next, dist);

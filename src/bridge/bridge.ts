@@ -5,8 +5,9 @@ import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { Handlers } from "../service/handlers.ts";
 import { CLOSE } from "./close-codes.ts";
 import type { BridgeLimits } from "./limits.ts";
-import { BridgeSession } from "./session.ts";
-import { urlTarget } from "./target.ts";
+import { watchLife } from "./life.ts";
+import { BridgeSession, type SessionSocket } from "./session.ts";
+import { type UrlTarget, urlTarget } from "./target.ts";
 
 /** What the bridge works with. */
 export interface BridgeOptions {
@@ -26,6 +27,11 @@ export interface Bridge {
 
 /** How long a closing handshake may take before the socket is cut, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000;
+/** The same for a client that was too slow: it gets to the code once it has read what lies before it. */
+const SLOW_CLOSE_TIMEOUT_MS = 30_000;
+/** Most pieces in which a frame of a client may come. */
+const MAX_FRAGMENTS = 256;
+const MAX_BUFFERED_CHUNKS = 16 * 1024;
 /** The sub-protocol that carries a token, for browsers, which cannot set headers. */
 const TOKEN_PROTOCOL = "Authorization";
 
@@ -37,67 +43,101 @@ export function createBridge({ handlers, limits, allowsOrigin }: BridgeOptions):
     // Compressing costs each socket more than all the rest of sending.
     perMessageDeflate: false,
     maxPayload: limits.maxFrameBytes,
+    maxFragments: MAX_FRAGMENTS,
+    maxBufferedChunks: MAX_BUFFERED_CHUNKS,
     handleProtocols: (offered) => (offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false),
   });
-  const sockets = new Set<WebSocket>();
+  /** How to close each open socket. */
+  const sockets = new Map<WebSocket, (code: number, reason: string) => void>();
   let closed = false;
 
-  const start = (webSocket: WebSocket, target: ReturnType<typeof urlTarget>) => {
-    sockets.add(webSocket);
+  const start = (webSocket: WebSocket, stream: Duplex, target: UrlTarget) => {
     const end = (code: number, reason: string) => {
+      if (!stop()) return;
       webSocket.close(code, reason);
-      setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS).unref();
+      cutAfter(code === CLOSE.SLOW_SUBSCRIBER ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
     };
-    const session = new BridgeSession(
-      handlers,
-      {
-        get bufferedBytes() {
-          return webSocket.bufferedAmount;
-        },
-        send: (text, taken) => webSocket.send(text, taken),
-        close: end,
-      },
-      limits,
-    );
+    const session = new BridgeSession(handlers, sessionSocket(webSocket, stream, end), limits);
     const stopWatching = watchLife(webSocket, limits, end);
-    webSocket.on("message", (data) => session.receive(textOf(data)));
-    webSocket.on("error", () => webSocket.terminate());
-    webSocket.on("close", () => {
+    const receive = (data: RawData) => session.receive(textOf(data));
+    /** @returns whether it was open until now. What still comes is read away, unheard. */
+    const stop = () => {
+      webSocket.off("message", receive);
       stopWatching();
-      sockets.delete(webSocket);
       session.close();
+      return sockets.delete(webSocket);
+    };
+    const cutAfter = (ms: number) => {
+      const timer = setTimeout(() => webSocket.terminate(), ms);
+      webSocket.once("close", () => clearTimeout(timer));
+    };
+    sockets.set(webSocket, end);
+    webSocket.on("message", receive);
+    webSocket.on("close", stop);
+    // A breach of the protocol, or a frame too large: ws closes with its code, which the client gets to read.
+    webSocket.on("error", () => {
+      if (stop()) cutAfter(CLOSE_TIMEOUT_MS);
     });
     if (target.kind === "stream") session.joinByUrl(target.target, randomUUID());
   };
 
   return {
-    upgrade(request, socket, head) {
+    upgrade(request, stream, head) {
       const target = urlTarget(request.url?.split("?", 1)[0] ?? "");
       if (target.kind === "elsewhere") return false;
-      if (closed) refuse(socket, 503, "The service is shutting down.");
+      if (closed) refuse(stream, 503, "The service is shutting down.");
       else if (!allowsOrigin(request))
         refuse(
-          socket,
+          stream,
           403,
           "origin is not allowed; it may be one of the service's allowed_origins.",
         );
-      else if (target.kind === "invalid") refuse(socket, 400, target.sentence);
-      else server.handleUpgrade(request, socket, head, (webSocket) => start(webSocket, target));
+      else if (target.kind === "invalid") refuse(stream, 400, target.sentence);
+      else
+        server.handleUpgrade(request, stream, head, (webSocket) =>
+          start(webSocket, stream, target),
+        );
       return true;
     },
     close() {
       closed = true;
-      for (const webSocket of sockets) {
-        webSocket.close(CLOSE.GOING_AWAY, "the service is shutting down");
-        setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS).unref();
-      }
+      for (const end of sockets.values()) end(CLOSE.GOING_AWAY, "the service is shutting down");
     },
+  };
+}
+
+/** The socket for a session. Frames of one turn go to the system with one call. */
+function sessionSocket(
+  webSocket: WebSocket,
+  stream: Duplex,
+  close: SessionSocket["close"],
+): SessionSocket {
+  let corked = false;
+  const uncork = () => {
+    corked = false;
+    stream.uncork();
+  };
+  return {
+    get bufferedBytes() {
+      return webSocket.bufferedAmount;
+    },
+    send(frame, taken) {
+      if (!corked) {
+        corked = true;
+        stream.cork();
+        process.nextTick(uncork);
+      }
+      webSocket.send(frame, { binary: false }, taken);
+    },
+    close,
   };
 }
 
 /** Answers an upgrade request with an HTTP status instead. */
 export function refuse(socket: Duplex, status: number, sentence: string): void {
   const body = `${sentence}\n`;
+  // Who is refused and keeps the connection open would hold it for good.
+  socket.once("finish", () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_TEXTS[status] ?? "Refused"}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
@@ -110,38 +150,6 @@ const STATUS_TEXTS: Readonly<Record<number, string>> = {
   404: "Not Found",
   503: "Service Unavailable",
 };
-
-/** Ends sockets that are dead, or too fast. Any inbound frame is life. */
-function watchLife(
-  webSocket: WebSocket,
-  limits: BridgeLimits,
-  end: (code: number, reason: string) => void,
-): () => void {
-  let missed = 0;
-  let tokens = limits.maxFrameBurst;
-  let refilledAtMs = Date.now();
-  const live = () => {
-    missed = 0;
-    const nowMs = Date.now();
-    tokens = Math.min(
-      limits.maxFrameBurst,
-      tokens + ((nowMs - refilledAtMs) * limits.maxFramesPerSecond) / 1000,
-    );
-    refilledAtMs = nowMs;
-    tokens -= 1;
-    if (tokens < 0) end(CLOSE.TOO_MUCH, "frames come too fast");
-  };
-  webSocket.on("message", live);
-  webSocket.on("ping", live);
-  webSocket.on("pong", live);
-  const timer = setInterval(() => {
-    if (missed >= 2) return end(CLOSE.NO_PONG, "no sign of life");
-    missed++;
-    webSocket.ping();
-  }, limits.pingIntervalMs);
-  timer.unref();
-  return () => clearInterval(timer);
-}
 
 /** The text of a frame; undefined when it is not valid UTF-8. */
 function textOf(data: RawData): string | undefined {

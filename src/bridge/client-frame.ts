@@ -27,7 +27,8 @@ export interface LeaveFrame {
 /**
  * Reads a client's frame. Unknown fields are ignored; names are checked later, by the service.
  *
- * @throws StreamError REQUEST_INVALID naming the field and what it may be.
+ * @throws StreamError REQUEST_INVALID naming the field and what it may be; its metadata has the
+ *   `subscriptionId` of a join that has one.
  */
 export function readClientFrame(json: string): ClientFrame {
   let frame: unknown;
@@ -54,8 +55,16 @@ export function readClientFrame(json: string): ClientFrame {
     );
   }
   if (type === "leave") return { type, subscriptionId };
+  try {
+    return readJoin(subscriptionId, data);
+  } catch (error) {
+    throw StreamError.from(error).with({ subscriptionId });
+  }
+}
+
+function readJoin(subscriptionId: string, data: Record<string, unknown>): JoinFrame {
   return {
-    type,
+    type: "join",
     subscriptionId,
     streamName: text("streamName", data["streamName"]),
     groupId: text("groupId", data["groupId"]),

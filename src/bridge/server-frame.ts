@@ -1,6 +1,7 @@
 import type { ChangeEvent, Item, TransientEvent } from "../core/change.ts";
 import type { StreamError } from "../core/errors.ts";
-import type { GroupKey } from "../core/names.ts";
+import type { SyncFrame } from "../core/frame.ts";
+import { type GroupKey, MAX_NAME_BYTES } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Target } from "./target.ts";
 
@@ -9,43 +10,47 @@ import type { Target } from "./target.ts";
  * `revision` and `subscriptionId` are additions that they ignore.
  */
 
-/** State at a position, for one subscription. */
-export interface SyncContent {
-  readonly items: readonly Item[];
-  readonly position: Position;
-  readonly timestamp: number;
-  /** Which part it is, for clients that asked for parts. */
-  readonly part: { readonly first: boolean; readonly last: boolean } | undefined;
-}
-
-/** The state of what a subscription follows: one value or null for an item, all values for a group. */
-export function syncFrame(target: Target, subscriptionId: string, content: SyncContent): string {
-  const { items, position, timestamp, part } = content;
+/**
+ * The state of what a subscription follows: one value or null for an item, all values for a group.
+ *
+ * @param inParts Whether the client asked for parts; otherwise the frame is the whole.
+ */
+export function syncFrame(
+  target: Target,
+  subscriptionId: string,
+  { items, position, timestamp, first, last }: Omit<SyncFrame, "kind">,
+  inParts: boolean,
+): string {
   const values = items.map(({ value }) => value.text);
   const data = target.itemId === undefined ? `[${values.join(",")}]` : (values[0] ?? "null");
   const ids = JSON.stringify(items.map(({ itemId }) => itemId));
-  const parts = part === undefined ? "" : `,"first":${part.first},"last":${part.last}`;
+  const parts = inParts ? `,"first":${first},"last":${last}` : "";
   const event = `{"type":"sync","data":${data},"ids":${ids}${parts}}`;
   return envelope(target, target.itemId, timestamp, event, position, subscriptionId);
 }
 
-// One text serves all sockets that hear the event.
-const eventTexts = new WeakMap<ChangeEvent | TransientEvent, string>();
+/** How much the values of items take in a frame, in bytes. */
+export function itemsBytes(items: readonly Item[]): number {
+  return items.reduce((sum, { value }) => sum + Buffer.byteLength(value.text) + 1, 0);
+}
 
-/** A change or a transient event of a group: the same text for everybody who hears it. */
-export function eventFrame(group: GroupKey, event: ChangeEvent | TransientEvent): string {
-  let text = eventTexts.get(event);
-  if (text === undefined) {
+// One frame serves all sockets that hear the event.
+const eventFrames = new WeakMap<ChangeEvent | TransientEvent, Buffer>();
+
+/** A change or a transient event of a group: the same bytes for everybody who hears it. */
+export function eventFrame(group: GroupKey, event: ChangeEvent | TransientEvent): Buffer {
+  let frame = eventFrames.get(event);
+  if (frame === undefined) {
     const { itemId, timestamp, value } = event;
     const content =
       event.kind === "change"
         ? `{"type":"${event.type}","data":${value.text}}`
         : `{"type":"event","event":{"type":${JSON.stringify(event.type)},"data":${value.text}}}`;
     const position = event.kind === "change" ? event.position : undefined;
-    text = envelope(group, itemId, timestamp, content, position, undefined);
-    eventTexts.set(event, text);
+    frame = Buffer.from(envelope(group, itemId, timestamp, content, position, undefined));
+    eventFrames.set(event, frame);
   }
-  return text;
+  return frame;
 }
 
 /** The position of a join was honoured: every later change follows. */
@@ -64,16 +69,24 @@ export function heartbeatFrame(target: Target, subscriptionId: string, position:
   return envelope(target, target.itemId, 0, '{"type":"heartbeat"}', position, subscriptionId);
 }
 
-/** A frame or a join was refused, or a subscription ended. */
+/** A frame or a join was refused, or a subscription ended. A refusal by the gate has a type of its own. */
 export function errorFrame(
   error: StreamError,
   target: Target | undefined,
   subscriptionId: string | undefined,
 ): string {
   const { code, reason, message } = error;
-  const where = target ?? { streamName: "", groupId: "", itemId: undefined };
-  const event = JSON.stringify({ type: "error", code, reason, message });
-  return envelope(where, where.itemId, 0, event, undefined, subscriptionId);
+  const where = target === undefined || !isShort(target) ? NOWHERE : target;
+  const event =
+    reason === "JOIN_REFUSED" ? { type: "unauthorized" } : { type: "error", code, reason, message };
+  return envelope(where, where.itemId, 0, JSON.stringify(event), undefined, subscriptionId);
+}
+
+const NOWHERE: Target = { streamName: "", groupId: "", itemId: undefined };
+
+/** Whether the names may be echoed: what a client made up is not sent back at any length. */
+function isShort({ streamName, groupId, itemId = "" }: Target): boolean {
+  return Math.max(streamName.length, groupId.length, itemId.length) <= MAX_NAME_BYTES;
 }
 
 function envelope(

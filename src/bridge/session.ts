@@ -1,60 +1,41 @@
 import { StreamError } from "../core/errors.ts";
-import { type SyncFrame, frameBytes } from "../core/frame.ts";
 import { type GroupKey, checkName, groupKeyText } from "../core/names.ts";
-import type { Handlers, SharedFrame, SharedSubscription } from "../service/handlers.ts";
+import type { Handlers } from "../service/handlers.ts";
 import { type JoinFrame, readClientFrame } from "./client-frame.ts";
 import { CLOSE, closeCodeOf } from "./close-codes.ts";
+import { GroupFeed, type Join } from "./group-feed.ts";
 import type { BridgeLimits } from "./limits.ts";
-import { errorFrame, eventFrame, heartbeatFrame, resumedFrame, syncFrame } from "./server-frame.ts";
+import { Outlet, type OutletSocket } from "./outlet.ts";
+import { errorFrame } from "./server-frame.ts";
 import type { Target } from "./target.ts";
 
 /** The socket as a session sees it. */
-export interface SessionSocket {
-  /** Bytes that were sent but not yet taken by the system. */
-  readonly bufferedBytes: number;
-  /** Sends a text frame. `taken` is called when the system has taken it. */
-  send(text: string, taken: () => void): void;
+export interface SessionSocket extends OutletSocket {
   close(code: number, reason: string): void;
 }
 
-/** A subscription of a socket. */
-interface Join extends Target {
-  readonly subscriptionId: string;
-  readonly resumes: boolean;
-  readonly heartbeat: boolean;
-  readonly parts: boolean;
-  /** Whether the URL asked for it: an explicit join of the same target takes it over. */
-  readonly byUrl: boolean;
-  readonly group: GroupFeed;
-  /** Parts of a snapshot that will be sent as one frame. */
-  collected: SyncFrame[];
-  collectedBytes: number;
+/** A subscription, and the feed that it hears. */
+interface Joined {
+  readonly join: Join;
+  readonly feed: GroupFeed;
 }
-
-/** What a socket hears of one group, for all of its subscriptions together. */
-interface GroupFeed extends GroupKey {
-  readonly shared: SharedSubscription<Join>;
-  /** Subscriptions that use it, those included that are about to. */
-  users: number;
-}
-
-/** How much may lie in a socket before its subscriptions have to wait, in bytes. */
-const HIGH_WATER_BYTES = 64 * 1024;
 
 /**
  * One socket: its subscriptions, and what they have to say to each other.
  *
- * All subscriptions of one group share one cursor, so that each event goes out once and in order. What
- * the socket cannot take stays in the bounded queues of the subscriptions (G7).
+ * All subscriptions of one group share a feed. What the socket cannot take stays in the bounded queues
+ * of the subscriptions (G7).
  */
 export class BridgeSession {
   readonly #handlers: Handlers;
   readonly #socket: SessionSocket;
   readonly #limits: BridgeLimits;
-  readonly #joins = new Map<string, Join>();
-  readonly #groups = new Map<string, GroupFeed>();
-  /** Joins of one subscription id wait for one another. */
-  readonly #joining = new Map<string, Promise<void>>();
+  readonly #outlet: Outlet;
+  readonly #joined = new Map<string, Joined>();
+  readonly #feeds = new Map<string, GroupFeed>();
+  /** What is under way, by subscription id: joins and leaves of one id wait for one another. */
+  readonly #underWay = new Map<string, Promise<void>>();
+  #underWayCount = 0;
   #malformed = 0;
   #closed = false;
 
@@ -62,21 +43,13 @@ export class BridgeSession {
     this.#handlers = handlers;
     this.#socket = socket;
     this.#limits = limits;
+    this.#outlet = new Outlet(socket);
   }
 
   /** Subscribes to what the socket's URL names. */
   joinByUrl(target: Target, subscriptionId: string): void {
-    this.#enqueueJoin(
-      {
-        ...target,
-        type: "join",
-        subscriptionId,
-        resume: undefined,
-        heartbeat: false,
-        parts: false,
-      },
-      true,
-    );
+    const asked = { resume: undefined, heartbeat: false, parts: false };
+    this.#enqueueJoin({ ...target, ...asked, type: "join", subscriptionId }, true);
   }
 
   /** Takes a frame of the client; undefined when it was not text. */
@@ -86,192 +59,136 @@ export class BridgeSession {
     try {
       frame = readClientFrame(text ?? "");
     } catch (error) {
-      this.#refuseFrame(StreamError.from(error));
-      return;
+      return this.#refuseFrame(StreamError.from(error));
     }
+    const { subscriptionId } = frame;
     if (frame.type === "join") this.#enqueueJoin(frame, false);
-    else this.#enqueueLeave(frame.subscriptionId);
+    else if (this.#joined.has(subscriptionId) || this.#underWay.has(subscriptionId))
+      this.#enqueue(subscriptionId, () => this.#leave(subscriptionId));
   }
 
   /** Ends all subscriptions. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const { shared } of this.#groups.values()) shared.close();
-    this.#groups.clear();
-    this.#joins.clear();
+    this.#outlet.close();
+    for (const feed of this.#feeds.values()) feed.close();
+    this.#feeds.clear();
+    this.#joined.clear();
   }
 
   #refuseFrame(error: StreamError): void {
-    this.#send(errorFrame(error, undefined, undefined));
+    this.#reply(errorFrame(error, undefined, error.metadata["subscriptionId"]));
     this.#malformed++;
     if (this.#malformed >= this.#limits.maxMalformedFrames)
       this.#end(CLOSE.MALFORMED, "too many malformed frames");
   }
 
+  #enqueueJoin(frame: JoinFrame, byUrl: boolean): void {
+    const { subscriptionId } = frame;
+    if (!this.#joined.has(subscriptionId) && !this.#underWay.has(subscriptionId)) {
+      let count = this.#joined.size;
+      for (const id of this.#underWay.keys()) if (!this.#joined.has(id)) count++;
+      if (count >= this.#limits.maxSubscriptions)
+        return this.#end(CLOSE.TOO_MUCH, "too many subscriptions");
+    }
+    this.#enqueue(subscriptionId, () => this.#join(frame, byUrl));
+  }
+
   /** What concerns one subscription id happens in the order asked. */
   #enqueue(subscriptionId: string, work: () => Promise<void> | void): void {
-    const before = this.#joining.get(subscriptionId) ?? Promise.resolve();
+    // A client that reads nothing, and so is told nothing, must not pile up work.
+    if (this.#underWayCount >= this.#limits.maxFrameBurst)
+      return this.#end(CLOSE.TOO_MUCH, "too many joins and leaves under way");
+    this.#underWayCount++;
+    const before = this.#underWay.get(subscriptionId) ?? Promise.resolve();
     const done = before.then(work).finally(() => {
-      if (this.#joining.get(subscriptionId) === done) this.#joining.delete(subscriptionId);
+      this.#underWayCount--;
+      if (this.#underWay.get(subscriptionId) === done) this.#underWay.delete(subscriptionId);
     });
-    this.#joining.set(subscriptionId, done);
-  }
-
-  #enqueueLeave(subscriptionId: string): void {
-    this.#enqueue(subscriptionId, () => this.#leave(subscriptionId));
-  }
-
-  #enqueueJoin(frame: JoinFrame, byUrl: boolean): void {
-    const known = this.#joins.has(frame.subscriptionId) || this.#joining.has(frame.subscriptionId);
-    if (!known && this.#joins.size + this.#joining.size >= this.#limits.maxSubscriptions) {
-      this.#end(CLOSE.TOO_MUCH, "too many subscriptions");
-      return;
-    }
-    this.#enqueue(frame.subscriptionId, () => this.#join(frame, byUrl));
+    this.#underWay.set(subscriptionId, done);
   }
 
   async #join(frame: JoinFrame, byUrl: boolean): Promise<void> {
     if (this.#closed) return;
     const { subscriptionId, streamName, groupId, itemId, resume, heartbeat, parts } = frame;
     const target: Target = { streamName, groupId, itemId };
-    let group: GroupFeed | undefined;
+    const join = {
+      ...target,
+      subscriptionId,
+      resumes: resume !== undefined,
+      heartbeat,
+      parts,
+      byUrl,
+    };
+    let feed: GroupFeed | undefined;
     try {
       if (itemId !== undefined) checkName("id", itemId);
-      group = this.#useGroup(target);
-      const join: Join = {
-        ...target,
-        subscriptionId,
-        resumes: resume !== undefined,
-        heartbeat,
-        parts,
-        byUrl,
-        group,
-        collected: [],
-        collectedBytes: 0,
-      };
-      const maxStateBytes = parts ? undefined : this.#limits.maxSyncBytes;
-      await group.shared.join(join, { resumeFrom: resume, maxStateBytes });
-      // The one that it replaces stays until here, because a refusal would have left it in place.
-      this.#leave(subscriptionId);
-      this.#joins.set(subscriptionId, join);
-      if (!byUrl) this.#takeOverUrl(join);
-      this.#pump(group);
+      feed = this.#useFeed({ streamName, groupId });
+      await feed.join(join, resume);
     } catch (error) {
-      if (group !== undefined) this.#releaseGroup(group);
-      this.#send(errorFrame(StreamError.from(error), target, subscriptionId));
+      if (feed !== undefined) this.#release(feed);
+      return this.#reply(errorFrame(StreamError.from(error), target, subscriptionId));
     }
+    // The one that it replaces stays until here, because a refusal would have left it in place.
+    this.#leave(subscriptionId);
+    if (this.#closed) return;
+    this.#joined.set(subscriptionId, { join, feed });
+    if (!byUrl) this.#takeOverUrl(feed, itemId);
   }
 
   /** An explicit join of what the URL asked for takes its place. */
-  #takeOverUrl({ group, itemId }: Join): void {
-    for (const join of this.#joins.values()) {
-      if (join.byUrl && join.group === group && join.itemId === itemId)
-        this.#leave(join.subscriptionId);
+  #takeOverUrl(feed: GroupFeed, itemId: string | undefined): void {
+    for (const { join, feed: other } of this.#joined.values()) {
+      if (join.byUrl && other === feed && join.itemId === itemId) this.#leave(join.subscriptionId);
     }
   }
 
   #leave(subscriptionId: string): void {
-    const join = this.#joins.get(subscriptionId);
-    if (join === undefined) return;
-    this.#joins.delete(subscriptionId);
-    join.group.shared.leave(join);
-    this.#releaseGroup(join.group);
+    const joined = this.#joined.get(subscriptionId);
+    if (joined === undefined) return;
+    this.#joined.delete(subscriptionId);
+    joined.feed.leave(joined.join);
+    this.#release(joined.feed);
   }
 
-  #useGroup({ streamName, groupId }: Target): GroupFeed {
-    const key = groupKeyText({ streamName, groupId });
-    let group = this.#groups.get(key);
-    if (group === undefined) {
-      const shared = this.#handlers.share<Join>({ streamName, groupId });
-      group = { streamName, groupId, shared, users: 0 };
-      shared.onEnd(() => this.#endBy(shared.error));
-      this.#groups.set(key, group);
+  #useFeed(group: GroupKey): GroupFeed {
+    const key = groupKeyText(group);
+    let feed = this.#feeds.get(key);
+    if (feed === undefined) {
+      feed = new GroupFeed({
+        group,
+        shared: this.#handlers.share<Join>(group),
+        outlet: this.#outlet,
+        maxSyncBytes: this.#limits.maxSyncBytes,
+        onEnd: (error) => this.#end(closeCodeOf(error), error.reason),
+        onRefused: (join, error) => this.#refuseSnapshot(join, error),
+      });
+      this.#feeds.set(key, feed);
     }
-    group.users++;
-    return group;
+    feed.users++;
+    return feed;
   }
 
-  #releaseGroup(group: GroupFeed): void {
-    group.users--;
-    if (group.users > 0) return;
-    group.shared.close();
-    this.#groups.delete(groupKeyText(group));
+  #release(feed: GroupFeed): void {
+    feed.users--;
+    if (feed.users > 0) return;
+    feed.close();
+    const key = groupKeyText(feed.group);
+    if (this.#feeds.get(key) === feed) this.#feeds.delete(key);
   }
 
-  /** Sends what the group has to say, as far as the socket takes it. */
-  #pump(group: GroupFeed): void {
-    while (!this.#closed && group.users > 0) {
-      if (this.#socket.bufferedBytes > HIGH_WATER_BYTES) return; // Goes on when the socket has taken some.
-      const next = group.shared.read();
-      if (next === undefined) return group.shared.onReadable(() => this.#pump(group));
-      this.#deliver(group, next);
-    }
-  }
-
-  #pumpAll(): void {
-    for (const group of this.#groups.values()) this.#pump(group);
-  }
-
-  #deliver(group: GroupFeed, { to, frame }: SharedFrame<Join>): void {
-    switch (frame.kind) {
-      case "change":
-      case "event":
-        return this.#send(eventFrame(group, frame));
-      case "sync":
-        if (to !== undefined) this.#deliverSync(to, frame);
-        return;
-      case "resumed":
-        if (to?.resumes === true)
-          this.#send(resumedFrame(to, to.subscriptionId, frame.position, frame.head));
-        return;
-      case "heartbeat":
-        if (to?.heartbeat === true)
-          this.#send(heartbeatFrame(to, to.subscriptionId, frame.position));
-    }
-  }
-
-  #deliverSync(join: Join, frame: SyncFrame): void {
-    const { position, timestamp, items, first, last } = frame;
-    if (join.parts) {
-      this.#send(
-        syncFrame(join, join.subscriptionId, { position, timestamp, items, part: { first, last } }),
-      );
-      return;
-    }
-    if (first) {
-      join.collected = [];
-      join.collectedBytes = 0;
-    }
-    join.collected.push(frame);
-    join.collectedBytes += frameBytes(frame);
-    if (join.collectedBytes > this.#limits.maxSyncBytes) {
-      const error = new StreamError(
-        "SNAPSHOT_TOO_LARGE",
-        `The snapshot has more than ${this.#limits.maxSyncBytes} bytes; join with parts, or follow single items.`,
-      );
-      this.#send(errorFrame(error, join, join.subscriptionId));
-      this.#leave(join.subscriptionId);
-      return;
-    }
-    if (!last) return;
-    const all = join.collected.flatMap((part) => part.items);
-    join.collected = [];
-    this.#send(
-      syncFrame(join, join.subscriptionId, { position, timestamp, items: all, part: undefined }),
-    );
-  }
-
-  #send(text: string): void {
-    if (this.#closed) return;
-    const full = this.#socket.bufferedBytes > HIGH_WATER_BYTES;
-    this.#socket.send(text, () => {
-      if (!full && this.#socket.bufferedBytes <= HIGH_WATER_BYTES) this.#pumpAll();
+  #refuseSnapshot(join: Join, error: StreamError): void {
+    this.#reply(errorFrame(error, join, join.subscriptionId));
+    // Its join may not have been told yet that it succeeded.
+    this.#enqueue(join.subscriptionId, () => {
+      if (this.#joined.get(join.subscriptionId)?.join === join) this.#leave(join.subscriptionId);
     });
   }
 
-  #endBy(error: StreamError | undefined): void {
-    if (error !== undefined) this.#end(closeCodeOf(error), error.reason);
+  #reply(text: string): void {
+    if (this.#closed) return;
+    if (!this.#outlet.reply(text)) this.#end(CLOSE.SLOW_SUBSCRIBER, "answers are not taken");
   }
 
   #end(code: number, reason: string): void {

@@ -8,6 +8,11 @@ export interface Interest {
   matches(itemId: string | undefined): boolean;
   /** Reads the state of all it wants, at one position. */
   readState(store: Store, group: GroupKey): StateReader;
+  /**
+   * When it speaks for several: since when one of them, at the most, has had no frame with a position,
+   * Unix milliseconds.
+   */
+  quietSinceMs?(): number;
 }
 
 /** Interest in one item, or in the whole group when there is none. */

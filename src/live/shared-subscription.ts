@@ -1,16 +1,12 @@
 import type { ChangeEvent, Item, TransientEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
-import {
-  type Frame,
-  type HeartbeatFrame,
-  type ResumedFrame,
-  type SyncFrame,
-  frameBytes,
-} from "../core/frame.ts";
+import type { Frame, HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Store } from "../core/store.ts";
-import { type Interest, interestIn } from "./interest.ts";
+import { Audience } from "./audience.ts";
+import { Insertion } from "./insertion.ts";
+import type { Interest } from "./interest.ts";
 import { type StateReader, readGroup, readItems } from "./state-reader.ts";
 import type { Subscription } from "./subscription.ts";
 
@@ -25,20 +21,23 @@ export type SharedFrame<M extends Member> =
   | { readonly to: M; readonly frame: SyncFrame | ResumedFrame | HeartbeatFrame }
   | { readonly to: undefined; readonly frame: ChangeEvent | TransientEvent };
 
-/** How a member joins. */
-export interface JoinOptions {
-  /** Honoured only for the first member: to a later one its snapshot is the answer. */
-  readonly resumeFrom?: Position | undefined;
-  /** Most bytes that a snapshot beside the others may have. */
-  readonly maxStateBytes?: number | undefined;
+/** How a shared subscription works. */
+export interface SharedSubscriptionOptions {
+  /** Opens the subscription of the group. */
+  readonly subscribe: (
+    interest: Interest,
+    resumeFrom: Position | undefined,
+  ) => Promise<Subscription>;
+  /** Unix milliseconds. */
+  readonly now: () => number;
 }
 
-/** A member who joined while others follow: it gets its own snapshot, at its place between their frames. */
-interface Insertion<M extends Member> {
-  readonly member: M;
-  readonly parts: readonly SyncFrame[];
-  readonly position: Position;
+/** What a member who has had its snapshot, or was resumed, knows. */
+interface Bookmark {
+  /** Events up to here are part of its snapshot. */
   readonly timestamp: number;
+  /** When it got its last sync, resumed or heartbeat, Unix milliseconds. */
+  readonly atMs: number;
 }
 
 /**
@@ -48,25 +47,29 @@ interface Insertion<M extends Member> {
  *
  * The first member opens the subscription. A later one gets a snapshot of its own at a position P: the
  * frames up to P go out first, for the others; then the snapshot; then what comes after P, for all. So
- * its snapshot is at or after everything that was sent before.
+ * its snapshot is at or after everything that was sent before. One member joins at a time.
+ *
+ * When history is lost, or the log no longer reaches back, a snapshot for all opens a new segment.
  */
 export class SharedSubscription<M extends Member> implements Interest {
-  readonly #subscribe: (
-    interest: Interest,
-    resumeFrom: Position | undefined,
-  ) => Promise<Subscription>;
+  readonly #options: SharedSubscriptionOptions;
   #subscription: Subscription | undefined;
+  /** Those whose turn to join has not come yet. */
+  readonly #queued = new Set<M>();
   readonly #members = new Set<M>();
+  /** What the members follow. */
+  readonly #wanted = new Audience();
   /** Members who had their snapshot, or were resumed. */
-  readonly #active = new Set<M>();
-  /** How many members want each item, and the whole group. */
-  readonly #items = new Map<string, number>();
-  #whole = 0;
-  /** Members that the snapshot being read serves, with the item found for those who follow one. */
-  #syncing = new Map<M, Item | undefined>();
-  /** In the order of their positions. */
-  #insertions: Insertion<M>[] = [];
-  /** A frame that was read but has to wait for an insertion. */
+  readonly #active = new Map<M, Bookmark>();
+  /** What the active members follow. */
+  readonly #heard = new Audience();
+  /** Members whom the last opening of a segment serves, with the item found for those who follow one. */
+  #served = new Map<M, Item | undefined>();
+  /** Whether parts of a snapshot for all are still to come. */
+  #inSync = false;
+  /** Of the member who joins now. */
+  #insertion: Insertion<M> | undefined;
+  /** A frame that was read but has to wait for the insertion. */
   #heldBack: Frame | undefined;
   #out: SharedFrame<M>[] = [];
   #lastJoin: Promise<unknown> = Promise.resolve();
@@ -76,11 +79,8 @@ export class SharedSubscription<M extends Member> implements Interest {
   #listeningTo: Subscription | undefined;
   #closed = false;
 
-  /** @param subscribe Opens the subscription of the group. */
-  constructor(
-    subscribe: (interest: Interest, resumeFrom: Position | undefined) => Promise<Subscription>,
-  ) {
-    this.#subscribe = subscribe;
+  constructor(options: SharedSubscriptionOptions) {
+    this.#options = options;
   }
 
   /** Why the service ended it; undefined while it goes on. */
@@ -89,29 +89,31 @@ export class SharedSubscription<M extends Member> implements Interest {
   }
 
   /**
-   * Adds a member. Resolves when its first frame is there to be read; joins wait for one another.
+   * Adds a member. Resolves when its first frame is there to be read, or it left before. Joins wait for
+   * one another, and all but the first go on only while somebody reads.
    *
-   * @throws StreamError when the state cannot be read, or SNAPSHOT_TOO_LARGE.
+   * @param resumeFrom Honoured only for the first member: to a later one its snapshot is the answer.
+   * @throws StreamError when the state cannot be read, or the subscription ended.
    */
-  join(member: M, options: JoinOptions = {}): Promise<void> {
-    const join = this.#lastJoin.then(() => this.#join(member, options));
-    this.#lastJoin = join.catch(() => {});
+  join(member: M, resumeFrom?: Position): Promise<void> {
+    this.#queued.add(member);
+    const join = this.#lastJoin.then(() => this.#join(member, resumeFrom));
+    this.#lastJoin = join.then(() => this.#insertion?.over).catch(() => {});
     return join;
   }
 
   /** Removes a member. The last one to go ends the subscription; a later join opens it anew. */
   leave(member: M): void {
-    if (!this.#members.delete(member)) return;
-    this.#active.delete(member);
-    this.#syncing.delete(member);
-    this.#insertions = this.#insertions.filter((insertion) => insertion.member !== member);
+    if (this.#queued.delete(member) || !this.#members.delete(member)) return;
+    this.#wanted.remove(member.itemId);
+    if (this.#active.delete(member)) this.#heard.remove(member.itemId);
+    this.#served.delete(member);
     this.#out = this.#out.filter(({ to }) => to !== member);
-    this.#count(member, -1);
-    if (this.#members.size > 0) return;
-    this.#subscription?.close();
-    this.#subscription = undefined;
-    this.#heldBack = undefined;
-    this.#out = [];
+    if (this.#insertion?.member === member) {
+      this.#insertion.end();
+      this.#wake();
+    }
+    if (this.#members.size === 0) this.#letGo();
   }
 
   /** Takes the next frame; undefined when there is none now. */
@@ -119,10 +121,15 @@ export class SharedSubscription<M extends Member> implements Interest {
     for (;;) {
       const next = this.#out.shift();
       if (next !== undefined) return next;
+      const insertion = this.#insertionUnderWay();
+      if (insertion?.isReading === true) return undefined;
+      if (insertion?.isBegun === true) {
+        this.#insert(insertion);
+        continue;
+      }
       const frame = this.#heldBack ?? this.#subscription?.read();
       this.#heldBack = undefined;
-      const [insertion] = this.#insertions;
-      if (insertion !== undefined && this.#isDue(insertion, frame)) {
+      if (insertion !== undefined && !this.#inSync && insertion.isDue(frame)) {
         this.#heldBack = frame;
         this.#insert(insertion);
       } else if (frame === undefined) return undefined;
@@ -130,14 +137,21 @@ export class SharedSubscription<M extends Member> implements Interest {
     }
   }
 
-  /** Asks to be called, once, when read() may give a frame again, or it has ended. */
+  /**
+   * Asks to be called, once, when read() may give a frame again, or it ends. To be used after read()
+   * gave undefined. A later call takes the place of an earlier one.
+   */
   onReadable(callback: () => void): void {
     this.#onReadable = callback;
     const subscription = this.#subscription;
-    if (subscription === undefined || this.#listeningTo === subscription) return;
+    const insertion = this.#insertionUnderWay();
+    // An insertion wakes the reader when it has read a part.
+    if (subscription === undefined || subscription.ended || insertion?.isReading === true) return;
+    if (insertion !== undefined) this.#awaitCursor(subscription, insertion);
+    if (this.#listeningTo === subscription) return;
     this.#listeningTo = subscription;
     subscription.onReadable(() => {
-      this.#listeningTo = undefined;
+      if (this.#listeningTo === subscription) this.#listeningTo = undefined;
       this.#wake();
     });
   }
@@ -150,83 +164,75 @@ export class SharedSubscription<M extends Member> implements Interest {
   /** Ends it for all members. Idempotent. */
   close(): void {
     this.#closed = true;
+    this.#queued.clear();
     for (const member of Array.from(this.#members)) this.leave(member);
     this.#wake();
   }
 
   /** @see Interest */
   matches(itemId: string | undefined): boolean {
-    return this.#whole > 0 || (itemId !== undefined && this.#items.has(itemId));
+    return this.#wanted.wants(itemId);
   }
 
   /** @see Interest */
   readState(store: Store, group: GroupKey): StateReader {
-    this.#syncing = new Map(Array.from(this.#members, (member) => [member, undefined]));
-    if (this.#whole > 0) return readGroup(store, group);
-    return readItems(store, group, Array.from(this.#items.keys()));
+    this.#served = new Map(Array.from(this.#members, (member) => [member, undefined]));
+    if (this.#wanted.wantsAll) return readGroup(store, group);
+    return readItems(store, group, this.#wanted.itemIds);
   }
 
-  async #join(member: M, { resumeFrom, maxStateBytes = Infinity }: JoinOptions): Promise<void> {
+  /** @see Interest */
+  quietSinceMs(): number {
+    let oldestMs = Infinity;
+    for (const [{ itemId }, { atMs }] of this.#active)
+      oldestMs = Math.min(oldestMs, Math.max(atMs, this.#heard.toldAtMs(itemId)));
+    return oldestMs;
+  }
+
+  async #join(member: M, resumeFrom: Position | undefined): Promise<void> {
     if (this.#closed) throw new StreamError("SHUTTING_DOWN", "The connection is closing.");
+    if (!this.#queued.delete(member)) return;
+    if (this.error !== undefined) throw this.error;
     this.#members.add(member);
-    this.#count(member, 1);
+    this.#wanted.add(member.itemId);
     try {
-      const subscription = this.#subscription;
-      if (subscription === undefined) await this.#open(resumeFrom);
-      else await this.#joinBeside(subscription, member, maxStateBytes);
+      if (this.#subscription === undefined) await this.#open(member, resumeFrom);
+      else await this.#joinBeside(this.#subscription, member);
     } catch (error) {
       this.leave(member);
       throw error;
     }
   }
 
-  async #open(resumeFrom: Position | undefined): Promise<void> {
-    const subscription = await this.#subscribe(this, resumeFrom);
-    if (this.#members.size === 0) return subscription.close();
+  async #open(member: M, resumeFrom: Position | undefined): Promise<void> {
+    this.#served = new Map([[member, undefined]]);
+    const subscription = await this.#options.subscribe(this, resumeFrom);
+    // It left meanwhile, and nobody else can have joined.
+    if (!this.#members.has(member)) return subscription.close();
     this.#subscription = subscription;
     subscription.onEnd(() => {
+      if (this.#subscription !== subscription) return;
+      this.#insertion?.end(subscription.error);
       if (subscription.error !== undefined) this.#onEnd?.();
     });
     this.#wake();
   }
 
-  async #joinBeside(subscription: Subscription, member: M, maxBytes: number): Promise<void> {
-    const parts = await readAll(subscription.readState(interestIn(member.itemId)), maxBytes);
-    // It left meanwhile, or a fresh snapshot for all served it.
-    if (!this.#members.has(member) || this.#active.has(member)) return;
-    const { position, timestamp } = parts[0] as SyncFrame;
-    this.#insertions.push({ member, parts, position, timestamp });
-    subscription.onCursor(position.revision, () => this.#wake());
+  #joinBeside(subscription: Subscription, member: M): Promise<void> {
+    this.#insertion = new Insertion(member, subscription, () => this.#wake());
+    return this.#insertion.begun;
   }
 
-  /** Whether everything up to the insertion's position went out. */
-  #isDue({ position, timestamp }: Insertion<M>, next: Frame | undefined): boolean {
-    if (next === undefined) {
-      const cursor = this.#subscription?.cursor;
-      return (
-        cursor !== undefined &&
-        cursor.epoch === position.epoch &&
-        cursor.revision >= position.revision
-      );
-    }
-    switch (next.kind) {
-      case "change":
-      case "heartbeat":
-        return next.position.epoch === position.epoch || position.epoch === ""
-          ? next.position.revision > position.revision
-          : false;
-      case "event":
-        return next.timestamp > timestamp;
-      case "sync":
-      case "resumed":
-        return false;
-    }
+  #insertionUnderWay(): Insertion<M> | undefined {
+    if (this.#insertion?.isOver === true) this.#insertion = undefined;
+    return this.#insertion;
   }
 
-  #insert({ member, parts }: Insertion<M>): void {
-    this.#insertions.shift();
-    this.#active.add(member);
-    for (const frame of parts) this.#out.push({ to: member, frame });
+  #insert(insertion: Insertion<M>): void {
+    const { member } = insertion;
+    const frame = insertion.take();
+    this.#activate(member, frame.timestamp);
+    this.#out.push({ to: member, frame });
   }
 
   #distribute(frame: Frame): void {
@@ -234,48 +240,84 @@ export class SharedSubscription<M extends Member> implements Interest {
       case "sync":
         return this.#distributeSync(frame);
       case "resumed":
+        for (const to of this.#served.keys()) {
+          this.#activate(to, 0);
+          this.#out.push({ to, frame });
+        }
+        return;
       case "heartbeat":
-        // Only the first member can be resumed, and it is the only one then.
-        if (frame.kind === "resumed") for (const member of this.#members) this.#active.add(member);
-        for (const to of this.#active) this.#out.push({ to, frame });
+        for (const [to, { timestamp }] of this.#active) {
+          this.#activate(to, timestamp);
+          this.#out.push({ to, frame });
+        }
         return;
       case "change":
+        if (!this.#heard.wants(frame.itemId)) return;
+        this.#heard.tell(frame.itemId, this.#options.now());
+        this.#out.push({ to: undefined, frame });
+        return;
       case "event":
-        for (const { itemId } of this.#active) {
-          if (itemId !== undefined && itemId !== frame.itemId) continue;
-          this.#out.push({ to: undefined, frame });
-          return;
-        }
+        if (this.#concerns(frame)) this.#out.push({ to: undefined, frame });
     }
   }
 
-  /** A snapshot for all: each member gets what it follows of it. It makes insertions needless. */
+  /** Whether the event is news to an active member who follows its item. */
+  #concerns({ itemId, timestamp }: TransientEvent): boolean {
+    for (const [member, known] of this.#active) {
+      const follows = member.itemId === undefined || member.itemId === itemId;
+      if (follows && timestamp > known.timestamp) return true;
+    }
+    return false;
+  }
+
+  /** A snapshot for all: each member gets what it follows of it. */
   #distributeSync(frame: SyncFrame): void {
-    for (const [member] of this.#syncing) {
-      if (frame.first) this.#active.add(member);
-      if (member.itemId === undefined) this.#out.push({ to: member, frame });
-      else this.#distributeItem(member, frame);
+    this.#inSync = !frame.last;
+    if (frame.first) this.#reviewInsertion(frame);
+    let items: Map<string, Item> | undefined;
+    for (const [member, before] of this.#served) {
+      this.#activate(member, frame.timestamp);
+      const { itemId } = member;
+      if (itemId === undefined) {
+        this.#out.push({ to: member, frame });
+        continue;
+      }
+      items ??= new Map(frame.items.map((item) => [item.itemId, item]));
+      const item = items.get(itemId) ?? before;
+      this.#served.set(member, item);
+      if (!frame.last) continue;
+      const found = item === undefined ? [] : [item];
+      this.#out.push({ to: member, frame: { ...frame, items: found, first: true, last: true } });
     }
-    if (frame.first)
-      this.#insertions = this.#insertions.filter(({ member }) => !this.#syncing.has(member));
   }
 
-  #distributeItem(member: M, frame: SyncFrame): void {
-    const found = frame.items.find(({ itemId }) => itemId === member.itemId);
-    if (found !== undefined) this.#syncing.set(member, found);
-    if (!frame.last) return;
-    const item = this.#syncing.get(member);
-    const items = item === undefined ? [] : [item];
-    this.#out.push({ to: member, frame: { ...frame, items, first: true, last: true } });
+  /** A snapshot for all makes an insertion needless, or its snapshot stale. */
+  #reviewInsertion({ position }: SyncFrame): void {
+    const insertion = this.#insertionUnderWay();
+    if (insertion === undefined) return;
+    if (this.#served.has(insertion.member)) insertion.end();
+    else if (!insertion.covers(position)) insertion.restart();
   }
 
-  #count({ itemId }: M, by: 1 | -1): void {
-    if (itemId === undefined) this.#whole += by;
-    else {
-      const count = (this.#items.get(itemId) ?? 0) + by;
-      if (count > 0) this.#items.set(itemId, count);
-      else this.#items.delete(itemId);
-    }
+  #activate(member: M, timestamp: number): void {
+    if (!this.#active.has(member)) this.#heard.add(member.itemId);
+    this.#active.set(member, { timestamp, atMs: this.#options.now() });
+  }
+
+  /** Asks to be woken when the cursor reaches the insertion, if no frame tells of it. */
+  #awaitCursor(subscription: Subscription, { position }: Insertion<M>): void {
+    // When it is there already, a change of epoch is to come, which wakes the reader anyway.
+    if (position !== undefined && subscription.cursor.revision < position.revision)
+      subscription.onCursor(position.revision, () => this.#wake());
+  }
+
+  #letGo(): void {
+    const subscription = this.#subscription;
+    this.#subscription = undefined;
+    this.#heldBack = undefined;
+    this.#inSync = false;
+    this.#out = [];
+    subscription?.close();
   }
 
   #wake(): void {
@@ -283,28 +325,4 @@ export class SharedSubscription<M extends Member> implements Interest {
     this.#onReadable = undefined;
     callback?.();
   }
-}
-
-async function readAll(state: StateReader, maxBytes: number): Promise<readonly SyncFrame[]> {
-  const parts: SyncFrame[] = [];
-  let bytes = 0;
-  try {
-    for (;;) {
-      const part = await state.next();
-      bytes += frameBytes(part);
-      if (bytes > maxBytes) throw snapshotTooLarge(maxBytes);
-      parts.push(part);
-      if (part.last) return parts;
-    }
-  } finally {
-    state.close();
-  }
-}
-
-/** The refusal of a snapshot that is over the bounds of its receiver. */
-export function snapshotTooLarge(maxBytes: number): StreamError {
-  return new StreamError(
-    "SNAPSHOT_TOO_LARGE",
-    `The snapshot has more than ${maxBytes} bytes; ask for it in parts, or follow single items.`,
-  );
 }

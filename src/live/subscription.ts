@@ -188,7 +188,9 @@ export class Subscription implements Follower {
 
   /** How long the reader, who has taken all there was, has had no frame with a position, in milliseconds. */
   quietMs(nowMs: number): number {
-    return this.#queue.length > 0 ? 0 : nowMs - this.#bookmarkAtMs;
+    if (this.#queue.length > 0) return 0;
+    const sinceMs = this.#options.interest.quietSinceMs?.() ?? Infinity;
+    return nowMs - Math.min(this.#bookmarkAtMs, sinceMs);
   }
 
   /** Tells the reader that the store confirmed the channel's position just now (G5). */

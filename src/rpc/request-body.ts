@@ -14,8 +14,12 @@ export interface Envelope {
 const PREFIX_BYTES = 5;
 
 /** A request that the protocol's framing makes invalid. */
-export function bodyInvalid(sentence: string): StreamError {
-  return new StreamError("REQUEST_INVALID", sentence);
+export function bodyInvalid(sentence: string, field?: string): StreamError {
+  return new StreamError(
+    "REQUEST_INVALID",
+    sentence,
+    field === undefined ? {} : { metadata: { field } },
+  );
 }
 
 /** The refusal of an oversized request. */

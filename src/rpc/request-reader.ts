@@ -86,9 +86,22 @@ function queryMessage(url: URL): Uint8Array {
   try {
     return base64Decode(text);
   } catch {
-    throw bodyInvalid("message is not base64; with base64=1 it may be URL-safe base64.");
+    throw bodyInvalid("message is not base64; with base64=1 it may be URL-safe base64.", "message");
   }
 }
+
+/** Reads the one message of a plain gRPC request. @throws StreamError REQUEST_INVALID */
+export async function readGrpcMessage(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const single = readSingle(readEnvelopes(unbroken(body)));
+  return messageOf(await within(single, BODY_TIMEOUT_MS), PLAIN_GRPC);
+}
+
+const PLAIN_GRPC: RequestFormat = {
+  framing: "envelopes",
+  protocol: "grpc",
+  json: false,
+  compression: undefined,
+};
 
 async function messageOf({ flags, data }: Envelope, format: RequestFormat): Promise<Uint8Array> {
   const compressed = (flags & COMPRESSED_FLAG) !== 0;
@@ -121,13 +134,28 @@ function byteBody(request: UniversalServerRequest): AsyncIterable<Uint8Array> {
 
 /**
  * The same chunks, but leaving the loop early does not destroy the request: over HTTP/1.1 that would
- * destroy the connection, and the refusal with it.
+ * destroy the connection, and the refusal with it. The rest is read away, because a client may send
+ * all of its request before it looks for an answer.
  */
 function unbroken(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   return {
     [Symbol.asyncIterator]() {
       const chunks = body[Symbol.asyncIterator]();
-      return { next: () => chunks.next() };
+      return {
+        next: () => chunks.next(),
+        async return() {
+          void readAway(chunks);
+          return { done: true, value: undefined };
+        },
+      };
     },
   };
+}
+
+async function readAway(chunks: AsyncIterator<Uint8Array>): Promise<void> {
+  try {
+    while ((await chunks.next()).done !== true);
+  } catch {
+    // The client is gone, and nobody waits for what it would have sent.
+  }
 }

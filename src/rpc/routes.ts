@@ -45,7 +45,7 @@ import {
 import { answerWrites } from "./write-stream.ts";
 
 /** How long an ended subscription may take to hear why, before its transport is cut, in milliseconds. */
-const FAREWELL_MS = 1000;
+export const FAREWELL_MS = 1000;
 
 /**
  * Registers `millrace.v1.StreamService`: decoded request in, handler, message out. No rule lives here.
@@ -87,7 +87,7 @@ export function streamRoutes(
       listAllResponse(await handlers.listAll(m)),
     ),
     subscribe: (_request, context) => subscribe(handlers, context),
-    write: (_requests, context) => write(handlers, context, draining),
+    write: (requests, context) => write(handlers, requests, context, draining),
   });
 }
 
@@ -136,18 +136,24 @@ async function* subscribe(
 
 async function* write(
   handlers: Handlers,
+  requests: AsyncIterable<unknown>,
   context: HandlerContext,
   draining: AbortSignal,
 ): AsyncGenerator<WriteResponse, void> {
   try {
     const { messages, reader, format } = permitted(context);
-    if (messages === undefined || reader === undefined || format === undefined) return;
+    if (messages === undefined || reader === undefined || format === undefined) {
+      // What we cannot read, the framework refuses when it is asked to.
+      await requests[Symbol.asyncIterator]().next();
+      return;
+    }
     yield* answerWrites(
       handlers,
       messages,
       reader as RequestReader<WriteRequest>,
       format.json,
       draining,
+      context.signal,
     );
   } catch (error) {
     throw toConnectError(error);

@@ -20,7 +20,7 @@ const MAX_IN_FLIGHT = 1000;
  * Answers a stream of writes: requests are started in the order sent, so that those of one group take
  * effect in that order, and answered as they finish. An error ends only its own request. The end of
  * the requests drains: the answers end after the last one. So does `draining`, whose reason is then
- * the error of the stream.
+ * the error of the stream. `caller` ends it at once: the deadline passed, or the caller is gone.
  */
 export async function* answerWrites(
   handlers: Handlers,
@@ -28,6 +28,7 @@ export async function* answerWrites(
   reader: RequestReader<WriteRequest>,
   json: boolean,
   draining: AbortSignal,
+  caller: AbortSignal,
 ): AsyncGenerator<WriteResponse, void> {
   const answers: WriteResponse[] = [];
   let inFlight = 0;
@@ -41,7 +42,10 @@ export async function* answerWrites(
     proceed();
   };
   const onDraining = () => end({ error: draining.reason });
+  const onCaller = () => end({ error: caller.reason });
   draining.addEventListener("abort", onDraining, { once: true });
+  caller.addEventListener("abort", onCaller, { once: true });
+  if (draining.aborted) onDraining();
 
   const consume = async () => {
     for await (const bytes of messages) {
@@ -66,6 +70,7 @@ export async function* answerWrites(
 
   try {
     for (;;) {
+      caller.throwIfAborted();
       const response = answers.shift();
       if (response !== undefined) {
         proceed();
@@ -77,6 +82,7 @@ export async function* answerWrites(
     }
   } finally {
     draining.removeEventListener("abort", onDraining);
+    caller.removeEventListener("abort", onCaller);
     end({});
   }
 }

@@ -1,48 +1,82 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from "commander";
 import { pino } from "pino";
-import { DEFAULT_PORT, createServer } from "./server.ts";
-import { DEFAULT_FOLDER, type StoreOptions } from "./open-store.ts";
+import { type LoadedConfig, loadConfig } from "./config/config.ts";
+import { configJsonSchema } from "./config/json-schema.ts";
+import { keyNamed } from "./config/keys.ts";
+import { toServerOptions } from "./config/options.ts";
+import { DEFAULT_FILE } from "./config/read-file.ts";
+import { reportOf } from "./config/report.ts";
+import type { ConfigInput } from "./config/schema.ts";
+import { checkedInput } from "./config/text-input.ts";
+import { createServer } from "./server.ts";
 
 interface ServeFlags {
-  readonly host: string;
-  readonly port: number;
-  readonly data: string;
+  readonly config?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly adapter?: "kv";
+  readonly data?: string;
   readonly inMemory?: true;
 }
 
 /** How long a stop may take before the process ends itself, in milliseconds. */
 const STOP_TIMEOUT_MS = 9500;
+/** Exit status when the command itself is wrong: an unknown flag, a value that it cannot have. */
+const WRONG_USAGE = 2;
 
 const program = new Command("millrace")
   .description(
     "Durable real-time streams: typed RPC, live subscriptions and triggers over one ordered log.",
   )
-  .showHelpAfterError("Try --help.");
+  .showHelpAfterError("Try --help.")
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : WRONG_USAGE));
 
 program
   .command("serve")
   .description("serve streams until stopped by SIGTERM or SIGINT")
-  .option("--host <host>", "address to listen on", "127.0.0.1")
-  .option("--port <port>", "port to listen on; 0 picks a free one", parsePort, DEFAULT_PORT)
-  .addOption(new Option("--adapter <name>", "where data is kept").choices(["kv"]).default("kv"))
-  .option("--data <folder>", "folder of the data", DEFAULT_FOLDER)
-  .option("--in-memory", "keep data in memory only: it is gone with the process")
+  .option("--config <file>", `configuration file (default: ./${DEFAULT_FILE})`)
+  .addOption(flagFor("host", "--host <host>", "address to listen on"))
+  .addOption(flagFor("port", "--port <port>", "port to listen on; 0 picks a free one"))
+  .addOption(flagFor("adapter.name", "--adapter <name>", "where data is kept: kv"))
+  .addOption(flagFor("adapter.config.file_path", "--data <folder>", "folder of the data"))
+  .addOption(
+    new Option("--in-memory", "keep data in memory only: it is gone with the process").conflicts(
+      "data",
+    ),
+  )
   .action(serve);
+
+program
+  .command("check-config")
+  .description("print the configuration in force, or all that is wrong with it")
+  .argument("[file]", `file to check (default: ./${DEFAULT_FILE}, if it exists)`)
+  .action(async (file: string | undefined) => {
+    const loaded = await load(file);
+    for (const warning of loaded.warnings) tell(`warning: ${warning}`);
+    process.stdout.write(reportOf(loaded));
+  });
+
+program
+  .command("config-schema")
+  .description("print the JSON Schema of the configuration file, for editors")
+  .action(() => {
+    process.stdout.write(`${JSON.stringify(configJsonSchema(), undefined, 2)}\n`);
+  });
 
 try {
   await program.parseAsync();
 } catch (error) {
-  process.stderr.write(`millrace: ${error instanceof Error ? error.message : String(error)}\n`);
+  tell(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
 }
 
 async function serve(flags: ServeFlags): Promise<void> {
-  const logger = pino({ name: "millrace" }, pino.destination(2));
-  const store: StoreOptions = flags.inMemory
-    ? { kind: "in_memory" }
-    : { kind: "file_based", folder: flags.data };
-  const server = await createServer({ host: flags.host, port: flags.port, store, logger });
+  const { config, file, warnings } = await load(flags.config, inputOfFlags(flags));
+  const logger = pino({ name: "millrace", level: config.log_level }, pino.destination(2));
+  for (const warning of warnings) logger.warn(warning);
+  if (file !== undefined) logger.info({ file }, "configured by a file");
+  const server = await createServer({ ...toServerOptions(config), logger });
 
   let stopping = false;
   const stop = (signal: string) => {
@@ -68,6 +102,42 @@ async function serve(flags: ServeFlags): Promise<void> {
   process.stderr.write(nextStep(server.url));
 }
 
+async function load(file: string | undefined, flags?: ConfigInput): Promise<LoadedConfig> {
+  return loadConfig({ file, flags, environment: process.env, folder: process.cwd() });
+}
+
+/** What flags say in terms of the configuration. Naming a folder means to keep data there. */
+function inputOfFlags({ host, port, adapter, data, inMemory }: ServeFlags): ConfigInput {
+  const config =
+    data !== undefined
+      ? { store_method: "file_based" as const, file_path: data }
+      : inMemory === true && { store_method: "in_memory" as const };
+  return {
+    ...(host !== undefined && { host }),
+    ...(port !== undefined && { port }),
+    adapter: {
+      ...(adapter !== undefined && { name: adapter }),
+      ...(config !== false && { config }),
+    },
+  };
+}
+
+/** A flag for a key of the configuration, with its default and its checks. */
+function flagFor(name: string, flags: string, description: string): Option {
+  const key = keyNamed(name);
+  return new Option(flags, `${description} (default: ${String(key.fallback)})`).argParser(
+    (text) => {
+      const checked = checkedInput(key, text);
+      if ("complaint" in checked) throw new InvalidArgumentError(`It ${checked.complaint}.`);
+      return checked.input;
+    },
+  );
+}
+
+function tell(message: string): void {
+  process.stderr.write(`millrace: ${message}\n`);
+}
+
 function nextStep(url: string): string {
   return `
 Set an item, then read it back:
@@ -78,10 +148,4 @@ Set an item, then read it back:
     -d '{"streamName":"chat","groupId":"lobby","itemId":"m1"}'
 
 `;
-}
-
-function parsePort(text: string): number {
-  const port = Number(text);
-  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
-  throw new InvalidArgumentError("It may be an integer from 0 to 65535.");
 }

@@ -1,4 +1,4 @@
-import { constants } from "node:http2";
+import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
 import { cors, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import {
   compressionBrotli,
@@ -16,6 +16,7 @@ import { streamRoutes } from "../rpc/routes.ts";
 import type { Handlers } from "../service/handlers.ts";
 import type { Caller, Callers } from "./callers.ts";
 import type { Request, RequestListener, Response } from "./listener.ts";
+import { type StaticPages, answerStatic, loadDemoPage } from "./static-pages.ts";
 
 /** What the handler of the port serves. */
 export interface HttpHandlerOptions {
@@ -33,10 +34,11 @@ const PREFLIGHT_MAX_AGE_S = 7200;
 /** How long a request may go on after its answer, in milliseconds. */
 const DISMISS_MS = 1000;
 
-/** Answers every request of the port: RPC in all three protocols, health, CORS. */
+/** Answers every request of the port: RPC in all three protocols, health, CORS, the demo page. */
 export function createHttpHandler(options: HttpHandlerOptions): RequestListener {
   const { callers, health } = options;
   const calls = createCalls(options);
+  const pages = loadPages(options);
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";
     // Over HTTP/2 a response finishes only with its whole stream.
@@ -50,18 +52,30 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
       if (request.method === "OPTIONS") return preflight(response);
     }
     const call = calls.get(path);
+    const page = pages.get(path);
     if (call !== undefined) {
       answerCall(call, request, response, caller, callers).catch((error: unknown) =>
         options.onError(error, path),
       );
-    } else if (path === "/healthz") answerHealth(request, response, health);
+    } else if (page !== undefined) answerStatic(page, request, response);
+    else if (path === "/healthz") answerHealth(request, response, health);
     else
       answer(
         response,
         404,
-        "Not found. This is Millrace: RPC is under /millrace.v1.StreamService/.\n",
+        "Not found. This is Millrace: RPC is under /millrace.v1.StreamService/, a demo at /demo.\n",
       );
   };
+}
+
+/** A page that cannot be read is no reason not to serve streams. */
+function loadPages({ onError }: HttpHandlerOptions): StaticPages {
+  try {
+    return loadDemoPage();
+  } catch (error) {
+    onError(error, "/demo");
+    return new Map();
+  }
 }
 
 function createCalls({ handlers, health, draining }: HttpHandlerOptions): Map<string, CallHandler> {
@@ -91,10 +105,7 @@ async function answerCall(
   callers: Callers,
 ) {
   const transport: Transport = {
-    permit: (method) => {
-      if (method === StreamService.method.subscribe) callers.requireClient(caller);
-      else callers.requireTrusted(caller);
-    },
+    permit: permitFor(caller, callers),
     abort: () => {
       if ("stream" in request) request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       else request.socket.destroy();
@@ -130,6 +141,29 @@ function dismiss(request: Request): void {
   // Who is told that the call is over and sends on, or forgets to end, would hold the stream for good.
   const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), DISMISS_MS);
   stream.once("close", () => clearTimeout(timer));
+}
+
+/** What is known of the transport of a call whose HTTP/2 stream is answered directly. */
+export function transportOf(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  callers: Callers,
+): Transport {
+  const { origin, authorization, ":authority": authority, host } = headers;
+  const address = stream.session?.socket.remoteAddress;
+  const caller: Caller = { address, origin, host: authority ?? host, authorization };
+  return {
+    permit: permitFor(caller, callers),
+    abort: () => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
+  };
+}
+
+/** Clients may subscribe; everything else is for trusted callers. */
+function permitFor(caller: Caller, callers: Callers): Transport["permit"] {
+  return (method) => {
+    if (method === StreamService.method.subscribe) callers.requireClient(caller);
+    else callers.requireTrusted(caller);
+  };
 }
 
 /** What a request tells of its caller. */

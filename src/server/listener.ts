@@ -2,7 +2,9 @@ import { type IncomingMessage, type ServerResponse, createServer as createHttp1 
 import {
   type Http2ServerRequest,
   type Http2ServerResponse,
+  type IncomingHttpHeaders,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
   createServer as createHttp2,
 } from "node:http2";
 import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
@@ -16,8 +18,17 @@ export type Request = IncomingMessage | Http2ServerRequest;
 export type Response = ServerResponse | Http2ServerResponse;
 /** Answers a request. */
 export type RequestListener = (request: Request, response: Response) => void;
+/** Takes an HTTP/2 stream before a request is made of it. @returns false when it is not its own. */
+export type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
 /** Takes a request to speak another protocol on an HTTP/1.1 connection, or refuses it. */
 export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+/** Who answers what comes to a port. */
+export interface PortListeners {
+  readonly onRequest: RequestListener;
+  readonly onStream: StreamListener;
+  readonly onUpgrade: UpgradeListener;
+}
 
 /** An open port that speaks HTTP/1.1 and HTTP/2 (prior knowledge). */
 export interface Listener {
@@ -35,18 +46,32 @@ export interface Listener {
 const PING_INTERVAL_MS = 30_000;
 /** Most streams that one HTTP/2 connection may have open. */
 const MAX_CONCURRENT_STREAMS = 1000;
+/**
+ * Memory of one HTTP/2 connection beyond which Node refuses new streams, in megabytes: as much as all
+ * streams can hold, which is a message each. At Node's default of 10, a few subscribers that read
+ * slowly would keep every other call from their connection.
+ */
+const MAX_SESSION_MEMORY_MB = 4 * MAX_CONCURRENT_STREAMS;
 
+const HTTP2_OPTIONS = {
+  settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS },
+  maxSessionMemory: MAX_SESSION_MEMORY_MB,
+};
 const HTTP1_OPTIONS = { keepAliveTimeout: 60_000, headersTimeout: 20_000 };
 
 /** Opens a port. @throws Error with the system's code, for example EADDRINUSE. */
 export async function listen(
   host: string,
   port: number,
-  onRequest: RequestListener,
-  onUpgrade: UpgradeListener,
+  { onRequest, onStream, onUpgrade }: PortListeners,
 ): Promise<Listener> {
   const h1 = createHttp1(HTTP1_OPTIONS, onRequest);
-  const h2 = createHttp2({ settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS } }, onRequest);
+  const h2 = createHttp2(HTTP2_OPTIONS);
+  // Never listens: it makes requests of the streams that nobody took before.
+  const requests = createHttp2(HTTP2_OPTIONS, onRequest);
+  h2.on("stream", (stream, headers, ...rest) => {
+    if (!onStream(stream, headers)) requests.emit("stream", stream, headers, ...rest);
+  });
   const webSocket = createHttp1(HTTP1_OPTIONS, onRequest);
   webSocket.on("upgrade", onUpgrade);
   const sockets = new Set<Socket>();

@@ -1,4 +1,5 @@
 import type { History, Store } from "../core/store.ts";
+import type { QueueLimits } from "../stores/lmdb/commit-queue.ts";
 import { openLmdbStore } from "../stores/lmdb/lmdb-store.ts";
 import { memoryStore } from "../stores/memory/memory-store.ts";
 
@@ -9,6 +10,8 @@ export type StoreOptions =
       readonly kind: "file_based";
       /** Folder of the data; created when missing. */
       readonly folder: string;
+      /** Bounds of the writes that wait for the disk; what is absent has its default. */
+      readonly queue?: Partial<Pick<QueueLimits, "maxWaiting" | "maxWaitingBytes">> | undefined;
     }
   | {
       /** One process, in memory: gone with it. */
@@ -25,7 +28,7 @@ export async function openStore(
 ): Promise<Store> {
   switch (options.kind) {
     case "file_based":
-      return openLmdbStore({ folder: options.folder, history });
+      return openLmdbStore({ folder: options.folder, history, queue: options.queue });
     case "in_memory":
       return memoryStore({ history });
   }

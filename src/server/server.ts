@@ -5,11 +5,12 @@ import { createBridge, refuse } from "../bridge/bridge.ts";
 import { type BridgeLimits, DEFAULT_BRIDGE_LIMITS } from "../bridge/limits.ts";
 import type { History, Store } from "../core/store.ts";
 import { createHealth } from "../rpc/health.ts";
+import { createSubscribeLane } from "../rpc/subscribe-lane.ts";
 import { type Engine, type EngineOptions, createEngine, shuttingDown } from "../service/engine.ts";
 import { type StreamService as Service, facade } from "../service/stream-service.ts";
 import { createCallers, isLoopbackName } from "./callers.ts";
-import { callerOf, createHttpHandler } from "./http-handler.ts";
-import { type Listener, type RequestListener, type UpgradeListener, listen } from "./listener.ts";
+import { callerOf, createHttpHandler, transportOf } from "./http-handler.ts";
+import { type Listener, type PortListeners, listen } from "./listener.ts";
 import { DEFAULT_FOLDER, type StoreOptions, openStore } from "./open-store.ts";
 
 /** How to run a server. Every option has a default. */
@@ -64,7 +65,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
   const host = options.host ?? "127.0.0.1";
   const port = options.port ?? DEFAULT_PORT;
   const logger = options.logger ?? pino({ level: "warn" }, pino.destination(2));
-  requireSafe(host, options);
+  const insecurity = insecurityOf(host, options);
+  if (insecurity !== undefined) throw new Error(insecurity);
   const store = await resolveStore(options);
   const engine = createEngine(store, options);
   try {
@@ -104,8 +106,13 @@ async function open(
     limits: { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge },
     allowsOrigin: (request) => callers.allowsOrigin(callerOf(request)),
   });
-  const listener = await listenOn(host, port, handler, (request, socket, head) => {
-    if (!bridge.upgrade(request, socket, head)) refuse(socket, 404, "Not found.");
+  const lane = createSubscribeLane(engine.handlers);
+  const listener = await listenOn(host, port, {
+    onRequest: handler,
+    onStream: (stream, headers) => lane(stream, headers, transportOf(stream, headers, callers)),
+    onUpgrade: (request, socket, head) => {
+      if (!bridge.upgrade(request, socket, head)) refuse(socket, 404, "Not found.");
+    },
   });
   health.set("serving");
   // A store that has failed takes no writes until a restart: whoever probes should send them elsewhere.
@@ -134,11 +141,15 @@ async function open(
   };
 }
 
-function requireSafe(host: string, { apiTokens = [], insecure = false }: ServerOptions): void {
-  if (isLoopbackName(host) || apiTokens.length > 0 || insecure) return;
-  throw new Error(
+/** Why a server may not listen on a host with these options, as a sentence; undefined when it may. */
+export function insecurityOf(
+  host: string,
+  { apiTokens = [], insecure = false }: Pick<ServerOptions, "apiTokens" | "insecure">,
+): string | undefined {
+  if (isLoopbackName(host) || apiTokens.length > 0 || insecure) return undefined;
+  return (
     `host is ${host}, which other machines reach, and nobody would have to prove who they are: ` +
-      "configure api_tokens, or listen on 127.0.0.1, or set insecure: true if you mean it.",
+    "configure api_tokens, or listen on 127.0.0.1, or set insecure: true if you mean it."
   );
 }
 
@@ -147,14 +158,9 @@ async function resolveStore({ store, history }: ServerOptions): Promise<Store> {
   return openStore(store ?? { kind: "file_based", folder: DEFAULT_FOLDER }, history);
 }
 
-async function listenOn(
-  host: string,
-  port: number,
-  handler: RequestListener,
-  onUpgrade: UpgradeListener,
-): Promise<Listener> {
+async function listenOn(host: string, port: number, listeners: PortListeners): Promise<Listener> {
   try {
-    return await listen(host, port, handler, onUpgrade);
+    return await listen(host, port, listeners);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
     const why: Record<string, string> = {

@@ -45,9 +45,10 @@ export function shuttingDown(): StreamError {
 /** Builds the service over a store, which it owns from now on. */
 export function createEngine(store: Store, options: EngineOptions = {}): Engine {
   const heartbeatIntervalMs = options.heartbeatIntervalMs ?? 15_000;
+  const now = options.now ?? Date.now;
   const hub = new Hub({
     store,
-    now: options.now ?? Date.now,
+    now,
     heartbeatIntervalMs,
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
     queueLimits: { ...DEFAULT_QUEUE_LIMITS, ...options.subscriberQueue },
@@ -72,9 +73,10 @@ export function createEngine(store: Store, options: EngineOptions = {}): Engine 
       ...createWrites(store),
       share(request) {
         const group = checkGroup(request);
-        return new SharedSubscription((interest, resumeFrom) =>
-          hub.follow({ group, interest, resumeFrom }),
-        );
+        return new SharedSubscription({
+          subscribe: (interest, resumeFrom) => hub.follow({ group, interest, resumeFrom }),
+          now,
+        });
       },
       async subscribe(request) {
         const group = checkGroup(request);

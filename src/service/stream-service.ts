@@ -151,8 +151,10 @@ function pageOf({ pageSize = 0, pageToken = "" }: PageOptions) {
 
 function toBatchMutation(mutation: Mutation, index: number): BatchMutation {
   try {
-    if ("set" in mutation)
-      return { kind: "set", ...mutation.set, data: Value.of(mutation.set.data) };
+    if ("set" in mutation) {
+      const data = Value.of(mutation.set.data, `mutations[${index}].set.data`);
+      return { kind: "set", ...mutation.set, data };
+    }
     if ("update" in mutation)
       return { kind: "update", ...mutation.update, ops: opsFromJson(mutation.update.ops) };
     return { kind: "delete", ...mutation.delete };

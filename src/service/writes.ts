@@ -1,4 +1,4 @@
-import { StreamError } from "../core/errors.ts";
+import { type Reason, StreamError } from "../core/errors.ts";
 import { checkGroup, checkName } from "../core/names.ts";
 import { reduce } from "../core/reduce.ts";
 import type { UpdateOp } from "../core/ops.ts";
@@ -99,7 +99,7 @@ export function createWrites(
           `mutations has ${mutations.length} entries; it may have 1 to ${MAX_MUTATIONS}.`,
         );
       }
-      const done = await run(store, group, {
+      const done = await runBatch(store, group, {
         mutations: mutations.map(toMutation),
         expectedEpoch: request.expectedEpoch,
         ...(request.returnValues
@@ -131,6 +131,25 @@ async function run(store: Store, group: GroupKey, commit: Commit): Promise<Commi
   if (!outcome.ok) throw outcome.error;
   return outcome;
 }
+
+/** Runs a commit whose errors name the mutation, also where there is only one. */
+async function runBatch(store: Store, group: GroupKey, commit: Commit): Promise<Committed> {
+  try {
+    return await run(store, group, commit);
+  } catch (error) {
+    const known = StreamError.from(error);
+    const isOfOnlyOne = commit.mutations.length === 1 && OF_A_MUTATION.has(known.reason);
+    throw isOfOnlyOne ? known.with({ index: "0" }) : known;
+  }
+}
+
+/** Refusals that are about one mutation of a commit. */
+const OF_A_MUTATION: ReadonlySet<Reason> = new Set([
+  "REVISION_MISMATCH",
+  "VALUE_INVALID",
+  "VALUE_TOO_DEEP",
+  "VALUE_TOO_LARGE",
+]);
 
 function reducer(ops: readonly UpdateOp[], field: string) {
   if (ops.length > MAX_OPS) {

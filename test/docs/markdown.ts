@@ -9,6 +9,7 @@ export const PROJECT = fileURLToPath(new URL("../../", import.meta.url)).replace
 export const DOCUMENTS = [
   "README.md",
   "docs/architecture.md",
+  "docs/configuration.md",
   "docs/decisions.md",
   "docs/guarantees.md",
   "docs/operations.md",

@@ -11,6 +11,7 @@ const COPIED = [
   ".npmrc",
   "tsconfig.json",
   "tsconfig.build.json",
+  "web/demo",
 ];
 
 /** Stands for the command: prints its arguments, and leaves with status 7 when told to stop. */

@@ -133,6 +133,9 @@ export function batchSuite(door: Door, kind: StoreKind): void {
         reason: "REVISION_MISMATCH",
         metadata: { index: "1", current_revision: "3" },
       });
+      await expect(
+        at.client.batch({ ...key, mutations: [{ delete: { itemId: "a", expectedRevision: 9 } }] }),
+      ).rejects.toMatchObject({ metadata: { index: "0", current_revision: "3" } });
     });
 
     it("with one change that is refused changes nothing and names the change", async () => {

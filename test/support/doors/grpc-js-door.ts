@@ -1,10 +1,9 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { AnySchema, anyUnpack } from "@bufbuild/protobuf/wkt";
 import { Client, type Metadata, type ServiceError, credentials, status } from "@grpc/grpc-js";
-import { type ErrorInfo, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import type { ErrorInfo } from "../../../gen/google/rpc/error_details_pb.ts";
 import { type CallOptions, type Door, DoorError } from "./door.ts";
+import { statusInfos } from "./raw-protocol.ts";
 import { type Stub, rpcClient } from "./rpc-client.ts";
 
 /** The gRPC client of the gRPC project, as shipped. */
@@ -92,18 +91,9 @@ function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "metadata" in error && "details" in error;
 }
 
-/** The ErrorInfo in `grpc-status-details-bin`, an encoded google.rpc.Status. */
+/** The ErrorInfo in `grpc-status-details-bin`. */
 function errorInfo(metadata: Metadata): ErrorInfo | undefined {
   const [encoded] = metadata.get("grpc-status-details-bin");
   if (!Buffer.isBuffer(encoded)) return undefined;
-  const reader = new BinaryReader(encoded);
-  while (reader.pos < reader.len) {
-    const [field, wireType] = reader.tag();
-    // repeated google.protobuf.Any details = 3
-    if (field === 3 && wireType === WireType.LengthDelimited) {
-      const info = anyUnpack(fromBinary(AnySchema, reader.bytes()), ErrorInfoSchema);
-      if (info?.domain === "millrace") return info;
-    } else reader.skip(wireType, field);
-  }
-  return undefined;
+  return statusInfos(encoded).find(({ domain }) => domain === "millrace");
 }

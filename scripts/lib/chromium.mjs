@@ -1,0 +1,131 @@
+/**
+ * Chromium, for the tests that look at a page: the one that is there, or on Debian the distribution's.
+ *
+ * A browser is needed for nothing else, so only those tests ask for it, and they are skipped with the
+ * reason given here when there is none.
+ */
+import { access, constants, readFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { withSetupLock } from "./ensure.mjs";
+import { Failure, say } from "./project.mjs";
+import { run } from "./run.mjs";
+
+/** What the program is called. The first that is found counts. */
+const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/** Where macOS keeps it, which puts no browser on the PATH. */
+const MAC_PROGRAMS = [
+  "/Applications/Chromium.app/Contents/MacOS/Chromium",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+];
+
+const LOOK_ELSEWHERE =
+  "install the package chromium, or name the program in the environment variable CHROMIUM_PATH";
+
+/**
+ * @typedef {object} Machine What decides where Chromium is, and whether it may be installed.
+ * @property {NodeJS.ProcessEnv} env
+ * @property {NodeJS.Platform} platform
+ * @property {boolean} isRoot
+ * @property {() => Promise<string>} osRelease Text of /etc/os-release.
+ */
+
+/** @type {Machine} */
+const THIS_MACHINE = {
+  env: process.env,
+  platform: process.platform,
+  isRoot: process.getuid?.() === 0,
+  osRelease: async () => readFile("/etc/os-release", "utf8").catch(() => ""),
+};
+
+/**
+ * @typedef {{ readonly program: string } | { readonly missing: string }} Chromium The program's path,
+ *   or a sentence that says why there is none.
+ */
+
+/**
+ * Finds Chromium. Where there is none, and this is Debian and we are root, installs the package
+ * `chromium` and says so on stderr; MILLRACE_INSTALL=0 forbids that. Safe to call from several processes.
+ *
+ * @param {string} folder The project's folder.
+ * @param {Machine} machine
+ * @returns {Promise<Chromium>}
+ * @throws {Failure} When CHROMIUM_PATH names something that is no program.
+ */
+export async function ensureChromium(folder, machine = THIS_MACHINE) {
+  const there = await findChromium(machine);
+  if (there !== undefined) return { program: there };
+  if (machine.env["MILLRACE_INSTALL"] === "0") {
+    return { missing: `Chromium is not here, and MILLRACE_INSTALL=0 forbids to install it` };
+  }
+  const isDebian = /^ID=["']?debian["']?$/m.test(await machine.osRelease());
+  if (!isDebian || !machine.isRoot) {
+    const only = "only root on Debian can have it installed by the tests";
+    return { missing: `Chromium is not here, and ${only}: ${LOOK_ELSEWHERE}` };
+  }
+  return withSetupLock(folder, async () => {
+    // Another process may have installed it while this one waited.
+    const meanwhile = await findChromium(machine);
+    if (meanwhile !== undefined) return { program: meanwhile };
+    const problem = await install(machine.env);
+    const program = await findChromium(machine);
+    if (program !== undefined) return { program };
+    return { missing: `Chromium could not be installed (${problem}): ${LOOK_ELSEWHERE}` };
+  });
+}
+
+/**
+ * @param {Machine} machine
+ * @returns {Promise<string | undefined>} Path of the program.
+ */
+async function findChromium({ env, platform }) {
+  const named = env["CHROMIUM_PATH"];
+  if (named !== undefined && named !== "") {
+    if (await isProgram(named)) return named;
+    throw new Failure(
+      `CHROMIUM_PATH is "${named}", which is no program; it may be Chromium's path.`,
+    );
+  }
+  const folders = (env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
+  const candidates = NAMES.flatMap((name) => folders.map((folder) => join(folder, name)));
+  if (platform === "darwin") candidates.push(...MAC_PROGRAMS);
+  for (const candidate of candidates) if (await isProgram(candidate)) return candidate;
+  return undefined;
+}
+
+/** @param {string} path */
+async function isProgram(path) {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<string>} What went wrong, if something did.
+ */
+async function install(env) {
+  say("Installing Chromium for the tests of the browser page (apt-get install chromium) ...");
+  const startMs = performance.now();
+  /** @param {string[]} args */
+  const aptGet = async (args) =>
+    run("apt-get", ["--yes", "--quiet", "--option", "DPkg::Lock::Timeout=120", ...args], {
+      cwd: "/",
+      env: { ...env, DEBIAN_FRONTEND: "noninteractive" },
+    });
+  const installing = ["install", "--no-install-recommends", "chromium"];
+  try {
+    // Machines are often made without the list of packages, or with one that is out of date.
+    await aptGet(["update"]);
+    const { code, output } = await aptGet(installing);
+    if (code !== 0) {
+      const complaint = output.split("\n").find((line) => line.startsWith("E: "));
+      return complaint ?? `apt-get ended with status ${code}`;
+    }
+  } catch (error) {
+    return `apt-get could not be started: ${String(error)}`;
+  }
+  say(`Chromium installed in ${((performance.now() - startMs) / 1000).toFixed(0)} s.`);
+  return "the package has no program that is known here";
+}

@@ -1,0 +1,131 @@
+import { StreamError } from "../core/errors.ts";
+import type { SyncFrame } from "../core/frame.ts";
+import type { GroupKey } from "../core/names.ts";
+import type { Position } from "../core/position.ts";
+import type { SharedFrame, SharedSubscription } from "../service/handlers.ts";
+import type { Outlet } from "./outlet.ts";
+import { eventFrame, heartbeatFrame, itemsBytes, resumedFrame, syncFrame } from "./server-frame.ts";
+import type { Target } from "./target.ts";
+
+/** A subscription of a socket. */
+export interface Join extends Target {
+  readonly subscriptionId: string;
+  /** What its client asked to hear besides the dialect of all. */
+  readonly resumes: boolean;
+  readonly heartbeat: boolean;
+  readonly parts: boolean;
+  /** Whether the socket's URL asked for it: an explicit join of the same target takes it over. */
+  readonly byUrl: boolean;
+}
+
+/** Parts of a snapshot that will be sent as one frame. */
+interface Collected {
+  readonly parts: SyncFrame[];
+  bytes: number;
+}
+
+/** What a feed works with. */
+export interface GroupFeedOptions {
+  readonly group: GroupKey;
+  readonly shared: SharedSubscription<Join>;
+  readonly outlet: Outlet;
+  /** Largest snapshot that is sent as one frame, in bytes. */
+  readonly maxSyncBytes: number;
+  /** Called when the service ends it. */
+  readonly onEnd: (error: StreamError) => void;
+  /** Called when a subscription ended because its snapshot cannot be sent. */
+  readonly onRefused: (join: Join, error: StreamError) => void;
+}
+
+/**
+ * What a socket hears of one group, for all of its subscriptions together: one cursor, so that each
+ * event goes out once and in order. It sends as the socket takes it.
+ */
+export class GroupFeed {
+  /** Subscriptions that use it, those included that are about to. */
+  users = 0;
+  readonly group: GroupKey;
+  readonly #options: GroupFeedOptions;
+  readonly #shared: SharedSubscription<Join>;
+  readonly #collected = new Map<Join, Collected>();
+  #closed = false;
+
+  constructor(options: GroupFeedOptions) {
+    this.group = options.group;
+    this.#options = options;
+    this.#shared = options.shared;
+    this.#shared.onEnd(() => {
+      const { error } = this.#shared;
+      if (error !== undefined) options.onEnd(error);
+    });
+    this.#pump();
+  }
+
+  /** Resolves when the first frame of the subscription is there, or was sent. @throws StreamError when it is refused. */
+  join(join: Join, resumeFrom: Position | undefined): Promise<void> {
+    return this.#shared.join(join, resumeFrom);
+  }
+
+  /** Ends a subscription. */
+  leave(join: Join): void {
+    this.#collected.delete(join);
+    this.#shared.leave(join);
+  }
+
+  /** Ends all. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    this.#collected.clear();
+    this.#shared.close();
+  }
+
+  /** Sends what there is, as far as the socket takes it. */
+  readonly #pump = (): void => {
+    const { outlet } = this.#options;
+    while (!this.#closed) {
+      if (outlet.isFull) return outlet.whenFree(this.#pump);
+      const next = this.#shared.read();
+      if (next === undefined) return this.#shared.onReadable(this.#pump);
+      this.#deliver(next);
+    }
+  };
+
+  #deliver({ to, frame }: SharedFrame<Join>): void {
+    const { outlet } = this.#options;
+    switch (frame.kind) {
+      case "change":
+      case "event":
+        return outlet.send(eventFrame(this.group, frame));
+      case "sync":
+        if (to?.parts === true) outlet.send(syncFrame(to, to.subscriptionId, frame, true));
+        else if (to !== undefined) this.#collect(to, frame);
+        return;
+      case "resumed":
+        if (to?.resumes === true)
+          outlet.send(resumedFrame(to, to.subscriptionId, frame.position, frame.head));
+        return;
+      case "heartbeat":
+        if (to?.heartbeat === true)
+          outlet.send(heartbeatFrame(to, to.subscriptionId, frame.position));
+    }
+  }
+
+  /** For a client that takes a snapshot as one frame only. */
+  #collect(join: Join, frame: SyncFrame): void {
+    const { outlet, maxSyncBytes, onRefused } = this.#options;
+    const before = frame.first ? undefined : this.#collected.get(join);
+    const collected = before ?? { parts: [], bytes: 0 };
+    this.#collected.set(join, collected);
+    collected.parts.push(frame);
+    collected.bytes += itemsBytes(frame.items);
+    if (collected.bytes > maxSyncBytes) {
+      const sentence = `The snapshot has more than ${maxSyncBytes} bytes; join with parts, or follow single items.`;
+      this.leave(join);
+      return onRefused(join, new StreamError("SNAPSHOT_TOO_LARGE", sentence));
+    }
+    if (!frame.last) return;
+    this.#collected.delete(join);
+    const items = collected.parts.flatMap((part) => part.items);
+    outlet.send(syncFrame(join, join.subscriptionId, { ...frame, items }, false));
+  }
+}

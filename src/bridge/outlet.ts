@@ -1,0 +1,64 @@
+/** The socket as the bridge sends to it. */
+export interface OutletSocket {
+  /** Bytes that were sent but not yet taken by the system. */
+  readonly bufferedBytes: number;
+  /** Sends a text frame. `taken` is called when the system has taken it, or never will. */
+  send(frame: string | Buffer, taken: () => void): void;
+}
+
+/** How much may lie in a socket before its subscriptions have to wait, in bytes. */
+const HIGH_WATER_BYTES = 64 * 1024;
+/** How much of answers to its own frames a client may leave lying, in bytes. */
+const MAX_UNREAD_REPLIES_BYTES = 256 * 1024;
+
+/** The way out of one socket. What the client does not take has to wait: nothing is piled up here (G7). */
+export class Outlet {
+  readonly #socket: OutletSocket;
+  /** Who waits, in turn. */
+  readonly #waiting = new Set<() => void>();
+  #repliesBytes = 0;
+
+  constructor(socket: OutletSocket) {
+    this.#socket = socket;
+  }
+
+  /** Whether whoever has more to send has to wait. */
+  get isFull(): boolean {
+    return this.#socket.bufferedBytes > HIGH_WATER_BYTES;
+  }
+
+  /** Calls, once, when there is room. Those who wait take turns. */
+  whenFree(resume: () => void): void {
+    this.#waiting.delete(resume);
+    this.#waiting.add(resume);
+  }
+
+  /** Sends a frame of a subscription, which asked first whether there is room. */
+  send(frame: string | Buffer): void {
+    this.#socket.send(frame, this.#taken);
+  }
+
+  /** Answers a frame of the client. @returns false when it leaves too many answers lying. */
+  reply(frame: string): boolean {
+    const bytes = Buffer.byteLength(frame);
+    this.#repliesBytes += bytes;
+    this.#socket.send(frame, () => {
+      this.#repliesBytes -= bytes;
+      this.#taken();
+    });
+    return this.#repliesBytes <= MAX_UNREAD_REPLIES_BYTES;
+  }
+
+  /** Forgets those who wait. */
+  close(): void {
+    this.#waiting.clear();
+  }
+
+  readonly #taken = () => {
+    for (const resume of this.#waiting) {
+      if (this.isFull) return;
+      this.#waiting.delete(resume);
+      resume();
+    }
+  };
+}

@@ -1,0 +1,82 @@
+import { missingFeature } from "./judge.ts";
+import { KEYS, type Path, PREFIX, nameOf, variableOf } from "./keys.ts";
+import { type Layer, NO_LAYER } from "./layer.ts";
+import { meantBy } from "./suggestion.ts";
+import { setAt } from "./tree.ts";
+import type { Environment } from "./placeholders.ts";
+import { NOT_IN_THIS_BUILD } from "./schema.ts";
+import { inputOf } from "./text-input.ts";
+
+/** Names the file to read, when no flag does. */
+export const FILE_VARIABLE = `${PREFIX}CONFIG`;
+
+/** Variables of the project's own scripts and tests. */
+const SCRIPTS = new RegExp(`^${PREFIX}(?:LONG|SEED|INSTALL|TEST_.*)$`);
+/** What Kubernetes sets for services whose name begins with "millrace". */
+const SERVICE_LINK = /_SERVICE_(?:HOST|PORT(?:_.+)?)$|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?$/;
+const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\//;
+
+/** What people may try, and what it is called. */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  DATA: "adapter.config.file_path",
+  IN_MEMORY: "adapter.config.store_method",
+};
+
+/**
+ * Reads the variables that begin with `MILLRACE_`.
+ *
+ * One that looks like a misspelt key is a problem, because somebody relies on it; any other is only
+ * told, since programs around the service may have variables of their own.
+ *
+ * @param used Variables that the file asks for by placeholders.
+ */
+export function readEnvironmentLayer(environment: Environment, used: ReadonlySet<string>): Layer {
+  const input: Record<string, unknown> = {};
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  for (const [name, value] of Object.entries(environment)) {
+    if (value === undefined || !name.startsWith(PREFIX)) continue;
+    if (isServiceLink(name, value)) continue;
+    if (name === FILE_VARIABLE) {
+      if (value === "") problems.push(`${name} is set but empty; unset it, or let it name a file`);
+      continue;
+    }
+    const key = KEYS.find(({ variable }) => variable === name);
+    if (key === undefined) {
+      if (used.has(name) || SCRIPTS.test(name)) continue;
+      const complaint = strangerComplaint(name);
+      if (complaint === undefined) warnings.push(`${name} is not a setting and is ignored`);
+      else problems.push(`${name} ${complaint}`);
+    } else if (value === "") {
+      problems.push(`${name} is set but empty; unset it, or let it be ${key.may}`);
+    } else setAt(input, key.path, inputOf(key.kind, value));
+  }
+  const originOf = (path: Path) =>
+    variableOf(nameOf(path.filter((part) => typeof part !== "number")));
+  return { ...NO_LAYER, input, originOf, subjectOf: originOf, problems, warnings };
+}
+
+function isServiceLink(name: string, value: string): boolean {
+  return SERVICE_LINK.test(name) || (name.endsWith("_PORT") && SERVICE_ADDRESS.test(value));
+}
+
+/** What is wrong with a variable that is no key's; undefined when it may be somebody else's. */
+function strangerComplaint(name: string): string | undefined {
+  const refused = Object.keys(NOT_IN_THIS_BUILD).find((key) => variableOf(key) === name);
+  if (refused !== undefined) return missingFeature(refused);
+  const rest = name.slice(PREFIX.length);
+  const others = new Map(KEYS.map((key) => [key.variable.slice(PREFIX.length), key.variable]));
+  others.set(FILE_VARIABLE.slice(PREFIX.length), FILE_VARIABLE);
+  for (const [other, key] of Object.entries(OTHER_NAMES)) others.set(other, variableOf(key));
+  // Part of a name counts when it is its beginning, or a longer end.
+  const meant = [...others.keys()].find(
+    (other) =>
+      other === rest ||
+      other.startsWith(`${rest}_`) ||
+      (rest.includes("_") && other.endsWith(`_${rest}`)),
+  );
+  const nearest = meant ?? meantBy(rest, [...others.keys()]);
+  return nearest === undefined
+    ? undefined
+    : `is not a setting; did you mean ${others.get(nearest) ?? ""}?`;
+}

@@ -1,0 +1,90 @@
+import { inspect } from "node:util";
+import type * as z from "zod";
+import { KEYS, type Path, keyAt, nameOf, sectionAt } from "./keys.ts";
+import { oneOf } from "./kinds.ts";
+import { meantBy } from "./suggestion.ts";
+import { valueAt } from "./tree.ts";
+import { CONFIG, NOT_IN_THIS_BUILD } from "./schema.ts";
+
+/** Something wrong with a configuration. */
+export interface Problem {
+  /** Where: a key, or the section that lacks or has one too many. */
+  readonly path: Path;
+  /** What is wrong there, to be said after the name of the place: `is 70000; it may be ...`. */
+  readonly complaint: string;
+}
+
+/** Longest value that is shown in a sentence. */
+const MAX_SHOWN = 60;
+
+/** All that is wrong with a configuration as it was written; empty when it may be used. */
+export function judge(input: unknown): Problem[] {
+  const { error } = CONFIG.safeParse(input);
+  return (error?.issues ?? []).flatMap(problemsOf(input));
+}
+
+/** What is to be said when a key cannot be used in this build; undefined when it can, or is unknown. */
+export function missingFeature(name: string): string | undefined {
+  const need = Object.hasOwn(NOT_IN_THIS_BUILD, name) ? NOT_IN_THIS_BUILD[name] : undefined;
+  return need === undefined
+    ? undefined
+    : `needs ${need}, which this build does not have; remove it`;
+}
+
+function problemsOf(input: unknown): (issue: z.core.$ZodIssue) => Problem[] {
+  return (issue) => {
+    const { path } = issue;
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((key) => ({
+        path: [...path, key],
+        complaint: strangerComplaint(path, key),
+      }));
+    }
+    return [{ path, complaint: valueComplaint(path, valueAt(input, path)) }];
+  };
+}
+
+function strangerComplaint(section: Path, key: string): string {
+  const missing = missingFeature(nameOf([...section, key]));
+  if (missing !== undefined) return missing;
+  const names = sectionAt(section) ?? [];
+  const meant = meantBy(key, names);
+  if (meant !== undefined) return `is not a key; did you mean ${nameOf([...section, meant])}?`;
+  // Perhaps the right name, in the wrong place.
+  const elsewhere = KEYS.find(({ path }) => meantBy(key, path.slice(-1)) !== undefined);
+  if (elsewhere !== undefined) return `is not a key; did you mean ${elsewhere.name}?`;
+  return `is not a key; it may be ${oneOf(names)}`;
+}
+
+function valueComplaint(path: Path, value: unknown): string {
+  const key = keyAt(path);
+  const section = sectionAt(path);
+  if (key === undefined)
+    return `${shown(value)}; it may be a section with ${section === undefined ? "keys" : oneOf(section)}`;
+  const missing = missingFeature(`${key.name}: ${String(value)}`);
+  if (missing !== undefined) return `is ${String(value)}, which ${missing}`;
+  const is = key.secret === true ? "is wrong (it is not shown here)" : shown(value);
+  const isItem = typeof path.at(-1) === "number";
+  const may = isItem ? key.may.replace("a list, each of ", "") : key.may;
+  return `${is}; it may be ${may}${hintFor(key.kind, value)}`;
+}
+
+/** What people who meant well most likely have to do. */
+function hintFor(kind: string, value: unknown): string {
+  if (kind === "integer" && typeof value === "string" && /^\d+$/.test(value))
+    return ", without quotes";
+  if ((kind === "text" || kind === "list") && isNumberLike(value)) return ", in quotes";
+  return "";
+}
+
+function isNumberLike(value: unknown): boolean {
+  return typeof value === "number" || typeof value === "boolean";
+}
+
+function shown(value: unknown): string {
+  if (value === null || value === undefined) return "has no value";
+  if (Array.isArray(value)) return "is a list";
+  if (typeof value === "object") return "is a section";
+  const text = typeof value === "string" ? JSON.stringify(value) : inspect(value);
+  return `is ${text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text}`;
+}

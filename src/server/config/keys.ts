@@ -1,0 +1,80 @@
+import * as z from "zod";
+import { type KeyNotes, notesOf } from "./kinds.ts";
+import { CONFIG } from "./schema.ts";
+
+/** Where something stands in a configuration: keys, and indices of lists. */
+export type Path = readonly PropertyKey[];
+
+/** A key that holds a value, not a section of further keys. */
+export interface Key extends KeyNotes {
+  readonly path: readonly string[];
+  /** For example `history.max_age`. */
+  readonly name: string;
+  /** The environment variable that sets it, for example `MILLRACE_HISTORY_MAX_AGE`. */
+  readonly variable: string;
+  /** Default as it would be written in a file; undefined when there is no such value. */
+  readonly fallback: unknown;
+}
+
+/** What all environment variables of the project begin with. */
+export const PREFIX = "MILLRACE_";
+
+/** All keys, in the order of the schema. */
+export const KEYS: readonly Key[] = keysOf(CONFIG, []);
+
+/** Name of a place, for sentences: `api_tokens[0]`, `history.max_age`. */
+export function nameOf(path: Path): string {
+  return path
+    .map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`))
+    .join("")
+    .replace(/^\./, "");
+}
+
+/** The name of the environment variable for a key: its path in capitals. */
+export function variableOf(name: string): string {
+  return PREFIX + name.toUpperCase().replaceAll(".", "_");
+}
+
+/** The key at a place, or whose list it is in. */
+export function keyAt(path: Path): Key | undefined {
+  const name = nameOf(path.filter((part) => typeof part !== "number"));
+  return KEYS.find((key) => key.name === name);
+}
+
+/** The key of a name such as `history.max_age`, which exists. */
+export function keyNamed(name: string): Key {
+  const key = KEYS.find((candidate) => candidate.name === name);
+  if (key === undefined) throw new Error(`${name} is no key of the configuration.`);
+  return key;
+}
+
+/** The names that may stand right below a place; undefined when that is no section. */
+export function sectionAt(path: Path): readonly string[] | undefined {
+  let type: z.ZodType = CONFIG;
+  for (const part of path) {
+    if (!(type instanceof z.ZodObject)) return undefined;
+    const next = (type.shape as Readonly<Record<string, z.ZodType>>)[String(part)];
+    if (next === undefined) return undefined;
+    type = unwrap(next).type;
+  }
+  return type instanceof z.ZodObject ? Object.keys(type.shape) : undefined;
+}
+
+function keysOf(section: z.ZodObject, path: readonly string[]): Key[] {
+  return Object.entries(section.shape).flatMap(([part, given]) => {
+    const { type, fallback } = unwrap(given as z.ZodType);
+    const below = [...path, part];
+    if (type instanceof z.ZodObject) return keysOf(type, below);
+    const notes = notesOf(type);
+    const name = nameOf(below);
+    if (notes === undefined) throw new Error(`${name} does not say what it may be.`);
+    return [{ ...notes, path: below, name, variable: variableOf(name), fallback }];
+  });
+}
+
+/** The type without what makes it optional, and its default. */
+function unwrap(given: z.ZodType): { readonly type: z.ZodType; readonly fallback?: unknown } {
+  if (given instanceof z.ZodOptional) return { type: given.unwrap() as z.ZodType };
+  if (!(given instanceof z.ZodPrefault)) return { type: given };
+  return { type: given.unwrap() as z.ZodType, fallback: given.def.defaultValue };
+}

@@ -1,0 +1,109 @@
+import * as z from "zod";
+import { DURATION, SIZE, type Unit } from "./units.ts";
+
+/** What kind of value a key takes; decides how it is read from text and printed. */
+export type Kind = "text" | "choice" | "integer" | "toggle" | "duration" | "size" | "list";
+
+/** What a key's type says about itself beyond what it accepts, kept as zod metadata. */
+export interface KeyNotes {
+  readonly kind: Kind;
+  /** Ends the sentence "it may be ...". */
+  readonly may: string;
+  /** What the key decides: one or two sentences. */
+  readonly description: string;
+  /** Values are never shown. */
+  readonly secret?: true;
+  /** What an absent key means, for keys whose default is not a value. */
+  readonly absent?: string;
+}
+
+/** Text of a certain form. */
+export function text(pattern: RegExp, may: string, description: string) {
+  return z
+    .string()
+    .regex(pattern)
+    .meta(notes({ kind: "text", may, description }));
+}
+
+/** One of several words. */
+export function choice<const Word extends string>(words: readonly Word[], description: string) {
+  return z.enum(words).meta(notes({ kind: "choice", may: oneOf(words), description }));
+}
+
+/** A whole number within bounds, both included. */
+export function integer(min: number, max: number, description: string) {
+  const may = `an integer from ${min} to ${max}`;
+  return z
+    .int()
+    .min(min)
+    .max(max)
+    .meta(notes({ kind: "integer", may, description }));
+}
+
+/** Yes or no. */
+export function toggle(description: string) {
+  return z.boolean().meta(notes({ kind: "toggle", may: "true or false", description }));
+}
+
+/** A time with its unit, which becomes milliseconds. A bare number is refused: its unit would be a guess. */
+export function duration(min: string, max: string, description: string) {
+  return z
+    .string()
+    .regex(DURATION.pattern)
+    .transform((value) => DURATION.parse(value))
+    .refine(within(DURATION, min, max))
+    .meta(
+      notes({
+        kind: "duration",
+        may: `a duration from ${min} to ${max} with its unit (ms, s, m, h or d), such as 500ms or 15s`,
+        description,
+      }),
+    );
+}
+
+/** A number of bytes, bare or with a unit. */
+export function size(min: string, max: string, description: string) {
+  return z
+    .union([z.int().nonnegative(), z.string().regex(SIZE.pattern)])
+    .transform((value) => (typeof value === "number" ? value : SIZE.parse(value)))
+    .refine(within(SIZE, min, max))
+    .meta(
+      notes({
+        kind: "size",
+        may: `a size from ${min} to ${max}, such as 64KiB or 8MiB (B, KiB, MiB, GiB, TiB), or a number of bytes`,
+        description,
+      }),
+    );
+}
+
+/** Any number of texts. */
+export function list(
+  item: z.ZodType<string, string>,
+  description: string,
+  more: Pick<KeyNotes, "secret" | "absent"> = {},
+) {
+  const may = `a list, each of ${notesOf(item)?.may ?? "text"}`;
+  return z.array(item).meta(notes({ kind: "list", may, description, ...more }));
+}
+
+/** The notes of a type; undefined when it was not made here. */
+export function notesOf(type: z.ZodType): KeyNotes | undefined {
+  const meta = type.meta();
+  return meta !== undefined && "kind" in meta ? (meta as unknown as KeyNotes) : undefined;
+}
+
+/** Words for a sentence: `a, b or c`. */
+export function oneOf(words: readonly string[]): string {
+  return words.length < 2
+    ? words.join("")
+    : `${words.slice(0, -1).join(", ")} or ${words.at(-1) ?? ""}`;
+}
+
+function notes(given: KeyNotes): KeyNotes & Record<string, unknown> {
+  return { ...given };
+}
+
+function within(unit: Unit, min: string, max: string): (amount: number) => boolean {
+  const [least, most] = [unit.parse(min), unit.parse(max)];
+  return (amount) => amount >= least && amount <= most;
+}

@@ -1,0 +1,42 @@
+import type { ServerOptions } from "../server.ts";
+import type { StoreOptions } from "../open-store.ts";
+import type { Config } from "./schema.ts";
+
+/** The options of createServer that a configuration decides. The only place that knows both. */
+export function toServerOptions(config: Config) {
+  const { history, limits, subscriber_queue: queue } = config;
+  return {
+    host: config.host,
+    port: config.port,
+    store: storeOf(config),
+    history: {
+      maxChanges: history.max_changes,
+      maxAgeMs: history.max_age,
+      maxBytes: history.max_bytes,
+    },
+    apiTokens: config.api_tokens,
+    insecure: config.insecure,
+    allowedOrigins: config.allowed_origins,
+    heartbeatIntervalMs: config.heartbeat_interval,
+    subscriberQueue: { maxBytes: queue.max_bytes, maxFrames: queue.max_frames },
+    stallTimeoutMs: config.stall_timeout,
+    bridge: {
+      maxSubscriptions: limits.max_socket_subscriptions,
+      maxFrameBytes: limits.max_socket_frame_bytes,
+      maxMalformedFrames: limits.max_socket_malformed_frames,
+      maxFramesPerSecond: limits.max_socket_frames_per_second,
+      maxFrameBurst: limits.max_socket_frame_burst,
+      maxSyncBytes: config.max_sync_bytes,
+      pingIntervalMs: config.ping_interval,
+    },
+  } satisfies ServerOptions;
+}
+
+function storeOf({ adapter, limits }: Config): StoreOptions {
+  if (adapter.config.store_method === "in_memory") return { kind: "in_memory" };
+  return {
+    kind: "file_based",
+    folder: adapter.config.file_path,
+    queue: { maxWaiting: limits.max_waiting_writes, maxWaitingBytes: limits.max_waiting_bytes },
+  };
+}

@@ -1,0 +1,37 @@
+import { Document, type Node, isMap } from "yaml";
+import type { LoadedConfig } from "./config.ts";
+import { KEYS, type Key } from "./keys.ts";
+import { valueAt } from "./tree.ts";
+import { DURATION, SIZE } from "./units.ts";
+
+const HIDDEN = "(hidden)";
+
+/**
+ * The configuration in force as a YAML file, each value with where it comes from. Secrets are hidden;
+ * apart from them, the text is a configuration file that says the same.
+ */
+export function reportOf(loaded: LoadedConfig): string {
+  const document = new Document({});
+  const unset: string[] = [];
+  for (const key of KEYS) {
+    const value = valueAt(loaded.config, key.path);
+    if (value === undefined) unset.push(` ${key.name}: ${key.absent ?? ""} # default`);
+    else document.setIn(key.path, nodeOf(document, key, value, loaded.originOf(key) ?? "default"));
+  }
+  if (isMap(document.contents)) document.comment = unset.join("\n");
+  return document.toString({ lineWidth: 0 });
+}
+
+function nodeOf(document: Document, key: Key, value: unknown, origin: string): Node {
+  const node = document.createNode(writtenAs(key, value), { flow: true });
+  node.comment = ` ${origin}`;
+  return node;
+}
+
+function writtenAs(key: Key, value: unknown): unknown {
+  if (Array.isArray(value)) return key.secret === true ? value.map(() => HIDDEN) : value;
+  if (key.secret === true) return HIDDEN;
+  if (typeof value !== "number") return value;
+  if (key.kind === "duration") return DURATION.format(value);
+  return key.kind === "size" ? SIZE.format(value) : value;
+}

@@ -1,0 +1,181 @@
+import * as z from "zod";
+import { DEFAULT_BRIDGE_LIMITS as BRIDGE } from "../../bridge/limits.ts";
+import { DEFAULT_HISTORY } from "../../core/store.ts";
+import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
+import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
+import { DEFAULT_FOLDER } from "../open-store.ts";
+import { DEFAULT_PORT } from "../server.ts";
+import { choice, duration, integer, list, size, text, toggle } from "./kinds.ts";
+import { DURATION, SIZE } from "./units.ts";
+
+const host = text(
+  /^[^\s/[\]]+$/,
+  "an address or name of this machine, such as 127.0.0.1 or 0.0.0.0, without a port",
+  "Address to listen on. One that other machines reach needs `api_tokens`, or `insecure: true`.",
+);
+
+const folder = text(
+  /\S/,
+  "the path of a folder",
+  "Folder of the data, for `file_based`; relative to the working directory, created when missing.",
+);
+
+// A caller sends it in a header after "Bearer", so it can hold neither spaces nor other alphabets.
+const token = text(/^[\x21-\x7e]+$/, "text without spaces, in ASCII", "A token.");
+
+const origin = text(
+  /^\*$|^(?!.*:\/\/.*[A-Z])(?!https:.*:443$)(?!http:.*:80$)[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+$/,
+  "`*`, or an origin as browsers send it, such as https://app.example.com, in small letters and without path, final slash or default port",
+  "An origin.",
+);
+
+/**
+ * Every key of the configuration: the one source of types, defaults, checks, the JSON Schema and the
+ * documentation. Durations come out in milliseconds, sizes in bytes.
+ *
+ * A key that is added here can be set in the file and in the environment at once; what is left is to
+ * use it in options.ts.
+ */
+export const CONFIG = z.strictObject({
+  host: host.prefault("127.0.0.1"),
+  port: integer(0, 65_535, "Port to listen on; 0 picks a free one.").prefault(DEFAULT_PORT),
+  adapter: z
+    .strictObject({
+      name: choice(["kv"], "Where data is kept: `kv` is the embedded store.").prefault("kv"),
+      config: z
+        .strictObject({
+          store_method: choice(
+            ["file_based", "in_memory"],
+            "Whether the embedded store is on disk, or in memory and gone with the process.",
+          ).prefault("file_based"),
+          file_path: folder.prefault(DEFAULT_FOLDER),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  api_tokens: list(
+    token,
+    "Tokens of trusted callers. With none, callers from this machine are trusted.",
+    { secret: true },
+  ).prefault([]),
+  insecure: toggle("Trusts everybody who reaches the port.").prefault(false),
+  allowed_origins: list(
+    origin,
+    "Origins of the web pages that may follow streams and read answers; `*` is any.",
+    { absent: "loopback and the service's own" },
+  ).optional(),
+  history: z
+    .strictObject({
+      max_changes: integer(
+        1,
+        1_000_000_000,
+        "Most changes that the log of a group holds; older ones leave it.",
+      ).prefault(DEFAULT_HISTORY.maxChanges),
+      max_age: duration(
+        "1ms",
+        "3650d",
+        "How long a change stays in the log of its group.",
+      ).prefault(DURATION.format(DEFAULT_HISTORY.maxAgeMs)),
+      max_bytes: size("1B", "1TiB", "Most bytes of values that the log of a group holds.").prefault(
+        SIZE.format(DEFAULT_HISTORY.maxBytes),
+      ),
+    })
+    .prefault({}),
+  heartbeat_interval: duration(
+    "10ms",
+    "1d",
+    "Longest silence of a subscription before it gets a heartbeat.",
+  ).prefault("15s"),
+  subscriber_queue: z
+    .strictObject({
+      max_bytes: size("1KiB", "1GiB", "Most bytes that wait for one slow subscriber.").prefault(
+        SIZE.format(SUBSCRIBER_QUEUE.maxBytes),
+      ),
+      max_frames: integer(1, 1_000_000, "Most frames that wait for one slow subscriber.").prefault(
+        SUBSCRIBER_QUEUE.maxFrames,
+      ),
+    })
+    .prefault({}),
+  stall_timeout: duration(
+    "10ms",
+    "1d",
+    "How long a subscriber may take nothing before its subscription is closed.",
+  ).prefault("60s"),
+  ping_interval: duration(
+    "100ms",
+    "1h",
+    "How often a silent WebSocket is asked for a sign of life; two missed answers end it.",
+  ).prefault(DURATION.format(BRIDGE.pingIntervalMs)),
+  // A frame is one string, and those have an end at 512 MiB.
+  max_sync_bytes: size(
+    "1KiB",
+    "256MiB",
+    "Largest snapshot that a WebSocket gets as one frame.",
+  ).prefault(SIZE.format(BRIDGE.maxSyncBytes)),
+  limits: z
+    .strictObject({
+      // The database blocks the process when more than this wait for it.
+      max_waiting_writes: integer(
+        1,
+        300_000,
+        "Most writes that wait for the disk; more are refused with `OVERLOADED`.",
+      ).prefault(DISK_QUEUE.maxWaiting),
+      max_waiting_bytes: size(
+        "4MiB",
+        "1TiB",
+        "Most bytes of values that wait for the disk; more are refused with `OVERLOADED`.",
+      ).prefault(SIZE.format(DISK_QUEUE.maxWaitingBytes)),
+      max_socket_subscriptions: integer(
+        1,
+        100_000,
+        "Most subscriptions of one WebSocket.",
+      ).prefault(BRIDGE.maxSubscriptions),
+      max_socket_frame_bytes: size(
+        "1KiB",
+        "4MiB",
+        "Largest frame that a WebSocket client may send.",
+      ).prefault(SIZE.format(BRIDGE.maxFrameBytes)),
+      max_socket_malformed_frames: integer(
+        1,
+        1_000_000,
+        "Malformed frames after which a WebSocket is closed.",
+      ).prefault(BRIDGE.maxMalformedFrames),
+      max_socket_frames_per_second: integer(
+        1,
+        1_000_000,
+        "Frames that a WebSocket client may send per second for long.",
+      ).prefault(BRIDGE.maxFramesPerSecond),
+      max_socket_frame_burst: integer(
+        1,
+        1_000_000,
+        "Frames that a WebSocket client may send at once.",
+      ).prefault(BRIDGE.maxFrameBurst),
+    })
+    .prefault({}),
+  log_level: choice(
+    ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
+    "What is logged on standard error: this level and worse.",
+  ).prefault("info"),
+});
+
+/** A whole configuration, defaults filled in. */
+export type Config = z.output<typeof CONFIG>;
+/** A configuration as somebody writes it: any keys may be absent. */
+export type ConfigInput = z.input<typeof CONFIG>;
+
+/**
+ * Keys and values (`key: value`) that the project knows but this build cannot do, with what they
+ * need. They are refused rather than ignored: a gate that is configured and not there would be an
+ * open door. Whoever builds the feature moves its line into the schema above.
+ */
+export const NOT_IN_THIS_BUILD: Readonly<Record<string, string>> = {
+  "adapter.name: redis": "the Redis store",
+  "adapter.config.redis_url": "the Redis store",
+  "adapter.config.key_prefix": "the Redis store",
+  "adapter.config.min_replicas": "the Redis store",
+  auth_function: "functions",
+  join_gate: "triggers",
+  worker_port: "a door for workers",
+  worker_allowed_origins: "a door for workers",
+  registry_timeout: "functions",
+};

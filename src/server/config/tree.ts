@@ -1,0 +1,23 @@
+import type { Path } from "./keys.ts";
+
+/** Sets the value at a path of a tree, making the sections on the way. */
+export function setAt(
+  tree: Record<string, unknown>,
+  path: readonly string[],
+  value: unknown,
+): void {
+  let section = tree;
+  for (const part of path.slice(0, -1)) section = (section[part] ??= {}) as typeof section;
+  section[path.at(-1) ?? ""] = value;
+}
+
+/** The value at a path of a tree; undefined when there is none. */
+export function valueAt(tree: unknown, path: Path): unknown {
+  let value = tree;
+  for (const part of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part))
+      return undefined;
+    value = (value as Readonly<Record<PropertyKey, unknown>>)[part];
+  }
+  return value;
+}

@@ -1,0 +1,232 @@
+import {
+  type Document,
+  LineCounter,
+  type Node,
+  type YAMLMap,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  parse,
+  parseDocument,
+  visit,
+} from "yaml";
+import type { Problem } from "./judge.ts";
+import { type Path, keyAt } from "./keys.ts";
+import {
+  type Environment,
+  type MaskedText,
+  type Quotes,
+  maskPlaceholders,
+} from "./placeholders.ts";
+
+/** A file that is YAML. */
+export interface YamlFile {
+  /** What is at the top; undefined when the file is empty or holds comments only. */
+  readonly root: YAMLMap | undefined;
+  /** Names of the environment variables that placeholders name, wherever in the file. */
+  readonly variables: ReadonlySet<string>;
+  /** The line of a place below a node, or of the nearest place above it that is in the file. */
+  lineOf(node: Node | undefined, path: Path): number;
+  /**
+   * Replaces the placeholders below a node by values, each read again as YAML, and makes plain
+   * objects, lists and scalars of it. What has a problem is undefined there.
+   */
+  read(
+    node: Node,
+    environment: Environment,
+  ): { readonly input: unknown; readonly findings: Problem[] };
+}
+
+/** A file, or what is wrong with it, line by line. */
+export type ParsedYaml = { readonly file: YamlFile } | { readonly faults: readonly Fault[] };
+
+interface Fault {
+  readonly line: number;
+  readonly complaint: string;
+}
+
+/** How often aliases may repeat a piece of the file. */
+const MAX_ALIAS_COUNT = 100;
+/** How many lines that are not YAML are named. */
+const MAX_FAULTS = 10;
+const TOO_DEEP = "this is nested too deeply";
+
+/** Parses a configuration file: YAML 1.2, one document, no key twice, no unknown tags. */
+export function parseYaml(source: string): ParsedYaml {
+  const masked = maskPlaceholders(source);
+  const lines = new LineCounter();
+  const lineAt = (offset: number) => lines.linePos(offset).line;
+  let document: Document.Parsed;
+  try {
+    document = parseDocument(masked.text, {
+      version: "1.2",
+      schema: "core",
+      stringKeys: true,
+      prettyErrors: false,
+      lineCounter: lines,
+    });
+  } catch {
+    return { faults: [{ line: 1, complaint: TOO_DEEP }] };
+  }
+  const faults = faultsOf(document, source, lineAt);
+  if (faults.length > 0) return { faults };
+  const root: Node | null = document.contents;
+  const isEmpty = root === null || (isScalar(root) && root.value === null);
+  if (!isEmpty && !isMap(root)) {
+    const complaint = "the file may hold keys with values, such as port: 3112";
+    return { faults: [{ line: lineAt(root.range?.[0] ?? 0), complaint }] };
+  }
+  return {
+    file: {
+      root: isMap(root) ? root : undefined,
+      variables: masked.variables,
+      lineOf: (node, path) => lineAt(offsetOf(node ?? root, path)),
+      read: (node, environment) => readNode(node, document, masked, source, environment),
+    },
+  };
+}
+
+/** What the parser complains about, once for each line: most of what follows on a line follows from it. */
+function faultsOf(document: Document.Parsed, source: string, lineAt: (offset: number) => number) {
+  const faults = new Map<number, Fault>();
+  for (const { pos, code, message } of [...document.errors, ...document.warnings]) {
+    const line = lineAt(pos[0]);
+    const complaint = faultSentence(code, message, source.slice(pos[0]));
+    if (!faults.has(line)) faults.set(line, { line, complaint });
+  }
+  return [...faults.values()].slice(0, MAX_FAULTS);
+}
+
+function faultSentence(code: string, message: string, rest: string): string {
+  if (code === "DUPLICATE_KEY") return `${/^[^:\n]*/.exec(rest)?.[0].trim() ?? ""} is given twice`;
+  // The parser is recursive.
+  if (message.includes("call stack")) return TOO_DEEP;
+  // Some messages end with a piece of the file, which may be a secret.
+  return `this is not YAML: ${message.replace(/: ".*$/s, "").replace(/;.*$/s, "")}`;
+}
+
+function offsetOf(start: Node | null, path: Path): number {
+  let node: unknown = start;
+  let offset = start?.range?.[0] ?? 0;
+  for (const part of path) {
+    if (isMap(node)) {
+      const pair = node.items.find(({ key }) => keyText(key) === String(part));
+      if (pair === undefined) break;
+      offset = rangeStart(pair.key) ?? offset;
+      node = pair.value;
+    } else if (isSeq(node) && typeof part === "number") {
+      node = node.items[part];
+      offset = rangeStart(node) ?? offset;
+    } else break;
+  }
+  return offset;
+}
+
+function rangeStart(node: unknown): number | undefined {
+  return (node as Node | undefined)?.range?.[0];
+}
+
+function keyText(key: unknown): string {
+  return isScalar(key) ? String(key.value) : "";
+}
+
+function readNode(
+  start: Node,
+  document: Document.Parsed,
+  masked: MaskedText,
+  source: string,
+  environment: Environment,
+): { input: unknown; findings: Problem[] } {
+  const findings: Problem[] = [];
+  const entered = new Set<Node>();
+  const done = new Set<unknown>();
+  const expandBelow = (top: Node, above: Path) => {
+    // An alias may lead back to what it stands in.
+    if (entered.has(top)) return;
+    entered.add(top);
+    visit(top, {
+      Alias(_key, alias, ancestors) {
+        const target = alias.resolve(document);
+        if (target !== undefined) expandBelow(target, [...above, ...pathTo([...ancestors, alias])]);
+      },
+      Scalar(key, scalar, ancestors) {
+        const piece = scalar.value;
+        if (done.has(scalar) || typeof piece !== "string" || !masked.isAffected(piece)) return;
+        done.add(scalar);
+        const [from = 0, to = 0] = scalar.range ?? [];
+        if (key === "key") {
+          // No key of ours has one, so it is refused as unknown, by what is written there.
+          scalar.value = source.slice(from, to);
+          return;
+        }
+        const path = [...above, ...pathTo([...ancestors, scalar])];
+        const quotes = quotesOf(scalar.type);
+        const expansion = masked.expand(piece, from, quotes, environment);
+        if ("problem" in expansion) {
+          findings.push({ path, complaint: expansion.problem });
+          scalar.value = undefined;
+          return;
+        }
+        const value = isText(path) ? asText(expansion.text, quotes) : asYaml(expansion.text);
+        if (typeof value !== "object" || value === null) {
+          scalar.value = value;
+          return;
+        }
+        const made = document.createNode(value);
+        visit(made, { Node: (_key, node) => void done.add(node) });
+        return made;
+      },
+    });
+  };
+  try {
+    expandBelow(start, []);
+    return { input: start.toJS(document, { maxAliasCount: MAX_ALIAS_COUNT }), findings };
+  } catch (error) {
+    return { input: {}, findings: [{ path: [], complaint: aliasComplaint(error) }] };
+  }
+}
+
+function aliasComplaint(error: unknown): string {
+  if (error instanceof RangeError) return "is nested too deeply";
+  const isExcess = error instanceof Error && error.message.startsWith("Excessive");
+  return isExcess
+    ? "repeats itself too often by aliases"
+    : "has an alias without an anchor before it";
+}
+
+/** Keys and indices from the first of a line of nodes, each within the one before, to the last. */
+function pathTo(chain: readonly unknown[]): Path {
+  return chain.flatMap((node, index): PropertyKey[] => {
+    if (isPair(node)) return [keyText(node.key)];
+    return isSeq(node) && index + 1 < chain.length ? [node.items.indexOf(chain[index + 1])] : [];
+  });
+}
+
+function quotesOf(type: string | undefined): Quotes {
+  if (type === "QUOTE_DOUBLE") return "double";
+  return type === "QUOTE_SINGLE" ? "single" : "none";
+}
+
+function isText(path: Path): boolean {
+  const kind = keyAt(path)?.kind;
+  return (
+    kind === "text" || kind === "choice" || (kind === "list" && typeof path.at(-1) === "number")
+  );
+}
+
+/** A text as YAML has it: bare, or in quotes of its own. All of it: `a #b` and `12` are texts here. */
+function asText(text: string, quotes: Quotes): unknown {
+  const bare = quotes === "none" ? text.trim() : text;
+  if (!/^(['"]).*\1$/s.test(bare)) return bare;
+  const value = asYaml(bare);
+  return typeof value === "string" ? value : bare;
+}
+
+function asYaml(text: string): unknown {
+  try {
+    return parse(text, { logLevel: "error" });
+  } catch {
+    return text;
+  }
+}

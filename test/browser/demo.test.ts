@@ -1,0 +1,385 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Browser } from "playwright-core";
+import { type Server, type ServerOptions, createServer } from "millrace/server";
+import type { Json, StreamService } from "millrace";
+import {
+  type TestContext,
+  afterAll,
+  beforeAll,
+  describe,
+  expect,
+  it,
+  onTestFinished,
+} from "vitest";
+import { createPublisher } from "../../scripts/demo/publisher.mjs";
+import { ensureBuilt } from "../../scripts/lib/build.mjs";
+import { ensureChromium } from "../../scripts/lib/chromium.mjs";
+import { PROJECT } from "../../scripts/lib/project.mjs";
+import { freePort, startChild } from "../support/long/child-server.ts";
+import { type DemoWindow, expectNoProblems, launch, openWindow } from "./windows.ts";
+
+const FIGURES = { streamName: "dashboard-metrics", groupId: "this-machine" };
+const LOBBY = { streamName: "demo-presence", groupId: "lobby" };
+const BOARD = { streamName: "demo-board", groupId: "lobby" };
+/** A browser may have to be installed. */
+const SETUP_TIMEOUT_MS = 300_000;
+
+let browser: Browser | undefined;
+let missing = "";
+
+beforeAll(async () => {
+  await ensureBuilt(PROJECT);
+  const found = await ensureChromium(PROJECT);
+  if ("missing" in found) missing = found.missing;
+  else browser = await launch(found.program);
+}, SETUP_TIMEOUT_MS);
+
+afterAll(async () => browser?.close());
+
+/** Opens windows, closed after the test; skips the test where there is no browser. */
+async function windowsOf(context: TestContext, url: string, count: number) {
+  if (browser === undefined) return context.skip(missing);
+  const windows: DemoWindow[] = [];
+  onTestFinished(async () => {
+    await Promise.all(windows.map(async ({ page }) => page.context().close()));
+  });
+  for (let opened = 0; opened < count; opened++) windows.push(await openWindow(browser, url));
+  return windows as [DemoWindow, DemoWindow];
+}
+
+async function startServer(options: ServerOptions = {}): Promise<Server> {
+  const server = await createServer({ port: 0, store: { kind: "in_memory" }, ...options });
+  onTestFinished(async () => server.close());
+  return server;
+}
+
+/** Publishes figures the way npm run demo does, with values that tell the tick. */
+async function publisherTo(url: string) {
+  const publish = await createPublisher(url, new AbortController().signal);
+  return async (tick: number) => {
+    const figures = [
+      { id: "cpu-0", label: "CPU core 0", unit: "%", value: tick },
+      { id: "memory-used", label: "Memory in use", unit: "bytes", value: tick * 1024 ** 3 },
+      { id: "memory-total", label: "Memory", unit: "bytes", value: 64 * 1024 ** 3 },
+      { id: "net-eth0-sent", label: "Sent on eth0", unit: "bytes/s", value: tick * 1000 },
+    ];
+    await publish(figures, new Date());
+  };
+}
+
+/** Waits until a window shows the figures of a tick. */
+async function untilTick({ page }: DemoWindow, tick: number) {
+  await page
+    .locator('[data-figure="cpu-0"] .figure-number', { hasText: tick.toFixed(1) })
+    .waitFor();
+}
+
+async function valueOf(service: StreamService, group: typeof BOARD, itemId: string) {
+  return (await service.get({ ...group, itemId }))?.data as Record<string, Json> | undefined;
+}
+
+describe("the demo page in Chromium", () => {
+  it("shows the figures that npm run demo publishes, with plots, in every window", async (context) => {
+    const server = await startServer();
+    const windows = await windowsOf(context, server.url, 2);
+    const [first] = windows;
+    await first.page.getByText("Nobody publishes figures yet").waitFor();
+    const demo = spawn(
+      process.execPath,
+      ["scripts/demo.mjs", "--once", "--port", String(server.port)],
+      { cwd: PROJECT, stdio: "ignore" },
+    );
+    expect(await once(demo, "exit")).toEqual([0, null]);
+    const { items } = await server.service.list({ ...FIGURES, pageSize: 1000 });
+    // The whole memory is told beside what is used of it.
+    const ids = items.map(({ itemId }) => itemId).filter((id) => id !== "memory-total");
+    for (const { page } of windows) {
+      await page.locator('[data-figure="memory-used"]').waitFor();
+      const shown = await page
+        .locator("[data-figure]")
+        .evaluateAll((cards) => cards.map((card) => card.getAttribute("data-figure")));
+      expect(shown).toEqual(ids);
+      await page.getByText("Nobody publishes figures yet").waitFor({ state: "hidden" });
+      await page.waitForFunction(`{
+        const canvas = document.querySelector('[data-figure="cpu-0"] canvas');
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        data.some((part) => part > 0);
+      }`);
+    }
+    expectNoProblems(windows);
+  });
+
+  it("writes figures with units, and with the least and greatest of two minutes", async (context) => {
+    const server = await startServer();
+    const publish = await publisherTo(server.url);
+    await publish(30);
+    const windows = await windowsOf(context, server.url, 1);
+    const [{ page }] = windows;
+    await untilTick(windows[0], 30);
+    await publish(4);
+    await publish(7.5);
+    await untilTick(windows[0], 7.5);
+    const texts = async (id: string) =>
+      page
+        .locator(`[data-figure="${id}"] span.figure-value, [data-figure="${id}"] .figure-range`)
+        .allTextContents();
+    expect(await texts("cpu-0")).toEqual(["7.5 %", "min 4.0 % · max 30.0 %"]);
+    expect(await texts("memory-used")).toEqual(["7.50 GiB of 64 GiB", "min 4 GiB · max 30.0 GiB"]);
+    expect(await texts("net-eth0-sent")).toEqual(["7.50 kB/s", "min 4 kB/s · max 30.0 kB/s"]);
+  });
+
+  it("shows a change made in one window in the other, and keeps it", async (context) => {
+    const server = await startServer();
+    const windows = await windowsOf(context, server.url, 2);
+    const [first, second] = windows;
+    await first.page.getByLabel("Note").fill("written in the first window");
+    await second.until(`document.getElementById("note").value === "written in the first window"`);
+    // Both at once: the service adds, so none is lost.
+    const click = async ({ page }: DemoWindow) => {
+      for (let clicks = 0; clicks < 5; clicks++)
+        await page.getByRole("button", { name: "Count up" }).click();
+    };
+    await Promise.all(windows.map(click));
+    for (const { page } of windows) {
+      await page.locator("#count", { hasText: /^10$/ }).waitFor();
+    }
+    expect(await valueOf(server.service, BOARD, "note")).toMatchObject({
+      text: "written in the first window",
+    });
+    expect(await valueOf(server.service, BOARD, "counter")).toEqual({ id: "counter", count: 10 });
+    expectNoProblems(windows);
+  });
+
+  it("shows who is here, their cursors, and when they leave", async (context) => {
+    const server = await startServer();
+    const windows = await windowsOf(context, server.url, 2);
+    const [first, second] = windows;
+    const chip = (at: DemoWindow, whose: DemoWindow) =>
+      at.page.locator(`#people [data-person="${whose.id}"]`);
+    await chip(first, second).waitFor();
+    await chip(second, first).waitFor();
+    const cursor = first.page.locator(`.cursor[data-person="${second.id}"]`);
+    await second.page.mouse.move(300, 300);
+    await second.page.mouse.move(500, 400);
+    await cursor.waitFor();
+    expect(await cursor.textContent()).toBe(await chip(first, second).textContent());
+    // Both windows have the same size, so the cursor comes to the same place.
+    await first.until(`{
+      const { x, y } = document.querySelector(".cursor").getBoundingClientRect();
+      Math.abs(x - 500) < 2 && Math.abs(y - 400) < 2;
+    }`);
+    await second.page.goto("about:blank");
+    await chip(first, second).waitFor({ state: "detached" });
+    await cursor.waitFor({ state: "detached" });
+    const { items } = await server.service.list({ ...LOBBY });
+    expect(items.map(({ itemId }) => itemId)).toEqual([first.id]);
+    expectNoProblems(windows);
+  });
+
+  it("greys somebody who ended without a word, and then removes them everywhere", async (context) => {
+    const server = await startServer();
+    const windows = await windowsOf(context, server.url, 1);
+    const [{ page }] = windows;
+    const data = { id: "ghost", name: "Ghost", color: "#123456", seenAt: "2026-01-01T00:00:00Z" };
+    await page.clock.install();
+    await page.reload();
+    await windows[0].untilLive();
+    await server.service.set({ ...LOBBY, itemId: "ghost", data });
+    await page.getByText("Ghost", { exact: true }).waitFor();
+    await page.clock.fastForward(10_000);
+    await page.getByText("Ghost (away)").waitFor();
+    await page.clock.fastForward(6000);
+    await page.getByText("Ghost").waitFor({ state: "detached" });
+    expect(await server.service.get({ ...LOBBY, itemId: "ghost" })).toBeUndefined();
+    expectNoProblems(windows);
+  });
+
+  it("shows what others wrote as text, whatever it is", async (context) => {
+    const server = await startServer();
+    const markup = '<img src="x" onerror="window.hacked = true">';
+    await server.service.set({
+      ...LOBBY,
+      itemId: markup,
+      data: { id: markup, name: markup, color: "red;background:url(/x)", seenAt: markup },
+    });
+    await server.service.set({ ...LOBBY, itemId: "odd", data: [null] });
+    await server.service.set({
+      ...FIGURES,
+      itemId: markup,
+      data: { id: markup, label: markup, unit: markup, value: 3 },
+    });
+    await server.service.set({ ...FIGURES, itemId: "odd", data: "no figure" });
+    await server.service.set({ ...BOARD, itemId: "note", data: { text: { deep: markup } } });
+    await server.service.set({ ...BOARD, itemId: "counter", data: { count: markup } });
+    const windows = await windowsOf(context, server.url, 1);
+    const [{ page }] = windows;
+    await page.locator(".person", { hasText: "<img src" }).waitFor();
+    await page.locator(".figure-label", { hasText: markup }).waitFor();
+    await server.service.send({
+      ...LOBBY,
+      type: "cursor",
+      data: { id: markup, x: 0.5, y: -1e300 },
+    });
+    await page.locator(".cursor-name", { hasText: "<img src" }).waitFor();
+    expect(await page.locator("main img").count()).toBe(0);
+    expect(await page.locator("[data-figure]").count()).toBe(1);
+    expect(await page.locator("#count").textContent()).toBe("0");
+    expect(await page.evaluate("window.hacked")).toBeUndefined();
+    expectNoProblems(windows);
+  });
+
+  it("loses nothing when the service is killed and restarted: it resumes, without flicker (G4, G6)", async (context) => {
+    const folder = await mkdtemp(join(tmpdir(), "millrace-browser-"));
+    onTestFinished(async () => rm(folder, { recursive: true, force: true }));
+    const options = { port: await freePort(), store: { kind: "file_based", folder } } as const;
+    let child = await startChild(options);
+    onTestFinished(async () => child.kill());
+    const publish = await publisherTo(child.url);
+    await publish(1);
+    const windows = await windowsOf(context, child.url, 2);
+    const [first, second] = windows;
+    await first.page.getByLabel("Note").fill("before");
+    await first.page.getByRole("button", { name: "Count up" }).click();
+    await second.page.locator("#count", { hasText: /^1$/ }).waitFor();
+    await second.until(`document.getElementById("note").value === "before"`);
+    for (const window of windows) {
+      await untilTick(window, 1);
+      await window.until(`document.querySelectorAll(".person").length === 2`);
+      await window.watchAnew();
+    }
+    const before = await Promise.all(windows.map(async (window) => window.progress()));
+
+    await publish(2);
+    await child.kill();
+    for (const { page } of windows) {
+      await page.getByText("Reconnecting").waitFor();
+      // What is known stays.
+      expect(await page.locator("[data-figure]").count()).toBe(3);
+      expect(await page.locator(".person").count()).toBe(2);
+      expect(await page.locator("#count").textContent()).toBe("1");
+    }
+    await first.page.getByLabel("Note").fill("written while it was away");
+    await first.page.getByText("Not saved yet").waitFor();
+
+    child = await startChild(options);
+    await publish(3);
+    for (const window of windows) {
+      await window.untilLive();
+      await untilTick(window, 3);
+    }
+    await second.until(`document.getElementById("note").value === "written while it was away"`);
+
+    for (const [index, window] of windows.entries()) {
+      const { stats, positions } = await window.progress();
+      const then = before[index] ?? (await window.progress());
+      expect(stats).toMatchObject({ syncs: 3, holes: 0, repeats: 0, silences: 0 });
+      expect(stats.resumes).toBeGreaterThanOrEqual(3);
+      // Every change since then was heard, once.
+      const grown = Object.entries(positions).map(([name, { epoch, revision }]) => {
+        expect(epoch).toBe(then.positions[name]?.epoch);
+        return revision - (then.positions[name]?.revision ?? 0);
+      });
+      expect(stats.changes - then.stats.changes).toBe(grown.reduce((sum, each) => sum + each, 0));
+      // Three ticks of four figures.
+      expect(positions["figures"]?.revision).toBe(12);
+      expect(await window.watched()).toEqual({ figures: 3, people: 2, saidNone: false });
+      expect(await window.page.locator("#count").textContent()).toBe("1");
+      await window.page.getByText("min 1.0 % · max 3.0 %").waitFor();
+    }
+    expectNoProblems(windows);
+  });
+
+  it("resumes after a time offline, and the other window never notices (G4)", async (context) => {
+    const server = await startServer();
+    const publish = await publisherTo(server.url);
+    await publish(1);
+    const windows = await windowsOf(context, server.url, 2);
+    const [first, second] = windows;
+    await Promise.all(windows.map(async (window) => untilTick(window, 1)));
+    await first.page.context().setOffline(true);
+    await first.page.getByText("Reconnecting").waitFor();
+    await first.watchAnew();
+    for (const tick of [2, 9, 3]) await publish(tick);
+    await untilTick(second, 3);
+    expect(await first.page.locator('[data-figure="cpu-0"] .figure-number').textContent()).toBe(
+      "1.0",
+    );
+    await first.page.context().setOffline(false);
+    await first.untilLive();
+    await untilTick(first, 3);
+    // Also what came and went meanwhile is in the plot.
+    await first.page.getByText("min 1.0 % · max 9.0 %").waitFor();
+    expect(await first.stats()).toMatchObject({ opened: 2, syncs: 3, resumes: 3, holes: 0 });
+    expect(await first.watched()).toMatchObject({ figures: 3, saidNone: false });
+    expect(await second.stats()).toMatchObject({ opened: 1, syncs: 3, resumes: 0 });
+    expectNoProblems(windows);
+  });
+
+  it("comes back from a reload as the same person, with its plots, by resuming (G4)", async (context) => {
+    const server = await startServer();
+    const publish = await publisherTo(server.url);
+    await publish(1);
+    const windows = await windowsOf(context, server.url, 1);
+    const [window] = windows;
+    await untilTick(window, 1);
+    await publish(8);
+    await publish(2);
+    await untilTick(window, 2);
+    await window.reload();
+    await window.untilLive();
+    await window.page.getByText("min 1.0 % · max 8.0 %").waitFor();
+    expect(await window.stats()).toMatchObject({ opened: 1, syncs: 0, resumes: 3, holes: 0 });
+    expect(await window.page.evaluate("millraceDemo.self")).toBe(window.id);
+    expect(await window.watched()).toMatchObject({ people: 1, saidNone: false });
+    await window.page.locator("#people li").waitFor();
+    expect(await window.page.locator("#people li").count()).toBe(1);
+    expectNoProblems(windows);
+  });
+
+  it("keeps what was typed and not saved over a reload while the service is away", async (context) => {
+    const server = await startServer();
+    const windows = await windowsOf(context, server.url, 2);
+    const [first, second] = windows;
+    // Only the stream's own connection: the page itself can still be had.
+    await first.page.context().routeWebSocket(/./, (socket) => void socket.close());
+    await first.reload();
+    await first.page.getByLabel("Note").fill("typed in the dark");
+    await first.page.getByText("Not saved yet").waitFor();
+    await first.reload();
+    expect(await first.page.getByLabel("Note").inputValue()).toBe("typed in the dark");
+    await first.page.context().unrouteAll();
+    await first.page.context().routeWebSocket(/./, (socket) => void socket.connectToServer());
+    await first.reload();
+    await second.until(`document.getElementById("note").value === "typed in the dark"`);
+    expectNoProblems(windows);
+  });
+
+  it("gives up a connection that fell silent, and resumes on a new one (G5)", async (context) => {
+    const server = await startServer();
+    const windows = await windowsOf(context, server.url, 1);
+    const [window] = windows;
+    await window.page.clock.install();
+    await window.page.reload();
+    await window.untilLive();
+    await window.page.clock.fastForward(30_000);
+    await window.until("millraceDemo.stats.silences === 1");
+    await window.untilLive();
+    expect(await window.stats()).toMatchObject({ opened: 2, silences: 1, holes: 0 });
+    expectNoProblems(windows);
+  });
+
+  it("watches, and says that it may not write, where pages are not trusted", async (context) => {
+    const server = await startServer({ apiTokens: ["secret"] });
+    const windows = await windowsOf(context, server.url, 1);
+    const [{ page }] = windows;
+    await page.getByRole("alert").getByText("can watch, but not write").waitFor();
+    await server.service.set({ ...BOARD, itemId: "note", data: { id: "note", text: "from afar" } });
+    await windows[0].until(`document.getElementById("note").value === "from afar"`);
+    expect(await page.getByLabel("Note").isEditable()).toBe(false);
+    expect(await page.getByRole("button", { name: "Count up" }).count()).toBe(0);
+  });
+});

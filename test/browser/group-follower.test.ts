@@ -1,0 +1,195 @@
+import { describe, expect, it } from "vitest";
+import { createGroupFollower } from "../../web/demo/group-follower.js";
+import { GROUP, frames } from "./fake-connection.ts";
+
+const at = (revision: number, epoch = "e") => ({ epoch, revision });
+
+function follower(saved?: Parameters<typeof createGroupFollower>[1]) {
+  const made = createGroupFollower(GROUP, saved);
+  made.join("s");
+  return made;
+}
+
+/** One that knows a = 1 at revision 4. */
+function knowing() {
+  const made = follower();
+  made.take(frames.sync({ a: 1 }, at(4)));
+  return made;
+}
+
+describe("the follower of a group", () => {
+  it("asks for everything first, and later from where it is", () => {
+    const made = createGroupFollower(GROUP, undefined);
+    expect(JSON.parse(made.join("s"))).toEqual({
+      type: "join",
+      data: { subscriptionId: "s", ...GROUP, heartbeat: true, parts: true },
+    });
+    made.take(frames.sync({ a: 1 }, at(4)));
+    made.take(frames.set("a", 2, at(5)));
+    made.detach();
+    expect(JSON.parse(made.join("s"))).toMatchObject({ data: { resume: at(5) } });
+  });
+
+  it("takes changes on top of a snapshot, in creation order", () => {
+    const made = follower();
+    expect(made.take(frames.sync({ a: 1, b: 2 }, at(4)))).toEqual({
+      kind: "sync",
+      timestamp: 1004,
+    });
+    expect(made.take(frames.set("c", 3, at(5)))).toEqual({
+      kind: "change",
+      change: { type: "update", id: "c", data: 3, timestamp: 1005, revision: 5 },
+    });
+    made.take(frames.set("a", null, at(6)));
+    made.take(frames.delete("b", 2, at(7)));
+    made.take(frames.set("b", 4, at(8)));
+    expect([...made.items]).toEqual([
+      ["a", null],
+      ["c", 3],
+      ["b", 4],
+    ]);
+    expect(made).toMatchObject({ phase: "live", position: at(8) });
+  });
+
+  it("replaces the state only when all parts of a snapshot are there", () => {
+    const made = knowing();
+    made.detach();
+    made.join("s");
+    expect(made.take(frames.sync({ b: 1 }, at(9, "f"), { first: true, last: false }))).toEqual({
+      kind: "nothing",
+    });
+    expect([...made.items]).toEqual([["a", 1]]);
+    made.take(frames.sync({ c: 2 }, at(9, "f"), { first: false, last: false }));
+    expect(made).toMatchObject({ phase: "syncing", position: at(4) });
+    expect(
+      made.take(frames.sync({ d: 3 }, at(9, "f"), { first: false, last: true })),
+    ).toMatchObject({ kind: "sync" });
+    expect(Object.fromEntries(made.items)).toEqual({ b: 1, c: 2, d: 3 });
+    expect(made).toMatchObject({ phase: "live", position: at(9, "f") });
+  });
+
+  it("forgets parts of a snapshot that was cut off, and keeps the state", () => {
+    const made = knowing();
+    made.take(frames.sync({ b: 1 }, at(9), { first: true, last: false }));
+    made.detach();
+    expect([...made.items]).toEqual([["a", 1]]);
+    expect(JSON.parse(made.join("s"))).toMatchObject({ data: { resume: at(4) } });
+    made.take(frames.sync({ c: 2 }, at(9)));
+    expect([...made.items]).toEqual([["c", 2]]);
+  });
+
+  it("is live after a replay only when it has reached the head (G4)", () => {
+    const made = knowing();
+    made.detach();
+    made.join("s");
+    expect(made.take(frames.resumed(at(4), at(6)))).toEqual({ kind: "resumed" });
+    expect(made.phase).toBe("replaying");
+    made.take(frames.set("a", 2, at(5)));
+    expect(made.phase).toBe("replaying");
+    made.take(frames.set("a", 3, at(6)));
+    expect(made.phase).toBe("live");
+  });
+
+  it("is live at once when nothing was missed", () => {
+    const made = knowing();
+    made.detach();
+    made.join("s");
+    made.take(frames.resumed(at(4), at(4)));
+    expect(made.phase).toBe("live");
+  });
+
+  it("goes on from what was saved, with the items at once", () => {
+    const saved = knowing().save();
+    expect(saved).toEqual({ position: at(4), items: [["a", 1]] });
+    const made = follower(JSON.parse(JSON.stringify(saved)));
+    expect([...made.items]).toEqual([["a", 1]]);
+    made.take(frames.resumed(at(4), at(4)));
+    made.take(frames.set("b", 2, at(5)));
+    expect(Object.fromEntries(made.items)).toEqual({ a: 1, b: 2 });
+  });
+
+  it("has nothing to save before the first snapshot", () => {
+    expect(follower().save()).toBeUndefined();
+  });
+
+  it("follows a group from before its first change", () => {
+    const made = follower();
+    made.take(frames.sync({}, at(0, "")));
+    expect(made.take(frames.heartbeat(at(0, "")))).toEqual({ kind: "heartbeat" });
+    expect(made.take(frames.set("a", 1, at(1, "born")))).toMatchObject({ kind: "change" });
+    expect(made.position).toEqual(at(1, "born"));
+  });
+
+  it("does not take a change twice", () => {
+    const made = knowing();
+    expect(made.take(frames.set("a", 9, at(4)))).toEqual({ kind: "repeated" });
+    expect([...made.items]).toEqual([["a", 1]]);
+  });
+
+  it.each([
+    ["a change that skips a revision", frames.set("a", 2, at(6))],
+    ["a change of another epoch", frames.set("a", 2, at(5, "f"))],
+    ["a heartbeat that is ahead", frames.heartbeat(at(5))],
+    ["a heartbeat of another epoch", frames.heartbeat(at(4, "f"))],
+    ["a later part without the first", frames.sync({ b: 1 }, at(5), { first: false, last: true })],
+    [
+      "a snapshot whose ids and values differ in number",
+      {
+        ...frames.sync({}, at(5)),
+        event: { type: "sync", data: [1], ids: [] },
+      },
+    ],
+    ["a resumption from elsewhere", frames.resumed(at(3), at(4))],
+  ])("calls %s a hole, keeps what is shown, and asks for everything", (_name, frame) => {
+    const made = knowing();
+    expect(made.take(frame)).toMatchObject({ kind: "hole" });
+    expect([...made.items]).toEqual([["a", 1]]);
+    made.detach();
+    expect(JSON.parse(made.join("s")).data).not.toHaveProperty("resume");
+  });
+
+  it("calls a change between the parts of a snapshot a hole", () => {
+    const made = knowing();
+    made.take(frames.sync({ b: 1 }, at(9), { first: true, last: false }));
+    expect(made.take(frames.set("a", 2, at(5)))).toMatchObject({ kind: "hole" });
+  });
+
+  it("hands transient events on, and they change nothing", () => {
+    const made = knowing();
+    expect(made.take(frames.event("cursor", { x: 1 }))).toEqual({
+      kind: "event",
+      type: "cursor",
+      data: { x: 1 },
+    });
+    expect(made.position).toEqual(at(4));
+  });
+
+  it.each([
+    ["unavailable", "STORE_UNAVAILABLE", true],
+    ["resource_exhausted", "OVERLOADED", true],
+    ["resource_exhausted", "SNAPSHOT_TOO_LARGE", false],
+    ["invalid_argument", "NAME_INVALID", false],
+  ])("tells refusals that may pass from others: %s %s", (code, reason, retryable) => {
+    const made = follower();
+    expect(made.take(frames.refused(code, reason))).toEqual({
+      kind: "refused",
+      message: "No.",
+      retryable,
+    });
+    expect(made.phase).toBe("refused");
+  });
+
+  it("takes `unauthorized` as a refusal for good", () => {
+    const frame = { ...frames.event("", null), event: { type: "unauthorized" } };
+    expect(follower().take({ ...frame, subscriptionId: "s" })).toMatchObject({
+      kind: "refused",
+      retryable: false,
+    });
+  });
+
+  it("ignores kinds of frames that it does not know", () => {
+    const made = knowing();
+    const frame = { ...frames.heartbeat(at(99)), event: { type: "weather" } };
+    expect(made.take(frame)).toEqual({ kind: "nothing" });
+  });
+});

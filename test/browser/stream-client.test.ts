@@ -1,0 +1,278 @@
+import { describe, expect, it, vi } from "vitest";
+import { waitMs } from "../../web/demo/stream-client.js";
+import { GROUP, fakeConnection, frames } from "./fake-connection.ts";
+
+const HEARTBEAT_MS = 15_000;
+const at = (revision: number, epoch = "e") => ({ epoch, revision });
+
+type Connection = ReturnType<typeof fakeConnection>;
+
+/** How to bring a client into a state. */
+const STATES = {
+  idle: () => {},
+  connecting: ({ client }: Connection) => client.start(),
+  joining(connection: Connection) {
+    connection.client.start();
+    connection.socket.open();
+  },
+  live(connection: Connection) {
+    STATES.joining(connection);
+    connection.socket.say(frames.sync({ a: 1 }, at(4)));
+  },
+  waiting(connection: Connection) {
+    STATES.live(connection);
+    connection.socket.break();
+  },
+};
+
+const EVENTS = {
+  "start()": ({ client }: Connection) => client.start(),
+  "stop()": ({ client }: Connection) => client.stop(),
+  "hurry()": ({ client }: Connection) => client.hurry(),
+  "presumeLost()": ({ client }: Connection) => client.presumeLost(),
+  opens: ({ sockets }: Connection) => sockets.at(-1)?.open(),
+  "says all": ({ sockets }: Connection) => sockets.at(-1)?.say(frames.sync({ a: 2 }, at(5))),
+  "a hole": ({ sockets }: Connection) => sockets.at(-1)?.say(frames.heartbeat(at(99))),
+  breaks: ({ sockets }: Connection) => sockets.at(-1)?.break(),
+  // The next timer: of the wait, or of a connection that says nothing.
+  "a while": ({ clock }: Connection) => clock.pass(clock.leftMs ?? 0),
+};
+
+type State = keyof typeof STATES;
+
+function following(random?: () => number) {
+  const connection = fakeConnection(random);
+  const listener = { onSync: vi.fn(), onChange: vi.fn(), onEvent: vi.fn(), onRefused: vi.fn() };
+  const group = connection.client.follow(GROUP, listener);
+  return Object.assign(connection, { listener, group });
+}
+
+describe("the connection of a window", () => {
+  // State -> event -> the state after it; what is left out leaves the state as it is.
+  const TABLE: Record<State, Partial<Record<keyof typeof EVENTS, State>>> = {
+    idle: { "start()": "connecting" },
+    connecting: {
+      "stop()": "idle",
+      "presumeLost()": "waiting",
+      opens: "joining",
+      breaks: "waiting",
+      "a while": "waiting",
+    },
+    joining: {
+      "stop()": "idle",
+      "presumeLost()": "waiting",
+      "says all": "live",
+      "a hole": "waiting",
+      breaks: "waiting",
+      "a while": "waiting",
+    },
+    live: {
+      "stop()": "idle",
+      "presumeLost()": "waiting",
+      "a hole": "waiting",
+      breaks: "waiting",
+      "a while": "waiting",
+    },
+    waiting: { "stop()": "idle", "hurry()": "connecting", "a while": "connecting" },
+  };
+  // A socket opens once, and says nothing before.
+  const IMPOSSIBLE: Partial<Record<State, readonly string[]>> = {
+    connecting: ["says all", "a hole"],
+    joining: ["opens"],
+    live: ["opens"],
+  };
+  const rows = Object.entries(TABLE).flatMap(([state, nexts]) =>
+    Object.keys(EVENTS)
+      .filter((event) => IMPOSSIBLE[state as State]?.includes(event) !== true)
+      .map((event) => {
+        const next = nexts[event as keyof typeof EVENTS] ?? (state as State);
+        return { state: state as State, event: event as keyof typeof EVENTS, next };
+      }),
+  );
+
+  it.each(rows)("$state, $event: $next", ({ state, event, next }) => {
+    const connection = following();
+    STATES[state](connection);
+    expect(connection.client.status).toBe(state);
+    EVENTS[event](connection);
+    expect(connection.client.status).toBe(next);
+    const open = connection.sockets.filter(({ closed }) => !closed);
+    expect(open).toHaveLength(next === "idle" || next === "waiting" ? 0 : 1);
+  });
+
+  it("joins every group with one socket, and is live when all are up to date", () => {
+    const connection = following();
+    const other = { streamName: "metrics", groupId: "there" };
+    connection.client.follow(other, {});
+    STATES.joining(connection);
+    expect(connection.socket.sent.map(({ data }) => data.groupId)).toEqual(["here", "there"]);
+    connection.socket.say(frames.sync({}, at(0, "")));
+    expect(connection.client.status).toBe("joining");
+    connection.socket.say({ ...frames.sync({}, at(0, "")), ...other });
+    expect(connection.client.status).toBe("live");
+  });
+
+  it("tells of the state, the changes and the events of each group in order", () => {
+    const connection = following();
+    STATES.live(connection);
+    connection.socket.say(frames.set("b", 2, at(5)));
+    connection.socket.say(frames.event("cursor", { x: 1 }));
+    expect(connection.listener.onSync).toHaveBeenCalledExactlyOnceWith(
+      connection.group.items,
+      1004,
+    );
+    expect(connection.listener.onChange).toHaveBeenCalledExactlyOnceWith({
+      type: "update",
+      id: "b",
+      data: 2,
+      timestamp: 1005,
+      revision: 5,
+    });
+    expect(connection.listener.onEvent).toHaveBeenCalledExactlyOnceWith("cursor", { x: 1 });
+    expect(connection.client.stats).toMatchObject({ syncs: 1, changes: 1, events: 1 });
+  });
+
+  it("keeps the state while it is away and comes back by resuming (G4)", () => {
+    const connection = following();
+    STATES.waiting(connection);
+    expect([...connection.group.items]).toEqual([["a", 1]]);
+    connection.client.hurry();
+    connection.socket.open();
+    expect(connection.socket.sent).toMatchObject([{ type: "join", data: { resume: at(4) } }]);
+    connection.socket.say(frames.resumed(at(4), at(5)));
+    expect(connection.client.status).toBe("joining");
+    connection.socket.say(frames.set("a", 2, at(5)));
+    expect(connection.client.status).toBe("live");
+    expect(connection.listener.onSync).toHaveBeenCalledOnce();
+    expect(connection.client.stats).toMatchObject({ opened: 2, syncs: 1, resumes: 1, changes: 1 });
+  });
+
+  it("takes the whole state when the service has forgotten what was missed", () => {
+    const connection = following();
+    STATES.waiting(connection);
+    connection.client.hurry();
+    connection.socket.open();
+    connection.socket.say(frames.sync({ z: 1 }, at(1, "f")));
+    expect(connection.client.status).toBe("live");
+    expect([...connection.group.items]).toEqual([["z", 1]]);
+  });
+
+  it("asks for the whole state after a hole", () => {
+    const connection = following();
+    STATES.live(connection);
+    connection.socket.say(frames.set("b", 2, at(7)));
+    expect(connection.client).toMatchObject({ status: "waiting", stats: { holes: 1, changes: 0 } });
+    connection.client.hurry();
+    connection.socket.open();
+    expect(connection.socket.sent[0]?.data).not.toHaveProperty("resume");
+  });
+
+  it("gives a connection up when it heard nothing for two heartbeat intervals, no sooner (G5)", () => {
+    const connection = following();
+    STATES.live(connection);
+    for (let beats = 0; beats < 3; beats++) {
+      connection.clock.pass(2 * HEARTBEAT_MS - 1);
+      expect(connection.client.status).toBe("live");
+      connection.socket.say(frames.heartbeat(at(4)));
+    }
+    connection.clock.pass(2 * HEARTBEAT_MS - 1);
+    expect(connection.client.status).toBe("live");
+    connection.clock.pass(1);
+    expect(connection.client).toMatchObject({
+      status: "waiting",
+      stats: { heartbeats: 3, silences: 1 },
+    });
+  });
+
+  it("does not take the noise of one group for life of another", () => {
+    const connection = following();
+    const other = { streamName: "metrics", groupId: "there" };
+    connection.client.follow(other, {});
+    STATES.live(connection);
+    connection.socket.say({ ...frames.sync({}, at(0, "")), ...other });
+    connection.clock.pass(HEARTBEAT_MS);
+    connection.socket.say(frames.heartbeat(at(4)));
+    connection.clock.pass(HEARTBEAT_MS);
+    expect(connection.client.status).toBe("waiting");
+  });
+
+  it("does not hear what a socket says that it gave up", () => {
+    const connection = following();
+    STATES.live(connection);
+    const old = connection.socket;
+    connection.client.presumeLost();
+    connection.client.hurry();
+    connection.socket.open();
+    old.say(frames.sync({ z: 1 }, at(9)));
+    old.break();
+    expect(connection.client.status).toBe("joining");
+    expect([...connection.group.items]).toEqual([["a", 1]]);
+  });
+
+  it("waits longer after each failure, at random from 250 ms to 5 s, and anew once it was steady", () => {
+    expect([1, 2, 3, 4, 5, 50].map((failures) => waitMs(failures, 0))).toEqual(Array(6).fill(250));
+    expect([1, 2, 3, 4, 5, 50].map((failures) => waitMs(failures, 1))).toEqual([
+      500, 1000, 2000, 4000, 5000, 5000,
+    ]);
+    const connection = following(() => 0.999999);
+    connection.client.start();
+    const waits: number[] = [];
+    const fail = () => {
+      connection.socket.break();
+      waits.push(Math.round(connection.clock.leftMs ?? 0));
+      connection.clock.pass(connection.clock.leftMs ?? 0);
+    };
+    fail();
+    fail();
+    fail();
+    // Up and down again at once is no recovery.
+    connection.socket.open();
+    connection.socket.say(frames.sync({ a: 1 }, at(4)));
+    fail();
+    connection.socket.open();
+    connection.socket.say(frames.resumed(at(4), at(4)));
+    connection.clock.pass(5000);
+    fail();
+    expect(waits).toEqual([500, 1000, 2000, 4000, 500]);
+  });
+
+  it("comes back after a refusal that may pass, and lives with one that will not", () => {
+    const passing = following();
+    STATES.joining(passing);
+    passing.socket.say(frames.refused("unavailable", "STORE_UNAVAILABLE"));
+    expect(passing.client.status).toBe("waiting");
+
+    const lasting = following();
+    STATES.joining(lasting);
+    lasting.socket.say(frames.refused("permission_denied", "JOIN_REFUSED"));
+    expect(lasting.client.status).toBe("live");
+    expect(lasting.listener.onRefused).toHaveBeenCalledExactlyOnceWith("No.");
+  });
+
+  it.each(["", "nonsense", "null", "[]", '{"type":"stream"}', '{"type":"pong"}'])(
+    "ignores a frame that is none: %j",
+    (text) => {
+      const connection = following();
+      STATES.live(connection);
+      connection.socket.say(text);
+      expect(connection.client.status).toBe("live");
+    },
+  );
+
+  it("goes on where it was after stop() and start()", () => {
+    const connection = following();
+    STATES.live(connection);
+    connection.client.stop();
+    connection.client.start();
+    connection.socket.open();
+    expect(connection.socket.sent[0]?.data.resume).toEqual(at(4));
+    expect(connection.statuses).toEqual([
+      "connecting",
+      "joining",
+      "live",
+      "idle",
+      "connecting",
+      "joining",
+    ]);
+  });
+});

@@ -1,0 +1,122 @@
+import { type Browser, type Page, chromium } from "playwright-core";
+import { expect } from "vitest";
+import type { Position } from "../../web/demo/group-follower.js";
+
+/** What the page tells of itself. */
+export interface PageStats {
+  readonly status: string;
+  readonly opened: number;
+  readonly syncs: number;
+  readonly resumes: number;
+  readonly changes: number;
+  readonly repeats: number;
+  readonly holes: number;
+  readonly silences: number;
+}
+
+/** How few the elements of a list ever were since they were there first. */
+interface Watched {
+  readonly figures: number;
+  readonly people: number;
+  /** Whether the page ever said that there are no figures. */
+  readonly saidNone: boolean;
+}
+
+/** One window of the demo page. */
+export interface DemoWindow {
+  readonly page: Page;
+  /** Its id among the people. */
+  readonly id: string;
+  /** Sets off what a person sees when the page goes, and comes back to it. */
+  reload(): Promise<void>;
+  stats(): Promise<PageStats>;
+  /** Stats and positions of one moment. */
+  progress(): Promise<{ stats: PageStats; positions: Record<string, Position> }>;
+  /** Waits until a JavaScript expression is true in the page. */
+  until(expression: string): Promise<void>;
+  untilLive(): Promise<void>;
+  /** Forgets what was watched until now. */
+  watchAnew(): Promise<void>;
+  watched(): Promise<Watched>;
+  /** What went wrong in the page, apart from connections that could not be had. */
+  readonly problems: readonly string[];
+}
+
+/** Longest wait for anything in a page, in milliseconds. */
+const TIMEOUT_MS = 15_000;
+
+/** Keeps Chromium from talking to anybody but the page's own service. */
+const ARGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--disable-sync",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--no-first-run",
+];
+
+/** Runs in the page before its own scripts: sees every change of it, also those too short for eyes. */
+const WATCH = `
+  window.watched = { figures: 0, people: 0, saidNone: false };
+  window.fewest = { figures: Infinity, people: Infinity };
+  new MutationObserver(() => {
+    for (const id of ["figures", "people"]) {
+      const count = document.getElementById(id)?.childElementCount ?? 0;
+      if (count > 0 || watched[id] > 0) fewest[id] = Math.min(fewest[id], count);
+      watched[id] = Math.max(watched[id], count);
+    }
+    if (document.getElementById("no-figures")?.hidden === false) watched.saidNone = true;
+  }).observe(document, { subtree: true, childList: true, attributes: true });
+`;
+
+/** Starts Chromium without a window on the screen. */
+export async function launch(program: string): Promise<Browser> {
+  return chromium.launch({ executablePath: program, args: ARGS, timeout: 60_000 });
+}
+
+/** Opens the demo page in a window that shares nothing with others, and waits until it is live. */
+export async function openWindow(browser: Browser, url: string): Promise<DemoWindow> {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 800 } });
+  context.setDefaultTimeout(TIMEOUT_MS);
+  const page = await context.newPage();
+  const problems: string[] = [];
+  page.on("pageerror", (error) => problems.push(String(error)));
+  page.on("console", (message) => {
+    const isConnection = /net::ERR_|WebSocket connection to/.test(message.text());
+    if (message.type() === "error" && !isConnection) problems.push(message.text());
+  });
+  await page.addInitScript(WATCH);
+  await page.goto(`${url}/demo`);
+  const until = async (expression: string) => {
+    await page.waitForFunction(expression);
+  };
+  const untilLive = async () => until('window.millraceDemo?.stats.status === "live"');
+  await untilLive();
+  return {
+    page,
+    id: await page.evaluate<string>("millraceDemo.self"),
+    async reload() {
+      await page.reload();
+      await until("window.millraceDemo !== undefined");
+    },
+    stats: async () => page.evaluate<PageStats>("millraceDemo.stats"),
+    progress: async () =>
+      page.evaluate<{ stats: PageStats; positions: Record<string, Position> }>(
+        "({ stats: millraceDemo.stats, positions: millraceDemo.positions })",
+      ),
+    until,
+    untilLive,
+    watchAnew: async () =>
+      page.evaluate(
+        "fewest = { figures: Infinity, people: Infinity }, watched.saidNone = false, undefined",
+      ),
+    watched: async () => page.evaluate<Watched>("({ ...fewest, saidNone: watched.saidNone })"),
+    problems,
+  };
+}
+
+/** Fails when something went wrong in a window. */
+export function expectNoProblems(windows: readonly DemoWindow[]): void {
+  expect(windows.flatMap(({ problems }) => problems)).toEqual([]);
+}

@@ -1,0 +1,155 @@
+import { StreamError } from "millrace";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type RawClient, rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
+import { RAW_PROTOCOLS, type RawProtocol, type Refusal } from "../support/doors/raw-protocol.ts";
+import { type TestServer, startServer } from "../support/doors/test-server.ts";
+import { utf8 } from "../wire/raw-wire.ts";
+import { FRAMING } from "./bad-input/framing.ts";
+import { NAMES } from "./bad-input/names.ts";
+import { OPERATIONS } from "./bad-input/operations.ts";
+import { REQUESTS } from "./bad-input/requests.ts";
+import { GROUP, KEY, type Row, message } from "./bad-input/row.ts";
+import { VALUES } from "./bad-input/values.ts";
+
+/** Every bad request there is. */
+const ROWS: readonly Row[] = [...NAMES, ...VALUES, ...OPERATIONS, ...REQUESTS, ...FRAMING];
+
+/** What no sentence to a caller may show. */
+const INTERNAL =
+  /node_modules|\.[jt]s\b|\bat \S+:\d|Error:|protobuf-es|connectrpc|cannot (?:decode|encode|parse)|premature|wire ?type|Unexpected|undefined|\[object|NaN is not/i;
+
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startServer();
+  await server.service.set({ ...KEY, data: "as it was" });
+});
+afterAll(() => server.close());
+
+/** All that there is. */
+async function everything() {
+  const { streams, count } = await server.service.listAll({ pageSize: 1000 });
+  const { items, position } = await server.service.list(GROUP);
+  return { streams, count, items, position };
+}
+
+function expectRefusal(row: Row, refusal: Refusal) {
+  const { code = "invalid_argument", reason, field, metadata = {}, says, status } = row;
+  expect(refusal).toMatchObject({ code, reason, metadata });
+  if (status !== undefined) expect(refusal.status).toBe(status);
+  if (says !== undefined) expect(refusal.message).toMatch(says);
+  expect(refusal.message).not.toMatch(INTERNAL);
+  if (reason === undefined) return;
+  expect(refusal.message).toMatch(/^\S.+[.?]$/su);
+  if (field === undefined) return;
+  expect(refusal.message).toContain(field);
+  // Expectations and the like are named in the sentence; their metadata says what holds instead.
+  if (code === "invalid_argument") expect(refusal.metadata["field"]).toContain(field);
+}
+
+describe.each(RAW_PROTOCOLS)("bad input over $name", (protocol) => {
+  let client: RawClient;
+  beforeAll(() => {
+    client = protocol.httpVersion === "2" ? rawHttp2(server.url) : rawHttp1(server.url);
+  });
+  afterAll(() => client.close());
+
+  const rows = ROWS.flatMap((row) => {
+    const request = requestOf(row, protocol);
+    return request === undefined ? [] : [{ title: row.title, row, request }];
+  });
+
+  it.each(rows)("$title", async ({ row, request }) => {
+    const before = await everything();
+    const refusal = protocol.refusal(await client.request(request()));
+    if (refusal === undefined) throw new Error("the request was taken");
+    expectRefusal(row, refusal);
+    expect(await everything()).toEqual(before);
+    const stillThere = await client.request({
+      path: "/millrace.v1.StreamService/Get",
+      headers: { "content-type": "application/json" },
+      body: utf8(JSON.stringify(KEY)),
+    });
+    expect(JSON.parse(stillThere.body.toString())).toMatchObject({ item: { data: "as it was" } });
+  });
+});
+
+function requestOf(row: Row, protocol: RawProtocol) {
+  if (row.request !== undefined) {
+    const { request } = row;
+    return request(protocol) === undefined ? undefined : () => request(protocol) ?? { path: "/" };
+  }
+  if (!protocol.can(row.method)) return undefined;
+  const bytes = protocol.json ? row.json : row.binary;
+  if (bytes === undefined) return undefined;
+  // What breaks the message that it would be part of can only be sent alone.
+  if (row.alone === true && protocol.name.startsWith("a write")) return undefined;
+  return () => protocol.request(row.method, typeof bytes === "string" ? utf8(bytes) : bytes);
+}
+
+describe("bad input to the library", () => {
+  const rows = ROWS.filter(({ library }) => library !== undefined);
+
+  it.each(rows)("$title", async (row) => {
+    const before = await everything();
+    const call = server.service[row.method] as (request: object) => Promise<unknown>;
+    const outcome = await call(row.library ?? {}).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    if (!(outcome instanceof StreamError)) throw new Error("no StreamError", { cause: outcome });
+    const { code, reason, metadata, message } = outcome;
+    expectRefusal(row, { status: 0, code, reason, metadata, message });
+    expect(await everything()).toEqual(before);
+  });
+});
+
+describe("input that is almost bad", () => {
+  const almost: readonly (readonly [string, Parameters<typeof message>])[] = [
+    [
+      "names of 256 bytes",
+      ["get", { streamName: "x".repeat(256), groupId: "é".repeat(128), itemId: "💧".repeat(64) }],
+    ],
+    [
+      "a revision of 2^53-1",
+      ["subscribe", { ...GROUP, resumeFrom: { epoch: "e", revision: "9007199254740991" } }],
+    ],
+    ["an event type of 256 bytes", ["send", { ...GROUP, data: null, type: "é".repeat(128) }]],
+    [
+      "steps whose errors are data",
+      [
+        "update",
+        {
+          streamName: "almost",
+          groupId: "g",
+          itemId: "i",
+          ops: [{ merge: { value: 1 } }, { set: { path: "__proto__" } }],
+        },
+      ],
+    ],
+    [
+      "1,000 steps",
+      [
+        "update",
+        {
+          streamName: "almost",
+          groupId: "g",
+          itemId: "i",
+          ops: Array.from({ length: 1000 }, () => ({ remove: { path: "a" } })),
+        },
+      ],
+    ],
+  ];
+
+  it.each(almost)("%s are taken over every protocol", async (_, args) => {
+    const { method, json, binary } = message(...args);
+    for (const protocol of RAW_PROTOCOLS) {
+      if (!protocol.can(method) || method === "subscribe") continue;
+      const client = protocol.httpVersion === "2" ? rawHttp2(server.url) : rawHttp1(server.url);
+      const bytes = protocol.json ? utf8(String(json)) : binary;
+      const answer = await client.request(protocol.request(method, bytes));
+      expect(protocol.refusal(answer)).toBeUndefined();
+      client.close();
+    }
+  });
+});

@@ -1,0 +1,292 @@
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import type { RawRequest } from "../../support/doors/raw-http.ts";
+import { type RawProtocol, envelope, pathOf } from "../../support/doors/raw-protocol.ts";
+import { joined, part, utf8 } from "../../wire/raw-wire.ts";
+import { GROUP, KEY, type Row, binary } from "./row.ts";
+
+const MAX_BYTES = 4 * 1024 * 1024;
+const invalid = { method: "set", reason: "REQUEST_INVALID" } as const;
+const tooLarge = { ...invalid, says: /more than 4194304 bytes; it may have up to that/ } as const;
+
+/** A call that the protocol can carry. */
+const methodOf = (protocol: RawProtocol) => (protocol.can("set") ? "set" : "subscribe");
+/** A good message in the protocol's encoding: only its wrapping is bad. */
+const good = ({ json, can }: RawProtocol) => {
+  if (!can("set")) return json ? utf8(JSON.stringify(GROUP)) : joined(part(1, "s"), part(2, "g"));
+  return json ? utf8(JSON.stringify({ ...KEY, data: 2 })) : binary(part(4, part(3, "x")));
+};
+/** A message of so many bytes. */
+const sized = ({ json }: RawProtocol, bytes: number) =>
+  json ? utf8(`{"streamName":"${"x".repeat(bytes - 17)}"}`) : part(1, "x".repeat(bytes - 5));
+
+const body = (protocol: RawProtocol, bytes: Uint8Array): RawRequest => ({
+  ...protocol.request(methodOf(protocol), new Uint8Array()),
+  body: bytes,
+});
+/** A row about length-prefixed messages. */
+const enveloped =
+  (wrap: (message: Uint8Array) => Uint8Array) =>
+  (protocol: RawProtocol): RawRequest | undefined =>
+    protocol.framing === "envelopes" ? body(protocol, wrap(goodCall(protocol))) : undefined;
+/** The bytes of a good call, as the protocol's own request has them. */
+const goodCall = (protocol: RawProtocol) =>
+  (protocol.request(methodOf(protocol), good(protocol)).body ?? new Uint8Array()).subarray(5);
+
+const compressed =
+  (name: string, compress: (message: Uint8Array) => Uint8Array, content = good) =>
+  (protocol: RawProtocol): RawRequest | undefined => {
+    if (protocol.framing === "query") return undefined;
+    const request = protocol.request(methodOf(protocol), new Uint8Array());
+    const bytes = compress(content(protocol));
+    return {
+      ...request,
+      headers: { ...request.headers, [protocol.compressionHeader]: name },
+      body: protocol.framing === "envelopes" ? envelope(bytes, 1) : bytes,
+    };
+  };
+
+const ZEROS = Buffer.alloc(100 * 1024 * 1024);
+const BOMBS = { gzip: gzipSync(ZEROS, { level: 1 }), br: brotliCompressSync(ZEROS) };
+
+const BODIES: readonly Row[] = [
+  {
+    title: "a message cut short in its middle",
+    ...invalid,
+    request: enveloped((message) => envelope(message).subarray(0, -3)),
+    says: /cut short/,
+  },
+  {
+    title: "a message cut short in its length",
+    ...invalid,
+    request: enveloped(() => Uint8Array.of(0, 0, 0)),
+    says: /cut short/,
+  },
+  {
+    title: "flags that are none",
+    ...invalid,
+    request: enveloped((message) => envelope(message, 8)),
+    says: /flags/,
+  },
+  {
+    title: "a compressed message without a compression",
+    ...invalid,
+    request: enveloped((message) => envelope(message, 1)),
+    says: /names no compression/,
+  },
+  {
+    title: "data that is not gzip",
+    ...invalid,
+    request: compressed("gzip", (message) => message),
+    says: /not valid gzip/,
+  },
+  {
+    title: "gzip that is cut short",
+    ...invalid,
+    request: compressed("gzip", (message) => gzipSync(message).subarray(0, -6)),
+    says: /not valid gzip/,
+  },
+  {
+    title: "data that is not brotli",
+    ...invalid,
+    request: compressed("br", () => utf8("this is no brotli")),
+    says: /not valid br/,
+  },
+  {
+    title: "a message of 4 MiB and a byte",
+    ...tooLarge,
+    request: (protocol) =>
+      protocol.framing === "query"
+        ? undefined
+        : protocol.request(methodOf(protocol), sized(protocol, MAX_BYTES + 1)),
+  },
+  {
+    title: "a message of 12 MiB",
+    ...tooLarge,
+    request: (protocol) =>
+      protocol.framing === "query"
+        ? undefined
+        : protocol.request(methodOf(protocol), sized(protocol, 3 * MAX_BYTES)),
+  },
+  {
+    title: "a length over 4 MiB",
+    ...tooLarge,
+    request: enveloped(() => Uint8Array.of(0, 0xff, 0xff, 0xff, 0xff)),
+  },
+  { title: "100 MiB of zeros in gzip", ...tooLarge, request: compressed("gzip", () => BOMBS.gzip) },
+  { title: "100 MiB of zeros in brotli", ...tooLarge, request: compressed("br", () => BOMBS.br) },
+  {
+    title: "100 MiB of zeros in the URL",
+    ...tooLarge,
+    method: "get",
+    request: (protocol) =>
+      protocol.framing === "query" ? query(protocol, BOMBS.br, "&compression=br") : undefined,
+  },
+  {
+    title: "a message of 4 MiB, which is read, and is none",
+    method: "set",
+    reason: "NAME_INVALID",
+    field: "stream_name",
+    request: (protocol) =>
+      protocol.framing === "query" || protocol.name.startsWith("a write")
+        ? undefined
+        : protocol.request(methodOf(protocol), sized(protocol, MAX_BYTES)),
+  },
+];
+
+const COUNTS: readonly Row[] = [
+  {
+    title: "no message",
+    ...invalid,
+    request: unlessWrite(() => new Uint8Array()),
+    says: /no message/,
+  },
+  {
+    title: "two messages",
+    ...invalid,
+    request: unlessWrite((message) => Buffer.concat([envelope(message), envelope(message)])),
+    says: /more than one message/,
+  },
+  {
+    title: "an empty body",
+    ...invalid,
+    request: (protocol) =>
+      protocol.framing === "body" && protocol.json ? body(protocol, new Uint8Array()) : undefined,
+    says: /JSON/,
+  },
+];
+
+/** What the protocols themselves have an answer for. */
+const PROTOCOL: readonly Row[] = [
+  {
+    title: "an unknown compression",
+    method: "set",
+    code: "unimplemented",
+    reason: undefined,
+    request: compressed("snappy", (message) => message),
+    says: /snappy.*gzip/,
+  },
+  {
+    title: "an unknown method",
+    method: "set",
+    code: "unimplemented",
+    reason: undefined,
+    status: 404,
+    request: (protocol) => ({
+      ...protocol.request(methodOf(protocol), good(protocol)),
+      path: pathOf("Destroy"),
+    }),
+  },
+  {
+    title: "an unknown service",
+    method: "set",
+    code: "unimplemented",
+    reason: undefined,
+    status: 404,
+    request: (protocol) => ({
+      ...protocol.request(methodOf(protocol), good(protocol)),
+      path: "/other.v1.StreamService/Set",
+    }),
+  },
+  {
+    title: "a content type of something else",
+    method: "set",
+    code: "unknown",
+    reason: undefined,
+    status: 415,
+    request: (protocol) =>
+      protocol.framing === "query"
+        ? undefined
+        : withType(protocol.request(methodOf(protocol), good(protocol)), "text/plain"),
+  },
+  {
+    title: "a content type of streams for a call that is none",
+    method: "set",
+    code: "unknown",
+    reason: undefined,
+    status: 415,
+    request: (protocol) =>
+      protocol.framing === "body"
+        ? withType(
+            protocol.request(methodOf(protocol), envelope(good(protocol))),
+            "application/connect+json",
+          )
+        : undefined,
+  },
+  {
+    title: "no content type",
+    method: "set",
+    code: "unknown",
+    reason: undefined,
+    status: 415,
+    request: (protocol) =>
+      protocol.framing === "query"
+        ? undefined
+        : { ...protocol.request(methodOf(protocol), good(protocol)), headers: {} },
+  },
+  {
+    title: "GET for a write",
+    method: "set",
+    code: "unknown",
+    reason: undefined,
+    status: 405,
+    request: (protocol) =>
+      protocol.framing === "query"
+        ? {
+            ...query(protocol, good(protocol)),
+            path: query(protocol, good(protocol)).path.replace("/Get?", "/Set?"),
+          }
+        : undefined,
+  },
+  {
+    title: "PUT",
+    method: "set",
+    code: "unknown",
+    reason: undefined,
+    status: 405,
+    request: (protocol) =>
+      protocol.framing === "query"
+        ? undefined
+        : { ...protocol.request(methodOf(protocol), good(protocol)), method: "PUT" },
+  },
+  {
+    title: "GET without an encoding",
+    method: "get",
+    code: "unknown",
+    reason: undefined,
+    status: 415,
+    request: (protocol) =>
+      protocol.framing === "query"
+        ? { ...query(protocol, good(protocol)), path: `${pathOf("get")}?message=%7B%7D` }
+        : undefined,
+  },
+  {
+    title: "GET with a message that is not base64",
+    method: "get",
+    reason: "REQUEST_INVALID",
+    field: "message",
+    request: (protocol) =>
+      protocol.framing === "query"
+        ? {
+            ...query(protocol, good(protocol)),
+            path: `${pathOf("get")}?encoding=${protocol.json ? "json" : "proto"}&base64=1&message=%7B%7D`,
+          }
+        : undefined,
+  },
+];
+
+/** Requests that are wrapped badly. */
+export const FRAMING: readonly Row[] = [...BODIES, ...COUNTS, ...PROTOCOL];
+
+function unlessWrite(wrap: (message: Uint8Array) => Uint8Array) {
+  return (protocol: RawProtocol) =>
+    protocol.name.startsWith("a write") ? undefined : enveloped(wrap)(protocol);
+}
+
+function withType(request: RawRequest, type: string): RawRequest {
+  return { ...request, headers: { ...request.headers, "content-type": type } };
+}
+
+function query(protocol: RawProtocol, message: Uint8Array, more = ""): RawRequest {
+  const request = protocol.request("get", message);
+  return { ...request, path: `${request.path}${more}` };
+}

@@ -1,0 +1,314 @@
+import { part, utf8, varint } from "../../wire/raw-wire.ts";
+import { GROUP, KEY, type Row, binary, jsonOnly, message } from "./row.ts";
+
+const invalid = (field: string) => ({ reason: "REQUEST_INVALID", field }) as const;
+const mismatch = { code: "aborted", reason: "REVISION_MISMATCH" } as const;
+
+/** Pages and their tokens. */
+const PAGES: readonly Row[] = [
+  ...(["list", "listGroups", "listAll"] as const).flatMap((method): Row[] => {
+    const key = method === "list" ? GROUP : method === "listGroups" ? { streamName: "s" } : {};
+    const tokens = {
+      garbage: "garbage",
+      "with characters that no token has": "💧\u0000",
+      "that decodes to something else": Buffer.from('{"a":1}').toString("base64url"),
+      "of another call": Buffer.from('[["list","other","g"],["","1"]]').toString("base64url"),
+      "very long": "a".repeat(8000),
+    };
+    return [
+      ...Object.entries(tokens).map(([what, pageToken]): Row => ({
+        title: `a page token ${what} to ${method}`,
+        ...message(method, { ...key, pageToken }),
+        reason: "PAGE_TOKEN_INVALID",
+        field: "page_token",
+      })),
+      {
+        title: `a negative page size to ${method}`,
+        ...message(method, { ...key, pageSize: -1 }),
+        ...invalid("page_size"),
+        says: /it may be 0 \(100 entries\) or an integer up to 1000/,
+      },
+      {
+        title: `a fractional page size to ${method}`,
+        ...jsonOnly(method, JSON.stringify({ ...key, pageSize: 1.5 })),
+        ...invalid("page_size"),
+      },
+      {
+        title: `a page size beyond 32 bits to ${method}`,
+        method,
+        json: JSON.stringify({ ...key, pageSize: 2 ** 31 }),
+        ...invalid("page_size"),
+      },
+    ];
+  }),
+];
+
+/** Expectations that are none. */
+const EXPECTATIONS: readonly Row[] = (["set", "update", "delete"] as const).flatMap(
+  (method): Row[] => {
+    const call =
+      method === "set" ? { ...KEY, data: 1 } : method === "update" ? { ...KEY, ops: [] } : KEY;
+    const number = method === "delete" ? 4 : 5;
+    const data = method === "set" ? [part(4, part(3, "x"))] : [];
+    return [
+      {
+        title: `a negative expected revision to ${method}`,
+        ...jsonOnly(method, JSON.stringify({ ...call, expectedRevision: -1 })),
+        ...invalid("expected_revision"),
+        says: /it may be an integer from 0 to 2\^53-1/,
+      },
+      {
+        title: `a fractional expected revision to ${method}`,
+        ...jsonOnly(method, JSON.stringify({ ...call, expectedRevision: 0.5 })),
+        ...invalid("expected_revision"),
+      },
+      {
+        title: `an expected revision over 2^53-1 to ${method}`,
+        method,
+        json: JSON.stringify({ ...call, expectedRevision: "9007199254740992" }),
+        binary: binary(...data, varint(number, 2n ** 53n)),
+        library: { ...call, expectedRevision: 2 ** 53 },
+        ...invalid("expected_revision"),
+      },
+      {
+        title: `an expected revision that is no number to ${method}`,
+        ...jsonOnly(method, JSON.stringify({ ...call, expectedRevision: "new" })),
+        ...invalid("expected_revision"),
+      },
+      {
+        title: `a misspelt expected revision to ${method}`,
+        method,
+        json: JSON.stringify({ ...call, expectedRevison: 0 }),
+        ...invalid("expectedRevison"),
+        says: /not a known field\. Did you mean expected_revision\?/,
+      },
+      {
+        title: `an unmet expected revision to ${method}`,
+        ...message(method, { ...call, expectedRevision: 0 }),
+        ...mismatch,
+        field: "expected_revision",
+        metadata: { current_revision: "1" },
+      },
+      {
+        title: `another unmet expected revision to ${method}`,
+        ...message(method, { ...call, expectedRevision: 7 }),
+        ...mismatch,
+        field: "expected_revision",
+        metadata: { current_revision: "1" },
+      },
+      {
+        title: `an unmet expected epoch to ${method}`,
+        ...message(method, { ...call, expectedEpoch: "another" }),
+        code: "aborted",
+        reason: "EPOCH_MISMATCH",
+        field: "expected_epoch",
+      },
+      {
+        title: `an expected epoch of a group never written to ${method}`,
+        ...message(method, { ...call, expectedEpoch: "" }),
+        code: "aborted",
+        reason: "EPOCH_MISMATCH",
+        field: "expected_epoch",
+      },
+    ];
+  },
+);
+
+/** Batches that are none. */
+const BATCHES: readonly Row[] = [
+  {
+    title: "no mutations",
+    ...message("batch", { ...GROUP, mutations: [] }),
+    ...invalid("mutations"),
+    says: /1 to 1000/,
+  },
+  {
+    title: "1,001 mutations",
+    ...message("batch", {
+      ...GROUP,
+      mutations: Array.from({ length: 1001 }, (_, i) => ({ set: { itemId: `i${i}`, data: 1 } })),
+    }),
+    ...invalid("mutations"),
+    says: /1 to 1000/,
+  },
+  {
+    title: "an empty mutation",
+    method: "batch",
+    json: JSON.stringify({ ...GROUP, mutations: [{ delete: { itemId: "kept" } }, {}] }),
+    binary: Buffer.concat([
+      part(1, "bad-input"),
+      part(2, "g"),
+      part(3, part(3, part(1, "kept"))),
+      part(3),
+    ]),
+    ...invalid("mutations[1]"),
+    metadata: { index: "1" },
+  },
+  {
+    title: "two mutations in one",
+    method: "batch",
+    json: JSON.stringify({
+      ...GROUP,
+      mutations: [{ delete: { itemId: "kept" }, set: { itemId: "a", data: 1 } }],
+    }),
+    ...invalid("mutations[0]"),
+    metadata: { index: "0" },
+  },
+  {
+    title: "an unknown mutation",
+    method: "batch",
+    json: JSON.stringify({ ...GROUP, mutations: [{ upsert: { itemId: "a", data: 1 } }] }),
+    ...invalid("mutations[0].upsert"),
+    metadata: { index: "0" },
+  },
+  {
+    title: "a misspelt expectation in a mutation",
+    method: "batch",
+    json: JSON.stringify({
+      ...GROUP,
+      mutations: [{ set: { itemId: "kept", data: 1, expected_revison: 0 } }],
+    }),
+    ...invalid("mutations[0].set.expected_revison"),
+    metadata: { index: "0" },
+  },
+  {
+    title: "an unmet expectation in a mutation",
+    ...message("batch", {
+      ...GROUP,
+      mutations: [
+        { set: { itemId: "new", data: 1 } },
+        { delete: { itemId: "kept", expectedRevision: 3 } },
+      ],
+    }),
+    ...mismatch,
+    metadata: { index: "1", current_revision: "1" },
+  },
+  {
+    title: "an unmet expected epoch of a batch",
+    ...message("batch", {
+      ...GROUP,
+      expectedEpoch: "another",
+      mutations: [{ delete: { itemId: "kept" } }],
+    }),
+    code: "aborted",
+    reason: "EPOCH_MISMATCH",
+    field: "expected_epoch",
+  },
+];
+
+/** Messages that are none. */
+const MESSAGES: readonly Row[] = [
+  {
+    title: "an unknown field",
+    method: "set",
+    json: JSON.stringify({ ...KEY, data: 1, ttl: 5 }),
+    ...invalid("ttl"),
+    says: /not a known field/,
+  },
+  {
+    title: "a field in both spellings",
+    method: "set",
+    json: JSON.stringify({ ...KEY, data: 1, stream_name: "other" }),
+    ...invalid("stream_name"),
+  },
+  {
+    title: "an unknown field to read",
+    method: "get",
+    json: JSON.stringify({ ...KEY, consistent: true }),
+    ...invalid("consistent"),
+  },
+  {
+    title: "an unknown field to follow",
+    method: "subscribe",
+    json: JSON.stringify({ ...GROUP, resumeForm: {} }),
+    ...invalid("resumeForm"),
+    says: /Did you mean resume_from\?/,
+  },
+  {
+    title: "a flag that is none",
+    method: "batch",
+    json: JSON.stringify({
+      ...GROUP,
+      returnValues: "yes",
+      mutations: [{ delete: { itemId: "kept" } }],
+    }),
+    ...invalid("return_values"),
+  },
+  {
+    title: "a position that is none",
+    method: "subscribe",
+    json: JSON.stringify({ ...GROUP, resumeFrom: { epoch: "e", revision: -1 } }),
+    library: { ...GROUP, resumeFrom: { epoch: "e", revision: -1 } },
+    ...invalid("resume_from.revision"),
+  },
+  {
+    title: "a position over 2^53-1",
+    method: "subscribe",
+    json: JSON.stringify({ ...GROUP, resumeFrom: { epoch: "e", revision: "9007199254740992" } }),
+    binary: Buffer.concat([
+      part(1, "s"),
+      part(2, "g"),
+      part(4, part(1, "e"), varint(2, 2n ** 53n)),
+    ]),
+    ...invalid("resume_from.revision"),
+  },
+  {
+    title: "an event type that is too long",
+    ...message("send", { ...GROUP, data: 1, type: "x".repeat(257) }),
+    ...invalid("type"),
+    says: /up to 256 bytes/,
+  },
+  {
+    title: "JSON that is cut short",
+    alone: true,
+    method: "set",
+    json: JSON.stringify({ ...KEY, data: 1 }).slice(0, -2),
+    reason: "REQUEST_INVALID",
+    says: /JSON/,
+  },
+  {
+    title: "JSON that is no object",
+    method: "set",
+    json: "[1]",
+    reason: "REQUEST_INVALID",
+    says: /object/,
+  },
+  {
+    title: "JSON with a number that is none",
+    alone: true,
+    method: "set",
+    json: `${JSON.stringify(KEY).slice(0, -1)},"data":NaN}`,
+    reason: "REQUEST_INVALID",
+    says: /JSON/,
+  },
+  {
+    title: "bytes that are neither JSON nor text",
+    alone: true,
+    method: "set",
+    json: Uint8Array.of(0xff, 0xfe, 0x7b),
+    reason: "REQUEST_INVALID",
+  },
+  {
+    title: "a message that is cut short",
+    method: "set",
+    binary: binary(part(4, part(3, "data"))).slice(0, -2),
+    reason: "REQUEST_INVALID",
+    says: /cut short or malformed/,
+  },
+  {
+    title: "a message that is none",
+    method: "set",
+    binary: utf8("hello there"),
+    reason: "REQUEST_INVALID",
+    says: /cut short or malformed/,
+  },
+  {
+    title: "a message with a field number 0",
+    method: "set",
+    binary: Uint8Array.of(0x00, 0x01),
+    reason: "REQUEST_INVALID",
+  },
+];
+
+/** Bad requests, but for names, values and steps. */
+export const REQUESTS: readonly Row[] = [...PAGES, ...EXPECTATIONS, ...BATCHES, ...MESSAGES];

@@ -1,0 +1,163 @@
+import type { ChangeEvent, TransientEvent } from "../../src/core/change.ts";
+import type { HeartbeatFrame, ResumedFrame, SyncFrame } from "../../src/core/frame.ts";
+import { ORIGIN, type Position, samePosition } from "../../src/core/position.ts";
+import type {
+  Member,
+  SharedFrame,
+  SharedSubscription,
+} from "../../src/live/shared-subscription.ts";
+
+/** What one member makes of what it hears. Throws at the first frame that it must not get (G2, G3). */
+export class View implements Member {
+  readonly itemId: string | undefined;
+  readonly state = new Map<string, string>();
+  position: Position = ORIGIN;
+  /** Whether a segment is open: its snapshot is complete, or it was resumed. */
+  isOpen = false;
+  segments = 0;
+  heartbeats = 0;
+  readonly events: string[] = [];
+  #timestamp = 0;
+  #inSync = false;
+
+  constructor(itemId?: string) {
+    this.itemId = itemId;
+  }
+
+  /** Takes over what another view knows, to resume from there. */
+  continueFrom(other: View): void {
+    for (const [itemId, text] of other.state) this.state.set(itemId, text);
+    this.position = other.position;
+  }
+
+  follows(itemId: string | undefined): boolean {
+    return this.itemId === undefined || this.itemId === itemId;
+  }
+
+  takeOwn(frame: SyncFrame | ResumedFrame | HeartbeatFrame): void {
+    if (frame.kind === "sync") return this.#takeSync(frame);
+    if (this.#inSync) throw new Error(`a ${frame.kind} between the parts of a sync`);
+    if (frame.kind === "resumed") {
+      if (!samePosition(frame.position, this.position))
+        throw new Error("resumed from a position that was not given");
+      this.segments++;
+      this.isOpen = true;
+      return;
+    }
+    const { epoch, revision } = frame.position;
+    const { position } = this;
+    const isSure =
+      this.itemId === undefined ? revision === position.revision : revision >= position.revision;
+    const sameHistory = epoch === position.epoch || position.epoch === "";
+    if (!this.isOpen || !isSure || !sameHistory)
+      throw new Error(`a heartbeat at ${revision} after ${position.revision}`);
+    this.heartbeats++;
+    this.position = frame.position;
+  }
+
+  takeShared(frame: ChangeEvent | TransientEvent): void {
+    if (this.#inSync) throw new Error(`a ${frame.kind} between the parts of a sync`);
+    if (!this.isOpen) return;
+    if (frame.kind === "event") {
+      // What others are still to hear may be part of this one's snapshot.
+      if (frame.timestamp > this.#timestamp) this.events.push(frame.value.text);
+      return;
+    }
+    const { epoch, revision } = frame.position;
+    const { position } = this;
+    const isNext =
+      this.itemId === undefined ? revision === position.revision + 1 : revision > position.revision;
+    if (!isNext || (epoch !== position.epoch && position.epoch !== ""))
+      throw new Error(`revision ${revision} after ${position.revision}`);
+    if (frame.timestamp <= this.#timestamp) throw new Error("a timestamp that does not grow");
+    if ((frame.type === "create") === this.state.has(frame.itemId))
+      throw new Error(`a ${frame.type} of the wrong item`);
+    if (frame.type === "delete") this.state.delete(frame.itemId);
+    else this.state.set(frame.itemId, frame.value.text);
+    this.position = frame.position;
+    this.#timestamp = frame.timestamp;
+  }
+
+  #takeSync(frame: SyncFrame): void {
+    if (!frame.first && !this.#inSync) throw new Error("a part of a sync without the first");
+    if (frame.first) {
+      this.state.clear();
+      this.position = frame.position;
+    } else if (!samePosition(frame.position, this.position)) {
+      throw new Error("parts of different positions");
+    }
+    for (const { itemId, value } of frame.items) {
+      if (!this.follows(itemId)) throw new Error("a sync with another item");
+      if (this.state.has(itemId)) throw new Error("an item twice in a sync");
+      this.state.set(itemId, value.text);
+    }
+    this.#timestamp = frame.timestamp;
+    this.#inSync = !frame.last;
+    if (frame.last) this.segments++;
+    this.isOpen = frame.last;
+  }
+}
+
+/**
+ * Reads a shared subscription as a socket does, and hands each frame to the views it is for. Over all
+ * views no change comes twice or out of order, and no sync is older than what went out before it.
+ */
+export class SharedReader {
+  readonly members = new Set<View>();
+  readonly shared: SharedSubscription<View>;
+  /** Frames read. */
+  count = 0;
+  #last: Position = ORIGIN;
+
+  constructor(shared: SharedSubscription<View>) {
+    this.shared = shared;
+  }
+
+  /** Takes what there is, at most so many frames, and says how many there were. */
+  drain(most = Infinity): number {
+    for (let taken = 0; taken < most; taken++) {
+      const frame = this.shared.read();
+      if (frame === undefined) return taken;
+      this.#take(frame);
+    }
+    return most;
+  }
+
+  /** The next frame, waiting for it. */
+  async next(): Promise<SharedFrame<View>> {
+    for (;;) {
+      const frame = this.shared.read();
+      if (frame !== undefined) {
+        this.#take(frame);
+        return frame;
+      }
+      await new Promise<void>((resolve) => this.shared.onReadable(resolve));
+    }
+  }
+
+  #take({ to, frame }: SharedFrame<View>): void {
+    this.count++;
+    if (process.env['SETUP']) console.log(to?.itemId, to === undefined ? 'ALL' : 'to', frame.kind, JSON.stringify({...frame, items: 'items' in frame ? frame.items.map(i=>i.itemId+':'+i.revision) : undefined, value: undefined}));
+    const position = "position" in frame ? frame.position : undefined;
+    const isOlder = position?.epoch === this.#last.epoch && position.revision < this.#last.revision;
+    if (to !== undefined) {
+      if (!this.members.has(to)) throw new Error(`a ${frame.kind} to one who left`);
+      if (isOlder && frame.kind === "sync")
+        throw new Error(`a sync at ${position.revision} after ${this.#last.revision} was sent`);
+      to.takeOwn(frame);
+      return;
+    }
+    if (frame.kind === "change") {
+      if (isOlder || (position !== undefined && samePosition(position, this.#last)))
+        throw new Error(`revision ${position?.revision} after ${this.#last.revision}, over all`);
+      this.#last = frame.position;
+    }
+    let isWanted = false;
+    for (const view of this.members) {
+      if (!view.follows(frame.itemId)) continue;
+      isWanted ||= view.isOpen;
+      view.takeShared(frame);
+    }
+    if (!isWanted) throw new Error(`a ${frame.kind} that nobody wants`);
+  }
+}

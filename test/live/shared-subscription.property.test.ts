@@ -1,0 +1,144 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Store } from "../../src/core/store.ts";
+import { Value } from "../../src/core/value.ts";
+import { Hub } from "../../src/live/hub.ts";
+import { SharedSubscription } from "../../src/live/shared-subscription.ts";
+import { memoryStore } from "../../src/stores/memory/memory-store.ts";
+import { type Random, random } from "../support/random.ts";
+import { SharedReader, View } from "./shared-reader.ts";
+import { forgetful, withSlowAnswers } from "./trying-store.ts";
+import { withUnreliableFeed } from "./unreliable-feed.ts";
+
+const GROUP = { streamName: "s", groupId: "g" };
+const ITEMS = ["a", "b", "c", "d", "e"];
+const STEPS = 120;
+
+interface Setup {
+  readonly seed: number;
+  readonly maxChanges: number;
+  readonly maxFrames: number;
+  readonly unreliable: boolean;
+  readonly slow: boolean;
+  /** Whether history is lost on the way. */
+  readonly forgets: boolean;
+  /** How often the reader reads. */
+  readonly pace: number;
+}
+
+const setups = fc.record<Setup>({
+  seed: fc.integer({ min: 0, max: 2 ** 31 }),
+  maxChanges: fc.constantFrom(3, 20, 1000),
+  maxFrames: fc.constantFrom(2, 7, 1000),
+  unreliable: fc.boolean(),
+  slow: fc.boolean(),
+  forgets: fc.boolean(),
+  pace: fc.constantFrom(0.05, 0.5, 1),
+});
+
+async function write(store: Store, dice: Random, count: number): Promise<void> {
+  const itemId = dice.pick(ITEMS);
+  if (dice.chance(0.1)) {
+    const about = dice.chance(0.5) ? itemId : undefined;
+    await store.broadcast(GROUP, { type: "t", itemId: about, value: Value.of(count) });
+    return;
+  }
+  const put = { kind: "put", itemId, value: Value.of({ count }) } as const;
+  await store.run(GROUP, [{ mutations: [dice.chance(0.3) ? { kind: "delete", itemId } : put] }]);
+}
+
+async function stateOf(store: Store, itemId?: string): Promise<Map<string, string>> {
+  const page = await store.list(GROUP, { maxCount: 1000, maxBytes: 1 << 30 });
+  const items = page.items.filter((item) => itemId === undefined || item.itemId === itemId);
+  return new Map(items.map((item) => [item.itemId, item.value.text]));
+}
+
+async function turn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+export async function run(setup: Setup): Promise<void> {
+  const { seed, maxChanges, maxFrames, unreliable, slow, forgets, pace } = setup;
+  const dice = random(seed);
+  const fresh = () => memoryStore({ history: { maxChanges } });
+  const inner = forgetful(fresh());
+  let store: Store = unreliable ? withUnreliableFeed(inner, dice) : inner;
+  if (slow) store = withSlowAnswers(store, dice);
+  let nowMs = 0;
+  const now = () => nowMs;
+  const hub = new Hub({
+    store,
+    now,
+    heartbeatIntervalMs: 1000,
+    stallTimeoutMs: 1e9,
+    queueLimits: { maxBytes: 1 << 20, maxFrames },
+  });
+  const shared = new SharedSubscription<View>({
+    subscribe: (interest, resumeFrom) => hub.follow({ group: GROUP, interest, resumeFrom }),
+    now,
+  });
+  const reader = new SharedReader(shared);
+  let known: View | undefined;
+  let pending = 0;
+  const failures: unknown[] = [];
+
+  const join = () => {
+    const view = new View(dice.chance(0.6) ? dice.pick(ITEMS) : undefined);
+    const resumes = reader.members.size === 0 && known !== undefined && view.itemId === undefined;
+    if (resumes && known !== undefined) view.continueFrom(known);
+    reader.members.add(view);
+    pending++;
+    shared
+      .join(view, resumes ? view.position : undefined)
+      .catch((error: unknown) => failures.push(error))
+      .finally(() => pending--);
+  };
+  const leave = () => {
+    const view = dice.pick([...reader.members]);
+    reader.members.delete(view);
+    if (view.isOpen && view.itemId === undefined) known = view;
+    shared.leave(view);
+  };
+
+  for (let count = 0; count < STEPS; count++) {
+    await write(inner, dice, count);
+    if (dice.chance(0.15)) join();
+    if (dice.chance(0.05) && reader.members.size > 0) leave();
+    if (dice.chance(0.01)) while (reader.members.size > 0) leave();
+    if (forgets && dice.chance(0.02)) inner.replace(fresh());
+    if (dice.chance(pace)) reader.drain(1 + dice.below(10));
+    if (dice.chance(0.3)) await turn();
+    if (dice.chance(0.1)) {
+      nowMs += 350;
+      await hub.tick();
+    }
+  }
+
+  const head = (await inner.heads([GROUP]))[0]?.position;
+  const isUpToDate = () =>
+    [...reader.members].every(
+      ({ isOpen, position }) =>
+        isOpen && position.epoch === head?.epoch && position.revision === head.revision,
+    );
+  // A heartbeat finds what the feed lost at the very end.
+  for (let round = 0; pending > 0 || !isUpToDate(); round++) {
+    if (round > 300) {
+      const at = [...reader.members].map(({ isOpen, position }) => ({ isOpen, ...position }));
+      throw new Error(`stuck at ${JSON.stringify(at)} of ${JSON.stringify(head)}`);
+    }
+    nowMs += 350;
+    await hub.tick();
+    reader.drain();
+    await turn();
+  }
+  expect(failures).toEqual([]);
+  expect(shared.error).toBeUndefined();
+  for (const view of reader.members) expect(view.state).toEqual(await stateOf(inner, view.itemId));
+  shared.close();
+  expect(hub.channelCount).toBe(0);
+  await inner.close();
+}
+
+test("members who come and go see each change once, in one order, and end with the state of the store, whatever the feed and the store do (G2, G3, G5, G7)", async () => {
+  await fc.assert(fc.asyncProperty(setups, run), { numRuns: 200 });
+});

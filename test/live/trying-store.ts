@@ -1,0 +1,93 @@
+import type { GroupEvent, Item } from "../../src/core/change.ts";
+import type { GroupKey } from "../../src/core/names.ts";
+import type { SnapshotReader, Store } from "../../src/core/store.ts";
+import type { Random } from "../support/random.ts";
+import { bound } from "./unreliable-feed.ts";
+
+/** Lets other work go first, for a few turns. */
+async function pause(dice: Random): Promise<void> {
+  for (let turns = dice.below(4); turns > 0; turns--)
+    await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A store whose answers take time, before and after they are read, and whose snapshots have many pages. */
+export function withSlowAnswers(store: Store, dice: Random): Store {
+  const slow = async <T>(answer: () => Promise<T>): Promise<T> => {
+    await pause(dice);
+    const answered = await answer();
+    await pause(dice);
+    return answered;
+  };
+  return {
+    ...bound(store),
+    get: (group, itemId) => slow(() => store.get(group, itemId)),
+    heads: (groups) => slow(() => store.heads(groups)),
+    since: (...args) => slow(() => store.since(...args)),
+    snapshot: async (group) => {
+      await pause(dice);
+      return pagedSnapshot(store, group, dice);
+    },
+  };
+}
+
+async function pagedSnapshot(store: Store, group: GroupKey, dice: Random): Promise<SnapshotReader> {
+  const reader = await store.snapshot(group);
+  const { items, position, timestamp } = await reader.next({ maxCount: 1e9, maxBytes: 1e9 });
+  reader.close();
+  const left: Item[] = [...items];
+  return {
+    stable: true,
+    async next() {
+      await pause(dice);
+      const page = left.splice(0, 2);
+      return { items: page, position, timestamp, done: left.length === 0 };
+    },
+    close() {},
+  };
+}
+
+/** A store that can lose its history. */
+export interface ForgetfulStore extends Store {
+  /** Goes on with another store, as after a restore: a new epoch, and nothing that was there before. */
+  replace(store: Store): void;
+}
+
+/** Wraps a store. */
+export function forgetful(first: Store): ForgetfulStore {
+  let current = first;
+  const listeners = new Map<string, { group: GroupKey; told: Set<(event: GroupEvent) => void> }>();
+  const forward = async (store: Store, group: GroupKey, key: string) => {
+    await store.watch(group, (event) => {
+      if (store === current) listeners.get(key)?.told.forEach((listener) => listener(event));
+    });
+  };
+  const keyOf = ({ streamName, groupId }: GroupKey) => JSON.stringify([streamName, groupId]);
+  return {
+    run: (...args) => current.run(...args),
+    broadcast: (...args) => current.broadcast(...args),
+    get: (...args) => current.get(...args),
+    heads: (...args) => current.heads(...args),
+    list: (...args) => current.list(...args),
+    snapshot: (...args) => current.snapshot(...args),
+    since: (...args) => current.since(...args),
+    groups: (...args) => current.groups(...args),
+    allGroups: (...args) => current.allGroups(...args),
+    async watch(group, listener) {
+      const key = keyOf(group);
+      const entry = listeners.get(key) ?? { group, told: new Set() };
+      if (!listeners.has(key)) {
+        listeners.set(key, entry);
+        await forward(current, group, key);
+      }
+      // Each watch is one of its own, even by the same listener.
+      const told = (event: GroupEvent) => listener(event);
+      entry.told.add(told);
+      return () => entry.told.delete(told);
+    },
+    close: () => current.close(),
+    replace(store) {
+      current = store;
+      for (const [key, { group }] of listeners) void forward(store, group, key);
+    },
+  };
+}

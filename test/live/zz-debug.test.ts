@@ -1,0 +1,3 @@
+import { test } from "vitest";
+import { run } from "./shared-subscription.property.test.ts";
+test("dbg", async () => { await run(JSON.parse(process.env["SETUP"] as string)); });

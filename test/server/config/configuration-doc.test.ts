@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import { KEYS, type Key } from "../../../src/server/config/keys.ts";
+import { NOT_IN_THIS_BUILD } from "../../../src/server/config/schema.ts";
+import { markOf, placeOf, readMarkdown, tableAfter } from "../../docs/markdown.ts";
+import { load, problemsOf } from "./loading.ts";
+
+const { text, snippets } = await readMarkdown("docs/configuration.md");
+const files = snippets.filter(({ language }) => language === "yaml");
+
+/** A key's row of the table, as it has to be. */
+function rowOf(key: Key): string[] {
+  const fallback = Array.isArray(key.fallback) ? "none" : `\`${String(key.fallback)}\``;
+  return [
+    `\`${key.name}\``,
+    key.absent ?? fallback,
+    `\`${key.variable}\``,
+    `${key.description} It may be ${key.may}.`,
+  ];
+}
+
+describe("docs/configuration.md", () => {
+  it("has every key with its default, its variable, and what it may be", () => {
+    expect(tableAfter(text, "Keys")).toEqual(KEYS.map(rowOf));
+  });
+
+  it("has everything that this build lacks, with what it needs", () => {
+    expect(tableAfter(text, "What this build lacks")).toEqual(
+      Object.entries(NOT_IN_THIS_BUILD).map(([key, need]) => [`\`${key}\``, need]),
+    );
+  });
+
+  it.each(files.map((file) => [placeOf(file), file] as const))(
+    "shows in %s what the server says it does",
+    async (_place, file) => {
+      const given = { yaml: file.code, environment: { SERVICE_TOKEN: "s3cret" } };
+      if (markOf(file, "refused") === undefined) {
+        await load(given);
+        return;
+      }
+      const shown = snippets[snippets.indexOf(file) + 1]?.code ?? "";
+      const problems = await problemsOf(given);
+      expect(shown.split("\n")).toEqual([
+        `millrace: the configuration has ${problems.length} mistakes:`,
+        ...problems.map((problem) => `  ${problem}`),
+      ]);
+    },
+  );
+});

@@ -1,0 +1,166 @@
+import { describe, expect, it } from "vitest";
+import { load, problemsOf } from "./loading.ts";
+
+/** An engine's file with a configuration of its entry for streams. */
+const engine = (config: string) =>
+  `port: \${ENGINE_PORT}
+workers:
+  - name: iii-http
+    config: { port: \${HTTP_PORT}, host: 0.0.0.0 }
+  - name: iii-stream
+    config:
+${config.replaceAll(/^/gm, "      ")}
+  - name: iii-exec
+    config: { exec: ["bash -c 'echo \${x[@]} \${y'"] }
+`;
+
+describe("the file of an iii engine", () => {
+  it("configures by its entry for streams, and only placeholders in there are resolved", async () => {
+    const { config, warnings, originOf } = await load({
+      yaml: engine(
+        [
+          "port: ${STREAM_PORT:3112}",
+          "host: 127.0.0.1",
+          "adapter:",
+          "  name: kv",
+          "  config: { store_method: file_based, file_path: ./data/stream_store, save_interval_ms: 5000 }",
+        ].join("\n"),
+      ),
+      environment: { STREAM_PORT: "4000" },
+    });
+    expect(config).toMatchObject({
+      port: 4000,
+      host: "127.0.0.1",
+      adapter: {
+        name: "kv",
+        config: { store_method: "file_based", file_path: "./data/stream_store" },
+      },
+    });
+    expect(warnings).toEqual([
+      "port at the top of the file is for workers; this build has no door for them: it is not used",
+      "ignored, as it has no meaning here: save_interval_ms of iii",
+    ]);
+    const key = { path: ["port"] } as unknown as Parameters<typeof originOf>[0];
+    expect(originOf(key)).toBe("millrace.yaml:7");
+  });
+
+  it.each([
+    ["workers", "name: iii-stream", "name: kv"],
+    [
+      "modules",
+      "class: modules::stream::StreamModule",
+      "class: modules::stream::adapters::KvStore",
+    ],
+    [
+      "modules",
+      "class: modules::streams::StreamModule",
+      "class: modules::streams::adapters::KvStore",
+    ],
+    ["workers", "class: modules::streams::StreamModule", "class: KvStore"],
+    ["modules", "name: iii-stream", "name: kv"],
+  ])("is known by %s with %s and an adapter with %s", async (list, entry, adapter) => {
+    const yaml = `${list}:
+- ${entry}
+  config: { port: 1, adapter: { ${adapter}, config: { store_method: in_memory, channel_size: 9, save_interval_ms: 1 } } }
+`;
+    const { config, warnings } = await load({ yaml });
+    expect(config).toMatchObject({
+      port: 1,
+      adapter: { name: "kv", config: { store_method: "in_memory" } },
+    });
+    expect(warnings).toEqual([
+      "ignored, as it has no meaning here: channel_size, save_interval_ms of iii",
+    ]);
+  });
+
+  it("may leave everything to the defaults, also by null", async () => {
+    const defaults = (await load({})).config;
+    for (const yaml of [
+      "workers:\n  - name: iii-stream",
+      "workers:\n  - name: iii-stream\n    config:",
+      engine("auth_function: null\nadapter: ~\nport:"),
+      engine("adapter: { name: kv, config: ~ }"),
+    ])
+      expect((await load({ yaml })).config).toEqual(defaults);
+  });
+
+  it("may hold our own keys in the entry", async () => {
+    const { config } = await load({ yaml: engine("history: { max_age: 2h }\napi_tokens: [a]") });
+    expect(config).toMatchObject({ history: { max_age: 7_200_000 }, api_tokens: ["a"] });
+  });
+
+  it("may use anchors from outside of the entry", async () => {
+    const { config } = await load({
+      yaml: "shared: &shared { port: ${STREAM_PORT:5} }\nworkers: [{ name: iii-stream, config: *shared }]",
+    });
+    expect(config.port).toBe(5);
+  });
+
+  it.each([
+    ["prot: 1", "7: prot is not a key; did you mean port?"],
+    [
+      "auth_function: onAuth",
+      "7: auth_function needs functions, which this build does not have; remove it",
+    ],
+    [
+      "adapter: { name: redis }",
+      "7: adapter.name is redis, which needs the Redis store, which this build does not have; remove it",
+    ],
+    [
+      "adapter: { class: modules::stream::adapters::RedisAdapter }",
+      "7: adapter.name is redis, which needs the Redis store, which this build does not have; remove it",
+    ],
+    [
+      "adapter:\n  name: bridge",
+      "8: adapter.name is bridge: a bridge hands everything on to another engine; here it may be kv or redis",
+    ],
+    [
+      "adapter:\n  class: modules::stream::adapters::Bridge",
+      "8: adapter.class is Bridge: a bridge hands everything on to another engine; here it may be kv or redis",
+    ],
+    ["adapter: { name: mongo }", '7: adapter.name is "mongo"; it may be kv or redis'],
+    [
+      "adapter: { class: 'a::Mongo' }",
+      '7: adapter.class is "a::Mongo"; it may be one that ends with KvStore or RedisAdapter',
+    ],
+    [
+      "adapter: { class: a::KvStore, name: kv }",
+      "7: adapter.class stands beside name; one of them is enough",
+    ],
+    [
+      "adapter: { name: kv, confg: {} }",
+      "7: adapter.confg is not a key; did you mean adapter.config?",
+    ],
+    [
+      "port: ${UNSET}",
+      "7: port needs the environment variable UNSET, which is not set; set it, or give it a default: ${UNSET:default}",
+    ],
+  ])("is refused when the entry says %s", async (config, problem) => {
+    expect(await problemsOf({ yaml: engine(config) })).toEqual([`millrace.yaml:${problem}`]);
+  });
+
+  it.each([
+    [
+      "workers:\n  - name: iii-http",
+      "1: workers has no entry for streams; one has name: iii-stream, or class: modules::stream::StreamModule",
+    ],
+    [
+      "workers: 5",
+      "1: workers has no entry for streams; one has name: iii-stream, or class: modules::stream::StreamModule",
+    ],
+    [
+      "workers:\n  - name: iii-stream\n  - name: iii-stream",
+      "3: workers[1] is a second entry for streams; one is enough",
+    ],
+    [
+      "api_tokens: [a]\nworkers: [{ name: iii-stream }]",
+      "1: api_tokens has no effect here; it may stand in the config of the entry for streams",
+    ],
+    [
+      "workers: [{ name: iii-stream }]\nauth_function: f",
+      "2: auth_function has no effect here; it may stand in the config of the entry for streams",
+    ],
+  ])("is refused when it says %j", async (yaml, problem) => {
+    expect(await problemsOf({ yaml })).toEqual([`millrace.yaml:${problem}`]);
+  });
+});

@@ -1,0 +1,178 @@
+import { describe, expect, it } from "vitest";
+import { DEFAULT_BRIDGE_LIMITS } from "../../../src/bridge/limits.ts";
+import { toServerOptions } from "../../../src/server/config/options.ts";
+import { KEYS } from "../../../src/server/config/keys.ts";
+import { load, problemsOf } from "./loading.ts";
+
+describe("flags, environment, file and defaults", () => {
+  it("overrule each other in this order", async () => {
+    const yaml = "port: 2\nlog_level: warn\nhistory: { max_changes: 2, max_age: 2h }\n";
+    const environment = { MILLRACE_PORT: "3", MILLRACE_HISTORY_MAX_CHANGES: "3" };
+    const { config, originOf } = await load({ yaml, environment, flags: { port: 4 } });
+    expect(config).toMatchObject({
+      port: 4,
+      log_level: "warn",
+      history: { max_changes: 3, max_age: 7_200_000, max_bytes: 8_388_608 },
+    });
+    const origins = Object.fromEntries(KEYS.map((key) => [key.name, originOf(key)]));
+    expect(origins).toMatchObject({
+      port: "a flag",
+      log_level: "millrace.yaml:2",
+      "history.max_changes": "MILLRACE_HISTORY_MAX_CHANGES",
+      "history.max_age": "millrace.yaml:3",
+      "history.max_bytes": undefined,
+    });
+  });
+
+  it("replace lists as a whole", async () => {
+    const yaml = "api_tokens: [a, b]\nallowed_origins: [https://a.example]";
+    const environment = { MILLRACE_API_TOKENS: "c, d,e" };
+    const { config } = await load({ yaml, environment });
+    expect(config.api_tokens).toEqual(["c", "d", "e"]);
+    expect(config.allowed_origins).toEqual(["https://a.example"]);
+  });
+
+  it("are checked also where they are overruled", async () => {
+    expect(
+      await problemsOf({
+        yaml: "port: x",
+        environment: { MILLRACE_PORT: "y" },
+        flags: { port: 0 },
+      }),
+    ).toEqual([
+      'millrace.yaml:1: port is "x"; it may be an integer from 0 to 65535',
+      'MILLRACE_PORT is "y"; it may be an integer from 0 to 65535',
+    ]);
+  });
+
+  it("give the server the options that it would have had without a file", async () => {
+    expect(toServerOptions((await load({})).config)).toEqual({
+      host: "127.0.0.1",
+      port: 3112,
+      store: {
+        kind: "file_based",
+        folder: "./data",
+        queue: { maxWaiting: 100_000, maxWaitingBytes: 268_435_456 },
+      },
+      history: { maxChanges: 1000, maxAgeMs: 3_600_000, maxBytes: 8_388_608 },
+      apiTokens: [],
+      insecure: false,
+      allowedOrigins: undefined,
+      heartbeatIntervalMs: 15_000,
+      subscriberQueue: { maxBytes: 1_048_576, maxFrames: 1000 },
+      stallTimeoutMs: 60_000,
+      bridge: DEFAULT_BRIDGE_LIMITS,
+    });
+  });
+});
+
+describe("the environment", () => {
+  it("can set every key", async () => {
+    const environment: Record<string, string> = {
+      MILLRACE_HOST: "::1",
+      MILLRACE_PORT: "1",
+      MILLRACE_ADAPTER_NAME: "kv",
+      MILLRACE_ADAPTER_CONFIG_STORE_METHOD: "in_memory",
+      MILLRACE_ADAPTER_CONFIG_FILE_PATH: "/tmp/x",
+      MILLRACE_API_TOKENS: "a,b",
+      MILLRACE_INSECURE: "true",
+      MILLRACE_ALLOWED_ORIGINS: "*,https://a.example",
+      MILLRACE_HISTORY_MAX_CHANGES: "2",
+      MILLRACE_HISTORY_MAX_AGE: "3s",
+      MILLRACE_HISTORY_MAX_BYTES: "4000",
+      MILLRACE_HEARTBEAT_INTERVAL: "5s",
+      MILLRACE_SUBSCRIBER_QUEUE_MAX_BYTES: "6KiB",
+      MILLRACE_SUBSCRIBER_QUEUE_MAX_FRAMES: "7",
+      MILLRACE_STALL_TIMEOUT: "8s",
+      MILLRACE_PING_INTERVAL: "9s",
+      MILLRACE_MAX_SYNC_BYTES: "10KiB",
+      MILLRACE_LIMITS_MAX_WAITING_WRITES: "11",
+      MILLRACE_LIMITS_MAX_WAITING_BYTES: "12MiB",
+      MILLRACE_LIMITS_MAX_SOCKET_SUBSCRIPTIONS: "13",
+      MILLRACE_LIMITS_MAX_SOCKET_FRAME_BYTES: "14KiB",
+      MILLRACE_LIMITS_MAX_SOCKET_MALFORMED_FRAMES: "15",
+      MILLRACE_LIMITS_MAX_SOCKET_FRAMES_PER_SECOND: "16",
+      MILLRACE_LIMITS_MAX_SOCKET_FRAME_BURST: "17",
+      MILLRACE_LOG_LEVEL: "debug",
+    };
+    expect(Object.keys(environment)).toEqual(KEYS.map(({ variable }) => variable));
+    const { config, warnings } = await load({ environment });
+    expect(warnings).toEqual([]);
+    expect(config).toEqual({
+      host: "::1",
+      port: 1,
+      adapter: { name: "kv", config: { store_method: "in_memory", file_path: "/tmp/x" } },
+      api_tokens: ["a", "b"],
+      insecure: true,
+      allowed_origins: ["*", "https://a.example"],
+      history: { max_changes: 2, max_age: 3000, max_bytes: 4000 },
+      heartbeat_interval: 5000,
+      subscriber_queue: { max_bytes: 6144, max_frames: 7 },
+      stall_timeout: 8000,
+      ping_interval: 9000,
+      max_sync_bytes: 10_240,
+      limits: {
+        max_waiting_writes: 11,
+        max_waiting_bytes: 12_582_912,
+        max_socket_subscriptions: 13,
+        max_socket_frame_bytes: 14_336,
+        max_socket_malformed_frames: 15,
+        max_socket_frames_per_second: 16,
+        max_socket_frame_burst: 17,
+      },
+      log_level: "debug",
+    });
+  });
+
+  it.each([
+    ["MILLRACE_PORT", "3112x", 'is "3112x"; it may be an integer from 0 to 65535'],
+    ["MILLRACE_PORT", "", "is set but empty; unset it, or let it be an integer from 0 to 65535"],
+    ["MILLRACE_INSECURE", "yes", 'is "yes"; it may be true or false'],
+    [
+      "MILLRACE_API_TOKENS",
+      "a,,b",
+      "is wrong (it is not shown here); it may be text without spaces, in ASCII",
+    ],
+    ["MILLRACE_CONFIG", "", "is set but empty; unset it, or let it name a file"],
+    ["MILLRACE_PROT", "1", "is not a setting; did you mean MILLRACE_PORT?"],
+    ["MILLRACE_HEARTBEAT", "1s", "is not a setting; did you mean MILLRACE_HEARTBEAT_INTERVAL?"],
+    ["MILLRACE_MAX_AGE", "1s", "is not a setting; did you mean MILLRACE_HISTORY_MAX_AGE?"],
+    ["MILLRACE_ADAPTER", "kv", "is not a setting; did you mean MILLRACE_ADAPTER_NAME?"],
+    ["MILLRACE_DATA", "x", "is not a setting; did you mean MILLRACE_ADAPTER_CONFIG_FILE_PATH?"],
+    ["MILLRACE_AUTH_FUNCTION", "f", "needs functions, which this build does not have; remove it"],
+  ])("is refused with %s=%s", async (name, value, complaint) => {
+    expect(await problemsOf({ environment: { [name]: value } })).toEqual([`${name} ${complaint}`]);
+  });
+
+  it("may hold what others put there, which is told once", async () => {
+    const { warnings } = await load({ environment: { MILLRACE_URL: "http://x", HOME: "/" } });
+    expect(warnings).toEqual(["MILLRACE_URL is not a setting and is ignored"]);
+  });
+
+  it("may hold what the project's scripts, Kubernetes and the file itself use", async () => {
+    const environment = {
+      MILLRACE_LONG: "1",
+      MILLRACE_SEED: "7",
+      MILLRACE_INSTALL: "0",
+      MILLRACE_TEST_RESULTS: "x",
+      MILLRACE_SERVICE_HOST: "10.0.0.7",
+      MILLRACE_SERVICE_PORT: "3112",
+      MILLRACE_SERVICE_PORT_GRPC: "3112",
+      MILLRACE_PORT: "tcp://10.0.0.7:3112",
+      MILLRACE_PORT_3112_TCP: "tcp://10.0.0.7:3112",
+      MILLRACE_PORT_3112_TCP_ADDR: "10.0.0.7",
+      MILLRACE_API_TOKEN: "s3cret",
+    };
+    const loaded = await load({ yaml: 'api_tokens: ["${MILLRACE_API_TOKEN}"]', environment });
+    expect(loaded.config).toMatchObject({ port: 3112, api_tokens: ["s3cret"] });
+    expect(loaded.warnings).toEqual([]);
+  });
+
+  it("can name the file, and a flag overrules it", async () => {
+    const environment = { MILLRACE_CONFIG: "from-environment.yaml" };
+    expect(await problemsOf({ environment })).toEqual(["from-environment.yaml does not exist"]);
+    expect(await problemsOf({ environment, file: "from-flag.yaml" })).toEqual([
+      "from-flag.yaml does not exist",
+    ]);
+  });
+});

@@ -1,0 +1,181 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fromJson } from "@bufbuild/protobuf";
+import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { StreamService } from "millrace/v1";
+import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { ensureBuilt } from "../../../scripts/lib/build.mjs";
+import { configJsonSchema } from "../../../src/server/config/json-schema.ts";
+import { PROJECT } from "../../docs/markdown.ts";
+import { tempFolder } from "./loading.ts";
+
+const CLI = join(PROJECT, "dist", "src", "server", "cli.js");
+const GROUP = { streamName: "chat", groupId: "lobby" };
+
+beforeAll(async () => ensureBuilt(PROJECT), 120_000);
+
+/** Starts the command with nothing in its environment but what is given. */
+function start(args: readonly string[], cwd: string, environment: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [CLI, ...args], {
+    cwd,
+    env: environment,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  return child;
+}
+
+/** Runs the command to its end. */
+async function run(args: readonly string[], cwd: string, environment?: Record<string, string>) {
+  const child = start(args, cwd, environment);
+  const ended = once(child, "close");
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const [status] = (await ended) as [number | null];
+  return { status, stdout, stderr };
+}
+
+function clientOf(url: string, token?: string) {
+  const transport = createGrpcTransport({
+    baseUrl: url,
+    interceptors: [
+      (next) => async (request) => {
+        if (token !== undefined) request.header.set("authorization", `Bearer ${token}`);
+        return next(request);
+      },
+    ],
+  });
+  return createClient(StreamService, transport);
+}
+
+describe("millrace serve --config", () => {
+  it("serves as the file says: port, store, tokens, history and heartbeats (G4, G5)", async () => {
+    const folder = await tempFolder();
+    await mkdir(join(folder, "etc"));
+    await writeFile(
+      join(folder, "etc", "service.yaml"),
+      [
+        "port: ${SERVICE_PORT:1}",
+        "adapter: { config: { store_method: file_based, file_path: kept } }",
+        "api_tokens:",
+        "  - ${SERVICE_TOKEN}",
+        "history: { max_changes: 2 }",
+        "heartbeat_interval: 50ms",
+        "log_level: info",
+      ].join("\n"),
+    );
+    const child = start(["serve", "--config", "etc/service.yaml", "--in-memory"], folder, {
+      SERVICE_PORT: "0",
+      SERVICE_TOKEN: "12345",
+      MILLRACE_LOG_LEVEL: "warn",
+    });
+    let stderr = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+    const url = /^millrace listening on (http:\/\/127\.0\.0\.1:\d+)$/.exec(line)?.[1] ?? "";
+    expect(url).not.toBe("");
+
+    const data = fromJson(ValueSchema, 1);
+    const refused = await clientOf(url)
+      .set({ ...GROUP, itemId: "a", data })
+      .catch(ConnectError.from);
+    expect(refused).toMatchObject({ code: Code.Unauthenticated });
+    const client = clientOf(url, "12345");
+    let epoch = "";
+    for (let revision = 1; revision <= 4; revision++)
+      epoch = (await client.set({ ...GROUP, itemId: "a", data })).position?.epoch ?? "";
+
+    // A log of two changes reaches back to revision 2, and no further.
+    for (const [revision, answer] of [
+      [2n, "resumed"],
+      [1n, "sync"],
+    ] as const) {
+      const stop = new AbortController();
+      const seen: (string | undefined)[] = [];
+      try {
+        const resumeFrom = { epoch, revision };
+        for await (const { frame } of client.subscribe(
+          { ...GROUP, resumeFrom },
+          { signal: stop.signal },
+        )) {
+          seen.push(frame.case);
+          if (frame.case === "heartbeat") break;
+        }
+      } finally {
+        stop.abort();
+      }
+      expect([seen[0], seen.at(-1)]).toEqual([answer, "heartbeat"]);
+    }
+
+    const ended = once(child, "close");
+    child.kill("SIGTERM");
+    expect((await ended)[0]).toBe(0);
+    // The environment overruled the file: nothing below a warning was logged.
+    expect(stderr).not.toContain('"level":30');
+    // The flag overruled the file: nothing is on disk.
+    await expect(readdir(join(folder, "kept"))).rejects.toThrow("ENOENT");
+  });
+
+  it("does not start with a wrong file: says so on standard error, and ends with 1", async () => {
+    const folder = await tempFolder();
+    await writeFile(join(folder, "millrace.yaml"), "port: 0\nhistroy: {}\nauth_function: onAuth\n");
+    expect(await run(["serve"], folder)).toEqual({
+      status: 1,
+      stdout: "",
+      stderr:
+        "millrace: the configuration has 2 mistakes:\n" +
+        "  millrace.yaml:2: histroy is not a key; did you mean history?\n" +
+        "  millrace.yaml:3: auth_function needs functions, which this build does not have; remove it\n",
+    });
+    expect(await run(["serve", "--config", "none.yaml"], folder)).toEqual({
+      status: 1,
+      stdout: "",
+      stderr: "millrace: none.yaml does not exist\n",
+    });
+  });
+});
+
+describe("the command", () => {
+  it("checks a configuration: prints what is in force and ends with 0, or the mistakes and 1", async () => {
+    const folder = await tempFolder();
+    await writeFile(join(folder, "good.yaml"), "api_tokens: [${SECRET}]\n");
+    await writeFile(join(folder, "bad.yaml"), "port: x\nhost:\n");
+    const good = await run(["check-config", "good.yaml"], folder, {
+      SECRET: "s3cret",
+      MILLRACE_X: "",
+    });
+    expect(good).toMatchObject({
+      status: 0,
+      stderr: "millrace: warning: MILLRACE_X is not a setting and is ignored\n",
+    });
+    expect(good.stdout).toContain("api_tokens: [ (hidden) ] # good.yaml:1\n");
+    expect(good.stdout).not.toContain("s3cret");
+    const bad = await run(["check-config", "bad.yaml"], folder);
+    expect(bad).toMatchObject({ status: 1, stdout: "" });
+    expect(bad.stderr.split("\n")).toHaveLength(4);
+  });
+
+  it("prints the JSON Schema", async () => {
+    const { status, stdout } = await run(["config-schema"], await tempFolder());
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toEqual(configJsonSchema());
+  });
+
+  it.each([
+    [["serve", "--port", "x"], "it may be an integer from 0 to 65535."],
+    [["serve", "--adapter", "redis"], "needs the Redis store"],
+    [["serve", "--data", "x", "--in-memory"], "cannot be used with"],
+    [["serve", "--prot", "1"], "unknown option '--prot'"],
+    [["srve"], "unknown command 'srve'"],
+  ])("ends with 2 when it is used wrongly: %j", async (args, said) => {
+    const { status, stdout, stderr } = await run(args, await tempFolder());
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toContain(said);
+  });
+});

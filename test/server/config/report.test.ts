@@ -1,0 +1,56 @@
+import { describe, expect, it } from "vitest";
+import { reportOf } from "../../../src/server/config/report.ts";
+import { load } from "./loading.ts";
+
+describe("the report on a configuration", () => {
+  it("says every value and where it comes from, and hides secrets", async () => {
+    const loaded = await load({
+      yaml: "history:\n  max_age: 90m\napi_tokens: [s3cret, other]\n",
+      environment: { MILLRACE_HEARTBEAT_INTERVAL: "1500ms" },
+      flags: { port: 0 },
+    });
+    expect(reportOf(loaded)).toBe(`host: 127.0.0.1 # default
+port: 0 # a flag
+adapter:
+  name: kv # default
+  config:
+    store_method: file_based # default
+    file_path: ./data # default
+api_tokens: [ (hidden), (hidden) ] # millrace.yaml:3
+insecure: false # default
+history:
+  max_changes: 1000 # default
+  max_age: 90m # millrace.yaml:2
+  max_bytes: 8MiB # default
+heartbeat_interval: 1500ms # MILLRACE_HEARTBEAT_INTERVAL
+subscriber_queue:
+  max_bytes: 1MiB # default
+  max_frames: 1000 # default
+stall_timeout: 1m # default
+ping_interval: 30s # default
+max_sync_bytes: 64MiB # default
+limits:
+  max_waiting_writes: 100000 # default
+  max_waiting_bytes: 256MiB # default
+  max_socket_subscriptions: 1000 # default
+  max_socket_frame_bytes: 64KiB # default
+  max_socket_malformed_frames: 10 # default
+  max_socket_frames_per_second: 200 # default
+  max_socket_frame_burst: 2000 # default
+log_level: info # default
+
+# allowed_origins: loopback and the service's own # default
+`);
+  });
+
+  it("is a configuration that says the same", async () => {
+    const yaml = `
+host: "::1"
+adapter: { config: { file_path: "a b: c # d" } }
+allowed_origins: ["*", "https://a.example"]
+history: { max_age: 1.1s, max_bytes: 1000 }
+`;
+    const first = await load({ yaml });
+    expect((await load({ yaml: reportOf(first) })).config).toEqual(first.config);
+  });
+});

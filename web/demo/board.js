@@ -1,0 +1,122 @@
+/**
+ * What all windows share and the service keeps: a number that everybody may count up, and a note that
+ * everybody may write.
+ */
+import { element, setText } from "./dom.js";
+import { revisionOf } from "./people.js";
+import { call, fieldsOf } from "./service.js";
+
+/** @import { Change, Target } from "./group-follower.js" */
+
+/** @type {Target} */
+export const BOARD = { streamName: "demo-board", groupId: "lobby" };
+
+const COUNTER = "counter";
+const NOTE = "note";
+/** How long after the last key the note is saved, in milliseconds. */
+const PAUSE_MS = 250;
+
+/**
+ * @typedef {object} Options
+ * @property {() => boolean} isLive Whether the service can be reached.
+ * @property {(error: unknown) => void} onError Told of writes that failed.
+ * @property {string | undefined} draft What was written before a reload and is not saved yet.
+ */
+
+/**
+ * Shows the board, and lets people change it.
+ *
+ * @param {Options} options
+ */
+export function createBoard({ isLive, onError, draft }) {
+  const count = element("count", HTMLOutputElement);
+  const button = element("count-up", HTMLButtonElement);
+  const note = element("note", HTMLTextAreaElement);
+  const state = element("note-state", HTMLElement);
+  /** Whether the note has something that the service has not. */
+  let isDirty = draft !== undefined;
+  let isSaving = false;
+  let pause = 0;
+  /** Revision of our last write of the note: what is older was overtaken by it. */
+  let written = 0;
+
+  if (draft !== undefined) note.value = draft;
+
+  button.addEventListener("click", () => {
+    // The service adds, so that two who click at once both count.
+    const ops = [{ set: { path: "id", value: COUNTER } }, { increment: { path: "count", by: 1 } }];
+    call("Update", { ...BOARD, itemId: COUNTER, ops }).catch(onError);
+  });
+  note.addEventListener("input", () => {
+    isDirty = true;
+    clearTimeout(pause);
+    pause = setTimeout(() => void save(), PAUSE_MS);
+    showState();
+  });
+
+  async function save() {
+    if (!isDirty || isSaving || !isLive()) return;
+    isSaving = true;
+    const text = note.value;
+    const request = { ...BOARD, itemId: NOTE, data: { id: NOTE, text } };
+    try {
+      written = Number(revisionOf(await call("Set", request)));
+      isDirty = note.value !== text;
+    } catch (error) {
+      // It stays dirty, and is saved when the connection is back. Saving twice does no harm.
+      onError(error);
+    }
+    isSaving = false;
+    showState();
+  }
+
+  function showState() {
+    button.disabled = !isLive();
+    if (!isDirty) setText(state, "Saved. Every window has it.");
+    else
+      setText(state, isLive() ? "Saving …" : "Not saved yet: it will be when the service is back.");
+  }
+
+  /**
+   * @param {string} id
+   * @param {unknown} data Undefined: there is no such item.
+   * @param {number} revision
+   */
+  function take(id, data, revision) {
+    const { count: number, text } = fieldsOf(data);
+    if (id === COUNTER) setText(count, String(typeof number === "number" ? number : 0));
+    if (id !== NOTE || isDirty || revision < written) return;
+    const next = typeof text === "string" ? text : "";
+    if (note.value === next) return;
+    const { selectionStart, selectionEnd } = note;
+    note.value = next;
+    note.setSelectionRange(selectionStart, selectionEnd);
+  }
+
+  return {
+    /** @param {ReadonlyMap<string, unknown>} items */
+    replace(items) {
+      written = 0;
+      for (const id of [COUNTER, NOTE]) take(id, items.get(id), 0);
+    },
+    /** @param {Change} change */
+    change({ type, id, data, revision }) {
+      take(id, type === "delete" ? undefined : data, revision);
+    },
+    /** The connection came or went. */
+    refresh() {
+      showState();
+      void save();
+    },
+    /** This page may not write. */
+    freeze() {
+      note.readOnly = true;
+      button.hidden = true;
+      state.hidden = true;
+    },
+    /** What is written and not saved yet. */
+    get draft() {
+      return isDirty ? note.value : undefined;
+    },
+  };
+}

@@ -1,0 +1,181 @@
+/**
+ * The demo page: one connection, the figures that `npm run demo` publishes, who is here, their cursors,
+ * and a board that all windows share.
+ */
+import { BOARD, createBoard } from "./board.js";
+import { createCursors } from "./cursors.js";
+import { element, setText } from "./dom.js";
+import { FIGURES, createFiguresView } from "./figures-view.js";
+import { LOBBY, createPeople } from "./people.js";
+import { newcomer } from "./person.js";
+import { loadSaved, savePage } from "./saved.js";
+import { ServiceError, bridgeUrl } from "./service.js";
+import { createStreamClient } from "./stream-client.js";
+
+/** How often the plots move on and absent people are looked for, in milliseconds. */
+const TICK_MS = 1000;
+
+const saved = loadSaved();
+const self = saved?.self ?? newcomer();
+const statusPill = element("status", HTMLElement);
+const notice = element("notice", HTMLElement);
+/** Whether what is shown was up to date once. */
+let isKnown = saved !== undefined;
+/** Whether the service takes no writes from here. */
+let isForbidden = false;
+
+const client = createStreamClient({
+  openSocket({ opened, heard, closed }) {
+    const socket = new WebSocket(bridgeUrl(location.href));
+    socket.addEventListener("open", opened);
+    socket.addEventListener("message", ({ data }) => heard(data));
+    socket.addEventListener("close", closed);
+    return { send: (text) => socket.send(text), close: () => socket.close() };
+  },
+  onStatus: showStatus,
+  nowMs: () => performance.now(),
+  later(work, ms) {
+    const timer = setTimeout(work, ms);
+    return () => clearTimeout(timer);
+  },
+  random: Math.random,
+});
+
+const isLive = () => client.status === "live" && !isForbidden;
+const figuresView = createFiguresView(saved?.histories);
+const people = createPeople({ self, isLive, onError });
+const board = createBoard({ isLive, onError, draft: saved?.draft });
+const cursors = createCursors({
+  selfId: self.id,
+  other: people.other,
+  isHeard: () => isLive() && people.hasOthers,
+});
+
+const figures = client.follow(
+  FIGURES,
+  {
+    onSync: (items, timestamp) => figuresView.replace(items, timestamp),
+    onChange(change) {
+      figuresView.change(change);
+      // Timers of hidden windows nearly stand still, frames do not.
+      void people.beatIfDue();
+    },
+    onRefused,
+  },
+  saved?.groups.figures,
+);
+const lobby = client.follow(
+  LOBBY,
+  {
+    onSync: (items) => people.replace(items),
+    onChange(change) {
+      people.change(change);
+      void people.beatIfDue();
+    },
+    onEvent: (type, data) => cursors.event(type, data),
+    onRefused,
+  },
+  saved?.groups.lobby,
+);
+const shared = client.follow(
+  BOARD,
+  {
+    onSync: (items) => board.replace(items),
+    onChange: (change) => board.change(change),
+    onRefused,
+  },
+  saved?.groups.board,
+);
+
+/** Shows what is known before anything is heard. */
+function showKnown() {
+  figuresView.replace(figures.items, 0);
+  people.replace(lobby.items);
+  board.replace(shared.items);
+}
+
+function showStatus() {
+  const { status } = client;
+  if (status === "live") isKnown = true;
+  statusPill.dataset["status"] = status === "live" ? "live" : "away";
+  setText(statusPill, status === "live" ? "Live" : isKnown ? "Reconnecting …" : "Connecting …");
+  document.body.classList.toggle("stale", status !== "live");
+  if (status === "live") people.welcomeBack();
+  board.refresh();
+}
+
+/** @param {unknown} error Of a write. */
+function onError(error) {
+  if (!(error instanceof ServiceError)) throw error;
+  // When nobody answers, the connection's own state says so.
+  if (error.code === "unavailable") return;
+  if (error.isForbidden) {
+    isForbidden = true;
+    board.freeze();
+    tell(
+      "This window can watch, but not write: the service takes writes from pages on its own machine only.",
+    );
+  } else tell(error.message);
+}
+
+/** @param {string} message Why a group cannot be followed. */
+function onRefused(message) {
+  tell(`The service does not let this page watch: ${message}`);
+}
+
+/** @param {string} text */
+function tell(text) {
+  setText(notice, text);
+  notice.hidden = false;
+}
+
+function tick() {
+  figuresView.draw();
+  people.sweep();
+  void people.beatIfDue();
+  cursors.sweep();
+}
+
+function leave() {
+  savePage({
+    self,
+    groups: { figures: figures.save(), lobby: lobby.save(), board: shared.save() },
+    histories: figuresView.save(),
+    draft: board.draft,
+  });
+  people.leave();
+  client.stop();
+}
+
+addEventListener("pagehide", leave);
+addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) return;
+  // The very same page is back, with all it knew.
+  loadSaved();
+  client.start();
+});
+addEventListener("offline", () => client.presumeLost());
+addEventListener("online", () => client.hurry());
+addEventListener("resize", figuresView.draw);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) client.hurry();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", figuresView.draw);
+
+// For whoever wants to know what goes on, tests among them. Nothing can be changed through it.
+Object.defineProperty(window, "millraceDemo", {
+  value: Object.freeze({
+    self: self.id,
+    get stats() {
+      return { status: client.status, ...client.stats };
+    },
+    get positions() {
+      return { figures: figures.position, lobby: lobby.position, board: shared.position };
+    },
+  }),
+});
+
+showKnown();
+showStatus();
+setInterval(tick, TICK_MS);
+client.start();
