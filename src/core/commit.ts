@@ -6,7 +6,7 @@ import { utf8Length } from "./text.ts";
 import type { Value } from "./value.ts";
 
 /** Last revision a group can reach. */
-export const MAX_REVISION = Number.MAX_SAFE_INTEGER;
+const MAX_REVISION = Number.MAX_SAFE_INTEGER;
 
 /** More than an error of a step takes beside code and message in any wire form. */
 const ERROR_OVERHEAD_BYTES = 64;

@@ -35,6 +35,7 @@ export function opsFromJson(json: unknown): UpdateOp[] {
  * @param index Place of the step in its update, from 0, for messages.
  * @throws StreamError OP_MALFORMED; VALUE_INVALID, VALUE_TOO_DEEP, VALUE_TOO_LARGE for its value. A
  *   merge value may have a top-level key `__proto__`: the reducer reports that as the step's error.
+ * @internal
  */
 export function opFromJson(json: unknown, index: number): UpdateOp {
   const at = `ops[${index}]`;
@@ -65,14 +66,12 @@ export function opFromJson(json: unknown, index: number): UpdateOp {
 }
 
 /** Checks the number of steps in an update. @throws StreamError REQUEST_INVALID */
-export function checkOpCount(count: number): void {
+export function checkOpCount(count: number, field = "ops"): void {
   if (count <= MAX_OPS) return;
   throw new StreamError(
     "REQUEST_INVALID",
-    `ops has ${count} operations; it may have up to ${MAX_OPS}.`,
-    {
-      metadata: { field: "ops" },
-    },
+    `${field} has ${count} entries; it may have up to ${MAX_OPS}.`,
+    { metadata: { field } },
   );
 }
 
@@ -82,6 +81,7 @@ export function checkOpCount(count: number): void {
  *
  * @param field What to call it, for example `ops[3].by`.
  * @throws StreamError OP_MALFORMED
+ * @internal
  */
 export function checkBy(by: unknown, field: string): number {
   const isNumeric =

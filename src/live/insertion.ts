@@ -1,6 +1,6 @@
 import { StreamError } from "../core/errors.ts";
 import type { Frame, SyncFrame } from "../core/frame.ts";
-import type { Position } from "../core/position.ts";
+import { ORIGIN, type Position } from "../core/position.ts";
 import { interestIn } from "./interest.ts";
 import type { StateReader } from "./state-reader.ts";
 import type { Subscription } from "./subscription.ts";
@@ -26,6 +26,8 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
   readonly #onPart: () => void;
   #state: StateReader;
   #part: SyncFrame | undefined;
+  /** Where the feed stood when the snapshot was asked for. */
+  #asked: Position = ORIGIN;
   #isBegun = false;
   #isOver = false;
   #settle: (error?: StreamError) => void = () => {};
@@ -75,12 +77,14 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     const { position, timestamp } = this.#part;
     switch (next?.kind) {
       case undefined:
-        return isAtOrAfter(this.#subscription.cursor, position);
+        return this.#isReached(this.#subscription.cursor, position);
       case "change":
       case "heartbeat":
-        return isAtOrAfter(next.position, position) && next.position.revision > position.revision;
+        return (
+          this.#isReached(next.position, position) && next.position.revision > position.revision
+        );
       case "event":
-        return next.timestamp > timestamp;
+        return this.#isReached(next.after, position) && next.timestamp > timestamp;
       case "sync":
       case "resumed":
         return false;
@@ -89,7 +93,8 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
 
   /** Whether what comes after this position comes after the snapshot, too. */
   covers(position: Position): boolean {
-    return this.#part !== undefined && isAtOrAfter(this.#part.position, position);
+    const at = this.#part?.position;
+    return at?.epoch === position.epoch && at.revision >= position.revision;
   }
 
   /** Takes the part that was read, and reads the next. */
@@ -122,6 +127,14 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     this.#conclude();
   }
 
+  /** Whether a place in the feed is the snapshot's or comes after it. */
+  #isReached(at: Position, position: Position): boolean {
+    // A group that is at the origin, and was not before, was forgotten: its old history comes before.
+    const sameHistory =
+      at.epoch === position.epoch || (position.epoch === "" && at.epoch !== this.#asked.epoch);
+    return sameHistory && at.revision >= position.revision;
+  }
+
   #open(): StateReader {
     return this.#subscription.readState(interestIn(this.member.itemId));
   }
@@ -130,6 +143,7 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     const state = this.#state;
     const { channel } = this.#subscription;
     const asked = channel.position;
+    if (!this.#isBegun) this.#asked = asked;
     const isCurrent = () => this.#state === state && !this.#isOver;
     try {
       const part = await state.next();
@@ -147,10 +161,4 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     }
     this.#onPart();
   }
-}
-
-/** Whether a place in a group's history is the position given or comes after it. */
-function isAtOrAfter(at: Position, position: Position): boolean {
-  const sameHistory = at.epoch === position.epoch || position.epoch === "";
-  return sameHistory && at.revision >= position.revision;
 }

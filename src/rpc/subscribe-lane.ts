@@ -1,11 +1,10 @@
-import { toBinary } from "@bufbuild/protobuf";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
-import { StreamService, SubscribeResponseSchema } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Frame } from "../core/frame.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
-import { frameMessage } from "../wire/messages.ts";
+import { encodeFrame } from "../wire/frame-bytes.ts";
 import { toConnectError } from "./connect-error.ts";
 import type { Transport } from "./prepared-call.ts";
 import { readGrpcMessage } from "./request-reader.ts";
@@ -136,7 +135,7 @@ const envelopes = new WeakMap<Frame, Buffer>();
 function envelopeOf(frame: Frame): Buffer {
   let envelope = envelopes.get(frame);
   if (envelope === undefined) {
-    const message = toBinary(SubscribeResponseSchema, frameMessage(frame));
+    const message = encodeFrame(frame);
     envelope = Buffer.allocUnsafe(PREFIX_BYTES + message.byteLength);
     envelope[0] = 0;
     envelope.writeUInt32BE(message.byteLength, 1);

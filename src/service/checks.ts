@@ -5,8 +5,6 @@ import { utf8Length } from "../core/text.ts";
 import type { Value } from "../core/value.ts";
 import type { Expectations, ItemRequest } from "./requests.ts";
 
-/** Most steps of one update. */
-export const MAX_OPS = 1000;
 /** Most changes of one batch. */
 export const MAX_MUTATIONS = 1000;
 /** Items, or groups, of a page unless asked otherwise, and at most. */

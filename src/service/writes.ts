@@ -1,5 +1,6 @@
 import { type Reason, StreamError } from "../core/errors.ts";
 import { checkGroup, checkName } from "../core/names.ts";
+import { checkOpCount } from "../core/op-json.ts";
 import { reduce } from "../core/reduce.ts";
 import type { UpdateOp } from "../core/ops.ts";
 import type { Commit, Committed, Mutation, MutationResult, Store } from "../core/store.ts";
@@ -7,7 +8,6 @@ import type { GroupKey } from "../core/names.ts";
 import type { Value } from "../core/value.ts";
 import {
   MAX_MUTATIONS,
-  MAX_OPS,
   checkData,
   checkEventType,
   checkExpectations,
@@ -152,12 +152,7 @@ const OF_A_MUTATION: ReadonlySet<Reason> = new Set([
 ]);
 
 function reducer(ops: readonly UpdateOp[], field: string) {
-  if (ops.length > MAX_OPS) {
-    throw requestInvalid(
-      field,
-      `${field} has ${ops.length} entries; it may have up to ${MAX_OPS}.`,
-    );
-  }
+  checkOpCount(ops.length, field);
   return (current: Value | undefined) => reduce(current, ops);
 }
 

@@ -88,8 +88,15 @@ export async function openWindow(browser: Browser, url: string): Promise<DemoWin
   });
   await page.addInitScript(WATCH);
   await page.goto(`${url}/demo`);
+  // Asked from outside: the page's security policy lets nobody evaluate a text inside.
   const until = async (expression: string) => {
-    await page.waitForFunction(expression);
+    await expect
+      .poll(async () => page.evaluate(expression), {
+        timeout: TIMEOUT_MS,
+        interval: 50,
+        message: expression,
+      })
+      .toBe(true);
   };
   const untilLive = async () => until('window.millraceDemo?.stats.status === "live"');
   await untilLive();

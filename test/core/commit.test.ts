@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { MAX_REVISION, decideCommit, nextTimestamp } from "../../src/core/commit.ts";
+import { decideCommit, nextTimestamp } from "../../src/core/commit.ts";
 import type { CommitContext, StoredItem } from "../../src/core/commit.ts";
 import { StreamError } from "../../src/core/errors.ts";
 import type { Commit, Mutation } from "../../src/core/store.ts";
@@ -134,11 +134,11 @@ describe("the rule of a commit", () => {
 
   it("stops at the last revision that a double counts exactly", () => {
     const last = context({
-      head: { position: { epoch: "e1", revision: MAX_REVISION - 1 }, timestamp: 0 },
+      head: { position: { epoch: "e1", revision: Number.MAX_SAFE_INTEGER - 1 }, timestamp: 0 },
     });
     expect(decide([put("a")], last)).toMatchObject({
       ok: true,
-      head: { position: { revision: MAX_REVISION } },
+      head: { position: { revision: Number.MAX_SAFE_INTEGER } },
     });
     const decision = decide([put("a"), put("b")], last);
     expect(decision).toMatchObject({ ok: false, error: { reason: "INTERNAL" } });

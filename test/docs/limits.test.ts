@@ -5,7 +5,8 @@ import { MAX_VALUE_BYTES, MAX_VALUE_DEPTH } from "../../src/core/value.ts";
 import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../src/live/frame-queue.ts";
 import { PART_LIMITS } from "../../src/live/state-reader.ts";
 import { BODY_TIMEOUT_MS, MAX_REQUEST_BYTES } from "../../src/rpc/request-body.ts";
-import { MAX_MUTATIONS, MAX_OPS } from "../../src/service/checks.ts";
+import { MAX_OPS } from "../../src/core/op-json.ts";
+import { MAX_MUTATIONS } from "../../src/service/checks.ts";
 import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../src/stores/lmdb/commit-queue.ts";
 import { readMarkdown, tableAfter } from "./markdown.ts";
 

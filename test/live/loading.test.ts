@@ -52,7 +52,9 @@ function createGate() {
   let open: (() => void) | undefined;
   let closed: Promise<void> | undefined;
   return {
-    close: () => (closed = new Promise((resolve) => (open = resolve))),
+    close() {
+      closed = new Promise((resolve) => (open = resolve));
+    },
     open: () => open?.(),
     pass: () => closed ?? Promise.resolve(),
   };

@@ -137,13 +137,14 @@ export class SharedReader {
 
   #take({ to, frame }: SharedFrame<View>): void {
     this.count++;
-    if (process.env['SETUP']) console.log(to?.itemId, to === undefined ? 'ALL' : 'to', frame.kind, JSON.stringify({...frame, items: 'items' in frame ? frame.items.map(i=>i.itemId+':'+i.revision) : undefined, value: undefined}));
     const position = "position" in frame ? frame.position : undefined;
     const isOlder = position?.epoch === this.#last.epoch && position.revision < this.#last.revision;
     if (to !== undefined) {
       if (!this.members.has(to)) throw new Error(`a ${frame.kind} to one who left`);
       if (isOlder && frame.kind === "sync")
         throw new Error(`a sync at ${position.revision} after ${this.#last.revision} was sent`);
+      // It is the first member then: the history before it was for others, who left.
+      if (frame.kind === "resumed") this.#last = frame.position;
       to.takeOwn(frame);
       return;
     }

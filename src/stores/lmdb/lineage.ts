@@ -5,7 +5,7 @@ import type { Disk } from "./disk.ts";
 
 const LINEAGE_KEY = Buffer.from("lineage");
 /** A file of this name in the folder says that the data was put back from a backup. */
-export const RESTORED_FILE = "RESTORED";
+const RESTORED_FILE = "RESTORED";
 
 /**
  * Names the life that the data leads: a new one after it was copied or restored, so that no epoch of

@@ -77,7 +77,11 @@ const MAX_CACHED_GROUPS = 10_000;
 // Each may hold a state of its own; the database has room for 1,024.
 const MAX_HELD_SNAPSHOTS = 256;
 
-/** The store on an open database, which it closes. */
+/**
+ * The store on an open database, which it closes.
+ *
+ * @internal
+ */
 export function createLmdbStore(
   disk: Disk & { readonly lineage?: string },
   options: Omit<LmdbStoreOptions, "folder">,

@@ -1,0 +1,76 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { SubscribeResponseSchema } from "../../gen/millrace/v1/stream_service_pb.ts";
+import type { Frame } from "../../src/core/frame.ts";
+import { Value } from "../../src/core/value.ts";
+import { encodeFrame } from "../../src/wire/frame-bytes.ts";
+import { frameMessage } from "../../src/wire/messages.ts";
+
+const integer = fc.oneof(fc.nat(3), fc.maxSafeNat());
+const position = fc.record({ epoch: fc.string({ unit: "grapheme" }), revision: integer });
+const name = fc.string({ unit: "grapheme", minLength: 1 });
+// Key order of objects is not promised, so values here have no more than one key.
+const value = fc
+  .oneof(
+    fc.string({ unit: "grapheme" }),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.constant(null),
+    fc.constant({ a: [1, "b"] }),
+  )
+  .map((json) => Value.of(json));
+const time = fc.integer({ min: 0, max: 4e12 });
+const item = fc.record({
+  itemId: name,
+  value,
+  revision: integer,
+  createTimeMs: time,
+  updateTimeMs: time,
+});
+const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
+  fc.record({
+    kind: fc.constant("sync" as const),
+    items: fc.array(item, { maxLength: 5 }),
+    position,
+    first: fc.boolean(),
+    last: fc.boolean(),
+    timestamp: integer,
+  }),
+  fc.record({
+    kind: fc.constant("change" as const),
+    type: fc.constantFrom("create" as const, "update" as const, "delete" as const),
+    itemId: name,
+    value,
+    position,
+    timestamp: integer,
+    timeMs: time,
+  }),
+  fc.record({
+    kind: fc.constant("event" as const),
+    type: name,
+    itemId: fc.option(name, { nil: undefined }),
+    value,
+    after: position,
+    timestamp: integer,
+  }),
+  fc.record({ kind: fc.constant("heartbeat" as const), position }),
+  fc.record({ kind: fc.constant("resumed" as const), position, head: position }),
+);
+
+test("the direct encoding of a frame is that of the generated code", () => {
+  fc.assert(
+    fc.property(frames, (frame) => {
+      const expected = toBinary(SubscribeResponseSchema, frameMessage(frame));
+      const bytes = encodeFrame(frame);
+      expect(fromBinary(SubscribeResponseSchema, bytes)).toEqual(
+        fromBinary(SubscribeResponseSchema, expected),
+      );
+      expect(Buffer.compare(bytes, expected)).toBe(0);
+    }),
+  );
+});
+
+test("a frame is encoded once", () => {
+  const frame: Frame = { kind: "heartbeat", position: { epoch: "e", revision: 1 } };
+  expect(encodeFrame(frame)).toBe(encodeFrame(frame));
+});
