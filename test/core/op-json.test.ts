@@ -180,7 +180,7 @@ describe("the steps of an update in JSON", () => {
     expect(opsFromJson(ops(MAX_OPS))).toHaveLength(1000);
     expect(refusal(() => opsFromJson(ops(1001)))).toMatchObject({
       reason: "REQUEST_INVALID",
-      message: "ops has 1001 operations; it may have up to 1000.",
+      message: "ops has 1001 entries; it may have up to 1000.",
       metadata: { field: "ops" },
     });
     expect(() => checkOpCount(1000)).not.toThrow();
