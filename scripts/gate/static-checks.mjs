@@ -36,6 +36,8 @@ export const STATIC_CHECKS = [
   toolCheck("protocol (buf lint)", "buf", ["lint"]),
   { name: "generated code (buf generate, no difference)", problem: generatedProblem },
   toolCheck("types (tsc)", "tsc", ["--noEmit", "-p", "."]),
+  // Browsers have other globals than Node.
+  toolCheck("types of the demo page (tsc)", "tsc", ["--noEmit", "-p", "web"]),
   toolCheck("format (oxfmt)", "oxfmt", ["--check", "."]),
   toolCheck("lint and import table (oxlint)", "oxlint", ["--deny-warnings"]),
   toolCheck("unused code (knip)", "knip", ["--no-progress", "--no-config-hints"]),

@@ -28,6 +28,7 @@ const LOOK_ELSEWHERE =
  * @property {NodeJS.Platform} platform
  * @property {boolean} isRoot
  * @property {() => Promise<string>} osRelease Text of /etc/os-release.
+ * @property {(text: string) => void} say Tells whoever is at the terminal what goes on.
  */
 
 /** @type {Machine} */
@@ -36,6 +37,7 @@ const THIS_MACHINE = {
   platform: process.platform,
   isRoot: process.getuid?.() === 0,
   osRelease: async () => readFile("/etc/os-release", "utf8").catch(() => ""),
+  say,
 };
 
 /**
@@ -56,7 +58,7 @@ export async function ensureChromium(folder, machine = THIS_MACHINE) {
   const there = await findChromium(machine);
   if (there !== undefined) return { program: there };
   if (machine.env["MILLRACE_INSTALL"] === "0") {
-    return { missing: `Chromium is not here, and MILLRACE_INSTALL=0 forbids to install it` };
+    return { missing: "Chromium is not here, and MILLRACE_INSTALL=0 forbids installing it" };
   }
   const isDebian = /^ID=["']?debian["']?$/m.test(await machine.osRelease());
   if (!isDebian || !machine.isRoot) {
@@ -67,7 +69,7 @@ export async function ensureChromium(folder, machine = THIS_MACHINE) {
     // Another process may have installed it while this one waited.
     const meanwhile = await findChromium(machine);
     if (meanwhile !== undefined) return { program: meanwhile };
-    const problem = await install(machine.env);
+    const problem = await install(machine);
     const program = await findChromium(machine);
     if (program !== undefined) return { program };
     return { missing: `Chromium could not be installed (${problem}): ${LOOK_ELSEWHERE}` };
@@ -102,11 +104,11 @@ async function isProgram(path) {
 }
 
 /**
- * @param {NodeJS.ProcessEnv} env
+ * @param {Machine} machine
  * @returns {Promise<string>} What went wrong, if something did.
  */
-async function install(env) {
-  say("Installing Chromium for the tests of the browser page (apt-get install chromium) ...");
+async function install({ env, say: tell }) {
+  tell("Installing Chromium for the tests of the browser page (apt-get install chromium) ...");
   const startMs = performance.now();
   /** @param {string[]} args */
   const aptGet = async (args) =>
@@ -126,6 +128,6 @@ async function install(env) {
   } catch (error) {
     return `apt-get could not be started: ${String(error)}`;
   }
-  say(`Chromium installed in ${((performance.now() - startMs) / 1000).toFixed(0)} s.`);
+  tell(`Chromium installed in ${((performance.now() - startMs) / 1000).toFixed(0)} s.`);
   return "the package has no program that is known here";
 }

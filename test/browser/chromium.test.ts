@@ -14,6 +14,7 @@ async function machine(options: { osRelease?: string; isRoot?: boolean } = {}) {
   const [first, second] = [join(folder, "first"), join(folder, "second")];
   await mkdir(first);
   await mkdir(second);
+  const said: string[] = [];
   const env: NodeJS.ProcessEnv = { PATH: [first, second].join(delimiter) };
   return {
     folder,
@@ -23,6 +24,8 @@ async function machine(options: { osRelease?: string; isRoot?: boolean } = {}) {
     platform: "linux" as const,
     isRoot: options.isRoot ?? true,
     osRelease: async () => options.osRelease ?? DEBIAN,
+    said,
+    say: (text: string) => void said.push(text),
   };
 }
 
@@ -73,15 +76,19 @@ describe("Chromium for the tests", () => {
     },
   );
 
-  it("is installed by root on Debian, once, whoever asks", async () => {
+  it("is installed by root on Debian, once, and that is said", async () => {
     const here = await machine();
     const program = join(here.first, "chromium");
     const journal = await plantAptGet(
       here,
       `printf '#!/bin/sh\\n' > ${program}; /bin/chmod +x ${program}`,
     );
-    const asked = await Promise.all([1, 2].map(async () => ensureChromium(here.folder, here)));
-    expect(asked).toEqual([{ program }, { program }]);
+    expect(await ensureChromium(here.folder, here)).toEqual({ program });
+    expect(await ensureChromium(here.folder, here)).toEqual({ program });
+    expect(here.said).toEqual([
+      "Installing Chromium for the tests of the browser page (apt-get install chromium) ...",
+      expect.stringMatching(/^Chromium installed in \d+ s\.$/),
+    ]);
     expect((await journal()).map((line) => / (update|install .*)$/.exec(line)?.[1])).toEqual([
       "update",
       "install --no-install-recommends chromium",

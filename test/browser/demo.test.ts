@@ -127,9 +127,9 @@ describe("the demo page in Chromium", () => {
       page
         .locator(`[data-figure="${id}"] span.figure-value, [data-figure="${id}"] .figure-range`)
         .allTextContents();
-    expect(await texts("cpu-0")).toEqual(["7.5 %", "min 4.0 % · max 30.0 %"]);
-    expect(await texts("memory-used")).toEqual(["7.50 GiB of 64 GiB", "min 4 GiB · max 30 GiB"]);
-    expect(await texts("net-eth0-sent")).toEqual(["7.50 kB/s", "min 4 kB/s · max 30 kB/s"]);
+    expect(await texts("cpu-0")).toEqual(["7.5 %", "min 4.0 · max 30.0 %"]);
+    expect(await texts("memory-used")).toEqual(["7.50 GiB of 64 GiB", "min 4 · max 30 GiB"]);
+    expect(await texts("net-eth0-sent")).toEqual(["7.50 kB/s", "min 4 · max 30 kB/s"]);
   });
 
   it("shows a change made in one window in the other, and keeps it", async (context) => {
@@ -288,7 +288,7 @@ describe("the demo page in Chromium", () => {
       expect(positions["figures"]?.revision).toBe(12);
       expect(await window.watched()).toEqual({ figures: 3, people: 2, saidNone: false });
       expect(await window.page.locator("#count").textContent()).toBe("1");
-      await window.page.getByText("min 1.0 % · max 3.0 %").waitFor();
+      await window.page.getByText("min 1.0 · max 3.0 %").waitFor();
     }
     expectNoProblems(windows);
   });
@@ -312,7 +312,7 @@ describe("the demo page in Chromium", () => {
     await first.untilLive();
     await untilTick(first, 3);
     // Also what came and went meanwhile is in the plot.
-    await first.page.getByText("min 1.0 % · max 9.0 %").waitFor();
+    await first.page.getByText("min 1.0 · max 9.0 %").waitFor();
     expect(await first.stats()).toMatchObject({ opened: 2, syncs: 3, resumes: 3, holes: 0 });
     expect(await first.watched()).toMatchObject({ figures: 3, saidNone: false });
     expect(await second.stats()).toMatchObject({ opened: 1, syncs: 3, resumes: 0 });
@@ -331,7 +331,7 @@ describe("the demo page in Chromium", () => {
     await untilTick(window, 2);
     await window.reload();
     await window.untilLive();
-    await window.page.getByText("min 1.0 % · max 8.0 %").waitFor();
+    await window.page.getByText("min 1.0 · max 8.0 %").waitFor();
     expect(await window.stats()).toMatchObject({ opened: 1, syncs: 0, resumes: 3, holes: 0 });
     expect(await window.page.evaluate("millraceDemo.self")).toBe(window.id);
     expect(await window.watched()).toMatchObject({ people: 1, saidNone: false });

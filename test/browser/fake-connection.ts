@@ -7,7 +7,7 @@ type SocketEvents = Parameters<Options["openSocket"]>[0];
 export const GROUP = { streamName: "metrics", groupId: "here" };
 
 /** Timers of a clock that stands still until told to go on. */
-export class FakeClock {
+class FakeClock {
   nowMs = 0;
   #timers: { readonly atMs: number; readonly work: () => void }[] = [];
 

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { readFile, readdir } from "node:fs/promises";
-import { request as httpRequest } from "node:http";
+import { type IncomingMessage, request as httpRequest } from "node:http";
 import { connect } from "node:http2";
 import { join } from "node:path";
 import { type Server, createServer } from "millrace/server";
@@ -19,7 +19,7 @@ afterAll(async () => server.close());
 async function statusOf(path: string): Promise<number | undefined> {
   const call = httpRequest({ port: server.port, host: "127.0.0.1", path });
   call.end();
-  const [response] = (await once(call, "response")) as [import("node:http").IncomingMessage];
+  const [response] = (await once(call, "response")) as [IncomingMessage];
   response.resume();
   await once(response, "end");
   return response.statusCode;

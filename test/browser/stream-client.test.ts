@@ -1,5 +1,4 @@
 import { describe, expect, it, vi } from "vitest";
-import { waitMs } from "../../web/demo/stream-client.js";
 import { GROUP, fakeConnection, frames } from "./fake-connection.ts";
 
 const HEARTBEAT_MS = 15_000;
@@ -209,31 +208,42 @@ describe("the connection of a window", () => {
     expect([...connection.group.items]).toEqual([["a", 1]]);
   });
 
-  it("waits longer after each failure, at random from 250 ms to 5 s, and anew once it was steady", () => {
-    expect([1, 2, 3, 4, 5, 50].map((failures) => waitMs(failures, 0))).toEqual(Array(6).fill(250));
-    expect([1, 2, 3, 4, 5, 50].map((failures) => waitMs(failures, 1))).toEqual([
-      500, 1000, 2000, 4000, 5000, 5000,
-    ]);
-    const connection = following(() => 0.999999);
+  /** The waits after failures in a row, each as long as chance allows. */
+  function waitsOf(random: number, failures: number) {
+    const connection = following(() => random);
     connection.client.start();
-    const waits: number[] = [];
+    return Array.from({ length: failures }, () => {
+      connection.socket.break();
+      const leftMs = connection.clock.leftMs ?? 0;
+      connection.clock.pass(leftMs);
+      return Math.round(leftMs);
+    });
+  }
+
+  it("waits longer after each failure, at random from 250 ms to 5 s", () => {
+    expect(waitsOf(0.999999, 7)).toEqual([500, 1000, 2000, 4000, 5000, 5000, 5000]);
+    expect(waitsOf(0, 7)).toEqual([250, 250, 250, 250, 250, 250, 250]);
+    expect(waitsOf(0.999999, 2000).at(-1)).toBe(5000);
+  });
+
+  it("waits as long as ever when it was live for a moment only, and anew when it was steady", () => {
+    const connection = following(() => 0.999999);
     const fail = () => {
       connection.socket.break();
-      waits.push(Math.round(connection.clock.leftMs ?? 0));
-      connection.clock.pass(connection.clock.leftMs ?? 0);
+      const leftMs = connection.clock.leftMs ?? 0;
+      connection.clock.pass(leftMs);
+      return Math.round(leftMs);
     };
-    fail();
-    fail();
-    fail();
-    // Up and down again at once is no recovery.
+    connection.client.start();
+    expect([fail(), fail()]).toEqual([500, 1000]);
     connection.socket.open();
     connection.socket.say(frames.sync({ a: 1 }, at(4)));
-    fail();
+    connection.clock.pass(4999);
+    expect(fail()).toBe(2000);
     connection.socket.open();
     connection.socket.say(frames.resumed(at(4), at(4)));
     connection.clock.pass(5000);
-    fail();
-    expect(waits).toEqual([500, 1000, 2000, 4000, 500]);
+    expect(fail()).toBe(500);
   });
 
   it("comes back after a refusal that may pass, and lives with one that will not", () => {

@@ -8,6 +8,7 @@ import {
 } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { IMPORT_TABLE } from "../../scripts/gate/import-table.mjs";
 import { ensureBuilt } from "../../scripts/lib/build.mjs";
+import { CLOSE } from "../../src/bridge/close-codes.ts";
 import { REASONS } from "../../src/core/errors.ts";
 import type { ServerOptions } from "../../src/server/server.ts";
 import { PROJECT, codesOf, readMarkdown, tableAfter } from "./markdown.ts";
@@ -90,10 +91,15 @@ describe("docs/protocol.md", () => {
       codesOf(reason)[0],
       codesOf(code)[0]?.toLowerCase(),
     ]);
-    const reserved = ["JOIN_REFUSED", "SNAPSHOT_TOO_LARGE", "CUSTOM_STREAM_UNSUPPORTED"];
+    const reserved = ["JOIN_REFUSED", "CUSTOM_STREAM_UNSUPPORTED"];
     const given = Object.entries(REASONS).filter(([reason]) => !reserved.includes(reason));
     expect(rows).toEqual(given.map(([reason, { code }]) => [reason, code]));
     for (const reason of reserved) expect(protocol.text).toContain(`\`${reason}\``);
+  });
+
+  it("has every code with which the bridge closes", () => {
+    const documented = tableAfter(protocol.text, "Closing").map(([code]) => Number(code));
+    expect(documented).toEqual(expect.arrayContaining(Object.values(CLOSE)));
   });
 });
 

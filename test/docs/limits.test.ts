@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { DEFAULT_BRIDGE_LIMITS as SOCKET } from "../../src/bridge/limits.ts";
 import { MAX_NAME_BYTES } from "../../src/core/names.ts";
 import { DEFAULT_HISTORY } from "../../src/core/store.ts";
 import { MAX_VALUE_BYTES, MAX_VALUE_DEPTH } from "../../src/core/value.ts";
@@ -6,9 +7,10 @@ import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../src/live/frame-q
 import { PART_LIMITS } from "../../src/live/state-reader.ts";
 import { BODY_TIMEOUT_MS, MAX_REQUEST_BYTES } from "../../src/rpc/request-body.ts";
 import { MAX_OPS } from "../../src/core/op-json.ts";
+import { KEYS } from "../../src/server/config/keys.ts";
 import { MAX_MUTATIONS } from "../../src/service/checks.ts";
 import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../src/stores/lmdb/commit-queue.ts";
-import { readMarkdown, tableAfter } from "./markdown.ts";
+import { codesOf, readMarkdown, tableAfter } from "./markdown.ts";
 
 const { text } = await readMarkdown("docs/protocol.md");
 const rows = new Map(
@@ -35,8 +37,39 @@ const FACTS: Readonly<Record<string, string>> = {
   "time for the body of a request to arrive": seconds(BODY_TIMEOUT_MS),
 };
 
+const socketRows = tableAfter(text, "Limits of a socket").map(([, value = "", key = ""]) => [
+  codesOf(key)[0] ?? "",
+  value,
+]);
+
+/** The same for a WebSocket, by key. */
+const SOCKET_FACTS: Readonly<Record<string, string>> = {
+  "limits.max_socket_subscriptions": count(SOCKET.maxSubscriptions),
+  "limits.max_socket_frame_bytes": bytes(SOCKET.maxFrameBytes),
+  "limits.max_socket_malformed_frames": count(SOCKET.maxMalformedFrames),
+  "limits.max_socket_frames_per_second": count(SOCKET.maxFramesPerSecond),
+  "limits.max_socket_frame_burst": count(SOCKET.maxFrameBurst),
+  max_sync_bytes: bytes(SOCKET.maxSyncBytes),
+  ping_interval: seconds(SOCKET.pingIntervalMs),
+};
+
 describe("the limits in docs/protocol.md", () => {
   it.each(Object.entries(FACTS))("%s: %s", (limit, value) => {
     expect(rows.get(limit)).toBe(value);
+  });
+
+  it("are those of a socket", () => {
+    expect(Object.fromEntries(socketRows)).toEqual(SOCKET_FACTS);
+  });
+
+  it("name keys that the configuration has", () => {
+    const keys = tableAfter(text, "Limits").flatMap(([, , key = ""]) => codesOf(key));
+    const named = [...keys, ...Object.keys(SOCKET_FACTS)];
+    const names = KEYS.map(({ name }) => name);
+    const missing = named.filter(
+      (key) => !names.some((name) => name === key || name.startsWith(key.replace(/\*$/, ""))),
+    );
+    expect(missing).toEqual([]);
+    expect(keys.length).toBeGreaterThan(0);
   });
 });

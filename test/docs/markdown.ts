@@ -119,6 +119,11 @@ export function markOf({ marks }: Snippet, name: string): string | undefined {
   return found?.slice(name.length + 2);
 }
 
+/** Whether a block is a frame of a WebSocket: its label says whose, and which. */
+export function isSocketFrame({ label }: Snippet): boolean {
+  return /^(?:Client|Server)Frame /.test(label);
+}
+
 /** Where a block is, for titles and messages. */
 export function placeOf({ document, line, language }: Snippet): string {
   return `${document}:${line} (${language})`;

@@ -13,7 +13,15 @@ import {
 import { file_millrace_v1_stream_service } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { ensureBuilt } from "../../scripts/lib/build.mjs";
 import { withLock } from "../../scripts/lib/lock.mjs";
-import { DOCUMENTS, PROJECT, type Snippet, markOf, placeOf, readMarkdown } from "./markdown.ts";
+import {
+  DOCUMENTS,
+  PROJECT,
+  type Snippet,
+  isSocketFrame,
+  markOf,
+  placeOf,
+  readMarkdown,
+} from "./markdown.ts";
 import { run, start } from "./processes.ts";
 import { comparable } from "./comparable.ts";
 import { type Workspace, awaitedText, compile, openWorkspace, programOf } from "./workspace.ts";
@@ -27,7 +35,7 @@ const NOT_RUN: Readonly<Record<string, string>> = {
 };
 
 /** Languages that a block may have, so that none escapes by a misspelt one. */
-const LANGUAGES = ["bash", "json", "python", "text", "ts", "yaml"];
+const LANGUAGES = ["bash", "js", "json", "python", "text", "ts", "yaml"];
 
 const PYTHON_TIMEOUT_MS = 240_000;
 const registry = createRegistry(file_millrace_v1_stream_service);
@@ -104,9 +112,9 @@ describe.each(withRuns)("$path", ({ own, runs }) => {
 });
 
 function isRun(snippet: Snippet): boolean {
-  // test/server/config reads the configuration files.
-  const isShown = snippet.language === "text" || snippet.language === "yaml";
-  return !isShown && markOf(snippet, "not run") === undefined;
+  // test/server/config reads the configuration files, and frames.test.ts is about WebSockets.
+  const isElsewhere = ["text", "yaml", "js"].includes(snippet.language) || isSocketFrame(snippet);
+  return !isElsewhere && markOf(snippet, "not run") === undefined;
 }
 
 /** Runs a block to its end, or until it shows what it has to show. */

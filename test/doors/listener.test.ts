@@ -196,7 +196,7 @@ describe("one port", () => {
 describe("a connection of HTTP/2", () => {
   it("takes calls while many subscriptions of it are not read", async () => {
     const session = connectHttp2(server.url);
-    onTestFinished(() => void session.destroy());
+    onTestFinished(() => session.destroy());
     const open = (method: string, type: string, body: Uint8Array) => {
       const stream = session.request({
         ":method": "POST",
@@ -240,7 +240,7 @@ describe("a transport that takes nothing", () => {
       let cut: Promise<unknown>;
       if (version === "2") {
         const session = connectHttp2(slow.url);
-        onTestFinished(() => void session.destroy());
+        onTestFinished(() => session.destroy());
         const stream = session.request({
           ":method": "POST",
           ":path": pathOf("subscribe"),
@@ -248,7 +248,10 @@ describe("a transport that takes nothing", () => {
         });
         stream.end(FOLLOW);
         await once(stream, "response");
-        cut = expect(once(stream, "close")).rejects.toThrow("NGHTTP2_ENHANCE_YOUR_CALM");
+        cut = once(stream, "close").then(
+          () => undefined,
+          (error: unknown) => error,
+        );
       } else {
         const socket = connect(slow.port, "127.0.0.1");
         onTestFinished(() => void socket.destroy());
@@ -272,7 +275,11 @@ describe("a transport that takes nothing", () => {
       const hurry = setInterval(() => (skewMs += 61_000), 50);
       onTestFinished(() => clearInterval(hurry));
       await slow.store.whenWatches(0);
-      await cut;
+      const how = await cut;
+      if (version === "2")
+        expect(how).toMatchObject({
+          message: expect.stringContaining("NGHTTP2_ENHANCE_YOUR_CALM"),
+        });
     },
   );
 });
@@ -323,13 +330,10 @@ describe("starting and stopping", () => {
     const client = doorNamed("grpc").client(stuck);
     onTestFinished(() => client.close());
     const held = stuck.store.hold("get");
-    const call = client.get({ streamName: "s", groupId: "g", itemId: "i" });
-    const failed = expect(call).rejects.toMatchObject({
-      code: expect.stringMatching(/canceled|unavailable|aborted|internal|unknown/),
-    });
+    const failed = client.get({ streamName: "s", groupId: "g", itemId: "i" }).catch(String);
     await held.reached;
     await stuck.server.close();
-    await failed;
+    expect(await failed).toContain("DoorError");
     held.release();
   });
 });

@@ -72,7 +72,7 @@ export function createBoard({ isLive, onError, draft }) {
 
   function showState() {
     button.disabled = !isLive();
-    if (!isDirty) setText(state, "Saved. Every window has it.");
+    if (!isDirty) setText(state, note.value === "" ? "" : "Saved. Every window has it.");
     else
       setText(state, isLive() ? "Saving …" : "Not saved yet: it will be when the service is back.");
   }
@@ -91,6 +91,7 @@ export function createBoard({ isLive, onError, draft }) {
     const { selectionStart, selectionEnd } = note;
     note.value = next;
     note.setSelectionRange(selectionStart, selectionEnd);
+    showState();
   }
 
   return {

@@ -172,7 +172,9 @@ function show(card, figure, whole, history, nowMs) {
     setText(card.range, "nothing in the last 2 min");
     return;
   }
-  setText(card.range, `min ${text(range.min, figure.unit)} · max ${text(range.max, figure.unit)}`);
+  const [min, max] = [readable(range.min, figure.unit), readable(range.max, figure.unit)];
+  const minUnit = min.unit === max.unit ? "" : ` ${min.unit}`;
+  setText(card.range, `min ${min.number}${minUnit} · max ${max.number} ${max.unit}`);
   // Some room above the highest point, and no noise blown up where nearly nothing happens.
   const top = figure.unit === "%" ? 100 : (whole?.value ?? Math.max(1, range.max * 1.2));
   drawSparkline(card.canvas, history.points, nowMs, top);

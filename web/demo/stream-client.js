@@ -76,7 +76,7 @@ const HEARTBEAT_MS = 15_000;
  * @param {number} random From 0 to less than 1.
  * @returns {number} Milliseconds.
  */
-export function waitMs(failures, random) {
+function waitMs(failures, random) {
   const longest = Math.min(MAX_WAIT_MS, MIN_WAIT_MS * 2 ** failures);
   return MIN_WAIT_MS + random * (longest - MIN_WAIT_MS);
 }

@@ -29,7 +29,7 @@ const refused = (field: string) =>
   }) as const;
 
 /** Names that are none, in each field. */
-const IN_SET: readonly Row[] = FIELDS.flatMap(([field, jsonField, number]): Row[] => [
+const IN_SET: readonly Row[] = FIELDS.flatMap(([field, jsonField]): Row[] => [
   ...BAD.map(([what, name]): Row => ({
     title: `${field} ${what}`,
     ...message("set", { ...KEY, data: 1, [jsonField]: name }),

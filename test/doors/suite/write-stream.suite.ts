@@ -171,7 +171,8 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
       const ids: unknown[] = [];
       for (let answer = await stream.next(); answer !== undefined; answer = await stream.next())
         ids.push(answer["requestId"]);
-      expect(ids.toSorted()).toEqual(["1", "2", "3", "4", "5"]);
+      expect(new Set(ids)).toEqual(new Set(["1", "2", "3", "4", "5"]));
+      expect(ids).toHaveLength(5);
       expect(await at.client.get(key)).toMatchObject({ revision: 5 });
     });
 
@@ -212,9 +213,9 @@ async function exchange(stream: WriteStream, requests: readonly JsonObject[]) {
   stream.end();
   const answers = new Map<string, JsonObject>();
   for (let answer = await stream.next(); answer !== undefined; answer = await stream.next()) {
-    const { requestId = "0", ...result } = answer;
-    expect(answers.has(String(requestId))).toBe(false);
-    answers.set(String(requestId), result);
+    const { requestId, ...result } = answer as { requestId: string } & JsonObject;
+    expect(answers.has(requestId)).toBe(false);
+    answers.set(requestId, result);
   }
   return answers;
 }

@@ -222,7 +222,7 @@ function grpcRefusal(
     const name = status === 404 ? "unimplemented" : "unknown";
     return { status, code: name, reason: undefined, metadata: {}, message: "" };
   }
-  const message = decodeURIComponent(String(trailers["grpc-message"] ?? ""));
+  const message = decodeURIComponent((trailers["grpc-message"] ?? "") as string);
   const details = trailers["grpc-status-details-bin"];
   const infos = typeof details === "string" ? statusInfos(Buffer.from(details, "base64")) : [];
   return { status, code: codeName(Code[Number(code)] ?? code), message, ...infoOf(infos) };

@@ -1,0 +1,174 @@
+import { once } from "node:events";
+import { runInNewContext } from "node:vm";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { WebSocket } from "ws";
+import { type Server, createServer } from "millrace/server";
+import { comparable } from "./comparable.ts";
+import { isSocketFrame, placeOf, readMarkdown } from "./markdown.ts";
+
+const protocol = await readMarkdown("docs/protocol.md");
+const readme = await readMarkdown("README.md");
+const blocks = protocol.snippets.filter(isSocketFrame);
+const pages = readme.snippets.filter(({ language }) => language === "js");
+
+const ORDER = { streamName: "orders", groupId: "eu", itemId: "o-7" };
+const TARGET = { streamName: "orders", groupId: "eu" };
+
+/** A block of the document, as JSON. */
+function documented(label: string): JsonObject {
+  const block = blocks.find((each) => each.label === label);
+  if (block === undefined) throw new Error(`docs/protocol.md has no block "${label}".`);
+  return JSON.parse(block.code) as JsonObject;
+}
+
+/** A frame as far as it is the same in every run. That a timestamp is 0 means something. */
+function comparableFrame(frame: JsonObject): JsonObject {
+  const { timestamp, ...rest } = frame;
+  return { isTimed: timestamp !== 0, ...(comparable(rest) as JsonObject) };
+}
+
+interface Line {
+  send(frame: JsonObject): void;
+  /** The next frame that came. */
+  next(): Promise<JsonObject>;
+}
+
+async function connect(server: Server, path: string): Promise<Line> {
+  const socket = new WebSocket(`${server.url.replace("http", "ws")}${path}`);
+  onTestFinished(() => socket.terminate());
+  const frames: JsonObject[] = [];
+  socket.on("message", (data: Buffer) => frames.push(JSON.parse(data.toString()) as JsonObject));
+  await once(socket, "open");
+  return {
+    send: (frame) => socket.send(JSON.stringify(frame)),
+    next: async () => {
+      if (frames.length === 0) await once(socket, "message");
+      return frames.shift() ?? {};
+    },
+  };
+}
+
+/** The documented join, for a position of this run. */
+function resumeFrom(frame: JsonObject): JsonObject {
+  const join = documented("ClientFrame join and resume");
+  const { epoch = "", revision = 0 } = frame;
+  return { ...join, data: { ...(join["data"] as JsonObject), resume: { epoch, revision } } };
+}
+
+describe("the frames in docs/protocol.md", () => {
+  let server: Server;
+  const heard = new Map<string, JsonObject>();
+  const sent = new Set<string>();
+
+  beforeAll(async () => {
+    server = await createServer({
+      port: 0,
+      store: { kind: "in_memory" },
+      heartbeatIntervalMs: 200,
+    });
+  });
+  afterAll(async () => server?.close());
+
+  it("are what a client and the service say to each other", async () => {
+    const hear = async (label: string, line: Line) => {
+      const frame = await line.next();
+      heard.set(label, frame);
+      expect({ label, ...comparableFrame(frame) }).toEqual({
+        label,
+        ...comparableFrame(documented(`ServerFrame ${label}`)),
+      });
+    };
+    const say = (label: string, line: Line) => {
+      sent.add(label);
+      line.send(documented(`ClientFrame ${label}`));
+    };
+    const { service } = server;
+    for (const itemId of ["o-7", "o-8"])
+      await service.set({ ...ORDER, itemId, data: { id: itemId, state: "new" } });
+
+    const one = await connect(server, "/");
+    say("join", one);
+    await hear("sync of an item", one);
+    const all = await connect(server, "/ws/streams");
+    all.send({ type: "join", data: { ...TARGET, subscriptionId: "s2" } });
+    await hear("sync", all);
+    const parts = await connect(server, "/");
+    parts.send({ type: "join", data: { ...TARGET, subscriptionId: "s3", parts: true } });
+    await hear("sync in parts", parts);
+
+    await service.set({ ...ORDER, data: { id: "o-7", state: "paid" } });
+    await hear("update", one);
+    expect(await all.next()).toEqual(heard.get("update"));
+    await service.send({ ...TARGET, type: "typing", data: { user: "ann" } });
+    await hear("event", all);
+
+    const resuming = await connect(server, "/");
+    sent.add("join and resume");
+    resuming.send(resumeFrom(heard.get("update") ?? {}));
+    await hear("resumed", resuming);
+    await hear("heartbeat", resuming);
+
+    say("leave", one);
+    one.send({ type: "subscribe" });
+    await hear("error", one);
+    const labels = [
+      ...[...sent].map((label) => `ClientFrame ${label}`),
+      ...[...heard.keys()].map((label) => `ServerFrame ${label}`),
+    ];
+    expect(blocks.map(({ label }) => label).toSorted()).toEqual(labels.toSorted());
+  });
+
+  it("give a sync to a join of what the URL asked for, under the client's id", async () => {
+    const line = await connect(server, "/stream/orders/eu/o-7");
+    const first = await line.next();
+    line.send(documented("ClientFrame join"));
+    const second = await line.next();
+    expect(second).toEqual({ ...first, subscriptionId: "s1" });
+    // The subscription of the URL is no more: with this leave, nobody follows.
+    line.send(documented("ClientFrame leave"));
+    line.send({ type: "nonsense" });
+    await line.next();
+    await server.service.set({ ...ORDER, data: { id: "o-7", state: "sent" } });
+    line.send(documented("ClientFrame join"));
+    expect((await line.next())["event"]).toMatchObject({ type: "sync", data: { state: "sent" } });
+  });
+});
+
+describe("the page in README.md", () => {
+  it("is there", () => {
+    expect(pages).toHaveLength(1);
+  });
+
+  it.each(pages.map((page) => [placeOf(page), page.code]))(
+    "%s shows the group",
+    async (_, code) => {
+      const server = await createServer({ port: 0, store: { kind: "in_memory" } });
+      onTestFinished(async () => server.close());
+      const item = { streamName: "chat", groupId: "lobby", itemId: "m1" };
+      const shown: string[] = [];
+      let wake = () => {};
+      const shows = async (count: number) => {
+        while (shown.length < count) await new Promise<void>((resolve) => (wake = resolve));
+      };
+      const log = (items: unknown) => {
+        shown.push(JSON.stringify(items));
+        wake();
+      };
+      await server.service.set({ ...item, data: { text: "hello" } });
+      runInNewContext(code.replaceAll("3112", String(server.port)), {
+        WebSocket,
+        console: { log },
+      });
+      await shows(1);
+      await server.service.set({ ...item, itemId: "m2", data: "again" });
+      await server.service.delete(item);
+      await shows(3);
+      expect(shown).toEqual([
+        '{"m1":{"text":"hello"}}',
+        '{"m1":{"text":"hello"},"m2":"again"}',
+        '{"m2":"again"}',
+      ]);
+    },
+  );
+});
