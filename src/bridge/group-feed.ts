@@ -95,7 +95,7 @@ export class GroupFeed {
     switch (frame.kind) {
       case "change":
       case "event":
-        return outlet.send(eventFrame(this.group, frame));
+        return outlet.send(eventFrame(frame, this.group));
       case "sync":
         if (to?.parts === true) outlet.send(syncFrame(to, to.subscriptionId, frame, true));
         else if (to !== undefined) this.#collect(to, frame);

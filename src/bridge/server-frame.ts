@@ -3,6 +3,7 @@ import type { StreamError } from "../core/errors.ts";
 import type { SyncFrame } from "../core/frame.ts";
 import { type GroupKey, MAX_NAME_BYTES } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
+import { createRecent } from "../wire/recent.ts";
 import type { Target } from "./target.ts";
 
 /*
@@ -34,24 +35,18 @@ export function itemsBytes(items: readonly Item[]): number {
   return items.reduce((sum, { value }) => sum + Buffer.byteLength(value.text) + 1, 0);
 }
 
-// One frame serves all sockets that hear the event.
-const eventFrames = new WeakMap<ChangeEvent | TransientEvent, Buffer>();
-
-/** A change or a transient event of a group: the same bytes for everybody who hears it. */
-export function eventFrame(group: GroupKey, event: ChangeEvent | TransientEvent): Buffer {
-  let frame = eventFrames.get(event);
-  if (frame === undefined) {
+/** A change or a transient event of a group: the same bytes for everybody who hears it now. */
+export const eventFrame = createRecent(
+  (event: ChangeEvent | TransientEvent, group: GroupKey): Buffer => {
     const { itemId, timestamp, value } = event;
     const content =
       event.kind === "change"
         ? `{"type":"${event.type}","data":${value.text}}`
         : `{"type":"event","event":{"type":${JSON.stringify(event.type)},"data":${value.text}}}`;
     const position = event.kind === "change" ? event.position : undefined;
-    frame = Buffer.from(envelope(group, itemId, timestamp, content, position, undefined));
-    eventFrames.set(event, frame);
-  }
-  return frame;
-}
+    return Buffer.from(envelope(group, itemId, timestamp, content, position, undefined));
+  },
+);
 
 /** The position of a join was honoured: every later change follows. */
 export function resumedFrame(

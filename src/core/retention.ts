@@ -27,10 +27,19 @@ export type HistoryOptions = { readonly [Limit in keyof History]?: History[Limit
 /** Fills in the limits that were not given. */
 export function historyOf(given: HistoryOptions = {}): History {
   return {
-    maxChanges: given.maxChanges ?? DEFAULT_HISTORY.maxChanges,
-    maxAgeMs: given.maxAgeMs ?? DEFAULT_HISTORY.maxAgeMs,
-    maxBytes: given.maxBytes ?? DEFAULT_HISTORY.maxBytes,
+    maxChanges: limit("maxChanges", given.maxChanges ?? DEFAULT_HISTORY.maxChanges, MAX_LIMIT),
+    maxAgeMs: limit("maxAgeMs", given.maxAgeMs ?? DEFAULT_HISTORY.maxAgeMs, MAX_AGE_MS),
+    maxBytes: limit("maxBytes", given.maxBytes ?? DEFAULT_HISTORY.maxBytes, MAX_LIMIT),
   };
+}
+
+const MAX_LIMIT = Number.MAX_SAFE_INTEGER;
+/** A hundred years: sums with the clock stay exact. */
+const MAX_AGE_MS = 100 * 365 * 24 * 3_600_000;
+
+function limit(name: string, value: number, max: number): number {
+  if (Number.isSafeInteger(value) && value >= 0 && value <= max) return value;
+  throw new RangeError(`history.${name} is ${value}; it may be an integer from 0 to ${max}.`);
 }
 
 /** Whether a change is older than the log may hold. */
@@ -56,6 +65,8 @@ export function mustTrim(log: LogExtent, nowMs: number, history: History): boole
  */
 export function nextCareMs(group: GroupAge, history: History): number | undefined {
   const { log } = group;
+  // What a commit left over of a log that is too long is due at once.
+  if (log.count > history.maxChanges || log.bytes > history.maxBytes) return log.oldestTimeMs;
   if (log.count > 0) return log.oldestTimeMs + history.maxAgeMs + 1;
   if (group.itemCount > 0) return undefined;
   return Math.max(group.lastChangeMs, group.timestamp) + history.maxAgeMs + 1;

@@ -125,6 +125,8 @@ export type Mutation =
       readonly kind: "reduce";
       readonly itemId: string;
       readonly reduce: Reduce;
+      /** What the reduce holds, in bytes, for bounds of what waits. */
+      readonly bytes: number;
       readonly expectedRevision?: number | undefined;
     }
   | {

@@ -2,7 +2,7 @@ import type { ChangeEvent, Item, TransientEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import type { Frame, HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
-import type { Position } from "../core/position.ts";
+import { ORIGIN, type Position } from "../core/position.ts";
 import type { Store } from "../core/store.ts";
 import { Audience } from "./audience.ts";
 import { Insertion } from "./insertion.ts";
@@ -65,10 +65,12 @@ export class SharedSubscription<M extends Member> implements Interest {
   readonly #heard = new Audience();
   /** Members whom the last opening of a segment serves, with the item found for those who follow one. */
   #served = new Map<M, Item | undefined>();
-  /** Whether parts of a snapshot for all are still to come. */
+  /** Whether a snapshot for all is being read, or parts of it are still to come. */
   #inSync = false;
   /** Of the member who joins now. */
   #insertion: Insertion<M> | undefined;
+  /** Up to here all was sent that anybody wants, whatever is read again. */
+  #floor: Position = ORIGIN;
   /** A frame that was read but has to wait for the insertion. */
   #heldBack: Frame | undefined;
   #out: SharedFrame<M>[] = [];
@@ -177,6 +179,7 @@ export class SharedSubscription<M extends Member> implements Interest {
   /** @see Interest */
   readState(store: Store, group: GroupKey): StateReader {
     this.#served = new Map(Array.from(this.#members, (member) => [member, undefined]));
+    this.#inSync = true;
     if (this.#wanted.wantsAll) return readGroup(store, group);
     return readItems(store, group, this.#wanted.itemIds);
   }
@@ -206,6 +209,7 @@ export class SharedSubscription<M extends Member> implements Interest {
 
   async #open(member: M, resumeFrom: Position | undefined): Promise<void> {
     this.#served = new Map([[member, undefined]]);
+    this.#inSync = false;
     const subscription = await this.#options.subscribe(this, resumeFrom);
     // It left meanwhile, and nobody else can have joined.
     if (!this.#members.has(member)) return subscription.close();
@@ -231,6 +235,8 @@ export class SharedSubscription<M extends Member> implements Interest {
   #insert(insertion: Insertion<M>): void {
     const { member } = insertion;
     const frame = insertion.take();
+    // A replay after this may hold changes that only the new member wants, and knows.
+    this.#floor = frame.position;
     this.#activate(member, frame.timestamp);
     this.#out.push({ to: member, frame });
   }
@@ -252,13 +258,17 @@ export class SharedSubscription<M extends Member> implements Interest {
         }
         return;
       case "change":
-        if (!this.#heard.wants(frame.itemId)) return;
+        if (!this.#heard.wants(frame.itemId) || this.#isBelowFloor(frame)) return;
         this.#heard.tell(frame.itemId, this.#options.now());
         this.#out.push({ to: undefined, frame });
         return;
       case "event":
         if (this.#concerns(frame)) this.#out.push({ to: undefined, frame });
     }
+  }
+
+  #isBelowFloor({ position }: ChangeEvent): boolean {
+    return position.epoch === this.#floor.epoch && position.revision <= this.#floor.revision;
   }
 
   /** Whether the event is news to an active member who follows its item. */
@@ -315,7 +325,7 @@ export class SharedSubscription<M extends Member> implements Interest {
     const subscription = this.#subscription;
     this.#subscription = undefined;
     this.#heldBack = undefined;
-    this.#inSync = false;
+    this.#floor = ORIGIN;
     this.#out = [];
     subscription?.close();
   }

@@ -7,8 +7,9 @@ import { type Position, samePosition } from "../core/position.ts";
 import type { ReadLimits, SnapshotPage, SnapshotReader, Store } from "../core/store.ts";
 
 /**
- * Size of one part of a snapshot or replay. Small, so that a slow reader shows progress and a large
- * group is never held as a whole.
+ * Size of one part of a snapshot or replay. Small, so that a slow reader shows progress and, on a store
+ * whose snapshots are stable, a large
+ * group is not held as a whole.
  */
 export const PART_LIMITS: ReadLimits = { maxCount: 1000, maxBytes: 256 * 1024 };
 

@@ -1,6 +1,6 @@
 import type { ChangeEvent, GroupEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
-import type { Frame } from "../core/frame.ts";
+import type { Frame, SyncFrame } from "../core/frame.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
 import { isJoinable, mergeReplay } from "../core/replay.ts";
 import type { Store } from "../core/store.ts";
@@ -23,6 +23,9 @@ export interface SubscriptionOptions {
   /** Unix milliseconds. */
   readonly now: () => number;
 }
+
+/** How long a subscription waits before it reads again what gave nothing, in milliseconds. */
+const RETRY_MS = 20;
 
 /**
  * One subscription: a reader pulls frames, the channel pushes events, and a bounded queue lies between.
@@ -73,7 +76,9 @@ export class Subscription implements Follower {
   private constructor(options: SubscriptionOptions) {
     this.#options = options;
     this.#queue = new FrameQueue(options.limits);
-    this.#window = new FrameQueue(options.limits);
+    // While loading, the queue holds no more than a part; both together stay within the bounds.
+    const { maxBytes, maxFrames } = options.limits;
+    this.#window = new FrameQueue({ maxBytes: maxBytes / 2, maxFrames: Math.ceil(maxFrames / 2) });
     this.#windowStart = options.channel.position;
     this.#progressAtMs = this.#bookmarkAtMs = options.now();
   }
@@ -197,7 +202,9 @@ export class Subscription implements Follower {
   heartbeat(): void {
     const { position } = this.channel;
     if (this.#phase !== "live" || this.#queue.length > 0) return;
-    this.#enqueue({ kind: "heartbeat", position });
+    // The group was forgotten while its snapshot was read: what the reader knows is of a lost history.
+    if (position.epoch !== this.#cursor.epoch) this.reset();
+    else this.#enqueue({ kind: "heartbeat", position });
   }
 
   /** @see Follower */
@@ -209,6 +216,8 @@ export class Subscription implements Follower {
   /** @see Follower */
   reset(): void {
     if (this.#phase === "ended") return;
+    // What was not taken is replaced by the snapshot.
+    this.#queue.clear();
     this.#startLoading("snapshot", this.channel.position);
   }
 
@@ -299,13 +308,26 @@ export class Subscription implements Follower {
     const { store, channel } = this.#options;
     const generation = this.#generation;
     if (this.#source === "log") {
+      const asked = channel.position;
       const replay = await store.since(channel.group, this.#cursor, PART_LIMITS);
       if (generation !== this.#generation) return;
-      if (!replay.lost) return this.#replay(replay.changes);
+      if (!replay.lost) {
+        this.#replay(replay.changes);
+        if (replay.changes.length === 0 && !this.#isCaughtUp())
+          await this.#mendChannel(replay.head, asked);
+        return;
+      }
       this.#source = "snapshot";
     }
     const state = (this.#state ??= this.readState(this.#options.interest));
-    const frame = await state.next();
+    let frame: SyncFrame;
+    try {
+      frame = await state.next();
+    } catch (error) {
+      // A snapshot that is no longer wanted was closed under the reader's hands.
+      if (generation !== this.#generation) return;
+      throw error;
+    }
     if (generation !== this.#generation) return;
     this.#queue.push(frame);
     this.#advance(frame.position);
@@ -314,6 +336,21 @@ export class Subscription implements Follower {
     state.close();
     this.#state = undefined;
     this.#source = "log";
+  }
+
+  /**
+   * The log has nothing more, and yet the channel does not follow from it: it missed that the group
+   * was forgotten or lost. It is told, rather than left to find out by a heartbeat.
+   */
+  async #mendChannel(head: Position, asked: Position): Promise<void> {
+    const { channel } = this.#options;
+    await channel.confirm({ position: head, timestamp: 0 }, asked).catch(() => {});
+    // Whatever came of it, reading again at once would only keep everybody else from working.
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+
+  #isCaughtUp(): boolean {
+    return this.#phase !== "loading" || isJoinable(this.#cursor, this.#windowStart);
   }
 
   #replay(changes: readonly ChangeEvent[]): void {

@@ -18,13 +18,14 @@ export function withPlainGrpcMessage(response: UniversalServerResponse): Univers
       const message = trailer.get(NAME);
       if (message === null) return trailer;
       const plain = new Headers(trailer);
-      plain.set(NAME, encode(decodeURIComponent(message)));
+      plain.set(NAME, encodeGrpcMessage(decodeURIComponent(message)));
       return plain;
     },
   };
 }
 
-function encode(message: string): string {
+/** Encodes a text for `grpc-message`. */
+export function encodeGrpcMessage(message: string): string {
   return message.replaceAll(/[^ -$&-~]+/gu, (part) =>
     Buffer.from(part).toString("hex").toUpperCase().replaceAll(/../g, "%$&"),
   );

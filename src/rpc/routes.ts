@@ -98,7 +98,7 @@ function unary<M, Desc extends DescMessage>(
   return async (_request: unknown, context: HandlerContext) => {
     try {
       const { message } = permitted(context);
-      return create(schema, await unlessAborted(run(message as M), context.signal));
+      return create(schema, await unlessAborted(() => run(message as M), context.signal));
     } catch (error) {
       throw toConnectError(error);
     }
@@ -167,8 +167,8 @@ function permitted(context: HandlerContext): PreparedCall {
   return call;
 }
 
-/** Rejects as soon as the caller's deadline passes or the caller goes. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/** Rejects as soon as the caller's deadline passes or the caller goes; does nothing if it has. */
+async function unlessAborted<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   let onAbort = () => {};
   const aborted = new Promise<never>((_, reject) => {
@@ -176,7 +176,7 @@ async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
     signal.addEventListener("abort", onAbort, { once: true });
   });
   try {
-    return await Promise.race([promise, aborted]);
+    return await Promise.race([run(), aborted]);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

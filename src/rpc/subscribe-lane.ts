@@ -5,7 +5,9 @@ import type { Frame } from "../core/frame.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import { encodeFrame } from "../wire/frame-bytes.ts";
+import { createRecent } from "../wire/recent.ts";
 import { toConnectError } from "./connect-error.ts";
+import { encodeGrpcMessage } from "./grpc-message.ts";
 import type { Transport } from "./prepared-call.ts";
 import { readGrpcMessage } from "./request-reader.ts";
 import { FAREWELL_MS } from "./routes.ts";
@@ -80,7 +82,11 @@ async function answer(
     failure = error;
   }
   if (stream.destroyed) return;
-  if (failure !== undefined) setTrailerStatus(trailers, toConnectError(failure));
+  if (failure !== undefined) {
+    const error = toConnectError(failure);
+    setTrailerStatus(trailers, error);
+    trailers.set("grpc-message", encodeGrpcMessage(error.rawMessage));
+  }
   respond(stream);
   stream.end();
   // What was not read of the request is read away, for a while.
@@ -129,21 +135,15 @@ function nextChunk(subscription: Subscription): Buffer | undefined {
   return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, bytes);
 }
 
-// Changes and events are shared by all their subscribers, so that one encoding serves them all.
-const envelopes = new WeakMap<Frame, Buffer>();
-
-function envelopeOf(frame: Frame): Buffer {
-  let envelope = envelopes.get(frame);
-  if (envelope === undefined) {
-    const message = encodeFrame(frame);
-    envelope = Buffer.allocUnsafe(PREFIX_BYTES + message.byteLength);
-    envelope[0] = 0;
-    envelope.writeUInt32BE(message.byteLength, 1);
-    envelope.set(message, PREFIX_BYTES);
-    envelopes.set(frame, envelope);
-  }
+/** A frame with its gRPC prefix. Made once for all who hear it now; not to be changed. */
+const envelopeOf = createRecent((frame: Frame): Buffer => {
+  const message = encodeFrame(frame);
+  const envelope = Buffer.allocUnsafeSlow(PREFIX_BYTES + message.byteLength);
+  envelope[0] = 0;
+  envelope.writeUInt32BE(message.byteLength, 1);
+  envelope.set(message, PREFIX_BYTES);
   return envelope;
-}
+});
 
 function drained(stream: ServerHttp2Stream): Promise<void> {
   return new Promise((resolve) => {

@@ -49,6 +49,7 @@ export async function* answerWrites(
 
   const consume = async () => {
     for await (const bytes of messages) {
+      if (ended !== undefined) return;
       inFlight++;
       void answer(handlers, bytes, reader, json).then((response) => {
         inFlight--;

@@ -84,16 +84,26 @@ export async function listen(
       else socket.destroy();
     });
   }
+  let connecting: Socket | undefined;
   h2.on("session", (session) => {
+    const socket = connecting as Socket;
     sessions.add(session);
-    const stopPings = keepAlive(session);
-    session.on("close", () => {
-      stopPings();
-      sessions.delete(session);
-    });
+    const stopPings = keepAlive(session, socket);
+    socket.on("close", stopPings);
+    session.on("close", () => sessions.delete(session));
     session.on("error", () => session.destroy());
   });
-  const sniffer = createSniffer({ http1: h1, http2: h2, webSocket });
+  const sniffer = createSniffer({
+    http1: h1,
+    // A session is made while its connection is handed over; it does not give its socket away later.
+    http2: {
+      emit(event, socket) {
+        connecting = socket;
+        return h2.emit(event, socket);
+      },
+    },
+    webSocket,
+  });
   const net = createNet((socket) => {
     sockets.add(socket);
     socket.setKeepAlive(true, PING_INTERVAL_MS);
@@ -134,10 +144,14 @@ export async function listen(
 }
 
 /** Finds connections whose peer is gone without a word. */
-function keepAlive(session: ServerHttp2Session): () => void {
+function keepAlive(session: ServerHttp2Session, socket: Socket): () => void {
   let missed = 0;
   const timer = setInterval(() => {
-    if (missed >= 2) return session.destroy();
+    // After a GOAWAY the session is gone, but the peer may hold the connection open for good.
+    if (session.destroyed || missed >= 2) {
+      socket.destroy();
+      return;
+    }
     missed++;
     session.ping((error) => {
       if (error === null) missed = 0;

@@ -6,7 +6,8 @@ import { type BridgeLimits, DEFAULT_BRIDGE_LIMITS } from "../bridge/limits.ts";
 import type { History, Store } from "../core/store.ts";
 import { createHealth } from "../rpc/health.ts";
 import { createSubscribeLane } from "../rpc/subscribe-lane.ts";
-import { type Engine, type EngineOptions, createEngine, shuttingDown } from "../service/engine.ts";
+import { type Engine, type EngineOptions, createEngine } from "../service/engine.ts";
+import { shuttingDown } from "../service/guarded.ts";
 import { type StreamService as Service, facade } from "../service/stream-service.ts";
 import { createCallers, isLoopbackName } from "./callers.ts";
 import { callerOf, createHttpHandler, transportOf } from "./http-handler.ts";
@@ -53,6 +54,8 @@ export interface Server {
 const HEALTH_INTERVAL_MS = 1000;
 /** Default port. */
 export const DEFAULT_PORT = 3112;
+/** How long the store may take to flush when the server stops, in milliseconds. */
+const FLUSH_GRACE_MS = 4000;
 /** How long calls under way may take to finish when the server stops, in milliseconds. */
 const CLOSE_GRACE_MS = 5000;
 
@@ -68,7 +71,11 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
   const insecurity = insecurityOf(host, options);
   if (insecurity !== undefined) throw new Error(insecurity);
   const store = await resolveStore(options);
-  const engine = createEngine(store, options);
+  const engine = createEngine(store, {
+    onFailure: (error, call) =>
+      logger.error({ err: error.cause ?? error, reason: error.reason, call }, error.message),
+    ...options,
+  });
   try {
     return await open(engine, host, port, options, logger);
   } catch (error) {
@@ -131,7 +138,7 @@ async function open(
     health.close();
     draining.abort(shuttingDown());
     await finished;
-    await engine.close();
+    await withinGrace(engine.close(), logger);
   };
   return {
     url: `http://${host.includes(":") ? `[${host}]` : host}:${listener.port}`,
@@ -139,6 +146,19 @@ async function open(
     service: facade(engine),
     close: () => (closed ??= close()),
   };
+}
+
+/** A disk that hangs must not keep the process for ever: what is not flushed was never acknowledged. */
+async function withinGrace(closing: Promise<void>, logger: Logger): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      logger.error(`the store did not close within ${FLUSH_GRACE_MS} ms; leaving it`);
+      resolve();
+    }, FLUSH_GRACE_MS);
+  });
+  await Promise.race([closing, late]);
+  clearTimeout(timer);
 }
 
 /** Why a server may not listen on a host with these options, as a sentence; undefined when it may. */

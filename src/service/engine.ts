@@ -6,6 +6,7 @@ import { Hub } from "../live/hub.ts";
 import { interestIn } from "../live/interest.ts";
 import { SharedSubscription } from "../live/shared-subscription.ts";
 import { checkPosition } from "./checks.ts";
+import { guarded, shuttingDown } from "./guarded.ts";
 import type { Handlers } from "./handlers.ts";
 import { createReads } from "./reads.ts";
 import { createWrites } from "./writes.ts";
@@ -20,7 +21,9 @@ export interface EngineOptions {
   readonly stallTimeoutMs?: number | undefined;
   /** What one subscription may hold beyond the transport's buffers. Default 1 MiB or 1,000 frames. */
   readonly subscriberQueue?: Partial<QueueLimits> | undefined;
-  /** Clock, Unix milliseconds. */
+  /** Told of failures that are the service's own, with the cause that callers are not shown. */
+  readonly onFailure?: ((error: StreamError, call: string) => void) | undefined;
+  /** Clock of heartbeats and timeouts, in milliseconds; it never goes back. Default: time since the process began. */
   readonly now?: (() => number) | undefined;
 }
 
@@ -37,15 +40,10 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** The refusal of whatever comes while the service goes down. */
-export function shuttingDown(): StreamError {
-  return new StreamError("SHUTTING_DOWN", "The service is shutting down; come back in a moment.");
-}
-
 /** Builds the service over a store, which it owns from now on. */
 export function createEngine(store: Store, options: EngineOptions = {}): Engine {
   const heartbeatIntervalMs = options.heartbeatIntervalMs ?? 15_000;
-  const now = options.now ?? Date.now;
+  const now = options.now ?? (() => performance.now());
   const hub = new Hub({
     store,
     now,
@@ -67,30 +65,30 @@ export function createEngine(store: Store, options: EngineOptions = {}): Engine 
     clearInterval(timer);
     hub.close(shuttingDown());
   };
-  return {
-    handlers: {
-      ...createReads(store),
-      ...createWrites(store),
-      share(request) {
-        const group = checkGroup(request);
-        return new SharedSubscription({
-          subscribe: (interest, resumeFrom) => hub.follow({ group, interest, resumeFrom }),
-          now,
-        });
-      },
-      async subscribe(request) {
-        const group = checkGroup(request);
-        const itemId =
-          request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
-        const { resumeFrom } = request;
-        return hub.follow({
-          group,
-          interest: interestIn(itemId),
-          resumeFrom:
-            resumeFrom === undefined ? undefined : checkPosition("resume_from", resumeFrom),
-        });
-      },
+  const handlers: Handlers = {
+    ...createReads(store),
+    ...createWrites(store),
+    share(request) {
+      const group = checkGroup(request);
+      return new SharedSubscription({
+        subscribe: (interest, resumeFrom) => hub.follow({ group, interest, resumeFrom }),
+        now,
+      });
     },
+    async subscribe(request) {
+      const group = checkGroup(request);
+      const itemId =
+        request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
+      const { resumeFrom } = request;
+      return hub.follow({
+        group,
+        interest: interestIn(itemId),
+        resumeFrom: resumeFrom === undefined ? undefined : checkPosition("resume_from", resumeFrom),
+      });
+    },
+  };
+  return {
+    handlers: guarded(handlers, () => closing, options.onFailure ?? (() => {})),
     store,
     get closing() {
       return closing;

@@ -1,4 +1,6 @@
 import { StreamError } from "../core/errors.ts";
+import { MAX_NAME_BYTES } from "../core/names.ts";
+import { utf8Length } from "../core/text.ts";
 
 /**
  * Page tokens: where a listing goes on, and which listing it is. Opaque to callers, and only good
@@ -28,8 +30,9 @@ export function readPageToken(
   const content = typeof token === "string" ? decode(token) : undefined;
   if (Array.isArray(content) && content.length === 2) {
     const [of, cursor] = content as unknown[];
-    if (sameStrings(of, listing) && isStrings(cursor) && cursor.length === cursorParts)
+    if (sameStrings(of, listing) && isCursor(cursor) && cursor.length === cursorParts) {
       return cursor;
+    }
   }
   throw pageTokenInvalid();
 }
@@ -51,6 +54,11 @@ function decode(token: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Parts of a cursor are names, epochs, or what a store gave: none is longer than a name. */
+function isCursor(value: unknown): value is string[] {
+  return isStrings(value) && value.every((part) => utf8Length(part) <= MAX_NAME_BYTES);
 }
 
 function isStrings(value: unknown): value is string[] {

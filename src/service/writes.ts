@@ -64,7 +64,7 @@ export function createWrites(
       const mutation: Mutation = {
         kind: "reduce",
         itemId,
-        reduce: reducer(request.ops, "ops"),
+        ...reducer(request.ops, "ops"),
         expectedRevision: request.expectedRevision,
       };
       const [{ oldValue, newValue, errors }, { position }] = await runOne(request, mutation);
@@ -151,10 +151,15 @@ const OF_A_MUTATION: ReadonlySet<Reason> = new Set([
   "VALUE_TOO_LARGE",
 ]);
 
+/** A mutation's reduce over these steps, with what they weigh. @throws StreamError REQUEST_INVALID */
 function reducer(ops: readonly UpdateOp[], field: string) {
   checkOpCount(ops.length, field);
-  return (current: Value | undefined) => reduce(current, ops);
+  const bytes = ops.reduce((sum, op) => sum + OP_BYTES + ("value" in op ? op.value.size : 0), 0);
+  return { reduce: (current: Value | undefined) => reduce(current, ops), bytes };
 }
+
+/** What a step weighs beside its value, in bytes. */
+const OP_BYTES = 64;
 
 function toMutation(mutation: BatchMutation, index: number): Mutation {
   const field = `mutations[${index}].${mutation.kind}`;
@@ -174,7 +179,7 @@ function toMutation(mutation: BatchMutation, index: number): Mutation {
         return {
           kind: "reduce",
           itemId,
-          reduce: reducer(mutation.ops, `${field}.ops`),
+          ...reducer(mutation.ops, `${field}.ops`),
           expectedRevision,
         };
       case "delete":

@@ -8,20 +8,9 @@ import { encodeValue } from "./value-codec.ts";
 // Field numbers of proto/millrace/v1. A test holds these against the generated code.
 const FRAME = { sync: 1, change: 2, event: 3, heartbeat: 4, resumed: 5 } as const;
 
-// Changes and events are shared by all their subscribers, so that one encoding serves them all.
-const encoded = new WeakMap<Frame, Uint8Array>();
-
-/**
- * A frame as an encoded `SubscribeResponse`. Made once per frame, however many subscribers hear it;
- * nobody may change the bytes.
- */
+/** A frame as an encoded `SubscribeResponse`. The bytes are not kept here. */
 export function encodeFrame(frame: Frame): Uint8Array {
-  let bytes = encoded.get(frame);
-  if (bytes === undefined) {
-    bytes = writeFrame(frame).finish();
-    encoded.set(frame, bytes);
-  }
-  return bytes;
+  return writeFrame(frame).finish();
 }
 
 function writeFrame(frame: Frame): BinaryWriter {

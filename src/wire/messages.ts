@@ -15,6 +15,7 @@ import type {
   PositionSchema,
   UpdateErrorSchema,
 } from "../../gen/millrace/v1/types_pb.ts";
+import { createRecent } from "./recent.ts";
 import { valueToMessage } from "./value-codec.ts";
 
 /** Domain to protobuf, as far as several doors need it. The forms are init shapes of protobuf-es. */
@@ -52,18 +53,10 @@ export function opErrorMessage({
   return { opIndex, code, message };
 }
 
-// Changes and events are shared by all their subscribers, so that one message serves them all.
-const frameMessages = new WeakMap<Frame, SubscribeResponse>();
-
-/** A frame. Made once per frame, however many subscribers hear it; not to be changed. */
-export function frameMessage(frame: Frame): SubscribeResponse {
-  let message = frameMessages.get(frame);
-  if (message === undefined) {
-    message = create(SubscribeResponseSchema, { frame: frameCase(frame) });
-    frameMessages.set(frame, message);
-  }
-  return message;
-}
+/** A frame. Made once for all who hear it now; not to be changed. */
+export const frameMessage = createRecent((frame: Frame): SubscribeResponse =>
+  create(SubscribeResponseSchema, { frame: frameCase(frame) }),
+);
 
 function frameCase(
   frame: Frame,

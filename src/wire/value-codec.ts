@@ -14,8 +14,6 @@ const reader = new CanonicalReader();
 const writer = new ValueWriter();
 const keep = createKeeper();
 
-const messages = new WeakMap<Value, ValueMessage>();
-
 /**
  * Decodes a `google.protobuf.Value`.
  *
@@ -54,12 +52,7 @@ export function encodeValue(value: Value): Uint8Array {
   return bytes;
 }
 
-/** The value as a protobuf-es message. Made once per instance; nobody may change it. */
+/** The value as a protobuf-es message. Not kept: a tree is several times as large as its text. */
 export function valueToMessage(value: Value): ValueMessage {
-  let message = messages.get(value);
-  if (message === undefined) {
-    message = fromJson(ValueSchema, value.json() as JsonValue);
-    messages.set(value, message);
-  }
-  return message;
+  return fromJson(ValueSchema, value.json() as JsonValue);
 }

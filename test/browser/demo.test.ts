@@ -334,7 +334,7 @@ describe("the demo page in Chromium", () => {
     await window.page.getByText("min 1.0 · max 8.0 %").waitFor();
     expect(await window.stats()).toMatchObject({ opened: 1, syncs: 0, resumes: 3, holes: 0 });
     expect(await window.page.evaluate("millraceDemo.self")).toBe(window.id);
-    expect(await window.watched()).toMatchObject({ people: 1, saidNone: false });
+    expect(await window.watched()).toEqual({ figures: 3, people: 1, saidNone: false });
     await window.page.locator("#people li").waitFor();
     expect(await window.page.locator("#people li").count()).toBe(1);
     expectNoProblems(windows);

@@ -84,6 +84,7 @@ describe("the rule of a commit", () => {
   it("names the mutation in a commit of several, and only there", () => {
     const failing: Mutation = {
       kind: "reduce",
+      bytes: 0,
       itemId: "a",
       reduce: () => {
         throw new StreamError("VALUE_TOO_DEEP", "Too deep.", { metadata: { field: "data" } });
@@ -106,6 +107,7 @@ describe("the rule of a commit", () => {
     let computed = 0;
     const counting: Mutation = {
       kind: "reduce",
+      bytes: 0,
       itemId: "a",
       reduce: () => ({ value: Value.of(computed++), errors: [] }),
     };

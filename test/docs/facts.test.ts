@@ -34,6 +34,7 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
   stallTimeoutMs: true,
   subscriberQueue: true,
   bridge: true,
+  onFailure: true,
   logger: true,
   now: true,
 };

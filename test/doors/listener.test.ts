@@ -1,6 +1,9 @@
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect as connectHttp2 } from "node:http2";
 import { type AddressInfo, type Socket, connect, createServer as createNet } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { buffer } from "node:stream/consumers";
 import { memoryStore } from "millrace";
@@ -307,6 +310,27 @@ describe("starting and stopping", () => {
   it("a port that may not be opened is named", async () => {
     const start = createServer({ port: 65_536, store: memoryStore() });
     await expect(start).rejects.toThrow("65536");
+  });
+
+  it("a folder that cannot be used, or is in use, is named", async () => {
+    const parent = await mkdtemp(join(tmpdir(), "millrace-doors-"));
+    onTestFinished(() => rm(parent, { recursive: true }));
+    await writeFile(join(parent, "file"), "");
+    const start = (folder: string) =>
+      createServer({ port: 0, store: { kind: "file_based", folder } });
+    const within = join(parent, "file", "data");
+    await expect(start(within)).rejects.toMatchObject({
+      reason: "STORE_UNAVAILABLE",
+      message: expect.stringContaining(within),
+    });
+    const folder = join(parent, "data");
+    const first = await start(folder);
+    onTestFinished(() => first.close());
+    await expect(start(folder)).rejects.toMatchObject({
+      reason: "STORE_UNAVAILABLE",
+      message: expect.stringContaining(folder),
+    });
+    await first.service.set({ streamName: "s", groupId: "g", itemId: "i", data: 1 });
   });
 
   it("a stop does not wait for connections that do nothing", { timeout: 4000 }, async () => {

@@ -246,7 +246,7 @@ describe("every answer stays under 3.5 MiB", () => {
   it.each(protocols)("pages of items: $name", async (protocol) => {
     for (const size of SIZES) {
       const group = { streamName: uniqueName("sizes"), groupId: "g" };
-      const count = Math.min(1000, Math.ceil(7_000_000 / size));
+      const count = Math.min(1000, Math.ceil(5_000_000 / size));
       for (let i = 0; i < count; i++)
         await server.service.set({ ...group, itemId: awkward(i), data: '"'.repeat(size / 2) });
       let pageToken: unknown = "";
@@ -282,7 +282,7 @@ describe("every answer stays under 3.5 MiB", () => {
   });
 
   it.each(protocols)("batches that return values: $name", async (protocol) => {
-    for (const size of SIZES) {
+    for (const size of [2_000, 1_000_000]) {
       const group = { streamName: uniqueName("sizes"), groupId: "g" };
       const attempt = async (count: number) => {
         const mutations = Array.from({ length: count }, (_, i) => ({

@@ -6,7 +6,7 @@ import { Hub } from "../../src/live/hub.ts";
 import { interestIn } from "../../src/live/interest.ts";
 import { PART_LIMITS, readGroup } from "../../src/live/state-reader.ts";
 import type { Subscription } from "../../src/live/subscription.ts";
-import { memoryStore } from "../../src/stores/memory/memory-store.ts";
+import { type MemoryStore, memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { bound } from "./unreliable-feed.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
@@ -273,4 +273,32 @@ test("an answer of the store that took longer than an interval confirms nothing 
   nowMs += 15_000;
   await hub.tick();
   expect(subscription.read()).toBeUndefined();
+});
+
+test("a group that was forgotten while it was followed is followed afresh by the next subscriber, without a heartbeat (G3)", async () => {
+  let nowMs = 1_000_000;
+  const forgetful: MemoryStore = memoryStore({ clock: () => nowMs, history: { maxAgeMs: 1000 } });
+  store = forgetful;
+  const hub = createHub(store);
+  await put("i", 1);
+  const before = await hub.follow(REQUEST);
+  expect(await take(before, 1)).toMatchObject([{ kind: "sync", position: { revision: 1 } }]);
+  await store.run(GROUP, [{ mutations: [{ kind: "delete", itemId: "i" }] }]);
+  expect(await take(before, 1)).toMatchObject([{ kind: "change", type: "delete" }]);
+  nowMs += 10_000;
+  forgetful.sweep();
+  const after = await hub.follow(REQUEST);
+  await put("j", 2);
+  // Either may be told by one snapshot or by two, and by a change what the last one does not have.
+  for (const subscription of [before, after]) {
+    const items = new Set<string>();
+    while (!items.has("j")) {
+      const [frame] = await take(subscription, 1);
+      if (frame?.kind === "sync") {
+        items.clear();
+        for (const { itemId } of frame.items) items.add(itemId);
+      } else if (frame?.kind === "change") items.add(frame.itemId);
+    }
+    expect(Array.from(items)).toEqual(["j"]);
+  }
 });

@@ -124,7 +124,9 @@ export async function run(setup: Setup): Promise<void> {
   for (let round = 0; pending > 0 || !isUpToDate(); round++) {
     if (round > 300) {
       const at = [...reader.members].map(({ isOpen, position }) => ({ isOpen, ...position }));
-      throw new Error(`stuck at ${JSON.stringify(at)} of ${JSON.stringify(head)} (${shared.error?.message ?? "open"})`);
+      throw new Error(
+        `stuck at ${JSON.stringify(at)} of ${JSON.stringify(head)} (${shared.error?.message ?? "open"})`,
+      );
     }
     nowMs += 250;
     await hub.tick();

@@ -69,8 +69,3 @@ test("the direct encoding of a frame is that of the generated code", () => {
     }),
   );
 });
-
-test("a frame is encoded once", () => {
-  const frame: Frame = { kind: "heartbeat", position: { epoch: "e", revision: 1 } };
-  expect(encodeFrame(frame)).toBe(encodeFrame(frame));
-});

@@ -241,13 +241,12 @@ describe("encodeValue", () => {
 });
 
 describe("valueToMessage", () => {
-  test("makes the message of protobuf-es, once per instance", () => {
+  test("makes the message of protobuf-es", () => {
     fc.assert(
       fc.property(arbitraryJson, (json) => {
         const value = Value.of(json);
         const message = valueToMessage(value);
         expect(toJson(ValueSchema, message)).toEqual(json);
-        expect(valueToMessage(value)).toBe(message);
       }),
     );
   });

@@ -36,9 +36,6 @@ export interface QueueContext {
   readonly publish: (batch: WriteBatch) => void;
 }
 
-// What an update may weigh before it is computed.
-const UNKNOWN_BYTES = 256;
-
 /** A call on its way, one step per commit. */
 interface Job {
   /** Does the next step. @returns Whether it was the last. */
@@ -186,11 +183,12 @@ export class CommitQueue {
   #fill(batch: WriteBatch, taken: Job[]): void {
     const { limits } = this.#context;
     let steps = 0;
-    let bytes = 0;
+    // By what the changes turn out to weigh: an update of few bytes may rewrite a large item.
+    const isFull = () => steps >= limits.maxBatch || batch.bytes >= limits.maxBatchBytes;
     for (const job of this.#jobs) {
-      if (steps >= limits.maxBatch || bytes >= limits.maxBatchBytes) break;
+      if (isFull()) break;
       taken.push(job);
-      while (job.steps > 0 && steps < limits.maxBatch && bytes < limits.maxBatchBytes) {
+      while (job.steps > 0 && !isFull()) {
         const stepBytes = job.bytes / job.steps;
         job.step(batch);
         job.steps -= 1;
@@ -198,7 +196,6 @@ export class CommitQueue {
         this.#waiting -= 1;
         this.#waitingBytes -= stepBytes;
         steps += 1;
-        bytes += stepBytes;
       }
     }
     // Only the last one taken may have steps left.
@@ -254,8 +251,10 @@ function unreadable(cause: unknown): StreamError {
 function bytesOf(commits: readonly Commit[]): number {
   let bytes = 0;
   for (const { mutations } of commits) {
-    for (const mutation of mutations)
-      bytes += mutation.kind === "put" ? mutation.value.size : UNKNOWN_BYTES;
+    for (const mutation of mutations) {
+      if (mutation.kind === "put") bytes += mutation.value.size;
+      else if (mutation.kind === "reduce") bytes += mutation.bytes;
+    }
   }
   return bytes;
 }

@@ -64,6 +64,9 @@ export function openDisk(file: string): Disk {
     keyEncoding: "binary",
     // With it the driver would resolve a write before it is on disk.
     overlappingSync: false,
+    // With it the driver makes a second promise for each turn, which nobody can listen to: the failure
+    // of a commit would end the process.
+    eventTurnBatching: false,
     maxDbs: 8,
     maxReaders: 1024,
   });

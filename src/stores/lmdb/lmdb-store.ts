@@ -27,7 +27,7 @@ import {
 } from "./reads.ts";
 import type { Source } from "./reads.ts";
 import type { GroupRecord } from "./records.ts";
-import { LmdbSnapshotReader } from "./snapshot.ts";
+import { LmdbSnapshotReader, createBudget } from "./snapshot.ts";
 import { WriteBatch } from "./write-batch.ts";
 
 /** How a durable store is opened. */
@@ -73,6 +73,8 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStor
 const SWEEP_GROUPS = 256;
 const SWEEP_DROPS = 10_000;
 const FAILED_CLOSE_MS = 5000;
+/** What readers that are too slow for the disk may hold in memory, all together. */
+const SNAPSHOT_BUDGET_BYTES = 128 * 1024 * 1024;
 const MAX_CACHED_GROUPS = 10_000;
 // Each may hold a state of its own; the database has room for 1,024.
 const MAX_HELD_SNAPSHOTS = 256;
@@ -92,6 +94,7 @@ export function createLmdbStore(
   const newEpoch = () => epochIn(lineage, newGivenEpoch());
   const { tables, lineage = "" } = disk;
   const watchers = createWatchers();
+  const snapshotBudget = createBudget(SNAPSHOT_BUDGET_BYTES);
   /** Snapshot readers that hold a state, the oldest first. */
   const held = new Set<LmdbSnapshotReader>();
   const cache = new Map<string, { readonly name: GroupName; readonly record: GroupRecord }>();
@@ -197,14 +200,18 @@ export function createLmdbStore(
     snapshot: (key) =>
       read(() => {
         const { name, record } = load(key);
-        const [oldest] = held;
-        if (held.size >= MAX_HELD_SNAPSHOTS) oldest?.takeIntoMemory();
+        if (held.size >= MAX_HELD_SNAPSHOTS) {
+          Array.from(held)
+            .find((reader) => !reader.isLeaving)
+            ?.takeIntoMemory();
+        }
         source.view.retain();
         const reader = new LmdbSnapshotReader(
           source,
           name,
           record,
           options.snapshotHoldMs ?? 5000,
+          snapshotBudget,
           () => held.delete(reader),
         );
         held.add(reader);

@@ -7,6 +7,28 @@ import { headOf, readItems } from "./reads.ts";
 import type { Source } from "./reads.ts";
 import type { GroupRecord } from "./records.ts";
 
+/** Memory that several share. */
+export interface MemoryBudget {
+  /** Takes bytes, also beyond the budget. @returns Whether they were within it. */
+  take(bytes: number): boolean;
+  /** Gives them back. */
+  give(bytes: number): void;
+}
+
+/** A budget of so many bytes. */
+export function createBudget(maxBytes: number): MemoryBudget {
+  let taken = 0;
+  return {
+    take(bytes) {
+      taken += bytes;
+      return taken <= maxBytes;
+    },
+    give(bytes) {
+      taken -= bytes;
+    },
+  };
+}
+
 // How much is read without giving way when the rest is taken into memory.
 const GULP: ReadLimits = { maxCount: 1000, maxBytes: 1024 * 1024 };
 
@@ -19,6 +41,9 @@ export class LmdbSnapshotReader implements SnapshotReader {
   readonly #name: GroupName;
   readonly #record: GroupRecord;
   readonly #onLetGo: () => void;
+  readonly #budget: MemoryBudget;
+  /** Taken of the budget. */
+  #bytes = 0;
   readonly #timer: NodeJS.Timeout;
   /** Held, and to be released; undefined once let go. */
   #source: Source | undefined;
@@ -32,6 +57,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
   /**
    * @param source Owned by the reader, which releases its view.
    * @param holdMs How long it may hold the view, in milliseconds.
+   * @param budget What all readers together may take into memory.
    * @param onLetGo Called when it has released the view.
    */
   constructor(
@@ -39,12 +65,14 @@ export class LmdbSnapshotReader implements SnapshotReader {
     name: GroupName,
     record: GroupRecord,
     holdMs: number,
+    budget: MemoryBudget,
     onLetGo: () => void,
   ) {
     this.#source = source;
     this.#name = name;
     this.#record = record;
     this.#onLetGo = onLetGo;
+    this.#budget = budget;
     this.#timer = setTimeout(() => this.takeIntoMemory(), holdMs);
     this.#timer.unref();
   }
@@ -63,17 +91,31 @@ export class LmdbSnapshotReader implements SnapshotReader {
     return { ...head, items, done: next === undefined };
   }
 
+  /** Whether the rest is in memory, or on its way there. */
+  get isLeaving(): boolean {
+    return this.#draining !== undefined;
+  }
+
   /** Takes the rest into memory and lets go of the state. `next` waits for it, and fails if it failed. */
   takeIntoMemory(): void {
     this.#draining ??= this.#drain();
-    this.#draining.catch(() => this.#letGo());
+    this.#draining.catch(() => {
+      this.#forget();
+      this.#letGo();
+    });
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#items = [];
+    this.#forget();
     this.#letGo();
+  }
+
+  #forget(): void {
+    this.#items = [];
+    this.#budget.give(this.#bytes);
+    this.#bytes = 0;
   }
 
   async #drain(): Promise<void> {
@@ -82,6 +124,14 @@ export class LmdbSnapshotReader implements SnapshotReader {
         ...GULP,
         after: this.#after,
       });
+      const bytes = items.reduce((sum, { value }) => sum + value.size, 0);
+      this.#bytes += bytes;
+      if (!this.#budget.take(bytes)) {
+        throw new StreamError(
+          "SLOW_SUBSCRIBER",
+          "The snapshot was read too slowly while too many others were; subscribe again when ready.",
+        );
+      }
       this.#items.push(...items);
       this.#after = next;
       if (next === undefined) this.#letGo();

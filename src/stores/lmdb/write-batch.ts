@@ -37,11 +37,18 @@ export interface Announcement {
 export class WriteBatch {
   /** What to announce once the writes are durable. */
   readonly announcements: Announcement[] = [];
+  /** Bytes of the values announced. */
+  #bytes = 0;
   readonly #context: BatchContext;
   readonly #drafts = new Map<string, GroupDraft>();
 
   constructor(context: BatchContext) {
     this.#context = context;
+  }
+
+  /** What it weighs: bytes of the values that its commits and events carry. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Runs one commit. */
@@ -57,6 +64,7 @@ export class WriteBatch {
     });
     if (!decision.ok) return decision;
     draft.apply(decision, nowMs, history);
+    for (const change of decision.changes) this.#bytes += change.value.size;
     if (decision.changes.length > 0)
       this.announcements.push({ group: draft.name.text, events: decision.changes });
     return { ok: true, position: decision.head.position, results: decision.results };
@@ -68,6 +76,7 @@ export class WriteBatch {
     const draft = this.#draft(key);
     const timestamp = nextTimestamp(draft.head.timestamp, clock());
     draft.tick(timestamp, history);
+    this.#bytes += message.value.size;
     this.announcements.push({
       group: draft.name.text,
       events: [{ kind: "event", ...message, after: draft.head.position, timestamp }],

@@ -213,7 +213,8 @@ async function exchange(stream: WriteStream, requests: readonly JsonObject[]) {
   stream.end();
   const answers = new Map<string, JsonObject>();
   for (let answer = await stream.next(); answer !== undefined; answer = await stream.next()) {
-    const { requestId, ...result } = answer as { requestId: string } & JsonObject;
+    // Proto JSON leaves out zeros.
+    const { requestId = "0", ...result } = answer as { requestId?: string } & JsonObject;
     expect(answers.has(requestId)).toBe(false);
     answers.set(requestId, result);
   }

@@ -109,6 +109,7 @@ export function describeCommits(open: OpenStore): void {
       const ear = await listen(store, group);
       const failing = {
         kind: "reduce",
+        bytes: 0,
         itemId: "d",
         reduce: () => {
           throw new StreamError("VALUE_TOO_LARGE", "data is too large.");
@@ -136,6 +137,7 @@ export function describeCommits(open: OpenStore): void {
       const error = await refusal(store, group, [
         {
           kind: "reduce",
+          bytes: 0,
           itemId: "a",
           reduce: () => {
             throw new TypeError("secret");
@@ -152,6 +154,7 @@ export function describeCommits(open: OpenStore): void {
       const errors = [{ opIndex: 1, code: "increment.not_number", message: "It is not a number." }];
       const { results } = await commit(store, group, {
         kind: "reduce",
+        bytes: 0,
         itemId: "a",
         reduce: () => ({ value: Value.of({}), errors }),
       });

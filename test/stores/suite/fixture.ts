@@ -64,6 +64,7 @@ export function remove(itemId: string, expectedRevision?: number): Mutation {
 export function mark(itemId: string, text: string, expectedRevision?: number): Mutation {
   return {
     kind: "reduce",
+    bytes: 0,
     itemId,
     expectedRevision,
     reduce: (current) => ({

@@ -269,6 +269,7 @@ function mutationOf(plan: CommitPlan["mutations"][number], group: NaiveGroup): M
   if (plan.kind === "delete") return remove(itemId, expected);
   return {
     kind: "reduce",
+    bytes: 0,
     itemId,
     expectedRevision: expected,
     reduce: () => {

@@ -109,7 +109,7 @@ function streaming<M>(
 }
 
 /** An error of @connectrpc/connect as every door's. */
-export function connectDoorError(error: unknown): DoorError {
+function connectDoorError(error: unknown): DoorError {
   const failure = ConnectError.from(error);
   const details = failure.findDetails(ErrorInfoSchema);
   const info = details.find(({ domain }) => domain === "millrace");

@@ -31,7 +31,7 @@ export function toValue(json: Json): ValueMessage {
 }
 
 /** The JSON of a value that must be there. */
-export function json(value: ValueMessage | undefined): Json {
+function json(value: ValueMessage | undefined): Json {
   if (value === undefined) throw new Error("a value is missing in an answer");
   return toJson(ValueSchema, value) as Json;
 }
