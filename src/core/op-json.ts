@@ -2,7 +2,11 @@ import { StreamError } from "./errors.ts";
 import type { Path, UpdateOp } from "./ops.ts";
 import { Value } from "./value.ts";
 
-/** Most steps in one update. */
+/**
+ * Most steps in one update.
+ *
+ * @internal
+ */
 export const MAX_OPS = 1000;
 
 const TYPES = "set, merge, increment, decrement, append or remove";

@@ -3,26 +3,12 @@ import { StreamError } from "../core/errors.ts";
 import type { Frame, SyncFrame } from "../core/frame.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
 import { isJoinable, mergeReplay } from "../core/replay.ts";
-import type { Store } from "../core/store.ts";
 import type { Channel, Follower } from "./channel.ts";
 import { FrameIterator } from "./frames.ts";
-import { FrameQueue, type QueueLimits } from "./frame-queue.ts";
+import { FrameQueue } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
 import { PART_LIMITS, type StateReader } from "./state-reader.ts";
-
-/** What to follow, and how. */
-export interface SubscriptionOptions {
-  readonly store: Store;
-  /** The open feed of the group. The subscription follows it until it ends. */
-  readonly channel: Channel;
-  /** What of the group to hear. When it grows, the reader asks for the state of what is new by itself. */
-  readonly interest: Interest;
-  /** Position up to which the reader knows the group. */
-  readonly resumeFrom: Position | undefined;
-  readonly limits: QueueLimits;
-  /** Unix milliseconds. */
-  readonly now: () => number;
-}
+import type { SubscriptionOptions } from "./subscription-options.ts";
 
 /** How long a subscription waits before it reads again what gave nothing, in milliseconds. */
 const RETRY_MS = 20;
@@ -250,9 +236,11 @@ export class Subscription implements Follower {
 
   /** Drops the queue: what the reader has not taken is read from the log again. */
   #fallBehind(event: GroupEvent): void {
+    // A transient event may come late: what was released before it is more than what it was sent after.
+    const released = event.kind === "change" ? event.position : this.#cursor;
     this.#queue.clear();
     this.#cursor = this.#taken;
-    this.#startLoading("log", event.kind === "change" ? event.position : event.after);
+    this.#startLoading("log", released);
   }
 
   /** @param feedStart The window holds what the channel releases after this. */

@@ -1,4 +1,4 @@
-import { StreamError } from "../core/errors.ts";
+import type { StreamError } from "../core/errors.ts";
 import { checkGroup, checkName } from "../core/names.ts";
 import type { Store } from "../core/store.ts";
 import { DEFAULT_QUEUE_LIMITS, type QueueLimits } from "../live/frame-queue.ts";

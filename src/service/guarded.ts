@@ -33,16 +33,16 @@ export function guarded(
       }
     };
   return {
-    set: guard("set", handlers.set),
-    get: guard("get", handlers.get),
-    update: guard("update", handlers.update),
-    delete: guard("delete", handlers.delete),
-    batch: guard("batch", handlers.batch),
-    send: guard("send", handlers.send),
-    list: guard("list", handlers.list),
-    listGroups: guard("listGroups", handlers.listGroups),
-    listAll: guard("listAll", handlers.listAll),
-    subscribe: guard("subscribe", handlers.subscribe),
+    set: guard("set", (request) => handlers.set(request)),
+    get: guard("get", (request) => handlers.get(request)),
+    update: guard("update", (request) => handlers.update(request)),
+    delete: guard("delete", (request) => handlers.delete(request)),
+    batch: guard("batch", (request) => handlers.batch(request)),
+    send: guard("send", (request) => handlers.send(request)),
+    list: guard("list", (request) => handlers.list(request)),
+    listGroups: guard("listGroups", (request) => handlers.listGroups(request)),
+    listAll: guard("listAll", (request) => handlers.listAll(request)),
+    subscribe: guard("subscribe", (request) => handlers.subscribe(request)),
     share(request) {
       if (isClosing()) throw shuttingDown();
       return handlers.share(request);

@@ -97,11 +97,11 @@ describe("a snapshot", () => {
     ]);
     for (const part of parts)
       expect(part).toMatchObject({ position: (first as { position: unknown }).position });
-    const state = new Map(
-      parts.flatMap((part) =>
-        part.kind === "sync" ? part.items.map((item) => [item.itemId, item.value.text]) : [],
-      ) as [string, string][],
-    );
+    const state = new Map<string, string>();
+    for (const part of parts) {
+      if (part.kind !== "sync") continue;
+      for (const item of part.items) state.set(item.itemId, item.value.text);
+    }
     // The last page was read before the changes that came after it.
     expect(state.get("i0")).toBe("-2");
     expect(state.get("i1")).toBe("-2");

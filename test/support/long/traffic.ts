@@ -1,4 +1,4 @@
-import { type JsonValue, type MessageInitShape, fromJson, toJson } from "@bufbuild/protobuf";
+import { type MessageInitShape, fromJson, toJson } from "@bufbuild/protobuf";
 import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
