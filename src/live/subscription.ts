@@ -259,7 +259,7 @@ export class Subscription implements Follower {
   #slide(event: GroupEvent): void {
     while (!this.#window.offer(event)) {
       const oldest = this.#window.shift() as GroupEvent;
-      this.#windowStart = oldest.kind === "change" ? oldest.position : oldest.after;
+      if (oldest.kind === "change") this.#windowStart = oldest.position;
     }
   }
 
@@ -363,11 +363,6 @@ export class Subscription implements Follower {
     if (watch === undefined || cursor.revision < watch.revision) return;
     this.#cursorWatch = undefined;
     watch.callback();
-  }
-
-  #enqueue(frame: Frame): void {
-    this.#queue.push(frame);
-    this.#wake();
   }
 
   #wake(): void {
