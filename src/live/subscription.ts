@@ -189,8 +189,9 @@ export class Subscription implements Follower {
     const { position } = this.channel;
     if (this.#phase !== "live" || this.#queue.length > 0) return;
     // The group was forgotten while its snapshot was read: what the reader knows is of a lost history.
-    if (position.epoch !== this.#cursor.epoch) this.reset();
-    else this.#enqueue({ kind: "heartbeat", position });
+    if (position.epoch !== this.#cursor.epoch) return this.reset();
+    this.#queue.push({ kind: "heartbeat", position });
+    this.#wake();
   }
 
   /** @see Follower */

@@ -39,7 +39,7 @@ async function load(
   setMaxListeners(0, over.signal);
   let endMs = Infinity;
   /** Who follows now, and how far they have come. */
-  const following = new Set<{ group: string; revision: number }>();
+  const following = new Set<{ group: string; revision: number; left: boolean }>();
   let leaving = true;
 
   const writers = Array.from({ length: WRITERS }, async (_, i) => {
@@ -89,11 +89,15 @@ async function load(
       const item = resumes ? known?.item : own.chance(0.3) ? own.pick(ITEMS.set) : undefined;
       const slow = own.chance(0.2);
       const leave = new AbortController();
+      const progress = { group, revision: 0, left: false };
       const timer = setTimeout(
-        () => leaving && leave.abort(),
+        () => {
+          if (!leaving) return;
+          progress.left = true;
+          leave.abort();
+        },
         200 + own.below(LONG ? 10_000 : 1500),
       );
-      const progress = { group, revision: 0 };
       following.add(progress);
       const signal = AbortSignal.any([leave.signal, over.signal]);
       const position = await follow({
@@ -120,14 +124,15 @@ async function load(
   await Promise.all([sleep(SECONDS * 1000), progress.calls(LONG ? 0 : 300)]);
   endMs = 0;
   await Promise.all([...writers, ...readers]);
-  // Those who follow now stay until they have seen the end.
+  // Those who follow now stay until they have seen the end; those about to leave are gone first.
+  leaving = false;
+  while (Array.from(following).some(({ left }) => left)) await sleep(5);
   const client = connect(server.url);
   const heads = new Map<string, number>();
   for (const group of GROUPS) {
     const position = await list(client, recorder(`final-${group}`), group, true);
     heads.set(group, position.revision);
   }
-  leaving = false;
   while (Array.from(following).some(({ group, revision }) => revision < (heads.get(group) ?? 0)))
     await sleep(20);
   over.abort();
