@@ -129,9 +129,9 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
 
   /** Whether a place in the feed is the snapshot's or comes after it. */
   #isReached(at: Position, position: Position): boolean {
-    // A group that is at the origin, and was not before, was forgotten: its old history comes before.
+    // A group that is at the origin, and was not before, was forgotten: a snapshot for all is to come.
     const sameHistory =
-      at.epoch === position.epoch || (position.epoch === "" && at.epoch !== this.#asked.epoch);
+      at.epoch === position.epoch || (position.epoch === "" && this.#asked.epoch === "");
     return sameHistory && at.revision >= position.revision;
   }
 

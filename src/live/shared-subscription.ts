@@ -129,8 +129,7 @@ export class SharedSubscription<M extends Member> implements Interest {
         this.#insert(insertion);
         continue;
       }
-      const frame = this.#heldBack ?? this.#subscription?.read();
-      this.#heldBack = undefined;
+      const frame = this.#takeHeldBack() ?? this.#subscription?.read();
       if (insertion !== undefined && !this.#inSync && insertion.isDue(frame)) {
         this.#heldBack = frame;
         this.#insert(insertion);
@@ -230,6 +229,16 @@ export class SharedSubscription<M extends Member> implements Interest {
   #insertionUnderWay(): Insertion<M> | undefined {
     if (this.#insertion?.isOver === true) this.#insertion = undefined;
     return this.#insertion;
+  }
+
+  #takeHeldBack(): Frame | undefined {
+    const frame = this.#heldBack;
+    this.#heldBack = undefined;
+    if (frame?.kind !== "change" && frame?.kind !== "event") return frame;
+    const { epoch } = frame.kind === "change" ? frame.position : frame.after;
+    const now = this.#subscription?.channel.position.epoch;
+    // When its history was lost meanwhile, a snapshot for all follows, and nothing of before.
+    return epoch === "" || epoch === now ? frame : undefined;
   }
 
   #insert(insertion: Insertion<M>): void {

@@ -74,13 +74,13 @@ async function crashUnderLoad({ maxChanges, cycles, callsPerCycle, awayMs }: Run
   const subscribers = Array.from({ length: 24 }, async (_, i) => {
     const name = `r${i}`;
     const own = random(dice.below(2 ** 31));
-    const client = connect(url);
+    const { subscribe } = connect(url);
     const group = GROUPS[i % GROUPS.length] as string;
     const item = i >= 16 ? own.pick([...ITEMS.set, ...ITEMS.updated]) : undefined;
     let resumeFrom: Position | undefined;
     while (!over.signal.aborted) {
       resumeFrom = await follow({
-        client,
+        subscribe,
         recorder: recorder(`${name}-${resumeFrom?.revision ?? "new"}-${own.next()}`),
         group,
         item,

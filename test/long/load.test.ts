@@ -10,6 +10,7 @@ import { startChild } from "../support/long/child-server.ts";
 import { LONG, judge, seedOfRun } from "../support/long/judge.ts";
 import { createProgress } from "../support/long/progress.ts";
 import { createPipe } from "../support/long/pipe.ts";
+import { type RawSubscribe, createRawSubscribe } from "../support/long/raw-subscribe.ts";
 import { connect, createWriter, follow, get, itemNames, list } from "../support/long/traffic.ts";
 import { random } from "../support/random.ts";
 
@@ -35,6 +36,8 @@ async function load(
   const server = await startChild({ port: 0, store, heartbeatIntervalMs: 2000 });
   const clients = Array.from({ length: CONNECTIONS }, () => connect(server.url));
   const clientOf = (i: number) => clients[i % CONNECTIONS] as (typeof clients)[number];
+  const raws = Array.from({ length: CONNECTIONS }, () => createRawSubscribe(server.url));
+  const rawOf = (i: number) => raws[i % CONNECTIONS] as RawSubscribe;
   const over = new AbortController();
   setMaxListeners(0, over.signal);
   let endMs = Infinity;
@@ -101,7 +104,8 @@ async function load(
       following.add(progress);
       const signal = AbortSignal.any([leave.signal, over.signal]);
       const position = await follow({
-        client: clientOf(i),
+        // Some with the framework's client, most with one that leaves the machine to the service.
+        subscribe: i % 10 === 0 ? clientOf(i).subscribe : rawOf(i),
         recorder: recorder(`s${i}-${count}`),
         group,
         item,

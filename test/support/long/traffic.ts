@@ -20,6 +20,7 @@ import {
   sealedValue,
 } from "../checker/index.ts";
 import type { Random } from "../random.ts";
+import type { RawSubscribe } from "./raw-subscribe.ts";
 
 /* Clients of the long tests: they write, follow and list over gRPC, and record all they do and see. */
 
@@ -190,7 +191,7 @@ function failed(
 
 /** What a follower does. */
 export interface FollowOptions {
-  readonly client: Client;
+  readonly subscribe: Client["subscribe"] | RawSubscribe;
   readonly recorder: Recorder;
   readonly group: string;
   readonly item?: string | undefined;
@@ -208,7 +209,7 @@ export interface FollowOptions {
  * @returns The last position from which to resume.
  */
 export async function follow(options: FollowOptions): Promise<Position | undefined> {
-  const { client, recorder, group, item, resumeFrom, slow, resumeOptional, signal, onFrame } =
+  const { subscribe, recorder, group, item, resumeFrom, slow, resumeOptional, signal, onFrame } =
     options;
   const handle = recorder.subscribe({ group, item, resumeFrom, slow, resumeOptional });
   let position = resumeFrom;
@@ -221,7 +222,7 @@ export async function follow(options: FollowOptions): Promise<Position | undefin
       : { resumeFrom: { epoch: resumeFrom.epoch, revision: BigInt(resumeFrom.revision) } }),
   };
   try {
-    for await (const response of client.subscribe(request, { signal })) {
+    for await (const response of subscribe(request, { signal })) {
       const told = record(handle, response);
       position = told ?? position;
       await onFrame?.(told);
