@@ -8,6 +8,8 @@ export interface Interest {
   matches(itemId: string | undefined): boolean;
   /** Reads the state of all it wants, at one position. */
   readState(store: Store, group: GroupKey): StateReader;
+  /** Called when what was not taken of the frames is dropped, because a snapshot of all it wants follows. */
+  reset?(): void;
   /**
    * When it speaks for several: since when one of them, at the most, has had no frame with a position,
    * Unix milliseconds.

@@ -65,7 +65,7 @@ export class SharedSubscription<M extends Member> implements Interest {
   readonly #heard = new Audience();
   /** Members whom the last opening of a segment serves, with the item found for those who follow one. */
   #served = new Map<M, Item | undefined>();
-  /** Whether a snapshot for all is being read, or parts of it are still to come. */
+  /** Whether a snapshot for all is to come, or parts of it. */
   #inSync = false;
   /** Of the member who joins now. */
   #insertion: Insertion<M> | undefined;
@@ -129,7 +129,8 @@ export class SharedSubscription<M extends Member> implements Interest {
         this.#insert(insertion);
         continue;
       }
-      const frame = this.#takeHeldBack() ?? this.#subscription?.read();
+      const frame = this.#heldBack ?? this.#subscription?.read();
+      this.#heldBack = undefined;
       if (insertion !== undefined && !this.#inSync && insertion.isDue(frame)) {
         this.#heldBack = frame;
         this.#insert(insertion);
@@ -176,9 +177,15 @@ export class SharedSubscription<M extends Member> implements Interest {
   }
 
   /** @see Interest */
-  readState(store: Store, group: GroupKey): StateReader {
-    this.#served = new Map(Array.from(this.#members, (member) => [member, undefined]));
+  reset(): void {
+    this.#heldBack = undefined;
     this.#inSync = true;
+  }
+
+  /** @see Interest */
+  readState(store: Store, group: GroupKey): StateReader {
+    this.reset();
+    this.#served = new Map(Array.from(this.#members, (member) => [member, undefined]));
     if (this.#wanted.wantsAll) return readGroup(store, group);
     return readItems(store, group, this.#wanted.itemIds);
   }
@@ -229,16 +236,6 @@ export class SharedSubscription<M extends Member> implements Interest {
   #insertionUnderWay(): Insertion<M> | undefined {
     if (this.#insertion?.isOver === true) this.#insertion = undefined;
     return this.#insertion;
-  }
-
-  #takeHeldBack(): Frame | undefined {
-    const frame = this.#heldBack;
-    this.#heldBack = undefined;
-    if (frame?.kind !== "change" && frame?.kind !== "event") return frame;
-    const { epoch } = frame.kind === "change" ? frame.position : frame.after;
-    const now = this.#subscription?.channel.position.epoch;
-    // When its history was lost meanwhile, a snapshot for all follows, and nothing of before.
-    return epoch === "" || epoch === now ? frame : undefined;
   }
 
   #insert(insertion: Insertion<M>): void {

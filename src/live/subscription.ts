@@ -205,6 +205,7 @@ export class Subscription implements Follower {
     if (this.#phase === "ended") return;
     // What was not taken is replaced by the snapshot.
     this.#queue.clear();
+    this.#options.interest.reset?.();
     this.#startLoading("snapshot", this.channel.position);
   }
 

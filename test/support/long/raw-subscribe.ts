@@ -14,6 +14,11 @@ import {
 
 const PATH = "/millrace.v1.StreamService/Subscribe";
 const PREFIX_BYTES = 5;
+/** Statuses that a subscription may end with. */
+const CODES = new Map([
+  ["8", Code.ResourceExhausted],
+  ["14", Code.Unavailable],
+]);
 
 /** Follows over bare HTTP/2: what a client costs is spent on reading frames, so that a test can have many. */
 export type RawSubscribe = (
@@ -62,8 +67,11 @@ export function createRawSubscribe(url: string): RawSubscribe {
       if (!stream.closed) await once(stream, "close");
       const { "grpc-status": status, "grpc-message": message } = trailers;
       if (status !== "0") {
-        const code = status === undefined ? Code.Unavailable : (Number(status) as Code);
-        throw new ConnectError(typeof message === "string" ? message : "cut", code);
+        const known = CODES.get(typeof status === "string" ? status : "14");
+        throw new ConnectError(
+          typeof message === "string" ? message : "cut",
+          known ?? Code.Unknown,
+        );
       }
     } finally {
       signal.removeEventListener("abort", abort);

@@ -182,11 +182,12 @@ function failed(
   handle: { refused(reason: string): void; unknown(reason?: string): void },
   error: unknown,
 ): void {
-  const { code, rawMessage } = ConnectError.from(error);
-  // Anything but a plain refusal may have happened before the answer was lost.
-  if (code === Code.InvalidArgument || code === Code.Aborted || code === Code.FailedPrecondition) {
-    handle.refused(`${Code[code]}: ${rawMessage}`);
-  } else handle.unknown(`${Code[code]}: ${rawMessage}`);
+  const { code, rawMessage, details } = ConnectError.from(error);
+  // Anything but a refusal that the service gave a reason for may have happened before the answer was
+  // lost; a client gives codes of its own, Aborted among them.
+  const isRefusal = code === Code.InvalidArgument || code === Code.Aborted;
+  if (isRefusal && details.length > 0) handle.refused(`${Code[code]}: ${rawMessage}`);
+  else handle.unknown(`${Code[code]}: ${rawMessage}`);
 }
 
 /** What a follower does. */
