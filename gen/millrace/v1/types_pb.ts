@@ -179,7 +179,7 @@ export type UpdateOp_Set = Message<"millrace.v1.UpdateOp.Set"> & {
   path: string;
 
   /**
-   * The new value. Required.
+   * The new value. Absent means null.
    *
    * @generated from field: google.protobuf.Value value = 2;
    */
