@@ -1,0 +1,70 @@
+import type { GroupKey } from "../../src/core/names.ts";
+import type { Store } from "../../src/core/store.ts";
+import { Value } from "../../src/core/value.ts";
+import { Hub } from "../../src/live/hub.ts";
+import { SharedSubscription } from "../../src/live/shared-subscription.ts";
+import { SharedReader, View } from "./shared-reader.ts";
+
+/** The group that tests of shared subscriptions follow. */
+export const GROUP: GroupKey = { streamName: "s", groupId: "g" };
+/** How long a subscription may be quiet, in milliseconds. */
+export const INTERVAL_MS = 15_000;
+
+/** A shared subscription of a store, with its reader. */
+export function openShared(store: Store, now: () => number = () => 0) {
+  const hub = new Hub({
+    store,
+    now,
+    heartbeatIntervalMs: INTERVAL_MS,
+    stallTimeoutMs: 60_000,
+    queueLimits: { maxBytes: 1 << 20, maxFrames: 1000 },
+  });
+  const shared = new SharedSubscription<View>({
+    subscribe: (interest, resumeFrom) => hub.follow({ group: GROUP, interest, resumeFrom }),
+    now,
+  });
+  const reader = new SharedReader(shared);
+  /** Starts to join. */
+  const start = (itemId?: string, from?: View): { view: View; joined: Promise<void> } => {
+    const view = new View(itemId);
+    if (from !== undefined) view.continueFrom(from);
+    reader.members.add(view);
+    const joined = shared.join(view, from?.position);
+    joined.catch(() => reader.members.delete(view));
+    return { view, joined };
+  };
+  /** Joins, and reads until the member has its state. */
+  const join = async (itemId?: string, from?: View): Promise<View> => {
+    const { view } = start(itemId, from);
+    while (!view.isOpen) await reader.next();
+    return view;
+  };
+  const leave = (view: View) => {
+    reader.members.delete(view);
+    shared.leave(view);
+  };
+  return { hub, shared, reader, start, join, leave };
+}
+
+/** Stores a number. */
+export async function put(store: Store, itemId: string, json: number): Promise<void> {
+  await store.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
+}
+
+/** Lets all other work of the process go first, a few times over. */
+export async function turns(): Promise<void> {
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A gate that calls wait at, once closed. */
+export function createGate() {
+  let release = () => {};
+  let closed: Promise<void> | undefined;
+  return {
+    close(): void {
+      closed = new Promise((resolve) => (release = resolve));
+    },
+    open: () => release(),
+    pass: () => closed ?? Promise.resolve(),
+  };
+}
