@@ -20,6 +20,13 @@ interface Joined {
   readonly feed: GroupFeed;
 }
 
+/** Work on one subscription id. */
+interface UnderWay {
+  readonly done: Promise<void>;
+  /** Whether the subscription is gone after it. */
+  readonly leaves: boolean;
+}
+
 /**
  * One socket: its subscriptions, and what they have to say to each other.
  *
@@ -34,7 +41,9 @@ export class BridgeSession {
   readonly #joined = new Map<string, Joined>();
   readonly #feeds = new Map<string, GroupFeed>();
   /** What is under way, by subscription id: joins and leaves of one id wait for one another. */
-  readonly #underWay = new Map<string, Promise<void>>();
+  readonly #underWay = new Map<string, UnderWay>();
+  /** The subscription that the URL asked for, and whether a join takes it over. */
+  #byUrl: (Target & { readonly subscriptionId: string; isTaken: boolean }) | undefined;
   #underWayCount = 0;
   #malformed = 0;
   #closed = false;
@@ -50,6 +59,7 @@ export class BridgeSession {
   joinByUrl(target: Target, subscriptionId: string): void {
     const asked = { resume: undefined, heartbeat: false, parts: false };
     this.#enqueueJoin({ ...target, ...asked, type: "join", subscriptionId }, true);
+    this.#byUrl = { ...target, subscriptionId, isTaken: false };
   }
 
   /** Takes a frame of the client; undefined when it was not text. */
@@ -64,7 +74,7 @@ export class BridgeSession {
     const { subscriptionId } = frame;
     if (frame.type === "join") this.#enqueueJoin(frame, false);
     else if (this.#joined.has(subscriptionId) || this.#underWay.has(subscriptionId))
-      this.#enqueue(subscriptionId, () => this.#leave(subscriptionId));
+      this.#enqueue(subscriptionId, true, () => this.#leave(subscriptionId));
   }
 
   /** Ends all subscriptions. Idempotent. */
@@ -86,27 +96,41 @@ export class BridgeSession {
 
   #enqueueJoin(frame: JoinFrame, byUrl: boolean): void {
     const { subscriptionId } = frame;
-    if (!this.#joined.has(subscriptionId) && !this.#underWay.has(subscriptionId)) {
-      let count = this.#joined.size;
-      for (const id of this.#underWay.keys()) if (!this.#joined.has(id)) count++;
-      if (count >= this.#limits.maxSubscriptions)
-        return this.#end(CLOSE.TOO_MUCH, "too many subscriptions");
+    if (this.#countBeside(frame) >= this.#limits.maxSubscriptions)
+      return this.#end(CLOSE.TOO_MUCH, "too many subscriptions");
+    this.#enqueue(subscriptionId, false, () => this.#join(frame, byUrl));
+  }
+
+  /** How many subscriptions there will be beside this one, once all that is under way is done. */
+  #countBeside(frame: JoinFrame): number {
+    const ids = new Set(this.#joined.keys());
+    for (const [id, { leaves }] of this.#underWay) {
+      if (leaves) ids.delete(id);
+      else ids.add(id);
     }
-    this.#enqueue(subscriptionId, () => this.#join(frame, byUrl));
+    ids.delete(frame.subscriptionId);
+    const url = this.#byUrl;
+    if (url !== undefined) {
+      const { streamName, groupId, itemId } = frame;
+      url.isTaken ||=
+        url.streamName === streamName && url.groupId === groupId && url.itemId === itemId;
+      if (url.isTaken) ids.delete(url.subscriptionId);
+    }
+    return ids.size;
   }
 
   /** What concerns one subscription id happens in the order asked. */
-  #enqueue(subscriptionId: string, work: () => Promise<void> | void): void {
+  #enqueue(subscriptionId: string, leaves: boolean, work: () => Promise<void> | void): void {
     // A client that reads nothing, and so is told nothing, must not pile up work.
     if (this.#underWayCount >= this.#limits.maxFrameBurst)
       return this.#end(CLOSE.TOO_MUCH, "too many joins and leaves under way");
     this.#underWayCount++;
-    const before = this.#underWay.get(subscriptionId) ?? Promise.resolve();
+    const before = this.#underWay.get(subscriptionId)?.done ?? Promise.resolve();
     const done = before.then(work).finally(() => {
       this.#underWayCount--;
-      if (this.#underWay.get(subscriptionId) === done) this.#underWay.delete(subscriptionId);
+      if (this.#underWay.get(subscriptionId)?.done === done) this.#underWay.delete(subscriptionId);
     });
-    this.#underWay.set(subscriptionId, done);
+    this.#underWay.set(subscriptionId, { done, leaves });
   }
 
   async #join(frame: JoinFrame, byUrl: boolean): Promise<void> {
@@ -181,7 +205,7 @@ export class BridgeSession {
   #refuseSnapshot(join: Join, error: StreamError): void {
     this.#reply(errorFrame(error, join, join.subscriptionId));
     // Its join may not have been told yet that it succeeded.
-    this.#enqueue(join.subscriptionId, () => {
+    this.#enqueue(join.subscriptionId, true, () => {
       if (this.#joined.get(join.subscriptionId)?.join === join) this.#leave(join.subscriptionId);
     });
   }

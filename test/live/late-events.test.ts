@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { GroupEvent } from "../../src/core/change.ts";
-import type { Frame } from "../../src/core/frame.ts";
+import type { SyncFrame } from "../../src/core/frame.ts";
 import type { Position } from "../../src/core/position.ts";
 import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
@@ -42,54 +42,45 @@ function late(after: Position): GroupEvent {
   return { kind: "event", type: "t", itemId: undefined, value: Value.of(0), after, timestamp };
 }
 
-async function take(subscription: Subscription, count: number): Promise<Frame[]> {
-  const frames: Frame[] = [];
-  while (frames.length < count) {
+/** What kinds of frames come until this revision; of changes, their revisions. */
+async function upTo(revision: number, subscription: Subscription): Promise<(number | string)[]> {
+  const seen: (number | string)[] = [];
+  while (seen.at(-1) !== revision) {
     const frame = subscription.read();
-    if (frame !== undefined) frames.push(frame);
-    else await new Promise<void>((resolve) => subscription.onReadable(resolve));
+    if (frame === undefined) await new Promise<void>((resolve) => subscription.onReadable(resolve));
+    else seen.push(frame.kind === "change" ? frame.position.revision : frame.kind);
   }
-  return frames;
+  return seen;
 }
 
-const revisions = (frames: readonly Frame[]) =>
-  frames.map((frame) => (frame.kind === "change" ? frame.position.revision : frame.kind));
+/** Follows the group, which is at revision 1, and has taken its snapshot. */
+async function follow(): Promise<{ subscription: Subscription; position: Position }> {
+  await put(store, "a", 0);
+  const interest = interestIn(undefined);
+  const subscription = await hub.follow({ group: GROUP, interest, resumeFrom: undefined });
+  const sync = subscription.read() as SyncFrame;
+  expect(subscription.read()).toBeUndefined();
+  return { subscription, position: sync.position };
+}
 
 test("one that does not fit any more takes no change with it (G3)", async () => {
-  await put(store, "a", 0);
-  const subscription = await hub.follow({
-    group: GROUP,
-    interest: interestIn(undefined),
-    resumeFrom: undefined,
-  });
-  const [sync] = await take(subscription, 1);
-  const { position } = sync as Extract<Frame, { kind: "sync" }>;
-  expect(subscription.read()).toBeUndefined();
+  const { subscription, position } = await follow();
   await put(store, "a", 1);
   await put(store, "a", 2);
   tell(late(position));
-  const first = subscription.read();
+  subscription.read();
   nowMs += INTERVAL_MS;
   await hub.tick();
-  const rest = await take(subscription, first === undefined ? 2 : 1);
-  expect(revisions([...(first === undefined ? [] : [first]), ...rest])).toEqual([2, 3]);
+  await put(store, "a", 3);
+  expect(await upTo(4, subscription)).toEqual([2, 3, 4]);
 });
 
 test("one that leaves the window of a reader who falls behind takes no change with it (G3)", async () => {
-  await put(store, "a", 0);
-  const subscription = await hub.follow({
-    group: GROUP,
-    interest: interestIn(undefined),
-    resumeFrom: undefined,
-  });
-  const [sync] = await take(subscription, 1);
-  const { position } = sync as Extract<Frame, { kind: "sync" }>;
-  expect(subscription.read()).toBeUndefined();
+  const { subscription, position } = await follow();
   for (let n = 1; n <= 6; n++) {
     await put(store, "a", n);
     tell(late(position));
   }
-  expect(revisions(await take(subscription, 6)).filter((each) => each !== "event")).toEqual([
-    2, 3, 4, 5, 6, 7,
-  ]);
+  const seen = await upTo(7, subscription);
+  expect(seen.filter((each) => each !== "event")).toEqual([2, 3, 4, 5, 6, 7]);
 });
