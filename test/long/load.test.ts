@@ -10,7 +10,8 @@ import { startChild } from "../support/long/child-server.ts";
 import { LONG, judge, seedOfRun } from "../support/long/judge.ts";
 import { createProgress } from "../support/long/progress.ts";
 import { createPipe } from "../support/long/pipe.ts";
-import { type RawSubscribe, createRawSubscribe } from "../support/long/raw-subscribe.ts";
+import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
+import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
 import { connect, createWriter, follow, get, itemNames, list } from "../support/long/traffic.ts";
 import { random } from "../support/random.ts";
 
@@ -36,8 +37,8 @@ async function load(
   const server = await startChild({ port: 0, store, heartbeatIntervalMs: 2000 });
   const clients = Array.from({ length: CONNECTIONS }, () => connect(server.url));
   const clientOf = (i: number) => clients[i % CONNECTIONS] as (typeof clients)[number];
-  const raws = Array.from({ length: CONNECTIONS }, () => createRawSubscribe(server.url));
-  const rawOf = (i: number) => raws[i % CONNECTIONS] as RawSubscribe;
+  const raws = Array.from({ length: CONNECTIONS }, () => createRawGrpc(server.url));
+  const grpcOf = (i: number) => raws[i % CONNECTIONS] as RawGrpc;
   const over = new AbortController();
   setMaxListeners(0, over.signal);
   let endMs = Infinity;
@@ -49,7 +50,7 @@ async function load(
     const name = `w${i}`;
     const own = random(dice.below(2 ** 31));
     // Nine in ten write over streams of writes, as writers at this rate would.
-    const pipe = i % 10 === 0 ? undefined : createPipe(clientOf(i));
+    const pipe = i % 10 === 0 ? undefined : createPipe(grpcOf(i));
     const writer = createWriter({
       calls: pipe ?? clientOf(i),
       pipe: pipe !== undefined,
@@ -105,7 +106,7 @@ async function load(
       const signal = AbortSignal.any([leave.signal, over.signal]);
       const position = await follow({
         // Some with the framework's client, most with one that leaves the machine to the service.
-        subscribe: i % 10 === 0 ? clientOf(i).subscribe : rawOf(i),
+        subscribe: i % 10 === 0 ? clientOf(i).subscribe : createRawSubscribe(grpcOf(i)),
         recorder: recorder(`s${i}-${count}`),
         group,
         item,

@@ -1,33 +1,27 @@
+import { type MessageInitShape, create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { WriteRequestSchema, WriteResponse } from "millrace/v1";
-import type { Calls, Client } from "./traffic.ts";
+import { WriteRequestSchema, type WriteResponse, WriteResponseSchema } from "millrace/v1";
+import type { RawGrpc } from "./raw-grpc.ts";
+import type { Calls } from "./traffic.ts";
 
 type Request = MessageInitShape<typeof WriteRequestSchema>;
 type Call = NonNullable<Request["call"]>;
 type Result = WriteResponse["result"];
 
 /** The writing calls over one `Write` stream: pipelined, and far cheaper than a call each. */
-export function createPipe(client: Client): Calls & { close(): void } {
+export function createPipe(grpc: RawGrpc): Calls & { close(): void } {
   const pending = new Map<
     bigint,
     { resolve(result: Result): void; reject(error: unknown): void }
   >();
-  const outbox: Request[] = [];
-  let wake = () => {};
+  const stream = grpc("Write");
   let closed = false;
   let requestId = 0n;
 
-  async function* requests(): AsyncGenerator<Request, void> {
-    while (!closed || outbox.length > 0) {
-      const request = outbox.shift();
-      if (request !== undefined) yield request;
-      else await new Promise<void>((resolve) => (wake = resolve));
-    }
-  }
   const receive = async () => {
-    for await (const { requestId: id, result } of client.write(requests())) {
+    for await (const message of stream.messages()) {
+      const { requestId: id, result } = fromBinary(WriteResponseSchema, message);
       pending.get(id)?.resolve(result);
       pending.delete(id);
     }
@@ -44,8 +38,9 @@ export function createPipe(client: Client): Calls & { close(): void } {
     const id = ++requestId;
     const result = await new Promise<Result>((resolve, reject) => {
       pending.set(id, { resolve, reject });
-      outbox.push({ requestId: id, returnValues: true, call: { case: kind, value } as Call });
-      wake();
+      const call = { case: kind, value } as Call;
+      const request = create(WriteRequestSchema, { requestId: id, returnValues: true, call });
+      stream.send(toBinary(WriteRequestSchema, request));
     });
     if (result.case === "error") {
       const { code, message } = result.value;
@@ -62,7 +57,7 @@ export function createPipe(client: Client): Calls & { close(): void } {
     send: (request) => send("send", request),
     close() {
       closed = true;
-      wake();
+      stream.end();
     },
   };
 }
