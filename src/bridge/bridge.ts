@@ -45,6 +45,7 @@ export function createBridge({ handlers, limits, allowsOrigin }: BridgeOptions):
     maxPayload: limits.maxFrameBytes,
     maxFragments: MAX_FRAGMENTS,
     maxBufferedChunks: MAX_BUFFERED_CHUNKS,
+    autoPong: false,
     handleProtocols: (offered) => (offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false),
   });
   /** How to close each open socket. */

@@ -185,7 +185,7 @@ export class BridgeSession {
         shared: this.#handlers.share<Join>(group),
         outlet: this.#outlet,
         maxSyncBytes: this.#limits.maxSyncBytes,
-        onEnd: (error) => this.#end(closeCodeOf(error), error.reason),
+        onEnd: (error) => this.#endBy(error, group),
         onRefused: (join, error) => this.#refuseSnapshot(join, error),
       });
       this.#feeds.set(key, feed);
@@ -213,6 +213,12 @@ export class BridgeSession {
   #reply(text: string): void {
     if (this.#closed) return;
     if (!this.#outlet.reply(text)) this.#end(CLOSE.SLOW_SUBSCRIBER, "answers are not taken");
+  }
+
+  /** A feed ended: the client hears why, and comes back with all of its subscriptions. */
+  #endBy(error: StreamError, group: GroupKey): void {
+    this.#reply(errorFrame(error, { ...group, itemId: undefined }, undefined));
+    this.#end(closeCodeOf(error), error.reason);
   }
 
   #end(code: number, reason: string): void {

@@ -1,10 +1,10 @@
 import { describe } from "vitest";
-import { DOORS } from "../support/doors/doors.ts";
+import { SUBSCRIPTION_DOORS } from "../support/doors/doors.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
 
-describe.each(DOORS)("over $name", (door) => {
+describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
   followSuite(door, "memory");
   resumeSuite(door, "memory");
   eventsSuite(door, "memory");

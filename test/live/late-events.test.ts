@@ -46,6 +46,7 @@ function late(after: Position): GroupEvent {
 async function upTo(revision: number, subscription: Subscription): Promise<(number | string)[]> {
   const seen: (number | string)[] = [];
   while (seen.at(-1) !== revision) {
+    if (seen.length > 20) throw new Error(`It came ${seen.join(", ")}.`);
     const frame = subscription.read();
     if (frame === undefined) {
       nowMs += INTERVAL_MS / 5;

@@ -36,7 +36,7 @@ export function followSuite(door: Door, kind: StoreKind): void {
       const follower = await Follower.open(at.client, key);
       const [sync] = await follower.sync();
       expect(sync).toMatchObject({ position, first: true, last: true });
-      expect(sync?.items).toEqual((await at.client.list(key)).items);
+      if (door.can.details) expect(sync?.items).toEqual((await at.client.list(key)).items);
       expect([...follower.state]).toEqual([
         ["b", null],
         ["a", "a"],
@@ -149,7 +149,10 @@ export function followSuite(door: Door, kind: StoreKind): void {
       await at.client.delete(mine);
       const present = await Follower.open(at.client, { ...key, itemId: "other" });
       expect(await present.sync()).toMatchObject([
-        { items: [{ itemId: "other", data: 1, revision: 3 }], position: { revision: 5 } },
+        {
+          items: [{ itemId: "other", data: 1, ...(door.can.details ? { revision: 3 } : {}) }],
+          position: { revision: 5 },
+        },
       ]);
       expect([
         await missing.expect("change"),
@@ -197,11 +200,13 @@ export function followSuite(door: Door, kind: StoreKind): void {
         [{ streamName: "s", groupId: "g", itemId: "" }, "item_id"],
       ] as const;
       for (const [request, field] of refused) {
+        // Where there are no details, an empty item id means the whole group.
+        if (!door.can.details && field === "item_id") continue;
         const opened = Follower.open(at.client, request).then((follower) => follower.next());
         await expect(opened).rejects.toMatchObject({
           code: "invalid_argument",
           reason: "NAME_INVALID",
-          metadata: { field },
+          metadata: door.can.details ? { field } : {},
           message: expect.stringContaining(field),
         });
       }

@@ -40,7 +40,7 @@ export const connectDoors: readonly Door[] = [
 function h1Door(name: string, createTransport: (options: H1Options) => Transport): Door {
   return {
     name,
-    can: { deadlines: true, write: "refused" },
+    can: { deadlines: true, write: "refused", details: true },
     client: ({ url }) => rpcClient(h1Stub(url, createTransport)),
   };
 }
@@ -48,7 +48,7 @@ function h1Door(name: string, createTransport: (options: H1Options) => Transport
 function h2Door(name: string, createTransport: (options: H2Options) => Transport): Door {
   return {
     name,
-    can: { deadlines: true, write: "yes" },
+    can: { deadlines: true, write: "yes", details: true },
     client: ({ url }) => rpcClient(h2Stub(url, createTransport)),
   };
 }

@@ -11,6 +11,8 @@ export interface Door {
     readonly deadlines: boolean;
     /** Streams of writes. Where the protocol has the call but cannot carry it: `refused`. */
     readonly write: "yes" | "refused" | "no";
+    /** Revisions and times of items in a snapshot, and metadata of errors. */
+    readonly details: boolean;
   };
   /** Opens a client. The caller closes it. */
   client(target: DoorTarget): DoorClient;

@@ -2,9 +2,13 @@ import { connectDoors } from "./connect-doors.ts";
 import type { Door } from "./door.ts";
 import { grpcJsDoor } from "./grpc-js-door.ts";
 import { libraryDoor } from "./library-door.ts";
+import { websocketDoor } from "./websocket-door.ts";
 
 /** Every door. */
 export const DOORS: readonly Door[] = [libraryDoor, ...connectDoors, grpcJsDoor];
+
+/** Every door through which one can subscribe. */
+export const SUBSCRIPTION_DOORS: readonly Door[] = [...DOORS, websocketDoor];
 
 /** The door of a name. */
 export function doorNamed(name: string): Door {

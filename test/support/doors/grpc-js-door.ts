@@ -9,7 +9,7 @@ import { type Stub, rpcClient } from "./rpc-client.ts";
 /** The gRPC client of the gRPC project, as shipped. */
 export const grpcJsDoor: Door = {
   name: "grpc-js",
-  can: { deadlines: true, write: "yes" },
+  can: { deadlines: true, write: "yes", details: true },
   client: ({ url }) => rpcClient(grpcJsStub(url)),
 };
 

@@ -4,7 +4,7 @@ import { type Door, type DoorClient, DoorError, type Frames, failingAs } from ".
 /** The service without a network. */
 export const libraryDoor: Door = {
   name: "library",
-  can: { deadlines: false, write: "no" },
+  can: { deadlines: false, write: "no", details: true },
   client: ({ service }): DoorClient => ({
     set: (request) => failing(service.set(request)),
     get: (request) => failing(service.get(request)),

@@ -1,0 +1,85 @@
+import { randomBytes } from "node:crypto";
+import { type Socket, connect as connectTcp } from "node:net";
+import { onTestFinished } from "vitest";
+import { within } from "./within.ts";
+
+/** What a frame of the WebSocket protocol is (RFC 6455, section 5.2). */
+export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+
+/** A connection that may break every rule of the WebSocket protocol. */
+export interface RawLine {
+  readonly socket: Socket;
+  /** Resolves with the code of the service's close frame; undefined when the connection closed without one. */
+  readonly closed: Promise<number | undefined>;
+  /** Bytes that came after the handshake. */
+  readonly received: () => Buffer;
+}
+
+/** Opens a WebSocket by hand. */
+export async function connectRaw(port: number, path = "/"): Promise<RawLine> {
+  const socket = connectTcp(port, "127.0.0.1");
+  onTestFinished(() => {
+    socket.destroy();
+  });
+  socket.on("error", () => socket.destroy());
+  let received = Buffer.alloc(0);
+  let open = () => {};
+  let close = () => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  const ended = new Promise<void>((resolve) => (close = resolve));
+  let isOpen = false;
+  socket.on("data", (chunk: Buffer) => {
+    received = Buffer.concat([received, chunk]);
+    const end = received.indexOf("\r\n\r\n");
+    if (!isOpen && end !== -1) {
+      isOpen = true;
+      received = received.subarray(end + 4);
+      open();
+    }
+    if (isOpen && closeCode(received) !== undefined) close();
+  });
+  socket.on("close", close);
+  socket.write(
+    `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString("base64")}\r\n\r\n`,
+  );
+  await within(Promise.race([opened, ended]), () => "the handshake");
+  return {
+    socket,
+    get closed() {
+      return within(ended, () => "the end of the connection").then(() => closeCode(received));
+    },
+    received: () => received,
+  };
+}
+
+/** A frame of a client, masked with zeros. */
+export function clientFrame(opcode: number, payload: Buffer, isLast = true): Buffer {
+  const { length } = payload;
+  const extended =
+    length < 126 ? Buffer.alloc(0) : length < 65_536 ? Buffer.alloc(2) : Buffer.alloc(8);
+  if (extended.length === 2) extended.writeUInt16BE(length);
+  if (extended.length === 8) extended.writeBigUInt64BE(BigInt(length));
+  const kind = length < 126 ? length : extended.length === 2 ? 126 : 127;
+  const start = Buffer.from([(isLast ? 0x80 : 0) | opcode, 0x80 | kind]);
+  return Buffer.concat([start, extended, Buffer.alloc(4), payload]);
+}
+
+/** The code of the close frame among frames of the service. */
+function closeCode(frames: Buffer): number | undefined {
+  let at = 0;
+  while (at + 2 <= frames.length) {
+    const opcode = (frames[at] ?? 0) & 0x0f;
+    const kind = (frames[at + 1] ?? 0) & 0x7f;
+    const start = at + (kind < 126 ? 2 : kind === 126 ? 4 : 10);
+    const length =
+      kind < 126
+        ? kind
+        : kind === 126
+          ? frames.readUInt16BE(at + 2)
+          : Number(frames.readBigUInt64BE(at + 2));
+    if (opcode === OPCODE.close) return length < 2 ? 1005 : frames.readUInt16BE(start);
+    at = start + length;
+  }
+  return undefined;
+}

@@ -1,0 +1,193 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { memoryStore, StreamError } from "millrace";
+import { DEFAULT_BRIDGE_LIMITS } from "../../src/bridge/limits.ts";
+import { BridgeSession } from "../../src/bridge/session.ts";
+import { Value } from "../../src/core/value.ts";
+import { type Engine, createEngine } from "../../src/service/engine.ts";
+import type { Handlers } from "../../src/service/handlers.ts";
+import type { Frame } from "./line.ts";
+
+const LIMITS = { ...DEFAULT_BRIDGE_LIMITS, maxSyncBytes: 10_000, maxFrameBurst: 50 };
+const LARGE = "x".repeat(60_000);
+
+let engine: Engine;
+beforeEach(() => {
+  engine = createEngine(memoryStore());
+});
+afterEach(() => engine.close());
+
+/** A session whose socket takes what it is told to take. */
+function open(handlers: Handlers = engine.handlers) {
+  const frames: Frame[] = [];
+  const waiting: { readonly bytes: number; readonly taken: () => void }[] = [];
+  let bufferedBytes = 0;
+  let isTaking = true;
+  let closedWith: number | undefined;
+  const take = () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      bufferedBytes -= next.bytes;
+      next.taken();
+    }
+  };
+  const session = new BridgeSession(
+    handlers,
+    {
+      get bufferedBytes() {
+        return bufferedBytes;
+      },
+      send(frame, taken) {
+        frames.push(JSON.parse(frame.toString()) as Frame);
+        const bytes = Buffer.byteLength(frame);
+        bufferedBytes += bytes;
+        waiting.push({ bytes, taken });
+        if (isTaking) setImmediate(take);
+      },
+      close: (code) => (closedWith = code),
+    },
+    LIMITS,
+  );
+  return {
+    session,
+    frames,
+    get closedWith() {
+      return closedWith;
+    },
+    get bufferedBytes() {
+      return bufferedBytes;
+    },
+    stall: () => (isTaking = false),
+    flow() {
+      isTaking = true;
+      take();
+    },
+    join: (subscriptionId: string, groupId: string, id?: string) =>
+      session.receive(
+        JSON.stringify({ type: "join", data: { subscriptionId, streamName: "s", groupId, id } }),
+      ),
+    leave: (subscriptionId: string) =>
+      session.receive(JSON.stringify({ type: "leave", data: { subscriptionId } })),
+  };
+}
+
+async function set(groupId: string, itemId: string, json: string | number): Promise<void> {
+  await engine.handlers.set({ streamName: "s", groupId, itemId, data: Value.of(json) });
+}
+
+async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe("a session", () => {
+  it("sends no more than the socket takes, and lets its groups take turns (G7)", async () => {
+    const at = open();
+    for (const groupId of ["a", "b", "c"]) at.join(groupId, groupId);
+    await settle();
+    at.stall();
+    for (let n = 0; n < 10; n++)
+      for (const groupId of ["a", "b", "c"]) await set(groupId, "i", LARGE);
+    await settle();
+    expect(at.bufferedBytes).toBeLessThan(3 * LARGE.length);
+    const before = at.frames.length;
+    at.flow();
+    await settle();
+    const order = at.frames.slice(before).map(({ groupId }) => groupId);
+    expect(at.frames).toHaveLength(3 + 30);
+    // Nobody has to wait until another one has sent all.
+    for (const groupId of ["a", "b", "c"]) expect(order.indexOf(groupId)).toBeLessThan(9);
+  });
+
+  it("goes on with joins only as the socket takes their answers, and is closed with 4429 when they pile up", async () => {
+    const at = open();
+    at.join("first", "g");
+    await settle();
+    at.stall();
+    for (let n = 0; n < 5; n++) await set("g", "i", LARGE);
+    for (let n = 0; n < LIMITS.maxFrameBurst; n++) at.join(`s${n}`, "g", "i");
+    await settle();
+    expect(at.closedWith).toBeUndefined();
+    at.join("one too many", "g", "i");
+    expect(at.closedWith).toBe(4429);
+  });
+
+  it("is closed with 4430 when answers to its frames are not taken", async () => {
+    const at = open();
+    at.stall();
+    let sent = 0;
+    // Each is refused with an answer of some 2 KB.
+    while (at.closedWith === undefined && sent < 1000) {
+      at.join(`s${sent++}`, "\u0001".repeat(256));
+      await settle();
+    }
+    expect(at.closedWith).toBe(4430);
+    expect(at.bufferedBytes).toBeLessThan(300 * 1024);
+  });
+
+  it("tells a join that the gate refused so, in a frame of its own type, and stays", async () => {
+    const refusing: Handlers = {
+      ...engine.handlers,
+      share: (request) => {
+        if (request.groupId === "secret") throw new StreamError("JOIN_REFUSED", "No.");
+        return engine.handlers.share(request);
+      },
+    };
+    const at = open(refusing);
+    at.session.joinByUrl({ streamName: "s", groupId: "secret", itemId: "i" }, "url");
+    at.join("s1", "secret");
+    await settle();
+    at.join("s1", "open");
+    await settle();
+    const refusal = { type: "stream", timestamp: 0, streamName: "s", groupId: "secret" };
+    const event = { type: "unauthorized" };
+    expect(at.frames).toEqual([
+      { ...refusal, id: "i", subscriptionId: "url", event },
+      { ...refusal, id: null, subscriptionId: "s1", event },
+      expect.objectContaining({ groupId: "open", subscriptionId: "s1" }),
+    ]);
+  });
+
+  it("ends a subscription whose snapshot is too large, told once, and no other", async () => {
+    await set("g", "large", LARGE);
+    await set("g", "small", 1);
+    const at = open();
+    at.join("small", "g", "small");
+    at.join("whole", "g");
+    at.join("large", "g", "large");
+    await settle();
+    expect(at.frames.map(({ subscriptionId, event }) => [subscriptionId, event.reason])).toEqual([
+      ["small", undefined],
+      ["whole", "SNAPSHOT_TOO_LARGE"],
+      ["large", "SNAPSHOT_TOO_LARGE"],
+    ]);
+    await set("g", "large", 1);
+    await set("g", "small", 2);
+    at.join("whole", "g");
+    await settle();
+    expect(at.frames.slice(3).map(({ event }) => event.type)).toEqual(["update", "sync"]);
+  });
+
+  it("keeps what was asked for one subscription in order, however fast it was asked", async () => {
+    const at = open();
+    at.join("s", "a");
+    at.leave("s");
+    at.join("s", "b");
+    at.join("s", "c");
+    at.leave("unknown");
+    await settle();
+    for (const groupId of ["a", "b", "c"]) await set(groupId, "i", 1);
+    await settle();
+    expect(at.frames.filter(({ event }) => event.type !== "sync")).toMatchObject([
+      { groupId: "c", event: { type: "create" } },
+    ]);
+  });
+
+  it("that is closed in the middle of its joins lets go of everything", async () => {
+    const at = open();
+    for (let n = 0; n < 20; n++) at.join(`s${n}`, `g${n % 3}`, n % 2 === 0 ? "i" : undefined);
+    at.session.close();
+    at.session.close();
+    await settle();
+    for (let n = 0; n < 3; n++) await set(`g${n}`, "i", 1);
+    await settle();
+    expect(at.frames).toEqual([]);
+  });
+});

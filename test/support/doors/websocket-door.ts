@@ -1,0 +1,147 @@
+import { once } from "node:events";
+import type { Json, Position, StreamFrame } from "millrace";
+import { WebSocket } from "ws";
+import { AsyncQueue } from "./async-queue.ts";
+import {
+  type Door,
+  type DoorClient,
+  DoorError,
+  type Frames,
+  type SubscribeRequest,
+} from "./door.ts";
+import { libraryDoor } from "./library-door.ts";
+
+/** The bridge for browsers, with all extensions asked for. It serves subscriptions; other calls take the library. */
+export const websocketDoor: Door = {
+  name: "websocket",
+  can: { deadlines: false, write: "no", details: false },
+  client(target): DoorClient {
+    const sockets = new Set<WebSocket>();
+    return {
+      ...libraryDoor.client(target),
+      async subscribe(request) {
+        const socket = new WebSocket(target.url.replace("http", "ws"));
+        sockets.add(socket.once("close", () => sockets.delete(socket)));
+        return subscribe(socket, request);
+      },
+      async close() {
+        for (const socket of sockets) socket.terminate();
+      },
+    };
+  },
+};
+
+/** A frame as the bridge sends it. */
+interface BridgeFrame {
+  readonly timestamp: number;
+  readonly epoch?: string;
+  readonly revision?: number;
+  readonly id: string | null;
+  readonly event: {
+    readonly type: string;
+    readonly data?: Json;
+    readonly ids?: readonly string[];
+    readonly first?: boolean;
+    readonly last?: boolean;
+    readonly head?: Position;
+    readonly event?: { readonly type: string; readonly data: Json };
+    readonly code?: string;
+    readonly reason?: string;
+    readonly message?: string;
+  };
+}
+
+/** One subscription on a socket of its own. */
+function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
+  const { streamName, groupId, itemId, resumeFrom: resume } = request;
+  const received = new AsyncQueue<StreamFrame | DoorError>();
+  let isOver = false;
+  const end = (error: DoorError) => {
+    if (isOver) return;
+    isOver = true;
+    received.push(error);
+    received.end();
+    socket.close();
+  };
+  socket.on("open", () => {
+    const asked = { resume, heartbeat: true, parts: true };
+    const data = { subscriptionId: "s", streamName, groupId, id: itemId, ...asked };
+    socket.send(JSON.stringify({ type: "join", data }));
+  });
+  socket.on("message", (bytes: Buffer) => {
+    const frame = JSON.parse(bytes.toString()) as BridgeFrame;
+    if (frame.event.type === "error") end(errorOf(frame));
+    else received.push(frameOf(frame, itemId !== undefined));
+  });
+  socket.on("error", (error) => end(new DoorError("unavailable", error.message, undefined, error)));
+  socket.on("close", (code, reason) => end(closedWith(code, reason.toString())));
+  const frames = received[Symbol.asyncIterator]();
+  return {
+    async next() {
+      const { done, value } = await frames.next();
+      if (done === true) return { done, value: undefined };
+      if (value instanceof DoorError) throw value;
+      return { done: false, value };
+    },
+    async return() {
+      isOver = true;
+      received.end();
+      if (socket.readyState !== WebSocket.CLOSED) {
+        const closed = once(socket, "close");
+        socket.terminate();
+        await closed;
+      }
+      return { done: true, value: undefined };
+    },
+  };
+}
+
+function frameOf(frame: BridgeFrame, ofItem: boolean): StreamFrame {
+  const { timestamp, id, event } = frame;
+  const position = { epoch: frame.epoch ?? "?", revision: frame.revision ?? -1 };
+  const { data = null } = event;
+  switch (event.type) {
+    case "sync": {
+      const values = ofItem ? [data] : (data as readonly Json[]);
+      const items = (event.ids ?? []).map((itemId, i) => bareItem(itemId, values[i] ?? null));
+      const { first = false, last = false } = event;
+      return { kind: "sync", items, position, first, last, timestamp };
+    }
+    case "create":
+    case "update":
+    case "delete":
+      return { kind: "change", type: event.type, itemId: id ?? "", data, position, timestamp };
+    case "event": {
+      const { type = "", data: value = null } = event.event ?? {};
+      return { kind: "event", type, itemId: id ?? undefined, data: value, timestamp };
+    }
+    case "heartbeat":
+      return { kind: "heartbeat", position };
+    case "resumed":
+      return { kind: "resumed", position, head: event.head ?? position };
+    default:
+      throw new Error(`a frame of type ${event.type}`);
+  }
+}
+
+/** An item of which the door tells the value only. */
+function bareItem(itemId: string, data: Json) {
+  return { itemId, data, revision: 0, createTime: new Date(0), updateTime: new Date(0) };
+}
+
+function errorOf({ event }: BridgeFrame): DoorError {
+  const { code = "?", reason = "?", message = "" } = event;
+  return new DoorError(code, message, { reason, metadata: {} }, event);
+}
+
+const CLOSE_CODES: Readonly<Record<number, readonly [code: string, reason: string]>> = {
+  1001: ["unavailable", "SHUTTING_DOWN"],
+  1006: ["unavailable", "?"],
+  1013: ["unavailable", "STORE_UNAVAILABLE"],
+  4430: ["resource_exhausted", "SLOW_SUBSCRIBER"],
+};
+
+function closedWith(closeCode: number, sentence: string): DoorError {
+  const [code, reason] = CLOSE_CODES[closeCode] ?? [String(closeCode), "?"];
+  return new DoorError(code, `${sentence}.`, { reason, metadata: {} }, closeCode);
+}
