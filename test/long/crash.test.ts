@@ -1,4 +1,4 @@
-import { setMaxListeners } from "node:events";
+import { once, setMaxListeners } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,9 +34,14 @@ interface Run {
   readonly callsPerCycle: number;
   /** How long a subscriber stays away before it comes back, at most, in milliseconds. */
   readonly awayMs: number;
+  /** How many writes are acknowledged meanwhile, at most. */
+  readonly awayCalls?: number;
 }
 
-async function crashUnderLoad({ maxChanges, cycles, callsPerCycle, awayMs }: Run, seed: number) {
+async function crashUnderLoad(
+  { maxChanges, cycles, callsPerCycle, awayMs, awayCalls = 0 }: Run,
+  seed: number,
+) {
   const dice = random(seed);
   const sink = memorySink();
   const progress = createProgress(sink);
@@ -51,6 +56,7 @@ async function crashUnderLoad({ maxChanges, cycles, callsPerCycle, awayMs }: Run
   let server: ChildServer = await startChild(options);
   const over = new AbortController();
   setMaxListeners(0, over.signal);
+  const ended = once(over.signal, "abort");
   const { url } = server;
 
   const writers = Array.from({ length: WRITERS }, async (_, i) => {
@@ -87,7 +93,10 @@ async function crashUnderLoad({ maxChanges, cycles, callsPerCycle, awayMs }: Run
         resumeFrom,
         signal: over.signal,
       });
-      if (!over.signal.aborted) await sleep(own.below(awayMs));
+      if (over.signal.aborted) break;
+      await sleep(own.below(awayMs));
+      // Long enough for its group's log to move on beyond its position.
+      await Promise.race([progress.calls(own.below(awayCalls)), ended]);
     }
   });
 
@@ -131,7 +140,8 @@ test(
       maxChanges,
       cycles: LONG ? 5 : 1,
       callsPerCycle: LONG ? 8000 : 150,
-      awayMs: LONG ? 8000 : 500,
+      awayMs: LONG ? 1000 : 500,
+      awayCalls: LONG ? 16_000 : 0,
     };
     const history = await crashUnderLoad(run, seed);
     judge("crash, default retention", history, { durable: true }, seed);

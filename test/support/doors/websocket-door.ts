@@ -1,6 +1,7 @@
 import { once } from "node:events";
-import type { Json, Position, StreamFrame } from "millrace";
+import type { Json, StreamFrame } from "millrace";
 import { WebSocket } from "ws";
+import { type BridgeFrame, framePosition, readBridgeFrame, syncItems } from "../bridge-frame.ts";
 import { AsyncQueue } from "./async-queue.ts";
 import {
   type Door,
@@ -31,26 +32,6 @@ export const websocketDoor: Door = {
   },
 };
 
-/** A frame as the bridge sends it. */
-interface BridgeFrame {
-  readonly timestamp: number;
-  readonly epoch?: string;
-  readonly revision?: number;
-  readonly id: string | null;
-  readonly event: {
-    readonly type: string;
-    readonly data?: Json;
-    readonly ids?: readonly string[];
-    readonly first?: boolean;
-    readonly last?: boolean;
-    readonly head?: Position;
-    readonly event?: { readonly type: string; readonly data: Json };
-    readonly code?: string;
-    readonly reason?: string;
-    readonly message?: string;
-  };
-}
-
 /** One subscription on a socket of its own. */
 function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
   const { streamName, groupId, itemId, resumeFrom: resume } = request;
@@ -69,9 +50,9 @@ function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
     socket.send(JSON.stringify({ type: "join", data }));
   });
   socket.on("message", (bytes: Buffer) => {
-    const frame = JSON.parse(bytes.toString()) as BridgeFrame;
+    const frame = readBridgeFrame(bytes);
     if (frame.event.type === "error") end(errorOf(frame));
-    else received.push(frameOf(frame, itemId !== undefined));
+    else received.push(frameOf(frame));
   });
   socket.on("error", (error) => end(new DoorError("unavailable", error.message, undefined, error)));
   socket.on("close", (code, reason) => end(closedWith(code, reason.toString())));
@@ -96,37 +77,38 @@ function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
   };
 }
 
-function frameOf(frame: BridgeFrame, ofItem: boolean): StreamFrame {
+function frameOf(frame: BridgeFrame): StreamFrame {
   const { timestamp, id, event } = frame;
-  const position = { epoch: frame.epoch ?? "?", revision: frame.revision ?? -1 };
-  const { data = null } = event;
+  const { data = null, first = false, last = false } = event;
   switch (event.type) {
     case "sync": {
-      const values = ofItem ? [data] : (data as readonly Json[]);
-      const items = (event.ids ?? []).map((itemId, i) => bareItem(itemId, values[i] ?? null));
-      const { first = false, last = false } = event;
-      return { kind: "sync", items, position, first, last, timestamp };
+      const items = syncItems(frame).map(bareItem);
+      return { kind: "sync", items, position: framePosition(frame), first, last, timestamp };
     }
     case "create":
     case "update":
-    case "delete":
+    case "delete": {
+      const position = framePosition(frame);
       return { kind: "change", type: event.type, itemId: id ?? "", data, position, timestamp };
+    }
     case "event": {
       const { type = "", data: value = null } = event.event ?? {};
       return { kind: "event", type, itemId: id ?? undefined, data: value, timestamp };
     }
     case "heartbeat":
-      return { kind: "heartbeat", position };
-    case "resumed":
+      return { kind: "heartbeat", position: framePosition(frame) };
+    case "resumed": {
+      const position = framePosition(frame);
       return { kind: "resumed", position, head: event.head ?? position };
+    }
     default:
       throw new Error(`a frame of type ${event.type}`);
   }
 }
 
 /** An item of which the door tells the value only. */
-function bareItem(itemId: string, data: Json) {
-  return { itemId, data, revision: 0, createTime: new Date(0), updateTime: new Date(0) };
+function bareItem(item: { itemId: string; data: Json }) {
+  return { ...item, revision: 0, createTime: new Date(0), updateTime: new Date(0) };
 }
 
 function errorOf({ event }: BridgeFrame): DoorError {
