@@ -11,13 +11,13 @@ export const GROUP: GroupKey = { streamName: "s", groupId: "g" };
 export const INTERVAL_MS = 15_000;
 
 /** A shared subscription of a store, with its reader. */
-export function openShared(store: Store, now: () => number = () => 0) {
+export function openShared(store: Store, now: () => number = () => 0, maxFrames = 1000) {
   const hub = new Hub({
     store,
     now,
     heartbeatIntervalMs: INTERVAL_MS,
     stallTimeoutMs: 60_000,
-    queueLimits: { maxBytes: 1 << 20, maxFrames: 1000 },
+    queueLimits: { maxBytes: 1 << 20, maxFrames },
   });
   const shared = new SharedSubscription<View>({
     subscribe: (interest, resumeFrom) => hub.follow({ group: GROUP, interest, resumeFrom }),

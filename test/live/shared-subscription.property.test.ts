@@ -66,13 +66,14 @@ async function run(setup: Setup): Promise<void> {
   const fresh = () => {
     const startMs = ++stores * 1e6;
     const history = { maxChanges };
-    return memoryStore({ history, sweepIntervalMs: 0, clock: () => startMs + nowMs });
+    const clock = () => startMs + nowMs;
+    const memory = memoryStore({ history, sweepIntervalMs: 0, clock });
+    return unreliable ? withUnreliableFeed(memory, dice) : memory;
   };
   let nowMs = 0;
   const now = () => nowMs;
   const inner = forgetful(fresh());
-  let store: Store = unreliable ? withUnreliableFeed(inner, dice) : inner;
-  if (slow) store = withSlowAnswers(store, dice);
+  const store = slow ? withSlowAnswers(inner, dice) : inner;
   const hub = new Hub({
     store,
     now,

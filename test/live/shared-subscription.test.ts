@@ -124,6 +124,19 @@ describe("a member who joins while others follow", () => {
     expect(first.view.state).toEqual(second.view.state);
   });
 
+  test("hears nothing of what its snapshot has, when what others missed is read again (G3)", async () => {
+    const { reader, join } = openShared(store, () => 0, 2);
+    const first = await join("a");
+    await store.broadcast(GROUP, { type: "t", itemId: "a", value: Value.of(1) });
+    await put(store, "d", 1);
+    expect(reader.drain()).toBe(1);
+    const second = await join();
+    for (let n = 1; n <= 5; n++) await put(store, "a", n);
+    while (second.position.revision < 6) await reader.next();
+    expect(second.state).toEqual(new Map(Object.entries({ d: "1", a: "5" })));
+    expect(first.state.get("a")).toBe("5");
+  });
+
   test("gets a large snapshot part by part, one of them held, and nothing in between (G7)", async () => {
     for (let i = 0; i < 2 * PART_LIMITS.maxCount + 5; i++) await put(store, `i${i}`, i);
     let pages = 0;

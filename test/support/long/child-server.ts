@@ -11,6 +11,10 @@ const SCRIPT = fileURLToPath(new URL("server-child.mjs", import.meta.url));
 /** A server in a process of its own, which can be killed at any moment. */
 export interface ChildServer {
   readonly url: string;
+  /** Id of the process. */
+  readonly pid: number;
+  /** Has it collect its garbage, when it was started so that it can. @returns what it uses then. */
+  collect(): Promise<NodeJS.MemoryUsage>;
   /** Ends it with SIGKILL, as a crash would. */
   kill(): Promise<void>;
   /** Ends it with SIGTERM. @returns its exit code. */
@@ -20,16 +24,29 @@ export interface ChildServer {
 /** Options that survive JSON. */
 export type ChildOptions = Omit<ServerOptions, "logger" | "now">;
 
+/** How to start the process of a server. */
+export interface ChildProcessOptions {
+  /** Flags of Node, for example `--expose-gc`. */
+  readonly flags?: readonly string[];
+  /** Environment beside that of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Starts a server and waits until its doors answer. */
-export async function startChild(options: ChildOptions): Promise<ChildServer> {
-  const child = spawn(process.execPath, [SCRIPT, JSON.stringify(options)], {
+export async function startChild(
+  options: ChildOptions,
+  { flags = [], env = {} }: ChildProcessOptions = {},
+): Promise<ChildServer> {
+  const child = spawn(process.execPath, [...flags, SCRIPT, JSON.stringify(options)], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
   });
   const errors: string[] = [];
   child.stderr.setEncoding("utf8").on("data", (text: string) => errors.push(text));
   const exited = once(child, "exit") as Promise<[number | null, NodeJS.Signals | null]>;
+  const lines = createInterface(child.stdout);
   const line = await Promise.race([
-    once(createInterface(child.stdout), "line") as Promise<[string]>,
+    once(lines, "line") as Promise<[string]>,
     exited.then(([code]) => {
       throw new Error(`the server ended with ${code}: ${errors.join("")}`);
     }),
@@ -40,6 +57,12 @@ export async function startChild(options: ChildOptions): Promise<ChildServer> {
   };
   return {
     url: line[0].replace("millrace listening on ", ""),
+    pid: child.pid ?? 0,
+    async collect() {
+      const collected = once(lines, "line") as Promise<[string]>;
+      child.kill("SIGUSR2");
+      return JSON.parse((await collected)[0]) as NodeJS.MemoryUsage;
+    },
     kill: async () => void (await end("SIGKILL", child)),
     stop: () => end("SIGTERM", child),
   };

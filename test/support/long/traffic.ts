@@ -330,7 +330,8 @@ const CHANGES: Partial<Record<ChangeType, "create" | "update" | "delete">> = {
   [ChangeType.DELETE]: "delete",
 };
 
-function itemInput({ itemId, data, revision }: Item): ItemInput {
+/** An item for the recorder. */
+export function itemInput({ itemId, data, revision }: Item): ItemInput {
   return { item: itemId, value: json(data), revision: Number(revision) };
 }
 

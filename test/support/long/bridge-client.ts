@@ -1,0 +1,168 @@
+import { WebSocket } from "ws";
+import type { Position } from "../../../src/core/position.ts";
+import { type BridgeFrame, framePosition, readBridgeFrame, syncItems } from "../bridge-frame.ts";
+import type { Recorder, SubscriptionHandle } from "../checker/index.ts";
+
+/** What one subscription of a socket follows. */
+export interface Follow {
+  readonly group: string;
+  readonly item?: string | undefined;
+}
+
+/** How to open a socket with subscriptions. */
+export interface BridgeClientOptions {
+  readonly url: string;
+  readonly streamName: string;
+  /** One per subscription, each with a name of its own. */
+  readonly recorder: (index: number) => Recorder;
+  readonly follows: readonly Follow[];
+  /** It does not read all the time: times of its frames are not judged. */
+  readonly slow?: boolean | undefined;
+  /** It stops to read as soon as it has joined, before its snapshots came. */
+  readonly stallsAtOnce?: boolean | undefined;
+}
+
+interface Following extends Follow {
+  readonly handle: SubscriptionHandle;
+  position: Position | undefined;
+  /** Whether it had its whole snapshot. */
+  isOpen: boolean;
+  isOver: boolean;
+}
+
+/** A socket with several subscriptions, which records all that they hear. */
+export class BridgeClient {
+  /** Resolves when every subscription has its state, or it stalls. */
+  readonly ready: Promise<void>;
+  /** Resolves with the code when the socket is closed. */
+  readonly closed: Promise<number>;
+  readonly #socket: WebSocket;
+  readonly #followings: Following[];
+  readonly #byGroup = new Map<string, Following[]>();
+  #waiting: number;
+  #onReady = () => {};
+  #left = false;
+  #isClosed = false;
+
+  constructor(options: BridgeClientOptions) {
+    const { url, streamName, recorder, follows, slow, stallsAtOnce } = options;
+    this.#followings = follows.map(({ group, item }, i) => ({
+      group,
+      item,
+      handle: recorder(i).subscribe({ group, item, slow }),
+      position: undefined,
+      isOpen: false,
+      isOver: false,
+    }));
+    for (const following of this.#followings) {
+      const all = this.#byGroup.get(following.group) ?? [];
+      this.#byGroup.set(following.group, [...all, following]);
+    }
+    this.#waiting = follows.length;
+    this.ready = new Promise((resolve) => (this.#onReady = resolve));
+    const socket = new WebSocket(url.replace("http", "ws"));
+    this.#socket = socket;
+    socket.on("open", () => {
+      for (const [i, { group: groupId, item: id }] of follows.entries()) {
+        const data = { subscriptionId: String(i), streamName, groupId, id };
+        const asked = { heartbeat: true, parts: true };
+        socket.send(JSON.stringify({ type: "join", data: { ...data, ...asked } }));
+      }
+      if (stallsAtOnce !== true) return;
+      socket.pause();
+      this.#onReady();
+    });
+    socket.on("message", (bytes: Buffer) => this.#take(readBridgeFrame(bytes)));
+    // A failed connection is closed, too.
+    socket.on("error", () => {});
+    this.closed = new Promise((resolve) => {
+      socket.on("close", (code) => {
+        this.#isClosed = true;
+        for (const { handle, isOver } of this.#followings)
+          if (!isOver) handle.end(this.#left ? "client" : "server", { code: String(code) });
+        this.#onReady();
+        resolve(code);
+      });
+    });
+  }
+
+  /** Whether it was closed before it left. */
+  get endedByService(): boolean {
+    return this.#isClosed && !this.#left;
+  }
+
+  /** Stops to read. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  /** Reads again. */
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** Whether every subscription has heard of all up to these positions, or is over. */
+  isUpTo(heads: ReadonlyMap<string, Position>): boolean {
+    if (this.#isClosed) return true;
+    return this.#followings.every(({ group, position, isOver }) => {
+      const head = heads.get(group);
+      const isThere = position?.epoch === head?.epoch && position?.revision === head?.revision;
+      return isOver || head === undefined || isThere;
+    });
+  }
+
+  /** Leaves. */
+  async close(): Promise<void> {
+    this.#left = !this.#isClosed;
+    this.#socket.resume();
+    this.#socket.close();
+    await this.closed;
+  }
+
+  #take(frame: BridgeFrame): void {
+    const { event, subscriptionId } = frame;
+    if (subscriptionId === undefined && event.type !== "error") return this.#takeEvent(frame);
+    const following = this.#followings[Number(subscriptionId)];
+    if (following !== undefined) this.#takeOwn(following, frame);
+  }
+
+  #takeOwn(following: Following, frame: BridgeFrame): void {
+    const { handle } = following;
+    const { type, first = false, last = false, code = "?", reason = "?" } = frame.event;
+    if (type === "error") {
+      following.isOver = true;
+      return handle.end("server", { code, reason });
+    }
+    const position = framePosition(frame);
+    if (type === "heartbeat") {
+      handle.heartbeat(position);
+      following.position = position;
+      return;
+    }
+    if (type !== "sync") throw new Error(`a ${type} that nobody asked for`);
+    const { timestamp } = frame;
+    const items = syncItems(frame).map(({ itemId, data }) => ({ item: itemId, value: data }));
+    handle.sync({ items, position, first, last, timestamp });
+    following.position = position;
+    if (!last || following.isOpen) return;
+    following.isOpen = true;
+    if (--this.#waiting === 0) this.#onReady();
+  }
+
+  /** One frame for all subscriptions that follow its item. */
+  #takeEvent({ groupId, id, timestamp, epoch = "", revision = 0, event }: BridgeFrame): void {
+    const { type, data = null } = event;
+    const position = { epoch, revision };
+    for (const following of this.#byGroup.get(groupId) ?? []) {
+      const { item, handle, isOpen } = following;
+      if (!isOpen || (item !== undefined && item !== id)) continue;
+      if (event.event !== undefined) {
+        const { type: name, data: value } = event.event;
+        handle.event({ event: name, item: id ?? undefined, value, timestamp });
+      } else if (type === "create" || type === "update" || type === "delete") {
+        handle.change({ change: type, item: id ?? "", value: data, position, timestamp });
+        following.position = position;
+      } else throw new Error(`a ${type} without a subscription`);
+    }
+  }
+}

@@ -1,0 +1,205 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { fromJson } from "@bufbuild/protobuf";
+import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import type { Position } from "../../../src/core/position.ts";
+import { type RecordSink, createRecorder, sealedValue } from "../checker/index.ts";
+import type { Random } from "../random.ts";
+import { BridgeClient, type Follow } from "./bridge-client.ts";
+import { type Client, connect, itemInput } from "./traffic.ts";
+
+/** How large a scene is. */
+export interface SceneSize {
+  readonly groups: number;
+  /** After how long those who stall for a while read again, in milliseconds. */
+  readonly returnMs: number;
+  /** Changes and transient events, as they are written, in all. */
+  readonly eventsPerSecond: number;
+}
+
+/**
+ * What a socket does. `live` reads all the time. The others stall: `pausing` stops to read once it has
+ * its state, `returning` and `deaf` in the middle of a snapshot that is larger than what the system
+ * holds for a socket; `returning` reads again before it is too late.
+ */
+export type Manner = "live" | "pausing" | "returning" | "deaf";
+
+/** A socket of the scene. */
+export interface SceneSocket {
+  readonly manner: Manner;
+  readonly client: BridgeClient;
+}
+
+const STREAM = "sockets";
+const HEAVY = "heavy";
+const ITEMS = Array.from({ length: 10 }, (_, i) => `i${i}`);
+/** Together twice what the system may hold for a socket. */
+const HEAVY_ITEMS = ITEMS.slice(0, 8);
+const HEAVY_CHARS = 900_000;
+const WRITERS = 32;
+/** Connections that the writers share. */
+const CONNECTIONS = 8;
+/** How many sockets connect at once. */
+const AT_ONCE = 100;
+
+/** Writers and sockets around one service, and everything they see on record. */
+export class BridgeScene {
+  readonly #url: string;
+  readonly #sink: RecordSink;
+  readonly #dice: Random;
+  readonly #size: SceneSize;
+  readonly #groups: readonly string[];
+  readonly #writers: readonly Client[];
+  #count = 0;
+
+  constructor(url: string, sink: RecordSink, dice: Random, size: SceneSize) {
+    this.#url = url;
+    this.#sink = sink;
+    this.#dice = dice;
+    this.#size = size;
+    this.#groups = Array.from({ length: size.groups }, (_, i) => `g${i}`);
+    const clients = Array.from({ length: CONNECTIONS }, () => connect(url));
+    this.#writers = Array.from({ length: WRITERS }, (_, i) => clients[i % CONNECTIONS] as Client);
+  }
+
+  /** Writes to every group, and fills its history. */
+  async fill(): Promise<void> {
+    const left = [...this.#groups, ...this.#groups];
+    await this.#each(async (client) => {
+      for (let group = left.pop(); group !== undefined; group = left.pop())
+        await this.#writeBatch(client, group, ITEMS, 80);
+    });
+    for (const item of HEAVY_ITEMS)
+      await this.#writeBatch(this.#writers[0] as Client, HEAVY, [item], HEAVY_CHARS);
+  }
+
+  /** Writes events at the rate of the scene. @returns how many. */
+  async traffic(seconds: number): Promise<number> {
+    const endMs = performance.now() + seconds * 1000;
+    const msPerEvent = (1000 * WRITERS) / this.#size.eventsPerSecond;
+    let events = 0;
+    await this.#each(async (client) => {
+      let nextMs = performance.now() + this.#dice.below(ITEMS.length * msPerEvent);
+      while (nextMs < endMs) {
+        await sleep(Math.max(0, nextMs - performance.now()));
+        const group = this.#dice.pick(this.#groups);
+        const isEvent = this.#dice.chance(0.1);
+        if (isEvent) await this.#send(client, group);
+        else await this.#writeBatch(client, group, ITEMS, 80);
+        const made = isEvent ? 1 : ITEMS.length;
+        events += made;
+        // Behind schedule nobody catches up in a burst: the rate is an upper bound.
+        nextMs = Math.max(nextMs + made * msPerEvent, performance.now() - 1000);
+      }
+    });
+    return events;
+  }
+
+  /** Opens sockets, some at a time. @param manners One for each. */
+  async open(name: string, manners: readonly Manner[]): Promise<SceneSocket[]> {
+    const all: SceneSocket[] = [];
+    for (let start = 0; start < manners.length; start += AT_ONCE) {
+      const some = manners.slice(start, start + AT_ONCE).map((manner, at): SceneSocket => {
+        const stallsAtOnce = manner === "deaf" || manner === "returning";
+        const client = new BridgeClient({
+          url: this.#url,
+          streamName: STREAM,
+          recorder: (index) =>
+            createRecorder({ client: `${name}${start + at}-${index}`, sink: this.#sink }),
+          follows: this.#follows(stallsAtOnce),
+          slow: manner !== "live",
+          stallsAtOnce,
+        });
+        if (manner === "returning") setTimeout(() => client.resume(), this.#size.returnMs);
+        return { manner, client };
+      });
+      await Promise.all(some.map(({ client }) => client.ready));
+      for (const { manner, client } of some) if (manner === "pausing") client.pause();
+      all.push(...some);
+    }
+    return all;
+  }
+
+  /** Lists all groups, finally when nobody writes any more. @returns where they stand. */
+  async heads(options: { final: boolean }): Promise<Map<string, Position>> {
+    const heads = new Map<string, Position>();
+    const left = [HEAVY, ...this.#groups];
+    await this.#each(async (client) => {
+      for (let group = left.pop(); group !== undefined; group = left.pop())
+        heads.set(group, await this.#list(client, group, options));
+    });
+    return heads;
+  }
+
+  async #each(work: (client: Client) => Promise<void>): Promise<void> {
+    await Promise.all(this.#writers.map(work));
+  }
+
+  /** Five subscriptions: a group and one of its items, another group, and two items elsewhere. */
+  #follows(isHeavy: boolean): Follow[] {
+    const group = () => this.#dice.pick(this.#groups);
+    const item = () => this.#dice.pick(ITEMS);
+    const both = group();
+    return [
+      { group: isHeavy ? HEAVY : group() },
+      { group: both },
+      { group: both, item: item() },
+      { group: group(), item: item() },
+      { group: group(), item: item() },
+    ];
+  }
+
+  #recorder() {
+    return createRecorder({ client: `w${++this.#count}`, sink: this.#sink });
+  }
+
+  async #writeBatch(
+    client: Client,
+    group: string,
+    items: readonly string[],
+    padChars: number,
+  ): Promise<void> {
+    const recorder = this.#recorder();
+    const writes = items.map((item) => {
+      const value = sealedValue(`${this.#count}-${item}`, padChars);
+      return { item, value, data: fromJson(ValueSchema, value) };
+    });
+    const mutations = writes.map(({ item, value }) => ({ op: "set" as const, item, value }));
+    const handle = recorder.write({ group, mutations, batch: true });
+    const { position } = await client.batch({
+      streamName: STREAM,
+      groupId: group,
+      mutations: writes.map(({ item, data }) => ({
+        mutation: { case: "set" as const, value: { itemId: item, data } },
+      })),
+    });
+    handle.acked({ position: plain(position) });
+  }
+
+  async #send(client: Client, group: string): Promise<void> {
+    const recorder = this.#recorder();
+    const value = `note-${this.#count}`;
+    const handle = recorder.send({ group, event: "note", value });
+    const data = fromJson(ValueSchema, value);
+    await client.send({ streamName: STREAM, groupId: group, type: "note", data });
+    handle.acked();
+  }
+
+  async #list(client: Client, group: string, options: { final: boolean }): Promise<Position> {
+    const handle = this.#recorder().list(group, options);
+    let pageToken = "";
+    let position: Position | undefined;
+    do {
+      const page = await client.list({ streamName: STREAM, groupId: group, pageToken });
+      position = plain(page.position);
+      handle.page(page.items.map(itemInput), position);
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    handle.done();
+    return position;
+  }
+}
+
+function plain(position: { epoch: string; revision: bigint } | undefined): Position {
+  if (position === undefined) throw new Error("a position is missing");
+  return { epoch: position.epoch, revision: Number(position.revision) };
+}
