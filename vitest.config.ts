@@ -9,6 +9,7 @@ export default defineConfig({
     alias: {
       "millrace/server": at("./src/server/index.ts"),
       "millrace/v1": at("./src/v1.ts"),
+      "millrace/worker": at("./src/worker/index.ts"),
       millrace: at("./src/index.ts"),
     },
   },

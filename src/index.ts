@@ -1,6 +1,28 @@
 /** Millrace as a library: the service without a port, and the parts to build a store of one's own. */
-export type { EngineOptions, QueueLimits } from "./service/engine.ts";
-export { type StreamService, createStreamService } from "./service/stream-service.ts";
+export type {
+  EngineOptions,
+  FunctionLimits,
+  GateOptions,
+  Problem,
+  QueueLimits,
+  TriggerLimits,
+} from "./service/engine.ts";
+export type { TriggerStatus } from "./service/reactive.ts";
+export type { StreamAdapter } from "./service/stream-adapter.ts";
+export { DEAD_LETTERS } from "./service/dead-letters.ts";
+export type { CallContext, Handler } from "./functions/handler.ts";
+export type { EndOfRegistration, Registration } from "./functions/provider.ts";
+export type { TriggerRequest } from "./triggers/definition.ts";
+export type { TriggerCounts } from "./triggers/trigger-counts.ts";
+export type { AuthRequest } from "./core/auth.ts";
+export type { GateAnswer, JoinPayload, StreamPayload } from "./core/payloads.ts";
+export type * from "./core/coordinator.ts";
+export { type FunctionErrorCode, FunctionError } from "./core/function-call.ts";
+export {
+  type CallRequest,
+  type StreamService,
+  createStreamService,
+} from "./service/stream-service.ts";
 export type {
   DeleteResult,
   Item,
@@ -25,6 +47,8 @@ export type * from "./core/store.ts";
 export type { ChangeEvent, GroupEvent, TransientEvent, Item as StoredItem } from "./core/change.ts";
 export type { GroupKey } from "./core/names.ts";
 export type { OpError } from "./core/ops.ts";
+export type * from "./core/outbox.ts";
+export { type MemoryOutbox, createMemoryOutbox } from "./core/memory-outbox.ts";
 export type { Position } from "./core/position.ts";
 export { type Code, type Reason, REASONS, StreamError } from "./core/errors.ts";
 export { type Json, Value } from "./core/value.ts";

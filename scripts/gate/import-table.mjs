@@ -17,21 +17,26 @@ const CONNECT = ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/conne
 export const IMPORT_TABLE = {
   core: [],
   live: ["core"],
-  functions: ["core"],
-  triggers: ["core"],
-  service: ["core", "live", "functions", "triggers"],
+  functions: ["core", "node:"],
+  triggers: ["core", "functions"],
+  // Its engine puts a service together, custom streams and the coordinator of one process included.
+  service: ["core", "live", "functions", "triggers", "stores/custom", "coordinators/local"],
   "stores/memory": ["core"],
   "stores/lmdb": ["core", "lmdb", "node:"],
   "stores/redis": ["core", "ioredis"],
-  "stores/custom": ["core"],
+  "stores/custom": ["core", "functions"],
+  "coordinators/local": ["core"],
   wire: ["core", "gen", "@bufbuild/protobuf"],
   rpc: ["core", "service", "wire", "gen", "node:", ...CONNECT],
   bridge: ["core", "service", "wire", "node:", "ws"],
   workers: ["core", "functions", "triggers", "service", "wire", "gen", "node:", "ws", ...CONNECT],
+  webhooks: ["core", "functions", "node:"],
+  // The SDK of workers: the same handlers, adapters and types as in the program of the service.
+  worker: ["core", "functions", "triggers", "service", "gen", "node:", ...CONNECT],
   client: ["core", "wire", "gen", "@bufbuild/protobuf", "@connectrpc/connect"],
   // Nobody lists server, so nobody imports it.
   server: ["*"],
-  "index.ts": ["core", "service", "stores/memory"],
+  "index.ts": ["core", "functions", "triggers", "service", "stores/memory"],
   "v1.ts": ["gen"],
 };
 
@@ -55,7 +60,7 @@ export function importProblem(file, specifier) {
 }
 
 /**
- * The room of a file of src: its first folder, each store being a room of its own.
+ * The room of a file of src: its first folder, each store and coordinator being a room of its own.
  *
  * @param {string} file
  */
@@ -63,7 +68,7 @@ function roomOf(file) {
   if (!file.startsWith("src/")) return undefined;
   const path = file.slice("src/".length);
   const [first = "", second = ""] = path.split("/");
-  return first === "stores" ? `${first}/${second}` : first;
+  return first === "stores" || first === "coordinators" ? `${first}/${second}` : first;
 }
 
 /**

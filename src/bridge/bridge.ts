@@ -2,6 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import type { AuthRequest } from "../core/auth.ts";
+import { StreamError } from "../core/errors.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { CLOSE } from "./close-codes.ts";
 import type { BridgeLimits } from "./limits.ts";
@@ -15,6 +17,8 @@ export interface BridgeOptions {
   readonly limits: BridgeLimits;
   /** Whether a page of the request's origin may follow streams. */
   readonly allowsOrigin: (request: IncomingMessage) => boolean;
+  /** What `auth_function` learns of a request. */
+  readonly authRequest: (request: IncomingMessage) => AuthRequest;
 }
 
 /** The WebSocket bridge for browsers. */
@@ -36,7 +40,8 @@ const MAX_BUFFERED_CHUNKS = 16 * 1024;
 const TOKEN_PROTOCOL = "Authorization";
 
 /** Starts the bridge. It listens to nothing itself: the server hands it upgrade requests. */
-export function createBridge({ handlers, limits, allowsOrigin }: BridgeOptions): Bridge {
+export function createBridge(options: BridgeOptions): Bridge {
+  const { handlers, limits, allowsOrigin, authRequest } = options;
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -52,13 +57,14 @@ export function createBridge({ handlers, limits, allowsOrigin }: BridgeOptions):
   const sockets = new Map<WebSocket, (code: number, reason: string) => void>();
   let closed = false;
 
-  const start = (webSocket: WebSocket, stream: Duplex, target: UrlTarget) => {
+  const start = (webSocket: WebSocket, stream: Duplex, target: UrlTarget, context: string) => {
     const end = (code: number, reason: string) => {
       if (!stop()) return;
       webSocket.close(code, reason);
       cutAfter(code === CLOSE.SLOW_SUBSCRIBER ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
     };
-    const session = new BridgeSession(handlers, sessionSocket(webSocket, stream, end), limits);
+    const socket = sessionSocket(webSocket, stream, end);
+    const session = new BridgeSession(handlers, socket, limits, context);
     const stopWatching = watchLife(webSocket, limits, end);
     const receive = (data: RawData) => session.receive(textOf(data));
     /** @returns whether it was open until now. What still comes is read away, unheard. */
@@ -82,6 +88,31 @@ export function createBridge({ handlers, limits, allowsOrigin }: BridgeOptions):
     if (target.kind === "stream") session.joinByUrl(target.target, randomUUID());
   };
 
+  /** Asks who the client is, then opens the socket. */
+  const shakeHands = async (
+    request: IncomingMessage,
+    stream: Duplex,
+    head: Buffer,
+    target: UrlTarget,
+  ) => {
+    let context: string;
+    // Nobody else listens to it meanwhile.
+    stream.on("error", ignore);
+    try {
+      context = await handlers.authenticate(withToken(authRequest(request)));
+    } catch (error) {
+      const { reason, message } = StreamError.from(error);
+      return refuse(stream, reason === "AUTH_REFUSED" ? 401 : 503, message);
+    } finally {
+      stream.off("error", ignore);
+    }
+    if (stream.destroyed) return;
+    if (closed) return refuse(stream, 503, "The service is shutting down.");
+    server.handleUpgrade(request, stream, head, (webSocket) =>
+      start(webSocket, stream, target, context),
+    );
+  };
+
   return {
     upgrade(request, stream, head) {
       const target = urlTarget(request.url?.split("?", 1)[0] ?? "");
@@ -94,10 +125,7 @@ export function createBridge({ handlers, limits, allowsOrigin }: BridgeOptions):
           "origin is not allowed; it may be one of the service's allowed_origins.",
         );
       else if (target.kind === "invalid") refuse(stream, 400, target.sentence);
-      else
-        server.handleUpgrade(request, stream, head, (webSocket) =>
-          start(webSocket, stream, target),
-        );
+      else shakeHands(request, stream, head, target).catch(() => stream.destroy());
       return true;
     },
     close() {
@@ -105,6 +133,18 @@ export function createBridge({ handlers, limits, allowsOrigin }: BridgeOptions):
       for (const end of sockets.values()) end(CLOSE.GOING_AWAY, "the service is shutting down");
     },
   };
+}
+
+const ignore = () => {};
+
+/** A token that came as a sub-protocol stands in for the header that browsers cannot send. */
+function withToken(request: AuthRequest): AuthRequest {
+  const { headers } = request;
+  const [first, token] = (headers["sec-websocket-protocol"] ?? "")
+    .split(",")
+    .map((part) => part.trim());
+  if (first !== TOKEN_PROTOCOL || !token || headers["authorization"] !== undefined) return request;
+  return { ...request, headers: { ...headers, authorization: token } };
 }
 
 /** The socket for a session. Frames of one turn go to the system with one call. */
@@ -147,6 +187,7 @@ export function refuse(socket: Duplex, status: number, sentence: string): void {
 
 const STATUS_TEXTS: Readonly<Record<number, string>> = {
   400: "Bad Request",
+  401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
   503: "Service Unavailable",

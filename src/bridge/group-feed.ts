@@ -2,7 +2,7 @@ import { StreamError } from "../core/errors.ts";
 import type { SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
-import type { SharedFrame, SharedSubscription } from "../service/handlers.ts";
+import type { Admission, SharedFrame, SharedSubscription } from "../service/handlers.ts";
 import type { Outlet } from "./outlet.ts";
 import { eventFrame, heartbeatFrame, itemsBytes, resumedFrame, syncFrame } from "./server-frame.ts";
 import type { Target } from "./target.ts";
@@ -16,6 +16,8 @@ export interface Join extends Target {
   readonly parts: boolean;
   /** Whether the socket's URL asked for it: an explicit join of the same target takes it over. */
   readonly byUrl: boolean;
+  /** Every gate allowed it. Whoever ends it has to leave. */
+  readonly admission: Admission;
 }
 
 /** Parts of a snapshot that will be sent as one frame. */

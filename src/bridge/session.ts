@@ -1,6 +1,6 @@
 import { StreamError } from "../core/errors.ts";
-import { type GroupKey, checkName, groupKeyText } from "../core/names.ts";
-import type { Handlers } from "../service/handlers.ts";
+import { type GroupKey, checkGroup, checkName, groupKeyText } from "../core/names.ts";
+import type { Admission, Handlers } from "../service/handlers.ts";
 import { type JoinFrame, readClientFrame } from "./client-frame.ts";
 import { CLOSE, closeCodeOf } from "./close-codes.ts";
 import { GroupFeed, type Join } from "./group-feed.ts";
@@ -18,6 +18,11 @@ export interface SessionSocket extends OutletSocket {
 interface Joined {
   readonly join: Join;
   readonly feed: GroupFeed;
+}
+
+/** What the URL asked for. */
+interface ByUrl extends Target {
+  readonly subscriptionId: string;
 }
 
 /** Work on one subscription id. */
@@ -42,14 +47,18 @@ export class BridgeSession {
   readonly #feeds = new Map<string, GroupFeed>();
   /** What is under way, by subscription id: joins and leaves of one id wait for one another. */
   readonly #underWay = new Map<string, UnderWay>();
-  /** The subscription that the URL asked for, and whether a join takes it over. */
-  #byUrl: (Target & { readonly subscriptionId: string; isTaken: boolean }) | undefined;
+  /** What a join of the same can take over; undefined once one has. */
+  #byUrl: ByUrl | undefined;
+  /** What `auth_function` said of the client. */
+  readonly #context: string;
   #underWayCount = 0;
   #malformed = 0;
   #closed = false;
 
-  constructor(handlers: Handlers, socket: SessionSocket, limits: BridgeLimits) {
+  /** @param context What `authenticate` said of the client. */
+  constructor(handlers: Handlers, socket: SessionSocket, limits: BridgeLimits, context = "null") {
     this.#handlers = handlers;
+    this.#context = context;
     this.#socket = socket;
     this.#limits = limits;
     this.#outlet = new Outlet(socket);
@@ -59,7 +68,7 @@ export class BridgeSession {
   joinByUrl(target: Target, subscriptionId: string): void {
     const asked = { resume: undefined, heartbeat: false, parts: false };
     this.#enqueueJoin({ ...target, ...asked, type: "join", subscriptionId }, true);
-    this.#byUrl = { ...target, subscriptionId, isTaken: false };
+    this.#byUrl = { ...target, subscriptionId };
   }
 
   /** Takes a frame of the client; undefined when it was not text. */
@@ -84,6 +93,7 @@ export class BridgeSession {
     this.#outlet.close();
     for (const feed of this.#feeds.values()) feed.close();
     this.#feeds.clear();
+    for (const { join } of this.#joined.values()) join.admission.leave();
     this.#joined.clear();
   }
 
@@ -96,84 +106,106 @@ export class BridgeSession {
 
   #enqueueJoin(frame: JoinFrame, byUrl: boolean): void {
     const { subscriptionId } = frame;
-    if (this.#countBeside(frame) >= this.#limits.maxSubscriptions)
+    const url =
+      this.#byUrl !== undefined && isSameTarget(this.#byUrl, frame) ? this.#byUrl : undefined;
+    if (this.#countBeside(subscriptionId, url?.subscriptionId) >= this.#limits.maxSubscriptions)
       return this.#end(CLOSE.TOO_MUCH, "too many subscriptions");
-    this.#enqueue(subscriptionId, false, () => this.#join(frame, byUrl));
+    this.#enqueue(subscriptionId, false, () => this.#join(frame, byUrl, url), url?.subscriptionId);
   }
 
-  /** How many subscriptions there will be beside this one, once all that is under way is done. */
-  #countBeside(frame: JoinFrame): number {
+  /** How many subscriptions there will be beside a new one and the one that it takes over, once all that is under way is done. */
+  #countBeside(subscriptionId: string, taken = subscriptionId): number {
     const ids = new Set(this.#joined.keys());
     for (const [id, { leaves }] of this.#underWay) {
       if (leaves) ids.delete(id);
       else ids.add(id);
     }
-    ids.delete(frame.subscriptionId);
-    const url = this.#byUrl;
-    if (url !== undefined) {
-      const { streamName, groupId, itemId } = frame;
-      url.isTaken ||=
-        url.streamName === streamName && url.groupId === groupId && url.itemId === itemId;
-      if (url.isTaken) ids.delete(url.subscriptionId);
-    }
+    ids.delete(subscriptionId);
+    ids.delete(taken);
     return ids.size;
   }
 
-  /** What concerns one subscription id happens in the order asked. */
-  #enqueue(subscriptionId: string, leaves: boolean, work: () => Promise<void> | void): void {
+  /**
+   * What concerns one subscription id happens in the order asked.
+   *
+   * @param taken Another id that it concerns, whose subscription is gone after it.
+   */
+  #enqueue(
+    subscriptionId: string,
+    leaves: boolean,
+    work: () => Promise<void> | void,
+    taken = subscriptionId,
+  ): void {
     // A client that reads nothing, and so is told nothing, must not pile up work.
     if (this.#underWayCount >= this.#limits.maxFrameBurst)
       return this.#end(CLOSE.TOO_MUCH, "too many joins and leaves under way");
     this.#underWayCount++;
-    const before = this.#underWay.get(subscriptionId)?.done ?? Promise.resolve();
+    const ids = [taken, subscriptionId];
+    const before = Promise.all(ids.map((id) => this.#underWay.get(id)?.done ?? Promise.resolve()));
     const done = before.then(work).finally(() => {
       this.#underWayCount--;
-      if (this.#underWay.get(subscriptionId)?.done === done) this.#underWay.delete(subscriptionId);
+      for (const id of ids) if (this.#underWay.get(id)?.done === done) this.#underWay.delete(id);
     });
+    this.#underWay.set(taken, { done, leaves: true });
     this.#underWay.set(subscriptionId, { done, leaves });
   }
 
-  async #join(frame: JoinFrame, byUrl: boolean): Promise<void> {
+  /** @param url What the URL asked for, when this asks for the same: nothing else happens to that meanwhile. */
+  async #join(frame: JoinFrame, byUrl: boolean, url: ByUrl | undefined): Promise<void> {
     if (this.#closed) return;
     const { subscriptionId, streamName, groupId, itemId, resume, heartbeat, parts } = frame;
     const target: Target = { streamName, groupId, itemId };
-    const join = {
-      ...target,
-      subscriptionId,
-      resumes: resume !== undefined,
-      heartbeat,
-      parts,
-      byUrl,
-    };
     let feed: GroupFeed | undefined;
+    let admission: Admission | undefined;
+    let taken: Joined | undefined;
     try {
       if (itemId !== undefined) checkName("id", itemId);
+      checkGroup(target);
+      taken = this.#claim(url);
+      admission =
+        taken?.join.admission ??
+        (await this.#handlers.admit({ ...target, subscriptionId, context: this.#context }));
+      if (this.#closed) return admission.leave();
+      const resumes = resume !== undefined;
+      const join = { ...target, subscriptionId, resumes, heartbeat, parts, byUrl, admission };
       feed = this.#useFeed({ streamName, groupId });
       await feed.join(join, resume);
+      // The one that it replaces stays until here, because a refusal would have left it in place.
+      if (taken?.join.subscriptionId !== subscriptionId) this.#leave(subscriptionId);
+      if (taken !== undefined) this.#detach(taken);
+      if (this.#closed) return admission.leave();
+      this.#joined.set(subscriptionId, { join, feed });
     } catch (error) {
       if (feed !== undefined) this.#release(feed);
-      return this.#reply(errorFrame(StreamError.from(error), target, subscriptionId));
+      if (taken === undefined) admission?.leave();
+      // What the URL asked for goes on, and keeps what it was granted.
+      else this.#byUrl = url;
+      this.#reply(errorFrame(StreamError.from(error), target, subscriptionId));
     }
-    // The one that it replaces stays until here, because a refusal would have left it in place.
-    this.#leave(subscriptionId);
-    if (this.#closed) return;
-    this.#joined.set(subscriptionId, { join, feed });
-    if (!byUrl) this.#takeOverUrl(feed, itemId);
   }
 
-  /** An explicit join of what the URL asked for takes its place. */
-  #takeOverUrl(feed: GroupFeed, itemId: string | undefined): void {
-    for (const { join, feed: other } of this.#joined.values()) {
-      if (join.byUrl && other === feed && join.itemId === itemId) this.#leave(join.subscriptionId);
-    }
+  /** The URL's subscription, for a join of the same to take its place: what was granted to it holds. */
+  #claim(url: ByUrl | undefined): Joined | undefined {
+    // Only one can have it; whoever comes second asks the gates.
+    if (url === undefined || this.#byUrl !== url) return undefined;
+    this.#byUrl = undefined;
+    const joined = this.#joined.get(url.subscriptionId);
+    // When it was refused, or has ended, its id may be that of something else now.
+    return joined?.join.byUrl === true ? joined : undefined;
   }
 
   #leave(subscriptionId: string): void {
     const joined = this.#joined.get(subscriptionId);
     if (joined === undefined) return;
-    this.#joined.delete(subscriptionId);
-    joined.feed.leave(joined.join);
-    this.#release(joined.feed);
+    this.#detach(joined);
+    joined.join.admission.leave();
+  }
+
+  /** Ends a subscription whose admission somebody else has, or gives back. */
+  #detach({ join, feed }: Joined): void {
+    this.#joined.delete(join.subscriptionId);
+    feed.leave(join);
+    this.#release(feed);
   }
 
   #useFeed(group: GroupKey): GroupFeed {
@@ -226,4 +258,8 @@ export class BridgeSession {
     this.close();
     this.#socket.close(code, reason);
   }
+}
+
+function isSameTarget(a: Target, b: Target): boolean {
+  return a.streamName === b.streamName && a.groupId === b.groupId && a.itemId === b.itemId;
 }

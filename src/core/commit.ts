@@ -2,6 +2,7 @@ import type { ChangeEvent, Item } from "./change.ts";
 import { StreamError } from "./errors.ts";
 import type { Commit, Head, Mutation, MutationResult } from "./store.ts";
 import type { OpError } from "./ops.ts";
+import type { Fired } from "./outbox.ts";
 import { utf8Length } from "./text.ts";
 import type { Value } from "./value.ts";
 
@@ -48,6 +49,8 @@ export interface Accepted {
   readonly results: readonly MutationResult[];
   /** New changes, in order. */
   readonly changes: readonly ChangeEvent[];
+  /** Those of the changes that fire something, in order. */
+  readonly fired: readonly Fired[];
   /** What every touched item becomes, by item id. */
   readonly writes: ReadonlyMap<string, ItemWrite>;
 }
@@ -99,6 +102,23 @@ function indexOf(commit: Commit, index: number): Record<string, string> {
   return commit.mutations.length > 1 ? { index: String(index) } : {};
 }
 
+/** What a mutation makes of a value; undefined: nothing. */
+function valueAfter(
+  mutation: Mutation,
+  oldValue: Value | undefined,
+): { readonly value: Value | undefined; readonly errors: readonly OpError[] } {
+  switch (mutation.kind) {
+    case "put":
+      return { value: mutation.value, errors: [] };
+    case "reduce":
+      return mutation.reduce(oldValue);
+    case "delete":
+      return { value: undefined, errors: [] };
+    case "record":
+      return { value: mutation.after, errors: mutation.errors ?? [] };
+  }
+}
+
 class Working {
   readonly #commit: Commit;
   readonly #context: CommitContext;
@@ -108,6 +128,7 @@ class Working {
   #returnBytes = 0;
   #errorBytes = 0;
   readonly #changes: ChangeEvent[] = [];
+  readonly #fired: Fired[] = [];
   readonly #writes = new Map<string, ItemWrite>();
 
   constructor(commit: Commit, context: CommitContext) {
@@ -134,6 +155,7 @@ class Working {
       },
       results,
       changes: this.#changes,
+      fired: this.#fired,
       writes: this.#writes,
     };
   }
@@ -142,21 +164,18 @@ class Working {
     const { itemId } = mutation;
     const written = this.#writes.get(itemId);
     const current = written === undefined ? this.#context.lookup(itemId) : written.after;
-    const oldValue = current?.item.value;
-    if (mutation.kind === "delete") {
-      if (current === undefined) {
-        return { revision: undefined, oldValue: undefined, newValue: undefined, errors: [] };
-      }
-      this.#countReturned(current.item.value, undefined);
-      const event = this.#change("delete", itemId, current.item.value);
+    const oldValue = mutation.kind === "record" ? mutation.before : current?.item.value;
+    const { value, errors } = valueAfter(mutation, oldValue);
+    if (value === undefined) {
+      if (oldValue === undefined) return { revision: undefined, oldValue, newValue: value, errors };
+      this.#countReturned(oldValue, undefined);
+      const event = this.#change("delete", mutation, oldValue);
       this.#write(itemId, written, current, undefined);
-      return { revision: event.position.revision, oldValue, newValue: undefined, errors: [] };
+      return { revision: event.position.revision, oldValue, newValue: value, errors };
     }
-    const { value, errors } =
-      mutation.kind === "put" ? { value: mutation.value, errors: [] } : mutation.reduce(oldValue);
     this.#countReturned(oldValue, value);
     this.#countErrors(errors);
-    const event = this.#change(current === undefined ? "create" : "update", itemId, value);
+    const event = this.#change(oldValue === undefined ? "create" : "update", mutation, value);
     const revision = event.position.revision;
     const { nowMs } = this.#context;
     this.#write(itemId, written, current, {
@@ -172,7 +191,7 @@ class Working {
     return { revision, oldValue, newValue: value, errors };
   }
 
-  #change(type: ChangeEvent["type"], itemId: string, value: Value): ChangeEvent {
+  #change(type: ChangeEvent["type"], { itemId, fires }: Mutation, value: Value): ChangeEvent {
     if (this.#revision >= MAX_REVISION) {
       throw new StreamError(
         "INTERNAL",
@@ -192,6 +211,7 @@ class Working {
       timeMs: this.#context.nowMs,
     };
     this.#changes.push(event);
+    if (fires !== undefined) this.#fired.push({ event, firing: fires });
     return event;
   }
 

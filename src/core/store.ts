@@ -2,6 +2,7 @@ import type { ChangeEvent, GroupEvent, Item } from "./change.ts";
 import type { StreamError } from "./errors.ts";
 import type { GroupKey } from "./names.ts";
 import type { OpError } from "./ops.ts";
+import type { Firing, Outbox } from "./outbox.ts";
 import type { Position } from "./position.ts";
 import type { Value } from "./value.ts";
 
@@ -10,8 +11,8 @@ import type { Value } from "./value.ts";
  *
  * What a store promises (the shared suite in test/stores proves it for each):
  *
- * - A commit is one atomic step: items, revisions, log entries and announcement. No read, snapshot
- *   or crash shows part of it (G1). A failed commit changes nothing.
+ * - A commit is one atomic step: items, revisions, log entries, what it fires, and announcement. No
+ *   read, snapshot or crash shows part of it (G1). A failed commit changes nothing.
  * - What is announced is what is logged, in log order, once, and only after it is durable (G2, G6).
  * - `run`, once resolved, is seen by every read that starts later, at any process (G10).
  * - A store keeps values as opaque text. It runs the pure functions it is given atomically and
@@ -82,6 +83,9 @@ export interface Store {
    */
   watch(group: GroupKey, listener: (event: GroupEvent) => void): Promise<Unwatch>;
 
+  /** What has been fired and not yet been handled. */
+  readonly outbox: Outbox;
+
   /** Why it takes no more writes until it is opened anew. Absent or undefined while it works. */
   readonly failure?: StreamError | undefined;
 
@@ -112,7 +116,7 @@ export interface Commit {
 
 /**
  * A change of one item. `expectedRevision` is checked against the group as it was before the commit:
- * 0 means that the item must not exist.
+ * 0 means that the item must not exist. If it makes a change, `fires` enters the outbox with it.
  */
 export type Mutation =
   | {
@@ -120,19 +124,39 @@ export type Mutation =
       readonly itemId: string;
       readonly value: Value;
       readonly expectedRevision?: number | undefined;
+      readonly fires?: Firing | undefined;
     }
   | {
       readonly kind: "reduce";
       readonly itemId: string;
       readonly reduce: Reduce;
+      /** What the reduce does, as the JSON form of an update's steps; for values that live outside. */
+      readonly steps?: (() => string) | undefined;
       /** What the reduce holds, in bytes, for bounds of what waits. */
       readonly bytes: number;
       readonly expectedRevision?: number | undefined;
+      readonly fires?: Firing | undefined;
     }
   | {
       readonly kind: "delete";
       readonly itemId: string;
       readonly expectedRevision?: number | undefined;
+      readonly fires?: Firing | undefined;
+    }
+  | {
+      /**
+       * Records a change that was made elsewhere, whose values before and after are known there (see
+       * custom streams): the event says what they say, whatever the group holds itself. Nothing happens
+       * when both are undefined.
+       */
+      readonly kind: "record";
+      readonly itemId: string;
+      readonly before: Value | undefined;
+      readonly after: Value | undefined;
+      /** Steps that were skipped on the way. */
+      readonly errors?: readonly OpError[] | undefined;
+      readonly expectedRevision?: undefined;
+      readonly fires?: Firing | undefined;
     };
 
 /**
@@ -180,6 +204,8 @@ export interface Broadcast {
   readonly type: string;
   readonly itemId: string | undefined;
   readonly value: Value;
+  /** Enters the outbox with it. */
+  readonly fires?: Firing | undefined;
 }
 
 /** Where a group stands. */

@@ -5,6 +5,7 @@ import type {
   UniversalServerRequest,
   UniversalServerResponse,
 } from "@connectrpc/connect/protocol";
+import type { AuthRequest } from "../core/auth.ts";
 import { bodyInvalid } from "./request-body.ts";
 import { type RequestFormat, requestFormat } from "./request-format.ts";
 import { type RequestReader, createRequestReader, isReadable } from "./request-reader.ts";
@@ -21,10 +22,15 @@ export interface PreparedCall {
   readonly format?: RequestFormat;
   /** Cuts the transport of this call, for a reader that takes nothing any more. */
   readonly abort: () => void;
+  /** What `auth_function` learns of the caller. */
+  readonly auth: () => AuthRequest;
 }
 
 /** Where the prepared call is. */
-export const preparedCall = createContextKey<PreparedCall>({ abort: () => {} });
+export const preparedCall = createContextKey<PreparedCall>({
+  abort: () => {},
+  auth: () => ({ headers: {}, path: "", query_params: {}, addr: "" }),
+});
 
 /** What the server knows of the transport of a call. */
 export interface Transport {
@@ -32,6 +38,8 @@ export interface Transport {
   readonly permit: (method: DescMethod) => void;
   /** Cuts the connection or stream. */
   readonly abort: () => void;
+  /** What `auth_function` learns of the caller. */
+  readonly auth: () => AuthRequest;
 }
 
 /** Answers a call of one method. */
@@ -52,7 +60,7 @@ export function prepareCalls(handler: UniversalHandler): CallHandler {
   const reader = createRequestReader(method) as RequestReader<unknown>;
   const takesMany =
     method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming";
-  return async (request, { permit, abort }) => {
+  return async (request, { permit, ...transport }) => {
     const url = new URL(request.url);
     const format = requestFormat(request.method, url, request.header);
     // What is not a message of ours, the framework answers as its protocols say.
@@ -61,15 +69,15 @@ export function prepareCalls(handler: UniversalHandler): CallHandler {
     const prepare = async (): Promise<PreparedCall> => {
       try {
         permit(method);
-        if (!takesMany) return { message: await reader.one(request, url, format), abort };
+        if (!takesMany) return { message: await reader.one(request, url, format), ...transport };
         if (isHttp1(request) || format.protocol === "grpc-web") {
           throw bodyInvalid(
             `${method.name} streams both ways; it may be called over HTTP/2 with gRPC or Connect.`,
           );
         }
-        return { messages: reader.many(request, format), reader, format, abort };
+        return { messages: reader.many(request, format), reader, format, ...transport };
       } catch (refusal) {
-        return { refusal, abort };
+        return { refusal, ...transport };
       }
     };
     const contextValues = request.contextValues ?? createContextValues();

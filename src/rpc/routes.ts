@@ -111,8 +111,9 @@ async function* subscribe(
 ): AsyncGenerator<SubscribeResponse, void> {
   let farewell: NodeJS.Timeout | undefined;
   try {
-    const { message, abort } = permitted(context);
-    const subscription = await handlers.subscribe(message as Decoded<SubscribeRequest>);
+    const { message, abort, auth } = permitted(context);
+    const request = message as Decoded<SubscribeRequest>;
+    const subscription = await handlers.subscribe({ ...request, auth: auth() });
     const close = () => subscription.close();
     context.signal.addEventListener("abort", close, { once: true });
     if (context.signal.aborted) close();

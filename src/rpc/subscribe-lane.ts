@@ -1,9 +1,10 @@
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
-import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { StreamService, type SubscribeRequest } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Frame } from "../core/frame.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
+import type { Decoded } from "../wire/decoded.ts";
 import { encodeFrame } from "../wire/frame-bytes.ts";
 import { createRecent } from "../wire/recent.ts";
 import { toConnectError } from "./connect-error.ts";
@@ -55,9 +56,9 @@ function isPlainGrpc(headers: IncomingHttpHeaders): boolean {
 
 async function answer(
   handlers: Handlers,
-  decode: (bytes: Uint8Array) => Parameters<Handlers["subscribe"]>[0],
+  decode: (bytes: Uint8Array) => Decoded<SubscribeRequest>,
   stream: ServerHttp2Stream,
-  { permit, abort }: Transport,
+  { permit, abort, auth }: Transport,
 ): Promise<void> {
   const trailers = new Headers({ "grpc-status": "0" });
   stream.on("error", () => {});
@@ -66,7 +67,7 @@ async function answer(
   try {
     permit(method.subscribe);
     const request = decode(await readGrpcMessage(stream));
-    const subscription = await handlers.subscribe(request);
+    const subscription = await handlers.subscribe({ ...request, auth: auth() });
     stream.on("close", () => subscription.close());
     if (stream.destroyed) subscription.close();
     // A transport that takes nothing cannot be told anything: it is cut.

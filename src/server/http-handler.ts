@@ -7,6 +7,7 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { type CallHandler, type Transport, prepareCalls } from "../rpc/prepared-call.ts";
 import { MAX_REQUEST_BYTES } from "../rpc/request-body.ts";
 import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
@@ -14,13 +15,16 @@ import { type Health, healthRoutes } from "../rpc/health.ts";
 import { reflectionRoutes } from "../rpc/reflection.ts";
 import { streamRoutes } from "../rpc/routes.ts";
 import type { Handlers } from "../service/handlers.ts";
+import { authRequestOf } from "./auth-request.ts";
 import type { Caller, Callers } from "./callers.ts";
 import type { Request, RequestListener, Response } from "./listener.ts";
+import { type Workers, workerRoutes } from "./worker-routes.ts";
 import { type StaticPages, answerStatic, loadDemoPage } from "./static-pages.ts";
 
 /** What the handler of the port serves. */
 export interface HttpHandlerOptions {
   readonly handlers: Handlers;
+  readonly workers: Workers;
   readonly callers: Callers;
   readonly health: Health;
   /** Aborted when the service goes down: streams of writes end. */
@@ -29,6 +33,8 @@ export interface HttpHandlerOptions {
   readonly onError: (error: unknown, path: string) => void;
 }
 
+/** Services whose requests we read ourselves. */
+const OURS: readonly string[] = [StreamService.typeName, WorkerService.typeName];
 /** How long browsers may remember a preflight, in seconds. */
 const PREFLIGHT_MAX_AGE_S = 7200;
 /** How long a request may go on after its answer, in milliseconds. */
@@ -78,19 +84,21 @@ function loadPages({ onError }: HttpHandlerOptions): StaticPages {
   }
 }
 
-function createCalls({ handlers, health, draining }: HttpHandlerOptions): Map<string, CallHandler> {
+function createCalls(options: HttpHandlerOptions): Map<string, CallHandler> {
+  const { handlers, workers, health, draining } = options;
   const router = createConnectRouter({
     acceptCompression: [compressionGzip, compressionBrotli],
     readMaxBytes: MAX_REQUEST_BYTES,
     jsonOptions: { ignoreUnknownFields: false },
   });
   streamRoutes(router, handlers, draining);
+  workerRoutes(router, workers, draining);
   healthRoutes(router, health);
   reflectionRoutes(router, draining);
   return new Map(
     router.handlers.map((handler): [string, CallHandler] => [
       handler.requestPath,
-      handler.service.typeName === StreamService.typeName
+      OURS.includes(handler.service.typeName)
         ? prepareCalls(handler)
         : (request) => handler(request),
     ]),
@@ -106,6 +114,7 @@ async function answerCall(
 ) {
   const transport: Transport = {
     permit: permitFor(caller, callers),
+    auth: () => authRequestOf(request.headers, request.url ?? "", request.socket),
     abort: () => {
       if ("stream" in request) request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       else request.socket.destroy();
@@ -154,6 +163,7 @@ export function transportOf(
   const caller: Caller = { address, origin, host: authority ?? host, authorization };
   return {
     permit: permitFor(caller, callers),
+    auth: () => authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket),
     abort: () => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
   };
 }

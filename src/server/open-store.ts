@@ -1,3 +1,5 @@
+import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
+import type { Coordinator } from "../core/coordinator.ts";
 import type { History, Store } from "../core/store.ts";
 import type { QueueLimits } from "../stores/lmdb/commit-queue.ts";
 import { openLmdbStore } from "../stores/lmdb/lmdb-store.ts";
@@ -21,15 +23,24 @@ export type StoreOptions =
 /** Where data is kept unless told otherwise. */
 export const DEFAULT_FOLDER = "./data";
 
-/** Opens the store named. The only place that knows all of them. */
+/** A store, and what coordinates the processes that have it. */
+export interface OpenedStore {
+  readonly store: Store;
+  readonly coordinator: Coordinator;
+}
+
+/** Opens the store named, and its coordinator. The only place that knows all of them. */
 export async function openStore(
   options: StoreOptions,
   history: Partial<History> = {},
-): Promise<Store> {
+): Promise<OpenedStore> {
   switch (options.kind) {
-    case "file_based":
-      return openLmdbStore({ folder: options.folder, history, queue: options.queue });
+    case "file_based": {
+      const { folder, queue } = options;
+      const store = await openLmdbStore({ folder, history, queue });
+      return { store, coordinator: localCoordinator({ records: store.records }) };
+    }
     case "in_memory":
-      return memoryStore({ history });
+      return { store: memoryStore({ history }), coordinator: localCoordinator() };
   }
 }

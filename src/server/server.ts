@@ -1,18 +1,30 @@
 import { setMaxListeners } from "node:events";
 import { type Logger, pino } from "pino";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { createBridge, refuse } from "../bridge/bridge.ts";
 import { type BridgeLimits, DEFAULT_BRIDGE_LIMITS } from "../bridge/limits.ts";
+import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { History, Store } from "../core/store.ts";
 import { createHealth } from "../rpc/health.ts";
 import { createSubscribeLane } from "../rpc/subscribe-lane.ts";
 import { type Engine, type EngineOptions, createEngine } from "../service/engine.ts";
 import { shuttingDown } from "../service/guarded.ts";
 import { type StreamService as Service, facade } from "../service/stream-service.ts";
+import type { WebhookOptions } from "../webhooks/webhook-options.ts";
+import { createSocketDoor } from "../workers/socket-door.ts";
+import { createWorkerDirectory } from "../workers/worker-directory.ts";
+import { DEFAULT_WORKER_LIMITS, type WorkerLimits } from "../workers/worker-limits.ts";
+import { type WorkerPort, openWorkerPort } from "./worker-port.ts";
+import type { Workers } from "./worker-routes.ts";
+import { createWorkerUpgrade } from "./worker-upgrades.ts";
+import { type WebhookProvider, webhookProvider } from "../webhooks/webhook-provider.ts";
+import { authRequestOf } from "./auth-request.ts";
 import { createCallers, isLoopbackName } from "./callers.ts";
 import { callerOf, createHttpHandler, transportOf } from "./http-handler.ts";
 import { type Listener, type PortListeners, listen } from "./listener.ts";
-import { DEFAULT_FOLDER, type StoreOptions, openStore } from "./open-store.ts";
+import { createProblemLog } from "./problem-log.ts";
+import { DEFAULT_FOLDER, type OpenedStore, type StoreOptions, openStore } from "./open-store.ts";
 
 /** How to run a server. Every option has a default. */
 export interface ServerOptions extends EngineOptions {
@@ -32,6 +44,16 @@ export interface ServerOptions extends EngineOptions {
   readonly allowedOrigins?: readonly string[] | undefined;
   /** Bounds of sockets of the WebSocket bridge; what is absent has its default. */
   readonly bridge?: Partial<BridgeLimits> | undefined;
+  /** Port of its own for workers that speak the protocol of iii; 0 picks a free one. Default none: they connect at /worker. */
+  readonly workerPort?: number | undefined;
+  /** Origins of browser pages that may be workers; `*`: any. Default none. */
+  readonly workerAllowedOrigins?: readonly string[] | undefined;
+  /** Bounds of one worker; what is absent has its default. */
+  readonly workerLimits?: Partial<WorkerLimits> | undefined;
+  /** Functions that are called by an HTTP POST. Default none. */
+  readonly webhooks?: readonly WebhookOptions[] | undefined;
+  /** Called before any door opens, with the service: to register functions, gates and triggers in time. */
+  readonly setup?: ((service: Service) => Promise<void> | void) | undefined;
   /** Where to log. Default: JSON lines on stderr, warnings and worse. */
   readonly logger?: Logger | undefined;
 }
@@ -41,6 +63,8 @@ export interface Server {
   /** Address that it answers on, for example `http://127.0.0.1:3112`. */
   readonly url: string;
   readonly port: number;
+  /** Port of the door for workers alone, if there is one. */
+  readonly workerPort: number | undefined;
   /** The same service without the network. */
   readonly service: Service;
   /**
@@ -56,6 +80,8 @@ const HEALTH_INTERVAL_MS = 1000;
 export const DEFAULT_PORT = 3112;
 /** How long the store may take to flush when the server stops, in milliseconds. */
 const FLUSH_GRACE_MS = 4000;
+/** How long the sockets of workers may take to close, in milliseconds. */
+const WORKER_GRACE_MS = 1000;
 /** How long calls under way may take to finish when the server stops, in milliseconds. */
 const CLOSE_GRACE_MS = 5000;
 
@@ -70,16 +96,29 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
   const logger = options.logger ?? pino({ level: "warn" }, pino.destination(2));
   const insecurity = insecurityOf(host, options);
   if (insecurity !== undefined) throw new Error(insecurity);
-  const store = await resolveStore(options);
+  const { store, coordinator } = await resolveStore(options);
   const engine = createEngine(store, {
     onFailure: (error, call) =>
       logger.error({ err: error.cause ?? error, reason: error.reason, call }, error.message),
+    onProblem: createProblemLog(logger, () => performance.now()),
     ...options,
+    coordinator,
   });
-  try {
-    return await open(engine, host, port, options, logger);
-  } catch (error) {
+  const webhooks: WebhookProvider[] = [];
+  const closeAll = async () => {
     await engine.close();
+    for (const webhook of webhooks) webhook.close();
+  };
+  try {
+    for (const webhook of options.webhooks ?? []) {
+      const provider = webhookProvider(webhook);
+      webhooks.push(provider);
+      await engine.functions.register(webhook.id, provider);
+    }
+    await options.setup?.(facade(engine));
+    return await open(engine, host, port, options, logger, closeAll);
+  } catch (error) {
+    await closeAll();
     throw error;
   }
 }
@@ -90,8 +129,9 @@ async function open(
   port: number,
   options: ServerOptions,
   logger: Logger,
+  closeAll: () => Promise<void>,
 ): Promise<Server> {
-  const health = createHealth([StreamService.typeName]);
+  const health = createHealth([StreamService.typeName, WorkerService.typeName]);
   const draining = new AbortController();
   // Every open stream of writes listens.
   setMaxListeners(0, draining.signal);
@@ -101,8 +141,10 @@ async function open(
     onLoopback: isLoopbackName(host),
     insecure: options.insecure ?? false,
   });
+  const workers = workersOf(engine, options.workerLimits);
   const handler = createHttpHandler({
     handlers: engine.handlers,
+    workers,
     callers,
     health,
     draining: draining.signal,
@@ -112,15 +154,29 @@ async function open(
     handlers: engine.handlers,
     limits: { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge },
     allowsOrigin: (request) => callers.allowsOrigin(callerOf(request)),
+    authRequest: (request) => authRequestOf(request.headers, request.url ?? "", request.socket),
   });
+  const door = createSocketDoor({ ...workers, onOdd: (message) => logger.warn(message) });
+  const allowedOrigins = options.workerAllowedOrigins ?? [];
+  const upgradeWorker = createWorkerUpgrade({ door, callers, allowedOrigins });
   const lane = createSubscribeLane(engine.handlers);
   const listener = await listenOn(host, port, {
     onRequest: handler,
     onStream: (stream, headers) => lane(stream, headers, transportOf(stream, headers, callers)),
     onUpgrade: (request, socket, head) => {
-      if (!bridge.upgrade(request, socket, head)) refuse(socket, 404, "Not found.");
+      if (!upgradeWorker(request, socket, head) && !bridge.upgrade(request, socket, head))
+        refuse(socket, 404, "Not found.");
     },
   });
+  let workerPort: WorkerPort | undefined;
+  if (options.workerPort !== undefined) {
+    const upgrade = createWorkerUpgrade({ door, callers, allowedOrigins }, "");
+    const opening = openWorkerPort(host, options.workerPort, upgrade);
+    workerPort = await told(opening, host, options.workerPort).catch(async (error: unknown) => {
+      await listener.close(0);
+      throw error;
+    });
+  }
   health.set("serving");
   // A store that has failed takes no writes until a restart: whoever probes should send them elsewhere.
   const watch = setInterval(() => {
@@ -137,12 +193,19 @@ async function open(
     engine.drain();
     health.close();
     draining.abort(shuttingDown());
-    await finished;
-    await withinGrace(engine.close(), logger);
+    // Functions finish while calls do, and workers are there as long as functions are needed.
+    const settled = engine.settle().then(() => {
+      workers.directory.close();
+      door.close();
+      return workerPort?.close(WORKER_GRACE_MS);
+    });
+    await Promise.all([finished, settled]);
+    await withinGrace(closeAll(), logger);
   };
   return {
     url: `http://${host.includes(":") ? `[${host}]` : host}:${listener.port}`,
     port: listener.port,
+    workerPort: workerPort?.port,
     service: facade(engine),
     close: () => (closed ??= close()),
   };
@@ -173,14 +236,30 @@ export function insecurityOf(
   );
 }
 
-async function resolveStore({ store, history }: ServerOptions): Promise<Store> {
-  if (store !== undefined && "run" in store) return store;
+async function resolveStore({ store, history, coordinator }: ServerOptions): Promise<OpenedStore> {
+  if (store !== undefined && "run" in store)
+    return { store, coordinator: coordinator ?? localCoordinator() };
   return openStore(store ?? { kind: "file_based", folder: DEFAULT_FOLDER }, history);
 }
 
-async function listenOn(host: string, port: number, listeners: PortListeners): Promise<Listener> {
+function listenOn(host: string, port: number, listeners: PortListeners): Promise<Listener> {
+  return told(listen(host, port, listeners), host, port);
+}
+
+/** What the doors for workers share. */
+function workersOf(engine: Engine, given: ServerOptions["workerLimits"]): Workers {
+  const limits = { ...DEFAULT_WORKER_LIMITS, ...given };
+  const { functions, reactive } = engine;
+  return {
+    host: { functions, reactive, limits },
+    directory: createWorkerDirectory(limits.reattachMs),
+  };
+}
+
+/** What came of opening a port; what went wrong is told to the operator. */
+async function told<T>(opening: Promise<T>, host: string, port: number): Promise<T> {
   try {
-    return await listen(host, port, listeners);
+    return await opening;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
     const why: Record<string, string> = {

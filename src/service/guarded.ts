@@ -43,6 +43,8 @@ export function guarded(
     listGroups: guard("listGroups", (request) => handlers.listGroups(request)),
     listAll: guard("listAll", (request) => handlers.listAll(request)),
     subscribe: guard("subscribe", (request) => handlers.subscribe(request)),
+    authenticate: guard("authenticate", (request) => handlers.authenticate(request)),
+    admit: guard("admit", (request) => handlers.admit(request)),
     share(request) {
       if (isClosing()) throw shuttingDown();
       return handlers.share(request);

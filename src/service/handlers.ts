@@ -1,6 +1,8 @@
+import type { AuthRequest } from "../core/auth.ts";
 import type { Item } from "../core/change.ts";
 import type { Member, SharedSubscription } from "../live/shared-subscription.ts";
 import type { Subscription } from "../live/subscription.ts";
+import type { Admission } from "../triggers/admissions.ts";
 import type {
   BatchRequest,
   BatchResult,
@@ -8,6 +10,7 @@ import type {
   DeleteResult,
   GroupRequest,
   ItemRequest,
+  JoinRequest,
   ListAllResult,
   ListGroupsResult,
   ListResult,
@@ -20,6 +23,7 @@ import type {
   UpdateResult,
 } from "./requests.ts";
 
+export type { Admission } from "../triggers/admissions.ts";
 export type { Member, SharedFrame, SharedSubscription } from "../live/shared-subscription.ts";
 
 /**
@@ -48,10 +52,28 @@ export interface Handlers {
   /** A page of all (stream, group) pairs, sorted by UTF-8 bytes. */
   listAll(request: PageRequest): Promise<ListAllResult>;
   /**
+   * Asks `auth_function` who a caller is: once per socket. (`subscribe` asks by itself.)
+   *
+   * @returns the caller's context, for `admit`.
+   * @throws StreamError AUTH_REFUSED
+   */
+  authenticate(request: AuthRequest): Promise<string>;
+  /**
+   * Asks the join gates about a subscription that will be a member of a shared one. Whoever is admitted
+   * has to `leave` once, however it ends. (`subscribe` does both by itself.)
+   *
+   * @throws StreamError JOIN_REFUSED
+   */
+  admit(request: JoinRequest): Promise<Admission>;
+  /**
    * One subscription to a group that several members share, as a socket needs whose subscriptions
-   * overlap. Nothing happens before the first join. The caller closes it.
+   * overlap. Nothing happens before the first join. Each member has to be admitted before it joins.
+   * The caller closes it.
    */
   share<M extends Member>(request: GroupRequest): SharedSubscription<M>;
-  /** Follows a group or an item. Resolves when the first frame is there. The caller closes it. */
+  /**
+   * Follows a group or an item, once the caller is known and admitted. Resolves when the first frame is
+   * there. The caller closes it.
+   */
   subscribe(request: SubscribeRequest): Promise<Subscription>;
 }

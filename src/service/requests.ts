@@ -1,3 +1,4 @@
+import type { AuthRequest } from "../core/auth.ts";
 import type { Item } from "../core/change.ts";
 import type { OpError, UpdateOp } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
@@ -151,4 +152,15 @@ export interface ListAllResult {
 export interface SubscribeRequest extends GroupRequest {
   readonly itemId?: string | undefined;
   readonly resumeFrom?: Position | undefined;
+  /** Who asks, for `auth_function`. */
+  readonly auth: AuthRequest;
+}
+
+/** A subscription that somebody wants to make. */
+export interface JoinRequest extends GroupRequest {
+  readonly itemId: string | undefined;
+  /** What its client calls it. */
+  readonly subscriptionId: string;
+  /** What `authenticate` said of the caller. */
+  readonly context: string;
 }

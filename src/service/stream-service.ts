@@ -1,8 +1,15 @@
+import type { AuthRequest } from "../core/auth.ts";
 import { StreamError } from "../core/errors.ts";
+import { FunctionError } from "../core/function-call.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import type { Position } from "../core/position.ts";
 import type { Store } from "../core/store.ts";
 import { type Json, Value } from "../core/value.ts";
+import { type Handler, handlerProvider } from "../functions/handler.ts";
+import type { Registration } from "../functions/provider.ts";
+import type { TriggerRequest } from "../triggers/definition.ts";
+import { type StreamAdapter, adapterFunctions } from "./stream-adapter.ts";
+import type { TriggerStatus } from "./reactive.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
   type DeleteResult,
@@ -28,9 +35,19 @@ import type {
   ListGroupsResult,
 } from "./requests.ts";
 
+/** A call of a function. */
+export interface CallRequest {
+  readonly function_id: string;
+  /** Any JSON value. Default `{}`. */
+  readonly payload?: unknown;
+  /** Most time that it may take, in milliseconds. Default 30,000. */
+  readonly timeout_ms?: number;
+}
+
 /**
  * The service as a library: the calls of `millrace.v1.StreamService` on plain JSON, with the same
- * rules and guarantees as over the network. Every failure is a StreamError.
+ * rules and guarantees as over the network. Every failure is a StreamError; of functions and triggers, a
+ * FunctionError.
  */
 export interface StreamService {
   /** Stores a value, replacing what the item held. */
@@ -70,8 +87,40 @@ export interface StreamService {
    * Leaving the loop, or `return()`, ends the subscription.
    */
   subscribe(
-    request: GroupRequest & { readonly itemId?: string; readonly resumeFrom?: Position },
+    request: GroupRequest & {
+      readonly itemId?: string;
+      readonly resumeFrom?: Position;
+      /** What `auth_function` is to learn of whoever this is for. Default: nothing. */
+      readonly auth?: Partial<AuthRequest>;
+    },
   ): Promise<AsyncIterableIterator<StreamFrame, undefined>>;
+  /**
+   * Makes a handler of this program a function, which triggers, gates and other functions call by its
+   * id. Several handlers of one id share its calls. Resolves when it can be called.
+   *
+   * @throws FunctionError FORBIDDEN for a reserved id, deserialization_error for what is no name.
+   */
+  registerFunction(id: string, handler: Handler): Promise<Registration>;
+  /**
+   * Has a function called when something happens. Equal triggers are one. Resolves when it holds: no
+   * later write, and no later subscription, goes without it.
+   *
+   * @throws FunctionError trigger_type_not_found, trigger_invalid
+   */
+  registerTrigger(request: TriggerRequest): Promise<Registration>;
+  /**
+   * Calls a function and waits for its result; undefined when it returned nothing.
+   *
+   * @throws FunctionError
+   */
+  trigger(request: CallRequest): Promise<Json | undefined>;
+  /**
+   * Has an adapter of this program read and write the values of a stream, which then live where the
+   * adapter keeps them. Resolves when it holds.
+   */
+  createStream(streamName: string, adapter: StreamAdapter): Promise<Registration>;
+  /** All triggers in force, and what has become of their events. */
+  triggers(): readonly TriggerStatus[];
   /** Ends subscriptions, flushes and closes the store. Idempotent. */
   close(): Promise<void>;
 }
@@ -89,7 +138,7 @@ export function createStreamService(
 
 /** The library's view of an engine. */
 export function facade(engine: Engine): StreamService {
-  const { handlers } = engine;
+  const { handlers, functions, reactive } = engine;
   return {
     async set(request) {
       return plainWrite(await handlers.set({ ...request, data: Value.of(request.data) }));
@@ -139,10 +188,38 @@ export function facade(engine: Engine): StreamService {
       return handlers.listAll(pageOf(request));
     },
     async subscribe(request) {
-      return plainFrames(await handlers.subscribe(request));
+      const auth: AuthRequest = { ...NOBODY, ...request.auth };
+      return plainFrames(await handlers.subscribe({ ...request, auth }));
     },
+    registerFunction: (id, handler) => functions.register(id, handlerProvider(handler)),
+    registerTrigger: (request) => reactive.register(request),
+    async trigger({ function_id: id, payload = {}, timeout_ms: timeoutMs }) {
+      const result = await functions.call(id, payloadText(payload), { timeoutMs });
+      return result === undefined ? undefined : (JSON.parse(result) as Json);
+    },
+    createStream: (streamName, adapter) =>
+      adapterFunctions(streamName, adapter, (id, handler) =>
+        functions.register(id, handlerProvider(handler)),
+      ),
+    triggers: () => reactive.status(),
     close: () => engine.close(),
   };
+}
+
+const NOBODY: AuthRequest = { headers: {}, path: "", query_params: {}, addr: "" };
+
+/** @throws FunctionError deserialization_error */
+function payloadText(payload: unknown): string {
+  try {
+    const text = JSON.stringify(payload) as string | undefined;
+    if (text !== undefined) return text;
+  } catch {
+    // Circular, or with a bigint.
+  }
+  throw new FunctionError(
+    "deserialization_error",
+    "payload is not JSON; it may be any JSON value.",
+  );
 }
 
 function pageOf({ pageSize = 0, pageToken = "" }: PageOptions) {

@@ -1,6 +1,9 @@
 import { type Reason, StreamError } from "../core/errors.ts";
 import { checkGroup, checkName } from "../core/names.ts";
 import { checkOpCount } from "../core/op-json.ts";
+import { opsText } from "../core/op-text.ts";
+import type { Firing } from "../core/outbox.ts";
+import { customStreamUnsupported } from "../core/overrides.ts";
 import { reduce } from "../core/reduce.ts";
 import type { UpdateOp } from "../core/ops.ts";
 import type { Commit, Committed, Mutation, MutationResult, Store } from "../core/store.ts";
@@ -26,9 +29,18 @@ const MAX_RETURN_BYTES = 3 * 1024 * 1024;
 /** The part of it that values leave to errors. */
 const MAX_ERROR_BYTES_BESIDE_VALUES = 512 * 1024;
 
+/** What writes work with beside the store. */
+export interface WriteRules {
+  /** What a change of an item, or an event about it, sets off. */
+  readonly firing: (group: GroupKey, itemId: string | undefined) => Firing | undefined;
+  /** Whether the values of a stream live outside, where there are no batches. */
+  readonly isCustom: (streamName: string) => boolean;
+}
+
 /** The calls that change something. */
 export function createWrites(
   store: Store,
+  { firing, isCustom }: WriteRules,
 ): Pick<Handlers, "set" | "update" | "delete" | "batch" | "send"> {
   /** Runs one commit of one mutation on behalf of a call that names an item. */
   const runOne = async (
@@ -36,8 +48,9 @@ export function createWrites(
     mutation: Mutation,
   ): Promise<[MutationResult, Committed]> => {
     const group = checkGroup(request);
+    const fires = firing(group, mutation.itemId);
     const done = await run(store, group, {
-      mutations: [mutation],
+      mutations: [fires === undefined ? mutation : { ...mutation, fires }],
       expectedEpoch: request.expectedEpoch,
     });
     return [done.results[0] as MutationResult, done];
@@ -54,8 +67,8 @@ export function createWrites(
         value,
         expectedRevision: request.expectedRevision,
       };
-      const [{ oldValue }, { position }] = await runOne(request, mutation);
-      return { oldValue, newValue: value, created: oldValue === undefined, position };
+      const [{ oldValue, newValue = value }, { position }] = await runOne(request, mutation);
+      return { oldValue, newValue, created: oldValue === undefined, position };
     },
 
     async update(request) {
@@ -99,8 +112,12 @@ export function createWrites(
           `mutations has ${mutations.length} entries; it may have 1 to ${MAX_MUTATIONS}.`,
         );
       }
+      if (isCustom(group.streamName)) throw customStreamUnsupported();
       const done = await runBatch(store, group, {
-        mutations: mutations.map(toMutation),
+        mutations: mutations.map((each, index) => {
+          const mutation = toMutation(each, index);
+          return { ...mutation, fires: firing(group, mutation.itemId) };
+        }),
         expectedEpoch: request.expectedEpoch,
         ...(request.returnValues
           ? {
@@ -120,7 +137,8 @@ export function createWrites(
       const type = checkEventType(request.type);
       const itemId =
         request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
-      await store.broadcast(group, { type, itemId, value: checkData(request.data) });
+      const value = checkData(request.data);
+      await store.broadcast(group, { type, itemId, value, fires: firing(group, itemId) });
     },
   };
 }
@@ -155,7 +173,11 @@ const OF_A_MUTATION: ReadonlySet<Reason> = new Set([
 function reducer(ops: readonly UpdateOp[], field: string) {
   checkOpCount(ops.length, field);
   const bytes = ops.reduce((sum, op) => sum + OP_BYTES + ("value" in op ? op.value.size : 0), 0);
-  return { reduce: (current: Value | undefined) => reduce(current, ops), bytes };
+  return {
+    reduce: (current: Value | undefined) => reduce(current, ops),
+    steps: () => opsText(ops),
+    bytes,
+  };
 }
 
 /** What a step weighs beside its value, in bytes. */

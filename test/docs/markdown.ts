@@ -10,11 +10,18 @@ export const DOCUMENTS = [
   "README.md",
   "docs/architecture.md",
   "docs/configuration.md",
+  "docs/custom-streams.md",
   "docs/decisions.md",
+  "docs/functions.md",
+  "docs/gates.md",
   "docs/guarantees.md",
+  "docs/moving-from-iii-stream.md",
   "docs/operations.md",
   "docs/protocol.md",
   "docs/stores.md",
+  "docs/triggers.md",
+  "docs/webhooks.md",
+  "docs/workers.md",
 ] as const;
 
 /** A fenced block. */

@@ -48,8 +48,13 @@ async function fill(folder: string, here: (text: string) => string): Promise<voi
   await mkdir(join(PROJECT, ".cache"), { recursive: true });
   for (const path of COPIED) await cp(join(PROJECT, path), join(folder, path), { recursive: true });
   for (const path of LINKED) await symlink(join(PROJECT, path), join(folder, path));
-  for (const name of await readdir(join(folder, "examples"))) {
-    const file = join(folder, "examples", name);
+  const examples = await readdir(join(folder, "examples"), {
+    recursive: true,
+    withFileTypes: true,
+  });
+  for (const entry of examples) {
+    if (!entry.isFile()) continue;
+    const file = join(entry.parentPath, entry.name);
     await writeFile(file, here(await readFile(file, "utf8")));
   }
 }

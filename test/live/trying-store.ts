@@ -63,6 +63,7 @@ export function forgetful(first: Store): ForgetfulStore {
   };
   const keyOf = ({ streamName, groupId }: GroupKey) => JSON.stringify([streamName, groupId]);
   return {
+    outbox: current.outbox,
     run: (...args) => current.run(...args),
     broadcast: (...args) => current.broadcast(...args),
     get: (...args) => current.get(...args),

@@ -29,6 +29,7 @@ export function withUnreliableFeed(store: Store, random: Random): Store {
 /** A store's methods as plain properties, so that they can be spread and replaced one by one. */
 export function bound(store: Store): Store {
   return {
+    outbox: store.outbox,
     run: (...args) => store.run(...args),
     broadcast: (...args) => store.broadcast(...args),
     get: (...args) => store.get(...args),

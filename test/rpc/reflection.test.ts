@@ -26,6 +26,7 @@ import {
 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { StreamError } from "../../src/core/errors.ts";
 import { toConnectError } from "../../src/rpc/connect-error.ts";
 import { createHealth, healthRoutes } from "../../src/rpc/health.ts";
@@ -42,6 +43,7 @@ const SERVICES = [
   "grpc.reflection.v1.ServerReflection",
   "grpc.reflection.v1alpha.ServerReflection",
   "millrace.v1.StreamService",
+  "millrace.v1.WorkerService",
 ];
 
 let server: DiscoveryServer;
@@ -53,6 +55,7 @@ beforeAll(async () => {
     // Before the services that it describes, for the order must not matter.
     reflectionRoutes(router);
     healthRoutes(router, health);
+    router.service(WorkerService, {});
     router.service(StreamService, {
       get: ({ itemId }) => ({
         item: {

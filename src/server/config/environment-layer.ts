@@ -65,7 +65,13 @@ function strangerComplaint(name: string): string | undefined {
   const refused = Object.keys(NOT_IN_THIS_BUILD).find((key) => variableOf(key) === name);
   if (refused !== undefined) return missingFeature(refused);
   const rest = name.slice(PREFIX.length);
-  const others = new Map(KEYS.map((key) => [key.variable.slice(PREFIX.length), key.variable]));
+  const inFile = KEYS.filter(({ variable }) => variable === undefined).find((key) =>
+    `${name}_`.startsWith(`${variableOf(key.name)}_`),
+  );
+  if (inFile !== undefined)
+    return `is set, but a list of sections cannot stand in a variable; unset it, and let ${inFile.name} stand in the file`;
+  const variables = KEYS.flatMap(({ variable }) => variable ?? []);
+  const others = new Map(variables.map((variable) => [variable.slice(PREFIX.length), variable]));
   others.set(FILE_VARIABLE.slice(PREFIX.length), FILE_VARIABLE);
   for (const [other, key] of Object.entries(OTHER_NAMES)) others.set(other, variableOf(key));
   // Part of a name counts when it is its beginning, or a longer end.

@@ -39,16 +39,46 @@ export function readFileLayer(text: string, name: string, environment: Environme
   const outside = placesOf(file, name, root);
   const read = entry.config === undefined ? undefined : file.read(entry.config, environment);
   const translated = translateEntry(read?.input);
+  const workers = readWorkerPort(file, entry.workerPort, environment);
+  // What the entry says itself comes first.
+  const input = { ...workers.input, ...(translated.input as object) };
+  const inside = placesOf(file, name, entry.config);
+  const isAtTop = (path: Path) => path[0] === "worker_port" && !hasKey(translated.input, path[0]);
+  const at = (path: Path) => (isAtTop(path) ? ["port"] : path);
+  const places = (path: Path) => (isAtTop(path) ? outside : inside);
   return {
-    ...placesOf(file, name, entry.config),
-    input: translated.input,
+    rankOf: (path) => places(path).rankOf(at(path)),
+    originOf: (path) => places(path).originOf(at(path)),
+    subjectOf: (path) => places(path).subjectOf(at(path)),
+    input,
     findings: [...(read?.findings ?? []), ...translated.findings],
     problems: entry.findings.map(
       ({ path, complaint }) => `${outside.subjectOf(path)} ${complaint}`,
     ),
-    warnings: [...entry.warnings, ...translated.warnings],
+    warnings: [...workers.warnings, ...translated.warnings],
     variables,
   };
+}
+
+/**
+ * The engine's port becomes that of workers. It stands outside of the entry, so a variable that it needs
+ * may not be there: then workers have no port of their own.
+ */
+function readWorkerPort(file: YamlFile, node: Node | undefined, environment: Environment) {
+  if (node === undefined) return { input: {}, warnings: [] };
+  const { input, findings } = file.read(node, environment);
+  const [finding] = findings;
+  if (finding === undefined) {
+    // As elsewhere in such a file, null is as good as absent.
+    const isGiven = input !== null && input !== undefined;
+    return { input: isGiven ? { worker_port: input } : {}, warnings: [] };
+  }
+  const warning = `port at the top of the file, which is for workers, is not used: it ${finding.complaint}`;
+  return { input: {}, warnings: [warning] };
+}
+
+function hasKey(input: unknown, key: PropertyKey): boolean {
+  return typeof input === "object" && input !== null && Object.hasOwn(input, key);
 }
 
 function placesOf(file: YamlFile, name: string, node: Node | undefined) {

@@ -6,9 +6,10 @@ import { CONFIG, NOT_IN_THIS_BUILD } from "./schema.ts";
 export interface StreamEntry {
   /** Its `config`; undefined when it has none. */
   readonly config: Node | undefined;
+  /** The engine's own port, at the top of the file: workers connect there. */
+  readonly workerPort: Node | undefined;
   /** What is wrong in the file around it; paths begin at the top of the file. */
   readonly findings: readonly Problem[];
-  readonly warnings: readonly string[];
 }
 
 /** The configuration of an entry, turned into our own. */
@@ -59,12 +60,12 @@ export function findStreamEntry(root: YAMLMap): StreamEntry {
   if (second !== undefined)
     findings.push({ path: second.path, complaint: "is a second entry for streams; one is enough" });
   const config = isMap(found?.entry) ? found.entry.get("config", true) : undefined;
-  const warnings = root.has("port")
-    ? [
-        "port at the top of the file is for workers; this build has no door for them: it is not used",
-      ]
-    : [];
-  return { config: isNode(config) ? config : undefined, findings, warnings };
+  const port = root.get("port", true);
+  return {
+    config: isNode(config) ? config : undefined,
+    workerPort: isNode(port) ? port : undefined,
+    findings,
+  };
 }
 
 /** Translates an entry's configuration. A value that is null is as good as absent, as for iii. */
@@ -77,6 +78,8 @@ export function translateEntry(config: unknown): TranslatedEntry {
     findings = adapter.findings;
     input["adapter"] = adapter.input;
   }
+  if (isSection(input) && Array.isArray(input["functions"]))
+    input["functions"] = input["functions"].map(withoutNulls);
   const warnings =
     ignored.size === 0
       ? []
@@ -140,6 +143,12 @@ function cleaned(section: unknown, ignored: Set<string>): unknown {
     return false;
   });
   return Object.fromEntries(kept);
+}
+
+/** A section of a list without what is null. */
+function withoutNulls(section: unknown): unknown {
+  if (!isSection(section)) return section;
+  return Object.fromEntries(Object.entries(section).filter(([, value]) => value !== null));
 }
 
 function isSection(value: unknown): value is Record<string, unknown> {

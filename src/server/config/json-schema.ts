@@ -20,11 +20,12 @@ export function configJsonSchema(): Json {
 function forEditors(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(forEditors);
   if (typeof schema !== "object" || schema === null) return schema;
-  const { kind, may, secret: _secret, absent: _absent, ...own } = schema as Json;
-  const below = Object.fromEntries(
-    Object.entries(own).map(([key, value]) => [key, forEditors(value)]),
-  );
-  if (kind === undefined) return below;
+  const everyBelow = (json: Json) =>
+    Object.fromEntries(Object.entries(json).map(([key, value]) => [key, forEditors(value)]));
+  // Without notes it may be a list of properties, whose names are any.
+  if (typeof (schema as Json)["kind"] !== "string") return everyBelow(schema as Json);
+  const { kind: _kind, may, secret: _secret, absent: _absent, ...own } = schema as Json;
+  const below = everyBelow(own);
   const { description, default: fallback, ...type } = below;
   return {
     description: `${String(description)} It may be ${String(may)}.`,

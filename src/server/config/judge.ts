@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import type * as z from "zod";
-import { KEYS, type Path, keyAt, nameOf, sectionAt } from "./keys.ts";
+import { KEYS, type Key, type Path, keyAt, nameOf, sectionAt } from "./keys.ts";
 import { oneOf } from "./kinds.ts";
 import { meantBy } from "./suggestion.ts";
 import { valueAt } from "./tree.ts";
@@ -16,6 +16,9 @@ export interface Problem {
 
 /** Longest value that is shown in a sentence. */
 const MAX_SHOWN = 60;
+
+/** What a URL may have before its host. */
+const CREDENTIALS = /\/\/.*@/;
 
 /** All that is wrong with a configuration as it was written; empty when it may be used. */
 export function judge(input: unknown): Problem[] {
@@ -40,7 +43,10 @@ function problemsOf(input: unknown): (issue: z.core.$ZodIssue) => Problem[] {
         complaint: strangerComplaint(path, key),
       }));
     }
-    return [{ path, complaint: valueComplaint(path, valueAt(input, path)) }];
+    const found: unknown = issue.code === "custom" ? issue.params?.["complaint"] : undefined;
+    const complaint =
+      typeof found === "string" ? found : valueComplaint(path, valueAt(input, path));
+    return [{ path, complaint }];
   };
 }
 
@@ -63,10 +69,16 @@ function valueComplaint(path: Path, value: unknown): string {
     return `${shown(value)}; it may be a section with ${section === undefined ? "keys" : oneOf(section)}`;
   const missing = missingFeature(`${key.name}: ${String(value)}`);
   if (missing !== undefined) return `is ${String(value)}, which ${missing}`;
-  const is = key.secret === true ? "is wrong (it is not shown here)" : shown(value);
+  const isHidden = value !== undefined && (key.secret === true || mayBeSecret(key, value));
+  const is = isHidden ? "is wrong (it is not shown here)" : shown(value);
   const isItem = typeof path.at(-1) === "number";
   const may = isItem ? key.may.replace("a list, each of ", "") : key.may;
   return `${is}; it may be ${may}${hintFor(key.kind, value)}`;
+}
+
+/** Whether a value is perhaps the secret of a section in whose place it stands. */
+function mayBeSecret({ items }: Key, value: unknown): boolean {
+  return typeof value === "string" && items.some(({ secret }) => secret === true);
 }
 
 /** What people who meant well most likely have to do. */
@@ -85,6 +97,9 @@ function shown(value: unknown): string {
   if (value === null || value === undefined) return "has no value";
   if (Array.isArray(value)) return "is a list";
   if (typeof value === "object") return "is a section";
-  const text = typeof value === "string" ? JSON.stringify(value) : inspect(value);
+  const text =
+    typeof value === "string"
+      ? JSON.stringify(value).replace(CREDENTIALS, "//(hidden)@")
+      : inspect(value);
   return `is ${text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text}`;
 }

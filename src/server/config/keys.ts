@@ -5,15 +5,17 @@ import { CONFIG } from "./schema.ts";
 /** Where something stands in a configuration: keys, and indices of lists. */
 export type Path = readonly PropertyKey[];
 
-/** A key that holds a value, not a section of further keys. */
+/** A key that holds a value or a list, not a section of further keys. */
 export interface Key extends KeyNotes {
   readonly path: readonly string[];
-  /** For example `history.max_age`. */
+  /** For example `history.max_age`, or `functions[].url` for one of a list of sections. */
   readonly name: string;
-  /** The environment variable that sets it, for example `MILLRACE_HISTORY_MAX_AGE`. */
-  readonly variable: string;
+  /** The environment variable that sets it, for example `MILLRACE_HISTORY_MAX_AGE`; undefined when only a file can. */
+  readonly variable: string | undefined;
   /** Default as it would be written in a file; undefined when there is no such value. */
   readonly fallback: unknown;
+  /** The keys of each section, for a list of sections; else none. */
+  readonly items: readonly Key[];
 }
 
 /** What all environment variables of the project begin with. */
@@ -25,9 +27,14 @@ export const KEYS: readonly Key[] = keysOf(CONFIG, []);
 /** Name of a place, for sentences: `api_tokens[0]`, `history.max_age`. */
 export function nameOf(path: Path): string {
   return path
-    .map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`))
+    .map((part) => (typeof part === "number" ? `[${part}]` : `.${shownKey(String(part))}`))
     .join("")
     .replace(/^\./, "");
+}
+
+/** A key that somebody made up may hold anything: what cannot be seen is written as an escape. */
+function shownKey(key: string): string {
+  return /[\s\p{C}]/u.test(key) || key === "" ? JSON.stringify(key) : key;
 }
 
 /** The name of the environment variable for a key: its path in capitals. */
@@ -37,8 +44,9 @@ export function variableOf(name: string): string {
 
 /** The key at a place, or whose list it is in. */
 export function keyAt(path: Path): Key | undefined {
-  const name = nameOf(path.filter((part) => typeof part !== "number"));
-  return KEYS.find((key) => key.name === name);
+  const names = path.filter((part) => typeof part !== "number");
+  const name = nameOf(names);
+  return KEYS.flatMap((key) => [key, ...key.items]).find((key) => nameOf(key.path) === name);
 }
 
 /** The key of a name such as `history.max_age`, which exists. */
@@ -52,6 +60,10 @@ export function keyNamed(name: string): Key {
 export function sectionAt(path: Path): readonly string[] | undefined {
   let type: z.ZodType = CONFIG;
   for (const part of path) {
+    if (type instanceof z.ZodArray && typeof part === "number") {
+      type = type.element as z.ZodType;
+      continue;
+    }
     if (!(type instanceof z.ZodObject)) return undefined;
     const next = (type.shape as Readonly<Record<string, z.ZodType>>)[String(part)];
     if (next === undefined) return undefined;
@@ -68,8 +80,21 @@ function keysOf(section: z.ZodObject, path: readonly string[]): Key[] {
     const notes = notesOf(type);
     const name = nameOf(below);
     if (notes === undefined) throw new Error(`${name} does not say what it may be.`);
-    return [{ ...notes, path: below, name, variable: variableOf(name), fallback }];
+    const items = notes.kind === "sections" ? itemsOf(type, below) : [];
+    const variable = notes.kind === "sections" ? undefined : variableOf(name);
+    return [{ ...notes, path: below, name, variable, fallback, items }];
   });
+}
+
+/** The keys of the sections of a list. */
+function itemsOf(list: z.ZodType, path: readonly string[]): Key[] {
+  const section = list instanceof z.ZodArray ? list.element : undefined;
+  if (!(section instanceof z.ZodObject)) return [];
+  return keysOf(section, path).map((key) => ({
+    ...key,
+    name: `${nameOf(path)}[].${key.path.slice(path.length).join(".")}`,
+    variable: undefined,
+  }));
 }
 
 /** The type without what makes it optional, and its default. */

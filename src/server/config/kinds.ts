@@ -2,7 +2,15 @@ import * as z from "zod";
 import { DURATION, SIZE, type Unit } from "./units.ts";
 
 /** What kind of value a key takes; decides how it is read from text and printed. */
-export type Kind = "text" | "choice" | "integer" | "toggle" | "duration" | "size" | "list";
+export type Kind =
+  | "text"
+  | "choice"
+  | "integer"
+  | "toggle"
+  | "duration"
+  | "size"
+  | "list"
+  | "sections";
 
 /** What a key's type says about itself beyond what it accepts, kept as zod metadata. */
 export interface KeyNotes {
@@ -17,12 +25,25 @@ export interface KeyNotes {
   readonly absent?: string;
 }
 
-/** Text of a certain form. */
-export function text(pattern: RegExp, may: string, description: string) {
+/**
+ * Text of a certain form.
+ *
+ * @param more.accepts What the pattern cannot say: editors do not know it.
+ */
+export function text(
+  pattern: RegExp,
+  may: string,
+  description: string,
+  {
+    accepts = () => true,
+    ...more
+  }: Pick<KeyNotes, "secret" | "absent"> & { readonly accepts?: (value: string) => boolean } = {},
+) {
   return z
     .string()
     .regex(pattern)
-    .meta(notes({ kind: "text", may, description }));
+    .refine(accepts)
+    .meta(notes({ kind: "text", may, description, ...more }));
 }
 
 /** One of several words. */
@@ -31,13 +52,18 @@ export function choice<const Word extends string>(words: readonly Word[], descri
 }
 
 /** A whole number within bounds, both included. */
-export function integer(min: number, max: number, description: string) {
+export function integer(
+  min: number,
+  max: number,
+  description: string,
+  more: Pick<KeyNotes, "absent"> = {},
+) {
   const may = `an integer from ${min} to ${max}`;
   return z
     .int()
     .min(min)
     .max(max)
-    .meta(notes({ kind: "integer", may, description }));
+    .meta(notes({ kind: "integer", may, description, ...more }));
 }
 
 /** Yes or no. */
@@ -84,6 +110,38 @@ export function list(
 ) {
   const may = `a list, each of ${notesOf(item)?.may ?? "text"}`;
   return z.array(item).meta(notes({ kind: "list", may, description, ...more }));
+}
+
+/** What is wrong with a list of sections as a whole, at a place within it. */
+export interface SectionsProblem {
+  readonly path: PropertyKey[];
+  /** To be said after the name of the place. */
+  readonly complaint: string;
+}
+
+/**
+ * Any number of sections with the same keys. They can only stand in a file.
+ *
+ * @param find Looks at all of them, for what no key can say alone. What it gets may be wrong in any
+ *   way, because all mistakes are told at once.
+ */
+export function sections<const Shape extends z.ZodRawShape>(
+  shape: Shape,
+  description: string,
+  find: (found: readonly unknown[]) => readonly SectionsProblem[],
+) {
+  const may = `a list, each of a section with ${oneOf(Object.keys(shape))}`;
+  const whole = z.superRefine<readonly unknown[]>(
+    (found, context) => {
+      for (const { path, complaint } of Array.isArray(found) ? find(found) : [])
+        context.addIssue({ code: "custom", path, params: { complaint } });
+    },
+    { when: () => true },
+  );
+  return z
+    .array(z.strictObject(shape))
+    .check(whole)
+    .meta(notes({ kind: "sections", may, description }));
 }
 
 /** The notes of a type; undefined when it was not made here. */

@@ -17,6 +17,20 @@ export function toServerOptions(config: Config) {
     apiTokens: config.api_tokens,
     insecure: config.insecure,
     allowedOrigins: config.allowed_origins,
+    workerPort: config.worker_port,
+    workerAllowedOrigins: config.worker_allowed_origins,
+    authFunction: config.auth_function,
+    joinGate: config.join_gate,
+    gateTimeoutMs: config.gate_timeout,
+    functionLimits: {
+      timeoutMs: config.function_timeout,
+      maxInFlight: limits.max_function_calls,
+      maxInFlightPerFunction: limits.max_calls_per_function,
+    },
+    triggerLimits: {
+      maxConcurrent: limits.max_trigger_calls,
+      maxBacklog: limits.max_trigger_backlog,
+    },
     heartbeatIntervalMs: config.heartbeat_interval,
     subscriberQueue: { maxBytes: queue.max_bytes, maxFrames: queue.max_frames },
     stallTimeoutMs: config.stall_timeout,
@@ -29,6 +43,16 @@ export function toServerOptions(config: Config) {
       maxSyncBytes: config.max_sync_bytes,
       pingIntervalMs: config.ping_interval,
     },
+    webhooks: config.functions.map((webhook) => ({
+      id: webhook.id,
+      url: webhook.url,
+      secret: webhook.secret,
+      timeoutMs: webhook.timeout,
+      maxAttempts: webhook.max_attempts,
+      initialBackoffMs: webhook.initial_backoff,
+      allowRedirects: webhook.allow_redirects,
+      allowPrivateAddresses: webhook.allow_private_addresses,
+    })),
   } satisfies ServerOptions;
 }
 

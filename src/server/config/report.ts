@@ -28,7 +28,19 @@ function nodeOf(document: Document, key: Key, value: unknown, origin: string): N
   return node;
 }
 
+/** A section of a list, by its keys. */
+function sectionOf(keys: readonly Key[]): (section: unknown) => unknown {
+  return (section) =>
+    Object.fromEntries(
+      keys.map((key) => {
+        const name = key.path.at(-1) ?? "";
+        return [name, writtenAs(key, valueAt(section, [name]))];
+      }),
+    );
+}
+
 function writtenAs(key: Key, value: unknown): unknown {
+  if (key.kind === "sections") return (value as readonly unknown[]).map(sectionOf(key.items));
   if (Array.isArray(value)) return key.secret === true ? value.map(() => HIDDEN) : value;
   if (key.secret === true) return HIDDEN;
   if (typeof value !== "number") return value;

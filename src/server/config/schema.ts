@@ -1,5 +1,7 @@
 import * as z from "zod";
 import { DEFAULT_BRIDGE_LIMITS as BRIDGE } from "../../bridge/limits.ts";
+import { DEFAULT_FUNCTION_LIMITS as FUNCTIONS } from "../../functions/function-limits.ts";
+import { DEFAULT_TRIGGER_LIMITS as TRIGGERS } from "../../triggers/partition-dispatcher.ts";
 import { DEFAULT_HISTORY } from "../../core/store.ts";
 import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
 import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
@@ -7,12 +9,16 @@ import { DEFAULT_FOLDER } from "../open-store.ts";
 import { DEFAULT_PORT } from "../server.ts";
 import { choice, duration, integer, list, size, text, toggle } from "./kinds.ts";
 import { DURATION, SIZE } from "./units.ts";
+import { WEBHOOKS } from "./webhook-sections.ts";
 
 const host = text(
   /^[^\s/[\]]+$/,
   "an address or name of this machine, such as 127.0.0.1 or 0.0.0.0, without a port",
   "Address to listen on. One that other machines reach needs `api_tokens`, or `insecure: true`.",
 );
+
+/** What a name may be; its length in bytes is checked when the function is called. */
+const NAME = /^(?!.*\p{Cc}).{1,256}$/su;
 
 const folder = text(
   /\S/,
@@ -39,6 +45,16 @@ const origin = text(
 export const CONFIG = z.strictObject({
   host: host.prefault("127.0.0.1"),
   port: integer(0, 65_535, "Port to listen on; 0 picks a free one.").prefault(DEFAULT_PORT),
+  worker_port: integer(
+    0,
+    65_535,
+    "Port of its own for workers that speak the protocol of iii; 0 picks a free one. They can connect at `/worker` of `port`, too.",
+    { absent: "none" },
+  ).optional(),
+  worker_allowed_origins: list(
+    origin,
+    "Origins of the web pages that may be workers; `*` is any.",
+  ).prefault([]),
   adapter: z
     .strictObject({
       name: choice(["kv"], "Where data is kept: `kv` is the embedded store.").prefault("kv"),
@@ -64,6 +80,26 @@ export const CONFIG = z.strictObject({
     "Origins of the web pages that may follow streams and read answers; `*` is any.",
     { absent: "loopback and the service's own" },
   ).optional(),
+  auth_function: text(
+    NAME,
+    "the id of a function",
+    "Function that says who may follow streams: it is called for each WebSocket and each Subscribe.",
+    { absent: "everybody may" },
+  ).optional(),
+  join_gate: choice(
+    ["optional", "required"],
+    "Whether subscriptions are refused as long as no join gate is registered.",
+  ).prefault("optional"),
+  gate_timeout: duration(
+    "10ms",
+    "1m",
+    "How long `auth_function` and the join gates may take to answer; after that the answer is no.",
+  ).prefault("5s"),
+  function_timeout: duration(
+    "10ms",
+    "1d",
+    "How long a call of a function may take unless it says otherwise.",
+  ).prefault(DURATION.format(FUNCTIONS.timeoutMs)),
   history: z
     .strictObject({
       max_changes: integer(
@@ -114,6 +150,26 @@ export const CONFIG = z.strictObject({
   ).prefault(SIZE.format(BRIDGE.maxSyncBytes)),
   limits: z
     .strictObject({
+      max_function_calls: integer(
+        1,
+        1_000_000,
+        "Most calls of functions in flight; more fail with `overloaded`.",
+      ).prefault(FUNCTIONS.maxInFlight),
+      max_calls_per_function: integer(
+        1,
+        1_000_000,
+        "Most calls of one function in flight; more fail with `overloaded`.",
+      ).prefault(FUNCTIONS.maxInFlightPerFunction),
+      max_trigger_calls: integer(
+        1,
+        10_000,
+        "Most calls of one trigger at once, over all groups.",
+      ).prefault(TRIGGERS.maxConcurrent),
+      max_trigger_backlog: integer(
+        1,
+        10_000_000,
+        "Most events that wait for one trigger; beyond it the oldest become dead letters.",
+      ).prefault(TRIGGERS.maxBacklog),
       // The database blocks the process when more than this wait for it.
       max_waiting_writes: integer(
         1,
@@ -152,6 +208,7 @@ export const CONFIG = z.strictObject({
       ).prefault(BRIDGE.maxFrameBurst),
     })
     .prefault({}),
+  functions: WEBHOOKS.prefault([]),
   log_level: choice(
     ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
     "What is logged on standard error: this level and worse.",
@@ -173,9 +230,5 @@ export const NOT_IN_THIS_BUILD: Readonly<Record<string, string>> = {
   "adapter.config.redis_url": "the Redis store",
   "adapter.config.key_prefix": "the Redis store",
   "adapter.config.min_replicas": "the Redis store",
-  auth_function: "functions",
-  join_gate: "triggers",
-  worker_port: "a door for workers",
-  worker_allowed_origins: "a door for workers",
-  registry_timeout: "functions",
+  registry_timeout: "the Redis store",
 };

@@ -16,6 +16,7 @@ export function inputOf(kind: Kind, text: string): unknown {
       return text === "true" ? true : text === "false" ? false : text;
     case "list":
       return text.split(",").map((item) => item.trim());
+    case "sections":
     case "text":
     case "choice":
     case "duration":

@@ -99,7 +99,8 @@ function faultsOf(document: Document.Parsed, source: string, lineAt: (offset: nu
 }
 
 function faultSentence(code: string, message: string, rest: string): string {
-  if (code === "DUPLICATE_KEY") return `${/^[^:\n]*/.exec(rest)?.[0].trim() ?? ""} is given twice`;
+  if (code === "DUPLICATE_KEY")
+    return `${/^[^:\n]*/.exec(rest)?.[0].trim() || "a key"} is given twice`;
   // The parser is recursive.
   if (message.includes("call stack")) return TOO_DEEP;
   // Some messages end with a piece of the file, which may be a secret.

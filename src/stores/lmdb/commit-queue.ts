@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { StreamError } from "../../core/errors.ts";
 import type { GroupKey } from "../../core/names.ts";
 import type { Broadcast, Commit, Outcome } from "../../core/store.ts";
@@ -58,6 +59,7 @@ interface Job {
  */
 export class CommitQueue {
   readonly #context: QueueContext;
+  readonly #scope = new AsyncResource("CommitQueue");
   #jobs: Job[] = [];
   #waiting = 0;
   #waitingBytes = 0;
@@ -101,6 +103,15 @@ export class CommitQueue {
     return this.#enqueue(step, 1, message.value.size, () => undefined);
   }
 
+  /** Writes what concerns no group. @throws StreamError OVERLOADED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN */
+  write(writesOn: Parameters<WriteBatch["write"]>[0]): Promise<void> {
+    const step = (batch: WriteBatch) => {
+      batch.write(writesOn);
+      return true;
+    };
+    return this.#enqueue(step, 1, 0, () => undefined);
+  }
+
   /** Looks after groups that are due. @returns Whether there is more to do. */
   care(maxGroups: number, maxDrops: number): Promise<boolean> {
     let more = false;
@@ -135,7 +146,8 @@ export class CommitQueue {
       this.#jobs.push({ step, steps, bytes, resolve, reject, submitted: false });
       this.#waiting += steps;
       this.#waitingBytes += bytes;
-      this.#working ??= this.#work();
+      // Not in the context of whoever happens to be first: it works for all, and announces.
+      this.#working ??= this.#scope.runInAsyncScope(() => this.#work());
     });
     return result();
   }
@@ -254,6 +266,7 @@ function bytesOf(commits: readonly Commit[]): number {
     for (const mutation of mutations) {
       if (mutation.kind === "put") bytes += mutation.value.size;
       else if (mutation.kind === "reduce") bytes += mutation.bytes;
+      else if (mutation.kind === "record") bytes += mutation.after?.size ?? 0;
     }
   }
   return bytes;

@@ -14,6 +14,12 @@ export interface Tables {
   readonly due: Table;
   /** Facts about the store as a whole. */
   readonly meta: Table;
+  /** What has been fired and not yet been handled, by its place. */
+  readonly outbox: Table;
+  /** Triggers that are done with an entry of the outbox which is kept for others. */
+  readonly settled: Table;
+  /** Facts that others keep here. */
+  readonly records: Table;
 }
 
 /** An ordered map from bytes to bytes. */
@@ -67,7 +73,7 @@ export function openDisk(file: string): Disk {
     // With it the driver makes a second promise for each turn, which nobody can listen to: the failure
     // of a commit would end the process.
     eventTurnBatching: false,
-    maxDbs: 8,
+    maxDbs: 16,
     maxReaders: 1024,
   });
   const table = (name: string): Table =>
@@ -78,6 +84,9 @@ export function openDisk(file: string): Disk {
     streams: table("streams"),
     due: table("due"),
     meta: table("meta"),
+    outbox: table("outbox"),
+    settled: table("settled"),
+    records: table("records"),
   };
 
   const view = (): View => {

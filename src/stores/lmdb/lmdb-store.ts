@@ -6,6 +6,7 @@ import { groupKeyText } from "../../core/names.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { historyOf } from "../../core/retention.ts";
 import type { HistoryOptions } from "../../core/retention.ts";
+import type { Records } from "../../core/records.ts";
 import type { Store } from "../../core/store.ts";
 import { createWatchers } from "../../core/watchers.ts";
 import { CommitQueue, DEFAULT_QUEUE_LIMITS } from "./commit-queue.ts";
@@ -13,6 +14,8 @@ import type { QueueLimits } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { groupName } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
+import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
+import { createLmdbRecords } from "./lmdb-records.ts";
 import { epochIn } from "./lineage.ts";
 import { openFolder } from "./open-folder.ts";
 import {
@@ -50,6 +53,8 @@ export interface LmdbStoreOptions {
 
 /** A durable store. */
 export interface LmdbStore extends Store {
+  /** Facts that others keep beside the data. */
+  readonly records: Records;
   /** Drops history that has expired in groups that nobody writes. The store does so by itself, too. */
   sweep(): Promise<void>;
 }
@@ -100,6 +105,7 @@ export function createLmdbStore(
   const cache = new Map<string, { readonly name: GroupName; readonly record: GroupRecord }>();
   let source: Source = { view: disk.view(), tables, lineage };
   let closing: Promise<void> | undefined;
+  let seq = lastSeq(source.view, tables);
 
   const load = (key: GroupKey) => {
     const known = cache.get(groupKeyText(key));
@@ -111,7 +117,12 @@ export function createLmdbStore(
   const queue = new CommitQueue({
     disk,
     limits: { ...DEFAULT_QUEUE_LIMITS, ...options.queue },
-    begin: () => new WriteBatch({ tables, view: source.view, load, history, clock, newEpoch }),
+    begin: () =>
+      new WriteBatch({
+        ...{ tables, load, history, clock, newEpoch },
+        view: source.view,
+        lastSeq: seq,
+      }),
     publish(batch) {
       const before = source;
       source = { view: disk.view(), tables, lineage };
@@ -125,6 +136,8 @@ export function createLmdbStore(
         if (cache.size <= MAX_CACHED_GROUPS) break;
         cache.delete(text);
       }
+      seq += batch.fired.length;
+      if (batch.fired.length > 0) outbox.announce(batch.fired);
       for (const { group, events } of batch.announcements) watchers.announce(group, events);
     },
   });
@@ -141,6 +154,17 @@ export function createLmdbStore(
       throw new StreamError("STORE_UNAVAILABLE", "The store could not read its data.", { cause });
     }
   };
+
+  const write: CommitQueue["write"] = async (writesOn) => {
+    assertOpen();
+    return queue.write(writesOn);
+  };
+  const outbox = createLmdbOutbox({ tables, read: (work) => read(() => work(source.view)), write });
+  const records = createLmdbRecords(
+    tables,
+    () => source.view,
+    (writes) => write(() => writes),
+  );
 
   let sweeping: Promise<void> | undefined;
   const sweepAll = async () => {
@@ -175,6 +199,8 @@ export function createLmdbStore(
 
   return {
     sweep,
+    outbox,
+    records,
     get failure() {
       return queue.failure;
     },

@@ -1,10 +1,12 @@
-import type { GroupEvent } from "../../core/change.ts";
+import type { GroupEvent, TransientEvent } from "../../core/change.ts";
 import { decideCommit, nextTimestamp } from "../../core/commit.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
+import type { Fired, OutboxEntry } from "../../core/outbox.ts";
 import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
 import { GroupDraft } from "./group-draft.ts";
+import { encodeEntry } from "./outbox-records.ts";
 import { dueEnd, groupOfKey } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
 import { STREAM_COUNT, readCount } from "./reads.ts";
@@ -21,6 +23,8 @@ export interface BatchContext {
   readonly history: History;
   readonly clock: () => number;
   readonly newEpoch: () => string;
+  /** Place of the newest entry of the outbox that was ever made. */
+  readonly lastSeq: number;
 }
 
 /** Events of one group, to be announced in order. */
@@ -37,6 +41,10 @@ export interface Announcement {
 export class WriteBatch {
   /** What to announce once the writes are durable. */
   readonly announcements: Announcement[] = [];
+  /** What it adds to the outbox. */
+  readonly fired: OutboxEntry[] = [];
+  /** Writes that concern no group. */
+  readonly #others: Write[] = [];
   /** Bytes of the values announced. */
   #bytes = 0;
   readonly #context: BatchContext;
@@ -67,20 +75,30 @@ export class WriteBatch {
     for (const change of decision.changes) this.#bytes += change.value.size;
     if (decision.changes.length > 0)
       this.announcements.push({ group: draft.name.text, events: decision.changes });
+    for (const fired of decision.fired) this.#fire(key, fired);
     return { ok: true, position: decision.head.position, results: decision.results };
   }
 
   /** Takes the group's next timestamp for a transient event. */
-  broadcast(key: GroupKey, message: Broadcast): void {
+  broadcast(key: GroupKey, { fires, ...message }: Broadcast): void {
     const { clock, history } = this.#context;
     const draft = this.#draft(key);
     const timestamp = nextTimestamp(draft.head.timestamp, clock());
     draft.tick(timestamp, history);
     this.#bytes += message.value.size;
-    this.announcements.push({
-      group: draft.name.text,
-      events: [{ kind: "event", ...message, after: draft.head.position, timestamp }],
-    });
+    const event: TransientEvent = {
+      kind: "event",
+      ...message,
+      after: draft.head.position,
+      timestamp,
+    };
+    this.announcements.push({ group: draft.name.text, events: [event] });
+    if (fires !== undefined) this.#fire(key, { event, firing: fires });
+  }
+
+  /** Takes along writes that concern no group, made on the state before the batch. */
+  write(writesOn: (view: View) => readonly Write[]): void {
+    this.#others.push(...writesOn(this.#context.view));
   }
 
   /**
@@ -103,7 +121,11 @@ export class WriteBatch {
   /** Everything that has to be written. */
   writes(): Write[] {
     const { tables, view } = this.#context;
-    const writes: Write[] = [];
+    const writes = [...this.#others];
+    for (const entry of this.fired) {
+      const key = encodeNumber(entry.seq);
+      writes.push({ table: tables.outbox, key, value: encodeEntry(entry) });
+    }
     const streams = new Map<string, number>();
     for (const draft of this.#drafts.values()) {
       draft.collect(writes);
@@ -135,6 +157,13 @@ export class WriteBatch {
   /** Groups as the batch leaves them. */
   *records(): Generator<{ readonly name: GroupName; readonly record: GroupRecord }> {
     for (const { name, record } of this.#drafts.values()) yield { name, record };
+  }
+
+  #fire(group: GroupKey, { event, firing }: Fired): void {
+    const seq = this.#context.lastSeq + this.fired.length + 1;
+    this.fired.push({ ...firing, seq, group, event });
+    // It is written once more.
+    this.#bytes += event.value.size;
   }
 
   #draft(key: GroupKey): GroupDraft {

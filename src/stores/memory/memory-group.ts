@@ -4,6 +4,7 @@ import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
+import type { Fired } from "../../core/outbox.ts";
 import { ORIGIN, isResumable } from "../../core/position.ts";
 import type { Position } from "../../core/position.ts";
 import { isExpired, mustTrim } from "../../core/retention.ts";
@@ -66,14 +67,18 @@ export class MemoryGroup {
     commit: Commit,
     nowMs: number,
     newEpoch: () => string,
-  ): { outcome: Outcome; changes: readonly ChangeEvent[] } {
+  ): {
+    readonly outcome: Outcome;
+    readonly changes: readonly ChangeEvent[];
+    readonly fired: readonly Fired[];
+  } {
     const decision = decideCommit(commit, {
       head: this.#head,
       lookup: (itemId) => this.#items.get(itemId),
       nowMs,
       newEpoch,
     });
-    if (!decision.ok) return { outcome: decision, changes: [] };
+    if (!decision.ok) return { outcome: decision, changes: [], fired: [] };
     for (const [itemId, { before, after }] of decision.writes) {
       if (before !== undefined && before.createdRevision !== after?.createdRevision) {
         this.#order.delete(before.createdRevision);
@@ -91,6 +96,7 @@ export class MemoryGroup {
     return {
       outcome: { ok: true, position: decision.head.position, results: decision.results },
       changes: decision.changes,
+      fired: decision.fired,
     };
   }
 

@@ -1,5 +1,6 @@
-import type { ChangeEvent } from "../../core/change.ts";
+import type { ChangeEvent, TransientEvent } from "../../core/change.ts";
 import { StreamError } from "../../core/errors.ts";
+import { createMemoryOutbox } from "../../core/memory-outbox.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { ORIGIN } from "../../core/position.ts";
@@ -7,6 +8,7 @@ import { historyOf, mayForget, nextCareMs } from "../../core/retention.ts";
 import type { HistoryOptions } from "../../core/retention.ts";
 import type { GroupPage, Head, Outcome, SnapshotReader, Store } from "../../core/store.ts";
 import { compareUtf8 } from "../../core/text.ts";
+import type { Fired } from "../../core/outbox.ts";
 import { createWatchers } from "../../core/watchers.ts";
 import { MemoryGroup } from "./memory-group.ts";
 import { SortedMap } from "./sorted-map.ts";
@@ -48,6 +50,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     (a, b) => (a.careMs ?? 0) - (b.careMs ?? 0) || compareUtf8(a.text, b.text),
   );
   const watchers = createWatchers();
+  const outbox = createMemoryOutbox();
   let closed = false;
 
   const assertOpen = () => {
@@ -107,32 +110,53 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
   return {
     sweep,
+    outbox: {
+      ...outbox,
+      async scan(...args) {
+        assertOpen();
+        return outbox.scan(...args);
+      },
+      async read(...args) {
+        assertOpen();
+        return outbox.read(...args);
+      },
+      async settle(...args) {
+        assertOpen();
+        return outbox.settle(...args);
+      },
+    },
     async run(key, commits) {
       assertOpen();
       const group = findOrAdd(key);
       const outcomes: Outcome[] = [];
       const announced: ChangeEvent[] = [];
+      const allFired: Fired[] = [];
       for (const commit of commits) {
         const nowMs = clock();
-        const { outcome, changes } = group.commit(commit, nowMs, newEpoch);
+        const { outcome, changes, fired } = group.commit(commit, nowMs, newEpoch);
         outcomes.push(outcome);
         if (changes.length === 0) continue;
         groups.set(group.text, group);
         announced.push(...changes);
+        allFired.push(...fired);
         group.trim(nowMs, history);
         indexPresence(group);
         scheduleCare(group);
       }
+      // Entered first: a listener may write, and what that fires comes later.
+      outbox.append(group.key, allFired);
       watchers.announce(group.text, announced);
       return outcomes;
     },
-    async broadcast(key, message) {
+    async broadcast(key, { fires, ...message }) {
       assertOpen();
       const group = findOrAdd(key);
       const { position, timestamp } = group.tick(clock());
       groups.set(group.text, group);
       scheduleCare(group);
-      watchers.announce(group.text, [{ kind: "event", ...message, after: position, timestamp }]);
+      const event: TransientEvent = { kind: "event", ...message, after: position, timestamp };
+      if (fires !== undefined) outbox.append(group.key, [{ event, firing: fires }]);
+      watchers.announce(group.text, [event]);
     },
     async get(key, itemId) {
       assertOpen();

@@ -110,19 +110,17 @@ const REFUSED: readonly (readonly [string, string, number?])[] = [
         3,
       ] as const,
   ),
+  // Gates
+  ["auth_function: ''", `auth_function is ""; it may be the id of a function`],
+  ["join_gate: maybe", `join_gate is "maybe"; it may be optional or required`],
   // Features that are not there
   [
-    "auth_function: onAuth",
-    "auth_function needs functions, which this build does not have; remove it",
-  ],
-  ["join_gate: required", "join_gate needs triggers, which this build does not have; remove it"],
-  [
-    "worker_port: 49134",
-    "worker_port needs a door for workers, which this build does not have; remove it",
+    "registry_timeout: 5s",
+    "registry_timeout needs the Redis store, which this build does not have; remove it",
   ],
   [
-    "worker_allowed_origins: ['*']",
-    "worker_allowed_origins needs a door for workers, which this build does not have; remove it",
+    "worker_allowed_origins: nobody",
+    'worker_allowed_origins is "nobody"; it may be a list, each of `*`, or an origin as browsers send it, such as https://app.example.com, in small letters and without path, final slash or default port',
   ],
   [
     "adapter: { name: redis }",
@@ -163,7 +161,7 @@ describe("a configuration file", () => {
 
   it("is refused with all that is wrong, line by line", async () => {
     const yaml =
-      "port: 70000\nhistory:\n  max_age: never\n  max_size: 1\nhots: a\nauth_function: f\n";
+      "port: 70000\nhistory:\n  max_age: never\n  max_size: 1\nhots: a\nregistry_timeout: 1s\n";
     const problems = await problemsOf({
       yaml,
       environment: { MILLRACE_LOG_LEVEL: "loud", MILLRACE_POTR: "1" },

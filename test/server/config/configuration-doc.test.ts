@@ -9,18 +9,20 @@ const files = snippets.filter(({ language }) => language === "yaml");
 
 /** A key's row of the table, as it has to be. */
 function rowOf(key: Key): string[] {
-  const fallback = Array.isArray(key.fallback) ? "none" : `\`${String(key.fallback)}\``;
+  const value = Array.isArray(key.fallback) ? "none" : `\`${String(key.fallback)}\``;
+  const fallback = key.fallback === undefined ? "required" : value;
   return [
     `\`${key.name}\``,
     key.absent ?? fallback,
-    `\`${key.variable}\``,
+    key.variable === undefined ? "only in the file" : `\`${key.variable}\``,
     `${key.description} It may be ${key.may}.`,
   ];
 }
 
 describe("docs/configuration.md", () => {
   it("has every key with its default, its variable, and what it may be", () => {
-    expect(tableAfter(text, "Keys")).toEqual(KEYS.map(rowOf));
+    const keys = KEYS.flatMap((key) => [key, ...key.items]);
+    expect(tableAfter(text, "Keys")).toEqual(keys.map(rowOf));
   });
 
   it("has everything that this build lacks, with what it needs", () => {

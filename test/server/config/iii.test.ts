@@ -37,7 +37,7 @@ describe("the file of an iii engine", () => {
       },
     });
     expect(warnings).toEqual([
-      "port at the top of the file is for workers; this build has no door for them: it is not used",
+      "port at the top of the file, which is for workers, is not used: it needs the environment variable ENGINE_PORT, which is not set; set it, or give it a default: ${ENGINE_PORT:default}",
       "ignored, as it has no meaning here: save_interval_ms of iii",
     ]);
     const key = { path: ["port"] } as unknown as Parameters<typeof originOf>[0];
@@ -99,8 +99,8 @@ describe("the file of an iii engine", () => {
   it.each([
     ["prot: 1", "7: prot is not a key; did you mean port?"],
     [
-      "auth_function: onAuth",
-      "7: auth_function needs functions, which this build does not have; remove it",
+      "registry_timeout: 1s",
+      "7: registry_timeout needs the Redis store, which this build does not have; remove it",
     ],
     [
       "adapter: { name: redis }",

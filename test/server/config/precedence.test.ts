@@ -58,25 +58,39 @@ describe("flags, environment, file and defaults", () => {
       apiTokens: [],
       insecure: false,
       allowedOrigins: undefined,
+      workerPort: undefined,
+      workerAllowedOrigins: [],
+      authFunction: undefined,
+      joinGate: "optional",
+      gateTimeoutMs: 5000,
+      functionLimits: { timeoutMs: 30_000, maxInFlight: 10_000, maxInFlightPerFunction: 1000 },
+      triggerLimits: { maxConcurrent: 64, maxBacklog: 100_000 },
       heartbeatIntervalMs: 15_000,
       subscriberQueue: { maxBytes: 1_048_576, maxFrames: 1000 },
       stallTimeoutMs: 60_000,
       bridge: DEFAULT_BRIDGE_LIMITS,
+      webhooks: [],
     });
   });
 });
 
 describe("the environment", () => {
-  it("can set every key", async () => {
+  it("can set every key but lists of sections", async () => {
     const environment: Record<string, string> = {
       MILLRACE_HOST: "::1",
       MILLRACE_PORT: "1",
+      MILLRACE_WORKER_PORT: "22",
+      MILLRACE_WORKER_ALLOWED_ORIGINS: "https://w.example",
       MILLRACE_ADAPTER_NAME: "kv",
       MILLRACE_ADAPTER_CONFIG_STORE_METHOD: "in_memory",
       MILLRACE_ADAPTER_CONFIG_FILE_PATH: "/tmp/x",
       MILLRACE_API_TOKENS: "a,b",
       MILLRACE_INSECURE: "true",
       MILLRACE_ALLOWED_ORIGINS: "*,https://a.example",
+      MILLRACE_AUTH_FUNCTION: "who",
+      MILLRACE_JOIN_GATE: "required",
+      MILLRACE_GATE_TIMEOUT: "1s",
+      MILLRACE_FUNCTION_TIMEOUT: "2s",
       MILLRACE_HISTORY_MAX_CHANGES: "2",
       MILLRACE_HISTORY_MAX_AGE: "3s",
       MILLRACE_HISTORY_MAX_BYTES: "4000",
@@ -86,6 +100,10 @@ describe("the environment", () => {
       MILLRACE_STALL_TIMEOUT: "8s",
       MILLRACE_PING_INTERVAL: "9s",
       MILLRACE_MAX_SYNC_BYTES: "10KiB",
+      MILLRACE_LIMITS_MAX_FUNCTION_CALLS: "18",
+      MILLRACE_LIMITS_MAX_CALLS_PER_FUNCTION: "19",
+      MILLRACE_LIMITS_MAX_TRIGGER_CALLS: "20",
+      MILLRACE_LIMITS_MAX_TRIGGER_BACKLOG: "21",
       MILLRACE_LIMITS_MAX_WAITING_WRITES: "11",
       MILLRACE_LIMITS_MAX_WAITING_BYTES: "12MiB",
       MILLRACE_LIMITS_MAX_SOCKET_SUBSCRIPTIONS: "13",
@@ -95,16 +113,22 @@ describe("the environment", () => {
       MILLRACE_LIMITS_MAX_SOCKET_FRAME_BURST: "17",
       MILLRACE_LOG_LEVEL: "debug",
     };
-    expect(Object.keys(environment)).toEqual(KEYS.map(({ variable }) => variable));
+    expect(Object.keys(environment)).toEqual(KEYS.flatMap(({ variable }) => variable ?? []));
     const { config, warnings } = await load({ environment });
     expect(warnings).toEqual([]);
     expect(config).toEqual({
       host: "::1",
       port: 1,
+      worker_port: 22,
+      worker_allowed_origins: ["https://w.example"],
       adapter: { name: "kv", config: { store_method: "in_memory", file_path: "/tmp/x" } },
       api_tokens: ["a", "b"],
       insecure: true,
       allowed_origins: ["*", "https://a.example"],
+      auth_function: "who",
+      join_gate: "required",
+      gate_timeout: 1000,
+      function_timeout: 2000,
       history: { max_changes: 2, max_age: 3000, max_bytes: 4000 },
       heartbeat_interval: 5000,
       subscriber_queue: { max_bytes: 6144, max_frames: 7 },
@@ -112,6 +136,10 @@ describe("the environment", () => {
       ping_interval: 9000,
       max_sync_bytes: 10_240,
       limits: {
+        max_function_calls: 18,
+        max_calls_per_function: 19,
+        max_trigger_calls: 20,
+        max_trigger_backlog: 21,
         max_waiting_writes: 11,
         max_waiting_bytes: 12_582_912,
         max_socket_subscriptions: 13,
@@ -120,6 +148,7 @@ describe("the environment", () => {
         max_socket_frames_per_second: 16,
         max_socket_frame_burst: 17,
       },
+      functions: [],
       log_level: "debug",
     });
   });
@@ -139,7 +168,11 @@ describe("the environment", () => {
     ["MILLRACE_MAX_AGE", "1s", "is not a setting; did you mean MILLRACE_HISTORY_MAX_AGE?"],
     ["MILLRACE_ADAPTER", "kv", "is not a setting; did you mean MILLRACE_ADAPTER_NAME?"],
     ["MILLRACE_DATA", "x", "is not a setting; did you mean MILLRACE_ADAPTER_CONFIG_FILE_PATH?"],
-    ["MILLRACE_AUTH_FUNCTION", "f", "needs functions, which this build does not have; remove it"],
+    [
+      "MILLRACE_REGISTRY_TIMEOUT",
+      "5s",
+      "needs the Redis store, which this build does not have; remove it",
+    ],
   ])("is refused with %s=%s", async (name, value, complaint) => {
     expect(await problemsOf({ environment: { [name]: value } })).toEqual([`${name} ${complaint}`]);
   });

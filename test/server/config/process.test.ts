@@ -124,14 +124,14 @@ describe("millrace serve --config", () => {
 
   it("does not start with a wrong file: says so on standard error, and ends with 1", async () => {
     const folder = await tempFolder();
-    await writeFile(join(folder, "millrace.yaml"), "port: 0\nhistroy: {}\nauth_function: onAuth\n");
+    await writeFile(join(folder, "millrace.yaml"), "port: 0\nhistroy: {}\nregistry_timeout: 1s\n");
     expect(await run(["serve"], folder)).toEqual({
       status: 1,
       stdout: "",
       stderr:
         "millrace: the configuration has 2 mistakes:\n" +
         "  millrace.yaml:2: histroy is not a key; did you mean history?\n" +
-        "  millrace.yaml:3: auth_function needs functions, which this build does not have; remove it\n",
+        "  millrace.yaml:3: registry_timeout needs the Redis store, which this build does not have; remove it\n",
     });
     expect(await run(["serve", "--config", "none.yaml"], folder)).toEqual({
       status: 1,

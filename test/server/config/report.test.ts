@@ -11,6 +11,7 @@ describe("the report on a configuration", () => {
     });
     expect(reportOf(loaded)).toBe(`host: 127.0.0.1 # default
 port: 0 # a flag
+worker_allowed_origins: [] # default
 adapter:
   name: kv # default
   config:
@@ -18,6 +19,9 @@ adapter:
     file_path: ./data # default
 api_tokens: [ (hidden), (hidden) ] # millrace.yaml:3
 insecure: false # default
+join_gate: optional # default
+gate_timeout: 5s # default
+function_timeout: 30s # default
 history:
   max_changes: 1000 # default
   max_age: 90m # millrace.yaml:2
@@ -30,6 +34,10 @@ stall_timeout: 1m # default
 ping_interval: 30s # default
 max_sync_bytes: 64MiB # default
 limits:
+  max_function_calls: 10000 # default
+  max_calls_per_function: 1000 # default
+  max_trigger_calls: 64 # default
+  max_trigger_backlog: 100000 # default
   max_waiting_writes: 100000 # default
   max_waiting_bytes: 256MiB # default
   max_socket_subscriptions: 1000 # default
@@ -37,9 +45,12 @@ limits:
   max_socket_malformed_frames: 10 # default
   max_socket_frames_per_second: 200 # default
   max_socket_frame_burst: 2000 # default
+functions: [] # default
 log_level: info # default
 
+# worker_port: none # default
 # allowed_origins: loopback and the service's own # default
+# auth_function: everybody may # default
 `);
   });
 

@@ -5,6 +5,8 @@ import { describeFeed } from "./feed.ts";
 import type { OpenStore } from "./fixture.ts";
 import { describeHistory } from "./history.ts";
 import { describeModel } from "./model.ts";
+import { describeOutboxSettling } from "./outbox-settling.ts";
+import { describeOutbox } from "./outbox.ts";
 import { describeReads } from "./reads.ts";
 import { describeGroupReads } from "./group-reads.ts";
 
@@ -23,6 +25,8 @@ export function describeStore(name: string, open: OpenStore): void {
     describeGroupReads(open);
     describeHistory(open);
     describeFeed(open);
+    describeOutbox(open);
+    describeOutboxSettling(open);
     describeModel(open);
   });
 }

@@ -30,14 +30,16 @@ export interface ChildProcessOptions {
   readonly flags?: readonly string[];
   /** Environment beside that of this process. */
   readonly env?: Readonly<Record<string, string>>;
+  /** What the process runs in place of a plain server; it gets the options as JSON, and prints the same line. */
+  readonly script?: string;
 }
 
 /** Starts a server and waits until its doors answer. */
 export async function startChild(
-  options: ChildOptions,
-  { flags = [], env = {} }: ChildProcessOptions = {},
+  options: ChildOptions | object,
+  { flags = [], env = {}, script = SCRIPT }: ChildProcessOptions = {},
 ): Promise<ChildServer> {
-  const child = spawn(process.execPath, [...flags, SCRIPT, JSON.stringify(options)], {
+  const child = spawn(process.execPath, [...flags, script, JSON.stringify(options)], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });

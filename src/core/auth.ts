@@ -1,0 +1,11 @@
+/** What `auth_function` learns of a caller. */
+export interface AuthRequest {
+  /** All headers of the request, names in small letters. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Path without the query. */
+  readonly path: string;
+  /** Decoded values of the query, by name. */
+  readonly query_params: Readonly<Record<string, readonly string[]>>;
+  /** Address and port of the peer, as `ip:port`; empty when there is none. */
+  readonly addr: string;
+}

@@ -1,0 +1,64 @@
+import type { Json } from "./value.ts";
+
+/** What a trigger can fire on. */
+export const TRIGGER_TYPES = ["stream", "stream:join", "stream:leave"] as const;
+
+/** A type of TRIGGER_TYPES. */
+export type TriggerType = (typeof TRIGGER_TYPES)[number];
+
+/** What is fixed of a trigger, defaults filled in: two with equal definitions are one trigger. */
+export interface TriggerDefinition {
+  readonly type: TriggerType;
+  /** The function that it calls. */
+  readonly functionId: string;
+  readonly config: TriggerConfig;
+  /** Goes to the function beside each payload; undefined: nothing does. */
+  readonly metadata: Json | undefined;
+}
+
+/** What a trigger listens to, and how it calls. A key that does not concern its type is undefined. */
+export interface TriggerConfig {
+  /** `stream` only. */
+  readonly streamName?: string | undefined;
+  /** `stream` only. Undefined: any. */
+  readonly groupId?: string | undefined;
+  /** `stream` only. Undefined: any, and events without an item. */
+  readonly itemId?: string | undefined;
+  /** A function that is asked first: only its `false` holds the call back. */
+  readonly conditionFunctionId?: string | undefined;
+  /** `stream:join` only: whether its function decides who may subscribe. */
+  readonly gate?: boolean | undefined;
+  /** `stream` only. Undefined: a call that failed is not made again. */
+  readonly retry?: RetryPolicy | undefined;
+}
+
+/** How often a call that fails is made. */
+export interface RetryPolicy {
+  /** All attempts, the first one included: at least 1. */
+  readonly maxAttempts: number;
+  /** Pause before the second attempt, in milliseconds; it doubles with each further one. */
+  readonly initialBackoffMs: number;
+}
+
+/** A trigger in force. */
+export interface BoundTrigger {
+  /** Names it in outboxes: never used again for another one. */
+  readonly id: string;
+  readonly definition: TriggerDefinition;
+}
+
+/** One text for equal definitions, whatever the order of keys in their metadata. */
+export function triggerIdentity({ type, functionId, config, metadata }: TriggerDefinition): string {
+  return canonical([type, functionId, config, metadata === undefined ? [] : [metadata]]);
+}
+
+/** JSON text with sorted keys, without undefined members. */
+export function canonical(json: unknown): string {
+  if (typeof json !== "object" || json === null) return JSON.stringify(json) ?? "null";
+  if (Array.isArray(json)) return `[${json.map(canonical).join(",")}]`;
+  const members = Object.entries(json)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`);
+  return `{${members.join(",")}}`;
+}

@@ -1,0 +1,22 @@
+/** Bounds of calls. Every one has a default. */
+export interface FunctionLimits {
+  /** Most time that a call may take unless it says otherwise, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Largest payload and largest result of a handler, in bytes of JSON text. */
+  readonly maxPayloadBytes: number;
+  /** Largest result of a built-in function, in bytes of JSON text: a list of all items, say. */
+  readonly maxBuiltInResultBytes: number;
+  /** Most calls in flight, in all. */
+  readonly maxInFlight: number;
+  /** Most calls in flight of one function. */
+  readonly maxInFlightPerFunction: number;
+}
+
+/** Bounds unless told otherwise. */
+export const DEFAULT_FUNCTION_LIMITS: FunctionLimits = {
+  timeoutMs: 30_000,
+  maxPayloadBytes: 4 * 1024 * 1024,
+  maxBuiltInResultBytes: 64 * 1024 * 1024,
+  maxInFlight: 10_000,
+  maxInFlightPerFunction: 1000,
+};

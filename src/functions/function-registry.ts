@@ -1,0 +1,255 @@
+import type { Coordinator } from "../core/coordinator.ts";
+import { type Call, type CallOptions, FunctionError } from "../core/function-call.ts";
+import { utf8Length } from "../core/text.ts";
+import { type Cause, MAX_DEPTH, currentCause, runCaused } from "./cause.ts";
+import { checkFunctionId, checkProvidable } from "./function-id.ts";
+import type { FunctionLimits } from "./function-limits.ts";
+import type { EndOfRegistration, Provider, Registration } from "./provider.ts";
+
+/** What the registry works with. */
+export interface FunctionRegistryOptions {
+  readonly coordinator: Pick<Coordinator, "registry" | "routing">;
+  readonly limits: FunctionLimits;
+}
+
+/** A provider, and what it is doing. */
+interface Place {
+  readonly provider: Provider;
+  /** Ends the calls in flight, by telling each why. */
+  readonly inFlight: Set<(reason: FunctionError) => void>;
+}
+
+interface Entry {
+  readonly places: Place[];
+  /** Whose turn it is. */
+  next: number;
+  inFlight: number;
+}
+
+/**
+ * All functions that can be called here: those of this process, of its workers, and those that other
+ * processes provide.
+ *
+ * Providers of one id share its calls in turn. A call fails when its deadline passes, when its provider
+ * goes, or at once when too many are in flight.
+ */
+export class FunctionRegistry {
+  readonly #registry: Coordinator["registry"];
+  readonly #routing: Coordinator["routing"];
+  readonly #limits: FunctionLimits;
+  readonly #entries = new Map<string, Entry>();
+  readonly #builtIn = new Map<string, Provider>();
+  #inFlight = 0;
+
+  constructor({ coordinator, limits }: FunctionRegistryOptions) {
+    this.#registry = coordinator.registry;
+    this.#routing = coordinator.routing;
+    this.#limits = limits;
+    this.#routing.serve((functionId, payload, options) =>
+      this.#callHere(functionId, payload, options, { depth: options.depth ?? 1, overriding: [] }),
+    );
+  }
+
+  /** Adds a function of the service itself. */
+  addBuiltIn(functionId: string, provider: Provider): void {
+    this.#builtIn.set(functionId, provider);
+  }
+
+  /**
+   * Adds a provider of a function, beside those it has. Resolves when every process of the fleet
+   * knows.
+   *
+   * @throws FunctionError deserialization_error when the id is no name, FORBIDDEN when it is reserved.
+   */
+  async register(id: unknown, provider: Provider): Promise<Registration> {
+    const functionId = checkProvidable(id);
+    const entry = this.#entries.get(functionId) ?? { places: [], next: 0, inFlight: 0 };
+    this.#entries.set(functionId, entry);
+    const place: Place = { provider, inFlight: new Set() };
+    entry.places.push(place);
+    let ended: Promise<void> | undefined;
+    const unregister = (how: EndOfRegistration = "withdrawn") =>
+      (ended ??= this.#remove(functionId, entry, place, how));
+    try {
+      await this.#registry.provide(functionId);
+    } catch (error) {
+      await unregister().catch(() => {});
+      throw error;
+    }
+    return { unregister };
+  }
+
+  /** Whether somebody provides the function, here or elsewhere. */
+  has(functionId: string): boolean {
+    return (
+      this.#entries.has(functionId) ||
+      this.#builtIn.has(functionId) ||
+      this.#registry.provides(functionId)
+    );
+  }
+
+  /** @see Call */
+  readonly call: Call = async (id, payload, options = {}) => {
+    const functionId = checkFunctionId("function_id", id);
+    const before = currentCause();
+    const depth = (options.depth ?? before.depth) + 1;
+    if (depth > MAX_DEPTH) {
+      throw new FunctionError(
+        "invocation_failed",
+        `Calls and triggers have led to one another ${MAX_DEPTH} times; the function ${functionId} is not called once more.`,
+      );
+    }
+    if (
+      payload.length > this.#limits.maxPayloadBytes / 3 &&
+      utf8Length(payload) > this.#limits.maxPayloadBytes
+    ) {
+      throw new FunctionError(
+        "payload_too_large",
+        `The payload for ${functionId} is too large; it may have up to ${this.#limits.maxPayloadBytes} bytes as JSON text.`,
+      );
+    }
+    // Who says how deep it is calls for something that happened, not on behalf of the code around it.
+    const overriding = options.depth === undefined ? before.overriding : [];
+    const mayRoute = this.#registry.provides(functionId);
+    return this.#callHere(
+      functionId,
+      payload,
+      { ...options, depth },
+      { depth, overriding },
+      mayRoute,
+    );
+  };
+
+  /** @param mayRoute Whether another process may be asked. */
+  async #callHere(
+    functionId: string,
+    payload: string,
+    options: CallOptions,
+    cause: Cause,
+    mayRoute = false,
+  ): Promise<string | undefined> {
+    const builtIn = this.#builtIn.get(functionId);
+    const entry = this.#entries.get(functionId);
+    const place = entry?.places[entry.next % entry.places.length];
+    if (entry !== undefined) entry.next = (entry.next + 1) % entry.places.length;
+    if (builtIn === undefined && place === undefined && !mayRoute) {
+      throw new FunctionError(
+        "function_not_found",
+        `The function ${functionId} has no provider; register it first.`,
+      );
+    }
+    const { maxInFlight, maxInFlightPerFunction } = this.#limits;
+    if (this.#inFlight >= maxInFlight || (entry?.inFlight ?? 0) >= maxInFlightPerFunction) {
+      throw new FunctionError(
+        "overloaded",
+        `Too many calls are in flight; ${functionId} may be called again later.`,
+      );
+    }
+    this.#inFlight++;
+    if (entry !== undefined) entry.inFlight++;
+    try {
+      const limit =
+        builtIn === undefined ? this.#limits.maxPayloadBytes : this.#limits.maxBuiltInResultBytes;
+      const result = await this.#run(builtIn, place, functionId, payload, options, cause);
+      return checkResult(functionId, result, limit);
+    } finally {
+      this.#inFlight--;
+      if (entry !== undefined) entry.inFlight--;
+    }
+  }
+
+  #run(
+    builtIn: Provider | undefined,
+    place: Place | undefined,
+    functionId: string,
+    payload: string,
+    options: CallOptions,
+    cause: Cause,
+  ): Promise<string | undefined> {
+    const timeoutMs = timeoutOf(options.timeoutMs, this.#limits.timeoutMs);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const provider = builtIn ?? place?.provider;
+    return new Promise((resolve, reject) => {
+      const fail = (reason: FunctionError) => {
+        settle();
+        reject(reason);
+        controller.abort(reason);
+      };
+      const timer = setTimeout(
+        () =>
+          fail(
+            new FunctionError(
+              "TIMEOUT",
+              `The function ${functionId} took more than ${timeoutMs} ms.`,
+            ),
+          ),
+        timeoutMs,
+      );
+      const giveUp = () =>
+        fail(new FunctionError("invocation_stopped", `The call of ${functionId} was given up.`));
+      const settle = () => {
+        clearTimeout(timer);
+        place?.inFlight.delete(fail);
+        options.signal?.removeEventListener("abort", giveUp);
+      };
+      place?.inFlight.add(fail);
+      if (options.signal?.aborted === true) return giveUp();
+      options.signal?.addEventListener("abort", giveUp, { once: true });
+      const invoke = async () =>
+        provider === undefined
+          ? this.#routing.call(functionId, payload, { ...options, timeoutMs, signal })
+          : provider.invoke({ functionId, payload, metadata: options.metadata, timeoutMs, signal });
+      runCaused(cause, invoke).then(
+        (result) => {
+          settle();
+          resolve(result);
+        },
+        (error: unknown) => {
+          settle();
+          reject(FunctionError.from(error));
+        },
+      );
+    });
+  }
+
+  async #remove(
+    functionId: string,
+    entry: Entry,
+    place: Place,
+    how: EndOfRegistration,
+  ): Promise<void> {
+    entry.places.splice(entry.places.indexOf(place), 1);
+    if (entry.places.length === 0 && this.#entries.get(functionId) === entry)
+      this.#entries.delete(functionId);
+    const stopped = new FunctionError(
+      "invocation_stopped",
+      `The provider of ${functionId} went away during the call.`,
+    );
+    if (how !== "drained") for (const fail of Array.from(place.inFlight)) fail(stopped);
+    if (!this.#entries.has(functionId))
+      await this.#registry.withdraw(functionId, how === "withdrawn" ? how : "lost");
+  }
+}
+
+/** Longest time that a timer can wait. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** What a caller gives may be no time at all. */
+function timeoutOf(given: number | undefined, fallback: number): number {
+  const isTime = typeof given === "number" && given > 0;
+  return Math.min(isTime ? given : fallback, MAX_TIMEOUT_MS);
+}
+
+function checkResult(
+  functionId: string,
+  result: string | undefined,
+  maxBytes: number,
+): string | undefined {
+  if (result === undefined || result.length <= maxBytes / 3 || utf8Length(result) <= maxBytes)
+    return result;
+  throw new FunctionError(
+    "invocation_failed",
+    `The function ${functionId} returned too much; its result may have up to ${maxBytes} bytes as JSON text.`,
+  );
+}

@@ -1,0 +1,60 @@
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import {
+  type ConnectRequest,
+  type ConnectResponse,
+  WorkerService,
+} from "../../gen/millrace/v1/worker_service_pb.ts";
+import { toConnectError } from "../rpc/connect-error.ts";
+import { preparedCall } from "../rpc/prepared-call.ts";
+import type { RequestReader } from "../rpc/request-reader.ts";
+import { type WorkerMessage, serveWorker } from "../workers/grpc-door.ts";
+import type { WorkerDirectory } from "../workers/worker-directory.ts";
+import type { WorkerHost } from "../workers/worker-session.ts";
+
+/** What the doors for workers share. */
+export interface Workers {
+  readonly host: WorkerHost;
+  readonly directory: WorkerDirectory;
+}
+
+/** Registers `millrace.v1.WorkerService`. */
+export function workerRoutes(
+  router: ConnectRouter,
+  { host, directory }: Workers,
+  draining: AbortSignal,
+): void {
+  router.service(WorkerService, {
+    async *connect(
+      requests: AsyncIterable<unknown>,
+      context: HandlerContext,
+    ): AsyncGenerator<ConnectResponse, void> {
+      const { refusal, messages, reader, format } = context.values.get(preparedCall);
+      if (refusal !== undefined) throw toConnectError(refusal);
+      if (messages === undefined || reader === undefined || format === undefined) {
+        // What we cannot read, the framework refuses when it is asked to.
+        await requests[Symbol.asyncIterator]().next();
+        return;
+      }
+      const { json } = format;
+      try {
+        yield* serveWorker({
+          host,
+          directory,
+          messages: decoded(messages, reader as RequestReader<ConnectRequest>, json),
+          draining,
+          caller: context.signal,
+        });
+      } catch (error) {
+        throw toConnectError(error);
+      }
+    },
+  });
+}
+
+async function* decoded(
+  messages: AsyncIterable<Uint8Array>,
+  reader: RequestReader<ConnectRequest>,
+  json: boolean,
+): AsyncGenerator<WorkerMessage, void> {
+  for await (const bytes of messages) yield reader.decode(bytes, json).message;
+}

@@ -1,0 +1,67 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { refuse } from "../bridge/bridge.ts";
+import { StreamError } from "../core/errors.ts";
+import type { SocketDoor } from "../workers/socket-door.ts";
+import type { Callers } from "./callers.ts";
+import { callerOf } from "./http-handler.ts";
+
+/** Where workers connect on the service's own port. */
+const PATH = "/worker";
+/** Where they send measurements, which nobody looks at. */
+const MEASUREMENTS = "/otel";
+
+/** Who may be a worker. */
+export interface WorkerUpgradeOptions {
+  readonly door: SocketDoor;
+  readonly callers: Callers;
+  /** Origins of pages that may be workers. Everybody who sends another one is refused. */
+  readonly allowedOrigins: readonly string[];
+}
+
+/** Takes upgrade requests of workers. @returns false when the path is not one of theirs. */
+export type WorkerUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
+
+/**
+ * Lets trusted callers in as workers.
+ *
+ * @param base What their paths begin with: `/worker`, or nothing on a port of their own.
+ */
+export function createWorkerUpgrade(
+  { door, callers, allowedOrigins }: WorkerUpgradeOptions,
+  base: typeof PATH | "" = PATH,
+): WorkerUpgrade {
+  return (request, socket, head) => {
+    const path = (request.url ?? "").split("?", 1)[0]?.replace(/\/$/, "") ?? "";
+    const isWorker = path === base || (base === "" && path === PATH);
+    const isMeasurements = path === `${base}${MEASUREMENTS}` || path === `${PATH}${MEASUREMENTS}`;
+    if (!isWorker && !isMeasurements) return false;
+    const refusal = refusalOf(request, callers, allowedOrigins);
+    if (refusal !== undefined) refuse(socket, refusal.status, refusal.message);
+    else if (isWorker) door.accept(request, socket, head);
+    else door.acceptAndIgnore(request, socket, head);
+    return true;
+  };
+}
+
+/** Why a caller may not be a worker; undefined when they may. */
+function refusalOf(
+  request: IncomingMessage,
+  callers: Callers,
+  allowedOrigins: readonly string[],
+): { readonly status: number; readonly message: string } | undefined {
+  const caller = callerOf(request);
+  const { origin } = caller;
+  if (origin !== undefined && !allowedOrigins.includes("*") && !allowedOrigins.includes(origin)) {
+    const message = "origin is not allowed; it may be one of the service's worker_allowed_origins.";
+    return { status: 403, message };
+  }
+  try {
+    // The origin has been looked at.
+    callers.requireTrusted({ ...caller, origin: undefined });
+    return undefined;
+  } catch (error) {
+    const { reason, message } = StreamError.from(error);
+    return { status: reason === "AUTH_REFUSED" ? 401 : 403, message };
+  }
+}

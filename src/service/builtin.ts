@@ -1,0 +1,209 @@
+import { FunctionError } from "../core/function-call.ts";
+import { StreamError } from "../core/errors.ts";
+import { opsFromJson } from "../core/op-json.ts";
+import { Value } from "../core/value.ts";
+import type { Provider } from "../functions/provider.ts";
+import type { Handlers } from "./handlers.ts";
+
+type Payload = Readonly<Record<string, unknown>>;
+type BuiltIn = (payload: Payload) => Promise<string | undefined>;
+
+/** Result of functions that say nothing but that they are done. */
+const NULL = "null";
+
+/** Built-in function -> the code of its refusals. */
+const CODES = {
+  "stream::set": "STREAM_SET_ERROR",
+  "stream::get": "STREAM_GET_ERROR",
+  "stream::update": "STREAM_UPDATE_ERROR",
+  "stream::delete": "STREAM_DELETE_ERROR",
+  "stream::send": "STREAM_SEND_ERROR",
+  "stream::list": "STREAM_GET_GROUP_ERROR",
+  "stream::list_groups": "STREAM_LIST_GROUPS_ERROR",
+  "stream::list_all": "STREAM_LIST_ALL_ERROR",
+} as const;
+
+/**
+ * The functions `stream::set` and so on: the calls of the service, with the payloads and results that
+ * existing workers know. Unknown fields of a payload are ignored.
+ *
+ * Payloads of the wrong shape fail with `deserialization_error`; what the service refuses, with
+ * `STREAM_SET_ERROR` and the like, the reason first in the message.
+ *
+ * @param maxResultBytes Largest list that they return, in bytes of JSON text.
+ */
+export function builtInFunctions(
+  handlers: Handlers,
+  maxResultBytes: number,
+): ReadonlyMap<string, Provider> {
+  const run: Readonly<Record<keyof typeof CODES, BuiltIn>> = {
+    "stream::set": async (payload) => {
+      const data = Value.of(required(payload, "data"));
+      const done = await handlers.set({ ...itemOf(payload), ...expectationsOf(payload), data });
+      return written(done.oldValue, done.newValue);
+    },
+    "stream::get": async (payload) => (await handlers.get(itemOf(payload)))?.value.text,
+    "stream::update": async (payload) => {
+      const ops = opsFromJson(required(payload, "ops"));
+      const done = await handlers.update({ ...itemOf(payload), ...expectationsOf(payload), ops });
+      const errors = done.errors.map(({ opIndex, code, message }) => ({
+        op_index: opIndex,
+        code,
+        message,
+      }));
+      return written(
+        done.oldValue,
+        done.newValue,
+        errors.length === 0 ? "" : `,"errors":${JSON.stringify(errors)}`,
+      );
+    },
+    "stream::delete": async (payload) => {
+      const { oldValue } = await handlers.delete({
+        ...itemOf(payload),
+        ...expectationsOf(payload),
+      });
+      return `{"old_value":${oldValue?.text ?? NULL}}`;
+    },
+    "stream::send": async (payload) => {
+      const data = Value.of(required(payload, "data"));
+      const type = text(payload, "type") ?? text(payload, "event_type");
+      const itemId = text(payload, "item_id") ?? text(payload, "id");
+      await handlers.send({ ...groupOf(payload), type, itemId: itemId || undefined, data });
+      return NULL;
+    },
+    "stream::list": async (payload) => {
+      const group = groupOf(payload);
+      const texts: string[] = [];
+      let bytes = 0;
+      await allPages(async (page) => {
+        const { items, nextPageToken } = await handlers.list({ ...group, ...page });
+        for (const { value } of items) {
+          texts.push(value.text);
+          // With its comma.
+          bytes += value.size + 1;
+        }
+        if (bytes > maxResultBytes) {
+          throw new StreamError(
+            "RESPONSE_TOO_LARGE",
+            `The values of the group have more than ${maxResultBytes} bytes together; they may be read page by page with List.`,
+          );
+        }
+        return nextPageToken;
+      });
+      return `[${texts.join(",")}]`;
+    },
+    "stream::list_groups": async (payload) => {
+      const streamName = requiredText(payload, "stream_name");
+      const ids: string[] = [];
+      await allPages(async (page) => {
+        const { groups, nextPageToken } = await handlers.listGroups({ streamName, ...page });
+        ids.push(...groups);
+        return nextPageToken;
+      });
+      return JSON.stringify(ids);
+    },
+    "stream::list_all": async () => {
+      const byName = new Map<string, string[]>();
+      let count = 0;
+      await allPages(async (page) => {
+        const listed = await handlers.listAll(page);
+        count = listed.count;
+        for (const { streamName, groups } of listed.streams) {
+          const known = byName.get(streamName);
+          if (known === undefined) byName.set(streamName, [...groups]);
+          else known.push(...groups);
+        }
+        return listed.nextPageToken;
+      });
+      const stream = Array.from(byName, ([id, groups]) => ({ id, groups }));
+      return JSON.stringify({ stream, count });
+    },
+  };
+  return new Map(
+    Object.entries(run).map(([id, call]): [string, Provider] => [
+      id,
+      {
+        async invoke({ payload }) {
+          try {
+            return await call(payloadOf(payload));
+          } catch (error) {
+            throw asFunctionError(error, CODES[id as keyof typeof CODES]);
+          }
+        },
+      },
+    ]),
+  );
+}
+
+async function allPages(
+  read: (page: { readonly pageSize: number; readonly pageToken: string }) => Promise<string>,
+): Promise<void> {
+  for (let pageToken = "", first = true; first || pageToken !== ""; first = false)
+    pageToken = await read({ pageSize: 1000, pageToken });
+}
+
+function written(oldValue: Value | undefined, newValue: Value, more = ""): string {
+  return `{"old_value":${oldValue?.text ?? NULL},"new_value":${newValue.text}${more}}`;
+}
+
+function payloadOf(json: string): Payload {
+  const payload: unknown = JSON.parse(json);
+  if (typeof payload === "object" && payload !== null && !Array.isArray(payload))
+    return payload as Payload;
+  throw malformed("The payload is no object; it may be an object with the fields of the call.");
+}
+
+function groupOf(payload: Payload) {
+  return {
+    streamName: requiredText(payload, "stream_name"),
+    groupId: requiredText(payload, "group_id"),
+  };
+}
+
+function itemOf(payload: Payload) {
+  return { ...groupOf(payload), itemId: requiredText(payload, "item_id") };
+}
+
+function expectationsOf(payload: Payload) {
+  const revision = payload["expected_revision"] ?? undefined;
+  const isText = typeof revision === "string" && /^\d{1,16}$/.test(revision);
+  const expectedRevision = isText ? Number(revision) : revision;
+  if (expectedRevision !== undefined && typeof expectedRevision !== "number")
+    throw malformed(
+      "expected_revision is no number; it may be an integer from 0 to 2^53-1, or absent.",
+    );
+  return { expectedRevision, expectedEpoch: text(payload, "expected_epoch") };
+}
+
+function requiredText(payload: Payload, field: string): string {
+  const value = text(payload, field);
+  if (value === undefined) throw malformed(`${field} is missing; it may be a name.`);
+  return value;
+}
+
+function text(payload: Payload, field: string): string | undefined {
+  const value = payload[field] ?? undefined;
+  if (value === undefined || typeof value === "string") return value;
+  throw malformed(`${field} is not a string; it may be a string.`);
+}
+
+/** A field that must be there, null included. */
+function required(payload: Payload, field: string): unknown {
+  const value = payload[field];
+  if (value === undefined) throw malformed(`${field} is missing; it may be any JSON value.`);
+  return value;
+}
+
+function malformed(sentence: string): FunctionError {
+  return new FunctionError("deserialization_error", sentence);
+}
+
+function asFunctionError(error: unknown, code: string): FunctionError {
+  if (error instanceof FunctionError) return error;
+  const { reason, message, cause } = StreamError.from(error);
+  if (reason === "OP_MALFORMED") return malformed(message);
+  // A custom stream whose own function answered in the wrong shape.
+  if (cause instanceof FunctionError && cause.code === "JSON_ERROR")
+    return new FunctionError("JSON_ERROR", message, { cause });
+  return new FunctionError(code, `${reason}: ${message}`, { cause: error });
+}

@@ -1,0 +1,245 @@
+import type { Item } from "../../core/change.ts";
+import { StreamError } from "../../core/errors.ts";
+import type { GroupKey } from "../../core/names.ts";
+import type { OpError } from "../../core/ops.ts";
+import { customStreamUnsupported } from "../../core/overrides.ts";
+import { samePosition } from "../../core/position.ts";
+import { compareUtf8 } from "../../core/text.ts";
+import type {
+  Commit,
+  ItemRead,
+  Mutation,
+  Outcome,
+  ReadLimits,
+  SnapshotReader,
+  Store,
+} from "../../core/store.ts";
+import type { Value } from "../../core/value.ts";
+import { createGroupLocks } from "./group-locks.ts";
+import { type Outside, refuseReentry } from "./outside.ts";
+import { itemsOfValues } from "./snapshot-ids.ts";
+
+/** A store in which some streams are custom. */
+export interface CustomStore extends Store {
+  /** Whether the values of a stream live outside. */
+  isCustom(streamName: string): boolean;
+}
+
+const READ_PAGE: ReadLimits = { maxCount: 1000, maxBytes: 8 * 1024 * 1024 };
+
+/**
+ * Streams whose values live outside, over a store that has everything else: their positions, logs,
+ * events and firings, and what was seen written.
+ *
+ * A write goes outside first, then its change is recorded here, under one lock per group; a crash in
+ * between leaves a value without its event. Changes that are made outside are not seen. What has no
+ * function of its own goes to the store within.
+ */
+export function customStreams(store: Store, outside: Outside): CustomStore {
+  const locks = createGroupLocks();
+  const isCustom = (streamName: string) => outside.isCustom(streamName);
+  const locked = <T>(group: GroupKey, work: () => Promise<T>): Promise<T> => {
+    refuseReentry(group.streamName);
+    return locks.run(group, work);
+  };
+
+  /** The value before a write: as the outside has it, if it can say so. */
+  const before = async (group: GroupKey, itemId: string): Promise<Value | undefined> => {
+    if (outside.has("get", group.streamName)) return outside.get(group, itemId);
+    return (await store.get(group, itemId)).item?.value;
+  };
+
+  /** The value after a write that did not say what it wrote; undefined when it cannot be asked for. */
+  const readBack = async (group: GroupKey, itemId: string): Promise<Value | undefined> =>
+    outside.has("get", group.streamName) ? outside.get(group, itemId) : undefined;
+
+  /** Writes outside. @returns the change to record. */
+  const writeOutside = async (group: GroupKey, mutation: Mutation): Promise<Mutation> => {
+    const { itemId, fires } = mutation;
+    const { streamName } = group;
+    const old = await before(group, itemId);
+    const record = (
+      oldValue: Value | undefined,
+      after: Value | undefined,
+      errors?: readonly OpError[],
+    ): Mutation => ({ kind: "record", itemId, before: oldValue, after, errors, fires });
+    switch (mutation.kind) {
+      case "put": {
+        if (!outside.has("set", streamName)) return record(old, mutation.value);
+        const { oldValue, newValue } = await outside.set(group, itemId, mutation.value);
+        return record(oldValue === undefined ? old : oldValue.value, newValue ?? mutation.value);
+      }
+      case "reduce": {
+        if (mutation.steps !== undefined && outside.has("update", streamName)) {
+          const { oldValue, newValue } = await outside.update(group, itemId, mutation.steps());
+          // What it did not say is what is there now; without a way to ask, what it should have done.
+          const after = newValue ?? (await readBack(group, itemId)) ?? mutation.reduce(old).value;
+          return record(oldValue === undefined ? old : oldValue.value, after);
+        }
+        // Read, reduce, and set: the errors of steps are those of the reduce.
+        const { value, errors } = mutation.reduce(old);
+        const written = outside.has("set", streamName)
+          ? await outside.set(group, itemId, value)
+          : undefined;
+        return record(old, written?.newValue ?? value, errors);
+      }
+      case "delete": {
+        if (!outside.has("delete", streamName)) return record(old, undefined);
+        const { oldValue } = await outside.delete(group, itemId);
+        return record(oldValue === undefined ? old : oldValue.value, undefined);
+      }
+      case "record":
+        return mutation;
+    }
+  };
+
+  const runOutside = async (group: GroupKey, commit: Commit): Promise<Outcome> => {
+    try {
+      const [mutation] = commit.mutations;
+      const expects =
+        commit.expectedEpoch !== undefined || mutation?.expectedRevision !== undefined;
+      if (mutation === undefined || commit.mutations.length > 1 || expects)
+        throw customStreamUnsupported();
+      return await record(group, await writeOutside(group, mutation));
+    } catch (error) {
+      return { ok: false, error: StreamError.from(error) };
+    }
+  };
+
+  /** Records a change that was made outside. */
+  const record = async (group: GroupKey, mutation: Mutation): Promise<Outcome> => {
+    try {
+      const [outcome] = await store.run(group, [{ mutations: [mutation] }]);
+      if (outcome !== undefined) return outcome;
+      throw new StreamError("INTERNAL", "The store gave no outcome.");
+    } catch (cause) {
+      throw new StreamError(
+        "OUTCOME_UNKNOWN",
+        "The value was written, but the change could not be recorded; nobody was told of it.",
+        { cause },
+      );
+    }
+  };
+
+  /** What was seen written in a group. */
+  const seenIn = async (group: GroupKey): Promise<Item[]> => {
+    const items: Item[] = [];
+    let after: string | undefined;
+    do {
+      const page = await store.list(group, { ...READ_PAGE, after });
+      items.push(...page.items);
+      after = page.next;
+    } while (after !== undefined);
+    return items;
+  };
+  /** All items at one position: nobody writes through the service meanwhile. */
+  const readAll = (group: GroupKey) =>
+    locked(group, async () => {
+      const values = await outside.list(group);
+      const [head] = await store.heads([group]);
+      if (head === undefined) throw new StreamError("INTERNAL", "The store gave no head.");
+      return { ...head, items: itemsOfValues(values, await seenIn(group)) };
+    });
+
+  const readItem = async (group: GroupKey, itemId: string): Promise<ItemRead> => {
+    const value = await outside.get(group, itemId);
+    const seen = await store.get(group, itemId);
+    if (value === undefined) return { ...seen, item: undefined };
+    const known = seen.item ?? { itemId, revision: 0, createTimeMs: 0, updateTimeMs: 0 };
+    return { ...seen, item: { ...known, value } };
+  };
+
+  return {
+    isCustom,
+    get outbox() {
+      return store.outbox;
+    },
+    get failure() {
+      return store.failure;
+    },
+    async run(group, commits) {
+      if (!isCustom(group.streamName)) return store.run(group, commits);
+      return locked(group, async () => {
+        const outcomes: Outcome[] = [];
+        for (const commit of commits) outcomes.push(await runOutside(group, commit));
+        return outcomes;
+      });
+    },
+    broadcast: (group, message) => store.broadcast(group, message),
+    async get(group, itemId) {
+      if (!outside.has("get", group.streamName)) return store.get(group, itemId);
+      refuseReentry(group.streamName);
+      // While nobody writes, value and position belong together without a lock.
+      if (!locks.isHeld(group)) {
+        const [head] = await store.heads([group]);
+        const read = await readItem(group, itemId);
+        const isSame = head !== undefined && samePosition(head.position, read.position);
+        if (isSame && !locks.isHeld(group)) return read;
+      }
+      return locked(group, () => readItem(group, itemId));
+    },
+    heads: (groups) => store.heads(groups),
+    async list(group, page) {
+      if (!outside.has("list", group.streamName)) return store.list(group, page);
+      const { items, position } = await readAll(group);
+      const { found, next } = pageOf(items, startOf(page.after), page);
+      return { items: found, position, next: next === undefined ? undefined : String(next) };
+    },
+    async snapshot(group) {
+      if (!outside.has("list", group.streamName)) return store.snapshot(group);
+      const { items, position, timestamp } = await readAll(group);
+      return readerOf(items, { position, timestamp });
+    },
+    since: (group, from, limits) => store.since(group, from, limits),
+    async groups(streamName, { after, limit }) {
+      if (!outside.has("list_groups", streamName))
+        return store.groups(streamName, { ...(after !== undefined && { after }), limit });
+      refuseReentry(streamName);
+      const ids = Array.from(new Set(await outside.groups(streamName))).sort(compareUtf8);
+      return ids.filter((id) => after === undefined || compareUtf8(id, after) > 0).slice(0, limit);
+    },
+    allGroups: (page) => store.allGroups(page),
+    watch: (group, listener) => store.watch(group, listener),
+    close: () => store.close(),
+  };
+}
+
+/** Reads what was read once, in parts. */
+function readerOf(
+  items: readonly Item[],
+  head: Omit<Awaited<ReturnType<SnapshotReader["next"]>>, "items" | "done">,
+): SnapshotReader {
+  let at = 0;
+  return {
+    stable: true,
+    async next(limits) {
+      const { found, next } = pageOf(items, at, limits);
+      at = next ?? items.length;
+      return { ...head, items: found, done: next === undefined };
+    },
+    close() {},
+  };
+}
+
+/** Where a page begins. @throws StreamError PAGE_TOKEN_INVALID */
+function startOf(after = "0"): number {
+  if (/^\d{1,15}$/.test(after)) return Number(after);
+  throw new StreamError(
+    "PAGE_TOKEN_INVALID",
+    "page_token is not one of this listing; it may be the next_page_token of the page before, or empty to start over.",
+    { metadata: { field: "page_token" } },
+  );
+}
+
+function pageOf(items: readonly Item[], start: number, limits: ReadLimits) {
+  const found: Item[] = [];
+  let bytes = 0;
+  for (let at = start; at < items.length; at++) {
+    const item = items[at] as Item;
+    bytes += item.value.size;
+    if (found.length > 0 && (found.length >= limits.maxCount || bytes > limits.maxBytes))
+      return { found, next: at };
+    found.push(item);
+  }
+  return { found, next: undefined };
+}

@@ -1,0 +1,45 @@
+import { StreamError } from "../../core/errors.ts";
+import type { GroupKey } from "../../core/names.ts";
+import { groupKeyText } from "../../core/names.ts";
+
+/** Lets one at a time work on a group, in the order they came. */
+export interface GroupLocks {
+  /** Runs the work when those before it are over, however they ended. */
+  run<T>(group: GroupKey, work: () => Promise<T>): Promise<T>;
+  /** Whether somebody works on the group, or waits to. */
+  isHeld(group: GroupKey): boolean;
+}
+
+/** Most that wait for one group: its outside is too slow for more. */
+const MAX_WAITING = 1000;
+
+/** No group is locked. */
+export function createGroupLocks(): GroupLocks {
+  const queues = new Map<string, { last: Promise<void>; waiting: number }>();
+  return {
+    isHeld: (group) => queues.has(groupKeyText(group)),
+    async run(group, work) {
+      const key = groupKeyText(group);
+      const queue = queues.get(key) ?? { last: Promise.resolve(), waiting: 0 };
+      if (queue.waiting >= MAX_WAITING) {
+        throw new StreamError(
+          "OVERLOADED",
+          "Too many calls wait for the functions of the custom stream; the call may be made again later.",
+        );
+      }
+      queues.set(key, queue);
+      queue.waiting++;
+      const result = queue.last.then(work);
+      queue.last = result.then(
+        () => {},
+        () => {},
+      );
+      try {
+        return await result;
+      } finally {
+        queue.waiting--;
+        if (queue.waiting === 0) queues.delete(key);
+      }
+    },
+  };
+}

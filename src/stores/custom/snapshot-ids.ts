@@ -1,0 +1,55 @@
+import type { Item } from "../../core/change.ts";
+import { checkName } from "../../core/names.ts";
+import { canonical } from "../../core/trigger.ts";
+import type { Value } from "../../core/value.ts";
+
+/**
+ * Finds the items that listed values are: those that the service has seen written with that value, in
+ * turn when there are several; else the id that the value itself has; else none (`""`).
+ *
+ * @param seen What the service has seen written.
+ */
+export function itemsOfValues(values: readonly Value[], seen: readonly Item[]): Item[] {
+  const byText = new Map<string, Item[]>();
+  const byId = new Map(seen.map((item) => [item.itemId, item]));
+  for (const item of seen) {
+    const text = canonical(item.value.json());
+    const same = byText.get(text);
+    if (same === undefined) byText.set(text, [item]);
+    else same.push(item);
+  }
+  const taken = new Set<string>();
+  const found = values.map((value) => {
+    const known = byText.get(canonical(value.json()))?.shift();
+    if (known !== undefined) taken.add(known.itemId);
+    return known;
+  });
+  return values.map((value, i): Item => {
+    const known = found[i];
+    if (known !== undefined) return known;
+    const id = idIn(value);
+    const isFree = id !== "" && !taken.has(id);
+    if (isFree) taken.add(id);
+    const before = isFree ? byId.get(id) : undefined;
+    return {
+      itemId: isFree ? id : "",
+      value,
+      revision: before?.revision ?? 0,
+      createTimeMs: before?.createTimeMs ?? 0,
+      updateTimeMs: before?.updateTimeMs ?? 0,
+    };
+  });
+}
+
+/** The id that a value has itself, if that is a name; else `""`. */
+function idIn(value: Value): string {
+  const json = value.json();
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return "";
+  const { id } = json as { readonly id?: unknown };
+  if (typeof id !== "string") return "";
+  try {
+    return checkName("id", id);
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,177 @@
+import { FunctionError } from "../core/function-call.ts";
+import { StreamError } from "../core/errors.ts";
+import { checkName } from "../core/names.ts";
+import {
+  type RetryPolicy,
+  TRIGGER_TYPES,
+  type TriggerConfig,
+  type TriggerDefinition,
+  type TriggerType,
+} from "../core/trigger.ts";
+import { type Json, Value } from "../core/value.ts";
+
+/** A trigger as somebody registers it: nothing of it is known yet. */
+export interface TriggerRequest {
+  /** One of `stream`, `stream:join` and `stream:leave`. */
+  readonly type: string;
+  /** Id of the function that it calls. It need not have a provider yet. */
+  readonly function_id: string;
+  /** What it listens to; which keys it may have depends on the type. */
+  readonly config?: unknown;
+  /** Goes to the function beside each payload: any JSON value. */
+  readonly metadata?: unknown;
+}
+
+/** A definition that was checked, and what is odd about it. */
+export interface ReadTrigger {
+  readonly definition: TriggerDefinition;
+  /** Keys of its config that mean nothing: ignored, but worth a warning. */
+  readonly unknownKeys: readonly string[];
+}
+
+/** Most attempts of a trigger with `retry`. */
+const MAX_ATTEMPTS = 100;
+/** Longest pause before the second attempt, in milliseconds: an hour. */
+const MAX_INITIAL_BACKOFF_MS = 3_600_000;
+const DEFAULT_INITIAL_BACKOFF_MS = 1000;
+
+const KEYS: Readonly<Record<TriggerType, readonly string[]>> = {
+  stream: ["stream_name", "group_id", "item_id", "condition_function_id", "retry"],
+  "stream:join": ["condition_function_id", "gate"],
+  "stream:leave": ["condition_function_id"],
+};
+
+type Section = Readonly<Record<string, unknown>>;
+
+/**
+ * Checks a trigger. In `config`, `null` and `""` are as good as absent; unknown keys are ignored, as
+ * elsewhere in payloads.
+ *
+ * @throws FunctionError trigger_type_not_found, trigger_invalid with a sentence that names the field.
+ */
+export function readTrigger(request: TriggerRequest): ReadTrigger {
+  const type = TRIGGER_TYPES.find((known) => known === request.type);
+  if (type === undefined) {
+    throw new FunctionError(
+      "trigger_type_not_found",
+      `type is ${shown(request.type)}; it may be stream, stream:join or stream:leave.`,
+    );
+  }
+  const section = request.config ?? {};
+  if (!isSection(section)) throw invalid("config", section, "an object");
+  const functionId = name("function_id", request.function_id);
+  if (functionId === undefined) throw invalid("function_id", undefined, "the id of a function");
+  const config: TriggerConfig = {
+    conditionFunctionId: name("config.condition_function_id", section["condition_function_id"]),
+    ...(type === "stream" && streamConfig(section)),
+    ...(type === "stream:join" && { gate: toggle("config.gate", section["gate"], true) }),
+  };
+  return {
+    definition: { type, functionId, config, metadata: metadataOf(request.metadata) },
+    unknownKeys: Object.keys(section).filter((key) => !KEYS[type].includes(key)),
+  };
+}
+
+/** The keys that a trigger's config may have. */
+export function configKeys(type: TriggerType): readonly string[] {
+  return KEYS[type];
+}
+
+/** A definition as whoever registered it wrote it. */
+export function writeTrigger(definition: TriggerDefinition): TriggerRequest {
+  const { type, functionId, metadata } = definition;
+  const { streamName, groupId, itemId, conditionFunctionId, gate, retry } = definition.config;
+  const config = {
+    stream_name: streamName,
+    group_id: groupId,
+    item_id: itemId,
+    condition_function_id: conditionFunctionId,
+    gate,
+    retry: retry && {
+      max_attempts: retry.maxAttempts,
+      initial_backoff_ms: retry.initialBackoffMs,
+    },
+  };
+  const given = Object.entries(config).filter(([, value]) => value !== undefined);
+  return {
+    type,
+    function_id: functionId,
+    config: Object.fromEntries(given),
+    ...(metadata !== undefined && { metadata }),
+  };
+}
+
+function streamConfig(section: Section): TriggerConfig {
+  const streamName = name("config.stream_name", section["stream_name"]);
+  if (streamName === undefined)
+    throw invalid("config.stream_name", undefined, "the name of the stream to listen to");
+  return {
+    streamName,
+    groupId: name("config.group_id", section["group_id"]),
+    itemId: name("config.item_id", section["item_id"]),
+    retry: retryOf(section["retry"]),
+  };
+}
+
+function retryOf(given: unknown): RetryPolicy | undefined {
+  if (given === undefined || given === null) return undefined;
+  if (!isSection(given)) throw invalid("config.retry", given, "{max_attempts, initial_backoff_ms}");
+  return {
+    maxAttempts: integer("config.retry.max_attempts", given["max_attempts"], 1, MAX_ATTEMPTS),
+    initialBackoffMs: integer(
+      "config.retry.initial_backoff_ms",
+      given["initial_backoff_ms"] ?? DEFAULT_INITIAL_BACKOFF_MS,
+      0,
+      MAX_INITIAL_BACKOFF_MS,
+    ),
+  };
+}
+
+function name(field: string, given: unknown): string | undefined {
+  if (given === undefined || given === null || given === "") return undefined;
+  try {
+    return checkName(field, given);
+  } catch (error) {
+    throw new FunctionError("trigger_invalid", StreamError.from(error).message);
+  }
+}
+
+function toggle(field: string, given: unknown, fallback: boolean): boolean {
+  if (given === undefined || given === null) return fallback;
+  if (typeof given === "boolean") return given;
+  throw invalid(field, given, "true or false");
+}
+
+function integer(field: string, given: unknown, min: number, max: number): number {
+  const number = typeof given === "string" ? Number(given) : given;
+  if (typeof number === "number" && Number.isInteger(number) && number >= min && number <= max)
+    return number;
+  throw invalid(field, given, `an integer from ${min} to ${max}`);
+}
+
+/** Metadata has the limits of a value. */
+function metadataOf(given: unknown): Json | undefined {
+  if (given === undefined || given === null) return undefined;
+  try {
+    return Value.of(given, "metadata").json();
+  } catch (error) {
+    throw new FunctionError("trigger_invalid", StreamError.from(error).message);
+  }
+}
+
+function isSection(given: unknown): given is Section {
+  return typeof given === "object" && given !== null && !Array.isArray(given);
+}
+
+function invalid(field: string, given: unknown, may: string): FunctionError {
+  const problem = given === undefined ? "is missing" : `is ${shown(given)}`;
+  return new FunctionError("trigger_invalid", `${field} ${problem}; it may be ${may}.`);
+}
+
+function shown(given: unknown): string {
+  if (given === undefined) return "missing";
+  if (Array.isArray(given)) return "a list";
+  if (typeof given === "object" && given !== null) return "an object";
+  const text = typeof given === "bigint" ? `${given}n` : (JSON.stringify(given) ?? typeof given);
+  return text.length > 60 ? `${text.slice(0, 60)}...` : text;
+}

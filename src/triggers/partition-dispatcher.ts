@@ -1,0 +1,191 @@
+import { type Call } from "../core/function-call.ts";
+import { groupKeyText } from "../core/names.ts";
+import type { Outbox, OutboxHead } from "../core/outbox.ts";
+import type { Unwatch } from "../core/store.ts";
+import type { BoundTrigger } from "../core/trigger.ts";
+import { MAX_DEPTH } from "../functions/cause.ts";
+import type { Bindings } from "./bindings.ts";
+import { deliver } from "./delivery.ts";
+import { eventPayload } from "./payloads.ts";
+import { Settler } from "./settler.ts";
+import { type Job, type Loss, TriggerLane } from "./trigger-lane.ts";
+
+/** Bounds of triggers. Every one has a default. */
+export interface TriggerLimits {
+  /** Most calls of one trigger at once, over all groups. */
+  readonly maxConcurrent: number;
+  /** Most events that wait for one trigger; beyond it the oldest are let go. */
+  readonly maxBacklog: number;
+}
+
+/** Bounds unless told otherwise. */
+export const DEFAULT_TRIGGER_LIMITS: TriggerLimits = { maxConcurrent: 64, maxBacklog: 100_000 };
+
+/** What all that calls trigger functions works with. */
+export interface DispatchContext {
+  readonly bindings: Bindings;
+  readonly call: Call;
+  /** Whether somebody provides a function. */
+  readonly hasFunction: (functionId: string) => boolean;
+  readonly limits: TriggerLimits;
+  /** What a trigger was not called with in the end. Resolves when that is noted. Never rejects. */
+  readonly onLost: (trigger: BoundTrigger, job: Job | undefined, loss: Loss) => Promise<void>;
+  /** Told of failures that are nobody's call. */
+  readonly onError: (error: unknown) => void;
+  readonly random: () => number;
+}
+
+/** Which partition, and what proves that it is ours. */
+export interface OwnedPartition {
+  readonly outbox: Outbox;
+  readonly partition: number;
+  readonly fence: string;
+}
+
+const SCAN_PAGE = 1000;
+const RESCAN_MS = 1000;
+
+/**
+ * Calls the triggers of one partition of the outbox, as long as it is ours: those entries that were
+ * there before, then what comes. Each trigger has a lane of its own, so that none waits for another.
+ */
+export class PartitionDispatcher {
+  readonly #context: DispatchContext;
+  readonly #owned: OwnedPartition;
+  readonly #lanes = new Map<string, TriggerLane>();
+  readonly #settler: Settler;
+  readonly #unwatch: Unwatch;
+  /** What came and is not in the lanes yet. */
+  #incoming: OutboxHead[] = [];
+  /** Whether the entries of before are in the lanes. */
+  #isCaughtUp = false;
+  #last = 0;
+  #closed = false;
+
+  constructor(context: DispatchContext, owned: OwnedPartition) {
+    const { outbox, partition } = owned;
+    this.#context = context;
+    this.#owned = owned;
+    this.#settler = new Settler({ ...owned, onError: context.onError });
+    this.#unwatch = outbox.watch(partition, (heads) => {
+      // The answers to the writes go out first.
+      if (this.#incoming.length === 0 && this.#isCaughtUp) setImmediate(() => this.#takeIncoming());
+      for (const head of heads) this.#incoming.push(head);
+    });
+    void this.#scan();
+  }
+
+  /** Entries that are not done. */
+  get size(): number {
+    return this.#settler.size;
+  }
+
+  /** The lanes, by trigger. */
+  get lanes(): ReadonlyMap<string, TriggerLane> {
+    return this.#lanes;
+  }
+
+  /** To be called when triggers or providers came or went. */
+  review(): void {
+    for (const [id, lane] of this.#lanes) {
+      if (this.#context.bindings.get(id) !== undefined) lane.pump();
+      else {
+        this.#lanes.delete(id);
+        lane.abandon();
+      }
+    }
+  }
+
+  /** Begins no more calls. Resolves when those under way are over and noted. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#unwatch();
+    for (const lane of this.#lanes.values()) lane.close();
+    await Promise.all(Array.from(this.#lanes.values(), (lane) => lane.whenIdle()));
+    await this.#settler.close();
+  }
+
+  /** Entries of before, oldest first; then those that came meanwhile. */
+  async #scan(): Promise<void> {
+    const { outbox, partition } = this.#owned;
+    while (!this.#closed) {
+      try {
+        const heads = await outbox.scan(partition, this.#last, SCAN_PAGE);
+        for (const head of heads) this.#take(head);
+        if (heads.length < SCAN_PAGE) break;
+      } catch (error) {
+        this.#context.onError(error);
+        await new Promise((resolve) => setTimeout(resolve, RESCAN_MS).unref());
+      }
+    }
+    this.#isCaughtUp = true;
+    this.#takeIncoming();
+  }
+
+  #takeIncoming(): void {
+    const heads = this.#incoming;
+    this.#incoming = [];
+    for (const head of heads) this.#take(head);
+  }
+
+  #take({ seq, group, triggers, depth }: OutboxHead): void {
+    if (seq <= this.#last || this.#closed) return;
+    this.#last = seq;
+    this.#settler.expect(seq, triggers.length);
+    // Nobody is left to tell: all were done before a crash, one by one.
+    if (triggers.length === 0) {
+      this.#settler.expect(seq, 1);
+      return this.#settler.done(seq, "");
+    }
+    const key = groupKeyText(group);
+    for (const id of triggers) {
+      const lane = this.#lane(id);
+      // It ended after the commit.
+      if (lane === undefined) this.#settler.done(seq, id);
+      else if (depth >= MAX_DEPTH) lane.refuse(seq);
+      else lane.push(seq, key);
+    }
+  }
+
+  #lane(id: string): TriggerLane | undefined {
+    const known = this.#lanes.get(id);
+    if (known !== undefined) return known;
+    const trigger = this.#context.bindings.get(id);
+    if (trigger === undefined) return undefined;
+    const lane = createLane(this.#context, trigger, {
+      read: (seq) => this.#read(seq),
+      onDone: (seq) => this.#settler.done(seq, id),
+    });
+    this.#lanes.set(id, lane);
+    return lane;
+  }
+
+  async #read(seq: number): Promise<Job | undefined> {
+    const { outbox, partition } = this.#owned;
+    const entry = await outbox.read(partition, seq);
+    if (entry === undefined) return undefined;
+    return { payload: eventPayload(entry.group, entry.event), depth: entry.depth };
+  }
+}
+
+/** A trigger's lane over jobs that are kept somewhere. */
+export function createLane(
+  { call, hasFunction, limits, onLost, random }: DispatchContext,
+  trigger: BoundTrigger,
+  source: {
+    readonly read: (seq: number) => Promise<Job | undefined>;
+    readonly onDone: (seq: number) => void;
+  },
+): TriggerLane {
+  const { functionId, config } = trigger.definition;
+  const needed = [functionId, config.conditionFunctionId].filter((id) => id !== undefined);
+  return new TriggerLane({
+    ...source,
+    ...limits,
+    trigger,
+    deliver: ({ payload, depth }) => deliver(call, trigger, payload, depth),
+    isServed: () => needed.every(hasFunction),
+    onLost: (job, loss) => onLost(trigger, job, loss),
+    random,
+  });
+}

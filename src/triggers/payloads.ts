@@ -1,0 +1,40 @@
+import type { GroupEvent } from "../core/change.ts";
+import type { GroupKey } from "../core/names.ts";
+
+/* What trigger functions get: JSON text in the shapes of the WebSocket dialect. */
+
+/** A change or a transient event, as a socket would be told of it. */
+export function eventPayload(group: GroupKey, event: GroupEvent): string {
+  const { itemId, timestamp, value } = event;
+  const content =
+    event.kind === "change"
+      ? `{"type":"${event.type}","data":${value.text}}`
+      : `{"type":"event","event":{"type":${JSON.stringify(event.type)},"data":${value.text}}}`;
+  const at =
+    event.kind === "change"
+      ? `,"epoch":${JSON.stringify(event.position.epoch)},"revision":${event.position.revision}`
+      : "";
+  return (
+    `{"type":"stream","timestamp":${timestamp}${at},"streamName":${JSON.stringify(group.streamName)},` +
+    `"groupId":${JSON.stringify(group.groupId)},"id":${JSON.stringify(itemId ?? null)},"event":${content}}`
+  );
+}
+
+/** A subscription, as `stream:join` and `stream:leave` are told of it. */
+export interface Joined extends GroupKey {
+  /** As its client, or the service, calls it. */
+  readonly subscriptionId: string;
+  /** Undefined: it follows the whole group. */
+  readonly itemId: string | undefined;
+  /** What `auth_function` said of the caller: JSON text; `null` when it said nothing. */
+  readonly context: string;
+}
+
+/** What join and leave functions get. */
+export function joinPayload(joined: Joined): string {
+  const { subscriptionId, streamName, groupId, itemId, context } = joined;
+  return (
+    `{"subscription_id":${JSON.stringify(subscriptionId)},"stream_name":${JSON.stringify(streamName)},` +
+    `"group_id":${JSON.stringify(groupId)},"id":${JSON.stringify(itemId ?? null)},"context":${context}}`
+  );
+}

@@ -1,0 +1,50 @@
+import type { IncomingMessage } from "node:http";
+
+/** Largest body of an answer, in bytes. */
+export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+
+/** What an attempt was answered. */
+export interface Answer {
+  readonly status: number;
+  /** The headers of that name; undefined when absent. */
+  readonly location: string | undefined;
+  readonly retryAfter: string | undefined;
+  /** The body of a 2xx: its text, or what it cannot be used for. Other answers are not read. */
+  readonly body: { readonly text: string } | "too large" | "not UTF-8";
+}
+
+/** Reads an answer, and lets go of what it does not read. @throws when the connection breaks. */
+export async function readAnswer(response: IncomingMessage): Promise<Answer> {
+  const { statusCode: status = 0, headers } = response;
+  const { location, "retry-after": retryAfter } = headers;
+  if (isSuccess(status)) return { status, location, retryAfter, body: await readBody(response) };
+  response.destroy();
+  return { status, location, retryAfter, body: { text: "" } };
+}
+
+/** Whether a status says that all went well. */
+export function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
+}
+
+async function readBody(response: IncomingMessage): Promise<Answer["body"]> {
+  if (Number(response.headers["content-length"]) > MAX_ANSWER_BYTES) {
+    response.destroy();
+    return "too large";
+  }
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Uint8Array>) {
+    length += chunk.byteLength;
+    // Leaving the loop closes the connection.
+    if (length > MAX_ANSWER_BYTES) return "too large";
+    chunks.push(chunk);
+  }
+  try {
+    return {
+      text: new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks, length)),
+    };
+  } catch {
+    return "not UTF-8";
+  }
+}

@@ -1,0 +1,61 @@
+import { FunctionError } from "../core/function-call.ts";
+import { MAX_ANSWER_BYTES } from "./answer.ts";
+import { WEBHOOK_URL } from "./webhook-url.ts";
+
+/**
+ * The failures of one webhook. Their sentences hold neither URL nor body nor secret; what the network
+ * said is in the cause.
+ */
+export interface Failures {
+  readonly unreachable: (attempt: number, cause: unknown) => FunctionError;
+  readonly badStatus: (attempt: number, status: number) => FunctionError;
+  readonly tooManyRedirects: (most: number) => FunctionError;
+  readonly badRedirect: () => FunctionError;
+  readonly privateAddress: () => FunctionError;
+  readonly notJson: () => FunctionError;
+  readonly tooLarge: () => FunctionError;
+  readonly metadataTooLarge: (mostBytes: number) => FunctionError;
+}
+
+/** Makes the failures of a function's calls. */
+export function failuresOf(functionId: string, allowRedirects: boolean): Failures {
+  const failed = (sentence: string, cause?: unknown) =>
+    new FunctionError("invocation_failed", `The function ${functionId} ${sentence}`, { cause });
+  const may = allowRedirects
+    ? "it may answer with a status from 200 to 299, or redirect with 307 or 308, which keep the POST."
+    : "it may answer with a status from 200 to 299.";
+  return {
+    unreachable: (attempt, cause) =>
+      failed(`could not be reached in attempt ${attempt} (${codeOf(cause)}).`, bare(cause)),
+    badStatus: (attempt, status) =>
+      failed(`answered attempt ${attempt} with status ${status}; ${may}`),
+    tooManyRedirects: (most) =>
+      failed(`redirected more than ${most} times; it may do so up to that.`),
+    badRedirect: () =>
+      failed(
+        `redirected to what is not a webhook; it may be ${WEBHOOK_URL.may}, and https after https.`,
+      ),
+    privateAddress: () =>
+      failed("leads to a private address; it may do so with allow_private_addresses: true."),
+    notJson: () =>
+      failed("answered with what is not JSON; it may answer with any JSON value, or nothing."),
+    tooLarge: () =>
+      failed(`answered with too much; its answer may have up to ${MAX_ANSWER_BYTES} bytes.`),
+    metadataTooLarge: (mostBytes) =>
+      new FunctionError(
+        "payload_too_large",
+        `The metadata for ${functionId} is too large for a header; it may have up to ${mostBytes} bytes there.`,
+      ),
+  };
+}
+
+/** An error of the network without what Node attaches to it: pieces of the answer, certificates. */
+function bare(error: unknown): Error {
+  const { message, code } = error as NodeJS.ErrnoException;
+  return Object.assign(new Error(message), { code });
+}
+
+function codeOf(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return typeof code === "string" ? code : "the connection broke";
+}

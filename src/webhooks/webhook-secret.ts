@@ -1,0 +1,23 @@
+import { createHmac } from "node:crypto";
+
+/**
+ * What a webhook's secret looks like, as the Standard Webhooks specification writes it, and the end of
+ * the sentence "it may be ...". The numbers are groups of three bytes.
+ */
+export const WEBHOOK_SECRET = {
+  pattern:
+    /^whsec_(?:(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==)?|(?:[A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{3}=)$/,
+  may: "whsec_ and 24 to 64 random bytes in base64",
+} as const;
+
+/** The `webhook-signature` of a request: the HMAC-SHA256 of `id.timestamp.body`. */
+export type Sign = (id: string, timestamp: number, body: Uint8Array) => string;
+
+/** Signs with a secret that has the form above. */
+export function signer(secret: string): Sign {
+  const key = Buffer.from(secret.replace("whsec_", ""), "base64");
+  return (id, timestamp, body) => {
+    const code = createHmac("sha256", key).update(`${id}.${timestamp}.`).update(body);
+    return `v1,${code.digest("base64")}`;
+  };
+}

@@ -1,0 +1,65 @@
+import { FunctionError } from "../core/function-call.ts";
+import type { Link, ToService } from "./link.ts";
+
+/** A call that somebody waits for. */
+interface Pending {
+  readonly resolve: (result: string | undefined) => void;
+  readonly reject: (error: FunctionError) => void;
+  /** Undefined once it was sent. */
+  unsent: ToService | undefined;
+}
+
+/** Calls that a worker makes: those that were sent, and those that wait for a connection. */
+export class OwnCalls {
+  readonly #pending = new Map<string, Pending>();
+  #count = 0;
+
+  /** Makes a call, over the link if there is one. */
+  make(
+    invoke: Extract<ToService, { case: "invoke" }>["value"],
+    timeoutMs: number,
+    link: Link | undefined,
+  ): Promise<string | undefined> {
+    const invocationId = String(++this.#count);
+    const message: ToService = { case: "invoke", value: { ...invoke, invocationId } };
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#pending.delete(invocationId);
+        const sentence = `The function ${invoke.functionId ?? ""} did not answer within ${timeoutMs} ms.`;
+        reject(new FunctionError("TIMEOUT", sentence));
+      }, timeoutMs);
+      this.#pending.set(invocationId, {
+        resolve: (result) => (clearTimeout(timer), resolve(result)),
+        reject: (error) => (clearTimeout(timer), reject(error)),
+        unsent: link === undefined ? message : undefined,
+      });
+      link?.send(message);
+    });
+  }
+
+  /** Takes an answer. */
+  answer(invocationId: string, outcome: { readonly result: string | undefined } | FunctionError) {
+    const pending = this.#pending.get(invocationId);
+    this.#pending.delete(invocationId);
+    if (outcome instanceof FunctionError) pending?.reject(outcome);
+    else pending?.resolve(outcome.result);
+  }
+
+  /** There is a connection: sends what waits for one. */
+  sendWaiting(link: Link): void {
+    for (const pending of this.#pending.values()) {
+      if (pending.unsent === undefined) continue;
+      link.send(pending.unsent);
+      pending.unsent = undefined;
+    }
+  }
+
+  /** The connection is gone: those that were sent may have run. @param all Whether those that wait fail, too. */
+  fail(sentence: string, all = false): void {
+    for (const [id, pending] of this.#pending) {
+      if (pending.unsent !== undefined && !all) continue;
+      this.#pending.delete(id);
+      pending.reject(new FunctionError("invocation_stopped", sentence));
+    }
+  }
+}

@@ -1,0 +1,291 @@
+import { type MessageInitShape, create } from "@bufbuild/protobuf";
+import {
+  type ConnectRequest,
+  type ConnectResponse,
+  ConnectResponseSchema,
+} from "../../gen/millrace/v1/worker_service_pb.ts";
+import { StreamError } from "../core/errors.ts";
+import { FunctionError } from "../core/function-call.ts";
+import { MAX_NAME_BYTES } from "../core/names.ts";
+import type { Decoded } from "../wire/decoded.ts";
+import { readCause, writeCause } from "./call-cause.ts";
+import type { CallOutcome, WorkerLine } from "./invocations.ts";
+import type { WorkerDirectory } from "./worker-directory.ts";
+import { type WorkerHost, WorkerSession } from "./worker-session.ts";
+
+/** A message of a worker. */
+export type WorkerMessage = Decoded<ConnectRequest>["message"];
+type MessageOf<Case extends string> = Extract<WorkerMessage, { case: Case }>["value"];
+type Answer = NonNullable<MessageInitShape<typeof ConnectResponseSchema>["message"]>;
+
+/** How a stream of a worker is served. */
+export interface WorkerStreamOptions {
+  readonly host: WorkerHost;
+  readonly directory: WorkerDirectory;
+  /** What the worker says, decoded, in order. */
+  readonly messages: AsyncIterable<WorkerMessage>;
+  /** Aborted when the service stops, with the error to tell: the worker is told, and may still answer. */
+  readonly draining: AbortSignal;
+  /** Aborted when the caller is gone. */
+  readonly caller: AbortSignal;
+}
+
+/** What a message of another kind weighs besides its text, in bytes. */
+const MESSAGE_BYTES = 64;
+
+/**
+ * Serves a worker over `WorkerService.Connect`. Messages of a worker take effect in the order sent;
+ * answers go out as they come.
+ *
+ * @throws StreamError REQUEST_INVALID for what is no message of a worker; SHUTTING_DOWN.
+ */
+export async function* serveWorker(
+  options: WorkerStreamOptions,
+): AsyncGenerator<ConnectResponse, void> {
+  const { host, directory, messages, draining, caller } = options;
+  const out = createOut();
+  const reading = messages[Symbol.asyncIterator]();
+  const hello = helloOf(await within(reading.next(), host.limits.silenceMs));
+  const session = new WorkerSession(
+    host,
+    out.line(() => session.invocations.pump()),
+    hello.credits,
+  );
+  const { workerId, reattachToken, info } = directory.enter(session, () =>
+    out.end({ error: draining.aborted ? draining.reason : undefined }),
+  );
+  info.name = hello.workerName;
+  out.push({ case: "welcome", value: { workerId, reattachToken } });
+
+  // What it is at work on may still be answered; the directory ends it.
+  const onDraining = () => out.push({ case: "draining", value: {} });
+  const onCaller = () => out.end({ error: caller.reason });
+  draining.addEventListener("abort", onDraining, { once: true });
+  caller.addEventListener("abort", onCaller, { once: true });
+
+  const consume = async () => {
+    await directory.reattach(
+      { workerId: hello.previousWorkerId, reattachToken: hello.reattachToken },
+      session,
+    );
+    for (;;) {
+      const next = await within(reading.next(), host.limits.silenceMs);
+      if (next.done === true || out.ended) return;
+      // It answers what is under way, so it is still read.
+      if (next.value.case === "goodbye") void session.drain().then(() => out.end({}));
+      else take(session, next.value, out.push);
+      // A worker that does not read is not read either.
+      await session.whenFree();
+      await out.whenRead(host.limits.maxUnreadBytes);
+    }
+  };
+  consume().then(
+    () => out.end({}),
+    (error: unknown) => out.end({ error }),
+  );
+  try {
+    yield* out.messages();
+  } finally {
+    draining.removeEventListener("abort", onDraining);
+    caller.removeEventListener("abort", onCaller);
+    out.end({});
+    directory.leave(workerId);
+    session.close();
+  }
+}
+
+/** Has a message take effect. Whatever comes of it is an answer. */
+function take(
+  session: WorkerSession,
+  message: Exclude<WorkerMessage, { case: "goodbye" }>,
+  answer: (answer: Answer) => void,
+) {
+  switch (message.case) {
+    case "registerFunction":
+      return registered(message.value, answer, session.registerFunction(message.value.functionId));
+    case "unregisterFunction":
+      return registered(
+        message.value,
+        answer,
+        session.unregisterFunction(message.value.functionId),
+      );
+    case "registerTrigger":
+      return registered(message.value, answer, registerTrigger(session, message.value));
+    case "unregisterTrigger":
+      return registered(message.value, answer, session.unregisterTrigger(message.value.triggerId));
+    case "invoke":
+      return void invoke(session, message.value, answer);
+    case "result":
+      return session.answer(message.value.invocationId, outcomeOf(message.value));
+    case "credits":
+      return session.invocations.grant(message.value.more);
+    case "heartbeat":
+      return answer({ case: "heartbeat", value: {} });
+    case "hello":
+      throw invalid("hello comes first, and once");
+    case undefined:
+      throw invalid("message is empty; it may be one of those of ConnectRequest");
+  }
+}
+
+function registered(
+  { requestId }: { readonly requestId: number | bigint },
+  answer: (answer: Answer) => void,
+  done: Promise<void>,
+): void {
+  const value = { requestId: BigInt(requestId) };
+  done.then(
+    () => answer({ case: "registered", value }),
+    (cause: unknown) => {
+      const { code, message } = FunctionError.from(cause);
+      answer({ case: "registered", value: { ...value, error: { code, message } } });
+    },
+  );
+}
+
+async function registerTrigger(
+  session: WorkerSession,
+  { triggerId, type, functionId, config, metadata }: MessageOf<"registerTrigger">,
+): Promise<void> {
+  await session.registerTrigger(triggerId, {
+    type,
+    function_id: functionId,
+    config: jsonOf("config", config),
+    metadata: jsonOf("metadata", metadata),
+  });
+}
+
+async function invoke(
+  session: WorkerSession,
+  { invocationId, functionId, payload, timeoutMs, noAnswer, cause }: MessageOf<"invoke">,
+  answer: (answer: Answer) => void,
+): Promise<void> {
+  let value: MessageInitShape<typeof ConnectResponseSchema>["message"];
+  try {
+    jsonOf("payload", payload);
+    const result = await session.call({
+      functionId,
+      payload: payload === "" ? "{}" : payload,
+      timeoutMs: timeoutMs === 0 ? undefined : timeoutMs,
+      cause: readCause(cause),
+    });
+    const outcome =
+      result === undefined ? {} : { outcome: { case: "result" as const, value: result } };
+    value = { case: "result", value: { invocationId, ...outcome } };
+  } catch (error) {
+    const { code, message } = FunctionError.from(error);
+    const outcome = { case: "error" as const, value: { code, message } };
+    value = { case: "result", value: { invocationId, outcome } };
+  }
+  if (!noAnswer) answer(value);
+}
+
+function outcomeOf({ outcome }: MessageOf<"result">): CallOutcome {
+  if (outcome.case === "error") return { error: outcome.value };
+  return { result: outcome.value };
+}
+
+function jsonOf(field: string, text: string): unknown {
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new FunctionError("deserialization_error", `${field} is not JSON; it may be JSON text.`);
+  }
+}
+
+/** The first message. */
+function helloOf(first: IteratorResult<WorkerMessage>): MessageOf<"hello"> {
+  if (first.done === true || first.value.case !== "hello")
+    throw invalid("the first message is not hello; it may be nothing else");
+  if (Buffer.byteLength(first.value.value.workerName) > MAX_NAME_BYTES)
+    throw invalid(`worker_name is too long; it may be up to ${MAX_NAME_BYTES} bytes`);
+  return first.value.value;
+}
+
+function invalid(problem: string): StreamError {
+  return new StreamError("REQUEST_INVALID", `A worker's stream is malformed: ${problem}.`);
+}
+
+/** @throws StreamError SLOW_SUBSCRIBER when it takes too long: the worker has fallen silent. */
+async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new StreamError(
+      "SLOW_SUBSCRIBER",
+      `The worker said nothing for ${ms} ms; it may send heartbeats, and come back.`,
+    );
+    timer = setTimeout(() => reject(error), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What goes out to a worker: as it takes it. */
+function createOut() {
+  const queue: ConnectResponse[] = [];
+  let unreadBytes = 0;
+  let ended: { readonly error?: unknown } | undefined;
+  let wake = () => {};
+  let proceed = () => {};
+  let onRead = () => {};
+  const push = (message: Answer) => {
+    if (ended !== undefined) return;
+    queue.push(create(ConnectResponseSchema, { message }));
+    unreadBytes += weightOf(message);
+    wake();
+  };
+  return {
+    push,
+    get ended() {
+      return ended !== undefined;
+    },
+    end(why: { readonly error?: unknown }) {
+      ended ??= why;
+      wake();
+      proceed();
+    },
+    /** Resolves when less than so many bytes lie unread, or it has ended. */
+    async whenRead(bytes: number) {
+      while (unreadBytes >= bytes && ended === undefined)
+        await new Promise<void>((resolve) => (proceed = resolve));
+    },
+    /** @param pump Called when the worker has read something. */
+    line(pump: () => void): WorkerLine {
+      onRead = pump;
+      return {
+        get unreadBytes() {
+          return unreadBytes;
+        },
+        invoke({ invocationId, functionId, payload, metadata = "", timeoutMs, cause }) {
+          const value = { invocationId, functionId, payload, metadata, timeoutMs };
+          push({ case: "invoke", value: { ...value, cause: writeCause(cause) } });
+        },
+        cancel: (invocationId) => push({ case: "cancel", value: { invocationId } }),
+      };
+    },
+    async *messages(): AsyncGenerator<ConnectResponse, void> {
+      for (;;) {
+        const next = queue.shift();
+        if (next !== undefined) {
+          yield next;
+          unreadBytes -= weightOf(next.message);
+          onRead();
+          proceed();
+        } else if (ended !== undefined) {
+          if (ended.error !== undefined) throw ended.error;
+          return;
+        } else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    },
+  };
+}
+
+function weightOf(message: Answer | ConnectResponse["message"]): number {
+  if (message.case === "invoke") return MESSAGE_BYTES + (message.value.payload?.length ?? 0);
+  const outcome = message.case === "result" ? message.value.outcome : undefined;
+  return MESSAGE_BYTES + (outcome?.case === "result" ? outcome.value.length : 0);
+}

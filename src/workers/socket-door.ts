@@ -1,0 +1,122 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import { SocketWorker } from "./socket-worker.ts";
+import type { WorkerDirectory } from "./worker-directory.ts";
+import type { WorkerHost } from "./worker-session.ts";
+
+/** What the door works with. */
+export interface SocketDoorOptions {
+  readonly host: WorkerHost;
+  readonly directory: WorkerDirectory;
+  /** What the operator should know of a worker. */
+  readonly onOdd: (message: string) => void;
+}
+
+/** The WebSocket door for workers that speak the protocol of the published `iii-sdk`. */
+export interface SocketDoor {
+  /** Opens the socket of a worker, whose caller is trusted. */
+  accept(request: IncomingMessage, stream: Duplex, head: Buffer): void;
+  /** Opens a socket whose frames are read away: workers send measurements there. */
+  acceptAndIgnore(request: IncomingMessage, stream: Duplex, head: Buffer): void;
+  /** Closes what is open. */
+  close(): void;
+}
+
+/** Largest frame of a worker, in bytes. Larger than any payload may be, so that who is over it hears so. */
+const MAX_FRAME_BYTES = 32 * 1024 * 1024;
+const MAX_FRAGMENTS = 1024;
+const MAX_BUFFERED_CHUNKS = 64 * 1024;
+/** Close codes, as those of the bridge. */
+const NO_SIGN_OF_LIFE = 4408;
+const GOING_AWAY = 1001;
+/** How long a closing handshake may take before the socket is cut, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 2000;
+
+/** Starts the door. It listens to nothing itself. */
+export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions): SocketDoor {
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: MAX_FRAME_BYTES,
+    maxFragments: MAX_FRAGMENTS,
+    maxBufferedChunks: MAX_BUFFERED_CHUNKS,
+  });
+  const sockets = new Set<WebSocket>();
+
+  const keep = (webSocket: WebSocket) => {
+    sockets.add(webSocket);
+    webSocket.once("close", () => sockets.delete(webSocket));
+    // ws closes with the code of the breach; the rest follows from the close.
+    webSocket.on("error", () => cutLater(webSocket));
+    watchSilence(webSocket, host.limits.silenceMs);
+  };
+
+  return {
+    accept(request, stream, head) {
+      server.handleUpgrade(request, stream, head, (webSocket) => {
+        keep(webSocket);
+        const worker = new SocketWorker({
+          host,
+          directory,
+          onOdd,
+          socket: {
+            get bufferedBytes() {
+              return webSocket.bufferedAmount;
+            },
+            send: (frame, taken) => webSocket.send(frame, { binary: false }, taken),
+            pause: () => webSocket.pause(),
+            resume: () => webSocket.resume(),
+            close(code, reason) {
+              webSocket.close(code, reason);
+              cutLater(webSocket);
+            },
+          },
+        });
+        webSocket.on("message", (data: RawData) => worker.receive(textOf(data)));
+        webSocket.once("close", () => worker.close());
+      });
+    },
+    acceptAndIgnore(request, stream, head) {
+      server.handleUpgrade(request, stream, head, (webSocket) => {
+        keep(webSocket);
+        webSocket.on("message", () => {});
+      });
+    },
+    close() {
+      for (const webSocket of sockets) {
+        webSocket.close(GOING_AWAY, "the service is shutting down");
+        cutLater(webSocket);
+      }
+    },
+  };
+}
+
+/** Ends a socket from which nothing comes: any frame is a sign of life. */
+function watchSilence(webSocket: WebSocket, silenceMs: number): void {
+  const timer = setTimeout(() => {
+    webSocket.close(NO_SIGN_OF_LIFE, "no sign of life");
+    cutLater(webSocket);
+  }, silenceMs);
+  timer.unref();
+  const heard = () => timer.refresh();
+  for (const kind of ["message", "ping", "pong"] as const) webSocket.on(kind, heard);
+  webSocket.once("close", () => clearTimeout(timer));
+}
+
+function cutLater(webSocket: WebSocket): void {
+  const timer = setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS);
+  webSocket.once("close", () => clearTimeout(timer));
+}
+
+/** The text of a frame; undefined when it is not valid UTF-8. */
+function textOf(data: RawData): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(
+      Array.isArray(data) ? Buffer.concat(data) : data,
+    );
+  } catch {
+    return undefined;
+  }
+}

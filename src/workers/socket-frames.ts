@@ -1,0 +1,183 @@
+import type { OutgoingCall } from "./invocations.ts";
+
+/*
+ * The frames of door 2, as published workers speak them: JSON objects with a `type` in small letters.
+ */
+
+/** What a worker says, as far as it is known. */
+export type SocketFrame =
+  | {
+      readonly type: "reattach";
+      readonly previousWorkerId: string;
+      readonly reattachToken: string;
+    }
+  | { readonly type: "registerfunction"; readonly id: string; readonly isHttp: boolean }
+  | { readonly type: "unregisterfunction"; readonly id: string }
+  | { readonly type: "registertriggertype"; readonly id: string }
+  | {
+      readonly type: "registertrigger";
+      readonly id: string;
+      readonly triggerType: string;
+      readonly functionId: string;
+      readonly config: unknown;
+      readonly metadata: unknown;
+    }
+  | { readonly type: "unregistertrigger"; readonly id: string }
+  | {
+      readonly type: "invokefunction";
+      /** Absent: nobody waits for an answer. */
+      readonly invocationId: string | undefined;
+      readonly functionId: string;
+      /** JSON text. */
+      readonly payload: string;
+      readonly action: string | undefined;
+    }
+  | {
+      readonly type: "invocationresult";
+      readonly invocationId: string;
+      /** JSON text. */
+      readonly result: string | undefined;
+      readonly error: FrameError | undefined;
+    }
+  /** What means nothing here, and may be ignored. */
+  | { readonly type: "other" };
+
+/** Why something failed. */
+export interface FrameError {
+  readonly code: string;
+  readonly message: string;
+}
+
+type Raw = Readonly<Record<string, unknown>>;
+
+/** Reads a frame; undefined when it is none. Unknown types and fields are ignored. */
+export function readSocketFrame(text: string): SocketFrame | undefined {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isObject(raw)) return undefined;
+  switch (raw["type"]) {
+    case "reattach": {
+      const [previousWorkerId, reattachToken] = [raw["previous_worker_id"], raw["reattach_token"]];
+      if (!isText(previousWorkerId) || !isText(reattachToken)) return { type: "other" };
+      return { type: "reattach", previousWorkerId, reattachToken };
+    }
+    case "registerfunction":
+      return isText(raw["id"])
+        ? { type: "registerfunction", id: raw["id"], isHttp: isObject(raw["invocation"]) }
+        : undefined;
+    case "unregisterfunction":
+    case "registertriggertype":
+    case "unregistertrigger":
+      return isText(raw["id"]) ? { type: raw["type"], id: raw["id"] } : undefined;
+    case "registertrigger":
+      return readTriggerFrame(raw);
+    case "invokefunction":
+      return readInvokeFrame(raw);
+    case "invocationresult":
+      return readResultFrame(raw);
+    default:
+      return isText(raw["type"]) ? { type: "other" } : undefined;
+  }
+}
+
+function readTriggerFrame(raw: Raw): SocketFrame | undefined {
+  const { id, trigger_type: triggerType, function_id: functionId, config, metadata } = raw;
+  if (!isText(id) || !isText(triggerType) || !isText(functionId)) return undefined;
+  return { type: "registertrigger", id, triggerType, functionId, config, metadata };
+}
+
+function readInvokeFrame(raw: Raw): SocketFrame | undefined {
+  const { invocation_id: invocationId, function_id: functionId, data, action } = raw;
+  const isId = invocationId === undefined || invocationId === null || isText(invocationId);
+  if (!isId || !isText(functionId)) return undefined;
+  return {
+    type: "invokefunction",
+    invocationId: invocationId ?? undefined,
+    functionId,
+    payload: JSON.stringify(data ?? {}),
+    action: isObject(action) && isText(action["type"]) ? action["type"] : undefined,
+  };
+}
+
+function readResultFrame(raw: Raw): SocketFrame | undefined {
+  const { invocation_id: invocationId, result, error } = raw;
+  if (!isText(invocationId)) return undefined;
+  return {
+    type: "invocationresult",
+    invocationId,
+    result: result === undefined ? undefined : JSON.stringify(result),
+    error: error === undefined || error === null ? undefined : frameErrorOf(error),
+  };
+}
+
+function frameErrorOf(error: unknown): FrameError {
+  const { code, message } = isObject(error) ? error : {};
+  return {
+    code: isText(code) && code !== "" ? code : "invocation_failed",
+    message: isText(message) ? message : (JSON.stringify(error) ?? ""),
+  };
+}
+
+/** Tells a worker who it is. */
+export function registeredFrame(workerId: string, reattachToken: string): string {
+  return JSON.stringify({
+    type: "workerregistered",
+    worker_id: workerId,
+    reattach_token: reattachToken,
+  });
+}
+
+/** Tells what became of a trigger, or of a type of triggers. */
+export function triggerResultFrame(
+  id: string,
+  triggerType: string,
+  functionId: string | undefined,
+  error: FrameError | undefined,
+): string {
+  return JSON.stringify({
+    type: "triggerregistrationresult",
+    id,
+    trigger_type: triggerType,
+    function_id: functionId,
+    error,
+  });
+}
+
+/** Calls a function of the worker. */
+export function invokeFrame({
+  invocationId,
+  functionId,
+  payload,
+  metadata,
+}: Pick<OutgoingCall, "invocationId" | "functionId" | "payload" | "metadata">): string {
+  const more = metadata === undefined ? "" : `,"metadata":${metadata}`;
+  return (
+    `{"type":"invokefunction","invocation_id":${JSON.stringify(invocationId)},` +
+    `"function_id":${JSON.stringify(functionId)},"data":${payload}${more}}`
+  );
+}
+
+/** Answers a call of the worker. */
+export function resultFrame(
+  invocationId: string,
+  functionId: string,
+  outcome: { readonly result: string | undefined } | { readonly error: FrameError },
+): string {
+  const ids = `"invocation_id":${JSON.stringify(invocationId)},"function_id":${JSON.stringify(functionId)}`;
+  if ("error" in outcome)
+    return `{"type":"invocationresult",${ids},"error":${JSON.stringify(outcome.error)}}`;
+  const result = outcome.result === undefined ? "" : `,"result":${outcome.result}`;
+  return `{"type":"invocationresult",${ids}${result}}`;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function isObject(value: unknown): value is Raw {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

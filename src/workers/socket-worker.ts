@@ -1,0 +1,224 @@
+import { FunctionError } from "../core/function-call.ts";
+import type { WorkerLine } from "./invocations.ts";
+import {
+  type SocketFrame,
+  invokeFrame,
+  readSocketFrame,
+  registeredFrame,
+  resultFrame,
+  triggerResultFrame,
+} from "./socket-frames.ts";
+import type { WorkerDirectory, WorkerInfo } from "./worker-directory.ts";
+import { type WorkerHost, WorkerSession } from "./worker-session.ts";
+
+/** The socket as a worker sees it. */
+export interface WorkerSocket {
+  /** Bytes that were sent but not yet taken by the system. */
+  readonly bufferedBytes: number;
+  /** Sends a text frame. `taken` is called when the system has taken it, or never will. */
+  send(frame: string, taken: () => void): void;
+  /** Reads no more, until `resume`. */
+  pause(): void;
+  resume(): void;
+  close(code: number, reason: string): void;
+}
+
+/** What a worker works with. */
+export interface SocketWorkerOptions {
+  readonly host: WorkerHost;
+  readonly directory: WorkerDirectory;
+  readonly socket: WorkerSocket;
+  /** What the operator should know. */
+  readonly onOdd: (message: string) => void;
+}
+
+type FrameOf<Type extends SocketFrame["type"]> = Extract<SocketFrame, { type: Type }>;
+
+const MALFORMED = 4400;
+const GOING_AWAY = 1001;
+/** Malformed frames after which the socket is closed. */
+const MAX_MALFORMED = 10;
+/** How workers say what they are: nobody else may provide it. */
+const REGISTER_WORKER = "engine::workers::register";
+/** Functions that write to a stream, which a custom stream's own function must not call. */
+const WRITES: readonly string[] = ["stream::set", "stream::update", "stream::delete"];
+
+/** One worker behind a WebSocket: its frames, and what they do. */
+export class SocketWorker {
+  readonly #host: WorkerHost;
+  readonly #directory: WorkerDirectory;
+  readonly #socket: WorkerSocket;
+  readonly #onOdd: (message: string) => void;
+  readonly #session: WorkerSession;
+  readonly #info: WorkerInfo;
+  #malformed = 0;
+  #isPaused = false;
+
+  constructor({ host, directory, socket, onOdd }: SocketWorkerOptions) {
+    this.#host = host;
+    this.#directory = directory;
+    this.#socket = socket;
+    this.#onOdd = onOdd;
+    const send = (frame: string) => socket.send(frame, this.#taken);
+    const line: WorkerLine = {
+      get unreadBytes() {
+        return socket.bufferedBytes;
+      },
+      invoke: (call) => send(invokeFrame(call)),
+      // The protocol has no word for it.
+      cancel() {},
+    };
+    this.#session = new WorkerSession(host, line);
+    const { workerId, reattachToken, info } = directory.enter(this.#session, () =>
+      socket.close(GOING_AWAY, "the worker came back elsewhere, or the service stops"),
+    );
+    this.#info = info;
+    send(registeredFrame(workerId, reattachToken));
+  }
+
+  /** Takes a frame; undefined when it was not text. */
+  receive(text: string | undefined): void {
+    const frame = text === undefined ? undefined : readSocketFrame(text);
+    if (frame === undefined) {
+      this.#malformed++;
+      if (this.#malformed >= MAX_MALFORMED)
+        this.#socket.close(MALFORMED, "too many malformed frames");
+      return;
+    }
+    this.#take(frame);
+    this.#pauseIfBusy();
+  }
+
+  /** The socket has closed. */
+  close(): void {
+    this.#directory.leave(this.#info.workerId);
+    this.#session.close();
+  }
+
+  #take(frame: SocketFrame): void {
+    switch (frame.type) {
+      case "reattach": {
+        const { previousWorkerId: workerId, reattachToken } = frame;
+        return void this.#directory.reattach({ workerId, reattachToken }, this.#session);
+      }
+      case "registerfunction":
+        return this.#registerFunction(frame);
+      case "unregisterfunction":
+        return void this.#session.unregisterFunction(frame.id);
+      case "registertriggertype":
+        return this.#send(
+          triggerResultFrame(frame.id, frame.id, undefined, {
+            code: "trigger_type_not_supported",
+            message:
+              "The types of triggers are fixed here: stream, stream:join and stream:leave; a worker cannot add one.",
+          }),
+        );
+      case "registertrigger":
+        return void this.#registerTrigger(frame);
+      case "unregistertrigger":
+        return void this.#session.unregisterTrigger(frame.id);
+      case "invokefunction":
+        return void this.#invoke(frame);
+      case "invocationresult": {
+        const { invocationId, result, error } = frame;
+        return this.#session.answer(invocationId, error === undefined ? { result } : { error });
+      }
+      case "other":
+    }
+  }
+
+  #registerFunction({ id, isHttp }: FrameOf<"registerfunction">): void {
+    if (isHttp) {
+      return this.#onOdd(
+        `The worker ${this.#info.name} wants ${id} to be called over HTTP, which is refused; configure it as a webhook in functions.`,
+      );
+    }
+    // The protocol has no answer to it.
+    this.#session.registerFunction(id).catch((error: unknown) => {
+      const { code, message } = FunctionError.from(error);
+      this.#onOdd(`The worker ${this.#info.name} may not provide ${id}: ${code}: ${message}`);
+    });
+  }
+
+  async #registerTrigger(frame: FrameOf<"registertrigger">): Promise<void> {
+    const { id, triggerType, functionId, config, metadata } = frame;
+    const result = (error?: { readonly code: string; readonly message: string }) =>
+      this.#send(triggerResultFrame(id, triggerType, functionId, error));
+    try {
+      const request = { type: triggerType, function_id: functionId, config, metadata };
+      await this.#session.registerTrigger(id, request);
+      result();
+    } catch (error) {
+      const { code, message } = FunctionError.from(error);
+      result({ code, message });
+    }
+  }
+
+  async #invoke(frame: FrameOf<"invokefunction">): Promise<void> {
+    const { invocationId, functionId, payload, action } = frame;
+    const isAwaited = invocationId !== undefined && action !== "void";
+    const answer = (outcome: Parameters<typeof resultFrame>[2]) => {
+      if (isAwaited) this.#send(resultFrame(invocationId, functionId, outcome));
+    };
+    if (functionId === REGISTER_WORKER) {
+      this.#introduce(payload);
+      return answer({ result: "null" });
+    }
+    if (action === "enqueue") {
+      const message =
+        "Queues are not supported; the function may be called at once, or by a trigger.";
+      return answer({ error: { code: "unsupported_action", message } });
+    }
+    try {
+      const cause = this.#causeOf(functionId, payload);
+      answer({
+        result: await this.#session.call({ functionId, payload, timeoutMs: undefined, cause }),
+      });
+    } catch (error) {
+      const { code, message } = FunctionError.from(error);
+      answer({ error: { code, message } });
+    }
+  }
+
+  /**
+   * What led to a call: the protocol does not say. A worker that is at work on calls may be making this
+   * one for them; and one that writes for a custom stream must not write to it through the service.
+   */
+  #causeOf(functionId: string, payload: string) {
+    const { invocations } = this.#session;
+    if (invocations.outstanding === 0) return { depth: 0, overriding: [] };
+    const overriding = WRITES.includes(functionId)
+      ? invocations.overridesIn((JSON.parse(payload) as { group_id?: unknown } | null)?.group_id)
+      : [];
+    return { depth: 1, overriding };
+  }
+
+  /** Keeps what a worker says of itself. */
+  #introduce(payload: string): void {
+    const { name } = Object(JSON.parse(payload)) as { readonly name?: unknown };
+    if (typeof name === "string") this.#info.name = name.slice(0, 256);
+    if (payload.length <= 4096) this.#info.metadata = payload;
+  }
+
+  #send(frame: string): void {
+    this.#socket.send(frame, this.#taken);
+    this.#pauseIfBusy();
+  }
+
+  /** A worker that does not read, or calls without end, is not read either. */
+  #pauseIfBusy(): void {
+    const { maxOwnCalls, maxUnreadBytes } = this.#host.limits;
+    const isBusy =
+      this.#session.ownCalls >= maxOwnCalls || this.#socket.bufferedBytes >= maxUnreadBytes;
+    if (isBusy === this.#isPaused) return;
+    this.#isPaused = isBusy;
+    if (!isBusy) return this.#socket.resume();
+    this.#socket.pause();
+    void this.#session.whenFree().then(() => this.#pauseIfBusy());
+  }
+
+  readonly #taken = () => {
+    this.#pauseIfBusy();
+    this.#session.invocations.pump();
+  };
+}

@@ -1,0 +1,45 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, expect, it } from "vitest";
+import { ensureBuilt } from "../../scripts/lib/build.mjs";
+import { PROJECT } from "../docs/markdown.ts";
+import { run } from "../docs/processes.ts";
+
+/** Examples that end by themselves, and what they print. */
+const PRINTED: Readonly<Record<string, readonly string[]>> = {
+  "audit-log.mjs": [
+    '{"what":"create","item":"ann","to":{"cents":500},"by":"audit"}',
+    '{"what":"update","item":"ann","to":{"cents":600},"by":"audit"}',
+    '{"what":"delete","item":"ann","to":{"cents":600},"by":"audit"}',
+  ],
+  "custom-stream.mjs": [
+    "has [ { id: 'tea', stock: 4 } ]",
+    "now { id: 'tea', stock: 3 } and in the table { id: 'tea', stock: 3 }",
+  ],
+  "presence.mjs": ["1 in the kitchen", "2 in the kitchen", "1 in the kitchen", "0 in the kitchen"],
+  "private-rooms.mjs": [
+    "ann may come in: sync",
+    "bob stays out: JOIN_REFUSED",
+    "somebody stays out: AUTH_REFUSED",
+  ],
+  "projection.mjs": ["after change 3: { 'us/o-3': { cents: 300 } }"],
+};
+
+/** Examples that other tests run, those of the documents among them. */
+const ELSEWHERE = ["embed.mjs", "watch.mjs", "watch.py", "worker.mjs"];
+
+beforeAll(() => ensureBuilt(PROJECT), 120_000);
+
+it("all examples are run by tests", async () => {
+  const files = (await readdir(join(PROJECT, "examples"))).toSorted();
+  expect(files).toEqual([...Object.keys(PRINTED), ...ELSEWHERE].toSorted());
+});
+
+it.each(Object.entries(PRINTED))("examples/%s does what it says", async (file, lines) => {
+  const { status, stdout, stderr } = await run(`node examples/${file}`, PROJECT);
+  expect([status, stderr]).toEqual([0, ""]);
+  // Presence and totals may skip what came in between; where they end is certain.
+  const printed = stdout.trimEnd().split("\n");
+  if (lines.length === 1) expect(printed.at(-1)).toBe(lines[0]);
+  else expect(printed).toEqual(lines);
+});

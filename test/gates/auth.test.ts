@@ -1,0 +1,366 @@
+import { connect as connectTcp } from "node:net";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { StreamService as StreamServiceDesc } from "millrace/v1";
+import type { AuthRequest } from "../../src/core/auth.ts";
+import { connect, upgrade } from "../bridge/line.ts";
+import { OPCODE, clientFrame } from "../bridge/raw-line.ts";
+import { DOORS } from "../support/doors/doors.ts";
+import { rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
+import { RAW_PROTOCOLS } from "../support/doors/raw-protocol.ts";
+import { uniqueName } from "../support/doors/unique.ts";
+import { newCalls, promised } from "../support/gates/calls.ts";
+import { type Gatehouse, MARKS, openGatehouse, visit } from "../support/gates/gatehouse.ts";
+
+const REFUSED = { code: "unauthenticated", reason: "AUTH_REFUSED" };
+const SUBSCRIBE = "/millrace.v1.StreamService/Subscribe";
+const KEY = Buffer.alloc(16, 7).toString("base64");
+const ITEM = { streamName: "rooms", groupId: "g", itemId: "a" };
+
+let house: Gatehouse;
+let asked = newCalls<AuthRequest>();
+/** What auth_function says. */
+let answer: (request: AuthRequest) => unknown = () => ({});
+
+beforeAll(async () => {
+  house = await openGatehouse({
+    authFunction: "auth",
+    gateTimeoutMs: 10_000,
+    async setup(service) {
+      await service.registerFunction("auth", (request: AuthRequest) => {
+        if (request.path === MARKS) return {};
+        asked.record(request);
+        return answer(request);
+      });
+    },
+  });
+});
+afterAll(async () => house?.server.close());
+beforeEach(() => {
+  asked = newCalls();
+  answer = () => ({});
+});
+
+/** A group of the test's own. */
+const newGroup = () => ({ streamName: "rooms", groupId: uniqueName("g") });
+const joinsOf = (groupId: string) => house.joins.all.filter((each) => each.group_id === groupId);
+const leavesOf = async (groupId: string) =>
+  (await house.leavesSoFar()).filter((each) => each.group_id === groupId);
+
+/** An upgrade request, as bytes. */
+function handshakeOf(path: string, headers: readonly string[] = []): string {
+  return [
+    `GET ${path} HTTP/1.1`,
+    "Host: millrace.example:80",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    `Sec-WebSocket-Key: ${KEY}`,
+    ...headers,
+    "\r\n",
+  ].join("\r\n");
+}
+
+/** An upgrade request by hand. @returns its answer up to the empty line, and where it came from. */
+async function handshake(path: string, headers: readonly string[] = []) {
+  const socket = connectTcp(house.server.port, "127.0.0.1");
+  onTestFinished(() => void socket.destroy());
+  socket.write(handshakeOf(path, headers));
+  let text = "";
+  socket.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+  await new Promise<void>((resolve) => {
+    socket.on("data", () => {
+      if (text.includes("\r\n\r\n")) resolve();
+    });
+    socket.on("close", resolve);
+  });
+  return { head: text.split("\r\n\r\n", 1)[0] ?? "", from: `127.0.0.1:${socket.localPort}` };
+}
+
+describe("auth_function", () => {
+  it("is asked once per socket, and what it says of its client is in all of its joins and leaves", async () => {
+    const context = { user: "ann", roles: ["a", "b"] };
+    answer = () => ({ context });
+    const { streamName, groupId } = newGroup();
+    const line = await connect(house.url, `/stream/${streamName}/${groupId}`);
+    line.join({ streamName, groupId, id: "a", subscriptionId: "s1" });
+    line.join({ streamName, groupId, id: "b", subscriptionId: "s2" });
+    await line.count(3);
+    expect(asked.all).toHaveLength(1);
+    line.socket.terminate();
+    await house.leaves.until(
+      "three leaves",
+      (all) => all.filter((each) => each.group_id === groupId).length >= 3,
+    );
+    const told = [...joinsOf(groupId), ...(await leavesOf(groupId))];
+    expect(told).toHaveLength(6);
+    expect(told.map((each) => each.context)).toStrictEqual(told.map(() => context));
+  });
+
+  it("learns of a handshake all headers in small letters, the path, the query in lists, and the address", async () => {
+    const query = "a=1&a=2&b=%C3%A9+x&c=&d&%3D=%26&__proto__=p";
+    const headers = ["X-Trace: A b", "x-Many: 1", "X-MANY: 2", "Cookie: a=1; b=2", "COOKIE: c=3"];
+    const { head, from } = await handshake(`/stream/a%2Fb/c/?${query}`, headers);
+    expect(head).toMatch(/^HTTP\/1\.1 101 /);
+    const [request] = asked.all;
+    expect(Object.keys(request ?? {}).toSorted()).toEqual([
+      "addr",
+      "headers",
+      "path",
+      "query_params",
+    ]);
+    expect(request?.headers).toStrictEqual({
+      host: "millrace.example:80",
+      connection: "Upgrade",
+      upgrade: "websocket",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": KEY,
+      "x-trace": "A b",
+      "x-many": "1, 2",
+      cookie: "a=1; b=2; c=3",
+    });
+    expect(request?.path).toBe("/stream/a%2Fb/c/");
+    expect(Object.entries(request?.query_params ?? {})).toEqual([
+      ["a", ["1", "2"]],
+      ["b", ["é x"]],
+      ["c", [""]],
+      ["d", [""]],
+      ["=", ["&"]],
+      ["__proto__", ["p"]],
+    ]);
+    expect(request?.addr).toBe(from);
+  });
+
+  it.each(RAW_PROTOCOLS.filter((protocol) => protocol.can("subscribe")))(
+    "learns the same of a Subscribe call in $name, and its no is UNAUTHENTICATED / AUTH_REFUSED (G8)",
+    async (protocol) => {
+      answer = () => ({ unauthorized: true });
+      const client = (protocol.httpVersion === "2" ? rawHttp2 : rawHttp1)(house.url);
+      onTestFinished(() => client.close());
+      const { input } = StreamServiceDesc.method.subscribe;
+      const message = protocol.json
+        ? Buffer.from(JSON.stringify(ITEM))
+        : toBinary(input, create(input, ITEM));
+      const request = protocol.request("subscribe", message);
+      const answered = await client.request({
+        ...request,
+        path: `${request.path}?tenant=a&tenant=%20`,
+        headers: { ...request.headers, "x-trace": "A b", authorization: "Bearer t" },
+      });
+      expect(protocol.refusal(answered)).toMatchObject(REFUSED);
+      expect(asked.all).toEqual([
+        {
+          headers: expect.objectContaining({
+            "x-trace": "A b",
+            authorization: "Bearer t",
+            "content-type": protocol.contentType,
+            host: new URL(house.url).host,
+          }) as object,
+          path: SUBSCRIBE,
+          query_params: { tenant: ["a", " "] },
+          addr: expect.stringMatching(/^127\.0\.0\.1:\d+$/) as string,
+        },
+      ]);
+      const names = Object.keys(asked.all[0]?.headers ?? {});
+      expect(names.filter((name) => name !== name.toLowerCase() || name.startsWith(":"))).toEqual(
+        [],
+      );
+    },
+  );
+
+  it.each(DOORS)(
+    "is asked once per Subscribe call over $name, and not for other calls",
+    async (door) => {
+      answer = () => ({ context: "ann" });
+      const client = door.client(house);
+      onTestFinished(() => client.close());
+      const group = newGroup();
+      await client.set({ ...group, itemId: "a", data: 1 });
+      await client.list(group);
+      expect(asked.all).toEqual([]);
+      for (const count of [1, 2]) {
+        const frames = await client.subscribe(group);
+        expect((await frames.next()).value).toMatchObject({ kind: "sync" });
+        expect(asked.all).toHaveLength(count);
+        await frames.return();
+      }
+      const path = door.name === "library" ? "" : SUBSCRIBE;
+      expect(asked.all.map((request) => request.path)).toEqual([path, path]);
+      await house.leaves.until(
+        "two leaves",
+        (all) => all.filter((each) => each.group_id === group.groupId).length >= 2,
+      );
+      const told = [...joinsOf(group.groupId), ...(await leavesOf(group.groupId))];
+      expect(told.map(({ context }) => context)).toEqual(Array(4).fill("ann"));
+    },
+  );
+
+  it("learns of a library call what its caller says, and nothing else", async () => {
+    const group = newGroup();
+    await visit(house.service, group);
+    await visit(house.service, {
+      ...group,
+      auth: { headers: { authorization: "t" }, addr: "10.0.0.1:9" },
+    });
+    const nothing = { headers: {}, path: "", query_params: {}, addr: "" };
+    expect(asked.all).toStrictEqual([
+      nothing,
+      { ...nothing, headers: { authorization: "t" }, addr: "10.0.0.1:9" },
+    ]);
+  });
+
+  it("is not asked about who may not come anyway", async () => {
+    expect((await upgrade(house.url, "/", { origin: "https://pages.example" })).status).toBe(403);
+    expect((await upgrade(house.url, "/stream/rooms")).status).toBe(400);
+    expect((await upgrade(house.url, "/elsewhere")).status).toBe(404);
+    await expect(visit(house.service, { ...ITEM, groupId: "" })).rejects.toMatchObject({
+      reason: "NAME_INVALID",
+    });
+    expect(asked.all).toEqual([]);
+  });
+
+  it("that takes its time for one handshake delays no other", async () => {
+    const slow = promised<unknown>();
+    answer = ({ path }) => (path === "/" ? slow.promise : {});
+    const group = newGroup();
+    const late = connect(house.url, "/");
+    await asked.count(1);
+    const line = await connect(house.url, `/stream/rooms/${group.groupId}`);
+    await line.count(1);
+    slow.resolve({ context: "late" });
+    const other = await late;
+    other.join({ ...group, subscriptionId: "s1" });
+    await other.count(1);
+    expect(joinsOf(group.groupId).map(({ context }) => context)).toEqual([null, "late"]);
+  });
+
+  it("does not keep what a client sends meanwhile from being heard later", async () => {
+    const slow = promised<unknown>();
+    answer = () => slow.promise;
+    const { streamName, groupId } = newGroup();
+    const socket = connectTcp(house.server.port, "127.0.0.1");
+    onTestFinished(() => void socket.destroy());
+    socket.write(handshakeOf("/"));
+    await asked.count(1);
+    const data = { streamName, groupId, subscriptionId: "early" };
+    const frame = Buffer.from(JSON.stringify({ type: "join", data }));
+    socket.write(clientFrame(OPCODE.text, frame), () => slow.resolve({ context: 1 }));
+    await house.joins.until("the join", () => joinsOf(groupId).length === 1);
+    expect(joinsOf(groupId)).toMatchObject([{ subscription_id: "early", context: 1 }]);
+  });
+
+  it("that allows who has gone during the handshake is followed by as many leaves as joins", async () => {
+    const slow = promised<unknown>();
+    answer = () => slow.promise;
+    const { groupId } = newGroup();
+    const gone = connectTcp(house.server.port, "127.0.0.1");
+    gone.write(handshakeOf(`/stream/rooms/${groupId}`));
+    await asked.count(1);
+    gone.destroy();
+    const line = connect(house.url, "/");
+    await asked.count(2);
+    slow.resolve({});
+    (await line).join({ streamName: "rooms", groupId: `${groupId}-b`, subscriptionId: "s1" });
+    await (await line).count(1);
+    const count = joinsOf(groupId).length;
+    await house.leaves.until(
+      "as many leaves",
+      (all) => all.filter((each) => each.group_id === groupId).length >= count,
+    );
+    expect(await leavesOf(groupId)).toHaveLength(count);
+    expect(joinsOf(groupId)).toHaveLength(count);
+  });
+});
+
+describe("the context of a caller", () => {
+  it.each([
+    [{ context: { a: [1, null] } }, { a: [1, null] }],
+    [{ context: "ann", unauthorized: false }, "ann"],
+    [{ context: 0 }, 0],
+    [{ context: false }, false],
+    [{ context: "" }, ""],
+    [{ context: [] }, []],
+    [{ context: null, unauthorized: null }, null],
+    [{ user: "ann" }, null],
+    [{}, null],
+  ])("that auth_function gives as %j is %j in joins and leaves", async (said, context) => {
+    answer = () => said;
+    const group = newGroup();
+    await visit(house.service, group);
+    await house.leaves.until("the leave", (all) =>
+      all.some((each) => each.group_id === group.groupId),
+    );
+    const told = [...joinsOf(group.groupId), ...(await leavesOf(group.groupId))];
+    expect(told.map((each) => each.context)).toStrictEqual([context, context]);
+  });
+});
+
+describe("a caller of whom auth_function says", () => {
+  const cases: [string, () => unknown][] = [
+    ["unauthorized: true", () => ({ unauthorized: true, context: "ann" })],
+    ...["yes", "", "false", 0, 1, [], {}].map((unauthorized): [string, () => unknown] => [
+      `unauthorized: ${JSON.stringify(unauthorized)}`,
+      () => ({ unauthorized }),
+    ]),
+    ["nothing", () => undefined],
+    ...[null, true, false, 0, 1, "", "ann", [], [{}]].map((value): [string, () => unknown] => [
+      JSON.stringify(value),
+      () => value,
+    ]),
+    ["what is not JSON", () => () => {}],
+    ["a context too large", () => ({ context: "x".repeat(64 * 1024) })],
+    [
+      "an error",
+      () => {
+        throw new Error("ann has not paid");
+      },
+    ],
+  ];
+  it.each(cases)(
+    "%s does not get in: 401 on a handshake, AUTH_REFUSED in the library (G8)",
+    async (_, said) => {
+      answer = said;
+      const { groupId } = newGroup();
+      const problems = house.problems.length;
+      const { head } = await handshake(`/stream/rooms/${groupId}`);
+      expect(head).toMatch(/^HTTP\/1\.1 401 Unauthorized\r\n/);
+      const refusal = visit(house.service, { streamName: "rooms", groupId });
+      await expect(refusal).rejects.toMatchObject({
+        ...REFUSED,
+        message: expect.not.stringMatching(/ann|paid/) as string,
+      });
+      expect(joinsOf(groupId)).toEqual([]);
+      expect(await leavesOf(groupId)).toEqual([]);
+      const told = house.problems.slice(problems);
+      expect(told.map(({ kind, functionId }) => `${kind} ${functionId}`)).toEqual(
+        Array(2).fill("auth_refused auth"),
+      );
+    },
+  );
+});
+
+describe("a token that a browser offers as a sub-protocol", () => {
+  const protocolOf = (head: string) =>
+    /^sec-websocket-protocol: (.*)$/im.exec(head.replaceAll("\r", ""))?.[1];
+
+  it.each([
+    ["reaches auth_function as it is", "Authorization, s3cret.to-ken_", [], "s3cret.to-ken_"],
+    ["may come without a space", "Authorization,s3cret", [], "s3cret"],
+    ["gives way to the header", "Authorization, s3cret", ["AUTHORIZATION: Bearer t"], "Bearer t"],
+    ["is none when there is nothing beside the name", "Authorization", [], undefined],
+  ])("%s", async (_, offered, more, authorization) => {
+    const { head } = await handshake("/", [`Sec-WebSocket-Protocol: ${offered}`, ...more]);
+    expect(head).toMatch(/^HTTP\/1\.1 101 /);
+    expect(protocolOf(head)).toBe("Authorization");
+    const [request] = asked.all;
+    expect(request?.headers["authorization"]).toBe(authorization);
+    expect(request?.headers["sec-websocket-protocol"]).toBe(offered);
+  });
+
+  it("is none when the protocol is another one, which is not answered", async () => {
+    const { head } = await handshake("/", ["Sec-WebSocket-Protocol: graphql-ws, s3cret"]);
+    expect(head).toMatch(/^HTTP\/1\.1 101 /);
+    expect(protocolOf(head)).toBeUndefined();
+    expect(asked.all[0]?.headers).not.toHaveProperty("authorization");
+  });
+});

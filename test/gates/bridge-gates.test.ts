@@ -1,0 +1,389 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type Line, connect, story } from "../bridge/line.ts";
+import { promised } from "../support/gates/calls.ts";
+import { type Gatehouse, type JoinPayload, openGatehouse } from "../support/gates/gatehouse.ts";
+
+const STREAM = "rooms";
+/** A custom stream that can be read as often as the test says. */
+const FRAGILE = "fragile";
+
+let house: Gatehouse;
+let group = { streamName: STREAM, groupId: "" };
+let groups = 0;
+let readsLeft = Infinity;
+
+beforeAll(async () => {
+  house = await openGatehouse({
+    gateTimeoutMs: 5000,
+    bridge: { maxSyncBytes: 10_000 },
+    async setup(service) {
+      await service.createStream(FRAGILE, {
+        list() {
+          if (readsLeft-- <= 0) throw new Error("nobody home");
+          return [];
+        },
+      });
+    },
+  });
+});
+afterAll(async () => house?.server.close());
+beforeEach(() => {
+  group = { streamName: STREAM, groupId: `g${++groups}` };
+  readsLeft = Infinity;
+  house.decide = () => undefined;
+});
+
+const set = async (itemId: string, n: number, where = group) =>
+  house.service.set({ ...where, itemId, data: { id: itemId, n } });
+
+/** What the gate was asked about this test's groups. */
+const asked = () => house.joins.all.filter(isOurs).map(({ subscription_id: id }) => id);
+/** Whose leaves were told, of this test's groups, up to now. */
+const left = async () => (await house.leavesSoFar()).filter(isOurs).map(idOf);
+const idOf = ({ subscription_id: id }: JoinPayload) => id;
+const isOurs = ({ group_id: groupId }: JoinPayload) => groupId.startsWith(group.groupId);
+
+/** Resolves when so many of this test's subscriptions have left. */
+const leaves = async (count: number) =>
+  (
+    await house.leaves.until(
+      `${count} leaves of ${group.groupId}`,
+      (all) => all.filter(isOurs).length >= count,
+    )
+  ).filter(isOurs);
+
+/** Resolves when the socket has heard a change of the group. */
+const hears = async (line: Line, where = group) => {
+  const n = ++groups;
+  await set("proof", n, where);
+  await line.until(`change ${n}`, (all) =>
+    all.some(({ event }) => JSON.stringify(event.data) === JSON.stringify({ id: "proof", n })),
+  );
+};
+
+describe("a join that a gate refuses", () => {
+  it("is told so with its names and its id, gets nothing, and the socket stays open (G8)", async () => {
+    house.decide = ({ id }) => ({ unauthorized: id === "secret" });
+    const line = await connect(house.url, "/");
+    line.join({ ...group, subscriptionId: "s1", id: "secret" });
+    await line.count(1);
+    await set("secret", 1);
+    line.join({ ...group, subscriptionId: "s2", id: "open" });
+    const frames = await line.count(2);
+    expect(frames[0]).toEqual({
+      type: "stream",
+      timestamp: 0,
+      ...group,
+      id: "secret",
+      subscriptionId: "s1",
+      event: { type: "unauthorized" },
+    });
+    expect(frames[1]).toMatchObject({ id: "open", subscriptionId: "s2", event: { type: "sync" } });
+    await set("secret", 2);
+    await set("open", 2);
+    expect(story(await line.count(3))).toEqual(["unauthorized secret", "sync open", "create open"]);
+    line.socket.close();
+    await leaves(1);
+    expect(await left()).toEqual(["s2"]);
+  });
+
+  it("of the URL is told so too; the same join asked for again asks the gate again (G8)", async () => {
+    house.decide = () => ({ unauthorized: true });
+    const line = await connect(house.url, `/stream/${STREAM}/${group.groupId}/a`);
+    const [refusal] = await line.count(1);
+    const { subscriptionId: id = "" } = refusal ?? {};
+    expect(refusal).toMatchObject({ ...group, id: "a", event: { type: "unauthorized" } });
+    expect(id).not.toBe("");
+    line.join({ ...group, subscriptionId: "mine", id: "a" });
+    expect((await line.count(2))[1]).toMatchObject({
+      subscriptionId: "mine",
+      event: { type: "unauthorized" },
+    });
+    house.decide = () => undefined;
+    line.join({ ...group, subscriptionId: "mine", id: "a" });
+    expect((await line.count(3))[2]).toMatchObject({ event: { type: "sync" } });
+    expect(asked()).toEqual([id, "mine", "mine"]);
+    line.leave("mine");
+    await leaves(1);
+    expect(await left()).toEqual(["mine"]);
+  });
+
+  it("leaves the subscription of the same id in place, without a leave (G8)", async () => {
+    const line = await connect(house.url, "/");
+    line.join({ ...group, subscriptionId: "s1" });
+    await line.count(1);
+    const other = `${group.groupId}-other`;
+    house.decide = () => ({ unauthorized: true });
+    line.join({ ...group, groupId: other, subscriptionId: "s1" });
+    expect((await line.count(2))[1]).toMatchObject({
+      groupId: other,
+      event: { type: "unauthorized" },
+    });
+    await hears(line);
+    expect(await left()).toEqual([]);
+    line.leave("s1");
+    expect(await leaves(1)).toMatchObject([{ group_id: group.groupId }]);
+    expect(await left()).toEqual(["s1"]);
+  });
+
+  it("that is allowed in its place ends it: one leave for the old one, one for the new one", async () => {
+    const line = await connect(house.url, "/");
+    line.join({ ...group, subscriptionId: "s1", id: "old" });
+    await line.count(1);
+    line.join({ ...group, subscriptionId: "s1", id: "new" });
+    line.join({ ...group, subscriptionId: "s1", id: "new" });
+    await line.count(3);
+    expect(await leaves(2)).toMatchObject([{ id: "old" }, { id: "new" }]);
+    expect(await left()).toHaveLength(2);
+    line.socket.close();
+    expect((await leaves(3))[2]).toMatchObject({ subscription_id: "s1", id: "new" });
+    expect(await left()).toHaveLength(3);
+    expect(asked()).toEqual(["s1", "s1", "s1"]);
+  });
+
+  it("is not asked about when its names are wrong", async () => {
+    const line = await connect(house.url, "/");
+    const before = house.joins.all.length;
+    line.join({ ...group, groupId: "", subscriptionId: "s1" });
+    line.join({ ...group, streamName: "\u0001", subscriptionId: "s2" });
+    line.join({ ...group, id: "\u0001", subscriptionId: "s3" });
+    const frames = await line.count(3);
+    expect(frames.map(({ event }) => event.reason)).toEqual(Array(3).fill("NAME_INVALID"));
+    expect(house.joins.all.length).toBe(before);
+    expect(await left()).toEqual([]);
+  });
+});
+
+describe("a slow gate", () => {
+  it("delays its own subscription only: others of the socket, of the group and of other sockets go on (G7)", async () => {
+    const gate = promised();
+    house.decide = ({ id }) => (id === "slow" ? gate.promise : undefined);
+    const [line, other] = [await connect(house.url, "/"), await connect(house.url, "/")];
+    line.join({ ...group, subscriptionId: "slow", id: "slow" });
+    line.join({ ...group, subscriptionId: "quick" });
+    line.join({ ...group, groupId: `${group.groupId}-b`, subscriptionId: "beside" });
+    other.join({ ...group, subscriptionId: "elsewhere" });
+    const ids = (await line.count(2)).map(({ subscriptionId }) => subscriptionId);
+    expect(new Set(ids)).toEqual(new Set(["quick", "beside"]));
+    await other.count(1);
+    for (const each of [line, other]) await hears(each);
+    line.leave("beside");
+    await leaves(1);
+    expect(story(line.frames)).toEqual(["sync", "sync", "create proof", "update proof"]);
+    gate.resolve();
+    expect((await line.count(5))[4]).toMatchObject({
+      subscriptionId: "slow",
+      event: { type: "sync" },
+    });
+    expect(await left()).toEqual(["beside"]);
+  });
+
+  it.each([
+    ["allows", undefined, ["s1"]],
+    ["refuses", { unauthorized: true }, []],
+  ])(
+    "that %s somebody who took their join back meanwhile is followed by as many leaves as joins",
+    async (_, answer, told) => {
+      const gate = promised<unknown>();
+      house.decide = () => gate.promise;
+      const line = await connect(house.url, "/");
+      line.join({ ...group, subscriptionId: "s1" });
+      await house.joins.until("the gate", () => asked().length === 1);
+      line.leave("s1");
+      line.join({ ...group, groupId: `${group.groupId}-b`, subscriptionId: "s1" });
+      gate.resolve(answer);
+      // Its sync says that what was asked for before is done.
+      await line.until("the second", (all) =>
+        all.some(({ groupId, event }) => groupId !== group.groupId && event.type !== "error"),
+      );
+      expect(await left()).toEqual(told);
+    },
+  );
+
+  it.each([
+    ["allows", undefined, ["s1"]],
+    ["refuses", { unauthorized: true }, []],
+  ])(
+    "that %s somebody who is gone by then is followed by as many leaves as joins",
+    async (_, answer, told) => {
+      const gate = promised<unknown>();
+      house.decide = () => gate.promise;
+      const line = await connect(house.url, "/");
+      line.join({ ...group, subscriptionId: "s1" });
+      await house.joins.until("the gate", () => asked().length === 1);
+      line.socket.close();
+      await line.closed;
+      gate.resolve(answer);
+      if (told.length > 0) await leaves(told.length);
+      expect(await left()).toEqual(told);
+      expect(line.frames).toEqual([]);
+    },
+  );
+});
+
+describe("a join whose snapshot fails after the gates allowed it", () => {
+  it("has a leave", async () => {
+    readsLeft = 0;
+    const line = await connect(house.url, "/");
+    line.join({ streamName: FRAGILE, groupId: group.groupId, subscriptionId: "s1" });
+    const [error] = await line.count(1);
+    expect(error?.event).toMatchObject({ type: "error", reason: "STORE_UNAVAILABLE" });
+    expect(await leaves(1)).toMatchObject([{ subscription_id: "s1", stream_name: FRAGILE }]);
+    expect(await left()).toEqual(["s1"]);
+  });
+
+  it("for want of room in one frame has a leave", async () => {
+    await house.service.set({ ...group, itemId: "large", data: "x".repeat(20_000) });
+    const line = await connect(house.url, "/");
+    line.join({ ...group, subscriptionId: "s1" });
+    const [error] = await line.count(1);
+    expect(error?.event).toMatchObject({ type: "error", reason: "SNAPSHOT_TOO_LARGE" });
+    expect(await leaves(1)).toMatchObject([{ subscription_id: "s1", id: null }]);
+    line.socket.close();
+    await line.closed;
+    expect(await left()).toEqual(["s1"]);
+  });
+
+  it("leaves the one that it was to replace in place: one join, one leave", async () => {
+    const line = await connect(house.url, "/");
+    line.join({ ...group, subscriptionId: "s1" });
+    await line.count(1);
+    readsLeft = 0;
+    line.join({ streamName: FRAGILE, groupId: group.groupId, subscriptionId: "s1" });
+    await line.count(2);
+    expect(await leaves(1)).toMatchObject([{ stream_name: FRAGILE }]);
+    await hears(line);
+    line.socket.close();
+    expect(await leaves(2)).toMatchObject([{ stream_name: FRAGILE }, { stream_name: STREAM }]);
+    expect(await left()).toHaveLength(2);
+  });
+});
+
+describe("an explicit join of what the URL asked for", () => {
+  const path = () => `/stream/${STREAM}/${group.groupId}`;
+
+  /** A socket whose URL asked for the group, and the id of that subscription. */
+  const byUrl = async (): Promise<{ line: Line; id: string }> => {
+    const line = await connect(house.url, path());
+    const [sync] = await line.count(1);
+    expect(sync?.event.type).toBe("sync");
+    return { line, id: sync?.subscriptionId ?? "" };
+  };
+
+  it.each([
+    ["", null],
+    ["/a", "a"],
+  ])(
+    "(%o after the group) takes it over: the gate is not asked again, and one leave with the URL's id is told when it ends",
+    async (rest, item) => {
+      const line = await connect(house.url, path() + rest);
+      const id = (await line.count(1))[0]?.subscriptionId ?? "";
+      line.join({ ...group, subscriptionId: "mine", id: item });
+      expect((await line.count(2))[1]).toMatchObject({ subscriptionId: "mine" });
+      expect(asked()).toEqual([id]);
+      expect(await left()).toEqual([]);
+      line.leave("mine");
+      expect(await leaves(1)).toEqual(house.joins.all.filter(isOurs));
+      line.socket.close();
+      await line.closed;
+      expect(await left()).toEqual([id]);
+    },
+  );
+
+  it("waits for the URL's gate while it is being asked, and has its answer", async () => {
+    const gate = promised();
+    house.decide = () => gate.promise;
+    const line = await connect(house.url, path());
+    line.join({ ...group, subscriptionId: "mine" });
+    await house.joins.until("the gate", () => asked().length === 1);
+    gate.resolve();
+    await line.until("the join", (all) =>
+      all.some(({ subscriptionId }) => subscriptionId === "mine"),
+    );
+    expect(asked()).toHaveLength(1);
+    line.socket.terminate();
+    await leaves(1);
+    expect(await left()).toEqual(asked());
+  });
+
+  it("that comes second asks the gate, and has a leave of its own", async () => {
+    const { line, id } = await byUrl();
+    line.join({ ...group, subscriptionId: "mine" });
+    line.join({ ...group, subscriptionId: "second" });
+    await line.count(3);
+    expect(asked()).toEqual([id, "second"]);
+    line.leave("second");
+    await leaves(1);
+    line.leave("mine");
+    await leaves(2);
+    expect(await left()).toEqual(["second", id]);
+  });
+
+  it("may have the URL's own id", async () => {
+    const { line, id } = await byUrl();
+    line.join({ ...group, subscriptionId: id });
+    await line.count(2);
+    await hears(line);
+    expect(asked()).toEqual([id]);
+    expect(await left()).toEqual([]);
+    line.leave(id);
+    await leaves(1);
+    expect(await left()).toEqual([id]);
+  });
+
+  it("is no way past the gate for who was refused and gave the URL's id to something else (G8)", async () => {
+    house.decide = ({ group_id: groupId }) => ({ unauthorized: groupId === group.groupId });
+    const line = await connect(house.url, path());
+    const id = (await line.count(1))[0]?.subscriptionId ?? "";
+    line.join({ ...group, groupId: `${group.groupId}-open`, subscriptionId: id });
+    await line.count(2);
+    line.join({ ...group, subscriptionId: "mine" });
+    const events = (await line.count(3)).map(({ event }) => event.type);
+    expect(events).toEqual(["unauthorized", "sync", "unauthorized"]);
+    expect(asked()).toEqual([id, id, "mine"]);
+  });
+
+  it("goes on when the URL's id is left at once", async () => {
+    const { line, id } = await byUrl();
+    line.join({ ...group, subscriptionId: "mine" });
+    line.leave(id);
+    await line.count(2);
+    await hears(line);
+    expect(await left()).toEqual([]);
+    line.leave("mine");
+    await leaves(1);
+    expect(await left()).toEqual([id]);
+  });
+
+  it("goes on when the URL's id is given to another join at once", async () => {
+    const { line, id } = await byUrl();
+    line.join({ ...group, subscriptionId: "mine" });
+    line.join({ ...group, groupId: `${group.groupId}-b`, subscriptionId: id });
+    await line.count(3);
+    await hears(line);
+    expect(await left()).toEqual([]);
+    line.socket.close();
+    expect((await leaves(2)).map(({ group_id: groupId }) => groupId).toSorted()).toEqual([
+      group.groupId,
+      `${group.groupId}-b`,
+    ]);
+    expect(await left()).toEqual([id, id]);
+  });
+
+  it("whose snapshot fails leaves the URL's in place, to be taken over later", async () => {
+    const fragile = { streamName: FRAGILE, groupId: group.groupId };
+    const line = await connect(house.url, `/stream/${FRAGILE}/${group.groupId}`);
+    const id = (await line.count(1))[0]?.subscriptionId ?? "";
+    readsLeft = 0;
+    line.join({ ...fragile, subscriptionId: "mine" });
+    expect((await line.count(2))[1]?.event).toMatchObject({ reason: "STORE_UNAVAILABLE" });
+    expect(await left()).toEqual([]);
+    readsLeft = Infinity;
+    line.join({ ...fragile, subscriptionId: "mine" });
+    await line.count(3);
+    expect(asked()).toEqual([id]);
+    line.socket.close();
+    await leaves(1);
+    expect(await left()).toEqual([id]);
+  });
+});

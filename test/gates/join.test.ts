@@ -1,0 +1,328 @@
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import {
+  type StreamService,
+  type TriggerRequest,
+  createStreamService,
+  memoryStore,
+} from "millrace";
+import type { ServerOptions } from "millrace/server";
+import { newCalls, promised } from "../support/gates/calls.ts";
+import {
+  type Gatehouse,
+  type JoinPayload,
+  openGatehouse,
+  visit,
+} from "../support/gates/gatehouse.ts";
+
+const GROUP = { streamName: "rooms", groupId: "g" };
+const REFUSED = { code: "permission_denied", reason: "JOIN_REFUSED" };
+const GATE: TriggerRequest = { type: "stream:join", function_id: "second" };
+
+let house: Gatehouse;
+let service: StreamService;
+beforeEach(async () => {
+  ({ house, service } = await open({ gateTimeoutMs: 5000, settleTimeoutMs: 200 }));
+});
+afterEach(() => house.server.close());
+
+async function open(options: ServerOptions) {
+  const house = await openGatehouse(options);
+  return { house, service: house.service };
+}
+
+const enter = async () => visit(service, GROUP);
+const refused = async () => expect(enter()).rejects.toMatchObject(REFUSED);
+const circular = () => {
+  const round: Record<string, unknown> = {};
+  round["again"] = round;
+  return round;
+};
+
+describe("a join gate", () => {
+  it.each([
+    [undefined],
+    [null],
+    [false],
+    [true],
+    [0],
+    [1],
+    ["no"],
+    ["unauthorized"],
+    [[]],
+    [[{ unauthorized: true }]],
+    [{}],
+    [{ unauthorized: false }],
+    [{ unauthorized: null }],
+    [{ authorized: false }],
+    [{ data: { unauthorized: true } }],
+  ])("that answers %j allows", async (answer) => {
+    house.decide = () => answer;
+    await enter();
+    expect(await house.leaves.count(1)).toEqual(house.joins.all);
+  });
+
+  it.each([[true], ["yes"], [""], ["false"], [0], [1], [[]], [{}], [[false]], [{ not: false }]])(
+    "that answers unauthorized: %j refuses (G8)",
+    async (unauthorized) => {
+      house.decide = () => ({ unauthorized });
+      await refused();
+      expect(await house.leavesSoFar()).toEqual([]);
+    },
+  );
+
+  it.each([
+    ["what is not JSON", () => Symbol("?")],
+    ["what is circular", circular],
+    ["a rejection", () => Promise.reject(new Error("no"))],
+    ["an exception", () => JSON.parse("{") as unknown],
+    ["too much", () => ({ text: "x".repeat(20 * 1024 * 1024) })],
+  ])("that answers with %s refuses (G8)", async (_, answer) => {
+    house.decide = answer;
+    await refused();
+    expect(await house.leavesSoFar()).toEqual([]);
+  });
+
+  it("says nothing of its reasons to whoever is refused, and all to the operator (G8)", async () => {
+    house.decide = () => {
+      throw new Error("ann is on the list");
+    };
+    await expect(enter()).rejects.toMatchObject({
+      ...REFUSED,
+      message: expect.not.stringMatching(/ann|list|gate failed/) as string,
+    });
+    const [problem] = house.problems.filter(({ kind }) => kind === "join_refused");
+    expect(problem).toMatchObject({ functionId: "gate" });
+    expect(problem?.message).toContain("ann is on the list");
+  });
+
+  it.each([
+    ["a group", {}, null],
+    ["an item", { itemId: "a/b é" }, "a/b é"],
+  ])("is asked about %s with all that is known of it", async (_, item, id) => {
+    await visit(service, { ...GROUP, ...item });
+    const [joined] = house.joins.all;
+    expect(joined).toStrictEqual({
+      subscription_id: expect.stringMatching(/^.{8,}$/) as string,
+      stream_name: "rooms",
+      group_id: "g",
+      id,
+      context: null,
+    });
+    expect(await house.leaves.count(1)).toStrictEqual([joined]);
+    expect(house.joins.all).toHaveLength(1);
+  });
+
+  it("gets the metadata of its trigger", async () => {
+    const seen = newCalls<unknown>();
+    await service.registerFunction("second", (_, { metadata }) => seen.record(metadata));
+    await service.registerTrigger({ ...GATE, metadata: { only: ["ann"] } });
+    await enter();
+    expect(seen.all).toEqual([{ only: ["ann"] }]);
+  });
+
+  it("is asked before anything flows: what is written meanwhile is in the snapshot (G8, G10)", async () => {
+    const gate = promised();
+    house.decide = () => gate.promise;
+    const following = service.subscribe(GROUP);
+    await house.joins.count(1);
+    await service.set({ ...GROUP, itemId: "a", data: "meanwhile" });
+    gate.resolve();
+    const frames = await following;
+    expect((await frames.next()).value).toMatchObject({
+      kind: "sync",
+      items: [{ itemId: "a", data: "meanwhile" }],
+    });
+    await frames.return?.();
+  });
+
+  it("that is registered while somebody follows is asked about later joins only", async () => {
+    const frames = await service.subscribe(GROUP);
+    await frames.next();
+    await service.registerFunction("second", () => ({ unauthorized: true }));
+    await service.registerTrigger(GATE);
+    await refused();
+    await service.set({ ...GROUP, itemId: "a", data: 1 });
+    expect((await frames.next()).value).toMatchObject({ kind: "change", data: 1 });
+    await frames.return?.();
+  });
+});
+
+describe("several join gates", () => {
+  it("are asked side by side, and all have to allow", async () => {
+    const both = promised();
+    house.decide = () => both.promise;
+    // Each of the two would wait for ever if they were asked one by one.
+    await service.registerFunction("second", () => both.resolve());
+    await service.registerTrigger(GATE);
+    await enter();
+    expect(await house.leaves.count(1)).toEqual(house.joins.all);
+  });
+
+  it("refuse with the first no, whatever the others would have said (G8)", async () => {
+    await service.registerFunction("second", () => ({ unauthorized: true }));
+    const second = await service.registerTrigger(GATE);
+    house.decide = () => new Promise(() => {});
+    await refused();
+    house.decide = () => undefined;
+    await refused();
+    expect(house.joins.all).toHaveLength(2);
+    await second.unregister();
+    expect(await house.leavesSoFar()).toEqual([]);
+  });
+
+  it("refuse when one of them has no provider (G8)", async () => {
+    const second = await service.registerTrigger(GATE);
+    await refused();
+    expect(house.problems.at(-1)?.message).toContain("function_not_found");
+    await second.unregister();
+    expect(await house.leavesSoFar()).toEqual([]);
+  });
+});
+
+describe("the condition of a gate", () => {
+  const conditional = async (condition: (joined: JoinPayload) => unknown) => {
+    await service.registerFunction("condition", condition);
+    const asked = newCalls<JoinPayload>();
+    await service.registerFunction("second", (joined: JoinPayload) => {
+      asked.record(joined);
+      return { unauthorized: true };
+    });
+    const config = { condition_function_id: "condition" };
+    await service.registerTrigger({ ...GATE, config });
+    return asked;
+  };
+
+  it("that says false skips it", async () => {
+    const asked = await conditional(() => false);
+    await enter();
+    expect(asked.all).toEqual([]);
+  });
+
+  it.each([[undefined], [null], [true], [0], [""], ["false"], [[]], [{ unauthorized: false }]])(
+    "that says %j does not, and is asked what the gate is asked (G8)",
+    async (answer) => {
+      const heard = newCalls<JoinPayload>();
+      const asked = await conditional((joined) => {
+        heard.record(joined);
+        return answer;
+      });
+      await refused();
+      expect(asked.all).toHaveLength(1);
+      expect(heard.all).toStrictEqual(asked.all);
+      expect(asked.all).toStrictEqual(house.joins.all);
+    },
+  );
+
+  it("that fails refuses, and the gate is not asked (G8)", async () => {
+    const asked = await conditional(() => {
+      throw new Error("broken");
+    });
+    await refused();
+    expect(asked.all).toEqual([]);
+  });
+
+  it("shares the time of its gate (G8)", async () => {
+    const { house: quick, service } = await open({ gateTimeoutMs: 150 });
+    onTestFinished(() => quick.server.close());
+    const slowly = async () => new Promise((resolve) => setTimeout(resolve, 100));
+    await service.registerFunction("condition", slowly);
+    await service.registerFunction("second", slowly);
+    const config = { condition_function_id: "condition" };
+    await service.registerTrigger({ ...GATE, config });
+    await expect(visit(service, GROUP)).rejects.toMatchObject(REFUSED);
+    expect(quick.problems.at(-1)?.message).toContain("150 ms");
+  });
+});
+
+describe("a service whose join_gate is required", () => {
+  it("refuses every join until a gate is registered, and when the last one is withdrawn (G8)", async () => {
+    const service = createStreamService({ store: memoryStore(), joinGate: "required" });
+    onTestFinished(() => service.close());
+    const told = newCalls<JoinPayload>();
+    await service.registerFunction("listener", told.record);
+    await service.registerTrigger({ ...GATE, function_id: "listener", config: { gate: false } });
+    // Somebody who is only told is no gate.
+    await expect(visit(service, GROUP)).rejects.toMatchObject(REFUSED);
+    expect(told.all).toEqual([]);
+    await service.registerFunction("second", () => undefined);
+    const gate = await service.registerTrigger(GATE);
+    await visit(service, GROUP);
+    await told.count(1);
+    await gate.unregister();
+    await expect(visit(service, GROUP)).rejects.toMatchObject(REFUSED);
+  });
+});
+
+describe("a gate whose provider is lost", () => {
+  it("keeps everybody out until it is back, or taken back by somebody's wish (G8)", async () => {
+    const register = async () => ({
+      func: await service.registerFunction("second", () => undefined),
+      trigger: await service.registerTrigger(GATE),
+    });
+    const first = await register();
+    await enter();
+    await Promise.all([first.trigger.unregister("lost"), first.func.unregister("lost")]);
+    await refused();
+    const again = await register();
+    await enter();
+    await again.func.unregister("lost");
+    await refused();
+    await again.trigger.unregister();
+    await enter();
+    expect(await house.leavesSoFar()).toHaveLength(3);
+  });
+
+  it("keeps everybody out when only its function is withdrawn (G8)", async () => {
+    const func = await service.registerFunction("second", () => undefined);
+    await service.registerTrigger(GATE);
+    await func.unregister();
+    await refused();
+  });
+});
+
+describe("who only listens to joins (gate: false)", () => {
+  const listen = async (handler: (joined: JoinPayload) => unknown) => {
+    await service.registerFunction("second", handler);
+    await service.registerTrigger({ ...GATE, config: { gate: false } });
+  };
+
+  it("is told after every gate allowed, and not of who is refused (G8)", async () => {
+    const told = newCalls<JoinPayload>();
+    await listen(told.record);
+    const gate = promised();
+    house.decide = () => gate.promise;
+    const entering = enter();
+    await house.joins.count(1);
+    expect(told.all).toEqual([]);
+    gate.resolve();
+    await entering;
+    expect(await told.count(1)).toStrictEqual(house.joins.all);
+    house.decide = () => ({ unauthorized: true });
+    await refused();
+    house.decide = () => undefined;
+    await visit(service, { ...GROUP, itemId: "last" });
+    expect((await told.count(2)).map(({ id }) => id)).toEqual([null, "last"]);
+  });
+
+  it.each([
+    ["says no", () => ({ unauthorized: true })],
+    [
+      "fails",
+      () => {
+        throw new Error("no");
+      },
+    ],
+    ["never answers", () => new Promise(() => {})],
+  ])("and %s keeps nobody out, or waiting", async (_, answer) => {
+    await listen(answer);
+    const frames = await service.subscribe(GROUP);
+    expect((await frames.next()).value).toMatchObject({ kind: "sync" });
+    await frames.return?.();
+  });
+
+  it("and has no provider keeps nobody out", async () => {
+    await service.registerTrigger({ ...GATE, config: { gate: false } });
+    await enter();
+    expect(await house.leaves.count(1)).toEqual(house.joins.all);
+  });
+});

@@ -1,0 +1,7 @@
+import { describe } from "vitest";
+import { HOSTS } from "../support/hosts/hosts.ts";
+import { describeGates } from "./suite/gates.suite.ts";
+
+describe.each(HOSTS)("in $name", (host) => {
+  describeGates(host);
+});

@@ -1,0 +1,229 @@
+import { describe, expect, it } from "vitest";
+import type { JoinPayload, StreamFrame } from "millrace";
+import type { Host } from "../../support/hosts/host.ts";
+import { gate, recorder, stagesOf } from "../../support/hosts/stage.ts";
+
+const ROOM = { streamName: "rooms", groupId: "attic" };
+const JOIN = { type: "stream:join", function_id: "may-join" };
+
+/** Gates and custom streams whose functions run in a host. */
+export function describeGates(host: Host): void {
+  const stage = stagesOf(host);
+
+  describe("gates", () => {
+    it("say who a caller is, and their word reaches join and leave", async () => {
+      const { service, join } = await stage({ authFunction: "who" });
+      const client = await join();
+      const [joins, leaves] = [recorder<JoinPayload>(), recorder<JoinPayload>()];
+      await client.registerFunction("who", ({ headers }) => ({ context: { user: headers.user } }));
+      await client.registerFunction("may-join", joins.handler);
+      await client.registerFunction("left", leaves.handler);
+      await client.registerTrigger(JOIN);
+      await client.registerTrigger({ type: "stream:leave", function_id: "left" });
+      const auth = { headers: { user: "ann" } };
+      const frames = await service.subscribe({ ...ROOM, itemId: "lamp", auth });
+      await frames.next();
+      await frames.return?.();
+      const [joined] = await joins.heard(1);
+      expect(joined).toMatchObject({
+        stream_name: "rooms",
+        group_id: "attic",
+        id: "lamp",
+        context: { user: "ann" },
+      });
+      expect(await leaves.heard(1)).toEqual([joined]);
+    });
+
+    it.each([
+      ["true", { unauthorized: true }],
+      ["neither true nor false", { unauthorized: "yes" }],
+      ["a number", { unauthorized: 0 }],
+    ])("refuse when unauthorized is %s (G8)", async (_what, answer) => {
+      const { service, join } = await stage();
+      const client = await join();
+      await client.registerFunction("may-join", () => answer);
+      await client.registerTrigger(JOIN);
+      await expect(service.subscribe(ROOM)).rejects.toMatchObject({ reason: "JOIN_REFUSED" });
+    });
+
+    it.each([
+      ["nothing", undefined],
+      ["null", null],
+      ["a string", "no"],
+      ["false", { unauthorized: false }],
+      ["something else", { allowed: false }],
+    ])("allow when they answer %s", async (_what, answer) => {
+      const { service, join } = await stage();
+      const client = await join();
+      await client.registerFunction("may-join", () => answer);
+      await client.registerTrigger(JOIN);
+      const frames = await service.subscribe(ROOM);
+      expect((await frames.next()).value?.kind).toBe("sync");
+      await frames.return?.();
+    });
+
+    it("refuse when they throw, hang, or vanish in the call, and after they have gone (G8)", async () => {
+      const { service, join } = await stage({ gateTimeoutMs: 150 });
+      const client = await join();
+      const refused = async () =>
+        expect(service.subscribe(ROOM)).rejects.toMatchObject({ reason: "JOIN_REFUSED" });
+      const throwing = await client.registerFunction("may-join", () => {
+        throw new Error("no idea");
+      });
+      await client.registerTrigger(JOIN);
+      await refused();
+      await throwing.unregister();
+      await refused();
+      const hanging = await client.registerFunction("may-join", () => new Promise(() => {}));
+      await refused();
+      await hanging.unregister();
+      const doomed = await join();
+      const called = gate();
+      await doomed.registerFunction("may-join", () => {
+        called.open();
+        return new Promise(() => {});
+      });
+      const attempt = refused();
+      await called.opened;
+      await doomed.vanish();
+      await attempt;
+      await client.vanish();
+      await refused();
+      // Whoever comes back provides it, and the gate was there all the time.
+      const back = await join();
+      await back.registerFunction("may-join", () => null);
+      const frames = await service.subscribe(ROOM);
+      expect((await frames.next()).value?.kind).toBe("sync");
+      await frames.return?.();
+    });
+
+    it("let their condition decide whether they are asked", async () => {
+      const { service, join } = await stage();
+      const client = await join();
+      await client.registerFunction("may-join", () => ({ unauthorized: true }));
+      await client.registerFunction("is-room", ({ stream_name }: JoinPayload) => {
+        if (stream_name === "odd") throw new Error("no idea");
+        return stream_name === "rooms";
+      });
+      await client.registerTrigger({ ...JOIN, config: { condition_function_id: "is-room" } });
+      await expect(service.subscribe(ROOM)).rejects.toMatchObject({ reason: "JOIN_REFUSED" });
+      await expect(service.subscribe({ ...ROOM, streamName: "odd" })).rejects.toMatchObject({
+        reason: "JOIN_REFUSED",
+      });
+      const frames = await service.subscribe({ ...ROOM, streamName: "open" });
+      await frames.return?.();
+    });
+
+    it("tell those who only listen when every gate has allowed it, and no sooner", async () => {
+      const { service, join } = await stage();
+      const client = await join();
+      const listener = recorder<JoinPayload>();
+      let mayJoin = false;
+      await client.registerFunction("may-join", () => ({ unauthorized: !mayJoin }));
+      await client.registerFunction("listen", (payload, context) => {
+        listener.handler(payload, context);
+        throw new Error("nobody cares");
+      });
+      await client.registerTrigger(JOIN);
+      await client.registerTrigger({
+        type: "stream:join",
+        function_id: "listen",
+        config: { gate: false },
+      });
+      await expect(service.subscribe(ROOM)).rejects.toMatchObject({ reason: "JOIN_REFUSED" });
+      mayJoin = true;
+      const frames = await service.subscribe({ ...ROOM, itemId: "second" });
+      await frames.return?.();
+      const calls = await listener.heard(1);
+      expect(calls.map(({ id }) => id)).toEqual(["second"]);
+    });
+  });
+
+  describe("custom streams", () => {
+    const overrides = (table: Map<string, unknown>) => ({
+      get: ({ item_id }: { item_id: string }) => table.get(item_id) ?? null,
+      set: ({ item_id, data }: { item_id: string; data: unknown }) => {
+        const old_value = table.get(item_id) ?? null;
+        table.set(item_id, data);
+        return { old_value, new_value: data };
+      },
+      delete: ({ item_id }: { item_id: string }) => {
+        table.delete(item_id);
+      },
+      list: () => [...table.values()],
+      list_groups: () => ["shop"],
+    });
+
+    it("read and write where their functions keep the values, and are followed as any other", async () => {
+      const { service, join } = await stage();
+      const client = await join();
+      const table = new Map<string, unknown>([["tea", { id: "tea", stock: 4 }]]);
+      for (const [name, handler] of Object.entries(overrides(table)))
+        await client.registerFunction(`stream::${name}(stock)`, handler as () => unknown);
+      const heard = recorder();
+      await client.registerFunction("f", heard.handler);
+      await client.registerTrigger({
+        type: "stream",
+        function_id: "f",
+        config: { stream_name: "stock" },
+      });
+      const shop = { streamName: "stock", groupId: "shop" };
+      const frames = await service.subscribe(shop);
+      const first = (await frames.next()).value as StreamFrame & { kind: "sync" };
+      expect(first.items).toMatchObject([{ itemId: "tea", data: { stock: 4 } }]);
+      const done = await service.update({
+        ...shop,
+        itemId: "tea",
+        ops: [{ type: "decrement", path: "stock", by: 1 }],
+      });
+      expect(done).toMatchObject({
+        oldValue: { stock: 4 },
+        newValue: { stock: 3 },
+        created: false,
+      });
+      expect((await frames.next()).value).toMatchObject({
+        kind: "change",
+        type: "update",
+        data: { stock: 3 },
+      });
+      expect(table.get("tea")).toEqual({ id: "tea", stock: 3 });
+      await heard.heard(1);
+      await service.delete({ ...shop, itemId: "tea" });
+      expect(await service.get({ ...shop, itemId: "tea" })).toBeUndefined();
+      expect((await frames.next()).value).toMatchObject({ kind: "change", type: "delete" });
+      await frames.return?.();
+    });
+
+    it("refuse their own functions that call the service about them, rather than wait for ever", async () => {
+      const { service, join } = await stage({ functionLimits: { timeoutMs: 3000 } });
+      const client = await join();
+      const item = { stream_name: "stock", group_id: "shop", item_id: "tea", data: 1 };
+      let inner: unknown;
+      await client.registerFunction("stream::set(stock)", async () => {
+        inner = await client
+          .trigger({ function_id: "stream::set", payload: item })
+          .catch((error: unknown) => error);
+      });
+      const startMs = performance.now();
+      await service.set({ streamName: "stock", groupId: "shop", itemId: "tea", data: 2 });
+      expect(performance.now() - startMs).toBeLessThan(3000);
+      expect(inner).toMatchObject({
+        code: "STREAM_SET_ERROR",
+        message: expect.stringContaining("CUSTOM_STREAM_UNSUPPORTED") as unknown,
+      });
+    });
+
+    it("fail while nobody provides their functions, rather than be done by the built-in store", async () => {
+      const { service, join } = await stage();
+      const client = await join();
+      for (const [name, handler] of Object.entries(overrides(new Map())))
+        await client.registerFunction(`stream::${name}(stock)`, handler as () => unknown);
+      await client.vanish();
+      const item = { streamName: "stock", groupId: "shop", itemId: "tea" };
+      await expect(service.set({ ...item, data: 1 })).rejects.toMatchObject({
+        reason: "STORE_UNAVAILABLE",
+      });
+      await expect(service.get(item)).rejects.toMatchObject({ reason: "STORE_UNAVAILABLE" });
+    });
+  });
+}

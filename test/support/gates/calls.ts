@@ -1,0 +1,53 @@
+import { within } from "../../bridge/within.ts";
+
+/** What a function was called with, in order. */
+export interface Calls<T> {
+  readonly all: readonly T[];
+  /** The function, or a part of it. */
+  readonly record: (payload: T) => void;
+  /** Resolves with all calls so far, as soon as there are so many. */
+  count(calls: number): Promise<readonly T[]>;
+  /** Resolves with all calls so far, as soon as the condition holds for them. */
+  until(what: string, holds: (calls: readonly T[]) => boolean): Promise<readonly T[]>;
+}
+
+/** Nothing was called yet. */
+export function newCalls<T>(): Calls<T> {
+  const all: T[] = [];
+  const checks = new Set<() => void>();
+  const until: Calls<T>["until"] = async (what, holds) => {
+    let look = () => {};
+    const done = new Promise<void>((resolve) => {
+      look = () => {
+        if (holds(all)) resolve();
+      };
+    });
+    checks.add(look);
+    look();
+    try {
+      await within(done, () => `${what}; it had ${JSON.stringify(all).slice(0, 2000)}`);
+      return [...all];
+    } finally {
+      checks.delete(look);
+    }
+  };
+  return {
+    all,
+    record(payload) {
+      all.push(payload);
+      for (const look of checks) look();
+    },
+    until,
+    count: (calls) => until(`${calls} calls`, ({ length }) => length >= calls),
+  };
+}
+
+/** A promise that somebody else fulfils. */
+export function promised<T = void>(): {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+} {
+  let resolve: (value: T) => void = () => {};
+  const promise = new Promise<T>((settle) => (resolve = settle));
+  return { promise, resolve };
+}

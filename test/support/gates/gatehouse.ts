@@ -1,0 +1,91 @@
+import type { Problem, StreamService } from "millrace";
+import { type Server, type ServerOptions, createServer } from "millrace/server";
+import type { DoorTarget } from "../doors/door.ts";
+import { uniqueName } from "../doors/unique.ts";
+import { type Calls, newCalls } from "./calls.ts";
+
+/** What join and leave functions get. */
+export interface JoinPayload {
+  readonly subscription_id: string;
+  readonly stream_name: string;
+  readonly group_id: string;
+  readonly id: string | null;
+  readonly context: unknown;
+}
+
+/** A server with a gate, whose joins and leaves are watched. */
+export interface Gatehouse extends DoorTarget {
+  readonly server: Server;
+  /** What the gate does about a join. At first it allows all. */
+  decide: (joined: JoinPayload) => unknown;
+  /** What the gate was asked. */
+  readonly joins: Calls<JoinPayload>;
+  /** What leaves were told. */
+  readonly leaves: Calls<JoinPayload>;
+  /** What the operator was told. */
+  readonly problems: readonly Problem[];
+  /**
+   * All leaves that are told up to now. Ends a subscription of its own and waits for its leave: what was
+   * to be told before it was told.
+   */
+  leavesSoFar(): Promise<readonly JoinPayload[]>;
+}
+
+/** Stream of the subscriptions that nobody counts, and path of whoever makes them: every gate has to allow them. */
+export const MARKS = "marks";
+
+/** Opens a server with a gate and somebody who is told of leaves. The caller closes it. */
+export async function openGatehouse({ setup, ...options }: ServerOptions = {}): Promise<Gatehouse> {
+  const joins = newCalls<JoinPayload>();
+  const leaves = newCalls<JoinPayload>();
+  const problems: Problem[] = [];
+  const isCounted = ({ stream_name: streamName }: JoinPayload) => streamName !== MARKS;
+  const marks = newCalls<string>();
+  const server = await createServer({
+    port: 0,
+    store: { kind: "in_memory" },
+    onFailure: () => {},
+    onProblem: (problem) => problems.push(problem),
+    ...options,
+    async setup(service) {
+      await service.registerFunction("gate", (joined: JoinPayload) => {
+        if (!isCounted(joined)) return undefined;
+        joins.record(joined);
+        return house.decide(joined);
+      });
+      await service.registerFunction("leaves", (left: JoinPayload) => {
+        if (isCounted(left)) leaves.record(left);
+        else marks.record(left.group_id);
+      });
+      await service.registerTrigger({ type: "stream:join", function_id: "gate" });
+      await service.registerTrigger({ type: "stream:leave", function_id: "leaves" });
+      await setup?.(service);
+    },
+  });
+  const house: Gatehouse = {
+    server,
+    url: server.url,
+    service: server.service,
+    decide: () => undefined,
+    joins,
+    leaves,
+    problems,
+    async leavesSoFar() {
+      const mark = uniqueName("mark");
+      await visit(server.service, { streamName: MARKS, groupId: mark, auth: { path: MARKS } });
+      await marks.until(`the leave of ${mark}`, (all) => all.includes(mark));
+      return [...leaves.all];
+    },
+  };
+  return house;
+}
+
+/** Follows a group, and stops as soon as it is in. */
+export async function visit(
+  service: StreamService,
+  group: Parameters<StreamService["subscribe"]>[0],
+): Promise<void> {
+  const frames = await service.subscribe(group);
+  await frames.next();
+  await frames.return?.();
+}

@@ -1,0 +1,34 @@
+// Runs a server in a process of its own, from the build, that prints a JSON line for each join that its
+// gate is asked about, and for each leave that it is told of: {"kind": "join" or "leave", "payload"}.
+// The first line is {"kind": "listening", "url"}. It stops on SIGTERM.
+// argv[2]: { folder: of the data; gate: whether it provides the gate; stuck: the group whose leaves
+// are told, but never done }. The context of a caller is what the query of its URL says is the `user`.
+import { createServer } from "../../../dist/src/server/index.js";
+
+const { folder, gate, stuck } = JSON.parse(process.argv[2] ?? "{}");
+
+/** @param {object} line */
+const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+
+const server = await createServer({
+  port: 0,
+  store: { kind: "file_based", folder },
+  authFunction: "auth",
+  settleTimeoutMs: 200,
+  async setup(service) {
+    await service.registerFunction("auth", ({ query_params: { user } }) => ({
+      context: { user: user?.[0] ?? null },
+    }));
+    if (gate) {
+      await service.registerFunction("gate", (payload) => print({ kind: "join", payload }));
+      await service.registerTrigger({ type: "stream:join", function_id: "gate" });
+    }
+    await service.registerFunction("leaves", (payload) => {
+      print({ kind: "leave", payload });
+      return payload.group_id === stuck ? new Promise(() => {}) : undefined;
+    });
+    await service.registerTrigger({ type: "stream:leave", function_id: "leaves" });
+  },
+});
+process.on("SIGTERM", () => void server.close().then(() => process.exit(0)));
+print({ kind: "listening", url: server.url });

@@ -1,0 +1,26 @@
+import { registerWorker } from "millrace/worker";
+import { openProxy } from "../doors/proxy.ts";
+import type { Host } from "./host.ts";
+
+/** Functions in a worker that uses the SDK of the project, over gRPC. */
+export const grpcWorkerHost: Host = {
+  name: "a worker over gRPC",
+  can: { causes: true, signals: true, results: true },
+  async join({ url }) {
+    const line = await openProxy(Number(new URL(url).port));
+    const worker = registerWorker(line.url, { workerName: "test" });
+    return {
+      registerFunction: (id, handler) => worker.registerFunction(id, handler),
+      registerTrigger: (request) => worker.registerTrigger(request),
+      trigger: (request) => worker.trigger(request),
+      async close() {
+        await worker.shutdown();
+        await line.close();
+      },
+      async vanish() {
+        await line.close();
+        await worker.shutdown();
+      },
+    };
+  },
+};

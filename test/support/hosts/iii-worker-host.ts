@@ -1,0 +1,78 @@
+import { randomUUID } from "node:crypto";
+import { FunctionError, type TriggerRequest } from "millrace";
+import { registerWorker } from "iii-sdk";
+import { openProxy } from "../doors/proxy.ts";
+import type { Host } from "./host.ts";
+
+/**
+ * Functions in a worker that uses the published SDK of iii, unchanged, over a WebSocket.
+ *
+ * It does not say when a registration holds. Its frames take effect in order, so a call that was made
+ * after one and is answered proves it; what was refused shows only in what does not work.
+ */
+export const iiiWorkerHost: Host = {
+  name: "a worker of iii-sdk",
+  can: { causes: false, signals: false, results: false },
+  async join({ url }) {
+    const line = await openProxy(Number(new URL(url).port));
+    const address = line.url.replace("http", "ws");
+    const worker = registerWorker(`${address}/worker`, {
+      workerName: "test",
+      otel: { enabled: false },
+      enableMetricsReporting: false,
+    });
+    const settled = async () => {
+      await worker.trigger({ function_id: "stream::list_all", payload: {} });
+    };
+    return {
+      async registerFunction(id, handler) {
+        const signal = new AbortController().signal;
+        const { unregister } = worker.registerFunction(id, (payload: unknown, metadata: unknown) =>
+          Promise.resolve(handler(payload, { metadata, signal })),
+        );
+        await settled();
+        return {
+          async unregister() {
+            unregister();
+            await settled();
+          },
+        };
+      },
+      async registerTrigger({ type, function_id, config, metadata }: TriggerRequest) {
+        const { unregister } = worker.registerTrigger({
+          type,
+          function_id,
+          config,
+          metadata,
+        } as never);
+        await settled();
+        return {
+          async unregister() {
+            unregister();
+            await settled();
+          },
+        };
+      },
+      async trigger({ function_id, payload, timeout_ms: timeoutMs }) {
+        try {
+          return (await worker.trigger({
+            function_id,
+            payload,
+            ...(timeoutMs !== undefined && { timeoutMs }),
+          })) as unknown;
+        } catch (error) {
+          const { code, message } = error as { code?: string; message: string };
+          throw new FunctionError(code ?? randomUUID(), message, { cause: error });
+        }
+      },
+      async close() {
+        await worker.shutdown();
+        await line.close();
+      },
+      async vanish() {
+        await line.close();
+        await worker.shutdown();
+      },
+    };
+  },
+};

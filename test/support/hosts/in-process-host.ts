@@ -1,0 +1,26 @@
+import type { Registration } from "millrace";
+import type { Host } from "./host.ts";
+
+/** Functions in the program of the service. */
+export const inProcessHost: Host = {
+  name: "in-process",
+  can: { causes: true, signals: true, results: true },
+  async join({ service }) {
+    const registrations: Registration[] = [];
+    const kept = async (registering: Promise<Registration>) => {
+      const registration = await registering;
+      registrations.push(registration);
+      return registration;
+    };
+    const endAll = async (how: "withdrawn" | "lost") => {
+      await Promise.all(registrations.splice(0).map((each) => each.unregister(how)));
+    };
+    return {
+      registerFunction: (id, handler) => kept(service.registerFunction(id, handler)),
+      registerTrigger: (request) => kept(service.registerTrigger(request)),
+      trigger: (request) => service.trigger(request),
+      close: () => endAll("withdrawn"),
+      vanish: () => endAll("lost"),
+    };
+  },
+};

@@ -1,0 +1,84 @@
+import { afterEach } from "vitest";
+import { type Problem, type StreamService, memoryStore } from "millrace";
+import { type Server, type ServerOptions, createServer } from "millrace/server";
+import type { Host, HostClient, HostHandler } from "./host.ts";
+
+/** A service with hosts around it. */
+export interface Stage {
+  readonly service: StreamService;
+  readonly server: Server;
+  /** What the operator was told. */
+  readonly problems: readonly Problem[];
+  /** A host that came, one more each time. */
+  join(): Promise<HostClient>;
+}
+
+/** Opens stages for tests of a host, and closes them after each test. */
+export function stagesOf(host: Host): (options?: ServerOptions) => Promise<Stage> {
+  const opened: { readonly server: Server; readonly clients: HostClient[] }[] = [];
+  afterEach(async () => {
+    for (const { server, clients } of opened.splice(0)) {
+      await Promise.all(clients.map((client) => client.vanish().catch(() => {})));
+      await server.close();
+    }
+  });
+  return async (options = {}) => {
+    const problems: Problem[] = [];
+    const server = await createServer({
+      port: 0,
+      store: memoryStore(),
+      settleTimeoutMs: 200,
+      onProblem: (problem) => problems.push(problem),
+      ...options,
+    });
+    const clients: HostClient[] = [];
+    opened.push({ server, clients });
+    return {
+      service: server.service,
+      server,
+      problems,
+      async join() {
+        const client = await host.join({ url: server.url, service: server.service });
+        clients.push(client);
+        return client;
+      },
+    };
+  };
+}
+
+/** Waits until something holds. Rejects, with what it last was, after five seconds. */
+export async function until<T>(read: () => T, holds: (value: T) => boolean): Promise<T> {
+  const deadline = performance.now() + 5000;
+  for (;;) {
+    const value = read();
+    if (holds(value)) return value;
+    if (performance.now() > deadline)
+      throw new Error(`still ${JSON.stringify(value)?.slice(0, 500)}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** Keeps what a function was called with. */
+export function recorder<T = unknown>() {
+  const calls: T[] = [];
+  const handler: HostHandler = (payload) => {
+    calls.push(payload as T);
+  };
+  return {
+    calls,
+    handler,
+    /** Waits for so many calls. */
+    heard: (count: number) =>
+      until(
+        () => calls,
+        ({ length }) => length >= count,
+      ),
+  };
+}
+
+/** A promise that somebody else fulfils. */
+export function gate() {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open };
+}

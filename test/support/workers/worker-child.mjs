@@ -1,0 +1,42 @@
+// A worker in a process of its own: over gRPC with our SDK, or over a WebSocket with that of iii.
+// argv[2]: { url, door, file }. Its function "work" answers what it is given after a moment; "log" writes
+// group and revision of each change of the stream "long" to the file. Prints "ready" when both hold.
+import { appendFileSync } from "node:fs";
+import { registerWorker as registerIii } from "iii-sdk";
+import { registerWorker } from "../../../dist/src/worker/index.js";
+
+const { url, door, file } = JSON.parse(process.argv[2] ?? "{}");
+// Its words are about connections, and this process is killed anyway.
+console.debug = () => {};
+console.error = () => {};
+
+/** @param {{ n: number }} payload */
+const work = async ({ n }) => {
+  await new Promise((resolve) => setTimeout(resolve, 2 * (n % 3)));
+  return n;
+};
+/** @param {{ groupId: string, revision: number }} payload */
+const log = async ({ groupId, revision }) => {
+  await new Promise((resolve) => setTimeout(resolve, revision % 3));
+  appendFileSync(file, `${groupId} ${revision}\n`);
+};
+const trigger = { type: "stream", function_id: "log", config: { stream_name: "long" } };
+
+if (door === "iii") {
+  const worker = registerIii(`${url.replace("http", "ws")}/worker`, {
+    workerName: "child",
+    otel: { enabled: false },
+    enableMetricsReporting: false,
+  });
+  worker.registerFunction("work", work);
+  worker.registerFunction("log", log);
+  worker.registerTrigger(trigger);
+  // Frames take effect in order: what is answered comes after them.
+  await worker.trigger({ function_id: "stream::list_all", payload: {} });
+} else {
+  const worker = registerWorker(url, { workerName: "child", reconnect: { initialMs: 50 } });
+  await worker.registerFunction("work", work);
+  await worker.registerFunction("log", log);
+  await worker.registerTrigger(trigger);
+}
+process.stdout.write("ready\n");

@@ -1,0 +1,108 @@
+import { Code } from "@connectrpc/connect";
+import { registerWorker } from "millrace/worker";
+import { type Server, createServer } from "millrace/server";
+import { afterEach, describe, expect, it } from "vitest";
+import { WebSocket } from "ws";
+import { openRawWorker } from "../support/workers/raw-worker.ts";
+
+const TOKEN = "a-long-secret";
+const servers: Server[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.close();
+});
+
+async function serve(options: Parameters<typeof createServer>[0] = {}) {
+  const server = await createServer({ port: 0, store: { kind: "in_memory" }, ...options });
+  servers.push(server);
+  return server;
+}
+
+/** What an upgrade is answered with: 101, or the status that refuses it. */
+function upgrade(url: string, headers: Record<string, string> = {}): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(url.replace("http", "ws"), { headers });
+    socket.once("open", () => {
+      socket.terminate();
+      resolve(101);
+    });
+    socket.once("unexpected-response", (_request, response) => {
+      resolve(response.statusCode ?? 0);
+      response.resume();
+      socket.terminate();
+    });
+    socket.once("error", reject);
+    socket.on("error", () => {});
+  });
+}
+
+describe("who may be a worker", () => {
+  it("is, over gRPC, who presents a token where tokens are configured (G8)", async () => {
+    const { url } = await serve({ apiTokens: [TOKEN] });
+    for (const headers of [{}, { authorization: "Bearer wrong" }]) {
+      const stranger = openRawWorker(url, headers);
+      stranger.say({ case: "hello", value: {} });
+      expect((await stranger.ended)?.code).toBe(Code.Unauthenticated);
+    }
+    const worker = registerWorker(url, { token: TOKEN });
+    await worker.registerFunction("f", () => 1);
+    expect(await worker.trigger({ function_id: "f" })).toBe(1);
+    await worker.shutdown();
+  });
+
+  it("is, at /worker, who presents a token where tokens are configured (G8)", async () => {
+    const { url } = await serve({ apiTokens: [TOKEN] });
+    expect(await upgrade(`${url}/worker`)).toBe(401);
+    expect(await upgrade(`${url}/worker/otel`)).toBe(401);
+    expect(await upgrade(`${url}/worker`, { authorization: `Bearer ${TOKEN}` })).toBe(101);
+    expect(await upgrade(`${url}/worker/`, { authorization: `Bearer ${TOKEN}` })).toBe(101);
+  });
+
+  it("is no web page, unless its origin is allowed (G8)", async () => {
+    const { url } = await serve();
+    const own = url.replace("127.0.0.1", "localhost");
+    for (const origin of ["https://evil.example", own, "null"])
+      expect([origin, await upgrade(`${url}/worker`, { origin })]).toEqual([origin, 403]);
+    expect(await upgrade(`${url}/worker`)).toBe(101);
+    const origin = "https://tools.example";
+    const open = await serve({ workerAllowedOrigins: [origin] });
+    expect(await upgrade(`${open.url}/worker`, { origin })).toBe(101);
+    expect(await upgrade(`${open.url}/worker`, { origin: "https://evil.example" })).toBe(403);
+  });
+
+  it("is not asked by auth_function: that is about those who follow", async () => {
+    let asked = 0;
+    const { url } = await serve({
+      authFunction: "who",
+      setup: async (service) => {
+        await service.registerFunction("who", () => {
+          asked++;
+          return null;
+        });
+      },
+    });
+    expect(await upgrade(`${url}/worker`)).toBe(101);
+    expect(await upgrade(`${url}/stream/a/b`)).toBe(401);
+    expect(asked).toBe(1);
+  });
+
+  it("may come to a port of its own, at its root", async () => {
+    const server = await serve({ workerPort: 0 });
+    const url = `http://127.0.0.1:${server.workerPort}`;
+    expect(await upgrade(`${url}/`)).toBe(101);
+    expect(await upgrade(`${url}/worker`)).toBe(101);
+    expect(await upgrade(`${url}/otel`)).toBe(101);
+    expect(await upgrade(`${url}/stream/a/b`)).toBe(404);
+    expect(await upgrade(`${url}/`, { origin: "https://evil.example" })).toBe(403);
+    expect((await fetch(url)).status).toBe(426);
+  });
+
+  it("hears that the call needs HTTP/2 with gRPC or Connect", async () => {
+    const { url } = await serve();
+    const response = await fetch(`${url}/millrace.v1.WorkerService/Connect`, {
+      method: "POST",
+      headers: { "content-type": "application/connect+json" },
+      body: Buffer.from([0, 0, 0, 0, 2, 123, 125]),
+    });
+    expect(await response.text()).toContain("may be called over HTTP/2 with gRPC or Connect");
+  });
+});
