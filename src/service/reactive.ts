@@ -147,6 +147,7 @@ export function createReactive(options: ReactiveOptions): Reactive {
   });
   const admissions = createAdmissions(gates, leaves, coordinator.leases, newId);
   const unwatch = bindings.watch(() => {
+    for (const id of tallies.keys()) if (bindings.get(id) === undefined) tallies.delete(id);
     dispatcher.review();
     leaves.review();
   });

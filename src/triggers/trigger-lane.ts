@@ -94,11 +94,6 @@ export class TriggerLane {
     return this.#waiting.size + this.#running + this.#paused.size;
   }
 
-  /** Whether nothing goes on: nothing is under way, and what waits, waits for a provider. */
-  get isStuck(): boolean {
-    return this.#running === 0 && (this.#waiting.size === 0 || !this.#options.isServed());
-  }
-
   /** Adds a job behind those of its key. */
   push(seq: number, keyText: string): void {
     if (this.#closed) return;

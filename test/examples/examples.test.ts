@@ -26,7 +26,7 @@ const PRINTED: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Examples that other tests run, those of the documents among them. */
-const ELSEWHERE = ["embed.mjs", "watch.mjs", "watch.py", "worker.mjs"];
+const ELSEWHERE = ["embed.mjs", "go", "python", "watch.mjs", "watch.py", "worker.mjs"];
 
 beforeAll(() => ensureBuilt(PROJECT), 120_000);
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -9,8 +9,10 @@ import { PROJECT } from "../docs/markdown.ts";
 import { type Running, run, start } from "../docs/processes.ts";
 import { openProxy } from "../support/doors/proxy.ts";
 
-const MODULE = join(PROJECT, "examples", "go");
-const BUILT = join(PROJECT, ".cache", "go");
+const CACHE = join(PROJECT, ".cache", "go");
+/** A copy of what the module needs: others read the project while stubs are generated here. */
+const TREE = join(CACHE, "tree");
+const MODULE = join(TREE, "examples", "go");
 
 it("the programs of examples/go work, come back and leave", async (context) => {
   await withLock(
@@ -81,7 +83,7 @@ async function tryOut(): Promise<void> {
 
 /** Starts one of the programs. It is ended with the test. */
 function program(name: string, url: string): Running {
-  const running = start(`exec '${BUILT}/${name}' ${new URL(url).host}`, PROJECT);
+  const running = start(`exec '${CACHE}/${name}' ${new URL(url).host}`, PROJECT);
   onTestFinished(() => running.stop());
   return running;
 }
@@ -101,13 +103,17 @@ async function shows(subscriber: Running, state: object): Promise<void> {
 
 /** Builds the programs. Where Go or its modules cannot be had, the test is skipped and says so. */
 async function build(context: TestContext): Promise<void> {
+  await rm(TREE, { recursive: true, force: true });
+  for (const path of ["buf.yaml", "proto", "third_party", "examples/go"])
+    await cp(join(PROJECT, path), join(TREE, path), { recursive: true });
+  await symlink(join(PROJECT, "node_modules"), join(TREE, "node_modules"));
   const go = await run("go version", MODULE);
   if (go.status !== 0) context.skip("go is not installed here");
   const modules = await run("go mod download", MODULE);
   if (modules.status !== 0)
     context.skip(`go cannot get its modules here: ${modules.stderr.trim().split("\n").at(-1)}`);
   await succeeds("./generate.sh");
-  await succeeds(`go build -buildvcs=false -o '${BUILT}/' ./worker ./subscriber`);
+  await succeeds(`go build -buildvcs=false -o '${CACHE}/' ./worker ./subscriber`);
 }
 
 async function succeeds(code: string): Promise<void> {

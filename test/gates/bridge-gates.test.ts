@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Line, connect, story } from "../bridge/line.ts";
 import { promised } from "../support/gates/calls.ts";
@@ -51,6 +52,13 @@ const leaves = async (count: number) =>
       (all) => all.filter(isOurs).length >= count,
     )
   ).filter(isOurs);
+
+/** Resolves when the service has taken all that the socket sent. */
+const taken = async ({ socket }: Line) => {
+  const ponged = once(socket, "pong");
+  socket.ping();
+  await ponged;
+};
 
 /** Resolves when the socket has heard a change of the group. */
 const hears = async (line: Line, where = group) => {
@@ -191,6 +199,7 @@ describe("a slow gate", () => {
       await house.joins.until("the gate", () => asked().length === 1);
       line.leave("s1");
       line.join({ ...group, groupId: `${group.groupId}-b`, subscriptionId: "s1" });
+      await taken(line);
       gate.resolve(answer);
       // Its sync says that what was asked for before is done.
       await line.until("the second", (all) =>
@@ -295,7 +304,7 @@ describe("an explicit join of what the URL asked for", () => {
     house.decide = () => gate.promise;
     const line = await connect(house.url, path());
     line.join({ ...group, subscriptionId: "mine" });
-    await house.joins.until("the gate", () => asked().length === 1);
+    await taken(line);
     gate.resolve();
     await line.until("the join", (all) =>
       all.some(({ subscriptionId }) => subscriptionId === "mine"),

@@ -10,7 +10,7 @@ import { connect } from "../bridge/line.ts";
 import type { DoorTarget } from "../support/doors/door.ts";
 import { doorNamed } from "../support/doors/doors.ts";
 import { uniqueName } from "../support/doors/unique.ts";
-import { type Calls, newCalls } from "../support/gates/calls.ts";
+import { type Calls, newCalls, promised } from "../support/gates/calls.ts";
 import type { JoinPayload } from "../support/gates/gatehouse.ts";
 
 const SCRIPT = fileURLToPath(new URL("../support/gates/leave-child.mjs", import.meta.url));
@@ -18,6 +18,7 @@ const STREAM = "rooms";
 
 interface ChildOptions {
   readonly gate: boolean;
+  readonly late?: boolean;
   readonly stuck?: string;
 }
 
@@ -25,6 +26,8 @@ interface Child {
   readonly url: string;
   readonly joins: Calls<JoinPayload>;
   readonly leaves: Calls<JoinPayload>;
+  /** Has it ask to be told of leaves, if it was started late. */
+  askForLeaves(): Promise<void>;
   /** Ends it. @returns when it is gone. */
   end(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
 }
@@ -45,6 +48,7 @@ async function start(options: ChildOptions): Promise<Child> {
   const exited = once(child, "exit");
   onTestFinished(() => void child.kill("SIGKILL"));
   const [joins, leaves] = [newCalls<JoinPayload>(), newCalls<JoinPayload>()];
+  const asked = promised();
   const url = await new Promise<string>((resolve, reject) => {
     void exited.then(([code]) =>
       reject(new Error(`the server ended with ${code}: ${errors.join("")}`)),
@@ -52,6 +56,7 @@ async function start(options: ChildOptions): Promise<Child> {
     createInterface(child.stdout).on("line", (text) => {
       const line = JSON.parse(text) as { kind: string; url: string; payload: JoinPayload };
       if (line.kind === "listening") resolve(line.url);
+      else if (line.kind === "asked") asked.resolve();
       else (line.kind === "join" ? joins : leaves).record(line.payload);
     });
   });
@@ -59,6 +64,10 @@ async function start(options: ChildOptions): Promise<Child> {
     url,
     joins,
     leaves,
+    async askForLeaves() {
+      child.kill("SIGUSR2");
+      await asked.promise;
+    },
     async end(signal) {
       child.kill(signal);
       await exited;
@@ -87,7 +96,7 @@ async function leavesSoFar({ url, leaves }: Child): Promise<JoinPayload[]> {
   return all.filter((each) => !each.subscription_id.startsWith("mark-"));
 }
 
-describe("after kill -9 of a service on disk", () => {
+describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
   it("the leaves of the subscriptions that were open are told at the next start, and of no others (G6)", async () => {
     const first = await start({ gate: true });
     const line = await connect(first.url, `/stream/${STREAM}/url?user=ann`);
@@ -139,6 +148,16 @@ describe("after kill -9 of a service on disk", () => {
     const id = (await line.count(1))[0]?.subscriptionId ?? "";
     line.socket.close();
     expect(idsOf(await first.leaves.count(1))).toEqual([id]);
+    await first.end("SIGKILL");
+    const second = await start({ gate: false });
+    expect(idsOf(await leavesSoFar(second))).toEqual([id]);
+  });
+
+  it("who asked to be told of leaves when somebody was in already is told of them", async () => {
+    const first = await start({ gate: false, late: true });
+    const line = await connect(first.url, `/stream/${STREAM}/g`);
+    const id = (await line.count(1))[0]?.subscriptionId ?? "";
+    await first.askForLeaves();
     await first.end("SIGKILL");
     const second = await start({ gate: false });
     expect(idsOf(await leavesSoFar(second))).toEqual([id]);

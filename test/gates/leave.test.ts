@@ -129,6 +129,8 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
       const frames = await client.subscribe({ streamName: "rooms", groupId });
       await house.joins.until("the gate", (all) => all.some(ofGroup(groupId)));
       await frames.return();
+      // On a connection that is shared, the service has heard of that before it answers this.
+      await client.list({ streamName: "rooms", groupId });
       gate.resolve(answer);
       if (count === "once")
         await house.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
@@ -138,7 +140,7 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
   if (!door.can.deadlines) return;
   it("a subscription whose deadline passes has one", async () => {
     const groupId = uniqueName("deadline");
-    const frames = await follow(door, house, groupId, 200);
+    const frames = await follow(door, house, groupId, 400);
     expect(await errorOf(frames)).toMatchObject({ code: "deadline_exceeded" });
     await house.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
     expect(await left(groupId)).toHaveLength(1);
@@ -148,7 +150,7 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
     const groupId = uniqueName("waiting");
     const gate = promised();
     house.decide = () => gate.promise;
-    await expect(follow(door, house, groupId, 100)).rejects.toMatchObject({
+    await expect(follow(door, house, groupId, 300)).rejects.toMatchObject({
       code: "deadline_exceeded",
     });
     await house.joins.until("the gate", (all) => all.some(ofGroup(groupId)));
@@ -213,7 +215,7 @@ describe("each subscription of a socket has one leave", () => {
   let house: Gatehouse;
   beforeAll(async () => {
     house = await openGatehouse({
-      bridge: { maxSubscriptions: 3, pingIntervalMs: 30, maxFrameBytes: 1000 },
+      bridge: { maxSubscriptions: 3, pingIntervalMs: 100, maxFrameBytes: 1000 },
     });
   });
   afterAll(async () => house?.server.close());

@@ -1,14 +1,24 @@
 // Runs a server in a process of its own, from the build, that prints a JSON line for each join that its
 // gate is asked about, and for each leave that it is told of: {"kind": "join" or "leave", "payload"}.
 // The first line is {"kind": "listening", "url"}. It stops on SIGTERM.
-// argv[2]: { folder: of the data; gate: whether it provides the gate; stuck: the group whose leaves
-// are told, but never done }. The context of a caller is what the query of its URL says is the `user`.
+// argv[2]: { folder: of the data; gate: whether it provides the gate; late: whether it asks to be told
+// of leaves only on SIGUSR2, which it answers with {"kind": "asked"}; stuck: the group whose leaves are
+// told, but never done }. The context of a caller is what the query of its URL says is the `user`.
 import { createServer } from "../../../dist/src/server/index.js";
 
-const { folder, gate, stuck } = JSON.parse(process.argv[2] ?? "{}");
+const { folder, gate, late, stuck } = JSON.parse(process.argv[2] ?? "{}");
 
 /** @param {object} line */
 const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+
+/** @param {import("../../../dist/src/index.js").StreamService} service */
+const askForLeaves = async (service) => {
+  await service.registerFunction("leaves", (payload) => {
+    print({ kind: "leave", payload });
+    return payload.group_id === stuck ? new Promise(() => {}) : undefined;
+  });
+  await service.registerTrigger({ type: "stream:leave", function_id: "leaves" });
+};
 
 const server = await createServer({
   port: 0,
@@ -23,12 +33,9 @@ const server = await createServer({
       await service.registerFunction("gate", (payload) => print({ kind: "join", payload }));
       await service.registerTrigger({ type: "stream:join", function_id: "gate" });
     }
-    await service.registerFunction("leaves", (payload) => {
-      print({ kind: "leave", payload });
-      return payload.group_id === stuck ? new Promise(() => {}) : undefined;
-    });
-    await service.registerTrigger({ type: "stream:leave", function_id: "leaves" });
+    if (!late) await askForLeaves(service);
   },
 });
+process.on("SIGUSR2", () => void askForLeaves(server.service).then(() => print({ kind: "asked" })));
 process.on("SIGTERM", () => void server.close().then(() => process.exit(0)));
 print({ kind: "listening", url: server.url });
