@@ -177,6 +177,8 @@ function sessionSocket(
 /** Answers an upgrade request with an HTTP status instead. */
 export function refuse(socket: Duplex, status: number, sentence: string): void {
   const body = `${sentence}\n`;
+  // Who is refused and goes away at once is no reason to fail.
+  socket.on("error", () => socket.destroy());
   // Who is refused and keeps the connection open would hold it for good.
   socket.once("finish", () => socket.destroy());
   socket.end(

@@ -33,11 +33,29 @@ export class FunctionError extends Error {
   override readonly name = "FunctionError";
   /** A FunctionErrorCode, `STREAM_SET_ERROR` and the like of built-in functions, or a handler's own. */
   readonly code: string;
+  /**
+   * Whether no handler answered: nobody provides the function, its provider takes no more, or went away.
+   * Not so when a handler failed with the same code, because a call of its own did.
+   */
+  readonly isUnserved: boolean;
 
   /** @param options.cause What happened inside. Logged, never shown to callers. */
-  constructor(code: string, message: string, options: { cause?: unknown } = {}) {
+  constructor(
+    code: string,
+    message: string,
+    options: { readonly cause?: unknown; readonly isUnserved?: boolean } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
+    this.isUnserved = options.isUnserved ?? false;
+  }
+
+  /** What a handler failed with: its own failure, whatever it is made of. */
+  static ofHandler(error: unknown): FunctionError {
+    const known = FunctionError.from(error);
+    return known.isUnserved
+      ? new FunctionError(known.code, known.message, { cause: error })
+      : known;
   }
 
   /** Any thrown thing as a FunctionError: what is not one becomes `invocation_failed`. */

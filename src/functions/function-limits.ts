@@ -4,7 +4,7 @@ export interface FunctionLimits {
   readonly timeoutMs: number;
   /** Largest payload and largest result of a handler, in bytes of JSON text. */
   readonly maxPayloadBytes: number;
-  /** Largest result of a built-in function, in bytes of JSON text: a list of all items, say. */
+  /** Largest result of a built-in function, and of a list of a custom stream, in bytes of JSON text. */
   readonly maxBuiltInResultBytes: number;
   /** Most calls in flight, in all. */
   readonly maxInFlight: number;

@@ -136,6 +136,7 @@ export class FunctionRegistry {
       throw new FunctionError(
         "function_not_found",
         `The function ${functionId} has no provider; register it first.`,
+        { isUnserved: true },
       );
     }
     const { maxInFlight, maxInFlightPerFunction } = this.#limits;
@@ -143,13 +144,15 @@ export class FunctionRegistry {
       throw new FunctionError(
         "overloaded",
         `Too many calls are in flight; ${functionId} may be called again later.`,
+        { isUnserved: true },
       );
     }
     this.#inFlight++;
     if (entry !== undefined) entry.inFlight++;
     try {
-      const limit =
-        builtIn === undefined ? this.#limits.maxPayloadBytes : this.#limits.maxBuiltInResultBytes;
+      // What a built-in function lists, a custom stream may list, too.
+      const isList = builtIn !== undefined || LISTS.test(functionId);
+      const limit = isList ? this.#limits.maxBuiltInResultBytes : this.#limits.maxPayloadBytes;
       const result = await this.#run(builtIn, place, functionId, payload, options, cause);
       return checkResult(functionId, result, limit);
     } finally {
@@ -225,12 +228,16 @@ export class FunctionRegistry {
     const stopped = new FunctionError(
       "invocation_stopped",
       `The provider of ${functionId} went away during the call.`,
+      { isUnserved: true },
     );
     if (how !== "drained") for (const fail of Array.from(place.inFlight)) fail(stopped);
     if (!this.#entries.has(functionId))
       await this.#registry.withdraw(functionId, how === "withdrawn" ? how : "lost");
   }
 }
+
+/** Functions of custom streams that return all there is. */
+const LISTS = /^stream::list(?:_groups)?\(/;
 
 /** Longest time that a timer can wait. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;

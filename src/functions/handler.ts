@@ -30,7 +30,12 @@ export function handlerProvider(handler: Handler): Provider {
         signal,
         timeoutMs,
       };
-      const result: unknown = await handler(JSON.parse(payload), context);
+      let result: unknown;
+      try {
+        result = await handler(JSON.parse(payload), context);
+      } catch (error) {
+        throw FunctionError.ofHandler(error);
+      }
       return resultText(functionId, result);
     },
   };

@@ -23,6 +23,8 @@ export async function openWorkerPort(
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
+    // Node takes its own listener away with an upgrade.
+    socket.on("error", () => socket.destroy());
     socket.once("close", () => sockets.delete(socket));
   });
   server.on("upgrade", (request, socket, head) => {

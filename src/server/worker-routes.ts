@@ -28,7 +28,7 @@ export function workerRoutes(
       requests: AsyncIterable<unknown>,
       context: HandlerContext,
     ): AsyncGenerator<ConnectResponse, void> {
-      const { refusal, messages, reader, format } = context.values.get(preparedCall);
+      const { refusal, messages, reader, format, abort } = context.values.get(preparedCall);
       if (refusal !== undefined) throw toConnectError(refusal);
       if (messages === undefined || reader === undefined || format === undefined) {
         // What we cannot read, the framework refuses when it is asked to.
@@ -43,6 +43,7 @@ export function workerRoutes(
           messages: decoded(messages, reader as RequestReader<ConnectRequest>, json),
           draining,
           caller: context.signal,
+          abort,
         });
       } catch (error) {
         throw toConnectError(error);

@@ -101,7 +101,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     outbox: store.outbox,
     limits: { ...DEFAULT_TRIGGER_LIMITS, ...options.triggerLimits },
     bury: createDeadLetters({ handlers: { ...reads, ...writes }, newId, clock: Date.now }),
-    onProblem: options.onProblem ?? (() => {}),
+    onProblem: harmless(options.onProblem),
     newId,
   });
   const { gates, admissions } = reactive;
@@ -163,7 +163,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   };
   // What functions do on the way out, as a leave is told say, is still done.
   const isClosing = () => closing && currentCause().depth === 0;
-  const open = guarded(handlers, isClosing, options.onFailure ?? (() => {}));
+  const open = guarded(handlers, isClosing, harmless(options.onFailure));
   for (const [id, provider] of builtInFunctions(open, functionLimits.maxBuiltInResultBytes))
     functions.addBuiltIn(id, provider);
   return {
@@ -181,3 +181,16 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
 }
 
 const SETTLE_TIMEOUT_MS = 3000;
+
+/** Whoever is only told of something must not be able to break what tells them. */
+function harmless<Args extends unknown[]>(
+  listener: ((...args: Args) => void) | undefined,
+): (...args: Args) => void {
+  return (...args) => {
+    try {
+      listener?.(...args);
+    } catch {
+      // Its own failure; there is nobody else to tell.
+    }
+  };
+}

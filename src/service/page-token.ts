@@ -56,9 +56,9 @@ function decode(token: string): unknown {
   }
 }
 
-/** Parts of a cursor are names, epochs, or what a store gave: none is longer than a name. */
+/** Parts of a cursor are names, epochs, or what a store gave, which may have a name in it. */
 function isCursor(value: unknown): value is string[] {
-  return isStrings(value) && value.every((part) => utf8Length(part) <= MAX_NAME_BYTES);
+  return isStrings(value) && value.every((part) => utf8Length(part) <= 2 * MAX_NAME_BYTES);
 }
 
 function isStrings(value: unknown): value is string[] {

@@ -2,7 +2,7 @@ import type { Coordinator } from "../core/coordinator.ts";
 import { FunctionError } from "../core/function-call.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Firing, Outbox } from "../core/outbox.ts";
-import type { BoundTrigger } from "../core/trigger.ts";
+import { type BoundTrigger, triggerIdentity } from "../core/trigger.ts";
 import { MAX_DEPTH, currentCause, runCaused } from "../functions/cause.ts";
 import type { FunctionRegistry } from "../functions/function-registry.ts";
 import type { EndOfRegistration, Registration } from "../functions/provider.ts";
@@ -48,6 +48,14 @@ export interface TriggerStatus extends TriggerRequest {
   readonly served: boolean;
 }
 
+/** A trigger that this process has registered. */
+interface Registered {
+  /** How often. */
+  count: number;
+  /** The last of what is done about it. */
+  last: Promise<void>;
+}
+
 /** What the reactive half works with. */
 export interface ReactiveOptions extends GateOptions {
   readonly coordinator: Coordinator;
@@ -87,8 +95,8 @@ export function createReactive(options: ReactiveOptions): Reactive {
   const bindings = createBindings(coordinator.registry);
   /** Counts of what has no lane: gates, and listeners to joins. */
   const tallies = new Map<string, Tally>();
-  /** How often this process registered each trigger. */
-  const registrations = new Map<string, number>();
+  /** What this process has registered, by identity. */
+  const registrations = new Map<string, Registered>();
 
   const context: DispatchContext = {
     bindings,
@@ -159,8 +167,35 @@ export function createReactive(options: ReactiveOptions): Reactive {
       const message = `The config of a ${type} trigger for ${functionId} has unknown keys (${unknownKeys.join(", ")}), which are ignored; it may have ${configKeys(type).join(", ")}.`;
       onProblem({ kind: "trigger_odd", message, functionId });
     }
-    const { id } = await coordinator.registry.bind(definition);
-    registrations.set(id, (registrations.get(id) ?? 0) + 1);
+    const identity = triggerIdentity(definition);
+    const registered = registrations.get(identity) ?? { count: 0, last: Promise.resolve() };
+    registrations.set(identity, registered);
+    // Counted before anything is awaited: one that ends meanwhile must not take this one with it.
+    registered.count++;
+    /** What concerns one trigger happens in the order asked. */
+    const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+      const result = registered.last.then(work);
+      registered.last = result.then(
+        () => {},
+        () => {},
+      );
+      return result;
+    };
+    let id: string;
+    try {
+      ({ id } = await inTurn(() => coordinator.registry.bind(definition)));
+    } catch (error) {
+      registered.count--;
+      throw error;
+    }
+    const end = async (how: EndOfRegistration) => {
+      registered.count--;
+      await inTurn(async () => {
+        if (registered.count > 0) return;
+        if (registrations.get(identity) === registered) registrations.delete(identity);
+        await coordinator.registry.unbind(id, how === "withdrawn" ? how : "lost");
+      });
+    };
     // Those who are there already leave one day, too.
     if (type === "stream:leave") await admissions.holdAll();
     if (!functions.has(functionId)) {
@@ -168,14 +203,6 @@ export function createReactive(options: ReactiveOptions): Reactive {
       onProblem({ kind: "trigger_waits", message, functionId });
     }
     let ended: Promise<void> | undefined;
-    const end = async (how: EndOfRegistration) => {
-      const count = (registrations.get(id) ?? 1) - 1;
-      if (count > 0) registrations.set(id, count);
-      else {
-        registrations.delete(id);
-        await coordinator.registry.unbind(id, how === "withdrawn" ? how : "lost");
-      }
-    };
     return { unregister: (how = "withdrawn") => (ended ??= end(how)) };
   };
 

@@ -40,6 +40,8 @@ export interface CallRequest {
   readonly function_id: string;
   /** Any JSON value. Default `{}`. */
   readonly payload?: unknown;
+  /** Goes to the function beside the payload: any JSON value. */
+  readonly metadata?: unknown;
   /** Most time that it may take, in milliseconds. Default 30,000. */
   readonly timeout_ms?: number;
 }
@@ -193,8 +195,11 @@ export function facade(engine: Engine): StreamService {
     },
     registerFunction: (id, handler) => functions.register(id, handlerProvider(handler)),
     registerTrigger: (request) => reactive.register(request),
-    async trigger({ function_id: id, payload = {}, timeout_ms: timeoutMs }) {
-      const result = await functions.call(id, payloadText(payload), { timeoutMs });
+    async trigger({ function_id: id, payload = {}, metadata, timeout_ms: timeoutMs }) {
+      const result = await functions.call(id, jsonText("payload", payload), {
+        timeoutMs,
+        metadata: metadata === undefined ? undefined : jsonText("metadata", metadata),
+      });
       return result === undefined ? undefined : (JSON.parse(result) as Json);
     },
     createStream: (streamName, adapter) =>
@@ -209,16 +214,16 @@ export function facade(engine: Engine): StreamService {
 const NOBODY: AuthRequest = { headers: {}, path: "", query_params: {}, addr: "" };
 
 /** @throws FunctionError deserialization_error */
-function payloadText(payload: unknown): string {
+function jsonText(field: string, json: unknown): string {
   try {
-    const text = JSON.stringify(payload) as string | undefined;
+    const text = JSON.stringify(json) as string | undefined;
     if (text !== undefined) return text;
   } catch {
     // Circular, or with a bigint.
   }
   throw new FunctionError(
     "deserialization_error",
-    "payload is not JSON; it may be any JSON value.",
+    `${field} is not JSON; it may be any JSON value.`,
   );
 }
 

@@ -38,16 +38,11 @@ export async function deliver(
     return { kind: "fired" };
   } catch (cause) {
     const error = Failure.from(cause);
-    return isUnserved(error) ? { kind: "unserved", error } : { kind: "failed", what, error };
+    return error.isUnserved ? { kind: "unserved", error } : { kind: "failed", what, error };
   }
 }
 
 /** Whether a condition holds its call back: only the boolean false does. */
 export function isFalse(answer: string | undefined): boolean {
   return answer?.trim() === "false";
-}
-
-/** Whether a call failed for want of somebody to answer it. */
-function isUnserved({ code }: FunctionError): boolean {
-  return code === "function_not_found" || code === "invocation_stopped" || code === "overloaded";
 }

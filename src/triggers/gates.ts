@@ -108,11 +108,18 @@ export function createGates(context: GateContext): Gates {
       const payload = joinPayload(joined);
       if (gates.length > 0) {
         const controller = new AbortController();
-        const timer = setTimeout(() => controller.abort(), timeoutMs);
+        let isLate = false;
+        const timer = setTimeout(() => {
+          isLate = true;
+          controller.abort();
+        }, timeoutMs);
         const asked = gates.map(async (trigger) => {
-          const verdict = await ask(trigger, payload, controller.signal).catch((error: unknown) =>
-            controller.signal.aborted ? `it took more than ${timeoutMs} ms` : textOf(error),
-          );
+          const verdict = await ask(trigger, payload, controller.signal).catch((error: unknown) => {
+            if (isLate) return `it took more than ${timeoutMs} ms`;
+            // Another one has refused: this one need not answer any more.
+            if (controller.signal.aborted) throw error;
+            return textOf(error);
+          });
           if (verdict !== undefined) refuse(trigger.definition.functionId, verdict);
         });
         try {

@@ -1,6 +1,7 @@
 import { Fifo } from "../core/fifo.ts";
 import type { FunctionError } from "../core/function-call.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
+import { Backlog, type Turn } from "./backlog.ts";
 import type { Delivery } from "./delivery.ts";
 import { type Tally, newTally } from "./trigger-counts.ts";
 
@@ -39,14 +40,19 @@ export interface LaneOptions {
   readonly random: () => number;
 }
 
-/** Jobs of one key, which go one at a time and in order. */
-interface Key {
-  readonly seqs: Fifo<number>;
-  isRunning: boolean;
+/** What becomes of a job that waited for another attempt. */
+type Resumption = "go" | "drop" | "stop";
+
+/** A job that waits for another attempt. */
+interface Paused {
+  readonly timer: NodeJS.Timeout | undefined;
+  /** Whether it still counts as running. */
+  readonly hasSlot: boolean;
+  readonly resume: (how: Resumption) => void;
 }
 
-/** How long a job waits whose function could not be had just now, in milliseconds. */
-const UNSERVED_PAUSE_MS = 50;
+/** How long a job waits whose function could not take it just now, in milliseconds. */
+const UNSERVED = { initialMs: 50, longestMs: 1000 };
 /** How long a job waits that could not be read, in milliseconds. */
 const UNREADABLE_PAUSE_MS = 500;
 /** After how many calls in which its provider went away a job counts as failed: it may be what kills them. */
@@ -62,18 +68,14 @@ const MAX_BACKOFF_MS = 3_600_000;
  */
 export class TriggerLane {
   readonly #options: LaneOptions;
-  readonly #keys = new Map<string, Key>();
-  /** Keys with a job whose turn it is. */
-  readonly #ready = new Fifo<string>();
-  /** Key of each job that has not begun. */
-  readonly #waiting = new Map<number, string>();
-  /** Jobs in the order they came, with some that have begun. */
-  readonly #order = new Fifo<number>();
-  /** Jobs that wait for their next attempt. */
-  readonly #paused = new Map<number, NodeJS.Timeout>();
+  readonly #backlog = new Backlog();
+  readonly #paused = new Map<number, Paused>();
+  /** Jobs whose pause is over, and who need a slot to go on. */
+  readonly #resuming = new Fifo<number>();
   readonly #tally: Tally = newTally();
   #running = 0;
-  #closed = false;
+  #isClosed = false;
+  #isAbandoned = false;
   #whenIdle: (() => void)[] = [];
 
   constructor(options: LaneOptions) {
@@ -91,41 +93,33 @@ export class TriggerLane {
 
   /** Jobs that are not done. */
   get pending(): number {
-    return this.#waiting.size + this.#running + this.#paused.size;
+    let pending = this.#backlog.size + this.#running;
+    // Those that are both held and running.
+    for (const { hasSlot } of this.#paused.values()) if (hasSlot) pending--;
+    return pending;
   }
 
   /** Adds a job behind those of its key. */
   push(seq: number, keyText: string): void {
-    if (this.#closed) return;
-    let key = this.#keys.get(keyText);
-    if (key === undefined) {
-      key = { seqs: new Fifo(), isRunning: false };
-      this.#keys.set(keyText, key);
-    }
-    key.seqs.push(seq);
-    this.#waiting.set(seq, keyText);
-    this.#order.push(seq);
-    if (key.seqs.length === 1 && !key.isRunning) this.#ready.push(keyText);
-    if (this.#waiting.size > this.#options.maxBacklog) this.#dropOldest();
+    if (this.#isClosed) return;
+    this.#backlog.push(seq, keyText);
+    if (this.#backlog.size > this.#options.maxBacklog) this.#dropOldest();
     this.pump();
   }
 
   /** Begins what can begin. To be called when providers came or went. */
   pump(): void {
     const { maxConcurrent, isServed } = this.#options;
-    if (this.#closed || this.#ready.length === 0 || !isServed()) return;
-    while (this.#running < maxConcurrent) {
-      const keyText = this.#ready.shift();
-      if (keyText === undefined) return;
-      const key = this.#keys.get(keyText);
-      // Its job was let go, and perhaps another one began meanwhile.
-      if (key === undefined || key.isRunning) continue;
-      const seq = key.seqs.shift();
-      if (seq === undefined) continue;
-      this.#waiting.delete(seq);
-      key.isRunning = true;
+    while (!this.#isClosed && this.#running < maxConcurrent && isServed()) {
+      const resumed = this.#resuming.shift();
+      if (resumed !== undefined) {
+        this.#resume(resumed, "go");
+        continue;
+      }
+      const turn = this.#backlog.take();
+      if (turn === undefined) return;
       this.#running++;
-      void this.#work(seq).finally(() => this.#finish(keyText, key));
+      void this.#work(turn.seq).finally(() => this.#finish(turn));
     }
   }
 
@@ -135,22 +129,19 @@ export class TriggerLane {
     void this.#lose(seq, "depth");
   }
 
-  /** Lets everything go that has not begun, as done: the trigger has ended. */
+  /** Lets everything go, as done: the trigger has ended. */
   abandon(): void {
-    const seqs = [...this.#waiting.keys(), ...this.#paused.keys()];
+    this.#isAbandoned = true;
+    const seqs = this.#backlog.clear();
     this.close();
     for (const seq of seqs) this.#options.onDone(seq);
   }
 
-  /** Begins nothing more. What has not begun stays with the source. */
+  /** Begins nothing more. What is not done stays with the source. */
   close(): void {
-    this.#closed = true;
-    this.#ready.clear();
-    this.#order.clear();
-    this.#keys.clear();
-    this.#waiting.clear();
-    for (const timer of this.#paused.values()) clearTimeout(timer);
-    this.#paused.clear();
+    this.#isClosed = true;
+    this.#backlog.clear();
+    for (const seq of Array.from(this.#paused.keys())) this.#resume(seq, "stop");
     if (this.#running === 0) this.#idle();
   }
 
@@ -159,101 +150,131 @@ export class TriggerLane {
     if (this.#running > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }
 
-  #finish(keyText: string, key: Key): void {
+  #finish(turn: Turn): void {
     this.#running--;
-    key.isRunning = false;
-    if (this.#closed) {
-      if (this.#running === 0) this.#idle();
-      return;
-    }
-    if (key.seqs.length > 0) this.#ready.push(keyText);
-    else this.#keys.delete(keyText);
-    this.pump();
+    this.#backlog.release(turn);
+    if (!this.#isClosed) this.pump();
+    else if (this.#running === 0) this.#idle();
   }
 
   #idle(): void {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
-  /** Brings one job to its end. While it waits for its next attempt it does not count as running. */
+  /** Brings one job to its end, or leaves it when the lane closes. */
   async #work(seq: number): Promise<void> {
-    const { read, deliver, onDone, onLost, trigger, random } = this.#options;
+    const isDone = await this.#attempt(seq);
+    // What was left of a trigger that has ended is done with, too.
+    if (isDone || this.#isAbandoned) this.#options.onDone(seq);
+  }
+
+  /** @returns whether the job is done; not when the lane closed before. */
+  async #attempt(seq: number): Promise<boolean> {
+    const { deliver, onLost, trigger, random, isServed } = this.#options;
     const { retry } = trigger.definition.config;
     let attempts = 0;
     let stops = 0;
+    let unserved = 0;
     for (;;) {
-      let job: Job | undefined;
-      try {
-        job = await read(seq);
-      } catch {
-        // It is somewhere, and its turn is now: those behind it have to wait.
-        if (!(await this.#pause(seq, UNREADABLE_PAUSE_MS))) return;
-        continue;
-      }
-      if (job === undefined) return onDone(seq);
+      const job = await this.#read(seq);
+      if (job === "stop") return false;
+      if (job === undefined) return true;
       const delivery = await deliver(job);
+      let pause: Promise<Resumption> | undefined;
       switch (delivery.kind) {
         case "fired":
           this.#tally.fired++;
-          return onDone(seq);
+          return true;
         case "skipped":
           this.#tally.skipped++;
-          return onDone(seq);
+          return true;
         case "unserved":
           if (delivery.error.code === "invocation_stopped") stops++;
-          if (stops < MAX_STOPS) {
-            if (!(await this.#pauseUntilServed(seq))) return;
-            continue;
-          }
+          if (stops >= MAX_STOPS) break;
+          // While nobody is there, others need not wait for a slot. One who is there, and takes no more,
+          // is not asked by ever more jobs: this one keeps its slot.
+          if (!isServed()) pause = this.#pause(seq, undefined);
+          else pause = this.#pause(seq, backoff(UNSERVED, ++unserved, random), true);
           break;
         case "failed":
           attempts++;
           // A condition that fails skips the call: only the function's own failures are tried again.
           if (delivery.what === "function" && retry !== undefined && attempts < retry.maxAttempts) {
             this.#tally.retried++;
-            const pauseMs = backoff(retry.initialBackoffMs, attempts, random);
-            if (!(await this.#pause(seq, pauseMs))) return;
-            continue;
+            const bounds = { initialMs: retry.initialBackoffMs, longestMs: MAX_BACKOFF_MS };
+            pause = this.#pause(seq, backoff(bounds, attempts, random));
           }
       }
-      this.#tally.failed++;
-      await onLost(job, { reason: "failed", error: delivery.error, attempts: attempts + stops });
-      return onDone(seq);
-    }
-  }
-
-  /** @returns whether to go on. */
-  async #pauseUntilServed(seq: number): Promise<boolean> {
-    do if (!(await this.#pause(seq, UNSERVED_PAUSE_MS))) return false;
-    while (!this.#options.isServed());
-    return true;
-  }
-
-  /** Lets others run meanwhile. @returns whether to go on: not after close(). */
-  async #pause(seq: number, ms: number): Promise<boolean> {
-    this.#running--;
-    this.pump();
-    if (this.#closed && this.#running === 0) this.#idle();
-    // Once it is closed, it never goes on.
-    if (!this.#closed)
-      await new Promise<void>((resolve) => this.#paused.set(seq, setTimeout(resolve, ms)));
-    this.#paused.delete(seq);
-    this.#running++;
-    return !this.#closed;
-  }
-
-  /** Lets go of the oldest job that has not begun. */
-  #dropOldest(): void {
-    for (let seq = this.#order.shift(); seq !== undefined; seq = this.#order.shift()) {
-      const keyText = this.#waiting.get(seq);
-      if (keyText === undefined) continue;
-      this.#waiting.delete(seq);
-      // The oldest of all is the oldest of its key.
-      this.#keys.get(keyText)?.seqs.shift();
+      if (pause === undefined) {
+        this.#tally.failed++;
+        await onLost(job, { reason: "failed", error: delivery.error, attempts: attempts + stops });
+        return true;
+      }
+      const resumption = await pause;
+      if (resumption === "stop") return false;
+      if (resumption === "go") continue;
       this.#tally.dropped++;
-      void this.#lose(seq, "backlog");
-      return;
+      await onLost(job, { reason: "backlog", error: undefined, attempts });
+      return true;
     }
+  }
+
+  /** Reads a job, however often it takes: those behind it have to wait. */
+  async #read(seq: number): Promise<Job | "stop" | undefined> {
+    for (;;) {
+      try {
+        return await this.#options.read(seq);
+      } catch {
+        if ((await this.#pause(seq, UNREADABLE_PAUSE_MS, true)) === "stop") return "stop";
+      }
+    }
+  }
+
+  /**
+   * Waits for another attempt.
+   *
+   * @param ms Undefined: until its function has a provider.
+   * @param keepsSlot Whether it counts as running meanwhile; otherwise others run, and it waits for a
+   *   slot afterwards.
+   */
+  #pause(seq: number, ms: number | undefined, keepsSlot = false): Promise<Resumption> {
+    if (this.#isClosed) return Promise.resolve("stop");
+    this.#backlog.hold(seq);
+    return new Promise((resume) => {
+      const isOver = () => {
+        if (keepsSlot) return this.#resume(seq, "go");
+        this.#resuming.push(seq);
+        this.pump();
+      };
+      const timer = ms === undefined ? undefined : setTimeout(isOver, ms);
+      this.#paused.set(seq, { timer, hasSlot: keepsSlot, resume });
+      if (!keepsSlot) {
+        this.#running--;
+        if (ms === undefined) isOver();
+        else this.pump();
+      }
+      if (this.#backlog.size > this.#options.maxBacklog) this.#dropOldest();
+    });
+  }
+
+  #resume(seq: number, how: Resumption): void {
+    const paused = this.#paused.get(seq);
+    // It was dropped while it waited for a slot.
+    if (paused === undefined) return;
+    clearTimeout(paused.timer);
+    this.#paused.delete(seq);
+    this.#backlog.unhold(seq);
+    if (!paused.hasSlot) this.#running++;
+    paused.resume(how);
+  }
+
+  /** Lets go of the oldest job that is not being called. */
+  #dropOldest(): void {
+    const oldest = this.#backlog.dropOldest();
+    if (oldest === undefined) return;
+    if (oldest.isHeld) return this.#resume(oldest.seq, "drop");
+    this.#tally.dropped++;
+    void this.#lose(oldest.seq, "backlog");
   }
 
   async #lose(seq: number, reason: "backlog" | "depth"): Promise<void> {
@@ -265,6 +286,10 @@ export class TriggerLane {
 }
 
 /** Doubles with each attempt, with up to a quarter more by chance, so that what failed together does not return together. */
-function backoff(initialMs: number, attempts: number, random: () => number): number {
-  return Math.min(MAX_BACKOFF_MS, initialMs * 2 ** (attempts - 1)) * (1 + random() / 4);
+function backoff(
+  { initialMs, longestMs }: { readonly initialMs: number; readonly longestMs: number },
+  attempts: number,
+  random: () => number,
+): number {
+  return Math.min(longestMs, initialMs * 2 ** (attempts - 1)) * (1 + random() / 4);
 }

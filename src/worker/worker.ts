@@ -124,7 +124,7 @@ class GrpcWorker implements Worker {
     );
   }
 
-  async trigger({ function_id: functionId, payload = {}, timeout_ms }: CallRequest) {
+  async trigger({ function_id: functionId, payload = {}, metadata, timeout_ms }: CallRequest) {
     if (this.#shutdown !== undefined && !this.#isWelcome)
       throw new FunctionError("invocation_stopped", "The worker has shut down.");
     const timeoutMs = timeout_ms ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
@@ -133,6 +133,7 @@ class GrpcWorker implements Worker {
     const invoke = {
       functionId,
       payload: text,
+      metadata: metadata === undefined ? "" : textOf("metadata", metadata),
       timeoutMs,
       cause: this.#causes.getStore() ?? "",
     };

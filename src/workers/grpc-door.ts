@@ -28,8 +28,17 @@ export interface WorkerStreamOptions {
   readonly draining: AbortSignal;
   /** Aborted when the caller is gone. */
   readonly caller: AbortSignal;
+  /** Cuts the transport. */
+  readonly abort: () => void;
 }
 
+/**
+ * Largest payload and result to a worker, in bytes of JSON text: with what is around it a message stays
+ * under 3.5 MiB, because clients take 4 MiB unless told otherwise.
+ */
+const MAX_TEXT_BYTES = 3.4 * 1024 * 1024;
+/** How long a worker whose stream has ended may take to hear why, before its transport is cut, in milliseconds. */
+const FAREWELL_MS = 1000;
 /** What a message of another kind weighs besides its text, in bytes. */
 const MESSAGE_BYTES = 64;
 
@@ -42,7 +51,7 @@ const MESSAGE_BYTES = 64;
 export async function* serveWorker(
   options: WorkerStreamOptions,
 ): AsyncGenerator<ConnectResponse, void> {
-  const { host, directory, messages, draining, caller } = options;
+  const { host, directory, messages, draining, caller, abort } = options;
   const out = createOut();
   const reading = messages[Symbol.asyncIterator]();
   const hello = helloOf(await within(reading.next(), host.limits.silenceMs));
@@ -79,6 +88,13 @@ export async function* serveWorker(
       await out.whenRead(host.limits.maxUnreadBytes);
     }
   };
+  let farewell: NodeJS.Timeout | undefined;
+  // One that takes nothing cannot be told that it is over: it is, all the same.
+  out.onEnd(() => {
+    directory.leave(workerId);
+    session.close();
+    farewell = setTimeout(abort, FAREWELL_MS);
+  });
   consume().then(
     () => out.end({}),
     (error: unknown) => out.end({ error }),
@@ -89,8 +105,7 @@ export async function* serveWorker(
     draining.removeEventListener("abort", onDraining);
     caller.removeEventListener("abort", onCaller);
     out.end({});
-    directory.leave(workerId);
-    session.close();
+    clearTimeout(farewell);
   }
 }
 
@@ -157,18 +172,24 @@ async function registerTrigger(
 
 async function invoke(
   session: WorkerSession,
-  { invocationId, functionId, payload, timeoutMs, noAnswer, cause }: MessageOf<"invoke">,
+  { invocationId, functionId, payload, metadata, timeoutMs, noAnswer, cause }: MessageOf<"invoke">,
   answer: (answer: Answer) => void,
 ): Promise<void> {
   let value: MessageInitShape<typeof ConnectResponseSchema>["message"];
   try {
     jsonOf("payload", payload);
+    jsonOf("metadata", metadata);
     const result = await session.call({
       functionId,
+      metadata: metadata === "" ? undefined : metadata,
       payload: payload === "" ? "{}" : payload,
       timeoutMs: timeoutMs === 0 ? undefined : timeoutMs,
       cause: readCause(cause),
     });
+    if (result !== undefined && Buffer.byteLength(result) > MAX_TEXT_BYTES) {
+      const sentence = `The result of ${functionId} is too large for a message; it may have up to ${MAX_TEXT_BYTES} bytes as JSON text. Lists may be read page by page with List.`;
+      throw new FunctionError("payload_too_large", sentence);
+    }
     const outcome =
       result === undefined ? {} : { outcome: { case: "result" as const, value: result } };
     value = { case: "result", value: { invocationId, ...outcome } };
@@ -232,6 +253,7 @@ function createOut() {
   let wake = () => {};
   let proceed = () => {};
   let onRead = () => {};
+  let onEnd = () => {};
   const push = (message: Answer) => {
     if (ended !== undefined) return;
     queue.push(create(ConnectResponseSchema, { message }));
@@ -244,9 +266,15 @@ function createOut() {
       return ended !== undefined;
     },
     end(why: { readonly error?: unknown }) {
-      ended ??= why;
+      if (ended !== undefined) return;
+      ended = why;
+      onEnd();
       wake();
       proceed();
+    },
+    /** Calls, once, when it has ended. */
+    onEnd(callback: () => void) {
+      onEnd = callback;
     },
     /** Resolves when less than so many bytes lie unread, or it has ended. */
     async whenRead(bytes: number) {
@@ -257,6 +285,7 @@ function createOut() {
     line(pump: () => void): WorkerLine {
       onRead = pump;
       return {
+        maxPayloadBytes: MAX_TEXT_BYTES,
         get unreadBytes() {
           return unreadBytes;
         },

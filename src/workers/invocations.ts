@@ -18,6 +18,8 @@ export type CallOutcome =
 
 /** The way to a worker. */
 export interface WorkerLine {
+  /** Largest payload with its metadata that it can take, in bytes of JSON text. */
+  readonly maxPayloadBytes: number;
   /** Bytes that it has not read. */
   readonly unreadBytes: number;
   /** Sends it a call. */
@@ -53,7 +55,7 @@ export class Invocations implements Provider {
   constructor(line: WorkerLine, limits: WorkerLimits, credits: number | undefined) {
     this.#line = line;
     this.#limits = limits;
-    this.#credits = credits ?? limits.maxOutstanding;
+    this.#credits = Math.min(credits ?? limits.maxOutstanding, limits.maxOutstanding);
   }
 
   /** Calls that it has not answered. */
@@ -64,9 +66,14 @@ export class Invocations implements Provider {
   /** @see Provider */
   invoke(invocation: Invocation): Promise<string | undefined> {
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
+    const bytes = Buffer.byteLength(invocation.payload) + (invocation.metadata?.length ?? 0);
+    if (bytes > this.#line.maxPayloadBytes) {
+      const sentence = `The payload for ${invocation.functionId} is too large for its worker; it may have up to ${this.#line.maxPayloadBytes} bytes as JSON text.`;
+      return Promise.reject(new FunctionError("payload_too_large", sentence));
+    }
     if (this.#waiting.length >= this.#limits.maxWaiting) {
       const sentence = `The worker of ${invocation.functionId} has too many calls; it may be called again later.`;
-      return Promise.reject(new FunctionError("overloaded", sentence));
+      return Promise.reject(new FunctionError("overloaded", sentence, { isUnserved: true }));
     }
     const call = { ...invocation, invocationId: String(++this.#count), cause: currentCause() };
     return new Promise((resolve, reject) => {
@@ -86,6 +93,17 @@ export class Invocations implements Provider {
     if (pending !== undefined) settle(pending, outcome);
     this.pump();
     if (this.#sent.size === 0) this.#onIdle();
+  }
+
+  /** The worker does not have the function that it was called for: others may. */
+  answerMissing(invocationId: string): string | undefined {
+    const pending = this.#sent.get(invocationId);
+    if (!this.#sent.delete(invocationId)) return undefined;
+    const functionId = pending?.call.functionId;
+    const sentence = `The worker no longer provides ${functionId ?? "it"}.`;
+    pending?.reject(new FunctionError("function_not_found", sentence, { isUnserved: true }));
+    this.pump();
+    return functionId;
   }
 
   /** Takes more calls at once. */
@@ -134,7 +152,9 @@ export class Invocations implements Provider {
   }
 
   #refuse(): FunctionError {
-    const reason = new FunctionError("invocation_stopped", "The worker has gone.");
+    const reason = new FunctionError("invocation_stopped", "The worker has gone.", {
+      isUnserved: true,
+    });
     this.#refusal ??= reason;
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
       next.reject(reason);

@@ -74,7 +74,15 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
             },
           },
         });
-        webSocket.on("message", (data: RawData) => worker.receive(textOf(data)));
+        webSocket.on("message", (data: RawData) => {
+          try {
+            worker.receive(textOf(data));
+          } catch (error) {
+            // A worker must not take the service with it, whatever it sends.
+            onOdd(`A worker sent what could not be handled: ${String(error)}`);
+            webSocket.terminate();
+          }
+        });
         webSocket.once("close", () => worker.close());
       });
     },

@@ -28,8 +28,10 @@ export type SocketFrame =
       /** Absent: nobody waits for an answer. */
       readonly invocationId: string | undefined;
       readonly functionId: string;
+      /** JSON text; undefined: it cannot be written as such. */
+      readonly payload: string | undefined;
       /** JSON text. */
-      readonly payload: string;
+      readonly metadata: string | undefined;
       readonly action: string | undefined;
     }
   | {
@@ -91,14 +93,15 @@ function readTriggerFrame(raw: Raw): SocketFrame | undefined {
 }
 
 function readInvokeFrame(raw: Raw): SocketFrame | undefined {
-  const { invocation_id: invocationId, function_id: functionId, data, action } = raw;
+  const { invocation_id: invocationId, function_id: functionId, data, metadata, action } = raw;
   const isId = invocationId === undefined || invocationId === null || isText(invocationId);
   if (!isId || !isText(functionId)) return undefined;
   return {
     type: "invokefunction",
     invocationId: invocationId ?? undefined,
     functionId,
-    payload: JSON.stringify(data ?? {}),
+    payload: jsonText(data === undefined ? {} : data),
+    metadata: metadata === undefined || metadata === null ? undefined : jsonText(metadata),
     action: isObject(action) && isText(action["type"]) ? action["type"] : undefined,
   };
 }
@@ -106,19 +109,36 @@ function readInvokeFrame(raw: Raw): SocketFrame | undefined {
 function readResultFrame(raw: Raw): SocketFrame | undefined {
   const { invocation_id: invocationId, result, error } = raw;
   if (!isText(invocationId)) return undefined;
+  const text = result === undefined ? undefined : jsonText(result);
+  const isUnreadable = result !== undefined && text === undefined;
+  const given = error === undefined || error === null ? undefined : frameErrorOf(error);
   return {
     type: "invocationresult",
     invocationId,
-    result: result === undefined ? undefined : JSON.stringify(result),
-    error: error === undefined || error === null ? undefined : frameErrorOf(error),
+    result: text,
+    error: isUnreadable ? TOO_DEEP : given,
   };
+}
+
+const TOO_DEEP: FrameError = {
+  code: "invocation_failed",
+  message: "The function returned what is nested too deep.",
+};
+
+/** JSON text; undefined for what is nested so deep that it cannot be written, though it could be read. */
+function jsonText(json: unknown): string | undefined {
+  try {
+    return JSON.stringify(json);
+  } catch {
+    return undefined;
+  }
 }
 
 function frameErrorOf(error: unknown): FrameError {
   const { code, message } = isObject(error) ? error : {};
   return {
     code: isText(code) && code !== "" ? code : "invocation_failed",
-    message: isText(message) ? message : (JSON.stringify(error) ?? ""),
+    message: isText(message) ? message : (jsonText(error) ?? ""),
   };
 }
 

@@ -61,6 +61,7 @@ export class SocketWorker {
     this.#onOdd = onOdd;
     const send = (frame: string) => socket.send(frame, this.#taken);
     const line: WorkerLine = {
+      maxPayloadBytes: Infinity,
       get unreadBytes() {
         return socket.bufferedBytes;
       },
@@ -121,6 +122,8 @@ export class SocketWorker {
         return void this.#invoke(frame);
       case "invocationresult": {
         const { invocationId, result, error } = frame;
+        // It may have dropped it while it was away, and could not say so.
+        if (error?.code === "function_not_found") return this.#session.answerMissing(invocationId);
         return this.#session.answer(invocationId, error === undefined ? { result } : { error });
       }
       case "other":
@@ -155,11 +158,15 @@ export class SocketWorker {
   }
 
   async #invoke(frame: FrameOf<"invokefunction">): Promise<void> {
-    const { invocationId, functionId, payload, action } = frame;
+    const { invocationId, functionId, payload, metadata, action } = frame;
     const isAwaited = invocationId !== undefined && action !== "void";
     const answer = (outcome: Parameters<typeof resultFrame>[2]) => {
       if (isAwaited) this.#send(resultFrame(invocationId, functionId, outcome));
     };
+    if (payload === undefined) {
+      const message = "data is nested too deep; it may have less levels.";
+      return answer({ error: { code: "deserialization_error", message } });
+    }
     if (functionId === REGISTER_WORKER) {
       this.#introduce(payload);
       return answer({ result: "null" });
@@ -172,7 +179,10 @@ export class SocketWorker {
     try {
       const cause = this.#causeOf(functionId, payload);
       answer({
-        result: await this.#session.call({ functionId, payload, timeoutMs: undefined, cause }),
+        result: await this.#session.call({
+          ...{ functionId, payload, metadata, cause },
+          timeoutMs: undefined,
+        }),
       });
     } catch (error) {
       const { code, message } = FunctionError.from(error);

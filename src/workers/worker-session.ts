@@ -25,6 +25,8 @@ export interface WorkerCall {
   readonly functionId: string;
   /** JSON text. */
   readonly payload: string;
+  /** JSON text. */
+  readonly metadata?: string | undefined;
   readonly timeoutMs: number | undefined;
   readonly cause: Cause;
 }
@@ -103,11 +105,17 @@ export class WorkerSession {
   }
 
   /** Makes a call of the worker. @throws FunctionError */
-  async call({ functionId, payload, timeoutMs, cause }: WorkerCall): Promise<string | undefined> {
+  async call({
+    functionId,
+    payload,
+    metadata,
+    timeoutMs,
+    cause,
+  }: WorkerCall): Promise<string | undefined> {
     this.#ownCalls++;
     try {
       return await runCaused(cause, () =>
-        this.#host.functions.call(functionId, payload, { timeoutMs }),
+        this.#host.functions.call(functionId, payload, { timeoutMs, metadata }),
       );
     } finally {
       this.#ownCalls--;
@@ -124,6 +132,12 @@ export class WorkerSession {
   /** Takes an answer. */
   answer(invocationId: string, outcome: CallOutcome): void {
     this.#invocations.answer(invocationId, outcome);
+  }
+
+  /** It says that it does not have the function that it was called for: it is not called for it any more. */
+  answerMissing(invocationId: string): void {
+    const functionId = this.#invocations.answerMissing(invocationId);
+    if (functionId !== undefined) void unregister(this.#functions, functionId, "lost");
   }
 
   /** It gets no more calls. Resolves when it has answered those under way, or had its time. */

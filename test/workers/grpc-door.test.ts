@@ -266,6 +266,45 @@ describe("WorkerService.Connect", () => {
     other.vanish();
   });
 
+  it("answers with an error what does not fit into a message, and lives on", async () => {
+    const { server, service } = await stage();
+    const worker = await providing(server.url, "f");
+    const text = "x".repeat(900_000);
+    for (let i = 0; i < 5; i++)
+      await service.set({ streamName: "s", groupId: "g", itemId: `i${i}`, data: text });
+    const payload = JSON.stringify({ stream_name: "s", group_id: "g" });
+    worker.say({
+      case: "invoke",
+      value: { invocationId: "1", functionId: "stream::list", payload },
+    });
+    const { outcome } = await worker.hears("result");
+    expect(outcome.case === "error" && outcome.value.code).toBe("payload_too_large");
+    await expect(
+      service.trigger({ function_id: "f", payload: text.repeat(4) }),
+    ).rejects.toMatchObject({ code: "payload_too_large" });
+    const answer = service.trigger({ function_id: "f" });
+    const { invocationId } = await worker.hears("invoke");
+    worker.say({ case: "result", value: { invocationId } });
+    expect(await answer).toBeUndefined();
+    worker.vanish();
+  });
+
+  it("gives a worker no more calls than the limit, whatever it grants", async () => {
+    const { server, service } = await stage({ workerLimits: { maxOutstanding: 3 } });
+    const worker = await providing(server.url, "f", { credits: 1_000_000 });
+    const answers = Array.from({ length: 6 }, () => service.trigger({ function_id: "f" }));
+    worker.say({ case: "credits", value: { more: 4_000_000_000 } });
+    worker.say({ case: "heartbeat", value: {} });
+    await worker.hears("heartbeat");
+    expect(worker.heard.filter((message) => message.case === "invoke")).toHaveLength(3);
+    for (let nth = 0; nth < 6; nth++) {
+      const { invocationId } = await worker.hears("invoke", nth);
+      worker.say({ case: "result", value: { invocationId } });
+    }
+    await Promise.all(answers);
+    worker.vanish();
+  });
+
   it("makes calls with nobody waiting, and refuses payloads that are no JSON", async () => {
     const { server, join } = await stage();
     const client = await join();

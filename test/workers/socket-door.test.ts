@@ -160,6 +160,63 @@ describe("the WebSocket door for workers", () => {
     expect(await answer).toBe(1);
   });
 
+  it("survives what is nested deeper than can be written, and says so", async () => {
+    const { say, hears, socket } = await open();
+    const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+    socket.send(
+      `{"type":"invokefunction","invocation_id":"1","function_id":"f","data":${deep},"metadata":${deep}}`,
+    );
+    expect(await hears("invocationresult")).toMatchObject({
+      invocation_id: "1",
+      error: { code: "deserialization_error" },
+    });
+    say({ type: "registerfunction", id: "f" });
+    say({ ...CALL, invocation_id: "2" });
+    await hears("invocationresult", 1);
+    const answer = here.service.trigger({ function_id: "f" });
+    const { invocation_id } = await hears("invokefunction");
+    socket.send(
+      `{"type":"invocationresult","invocation_id":"${String(invocation_id)}","result":${deep}}`,
+    );
+    await expect(answer).rejects.toMatchObject({ code: "invocation_failed" });
+    const failing = here.service.trigger({ function_id: "f" });
+    const second = await hears("invokefunction", 1);
+    socket.send(
+      `{"type":"invocationresult","invocation_id":"${String(second["invocation_id"])}","error":${deep}}`,
+    );
+    await expect(failing).rejects.toMatchObject({ code: "invocation_failed" });
+  });
+
+  it("does not call a worker again for a function that it says it does not have", async () => {
+    const [one, other] = [await open(), await open()];
+    for (const { say, hears } of [one, other]) {
+      say({ type: "registerfunction", id: "f" });
+      say({ ...CALL, invocation_id: "1" });
+      await hears("invocationresult");
+    }
+    const config = { stream_name: "chat" };
+    one.say({ type: "registertrigger", id: "t", trigger_type: "stream", function_id: "f", config });
+    await one.hears("triggerregistrationresult");
+    other.socket.on("message", (data: Buffer) => {
+      const { type, invocation_id } = JSON.parse(data.toString()) as Frame;
+      if (type === "invokefunction") other.say({ type: "invocationresult", invocation_id });
+    });
+    // It dropped it while it was away, and could not say so.
+    one.socket.on("message", (data: Buffer) => {
+      const { type, invocation_id } = JSON.parse(data.toString()) as Frame;
+      const error = { code: "function_not_found", message: "Function not found" };
+      if (type === "invokefunction") one.say({ type: "invocationresult", invocation_id, error });
+    });
+    for (let n = 0; n < 6; n++)
+      await here.service.set({ streamName: "chat", groupId: "g", itemId: "i", data: n });
+    await until(
+      () => here.service.triggers()[0]?.counts.fired,
+      (fired) => fired === 6,
+    );
+    const calls = one.frames.filter(({ type }) => type === "invokefunction");
+    expect(calls.length).toBeLessThanOrEqual(1);
+  });
+
   it("ignores answers to calls that were never made, or were answered", async () => {
     const { say, hears } = await open();
     say({ type: "registerfunction", id: "f" });

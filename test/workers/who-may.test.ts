@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { Code } from "@connectrpc/connect";
 import { registerWorker } from "millrace/worker";
 import { type Server, createServer } from "millrace/server";
@@ -94,6 +96,24 @@ describe("who may be a worker", () => {
     expect(await upgrade(`${url}/stream/a/b`)).toBe(404);
     expect(await upgrade(`${url}/`, { origin: "https://evil.example" })).toBe(403);
     expect((await fetch(url)).status).toBe(426);
+  });
+
+  it("is no reason to fail when it is refused and goes away at once", async () => {
+    const server = await serve({ workerPort: 0 });
+    for (const port of [server.workerPort ?? 0, server.port]) {
+      for (let i = 0; i < 20; i++) {
+        const socket = connect(port, "127.0.0.1");
+        await once(socket, "connect");
+        socket.write(
+          "GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        );
+        socket.on("error", () => {});
+        setImmediate(() => socket.resetAndDestroy());
+        await once(socket, "close");
+      }
+    }
+    expect(await upgrade(`http://127.0.0.1:${server.workerPort}/`)).toBe(101);
   });
 
   it("hears that the call needs HTTP/2 with gRPC or Connect", async () => {

@@ -50,6 +50,7 @@ export function localCoordinator(options: LocalCoordinatorOptions = {}): Coordin
         throw new FunctionError(
           "function_not_found",
           `The function ${functionId} has no provider; it may be registered first.`,
+          { isUnserved: true },
         );
       },
       serve() {},

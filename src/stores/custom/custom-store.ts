@@ -3,7 +3,7 @@ import { StreamError } from "../../core/errors.ts";
 import type { GroupKey } from "../../core/names.ts";
 import type { OpError } from "../../core/ops.ts";
 import { customStreamUnsupported } from "../../core/overrides.ts";
-import { samePosition } from "../../core/position.ts";
+import { type Position, samePosition } from "../../core/position.ts";
 import { compareUtf8 } from "../../core/text.ts";
 import type {
   Commit,
@@ -49,9 +49,12 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     return (await store.get(group, itemId)).item?.value;
   };
 
-  /** The value after a write that did not say what it wrote; undefined when it cannot be asked for. */
-  const readBack = async (group: GroupKey, itemId: string): Promise<Value | undefined> =>
-    outside.has("get", group.streamName) ? outside.get(group, itemId) : undefined;
+  /** The value after a write that did not say what it wrote; undefined when it cannot be told. */
+  const readBack = async (group: GroupKey, itemId: string): Promise<Value | undefined> => {
+    if (!outside.has("get", group.streamName)) return undefined;
+    // The write has happened, whatever becomes of this.
+    return outside.get(group, itemId).catch(() => undefined);
+  };
 
   /** Writes outside. @returns the change to record. */
   const writeOutside = async (group: GroupKey, mutation: Mutation): Promise<Mutation> => {
@@ -182,8 +185,10 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     async list(group, page) {
       if (!outside.has("list", group.streamName)) return store.list(group, page);
       const { items, position } = await readAll(group);
-      const { found, next } = pageOf(items, startOf(page.after), page);
-      return { items: found, position, next: next === undefined ? undefined : String(next) };
+      const { found, next } = pageOf(items, startOf(page.after, items, position), page);
+      if (next === undefined) return { items: found, position, next };
+      const last = found.at(-1)?.itemId ?? "";
+      return { items: found, position, next: `${next} ${position.revision} ${last}` };
     },
     async snapshot(group) {
       if (!outside.has("list", group.streamName)) return store.snapshot(group);
@@ -221,9 +226,23 @@ function readerOf(
   };
 }
 
-/** Where a page begins. @throws StreamError PAGE_TOKEN_INVALID */
-function startOf(after = "0"): number {
-  if (/^\d{1,15}$/.test(after)) return Number(after);
+/**
+ * Where a page begins: after the last item of the page before, wherever that is now; for one without an
+ * id, where it was, as long as nothing was written.
+ *
+ * @throws StreamError PAGE_TOKEN_INVALID
+ */
+function startOf(
+  after: string | undefined,
+  items: readonly Item[],
+  { revision }: Position,
+): number {
+  if (after === undefined) return 0;
+  const [, next, then, last = ""] = /^(\d{1,15}) (\d{1,16}) (.*)$/s.exec(after) ?? [];
+  if (last !== "") {
+    const found = items.findIndex(({ itemId }) => itemId === last);
+    if (found >= 0) return found + 1;
+  } else if (next !== undefined && Number(then) === revision) return Number(next);
   throw new StreamError(
     "PAGE_TOKEN_INVALID",
     "page_token is not one of this listing; it may be the next_page_token of the page before, or empty to start over.",

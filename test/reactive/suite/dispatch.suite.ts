@@ -143,6 +143,40 @@ export function describeDispatch(host: Host): void {
       expect(status(service)?.counts).toMatchObject({ fired: 0, failed: 1, retried: 0 });
     });
 
+    it("does not call again because a call of the function's own found nobody", async () => {
+      const { service, join } = await stage();
+      const client = await join();
+      let calls = 0;
+      await client.registerFunction("f", async () => {
+        calls++;
+        await client.trigger({ function_id: "nobody" });
+      });
+      await client.registerTrigger(CHAT);
+      await write(service, "a", 1);
+      const [letter] = await deadLetters(service, "f", 1);
+      expect(letter).toMatchObject({ error: { attempts: 1 } });
+      expect(calls).toBe(1);
+      expect(status(service)?.counts).toMatchObject({ failed: 1 });
+    });
+
+    it("counts what waits for another attempt as backlog, too", async () => {
+      const { service, join } = await stage({ triggerLimits: { maxBacklog: 5 } });
+      const client = await join();
+      await client.registerFunction("f", () => {
+        throw new Error("never");
+      });
+      const retry = { max_attempts: 5, initial_backoff_ms: 60_000 };
+      await client.registerTrigger({ ...CHAT, config: { ...CHAT.config, retry } });
+      for (let n = 1; n <= 20; n++) await write(service, `g${n}`, n);
+      const letters = await deadLetters(service, "f", 15);
+      expect(letters).toHaveLength(15);
+      await until(
+        () => status(service)?.pending,
+        (pending) => pending === 5,
+      );
+      expect(status(service)?.counts).toMatchObject({ dropped: 15, fired: 0 });
+    });
+
     it("calls again as often as asked, holding back the event's own group only", async () => {
       const { service, join } = await stage();
       const client = await join();

@@ -170,6 +170,19 @@ export function describeFiring(host: Host): void {
       expect(heard.calls).toHaveLength(3);
     });
 
+    it("are not lost when one registration ends while an equal one begins", async () => {
+      const { service, join } = await stage();
+      const client = await join();
+      const request = { type: "stream", function_id: "f", config: { stream_name: "chat" } };
+      for (let i = 0; i < 5; i++) {
+        const first = await client.registerTrigger(request);
+        const [second] = await Promise.all([client.registerTrigger(request), first.unregister()]);
+        expect(service.triggers()).toHaveLength(1);
+        await second.unregister();
+        expect(service.triggers()).toHaveLength(0);
+      }
+    });
+
     it("hand their metadata to the function beside the payload", async () => {
       const { service, join } = await stage();
       const client = await join();

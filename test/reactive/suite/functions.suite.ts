@@ -19,6 +19,15 @@ export function describeFunctions(host: Host): void {
       expect(await client.trigger({ function_id: "math::add", payload: { a: 2, b: 3 } })).toBe(5);
     });
 
+    it("get the metadata of a call, null as it is, and no metadata when there is none", async () => {
+      const { join } = await stage();
+      const client = await join();
+      await client.registerFunction("f", (payload, { metadata }) => [payload, metadata ?? "none"]);
+      const call = (more: object) => client.trigger({ function_id: "f", ...more });
+      expect(await call({ payload: null, metadata: { a: [1] } })).toEqual([null, { a: [1] }]);
+      expect(await call({ payload: 1 })).toEqual([1, "none"]);
+    });
+
     it("tell no result from null", async () => {
       const { join } = await stage();
       const client = await join();

@@ -46,6 +46,7 @@ export interface HostClient {
   trigger(request: {
     readonly function_id: string;
     readonly payload?: unknown;
+    readonly metadata?: unknown;
     readonly timeout_ms?: number;
   }): Promise<unknown>;
   /** Goes away in good order: everything it registered is withdrawn. */

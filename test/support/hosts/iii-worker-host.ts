@@ -53,11 +53,12 @@ export const iiiWorkerHost: Host = {
           },
         };
       },
-      async trigger({ function_id, payload, timeout_ms: timeoutMs }) {
+      async trigger({ function_id, payload, metadata, timeout_ms: timeoutMs }) {
         try {
           return (await worker.trigger({
             function_id,
             payload,
+            ...(metadata !== undefined && { metadata }),
             ...(timeoutMs !== undefined && { timeoutMs }),
           })) as unknown;
         } catch (error) {

@@ -1,0 +1,149 @@
+import { Fifo } from "../core/fifo.ts";
+
+/** A job whose turn has come. */
+export interface Turn {
+  readonly seq: number;
+  readonly keyText: string;
+}
+
+/** Jobs of one key, in the order they came. */
+interface Key {
+  readonly seqs: Fifo<number>;
+  /** Whether one of them has been taken, and is not over. */
+  isBusy: boolean;
+  /** Whether it stands in the list of keys whose turn it is. */
+  isListed: boolean;
+}
+
+/** How much longer than needed a list may be before what is stale in it is removed. */
+const SLACK = 1024;
+
+/**
+ * Jobs that wait, by key: of each key one is taken at a time, in order, and keys take turns. It costs as
+ * much memory as there are jobs in it, whatever has gone through it.
+ */
+export class Backlog {
+  readonly #keys = new Map<string, Key>();
+  /** Keys whose turn it is, with some that have gone meanwhile. */
+  #ready = new Fifo<string>();
+  /** Key of each job that was not taken. */
+  readonly #waiting = new Map<number, string>();
+  /** Jobs that were taken, and are not over. */
+  readonly #taken = new Set<number>();
+  /** Those of them that wait for another attempt. */
+  readonly #held = new Set<number>();
+  /** All jobs in the order they came, with some that are over; but those in `#passed` came before. */
+  #order = new Fifo<number>();
+  /** Jobs that were being called when the oldest was looked for, oldest first. */
+  readonly #passed = new Set<number>();
+
+  /** Jobs that wait: to be taken, or for another attempt. */
+  get size(): number {
+    return this.#waiting.size + this.#held.size;
+  }
+
+  /** Adds a job behind those of its key. */
+  push(seq: number, keyText: string): void {
+    let key = this.#keys.get(keyText);
+    if (key === undefined) {
+      key = { seqs: new Fifo(), isBusy: false, isListed: false };
+      this.#keys.set(keyText, key);
+    }
+    key.seqs.push(seq);
+    this.#waiting.set(seq, keyText);
+    this.#order.push(seq);
+    this.#list(keyText, key);
+    const jobs = this.#waiting.size + this.#taken.size;
+    if (this.#order.length > 2 * jobs + SLACK) this.#tidyOrder();
+  }
+
+  /** Takes the next job whose turn it is. Its key is busy until `release`. */
+  take(): Turn | undefined {
+    for (let keyText = this.#ready.shift(); keyText !== undefined; keyText = this.#ready.shift()) {
+      const key = this.#keys.get(keyText);
+      if (key?.isListed !== true) continue;
+      key.isListed = false;
+      const seq = key.isBusy ? undefined : key.seqs.shift();
+      if (seq === undefined) continue;
+      key.isBusy = true;
+      this.#waiting.delete(seq);
+      this.#taken.add(seq);
+      return { seq, keyText };
+    }
+    return undefined;
+  }
+
+  /** A job that was taken is over. */
+  release({ seq, keyText }: Turn): void {
+    this.#taken.delete(seq);
+    this.#passed.delete(seq);
+    const key = this.#keys.get(keyText);
+    if (key === undefined) return;
+    key.isBusy = false;
+    if (key.seqs.length > 0) this.#list(keyText, key);
+    else this.#keys.delete(keyText);
+  }
+
+  /** A job that was taken waits for another attempt. */
+  hold(seq: number): void {
+    this.#held.add(seq);
+  }
+
+  /** It does no longer. */
+  unhold(seq: number): void {
+    this.#held.delete(seq);
+  }
+
+  /** Removes the oldest that waits. @returns It, and whether it was taken before and is held. */
+  dropOldest(): { readonly seq: number; readonly isHeld: boolean } | undefined {
+    for (const seq of this.#passed) if (this.#held.delete(seq)) return { seq, isHeld: true };
+    for (let seq = this.#order.shift(); seq !== undefined; seq = this.#order.shift()) {
+      if (this.#taken.has(seq)) this.#passed.add(seq);
+      if (this.#held.delete(seq)) return { seq, isHeld: true };
+      const keyText = this.#waiting.get(seq);
+      if (keyText === undefined) continue;
+      this.#waiting.delete(seq);
+      const key = this.#keys.get(keyText);
+      // The oldest of all is the oldest of its key.
+      key?.seqs.shift();
+      if (key?.seqs.length === 0 && !key.isBusy) this.#keys.delete(keyText);
+      if (this.#ready.length > 2 * this.#keys.size + SLACK) this.#tidyReady();
+      return { seq, isHeld: false };
+    }
+    return undefined;
+  }
+
+  /** Removes all that were not taken. @returns them, in order. */
+  clear(): number[] {
+    const seqs = Array.from(this.#waiting.keys());
+    this.#keys.clear();
+    this.#waiting.clear();
+    this.#ready.clear();
+    this.#order.clear();
+    return seqs;
+  }
+
+  #list(keyText: string, key: Key): void {
+    if (key.isListed || key.isBusy) return;
+    key.isListed = true;
+    this.#ready.push(keyText);
+  }
+
+  #tidyReady(): void {
+    const ready = new Fifo<string>();
+    const seen = new Set<string>();
+    for (let text = this.#ready.shift(); text !== undefined; text = this.#ready.shift()) {
+      if (this.#keys.get(text)?.isListed !== true || seen.has(text)) continue;
+      seen.add(text);
+      ready.push(text);
+    }
+    this.#ready = ready;
+  }
+
+  #tidyOrder(): void {
+    const order = new Fifo<number>();
+    for (let seq = this.#order.shift(); seq !== undefined; seq = this.#order.shift())
+      if (this.#waiting.has(seq) || this.#taken.has(seq)) order.push(seq);
+    this.#order = order;
+  }
+}
