@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config";
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
+const isLong = process.env["MILLRACE_LONG"] === "1";
+
 export default defineConfig({
   resolve: {
     alias: {
@@ -19,6 +21,7 @@ export default defineConfig({
     hookTimeout: 20_000,
     // Many tests start processes of their own, so half of the cores is enough, but two files at least
     // run side by side: most of them wait rather than compute.
-    maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2)),
+    // At full length each needs the machine for itself.
+    maxWorkers: isLong ? 1 : Math.max(2, Math.floor(availableParallelism() / 2)),
   },
 });

@@ -12,6 +12,8 @@ export interface SceneSize {
   readonly groups: number;
   /** After how long those who stall for a while read again, in milliseconds. */
   readonly returnMs: number;
+  /** After how long those whom the service has given up on read why, in milliseconds. */
+  readonly deafMs: number;
   /** Changes and transient events, as they are written, in all. */
   readonly eventsPerSecond: number;
 }
@@ -88,8 +90,8 @@ export class BridgeScene {
         else await this.#writeBatch(client, group, ITEMS, 80);
         const made = isEvent ? 1 : ITEMS.length;
         events += made;
-        // Behind schedule nobody catches up in a burst: the rate is an upper bound.
-        nextMs = Math.max(nextMs + made * msPerEvent, performance.now() - 1000);
+        // What a moment without an answer has cost is caught up on, but no longer pause is.
+        nextMs = Math.max(nextMs + made * msPerEvent, performance.now() - 5000);
       }
     });
     return events;
@@ -111,6 +113,7 @@ export class BridgeScene {
           stallsAtOnce,
         });
         if (manner === "returning") setTimeout(() => client.resume(), this.#size.returnMs);
+        if (manner === "deaf") setTimeout(() => client.resume(), this.#size.deafMs);
         return { manner, client };
       });
       await Promise.all(some.map(({ client }) => client.ready));
