@@ -1,7 +1,7 @@
 import type { Coordinator } from "../core/coordinator.ts";
 import { type Call, type CallOptions, FunctionError } from "../core/function-call.ts";
 import { utf8Length } from "../core/text.ts";
-import { type Cause, MAX_DEPTH, currentCause, runCaused } from "./cause.ts";
+import { type Cause, MAX_DEPTH, currentCause, runCaused, runCausedPlain } from "./cause.ts";
 import { checkFunctionId, checkProvidable } from "./function-id.ts";
 import type { FunctionLimits } from "./function-limits.ts";
 import type { EndOfRegistration, Provider, Registration } from "./provider.ts";
@@ -203,7 +203,8 @@ export class FunctionRegistry {
         provider === undefined
           ? this.#routing.call(functionId, payload, { ...options, timeoutMs, signal })
           : provider.invoke({ functionId, payload, metadata: options.metadata, timeoutMs, signal });
-      runCaused(cause, invoke).then(
+      const run = provider?.isPlain === true ? runCausedPlain : runCaused;
+      run(cause, invoke).then(
         (result) => {
           settle();
           resolve(result);

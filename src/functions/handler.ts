@@ -20,9 +20,16 @@ export interface CallContext {
 // oxlint-disable-next-line typescript/no-explicit-any -- what a payload holds is between caller and handler
 export type Handler = (payload: any, context: CallContext) => unknown;
 
+const AsyncFunction = (async () => {}).constructor;
+
 /** Has a handler answer calls. It gets its own copy of each payload. */
 export function handlerProvider(handler: Handler): Provider {
+  // One that has ever returned a promise may go on after it has returned.
+  let isPlain = !(handler instanceof AsyncFunction);
   return {
+    get isPlain() {
+      return isPlain;
+    },
     async invoke({ functionId, payload, metadata, signal, timeoutMs }) {
       const context: CallContext = {
         functionId,
@@ -32,7 +39,10 @@ export function handlerProvider(handler: Handler): Provider {
       };
       let result: unknown;
       try {
-        result = await handler(JSON.parse(payload), context);
+        const returned = handler(JSON.parse(payload), context);
+        if (isPlain && typeof returned === "object" && returned !== null && "then" in returned)
+          isPlain = false;
+        result = await returned;
       } catch (error) {
         throw FunctionError.ofHandler(error);
       }

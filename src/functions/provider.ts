@@ -13,6 +13,8 @@ export interface Invocation {
 
 /** Answers calls of a function: a handler in this process, a worker, a webhook. */
 export interface Provider {
+  /** Whether what it does is over, as far as it calls or writes, when it returns. Default no. */
+  readonly isPlain?: boolean;
   /** @returns JSON text; undefined for no result. @throws what becomes a FunctionError. */
   invoke(invocation: Invocation): Promise<string | undefined>;
 }

@@ -192,6 +192,20 @@ export function describeFunctions(host: Host): void {
     });
 
     if (host.can.causes) {
+      it("that call themselves for ever end, when they are no async functions, too", async () => {
+        const { join } = await stage();
+        const client = await join();
+        let calls = 0;
+        await client.registerFunction("again", () => {
+          calls++;
+          return Promise.resolve().then(() => client.trigger({ function_id: "again" }));
+        });
+        await expect(client.trigger({ function_id: "again" })).rejects.toMatchObject({
+          message: expect.stringContaining("16 times") as unknown,
+        });
+        expect(calls).toBeLessThan(20);
+      });
+
       it("that call themselves for ever end", async () => {
         const { join } = await stage();
         const client = await join();
