@@ -16,6 +16,7 @@ export const DOCUMENTS = [
   "docs/gates.md",
   "docs/go.md",
   "docs/guarantees.md",
+  "docs/iii-sdk.md",
   "docs/moving-from-iii-stream.md",
   "docs/operations.md",
   "docs/protocol.md",
