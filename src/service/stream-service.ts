@@ -1,11 +1,11 @@
 import type { AuthRequest } from "../core/auth.ts";
 import { StreamError } from "../core/errors.ts";
-import { FunctionError } from "../core/function-call.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import type { Position } from "../core/position.ts";
 import type { Store } from "../core/store.ts";
 import { type Json, Value } from "../core/value.ts";
 import { type Handler, handlerProvider } from "../functions/handler.ts";
+import { jsonText } from "../functions/json-text.ts";
 import type { Registration } from "../functions/provider.ts";
 import type { TriggerRequest } from "../triggers/definition.ts";
 import { type StreamAdapter, adapterFunctions } from "./stream-adapter.ts";
@@ -212,20 +212,6 @@ export function facade(engine: Engine): StreamService {
 }
 
 const NOBODY: AuthRequest = { headers: {}, path: "", query_params: {}, addr: "" };
-
-/** @throws FunctionError deserialization_error */
-function jsonText(field: string, json: unknown): string {
-  try {
-    const text = JSON.stringify(json) as string | undefined;
-    if (text !== undefined) return text;
-  } catch {
-    // Circular, or with a bigint.
-  }
-  throw new FunctionError(
-    "deserialization_error",
-    `${field} is not JSON; it may be any JSON value.`,
-  );
-}
 
 function pageOf({ pageSize = 0, pageToken = "" }: PageOptions) {
   return { pageSize, pageToken };

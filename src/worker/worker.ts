@@ -9,6 +9,7 @@ import {
 import { FunctionError, type FunctionErrorCode } from "../core/function-call.ts";
 import type { Json } from "../core/value.ts";
 import { type Handler, handlerProvider } from "../functions/handler.ts";
+import { jsonText } from "../functions/json-text.ts";
 import type { Registration } from "../functions/provider.ts";
 import type { CallRequest } from "../service/stream-service.ts";
 import { type StreamAdapter, adapterFunctions } from "../service/stream-adapter.ts";
@@ -109,8 +110,8 @@ class GrpcWorker implements Worker {
       triggerId,
       type,
       functionId: function_id,
-      config: textOf("config", config ?? {}),
-      metadata: metadata === undefined ? "" : textOf("metadata", metadata),
+      config: jsonText("config", config ?? {}),
+      metadata: metadata === undefined ? "" : jsonText("metadata", metadata),
     };
     return this.#keep({
       register: (requestId) => ({ case: "registerTrigger", value: { ...value, requestId } }),
@@ -128,12 +129,12 @@ class GrpcWorker implements Worker {
     if (this.#shutdown !== undefined && !this.#isWelcome)
       throw new FunctionError("invocation_stopped", "The worker has shut down.");
     const timeoutMs = timeout_ms ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    const text = textOf("payload", payload);
+    const text = jsonText("payload", payload);
     checkSize("payload_too_large", `The payload for ${functionId} is too large`, text);
     const invoke = {
       functionId,
       payload: text,
-      metadata: metadata === undefined ? "" : textOf("metadata", metadata),
+      metadata: metadata === undefined ? "" : jsonText("metadata", metadata),
       timeoutMs,
       cause: this.#causes.getStore() ?? "",
     };
@@ -339,18 +340,4 @@ function notHere(functionId: string): Handler {
   return () => {
     throw new FunctionError("function_not_found", `The worker no longer provides ${functionId}.`);
   };
-}
-
-/** @throws FunctionError deserialization_error */
-function textOf(field: string, json: unknown): string {
-  try {
-    const text = JSON.stringify(json) as string | undefined;
-    if (text !== undefined) return text;
-  } catch {
-    // Circular, or with a bigint.
-  }
-  throw new FunctionError(
-    "deserialization_error",
-    `${field} is not JSON; it may be any JSON value.`,
-  );
 }

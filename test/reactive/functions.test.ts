@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createStreamService, memoryStore } from "millrace";
+import { DEAD_LETTERS, createStreamService, memoryStore } from "millrace";
 import { HOSTS } from "../support/hosts/hosts.ts";
 import { describeFunctions } from "./suite/functions.suite.ts";
 
@@ -30,6 +30,29 @@ describe("functions of the program itself", () => {
     const payload = { list: [1, 2] };
     expect(await service.trigger({ function_id: "greedy", payload })).toEqual([1, 2]);
     expect(payload).toEqual({ list: [1, 2] });
+    await service.close();
+  });
+
+  it("live on when the listener for problems throws", async () => {
+    const service = createStreamService({
+      store: memoryStore(),
+      onProblem() {
+        throw new Error("the log is full");
+      },
+    });
+    let calls = 0;
+    await service.registerFunction("f", () => {
+      calls++;
+      throw new Error("no");
+    });
+    const config = { stream_name: "chat" };
+    await service.registerTrigger({ type: "stream", function_id: "f", config });
+    const group = { streamName: "chat", groupId: "g" };
+    for (let n = 0; n < 3; n++) await service.set({ ...group, itemId: "i", data: n });
+    await expect.poll(() => service.triggers()[0]?.counts.failed).toBe(3);
+    expect(calls).toBe(3);
+    const letters = await service.list({ streamName: DEAD_LETTERS, groupId: "f" });
+    expect(letters.items).toHaveLength(3);
     await service.close();
   });
 

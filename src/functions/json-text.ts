@@ -1,0 +1,20 @@
+import { FunctionError } from "../core/function-call.ts";
+
+/**
+ * The JSON text of what a caller gives.
+ *
+ * @param field What to call it in messages, for example `payload`.
+ * @throws FunctionError deserialization_error for what is no JSON.
+ */
+export function jsonText(field: string, json: unknown): string {
+  try {
+    const text = JSON.stringify(json) as string | undefined;
+    if (text !== undefined) return text;
+  } catch {
+    // Circular, or with a bigint.
+  }
+  throw new FunctionError(
+    "deserialization_error",
+    `${field} is not JSON; it may be any JSON value.`,
+  );
+}
