@@ -23,9 +23,12 @@ export const IMPORT_TABLE = {
   service: ["core", "live", "functions", "triggers", "stores/custom", "coordinators/local"],
   "stores/memory": ["core"],
   "stores/lmdb": ["core", "lmdb", "node:"],
-  "stores/redis": ["core", "ioredis"],
+  // The servers, for the store and the coordinator.
+  redis: ["core", "ioredis", "node:"],
+  "stores/redis": ["core", "redis", "node:"],
   "stores/custom": ["core", "functions"],
   "coordinators/local": ["core"],
+  "coordinators/redis": ["core", "redis", "node:"],
   wire: ["core", "gen", "@bufbuild/protobuf"],
   rpc: ["core", "service", "wire", "gen", "node:", ...CONNECT],
   bridge: ["core", "service", "wire", "node:", "ws"],

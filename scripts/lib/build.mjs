@@ -4,8 +4,8 @@
  * A stamp in dist holds the hash of what it was built from. The build is written beside dist and
  * then takes its place, so that dist is never half written.
  */
-import { cp, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { cp, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
 import { withSetupLock } from "./ensure.mjs";
 import { Failure, hashOf, readIfThere, say } from "./project.mjs";
 import { runTool } from "./tools.mjs";
@@ -38,9 +38,20 @@ export async function ensureBuilt(folder) {
       throw new Failure(`${output.trimEnd()}\nThe build failed: the compiler's errors are above.`);
     }
     await cp(join(folder, PAGES), join(next, PAGES), { recursive: true });
+    await copyScripts(join(folder, "src"), join(next, "src"));
     await writeFile(join(next, ".millrace-stamp"), wanted);
     await rm(dist, { recursive: true, force: true });
     await rename(next, dist);
     say("Built.");
   });
+}
+
+/** Copies what Redis runs: the compiler leaves it out. @param {string} from @param {string} to */
+async function copyScripts(from, to) {
+  for (const entry of await readdir(from, { recursive: true, withFileTypes: true })) {
+    if (!entry.name.endsWith(".lua")) continue;
+    const folder = join(to, relative(from, entry.parentPath));
+    await mkdir(folder, { recursive: true });
+    await cp(join(entry.parentPath, entry.name), join(folder, entry.name));
+  }
 }

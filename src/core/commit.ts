@@ -76,25 +76,42 @@ export function nextTimestamp(last: number, nowMs: number): number {
 
 function checkExpectations(commit: Commit, context: CommitContext): void {
   const epoch = context.head.position.epoch;
-  if (commit.expectedEpoch !== undefined && commit.expectedEpoch !== epoch) {
-    throw new StreamError(
-      "EPOCH_MISMATCH",
-      `expected_epoch is not the epoch of the group; it may be "${epoch}" or absent.`,
-      { metadata: { current_epoch: epoch } },
-    );
-  }
+  if (commit.expectedEpoch !== undefined && commit.expectedEpoch !== epoch)
+    throw epochMismatch(epoch);
   commit.mutations.forEach((mutation, index) => {
     const expected = mutation.expectedRevision;
     if (expected === undefined) return;
     const current = context.lookup(mutation.itemId)?.item.revision ?? 0;
-    if (current === expected) return;
-    throw new StreamError(
-      "REVISION_MISMATCH",
-      `expected_revision is ${expected}, but ${current === 0 ? "the item does not exist" : `the item is at revision ${current}`}; ` +
-        `it may be ${current}${current === 0 ? " (must not exist)" : ""} or absent.`,
-      { metadata: { current_revision: String(current), ...indexOf(commit, index) } },
-    );
+    if (current !== expected) throw revisionMismatch(commit, index, current);
   });
+}
+
+/** The refusal of a commit that expects another epoch than the group has. */
+export function epochMismatch(current: string): StreamError {
+  return new StreamError(
+    "EPOCH_MISMATCH",
+    `expected_epoch is not the epoch of the group; it may be "${current}" or absent.`,
+    { metadata: { current_epoch: current } },
+  );
+}
+
+/** The refusal of a commit of which one mutation expects another revision than its item has. */
+export function revisionMismatch(commit: Commit, index: number, current: number): StreamError {
+  const expected = commit.mutations[index]?.expectedRevision;
+  return new StreamError(
+    "REVISION_MISMATCH",
+    `expected_revision is ${expected}, but ${current === 0 ? "the item does not exist" : `the item is at revision ${current}`}; ` +
+      `it may be ${current}${current === 0 ? " (must not exist)" : ""} or absent.`,
+    { metadata: { current_revision: String(current), ...indexOf(commit, index) } },
+  );
+}
+
+/** The refusal of a commit for which the group has no revisions left. */
+export function revisionsUsedUp(): StreamError {
+  return new StreamError(
+    "INTERNAL",
+    `The group has used up its revisions; it may have up to ${MAX_REVISION}.`,
+  );
 }
 
 /** Errors name the mutation only where there are several. */
@@ -192,12 +209,7 @@ class Working {
   }
 
   #change(type: ChangeEvent["type"], { itemId, fires }: Mutation, value: Value): ChangeEvent {
-    if (this.#revision >= MAX_REVISION) {
-      throw new StreamError(
-        "INTERNAL",
-        `The group has used up its revisions; it may have up to ${MAX_REVISION}.`,
-      );
-    }
+    if (this.#revision >= MAX_REVISION) throw revisionsUsedUp();
     if (this.#epoch === "") this.#epoch = this.#context.newEpoch();
     this.#revision += 1;
     this.#timestamp = nextTimestamp(this.#timestamp, this.#context.nowMs);

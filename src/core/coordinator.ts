@@ -77,7 +77,11 @@ export interface Ownership {
 export interface Owner {
   /** @param fence Proves ownership to the outbox. */
   gained(partition: number, fence: string): void;
-  lost(partition: number): void;
+  /**
+   * Resolves when what was under way for the partition is over. It goes to its next owner after that,
+   * or when the lease of this process ends.
+   */
+  lost(partition: number): void | Promise<void>;
 }
 
 /** A subscription that was told to `stream:join`, and has to be told to `stream:leave`. */

@@ -80,13 +80,23 @@ export interface Store {
   /**
    * Calls the listener with every event of the group announced from now on, in order, one at a time.
    * Resolves once active: a commit that starts later is heard. A listener must return at once.
+   *
+   * @param onDoubt Called when events may have been missed, by stores whose feed can lose some: the
+   *   listener has to compare what it heard with `heads` and the log.
    */
-  watch(group: GroupKey, listener: (event: GroupEvent) => void): Promise<Unwatch>;
+  watch(
+    group: GroupKey,
+    listener: (event: GroupEvent) => void,
+    onDoubt?: () => void,
+  ): Promise<Unwatch>;
 
   /** What has been fired and not yet been handled. */
   readonly outbox: Outbox;
 
-  /** Why it takes no more writes until it is opened anew. Absent or undefined while it works. */
+  /**
+   * Why it takes no writes: until it is opened anew, or until its server answers again. Absent or
+   * undefined while it works.
+   */
   readonly failure?: StreamError | undefined;
 
   /** Finishes what is under way, flushes and lets go. Later calls fail with STORE_UNAVAILABLE. Idempotent. */

@@ -181,7 +181,10 @@ export class Hub {
     try {
       heads = await store.heads(channels.map((channel) => channel.group));
     } catch {
-      return; // The next tick tries again; unconfirmedSinceMs tells for how long.
+      // What cannot be had for all may be had for some: they need not lie at the same server. What fails
+      // then is tried again by the next tick; unconfirmedSinceMs tells for how long.
+      if (entries.length > 1) await Promise.all(entries.map((entry) => this.#confirm([entry])));
+      return;
     }
     await Promise.all(
       entries.map(async (entry, i) => {

@@ -1,5 +1,5 @@
-import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
-import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { StreamService, type SubscribeRequest } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Frame } from "../core/frame.ts";
 import type { Handlers } from "../service/handlers.ts";
@@ -7,69 +7,54 @@ import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import type { Decoded } from "../wire/decoded.ts";
 import { encodeFrame } from "../wire/frame-bytes.ts";
 import { createRecent } from "../wire/recent.ts";
-import { toConnectError } from "./connect-error.ts";
-import { encodeGrpcMessage } from "./grpc-message.ts";
+import { type LaneMethod, letGo, respond, timeoutOf, trailersOf } from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
 import { readGrpcMessage } from "./request-reader.ts";
 import { FAREWELL_MS } from "./routes.ts";
 
 const { method } = StreamService;
-const PATH = `/${StreamService.typeName}/${method.subscribe.name}`;
 const PREFIX_BYTES = 5;
 /** How much is joined into one write, in bytes. */
 const JOIN_BYTES = 64 * 1024;
 
-/** Takes an HTTP/2 stream if it is for the lane. @returns false when somebody else has to answer it. */
-export type Lane = (
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  transport: Transport,
-) => boolean;
-
 /**
- * The short way of Subscribe over gRPC: from the subscription's frames to the HTTP/2 stream, without a
- * framework between them.
- *
- * Each frame is encoded once however many subscribers hear it, and what a subscriber has to hear at one
- * time goes out in one write. It takes plain gRPC requests only; whatever asks for more (compression, a
- * deadline, JSON, another protocol) goes the long way, with the same answers.
+ * The short way of Subscribe: from the subscription's frames to the HTTP/2 stream. Each frame is encoded once
+ * however many subscribers hear it, and what a subscriber has to hear at one time goes out in one write.
  */
-export function createSubscribeLane(handlers: Handlers): Lane {
+export function createSubscribeLane(handlers: Handlers): LaneMethod {
   const decode = compileBinaryDecoder(method.subscribe.input);
   return (stream, headers, transport) => {
-    if (headers[":path"] !== PATH || !isPlainGrpc(headers)) return false;
-    answer(handlers, decode, stream, transport).catch(() => stream.destroy());
-    return true;
+    answer(handlers, decode, stream, headers, transport).catch(() => stream.destroy());
   };
-}
-
-function isPlainGrpc(headers: IncomingHttpHeaders): boolean {
-  const type = headers["content-type"];
-  const encoding = headers["grpc-encoding"];
-  return (
-    headers[":method"] === "POST" &&
-    (type === "application/grpc" || type === "application/grpc+proto") &&
-    (encoding === undefined || encoding === "identity") &&
-    headers["grpc-timeout"] === undefined
-  );
 }
 
 async function answer(
   handlers: Handlers,
   decode: (bytes: Uint8Array) => Decoded<SubscribeRequest>,
   stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
   { permit, abort, auth }: Transport,
 ): Promise<void> {
-  const trailers = new Headers({ "grpc-status": "0" });
-  stream.on("error", () => {});
-  stream.on("wantTrailers", () => stream.sendTrailers(Object.fromEntries(trailers)));
   let failure: unknown;
+  let late: ConnectError | undefined;
+  let onLate = () => {};
+  const timeoutMs = timeoutOf(headers);
+  const deadline =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          late = new ConnectError("the operation timed out", Code.DeadlineExceeded);
+          onLate();
+        }, timeoutMs);
+  stream.on("close", () => clearTimeout(deadline));
+  stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
   try {
     permit(method.subscribe);
     const request = decode(await readGrpcMessage(stream));
     const subscription = await handlers.subscribe({ ...request, auth: auth() });
-    stream.on("close", () => subscription.close());
-    if (stream.destroyed) subscription.close();
+    onLate = () => subscription.close();
+    stream.on("close", onLate);
+    if (stream.destroyed || late !== undefined) subscription.close();
     // A transport that takes nothing cannot be told anything: it is cut.
     let farewell: NodeJS.Timeout | undefined;
     subscription.onEnd(() => {
@@ -82,29 +67,12 @@ async function answer(
   } catch (error) {
     failure = error;
   }
+  clearTimeout(deadline);
+  failure = late ?? failure;
   if (stream.destroyed) return;
-  if (failure !== undefined) {
-    const error = toConnectError(failure);
-    setTrailerStatus(trailers, error);
-    trailers.set("grpc-message", encodeGrpcMessage(error.rawMessage));
-  }
   respond(stream);
   stream.end();
-  // What was not read of the request is read away, for a while.
-  stream.resume();
-  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), FAREWELL_MS);
-  stream.once("close", () => clearTimeout(timer));
-}
-
-function respond(stream: ServerHttp2Stream): void {
-  if (stream.headersSent) return;
-  stream.respond(
-    {
-      [constants.HTTP2_HEADER_STATUS]: 200,
-      [constants.HTTP2_HEADER_CONTENT_TYPE]: "application/grpc+proto",
-    },
-    { waitForTrailers: true },
-  );
+  letGo(stream);
 }
 
 type Subscription = Awaited<ReturnType<Handlers["subscribe"]>>;

@@ -1,20 +1,17 @@
 import { type MessageInitShape, create } from "@bufbuild/protobuf";
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import {
   type WriteRequest,
   type WriteResponse,
   WriteResponseSchema,
 } from "../../gen/millrace/v1/stream_service_pb.ts";
-import { StreamError } from "../core/errors.ts";
 import type { Handlers } from "../service/handlers.ts";
-import type { Decoded } from "../wire/decoded.ts";
-import { toBatchRequest, toUpdateRequest } from "./calls.ts";
-import { bodyInvalid } from "./request-body.ts";
+import type { WriteResult } from "../wire/response-bytes.ts";
 import type { RequestReader } from "./request-reader.ts";
 import { batchResponse, deleteResponse, setResponse, updateResponse } from "./results.ts";
+import { failedWrite, performWrite, requestIdOfBinary } from "./write-call.ts";
 
 /** Most requests of one stream of writes under way; beyond it the stream is not read. */
-const MAX_IN_FLIGHT = 1000;
+export const MAX_IN_FLIGHT = 1000;
 
 /**
  * Answers a stream of writes: requests are started in the order sent, so that those of one group take
@@ -95,68 +92,36 @@ async function answer(
   json: boolean,
 ): Promise<WriteResponse> {
   let requestId: bigint | undefined;
+  let result: WriteResult;
   try {
     const request = reader.decode(bytes, json);
     requestId = BigInt(request.requestId);
-    return create(WriteResponseSchema, { requestId, result: await perform(handlers, request) });
+    result = await performWrite(handlers, request);
   } catch (error) {
-    const { code, reason, message, metadata } = StreamError.from(error);
+    result = failedWrite(error);
     requestId ??= json ? requestIdOfJson(bytes) : requestIdOfBinary(bytes);
-    const value = { code, reason, message, metadata: { ...metadata } };
-    return create(WriteResponseSchema, { requestId, result: { case: "error", value } });
   }
+  return create(WriteResponseSchema, { requestId, result: resultMessage(result) });
 }
 
-type Result = NonNullable<MessageInitShape<typeof WriteResponseSchema>["result"]>;
-
-// Handlers are called before anything is awaited, so that the store sees requests in the order sent.
-async function perform(
-  handlers: Handlers,
-  { call, returnValues }: Decoded<WriteRequest>,
-): Promise<Result> {
-  const slim = returnValues ? {} : { oldValue: undefined, newValue: undefined };
-  switch (call.case) {
+function resultMessage(
+  done: WriteResult,
+): NonNullable<MessageInitShape<typeof WriteResponseSchema>["result"]> {
+  switch (done.kind) {
     case "set":
-      return { case: "set", value: setResponse({ ...(await handlers.set(call.value)), ...slim }) };
+      return { case: "set", value: setResponse(done.result) };
     case "update":
-      return {
-        case: "update",
-        value: updateResponse({ ...(await handlers.update(toUpdateRequest(call.value))), ...slim }),
-      };
+      return { case: "update", value: updateResponse(done.result) };
     case "delete":
-      return {
-        case: "delete",
-        value: deleteResponse({ ...(await handlers.delete(call.value)), ...slim }),
-      };
+      return { case: "delete", value: deleteResponse(done.result) };
     case "send":
-      await handlers.send(call.value);
       return { case: "send", value: {} };
-    case "batch": {
-      const batch = toBatchRequest(call.value);
-      const wanted = returnValues || batch.returnValues;
-      return {
-        case: "batch",
-        value: batchResponse(await handlers.batch({ ...batch, returnValues: wanted })),
-      };
+    case "batch":
+      return { case: "batch", value: batchResponse(done.result) };
+    case "error": {
+      const { code, reason, message, metadata } = done.error;
+      return { case: "error", value: { code, reason, message, metadata: { ...metadata } } };
     }
-    case undefined:
-      throw bodyInvalid("call is missing; it may be set, update, delete, send or batch.");
-  }
-}
-
-/** The request id of a message that could not be decoded as a whole; 0 when there is none to be found. */
-function requestIdOfBinary(bytes: Uint8Array): bigint {
-  try {
-    const reader = new BinaryReader(bytes);
-    let id = 0n;
-    while (reader.pos < reader.len) {
-      const [field, wireType] = reader.tag();
-      if (field === 1 && wireType === WireType.Varint) id = BigInt(reader.uint64());
-      else reader.skip(wireType, field);
-    }
-    return id;
-  } catch {
-    return 0n;
   }
 }
 

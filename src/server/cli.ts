@@ -15,9 +15,10 @@ interface ServeFlags {
   readonly config?: string;
   readonly host?: string;
   readonly port?: number;
-  readonly adapter?: "kv";
+  readonly adapter?: "kv" | "redis";
   readonly data?: string;
   readonly inMemory?: true;
+  readonly redisUrl?: string;
 }
 
 /** How long a stop may take before the process ends itself, in milliseconds. */
@@ -38,12 +39,19 @@ program
   .option("--config <file>", `configuration file (default: ./${DEFAULT_FILE})`)
   .addOption(flagFor("host", "--host <host>", "address to listen on"))
   .addOption(flagFor("port", "--port <port>", "port to listen on; 0 picks a free one"))
-  .addOption(flagFor("adapter.name", "--adapter <name>", "where data is kept: kv"))
+  .addOption(flagFor("adapter.name", "--adapter <name>", "where data is kept: kv or redis"))
   .addOption(flagFor("adapter.config.file_path", "--data <folder>", "folder of the data"))
   .addOption(
     new Option("--in-memory", "keep data in memory only: it is gone with the process").conflicts(
       "data",
     ),
+  )
+  .addOption(
+    flagFor(
+      "adapter.config.redis_url",
+      "--redis-url <url>",
+      "keep data in the Redis at this address; others on this machine can see a password in it",
+    ).conflicts(["data", "inMemory"]),
   )
   .action(serve);
 
@@ -71,7 +79,10 @@ try {
   process.exitCode = 1;
 }
 
-async function serve(flags: ServeFlags): Promise<void> {
+async function serve(flags: ServeFlags, command: Command): Promise<void> {
+  const place = placeOf(flags);
+  if (place !== undefined && place.name !== (flags.adapter ?? place.name))
+    command.error(`error: ${place.flag} cannot be used with --adapter ${flags.adapter ?? ""}`);
   const { config, file, warnings } = await load(flags.config, inputOfFlags(flags));
   const logger = pino({ name: "millrace", level: config.log_level }, pino.destination(2));
   for (const warning of warnings) logger.warn(warning);
@@ -106,18 +117,30 @@ async function load(file: string | undefined, flags?: ConfigInput): Promise<Load
   return loadConfig({ file, flags, environment: process.env, folder: process.cwd() });
 }
 
-/** What flags say in terms of the configuration. Naming a folder means to keep data there. */
-function inputOfFlags({ host, port, adapter, data, inMemory }: ServeFlags): ConfigInput {
-  const config =
-    data !== undefined
-      ? { store_method: "file_based" as const, file_path: data }
-      : inMemory === true && { store_method: "in_memory" as const };
+/** Where flags say that data is kept, and by which of them. Naming a place means to keep it there. */
+function placeOf({ data, inMemory, redisUrl }: ServeFlags) {
+  if (redisUrl !== undefined)
+    return { flag: "--redis-url", name: "redis", config: { redis_url: redisUrl } } as const;
+  if (data !== undefined) {
+    const config = { store_method: "file_based", file_path: data } as const;
+    return { flag: "--data", name: "kv", config } as const;
+  }
+  if (inMemory === true)
+    return { flag: "--in-memory", name: "kv", config: { store_method: "in_memory" } } as const;
+  return undefined;
+}
+
+/** What flags say in terms of the configuration. */
+function inputOfFlags(flags: ServeFlags): ConfigInput {
+  const { host, port, adapter } = flags;
+  const place = placeOf(flags);
+  const name = adapter ?? place?.name;
   return {
     ...(host !== undefined && { host }),
     ...(port !== undefined && { port }),
     adapter: {
-      ...(adapter !== undefined && { name: adapter }),
-      ...(config !== false && { config }),
+      ...(name !== undefined && { name }),
+      ...(place !== undefined && { config: place.config }),
     },
   };
 }
@@ -128,8 +151,10 @@ function flagFor(name: string, flags: string, description: string): Option {
   return new Option(flags, `${description} (default: ${String(key.fallback)})`).argParser(
     (text) => {
       const checked = checkedInput(key, text);
-      if ("complaint" in checked) throw new InvalidArgumentError(`It ${checked.complaint}.`);
-      return checked.input;
+      if (!("complaint" in checked)) return checked.input;
+      // The other way to complain shows what was given.
+      if (key.secret === true) program.error(`error: option '${flags}' ${checked.complaint}.`);
+      throw new InvalidArgumentError(`It ${checked.complaint}.`);
     },
   );
 }

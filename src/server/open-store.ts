@@ -4,6 +4,7 @@ import type { History, Store } from "../core/store.ts";
 import type { QueueLimits } from "../stores/lmdb/commit-queue.ts";
 import { openLmdbStore } from "../stores/lmdb/lmdb-store.ts";
 import { memoryStore } from "../stores/memory/memory-store.ts";
+import { type RedisStoreOptions, type Teller, openRedis } from "./open-redis.ts";
 
 /** Which store holds the data. */
 export type StoreOptions =
@@ -18,7 +19,8 @@ export type StoreOptions =
   | {
       /** One process, in memory: gone with it. */
       readonly kind: "in_memory";
-    };
+    }
+  | RedisStoreOptions;
 
 /** Where data is kept unless told otherwise. */
 export const DEFAULT_FOLDER = "./data";
@@ -29,10 +31,15 @@ export interface OpenedStore {
   readonly coordinator: Coordinator;
 }
 
-/** Opens the store named, and its coordinator. The only place that knows all of them. */
+/**
+ * Opens the store named, and its coordinator. The only place that knows all of them.
+ *
+ * @param tell Told what the operator should know about it.
+ */
 export async function openStore(
   options: StoreOptions,
   history: Partial<History> = {},
+  tell: Teller = () => {},
 ): Promise<OpenedStore> {
   switch (options.kind) {
     case "file_based": {
@@ -42,5 +49,7 @@ export async function openStore(
     }
     case "in_memory":
       return { store: memoryStore({ history }), coordinator: localCoordinator() };
+    case "redis":
+      return openRedis(options, history, tell);
   }
 }

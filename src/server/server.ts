@@ -7,7 +7,7 @@ import { type BridgeLimits, DEFAULT_BRIDGE_LIMITS } from "../bridge/limits.ts";
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { History, Store } from "../core/store.ts";
 import { createHealth } from "../rpc/health.ts";
-import { createSubscribeLane } from "../rpc/subscribe-lane.ts";
+import { createLane } from "../rpc/lane.ts";
 import { type Engine, type EngineOptions, createEngine } from "../service/engine.ts";
 import { shuttingDown } from "../service/guarded.ts";
 import { type StreamService as Service, facade } from "../service/stream-service.ts";
@@ -96,7 +96,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
   const logger = options.logger ?? pino({ level: "warn" }, pino.destination(2));
   const insecurity = insecurityOf(host, options);
   if (insecurity !== undefined) throw new Error(insecurity);
-  const { store, coordinator } = await resolveStore(options);
+  const { store, coordinator } = await resolveStore(options, logger);
   const engine = createEngine(store, {
     onFailure: (error, call) =>
       logger.error({ err: error.cause ?? error, reason: error.reason, call }, error.message),
@@ -159,10 +159,11 @@ async function open(
   const door = createSocketDoor({ ...workers, onOdd: (message) => logger.warn(message) });
   const allowedOrigins = options.workerAllowedOrigins ?? [];
   const upgradeWorker = createWorkerUpgrade({ door, callers, allowedOrigins });
-  const lane = createSubscribeLane(engine.handlers);
+  const lane = createLane(engine.handlers, draining.signal);
   const listener = await listenOn(host, port, {
     onRequest: handler,
-    onStream: (stream, headers) => lane(stream, headers, transportOf(stream, headers, callers)),
+    onStream: (stream, headers) =>
+      lane(stream, headers, () => transportOf(stream, headers, callers)),
     onUpgrade: (request, socket, head) => {
       if (!upgradeWorker(request, socket, head) && !bridge.upgrade(request, socket, head))
         refuse(socket, 404, "Not found.");
@@ -178,9 +179,9 @@ async function open(
     });
   }
   health.set("serving");
-  // A store that has failed takes no writes until a restart: whoever probes should send them elsewhere.
+  // While the store takes no writes, whoever probes should send them elsewhere.
   const watch = setInterval(() => {
-    if (engine.store.failure !== undefined) health.set("not_serving");
+    health.set(engine.store.failure === undefined ? "serving" : "not_serving");
   }, HEALTH_INTERVAL_MS);
   watch.unref();
 
@@ -236,10 +237,17 @@ export function insecurityOf(
   );
 }
 
-async function resolveStore({ store, history, coordinator }: ServerOptions): Promise<OpenedStore> {
+async function resolveStore(
+  { store, history, coordinator }: ServerOptions,
+  logger: Logger,
+): Promise<OpenedStore> {
   if (store !== undefined && "run" in store)
     return { store, coordinator: coordinator ?? localCoordinator() };
-  return openStore(store ?? { kind: "file_based", folder: DEFAULT_FOLDER }, history);
+  return openStore(
+    store ?? { kind: "file_based", folder: DEFAULT_FOLDER },
+    history,
+    (level, message, details) => logger[level](details ?? {}, message),
+  );
 }
 
 function listenOn(host: string, port: number, listeners: PortListeners): Promise<Listener> {

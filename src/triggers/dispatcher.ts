@@ -21,16 +21,17 @@ export function createDispatcher(
 ): Dispatcher {
   const owned = new Map<number, PartitionDispatcher>();
   const closing = new Set<Promise<void>>();
-  const drop = (partition: number) => {
+  const drop = async (partition: number) => {
     const dispatcher = owned.get(partition);
     owned.delete(partition);
     if (dispatcher === undefined) return;
     const closed = dispatcher.close().finally(() => closing.delete(closed));
     closing.add(closed);
+    await closed;
   };
   const yieldAll = ownership.contend(outbox.partitions, {
     gained(partition, fence) {
-      drop(partition);
+      void drop(partition);
       owned.set(partition, new PartitionDispatcher(context, { outbox, partition, fence }));
     },
     lost: drop,
@@ -42,7 +43,7 @@ export function createDispatcher(
       for (const dispatcher of owned.values()) dispatcher.review();
     },
     async close() {
-      for (const partition of Array.from(owned.keys())) drop(partition);
+      for (const partition of Array.from(owned.keys())) void drop(partition);
       await Promise.all(closing);
       yieldAll();
     },

@@ -33,7 +33,7 @@ const FACTS: Readonly<Record<string, string>> = {
   "one part of a snapshot or replay": `${count(PART_LIMITS.maxCount)} items or ${bytes(PART_LIMITS.maxBytes)}, but at least one item`,
   "history of a group": `${count(DEFAULT_HISTORY.maxChanges)} changes, ${seconds(DEFAULT_HISTORY.maxAgeMs)}, ${bytes(DEFAULT_HISTORY.maxBytes)}`,
   "what a subscription holds": `${bytes(SUBSCRIBER_QUEUE.maxBytes)} or ${count(SUBSCRIBER_QUEUE.maxFrames)} frames`,
-  "writes that wait for the disk": `${count(DISK_QUEUE.maxWaiting)}, or ${bytes(DISK_QUEUE.maxWaitingBytes)} of values`,
+  "writes that wait for the store": `${count(DISK_QUEUE.maxWaiting)}, or ${bytes(DISK_QUEUE.maxWaitingBytes)} of values`,
   "time for the body of a request to arrive": seconds(BODY_TIMEOUT_MS),
 };
 

@@ -19,6 +19,7 @@ export const DOCUMENTS = [
   "docs/iii-sdk.md",
   "docs/moving-from-iii-stream.md",
   "docs/operations.md",
+  "docs/performance.md",
   "docs/protocol.md",
   "docs/python.md",
   "docs/stores.md",

@@ -22,6 +22,7 @@ import {
   placeOf,
   readMarkdown,
 } from "./markdown.ts";
+import { redisProgram } from "../support/redis/required-redis.ts";
 import { run, start } from "./processes.ts";
 import { comparable } from "./comparable.ts";
 import { type Workspace, awaitedText, compile, openWorkspace, programOf } from "./workspace.ts";
@@ -37,6 +38,7 @@ const NOT_RUN: Readonly<Record<string, string>> = {
 /** Languages that a block may have, so that none escapes by a misspelt one. */
 const LANGUAGES = ["bash", "js", "json", "python", "text", "ts", "yaml"];
 
+const KEEPS_RUNNING = "keeps running once it shows";
 const PYTHON_TIMEOUT_MS = 240_000;
 const registry = createRegistry(file_millrace_v1_stream_service);
 const documents = await Promise.all(DOCUMENTS.map(readMarkdown));
@@ -95,6 +97,8 @@ describe.each(withRuns)("$path", ({ own, runs }) => {
         switch (snippet.language) {
           case "bash":
             if (isPython) await python(context, snippet, workspace);
+            else if (markOf(snippet, KEEPS_RUNNING) !== undefined)
+              await keep(context, snippet, workspace);
             else await shell(snippet, snippet.code, workspace);
             break;
           case "ts":
@@ -115,6 +119,23 @@ function isRun(snippet: Snippet): boolean {
   // test/server/config reads the configuration files, and frames.test.ts is about WebSockets.
   const isElsewhere = ["text", "yaml", "js"].includes(snippet.language) || isSocketFrame(snippet);
   return !isElsewhere && markOf(snippet, "not run") === undefined;
+}
+
+/** Starts what a block starts. It is there for the blocks after it. */
+async function keep(
+  context: TestContext,
+  snippet: Snippet,
+  { folder, here, keep: keepRunning }: Workspace,
+): Promise<void> {
+  let path = "";
+  if (snippet.code.startsWith("redis-server")) {
+    const redis = await redisProgram();
+    if ("missing" in redis) return context.skip(redis.missing);
+    path = `redis-server() { '${redis.program}' "$@"; }\n`;
+  }
+  const running = start(path + here(snippet.code), folder);
+  keepRunning(running);
+  await running.shows((printed) => printed.includes(markOf(snippet, KEEPS_RUNNING) ?? ""));
 }
 
 /** Runs a block to its end, or until it shows what it has to show. */

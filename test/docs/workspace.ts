@@ -2,6 +2,7 @@ import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runTool } from "../../scripts/lib/tools.mjs";
+import { freePort } from "../support/long/child-server.ts";
 import { PROJECT, type Snippet, markOf } from "./markdown.ts";
 import { type Running, start } from "./processes.ts";
 
@@ -10,14 +11,19 @@ export interface Workspace {
   readonly folder: string;
   /** The text with the service's port in place of the default one. */
   readonly here: (text: string) => string;
-  /** Stops the service and removes the folder. */
+  /** Stops what was kept running, and the service, and removes the folder. */
   close(): Promise<void>;
+  /** Keeps something running until the workspace is closed. */
+  keep(running: Running): void;
 }
 
 const COPIED = ["examples", "proto", "package.json", "buf.yaml", "tsconfig.json"];
 const LINKED = ["node_modules", "dist", "scripts", "src", "gen", "third_party", ".cache"];
 const COMPILED = "compiled";
 const LISTENING = /^millrace listening on http:\/\/127\.0\.0\.1:(\d+)$/m;
+
+/** Ports of what a document starts beside the service. */
+const OTHER_PORTS = ["6379", "3201", "3202"];
 
 /**
  * Makes a workspace with a service of its own, which is started as the README says, except for its
@@ -27,7 +33,10 @@ export async function openWorkspace(): Promise<Workspace> {
   const folder = await mkdtemp(join(tmpdir(), "millrace-docs-"));
   const data = await mkdtemp(join(tmpdir(), "millrace-docs-data-"));
   let service: Running | undefined;
+  const kept: Running[] = [];
   const close = async () => {
+    // The last to come is the first to go.
+    for (const running of kept.reverse()) await running.stop();
     await service?.stop();
     await Promise.all([folder, data].map((path) => rm(path, { recursive: true, force: true })));
   };
@@ -35,9 +44,12 @@ export async function openWorkspace(): Promise<Workspace> {
     service = start(`npm start --silent -- --port 0 --data '${data}'`, PROJECT);
     const printed = await service.shows((text) => LISTENING.test(text));
     const port = LISTENING.exec(printed)?.[1] ?? "";
-    const here = (text: string) => text.replaceAll("3112", port);
+    const others = new Map<string, string>();
+    for (const other of OTHER_PORTS) others.set(other, String(await freePort()));
+    const here = (text: string) =>
+      text.replaceAll(/3112|6379|320[12]/g, (known) => others.get(known) ?? port);
     await fill(folder, here);
-    return { folder, here, close };
+    return { folder, here, close, keep: (running) => void kept.push(running) };
   } catch (error) {
     await close();
     throw error;

@@ -2,8 +2,8 @@ import { resolve } from "node:path";
 import { insecurityOf } from "../server.ts";
 import { FILE_VARIABLE, readEnvironmentLayer } from "./environment-layer.ts";
 import { readFileLayer } from "./file-layer.ts";
-import { judge } from "./judge.ts";
-import { KEYS, type Key, nameOf } from "./keys.ts";
+import { type NamedAdapter, judge, judgeAdapter } from "./judge.ts";
+import { KEYS, type Key, keyNamed, nameOf } from "./keys.ts";
 import { type Layer, NO_LAYER } from "./layer.ts";
 import { setAt, valueAt } from "./tree.ts";
 import { toServerOptions } from "./options.ts";
@@ -64,7 +64,8 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   const fileLayer = await loadFile(file, sources);
   const layers = [flags, readEnvironmentLayer(environment, fileLayer.variables), fileLayer];
 
-  const problems = layers.toReversed().flatMap(problemsOf);
+  const adapter = adapterOf(layers);
+  const problems = layers.toReversed().flatMap((layer) => problemsOf(layer, adapter));
   const input = {};
   for (const key of KEYS) {
     const value = layers
@@ -95,10 +96,24 @@ async function loadFile(file: string | undefined, { environment, folder }: Confi
   return readFileLayer(read.text, file, environment);
 }
 
-function problemsOf(layer: Layer): string[] {
+/** The adapter in force; undefined when the source that decides it is wrong about it. */
+function adapterOf(layers: readonly Layer[]): NamedAdapter | undefined {
+  const key = keyNamed("adapter.name");
+  const nameIn = (layer: Layer) => valueAt(layer.input, key.path);
+  const isUnreadable = ({ findings }: Layer) =>
+    findings.some(({ path: [section, part] }) => section === "adapter" && part !== "config");
+  const decides = layers.find((layer) => nameIn(layer) !== undefined || isUnreadable(layer));
+  if (decides === undefined) return { name: key.fallback, origin: "default" };
+  const name = nameIn(decides);
+  const isRight = judge({ adapter: { name } }).length === 0;
+  return name !== undefined && isRight ? { name, origin: decides.originOf(key.path) } : undefined;
+}
+
+function problemsOf(layer: Layer, adapter: NamedAdapter | undefined): string[] {
   const seen = new Set<string>();
+  const ofAdapter = adapter === undefined ? [] : judgeAdapter(layer.input, adapter);
   // What is found first at a place is its cause; the rest follows from it.
-  const found = [...layer.findings, ...judge(layer.input)]
+  const found = [...layer.findings, ...judge(layer.input), ...ofAdapter]
     .filter(({ path }) => !seen.has(nameOf(path)) && seen.add(nameOf(path)))
     .sort((a, b) => layer.rankOf(a.path) - layer.rankOf(b.path))
     .map(({ path, complaint }) => `${layer.subjectOf(path)} ${complaint}`);

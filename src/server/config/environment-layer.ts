@@ -1,10 +1,8 @@
-import { missingFeature } from "./judge.ts";
 import { KEYS, type Path, PREFIX, nameOf, variableOf } from "./keys.ts";
 import { type Layer, NO_LAYER } from "./layer.ts";
 import { meantBy } from "./suggestion.ts";
 import { setAt } from "./tree.ts";
 import type { Environment } from "./placeholders.ts";
-import { NOT_IN_THIS_BUILD } from "./schema.ts";
 import { inputOf } from "./text-input.ts";
 
 /** Names the file to read, when no flag does. */
@@ -20,6 +18,7 @@ const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\//;
 const OTHER_NAMES: Readonly<Record<string, string>> = {
   DATA: "adapter.config.file_path",
   IN_MEMORY: "adapter.config.store_method",
+  REDIS: "adapter.config.redis_url",
 };
 
 /**
@@ -62,8 +61,6 @@ function isServiceLink(name: string, value: string): boolean {
 
 /** What is wrong with a variable that is no key's; undefined when it may be somebody else's. */
 function strangerComplaint(name: string): string | undefined {
-  const refused = Object.keys(NOT_IN_THIS_BUILD).find((key) => variableOf(key) === name);
-  if (refused !== undefined) return missingFeature(refused);
   const rest = name.slice(PREFIX.length);
   const inFile = KEYS.filter(({ variable }) => variable === undefined).find((key) =>
     `${name}_`.startsWith(`${variableOf(key.name)}_`),

@@ -1,6 +1,6 @@
 import { type Node, type YAMLMap, isMap, isNode, isSeq } from "yaml";
-import type { Problem } from "./judge.ts";
-import { CONFIG, NOT_IN_THIS_BUILD } from "./schema.ts";
+import { type Problem, shown } from "./judge.ts";
+import { CONFIG } from "./schema.ts";
 
 /** The entry of an iii engine's file that configures streams. */
 export interface StreamEntry {
@@ -113,7 +113,7 @@ function translateAdapter(
   if (name === undefined || !ADAPTERS.includes(name))
     return refuse(
       key,
-      `is ${JSON.stringify(given)}; it may be ${key === "name" ? "kv or redis" : "one that ends with KvStore or RedisAdapter"}`,
+      `${shown(given)}; it may be ${key === "name" ? "kv or redis" : "one that ends with KvStore or RedisAdapter"}`,
     );
   return { input: { ...input, name }, findings: [] };
 }
@@ -125,8 +125,7 @@ function isAboutStreams(entry: unknown): boolean {
 
 /** Our own keys outside of the entry, where nobody would read them: some of them keep doors shut. */
 function misplacedKeys(root: YAMLMap): Problem[] {
-  const ours = [...Object.keys(CONFIG.shape), ...Object.keys(NOT_IN_THIS_BUILD)];
-  return ours
+  return Object.keys(CONFIG.shape)
     .filter((key) => !ENGINE_KEYS.includes(key) && root.has(key))
     .map((key) => ({
       path: [key],

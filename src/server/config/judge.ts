@@ -1,10 +1,11 @@
 import { inspect } from "node:util";
 import type * as z from "zod";
+import { adapterFor } from "./adapter-section.ts";
 import { KEYS, type Key, type Path, keyAt, nameOf, sectionAt } from "./keys.ts";
 import { oneOf } from "./kinds.ts";
 import { meantBy } from "./suggestion.ts";
 import { valueAt } from "./tree.ts";
-import { CONFIG, NOT_IN_THIS_BUILD } from "./schema.ts";
+import { CONFIG } from "./schema.ts";
 
 /** Something wrong with a configuration. */
 export interface Problem {
@@ -19,6 +20,8 @@ const MAX_SHOWN = 60;
 
 /** What a URL may have before its host. */
 const CREDENTIALS = /\/\/.*@/;
+/** Passwords after it. */
+const PASSWORDS = /(password=)(?:[^&"\\]|\\.)*/gi;
 
 /** All that is wrong with a configuration as it was written; empty when it may be used. */
 export function judge(input: unknown): Problem[] {
@@ -26,12 +29,21 @@ export function judge(input: unknown): Problem[] {
   return (error?.issues ?? []).flatMap(problemsOf(input));
 }
 
-/** What is to be said when a key cannot be used in this build; undefined when it can, or is unknown. */
-export function missingFeature(name: string): string | undefined {
-  const need = Object.hasOwn(NOT_IN_THIS_BUILD, name) ? NOT_IN_THIS_BUILD[name] : undefined;
-  return need === undefined
-    ? undefined
-    : `needs ${need}, which this build does not have; remove it`;
+/** An adapter, and where it is named. */
+export interface NamedAdapter {
+  readonly name: unknown;
+  /** For people: `millrace.yaml:3`, `default`. */
+  readonly origin: string;
+}
+
+/** The keys of one source that would have no effect, because they are for another adapter. */
+export function judgeAdapter(input: unknown, { name, origin }: NamedAdapter): Problem[] {
+  return KEYS.flatMap(({ path }) => {
+    const needed = adapterFor(path);
+    if (needed === undefined || needed === name || valueAt(input, path) === undefined) return [];
+    const complaint = `has no effect while adapter.name is ${String(name)} (${origin}); remove it, or let adapter.name be ${needed}`;
+    return [{ path, complaint }];
+  });
 }
 
 function problemsOf(input: unknown): (issue: z.core.$ZodIssue) => Problem[] {
@@ -51,8 +63,6 @@ function problemsOf(input: unknown): (issue: z.core.$ZodIssue) => Problem[] {
 }
 
 function strangerComplaint(section: Path, key: string): string {
-  const missing = missingFeature(nameOf([...section, key]));
-  if (missing !== undefined) return missing;
   const names = sectionAt(section) ?? [];
   const meant = meantBy(key, names);
   if (meant !== undefined) return `is not a key; did you mean ${nameOf([...section, meant])}?`;
@@ -67,8 +77,6 @@ function valueComplaint(path: Path, value: unknown): string {
   const section = sectionAt(path);
   if (key === undefined)
     return `${shown(value)}; it may be a section with ${section === undefined ? "keys" : oneOf(section)}`;
-  const missing = missingFeature(`${key.name}: ${String(value)}`);
-  if (missing !== undefined) return `is ${String(value)}, which ${missing}`;
   const isHidden = value !== undefined && (key.secret === true || mayBeSecret(key, value));
   const is = isHidden ? "is wrong (it is not shown here)" : shown(value);
   const isItem = typeof path.at(-1) === "number";
@@ -93,13 +101,16 @@ function isNumberLike(value: unknown): boolean {
   return typeof value === "number" || typeof value === "boolean";
 }
 
-function shown(value: unknown): string {
+/** What a value is, for sentences, without the passwords of URLs: `is "loud"`. */
+export function shown(value: unknown): string {
   if (value === null || value === undefined) return "has no value";
   if (Array.isArray(value)) return "is a list";
   if (typeof value === "object") return "is a section";
   const text =
     typeof value === "string"
-      ? JSON.stringify(value).replace(CREDENTIALS, "//(hidden)@")
+      ? JSON.stringify(value)
+          .replace(CREDENTIALS, "//(hidden)@")
+          .replaceAll(PASSWORDS, "$1(hidden)")
       : inspect(value);
   return `is ${text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text}`;
 }

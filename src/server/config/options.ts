@@ -56,11 +56,21 @@ export function toServerOptions(config: Config) {
   } satisfies ServerOptions;
 }
 
-function storeOf({ adapter, limits }: Config): StoreOptions {
-  if (adapter.config.store_method === "in_memory") return { kind: "in_memory" };
-  return {
-    kind: "file_based",
-    folder: adapter.config.file_path,
-    queue: { maxWaiting: limits.max_waiting_writes, maxWaitingBytes: limits.max_waiting_bytes },
-  };
+function storeOf(config: Config): StoreOptions {
+  const { name, config: adapter } = config.adapter;
+  const { max_waiting_writes: maxWaiting, max_waiting_bytes: maxWaitingBytes } = config.limits;
+  const queue = { maxWaiting, maxWaitingBytes };
+  if (name === "redis") {
+    return {
+      kind: "redis",
+      url: adapter.redis_url,
+      keyPrefix: adapter.key_prefix,
+      minReplicas: adapter.min_replicas,
+      timeoutMs: adapter.redis_timeout,
+      registryTimeoutMs: config.registry_timeout,
+      queue,
+    };
+  }
+  if (adapter.store_method === "in_memory") return { kind: "in_memory" };
+  return { kind: "file_based", folder: adapter.file_path, queue };
 }

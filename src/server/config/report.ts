@@ -1,4 +1,5 @@
 import { Document, type Node, isMap } from "yaml";
+import { adapterFor } from "./adapter-section.ts";
 import type { LoadedConfig } from "./config.ts";
 import { KEYS, type Key } from "./keys.ts";
 import { valueAt } from "./tree.ts";
@@ -7,13 +8,14 @@ import { DURATION, SIZE } from "./units.ts";
 const HIDDEN = "(hidden)";
 
 /**
- * The configuration in force as a YAML file, each value with where it comes from. Secrets are hidden;
- * apart from them, the text is a configuration file that says the same.
+ * The configuration in force as a YAML file, each value with where it comes from. Secrets are hidden,
+ * and the keys of an adapter that is not in force are left out; apart from secrets, the text is a configuration file that says the same.
  */
 export function reportOf(loaded: LoadedConfig): string {
   const document = new Document({});
   const unset: string[] = [];
-  for (const key of KEYS) {
+  const { name } = loaded.config.adapter;
+  for (const key of KEYS.filter(({ path }) => (adapterFor(path) ?? name) === name)) {
     const value = valueAt(loaded.config, key.path);
     if (value === undefined) unset.push(` ${key.name}: ${key.absent ?? ""} # default`);
     else document.setIn(key.path, nodeOf(document, key, value, loaded.originOf(key) ?? "default"));

@@ -5,8 +5,8 @@ import { DEFAULT_TRIGGER_LIMITS as TRIGGERS } from "../../triggers/partition-dis
 import { DEFAULT_HISTORY } from "../../core/store.ts";
 import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
 import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
-import { DEFAULT_FOLDER } from "../open-store.ts";
 import { DEFAULT_PORT } from "../server.ts";
+import { ADAPTER } from "./adapter-section.ts";
 import { choice, duration, integer, list, size, text, toggle } from "./kinds.ts";
 import { DURATION, SIZE } from "./units.ts";
 import { WEBHOOKS } from "./webhook-sections.ts";
@@ -19,12 +19,6 @@ const host = text(
 
 /** What a name may be; its length in bytes is checked when the function is called. */
 const NAME = /^(?!.*\p{Cc}).{1,256}$/su;
-
-const folder = text(
-  /\S/,
-  "the path of a folder",
-  "Folder of the data, for `file_based`; relative to the working directory, created when missing.",
-);
 
 // A caller sends it in a header after "Bearer", so it can hold neither spaces nor other alphabets.
 const token = text(/^[\x21-\x7e]+$/, "text without spaces, in ASCII", "A token.");
@@ -55,20 +49,7 @@ export const CONFIG = z.strictObject({
     origin,
     "Origins of the web pages that may be workers; `*` is any.",
   ).prefault([]),
-  adapter: z
-    .strictObject({
-      name: choice(["kv"], "Where data is kept: `kv` is the embedded store.").prefault("kv"),
-      config: z
-        .strictObject({
-          store_method: choice(
-            ["file_based", "in_memory"],
-            "Whether the embedded store is on disk, or in memory and gone with the process.",
-          ).prefault("file_based"),
-          file_path: folder.prefault(DEFAULT_FOLDER),
-        })
-        .prefault({}),
-    })
-    .prefault({}),
+  adapter: ADAPTER,
   api_tokens: list(
     token,
     "Tokens of trusted callers. With none, callers from this machine are trusted.",
@@ -100,6 +81,11 @@ export const CONFIG = z.strictObject({
     "1d",
     "How long a call of a function may take unless it says otherwise.",
   ).prefault(DURATION.format(FUNCTIONS.timeoutMs)),
+  registry_timeout: duration(
+    "1s",
+    "10m",
+    "How long a process may be cut off from the others of its fleet before it refuses joins and handshakes, and before they take it for gone.",
+  ).prefault("10s"),
   history: z
     .strictObject({
       max_changes: integer(
@@ -170,16 +156,16 @@ export const CONFIG = z.strictObject({
         10_000_000,
         "Most events that wait for one trigger; beyond it the oldest become dead letters.",
       ).prefault(TRIGGERS.maxBacklog),
-      // The database blocks the process when more than this wait for it.
+      // The embedded store blocks the process when more than this wait for it.
       max_waiting_writes: integer(
         1,
         300_000,
-        "Most writes that wait for the disk; more are refused with `OVERLOADED`.",
+        "Most writes that wait for the store; more are refused with `OVERLOADED`.",
       ).prefault(DISK_QUEUE.maxWaiting),
       max_waiting_bytes: size(
         "4MiB",
         "1TiB",
-        "Most bytes of values that wait for the disk; more are refused with `OVERLOADED`.",
+        "Most bytes of values that wait for the store; more are refused with `OVERLOADED`.",
       ).prefault(SIZE.format(DISK_QUEUE.maxWaitingBytes)),
       max_socket_subscriptions: integer(
         1,
@@ -219,16 +205,3 @@ export const CONFIG = z.strictObject({
 export type Config = z.output<typeof CONFIG>;
 /** A configuration as somebody writes it: any keys may be absent. */
 export type ConfigInput = z.input<typeof CONFIG>;
-
-/**
- * Keys and values (`key: value`) that the project knows but this build cannot do, with what they
- * need. They are refused rather than ignored: a gate that is configured and not there would be an
- * open door. Whoever builds the feature moves its line into the schema above.
- */
-export const NOT_IN_THIS_BUILD: Readonly<Record<string, string>> = {
-  "adapter.name: redis": "the Redis store",
-  "adapter.config.redis_url": "the Redis store",
-  "adapter.config.key_prefix": "the Redis store",
-  "adapter.config.min_replicas": "the Redis store",
-  registry_timeout: "the Redis store",
-};

@@ -204,7 +204,7 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       return ids.filter((id) => after === undefined || compareUtf8(id, after) > 0).slice(0, limit);
     },
     allGroups: (page) => store.allGroups(page),
-    watch: (group, listener) => store.watch(group, listener),
+    watch: (group, listener, onDoubt) => store.watch(group, listener, onDoubt),
     close: () => store.close(),
   };
 }

@@ -51,7 +51,7 @@ const REFUSED: readonly (readonly [string, string, number?])[] = [
   ["history: 5", "history is 5; it may be a section with max_changes, max_age or max_bytes"],
   ["history:", "history has no value; it may be a section with max_changes, max_age or max_bytes"],
   ["adapter: kv", 'adapter is "kv"; it may be a section with name or config'],
-  ["adapter: { name: mongo }", 'adapter.name is "mongo"; it may be kv'],
+  ["adapter: { name: mongo }", 'adapter.name is "mongo"; it may be kv or redis'],
   [
     "adapter: { config: { store_method: disk } }",
     'adapter.config.store_method is "disk"; it may be file_based or in_memory',
@@ -113,22 +113,10 @@ const REFUSED: readonly (readonly [string, string, number?])[] = [
   // Gates
   ["auth_function: ''", `auth_function is ""; it may be the id of a function`],
   ["join_gate: maybe", `join_gate is "maybe"; it may be optional or required`],
-  // Features that are not there
-  [
-    "registry_timeout: 5s",
-    "registry_timeout needs the Redis store, which this build does not have; remove it",
-  ],
+  // Workers
   [
     "worker_allowed_origins: nobody",
     'worker_allowed_origins is "nobody"; it may be a list, each of `*`, or an origin as browsers send it, such as https://app.example.com, in small letters and without path, final slash or default port',
-  ],
-  [
-    "adapter: { name: redis }",
-    "adapter.name is redis, which needs the Redis store, which this build does not have; remove it",
-  ],
-  [
-    "adapter: { config: { redis_url: 'redis://localhost' } }",
-    "adapter.config.redis_url needs the Redis store, which this build does not have; remove it",
   ],
   // YAML
   ["port: 1\nhost: a\nport: 2", "port is given twice", 3],
@@ -160,8 +148,7 @@ describe("a configuration file", () => {
   });
 
   it("is refused with all that is wrong, line by line", async () => {
-    const yaml =
-      "port: 70000\nhistory:\n  max_age: never\n  max_size: 1\nhots: a\nregistry_timeout: 1s\n";
+    const yaml = "port: 70000\nhistory:\n  max_age: never\n  max_size: 1\nhots: a\nredis_url: x\n";
     const problems = await problemsOf({
       yaml,
       environment: { MILLRACE_LOG_LEVEL: "loud", MILLRACE_POTR: "1" },

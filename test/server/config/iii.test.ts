@@ -73,6 +73,25 @@ describe("the file of an iii engine", () => {
     ]);
   });
 
+  it.each([
+    "name: redis",
+    "class: modules::stream::adapters::RedisAdapter",
+    "class: modules::streams::adapters::RedisAdapter",
+    "class: RedisAdapter",
+  ])("may keep data in Redis: an adapter with %s", async (adapter) => {
+    const { config, warnings } = await load({
+      yaml: engine(
+        `adapter: { ${adapter}, config: { redis_url: "\${REDIS_URL:redis://localhost:6379}", save_interval_ms: 1 } }`,
+      ),
+      environment: { REDIS_URL: "redis://:s3cret@redis.example/2", ENGINE_PORT: "1" },
+    });
+    expect(config.adapter).toMatchObject({
+      name: "redis",
+      config: { redis_url: "redis://:s3cret@redis.example/2", key_prefix: "millrace" },
+    });
+    expect(warnings).toEqual(["ignored, as it has no meaning here: save_interval_ms of iii"]);
+  });
+
   it("may leave everything to the defaults, also by null", async () => {
     const defaults = (await load({})).config;
     for (const yaml of [
@@ -99,16 +118,24 @@ describe("the file of an iii engine", () => {
   it.each([
     ["prot: 1", "7: prot is not a key; did you mean port?"],
     [
-      "registry_timeout: 1s",
-      "7: registry_timeout needs the Redis store, which this build does not have; remove it",
+      "registry_timeout: 1",
+      "7: registry_timeout is 1; it may be a duration from 1s to 10m with its unit (ms, s, m, h or d), such as 500ms or 15s",
     ],
     [
-      "adapter: { name: redis }",
-      "7: adapter.name is redis, which needs the Redis store, which this build does not have; remove it",
+      "adapter:\n  name: kv\n  config:\n    redis_url: redis://localhost",
+      "10: adapter.config.redis_url has no effect while adapter.name is kv (millrace.yaml:8); remove it, or let adapter.name be redis",
     ],
     [
-      "adapter: { class: modules::stream::adapters::RedisAdapter }",
-      "7: adapter.name is redis, which needs the Redis store, which this build does not have; remove it",
+      "adapter:\n  class: modules::stream::adapters::RedisAdapter\n  config: { file_path: ./data }",
+      "9: adapter.config.file_path has no effect while adapter.name is redis (millrace.yaml:7); remove it, or let adapter.name be kv",
+    ],
+    [
+      "adapter:\n  class: ${UNSET}\n  config: { redis_url: redis://localhost }",
+      "8: adapter.class needs the environment variable UNSET, which is not set; set it, or give it a default: ${UNSET:default}",
+    ],
+    [
+      "adapter: { name: 'redis://:s3cret@localhost' }",
+      '7: adapter.name is "redis://(hidden)@localhost"; it may be kv or redis',
     ],
     [
       "adapter:\n  name: bridge",
@@ -155,6 +182,10 @@ describe("the file of an iii engine", () => {
     [
       "api_tokens: [a]\nworkers: [{ name: iii-stream }]",
       "1: api_tokens has no effect here; it may stand in the config of the entry for streams",
+    ],
+    [
+      "workers: [{ name: iii-stream }]\nregistry_timeout: 5s",
+      "2: registry_timeout has no effect here; it may stand in the config of the entry for streams",
     ],
     [
       "workers: [{ name: iii-stream }]\nauth_function: f",

@@ -76,6 +76,12 @@ describe("flags, environment, file and defaults", () => {
 
 describe("the environment", () => {
   it("can set every key but lists of sections", async () => {
+    const ofRedis: Record<string, string> = {
+      MILLRACE_ADAPTER_CONFIG_REDIS_URL: "redis://redis.example",
+      MILLRACE_ADAPTER_CONFIG_KEY_PREFIX: "mine",
+      MILLRACE_ADAPTER_CONFIG_MIN_REPLICAS: "1",
+      MILLRACE_ADAPTER_CONFIG_REDIS_TIMEOUT: "2s",
+    };
     const environment: Record<string, string> = {
       MILLRACE_HOST: "::1",
       MILLRACE_PORT: "1",
@@ -91,6 +97,7 @@ describe("the environment", () => {
       MILLRACE_JOIN_GATE: "required",
       MILLRACE_GATE_TIMEOUT: "1s",
       MILLRACE_FUNCTION_TIMEOUT: "2s",
+      MILLRACE_REGISTRY_TIMEOUT: "4s",
       MILLRACE_HISTORY_MAX_CHANGES: "2",
       MILLRACE_HISTORY_MAX_AGE: "3s",
       MILLRACE_HISTORY_MAX_BYTES: "4000",
@@ -113,15 +120,31 @@ describe("the environment", () => {
       MILLRACE_LIMITS_MAX_SOCKET_FRAME_BURST: "17",
       MILLRACE_LOG_LEVEL: "debug",
     };
-    expect(Object.keys(environment)).toEqual(KEYS.flatMap(({ variable }) => variable ?? []));
+    expect(Object.keys({ ...environment, ...ofRedis }).toSorted()).toEqual(
+      KEYS.flatMap(({ variable }) => variable ?? []).toSorted(),
+    );
+    const redis = await load({ environment: { ...ofRedis, MILLRACE_ADAPTER_NAME: "redis" } });
+    expect(redis.config.adapter).toMatchObject({
+      name: "redis",
+      config: {
+        redis_url: "redis://redis.example",
+        key_prefix: "mine",
+        min_replicas: 1,
+        redis_timeout: 2000,
+      },
+    });
     const { config, warnings } = await load({ environment });
     expect(warnings).toEqual([]);
+    const { config: defaults } = await load({});
     expect(config).toEqual({
       host: "::1",
       port: 1,
       worker_port: 22,
       worker_allowed_origins: ["https://w.example"],
-      adapter: { name: "kv", config: { store_method: "in_memory", file_path: "/tmp/x" } },
+      adapter: {
+        name: "kv",
+        config: { ...defaults.adapter.config, store_method: "in_memory", file_path: "/tmp/x" },
+      },
       api_tokens: ["a", "b"],
       insecure: true,
       allowed_origins: ["*", "https://a.example"],
@@ -129,6 +152,7 @@ describe("the environment", () => {
       join_gate: "required",
       gate_timeout: 1000,
       function_timeout: 2000,
+      registry_timeout: 4000,
       history: { max_changes: 2, max_age: 3000, max_bytes: 4000 },
       heartbeat_interval: 5000,
       subscriber_queue: { max_bytes: 6144, max_frames: 7 },
@@ -169,9 +193,14 @@ describe("the environment", () => {
     ["MILLRACE_ADAPTER", "kv", "is not a setting; did you mean MILLRACE_ADAPTER_NAME?"],
     ["MILLRACE_DATA", "x", "is not a setting; did you mean MILLRACE_ADAPTER_CONFIG_FILE_PATH?"],
     [
-      "MILLRACE_REGISTRY_TIMEOUT",
-      "5s",
-      "needs the Redis store, which this build does not have; remove it",
+      "MILLRACE_REDIS_URL",
+      "redis://localhost",
+      "is not a setting; did you mean MILLRACE_ADAPTER_CONFIG_REDIS_URL?",
+    ],
+    [
+      "MILLRACE_REDIS",
+      "redis://localhost",
+      "is not a setting; did you mean MILLRACE_ADAPTER_CONFIG_REDIS_URL?",
     ],
   ])("is refused with %s=%s", async (name, value, complaint) => {
     expect(await problemsOf({ environment: { [name]: value } })).toEqual([`${name} ${complaint}`]);

@@ -124,14 +124,17 @@ describe("millrace serve --config", () => {
 
   it("does not start with a wrong file: says so on standard error, and ends with 1", async () => {
     const folder = await tempFolder();
-    await writeFile(join(folder, "millrace.yaml"), "port: 0\nhistroy: {}\nregistry_timeout: 1s\n");
+    await writeFile(
+      join(folder, "millrace.yaml"),
+      "port: 0\nhistroy: {}\nadapter: { name: redis, config: { file_path: x } }\n",
+    );
     expect(await run(["serve"], folder)).toEqual({
       status: 1,
       stdout: "",
       stderr:
         "millrace: the configuration has 2 mistakes:\n" +
         "  millrace.yaml:2: histroy is not a key; did you mean history?\n" +
-        "  millrace.yaml:3: registry_timeout needs the Redis store, which this build does not have; remove it\n",
+        "  millrace.yaml:3: adapter.config.file_path has no effect while adapter.name is redis (millrace.yaml:3); remove it, or let adapter.name be kv\n",
     });
     expect(await run(["serve", "--config", "none.yaml"], folder)).toEqual({
       status: 1,
@@ -161,6 +164,33 @@ describe("the command", () => {
     expect(bad.stderr.split("\n")).toHaveLength(4);
   });
 
+  it("takes a place for the data that a flag names as the adapter, too", async () => {
+    const folder = await tempFolder();
+    for (const [args, name, adapter, other] of [
+      [["--redis-url", "redis://localhost"], "FILE_PATH", "redis", "kv"],
+      [["--in-memory"], "REDIS_URL", "kv", "redis"],
+      [["--data", "x"], "REDIS_URL", "kv", "redis"],
+    ] as const) {
+      const variable = `MILLRACE_ADAPTER_CONFIG_${name}`;
+      const environment = { [variable]: "redis://elsewhere", MILLRACE_ADAPTER_NAME: other };
+      expect(await run(["serve", ...args], folder, environment)).toEqual({
+        status: 1,
+        stdout: "",
+        stderr: `millrace: ${variable} has no effect while adapter.name is ${adapter} (a flag); remove it, or let adapter.name be ${other}\n`,
+      });
+    }
+  });
+
+  it("never shows the password of a URL for Redis that it does not understand", async () => {
+    const url = "redis://:s3cret@localhost:port";
+    const { status, stdout, stderr } = await run(["serve", "--redis-url", url], await tempFolder());
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toContain(
+      "option '--redis-url <url>' is wrong (it is not shown here); it may be",
+    );
+    expect(stderr).not.toContain("s3cret");
+  });
+
   it("prints the JSON Schema", async () => {
     const { status, stdout } = await run(["config-schema"], await tempFolder());
     expect(status).toBe(0);
@@ -169,7 +199,19 @@ describe("the command", () => {
 
   it.each([
     [["serve", "--port", "x"], "it may be an integer from 0 to 65535."],
-    [["serve", "--adapter", "redis"], "needs the Redis store"],
+    [["serve", "--adapter", "mongo"], "it may be kv or redis."],
+    [["serve", "--redis-url", "redis:/localhost"], "option '--redis-url <url>' is wrong"],
+    [["serve", "--redis-url", "redis://localhost", "--in-memory"], "cannot be used with"],
+    [["serve", "--redis-url", "redis://localhost", "--data", "x"], "cannot be used with"],
+    [
+      ["serve", "--redis-url", "redis://localhost", "--adapter", "kv"],
+      "--redis-url cannot be used with --adapter kv",
+    ],
+    [["serve", "--adapter", "redis", "--data", "x"], "--data cannot be used with --adapter redis"],
+    [
+      ["serve", "--in-memory", "--adapter", "redis"],
+      "--in-memory cannot be used with --adapter redis",
+    ],
     [["serve", "--data", "x", "--in-memory"], "cannot be used with"],
     [["serve", "--prot", "1"], "unknown option '--prot'"],
     [["srve"], "unknown command 'srve'"],

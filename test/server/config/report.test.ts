@@ -22,6 +22,7 @@ insecure: false # default
 join_gate: optional # default
 gate_timeout: 5s # default
 function_timeout: 30s # default
+registry_timeout: 10s # default
 history:
   max_changes: 1000 # default
   max_age: 90m # millrace.yaml:2

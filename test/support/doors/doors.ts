@@ -12,7 +12,7 @@ export const SUBSCRIPTION_DOORS: readonly Door[] = [...DOORS, websocketDoor];
 
 /** The door of a name. */
 export function doorNamed(name: string): Door {
-  const door = DOORS.find((each) => each.name === name);
+  const door = SUBSCRIPTION_DOORS.find((each) => each.name === name);
   if (door === undefined) throw new Error(`there is no door ${name}`);
   return door;
 }

@@ -84,8 +84,8 @@ export function observeStore(store: Store): ObservedStore {
       logReads++;
       return disturbed("since", () => store.since(group, from, limits));
     },
-    async watch(group, listener) {
-      const unwatch = await store.watch(group, listener);
+    async watch(group, listener, onDoubt) {
+      const unwatch = await store.watch(group, listener, onDoubt);
       countWatches(1);
       let active = true;
       return () => {

@@ -13,8 +13,11 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-/** Opens a proxy in front of a port of this machine. */
-export async function openProxy(port: number): Promise<Proxy> {
+/** Opens a proxy in front of a port of this machine. @param options.delayMs How late it passes on what comes. */
+export async function openProxy(
+  port: number,
+  { delayMs = 0 }: { readonly delayMs?: number } = {},
+): Promise<Proxy> {
   const sockets = new Set<Socket>();
   const fars = new Set<Socket>();
   const join = (socket: Socket) => {
@@ -26,9 +29,13 @@ export async function openProxy(port: number): Promise<Proxy> {
     const far = connect(port, "127.0.0.1");
     join(near);
     join(far);
-    near.pipe(far);
+    if (delayMs === 0) near.pipe(far);
+    else near.on("data", (chunk) => setTimeout(() => void far.write(chunk), delayMs));
     far.on("data", (chunk) => near.write(chunk));
     far.on("end", () => near.end());
+    // A server that is not there must not look like one that is slow.
+    far.on("close", () => near.destroy());
+    near.on("close", () => far.destroy());
     fars.add(far.on("close", () => fars.delete(far)));
   });
   server.listen(0, "127.0.0.1");

@@ -5,11 +5,13 @@ import { memoryStore } from "millrace";
 import { type Server, type ServerOptions, createServer } from "millrace/server";
 import type { History, Store } from "../../../src/core/store.ts";
 import { openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
+import { openStoreAt, randomPrefix } from "../redis/redis-stores.ts";
+import { sharedRedis } from "../redis/shared-redis.ts";
 import type { DoorTarget } from "./door.ts";
 import { type ObservedStore, observeStore } from "./observed-store.ts";
 
 /** Where a server under test keeps its data. */
-export type StoreKind = "memory" | "file";
+export type StoreKind = "memory" | "file" | "redis";
 
 /** How to start a server under test. */
 export interface TestServerOptions extends Omit<ServerOptions, "store" | "port"> {
@@ -51,6 +53,11 @@ async function openStore(
   history: Partial<History> | undefined,
 ): Promise<{ inner: Store; cleanUp: () => Promise<void> }> {
   if (kind === "memory") return { inner: memoryStore({ history }), cleanUp: async () => {} };
+  if (kind === "redis") {
+    const { url } = await sharedRedis();
+    const { store } = await openStoreAt(url, { history, keyPrefix: randomPrefix() });
+    return { inner: store, cleanUp: async () => {} };
+  }
   const folder = await mkdtemp(join(tmpdir(), "millrace-doors-"));
   const inner = await openLmdbStore({ folder, history });
   return { inner, cleanUp: () => rm(folder, { recursive: true, force: true }) };

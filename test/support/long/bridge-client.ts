@@ -20,6 +20,8 @@ export interface BridgeClientOptions {
   readonly slow?: boolean | undefined;
   /** It stops to read as soon as it has joined, before its snapshots came. */
   readonly stallsAtOnce?: boolean | undefined;
+  /** What the ids of its subscriptions begin with, for who needs them to be unique. Default nothing. */
+  readonly idPrefix?: string | undefined;
 }
 
 interface Following extends Follow {
@@ -39,6 +41,7 @@ export class BridgeClient {
   readonly #socket: WebSocket;
   readonly #followings: Following[];
   readonly #byGroup = new Map<string, Following[]>();
+  readonly #idPrefix: string;
   #waiting: number;
   #onReady = () => {};
   #left = false;
@@ -59,12 +62,13 @@ export class BridgeClient {
       this.#byGroup.set(following.group, [...all, following]);
     }
     this.#waiting = follows.length;
+    this.#idPrefix = options.idPrefix ?? "";
     this.ready = new Promise((resolve) => (this.#onReady = resolve));
     const socket = new WebSocket(url.replace("http", "ws"));
     this.#socket = socket;
     socket.on("open", () => {
       for (const [i, { group: groupId, item: id }] of follows.entries()) {
-        const data = { subscriptionId: String(i), streamName, groupId, id };
+        const data = { subscriptionId: `${this.#idPrefix}${i}`, streamName, groupId, id };
         const asked = { heartbeat: true, parts: true };
         socket.send(JSON.stringify({ type: "join", data: { ...data, ...asked } }));
       }
@@ -122,7 +126,7 @@ export class BridgeClient {
   #take(frame: BridgeFrame): void {
     const { event, subscriptionId } = frame;
     if (subscriptionId === undefined && event.type !== "error") return this.#takeEvent(frame);
-    const following = this.#followings[Number(subscriptionId)];
+    const following = this.#followings[Number(subscriptionId?.slice(this.#idPrefix.length))];
     if (following !== undefined) this.#takeOwn(following, frame);
   }
 

@@ -40,7 +40,8 @@ export async function startChild(
   { flags = [], env = {}, script = SCRIPT }: ChildProcessOptions = {},
 ): Promise<ChildServer> {
   const child = spawn(process.execPath, [...flags, script, JSON.stringify(options)], {
-    stdio: ["ignore", "pipe", "pipe"],
+    // It ends when nobody holds its input any more, however this process ends.
+    stdio: ["pipe", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
   const errors: string[] = [];

@@ -2,6 +2,9 @@
 // Prints the same line as `millrace serve` and stops on SIGTERM. With --expose-gc it collects its
 // garbage on SIGUSR2, and prints what memory it has in use then.
 import { createServer } from "../../../dist/src/server/index.js";
+import { endWithParent } from "./end-with-parent.mjs";
+
+endWithParent();
 
 const server = await createServer(JSON.parse(process.argv[2] ?? "{}"));
 process.on("SIGTERM", () => void server.close().then(() => process.exit(0)));

@@ -3,6 +3,9 @@
 // argv[2]: { options: of createServer, file, run: what this process is called in the file, maxDelayMs }
 import { appendFileSync } from "node:fs";
 import { createServer } from "../../../dist/src/server/index.js";
+import { endWithParent } from "../long/end-with-parent.mjs";
+
+endWithParent();
 
 const { options, file, run, maxDelayMs } = JSON.parse(process.argv[2] ?? "{}");
 const server = await createServer({

@@ -1,0 +1,245 @@
+import { type LuaScript, luaScript } from "../../redis/lua-script.ts";
+import type { RedisServers } from "../../redis/redis-servers.ts";
+import type { FleetKeys } from "./fleet-keys.ts";
+import type { FleetEntry, FleetRecord } from "./fleet-log.ts";
+import type { FleetStateJson } from "./fleet-state.ts";
+
+/** A place in the log: nothing has come to it that came to another one of the same version. */
+export interface Position {
+  /** Another one after the log was lost. Empty: there is no log. */
+  readonly lineage: string;
+  readonly version: number;
+  readonly token: string;
+}
+
+/** Before the first record of any log. */
+export const NOWHERE: Position = { lineage: "", version: 0, token: "" };
+
+/** A record to be appended. */
+export interface Appending {
+  /** Where the log has to end. */
+  readonly expected: Position;
+  /** Where it ends then. */
+  readonly next: Position;
+  readonly entries: readonly FleetEntry[];
+  /** Who appends, and must have a lease or get one; undefined: anybody. */
+  readonly author: string | undefined;
+  readonly leaseMs: number;
+  /** State at the expected place, to begin the log anew with. */
+  readonly snapshot: FleetStateJson | undefined;
+}
+
+/** What became of an append. `conflict`: somebody else was first. `gone`: the author has no lease. */
+export type Appended =
+  | { readonly kind: "ok"; readonly atMs: number; readonly logLength: number }
+  | { readonly kind: "conflict" | "gone" };
+
+/** What was read of the log. */
+export interface Reading {
+  /** `next`: the records follow what was known. Otherwise they follow the snapshot, or the beginning. */
+  readonly kind: "next" | "reload" | "foreign";
+  readonly atMs: number;
+  readonly head: Position;
+  readonly snapshot: FleetStateJson | undefined;
+  readonly records: readonly FleetRecord[];
+}
+
+/** What a heartbeat told. */
+export interface Beat {
+  /** Whether the member has a lease, which is renewed then. */
+  readonly isMember: boolean;
+  readonly atMs: number;
+  readonly head: Position;
+  /** Who has a lease. */
+  readonly leases: ReadonlySet<string>;
+  readonly acks: ReadonlyMap<string, Ack>;
+  /** Members that hold subscriptions. */
+  readonly holders: readonly string[];
+}
+
+/** How far a member has come. */
+export interface Ack {
+  readonly lineage: string;
+  readonly version: number;
+}
+
+const append = luaScript(import.meta.url, "append");
+const read = luaScript(import.meta.url, "read");
+const heartbeat = luaScript(import.meta.url, "heartbeat");
+const ack = luaScript(import.meta.url, "ack");
+const hold = luaScript(import.meta.url, "hold");
+const release = luaScript(import.meta.url, "release");
+const adopt = luaScript(import.meta.url, "adopt");
+
+/** The scripts that servers must know. */
+export const FLEET_SCRIPTS: readonly LuaScript[] = [
+  append,
+  read,
+  heartbeat,
+  ack,
+  hold,
+  release,
+  adopt,
+];
+
+/** What can be asked of Redis about a fleet. Each rejects with a StreamError when it cannot be reached. */
+export interface FleetCommands {
+  append(appending: Appending): Promise<Appended>;
+  read(known: Position): Promise<Reading>;
+  heartbeat(member: string, leaseMs: number): Promise<Beat>;
+  ack(member: string, ack: Ack): Promise<void>;
+  /** Notes subscriptions. @returns false when the member has no lease. */
+  hold(member: string, leases: Iterable<readonly [id: string, payload: string]>): Promise<boolean>;
+  /** Forgets subscriptions. */
+  release(member: string, ids: Iterable<string>): Promise<void>;
+  /** All subscriptions that are noted for a member. */
+  heldBy(member: string): Promise<readonly (readonly [id: string, payload: string])[]>;
+  /** Takes over some subscriptions of a member that is gone; none: it has none left, or is not gone. */
+  adopt(gone: string, member: string): Promise<readonly (readonly [id: string, payload: string])[]>;
+  /**
+   * Sends a message.
+   *
+   * @param mayRepeat Whether it does no harm when it comes twice.
+   * @returns how many heard it.
+   */
+  publish(channel: string, message: string, mayRepeat: boolean): Promise<number>;
+}
+
+/** How many subscriptions one command is about, so that none takes long. */
+const PER_COMMAND = 500;
+
+/** The commands of a fleet. */
+export function fleetCommands(servers: RedisServers, keys: FleetKeys): FleetCommands {
+  const { tag, head, log, snapshot, leases, acks, beat, holders, changes } = keys;
+  return {
+    async append({ expected, next, entries, author, leaseMs, snapshot: state }) {
+      const reply = await servers.run(
+        tag,
+        append,
+        [head, log, snapshot, leases, acks, beat, changes],
+        [
+          ...placeTexts(expected),
+          ...placeTexts(next),
+          JSON.stringify(entries),
+          author ?? "",
+          String(leaseMs),
+          JSON.stringify(entries.flatMap(entering)),
+          JSON.stringify(entries.flatMap(leaving)),
+          state === undefined ? "" : JSON.stringify(state),
+        ],
+        "write",
+      );
+      const [kind, atMs, logLength] = reply as [Buffer, number, number];
+      const text = String(kind) as Appended["kind"];
+      return text === "ok" ? { kind: text, atMs, logLength } : { kind: text };
+    },
+    async read(known) {
+      const reply = await servers.run(tag, read, [head, log, snapshot], placeTexts(known), "read");
+      const [kind, atMs, lineage, version, token, , state, records] = reply as ReadReply;
+      const text = String(state);
+      return {
+        kind: String(kind) as Reading["kind"],
+        atMs,
+        head: { lineage: String(lineage), version: Number(version), token: String(token) },
+        snapshot: text === "" ? undefined : (JSON.parse(text) as FleetStateJson),
+        records: records.map(readRecord),
+      };
+    },
+    async heartbeat(member, leaseMs) {
+      const reply = await servers.run(
+        tag,
+        heartbeat,
+        [head, leases, acks, beat, holders],
+        [member, String(leaseMs)],
+        "write",
+      );
+      const [isMember, atMs, lineage, version, token, living, known, holding] = reply as BeatReply;
+      return {
+        isMember: isMember === 1,
+        atMs,
+        head: { lineage: String(lineage), version: Number(version), token: String(token) },
+        leases: new Set(living.map(String)),
+        acks: new Map(pairs(known).map(([id, text]) => [id, readAck(text)])),
+        holders: holding.map(String),
+      };
+    },
+    async ack(member, { lineage, version }) {
+      const args = [member, lineage, String(version)];
+      // An older one that comes again is made good by the next heartbeat.
+      await servers.run(tag, ack, [acks, leases, changes], args, "write");
+    },
+    async hold(member, held) {
+      const names = [keys.held(member), holders, leases];
+      for (const some of portions(held)) {
+        const args = [member, ...some.flat()];
+        if ((await servers.run(tag, hold, names, args, "write")) !== 1) return false;
+      }
+      return true;
+    },
+    async release(member, ids) {
+      for (const some of portions(ids)) {
+        const args = [member, ...some];
+        await servers.run(tag, release, [keys.held(member), holders], args, "write");
+      }
+    },
+    async heldBy(member) {
+      return pairs((await servers.send(tag, ["HGETALL", keys.held(member)], "read")) as Buffer[]);
+    },
+    async adopt(gone, member) {
+      const from = [keys.held(gone), keys.held(member), holders, leases];
+      const args = [gone, member, String(PER_COMMAND)];
+      return pairs((await servers.run(tag, adopt, from, args, "write")) as Buffer[]);
+    },
+    async publish(channel, message, mayRepeat) {
+      const kind = mayRepeat ? "read" : "write";
+      return Number(await servers.send(tag, ["SPUBLISH", channel, message], kind));
+    },
+  };
+}
+
+/** Reads an ack as it is stored. */
+export function readAck(text: string): Ack {
+  const [lineage = "", version = ""] = text.split(" ");
+  return { lineage, version: Number(version) };
+}
+
+type ReadReply = [Buffer, number, Buffer, Buffer, Buffer, Buffer, Buffer, [Buffer, Buffer[]][]];
+type BeatReply = [number, number, Buffer, Buffer, Buffer, Buffer[], Buffer[], Buffer[]];
+
+function placeTexts({ lineage, version, token }: Position): [string, string, string] {
+  return [lineage, String(version), token];
+}
+
+/** Members that get a lease. */
+function entering(entry: FleetEntry): string[] {
+  if (entry.kind === "join") return [entry.member];
+  return entry.kind === "restore" ? entry.state.members.map(({ id }) => id) : [];
+}
+
+/** Members whose lease goes. */
+function leaving(entry: FleetEntry): string[] {
+  return entry.kind === "leave" || entry.kind === "expire" ? [entry.member] : [];
+}
+
+function readRecord([id, fields]: [Buffer, Buffer[]]): FleetRecord {
+  const of = new Map(pairs(fields));
+  return {
+    version: Number(String(id).split("-")[0]),
+    token: of.get("token") ?? "",
+    atMs: Number(of.get("at")),
+    entries: JSON.parse(of.get("entries") ?? "[]") as FleetEntry[],
+  };
+}
+
+function portions<T>(all: Iterable<T>): T[][] {
+  const list = Array.from(all);
+  const cut: T[][] = [];
+  for (let i = 0; i < list.length; i += PER_COMMAND) cut.push(list.slice(i, i + PER_COMMAND));
+  return cut;
+}
+
+function pairs(flat: readonly Buffer[]): [string, string][] {
+  const found: [string, string][] = [];
+  for (let i = 0; i + 1 < flat.length; i += 2) found.push([String(flat[i]), String(flat[i + 1])]);
+  return found;
+}

@@ -1,0 +1,52 @@
+/** Where a fleet keeps what, all at one server: names of keys and channels. */
+export interface FleetKeys {
+  /** The hash tag that all have. */
+  readonly tag: string;
+  /** Lineage, version and token of the last record. */
+  readonly head: string;
+  readonly log: string;
+  readonly snapshot: string;
+  /** Member -> when its lease ends. */
+  readonly leases: string;
+  /** Member -> lineage and version that it has come to. */
+  readonly acks: string;
+  /** When somebody last renewed a lease. */
+  readonly beat: string;
+  /** Members that hold subscriptions. */
+  readonly holders: string;
+  /** The subscriptions that a member holds. */
+  held(member: string): string;
+  /** Channel that tells of new versions and acks. */
+  readonly changes: string;
+  /** Channel for calls to a process, and answers to its calls. */
+  calls(process: string): string;
+}
+
+/** The names under a prefix. */
+export function fleetKeys(keyPrefix: string): FleetKeys {
+  const tag = `${keyPrefix}:fleet`;
+  const name = (last: string) => `{${tag}}:${last}`;
+  return {
+    tag,
+    head: name("head"),
+    log: name("log"),
+    snapshot: name("snapshot"),
+    leases: name("leases"),
+    acks: name("acks"),
+    beat: name("beat"),
+    holders: name("holders"),
+    held: (member) => name(`held:${member}`),
+    changes: name("changes"),
+    calls: (process) => name(`calls:${process}`),
+  };
+}
+
+/** A new member id of a process. */
+export function newMemberId(process: string): string {
+  return `${process}/${crypto.randomUUID().slice(0, 8)}`;
+}
+
+/** Whose member id it is: the instanceId of the RedisServers of its process. */
+export function processOf(member: string): string {
+  return member.slice(0, member.lastIndexOf("/"));
+}

@@ -1,0 +1,209 @@
+import { isOverrideId } from "../../core/overrides.ts";
+import { type BoundTrigger, triggerIdentity } from "../../core/trigger.ts";
+import { type FleetDraft, draftOf } from "./fleet-draft.ts";
+import {
+  type FleetState,
+  type FleetStateJson,
+  type FleetTrigger,
+  type Member,
+  providersOf,
+  readState,
+} from "./fleet-state.ts";
+
+/** One change of what a fleet agrees on, as JSON. What it says of somebody who is no member is void. */
+export type FleetEntry =
+  | { readonly kind: "join"; readonly member: string; readonly reattachMs: number }
+  /** It went in good order, or its lease has ended. */
+  | { readonly kind: "leave" | "expire"; readonly member: string; readonly reattachMs: number }
+  | { readonly kind: "provide"; readonly member: string; readonly functionIds: readonly string[] }
+  | {
+      readonly kind: "withdraw";
+      readonly member: string;
+      readonly functionId: string;
+      readonly how: "withdrawn" | "lost";
+    }
+  /** The id is that of the trigger unless an equal one is in force. */
+  | { readonly kind: "bind"; readonly member: string; readonly trigger: BoundTrigger }
+  | {
+      readonly kind: "unbind";
+      readonly member: string;
+      readonly triggerId: string;
+      readonly how: "withdrawn" | "lost";
+      readonly reattachMs: number;
+    }
+  /** Void unless its time to be taken up has passed. */
+  | { readonly kind: "end"; readonly triggerId: string }
+  | { readonly kind: "contend"; readonly member: string; readonly contends: boolean }
+  /** Void unless the partition is free. */
+  | { readonly kind: "take"; readonly member: string; readonly partition: number }
+  | { readonly kind: "release"; readonly member: string; readonly partition: number }
+  /** What somebody knew from a log that was lost, and up to which versions of which lineages all is known. */
+  | {
+      readonly kind: "restore";
+      readonly state: FleetStateJson;
+      readonly origins: readonly (readonly [lineage: string, version: number])[];
+      readonly reattachMs: number;
+    };
+
+/** What was appended to the log at once. */
+export interface FleetRecord {
+  readonly version: number;
+  /** Tells it from another one of the same version that was appended after this one was lost. */
+  readonly token: string;
+  /** When, by the clock of Redis. */
+  readonly atMs: number;
+  readonly entries: readonly FleetEntry[];
+}
+
+/** The state after a record. Pure, so that whoever applies the same log has the same state. */
+export function applyRecord(state: FleetState, record: FleetRecord): FleetState {
+  const draft = draftOf(state);
+  for (const entry of record.entries) apply(draft, entry, record);
+  return draft.now;
+}
+
+function apply(draft: FleetDraft, entry: FleetEntry, { version, atMs }: FleetRecord): void {
+  const { now } = draft;
+  if (entry.kind === "end") {
+    const trigger = now.triggers.get(entry.triggerId);
+    if (trigger?.lostUntilMs !== undefined && trigger.lostUntilMs <= atMs) end(draft, trigger);
+    return;
+  }
+  if (entry.kind === "restore") return restore(draft, entry, atMs);
+  if (entry.kind === "join") return join(draft, entry.member, version, atMs + entry.reattachMs);
+  const member = now.members.get(entry.member);
+  if (member === undefined) return;
+  switch (entry.kind) {
+    case "leave":
+    case "expire":
+      return remove(draft, entry.member, atMs + entry.reattachMs);
+    case "provide":
+      return provide(draft, entry.member, member, entry.functionIds);
+    case "withdraw":
+      return withdraw(draft, entry.member, member, entry.functionId, entry.how);
+    case "bind":
+      return bind(draft, entry.member, entry.trigger);
+    case "unbind": {
+      const trigger = now.triggers.get(entry.triggerId);
+      if (trigger === undefined) return;
+      if (entry.how === "withdrawn") return withdrawTrigger(draft, entry.member, trigger);
+      return lose(draft, entry.member, trigger, atMs + entry.reattachMs);
+    }
+    case "contend":
+      return void draft.members().set(entry.member, { ...member, contends: entry.contends });
+    case "take":
+      if (!now.owners.has(entry.partition)) {
+        // By time, not by version: those begin anew when the log is lost, and outboxes may not be.
+        const fence = `${atMs}-${version}-${entry.member}`;
+        draft.owners().set(entry.partition, { member: entry.member, fence });
+      }
+      return;
+    case "release":
+      if (now.owners.get(entry.partition)?.member === entry.member)
+        draft.owners().delete(entry.partition);
+      return;
+  }
+}
+
+function join(draft: FleetDraft, id: string, version: number, lostUntilMs: number): void {
+  const { members, triggers } = draft.now;
+  if (members.has(id)) return;
+  if (members.size === 0) {
+    // They could not be taken up while nobody was there.
+    for (const trigger of triggers.values())
+      if (trigger.lostUntilMs !== undefined) put(draft, { ...trigger, lostUntilMs });
+  }
+  draft.members().set(id, { since: version, functions: new Set(), contends: false });
+}
+
+function remove(draft: FleetDraft, id: string, lostUntilMs: number): void {
+  const { triggers, owners } = draft.now;
+  draft.members().delete(id);
+  for (const trigger of triggers.values()) lose(draft, id, trigger, lostUntilMs);
+  for (const [partition, { member }] of owners) if (member === id) draft.owners().delete(partition);
+}
+
+function provide(
+  draft: FleetDraft,
+  id: string,
+  member: Member,
+  functionIds: readonly string[],
+): void {
+  const functions = new Set([...member.functions, ...functionIds]);
+  draft.members().set(id, { ...member, functions });
+  for (const functionId of functionIds)
+    if (isOverrideId(functionId)) draft.overrides().add(functionId);
+}
+
+function withdraw(
+  draft: FleetDraft,
+  id: string,
+  member: Member,
+  functionId: string,
+  how: "withdrawn" | "lost",
+): void {
+  if (member.functions.has(functionId)) {
+    const functions = new Set(member.functions);
+    functions.delete(functionId);
+    draft.members().set(id, { ...member, functions });
+  }
+  const isLast = how === "withdrawn" && providersOf(draft.now, functionId).length === 0;
+  if (isLast && draft.now.overrides.has(functionId)) draft.overrides().delete(functionId);
+}
+
+function bind(draft: FleetDraft, id: string, bound: BoundTrigger): void {
+  const identity = triggerIdentity(bound.definition);
+  const known = draft.now.triggers.get(draft.now.identities.get(identity) ?? "");
+  const holders = new Set(known?.holders).add(id);
+  put(draft, { bound: known?.bound ?? bound, identity, holders, lostUntilMs: undefined });
+}
+
+function withdrawTrigger(draft: FleetDraft, id: string, trigger: FleetTrigger): void {
+  const holders = new Set(trigger.holders);
+  holders.delete(id);
+  if (holders.size === 0) end(draft, trigger);
+  else put(draft, { ...trigger, holders });
+}
+
+function lose(draft: FleetDraft, id: string, trigger: FleetTrigger, lostUntilMs: number): void {
+  if (!trigger.holders.has(id)) return;
+  const holders = new Set(trigger.holders);
+  holders.delete(id);
+  const mayEnd = holders.size === 0 && trigger.bound.definition.type !== "stream:join";
+  put(draft, { ...trigger, holders, lostUntilMs: mayEnd ? lostUntilMs : undefined });
+}
+
+/** Adds what is missing. Who is said to be there either is, and corrects the rest, or expires. */
+function restore(draft: FleetDraft, entry: FleetEntry & { kind: "restore" }, atMs: number): void {
+  const before = readState(entry.state);
+  const lostUntilMs = atMs + entry.reattachMs;
+  for (const [id, member] of before.members)
+    if (!draft.now.members.has(id)) draft.members().set(id, { ...member, since: 0 });
+  for (const functionId of before.overrides) draft.overrides().add(functionId);
+  for (const trigger of before.triggers.values()) {
+    const { now } = draft;
+    const known = now.triggers.get(now.identities.get(trigger.identity) ?? "");
+    const holders = new Set([...(known?.holders ?? []), ...trigger.holders]);
+    for (const holder of holders) if (!now.members.has(holder)) holders.delete(holder);
+    const mayEnd = holders.size === 0 && trigger.bound.definition.type !== "stream:join";
+    const { bound, identity } = known ?? trigger;
+    put(draft, { bound, identity, holders, lostUntilMs: mayEnd ? lostUntilMs : undefined });
+  }
+  for (const [partition, owner] of before.owners)
+    if (!draft.now.owners.has(partition)) draft.owners().set(partition, owner);
+  for (const [lineage, version] of [...before.origins, ...entry.origins]) {
+    const known = draft.now.origins.get(lineage) ?? 0;
+    draft.origins().set(lineage, Math.max(known, version));
+  }
+}
+
+function put(draft: FleetDraft, trigger: FleetTrigger): void {
+  draft.triggers().set(trigger.bound.id, trigger);
+  if (draft.now.identities.get(trigger.identity) !== trigger.bound.id)
+    draft.identities().set(trigger.identity, trigger.bound.id);
+}
+
+function end(draft: FleetDraft, { bound, identity }: FleetTrigger): void {
+  draft.triggers().delete(bound.id);
+  draft.identities().delete(identity);
+}

@@ -1,0 +1,205 @@
+import { type Coordinator, REATTACH_MS } from "../../core/coordinator.ts";
+import type { Unwatch } from "../../core/store.ts";
+import type { RedisServers } from "../../redis/redis-servers.ts";
+import { createAcks } from "./acks.ts";
+import { FLEET_SCRIPTS, fleetCommands, readAck } from "./fleet-commands.ts";
+import { fleetKeys } from "./fleet-keys.ts";
+import { createFleetLeases } from "./fleet-leases.ts";
+import type { FleetEntry } from "./fleet-log.ts";
+import { createFleetOwnership } from "./fleet-ownership.ts";
+import { createFleetRegistry } from "./fleet-registry.ts";
+import { createFleetRouting } from "./fleet-routing.ts";
+import type { FleetState } from "./fleet-state.ts";
+import { Membership } from "./membership.ts";
+import { Replica } from "./replica.ts";
+import { Wishes } from "./wishes.ts";
+
+/** How the coordinator of a fleet is made. */
+export interface RedisCoordinatorOptions {
+  /** The Redis that the processes of the fleet share. It stays open when the coordinator is closed. */
+  readonly servers: RedisServers;
+  /** What all keys and channels begin with: tells fleets apart that share a Redis. */
+  readonly keyPrefix: string;
+  /** How long a process is trusted that cannot be reached, in milliseconds. Default 10,000. */
+  readonly registryTimeoutMs?: number | undefined;
+  /** How long a trigger outlives those who registered it, in milliseconds. Default REATTACH_MS. */
+  readonly reattachMs?: number | undefined;
+  /**
+   * Makes sure that a member can commit nothing any more: its lease has ended, and triggers are about
+   * to hold without it. It may be called more than once, and by several processes. Default: nothing is done.
+   */
+  readonly fence?: ((member: string) => Promise<void>) | undefined;
+  /**
+   * Has the outbox refuse what is settled under an earlier fence of a partition. A fence begins with
+   * a decimal number, followed by `-`, that grows with each taking of a partition. Default: nothing is done.
+   */
+  readonly claim?: ((partition: number, fence: string) => Promise<void>) | undefined;
+  /** Told what goes wrong behind the scenes, for the operator. It is tried again. */
+  readonly onProblem?: ((error: unknown) => void) | undefined;
+}
+
+/** A coordinator for processes that share a Redis. */
+export interface RedisCoordinator extends Coordinator {
+  /**
+   * Resolves when this process is a member that knows all that the fleet agreed on before the call, with
+   * the name of the member.
+   *
+   * @throws StreamError STORE_UNAVAILABLE when that takes too long.
+   */
+  ready(): Promise<string>;
+}
+
+const DEFAULT_REGISTRY_TIMEOUT_MS = 10_000;
+/** Longest time that leaving may take, in milliseconds. */
+const LEAVE_MS = 1000;
+
+/**
+ * Joins a fleet. Resolves when this process is a member that has caught up.
+ *
+ * @throws StreamError STORE_UNAVAILABLE when Redis cannot be reached in time.
+ */
+export async function createRedisCoordinator(
+  options: RedisCoordinatorOptions,
+): Promise<RedisCoordinator> {
+  const { servers, keyPrefix, reattachMs = REATTACH_MS } = options;
+  let isOver = false;
+  const onProblem = (error: unknown) => {
+    if (!isOver) options.onProblem?.(error);
+  };
+  const { registryTimeoutMs: leaseMs = DEFAULT_REGISTRY_TIMEOUT_MS } = options;
+  const { fence = async () => {}, claim = async () => {} } = options;
+  const { timeoutMs, instanceId: process } = servers;
+  const keys = fleetKeys(keyPrefix);
+  servers.addScripts(...FLEET_SCRIPTS);
+  const commands = fleetCommands(servers, keys);
+  const wishes = new Wishes(reattachMs);
+  const replica = new Replica({
+    commands,
+    timeoutMs,
+    leaseMs,
+    reattachMs,
+    author: () => membership.id,
+    onGone: (member) => membership.lose(member),
+    onChange: () => membership.review(),
+    onEntered: (sentMs) => membership.enter(sentMs),
+  });
+  let noteAgreed = () => {};
+  let isLeaving = false;
+  const wanted = (state: FleetState): readonly FleetEntry[] => {
+    noteAgreed = wishes.pendingEndings();
+    return isLeaving ? [] : wishes.entries(state, membership.id);
+  };
+  const reconcile = () => replica.propose(wanted, () => noteAgreed());
+  const membership: Membership = new Membership({
+    process,
+    commands,
+    replica,
+    leaseMs,
+    reattachMs,
+    timeoutMs,
+    fence,
+    reconcile,
+    onProblem,
+    onBeat({ acks: known, holders }) {
+      acks.noteAll(known);
+      leases.noteHolders(holders);
+      ownership.review();
+    },
+  });
+  const acks = createAcks({ commands, replica, membership });
+  const registry = createFleetRegistry({
+    replica,
+    membership,
+    wishes,
+    acks,
+    reconcile,
+    // Whoever does not answer has no lease any more by then.
+    timeoutMs: timeoutMs + 2 * leaseMs,
+  });
+  const ownership = createFleetOwnership({
+    replica,
+    membership,
+    wishes,
+    reconcile,
+    claim,
+    onProblem,
+  });
+  const leases = createFleetLeases({ commands, replica, membership, onProblem });
+  const routing = createFleetRouting({ process, keys, commands, replica, membership });
+
+  const unhear: Unwatch[] = [];
+  const hearChange = (message: Buffer) => {
+    const [kind, lineage = "", version = "", member = ""] = message.toString().split(" ");
+    const told = readAck(`${lineage} ${version}`);
+    if (kind === "ack") acks.note(member, told);
+    else if (!replica.hasReached(told)) replica.noteNews();
+  };
+  const lookAnew = () => {
+    replica.noteNews();
+    void membership.beat();
+  };
+  const end = () => {
+    isOver = true;
+    registry.close();
+    routing.close();
+    leases.close();
+    acks.close();
+    membership.end();
+    replica.close();
+    for (const stop of unhear) stop();
+  };
+  const leave = async () => {
+    // What is under way for its partitions is over before another one has them.
+    await Promise.all([ownership.close(), leases.whenReleased()]);
+    isLeaving = true;
+    await replica.propose((state) => {
+      const { id: member } = membership;
+      return state.members.has(member) ? [{ kind: "leave", member, reattachMs }] : [];
+    });
+  };
+
+  try {
+    unhear.push(
+      await servers.hear(keys.tag, keys.changes, { onMessage: hearChange, onDoubt: lookAnew }),
+    );
+    unhear.push(
+      await servers.hear(keys.tag, keys.calls(process), {
+        onMessage: (message) => routing.hear(message),
+        onDoubt: () => routing.doubt(),
+      }),
+    );
+    await replica.catchUp();
+    await membership.join();
+  } catch (error) {
+    end();
+    throw error;
+  }
+  unhear.push(servers.watch(() => servers.isUp && void membership.beat()));
+
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    await within(LEAVE_MS, leave());
+    end();
+  };
+  return {
+    registry,
+    ownership,
+    leases,
+    routing,
+    async ready() {
+      await membership.ready();
+      return membership.id;
+    },
+    close: () => (closing ??= close()),
+  };
+}
+
+/** Waits for the work, but not for ever. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    work.catch(() => {}),
+    new Promise((resolve) => (timer = setTimeout(resolve, ms))),
+  ]);
+  clearTimeout(timer);
+}

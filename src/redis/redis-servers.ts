@@ -1,0 +1,318 @@
+import { randomUUID } from "node:crypto";
+import { StreamError } from "../core/errors.ts";
+import type { Unwatch } from "../core/store.ts";
+import type { RedisCommand } from "./commands.ts";
+import type { LuaScript } from "./lua-script.ts";
+import { RedisFailure, streamErrorOf, unavailable } from "./redis-failure.ts";
+import { type ChannelListener, Channels } from "./channels.ts";
+import { askForSlots } from "./client.ts";
+import { type CommandKind, RedisLink } from "./redis-link.ts";
+import type { RedisAddress, RedisTarget } from "./redis-url.ts";
+import type { ServerFacts } from "./server-facts.ts";
+import { type SlotRange, addressText, readSlots, slotOf } from "./topology.ts";
+
+/** How a Redis is used. */
+export interface RedisServersOptions {
+  readonly target: RedisTarget;
+  /** Replicas that must have a write before it is acknowledged. Default 0. */
+  readonly minReplicas?: number | undefined;
+  /** Longest time that an answer may take, or a server may be away, in milliseconds. Default 5,000. */
+  readonly timeoutMs?: number | undefined;
+  /** Told what goes wrong with connections, for the operator. */
+  readonly onProblem?: ((error: unknown) => void) | undefined;
+}
+
+/** What is done on each new connection, before anything else may use it. */
+export type Greeter = (link: RedisLink, facts: ServerFacts) => Promise<void>;
+
+const DEFAULT_TIMEOUT_MS = 5000;
+/** Pause before a command that did nothing is sent again, in milliseconds. */
+const RETRY_MS = 25;
+/** How often a cluster is asked which server has what, in milliseconds. */
+const REFRESH_MS = 5000;
+/** How soon it is asked again when something is wrong. */
+const HURRY_MS = 200;
+
+/**
+ * The servers of one Redis, whatever its form: who asks names a hash tag, and gets to the server that
+ * has its keys.
+ *
+ * In a cluster this keeps its own map of slots instead of using that of the driver: a commit must
+ * know the very server process that it goes to (see the epoch rule), and must never be sent twice.
+ */
+export class RedisServers {
+  /** Names this process among the clients. Never used again. */
+  readonly instanceId = randomUUID();
+  readonly timeoutMs: number;
+  readonly #options: RedisServersOptions;
+  readonly #links = new Map<string, RedisLink>();
+  readonly #slots = new Map<string, number>();
+  readonly #channels: Channels;
+  readonly #greeters: Greeter[] = [];
+  readonly #scripts: LuaScript[] = [];
+  readonly #listeners = new Set<() => void>();
+  #ranges: readonly SlotRange[] = [];
+  #waiters = new Set<() => void>();
+  #isRefreshing = false;
+  #timer: NodeJS.Timeout | undefined;
+  #lastProblem: unknown;
+  /** Whose map of the cluster is asked for last: it was wrong. */
+  #suspect: RedisLink | undefined;
+  #isClosed = false;
+
+  constructor(options: RedisServersOptions) {
+    this.#options = options;
+    this.timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#channels = new Channels({
+      timeoutMs: this.timeoutMs,
+      reach: (tag, deadlineMs) => this.reach(tag, deadlineMs),
+      linkOf: (tag) => this.#linkOf(tag),
+    });
+  }
+
+  /** Whether close() was called. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Which kind of Redis it is. */
+  get form(): RedisTarget["form"] {
+    return this.#options.target.form;
+  }
+
+  /** What went wrong last. */
+  get lastProblem(): unknown {
+    return this.#lastProblem;
+  }
+
+  /** Adds what is done on each connection that is new from now on. @returns how to take it back. */
+  addGreeter(greeter: Greeter): Unwatch {
+    this.#greeters.push(greeter);
+    return () => void this.#greeters.splice(this.#greeters.indexOf(greeter), 1);
+  }
+
+  /** Adds scripts that servers get to know with each connection; one that is added later, with its first use. */
+  addScripts(...scripts: readonly LuaScript[]): void {
+    this.#scripts.push(...scripts);
+  }
+
+  /** Begins to connect. */
+  start(): void {
+    if (this.form === "cluster") {
+      this.#refreshSoon();
+      this.#timer = setInterval(() => this.#refreshSoon(), REFRESH_MS);
+      this.#timer.unref();
+    } else this.#openLink(this.form === "sentinel" ? undefined : this.#options.target.addresses[0]);
+  }
+
+  /** The servers that are in use. */
+  get links(): readonly RedisLink[] {
+    return Array.from(this.#links.values());
+  }
+
+  /** Whether every server is there. */
+  get isUp(): boolean {
+    if (this.#links.size === 0) return false;
+    for (const link of this.#links.values()) if (!link.isUp) return false;
+    return true;
+  }
+
+  /** Calls the listener when a server came or went. */
+  watch(listener: () => void): Unwatch {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Whether a link leads to the server that has the keys of a tag. */
+  serves(link: RedisLink, tag: string): boolean {
+    return this.#linkOf(tag) === link;
+  }
+
+  /**
+   * The server that has the keys of a tag, once it is there.
+   *
+   * @throws StreamError STORE_UNAVAILABLE when it does not come in time.
+   */
+  async reach(tag: string, deadlineMs = performance.now() + this.timeoutMs): Promise<RedisLink> {
+    for (;;) {
+      if (this.#isClosed) throw new StreamError("STORE_UNAVAILABLE", "The store is closed.");
+      const link = this.#linkOf(tag);
+      if (link?.isUp === true) return link;
+      const leftMs = deadlineMs - performance.now();
+      if (leftMs <= 0) throw unavailable(this.#lastProblem);
+      await this.#changeWithin(leftMs);
+    }
+  }
+
+  /**
+   * Has the server with the keys of a tag do something. What certainly did nothing is tried again until
+   * it does or the time is over; so is a read whose answer was lost.
+   *
+   * @param work Sends commands. It may be called several times, with several links.
+   * @throws StreamError STORE_UNAVAILABLE, OUTCOME_UNKNOWN
+   */
+  async attempt<T>(
+    tag: string,
+    kind: CommandKind,
+    work: (link: RedisLink) => Promise<T>,
+    deadlineMs = performance.now() + this.timeoutMs,
+  ): Promise<T> {
+    for (;;) {
+      const link = await this.reach(tag, deadlineMs);
+      try {
+        return await work(link);
+      } catch (failure) {
+        if (!(failure instanceof RedisFailure)) throw failure;
+        if (failure.kind === "moved") {
+          this.#suspect = link;
+          this.#refreshSoon();
+        }
+        if (failure.kind === "demoted") link.reconnect();
+        const mayRepeat = failure.isPassing || (failure.kind === "lost" && kind === "read");
+        if (!mayRepeat || performance.now() + RETRY_MS > deadlineMs)
+          throw mayRepeat ? unavailable(failure) : streamErrorOf(failure);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+
+  /** Sends one command about the keys of a tag. @see attempt */
+  send(tag: string, command: RedisCommand, kind: CommandKind): Promise<unknown> {
+    return this.attempt(tag, kind, (link) => link.send(command, kind));
+  }
+
+  /** Runs a script on keys of a tag. @see attempt */
+  run(
+    tag: string,
+    script: LuaScript,
+    keys: readonly string[],
+    args: readonly (string | Buffer)[],
+    kind: CommandKind,
+  ): Promise<unknown> {
+    return this.attempt(tag, kind, (link) => link.run(script, keys, args, kind));
+  }
+
+  /**
+   * Hears a channel, whose name has the tag in it. Resolves once it is heard.
+   *
+   * @throws StreamError STORE_UNAVAILABLE when that takes too long.
+   */
+  async hear(tag: string, name: string, listener: ChannelListener): Promise<Unwatch> {
+    if (this.#isClosed) throw new StreamError("STORE_UNAVAILABLE", "The store is closed.");
+    return this.#channels.hear(tag, name, listener);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    for (const link of this.#links.values()) link.close();
+    this.#changed();
+  }
+
+  #linkOf(tag: string): RedisLink | undefined {
+    if (this.form !== "cluster") return this.#links.values().next().value;
+    let slot = this.#slots.get(tag);
+    if (slot === undefined) this.#slots.set(tag, (slot = slotOf(tag)));
+    for (const { first, last, master } of this.#ranges)
+      if (first <= slot && slot <= last) return this.#links.get(addressText(master));
+    return undefined;
+  }
+
+  #openLink(address: RedisAddress | undefined): void {
+    const link = new RedisLink({
+      target: this.#options.target,
+      address,
+      name: `millrace-${this.instanceId.slice(0, 8)}`,
+      minReplicas: this.#options.minReplicas ?? 0,
+      timeoutMs: this.timeoutMs,
+      scripts: () => this.#scripts,
+      greet: async (greeted, facts) => {
+        for (const greeter of Array.from(this.#greeters)) await greeter(greeted, facts);
+      },
+      onChange: (problem) => {
+        if (problem !== undefined) {
+          this.#lastProblem = problem;
+          this.#options.onProblem?.(problem);
+        }
+        if (this.form === "cluster" && !link.isUp) this.#refreshSoon();
+        this.#changed();
+      },
+      onMessage: (channel, message) => this.#channels.tell(channel, message),
+      onDoubt: (channels) => this.#channels.doubt(channels),
+      onMoved: () => this.#refreshSoon(),
+    });
+    this.#links.set(address === undefined ? "" : addressText(address), link);
+  }
+
+  #changed(): void {
+    const waiters = this.#waiters;
+    this.#waiters = new Set();
+    for (const wake of waiters) wake();
+    for (const listener of Array.from(this.#listeners)) listener();
+  }
+
+  #changeWithin(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        this.#waiters.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      this.#waiters.add(wake);
+    });
+  }
+
+  #refreshSoon(): void {
+    if (this.form !== "cluster" || this.#isClosed) return;
+    if (this.#isRefreshing) return;
+    this.#isRefreshing = true;
+    void this.#refresh().finally(() => {
+      setTimeout(() => {
+        this.#isRefreshing = false;
+        if (!this.isUp) this.#refreshSoon();
+      }, HURRY_MS).unref();
+    });
+  }
+
+  /** Asks any server which one has what. */
+  async #refresh(): Promise<void> {
+    const links = Array.from(this.#links.values()).sort(
+      (a, b) => Number(a === this.#suspect) - Number(b === this.#suspect),
+    );
+    for (const link of links) {
+      if (!link.isUp) continue;
+      const address = this.#addressOf(link);
+      const reply = await link.send(["CLUSTER", "SLOTS"], "read").catch(() => undefined);
+      if (reply !== undefined && this.#take(readSlots(reply, address))) return;
+    }
+    for (const address of this.#options.target.addresses) {
+      if (this.#isClosed || this.#links.get(addressText(address))?.isUp === true) continue;
+      const reply = await askForSlots(this.#options.target, address);
+      if (reply !== undefined && this.#take(readSlots(reply, address))) return;
+    }
+  }
+
+  #addressOf(link: RedisLink): RedisAddress {
+    const found = this.#ranges.find(({ master }) => this.#links.get(addressText(master)) === link);
+    return found?.master ?? this.#options.target.addresses[0];
+  }
+
+  /** @returns whether the map says anything. */
+  #take(ranges: readonly SlotRange[]): boolean {
+    if (ranges.length === 0 || this.#isClosed) return false;
+    const masters = new Map(ranges.map(({ master }) => [addressText(master), master]));
+    const isSame = JSON.stringify(ranges) === JSON.stringify(this.#ranges);
+    this.#ranges = ranges;
+    if (isSame) return true;
+    for (const [text, link] of this.#links) {
+      if (masters.has(text)) continue;
+      this.#links.delete(text);
+      link.close();
+    }
+    for (const [text, master] of masters) if (!this.#links.has(text)) this.#openLink(master);
+    this.#channels.review();
+    this.#changed();
+    return true;
+  }
+}

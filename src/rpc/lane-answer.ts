@@ -1,0 +1,64 @@
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
+import { toConnectError } from "./connect-error.ts";
+import { encodeGrpcMessage } from "./grpc-message.ts";
+import type { Transport } from "./prepared-call.ts";
+import { FAREWELL_MS } from "./routes.ts";
+
+/** Answers a stream that is taken. */
+export type LaneMethod = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  transport: Transport,
+) => void;
+
+/** What gRPC's header for deadlines holds. */
+export const GRPC_TIMEOUT = /^(\d{1,8})([HMSmun])$/;
+const UNIT_MS: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1000,
+  m: 1,
+  u: 0.001,
+  n: 0.000_001,
+};
+/** Longest time that a timer can wait. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** The time that the caller gives a call, in milliseconds; undefined: any. */
+export function timeoutOf(headers: IncomingHttpHeaders): number | undefined {
+  const timeout = headers["grpc-timeout"];
+  if (timeout === undefined) return undefined;
+  const [, amount = "", unit = ""] = GRPC_TIMEOUT.exec(String(timeout)) ?? [];
+  return Math.min(Number(amount) * (UNIT_MS[unit] ?? 0), MAX_TIMEOUT_MS);
+}
+
+const RESPONSE_HEADERS = {
+  [constants.HTTP2_HEADER_STATUS]: 200,
+  [constants.HTTP2_HEADER_CONTENT_TYPE]: "application/grpc+proto",
+};
+const WITH_TRAILERS = { waitForTrailers: true };
+
+/** Sends the headers of the answer, once. */
+export function respond(stream: ServerHttp2Stream): void {
+  if (!stream.headersSent) stream.respond({ ...RESPONSE_HEADERS }, WITH_TRAILERS);
+}
+
+/** The trailers of a call that ended with this failure; undefined: well. */
+export function trailersOf(failure: unknown): Record<string, string> {
+  if (failure === undefined) return { "grpc-status": "0" };
+  const trailers = new Headers();
+  const error = toConnectError(failure);
+  setTrailerStatus(trailers, error);
+  trailers.set("grpc-message", encodeGrpcMessage(error.rawMessage));
+  return Object.fromEntries(trailers);
+}
+
+/** Reads away what was not read of a request that is answered, for a while. */
+export function letGo(stream: ServerHttp2Stream): void {
+  if (stream.readableEnded || stream.destroyed) return;
+  stream.resume();
+  // Who is told that the call is over and sends on, or forgets to end, would hold the stream for good.
+  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), FAREWELL_MS);
+  stream.once("close", () => clearTimeout(timer));
+}

@@ -1,0 +1,191 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { StreamService, type WriteRequest } from "../../gen/millrace/v1/stream_service_pb.ts";
+import type { Handlers } from "../service/handlers.ts";
+import { compileBinaryDecoder } from "../wire/decode-binary.ts";
+import type { Decoded } from "../wire/decoded.ts";
+import { writeEnvelope } from "../wire/response-bytes.ts";
+import { EnvelopeSplitter } from "./envelope-splitter.ts";
+import { type LaneMethod, letGo, respond, timeoutOf, trailersOf } from "./lane-answer.ts";
+import type { Transport } from "./prepared-call.ts";
+import { bodyInvalid } from "./request-body.ts";
+import { failedWrite, performWrite, requestIdOfBinary } from "./write-call.ts";
+import { MAX_IN_FLIGHT } from "./write-stream.ts";
+
+const { write } = StreamService.method;
+/** Answers that are written with one call, at most, in bytes. */
+const JOIN_BYTES = 64 * 1024;
+
+type Decode = (bytes: Uint8Array) => Decoded<WriteRequest>;
+
+/** Streams of writes: many requests in, as many answers out. @see answerWrites for what it promises */
+export function createWriteLane(handlers: Handlers, draining: AbortSignal): LaneMethod {
+  const decode: Decode = compileBinaryDecoder(write.input);
+  return (stream, headers, transport) => {
+    const call = new WriteCall(stream, (bytes) => answerOne(handlers, decode, bytes), draining);
+    call.begin(headers, transport);
+  };
+}
+
+/** Answers one request. Never rejects. The handler is called before anything is awaited. */
+async function answerOne(
+  handlers: Handlers,
+  decode: Decode,
+  bytes: Uint8Array,
+): Promise<Uint8Array> {
+  let requestId: number | bigint | undefined;
+  try {
+    const request = decode(bytes);
+    requestId = request.requestId;
+    return writeEnvelope(requestId, await performWrite(handlers, request));
+  } catch (error) {
+    return writeEnvelope(requestId ?? requestIdOfBinary(bytes), failedWrite(error));
+  }
+}
+
+/**
+ * One stream of writes.
+ *
+ * Requests are begun in the order sent, and answered as they finish; what is answered in one turn of the
+ * event loop goes out in one write. While too many are under way, or the client does not take its
+ * answers, the stream is not read.
+ */
+class WriteCall {
+  readonly #stream: ServerHttp2Stream;
+  readonly #answer: (bytes: Uint8Array) => Promise<Uint8Array>;
+  readonly #draining: AbortSignal;
+  readonly #splitter = new EnvelopeSplitter();
+  #answers: Uint8Array[] = [];
+  #inFlight = 0;
+  #isFlushing = false;
+  #isBlocked = false;
+  #isPaused = false;
+  /** No more requests come: they have ended, or nobody wants them. */
+  #hasEnded = false;
+  #failure: unknown;
+  #isOver = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    stream: ServerHttp2Stream,
+    answer: (bytes: Uint8Array) => Promise<Uint8Array>,
+    draining: AbortSignal,
+  ) {
+    this.#stream = stream;
+    this.#answer = answer;
+    this.#draining = draining;
+  }
+
+  begin(headers: IncomingHttpHeaders, { permit }: Transport): void {
+    const stream = this.#stream;
+    const timeoutMs = timeoutOf(headers);
+    if (timeoutMs !== undefined) {
+      const late = () =>
+        this.#finish(new ConnectError("the operation timed out", Code.DeadlineExceeded));
+      this.#timer = setTimeout(late, timeoutMs);
+    }
+    try {
+      permit(write);
+    } catch (refusal) {
+      return this.#finish(refusal);
+    }
+    const drain = () => this.#endRequests(this.#draining.reason);
+    this.#draining.addEventListener("abort", drain, { once: true });
+    stream.on("close", () => {
+      this.#draining.removeEventListener("abort", drain);
+      clearTimeout(this.#timer);
+      this.#isOver = true;
+    });
+    if (this.#draining.aborted) return drain();
+    // Who waits for the headers before it writes gets them now.
+    respond(stream);
+    stream.on("data", (chunk: Buffer) => this.#take(chunk));
+    stream.on("end", () => {
+      if (this.#splitter.isAtEnd) this.#endRequests(undefined);
+      else this.#endRequests(bodyInvalid("The request is cut short in the middle of a message."));
+    });
+    stream.on("drain", () => {
+      this.#isBlocked = false;
+      this.#flushSoon();
+      this.#review();
+    });
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#hasEnded) return;
+    try {
+      this.#splitter.push(chunk, (message) => this.#start(message));
+    } catch (error) {
+      return this.#endRequests(error);
+    }
+    this.#review();
+  }
+
+  #start(message: Uint8Array): void {
+    this.#inFlight++;
+    void this.#answer(message).then((answer) => {
+      this.#inFlight--;
+      this.#answers.push(answer);
+      this.#flushSoon();
+    });
+  }
+
+  #flushSoon(): void {
+    if (this.#isFlushing || this.#isBlocked) return;
+    this.#isFlushing = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isFlushing = false;
+    if (this.#isOver) return;
+    const answers = this.#answers;
+    let from = 0;
+    while (from < answers.length && !this.#isBlocked) {
+      let to = from;
+      let bytes = 0;
+      while (to < answers.length && bytes < JOIN_BYTES) bytes += answers[to++]?.length ?? 0;
+      const joined =
+        to - from === 1 ? answers[from] : Buffer.concat(answers.slice(from, to), bytes);
+      this.#isBlocked = !this.#stream.write(joined);
+      from = to;
+    }
+    this.#answers = from === answers.length ? [] : answers.slice(from);
+    this.#review();
+  }
+
+  /** Reads on, or not; ends when all is answered. */
+  #review(): void {
+    if (this.#isOver) return;
+    const isFull = this.#inFlight + this.#answers.length >= MAX_IN_FLIGHT || this.#isBlocked;
+    if (isFull !== this.#isPaused && !this.#hasEnded) {
+      this.#isPaused = isFull;
+      if (isFull) this.#stream.pause();
+      else this.#stream.resume();
+    }
+    if (this.#hasEnded && this.#inFlight === 0 && this.#answers.length === 0)
+      this.#finish(this.#failure);
+  }
+
+  /** Takes no more requests; those under way are answered. */
+  #endRequests(failure: unknown): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#failure = failure;
+    this.#stream.resume();
+    this.#review();
+  }
+
+  #finish(failure: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#hasEnded = true;
+    clearTimeout(this.#timer);
+    const stream = this.#stream;
+    if (stream.destroyed) return;
+    stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
+    respond(stream);
+    stream.end();
+    letGo(stream);
+  }
+}

@@ -1,0 +1,70 @@
+import * as z from "zod";
+import { REDIS_URL_FORMS, parseRedisUrl } from "../../redis/redis-url.ts";
+import { DEFAULT_FOLDER } from "../open-store.ts";
+import { choice, duration, integer, text } from "./kinds.ts";
+
+const embedded = {
+  store_method: choice(
+    ["file_based", "in_memory"],
+    "Whether the embedded store is on disk, or in memory and gone with the process.",
+  ).prefault("file_based"),
+  file_path: text(
+    /\S/,
+    "the path of a folder",
+    "Folder of the data, for `file_based`; relative to the working directory, created when missing.",
+  ).prefault(DEFAULT_FOLDER),
+};
+
+const redis = {
+  redis_url: text(
+    /^rediss?(?:\+(?:sentinel|cluster))?:\/\/./,
+    REDIS_URL_FORMS,
+    "Where Redis is. It may hold a password, so it is never shown.",
+    { secret: true, accepts: isRedisUrl },
+  ).prefault("redis://127.0.0.1:6379"),
+  key_prefix: text(
+    /^[A-Za-z0-9_.:-]{1,64}$/,
+    "1 to 64 characters, each a letter from a to z, a digit or one of `_`, `-`, `.` and `:`",
+    "What the names of all keys in Redis begin with. Services that share a Redis have one each.",
+  ).prefault("millrace"),
+  min_replicas: integer(
+    0,
+    10,
+    "Replicas of Redis that must have a write before it is acknowledged.",
+  ).prefault(0),
+  redis_timeout: duration(
+    "100ms",
+    "1m",
+    "Longest time that Redis may take to answer, or be away, before a call fails.",
+  ).prefault("5s"),
+};
+
+/** The keys of `adapter.config` that each adapter has. */
+const CONFIGS = { kv: embedded, redis };
+
+/** Where data is kept: the section `adapter`. */
+export const ADAPTER = z
+  .strictObject({
+    name: choice(
+      ["kv", "redis"],
+      "Where data is kept: `kv` is the embedded store of one process, `redis` is Redis, for any number of processes.",
+    ).prefault("kv"),
+    config: z.strictObject({ ...embedded, ...redis }).prefault({}),
+  })
+  .prefault({});
+
+/** The adapter that a key is for; undefined when it is not for one of them alone. */
+export function adapterFor(path: readonly PropertyKey[]): string | undefined {
+  const [section, config, name = ""] = path;
+  if (section !== "adapter" || config !== "config") return undefined;
+  return Object.entries(CONFIGS).find(([, keys]) => Object.hasOwn(keys, name))?.[0];
+}
+
+function isRedisUrl(given: string): boolean {
+  try {
+    parseRedisUrl(given);
+    return true;
+  } catch {
+    return false;
+  }
+}

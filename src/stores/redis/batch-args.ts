@@ -1,0 +1,95 @@
+import type { Broadcast, Commit, Mutation } from "../../core/store.ts";
+import type { Firing } from "../../core/outbox.ts";
+import { encodeFiring } from "./records.ts";
+
+/** What must still hold for a group's part of a batch to be done: what it was decided by. */
+export interface Guards {
+  /** Epoch of the group. */
+  readonly epoch: string;
+  /** Item -> revision that it must have; 0: it must not exist. */
+  readonly revisions: ReadonlyMap<string, number>;
+}
+
+/** One thing to do to a group. */
+export type Entry =
+  | { readonly kind: "commit"; readonly commit: PlainCommit }
+  | { readonly kind: "broadcast"; readonly message: Broadcast };
+
+/** A commit that the script can run by itself. */
+export interface PlainCommit {
+  readonly mutations: readonly PlainMutation[];
+  readonly expectedEpoch: string | undefined;
+}
+
+/** A mutation without anything to compute. */
+export type PlainMutation = Exclude<Mutation, { readonly kind: "reduce" }>;
+
+/** Whether the script can run it by itself: nothing has to be computed, and nothing added up. */
+export function isPlain(commit: Commit): commit is Commit & PlainCommit {
+  return (
+    commit.maxReturnBytes === undefined && commit.mutations.every(({ kind }) => kind !== "reduce")
+  );
+}
+
+/** Whether a mutation says that nothing happened: the script is not told of it. */
+export function isNothing(mutation: Mutation): boolean {
+  return (
+    mutation.kind === "record" && mutation.before === undefined && mutation.after === undefined
+  );
+}
+
+/** Writes a group's part of the arguments of the commit script (see lua/commit.lua). */
+export function writeGroup(
+  args: string[],
+  text: string,
+  newEpoch: string,
+  guards: Guards | undefined,
+  entries: readonly Entry[],
+): void {
+  const countAt = args.length;
+  args.push("", text, newEpoch);
+  if (guards === undefined) args.push("-1");
+  else {
+    args.push(String(guards.revisions.size), guards.epoch);
+    for (const [itemId, revision] of guards.revisions) args.push(itemId, String(revision));
+  }
+  args.push(String(entries.length));
+  for (const entry of entries) {
+    if (entry.kind === "commit") writeCommit(args, entry.commit);
+    else writeBroadcast(args, entry.message);
+  }
+  args[countAt] = String(args.length - countAt - 1);
+}
+
+function writeCommit(args: string[], { mutations, expectedEpoch }: PlainCommit): void {
+  const told = mutations.filter((mutation) => !isNothing(mutation));
+  args.push("C", String(told.length), expectedEpoch === undefined ? "" : `=${expectedEpoch}`);
+  for (const mutation of told) writeMutation(args, mutation);
+}
+
+function writeMutation(args: string[], mutation: PlainMutation): void {
+  const { itemId, expectedRevision, fires } = mutation;
+  const letter = LETTERS[mutation.kind];
+  const expects = expectedRevision === undefined ? "" : "e";
+  args.push(`${letter}${expects}${fires === undefined ? "" : "f"}`, itemId);
+  if (expectedRevision !== undefined) args.push(String(expectedRevision));
+  if (fires !== undefined) args.push(firingText(fires));
+  if (mutation.kind === "put") args.push(String(mutation.value.size), mutation.value.text);
+  if (mutation.kind === "record") {
+    const { before, after } = mutation;
+    const value = after ?? before;
+    args.push(String(value?.size ?? 0), value?.text ?? "");
+    args.push(after === undefined ? "2" : before === undefined ? "0" : "1");
+  }
+}
+
+const LETTERS = { put: "P", delete: "D", record: "R" } as const;
+
+function writeBroadcast(args: string[], { type, itemId, value, fires }: Broadcast): void {
+  args.push("S", type, itemId === undefined ? "" : `=${itemId}`);
+  args.push(String(value.size), value.text, fires === undefined ? "" : firingText(fires));
+}
+
+function firingText({ triggers, depth }: Firing): string {
+  return encodeFiring(triggers, depth);
+}

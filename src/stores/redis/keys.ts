@@ -1,0 +1,97 @@
+import { type GroupKey, groupKeyText } from "../../core/names.ts";
+
+/** Number of partitions that new data is spread over. */
+export const DEFAULT_PARTITIONS = 64;
+
+/** Keys of one group. */
+export interface GroupKeys {
+  /** Where it stands. Its name is that of the group's channel, too. */
+  readonly head: string;
+  readonly items: string;
+  readonly order: string;
+  readonly log: string;
+}
+
+/** Keys of one partition. They share a hash tag, so that one server of a cluster has all of them. */
+export interface PartitionKeys {
+  readonly tag: string;
+  /** Hash: who may write, lineage, counters, and a version of `streams`. */
+  readonly state: string;
+  /** Sorted set: writers that were shut out, by when. */
+  readonly gone: string;
+  /** Sorted set: groups that hold items, by their names. */
+  readonly groups: string;
+  /** Hash: number of such groups by stream. */
+  readonly streams: string;
+  /** Sorted set: groups that need care, by when. */
+  readonly due: string;
+  /** Stream: what there is to fire. Its name is that of a channel, too. */
+  readonly outbox: string;
+  /** Hash: what of it is done in part. */
+  readonly settled: string;
+}
+
+/** Names of all keys of a store. */
+export interface RedisKeys {
+  readonly partitions: number;
+  /** Partition of a group, by its text (see groupKeyText). Never another one as long as the data lives. */
+  partitionOf(groupText: string): number;
+  ofPartition(partition: number): PartitionKeys;
+  ofGroup(partition: number, groupText: string): GroupKeys;
+}
+
+/** Key of what is fixed when the data is made, and its hash tag. */
+export function layoutKey(prefix: string): { readonly tag: string; readonly key: string } {
+  const tag = `${prefix}:layout`;
+  return { tag, key: `{${tag}}` };
+}
+
+/** Names the keys under a prefix. */
+export function redisKeys(prefix: string, partitions: number): RedisKeys {
+  const all = Array.from({ length: partitions }, (_, partition): PartitionKeys => {
+    const tag = `${prefix}:${partition}`;
+    const at = (name: string) => `{${tag}}:${name}`;
+    return {
+      tag,
+      state: at("state"),
+      gone: at("gone"),
+      groups: at("groups"),
+      streams: at("streams"),
+      due: at("due"),
+      outbox: at("outbox"),
+      settled: at("settled"),
+    };
+  });
+  return {
+    partitions,
+    partitionOf: (groupText) => hash(groupText) % partitions,
+    ofPartition: (partition) => all[partition] as PartitionKeys,
+    ofGroup(partition, groupText) {
+      const start = `{${prefix}:${partition}}:`;
+      return {
+        head: `${start}h:${groupText}`,
+        items: `${start}i:${groupText}`,
+        order: `${start}o:${groupText}`,
+        log: `${start}l:${groupText}`,
+      };
+    },
+  };
+}
+
+/** The group of a text (see groupKeyText). */
+export function groupOfText(text: string): GroupKey {
+  const at = text.indexOf("\u0000");
+  return { streamName: text.slice(0, at), groupId: text.slice(at + 1) };
+}
+
+/** @see groupKeyText */
+export const textOfGroup: (group: GroupKey) => string = groupKeyText;
+
+/** FNV-1a over UTF-16 code units, then mixed as in MurmurHash3, so that all bits count. */
+function hash(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}

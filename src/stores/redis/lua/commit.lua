@@ -1,0 +1,256 @@
+-- Runs what writers of one partition want done, in the order given, in one step: items, revisions,
+-- log, index, outbox and announcement of a commit, or nothing of it.
+--
+-- KEYS  state (hash), groups (sorted set), streams (hash), due (sorted set), outbox (stream);
+--       then for each group: head, items (hash), order (sorted set), log (list)
+-- ARGV  writer's field of state, its nonce, run id of the server; time or '';
+--       most changes, greatest age, most bytes of a log; then for each group:
+--         number of its arguments that follow, group, epoch if it is new,
+--         number of guards (-1: none), [epoch it must have, then for each: item, revision],
+--         number of entries, then for each
+--           'C', number of mutations, '' or '=' .. expected epoch, then for each
+--             letters, item, [e: expected revision], [f: what it fires],
+--             [P put, R record: size, value], [R: type]     (D delete has no more)
+--           'S', type, '' or '=' .. item, size, value, '' or what it fires
+-- Returns {'verify'} when the writer has to prove itself anew; nothing was done.
+--         {'ok', number of commits so far, lineage, then for each group
+--           {1, head, records of the guarded items} when a guard did not hold: nothing of it was done
+--           {0, epoch, then for each entry {0, revision, then for each mutation: revision or 0, old record}
+--                                          {1, index, current revision}  an expectation was not met
+--                                          {2, epoch}                    nor the expected epoch
+--                                          {3}                           no revisions are left}}
+local MAX_REVISION = 9007199254740991
+-- Beyond it readers are told to read the log: messages wait in memory for each of them.
+local MAX_MESSAGE = 2097152
+local MAX_TOLD = 4096
+
+local state_key, groups_key, streams_key, due_key, outbox_key =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local known = redis.call('HMGET', state_key, 'run', ARGV[1], 'lineage', 'commits', 'seq')
+if known[1] ~= ARGV[3] or known[2] ~= ARGV[2] then return { 'verify' } end
+local lineage = known[3]
+-- First of all a write: what the server refuses, it refuses before anything is announced.
+local commits = redis.call('HINCRBY', state_key, 'commits', 1)
+local seq = tonumber(known[5]) or 0
+local now = time_of(ARGV[4])
+local max_changes, max_age, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local fired, fired_bytes = {}, 0
+
+local function fire(text, epoch, fires, kind, record)
+  seq = seq + 1
+  local entry = struct.pack('>I2I2I4B', #epoch, #text, #fires, kind) .. epoch .. text .. fires
+  local whole = entry .. record
+  redis.call('XADD', outbox_key, string.format('%.0f-0', seq), 'e', whole)
+  -- Small ones are told whole: their owner need not read them.
+  if #whole <= MAX_TOLD then entry = whole end
+  fired[#fired + 1] = struct.pack('>dI4', seq, #entry) .. entry
+  fired_bytes = fired_bytes + #entry
+end
+
+-- Counts the group among those of its stream, which may come or go with it.
+local function count_group(text, by)
+  local stream = string.sub(text, 1, string.find(text, '\0', 1, true) - 1)
+  if by > 0 then redis.call('ZADD', groups_key, 0, text) else redis.call('ZREM', groups_key, text) end
+  local count = redis.call('HINCRBY', streams_key, stream, by)
+  if count == 0 then redis.call('HDEL', streams_key, stream) end
+  if count == 0 or (count == 1 and by == 1) then redis.call('HINCRBY', state_key, 'streams', 1) end
+end
+
+-- What is being done to: the group, and the next of its arguments.
+local text, new_epoch, head, epoch, a
+local head_key, items_key, order_key, log_key
+-- What was not announced yet.
+local message, message_bytes = {}, 0
+
+local function announce()
+  if #message == 0 then return end
+  if message_bytes > MAX_MESSAGE then
+    redis.call('SPUBLISH', head_key, struct.pack('>B', 3))
+  else
+    redis.call('SPUBLISH', head_key,
+      struct.pack('>BI2', 1, #epoch) .. epoch .. table.concat(message))
+  end
+  message, message_bytes = {}, 0
+end
+
+local function change(kind, id, fires, size, value)
+  if head.epoch == '' then
+    head.epoch = new_epoch
+    epoch = epoch_of(head, lineage)
+  end
+  head.revision = head.revision + 1
+  head.timestamp = math.max(now, head.timestamp + 1)
+  head.changed = now
+  local record = struct.pack(CHANGE, kind, head.revision, head.timestamp, now, size, #id) .. id .. value
+  redis.call('RPUSH', log_key, record)
+  if head.count == 0 then head.oldest = now end
+  head.count = head.count + 1
+  head.bytes = head.bytes + size
+  message[#message + 1] = struct.pack('>I4', #record)
+  message[#message + 1] = record
+  message_bytes = message_bytes + #record
+  if fires then fire(text, epoch, fires, 1, record) end
+end
+
+-- P put, D delete, R record of a change made elsewhere, whose kind is given.
+local function apply(letter, id, fires, size, value, kind)
+  local old = redis.call('HGET', items_key, id)
+  if letter == 'D' then
+    if not old then return 0, false end
+    local _, _, _, _, old_size, old_at = struct.unpack(ITEM, old)
+    change(2, id, fires, old_size, string.sub(old, old_at))
+  else
+    change(kind or (old and 1 or 0), id, fires, size, value)
+  end
+  if letter == 'D' or kind == 2 then
+    if old then
+      redis.call('HDEL', items_key, id)
+      redis.call('ZREM', order_key, id)
+      head.items = head.items - 1
+    end
+    return head.revision, old
+  end
+  local created, created_ms, _ = head.revision, now, nil
+  if old then
+    created, _, created_ms = struct.unpack('>ddd', old)
+  else
+    redis.call('ZADD', order_key, created, id)
+    head.items = head.items + 1
+  end
+  redis.call('HSET', items_key, id,
+    struct.pack(ITEM, created, head.revision, created_ms, now, size) .. value)
+  return head.revision, old
+end
+
+local function revision_of(id)
+  local record = redis.call('HGET', items_key, id)
+  if not record then return 0 end
+  local _, revision = struct.unpack('>dd', record)
+  return revision
+end
+
+-- Reads a mutation's arguments: letters, item, expected revision, what it fires, size, value, kind.
+local function read_mutation()
+  local letters, id = ARGV[a], ARGV[a + 1]
+  a = a + 2
+  local letter, expected, fires, size, value, kind = string.sub(letters, 1, 1), nil, nil, nil, nil, nil
+  if letters ~= letter then
+    if string.find(letters, 'e', 2, true) then
+      expected = tonumber(ARGV[a])
+      a = a + 1
+    end
+    if string.find(letters, 'f', 2, true) then
+      fires = ARGV[a]
+      a = a + 1
+    end
+  end
+  if letter ~= 'D' then
+    size, value = tonumber(ARGV[a]), ARGV[a + 1]
+    a = a + 2
+    if letter == 'R' then
+      kind = tonumber(ARGV[a])
+      a = a + 1
+    end
+  end
+  return letter, id, expected, fires, size, value, kind
+end
+
+local function commit()
+  local count, expected_epoch = tonumber(ARGV[a + 1]), ARGV[a + 2]
+  a = a + 3
+  local refusal
+  if expected_epoch ~= '' and string.sub(expected_epoch, 2) ~= epoch then refusal = { 2, epoch } end
+  -- Every expectation is about the group as it is now: first all are looked at, then all is done.
+  local start = a
+  for m = 1, count do
+    local _, id, expected = read_mutation()
+    if expected and not refusal then
+      local revision = revision_of(id)
+      if revision ~= expected then refusal = { 1, m - 1, revision } end
+    end
+  end
+  if not refusal and head.revision + count > MAX_REVISION then refusal = { 3 } end
+  if refusal then return refusal end
+  local result = { 0, 0 }
+  a = start
+  for m = 1, count do
+    local letter, id, _, fires, size, value, kind = read_mutation()
+    result[m * 2 + 1], result[m * 2 + 2] = apply(letter, id, fires, size, value, kind)
+  end
+  result[2] = head.revision
+  return result
+end
+
+local function send()
+  local kind, item, size = ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
+  local value, fires = ARGV[a + 4], ARGV[a + 5]
+  a = a + 6
+  announce()
+  head.timestamp = math.max(now, head.timestamp + 1)
+  local id_bytes = 65535
+  if item ~= '' then
+    item = string.sub(item, 2)
+    id_bytes = #item
+  end
+  local record = struct.pack('>ddI4I2I2', head.revision, head.timestamp, size, #kind, id_bytes)
+    .. kind .. item .. value
+  redis.call('SPUBLISH', head_key, struct.pack('>BI2', 2, #epoch) .. epoch .. record)
+  if fires ~= '' then fire(text, epoch, fires, 2, record) end
+  return { 0 }
+end
+
+local function run_group(k, at)
+  head_key, items_key, order_key, log_key = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
+  text, new_epoch = ARGV[at], ARGV[at + 1]
+  local guards = tonumber(ARGV[at + 2])
+  a = at + 3
+  head = read_head(head_key)
+  epoch = epoch_of(head, lineage)
+  local items_before, timestamp_before = head.items, head.timestamp
+  if guards >= 0 then
+    local holds = epoch == ARGV[a]
+    local records = {}
+    for g = 1, guards do
+      local record = redis.call('HGET', items_key, ARGV[a + g * 2 - 1])
+      records[g] = record
+      local _, revision = 0, 0
+      if record then _, revision = struct.unpack('>dd', record) end
+      holds = holds and revision == tonumber(ARGV[a + g * 2])
+    end
+    if not holds then return { 1, redis.call('GET', head_key), records } end
+    a = a + 1 + guards * 2
+  end
+  local entries = tonumber(ARGV[a])
+  a = a + 1
+  local reply = { 0, '' }
+  for e = 1, entries do
+    reply[e + 2] = ARGV[a] == 'C' and commit() or send()
+  end
+  announce()
+  reply[2] = epoch
+  if head.timestamp ~= timestamp_before then
+    trim(log_key, head, now, max_changes, max_age, max_bytes)
+    if head.items > 0 and items_before == 0 then count_group(text, 1) end
+    if head.items == 0 and items_before > 0 then count_group(text, -1) end
+    if head.care == 0 then
+      head.care = care_of(head, max_age)
+      if head.care > 0 then redis.call('ZADD', due_key, head.care, text) end
+    end
+    write_head(head_key, head)
+  end
+  return reply
+end
+
+local result = { 'ok', commits, lineage or '' }
+local at, k = 8, 6
+while at <= #ARGV do
+  result[#result + 1] = run_group(k, at + 1)
+  at = at + 1 + tonumber(ARGV[at])
+  k = k + 4
+end
+if #fired > 0 then
+  redis.call('HSET', state_key, 'seq', string.format('%.0f', seq))
+  -- Nothing said: there is something to be read.
+  redis.call('SPUBLISH', outbox_key, fired_bytes > MAX_MESSAGE and '' or table.concat(fired))
+end
+return result

@@ -1,0 +1,27 @@
+-- A page of a group's items in creation order.
+--
+-- KEYS  state (hash), head, items (hash), order (sorted set)
+-- ARGV  revision that created the last item seen, most items, most bytes
+-- Returns {lineage, head, '1' if there are more, then for each item: id, record}
+local CHUNK = 64
+local after, max_count, max_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local page = { redis.call('HGET', KEYS[1], 'lineage'), redis.call('GET', KEYS[2]), '0' }
+local count, bytes = 0, 0
+while true do
+  local ids = redis.call('ZRANGE', KEYS[4], '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0,
+    math.min(CHUNK, max_count - count + 1))
+  if #ids == 0 then return page end
+  local records = redis.call('HMGET', KEYS[3], unpack(ids))
+  for i, id in ipairs(ids) do
+    local created, _, _, _, size = struct.unpack(ITEM, records[i])
+    bytes = bytes + size
+    if count > 0 and (count >= max_count or bytes > max_bytes) then
+      page[3] = '1'
+      return page
+    end
+    count = count + 1
+    page[#page + 1] = id
+    page[#page + 1] = records[i]
+    after = string.format('%.0f', created)
+  end
+end

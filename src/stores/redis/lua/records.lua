@@ -1,0 +1,67 @@
+-- What the scripts share: how records are packed. The other side of records.ts.
+--
+--   head    revision, timestamp, time of the last change, items, changes in the log, their bytes,
+--           time of the oldest (or earlier), time of the entry in `due` (0: none); then the epoch
+--   item    revision that created it, revision, creation time, update time, size; then the value
+--   change  type (0 create, 1 update, 2 delete), revision, timestamp, time, size, bytes of the id;
+--           then the id and the value
+--
+-- Numbers are doubles, which hold every integer up to 2^53 exactly.
+local HEAD = '>dddddddd'
+local ITEM = '>ddddI4'
+local CHANGE = '>BdddI4I2'
+
+local function read_head(key)
+  local packed = redis.call('GET', key)
+  if not packed then
+    return { epoch = '', revision = 0, timestamp = 0, changed = 0, items = 0, count = 0, bytes = 0,
+      oldest = 0, care = 0 }
+  end
+  local revision, timestamp, changed, items, count, bytes, oldest, care, at =
+    struct.unpack(HEAD, packed)
+  return { epoch = string.sub(packed, at), revision = revision, timestamp = timestamp,
+    changed = changed, items = items, count = count, bytes = bytes, oldest = oldest, care = care }
+end
+
+local function write_head(key, head)
+  redis.call('SET', key, struct.pack(HEAD, head.revision, head.timestamp, head.changed, head.items,
+    head.count, head.bytes, head.oldest, head.care) .. head.epoch)
+end
+
+-- The epoch as readers know it. Another lineage, another history: see verify.lua.
+local function epoch_of(head, lineage)
+  if head.epoch == '' or not lineage or lineage == '' then return head.epoch end
+  return head.epoch .. '.' .. lineage
+end
+
+-- Unix milliseconds: the time given, or that of the server, which all of a fleet share.
+local function time_of(given)
+  if given ~= '' then return tonumber(given) end
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Drops what the log may no longer hold.
+local function trim(log_key, head, now, max_changes, max_age, max_bytes)
+  while head.count > 0 and (head.count > max_changes or head.bytes > max_bytes) do
+    local _, _, _, _, size = struct.unpack(CHANGE, redis.call('LPOP', log_key))
+    head.count = head.count - 1
+    head.bytes = head.bytes - size
+  end
+  while head.count > 0 and now - head.oldest > max_age do
+    local _, _, _, time, size = struct.unpack(CHANGE, redis.call('LINDEX', log_key, 0))
+    head.oldest = time
+    if now - time > max_age then
+      redis.call('LPOP', log_key)
+      head.count = head.count - 1
+      head.bytes = head.bytes - size
+    end
+  end
+end
+
+-- When the group needs care although nobody writes it; 0: not before its next change.
+local function care_of(head, max_age)
+  if head.count > 0 then return head.oldest + max_age + 1 end
+  if head.items > 0 then return 0 end
+  return math.max(head.changed, head.timestamp) + max_age + 1
+end

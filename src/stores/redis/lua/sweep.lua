@@ -1,0 +1,31 @@
+-- Looks after groups of one partition that nobody writes: drops what is too old from their logs, and
+-- forgets those of which nothing is left.
+--
+-- KEYS  state (hash), due (sorted set); then for each group: head, items, order, log
+-- ARGV  time or '', most changes, greatest age, most bytes of a log; then the groups
+local now = time_of(ARGV[1])
+local max_changes, max_age, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+for i = 5, #ARGV do
+  local text, k = ARGV[i], 3 + (i - 5) * 4
+  local head = read_head(KEYS[k])
+  -- Somebody else may have looked after it meanwhile.
+  if head.care > 0 and head.care <= now then
+    trim(KEYS[k + 3], head, now, max_changes, max_age, max_bytes)
+    if head.count == 0 and head.items == 0
+      and now - math.max(head.changed, head.timestamp) > max_age then
+      redis.call('DEL', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3])
+      redis.call('ZREM', KEYS[2], text)
+    else
+      head.care = care_of(head, max_age)
+      if head.care > 0 then
+        redis.call('ZADD', KEYS[2], head.care, text)
+      else
+        redis.call('ZREM', KEYS[2], text)
+      end
+      write_head(KEYS[k], head)
+    end
+  elseif head.care == 0 then
+    redis.call('ZREM', KEYS[2], text)
+  end
+end
+return now

@@ -1,0 +1,39 @@
+-- Lets a writer in, if one is named, and decides whether the data may have lost acknowledged writes. If so,
+-- every group of the partition gets another epoch before anything is written: revisions that somebody has
+-- seen must not come again with another meaning, nor must places in the outbox.
+--
+-- It has when it was written at another process of the server before, and this one was a replica, or did
+-- not have on disk what it acknowledged; when nobody knows where it was written (after a restore, say);
+-- and when it has fewer commits than the caller knows of, in the lineage that the caller knows.
+--
+-- KEYS  state (hash), gone (sorted set)
+-- ARGV  run id of the server, '1' if it was a replica, '1' if what it acknowledges is on its disk;
+--       number of commits that the caller knows of, and their lineage; a name never used;
+--       writer's name or '', its new nonce
+-- Returns {'1' if the epoch was raised, number of commits, lineage}; {'gone'} when the writer was shut out
+local known = redis.call('HMGET', KEYS[1], 'run', 'durable', 'commits', 'lineage', 'seq')
+local run, durable, commits, lineage = known[1], known[2], tonumber(known[3]) or 0, known[4] or ''
+if ARGV[7] ~= '' and redis.call('ZSCORE', KEYS[2], ARGV[7]) then return { 'gone' } end
+
+-- Lineages are numbered, so that one that is lost itself is recognised.
+local function number_of(name) return tonumber(string.match(name, '^%d+')) or 0 end
+local is_other = run ~= ARGV[1]
+local is_behind = lineage == ARGV[5] and commits < tonumber(ARGV[4])
+local is_older = number_of(lineage) < number_of(ARGV[5])
+local raised = known[3] and (is_behind or is_older
+  or (is_other and (not run or ARGV[2] == '1' or durable ~= '1')))
+if raised then
+  lineage = string.format('%.0f.%s', math.max(number_of(lineage), number_of(ARGV[5])) + 1, ARGV[6])
+  redis.call('HSET', KEYS[1], 'lineage', lineage)
+end
+if raised or not known[5] then
+  -- Beyond all that may have been given out: places are counted up more slowly than microseconds.
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  redis.call('HSET', KEYS[1], 'seq', string.format('%.0f', math.max(now, tonumber(known[5]) or 0)))
+end
+if is_other or raised or durable ~= ARGV[3] then
+  redis.call('HSET', KEYS[1], 'run', ARGV[1], 'durable', ARGV[3], 'commits', commits)
+end
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'w:' .. ARGV[7], ARGV[8]) end
+return { raised and '1' or '0', commits, lineage }

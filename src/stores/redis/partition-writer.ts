@@ -1,0 +1,203 @@
+import { StreamError } from "../../core/errors.ts";
+import { Fifo } from "../../core/fifo.ts";
+import { RedisFailure, unavailable } from "../../redis/redis-failure.ts";
+import type { RedisLink } from "../../redis/redis-link.ts";
+import { GroupWork, type Job } from "./group-work.ts";
+import { type Admission, PartitionGate } from "./partition-gate.ts";
+import { textOf } from "./records.ts";
+import { COMMIT, GET } from "./scripts.ts";
+import type { WriterContext } from "./writer-context.ts";
+
+/** A batch ends with whichever of these comes first, but has at least one call: no script takes long. */
+const MAX_BATCH_MUTATIONS = 1000;
+const MAX_BATCH_BYTES = 1024 * 1024;
+/** Beyond it what was decided here goes call by call. */
+const MAX_SCRIPT_BYTES = 8 * 1024 * 1024;
+/** How often a writer proves itself before it gives up on a server that does not know it. */
+const MAX_ADMISSIONS = 5;
+
+/**
+ * Writes one partition on behalf of this process. One batch is under way at a time; what comes
+ * meanwhile forms the next one. So calls take effect in the order they came, and however many writers
+ * there are, they cost one script.
+ */
+export class PartitionWriter {
+  readonly #context: WriterContext;
+  readonly #partition: number;
+  readonly #gate: PartitionGate;
+  readonly #queue = new Fifo<Job>();
+  #working: Promise<void> | undefined;
+
+  constructor(context: WriterContext, partition: number) {
+    this.#context = context;
+    this.#partition = partition;
+    this.#gate = new PartitionGate(context, partition);
+  }
+
+  /** What lets it in, and what it knows of losses. */
+  get gate(): PartitionGate {
+    return this.#gate;
+  }
+
+  /** Takes a call. It is answered through the job. */
+  add(job: Job): void {
+    this.#queue.push(job);
+    this.#working ??= this.#work().finally(() => (this.#working = undefined));
+  }
+
+  /** Resolves when all calls were answered. */
+  async whenIdle(): Promise<void> {
+    while (this.#working !== undefined) await this.#working;
+  }
+
+  async #work(): Promise<void> {
+    // What comes in the same turn of the event loop goes along.
+    await new Promise((resolve) => setImmediate(resolve));
+    // Those that somebody else was faster with: they go again, with what has come since.
+    let left: readonly GroupWork[] = [];
+    while (this.#queue.length > 0 || left.length > 0) {
+      const works = this.#takeBatch(left);
+      try {
+        left = await this.#run(works);
+      } catch (error) {
+        left = [];
+        for (const work of works) work.fail(StreamError.from(error));
+      }
+    }
+  }
+
+  #takeBatch(left: readonly GroupWork[]): readonly GroupWork[] {
+    const works = new Map(left.map((work) => [work.text, work]));
+    const now = performance.now();
+    const { timeoutMs } = this.#context.servers;
+    for (const work of left) {
+      work.failOlderThan(now - timeoutMs, () =>
+        unavailable(new Error("Others were faster, again and again.")),
+      );
+    }
+    let bytes = 0;
+    let mutations = 0;
+    while (bytes < MAX_BATCH_BYTES && mutations < MAX_BATCH_MUTATIONS) {
+      const job = this.#queue.shift();
+      if (job === undefined) break;
+      bytes += job.bytes;
+      mutations += job.mutations;
+      const { groupText } = job;
+      const work = works.get(groupText) ?? new GroupWork(groupText, this.#context.newEpoch());
+      works.set(groupText, work);
+      work.add(job);
+    }
+    return Array.from(works.values()).filter(({ isEmpty }) => !isEmpty);
+  }
+
+  /** @returns those that somebody else was faster with. */
+  async #run(works: readonly GroupWork[]): Promise<readonly GroupWork[]> {
+    if (works.length === 0) return [];
+    const { servers, keys } = this.#context;
+    const { tag } = keys.ofPartition(this.#partition);
+    const deadlineMs = Math.min(...works.map(({ sinceMs }) => sinceMs)) + servers.timeoutMs;
+    const admit = (link: RedisLink) => this.#gate.admit(link);
+    const admission = await servers.attempt(tag, "read", admit, deadlineMs);
+    // What is fired was decided when they came. It may be another thing by now, when much has happened.
+    for (const work of works) {
+      work.failOlderThan(admission.atMs, ({ agreed }) =>
+        agreed === this.#context.agreed()
+          ? undefined
+          : unavailable(new Error("The connection was lost, and triggers have changed meanwhile.")),
+      );
+    }
+    await Promise.all(works.map((work) => this.#read(work, deadlineMs)));
+    for (const work of works) work.decide();
+    const present = works.filter(({ isEmpty }) => !isEmpty);
+    const bytes = present.reduce((sum, work) => sum + work.bytes, 0);
+    const jobs = present.reduce((sum, work) => sum + work.jobCount, 0);
+    if (bytes <= MAX_SCRIPT_BYTES || jobs < 2) return this.#write(present, deadlineMs, admission);
+    return this.#runOneByOne(present);
+  }
+
+  /** Each call by itself, in order. */
+  async #runOneByOne(works: readonly GroupWork[]): Promise<readonly GroupWork[]> {
+    for (const work of works) {
+      for (const single of work.split(this.#context.newEpoch)) {
+        let left: readonly GroupWork[] = [single];
+        while (left.length > 0) {
+          try {
+            left = await this.#run(left);
+          } catch (error) {
+            single.fail(StreamError.from(error));
+            break;
+          }
+        }
+      }
+    }
+    return [];
+  }
+
+  async #read(work: GroupWork, deadlineMs: number): Promise<void> {
+    const items = work.unread;
+    if (items.length === 0) return;
+    const { servers, keys } = this.#context;
+    const { tag, state } = keys.ofPartition(this.#partition);
+    const group = keys.ofGroup(this.#partition, work.text);
+    const names = [state, group.head, group.items];
+    work.take(
+      await servers.attempt(tag, "read", (link) => link.run(GET, names, items, "read"), deadlineMs),
+    );
+  }
+
+  async #write(
+    works: readonly GroupWork[],
+    deadlineMs: number,
+    admission: Admission,
+  ): Promise<readonly GroupWork[]> {
+    const { keys } = this.#context;
+    const { state, groups, streams, due, outbox } = keys.ofPartition(this.#partition);
+    const names = [state, groups, streams, due, outbox];
+    const args: string[] = [];
+    const written: GroupWork[] = [];
+    for (const work of works) {
+      if (!work.write(args)) {
+        work.finishUndone();
+        continue;
+      }
+      const { head, items, order, log } = keys.ofGroup(this.#partition, work.text);
+      names.push(head, items, order, log);
+      written.push(work);
+    }
+    if (written.length === 0) return [];
+    const reply = await this.#submit(names, args, deadlineMs, admission);
+    const [, commits, lineage, ...replies] = reply;
+    this.#gate.noteCommits(Number(commits), textOf(lineage));
+    return written.filter((work, i) => !work.finish(replies[i], lineage));
+  }
+
+  #submit(
+    names: readonly string[],
+    args: readonly string[],
+    deadlineMs: number,
+    first: Admission,
+  ): Promise<readonly unknown[]> {
+    const { servers, keys, history, clock, agreed } = this.#context;
+    const { tag } = keys.ofPartition(this.#partition);
+    const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes].map(String);
+    return servers.attempt(
+      tag,
+      "commit",
+      async (link) => {
+        for (let i = 0; i < MAX_ADMISSIONS; i++) {
+          const admission = await this.#gate.admit(link);
+          if (admission !== first && agreed() !== first.agreed)
+            throw unavailable(new Error("The connection was lost, and triggers have changed."));
+          const { name, nonce, runId } = admission;
+          const time = clock === undefined ? "" : String(clock());
+          const proof = [`w:${name}`, nonce, runId, time];
+          const reply = await link.run(COMMIT, names, [...proof, ...limits, ...args], "commit");
+          if (Array.isArray(reply) && textOf(reply[0]) === "ok") return reply as unknown[];
+          this.#gate.forget();
+        }
+        throw new RedisFailure("busy", "The server does not know this writer.");
+      },
+      deadlineMs,
+    );
+  }
+}

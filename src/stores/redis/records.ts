@@ -1,0 +1,173 @@
+import type { ChangeEvent, GroupEvent, Item, TransientEvent } from "../../core/change.ts";
+import type { StoredItem } from "../../core/commit.ts";
+import type { OutboxEntry, OutboxHead } from "../../core/outbox.ts";
+import { ORIGIN, type Position } from "../../core/position.ts";
+import type { Head } from "../../core/store.ts";
+import { Value } from "../../core/value.ts";
+import { groupOfText } from "./keys.ts";
+
+/*
+ * What the scripts pack (lua/records.lua says how), unpacked.
+ */
+
+const HEAD_BYTES = 64;
+const ITEM_BYTES = 36;
+const CHANGE_BYTES = 31;
+const TRANSIENT_BYTES = 24;
+const NO_ITEM = 0xffff;
+const CHANGE_TYPES = ["create", "update", "delete"] as const;
+
+/** What a group's head says. */
+export interface GroupHead extends Head {
+  /** Number of changes in the log. */
+  readonly logCount: number;
+}
+
+const NO_HEAD: GroupHead = Object.freeze({ position: ORIGIN, timestamp: 0, logCount: 0 });
+
+/** Reads a reply that is text, or nothing. */
+export function textOf(reply: unknown): string {
+  if (Buffer.isBuffer(reply)) return reply.toString();
+  return typeof reply === "string" || typeof reply === "number" ? `${reply}` : "";
+}
+
+/** Reads a head. @param lineage That of its partition. */
+export function decodeHead(packed: unknown, lineage: unknown): GroupHead {
+  if (!Buffer.isBuffer(packed)) return NO_HEAD;
+  const own = packed.toString("utf8", HEAD_BYTES);
+  const suffix = textOf(lineage);
+  const epoch = own === "" || suffix === "" ? own : `${own}.${suffix}`;
+  return {
+    position: { epoch, revision: packed.readDoubleBE(0) },
+    timestamp: packed.readDoubleBE(8),
+    logCount: packed.readDoubleBE(32),
+  };
+}
+
+/** Reads the value of an item's record. */
+export function decodeValue(packed: Buffer): Value {
+  return Value.trusted(packed.toString("utf8", ITEM_BYTES), packed.readUInt32BE(32));
+}
+
+/** Reads an item; undefined: there is none. */
+export function decodeItem(itemId: string, packed: unknown): StoredItem | undefined {
+  if (!Buffer.isBuffer(packed)) return undefined;
+  const item: Item = {
+    itemId,
+    value: decodeValue(packed),
+    revision: packed.readDoubleBE(8),
+    createTimeMs: packed.readDoubleBE(16),
+    updateTimeMs: packed.readDoubleBE(24),
+  };
+  return { item, createdRevision: packed.readDoubleBE(0) };
+}
+
+/** Reads a change. */
+export function decodeChange(packed: Buffer, epoch: string): ChangeEvent {
+  const type = CHANGE_TYPES[packed.readUInt8(0)];
+  if (type === undefined) throw new Error("A change in the store has an unknown type.");
+  const valueAt = CHANGE_BYTES + packed.readUInt16BE(29);
+  return {
+    kind: "change",
+    type,
+    itemId: packed.toString("utf8", CHANGE_BYTES, valueAt),
+    value: Value.trusted(packed.toString("utf8", valueAt), packed.readUInt32BE(25)),
+    position: { epoch, revision: packed.readDoubleBE(1) },
+    timestamp: packed.readDoubleBE(9),
+    timeMs: packed.readDoubleBE(17),
+  };
+}
+
+function decodeTransient(packed: Buffer, epoch: string): TransientEvent {
+  const typeEnd = TRANSIENT_BYTES + packed.readUInt16BE(20);
+  const idBytes = packed.readUInt16BE(22);
+  const idEnd = typeEnd + (idBytes === NO_ITEM ? 0 : idBytes);
+  const after: Position = { epoch, revision: packed.readDoubleBE(0) };
+  return {
+    kind: "event",
+    type: packed.toString("utf8", TRANSIENT_BYTES, typeEnd),
+    itemId: idBytes === NO_ITEM ? undefined : packed.toString("utf8", typeEnd, idEnd),
+    value: Value.trusted(packed.toString("utf8", idEnd), packed.readUInt32BE(16)),
+    after,
+    timestamp: packed.readDoubleBE(8),
+  };
+}
+
+/** Reads what was announced of a group; undefined: that it was too much, and is in the log. */
+export function decodeMessage(packed: Buffer): readonly GroupEvent[] | undefined {
+  const kind = packed.readUInt8(0);
+  if (kind !== 1 && kind !== 2) return undefined;
+  let at = 3 + packed.readUInt16BE(1);
+  const epoch = packed.toString("utf8", 3, at);
+  if (kind === 2) return [decodeTransient(packed.subarray(at), epoch)];
+  const events: GroupEvent[] = [];
+  while (at < packed.length) {
+    const end = at + 4 + packed.readUInt32BE(at);
+    events.push(decodeChange(packed.subarray(at + 4, end), epoch));
+    at = end;
+  }
+  return events;
+}
+
+/** What a firing is written as: opaque to the scripts. */
+export function encodeFiring(triggers: readonly string[], depth: number): string {
+  return JSON.stringify([depth, ...triggers]);
+}
+
+function decodeFiring(text: string): { readonly triggers: string[]; readonly depth: number } {
+  const [depth, ...triggers] = JSON.parse(text) as [number, ...string[]];
+  return { triggers, depth };
+}
+
+/** An entry as it was announced. */
+export interface ToldEntry {
+  readonly head: OutboxHead;
+  /** The whole entry, as packed; undefined when only its head was told. */
+  readonly packed: Buffer | undefined;
+}
+
+/** Reads what was announced of an outbox. */
+export function decodeOutboxMessage(message: Buffer): readonly ToldEntry[] {
+  const told: ToldEntry[] = [];
+  for (let at = 0; at < message.length;) {
+    const end = at + 12 + message.readUInt32BE(at + 8);
+    const packed = message.subarray(at + 12, end);
+    const head = decodeOutboxHead(message.readDoubleBE(at), packed, undefined);
+    const isWhole = packed.length > headBytes(packed);
+    told.push({ head, packed: isWhole ? packed : undefined });
+    at = end;
+  }
+  return told;
+}
+
+function headBytes(packed: Buffer): number {
+  return ENTRY_BYTES + packed.readUInt16BE(0) + packed.readUInt16BE(2) + packed.readUInt32BE(4);
+}
+
+const ENTRY_BYTES = 9;
+
+/** Reads the head of an outbox entry. @param settled Ids of triggers that are done with it. */
+export function decodeOutboxHead(seq: number, packed: Buffer, settled: unknown): OutboxHead {
+  const groupAt = ENTRY_BYTES + packed.readUInt16BE(0);
+  const firesAt = groupAt + packed.readUInt16BE(2);
+  const { triggers, depth } = decodeFiring(
+    packed.toString("utf8", firesAt, firesAt + packed.readUInt32BE(4)),
+  );
+  const done = new Set(textOf(settled).split("\u0000"));
+  return {
+    seq,
+    group: groupOfText(packed.toString("utf8", groupAt, firesAt)),
+    triggers: triggers.filter((id) => !done.has(id)),
+    depth,
+  };
+}
+
+/** Reads a whole outbox entry. */
+export function decodeOutboxEntry(seq: number, packed: Buffer, settled: unknown): OutboxEntry {
+  const epochEnd = ENTRY_BYTES + packed.readUInt16BE(0);
+  const epoch = packed.toString("utf8", ENTRY_BYTES, epochEnd);
+  const record = packed.subarray(epochEnd + packed.readUInt16BE(2) + packed.readUInt32BE(4));
+  const event =
+    packed.readUInt8(8) === 1 ? decodeChange(record, epoch) : decodeTransient(record, epoch);
+  return { ...decodeOutboxHead(seq, packed, settled), event };
+}

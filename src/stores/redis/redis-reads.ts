@@ -1,0 +1,179 @@
+import { StreamError } from "../../core/errors.ts";
+import { isResumable } from "../../core/position.ts";
+import type { Position } from "../../core/position.ts";
+import { isExpired } from "../../core/retention.ts";
+import type { Item } from "../../core/change.ts";
+import type {
+  Head,
+  History,
+  ItemPage,
+  ItemRead,
+  ReadLimits,
+  Replay,
+  SnapshotReader,
+} from "../../core/store.ts";
+import type { GroupKey } from "../../core/names.ts";
+import type { LuaScript } from "../../redis/lua-script.ts";
+import type { RedisServers } from "../../redis/redis-servers.ts";
+import { type RedisKeys, textOfGroup } from "./keys.ts";
+import { type GroupHead, decodeChange, decodeHead, decodeItem } from "./records.ts";
+import { GET, HEADS, LIST, SINCE } from "./scripts.ts";
+
+/** What reads work with. */
+export interface ReadContext {
+  readonly servers: RedisServers;
+  readonly keys: RedisKeys;
+  readonly history: History;
+  /** Wall clock for tests; undefined: that of the server. */
+  readonly clock: (() => number) | undefined;
+}
+
+/** Reads of groups. Each is one step at the server. */
+export interface RedisReads {
+  get(group: GroupKey, itemId: string): Promise<ItemRead>;
+  heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
+  list(
+    group: GroupKey,
+    page: ReadLimits & { readonly after?: string | undefined },
+  ): Promise<ItemPage>;
+  snapshot(group: GroupKey): SnapshotReader;
+  since(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay>;
+}
+
+/** A page of items, with all that is known of where the group stands. */
+interface Page {
+  readonly head: GroupHead;
+  readonly items: readonly Item[];
+  readonly next: string | undefined;
+}
+
+/** How many groups one script looks at. */
+const HEADS_PER_SCRIPT = 500;
+
+/** Builds the reads. */
+export function createReads({ servers, keys, history, clock }: ReadContext): RedisReads {
+  const placeOf = (group: GroupKey) => {
+    const text = textOfGroup(group);
+    const partition = keys.partitionOf(text);
+    return { ...keys.ofPartition(partition), ...keys.ofGroup(partition, text) };
+  };
+  const run = async (
+    tag: string,
+    script: LuaScript,
+    names: readonly string[],
+    args: readonly (string | number)[],
+  ) => (await servers.run(tag, script, names, args.map(String), "read")) as readonly unknown[];
+
+  const readPage = async (group: GroupKey, limits: ReadLimits, after: string): Promise<Page> => {
+    const { tag, state, head: headKey, items: itemsKey, order } = placeOf(group);
+    const [lineage, head, more, ...rest] = await run(
+      tag,
+      LIST,
+      [state, headKey, itemsKey, order],
+      [after, limits.maxCount, limits.maxBytes],
+    );
+    const items: Item[] = [];
+    let next: string | undefined;
+    for (let i = 0; i + 1 < rest.length; i += 2) {
+      const stored = decodeItem(String(rest[i]), rest[i + 1]);
+      if (stored === undefined) continue;
+      items.push(stored.item);
+      next = String(stored.createdRevision);
+    }
+    return {
+      head: decodeHead(head, lineage),
+      items,
+      next: String(more) === "1" ? next : undefined,
+    };
+  };
+
+  return {
+    async get(group, itemId) {
+      const { tag, state, head: headKey, items } = placeOf(group);
+      const [lineage, head, records] = await run(tag, GET, [state, headKey, items], [itemId]);
+      const { position, timestamp } = decodeHead(head, lineage);
+      const stored = decodeItem(itemId, (records as unknown[])[0]);
+      return { position, timestamp, item: stored?.item };
+    },
+
+    async heads(groups) {
+      const heads: Head[] = [];
+      const byPartition = new Map<string, { readonly index: number; readonly key: string }[]>();
+      groups.forEach((group, index) => {
+        const { tag, state, head } = placeOf(group);
+        const known = byPartition.get(tag);
+        if (known === undefined) byPartition.set(tag, [{ index, key: head }]);
+        else known.push({ index, key: head });
+        void state;
+      });
+      const asked: Promise<void>[] = [];
+      for (const [tag, places] of byPartition) {
+        for (let i = 0; i < places.length; i += HEADS_PER_SCRIPT) {
+          const part = places.slice(i, i + HEADS_PER_SCRIPT);
+          const names = [`{${tag}}:state`, ...part.map(({ key }) => key)];
+          asked.push(
+            run(tag, HEADS, names, []).then(([lineage, ...packed]) => {
+              part.forEach(({ index }, at) => {
+                const { position, timestamp } = decodeHead(packed[at], lineage);
+                heads[index] = { position, timestamp };
+              });
+            }),
+          );
+        }
+      }
+      await Promise.all(asked);
+      return heads;
+    },
+
+    async list(group, page) {
+      const { head, items, next } = await readPage(group, page, cursor(page.after));
+      return { items, position: head.position, next };
+    },
+
+    snapshot(group) {
+      let after = "0";
+      return {
+        stable: false,
+        async next(limits) {
+          const { head, items, next } = await readPage(group, limits, after);
+          after = next ?? after;
+          const { position, timestamp } = head;
+          return { items, position, timestamp, done: next === undefined };
+        },
+        close() {},
+      };
+    },
+
+    async since(group, from, limits) {
+      const { tag, state, head: headKey, log } = placeOf(group);
+      const time = clock === undefined ? "" : clock();
+      const { epoch, revision } = from;
+      const [lineage, packed, now, ...records] = await run(
+        tag,
+        SINCE,
+        [state, headKey, log],
+        [epoch, revision, limits.maxCount, limits.maxBytes, time],
+      );
+      const { position: head, logCount } = decodeHead(packed, lineage);
+      const logStart = head.revision - logCount + 1;
+      if (!isResumable(from, head, logStart)) return { lost: true, head };
+      const changes = records.map((record) => decodeChange(record as Buffer, head.epoch));
+      const [oldest] = changes;
+      // Too old, but not swept yet.
+      if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), history))
+        return { lost: true, head };
+      return { lost: false, changes, head };
+    },
+  };
+}
+
+/** @throws StreamError PAGE_TOKEN_INVALID */
+function cursor(after: string | undefined): string {
+  if (after === undefined) return "0";
+  const revision = Number(after);
+  if (Number.isSafeInteger(revision) && revision > 0) return String(revision);
+  throw new StreamError(
+    "PAGE_TOKEN_INVALID",
+    "page_token is not one that this listing gave; it may be the next_page_token of the page before.",
+  );
+}

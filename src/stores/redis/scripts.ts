@@ -1,0 +1,45 @@
+import { type LuaScript, luaScript } from "../../redis/lua-script.ts";
+
+const script = (name: string): LuaScript =>
+  luaScript(import.meta.url, `lua/${name}`, ["lua/records"]);
+
+/** Runs commits of several groups of a partition. */
+export const COMMIT: LuaScript = script("commit");
+/** Lets a writer in. */
+export const VERIFY: LuaScript = script("verify");
+/** Shuts a writer out. */
+export const FENCE: LuaScript = script("fence");
+/** Where groups stand. */
+export const HEADS: LuaScript = script("heads");
+/** Items of a group. */
+export const GET: LuaScript = script("get");
+/** A page of items. */
+export const LIST: LuaScript = script("list");
+/** Changes after a revision. */
+export const SINCE: LuaScript = script("since");
+/** Groups that need care. */
+export const DUE: LuaScript = script("due");
+/** Cares for groups. */
+export const SWEEP: LuaScript = script("sweep");
+/** Entries of an outbox. */
+export const SCAN: LuaScript = script("scan");
+/** Takes over an outbox. */
+export const CLAIM: LuaScript = script("claim");
+/** Notes what is done of an outbox. */
+export const SETTLE: LuaScript = script("settle");
+
+/** All of them. */
+export const SCRIPTS: readonly LuaScript[] = [
+  COMMIT,
+  VERIFY,
+  FENCE,
+  HEADS,
+  GET,
+  LIST,
+  SINCE,
+  DUE,
+  SWEEP,
+  SCAN,
+  CLAIM,
+  SETTLE,
+];

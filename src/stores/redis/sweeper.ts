@@ -1,0 +1,70 @@
+import type { RedisKeys } from "./keys.ts";
+import type { ReadContext } from "./redis-reads.ts";
+import { DUE, SWEEP } from "./scripts.ts";
+
+/** Looks after groups that nobody writes: of each partition every now and then, by every process. */
+export interface Sweeper {
+  /** Looks after all that need it. */
+  sweep(): Promise<void>;
+  close(): void;
+}
+
+/** How many groups one script looks after. */
+const GROUPS_PER_SCRIPT = 50;
+
+/** Begins to sweep one partition each interval; 0: never. */
+export function createSweeper(context: ReadContext, intervalMs: number): Sweeper {
+  const { keys } = context;
+  let next = 0;
+  let isSweeping = false;
+  let isClosed = false;
+  const sweepNext = async () => {
+    if (isSweeping) return;
+    isSweeping = true;
+    try {
+      await sweepPartition(context, next++ % keys.partitions, () => isClosed);
+    } catch {
+      // It is tried again with the next round, here or by another process.
+    } finally {
+      isSweeping = false;
+    }
+  };
+  const timer = intervalMs > 0 ? setInterval(() => void sweepNext(), intervalMs) : undefined;
+  timer?.unref();
+  return {
+    async sweep() {
+      const partitions = Array.from({ length: keys.partitions }, (_, partition) => partition);
+      await Promise.all(
+        partitions.map((partition) => sweepPartition(context, partition, () => isClosed)),
+      );
+    },
+    close() {
+      isClosed = true;
+      clearInterval(timer);
+    },
+  };
+}
+
+async function sweepPartition(
+  { servers, keys, history, clock }: ReadContext,
+  partition: number,
+  isClosed: () => boolean,
+): Promise<void> {
+  const { tag, state, due } = keys.ofPartition(partition);
+  const time = clock === undefined ? "" : String(clock());
+  const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes].map(String);
+  while (!isClosed()) {
+    const args = [time, String(GROUPS_PER_SCRIPT)];
+    const reply = await servers.run(tag, DUE, [due], args, "read");
+    const texts = (reply as unknown[]).map(String);
+    if (texts.length === 0) return;
+    const names = [state, due, ...texts.flatMap((text) => keysOf(keys, partition, text))];
+    await servers.run(tag, SWEEP, names, [time, ...limits, ...texts], "read");
+    if (texts.length < GROUPS_PER_SCRIPT) return;
+  }
+}
+
+function keysOf(keys: RedisKeys, partition: number, text: string): readonly string[] {
+  const { head, items, order, log } = keys.ofGroup(partition, text);
+  return [head, items, order, log];
+}

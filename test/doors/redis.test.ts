@@ -1,0 +1,38 @@
+import { describe } from "vitest";
+import { doorNamed } from "../support/doors/doors.ts";
+import { describeWithRedis } from "../support/redis/required-redis.ts";
+import { batchSuite } from "./suite/batch.suite.ts";
+import { eventsSuite } from "./suite/events.suite.ts";
+import { followSuite } from "./suite/follow.suite.ts";
+import { listingSuite } from "./suite/listing.suite.ts";
+import { livenessSuite } from "./suite/liveness.suite.ts";
+import { resumeSuite } from "./suite/resume.suite.ts";
+import { shutdownSuite } from "./suite/shutdown.suite.ts";
+import { updateSuite } from "./suite/update.suite.ts";
+import { writeStreamSuite } from "./suite/write-stream.suite.ts";
+import { writesSuite } from "./suite/writes.suite.ts";
+
+// Who is slow is no matter of the store, and the clock of that suite leaps over the time that a server
+// elsewhere takes to answer: it is left out.
+describeWithRedis("on Redis,", () => {
+  describe.each(["grpc", "websocket"])("over %s", (name) => {
+    const door = doorNamed(name);
+    for (const suite of [followSuite, resumeSuite, eventsSuite]) {
+      suite(door, "redis");
+    }
+  });
+  describe("over grpc", () => {
+    const door = doorNamed("grpc");
+    for (const suite of [
+      writesSuite,
+      updateSuite,
+      batchSuite,
+      listingSuite,
+      writeStreamSuite,
+      livenessSuite,
+      shutdownSuite,
+    ]) {
+      suite(door, "redis");
+    }
+  });
+});

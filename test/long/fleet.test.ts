@@ -1,0 +1,238 @@
+import { setMaxListeners } from "node:events";
+import { appendFile, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
+import type { Position } from "../../src/core/position.ts";
+import { createRecorder, memorySink } from "../support/checker/index.ts";
+import { type Proxy, openProxy } from "../support/doors/proxy.ts";
+import { BridgeClient } from "../support/long/bridge-client.ts";
+import { type ChildServer, freePort, startChild } from "../support/long/child-server.ts";
+import { callsOf, leavesOf } from "../support/long/fleet-calls.ts";
+import { LONG, judge, seedOfRun } from "../support/long/judge.ts";
+import { createPipe } from "../support/long/pipe.ts";
+import { createProgress } from "../support/long/progress.ts";
+import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
+import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
+import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
+import { random } from "../support/random.ts";
+import { startRedis } from "../support/redis/redis-server.ts";
+import { describeWithRedis } from "../support/redis/required-redis.ts";
+
+/*
+ * Three processes over one Redis, with everything that can go wrong at once: the checker judges what all
+ * subscribers saw, the calls of the triggers are compared with the changes, the leaves with the joins.
+ */
+
+const SECONDS = LONG ? 60 : 4;
+const GROUPS = Array.from({ length: LONG ? 100 : 12 }, (_, i) => `g${i}`);
+const WRITES_PER_GROUP = LONG ? 20 : 10;
+/** Of each group: two over gRPC, one over a WebSocket. */
+const GRPC_FOLLOWERS = 2;
+const WRITERS = LONG ? 40 : 12;
+const ITEMS = itemNames(10);
+const INSTANCES = ["a", "b", "c"] as const;
+const CONNECTIONS = 8;
+const LEASE_MS = LONG ? 10_000 : 2000;
+/** How late a leave may be beyond that: the next look, Redis that is away, a machine that is busy. */
+const LEAVE_SLACK_MS = 6000;
+const CHILD = fileURLToPath(new URL("../support/long/fleet-child.mjs", import.meta.url));
+
+let folder: string;
+let file: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "millrace-fleet-"));
+  file = join(folder, "calls");
+  await appendFile(file, "");
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** A process of the fleet, with what clients connect to. */
+interface Instance {
+  readonly name: string;
+  server: ChildServer;
+  readonly proxy: Proxy;
+  readonly start: () => Promise<ChildServer>;
+}
+
+async function startInstance(name: string, url: string): Promise<Instance> {
+  const port = await freePort();
+  const options = {
+    port,
+    store: { kind: "redis", url, registryTimeoutMs: LEASE_MS },
+    heartbeatIntervalMs: 2000,
+    history: { maxChanges: 100_000, maxBytes: 1 << 28 },
+  };
+  const start = () => startChild({ options, name, file }, { script: CHILD });
+  const server = await start();
+  return { name, server, proxy: await openProxy(port), start };
+}
+
+describeWithRedis("a fleet", () => {
+  test(
+    `of three processes misses, repeats and reorders nothing while Redis is restarted, one of them is killed and connections are cut (G1 to G4, G10)`,
+    async () => {
+      const seed = seedOfRun();
+      const dice = random(seed);
+      const redis = await startRedis({ appendfsync: "always" });
+      onTestFinished(async () => redis.dispose());
+      const instances = await Promise.all(INSTANCES.map((name) => startInstance(name, redis.url)));
+      onTestFinished(async () => {
+        await Promise.all(instances.map(({ server }) => server.kill()));
+        await Promise.all(instances.map(({ proxy }) => proxy.close()));
+      });
+      const sink = memorySink();
+      const progress = createProgress(sink);
+      const recorder = (client: string) => createRecorder({ client, sink: progress });
+      const over = new AbortController();
+      setMaxListeners(0, over.signal);
+      let endMs = Infinity;
+      const positions = new Map<string, { group: string; position: Position | undefined }>();
+
+      const writers = Array.from({ length: WRITERS }, async (_, i) => {
+        const own = random(dice.below(2 ** 31));
+        const periodMs = (1000 * WRITERS) / (GROUPS.length * WRITES_PER_GROUP);
+        let nextMs = performance.now() + own.below(periodMs);
+        for (let life = 0; performance.now() < endMs; life++) {
+          const { url } = (instances[(i + life) % instances.length] as Instance).proxy;
+          const name = `w${i}-${life}`;
+          const usesPipe = i % 8 !== 0;
+          const pipe = usesPipe ? createPipe(createRawGrpc(url)) : undefined;
+          const writer = createWriter({
+            calls: pipe ?? connect(url),
+            pipe: usesPipe,
+            recorder: recorder(name),
+            dice: own,
+            groups: GROUPS,
+            items: ITEMS,
+            name,
+          });
+          // Each connection serves for a while, so that all of them are used and lost.
+          const lifeEndMs = performance.now() + 1000 + own.below(10_000);
+          while (performance.now() < Math.min(endMs, lifeEndMs)) {
+            await sleep(Math.max(0, nextMs - performance.now()));
+            nextMs = Math.max(nextMs + periodMs, performance.now() - 1000);
+            const startedMs = performance.now();
+            await writer.step();
+            // What failed at once met a connection that is cut, or a process that is down.
+            if (performance.now() - startedMs > 0.5) continue;
+            await sleep(20);
+            break;
+          }
+          pipe?.close();
+        }
+      });
+
+      const raws = instances.map(({ proxy }) =>
+        Array.from({ length: CONNECTIONS }, () => createRawGrpc(proxy.url)),
+      );
+      const followers = GROUPS.flatMap((group, g) =>
+        Array.from({ length: GRPC_FOLLOWERS }, async (_, i) => {
+          const own = random(dice.below(2 ** 31));
+          const key = `${group}-${i}`;
+          for (let life = 0; !over.signal.aborted; life++) {
+            const known = positions.get(key)?.position;
+            const grpc = raws[(g + i + life) % raws.length]?.[g % CONNECTIONS] as RawGrpc;
+            const subscribe = createRawSubscribe(grpc);
+            const position = await follow({
+              subscribe,
+              recorder: recorder(`s-${key}-${life}`),
+              group,
+              resumeFrom: known,
+              signal: over.signal,
+              onFrame: (at) => {
+                if (at !== undefined) positions.set(key, { group, position: at });
+              },
+            });
+            positions.set(key, { group, position: position ?? known });
+            if (!over.signal.aborted) await sleep(own.below(300));
+          }
+        }),
+      );
+
+      const sockets = new Set<BridgeClient>();
+      /** When each subscription of a socket ended, as its client saw it. */
+      const ended = new Map<string, number>();
+      const socketFollowers = GROUPS.map(async (group, g) => {
+        const own = random(dice.below(2 ** 31));
+        for (let life = 0; !over.signal.aborted; life++) {
+          const { url } = (instances[(g + life) % instances.length] as Instance).proxy;
+          const client = new BridgeClient({
+            url,
+            streamName: "long",
+            recorder: () => recorder(`b-${group}-${life}`),
+            follows: [{ group }],
+            idPrefix: `b-${group}-${life}-`,
+          });
+          sockets.add(client);
+          await client.closed;
+          sockets.delete(client);
+          ended.set(`b-${group}-${life}-0`, Date.now());
+          if (!over.signal.aborted) await sleep(own.below(300));
+        }
+      });
+
+      const trouble = async () => {
+        const step = (SECONDS * 1000) / 6;
+        await sleep(step);
+        await redis.restart();
+        await sleep(step);
+        const killed = instances[1] as Instance;
+        await killed.server.kill();
+        killed.proxy.cut();
+        await sleep(step / 2);
+        killed.server = await killed.start();
+        await sleep(step);
+        await redis.restart();
+        await sleep(step);
+      };
+      const cutting = (async () => {
+        while (!over.signal.aborted && performance.now() < endMs) {
+          await sleep(300 + dice.below(1500));
+          (instances[dice.below(instances.length)] as Instance).proxy.cut();
+        }
+      })();
+      await Promise.all([trouble(), sleep(SECONDS * 1000)]);
+      endMs = 0;
+      await Promise.all([...writers, cutting]);
+
+      const heads = new Map<string, Position>();
+      for (const [i, group] of GROUPS.entries()) {
+        const { url } = (instances[i % instances.length] as Instance).server;
+        heads.set(group, await list(connect(url), recorder(`final-${group}`), group, true));
+      }
+      const upToDate = () =>
+        Array.from(positions.values()).every(
+          ({ group, position }) => position?.revision === heads.get(group)?.revision,
+        ) && Array.from(sockets).every((client) => client.isUpTo(heads));
+      const deadlineMs = performance.now() + 30_000;
+      while (!upToDate()) {
+        if (performance.now() > deadlineMs) throw new Error("not all heard of everything in time");
+        await sleep(20);
+      }
+      over.abort();
+      await Promise.all(followers);
+      await Promise.all(Array.from(sockets, (client) => client.close()));
+      await Promise.all(socketFollowers);
+
+      // Every trigger is called with every change, in order; again only after a crash.
+      const calls = await callsOf(file, INSTANCES, heads, 60_000);
+      const leaves = await leavesOf(file, LEASE_MS + LEAVE_SLACK_MS + 10_000);
+      const late = leaves.late(ended, LEASE_MS + LEAVE_SLACK_MS);
+      for (const { server } of instances) expect(await server.stop()).toBe(0);
+
+      console.info(
+        `fleet triggers: ${calls.changes} changes, ${calls.total} calls, ${calls.repeated} of them again; ` +
+          `${leaves.joins} joins, ${leaves.leaves} leaves, ${leaves.repeated} of them again`,
+      );
+      judge("fleet", sink.records, { durable: true, slackMs: 8000 }, seed);
+      expect(calls.disorder).toEqual([]);
+      expect(leaves.missing).toEqual([]);
+      expect(leaves.unknown).toEqual([]);
+      expect(late).toEqual([]);
+    },
+    (SECONDS + 120) * 1000,
+  );
+});

@@ -1,0 +1,40 @@
+// Runs a server of a fleet in a process of its own, from the build, with functions of its own. It writes
+// a line to a file for each call of them:
+//   log NAME GROUP REVISION     a change, told to the trigger of this process
+//   join ID TIME                a subscription that every gate allowed
+//   leave ID TIME               and that it has ended
+// argv[2]: { options: of createServer, name, file }
+import { appendFileSync } from "node:fs";
+import { createServer } from "../../../dist/src/server/index.js";
+import { endWithParent } from "./end-with-parent.mjs";
+
+endWithParent();
+
+const { options, name, file } = JSON.parse(process.argv[2] ?? "{}");
+
+/** @param {string} line */
+const write = (line) => appendFileSync(file, `${line}\n`);
+
+const server = await createServer({
+  ...options,
+  async setup(service) {
+    await service.registerFunction(`log-${name}`, ({ groupId, revision, event }) => {
+      if (event.type !== "event") write(`log ${name} ${groupId} ${revision}`);
+    });
+    await service.registerTrigger({
+      type: "stream",
+      function_id: `log-${name}`,
+      config: { stream_name: "long" },
+    });
+    // The same at every process of the fleet: one of them is called.
+    for (const kind of /** @type {const} */ (["join", "leave"])) {
+      await service.registerFunction(kind, ({ subscription_id: id }) => {
+        write(`${kind} ${id} ${Date.now()}`);
+      });
+      const config = kind === "join" ? { gate: false } : {};
+      await service.registerTrigger({ type: `stream:${kind}`, function_id: kind, config });
+    }
+  },
+});
+process.on("SIGTERM", () => void server.close().then(() => process.exit(0)));
+process.stdout.write(`millrace listening on ${server.url}\n`);

@@ -1,0 +1,32 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { RedisProcess } from "./redis-server.ts";
+
+const TIMEOUT_MS = 15_000;
+const LOOK_MS = 25;
+
+type Command = readonly [string, ...(string | number)[]];
+
+/** What a server replies to a command, as text; the parts of a list one to a line. */
+export async function replied(server: RedisProcess, [name, ...args]: Command): Promise<string> {
+  const reply = await server.command(name, ...args);
+  return Array.isArray(reply) ? reply.flat(Infinity).join("\n") : String(reply);
+}
+
+/** Waits until each of some servers replies what is wanted. Rejects, with what one replied last. */
+export async function untilReplied(
+  servers: readonly RedisProcess[],
+  command: Command,
+  isWanted: (reply: string) => boolean,
+): Promise<void> {
+  const deadline = performance.now() + TIMEOUT_MS;
+  for (const server of servers) {
+    for (;;) {
+      const reply = await replied(server, command);
+      if (isWanted(reply)) break;
+      if (performance.now() > deadline) {
+        throw new Error(`${server.url} still replies to ${command.join(" ")}:\n${reply}`);
+      }
+      await sleep(LOOK_MS);
+    }
+  }
+}
