@@ -1,0 +1,16 @@
+/* Servers of the baselines. */
+import { once } from "node:events";
+
+/**
+ * Has a server listen on a free port of the loopback.
+ *
+ * @param {import("node:net").Server} server
+ * @returns {Promise<string>} Its URL.
+ */
+export async function listening(server) {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("It has no port.");
+  return `http://127.0.0.1:${address.port}`;
+}

@@ -1,0 +1,68 @@
+/**
+ * Runs one part (see parts.mjs): argv: its name, its options as JSON. It is asked over IPC, and ends
+ * when its parent does.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+
+/**
+ * @typedef {object} OpenPart What the `open` of a part returns.
+ * @property {unknown} [info] What to tell when ready.
+ * @property {Record<string, (argument: any) => unknown>} [methods] What it can be asked to do.
+ * @property {() => unknown} [close] Ends it in good order.
+ * @property {() => unknown} [abort] Ends at once what it started itself.
+ */
+
+const [name = "", options = "{}"] = process.argv.slice(2);
+// Ctrl-C goes to all processes of the terminal. The parent ends this one, in its own time.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => void abort());
+process.on("disconnect", () => process.exit(1));
+
+/** @type {OpenPart | undefined} */
+let opened;
+/** @type {Promise<OpenPart>} */
+const opening = import(`../parts/${name}.mjs`).then(
+  async ({ open }) => (opened = await open(JSON.parse(options))),
+);
+
+async function abort() {
+  await opened?.abort?.();
+  process.exit(1);
+}
+
+/** @type {Record<string, (argument: any) => unknown>} */
+const COMMON = {
+  ready: async () => (await opening).info,
+  cpuSeconds() {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  },
+  residentBytes() {
+    for (let i = 0; i < 3; i++) globalThis.gc?.();
+    return process.memoryUsage.rss();
+  },
+  /** Forgets the most memory that it had so far. Linux only. */
+  forgetPeak: () => writeFileSync("/proc/self/clear_refs", "5"),
+  /** Most resident memory since then, in bytes. */
+  peakBytes: () =>
+    Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) * 1024,
+  stop: async () => (await opening).close?.(),
+};
+
+/** @param {{ id: number, method: string, argument: unknown }} asked */
+async function respond({ id, method, argument }) {
+  const send = (/** @type {object} */ answer) =>
+    process.send?.({ id, ...answer }, () => {
+      // By exit, so that a profile is written.
+      if (method === "stop") process.exit(0);
+    });
+  try {
+    const work = COMMON[method] ?? (await opening).methods?.[method];
+    if (work === undefined) throw new Error(`${name} knows no ${method}`);
+    send({ value: await work(argument) });
+  } catch (error) {
+    send({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  }
+}
+
+process.on("message", (/** @type {any} */ asked) => void respond(asked));

@@ -1,0 +1,169 @@
+/* Snapshots: the time from asking for one until its last part is there. */
+import { closedLoop } from "../lib/closed-loop.mjs";
+import { EnvelopeReader } from "./envelopes.mjs";
+import { isStatus200 } from "./header-block.mjs";
+import { STREAM, groupName, groupOf } from "./requests.mjs";
+import { openSubscribe, subscribeRequest } from "./subscriptions.mjs";
+import { openWebSocket, payloadOf, splitFrame, textFrame } from "./web-socket.mjs";
+
+/**
+ * Takes one snapshot and looks whether it has all items.
+ *
+ * @param {{ url: string, door: "grpc" | "websocket", items: number }} what
+ * @returns {Promise<import("../lib/row.mjs").Round>}
+ */
+export async function snapshot({ url, door, items }) {
+  const startMs = performance.now();
+  const take = door === "grpc" ? overGrpc : overWebSocket;
+  const { endMs, count } = await take(url, groupName(0));
+  if (count !== items) throw new Error(`a snapshot of ${count} items; there are ${items}`);
+  const ms = endMs - startMs;
+  return { ops: 1, seconds: ms / 1000, p50Ms: ms, p99Ms: ms };
+}
+
+/** @param {string} url @param {string} groupId */
+async function overGrpc(url, groupId) {
+  const connection = await openSubscribe(url);
+  let count = 0;
+  try {
+    const endMs = await new Promise((/** @type {(ms: number) => void} */ resolve, reject) => {
+      const reader = new EnvelopeReader((message) => {
+        // What comes behind the snapshot may be there already.
+        const part = readPart(message);
+        count += part?.items ?? 0;
+        if (part?.isLast) resolve(performance.now());
+      });
+      connection.request(subscribeRequest(groupId), true, {
+        onHeaders: (block, isEnd) =>
+          isEnd || !isStatus200(block) ? reject(new Error("a subscription ended")) : undefined,
+        onData: (bytes) => reader.take(bytes),
+        onFailure: reject,
+      });
+    });
+    return { endMs, count };
+  } finally {
+    connection.close();
+  }
+}
+
+const TAG_SYNC = 0x0a;
+const TAG_ITEM = 0x0a;
+const TAG_LAST = 0x20;
+const LENGTH_DELIMITED = 2;
+
+/**
+ * Looks into a frame without reading its items, which would cost more than all else.
+ *
+ * @param {Buffer} message
+ * @returns {{ items: number, isLast: boolean } | undefined} Undefined: it is no part of a snapshot.
+ */
+function readPart(message) {
+  if (message[0] !== TAG_SYNC) return undefined;
+  let at = 1;
+  const number = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = message[at++];
+      if (byte === undefined) throw new Error("a frame that is cut short");
+      value += (byte & 127) * 2 ** shift;
+      if (byte < 128) return value;
+    }
+  };
+  const length = number();
+  if (at + length !== message.byteLength) throw new Error("a frame of another length");
+  const part = { items: 0, isLast: false };
+  while (at < message.byteLength) {
+    const tag = number();
+    const value = number();
+    if (tag === TAG_ITEM) part.items++;
+    if (tag === TAG_LAST) part.isLast = value === 1;
+    if ((tag & 7) === LENGTH_DELIMITED) at += value;
+  }
+  return part;
+}
+
+/** @param {string} url @param {string} groupId */
+async function overWebSocket(url, groupId) {
+  /** @type {Buffer[]} */
+  const parts = [];
+  /** @type {import("node:net").Socket | undefined} */
+  let socket;
+  try {
+    const endMs = await new Promise((/** @type {(ms: number) => void} */ resolve, reject) => {
+      /** @type {Buffer} */
+      let rest = Buffer.alloc(0);
+      const asked = { subscriptionId: "s", streamName: STREAM, groupId, parts: true };
+      const opening = openWebSocket({
+        url,
+        path: "/",
+        onBytes(chunk) {
+          rest = Buffer.concat([rest, chunk]);
+          for (;;) {
+            const end = splitFrame(rest, 0, rest.byteLength);
+            if (end < 0) return;
+            const payload = payloadOf(rest.subarray(0, end));
+            rest = rest.subarray(end);
+            if (!payload.includes('"subscriptionId":"s"')) continue;
+            parts.push(Buffer.from(payload));
+            if (payload.subarray(-100).includes('"last":true')) resolve(performance.now());
+          }
+        },
+        onFailure: reject,
+      });
+      opening.then((opened) => {
+        socket = opened;
+        opened.write(textFrame(JSON.stringify({ type: "join", data: asked })));
+      }, reject);
+    });
+    const counts = parts.map((part) => {
+      /** @type {{ event: { type: string, ids?: string[] } }} */
+      const { event } = JSON.parse(String(part));
+      if (event.type !== "sync" || event.ids === undefined) throw new Error(String(part));
+      return event.ids.length;
+    });
+    return { endMs, count: counts.reduce((sum, count) => sum + count, 0) };
+  } finally {
+    socket?.destroy();
+  }
+}
+
+/** After so many joins a connection is left: servers take many cancelled streams for an attack. */
+const JOINS = 200;
+
+/**
+ * Joins groups over gRPC in turn, so many at a time: each until its snapshot is there.
+ *
+ * @param {{ url: string, where: import("./requests.mjs").Where, inFlight: number, seconds: number }} load
+ * @returns {Promise<import("../lib/row.mjs").Round>}
+ */
+export async function joins({ url, where, inFlight, seconds }) {
+  const bodies = Array.from({ length: where.groups }, (_, i) =>
+    subscribeRequest(groupOf(where, i)),
+  );
+  let left = 0;
+  let opening = openSubscribe(url);
+  const opened = [opening];
+  const round = await closedLoop(seconds, inFlight, async (i) => {
+    if (left-- <= 0) {
+      left = JOINS;
+      opening = openSubscribe(url);
+      opened.push(opening);
+    }
+    const connection = await opening;
+    const count = await new Promise((/** @type {(count: number) => void} */ resolve, reject) => {
+      const reader = new EnvelopeReader((message) => {
+        connection.cancel(id);
+        resolve(readPart(message)?.items ?? 0);
+      });
+      const id = connection.request(bodies[i % bodies.length], true, {
+        onHeaders: (block) =>
+          isStatus200(block) ? undefined : reject(new Error("a join was refused")),
+        onData: (bytes) => reader.take(bytes),
+        onFailure: reject,
+      });
+    });
+    if (count !== where.itemsPerGroup) throw new Error(`a join with ${count} items`);
+  });
+  for (const each of opened) (await each).close();
+  return round;
+}
