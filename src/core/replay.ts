@@ -5,15 +5,18 @@ import type { Position } from "./position.ts";
  * Merges changes read from the log with what the live feed released meanwhile.
  *
  * Both are in order, and the feed's part is contiguous. In the result each change comes once, and each
- * transient event right after the change it was sent after, or as soon after as is still possible.
+ * transient event right after the change it was sent after, or as soon after as is still possible. Those
+ * sent before the end of what was promised as a replay are left out: none comes within a replay.
  *
  * @param replayed Changes from the log, contiguous, oldest first.
  * @param released What the feed released while the log was read, oldest first.
+ * @param promised Revision that the replay was said to reach.
  * @returns `merged`: everything up to the last replayed change; `left`: what comes after it.
  */
 export function mergeReplay(
   replayed: readonly ChangeEvent[],
   released: readonly GroupEvent[],
+  promised = 0,
 ): { readonly merged: readonly GroupEvent[]; readonly left: readonly GroupEvent[] } {
   const merged: GroupEvent[] = [];
   let next = 0;
@@ -24,7 +27,7 @@ export function mergeReplay(
       event !== undefined && place(event) < revision;
       event = released[++next]
     ) {
-      if (event.kind === "event") merged.push(event);
+      if (event.kind === "event" && place(event) >= promised) merged.push(event);
     }
     merged.push(change);
     if (released[next]?.kind === "change" && place(released[next] as ChangeEvent) === revision)

@@ -22,10 +22,9 @@ const RETRY_MS = 20;
  *        '---- channel reset ------------------'   (fresh snapshot)
  *     any --close, error--> ended
  *
- * While loading, parts of a snapshot or of the log are read one at a time as the reader takes them,
- * and a sliding window holds what the channel released last. Once the window begins at or before what
- * was read, the two are joined and the subscription is live. So a reader that is slow, however long,
- * costs no more than the bounds (G7), and never misses a change in silence (G3).
+ * While loading, parts of a snapshot or of the log are read as the reader takes them, and a sliding
+ * window holds what the channel released last. Once it begins at or before what was read, the two are
+ * joined and the subscription is live: a slow reader costs no more than the bounds (G7, G3).
  */
 export class Subscription implements Follower {
   readonly #options: SubscriptionOptions;
@@ -41,6 +40,8 @@ export class Subscription implements Follower {
   #state: StateReader | undefined;
   /** Timestamp of the last snapshot: what happened up to then is part of it. */
   #syncTimestamp = 0;
+  /** Revision that the last `resumed` promised: no transient event comes before it. */
+  #promised = 0;
   /** Grows when what is being read is no longer wanted. */
   #generation = 0;
   #reading = false;
@@ -62,7 +63,6 @@ export class Subscription implements Follower {
   private constructor(options: SubscriptionOptions) {
     this.#options = options;
     this.#queue = new FrameQueue(options.limits);
-    // While loading, the queue holds no more than a part; both together stay within the bounds.
     const { maxBytes, maxFrames } = options.limits;
     this.#window = new FrameQueue({ maxBytes: maxBytes / 2, maxFrames: Math.ceil(maxFrames / 2) });
     this.#windowStart = options.channel.position;
@@ -203,7 +203,6 @@ export class Subscription implements Follower {
   /** @see Follower */
   reset(): void {
     if (this.#phase === "ended") return;
-    // What was not taken is replaced by the snapshot.
     this.#queue.clear();
     this.#options.interest.reset?.();
     this.#startLoading("snapshot", this.channel.position);
@@ -218,7 +217,8 @@ export class Subscription implements Follower {
     if (event.kind === "change") {
       if (!this.#isNews(event)) return;
       if (!this.#isNext(event)) return this.#fallBehind(event);
-    } else if (event.timestamp <= this.#syncTimestamp) return;
+    } else if (event.timestamp <= this.#syncTimestamp || this.#cursor.revision < this.#promised)
+      return;
     if (this.#matches(event) && !this.#queue.offer(event)) return this.#fallBehind(event);
     if (event.kind === "change") {
       this.#advance(event.position);
@@ -252,6 +252,7 @@ export class Subscription implements Follower {
     this.#state = undefined;
     this.#phase = "loading";
     this.#source = source;
+    if (source === "snapshot") this.#promised = 0;
     this.#window.clear();
     this.#windowStart = feedStart;
     this.#wake();
@@ -271,12 +272,13 @@ export class Subscription implements Follower {
     if (replay.lost) return false;
     this.#source = "log";
     this.#cursor = this.#taken = from;
+    this.#promised = replay.head.revision;
     this.#queue.push({ kind: "resumed", position: from, head: replay.head });
     this.#replay(replay.changes);
     return true;
   }
 
-  /** Goes on loading until there is a frame for the reader, or the subscription is live. */
+  /** Goes on loading until there is a frame to read, or the subscription is live. */
   #load(): void {
     if (this.#reading || this.#join()) return;
     this.#loadPart().catch((error: unknown) => this.#end(StreamError.from(error)));
@@ -308,6 +310,7 @@ export class Subscription implements Follower {
         return;
       }
       this.#source = "snapshot";
+      this.#promised = 0;
     }
     const state = (this.#state ??= this.readState(this.#options.interest));
     let frame: SyncFrame;
@@ -328,14 +331,11 @@ export class Subscription implements Follower {
     this.#source = "log";
   }
 
-  /**
-   * The log has nothing more, and yet the channel does not follow from it: it missed that the group
-   * was forgotten or lost. It is told, rather than left to find out by a heartbeat.
-   */
+  /** The log has nothing more, and the channel does not follow from it: it missed that all was lost, and is told. */
   async #mendChannel(head: Position, asked: Position): Promise<void> {
     const { channel } = this.#options;
     await channel.confirm({ position: head, timestamp: 0 }, asked).catch(() => {});
-    // Whatever came of it, reading again at once would only keep everybody else from working.
+    // Reading again at once would only keep everybody else from working.
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 
@@ -344,7 +344,7 @@ export class Subscription implements Follower {
   }
 
   #replay(changes: readonly ChangeEvent[]): void {
-    const { merged, left } = mergeReplay(changes, this.#window.drain());
+    const { merged, left } = mergeReplay(changes, this.#window.drain(), this.#promised);
     for (const event of merged) if (this.#matches(event)) this.#queue.push(event);
     for (const event of left) this.#window.push(event);
     this.#advance(changes.at(-1)?.position ?? this.#cursor);

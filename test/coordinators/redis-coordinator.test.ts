@@ -229,7 +229,7 @@ describeWithRedis("calls between processes of a fleet", () => {
     expect([await call(), await call()]).toEqual(['"b"', '"b"']);
     b.kill();
     await untilDeaf(`${fleet.tag}:calls:${b.servers.instanceId}`);
-    await expect(call()).rejects.toMatchObject({ code: "invocation_stopped", isUnserved: true });
+    await expect(call()).rejects.toMatchObject({ code: "function_not_found", isUnserved: true });
   });
 
   it("carry payloads and results of 3 MiB", async () => {

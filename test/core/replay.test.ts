@@ -57,6 +57,12 @@ describe("mergeReplay", () => {
     expect({ merged: names(result.merged), left: names(result.left) }).toEqual({ merged, left });
   });
 
+  test("events sent before the end of a promised replay are left out, later ones keep their places", () => {
+    const released = [event(0), change(1), event(1), change(2), event(2), change(3), event(3)];
+    const { merged, left } = mergeReplay([1, 2, 3].map(change), released, 2);
+    expect([names(merged), names(left)]).toEqual([["c1", "c2", "e2", "c3"], ["e3"]]);
+  });
+
   test("whatever the overlap, each change comes once and in order, and no event is lost or ahead of its change (G2, G3)", () => {
     fc.assert(
       fc.property(

@@ -105,7 +105,9 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
         return call.settle(stopped(text, true, error));
       }
     }
-    call.settle(stopped(`No provider of ${message.functionId} can be reached.`, true));
+    // Nothing ran: unlike a provider that went away during the call, this says nothing about the call.
+    const text = `No provider of ${message.functionId} can be reached.`;
+    call.settle(new FunctionError("function_not_found", text, { isUnserved: true }));
   };
   const call = (
     functionId: string,
