@@ -147,7 +147,11 @@ function withToken(request: AuthRequest): AuthRequest {
   return { ...request, headers: { ...headers, authorization: token } };
 }
 
-/** The socket for a session. Frames of one turn go to the system with one call. */
+/**
+ * The socket for a session. Frames go past ws, which would make a header for each and every socket:
+ * it only has to know nothing of what lies between its own. Those of one turn go to the system with one
+ * call.
+ */
 function sessionSocket(
   webSocket: WebSocket,
   stream: Duplex,
@@ -160,15 +164,17 @@ function sessionSocket(
   };
   return {
     get bufferedBytes() {
-      return webSocket.bufferedAmount;
+      return stream.writableLength;
     },
-    send(frame, taken) {
+    send(frames, taken) {
+      // Nothing may follow a closing frame.
+      if (webSocket.readyState !== webSocket.OPEN) return process.nextTick(taken);
       if (!corked) {
         corked = true;
         stream.cork();
         process.nextTick(uncork);
       }
-      webSocket.send(frame, { binary: false }, taken);
+      stream.write(frames, taken);
     },
     close,
   };

@@ -1,8 +1,9 @@
 import { StreamError } from "../core/errors.ts";
-import type { SyncFrame } from "../core/frame.ts";
+import type { HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Admission, SharedFrame, SharedSubscription } from "../service/handlers.ts";
+import { beginJoined } from "../wire/joined.ts";
 import type { Outlet } from "./outlet.ts";
 import { eventFrame, heartbeatFrame, itemsBytes, resumedFrame, syncFrame } from "./server-frame.ts";
 import type { Target } from "./target.ts";
@@ -25,6 +26,9 @@ interface Collected {
   readonly parts: SyncFrame[];
   bytes: number;
 }
+
+/** How much is joined into one write, in bytes. */
+const JOIN_BYTES = 64 * 1024;
 
 /** What a feed works with. */
 export interface GroupFeedOptions {
@@ -81,34 +85,38 @@ export class GroupFeed {
     this.#shared.close();
   }
 
-  /** Sends what there is, as far as the socket takes it. */
+  /** Sends what there is, as far as the socket takes it: events that follow one another go out as one. */
   readonly #pump = (): void => {
     const { outlet } = this.#options;
     while (!this.#closed) {
       if (outlet.isFull) return outlet.whenFree(this.#pump);
-      const next = this.#shared.read();
+      let events = beginJoined();
+      let next: SharedFrame<Join> | undefined;
+      do {
+        next = this.#shared.read();
+        if (next === undefined || next.to !== undefined) break;
+        events = events.then(eventFrame(next.frame, this.group));
+      } while (events.byteLength < JOIN_BYTES);
+      if (events.byteLength > 0) outlet.send(events.bytes);
       if (next === undefined) return this.#shared.onReadable(this.#pump);
-      this.#deliver(next);
+      if (next.to !== undefined) this.#tell(next.to, next.frame);
     }
   };
 
-  #deliver({ to, frame }: SharedFrame<Join>): void {
+  /** Tells one subscription. */
+  #tell(to: Join, frame: SyncFrame | ResumedFrame | HeartbeatFrame): void {
     const { outlet } = this.#options;
     switch (frame.kind) {
-      case "change":
-      case "event":
-        return outlet.send(eventFrame(frame, this.group));
       case "sync":
-        if (to?.parts === true) outlet.send(syncFrame(to, to.subscriptionId, frame, true));
-        else if (to !== undefined) this.#collect(to, frame);
+        if (to.parts) outlet.send(syncFrame(to, to.subscriptionId, frame, true));
+        else this.#collect(to, frame);
         return;
       case "resumed":
-        if (to?.resumes === true)
+        if (to.resumes)
           outlet.send(resumedFrame(to, to.subscriptionId, frame.position, frame.head));
         return;
       case "heartbeat":
-        if (to?.heartbeat === true)
-          outlet.send(heartbeatFrame(to, to.subscriptionId, frame.position));
+        if (to.heartbeat) outlet.send(heartbeatFrame(to, to.subscriptionId, frame.position));
     }
   }
 

@@ -2,8 +2,8 @@
 export interface OutletSocket {
   /** Bytes that were sent but not yet taken by the system. */
   readonly bufferedBytes: number;
-  /** Sends a text frame. `taken` is called when the system has taken it, or never will. */
-  send(frame: string | Buffer, taken: () => void): void;
+  /** Sends whole frames. `taken` is called when the system has taken them, or never will. */
+  send(frames: Buffer, taken: () => void): void;
 }
 
 /** How much may lie in a socket before its subscriptions have to wait, in bytes. */
@@ -33,14 +33,14 @@ export class Outlet {
     this.#waiting.add(resume);
   }
 
-  /** Sends a frame of a subscription, which asked first whether there is room. */
-  send(frame: string | Buffer): void {
-    this.#socket.send(frame, this.#taken);
+  /** Sends frames of a subscription, which asked first whether there is room. */
+  send(frames: Buffer): void {
+    this.#socket.send(frames, this.#taken);
   }
 
   /** Answers a frame of the client. @returns false when it leaves too many answers lying. */
-  reply(frame: string): boolean {
-    const bytes = Buffer.byteLength(frame);
+  reply(frame: Buffer): boolean {
+    const bytes = frame.byteLength;
     this.#repliesBytes += bytes;
     this.#socket.send(frame, () => {
       this.#repliesBytes -= bytes;

@@ -5,9 +5,10 @@ import { type GroupKey, MAX_NAME_BYTES } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import { createRecent } from "../wire/recent.ts";
 import type { Target } from "./target.ts";
+import { textFrame } from "./text-frame.ts";
 
 /*
- * What the bridge sends, as JSON text. The dialect is that of existing stream clients; `epoch`,
+ * What the bridge sends: JSON text, as frames. The dialect is that of existing stream clients; `epoch`,
  * `revision` and `subscriptionId` are additions that they ignore.
  */
 
@@ -21,7 +22,7 @@ export function syncFrame(
   subscriptionId: string,
   { items, position, timestamp, first, last }: Omit<SyncFrame, "kind">,
   inParts: boolean,
-): string {
+): Buffer {
   const values = items.map(({ value }) => value.text);
   const data = target.itemId === undefined ? `[${values.join(",")}]` : (values[0] ?? "null");
   const ids = JSON.stringify(items.map(({ itemId }) => itemId));
@@ -44,7 +45,7 @@ export const eventFrame = createRecent(
         ? `{"type":"${event.type}","data":${value.text}}`
         : `{"type":"event","event":{"type":${JSON.stringify(event.type)},"data":${value.text}}}`;
     const position = event.kind === "change" ? event.position : undefined;
-    return Buffer.from(envelope(group, itemId, timestamp, content, position, undefined));
+    return envelope(group, itemId, timestamp, content, position, undefined);
   },
 );
 
@@ -54,13 +55,13 @@ export function resumedFrame(
   subscriptionId: string,
   position: Position,
   head: Position,
-): string {
+): Buffer {
   const event = `{"type":"resumed","head":${JSON.stringify(head)}}`;
   return envelope(target, target.itemId, 0, event, position, subscriptionId);
 }
 
 /** Every matching change up to the position was sent before. */
-export function heartbeatFrame(target: Target, subscriptionId: string, position: Position): string {
+export function heartbeatFrame(target: Target, subscriptionId: string, position: Position): Buffer {
   return envelope(target, target.itemId, 0, '{"type":"heartbeat"}', position, subscriptionId);
 }
 
@@ -69,7 +70,7 @@ export function errorFrame(
   error: StreamError,
   target: Target | undefined,
   subscriptionId: string | undefined,
-): string {
+): Buffer {
   const { code, reason, message } = error;
   const where = target === undefined || !isShort(target) ? NOWHERE : target;
   const event =
@@ -91,7 +92,7 @@ function envelope(
   event: string,
   position: Position | undefined,
   subscriptionId: string | undefined,
-): string {
+): Buffer {
   const at =
     position === undefined
       ? ""
@@ -99,8 +100,8 @@ function envelope(
   const id = itemId === undefined ? "null" : JSON.stringify(itemId);
   const sub =
     subscriptionId === undefined ? "" : `,"subscriptionId":${JSON.stringify(subscriptionId)}`;
-  return (
+  return textFrame(
     `{"type":"stream","timestamp":${timestamp}${at},"streamName":${JSON.stringify(streamName)},` +
-    `"groupId":${JSON.stringify(groupId)},"id":${id}${sub},"event":${event}}`
+      `"groupId":${JSON.stringify(groupId)},"id":${id}${sub},"event":${event}}`,
   );
 }

@@ -242,9 +242,9 @@ export class BridgeSession {
     });
   }
 
-  #reply(text: string): void {
+  #reply(frame: Buffer): void {
     if (this.#closed) return;
-    if (!this.#outlet.reply(text)) this.#end(CLOSE.SLOW_SUBSCRIBER, "answers are not taken");
+    if (!this.#outlet.reply(frame)) this.#end(CLOSE.SLOW_SUBSCRIBER, "answers are not taken");
   }
 
   /** A feed ended: the client hears why, and comes back with all of its subscriptions. */

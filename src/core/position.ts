@@ -31,3 +31,13 @@ export function isResumable(from: Position, head: Position, logStart: number): b
   const sameHistory = from.epoch === head.epoch || (from.epoch === "" && from.revision === 0);
   return sameHistory && from.revision <= head.revision && from.revision + 1 >= logStart;
 }
+
+/** Whether a change at a position is not among those up to a cursor. */
+export function isNews({ epoch, revision }: Position, cursor: Position): boolean {
+  return epoch !== cursor.epoch || revision > cursor.revision;
+}
+
+/** Whether a change at a position is the first after a cursor. Any history may follow the origin. */
+export function isNext({ epoch, revision }: Position, cursor: Position): boolean {
+  return (epoch === cursor.epoch || cursor.epoch === "") && revision === cursor.revision + 1;
+}

@@ -6,6 +6,7 @@ import { Channel } from "./channel.ts";
 import type { QueueLimits } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
 import { Subscription } from "./subscription.ts";
+import { WakeSchedule } from "./wake-schedule.ts";
 
 /** Times and bounds of all subscriptions. */
 export interface HubOptions {
@@ -46,6 +47,7 @@ const HEADS_PER_READ = 500;
 export class Hub {
   readonly #options: HubOptions;
   readonly #entries = new Map<string, Entry>();
+  readonly #wakeSchedule = new WakeSchedule();
   #refusal: StreamError | undefined;
 
   constructor(options: HubOptions) {
@@ -111,7 +113,8 @@ export class Hub {
 
   #subscribe({ interest, resumeFrom }: FollowRequest, channel: Channel): Promise<Subscription> {
     const { store, now, queueLimits: limits } = this.#options;
-    return Subscription.open({ store, channel, interest, resumeFrom, limits, now });
+    const wakeSchedule = this.#wakeSchedule;
+    return Subscription.open({ store, channel, interest, resumeFrom, limits, wakeSchedule, now });
   }
 
   #openEntry(key: string, group: GroupKey): Entry {

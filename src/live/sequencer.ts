@@ -1,7 +1,7 @@
 import type { ChangeEvent, GroupEvent, TransientEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import type { GroupKey } from "../core/names.ts";
-import type { Position } from "../core/position.ts";
+import { type Position, isNews, isNext } from "../core/position.ts";
 import type { Head, ReadLimits, Replay } from "../core/store.ts";
 
 /** What the sequencer reads of the store. */
@@ -79,11 +79,8 @@ export class Sequencer {
   }
 
   #offerChange(change: ChangeEvent): void {
-    const { epoch, revision } = change.position;
-    const follows = epoch === this.#position.epoch || this.#position.epoch === "";
-    if (follows && revision === this.#position.revision + 1) this.#release(change);
-    else if (epoch !== this.#position.epoch || revision > this.#position.revision)
-      this.#recover(change);
+    if (isNext(change.position, this.#position)) this.#release(change);
+    else if (isNews(change.position, this.#position)) this.#recover(change);
   }
 
   #offerEvent(event: TransientEvent): void {

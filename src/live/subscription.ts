@@ -1,8 +1,9 @@
 import type { ChangeEvent, GroupEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import type { Frame, SyncFrame } from "../core/frame.ts";
-import { ORIGIN, type Position } from "../core/position.ts";
+import { ORIGIN, type Position, isNews, isNext } from "../core/position.ts";
 import { isJoinable, mergeReplay } from "../core/replay.ts";
+import { Bell } from "./bell.ts";
 import type { Channel, Follower } from "./channel.ts";
 import { FrameIterator } from "./frames.ts";
 import { FrameQueue } from "./frame-queue.ts";
@@ -54,7 +55,8 @@ export class Subscription implements Follower {
   #error: StreamError | undefined;
   #cursorWatch: { readonly revision: number; readonly callback: () => void } | undefined;
   readonly #endListeners: (() => void)[] = [];
-  #onReadable: (() => void) | undefined;
+  /** Calls the reader who found nothing. */
+  readonly #bell: Bell;
   /** When the reader last took a frame or found none, Unix milliseconds. */
   #progressAtMs: number;
   /** When the reader last took a frame with a position, Unix milliseconds. */
@@ -62,6 +64,7 @@ export class Subscription implements Follower {
 
   private constructor(options: SubscriptionOptions) {
     this.#options = options;
+    this.#bell = new Bell(options.wakeSchedule);
     this.#queue = new FrameQueue(options.limits);
     const { maxBytes, maxFrames } = options.limits;
     this.#window = new FrameQueue({ maxBytes: maxBytes / 2, maxFrames: Math.ceil(maxFrames / 2) });
@@ -140,14 +143,12 @@ export class Subscription implements Follower {
 
   /**
    * Asks to be called, once, when read() may give a frame again or the subscription has ended. To be
-   * used after read() gave undefined.
+   * used after read() gave undefined. Those who are called take all there is: calls for live events
+   * come in rounds, so that much goes out at once.
    */
   onReadable(callback: () => void): void {
     if (this.#queue.length > 0 || this.ended) callback();
-    else {
-      const earlier = this.#onReadable;
-      this.#onReadable = earlier === undefined ? callback : () => (earlier(), callback());
-    }
+    else this.#bell.listen(callback);
   }
 
   /** Asks to be called, once, when it has ended, however it ended. At once if it has. */
@@ -191,7 +192,7 @@ export class Subscription implements Follower {
     // The group was forgotten while its snapshot was read: what the reader knows is of a lost history.
     if (position.epoch !== this.#cursor.epoch) return this.reset();
     this.#queue.push({ kind: "heartbeat", position });
-    this.#wake();
+    this.#wakeInTurn();
   }
 
   /** @see Follower */
@@ -215,25 +216,23 @@ export class Subscription implements Follower {
   /** Puts a live event into the queue, or falls behind when it does not fit. */
   #deliver(event: GroupEvent): void {
     if (event.kind === "change") {
-      if (!this.#isNews(event)) return;
-      if (!this.#isNext(event)) return this.#fallBehind(event);
+      if (!isNews(event.position, this.#cursor)) return;
+      if (!isNext(event.position, this.#cursor)) return this.#fallBehind(event);
     } else if (event.timestamp <= this.#syncTimestamp || this.#cursor.revision < this.#promised)
       return;
-    if (this.#matches(event) && !this.#queue.offer(event)) return this.#fallBehind(event);
+    const matches = this.#matches(event);
+    if (matches && !this.#queue.offer(event)) {
+      // A reader who only waits for its turn has not fallen behind.
+      if (!this.#bell.isDue) return this.#fallBehind(event);
+      this.#bell.wake();
+      if (this.#phase !== "live") return;
+      if (!this.#queue.offer(event)) return this.#fallBehind(event);
+    }
     if (event.kind === "change") {
       this.#advance(event.position);
       if (this.#queue.length === 0) this.#taken = this.#cursor;
     }
-    if (this.#matches(event)) this.#wake();
-  }
-
-  #isNews({ position }: ChangeEvent): boolean {
-    return position.epoch !== this.#cursor.epoch || position.revision > this.#cursor.revision;
-  }
-
-  #isNext({ position }: ChangeEvent): boolean {
-    const follows = this.#cursor.epoch === position.epoch || this.#cursor.epoch === "";
-    return follows && position.revision === this.#cursor.revision + 1;
+    if (matches) this.#wakeInTurn();
   }
 
   /** Drops the queue: what the reader has not taken is read from the log again. */
@@ -368,12 +367,13 @@ export class Subscription implements Follower {
   }
 
   #wake(): void {
-    const callback = this.#onReadable;
-    if (callback === undefined) return;
-    this.#onReadable = undefined;
     // The reader had taken all there was: its time begins now.
-    this.#progressAtMs = this.#options.now();
-    callback();
+    if (this.#bell.isAwaited) this.#progressAtMs = this.#options.now();
+    this.#bell.wake();
+  }
+
+  #wakeInTurn(): void {
+    if (this.#bell.wakeInTurn()) this.#progressAtMs = this.#options.now();
   }
 
   #markTaken(frame: Frame): void {

@@ -6,6 +6,7 @@ import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import type { Decoded } from "../wire/decoded.ts";
 import { encodeFrame } from "../wire/frame-bytes.ts";
+import { type Joined, beginJoined } from "../wire/joined.ts";
 import { createRecent } from "../wire/recent.ts";
 import { type LaneMethod, letGo, respond, timeoutOf, trailersOf } from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
@@ -77,31 +78,32 @@ async function answer(
 
 type Subscription = Awaited<ReturnType<Handlers["subscribe"]>>;
 
-/** Sends frames until the subscription has ended. */
-async function send(stream: ServerHttp2Stream, subscription: Subscription): Promise<void> {
-  while (!stream.destroyed) {
-    const chunk = nextChunk(subscription);
-    if (chunk !== undefined) {
-      if (!stream.write(chunk)) await drained(stream);
-    } else if (subscription.ended) return;
-    else await new Promise<void>((resolve) => subscription.onReadable(resolve));
-  }
+/** Sends frames until the subscription or the stream has ended. */
+function send(stream: ServerHttp2Stream, subscription: Subscription): Promise<void> {
+  return new Promise((resolve) => {
+    const pump = () => {
+      while (!stream.destroyed) {
+        const joined = takeFrames(subscription);
+        if (joined.byteLength > 0) {
+          if (!stream.write(joined.bytes)) return void stream.once("drain", pump);
+        } else if (subscription.ended) return resolve();
+        else return subscription.onReadable(pump);
+      }
+    };
+    stream.on("close", resolve);
+    pump();
+  });
 }
 
-/** What there is to send now, joined; undefined when there is nothing. */
-function nextChunk(subscription: Subscription): Buffer | undefined {
-  const first = subscription.read();
-  if (first === undefined) return undefined;
-  const chunks = [envelopeOf(first)];
-  let bytes = chunks[0]?.byteLength ?? 0;
-  while (bytes < JOIN_BYTES) {
+/** What there is to send now, joined. */
+function takeFrames(subscription: Subscription): Joined {
+  let joined = beginJoined();
+  while (joined.byteLength < JOIN_BYTES) {
     const frame = subscription.read();
     if (frame === undefined) break;
-    const envelope = envelopeOf(frame);
-    chunks.push(envelope);
-    bytes += envelope.byteLength;
+    joined = joined.then(envelopeOf(frame));
   }
-  return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, bytes);
+  return joined;
 }
 
 /** A frame with its gRPC prefix. Made once for all who hear it now; not to be changed. */
@@ -113,15 +115,3 @@ const envelopeOf = createRecent((frame: Frame): Buffer => {
   envelope.set(message, PREFIX_BYTES);
   return envelope;
 });
-
-function drained(stream: ServerHttp2Stream): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      stream.off("drain", done);
-      stream.off("close", done);
-      resolve();
-    };
-    stream.on("drain", done);
-    stream.on("close", done);
-  });
-}

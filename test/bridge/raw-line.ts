@@ -65,21 +65,35 @@ export function clientFrame(opcode: number, payload: Buffer, isLast = true): Buf
   return Buffer.concat([start, extended, Buffer.alloc(4), payload]);
 }
 
-/** The code of the close frame among frames of the service. */
-function closeCode(frames: Buffer): number | undefined {
-  let at = 0;
-  while (at + 2 <= frames.length) {
-    const opcode = (frames[at] ?? 0) & 0x0f;
-    const kind = (frames[at + 1] ?? 0) & 0x7f;
+/** A frame of the service. */
+interface ServerFrame {
+  readonly opcode: number;
+  readonly payload: Buffer;
+}
+
+/** The whole frames among bytes of the service. */
+export function* serverFrames(bytes: Buffer): Generator<ServerFrame> {
+  for (let at = 0; at + 2 <= bytes.length;) {
+    const opcode = (bytes[at] ?? 0) & 0x0f;
+    const kind = (bytes[at + 1] ?? 0) & 0x7f;
     const start = at + (kind < 126 ? 2 : kind === 126 ? 4 : 10);
+    if (start > bytes.length) return;
     const length =
       kind < 126
         ? kind
         : kind === 126
-          ? frames.readUInt16BE(at + 2)
-          : Number(frames.readBigUInt64BE(at + 2));
-    if (opcode === OPCODE.close) return length < 2 ? 1005 : frames.readUInt16BE(start);
+          ? bytes.readUInt16BE(at + 2)
+          : Number(bytes.readBigUInt64BE(at + 2));
     at = start + length;
+    if (at > bytes.length) return;
+    yield { opcode, payload: bytes.subarray(start, at) };
+  }
+}
+
+/** The code of the close frame among frames of the service. */
+function closeCode(bytes: Buffer): number | undefined {
+  for (const { opcode, payload } of serverFrames(bytes)) {
+    if (opcode === OPCODE.close) return payload.length < 2 ? 1005 : payload.readUInt16BE(0);
   }
   return undefined;
 }

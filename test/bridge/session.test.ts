@@ -6,6 +6,7 @@ import { Value } from "../../src/core/value.ts";
 import { type Engine, createEngine } from "../../src/service/engine.ts";
 import type { Handlers } from "../../src/service/handlers.ts";
 import type { Frame } from "./line.ts";
+import { serverFrames } from "./raw-line.ts";
 
 const LIMITS = { ...DEFAULT_BRIDGE_LIMITS, maxSyncBytes: 10_000, maxFrameBurst: 50 };
 const LARGE = "x".repeat(60_000);
@@ -35,9 +36,10 @@ function open(handlers: Handlers = engine.handlers) {
       get bufferedBytes() {
         return bufferedBytes;
       },
-      send(frame, taken) {
-        frames.push(JSON.parse(frame.toString()) as Frame);
-        const bytes = Buffer.byteLength(frame);
+      send(sent, taken) {
+        for (const { payload } of serverFrames(sent))
+          frames.push(JSON.parse(payload.toString()) as Frame);
+        const bytes = sent.byteLength;
         bufferedBytes += bytes;
         waiting.push({ bytes, taken });
         if (isTaking) setImmediate(take);

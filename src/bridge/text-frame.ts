@@ -1,0 +1,26 @@
+const FINAL_TEXT = 0x81;
+const MAX_SHORT_BYTES = 125;
+const LENGTH_IN_2_BYTES = 126;
+const LENGTH_IN_8_BYTES = 127;
+
+/**
+ * A text as a whole WebSocket frame of a server (RFC 6455, 5.2), header included: who sends the same to
+ * many makes it once.
+ */
+export function textFrame(text: string): Buffer {
+  const bytes = Buffer.byteLength(text);
+  const headerBytes = bytes <= MAX_SHORT_BYTES ? 2 : bytes <= 0xffff ? 4 : 10;
+  // Not a part of a pool, of which it would keep the rest from being freed.
+  const frame = Buffer.allocUnsafeSlow(headerBytes + bytes);
+  frame[0] = FINAL_TEXT;
+  if (headerBytes === 2) frame[1] = bytes;
+  else if (headerBytes === 4) {
+    frame[1] = LENGTH_IN_2_BYTES;
+    frame.writeUInt16BE(bytes, 2);
+  } else {
+    frame[1] = LENGTH_IN_8_BYTES;
+    frame.writeBigUInt64BE(BigInt(bytes), 2);
+  }
+  frame.write(text, headerBytes);
+  return frame;
+}

@@ -1,0 +1,37 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { beginJoined } from "../../src/wire/joined.ts";
+
+const PARTS = ["a", "bc", "def", "", "g"].map((text) => Buffer.from(text));
+const join = (parts: readonly Buffer[]) =>
+  parts.reduce((joined, part) => joined.then(part), beginJoined());
+
+describe("joined parts", () => {
+  test("are the bytes of all of them, in order, whoever joined what before", () => {
+    fc.assert(
+      fc.property(fc.array(fc.array(fc.constantFrom(...PARTS))), (lists) => {
+        for (const parts of lists) {
+          const joined = join(parts);
+          expect(joined.bytes.toString()).toBe(parts.map(String).join(""));
+          expect(joined.byteLength).toBe(joined.bytes.byteLength);
+        }
+      }),
+      { seed: 7, numRuns: 200 },
+    );
+  });
+
+  test("are the same bytes for all who join the same in one turn of the event loop", () => {
+    const [a, b, c] = PARTS as [Buffer, Buffer, Buffer];
+    expect(join([a, b]).bytes).toBe(join([a, b]).bytes);
+    expect(join([a]).bytes).toBe(a);
+    expect(join([a, c]).bytes).not.toBe(join([a, b]).bytes);
+  });
+
+  test("are not kept beyond the turn", async () => {
+    const [a, b] = PARTS as [Buffer, Buffer];
+    const before = join([a, b]).bytes;
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(join([a, b]).bytes).not.toBe(before);
+  });
+});
