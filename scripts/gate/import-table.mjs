@@ -30,8 +30,10 @@ export const IMPORT_TABLE = {
   "coordinators/local": ["core"],
   "coordinators/redis": ["core", "redis", "node:"],
   wire: ["core", "gen", "@bufbuild/protobuf"],
-  rpc: ["core", "service", "wire", "gen", "node:", ...CONNECT],
-  bridge: ["core", "service", "wire", "node:", "ws"],
+  // What goes out to many at once.
+  fanout: [],
+  rpc: ["core", "service", "wire", "fanout", "gen", "node:", ...CONNECT],
+  bridge: ["core", "service", "wire", "fanout", "node:", "ws"],
   workers: ["core", "functions", "triggers", "service", "wire", "gen", "node:", "ws", ...CONNECT],
   webhooks: ["core", "functions", "node:"],
   // The SDK of workers: the same handlers, adapters and types as in the program of the service.

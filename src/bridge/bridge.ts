@@ -149,32 +149,21 @@ function withToken(request: AuthRequest): AuthRequest {
 
 /**
  * The socket for a session. Frames go past ws, which would make a header for each and every socket:
- * it only has to know nothing of what lies between its own. Those of one turn go to the system with one
- * call.
+ * it only has to know nothing of what lies between its own.
  */
 function sessionSocket(
   webSocket: WebSocket,
   stream: Duplex,
   close: SessionSocket["close"],
 ): SessionSocket {
-  let corked = false;
-  const uncork = () => {
-    corked = false;
-    stream.uncork();
-  };
   return {
     get bufferedBytes() {
       return stream.writableLength;
     },
     send(frames, taken) {
       // Nothing may follow a closing frame.
-      if (webSocket.readyState !== webSocket.OPEN) return process.nextTick(taken);
-      if (!corked) {
-        corked = true;
-        stream.cork();
-        process.nextTick(uncork);
-      }
-      stream.write(frames, taken);
+      if (webSocket.readyState === webSocket.OPEN) stream.write(frames, taken);
+      else process.nextTick(taken);
     },
     close,
   };

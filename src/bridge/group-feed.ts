@@ -3,7 +3,7 @@ import type { HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Admission, SharedFrame, SharedSubscription } from "../service/handlers.ts";
-import { beginJoined } from "../wire/joined.ts";
+import { beginJoined } from "../fanout/joined.ts";
 import type { Outlet } from "./outlet.ts";
 import { eventFrame, heartbeatFrame, itemsBytes, resumedFrame, syncFrame } from "./server-frame.ts";
 import type { Target } from "./target.ts";
@@ -95,7 +95,7 @@ export class GroupFeed {
       do {
         next = this.#shared.read();
         if (next === undefined || next.to !== undefined) break;
-        events = events.then(eventFrame(next.frame, this.group));
+        events = events.plus(eventFrame(next.frame, this.group));
       } while (events.byteLength < JOIN_BYTES);
       if (events.byteLength > 0) outlet.send(events.bytes);
       if (next === undefined) return this.#shared.onReadable(this.#pump);

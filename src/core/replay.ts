@@ -24,7 +24,7 @@ export function mergeReplay(
     const { revision } = change.position;
     for (
       let event = released[next];
-      event !== undefined && place(event) < revision;
+      event !== undefined && isBefore(event, change);
       event = released[++next]
     ) {
       if (event.kind === "event" && place(event) >= promised) merged.push(event);
@@ -43,6 +43,14 @@ export function mergeReplay(
 export function isJoinable(cursor: Position, feedStart: Position): boolean {
   const sameHistory = feedStart.epoch === cursor.epoch || feedStart.epoch === "";
   return sameHistory && feedStart.revision <= cursor.revision;
+}
+
+function isBefore(event: GroupEvent, change: ChangeEvent): boolean {
+  const { epoch, revision } = change.position;
+  // What was sent before a group's first change has no epoch; nor has what was sent after it was forgotten.
+  if (event.kind === "event" && event.after.epoch !== epoch)
+    return event.timestamp < change.timestamp;
+  return place(event) < revision;
 }
 
 /** Revision that an event belongs to: its own, or that of the change it was sent after. */

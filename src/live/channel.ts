@@ -1,15 +1,25 @@
 import type { GroupEvent } from "../core/change.ts";
+import { frameBytes } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Head, Store, Unwatch } from "../core/store.ts";
+import type { Deliverer, Rounds } from "./rounds.ts";
 import { Sequencer } from "./sequencer.ts";
 
 /** Pause after a comparison with the store that failed, in milliseconds. */
 const COMPARE_AGAIN_MS = 100;
+/** Most events that wait for a round, and their bytes: beyond it they are delivered at once. */
+const MAX_GATHERED = 500;
+const MAX_GATHERED_BYTES = 256 * 1024;
+/** How many followers hear a batch between two looks at the clock. */
+const FOLLOWERS_PER_LOOK = 16;
 
 /** Who follows a channel: hears each event of the group once, in order. Must return at once. */
 export interface Follower {
-  release(event: GroupEvent): void;
+  /** How many of the channel's events it has heard, or came before it. Kept by the channel. */
+  heard: number;
+  /** The next events, oldest first. Everybody gets the same array: it must not be changed, nor kept. */
+  release(events: readonly GroupEvent[]): void;
   /** History was lost: only a fresh snapshot tells the state now. */
   reset(): void;
 }
@@ -17,36 +27,52 @@ export interface Follower {
 /**
  * The live feed of one group in this process: one watch of the store, however many follow.
  *
- * A writer's own process hears of its change here like everybody else: one road, so one order.
+ * A writer's own process hears of its change here like everybody else: one road, so one order. Events
+ * are given to the followers in rounds, as many as there are (see Rounds).
  */
-export class Channel {
+export class Channel implements Deliverer {
   readonly group: GroupKey;
-  readonly followers = new Set<Follower>();
+  readonly #followers = new Set<Follower>();
   readonly #store: Store;
+  readonly #rounds: Rounds;
   readonly #sequencer: Sequencer;
-  readonly #unwatch: Unwatch;
+  #delivered: Position;
+  /** What the next batch will be. */
+  #gathered: GroupEvent[] = [];
+  #gatheredBytes = 0;
+  #isDue = false;
+  /** What is being given to the followers, and those who have not been looked at. */
+  #batch: readonly GroupEvent[] | undefined;
+  #remaining: Iterator<Follower, undefined> = [].values();
+  /** How many events there were before the batch, and before what is gathered. */
+  #countBeforeBatch = 0;
+  #countBeforeGathered = 0;
+  #unwatch: Unwatch = () => {};
   #isClosed = false;
   #isComparing = false;
   #mustCompareAgain = false;
 
-  private constructor(store: Store, group: GroupKey, sequencer: Sequencer, unwatch: Unwatch) {
+  private constructor(store: Store, group: GroupKey, start: Position, rounds: Rounds) {
     this.group = group;
     this.#store = store;
-    this.#sequencer = sequencer;
-    this.#unwatch = unwatch;
+    this.#rounds = rounds;
+    this.#delivered = start;
+    this.#sequencer = new Sequencer(group, store, start, {
+      release: (event) => this.#gather(event),
+      reset: () => this.#reset(),
+    });
   }
 
   /** Starts the feed. Resolves once every later commit will be heard. */
-  static async open(store: Store, group: GroupKey): Promise<Channel> {
+  static async open(store: Store, group: GroupKey, rounds: Rounds): Promise<Channel> {
     let channel: Channel | undefined;
     const early: GroupEvent[] = [];
-    let sequencer: Sequencer | undefined;
     let isInDoubt = false;
     const unwatch = await store.watch(
       group,
       (event) => {
-        if (sequencer === undefined) early.push(event);
-        else sequencer.offer(event);
+        if (channel === undefined) early.push(event);
+        else channel.#sequencer.offer(event);
       },
       () => {
         isInDoubt = true;
@@ -55,12 +81,9 @@ export class Channel {
     );
     try {
       const head = (await store.heads([group]))[0] as Head;
-      sequencer = new Sequencer(group, store, head.position, {
-        release: (event) => channel?.followers.forEach((follower) => follower.release(event)),
-        reset: () => channel?.followers.forEach((follower) => follower.reset()),
-      });
-      channel = new Channel(store, group, sequencer, unwatch);
-      for (const event of early) sequencer.offer(event);
+      channel = new Channel(store, group, head.position, rounds);
+      channel.#unwatch = unwatch;
+      for (const event of early) channel.#sequencer.offer(event);
       if (isInDoubt) channel.compare();
       return channel;
     } catch (error) {
@@ -69,14 +92,37 @@ export class Channel {
     }
   }
 
-  /** Everything up to here was given to the followers. */
+  /** Who begins to follow now hears all that comes after this. */
   get position(): Position {
     return this.#sequencer.position;
   }
 
+  /** Everything up to here was given to the followers. */
+  get delivered(): Position {
+    return this.#delivered;
+  }
+
+  /** Adds one who hears what comes from now on. */
+  follow(follower: Follower): void {
+    follower.heard = this.#count;
+    this.#followers.add(follower);
+  }
+
+  /** Removes a follower. */
+  unfollow(follower: Follower): void {
+    this.#followers.delete(follower);
+  }
+
+  /** Gives a follower what waits for a round, now. */
+  catchUp(follower: Follower): void {
+    if (this.#batch !== undefined) give(this.#batch, this.#countBeforeBatch, follower);
+    give(this.#gathered, this.#countBeforeGathered, follower);
+  }
+
   /** Takes the store's word on where the group stands. Resolves once followers have heard all up to it. */
-  confirm(head: Head, asked: Position): Promise<void> {
-    return this.#sequencer.confirm(head, asked);
+  async confirm(head: Head, asked: Position): Promise<void> {
+    await this.#sequencer.confirm(head, asked);
+    this.#deliverAll();
   }
 
   /** Compares with the store, and goes on from the log when something was missed. */
@@ -89,6 +135,76 @@ export class Channel {
   close(): void {
     this.#isClosed = true;
     this.#unwatch();
+  }
+
+  /** @see Deliverer */
+  deliver(untilMs: number): boolean {
+    if (this.#batch === undefined) {
+      this.#isDue = false;
+      this.#beginBatch();
+    }
+    return this.#giveBatch(untilMs);
+  }
+
+  /** How many events there were. */
+  get #count(): number {
+    return this.#countBeforeGathered + this.#gathered.length;
+  }
+
+  #gather(event: GroupEvent): void {
+    this.#gathered.push(event);
+    this.#gatheredBytes += frameBytes(event);
+    if (this.#gathered.length >= MAX_GATHERED || this.#gatheredBytes >= MAX_GATHERED_BYTES)
+      this.#deliverAll();
+    else if (!this.#isDue) {
+      this.#isDue = true;
+      this.#rounds.add(this);
+    }
+  }
+
+  #deliverAll(): void {
+    this.#giveBatch(Infinity);
+    this.#beginBatch();
+    this.#giveBatch(Infinity);
+  }
+
+  #beginBatch(): void {
+    if (this.#gathered.length === 0) return;
+    this.#batch = this.#gathered;
+    this.#countBeforeBatch = this.#countBeforeGathered;
+    this.#countBeforeGathered = this.#count;
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    this.#remaining = this.#followers.values();
+  }
+
+  #giveBatch(untilMs: number): boolean {
+    const batch = this.#batch;
+    if (batch === undefined) return true;
+    for (let count = 1; ; count++) {
+      const { value } = this.#remaining.next();
+      if (value === undefined) break;
+      give(batch, this.#countBeforeBatch, value);
+      // A follower may have had all delivered, or there was a reset.
+      if (this.#batch !== batch) return true;
+      if (count % FOLLOWERS_PER_LOOK === 0 && performance.now() >= untilMs) return false;
+    }
+    this.#batch = undefined;
+    const last = batch.findLast((event) => event.kind === "change");
+    if (last !== undefined) this.#delivered = last.position;
+    return true;
+  }
+
+  #reset(): void {
+    this.#countBeforeGathered = this.#count;
+    this.#batch = undefined;
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    this.#delivered = this.position;
+    for (const follower of this.#followers) {
+      follower.heard = this.#count;
+      follower.reset();
+    }
   }
 
   async #compareUntilKnown(): Promise<void> {
@@ -106,4 +222,12 @@ export class Channel {
     }
     this.#isComparing = false;
   }
+}
+
+/** Gives a follower what it has not heard of some events, before which there were so many. */
+function give(events: readonly GroupEvent[], countBefore: number, follower: Follower): void {
+  const known = follower.heard - countBefore;
+  if (known >= events.length) return;
+  follower.heard = countBefore + events.length;
+  follower.release(known <= 0 ? events : events.slice(known));
 }

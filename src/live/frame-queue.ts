@@ -11,10 +11,13 @@ export interface QueueLimits {
 /** Bounds unless told otherwise. */
 export const DEFAULT_QUEUE_LIMITS: QueueLimits = { maxBytes: 1024 * 1024, maxFrames: 1000 };
 
+/** Never added to: what a queue holds that is empty. */
+const NONE: never[] = [];
+
 /** A first-in first-out queue of frames with bounds by count and bytes. */
 export class FrameQueue<T extends Frame = Frame> {
   readonly #limits: QueueLimits;
-  #frames: (T | undefined)[] = [];
+  #frames: (T | undefined)[] = NONE;
   #start = 0;
   #bytes = 0;
 
@@ -28,7 +31,9 @@ export class FrameQueue<T extends Frame = Frame> {
 
   /** Adds a frame whatever the bounds say. */
   push(frame: T): void {
-    this.#frames.push(frame);
+    // A literal is as long as it needs to be; most queues have one frame at a time.
+    if (this.#frames.length === 0) this.#frames = [frame];
+    else this.#frames.push(frame);
     this.#bytes += frameBytes(frame);
   }
 
@@ -65,7 +70,7 @@ export class FrameQueue<T extends Frame = Frame> {
   }
 
   clear(): void {
-    this.#frames = [];
+    this.#frames = NONE;
     this.#start = 0;
     this.#bytes = 0;
   }

@@ -5,8 +5,8 @@ import type { Head, Store } from "../core/store.ts";
 import { Channel } from "./channel.ts";
 import type { QueueLimits } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
+import { Rounds } from "./rounds.ts";
 import { Subscription } from "./subscription.ts";
-import { WakeSchedule } from "./wake-schedule.ts";
 
 /** Times and bounds of all subscriptions. */
 export interface HubOptions {
@@ -47,7 +47,7 @@ const HEADS_PER_READ = 500;
 export class Hub {
   readonly #options: HubOptions;
   readonly #entries = new Map<string, Entry>();
-  readonly #wakeSchedule = new WakeSchedule();
+  readonly #rounds = new Rounds();
   #refusal: StreamError | undefined;
 
   constructor(options: HubOptions) {
@@ -113,12 +113,11 @@ export class Hub {
 
   #subscribe({ interest, resumeFrom }: FollowRequest, channel: Channel): Promise<Subscription> {
     const { store, now, queueLimits: limits } = this.#options;
-    const wakeSchedule = this.#wakeSchedule;
-    return Subscription.open({ store, channel, interest, resumeFrom, limits, wakeSchedule, now });
+    return Subscription.open({ store, channel, interest, resumeFrom, limits, now });
   }
 
   #openEntry(key: string, group: GroupKey): Entry {
-    const opened = Channel.open(this.#options.store, group);
+    const opened = Channel.open(this.#options.store, group, this.#rounds);
     const entry: Entry = {
       opened,
       channel: undefined,

@@ -3,7 +3,6 @@ import type { Store } from "../core/store.ts";
 import type { Channel } from "./channel.ts";
 import type { QueueLimits } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
-import type { WakeSchedule } from "./wake-schedule.ts";
 
 /** What to follow, and how. */
 export interface SubscriptionOptions {
@@ -15,8 +14,6 @@ export interface SubscriptionOptions {
   /** Position up to which the reader knows the group. */
   readonly resumeFrom: Position | undefined;
   readonly limits: QueueLimits;
-  /** Who calls the reader when there are live events. */
-  readonly wakeSchedule: WakeSchedule;
   /** Unix milliseconds. */
   readonly now: () => number;
 }

@@ -3,7 +3,6 @@ import { StreamError } from "../core/errors.ts";
 import type { Frame, SyncFrame } from "../core/frame.ts";
 import { ORIGIN, type Position, isNews, isNext } from "../core/position.ts";
 import { isJoinable, mergeReplay } from "../core/replay.ts";
-import { Bell } from "./bell.ts";
 import type { Channel, Follower } from "./channel.ts";
 import { FrameIterator } from "./frames.ts";
 import { FrameQueue } from "./frame-queue.ts";
@@ -28,6 +27,8 @@ const RETRY_MS = 20;
  * joined and the subscription is live: a slow reader costs no more than the bounds (G7, G3).
  */
 export class Subscription implements Follower {
+  /** @see Follower */
+  heard = 0;
   readonly #options: SubscriptionOptions;
   readonly #queue: FrameQueue;
   /** What the channel released while loading: a contiguous suffix that begins after `#windowStart`. */
@@ -55,8 +56,7 @@ export class Subscription implements Follower {
   #error: StreamError | undefined;
   #cursorWatch: { readonly revision: number; readonly callback: () => void } | undefined;
   readonly #endListeners: (() => void)[] = [];
-  /** Calls the reader who found nothing. */
-  readonly #bell: Bell;
+  #onReadable: (() => void) | undefined;
   /** When the reader last took a frame or found none, Unix milliseconds. */
   #progressAtMs: number;
   /** When the reader last took a frame with a position, Unix milliseconds. */
@@ -64,7 +64,6 @@ export class Subscription implements Follower {
 
   private constructor(options: SubscriptionOptions) {
     this.#options = options;
-    this.#bell = new Bell(options.wakeSchedule);
     this.#queue = new FrameQueue(options.limits);
     const { maxBytes, maxFrames } = options.limits;
     this.#window = new FrameQueue({ maxBytes: maxBytes / 2, maxFrames: Math.ceil(maxFrames / 2) });
@@ -80,7 +79,7 @@ export class Subscription implements Follower {
    */
   static async open(options: SubscriptionOptions): Promise<Subscription> {
     const subscription = new Subscription(options);
-    options.channel.followers.add(subscription);
+    options.channel.follow(subscription);
     try {
       if (options.resumeFrom === undefined || !(await subscription.#resume(options.resumeFrom))) {
         await subscription.#loadPart();
@@ -143,12 +142,14 @@ export class Subscription implements Follower {
 
   /**
    * Asks to be called, once, when read() may give a frame again or the subscription has ended. To be
-   * used after read() gave undefined. Those who are called take all there is: calls for live events
-   * come in rounds, so that much goes out at once.
+   * used after read() gave undefined.
    */
   onReadable(callback: () => void): void {
     if (this.#queue.length > 0 || this.ended) callback();
-    else this.#bell.listen(callback);
+    else {
+      const earlier = this.#onReadable;
+      this.#onReadable = earlier === undefined ? callback : () => (earlier(), callback());
+    }
   }
 
   /** Asks to be called, once, when it has ended, however it ended. At once if it has. */
@@ -187,18 +188,21 @@ export class Subscription implements Follower {
 
   /** Tells the reader that the store confirmed the channel's position just now (G5). */
   heartbeat(): void {
-    const { position } = this.channel;
+    const position = this.channel.delivered;
     if (this.#phase !== "live" || this.#queue.length > 0) return;
     // The group was forgotten while its snapshot was read: what the reader knows is of a lost history.
     if (position.epoch !== this.#cursor.epoch) return this.reset();
     this.#queue.push({ kind: "heartbeat", position });
-    this.#wakeInTurn();
+    this.#wake();
   }
 
   /** @see Follower */
-  release(event: GroupEvent): void {
-    if (this.#phase === "live") this.#deliver(event);
-    else if (this.#phase === "loading") this.#slide(event);
+  release(events: readonly GroupEvent[]): void {
+    for (const event of events) {
+      if (this.#phase === "live") this.#deliver(event);
+      else if (this.#phase === "loading") this.#slide(event);
+    }
+    if (this.#queue.length > 0) this.#wake();
   }
 
   /** @see Follower */
@@ -209,10 +213,6 @@ export class Subscription implements Follower {
     this.#startLoading("snapshot", this.channel.position);
   }
 
-  #matches(event: GroupEvent): boolean {
-    return this.#options.interest.matches(event.itemId);
-  }
-
   /** Puts a live event into the queue, or falls behind when it does not fit. */
   #deliver(event: GroupEvent): void {
     if (event.kind === "change") {
@@ -220,11 +220,10 @@ export class Subscription implements Follower {
       if (!isNext(event.position, this.#cursor)) return this.#fallBehind(event);
     } else if (event.timestamp <= this.#syncTimestamp || this.#cursor.revision < this.#promised)
       return;
-    const matches = this.#matches(event);
-    if (matches && !this.#queue.offer(event)) {
-      // A reader who only waits for its turn has not fallen behind.
-      if (!this.#bell.isDue) return this.#fallBehind(event);
-      this.#bell.wake();
+    if (this.#options.interest.matches(event.itemId) && !this.#queue.offer(event)) {
+      // A reader who was not called yet has not fallen behind.
+      if (this.#onReadable === undefined) return this.#fallBehind(event);
+      this.#wake();
       if (this.#phase !== "live") return;
       if (!this.#queue.offer(event)) return this.#fallBehind(event);
     }
@@ -232,7 +231,6 @@ export class Subscription implements Follower {
       this.#advance(event.position);
       if (this.#queue.length === 0) this.#taken = this.#cursor;
     }
-    if (matches) this.#wakeInTurn();
   }
 
   /** Drops the queue: what the reader has not taken is read from the log again. */
@@ -268,6 +266,7 @@ export class Subscription implements Follower {
   async #resume(from: Position): Promise<boolean> {
     const { store, channel } = this.#options;
     const replay = await store.since(channel.group, from, PART_LIMITS);
+    channel.catchUp(this);
     if (replay.lost) return false;
     this.#source = "log";
     this.#cursor = this.#taken = from;
@@ -301,6 +300,7 @@ export class Subscription implements Follower {
     if (this.#source === "log") {
       const asked = channel.position;
       const replay = await store.since(channel.group, this.#cursor, PART_LIMITS);
+      channel.catchUp(this);
       if (generation !== this.#generation) return;
       if (!replay.lost) {
         this.#replay(replay.changes);
@@ -344,7 +344,8 @@ export class Subscription implements Follower {
 
   #replay(changes: readonly ChangeEvent[]): void {
     const { merged, left } = mergeReplay(changes, this.#window.drain(), this.#promised);
-    for (const event of merged) if (this.#matches(event)) this.#queue.push(event);
+    const { interest } = this.#options;
+    for (const event of merged) if (interest.matches(event.itemId)) this.#queue.push(event);
     for (const event of left) this.#window.push(event);
     this.#advance(changes.at(-1)?.position ?? this.#cursor);
     if (this.#queue.length === 0) this.#taken = this.#cursor;
@@ -354,7 +355,7 @@ export class Subscription implements Follower {
   #join(): boolean {
     if (this.#source === "snapshot" || !isJoinable(this.#cursor, this.#windowStart)) return false;
     this.#phase = "live";
-    for (const event of this.#window.drain()) this.release(event);
+    this.release(this.#window.drain());
     return this.#phase === "live";
   }
 
@@ -367,13 +368,12 @@ export class Subscription implements Follower {
   }
 
   #wake(): void {
+    const callback = this.#onReadable;
+    if (callback === undefined) return;
+    this.#onReadable = undefined;
     // The reader had taken all there was: its time begins now.
-    if (this.#bell.isAwaited) this.#progressAtMs = this.#options.now();
-    this.#bell.wake();
-  }
-
-  #wakeInTurn(): void {
-    if (this.#bell.wakeInTurn()) this.#progressAtMs = this.#options.now();
+    this.#progressAtMs = this.#options.now();
+    callback();
   }
 
   #markTaken(frame: Frame): void {
@@ -392,7 +392,7 @@ export class Subscription implements Follower {
     this.#state?.close();
     this.#queue.clear();
     this.#window.clear();
-    this.channel.followers.delete(this);
+    this.channel.unfollow(this);
     for (const listener of this.#endListeners) listener();
     this.#cursorWatch?.callback();
     this.#wake();

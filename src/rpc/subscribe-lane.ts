@@ -6,7 +6,7 @@ import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import type { Decoded } from "../wire/decoded.ts";
 import { encodeFrame } from "../wire/frame-bytes.ts";
-import { type Joined, beginJoined } from "../wire/joined.ts";
+import { type Joined, beginJoined } from "../fanout/joined.ts";
 import { createRecent } from "../wire/recent.ts";
 import { type LaneMethod, letGo, respond, timeoutOf, trailersOf } from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
@@ -101,7 +101,7 @@ function takeFrames(subscription: Subscription): Joined {
   while (joined.byteLength < JOIN_BYTES) {
     const frame = subscription.read();
     if (frame === undefined) break;
-    joined = joined.then(envelopeOf(frame));
+    joined = joined.plus(envelopeOf(frame));
   }
   return joined;
 }

@@ -98,6 +98,18 @@ describe("mergeReplay", () => {
   });
 });
 
+test("what was sent after the group was forgotten comes after the changes before", () => {
+  const afterwards = { ...event(0), after: { epoch: "", revision: 0 }, timestamp: 25 };
+  const { merged, left } = mergeReplay([change(1), change(2)], [afterwards]);
+  expect(names(merged)).toEqual(["c1", "c2"]);
+  expect(names(left)).toEqual(["e0"]);
+});
+
+test("what was sent before the first change of a group comes before it", () => {
+  const before = { ...event(0), after: { epoch: "", revision: 0 }, timestamp: 5 };
+  expect(names(mergeReplay([change(1)], [before]).merged)).toEqual(["e0", "c1"]);
+});
+
 test.each([
   [{ epoch: "e", revision: 5 }, { epoch: "e", revision: 5 }, true],
   [{ epoch: "e", revision: 6 }, { epoch: "e", revision: 5 }, true],

@@ -22,6 +22,7 @@ const FORBIDDEN: Readonly<Record<string, readonly string[]>> = {
   "coordinators/redis": ["../../stores/redis/planted.ts", "../../service/planted.ts", "ioredis"],
   webhooks: ["../service/planted.ts", "ws"],
   wire: ["../service/planted.ts", "@connectrpc/connect", "node:buffer"],
+  fanout: ["../core/planted.ts", "node:stream"],
   rpc: ["../server/planted.ts", "../stores/memory/planted.ts", "../live/planted.ts", "pino"],
   bridge: ["../rpc/planted.ts", "../../gen/millrace/v1/types_pb.ts"],
   workers: ["../rpc/planted.ts", "../stores/memory/planted.ts"],
@@ -38,7 +39,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   service: ["../core/planted.ts", "../triggers/planted.ts"],
   "stores/lmdb": ["../../core/planted.ts", "lmdb", "node:fs/promises"],
   wire: ["../../gen/millrace/v1/types_pb.ts", "@bufbuild/protobuf/wkt"],
-  rpc: ["@connectrpc/connect/protocol", "node:http2"],
+  rpc: ["../fanout/planted.ts", "@connectrpc/connect/protocol", "node:http2"],
   server: ["../stores/lmdb/planted.ts", "pino", "node:tls"],
 };
 

@@ -35,6 +35,12 @@ function createHub(store: Store, maxFrames = 1000): Hub {
 
 async function put(itemId: string, json: number): Promise<void> {
   await inner.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
+  await round();
+}
+
+/** Lets followers hear what was announced. */
+async function round(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
 }
 
 function kinds(subscription: Subscription): string[] {
@@ -70,6 +76,7 @@ describe("heartbeats (G5)", () => {
     expect(kinds(subscription)).toEqual(["sync"]);
     nowMs += INTERVAL_MS - 1;
     await inner.broadcast(GROUP, { type: "t", itemId: undefined, value: Value.of(1) });
+    await round();
     expect(kinds(subscription)).toEqual(["event"]);
     await passTime(hub, 1);
     expect(kinds(subscription)).toEqual(["heartbeat"]);

@@ -46,9 +46,10 @@ export function openShared(store: Store, now: () => number = () => 0, maxFrames 
   return { hub, shared, reader, start, join, leave };
 }
 
-/** Stores a number. */
+/** Stores a number. Followers of the group have heard of it then, unless their feed is slow. */
 export async function put(store: Store, itemId: string, json: number): Promise<void> {
   await store.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
+  await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Lets all other work of the process go first, a few times over. */

@@ -40,6 +40,7 @@ describe("members that overlap", () => {
     await store.broadcast(GROUP, { type: "t", itemId: "c", value: Value.of(1) });
     expect(reader.drain()).toBe(0);
     await store.broadcast(GROUP, { type: "t", itemId: "b", value: Value.of("mine") });
+    await turns();
     expect(reader.drain()).toBe(1);
   });
 });

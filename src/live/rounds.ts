@@ -1,7 +1,11 @@
-/** Somebody to be woken. */
-export interface Sleeper {
-  /** Must return at once, and must not throw. */
-  wake(): void;
+/** Somebody who has events to deliver. */
+export interface Deliverer {
+  /**
+   * Delivers what there is, or the more of it until a time of `performance.now()` has come.
+   *
+   * @returns Whether that was all.
+   */
+  deliver(untilMs: number): boolean;
 }
 
 /** The longest time that a round waits for more to go out with it, in milliseconds. */
@@ -10,30 +14,28 @@ const MAX_PAUSE_MS = 10;
 const LIGHT_ROUND_MS = 0.5;
 /** The longest time that a round keeps the event loop from other work, in milliseconds. */
 const SLICE_MS = 4;
-/** How many are woken between two looks at the clock. */
-const PER_LOOK = 16;
 
 /**
- * Wakes all who have something to hear in rounds, so that each hears all there is at once: what the
- * write to a connection costs is paid once for several events, not for each.
+ * Has events delivered in rounds, so that each subscriber hears all there is at once: what a write to
+ * its connection costs is paid once for several events, not for each.
  *
  * A round begins at the end of the turn of the event loop in which the first of it was added: what is
  * seldom is not delayed. Under load there is a pause after a round, as long as the round was and never
  * longer than MAX_PAUSE_MS, in which events gather. A long round is cut into slices, between which the
- * event loop does its other work. Those who are added first are woken first.
+ * event loop does its other work. Who was added first delivers first.
  */
-export class WakeSchedule {
-  #due: Sleeper[] = [];
-  /** The round under way, and how many of it were woken. */
-  #round: Sleeper[] = [];
-  #woken = 0;
+export class Rounds {
+  #due: Deliverer[] = [];
+  /** The round under way, and how many of it are done. */
+  #round: Deliverer[] = [];
+  #done = 0;
   #roundMs = 0;
   #isPlanned = false;
   #notBeforeMs = 0;
 
-  /** Adds one who is not waiting yet. It is woken once, soon. */
-  add(sleeper: Sleeper): void {
-    this.#due.push(sleeper);
+  /** Adds one who has something to deliver, and is called once, soon. */
+  add(deliverer: Deliverer): void {
+    this.#due.push(deliverer);
     if (!this.#isPlanned) this.#plan();
   }
 
@@ -47,22 +49,23 @@ export class WakeSchedule {
   readonly #begin = (): void => {
     this.#round = this.#due;
     this.#due = [];
-    this.#woken = 0;
+    this.#done = 0;
     this.#roundMs = 0;
     this.#slice();
   };
 
   readonly #slice = (): void => {
     const startMs = performance.now();
-    let passedMs = 0;
-    while (this.#woken < this.#round.length && passedMs < SLICE_MS) {
-      const until = Math.min(this.#woken + PER_LOOK, this.#round.length);
-      while (this.#woken < until) this.#round[this.#woken++]?.wake();
-      passedMs = performance.now() - startMs;
+    const untilMs = startMs + SLICE_MS;
+    let nowMs = startMs;
+    for (let next; nowMs < untilMs; nowMs = performance.now()) {
+      next = this.#round[this.#done];
+      if (next === undefined) break;
+      if (next.deliver(untilMs)) this.#done++;
     }
-    this.#roundMs += passedMs;
-    if (this.#woken < this.#round.length) setImmediate(this.#slice);
-    else this.#end(startMs + passedMs);
+    this.#roundMs += nowMs - startMs;
+    if (this.#done < this.#round.length) setImmediate(this.#slice);
+    else this.#end(nowMs);
   };
 
   #end(nowMs: number): void {

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { beginJoined } from "../../src/wire/joined.ts";
+import { beginJoined } from "../../src/fanout/joined.ts";
 
 const PARTS = ["a", "bc", "def", "", "g"].map((text) => Buffer.from(text));
 const join = (parts: readonly Buffer[]) =>
-  parts.reduce((joined, part) => joined.then(part), beginJoined());
+  parts.reduce((joined, part) => joined.plus(part), beginJoined());
 
 describe("joined parts", () => {
   test("are the bytes of all of them, in order, whoever joined what before", () => {

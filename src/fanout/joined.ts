@@ -10,7 +10,7 @@ export interface Joined {
   /** All parts. Shared, so not to be changed. */
   readonly bytes: Buffer;
   /** The same and one part more. */
-  then(part: Buffer): Joined;
+  plus(part: Buffer): Joined;
 }
 
 class Chain implements Joined {
@@ -32,7 +32,7 @@ class Chain implements Joined {
     return (this.#bytes ??= this.#join());
   }
 
-  then(part: Buffer): Chain {
+  plus(part: Buffer): Chain {
     const next = this.#next;
     if (next !== undefined && next.#part === part) return next;
     let chain = this.#others?.get(part);
@@ -45,8 +45,8 @@ class Chain implements Joined {
 
   #join(): Buffer {
     if (this.#before === undefined || this.#before.byteLength === 0) return this.#part;
-    const parts: Buffer[] = [];
-    for (let chain: Chain | undefined = this; chain !== undefined; chain = chain.#before)
+    const parts = [this.#part];
+    for (let chain: Chain | undefined = this.#before; chain !== undefined; chain = chain.#before)
       parts.push(chain.#part);
     return Buffer.concat(parts.reverse(), this.byteLength);
   }

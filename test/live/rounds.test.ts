@@ -1,0 +1,114 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { Rounds } from "../../src/live/rounds.ts";
+
+let rounds: Rounds;
+let delivered: string[];
+let nowMs: number;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+  vi.spyOn(performance, "now").mockImplementation(() => nowMs);
+  rounds = new Rounds();
+  delivered = [];
+  nowMs = 0;
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** Somebody whose deliveries take so long. */
+function deliverer(name: string, workMs = 0) {
+  let leftMs = workMs;
+  return {
+    deliver(untilMs: number) {
+      const ms = Math.min(leftMs, untilMs - nowMs);
+      leftMs -= ms;
+      nowMs += ms;
+      if (leftMs > 0) return false;
+      delivered.push(name);
+      return true;
+    },
+  };
+}
+
+/** Lets turns of the event loop pass until so many have delivered. */
+const until = async (count: number) => {
+  let turns = 0;
+  for (; delivered.length < count; turns++) await turn();
+  return turns;
+};
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe("who has events to deliver", () => {
+  test("delivers at the end of the turn, in the order added", async () => {
+    rounds.add(deliverer("a"));
+    rounds.add(deliverer("b"));
+    await Promise.resolve();
+    expect(delivered).toEqual([]);
+    await turn();
+    expect(delivered).toEqual(["a", "b"]);
+  });
+
+  test("delivers without a pause when little was done before", async () => {
+    for (let n = 1; n <= 5; n++) {
+      rounds.add(deliverer("a"));
+      await turn();
+      expect(delivered).toHaveLength(n);
+    }
+  });
+
+  test("waits after a long round, no longer than the round was, and delivers with all who came meanwhile", async () => {
+    rounds.add(deliverer("long", 5));
+    await until(1);
+    expect(delivered).toEqual(["long"]);
+    rounds.add(deliverer("a"));
+    await turn();
+    expect(delivered).toEqual(["long"]);
+    rounds.add(deliverer("b"));
+    nowMs += 5;
+    vi.advanceTimersByTime(4);
+    await turn();
+    expect(delivered).toEqual(["long"]);
+    vi.advanceTimersByTime(1);
+    await turn();
+    expect(delivered).toEqual(["long", "a", "b"]);
+  });
+
+  test("waits 10 ms at most", async () => {
+    rounds.add(deliverer("long", 50));
+    await until(1);
+    rounds.add(deliverer("a"));
+    vi.advanceTimersByTime(9);
+    expect(delivered).toEqual(["long"]);
+    vi.advanceTimersByTime(1);
+    expect(delivered).toEqual(["long", "a"]);
+  });
+
+  test("lets the event loop do other work in a long round, and goes on in order", async () => {
+    const names = Array.from({ length: 200 }, (_, n) => `${n}`);
+    for (const name of names) rounds.add(deliverer(name, 0.1));
+    expect(await until(names.length)).toBeGreaterThan(2);
+    expect(delivered).toEqual(names);
+  });
+
+  test("goes on with one whose deliveries are longer than a slice", async () => {
+    rounds.add(deliverer("long", 9));
+    rounds.add(deliverer("a"));
+    expect(await until(2)).toBe(3);
+    expect(delivered).toEqual(["long", "a"]);
+  });
+
+  test("who is added while a round is under way delivers in the next, after all of this", async () => {
+    const late = deliverer("late");
+    rounds.add({
+      deliver() {
+        delivered.push("first");
+        rounds.add(late);
+        return true;
+      },
+    });
+    rounds.add(deliverer("second"));
+    await until(3);
+    expect(delivered).toEqual(["first", "second", "late"]);
+  });
+});
