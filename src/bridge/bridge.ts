@@ -1,20 +1,16 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { AuthRequest } from "../core/auth.ts";
 import { StreamError } from "../core/errors.ts";
-import type { Handlers } from "../service/handlers.ts";
 import { CLOSE } from "./close-codes.ts";
-import type { BridgeLimits } from "./limits.ts";
-import { watchLife } from "./life.ts";
-import { BridgeSession, type SessionSocket } from "./session.ts";
+import { BridgeSocket, type BridgeSocketOptions } from "./bridge-socket.ts";
+import { LOOKS_PER_INTERVAL } from "./life.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
 
 /** What the bridge works with. */
-export interface BridgeOptions {
-  readonly handlers: Handlers;
-  readonly limits: BridgeLimits;
+export interface BridgeOptions extends BridgeSocketOptions {
   /** Whether a page of the request's origin may follow streams. */
   readonly allowsOrigin: (request: IncomingMessage) => boolean;
   /** What `auth_function` learns of a request. */
@@ -29,10 +25,6 @@ export interface Bridge {
   close(): void;
 }
 
-/** How long a closing handshake may take before the socket is cut, in milliseconds. */
-const CLOSE_TIMEOUT_MS = 2000;
-/** The same for a client that was too slow: it gets to the code once it has read what lies before it. */
-const SLOW_CLOSE_TIMEOUT_MS = 30_000;
 /** Most pieces in which a frame of a client may come. */
 const MAX_FRAGMENTS = 256;
 const MAX_BUFFERED_CHUNKS = 16 * 1024;
@@ -53,39 +45,43 @@ export function createBridge(options: BridgeOptions): Bridge {
     autoPong: false,
     handleProtocols: (offered) => (offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false),
   });
-  /** How to close each open socket. */
-  const sockets = new Map<WebSocket, (code: number, reason: string) => void>();
+  const sockets = new Map<WebSocket, BridgeSocket>();
+  const forget = (webSocket: WebSocket) => {
+    sockets.delete(webSocket);
+    if (sockets.size > 0) return;
+    clearInterval(looks);
+    looks = undefined;
+  };
+  // One timer for all.
+  let looks: NodeJS.Timeout | undefined;
+  const lookAtAll = () => {
+    for (const socket of sockets.values()) socket.look();
+  };
+  // One listener for all: ws says whose event it is.
+  function onMessage(this: WebSocket, data: RawData) {
+    sockets.get(this)?.receive(data);
+  }
+  function onPing(this: WebSocket, data: Buffer) {
+    sockets.get(this)?.receivePing(data);
+  }
+  function onPong(this: WebSocket) {
+    sockets.get(this)?.receivePong();
+  }
+  function onClose(this: WebSocket) {
+    sockets.get(this)?.stop();
+  }
+  function onError(this: WebSocket) {
+    sockets.get(this)?.fail();
+  }
   let closed = false;
 
   const start = (webSocket: WebSocket, stream: Duplex, target: UrlTarget, context: string) => {
-    const end = (code: number, reason: string) => {
-      if (!stop()) return;
-      webSocket.close(code, reason);
-      cutAfter(code === CLOSE.SLOW_SUBSCRIBER ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
-    };
-    const socket = sessionSocket(webSocket, stream, end);
-    const session = new BridgeSession(handlers, socket, limits, context);
-    const stopWatching = watchLife(webSocket, limits, end);
-    const receive = (data: RawData) => session.receive(textOf(data));
-    /** @returns whether it was open until now. What still comes is read away, unheard. */
-    const stop = () => {
-      webSocket.off("message", receive);
-      stopWatching();
-      session.close();
-      return sockets.delete(webSocket);
-    };
-    const cutAfter = (ms: number) => {
-      const timer = setTimeout(() => webSocket.terminate(), ms);
-      webSocket.once("close", () => clearTimeout(timer));
-    };
-    sockets.set(webSocket, end);
-    webSocket.on("message", receive);
-    webSocket.on("close", stop);
-    // A breach of the protocol, or a frame too large: ws closes with its code, which the client gets to read.
-    webSocket.on("error", () => {
-      if (stop()) cutAfter(CLOSE_TIMEOUT_MS);
-    });
-    if (target.kind === "stream") session.joinByUrl(target.target, randomUUID());
+    const socket = new BridgeSocket(webSocket, stream, options, context, forget);
+    sockets.set(webSocket, socket);
+    looks ??= setInterval(lookAtAll, limits.pingIntervalMs / LOOKS_PER_INTERVAL).unref();
+    webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);
+    webSocket.on("close", onClose).on("error", onError);
+    if (target.kind === "stream") socket.session.joinByUrl(target.target, newSubscriptionId());
   };
 
   /** Asks who the client is, then opens the socket. */
@@ -130,10 +126,15 @@ export function createBridge(options: BridgeOptions): Bridge {
     },
     close() {
       closed = true;
-      for (const end of sockets.values()) end(CLOSE.GOING_AWAY, "the service is shutting down");
+      for (const socket of sockets.values())
+        socket.close(CLOSE.GOING_AWAY, "the service is shutting down");
     },
   };
 }
+
+const ID_BYTES = 16;
+/** An id that no client chooses by chance. (A UUID of Node's is a tree of twenty strings.) */
+const newSubscriptionId = () => randomBytes(ID_BYTES).toString("hex");
 
 const ignore = () => {};
 
@@ -145,28 +146,6 @@ function withToken(request: AuthRequest): AuthRequest {
     .map((part) => part.trim());
   if (first !== TOKEN_PROTOCOL || !token || headers["authorization"] !== undefined) return request;
   return { ...request, headers: { ...headers, authorization: token } };
-}
-
-/**
- * The socket for a session. Frames go past ws, which would make a header for each and every socket:
- * it only has to know nothing of what lies between its own.
- */
-function sessionSocket(
-  webSocket: WebSocket,
-  stream: Duplex,
-  close: SessionSocket["close"],
-): SessionSocket {
-  return {
-    get bufferedBytes() {
-      return stream.writableLength;
-    },
-    send(frames, taken) {
-      // Nothing may follow a closing frame.
-      if (webSocket.readyState === webSocket.OPEN) stream.write(frames, taken);
-      else process.nextTick(taken);
-    },
-    close,
-  };
 }
 
 /** Answers an upgrade request with an HTTP status instead. */
@@ -189,14 +168,3 @@ const STATUS_TEXTS: Readonly<Record<number, string>> = {
   404: "Not Found",
   503: "Service Unavailable",
 };
-
-/** The text of a frame; undefined when it is not valid UTF-8. */
-function textOf(data: RawData): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(
-      Array.isArray(data) ? Buffer.concat(data) : data,
-    );
-  } catch {
-    return undefined;
-  }
-}

@@ -30,17 +30,12 @@ interface Collected {
 /** How much is joined into one write, in bytes. */
 const JOIN_BYTES = 64 * 1024;
 
-/** What a feed works with. */
-export interface GroupFeedOptions {
-  readonly group: GroupKey;
-  readonly shared: SharedSubscription<Join>;
-  readonly outlet: Outlet;
-  /** Largest snapshot that is sent as one frame, in bytes. */
-  readonly maxSyncBytes: number;
-  /** Called when the service ends it. */
-  readonly onEnd: (error: StreamError) => void;
-  /** Called when a subscription ended because its snapshot cannot be sent. */
-  readonly onRefused: (join: Join, error: StreamError) => void;
+/** Whose feed it is. */
+export interface FeedOwner {
+  /** The service ended it. */
+  onEnd(group: GroupKey, error: StreamError): void;
+  /** A subscription ended because its snapshot cannot be sent. */
+  onRefused(join: Join, error: StreamError): void;
 }
 
 /**
@@ -51,19 +46,27 @@ export class GroupFeed {
   /** Subscriptions that use it, those included that are about to. */
   users = 0;
   readonly group: GroupKey;
-  readonly #options: GroupFeedOptions;
   readonly #shared: SharedSubscription<Join>;
-  readonly #collected = new Map<Join, Collected>();
+  readonly #outlet: Outlet;
+  readonly #maxSyncBytes: number;
+  readonly #owner: FeedOwner;
+  #collected: Map<Join, Collected> | undefined;
   #closed = false;
 
-  constructor(options: GroupFeedOptions) {
-    this.group = options.group;
-    this.#options = options;
-    this.#shared = options.shared;
-    this.#shared.onEnd(() => {
-      const { error } = this.#shared;
-      if (error !== undefined) options.onEnd(error);
-    });
+  /** @param maxSyncBytes Largest snapshot that is sent as one frame, in bytes. */
+  constructor(
+    group: GroupKey,
+    shared: SharedSubscription<Join>,
+    outlet: Outlet,
+    maxSyncBytes: number,
+    owner: FeedOwner,
+  ) {
+    this.group = group;
+    this.#shared = shared;
+    this.#outlet = outlet;
+    this.#maxSyncBytes = maxSyncBytes;
+    this.#owner = owner;
+    this.#shared.onEnd((error) => owner.onEnd(group, error));
     this.#pump();
   }
 
@@ -74,20 +77,20 @@ export class GroupFeed {
 
   /** Ends a subscription. */
   leave(join: Join): void {
-    this.#collected.delete(join);
+    this.#collected?.delete(join);
     this.#shared.leave(join);
   }
 
   /** Ends all. Idempotent. */
   close(): void {
     this.#closed = true;
-    this.#collected.clear();
+    this.#collected = undefined;
     this.#shared.close();
   }
 
   /** Sends what there is, as far as the socket takes it: events that follow one another go out as one. */
   readonly #pump = (): void => {
-    const { outlet } = this.#options;
+    const outlet = this.#outlet;
     while (!this.#closed) {
       if (outlet.isFull) return outlet.whenFree(this.#pump);
       let events = beginJoined();
@@ -105,7 +108,7 @@ export class GroupFeed {
 
   /** Tells one subscription. */
   #tell(to: Join, frame: SyncFrame | ResumedFrame | HeartbeatFrame): void {
-    const { outlet } = this.#options;
+    const outlet = this.#outlet;
     switch (frame.kind) {
       case "sync":
         if (to.parts) outlet.send(syncFrame(to, to.subscriptionId, frame, true));
@@ -122,20 +125,21 @@ export class GroupFeed {
 
   /** For a client that takes a snapshot as one frame only. */
   #collect(join: Join, frame: SyncFrame): void {
-    const { outlet, maxSyncBytes, onRefused } = this.#options;
-    const before = frame.first ? undefined : this.#collected.get(join);
+    const maxSyncBytes = this.#maxSyncBytes;
+    const before = frame.first ? undefined : this.#collected?.get(join);
     const collected = before ?? { parts: [], bytes: 0 };
+    this.#collected ??= new Map();
     this.#collected.set(join, collected);
     collected.parts.push(frame);
     collected.bytes += itemsBytes(frame.items);
     if (collected.bytes > maxSyncBytes) {
       const sentence = `The snapshot has more than ${maxSyncBytes} bytes; join with parts, or follow single items.`;
       this.leave(join);
-      return onRefused(join, new StreamError("SNAPSHOT_TOO_LARGE", sentence));
+      return this.#owner.onRefused(join, new StreamError("SNAPSHOT_TOO_LARGE", sentence));
     }
     if (!frame.last) return;
-    this.#collected.delete(join);
+    this.#collected?.delete(join);
     const items = collected.parts.flatMap((part) => part.items);
-    outlet.send(syncFrame(join, join.subscriptionId, { ...frame, items }, false));
+    this.#outlet.send(syncFrame(join, join.subscriptionId, { ...frame, items }, false));
   }
 }

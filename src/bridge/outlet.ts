@@ -15,7 +15,7 @@ const MAX_UNREAD_REPLIES_BYTES = 256 * 1024;
 export class Outlet {
   readonly #socket: OutletSocket;
   /** Who waits, in turn. */
-  readonly #waiting = new Set<() => void>();
+  #waiting: Set<() => void> | undefined;
   #repliesBytes = 0;
 
   constructor(socket: OutletSocket) {
@@ -29,6 +29,7 @@ export class Outlet {
 
   /** Calls, once, when there is room. Those who wait take turns. */
   whenFree(resume: () => void): void {
+    this.#waiting ??= new Set();
     this.#waiting.delete(resume);
     this.#waiting.add(resume);
   }
@@ -51,14 +52,17 @@ export class Outlet {
 
   /** Forgets those who wait. */
   close(): void {
-    this.#waiting.clear();
+    this.#waiting = undefined;
   }
 
   readonly #taken = () => {
-    for (const resume of this.#waiting) {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    for (const resume of waiting) {
       if (this.isFull) return;
-      this.#waiting.delete(resume);
+      waiting.delete(resume);
       resume();
     }
+    if (waiting.size === 0) this.#waiting = undefined;
   };
 }

@@ -1,9 +1,10 @@
 import { StreamError } from "../core/errors.ts";
+import { FewMap } from "../core/few-map.ts";
 import { type GroupKey, checkGroup, checkName, groupKeyText } from "../core/names.ts";
 import type { Admission, Handlers } from "../service/handlers.ts";
 import { type JoinFrame, readClientFrame } from "./client-frame.ts";
 import { CLOSE, closeCodeOf } from "./close-codes.ts";
-import { GroupFeed, type Join } from "./group-feed.ts";
+import { type FeedOwner, GroupFeed, type Join } from "./group-feed.ts";
 import type { BridgeLimits } from "./limits.ts";
 import { Outlet, type OutletSocket } from "./outlet.ts";
 import { errorFrame } from "./server-frame.ts";
@@ -38,15 +39,15 @@ interface UnderWay {
  * All subscriptions of one group share a feed. What the socket cannot take stays in the bounded queues
  * of the subscriptions (G7).
  */
-export class BridgeSession {
+export class BridgeSession implements FeedOwner {
   readonly #handlers: Handlers;
   readonly #socket: SessionSocket;
   readonly #limits: BridgeLimits;
   readonly #outlet: Outlet;
-  readonly #joined = new Map<string, Joined>();
-  readonly #feeds = new Map<string, GroupFeed>();
+  readonly #joined = new FewMap<string, Joined>();
+  readonly #feeds = new FewMap<string, GroupFeed>();
   /** What is under way, by subscription id: joins and leaves of one id wait for one another. */
-  readonly #underWay = new Map<string, UnderWay>();
+  readonly #underWay = new FewMap<string, UnderWay>();
   /** What a join of the same can take over; undefined once one has. */
   #byUrl: ByUrl | undefined;
   /** What `auth_function` said of the client. */
@@ -66,9 +67,10 @@ export class BridgeSession {
 
   /** Subscribes to what the socket's URL names. */
   joinByUrl(target: Target, subscriptionId: string): void {
+    const { streamName, groupId, itemId } = target;
     const asked = { resume: undefined, heartbeat: false, parts: false };
     this.#enqueueJoin({ ...target, ...asked, type: "join", subscriptionId }, true);
-    this.#byUrl = { ...target, subscriptionId };
+    this.#byUrl = { streamName, groupId, itemId, subscriptionId };
   }
 
   /** Takes a frame of the client; undefined when it was not text. */
@@ -166,8 +168,18 @@ export class BridgeSession {
         taken?.join.admission ??
         (await this.#handlers.admit({ ...target, subscriptionId, context: this.#context }));
       if (this.#closed) return admission.leave();
-      const resumes = resume !== undefined;
-      const join = { ...target, subscriptionId, resumes, heartbeat, parts, byUrl, admission };
+      // Written out: of what is made by spreading, each has a shape of its own, which takes more than it.
+      const join: Join = {
+        streamName,
+        groupId,
+        itemId,
+        subscriptionId,
+        resumes: resume !== undefined,
+        heartbeat,
+        parts,
+        byUrl,
+        admission,
+      };
       feed = this.#useFeed({ streamName, groupId });
       await feed.join(join, resume);
       // The one that it replaces stays until here, because a refusal would have left it in place.
@@ -212,14 +224,8 @@ export class BridgeSession {
     const key = groupKeyText(group);
     let feed = this.#feeds.get(key);
     if (feed === undefined) {
-      feed = new GroupFeed({
-        group,
-        shared: this.#handlers.share<Join>(group),
-        outlet: this.#outlet,
-        maxSyncBytes: this.#limits.maxSyncBytes,
-        onEnd: (error) => this.#endBy(error, group),
-        onRefused: (join, error) => this.#refuseSnapshot(join, error),
-      });
+      const shared = this.#handlers.share<Join>(group);
+      feed = new GroupFeed(group, shared, this.#outlet, this.#limits.maxSyncBytes, this);
       this.#feeds.set(key, feed);
     }
     feed.users++;
@@ -234,7 +240,8 @@ export class BridgeSession {
     if (this.#feeds.get(key) === feed) this.#feeds.delete(key);
   }
 
-  #refuseSnapshot(join: Join, error: StreamError): void {
+  /** @see FeedOwner */
+  onRefused(join: Join, error: StreamError): void {
     this.#reply(errorFrame(error, join, join.subscriptionId));
     // Its join may not have been told yet that it succeeded.
     this.#enqueue(join.subscriptionId, true, () => {
@@ -247,8 +254,12 @@ export class BridgeSession {
     if (!this.#outlet.reply(frame)) this.#end(CLOSE.SLOW_SUBSCRIBER, "answers are not taken");
   }
 
-  /** A feed ended: the client hears why, and comes back with all of its subscriptions. */
-  #endBy(error: StreamError, group: GroupKey): void {
+  /**
+   * The client hears why, and comes back with all of its subscriptions.
+   *
+   * @see FeedOwner
+   */
+  onEnd(group: GroupKey, error: StreamError): void {
     this.#reply(errorFrame(error, { ...group, itemId: undefined }, undefined));
     this.#end(closeCodeOf(error), error.reason);
   }

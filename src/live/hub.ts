@@ -69,20 +69,19 @@ export class Hub {
     const key = groupKeyText(request.group);
     const entry = this.#entries.get(key) ?? this.#openEntry(key, request.group);
     entry.users++;
-    const leave = (subscription?: Subscription) => {
-      if (subscription !== undefined) entry.subscriptions.delete(subscription);
-      this.#release(key, entry);
-    };
     let subscription: Subscription;
     try {
       subscription = await this.#subscribe(request, await entry.opened);
     } catch (error) {
-      leave();
+      this.#release(key, entry);
       throw error;
     }
     if (this.#refusal !== undefined) subscription.fail(this.#refusal);
     entry.subscriptions.add(subscription);
-    subscription.onEnd(() => leave(subscription));
+    subscription.onEnd(() => {
+      entry.subscriptions.delete(subscription);
+      this.#release(key, entry);
+    });
     return subscription;
   }
 

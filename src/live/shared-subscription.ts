@@ -1,5 +1,6 @@
 import type { ChangeEvent, Item, TransientEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
+import { FewMap } from "../core/few-map.ts";
 import type { Frame, HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
@@ -55,16 +56,16 @@ export class SharedSubscription<M extends Member> implements Interest {
   readonly #options: SharedSubscriptionOptions;
   #subscription: Subscription | undefined;
   /** Those whose turn to join has not come yet. */
-  readonly #queued = new Set<M>();
-  readonly #members = new Set<M>();
+  readonly #queued = new FewMap<M, true>();
+  readonly #members = new FewMap<M, true>();
   /** What the members follow. */
   readonly #wanted = new Audience();
   /** Members who had their snapshot, or were resumed. */
-  readonly #active = new Map<M, Bookmark>();
+  readonly #active = new FewMap<M, Bookmark>();
   /** What the active members follow. */
   readonly #heard = new Audience();
   /** Members whom the last opening of a segment serves, with the item found for those who follow one. */
-  #served = new Map<M, Item | undefined>();
+  readonly #served = new FewMap<M, Item | undefined>();
   /** Whether a snapshot for all is to come, or parts of it. */
   #inSync = false;
   /** Of the member who joins now. */
@@ -76,7 +77,7 @@ export class SharedSubscription<M extends Member> implements Interest {
   #out: SharedFrame<M>[] = [];
   #lastJoin: Promise<unknown> = Promise.resolve();
   #onReadable: (() => void) | undefined;
-  #onEnd: (() => void) | undefined;
+  #onEnd: ((error: StreamError) => void) | undefined;
   /** The subscription that will call when it is readable. */
   #listeningTo: Subscription | undefined;
   #closed = false;
@@ -98,7 +99,7 @@ export class SharedSubscription<M extends Member> implements Interest {
    * @throws StreamError when the state cannot be read, or the subscription ended.
    */
   join(member: M, resumeFrom?: Position): Promise<void> {
-    this.#queued.add(member);
+    this.#queued.set(member, true);
     const join = this.#lastJoin.then(() => this.#join(member, resumeFrom));
     this.#lastJoin = join.then(() => this.#insertion?.over).catch(() => {});
     return join;
@@ -121,8 +122,7 @@ export class SharedSubscription<M extends Member> implements Interest {
   /** Takes the next frame; undefined when there is none now. */
   read(): SharedFrame<M> | undefined {
     for (;;) {
-      const next = this.#out.shift();
-      if (next !== undefined) return next;
+      if (this.#out.length > 0) return this.#out.shift();
       const insertion = this.#insertionUnderWay();
       if (insertion?.isReading === true) return undefined;
       if (insertion?.isBegun === true) {
@@ -135,7 +135,9 @@ export class SharedSubscription<M extends Member> implements Interest {
         this.#heldBack = frame;
         this.#insert(insertion);
       } else if (frame === undefined) return undefined;
-      else this.#distribute(frame);
+      else if (frame.kind === "change" || frame.kind === "event") {
+        if (this.#concerns(frame)) return { to: undefined, frame };
+      } else this.#distribute(frame);
     }
   }
 
@@ -158,8 +160,8 @@ export class SharedSubscription<M extends Member> implements Interest {
     });
   }
 
-  /** Asks to be called when the service ends it. `error` then says why. */
-  onEnd(callback: () => void): void {
+  /** Asks to be called when the service ends it, with the reason. */
+  onEnd(callback: (error: StreamError) => void): void {
     this.#onEnd = callback;
   }
 
@@ -167,7 +169,7 @@ export class SharedSubscription<M extends Member> implements Interest {
   close(): void {
     this.#closed = true;
     this.#queued.clear();
-    for (const member of Array.from(this.#members)) this.leave(member);
+    for (const member of Array.from(this.#members.keys())) this.leave(member);
     this.#wake();
   }
 
@@ -185,7 +187,8 @@ export class SharedSubscription<M extends Member> implements Interest {
   /** @see Interest */
   readState(store: Store, group: GroupKey): StateReader {
     this.reset();
-    this.#served = new Map(Array.from(this.#members, (member) => [member, undefined]));
+    this.#served.clear();
+    for (const member of this.#members.keys()) this.#served.set(member, undefined);
     if (this.#wanted.wantsAll) return readGroup(store, group);
     return readItems(store, group, this.#wanted.itemIds);
   }
@@ -202,7 +205,7 @@ export class SharedSubscription<M extends Member> implements Interest {
     if (this.#closed) throw new StreamError("SHUTTING_DOWN", "The connection is closing.");
     if (!this.#queued.delete(member)) return;
     if (this.error !== undefined) throw this.error;
-    this.#members.add(member);
+    this.#members.set(member, true);
     this.#wanted.add(member.itemId);
     try {
       if (this.#subscription === undefined) await this.#open(member, resumeFrom);
@@ -214,7 +217,8 @@ export class SharedSubscription<M extends Member> implements Interest {
   }
 
   async #open(member: M, resumeFrom: Position | undefined): Promise<void> {
-    this.#served = new Map([[member, undefined]]);
+    this.#served.clear();
+    this.#served.set(member, undefined);
     this.#inSync = false;
     const subscription = await this.#options.subscribe(this, resumeFrom);
     // It left meanwhile, and nobody else can have joined.
@@ -223,7 +227,7 @@ export class SharedSubscription<M extends Member> implements Interest {
     subscription.onEnd(() => {
       if (this.#subscription !== subscription) return;
       this.#insertion?.end(subscription.error);
-      if (subscription.error !== undefined) this.#onEnd?.();
+      if (subscription.error !== undefined) this.#onEnd?.(subscription.error);
     });
     this.#wake();
   }
@@ -244,46 +248,51 @@ export class SharedSubscription<M extends Member> implements Interest {
     // A replay after this may hold changes that only the new member wants, and knows.
     this.#floor = frame.position;
     this.#activate(member, frame.timestamp);
-    this.#out.push({ to: member, frame });
+    this.#put({ to: member, frame });
   }
 
-  #distribute(frame: Frame): void {
+  /** Puts out what one or each member is to be sent by itself. */
+  #distribute(frame: SyncFrame | ResumedFrame | HeartbeatFrame): void {
     switch (frame.kind) {
       case "sync":
         return this.#distributeSync(frame);
       case "resumed":
         for (const to of this.#served.keys()) {
           this.#activate(to, 0);
-          this.#out.push({ to, frame });
+          this.#put({ to, frame });
         }
         return;
       case "heartbeat":
         for (const [to, { timestamp }] of this.#active) {
           this.#activate(to, timestamp);
-          this.#out.push({ to, frame });
+          this.#put({ to, frame });
         }
-        return;
-      case "change":
-        if (!this.#heard.wants(frame.itemId) || this.#isBelowFloor(frame)) return;
-        this.#heard.tell(frame.itemId, this.#options.now());
-        this.#out.push({ to: undefined, frame });
-        return;
-      case "event":
-        if (this.#concerns(frame)) this.#out.push({ to: undefined, frame });
     }
+  }
+
+  /** Whether an event is news to an active member who follows its item. */
+  #concerns(event: ChangeEvent | TransientEvent): boolean {
+    const { itemId, timestamp } = event;
+    if (event.kind === "change") {
+      if (!this.#heard.wants(itemId) || this.#isBelowFloor(event)) return false;
+      this.#heard.tell(event.itemId, this.#options.now());
+      return true;
+    }
+    for (const [member, known] of this.#active) {
+      const follows = member.itemId === undefined || member.itemId === itemId;
+      if (follows && timestamp > known.timestamp) return true;
+    }
+    return false;
   }
 
   #isBelowFloor({ position }: ChangeEvent): boolean {
     return position.epoch === this.#floor.epoch && position.revision <= this.#floor.revision;
   }
 
-  /** Whether the event is news to an active member who follows its item. */
-  #concerns({ itemId, timestamp }: TransientEvent): boolean {
-    for (const [member, known] of this.#active) {
-      const follows = member.itemId === undefined || member.itemId === itemId;
-      if (follows && timestamp > known.timestamp) return true;
-    }
-    return false;
+  #put(frame: SharedFrame<M>): void {
+    // A literal is as long as it needs to be; mostly there is one.
+    if (this.#out.length === 0) this.#out = [frame];
+    else this.#out.push(frame);
   }
 
   /** A snapshot for all: each member gets what it follows of it. */
@@ -295,7 +304,7 @@ export class SharedSubscription<M extends Member> implements Interest {
       this.#activate(member, frame.timestamp);
       const { itemId } = member;
       if (itemId === undefined) {
-        this.#out.push({ to: member, frame });
+        this.#put({ to: member, frame });
         continue;
       }
       items ??= new Map(frame.items.map((item) => [item.itemId, item]));
@@ -303,7 +312,7 @@ export class SharedSubscription<M extends Member> implements Interest {
       this.#served.set(member, item);
       if (!frame.last) continue;
       const found = item === undefined ? [] : [item];
-      this.#out.push({ to: member, frame: { ...frame, items: found, first: true, last: true } });
+      this.#put({ to: member, frame: { ...frame, items: found, first: true, last: true } });
     }
   }
 

@@ -1,15 +1,18 @@
 import type { ChangeEvent, GroupEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
-import type { Frame, SyncFrame } from "../core/frame.ts";
+import type { Frame } from "../core/frame.ts";
 import { ORIGIN, type Position, isNews, isNext } from "../core/position.ts";
 import { isJoinable, mergeReplay } from "../core/replay.ts";
 import type { Channel, Follower } from "./channel.ts";
 import { FrameIterator } from "./frames.ts";
 import { FrameQueue } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
-import { PART_LIMITS, type StateReader } from "./state-reader.ts";
+import { PartReader } from "./part-reader.ts";
+import { SlidingWindow } from "./sliding-window.ts";
+import type { StateReader } from "./state-reader.ts";
 import type { SubscriptionOptions } from "./subscription-options.ts";
 
+const NOTHING: readonly GroupEvent[] = [];
 /** How long a subscription waits before it reads again what gave nothing, in milliseconds. */
 const RETRY_MS = 20;
 
@@ -31,22 +34,20 @@ export class Subscription implements Follower {
   heard = 0;
   readonly #options: SubscriptionOptions;
   readonly #queue: FrameQueue;
-  /** What the channel released while loading: a contiguous suffix that begins after `#windowStart`. */
-  readonly #window: FrameQueue<GroupEvent>;
-  #windowStart: Position;
+  /** What the channel released while loading. */
+  readonly #window: SlidingWindow;
 
   #phase: "loading" | "live" | "ended" = "loading";
-  /** What to read while loading. */
-  #source: "snapshot" | "log" = "snapshot";
-  /** The snapshot being read. */
-  #state: StateReader | undefined;
+  readonly #parts: PartReader;
   /** Timestamp of the last snapshot: what happened up to then is part of it. */
   #syncTimestamp = 0;
   /** Revision that the last `resumed` promised: no transient event comes before it. */
   #promised = 0;
-  /** Grows when what is being read is no longer wanted. */
-  #generation = 0;
   #reading = false;
+
+  /** What the channel releases now, and how many of it are through. */
+  #released: readonly GroupEvent[] = NOTHING;
+  #through = 0;
 
   /** Everything up to here is in the queue, or taken. */
   #cursor: Position = ORIGIN;
@@ -55,7 +56,7 @@ export class Subscription implements Follower {
 
   #error: StreamError | undefined;
   #cursorWatch: { readonly revision: number; readonly callback: () => void } | undefined;
-  readonly #endListeners: (() => void)[] = [];
+  #endListeners: readonly (() => void)[] = [];
   #onReadable: (() => void) | undefined;
   /** When the reader last took a frame or found none, Unix milliseconds. */
   #progressAtMs: number;
@@ -64,10 +65,10 @@ export class Subscription implements Follower {
 
   private constructor(options: SubscriptionOptions) {
     this.#options = options;
+    const { store, channel, interest } = options;
+    this.#parts = new PartReader(store, channel.group, interest);
     this.#queue = new FrameQueue(options.limits);
-    const { maxBytes, maxFrames } = options.limits;
-    this.#window = new FrameQueue({ maxBytes: maxBytes / 2, maxFrames: Math.ceil(maxFrames / 2) });
-    this.#windowStart = options.channel.position;
+    this.#window = new SlidingWindow(options.limits, channel.position);
     this.#progressAtMs = this.#bookmarkAtMs = options.now();
   }
 
@@ -128,7 +129,7 @@ export class Subscription implements Follower {
    */
   read(): Frame | undefined {
     this.#progressAtMs = this.#options.now();
-    let frame = this.#queue.shift();
+    let frame = this.#queue.shift() ?? this.#takeReleased();
     if (frame === undefined && this.#phase === "loading") {
       this.#load();
       frame = this.#queue.shift();
@@ -155,7 +156,7 @@ export class Subscription implements Follower {
   /** Asks to be called, once, when it has ended, however it ended. At once if it has. */
   onEnd(callback: () => void): void {
     if (this.ended) callback();
-    else this.#endListeners.push(callback);
+    else this.#endListeners = [...this.#endListeners, callback];
   }
 
   /** Its frames one by one. Leaving the loop ends the subscription; so the iterator is for one use. */
@@ -198,11 +199,14 @@ export class Subscription implements Follower {
 
   /** @see Follower */
   release(events: readonly GroupEvent[]): void {
-    for (const event of events) {
-      if (this.#phase === "live") this.#deliver(event);
-      else if (this.#phase === "loading") this.#slide(event);
-    }
-    if (this.#queue.length > 0) this.#wake();
+    // May be called while others are being released: when one of those makes it live again.
+    const outer = this.#released;
+    const outerThrough = this.#through;
+    this.#released = events;
+    this.#through = 0;
+    while (this.#through < events.length) this.#releaseNext(events[this.#through] as GroupEvent);
+    this.#released = outer;
+    this.#through = outerThrough;
   }
 
   /** @see Follower */
@@ -213,24 +217,54 @@ export class Subscription implements Follower {
     this.#startLoading("snapshot", this.channel.position);
   }
 
-  /** Puts a live event into the queue, or falls behind when it does not fit. */
-  #deliver(event: GroupEvent): void {
-    if (event.kind === "change") {
-      if (!isNews(event.position, this.#cursor)) return;
-      if (!isNext(event.position, this.#cursor)) return this.#fallBehind(event);
-    } else if (event.timestamp <= this.#syncTimestamp || this.#cursor.revision < this.#promised)
-      return;
-    if (this.#options.interest.matches(event.itemId) && !this.#queue.offer(event)) {
-      // A reader who was not called yet has not fallen behind.
-      if (this.#onReadable === undefined) return this.#fallBehind(event);
+  #releaseNext(event: GroupEvent): void {
+    const at = this.#through;
+    if (this.#phase !== "live") {
+      this.#through++;
+      if (this.#phase === "loading") this.#window.slide(event);
+    } else if (this.#admits(event)) {
+      // A reader who waits has taken all before: it takes this one and what it can of the rest itself.
       this.#wake();
-      if (this.#phase !== "live") return;
-      if (!this.#queue.offer(event)) return this.#fallBehind(event);
+      if (this.#through !== at || this.#phase !== "live") return;
+      this.#through++;
+      if (this.#queue.offer(event)) this.#pass(event);
+      else this.#fallBehind(event);
+    } else this.#through++;
+  }
+
+  /** The next of the events that are being released, for a reader who has taken all before. */
+  #takeReleased(): GroupEvent | undefined {
+    while (this.#phase === "live") {
+      const event = this.#released[this.#through];
+      if (event === undefined) return undefined;
+      this.#through++;
+      if (!this.#admits(event)) continue;
+      this.#pass(event);
+      return event;
     }
+    return undefined;
+  }
+
+  /** Whether a live event is for the reader. One that leaves a gap makes the subscription load again. */
+  #admits(event: GroupEvent): boolean {
     if (event.kind === "change") {
-      this.#advance(event.position);
-      if (this.#queue.length === 0) this.#taken = this.#cursor;
-    }
+      if (!isNews(event.position, this.#cursor)) return false;
+      if (!isNext(event.position, this.#cursor)) {
+        this.#fallBehind(event);
+        return false;
+      }
+    } else if (event.timestamp <= this.#syncTimestamp || this.#cursor.revision < this.#promised)
+      return false;
+    if (this.#options.interest.matches(event.itemId)) return true;
+    this.#pass(event);
+    return false;
+  }
+
+  /** The event is before the reader, or taken, or not for it. */
+  #pass(event: GroupEvent): void {
+    if (event.kind === "event") return;
+    this.#advance(event.position);
+    if (this.#queue.length === 0) this.#taken = this.#cursor;
   }
 
   /** Drops the queue: what the reader has not taken is read from the log again. */
@@ -244,31 +278,18 @@ export class Subscription implements Follower {
 
   /** @param feedStart The window holds what the channel releases after this. */
   #startLoading(source: "snapshot" | "log", feedStart: Position): void {
-    this.#generation++;
-    this.#state?.close();
-    this.#state = undefined;
     this.#phase = "loading";
-    this.#source = source;
+    this.#parts.start(source);
     if (source === "snapshot") this.#promised = 0;
-    this.#window.clear();
-    this.#windowStart = feedStart;
+    this.#window.restart(feedStart);
     this.#wake();
   }
 
-  /** Keeps the event in the window, and lets go of the oldest over the bounds. */
-  #slide(event: GroupEvent): void {
-    while (!this.#window.offer(event)) {
-      const oldest = this.#window.shift() as GroupEvent;
-      if (oldest.kind === "change") this.#windowStart = oldest.position;
-    }
-  }
-
   async #resume(from: Position): Promise<boolean> {
-    const { store, channel } = this.#options;
-    const replay = await store.since(channel.group, from, PART_LIMITS);
-    channel.catchUp(this);
+    const replay = await this.#parts.resume(from);
+    this.channel.catchUp(this);
     if (replay.lost) return false;
-    this.#source = "log";
+    this.#parts.start("log");
     this.#cursor = this.#taken = from;
     this.#promised = replay.head.revision;
     this.#queue.push({ kind: "resumed", position: from, head: replay.head });
@@ -295,39 +316,21 @@ export class Subscription implements Follower {
 
   /** Reads one part of the snapshot or of the log into the queue. */
   async #readPart(): Promise<void> {
-    const { store, channel } = this.#options;
-    const generation = this.#generation;
-    if (this.#source === "log") {
-      const asked = channel.position;
-      const replay = await store.since(channel.group, this.#cursor, PART_LIMITS);
-      channel.catchUp(this);
-      if (generation !== this.#generation) return;
-      if (!replay.lost) {
-        this.#replay(replay.changes);
-        if (replay.changes.length === 0 && !this.#isCaughtUp())
-          await this.#mendChannel(replay.head, asked);
-        return;
-      }
-      this.#source = "snapshot";
+    const { channel } = this.#options;
+    const asked = channel.position;
+    const part = await this.#parts.next(this.#cursor);
+    channel.catchUp(this);
+    if (part?.kind === "log") {
+      this.#replay(part.changes);
+      const isInReach = isJoinable(this.#cursor, this.#window.start);
+      if (part.changes.length === 0 && !isInReach && this.#phase === "loading")
+        await this.#mendChannel(part.head, asked);
+    } else if (part !== undefined) {
       this.#promised = 0;
+      this.#queue.push(part.frame);
+      this.#advance(part.frame.position);
+      this.#syncTimestamp = part.frame.timestamp;
     }
-    const state = (this.#state ??= this.readState(this.#options.interest));
-    let frame: SyncFrame;
-    try {
-      frame = await state.next();
-    } catch (error) {
-      // A snapshot that is no longer wanted was closed under the reader's hands.
-      if (generation !== this.#generation) return;
-      throw error;
-    }
-    if (generation !== this.#generation) return;
-    this.#queue.push(frame);
-    this.#advance(frame.position);
-    this.#syncTimestamp = frame.timestamp;
-    if (!frame.last) return;
-    state.close();
-    this.#state = undefined;
-    this.#source = "log";
   }
 
   /** The log has nothing more, and the channel does not follow from it: it missed that all was lost, and is told. */
@@ -338,22 +341,19 @@ export class Subscription implements Follower {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 
-  #isCaughtUp(): boolean {
-    return this.#phase !== "loading" || isJoinable(this.#cursor, this.#windowStart);
-  }
-
   #replay(changes: readonly ChangeEvent[]): void {
     const { merged, left } = mergeReplay(changes, this.#window.drain(), this.#promised);
     const { interest } = this.#options;
     for (const event of merged) if (interest.matches(event.itemId)) this.#queue.push(event);
-    for (const event of left) this.#window.push(event);
+    this.#window.putBack(left);
     this.#advance(changes.at(-1)?.position ?? this.#cursor);
     if (this.#queue.length === 0) this.#taken = this.#cursor;
   }
 
   /** Becomes live when the window begins at or before what was read. */
   #join(): boolean {
-    if (this.#source === "snapshot" || !isJoinable(this.#cursor, this.#windowStart)) return false;
+    if (this.#parts.source === "snapshot" || !isJoinable(this.#cursor, this.#window.start))
+      return false;
     this.#phase = "live";
     this.release(this.#window.drain());
     return this.#phase === "live";
@@ -387,11 +387,10 @@ export class Subscription implements Follower {
   #end(error: StreamError | undefined): void {
     if (this.#phase === "ended") return;
     this.#phase = "ended";
-    this.#generation++;
     this.#error = error;
-    this.#state?.close();
+    this.#parts.start("snapshot");
     this.#queue.clear();
-    this.#window.clear();
+    this.#window.drain();
     this.channel.unfollow(this);
     for (const listener of this.#endListeners) listener();
     this.#cursorWatch?.callback();

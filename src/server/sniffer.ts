@@ -43,7 +43,8 @@ export interface Sniffer {
 export function createSniffer(servers: ProtocolServers): Sniffer {
   const undecided = new Set<Socket>();
   const accept = (socket: Socket) => {
-    socket.on("error", () => socket.destroy());
+    // Outlives this: it must not hold what this works with.
+    socket.on("error", destroy);
     if (undecided.size >= MAX_UNDECIDED) {
       socket.destroy();
       return;
@@ -74,6 +75,10 @@ export function createSniffer(servers: ProtocolServers): Sniffer {
     socket.on("close", settle);
   };
   return { accept, close: () => undecided.forEach((socket) => socket.destroy()) };
+}
+
+function destroy(this: Socket): void {
+  this.destroy();
 }
 
 /** What the first bytes of a connection are; undefined when more are needed. */

@@ -8,6 +8,7 @@ import { FunctionRegistry } from "../functions/function-registry.ts";
 import { DEFAULT_QUEUE_LIMITS, type QueueLimits } from "../live/frame-queue.ts";
 import { Hub } from "../live/hub.ts";
 import { interestIn } from "../live/interest.ts";
+import { turnClock } from "../live/turn-clock.ts";
 import { SharedSubscription } from "../live/shared-subscription.ts";
 import { createOutside } from "../stores/custom/outside.ts";
 import { customStreams } from "../stores/custom/custom-store.ts";
@@ -69,7 +70,7 @@ export interface Engine {
 /** Builds the service over a store, which it owns from now on. */
 export function createEngine(given: Store, options: EngineOptions = {}): Engine {
   const heartbeatIntervalMs = options.heartbeatIntervalMs ?? 15_000;
-  const now = options.now ?? (() => performance.now());
+  const now = options.now ?? turnClock(() => performance.now());
   const newId = () => crypto.randomUUID();
   const coordinator = options.coordinator ?? localCoordinator();
   const functionLimits = { ...DEFAULT_FUNCTION_LIMITS, ...options.functionLimits };
@@ -130,7 +131,8 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     async admit(request) {
       const { itemId, subscriptionId, context } = request;
       if (itemId !== undefined) checkName("item_id", itemId);
-      return admissions.admit({ ...checkGroup(request), itemId, subscriptionId, context });
+      const { streamName, groupId } = checkGroup(request);
+      return admissions.admit({ streamName, groupId, itemId, subscriptionId, context });
     },
     share(request) {
       const group = checkGroup(request);

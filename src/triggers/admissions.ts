@@ -23,12 +23,40 @@ export interface Admissions {
   whenHandedOn(): Promise<void>;
 }
 
-/** What is known of an open subscription. */
-interface Open {
-  readonly lease: SubscriptionLease;
-  isLeased: boolean;
+/** What is known of an open subscription. There are many thousands, so it is one object. */
+class Open implements Admission, SubscriptionLease {
+  readonly #newId: () => string;
+  #id: string | undefined;
+  readonly #joined: Joined;
   /** When the listeners to joins were told: nobody hears of a leave before its join. */
   readonly told: Promise<void>;
+  isLeased = false;
+  readonly #onLeave: (open: Open) => void;
+
+  constructor(
+    newId: () => string,
+    joined: Joined,
+    told: Promise<void>,
+    onLeave: (open: Open) => void,
+  ) {
+    this.#newId = newId;
+    this.#joined = joined;
+    this.told = told;
+    this.#onLeave = onLeave;
+  }
+
+  // Both are made when they are asked for: mostly nobody asks.
+  get id(): string {
+    return (this.#id ??= this.#newId());
+  }
+
+  get payload(): string {
+    return joinPayload(this.#joined);
+  }
+
+  leave(): void {
+    this.#onLeave(this);
+  }
 }
 
 /** Puts gates, leases and leaves together. */
@@ -48,13 +76,12 @@ export function createAdmissions(
   const hold = async (subscription: Open) => {
     if (subscription.isLeased) return;
     subscription.isLeased = true;
-    await leases.hold(subscription.lease);
+    await leases.hold(subscription);
   };
   const leave = (subscription: Open) => {
     if (!open.delete(subscription)) return;
-    const { lease, told } = subscription;
-    void told.then(() => {
-      leaves.tell(lease, subscription.isLeased);
+    void subscription.told.then(() => {
+      leaves.tell(subscription, subscription.isLeased);
       gone();
     });
   };
@@ -65,8 +92,7 @@ export function createAdmissions(
         gone();
         throw error;
       });
-      const lease = { id: newId(), payload: joinPayload(joined) };
-      const subscription: Open = { lease, isLeased: false, told };
+      const subscription = new Open(newId, joined, told, leave);
       open.add(subscription);
       // Where nobody wants to be told, nothing has to survive.
       if (leaves.isWanted) {
@@ -77,7 +103,7 @@ export function createAdmissions(
           throw error;
         }
       }
-      return { leave: () => leave(subscription) };
+      return subscription;
     },
     async holdAll() {
       await Promise.all(Array.from(open, hold));

@@ -125,10 +125,10 @@ describe("failures", () => {
     };
     const { shared, reader, join, start } = openShared(failing);
     await join("i0");
-    const ended = new Promise<void>((resolve) => shared.onEnd(resolve));
+    const ended = new Promise<StreamError>((resolve) => shared.onEnd(resolve));
     start();
     await reader.next();
-    await ended;
+    expect(await ended).toBe(away);
     expect(shared.error).toBe(away);
     expect(reader.drain()).toBe(0);
     await expect(shared.join(new View())).rejects.toBe(away);

@@ -1,0 +1,136 @@
+import type { Duplex } from "node:stream";
+import type { RawData, WebSocket } from "ws";
+import type { Handlers } from "../service/handlers.ts";
+import { CLOSE } from "./close-codes.ts";
+import { Life } from "./life.ts";
+import type { BridgeLimits } from "./limits.ts";
+import { BridgeSession, type SessionSocket } from "./session.ts";
+
+/** How long a closing handshake may take before the socket is cut, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 2000;
+/** The same for a client that was too slow: it gets to the code once it has read what lies before it. */
+const SLOW_CLOSE_TIMEOUT_MS = 30_000;
+/** How much may lie in a socket before pings go unanswered, in bytes. */
+const MAX_UNREAD_BYTES = 64 * 1024;
+
+/** What sockets work with. */
+export interface BridgeSocketOptions {
+  readonly handlers: Handlers;
+  readonly limits: BridgeLimits;
+}
+
+/**
+ * A WebSocket that is open, and its session. There are many thousands, so what they have in common is
+ * held by the bridge: it passes on the events of ws, and looks after the life of all with one timer.
+ */
+export class BridgeSocket implements SessionSocket {
+  readonly session: BridgeSession;
+  readonly #webSocket: WebSocket;
+  readonly #stream: Duplex;
+  readonly #life: Life;
+  readonly #onStopped: (webSocket: WebSocket) => void;
+  #isOpen = true;
+
+  /**
+   * @param context What `authenticate` said of the client.
+   * @param onStopped Called once, when the session has ended.
+   */
+  constructor(
+    webSocket: WebSocket,
+    stream: Duplex,
+    { handlers, limits }: BridgeSocketOptions,
+    context: string,
+    onStopped: (webSocket: WebSocket) => void,
+  ) {
+    this.#webSocket = webSocket;
+    this.#stream = stream;
+    this.#life = new Life(limits);
+    this.#onStopped = onStopped;
+    this.session = new BridgeSession(handlers, this, limits, context);
+  }
+
+  /** @see SessionSocket */
+  get bufferedBytes(): number {
+    return this.#stream.writableLength;
+  }
+
+  /**
+   * Frames go past ws, which would make a header for each and every socket: it only has to know nothing
+   * of what lies between its own.
+   *
+   * @see SessionSocket
+   */
+  send(frames: Buffer, taken: () => void): void {
+    // Nothing may follow a closing frame.
+    if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#stream.write(frames, taken);
+    else process.nextTick(taken);
+  }
+
+  /** Ends the session, then the socket with a closing handshake. Idempotent. */
+  close(code: number, reason: string): void {
+    if (!this.stop()) return;
+    this.#webSocket.close(code, reason);
+    this.#cutAfter(code === CLOSE.SLOW_SUBSCRIBER ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
+  }
+
+  /** Ends the session. What still comes is read away, unheard. @returns whether it was open until now. */
+  stop(): boolean {
+    if (!this.#isOpen) return false;
+    this.#isOpen = false;
+    this.session.close();
+    this.#onStopped(this.#webSocket);
+    return true;
+  }
+
+  /** A message came. */
+  receive(data: RawData): void {
+    if (this.#hears()) this.session.receive(textOf(data));
+  }
+
+  /** A ping came. Who does not read its answers gets no more of them. */
+  receivePing(data: Buffer): void {
+    if (this.#hears() && this.#webSocket.bufferedAmount <= MAX_UNREAD_BYTES)
+      this.#webSocket.pong(data);
+  }
+
+  /** A pong came. */
+  receivePong(): void {
+    this.#hears();
+  }
+
+  /** A breach of the protocol, or a frame too large: ws closes with its code, which the client gets to read. */
+  fail(): void {
+    if (this.stop()) this.#cutAfter(CLOSE_TIMEOUT_MS);
+  }
+
+  /** To be called LOOKS_PER_INTERVAL times per interval of pings. */
+  look(): void {
+    const next = this.#life.look();
+    if (next === "ping") this.#webSocket.ping();
+    else if (next === "dead") this.close(CLOSE.NO_PONG, "no sign of life");
+  }
+
+  #hears(): boolean {
+    if (!this.#isOpen) return false;
+    if (this.#life.hear()) return true;
+    this.close(CLOSE.TOO_MUCH, "frames come too fast");
+    return false;
+  }
+
+  #cutAfter(ms: number): void {
+    const webSocket = this.#webSocket;
+    const timer = setTimeout(() => webSocket.terminate(), ms);
+    webSocket.once("close", () => clearTimeout(timer));
+  }
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** The text of a frame; undefined when it is not valid UTF-8. */
+function textOf(data: RawData): string | undefined {
+  try {
+    return utf8.decode(Array.isArray(data) ? Buffer.concat(data) : data);
+  } catch {
+    return undefined;
+  }
+}

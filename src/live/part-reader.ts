@@ -1,0 +1,87 @@
+import type { ChangeEvent } from "../core/change.ts";
+import type { SyncFrame } from "../core/frame.ts";
+import type { GroupKey } from "../core/names.ts";
+import type { Position } from "../core/position.ts";
+import type { Replay, Store } from "../core/store.ts";
+import type { Interest } from "./interest.ts";
+import { PART_LIMITS, type StateReader } from "./state-reader.ts";
+
+/** What was read. */
+export type Part =
+  | { readonly kind: "sync"; readonly frame: SyncFrame }
+  | { readonly kind: "log"; readonly changes: readonly ChangeEvent[]; readonly head: Position };
+
+/**
+ * What a subscription reads while it loads: a snapshot part by part and the log after it, or the log
+ * alone. When the log no longer reaches back, a snapshot takes its place.
+ */
+export class PartReader {
+  readonly #store: Store;
+  readonly #group: GroupKey;
+  readonly #interest: Interest;
+  #source: "snapshot" | "log" = "snapshot";
+  /** The snapshot being read. */
+  #state: StateReader | undefined;
+  /** Grows when what is being read is no longer wanted. */
+  #generation = 0;
+
+  constructor(store: Store, group: GroupKey, interest: Interest) {
+    this.#store = store;
+    this.#group = group;
+    this.#interest = interest;
+  }
+
+  /** What the next part will be of, unless the log no longer reaches back. */
+  get source(): "snapshot" | "log" {
+    return this.#source;
+  }
+
+  /** Begins anew: what is being read is no longer wanted. */
+  start(source: "snapshot" | "log"): void {
+    this.#generation++;
+    this.#closeState();
+    this.#source = source;
+  }
+
+  /** Reads the log after a position, whatever came before: to resume. */
+  resume(from: Position): Promise<Replay> {
+    return this.#store.since(this.#group, from, PART_LIMITS);
+  }
+
+  /**
+   * Reads the next part; undefined when it is no longer wanted.
+   *
+   * @param cursor Where the log is read from.
+   * @throws StreamError when the store cannot be read.
+   */
+  async next(cursor: Position): Promise<Part | undefined> {
+    const generation = this.#generation;
+    const isWanted = () => generation === this.#generation;
+    if (this.#source === "log") {
+      const replay = await this.#store.since(this.#group, cursor, PART_LIMITS);
+      if (!isWanted()) return undefined;
+      if (!replay.lost) return { kind: "log", changes: replay.changes, head: replay.head };
+      this.#source = "snapshot";
+    }
+    const state = (this.#state ??= this.#interest.readState(this.#store, this.#group));
+    let frame: SyncFrame;
+    try {
+      frame = await state.next();
+    } catch (error) {
+      // A snapshot that is no longer wanted was closed under the reader's hands.
+      if (!isWanted()) return undefined;
+      throw error;
+    }
+    if (!isWanted()) return undefined;
+    if (frame.last) {
+      this.#closeState();
+      this.#source = "log";
+    }
+    return { kind: "sync", frame };
+  }
+
+  #closeState(): void {
+    this.#state?.close();
+    this.#state = undefined;
+  }
+}
