@@ -139,7 +139,11 @@ export class GroupFeed {
     }
     if (!frame.last) return;
     this.#collected?.delete(join);
-    const items = collected.parts.flatMap((part) => part.items);
-    this.#outlet.send(syncFrame(join, join.subscriptionId, { ...frame, items }, false));
+    // One part is shared with others who get it.
+    const whole =
+      collected.parts.length === 1
+        ? frame
+        : { ...frame, items: collected.parts.flatMap((part) => part.items) };
+    this.#outlet.send(syncFrame(join, join.subscriptionId, whole, false));
   }
 }

@@ -3,7 +3,7 @@ import type { StreamError } from "../core/errors.ts";
 import type { SyncFrame } from "../core/frame.ts";
 import { type GroupKey, MAX_NAME_BYTES } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
-import { createRecent } from "../wire/recent.ts";
+import { byteLengthOf, createRecent } from "../wire/recent.ts";
 import type { Target } from "./target.ts";
 import { textFrame } from "./text-frame.ts";
 
@@ -20,15 +20,26 @@ import { textFrame } from "./text-frame.ts";
 export function syncFrame(
   target: Target,
   subscriptionId: string,
-  { items, position, timestamp, first, last }: Omit<SyncFrame, "kind">,
+  frame: Omit<SyncFrame, "kind">,
   inParts: boolean,
 ): Buffer {
-  const values = items.map(({ value }) => value.text);
-  const data = target.itemId === undefined ? `[${values.join(",")}]` : (values[0] ?? "null");
-  const ids = JSON.stringify(items.map(({ itemId }) => itemId));
+  const { position, timestamp, first, last } = frame;
   const parts = inParts ? `,"first":${first},"last":${last}` : "";
-  const event = `{"type":"sync","data":${data},"ids":${ids}${parts}}`;
+  const state = target.itemId === undefined ? groupState(frame) : itemState(frame);
+  const event = ['{"type":"sync",', state, parts, "}"];
   return envelope(target, target.itemId, timestamp, event, position, subscriptionId);
+}
+
+/** The state of a group: the same bytes for everybody who gets it now. */
+const groupState = createRecent(({ items }: Pick<SyncFrame, "items">): Buffer => {
+  const values = items.map(({ value }) => value.text);
+  const ids = JSON.stringify(items.map(({ itemId }) => itemId));
+  return Buffer.from(`"data":[${values.join(",")}],"ids":${ids}`);
+}, byteLengthOf);
+
+function itemState({ items: [item] }: Pick<SyncFrame, "items">): string {
+  const ids = item === undefined ? "[]" : `[${JSON.stringify(item.itemId)}]`;
+  return `"data":${item?.value.text ?? "null"},"ids":${ids}`;
 }
 
 /** How much the values of items take in a frame, in bytes. */
@@ -45,8 +56,9 @@ export const eventFrame = createRecent(
         ? `{"type":"${event.type}","data":${value.text}}`
         : `{"type":"event","event":{"type":${JSON.stringify(event.type)},"data":${value.text}}}`;
     const position = event.kind === "change" ? event.position : undefined;
-    return envelope(group, itemId, timestamp, content, position, undefined);
+    return envelope(group, itemId, timestamp, [content], position, undefined);
   },
+  byteLengthOf,
 );
 
 /** The position of a join was honoured: every later change follows. */
@@ -57,12 +69,12 @@ export function resumedFrame(
   head: Position,
 ): Buffer {
   const event = `{"type":"resumed","head":${JSON.stringify(head)}}`;
-  return envelope(target, target.itemId, 0, event, position, subscriptionId);
+  return envelope(target, target.itemId, 0, [event], position, subscriptionId);
 }
 
 /** Every matching change up to the position was sent before. */
 export function heartbeatFrame(target: Target, subscriptionId: string, position: Position): Buffer {
-  return envelope(target, target.itemId, 0, '{"type":"heartbeat"}', position, subscriptionId);
+  return envelope(target, target.itemId, 0, ['{"type":"heartbeat"}'], position, subscriptionId);
 }
 
 /** A frame or a join was refused, or a subscription ended. A refusal by the gate has a type of its own. */
@@ -75,7 +87,7 @@ export function errorFrame(
   const where = target === undefined || !isShort(target) ? NOWHERE : target;
   const event =
     reason === "JOIN_REFUSED" ? { type: "unauthorized" } : { type: "error", code, reason, message };
-  return envelope(where, where.itemId, 0, JSON.stringify(event), undefined, subscriptionId);
+  return envelope(where, where.itemId, 0, [JSON.stringify(event)], undefined, subscriptionId);
 }
 
 const NOWHERE: Target = { streamName: "", groupId: "", itemId: undefined };
@@ -89,7 +101,7 @@ function envelope(
   { streamName, groupId }: GroupKey,
   itemId: string | undefined,
   timestamp: number,
-  event: string,
+  event: readonly (string | Buffer)[],
   position: Position | undefined,
   subscriptionId: string | undefined,
 ): Buffer {
@@ -100,8 +112,8 @@ function envelope(
   const id = itemId === undefined ? "null" : JSON.stringify(itemId);
   const sub =
     subscriptionId === undefined ? "" : `,"subscriptionId":${JSON.stringify(subscriptionId)}`;
-  return textFrame(
+  const before =
     `{"type":"stream","timestamp":${timestamp}${at},"streamName":${JSON.stringify(streamName)},` +
-      `"groupId":${JSON.stringify(groupId)},"id":${id}${sub},"event":${event}}`,
-  );
+    `"groupId":${JSON.stringify(groupId)},"id":${id}${sub},"event":`;
+  return textFrame([before, ...event, "}"]);
 }

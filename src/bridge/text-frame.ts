@@ -6,9 +6,12 @@ const LENGTH_IN_8_BYTES = 127;
 /**
  * A text as a whole WebSocket frame of a server (RFC 6455, 5.2), header included: who sends the same to
  * many makes it once.
+ *
+ * @param parts The text in pieces; buffers hold UTF-8.
  */
-export function textFrame(text: string): Buffer {
-  const bytes = Buffer.byteLength(text);
+export function textFrame(parts: readonly (string | Buffer)[]): Buffer {
+  let bytes = 0;
+  for (const part of parts) bytes += Buffer.byteLength(part);
   const headerBytes = bytes <= MAX_SHORT_BYTES ? 2 : bytes <= 0xffff ? 4 : 10;
   // Not a part of a pool, of which it would keep the rest from being freed.
   const frame = Buffer.allocUnsafeSlow(headerBytes + bytes);
@@ -21,6 +24,8 @@ export function textFrame(text: string): Buffer {
     frame[1] = LENGTH_IN_8_BYTES;
     frame.writeBigUInt64BE(BigInt(bytes), 2);
   }
-  frame.write(text, headerBytes);
+  let at = headerBytes;
+  for (const part of parts)
+    at += typeof part === "string" ? frame.write(part, at) : part.copy(frame, at);
   return frame;
 }

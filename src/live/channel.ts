@@ -3,6 +3,7 @@ import { frameBytes } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Head, Store, Unwatch } from "../core/store.ts";
+import { GroupStates } from "./group-states.ts";
 import type { Deliverer, Rounds } from "./rounds.ts";
 import { Sequencer } from "./sequencer.ts";
 
@@ -32,6 +33,8 @@ export interface Follower {
  */
 export class Channel implements Deliverer {
   readonly group: GroupKey;
+  /** The states of the group, for who begins to follow. */
+  readonly states: GroupStates;
   readonly #followers = new Set<Follower>();
   readonly #store: Store;
   readonly #rounds: Rounds;
@@ -54,6 +57,7 @@ export class Channel implements Deliverer {
 
   private constructor(store: Store, group: GroupKey, start: Position, rounds: Rounds) {
     this.group = group;
+    this.states = new GroupStates(store, group);
     this.#store = store;
     this.#rounds = rounds;
     this.#delivered = start;

@@ -1,13 +1,12 @@
-import type { GroupKey } from "../core/names.ts";
-import type { Store } from "../core/store.ts";
-import { type StateReader, readGroup, readItems } from "./state-reader.ts";
+import type { GroupStates } from "./group-states.ts";
+import type { StateReader } from "./state-reader.ts";
 
 /** What a subscription wants to hear of its group. */
 export interface Interest {
   /** Whether it wants events of this item; undefined: events of the group as a whole. */
   matches(itemId: string | undefined): boolean;
   /** Reads the state of all it wants, at one position. */
-  readState(store: Store, group: GroupKey): StateReader;
+  readState(states: GroupStates): StateReader;
   /** Called when what was not taken of the frames is dropped, because a snapshot of all it wants follows. */
   reset?(): void;
   /**
@@ -19,9 +18,10 @@ export interface Interest {
 
 /** Interest in one item, or in the whole group when there is none. */
 export function interestIn(itemId: string | undefined): Interest {
-  if (itemId === undefined) return { matches: () => true, readState: readGroup };
+  if (itemId === undefined)
+    return { matches: () => true, readState: (states) => states.readGroup() };
   return {
     matches: (id) => id === itemId,
-    readState: (store, group) => readItems(store, group, [itemId]),
+    readState: (states) => states.readItems([itemId]),
   };
 }

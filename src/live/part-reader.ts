@@ -1,8 +1,8 @@
 import type { ChangeEvent } from "../core/change.ts";
 import type { SyncFrame } from "../core/frame.ts";
-import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Replay, Store } from "../core/store.ts";
+import type { Channel } from "./channel.ts";
 import type { Interest } from "./interest.ts";
 import { PART_LIMITS, type StateReader } from "./state-reader.ts";
 
@@ -17,7 +17,7 @@ export type Part =
  */
 export class PartReader {
   readonly #store: Store;
-  readonly #group: GroupKey;
+  readonly #channel: Channel;
   readonly #interest: Interest;
   #source: "snapshot" | "log" = "snapshot";
   /** The snapshot being read. */
@@ -25,9 +25,9 @@ export class PartReader {
   /** Grows when what is being read is no longer wanted. */
   #generation = 0;
 
-  constructor(store: Store, group: GroupKey, interest: Interest) {
+  constructor(store: Store, channel: Channel, interest: Interest) {
     this.#store = store;
-    this.#group = group;
+    this.#channel = channel;
     this.#interest = interest;
   }
 
@@ -45,7 +45,7 @@ export class PartReader {
 
   /** Reads the log after a position, whatever came before: to resume. */
   resume(from: Position): Promise<Replay> {
-    return this.#store.since(this.#group, from, PART_LIMITS);
+    return this.#store.since(this.#channel.group, from, PART_LIMITS);
   }
 
   /**
@@ -58,12 +58,12 @@ export class PartReader {
     const generation = this.#generation;
     const isWanted = () => generation === this.#generation;
     if (this.#source === "log") {
-      const replay = await this.#store.since(this.#group, cursor, PART_LIMITS);
+      const replay = await this.#store.since(this.#channel.group, cursor, PART_LIMITS);
       if (!isWanted()) return undefined;
       if (!replay.lost) return { kind: "log", changes: replay.changes, head: replay.head };
       this.#source = "snapshot";
     }
-    const state = (this.#state ??= this.#interest.readState(this.#store, this.#group));
+    const state = (this.#state ??= this.#interest.readState(this.#channel.states));
     let frame: SyncFrame;
     try {
       frame = await state.next();

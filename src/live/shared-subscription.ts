@@ -2,13 +2,12 @@ import type { ChangeEvent, Item, TransientEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
 import type { Frame, HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
-import type { GroupKey } from "../core/names.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
-import type { Store } from "../core/store.ts";
 import { Audience } from "./audience.ts";
+import type { GroupStates } from "./group-states.ts";
 import { Insertion } from "./insertion.ts";
 import type { Interest } from "./interest.ts";
-import { type StateReader, readGroup, readItems } from "./state-reader.ts";
+import type { StateReader } from "./state-reader.ts";
 import type { Subscription } from "./subscription.ts";
 
 /** One of those who share a subscription. Identity counts, so one object is one member. */
@@ -185,12 +184,12 @@ export class SharedSubscription<M extends Member> implements Interest {
   }
 
   /** @see Interest */
-  readState(store: Store, group: GroupKey): StateReader {
+  readState(states: GroupStates): StateReader {
     this.reset();
     this.#served.clear();
     for (const member of this.#members.keys()) this.#served.set(member, undefined);
-    if (this.#wanted.wantsAll) return readGroup(store, group);
-    return readItems(store, group, this.#wanted.itemIds);
+    if (this.#wanted.wantsAll) return states.readGroup();
+    return states.readItems(this.#wanted.itemIds);
   }
 
   /** @see Interest */

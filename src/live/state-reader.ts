@@ -8,8 +8,7 @@ import type { ReadLimits, SnapshotPage, SnapshotReader, Store } from "../core/st
 
 /**
  * Size of one part of a snapshot or replay. Small, so that a slow reader shows progress and, on a store
- * whose snapshots are stable, a large
- * group is not held as a whole.
+ * whose snapshots are stable, a large group is not held as a whole.
  */
 export const PART_LIMITS: ReadLimits = { maxCount: 1000, maxBytes: 256 * 1024 };
 
@@ -53,6 +52,11 @@ function pick(state: Folded, itemIds: readonly string[]): SyncFrame {
 
 /** Reads the state of a group, from the first call of next(). All parts have one position, whatever the store can do. */
 export function readGroup(store: Store, group: GroupKey): StateReader {
+  return lazily(() => openState(store, group));
+}
+
+/** A reader that is opened by the first call of next(). */
+export function lazily(open: () => Promise<StateReader>): StateReader {
   let opened: Promise<StateReader> | undefined;
   let closed = false;
   const close = () => {
@@ -61,7 +65,7 @@ export function readGroup(store: Store, group: GroupKey): StateReader {
   };
   return {
     async next() {
-      opened ??= openState(store, group);
+      opened ??= open();
       const frame = await (await opened).next();
       if (closed) close();
       return frame;

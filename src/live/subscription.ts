@@ -66,7 +66,7 @@ export class Subscription implements Follower {
   private constructor(options: SubscriptionOptions) {
     this.#options = options;
     const { store, channel, interest } = options;
-    this.#parts = new PartReader(store, channel.group, interest);
+    this.#parts = new PartReader(store, channel, interest);
     this.#queue = new FrameQueue(options.limits);
     this.#window = new SlidingWindow(options.limits, channel.position);
     this.#progressAtMs = this.#bookmarkAtMs = options.now();
@@ -110,7 +110,7 @@ export class Subscription implements Follower {
 
   /** Reads the state of an interest of one's own, beside the frames. The caller closes the reader. */
   readState(interest: Interest): StateReader {
-    return interest.readState(this.#options.store, this.channel.group);
+    return interest.readState(this.channel.states);
   }
 
   /** Whether no frame will come any more. */

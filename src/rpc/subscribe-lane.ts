@@ -7,7 +7,7 @@ import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import type { Decoded } from "../wire/decoded.ts";
 import { encodeFrame } from "../wire/frame-bytes.ts";
 import { type Joined, beginJoined } from "../fanout/joined.ts";
-import { createRecent } from "../wire/recent.ts";
+import { byteLengthOf, createRecent } from "../wire/recent.ts";
 import { type LaneMethod, letGo, respond, timeoutOf, trailersOf } from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
 import { readGrpcMessage } from "./request-reader.ts";
@@ -114,4 +114,4 @@ const envelopeOf = createRecent((frame: Frame): Buffer => {
   envelope.writeUInt32BE(message.byteLength, 1);
   envelope.set(message, PREFIX_BYTES);
   return envelope;
-});
+}, byteLengthOf);

@@ -1,7 +1,7 @@
 import { type MessageInitShape, create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ChangeEvent, Item } from "../core/change.ts";
-import type { Frame } from "../core/frame.ts";
+import { type Frame, frameBytes } from "../core/frame.ts";
 import type { OpError } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
 import type { Value } from "../core/value.ts";
@@ -54,9 +54,13 @@ export function opErrorMessage({
 }
 
 /** A frame. Made once for all who hear it now; not to be changed. */
-export const frameMessage = createRecent((frame: Frame): SubscribeResponse =>
-  create(SubscribeResponseSchema, { frame: frameCase(frame) }),
+export const frameMessage = createRecent(
+  (frame: Frame): SubscribeResponse => create(SubscribeResponseSchema, { frame: frameCase(frame) }),
+  (_, frame) => frameBytes(frame) * TREE_FACTOR,
 );
+
+/** How many times as large a tree is as what it holds, about. */
+const TREE_FACTOR = 8;
 
 function frameCase(
   frame: Frame,
