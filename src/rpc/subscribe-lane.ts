@@ -5,7 +5,7 @@ import type { Frame } from "../core/frame.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import type { Decoded } from "../wire/decoded.ts";
-import { encodeFrame } from "../wire/frame-bytes.ts";
+import { frameEnvelope } from "../wire/frame-bytes.ts";
 import { type Joined, beginJoined } from "../fanout/joined.ts";
 import { byteLengthOf, createRecent } from "../wire/recent.ts";
 import { type LaneMethod, letGo, respond, timeoutOf, trailersOf } from "./lane-answer.ts";
@@ -14,7 +14,6 @@ import { readGrpcMessage } from "./request-reader.ts";
 import { FAREWELL_MS } from "./routes.ts";
 
 const { method } = StreamService;
-const PREFIX_BYTES = 5;
 /** How much is joined into one write, in bytes. */
 const JOIN_BYTES = 64 * 1024;
 
@@ -108,10 +107,6 @@ function takeFrames(subscription: Subscription): Joined {
 
 /** A frame with its gRPC prefix. Made once for all who hear it now; not to be changed. */
 const envelopeOf = createRecent((frame: Frame): Buffer => {
-  const message = encodeFrame(frame);
-  const envelope = Buffer.allocUnsafeSlow(PREFIX_BYTES + message.byteLength);
-  envelope[0] = 0;
-  envelope.writeUInt32BE(message.byteLength, 1);
-  envelope.set(message, PREFIX_BYTES);
-  return envelope;
+  const { buffer, byteOffset, byteLength } = frameEnvelope(frame);
+  return Buffer.from(buffer, byteOffset, byteLength);
 }, byteLengthOf);

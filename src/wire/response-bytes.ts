@@ -3,6 +3,7 @@ import type { StreamError } from "../core/errors.ts";
 import type { OpError } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
 import type { Value } from "../core/value.ts";
+import { writeItem, writePosition } from "./message-parts.ts";
 import { ReverseWriter } from "./reverse-writer.ts";
 import { encodeValue } from "./value-codec.ts";
 
@@ -83,7 +84,7 @@ export function deletedEnvelope(result: Deleted): Uint8Array {
 /** A GetResponse. */
 export function itemEnvelope(item: Item | undefined): Uint8Array {
   writer.start();
-  if (item !== undefined) writeItem(1, item);
+  if (item !== undefined) writeItem(writer, 1, item);
   return writer.finishEnvelope();
 }
 
@@ -98,8 +99,8 @@ export function batchEnvelope(result: Batched): Uint8Array {
 export function listEnvelope({ items, position, nextPageToken }: Listed): Uint8Array {
   writer.start();
   writer.string(3, nextPageToken);
-  writePosition(2, position);
-  for (let i = items.length - 1; i >= 0; i--) writeItem(1, items[i] as Item);
+  writePosition(writer, 2, position);
+  for (let i = items.length - 1; i >= 0; i--) writeItem(writer, 1, items[i] as Item);
   return writer.finishEnvelope();
 }
 
@@ -144,7 +145,7 @@ function writeUpdated(result: Updated): void {
 }
 
 function writeWritten({ oldValue, newValue, created, position }: Written): void {
-  writePosition(4, position);
+  writePosition(writer, 4, position);
   writer.bool(3, created);
   if (newValue !== undefined) writer.bytes(2, encodeValue(newValue));
   if (oldValue !== undefined) writer.bytes(1, encodeValue(oldValue));
@@ -159,12 +160,12 @@ function writeOpError({ opIndex, code, message }: OpError): void {
 }
 
 function writeDeleted({ oldValue, position }: Deleted): void {
-  if (position !== undefined) writePosition(2, position);
+  if (position !== undefined) writePosition(writer, 2, position);
   if (oldValue !== undefined) writer.bytes(1, encodeValue(oldValue));
 }
 
 function writeBatched({ results, position }: Batched): void {
-  writePosition(2, position);
+  writePosition(writer, 2, position);
   for (let i = results.length - 1; i >= 0; i--) {
     const done = results[i] as Batched["results"][number];
     const since = writer.end;
@@ -186,30 +187,4 @@ function writeError({ code, reason, message, metadata }: StreamError): void {
   writer.string(3, message);
   writer.string(2, reason);
   writer.string(1, code);
-}
-
-function writeItem(field: number, item: Item): void {
-  const since = writer.end;
-  writeTime(5, item.updateTimeMs);
-  writeTime(4, item.createTimeMs);
-  writer.integer(3, item.revision);
-  writer.bytes(2, encodeValue(item.value));
-  writer.string(1, item.itemId);
-  writer.message(field, since);
-}
-
-function writePosition(field: number, { epoch, revision }: Position): void {
-  const since = writer.end;
-  writer.integer(2, revision);
-  writer.string(1, epoch);
-  writer.message(field, since);
-}
-
-/** A `google.protobuf.Timestamp`. */
-function writeTime(field: number, timeMs: number): void {
-  const since = writer.end;
-  const seconds = Math.floor(timeMs / 1000);
-  writer.integer(2, (timeMs - seconds * 1000) * 1_000_000);
-  writer.integer(1, seconds);
-  writer.message(field, since);
 }

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { SubscribeResponseSchema } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Frame } from "../../src/core/frame.ts";
 import { Value } from "../../src/core/value.ts";
-import { encodeFrame } from "../../src/wire/frame-bytes.ts";
+import { frameEnvelope } from "../../src/wire/frame-bytes.ts";
 import { frameMessage } from "../../src/wire/messages.ts";
 
 const integer = fc.oneof(fc.nat(3), fc.maxSafeNat());
@@ -61,7 +61,10 @@ test("the direct encoding of a frame is that of the generated code", () => {
   fc.assert(
     fc.property(frames, (frame) => {
       const expected = toBinary(SubscribeResponseSchema, frameMessage(frame));
-      const bytes = encodeFrame(frame);
+      const envelope = Buffer.from(frameEnvelope(frame));
+      expect(envelope[0]).toBe(0);
+      expect(envelope.readUInt32BE(1)).toBe(envelope.byteLength - 5);
+      const bytes = envelope.subarray(5);
       expect(fromBinary(SubscribeResponseSchema, bytes)).toEqual(
         fromBinary(SubscribeResponseSchema, expected),
       );
