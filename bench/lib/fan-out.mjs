@@ -51,12 +51,13 @@ export async function measureFanOut({ pace, report }, { what, load, crowds, targ
   /** @param {Map<string, import("./row.mjs").Round[]>} rounds @param {string} [name] */
   const of = (rounds, name = first ?? "") => rounds.get(name) ?? [];
 
+  // As much as can be comes first: it is what warms everybody up.
+  const high = await alternate(contenders({ window: WINDOW }), pace);
   const low = await alternate(contenders({ rate: LOW_RATE }), {
     ...pace,
     // So that there are some events.
     seconds: Math.max(0.5, pace.seconds),
   });
-  const high = await alternate(contenders({ window: WINDOW }), pace);
   const atLow = `${what}, ${LOW_RATE} events/s`;
   const atMost = `${what}, as many as it can take`;
   for (const name of others) {

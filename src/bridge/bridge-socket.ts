@@ -6,6 +6,8 @@ import { Life } from "./life.ts";
 import type { BridgeLimits } from "./limits.ts";
 import { BridgeSession, type SessionSocket } from "./session.ts";
 
+/** The state of a WebSocket that is open, as the standard numbers it. */
+const OPEN = 1;
 /** How long a closing handshake may take before the socket is cut, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000;
 /** The same for a client that was too slow: it gets to the code once it has read what lies before it. */
@@ -62,7 +64,7 @@ export class BridgeSocket implements SessionSocket {
    */
   send(frames: Buffer, taken: () => void): void {
     // Nothing may follow a closing frame.
-    if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#stream.write(frames, taken);
+    if (this.#webSocket.readyState === OPEN) this.#stream.write(frames, taken);
     else process.nextTick(taken);
   }
 

@@ -153,10 +153,7 @@ export class SharedSubscription<M extends Member> implements Interest {
     if (insertion !== undefined) this.#awaitCursor(subscription, insertion);
     if (this.#listeningTo === subscription) return;
     this.#listeningTo = subscription;
-    subscription.onReadable(() => {
-      if (this.#listeningTo === subscription) this.#listeningTo = undefined;
-      this.#wake();
-    });
+    subscription.onReadable(this.#onSubscriptionReadable);
   }
 
   /** Asks to be called when the service ends it, with the reason. */
@@ -343,6 +340,12 @@ export class SharedSubscription<M extends Member> implements Interest {
     this.#out = [];
     subscription?.close();
   }
+
+  /** One for all calls. That of a subscription that was let go of wakes a reader who finds nothing. */
+  readonly #onSubscriptionReadable = (): void => {
+    this.#listeningTo = undefined;
+    this.#wake();
+  };
 
   #wake(): void {
     const callback = this.#onReadable;

@@ -219,17 +219,17 @@ export class Subscription implements Follower {
 
   #releaseNext(event: GroupEvent): void {
     const at = this.#through;
-    if (this.#phase !== "live") {
-      this.#through++;
-      if (this.#phase === "loading") this.#window.slide(event);
-    } else if (this.#admits(event)) {
+    if (this.#phase === "live" && this.#options.interest.matches(event.itemId)) {
       // A reader who waits has taken all before: it takes this one and what it can of the rest itself.
       this.#wake();
-      if (this.#through !== at || this.#phase !== "live") return;
-      this.#through++;
+      if (this.#through !== at) return;
+    }
+    this.#through++;
+    if (this.#phase === "loading") this.#window.slide(event);
+    else if (this.#phase === "live" && this.#admits(event)) {
       if (this.#queue.offer(event)) this.#pass(event);
       else this.#fallBehind(event);
-    } else this.#through++;
+    }
   }
 
   /** The next of the events that are being released, for a reader who has taken all before. */
