@@ -77,8 +77,13 @@ export class GroupFeed {
 
   /** Ends a subscription. */
   leave(join: Join): void {
-    this.#collected?.delete(join);
+    this.#forget(join);
     this.#shared.leave(join);
+  }
+
+  #forget(join: Join): void {
+    this.#collected?.delete(join);
+    if (this.#collected?.size === 0) this.#collected = undefined;
   }
 
   /** Ends all. Idempotent. */
@@ -138,7 +143,7 @@ export class GroupFeed {
       return this.#owner.onRefused(join, new StreamError("SNAPSHOT_TOO_LARGE", sentence));
     }
     if (!frame.last) return;
-    this.#collected?.delete(join);
+    this.#forget(join);
     // One part is shared with others who get it.
     const whole =
       collected.parts.length === 1

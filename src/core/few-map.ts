@@ -52,17 +52,17 @@ export class FewMap<K extends string | object, V> {
     this.#key = this.#value = this.#all = undefined;
   }
 
-  /** All keys as they are now. */
-  keys(): Iterable<K> {
+  /** All keys. What is added while they are looked at may be left out. */
+  keys(): Iterable<K, undefined> {
     return this.#all?.keys() ?? (this.#key === undefined ? [] : [this.#key]);
   }
 
-  /** All values as they are now. */
-  values(): Iterable<V> {
+  /** All values. What is added while they are looked at may be left out. */
+  values(): Iterable<V, undefined> {
     return this.#all?.values() ?? (this.#key === undefined ? [] : [this.#value as V]);
   }
 
-  /** All entries as they are now. */
+  /** All entries. What is added while they are looked at may be left out. */
   [Symbol.iterator](): Iterator<[K, V], undefined> {
     if (this.#all !== undefined) return this.#all[Symbol.iterator]();
     const entries: [K, V][] = this.#key === undefined ? [] : [[this.#key, this.#value as V]];

@@ -1,4 +1,5 @@
 import type { GroupEvent } from "./change.ts";
+import { FewMap } from "./few-map.ts";
 import type { GroupKey } from "./names.ts";
 import { groupKeyText } from "./names.ts";
 import type { Unwatch } from "./store.ts";
@@ -24,7 +25,7 @@ export interface Watchers {
 
 /** No listeners yet. */
 export function createWatchers(): Watchers {
-  const byGroup = new Map<string, Set<{ readonly listener: Listener }>>();
+  const byGroup = new Map<string, FewMap<{ readonly listener: Listener }, true>>();
   const waiting: { key: string; events: readonly GroupEvent[] }[] = [];
   let announcing = false;
 
@@ -33,7 +34,7 @@ export function createWatchers(): Watchers {
     if (listeners === undefined) return;
     for (const event of events) {
       // A copy, because a listener may add one that must not hear the present event.
-      for (const entry of Array.from(listeners)) {
+      for (const entry of Array.from(listeners.keys())) {
         if (!listeners.has(entry)) continue;
         try {
           entry.listener(event);
@@ -50,8 +51,9 @@ export function createWatchers(): Watchers {
     add(group, listener) {
       const key = groupKeyText(group);
       const entry = { listener };
-      const listeners = byGroup.get(key) ?? new Set();
-      byGroup.set(key, listeners.add(entry));
+      const listeners = byGroup.get(key) ?? new FewMap();
+      listeners.set(entry, true);
+      byGroup.set(key, listeners);
       return () => {
         if (listeners.delete(entry) && listeners.size === 0 && byGroup.get(key) === listeners)
           byGroup.delete(key);

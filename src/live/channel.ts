@@ -1,11 +1,12 @@
 import type { GroupEvent } from "../core/change.ts";
+import { FewMap } from "../core/few-map.ts";
 import { frameBytes } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Head, Store, Unwatch } from "../core/store.ts";
 import { GroupStates } from "./group-states.ts";
 import type { Deliverer, Rounds } from "./rounds.ts";
-import { Sequencer } from "./sequencer.ts";
+import { Sequencer, type SequencerOutput } from "./sequencer.ts";
 
 /** Pause after a comparison with the store that failed, in milliseconds. */
 const COMPARE_AGAIN_MS = 100;
@@ -31,11 +32,11 @@ export interface Follower {
  * A writer's own process hears of its change here like everybody else: one road, so one order. Events
  * are given to the followers in rounds, as many as there are (see Rounds).
  */
-export class Channel implements Deliverer {
+export class Channel implements Deliverer, SequencerOutput {
   readonly group: GroupKey;
   /** The states of the group, for who begins to follow. */
   readonly states: GroupStates;
-  readonly #followers = new Set<Follower>();
+  readonly #followers = new FewMap<Follower, true>();
   readonly #store: Store;
   readonly #rounds: Rounds;
   readonly #sequencer: Sequencer;
@@ -46,7 +47,7 @@ export class Channel implements Deliverer {
   #isDue = false;
   /** What is being given to the followers, and those who have not been looked at. */
   #batch: readonly GroupEvent[] | undefined;
-  #remaining: Iterator<Follower, undefined> = [].values();
+  #remaining: Iterator<Follower, undefined> | undefined;
   /** How many events there were before the batch, and before what is gathered. */
   #countBeforeBatch = 0;
   #countBeforeGathered = 0;
@@ -61,10 +62,7 @@ export class Channel implements Deliverer {
     this.#store = store;
     this.#rounds = rounds;
     this.#delivered = start;
-    this.#sequencer = new Sequencer(group, store, start, {
-      release: (event) => this.#gather(event),
-      reset: () => this.#reset(),
-    });
+    this.#sequencer = new Sequencer(group, store, start, this);
   }
 
   /** Starts the feed. Resolves once every later commit will be heard. */
@@ -109,7 +107,7 @@ export class Channel implements Deliverer {
   /** Adds one who hears what comes from now on. */
   follow(follower: Follower): void {
     follower.heard = this.#count;
-    this.#followers.add(follower);
+    this.#followers.set(follower, true);
   }
 
   /** Removes a follower. */
@@ -155,7 +153,8 @@ export class Channel implements Deliverer {
     return this.#countBeforeGathered + this.#gathered.length;
   }
 
-  #gather(event: GroupEvent): void {
+  /** @see SequencerOutput */
+  release(event: GroupEvent): void {
     this.#gathered.push(event);
     this.#gatheredBytes += frameBytes(event);
     if (this.#gathered.length >= MAX_GATHERED || this.#gatheredBytes >= MAX_GATHERED_BYTES)
@@ -179,33 +178,34 @@ export class Channel implements Deliverer {
     this.#countBeforeGathered = this.#count;
     this.#gathered = [];
     this.#gatheredBytes = 0;
-    this.#remaining = this.#followers.values();
+    this.#remaining = this.#followers.keys()[Symbol.iterator]();
   }
 
   #giveBatch(untilMs: number): boolean {
     const batch = this.#batch;
     if (batch === undefined) return true;
     for (let count = 1; ; count++) {
-      const { value } = this.#remaining.next();
-      if (value === undefined) break;
-      give(batch, this.#countBeforeBatch, value);
+      const follower = this.#remaining?.next().value;
+      if (follower === undefined) break;
+      give(batch, this.#countBeforeBatch, follower);
       // A follower may have had all delivered, or there was a reset.
       if (this.#batch !== batch) return true;
       if (count % FOLLOWERS_PER_LOOK === 0 && performance.now() >= untilMs) return false;
     }
-    this.#batch = undefined;
+    this.#batch = this.#remaining = undefined;
     const last = batch.findLast((event) => event.kind === "change");
     if (last !== undefined) this.#delivered = last.position;
     return true;
   }
 
-  #reset(): void {
+  /** @see SequencerOutput */
+  reset(): void {
     this.#countBeforeGathered = this.#count;
     this.#batch = undefined;
     this.#gathered = [];
     this.#gatheredBytes = 0;
     this.#delivered = this.position;
-    for (const follower of this.#followers) {
+    for (const follower of this.#followers.keys()) {
       follower.heard = this.#count;
       follower.reset();
     }

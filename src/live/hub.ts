@@ -1,4 +1,5 @@
 import { StreamError } from "../core/errors.ts";
+import { FewMap } from "../core/few-map.ts";
 import { type GroupKey, groupKeyText } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Head, Store } from "../core/store.ts";
@@ -30,7 +31,7 @@ export interface FollowRequest {
 interface Entry {
   readonly opened: Promise<Channel>;
   channel: Channel | undefined;
-  readonly subscriptions: Set<Subscription>;
+  readonly subscriptions: FewMap<Subscription, true>;
   /** Subscriptions that are open or about to open. The last one to go closes the channel. */
   users: number;
   /** When the store was first asked in vain where the group stands; undefined while it answers. */
@@ -77,7 +78,7 @@ export class Hub {
       throw error;
     }
     if (this.#refusal !== undefined) subscription.fail(this.#refusal);
-    entry.subscriptions.add(subscription);
+    entry.subscriptions.set(subscription, true);
     subscription.onEnd(() => {
       entry.subscriptions.delete(subscription);
       this.#release(key, entry);
@@ -106,7 +107,7 @@ export class Hub {
   close(error: StreamError): void {
     this.#refusal ??= error;
     for (const { subscriptions } of [...this.#entries.values()]) {
-      for (const subscription of [...subscriptions]) subscription.fail(error);
+      for (const subscription of [...subscriptions.keys()]) subscription.fail(error);
     }
   }
 
@@ -120,7 +121,7 @@ export class Hub {
     const entry: Entry = {
       opened,
       channel: undefined,
-      subscriptions: new Set(),
+      subscriptions: new FewMap(),
       users: 0,
       unconfirmedSinceMs: undefined,
     };
@@ -151,7 +152,7 @@ export class Hub {
     const unconfirmedMs =
       entry.unconfirmedSinceMs === undefined ? 0 : now - entry.unconfirmedSinceMs;
     let due = false;
-    for (const subscription of entry.subscriptions) {
+    for (const subscription of entry.subscriptions.keys()) {
       const quietMs = subscription.quietMs(now);
       if (subscription.stalledMs(now) > stallTimeoutMs) {
         subscription.fail(
@@ -198,7 +199,7 @@ export class Hub {
         // An answer that took longer than an interval proves too little.
         if (now() - startedMs >= heartbeatIntervalMs) return;
         entry.unconfirmedSinceMs = undefined;
-        for (const subscription of entry.subscriptions) {
+        for (const subscription of entry.subscriptions.keys()) {
           if (subscription.quietMs(now()) >= heartbeatIntervalMs) subscription.heartbeat();
         }
       }),

@@ -156,7 +156,7 @@ export class Subscription implements Follower {
   /** Asks to be called, once, when it has ended, however it ended. At once if it has. */
   onEnd(callback: () => void): void {
     if (this.ended) callback();
-    else this.#endListeners = [...this.#endListeners, callback];
+    else this.#endListeners = this.#endListeners.concat(callback);
   }
 
   /** Its frames one by one. Leaving the loop ends the subscription; so the iterator is for one use. */
