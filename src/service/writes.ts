@@ -6,7 +6,7 @@ import type { Firing } from "../core/outbox.ts";
 import { customStreamUnsupported } from "../core/overrides.ts";
 import { reduce } from "../core/reduce.ts";
 import type { UpdateOp } from "../core/ops.ts";
-import type { Commit, Committed, Mutation, MutationResult, Store } from "../core/store.ts";
+import type { Commit, Committed, Mutation, MutationResult, Outcome, Store } from "../core/store.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Value } from "../core/value.ts";
 import {
@@ -43,17 +43,18 @@ export function createWrites(
   { firing, isCustom }: WriteRules,
 ): Pick<Handlers, "set" | "update" | "delete" | "batch" | "send"> {
   /** Runs one commit of one mutation on behalf of a call that names an item. */
-  const runOne = async (
+  const runOne = (
     request: ItemRequest & Expectations,
     mutation: Mutation,
-  ): Promise<[MutationResult, Committed]> => {
+  ): Promise<readonly Outcome[]> => {
     const group = checkGroup(request);
     const fires = firing(group, mutation.itemId);
-    const done = await run(store, group, {
-      mutations: [fires === undefined ? mutation : { ...mutation, fires }],
-      expectedEpoch: request.expectedEpoch,
-    });
-    return [done.results[0] as MutationResult, done];
+    return store.run(group, [
+      {
+        mutations: [fires === undefined ? mutation : { ...mutation, fires }],
+        expectedEpoch: request.expectedEpoch,
+      },
+    ]);
   };
 
   return {
@@ -67,7 +68,8 @@ export function createWrites(
         value,
         expectedRevision: request.expectedRevision,
       };
-      const [{ oldValue, newValue = value }, { position }] = await runOne(request, mutation);
+      const { results, position } = committed(await runOne(request, mutation));
+      const { oldValue, newValue = value } = results[0] as MutationResult;
       return { oldValue, newValue, created: oldValue === undefined, position };
     },
 
@@ -80,7 +82,8 @@ export function createWrites(
         ...reducer(request.ops, "ops"),
         expectedRevision: request.expectedRevision,
       };
-      const [{ oldValue, newValue, errors }, { position }] = await runOne(request, mutation);
+      const { results, position } = committed(await runOne(request, mutation));
+      const { oldValue, newValue, errors } = results[0] as MutationResult;
       return {
         oldValue,
         newValue: newValue as Value,
@@ -98,7 +101,8 @@ export function createWrites(
         itemId,
         expectedRevision: request.expectedRevision,
       };
-      const [{ oldValue, revision }, { position }] = await runOne(request, mutation);
+      const { results, position } = committed(await runOne(request, mutation));
+      const { oldValue, revision } = results[0] as MutationResult;
       return { oldValue, position: revision === undefined ? undefined : position };
     },
 
@@ -143,8 +147,8 @@ export function createWrites(
   };
 }
 
-async function run(store: Store, group: GroupKey, commit: Commit): Promise<Committed> {
-  const outcome = (await store.run(group, [commit]))[0];
+/** The one outcome of one commit. @throws its error when it was refused. */
+function committed([outcome]: readonly Outcome[]): Committed {
   if (outcome === undefined) throw new StreamError("INTERNAL", "The store gave no outcome.");
   if (!outcome.ok) throw outcome.error;
   return outcome;
@@ -153,7 +157,7 @@ async function run(store: Store, group: GroupKey, commit: Commit): Promise<Commi
 /** Runs a commit whose errors name the mutation, also where there is only one. */
 async function runBatch(store: Store, group: GroupKey, commit: Commit): Promise<Committed> {
   try {
-    return await run(store, group, commit);
+    return committed(await store.run(group, [commit]));
   } catch (error) {
     const known = StreamError.from(error);
     const isOfOnlyOne = commit.mutations.length === 1 && OF_A_MUTATION.has(known.reason);

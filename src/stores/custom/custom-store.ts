@@ -160,7 +160,7 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     get failure() {
       return store.failure;
     },
-    async run(group, commits) {
+    run(group, commits) {
       if (!isCustom(group.streamName)) return store.run(group, commits);
       return locked(group, async () => {
         const outcomes: Outcome[] = [];

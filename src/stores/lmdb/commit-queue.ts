@@ -128,28 +128,32 @@ export class CommitQueue {
     await this.#working;
   }
 
-  async #enqueue<T>(step: Job["step"], steps: number, bytes: number, result: () => T): Promise<T> {
-    const { limits } = this.#context;
-    if (this.#closed) throw new StreamError("STORE_UNAVAILABLE", "The store is closed.");
-    if (this.#failure !== undefined) throw this.#failure;
-    // A call that is larger than the bounds must pass when nothing else waits.
-    const full =
-      this.#waiting + steps > limits.maxWaiting ||
-      this.#waitingBytes + bytes > limits.maxWaitingBytes;
-    if (full && this.#jobs.length > 0) {
-      throw new StreamError(
-        "OVERLOADED",
-        "Too many writes wait for the disk; the call may be sent again later.",
-      );
-    }
-    await new Promise<void>((resolve, reject) => {
-      this.#jobs.push({ step, steps, bytes, resolve, reject, submitted: false });
+  #enqueue<T>(step: Job["step"], steps: number, bytes: number, result: () => T): Promise<T> {
+    const refusal = this.#refusal(steps, bytes);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const done = () => resolve(result());
+      this.#jobs.push({ step, steps, bytes, resolve: done, reject, submitted: false });
       this.#waiting += steps;
       this.#waitingBytes += bytes;
       // Not in the context of whoever happens to be first: it works for all, and announces.
       this.#working ??= this.#scope.runInAsyncScope(() => this.#work());
     });
-    return result();
+  }
+
+  #refusal(steps: number, bytes: number): StreamError | undefined {
+    const { limits } = this.#context;
+    if (this.#closed) return new StreamError("STORE_UNAVAILABLE", "The store is closed.");
+    if (this.#failure !== undefined) return this.#failure;
+    // A call that is larger than the bounds must pass when nothing else waits.
+    const isFull =
+      this.#waiting + steps > limits.maxWaiting ||
+      this.#waitingBytes + bytes > limits.maxWaitingBytes;
+    if (!isFull || this.#jobs.length === 0) return undefined;
+    return new StreamError(
+      "OVERLOADED",
+      "Too many writes wait for the disk; the call may be sent again later.",
+    );
   }
 
   async #work(): Promise<void> {

@@ -204,14 +204,8 @@ export function createLmdbStore(
     get failure() {
       return queue.failure;
     },
-    async run(key, commits) {
-      assertOpen();
-      return queue.run(key, commits);
-    },
-    async broadcast(key, message) {
-      assertOpen();
-      return queue.broadcast(key, message);
-    },
+    run: (key, commits) => queue.run(key, commits),
+    broadcast: (key, message) => queue.broadcast(key, message),
     get: (key, itemId) =>
       read(() => {
         const { name, record } = load(key);

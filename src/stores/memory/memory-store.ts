@@ -59,12 +59,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const find = (key: GroupKey) => groups.get(groupKeyText(key));
   const findOrAdd = (key: GroupKey) => find(key) ?? new MemoryGroup(key);
 
-  const indexPresence = (group: MemoryGroup) => {
+  const indexPresence = (group: MemoryGroup, before: number) => {
+    // Nearly always nothing changes, and finding a place among all groups has its price.
+    if (group.itemCount > 0 === before > 0) return;
     const { streamName } = group.key;
-    const before = present.size;
     if (group.itemCount > 0) present.set(group.text, group.key);
     else present.delete(group.text);
-    const count = (streams.get(streamName) ?? 0) + present.size - before;
+    const count = (streams.get(streamName) ?? 0) + (group.itemCount > 0 ? 1 : -1);
     if (count > 0) streams.set(streamName, count);
     else streams.delete(streamName);
   };
@@ -133,6 +134,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       const allFired: Fired[] = [];
       for (const commit of commits) {
         const nowMs = clock();
+        const itemsBefore = group.itemCount;
         const { outcome, changes, fired } = group.commit(commit, nowMs, newEpoch);
         outcomes.push(outcome);
         if (changes.length === 0) continue;
@@ -140,7 +142,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         announced.push(...changes);
         allFired.push(...fired);
         group.trim(nowMs, history);
-        indexPresence(group);
+        indexPresence(group, itemsBefore);
         scheduleCare(group);
       }
       // Entered first: a listener may write, and what that fires comes later.
