@@ -5,6 +5,7 @@ import type { Head, History } from "../../core/store.ts";
 import type { Tables, View, Write } from "./disk.ts";
 import { dueKey, headKey, indexKey, itemIdKey, itemKey } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
+import type { ItemCache } from "./item-cache.ts";
 import { LogDraft } from "./log-draft.ts";
 import { readItem } from "./reads.ts";
 import { NO_GROUP, encodeGroup, encodeItem, encodeNumber } from "./records.ts";
@@ -32,11 +33,22 @@ export class GroupDraft {
   /** All but the log, which `#log` has. */
   #record: GroupRecord;
   readonly #log: LogDraft;
+  readonly #cache: Pick<ItemCache, "get">;
   readonly #items = new Map<string, ItemDraft>();
 
-  /** @param stored The group's record in the view. */
-  constructor(name: GroupName, stored: GroupRecord, view: View, tables: Tables) {
+  /**
+   * @param stored The group's record in the view.
+   * @param cache Items as they are in the view.
+   */
+  constructor(
+    name: GroupName,
+    stored: GroupRecord,
+    view: View,
+    tables: Tables,
+    cache: Pick<ItemCache, "get">,
+  ) {
     this.name = name;
+    this.#cache = cache;
     this.#view = view;
     this.#tables = tables;
     this.#stored = stored;
@@ -59,9 +71,16 @@ export class GroupDraft {
   lookup(itemId: string): StoredItem | undefined {
     const draft = this.#items.get(itemId);
     if (draft !== undefined) return draft.current;
-    const stored = readItem({ view: this.#view, tables: this.#tables }, this.name, itemId);
+    const stored =
+      this.#cache.get(this.name.text, itemId) ??
+      readItem({ view: this.#view, tables: this.#tables }, this.name, itemId);
     this.#items.set(itemId, { stored, current: stored });
     return stored;
+  }
+
+  /** Every item that was looked at, as the batch leaves it. */
+  *items(): Generator<readonly [itemId: string, item: StoredItem | undefined]> {
+    for (const [itemId, { current }] of this.#items) yield [itemId, current];
   }
 
   /** Takes over what a commit decided. */

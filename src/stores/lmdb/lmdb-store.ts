@@ -13,6 +13,7 @@ import { CommitQueue, DEFAULT_QUEUE_LIMITS } from "./commit-queue.ts";
 import type { QueueLimits } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { groupName } from "./keys.ts";
+import { ItemCache } from "./item-cache.ts";
 import type { GroupName } from "./keys.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbRecords } from "./lmdb-records.ts";
@@ -81,6 +82,7 @@ const FAILED_CLOSE_MS = 5000;
 /** What readers that are too slow for the disk may hold in memory, all together. */
 const SNAPSHOT_BUDGET_BYTES = 128 * 1024 * 1024;
 const MAX_CACHED_GROUPS = 10_000;
+const MAX_CACHED_ITEMS_BYTES = 16 * 1024 * 1024;
 // Each may hold a state of its own; the database has room for 1,024.
 const MAX_HELD_SNAPSHOTS = 256;
 
@@ -103,6 +105,7 @@ export function createLmdbStore(
   /** Snapshot readers that hold a state, the oldest first. */
   const held = new Set<LmdbSnapshotReader>();
   const cache = new Map<string, { readonly name: GroupName; readonly record: GroupRecord }>();
+  const items = new ItemCache(MAX_CACHED_ITEMS_BYTES);
   let source: Source = { view: disk.view(), tables, lineage };
   let closing: Promise<void> | undefined;
   let seq = lastSeq(source.view, tables);
@@ -119,7 +122,7 @@ export function createLmdbStore(
     limits: { ...DEFAULT_QUEUE_LIMITS, ...options.queue },
     begin: () =>
       new WriteBatch({
-        ...{ tables, load, history, clock, newEpoch },
+        ...{ tables, load, items, history, clock, newEpoch },
         view: source.view,
         lastSeq: seq,
       }),
@@ -127,6 +130,7 @@ export function createLmdbStore(
       const before = source;
       source = { view: disk.view(), tables, lineage };
       before.view.release();
+      batch.noteItems(items);
       for (const group of batch.records()) {
         // Deleted first, so that the last written is the last to go.
         cache.delete(group.name.text);
@@ -209,7 +213,8 @@ export function createLmdbStore(
     get: (key, itemId) =>
       read(() => {
         const { name, record } = load(key);
-        return { ...headOf(record), item: readItem(source, name, itemId)?.item };
+        const stored = items.get(name.text, itemId) ?? readItem(source, name, itemId);
+        return { ...headOf(record), item: stored?.item };
       }),
     heads: (keys) => read(() => keys.map((key) => headOf(load(key).record))),
     list: (key, page) =>

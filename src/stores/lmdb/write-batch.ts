@@ -8,6 +8,7 @@ import type { Table, Tables, View, Write } from "./disk.ts";
 import { GroupDraft } from "./group-draft.ts";
 import { encodeEntry } from "./outbox-records.ts";
 import { dueEnd, groupOfKey } from "./keys.ts";
+import type { ItemCache } from "./item-cache.ts";
 import type { GroupName } from "./keys.ts";
 import { STREAM_COUNT, readCount } from "./reads.ts";
 import { encodeNumber } from "./records.ts";
@@ -20,6 +21,8 @@ export interface BatchContext {
   readonly view: View;
   /** A group's names and its record in the view. */
   readonly load: (key: GroupKey) => { readonly name: GroupName; readonly record: GroupRecord };
+  /** Items as they are in the view. */
+  readonly items: Pick<ItemCache, "get">;
   readonly history: History;
   readonly clock: () => number;
   readonly newEpoch: () => string;
@@ -159,6 +162,12 @@ export class WriteBatch {
     for (const { name, record } of this.#drafts.values()) yield { name, record };
   }
 
+  /** Gives a cache every item that was looked at, as the batch leaves it. */
+  noteItems(cache: ItemCache): void {
+    for (const draft of this.#drafts.values())
+      for (const [itemId, item] of draft.items()) cache.set(draft.name.text, itemId, item);
+  }
+
   #fire(group: GroupKey, { event, firing }: Fired): void {
     const seq = this.#context.lastSeq + this.fired.length + 1;
     this.fired.push({ ...firing, seq, group, event });
@@ -171,7 +180,8 @@ export class WriteBatch {
     const known = this.#drafts.get(text);
     if (known !== undefined) return known;
     const { name, record } = this.#context.load(key);
-    const draft = new GroupDraft(name, record, this.#context.view, this.#context.tables);
+    const { view, tables, items } = this.#context;
+    const draft = new GroupDraft(name, record, view, tables, items);
     this.#drafts.set(text, draft);
     return draft;
   }

@@ -1,0 +1,54 @@
+import type { StoredItem } from "../../core/commit.ts";
+
+/** More than an entry takes beside its value, in bytes. */
+const ENTRY_BYTES = 256;
+
+/**
+ * Items as they are in the latest durable state: those written or read by a commit last. A commit
+ * that replaces one of them need not read it, and whoever is told of its old value gets an instance that
+ * is encoded already.
+ */
+export class ItemCache {
+  readonly #maxBytes: number;
+  readonly #items = new Map<string, StoredItem>();
+  #bytes = 0;
+
+  /** @param maxBytes About how much it may take. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** An item; undefined when it is not known here, whether it exists or not. */
+  get(group: string, itemId: string): StoredItem | undefined {
+    return this.#items.get(keyOf(group, itemId));
+  }
+
+  /** Notes what an item is now; undefined: it is gone. */
+  set(group: string, itemId: string, item: StoredItem | undefined): void {
+    const key = keyOf(group, itemId);
+    const before = this.#items.get(key);
+    if (before !== undefined) {
+      // So that the last written is the last to go.
+      this.#items.delete(key);
+      this.#bytes -= bytesOf(before);
+    }
+    if (item === undefined) return;
+    this.#items.set(key, item);
+    this.#bytes += bytesOf(item);
+    for (const [oldest, old] of this.#items) {
+      if (this.#bytes <= this.#maxBytes) break;
+      this.#items.delete(oldest);
+      this.#bytes -= bytesOf(old);
+    }
+  }
+}
+
+// Names hold no control characters.
+function keyOf(group: string, itemId: string): string {
+  return `${group}\u0000${itemId}`;
+}
+
+// Text, and its encoded form.
+function bytesOf({ item }: StoredItem): number {
+  return 2 * item.value.size + ENTRY_BYTES;
+}
