@@ -4,7 +4,8 @@ import type { Handlers } from "../service/handlers.ts";
 import { GRPC_TIMEOUT, type LaneMethod } from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
 import { createSubscribeLane } from "./subscribe-lane.ts";
-import { createUnaryLanes } from "./unary-lane.ts";
+import { createUnaryLane } from "./unary-lane.ts";
+import { unaryMethods } from "./unary-methods.ts";
 import { createWriteLane } from "./write-lane.ts";
 
 /**
@@ -32,7 +33,7 @@ export function createLane(handlers: Handlers, draining: AbortSignal): Lane {
   const prefix = `/${StreamService.typeName}/`;
   const methods = new Map<string, LaneMethod>(
     [
-      ...createUnaryLanes(handlers),
+      ...unaryMethods(handlers).map((each) => [each.of.name, createUnaryLane(each)] as const),
       [StreamService.method.subscribe.name, createSubscribeLane(handlers)],
       [StreamService.method.write.name, createWriteLane(handlers, draining)],
     ].map(([name, method]) => [`${prefix}${name as string}`, method as LaneMethod]),

@@ -1,3 +1,4 @@
+import { IncomingMessage, ServerResponse } from "node:http";
 import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
 import { cors, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import {
@@ -8,6 +9,7 @@ import {
 } from "@connectrpc/connect-node";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
+import { createConnectLane } from "../rpc/connect-lane.ts";
 import { type CallHandler, type Transport, prepareCalls } from "../rpc/prepared-call.ts";
 import { MAX_REQUEST_BYTES } from "../rpc/request-body.ts";
 import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
@@ -16,6 +18,7 @@ import { reflectionRoutes } from "../rpc/reflection.ts";
 import { streamRoutes } from "../rpc/routes.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { authRequestOf } from "./auth-request.ts";
+import { exchangeOver1 } from "./connect-exchange.ts";
 import type { Caller, Callers } from "./callers.ts";
 import type { Request, RequestListener, Response } from "./listener.ts";
 import { type Workers, workerRoutes } from "./worker-routes.ts";
@@ -44,6 +47,7 @@ const DISMISS_MS = 1000;
 export function createHttpHandler(options: HttpHandlerOptions): RequestListener {
   const { callers, health } = options;
   const calls = createCalls(options);
+  const connectLane = createConnectLane(options.handlers);
   const pages = loadPages(options);
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";
@@ -51,6 +55,11 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
     const answered = "stream" in response ? response.stream : response;
     answered.once("finish", () => dismiss(request));
     const caller = callerOf(request);
+    const isTaken =
+      request instanceof IncomingMessage &&
+      response instanceof ServerResponse &&
+      connectLane(exchangeOver1(request, response), () => transportOfRequest(request, callers));
+    if (isTaken) return;
     if (caller.origin !== undefined) response.setHeader("vary", "Origin");
     if (caller.origin !== undefined && callers.allowsOrigin(caller)) {
       response.setHeader("access-control-allow-origin", caller.origin);
@@ -60,7 +69,7 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
     const call = calls.get(path);
     const page = pages.get(path);
     if (call !== undefined) {
-      answerCall(call, request, response, caller, callers).catch((error: unknown) =>
+      answerCall(call, request, response, callers).catch((error: unknown) =>
         options.onError(error, path),
       );
     } else if (page !== undefined) answerStatic(page, request, response);
@@ -109,17 +118,9 @@ async function answerCall(
   call: CallHandler,
   request: Request,
   response: Response,
-  caller: Caller,
   callers: Callers,
 ) {
-  const transport: Transport = {
-    permit: permitFor(caller, callers),
-    auth: () => authRequestOf(request.headers, request.url ?? "", request.socket),
-    abort: () => {
-      if ("stream" in request) request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-      else request.socket.destroy();
-    },
-  };
+  const transport = transportOfRequest(request, callers);
   let universal;
   try {
     universal = universalRequestFromNodeRequest(
@@ -150,6 +151,17 @@ function dismiss(request: Request): void {
   // Who is told that the call is over and sends on, or forgets to end, would hold the stream for good.
   const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), DISMISS_MS);
   stream.once("close", () => clearTimeout(timer));
+}
+
+function transportOfRequest(request: Request, callers: Callers): Transport {
+  return {
+    permit: permitFor(callerOf(request), callers),
+    auth: () => authRequestOf(request.headers, request.url ?? "", request.socket),
+    abort: () => {
+      if ("stream" in request) request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      else request.socket.destroy();
+    },
+  };
 }
 
 /** What is known of the transport of a call whose HTTP/2 stream is answered directly. */

@@ -7,7 +7,6 @@ import { type BridgeLimits, DEFAULT_BRIDGE_LIMITS } from "../bridge/limits.ts";
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { History, Store } from "../core/store.ts";
 import { createHealth } from "../rpc/health.ts";
-import { createLane } from "../rpc/lane.ts";
 import { type Engine, type EngineOptions, createEngine } from "../service/engine.ts";
 import { shuttingDown } from "../service/guarded.ts";
 import { type StreamService as Service, facade } from "../service/stream-service.ts";
@@ -21,7 +20,8 @@ import { createWorkerUpgrade } from "./worker-upgrades.ts";
 import { type WebhookProvider, webhookProvider } from "../webhooks/webhook-provider.ts";
 import { authRequestOf } from "./auth-request.ts";
 import { createCallers, isLoopbackName } from "./callers.ts";
-import { callerOf, createHttpHandler, transportOf } from "./http-handler.ts";
+import { callerOf, createHttpHandler } from "./http-handler.ts";
+import { createStreamHandler } from "./stream-handler.ts";
 import { type Listener, type PortListeners, listen } from "./listener.ts";
 import { createProblemLog } from "./problem-log.ts";
 import { DEFAULT_FOLDER, type OpenedStore, type StoreOptions, openStore } from "./open-store.ts";
@@ -159,11 +159,13 @@ async function open(
   const door = createSocketDoor({ ...workers, onOdd: (message) => logger.warn(message) });
   const allowedOrigins = options.workerAllowedOrigins ?? [];
   const upgradeWorker = createWorkerUpgrade({ door, callers, allowedOrigins });
-  const lane = createLane(engine.handlers, draining.signal);
   const listener = await listenOn(host, port, {
     onRequest: handler,
-    onStream: (stream, headers) =>
-      lane(stream, headers, () => transportOf(stream, headers, callers)),
+    onStream: createStreamHandler({
+      handlers: engine.handlers,
+      callers,
+      draining: draining.signal,
+    }),
     onUpgrade: (request, socket, head) => {
       if (!upgradeWorker(request, socket, head) && !bridge.upgrade(request, socket, head))
         refuse(socket, 404, "Not found.");

@@ -1,8 +1,7 @@
 import type { Item } from "../core/change.ts";
 import type { StreamError } from "../core/errors.ts";
 import type { OpError } from "../core/ops.ts";
-import type { Position } from "../core/position.ts";
-import type { Value } from "../core/value.ts";
+import type { Batched, Deleted, Listed, Updated, Written } from "./responses.ts";
 import { writeItem, writePosition } from "./message-parts.ts";
 import { ReverseWriter } from "./reverse-writer.ts";
 import { encodeValue } from "./value-codec.ts";
@@ -12,42 +11,6 @@ import { encodeValue } from "./value-codec.ts";
  * written last first, see ReverseWriter. The numbers are those of proto/millrace/v1; a test holds
  * what is written here against the generated code.
  */
-
-/** What a set or update did. */
-interface Written {
-  readonly oldValue: Value | undefined;
-  readonly newValue: Value | undefined;
-  readonly created: boolean;
-  readonly position: Position;
-}
-
-/** What an update did. */
-interface Updated extends Written {
-  readonly errors: readonly OpError[];
-}
-
-/** What a delete did. */
-interface Deleted {
-  readonly oldValue: Value | undefined;
-  readonly position: Position | undefined;
-}
-
-/** What a batch did. */
-interface Batched {
-  readonly results: readonly (
-    | { readonly kind: "set"; readonly result: Written }
-    | { readonly kind: "update"; readonly result: Updated }
-    | { readonly kind: "delete"; readonly result: Deleted }
-  )[];
-  readonly position: Position;
-}
-
-/** A page of items. */
-interface Listed {
-  readonly items: readonly Item[];
-  readonly position: Position;
-  readonly nextPageToken: string;
-}
 
 /** What one request of a stream of writes came to. */
 export type WriteResult =

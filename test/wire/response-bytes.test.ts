@@ -1,4 +1,10 @@
-import { type DescMessage, type MessageInitShape, create, fromBinary } from "@bufbuild/protobuf";
+import {
+  type DescMessage,
+  type MessageInitShape,
+  create,
+  fromBinary,
+  toJson,
+} from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -30,6 +36,15 @@ import {
   updateEnvelope,
   writeEnvelope,
 } from "../../src/wire/response-bytes.ts";
+import {
+  EMPTY_JSON,
+  batchJson,
+  deletedJson,
+  itemJson,
+  listJson,
+  setJson,
+  updateJson,
+} from "../../src/wire/response-json.ts";
 
 /** What is in an envelope, as the generated code reads it. */
 function opened<Desc extends DescMessage>(schema: Desc, envelope: Uint8Array) {
@@ -45,6 +60,15 @@ function same<Desc extends DescMessage>(
   init: MessageInitShape<Desc>,
 ) {
   expect(opened(schema, envelope)).toEqual(create(schema, init));
+}
+
+/** The same of its JSON form. */
+function sameJson<Desc extends DescMessage>(
+  schema: Desc,
+  json: string,
+  init: MessageInitShape<Desc>,
+) {
+  expect(JSON.parse(json)).toEqual(toJson(schema, create(schema, init)));
 }
 
 const text = fc.string({ unit: "grapheme", maxLength: 80 });
@@ -87,7 +111,7 @@ function withoutProto(json: Json): Json {
   return JSON.parse(JSON.stringify(json).replaceAll("__proto__", "proto")) as Json;
 }
 
-describe("responses written straight to bytes", () => {
+describe("responses written straight to bytes and to JSON", () => {
   it("are what the generated code would make of them", () => {
     fc.assert(
       fc.property(
@@ -98,10 +122,15 @@ describe("responses written straight to bytes", () => {
         batched,
         (set, update, gone, one, all) => {
           same(SetResponseSchema, setEnvelope(set), setResponse(set));
+          sameJson(SetResponseSchema, setJson(set), setResponse(set));
           same(UpdateResponseSchema, updateEnvelope(update), updateResponse(update));
+          sameJson(UpdateResponseSchema, updateJson(update), updateResponse(update));
           same(DeleteResponseSchema, deletedEnvelope(gone), deleteResponse(gone));
+          sameJson(DeleteResponseSchema, deletedJson(gone), deleteResponse(gone));
           same(GetResponseSchema, itemEnvelope(one), getResponse(one));
+          sameJson(GetResponseSchema, itemJson(one), getResponse(one));
           same(BatchResponseSchema, batchEnvelope(all), batchResponse(all));
+          sameJson(BatchResponseSchema, batchJson(all), batchResponse(all));
         },
       ),
       { numRuns: 60 },
@@ -113,10 +142,12 @@ describe("responses written straight to bytes", () => {
       fc.property(fc.array(item, { maxLength: 5 }), position, text, (items, at, nextPageToken) => {
         const page = { items, position: at, nextPageToken };
         same(ListResponseSchema, listEnvelope(page), listResponse(page));
+        sameJson(ListResponseSchema, listJson(page), listResponse(page));
       }),
       { numRuns: 40 },
     );
     expect(EMPTY_ENVELOPE).toEqual(new Uint8Array(5));
+    expect(JSON.parse(EMPTY_JSON)).toEqual({});
   });
 
   it("are so for answers of a stream of writes, whatever their request's id", () => {

@@ -1,0 +1,43 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { ConnectExchange } from "../rpc/connect-lane.ts";
+import { letGo } from "../rpc/lane-answer.ts";
+
+/** A request over HTTP/1.1, for the lane of Connect. */
+export function exchangeOver1(request: IncomingMessage, response: ServerResponse): ConnectExchange {
+  const { headers } = request;
+  return {
+    method: request.method,
+    path: request.url ?? "",
+    host: headers.host,
+    headers,
+    body: request,
+    onClose: (callback) => response.on("close", callback),
+    respond(status, fields, body) {
+      if (response.destroyed) return;
+      response.writeHead(status, fields);
+      response.end(body);
+    },
+  };
+}
+
+/** A request over HTTP/2, for the lane of Connect. */
+export function exchangeOver2(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+): ConnectExchange {
+  return {
+    method: headers[":method"],
+    path: headers[":path"] ?? "",
+    host: headers[":authority"] ?? headers.host,
+    headers,
+    body: stream,
+    onClose: (callback) => stream.on("close", callback),
+    respond(status, fields, body) {
+      if (stream.destroyed) return;
+      stream.respond({ ":status": status, ...fields });
+      stream.end(body);
+      letGo(stream);
+    },
+  };
+}

@@ -1,0 +1,19 @@
+import { createConnectLane } from "../rpc/connect-lane.ts";
+import { createLane } from "../rpc/lane.ts";
+import { exchangeOver2 } from "./connect-exchange.ts";
+import { type HttpHandlerOptions, transportOf } from "./http-handler.ts";
+import type { StreamListener } from "./listener.ts";
+
+/** Takes the HTTP/2 streams that have a lane of their own: gRPC and Connect calls that ask for nothing special. */
+export function createStreamHandler({
+  handlers,
+  callers,
+  draining,
+}: Pick<HttpHandlerOptions, "handlers" | "callers" | "draining">): StreamListener {
+  const grpc = createLane(handlers, draining);
+  const connect = createConnectLane(handlers);
+  return (stream, headers) => {
+    const transport = () => transportOf(stream, headers, callers);
+    return grpc(stream, headers, transport) || connect(exchangeOver2(stream, headers), transport);
+  };
+}
