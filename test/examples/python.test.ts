@@ -1,32 +1,71 @@
 import { join } from "node:path";
-import { type TestContext, it } from "vitest";
+import { type TestContext, expect, it } from "vitest";
 import { withLock } from "../../scripts/lib/lock.mjs";
 import { PROJECT } from "../docs/markdown.ts";
 import { run } from "../docs/processes.ts";
+import { startLaneOnly } from "../support/doors/lane-only.ts";
 import { tryOut } from "../support/examples/try-out.ts";
 
 const VENV = ".cache/python";
 const PYTHON = `${VENV}/bin/python`;
 const STUBS = `${VENV}/stubs`;
 
-it("the programs of examples/python work, come back and leave", async (context) => {
-  // The tests of the documents use the same environment: one run at a time in it.
+// Another run may hold the lock while it downloads what is missing.
+const PATIENCE_MS = 240_000;
+
+it(
+  "the programs of examples/python work, come back and leave",
+  async (context) => {
+    await withPython(context, () =>
+      tryOut({
+        prefix: "python",
+        crash: "Traceback",
+        command: (program, address) =>
+          `env PYTHONPATH=${STUBS} ${PYTHON} examples/python/${program}.py ${address}`,
+      }),
+    );
+  },
+  PATIENCE_MS,
+);
+
+it(
+  "the calls, subscriptions and streams of writes of grpcio take the lane",
+  async (context) => {
+    await withPython(context, async () => {
+      const server = await startLaneOnly();
+      try {
+        const program = "test/support/examples/lane_client.py";
+        const { host } = new URL(server.url);
+        const done = await run(`env PYTHONPATH=${STUBS} ${PYTHON} ${program} ${host}`, PROJECT);
+        expect(done).toMatchObject({ status: 0, stderr: "" });
+        expect(done.stdout.trim().split("\n")).toEqual([
+          "sync",
+          "created",
+          "change",
+          "got 1.0",
+          "7",
+        ]);
+        expect(server.missed).toEqual([]);
+      } finally {
+        await server.close();
+      }
+    });
+  },
+  PATIENCE_MS,
+);
+
+/** The tests of the documents use the same environment: one run at a time in it. */
+async function withPython(context: TestContext, work: () => Promise<void>): Promise<void> {
   const lock = join(PROJECT, ".cache", "python-lock");
   await withLock(
     lock,
     () => {},
     async () => {
       await prepare(context);
-      await tryOut({
-        prefix: "python",
-        crash: "Traceback",
-        command: (program, address) =>
-          `env PYTHONPATH=${STUBS} ${PYTHON} examples/python/${program}.py ${address}`,
-      });
+      await work();
     },
   );
-  // Another run may hold the lock while it downloads what is missing.
-}, 240_000);
+}
 
 /** Installs what is missing. Where it cannot be had, the test is skipped and says so. */
 async function prepare(context: TestContext): Promise<void> {

@@ -1,0 +1,43 @@
+import { createServer } from "node:http2";
+import { type AddressInfo } from "node:net";
+import { once } from "node:events";
+import { memoryStore } from "millrace";
+import { createLane } from "../../../src/rpc/lane.ts";
+import { createEngine } from "../../../src/service/engine.ts";
+
+/** A server that has nothing but the lane of gRPC: a call that it does not take fails. */
+export interface LaneOnly {
+  readonly url: string;
+  /** Paths of the calls that it did not take. */
+  readonly missed: readonly string[];
+  close(): Promise<void>;
+}
+
+/** Starts one, on loopback. */
+export async function startLaneOnly(): Promise<LaneOnly> {
+  const engine = createEngine(memoryStore());
+  const lane = createLane(engine.handlers, new AbortController().signal);
+  const missed: string[] = [];
+  const server = createServer();
+  server.on("stream", (stream, headers) => {
+    const transport = () => ({
+      permit: () => {},
+      abort: () => stream.close(),
+      auth: () => ({ headers: {}, path: "", query_params: {}, addr: "" }),
+    });
+    if (lane(stream, headers, transport)) return;
+    missed.push(String(headers[":path"]));
+    stream.respond({ ":status": 501 }, { endStream: true });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    missed,
+    async close() {
+      server.close();
+      await engine.close();
+    },
+  };
+}
