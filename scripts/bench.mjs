@@ -8,6 +8,7 @@
  *     --json FILE      writes all numbers there, too
  *     --profile DIR    writes a .cpuprofile of each of our servers there
  *     --self-check     whether a server that is half as fast is seen to be
+ *     --compare A B    measures nothing: whether the ratios of two files that --json wrote agree
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -17,6 +18,7 @@ import { Failure, PROJECT, command } from "./lib/project.mjs";
 
 await command(async () => {
   const { values, positionals } = readArgs();
+  if (values.compare) return compare(positionals);
   const { NOT_QUICK, SCENARIOS, runScenarios } = await import("../bench/run.mjs");
   if (values.list) {
     for (const [name, about] of Object.entries(SCENARIOS))
@@ -41,6 +43,14 @@ await command(async () => {
   return 0;
 });
 
+/** @param {readonly string[]} files @returns {Promise<number>} The status to end with. */
+async function compare([first, second, ...more]) {
+  if (first === undefined || second === undefined || more.length > 0)
+    throw new Failure("--compare takes two files that --json wrote.");
+  const { compareRuns } = await import("../bench/lib/compare.mjs");
+  return (await compareRuns(first, second)) === 0 ? 0 : 1;
+}
+
 function readArgs() {
   try {
     return parseArgs({
@@ -52,6 +62,7 @@ function readArgs() {
         json: { type: "string" },
         profile: { type: "string" },
         "self-check": { type: "boolean" },
+        compare: { type: "boolean" },
       },
     });
   } catch (error) {

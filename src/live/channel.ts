@@ -56,17 +56,32 @@ export class Channel implements Deliverer, SequencerOutput {
   #isComparing = false;
   #mustCompareAgain = false;
 
-  private constructor(store: Store, group: GroupKey, start: Position, rounds: Rounds) {
+  private constructor(
+    store: Store,
+    group: GroupKey,
+    start: Position,
+    rounds: Rounds,
+    sharesStates: (group: GroupKey) => boolean,
+  ) {
     this.group = group;
-    this.states = new GroupStates(store, group);
+    this.states = new GroupStates(store, group, sharesStates);
     this.#store = store;
     this.#rounds = rounds;
     this.#delivered = start;
     this.#sequencer = new Sequencer(group, store, start, this);
   }
 
-  /** Starts the feed. Resolves once every later commit will be heard. */
-  static async open(store: Store, group: GroupKey, rounds: Rounds): Promise<Channel> {
+  /**
+   * Starts the feed. Resolves once every later commit will be heard.
+   *
+   * @param sharesStates Whether those who begin to follow may get a state that another one read.
+   */
+  static async open(
+    store: Store,
+    group: GroupKey,
+    rounds: Rounds,
+    sharesStates: (group: GroupKey) => boolean,
+  ): Promise<Channel> {
     let channel: Channel | undefined;
     const early: GroupEvent[] = [];
     let isInDoubt = false;
@@ -83,7 +98,7 @@ export class Channel implements Deliverer, SequencerOutput {
     );
     try {
       const head = (await store.heads([group]))[0] as Head;
-      channel = new Channel(store, group, head.position, rounds);
+      channel = new Channel(store, group, head.position, rounds, sharesStates);
       channel.#unwatch = unwatch;
       for (const event of early) channel.#sequencer.offer(event);
       if (isInDoubt) channel.compare();

@@ -24,12 +24,15 @@ interface Start {
 export class GroupStates {
   readonly #store: Store;
   readonly #group: GroupKey;
+  readonly #isShared: (group: GroupKey) => boolean;
   /** What was asked for last; it does not reject. */
   #latest: Promise<Start | undefined> | undefined;
 
-  constructor(store: Store, group: GroupKey) {
+  /** @param isShared Whether the store's head tells all that may have changed: else each reads for itself. */
+  constructor(store: Store, group: GroupKey, isShared: (group: GroupKey) => boolean) {
     this.#store = store;
     this.#group = group;
+    this.#isShared = isShared;
   }
 
   /** Reads the state of some items. */
@@ -39,7 +42,9 @@ export class GroupStates {
 
   /** Reads the state of the group. */
   readGroup(): StateReader {
-    return lazily(() => this.#open());
+    return this.#isShared(this.#group)
+      ? lazily(() => this.#open())
+      : readGroup(this.#store, this.#group);
   }
 
   async #open(): Promise<StateReader> {

@@ -19,6 +19,8 @@ export interface HubOptions {
   /** How long a reader may leave frames lying before its subscription ends (G7). */
   readonly stallTimeoutMs: number;
   readonly queueLimits: QueueLimits;
+  /** Whether all that changes of a group goes through the store. Default: it does. */
+  readonly sharesStates?: ((group: GroupKey) => boolean) | undefined;
 }
 
 /** What to follow. */
@@ -38,6 +40,7 @@ interface Entry {
   unconfirmedSinceMs: number | undefined;
 }
 
+const always = () => true;
 /** How many groups are asked for in one read of heads. */
 const HEADS_PER_READ = 500;
 
@@ -117,7 +120,8 @@ export class Hub {
   }
 
   #openEntry(key: string, group: GroupKey): Entry {
-    const opened = Channel.open(this.#options.store, group, this.#rounds);
+    const { store, sharesStates = always } = this.#options;
+    const opened = Channel.open(store, group, this.#rounds, sharesStates);
     const entry: Entry = {
       opened,
       channel: undefined,

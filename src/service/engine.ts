@@ -82,6 +82,8 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     heartbeatIntervalMs,
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
     queueLimits: { ...DEFAULT_QUEUE_LIMITS, ...options.subscriberQueue },
+    // What lives outside may change unseen.
+    sharesStates: ({ streamName }) => !store.isCustom(streamName),
   });
   // Often enough that a heartbeat comes at most a fifth of its interval late.
   const timer = setInterval(

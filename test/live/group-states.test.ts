@@ -28,7 +28,7 @@ beforeEach(async () => {
       return reader;
     },
   };
-  states = new GroupStates(store, GROUP);
+  states = new GroupStates(store, GROUP, () => true);
   await put(inner, "a", 1);
 });
 afterEach(async () => {
