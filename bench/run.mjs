@@ -41,7 +41,7 @@ export const SCENARIOS = /** @type {const} */ ({
 /** How long to measure. @type {Readonly<Record<"quick" | "full", import("./lib/alternate.mjs").Pace>>} */
 const PACES = {
   quick: { pairs: 3, seconds: 0.25, warmUpSeconds: 0.4 },
-  full: { pairs: 5, seconds: 1.2, warmUpSeconds: 2 },
+  full: { pairs: 5, seconds: 1, warmUpSeconds: 2 },
 };
 
 /** Scenarios that are run in short only when they are named. @type {readonly string[]} */

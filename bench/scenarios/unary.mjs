@@ -124,7 +124,7 @@ async function rest({ quick, pace, report }, load, servers) {
       caller("stock connect-node", load, servers[protocol], how),
     ];
     // There are many of them, and what they call is warm already.
-    const seconds = quick ? pace.seconds : pace.seconds / 3;
+    const seconds = quick ? pace.seconds : pace.seconds / 4;
     const rounds = await alternate(contenders, { ...pace, seconds, warmUpSeconds: seconds });
     const against = { name: "stock connect-node", rounds: rounds.get("stock connect-node") ?? [] };
     const what = `${NAMES[protocol]} ${method}, ${inFlight} in flight${store === "disk" ? ", durable" : ""}`;

@@ -7,6 +7,7 @@ import { Hub } from "../../src/live/hub.ts";
 import { interestIn } from "../../src/live/interest.ts";
 import type { Subscription } from "../../src/live/subscription.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
+import { round } from "./shared-setup.ts";
 import { bound } from "./unreliable-feed.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
@@ -36,11 +37,6 @@ function createHub(store: Store, maxFrames = 1000): Hub {
 async function put(itemId: string, json: number): Promise<void> {
   await inner.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
   await round();
-}
-
-/** Lets followers hear what was announced. */
-async function round(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
 }
 
 function kinds(subscription: Subscription): string[] {

@@ -48,8 +48,26 @@ export function openShared(store: Store, now: () => number = () => 0, maxFrames 
 
 /** Stores a number. Followers of the group have heard of it then, unless their feed is slow. */
 export async function put(store: Store, itemId: string, json: number): Promise<void> {
-  await store.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
-  await new Promise((resolve) => setImmediate(resolve));
+  await fill(store, [itemId], json);
+  await round();
+}
+
+/** Stores the same number in items, while nobody follows or listens. */
+export async function fill(store: Store, itemIds: readonly string[], json: number): Promise<void> {
+  for (const itemId of itemIds)
+    await store.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
+}
+
+/** Ids of so many items. */
+export const idsOf = (count: number): string[] => Array.from({ length: count }, (_, i) => `i${i}`);
+
+/** Longer than there is ever a pause between rounds of deliveries, in milliseconds. */
+const LONGER_THAN_A_PAUSE_MS = 12;
+
+/** Lets followers hear what was announced: a round that was planned before has been by then. */
+export async function round(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, LONGER_THAN_A_PAUSE_MS));
+  await turns();
 }
 
 /** Lets all other work of the process go first, a few times over. */

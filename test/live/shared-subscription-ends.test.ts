@@ -4,7 +4,7 @@ import type { Store } from "../../src/core/store.ts";
 import { PART_LIMITS } from "../../src/live/state-reader.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { View } from "./shared-reader.ts";
-import { INTERVAL_MS, createGate, openShared, put, turns } from "./shared-setup.ts";
+import { INTERVAL_MS, createGate, openShared, fill, idsOf, put, turns } from "./shared-setup.ts";
 import { forgetful } from "./trying-store.ts";
 import { bound } from "./unreliable-feed.ts";
 
@@ -110,7 +110,7 @@ describe("failures", () => {
   });
 
   test("a snapshot that fails after its first part ends the whole, because it cannot be taken back", async () => {
-    for (let i = 0; i < PART_LIMITS.maxCount + 5; i++) await put(store, `i${i}`, i);
+    await fill(store, idsOf(PART_LIMITS.maxCount + 5), 1);
     const failing: Store = {
       ...bound(store),
       async snapshot(group) {

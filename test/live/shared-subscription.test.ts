@@ -3,7 +3,7 @@ import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
 import { PART_LIMITS } from "../../src/live/state-reader.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
-import { GROUP, createGate, openShared, put, turns } from "./shared-setup.ts";
+import { GROUP, createGate, fill, idsOf, openShared, put, round, turns } from "./shared-setup.ts";
 import { bound } from "./unreliable-feed.ts";
 
 let store: Store;
@@ -40,7 +40,7 @@ describe("members that overlap", () => {
     await store.broadcast(GROUP, { type: "t", itemId: "c", value: Value.of(1) });
     expect(reader.drain()).toBe(0);
     await store.broadcast(GROUP, { type: "t", itemId: "b", value: Value.of("mine") });
-    await turns();
+    await round();
     expect(reader.drain()).toBe(1);
   });
 });
@@ -139,7 +139,7 @@ describe("a member who joins while others follow", () => {
   });
 
   test("gets a large snapshot part by part, one of them held, and nothing in between (G7)", async () => {
-    for (let i = 0; i < 2 * PART_LIMITS.maxCount + 5; i++) await put(store, `i${i}`, i);
+    await fill(store, idsOf(2 * PART_LIMITS.maxCount + 5), 1);
     let pages = 0;
     const counting: Store = {
       ...bound(store),
