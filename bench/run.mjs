@@ -65,14 +65,13 @@ export async function runScenarios(names, options) {
       console.log(`\n## ${name}\n`);
       results.push(await runScenario(name, options));
       console.log(`${((performance.now() - startMs) / 1000).toFixed(1)} s`);
+      // After each, so that what was measured is not lost with a run that is interrupted.
+      if (options.jsonFile !== undefined) {
+        const json = { machine: where, quick: options.quick, results };
+        await writeFile(options.jsonFile, `${JSON.stringify(json, null, 2)}\n`);
+      }
     }
   });
-  if (options.jsonFile === undefined) return;
-  const { quick } = options;
-  await writeFile(
-    options.jsonFile,
-    `${JSON.stringify({ machine: where, quick, results }, null, 2)}\n`,
-  );
 }
 
 /** @param {string} name @param {Options} options */

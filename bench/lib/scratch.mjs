@@ -35,7 +35,9 @@ export function removeFolder(folder) {
 
 /** Ends all that was started, each by its id, and removes all folders. */
 export async function sweep() {
-  const all = Array.from(children);
+  const all = Array.from(children).filter(
+    ({ exitCode, signalCode }) => exitCode === null && signalCode === null,
+  );
   const ended = all.map(async (child) => {
     const exit = once(child, "exit");
     child.kill("SIGTERM");
