@@ -41,7 +41,8 @@ const textOf = (event) => JSON.stringify(valueAt(event));
 export async function gather({ name, url, kind, followers }) {
   const chorus =
     kind === "grpc" ? new Chorus(splitEnvelope, markerOf) : new Chorus(splitFrame, textOf);
-  const onFailure = (/** @type {Error} */ error) => chorus.fail(error);
+  const onFailure = (/** @type {Error} */ error) =>
+    chorus.fail(new Error(`${name}: ${error.message}`, { cause: error }));
   const publisher = await openPublisher(url, kind, onFailure);
   const closers = [publisher.close];
   chorus.followers = Array.from({ length: followers }, () => new Follower());

@@ -168,7 +168,6 @@ class FrameConnection {
       return this.#fail(/** @type {Error} */ (error));
     }
     this.#rest = Buffer.from(bytes.subarray(at));
-    this.#received += chunk.byteLength;
     if (this.#received < REFILL_BYTES) return;
     this.#put(frame(WINDOW_UPDATE, 0, 0, number(this.#received)));
     this.#received = 0;
@@ -182,6 +181,8 @@ class FrameConnection {
         const isEnd = (flags & END_STREAM) !== 0;
         if ((flags & PADDED_OR_PRIORITY) !== 0 || (type === HEADERS && !(flags & END_HEADERS)))
           throw new Error("a frame of a form that this client does not know");
+        // Only this counts (RFC 9113, 5.2): a window that was opened by more than was used would overflow.
+        if (type === DATA) this.#received += payload.byteLength;
         const listener = this.#streams.get(id);
         if (isEnd) this.#forget(id);
         if (type === DATA) listener?.onData(payload, isEnd);
