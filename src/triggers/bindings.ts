@@ -2,6 +2,7 @@ import type { Registry } from "../core/coordinator.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Unwatch } from "../core/store.ts";
 import type { BoundTrigger, TriggerType } from "../core/trigger.ts";
+import { StreamIndex } from "./stream-index.ts";
 
 /** The triggers in force, indexed by what they listen to. */
 export interface Bindings {
@@ -15,13 +16,11 @@ export interface Bindings {
   watch(listener: () => void): Unwatch;
 }
 
-const NONE: readonly string[] = Object.freeze([]);
-
 /** Keeps the index in step with the registry. */
 export function createBindings(registry: Registry): Bindings {
   let byId = new Map<string, BoundTrigger>();
-  let byStream = new Map<string, BoundTrigger[]>();
   let byType = new Map<TriggerType, BoundTrigger[]>();
+  let ofStreams = new StreamIndex([]);
   let indexed: readonly BoundTrigger[] | undefined;
 
   // Looked at when asked, so that nobody sees the registry ahead of the index.
@@ -30,28 +29,20 @@ export function createBindings(registry: Registry): Bindings {
     if (triggers === indexed) return;
     indexed = triggers;
     byId = new Map(triggers.map((trigger) => [trigger.id, trigger]));
-    byStream = new Map();
     byType = new Map();
     for (const trigger of triggers) {
-      const { type, config } = trigger.definition;
-      append(byType, type, trigger);
-      if (type === "stream") append(byStream, config.streamName ?? "", trigger);
+      const { type } = trigger.definition;
+      const alike = byType.get(type);
+      if (alike === undefined) byType.set(type, [trigger]);
+      else alike.push(trigger);
     }
+    ofStreams = new StreamIndex(byType.get("stream") ?? []);
   };
 
   return {
-    match({ streamName, groupId }, itemId) {
+    match(group, itemId) {
       refresh();
-      const candidates = byStream.get(streamName);
-      if (candidates === undefined) return NONE;
-      const ids: string[] = [];
-      for (const { id, definition } of candidates) {
-        const { config } = definition;
-        if (config.groupId !== undefined && config.groupId !== groupId) continue;
-        if (config.itemId !== undefined && config.itemId !== itemId) continue;
-        ids.push(id);
-      }
-      return ids;
+      return ofStreams.match(group, itemId);
     },
     get(id) {
       refresh();
@@ -63,10 +54,4 @@ export function createBindings(registry: Registry): Bindings {
     },
     watch: (listener) => registry.watch(listener),
   };
-}
-
-function append<K>(map: Map<K, BoundTrigger[]>, key: K, trigger: BoundTrigger): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [trigger]);
-  else list.push(trigger);
 }

@@ -1,0 +1,56 @@
+import type { GroupKey } from "../core/names.ts";
+import type { BoundTrigger } from "../core/trigger.ts";
+
+/** A trigger, and which one of all it is. */
+interface Ranked {
+  readonly id: string;
+  readonly rank: number;
+}
+
+/** What listens to a group, or to any: by item; undefined: to any. */
+type ByItem = Map<string | undefined, Ranked[]>;
+
+const NONE: readonly string[] = Object.freeze([]);
+
+/**
+ * `stream` triggers by what they listen to: what an event fires is found in at most four places, however
+ * many triggers there are.
+ */
+export class StreamIndex {
+  readonly #byStream = new Map<string, Map<string | undefined, ByItem>>();
+
+  /** @param triggers Of type `stream`, in the order in which they fire. */
+  constructor(triggers: readonly BoundTrigger[]) {
+    for (const [rank, { id, definition }] of triggers.entries()) {
+      const { streamName = "", groupId, itemId } = definition.config;
+      const byGroup = getOrMake(this.#byStream, streamName, () => new Map());
+      const byItem: ByItem = getOrMake(byGroup, groupId, () => new Map());
+      getOrMake(byItem, itemId, () => []).push({ id, rank });
+    }
+  }
+
+  /**
+   * Ids of the triggers that an event fires: the same object when there are none.
+   *
+   * @param itemId Undefined: an event of the group as a whole.
+   */
+  match({ streamName, groupId }: GroupKey, itemId: string | undefined): readonly string[] {
+    const byGroup = this.#byStream.get(streamName);
+    if (byGroup === undefined) return NONE;
+    const found: Ranked[] = [];
+    for (const byItem of [byGroup.get(undefined), byGroup.get(groupId)]) {
+      if (byItem === undefined) continue;
+      found.push(...(byItem.get(undefined) ?? []));
+      if (itemId !== undefined) found.push(...(byItem.get(itemId) ?? []));
+    }
+    if (found.length === 0) return NONE;
+    if (found.length > 1) found.sort((a, b) => a.rank - b.rank);
+    return found.map(({ id }) => id);
+  }
+}
+
+function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
+}
