@@ -13,8 +13,8 @@ const COMPARE_AGAIN_MS = 100;
 /** Most events that wait for a round, and their bytes: beyond it they are delivered at once. */
 const MAX_GATHERED = 500;
 const MAX_GATHERED_BYTES = 256 * 1024;
-/** How many followers hear a batch between two looks at the clock. */
-const FOLLOWERS_PER_LOOK = 16;
+/** How many followers hear a batch at a time. */
+const FOLLOWERS_AT_ONCE = 16;
 
 /** Who follows a channel: hears each event of the group once, in order. Must return at once. */
 export interface Follower {
@@ -155,12 +155,12 @@ export class Channel implements Deliverer, SequencerOutput {
   }
 
   /** @see Deliverer */
-  deliver(untilMs: number): boolean {
+  deliver(): boolean {
     if (this.#batch === undefined) {
       this.#isDue = false;
       this.#beginBatch();
     }
-    return this.#giveBatch(untilMs);
+    return this.#giveBatch(FOLLOWERS_AT_ONCE);
   }
 
   /** How many events there were. */
@@ -196,17 +196,21 @@ export class Channel implements Deliverer, SequencerOutput {
     this.#remaining = this.#followers.keys()[Symbol.iterator]();
   }
 
-  #giveBatch(untilMs: number): boolean {
+  /** @returns Whether nobody is left to hear it. */
+  #giveBatch(mostFollowers: number): boolean {
     const batch = this.#batch;
     if (batch === undefined) return true;
-    for (let count = 1; ; count++) {
+    for (let count = 0; count < mostFollowers; count++) {
       const follower = this.#remaining?.next().value;
-      if (follower === undefined) break;
+      if (follower === undefined) return this.#endBatch(batch);
       give(batch, this.#countBeforeBatch, follower);
       // A follower may have had all delivered, or there was a reset.
       if (this.#batch !== batch) return true;
-      if (count % FOLLOWERS_PER_LOOK === 0 && performance.now() >= untilMs) return false;
     }
+    return false;
+  }
+
+  #endBatch(batch: readonly GroupEvent[]): true {
     this.#batch = this.#remaining = undefined;
     const last = batch.findLast((event) => event.kind === "change");
     if (last !== undefined) this.#delivered = last.position;

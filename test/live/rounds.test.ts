@@ -16,12 +16,12 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Somebody whose deliveries take so long. */
+/** Somebody whose deliveries take so long, a millisecond at a time. */
 function deliverer(name: string, workMs = 0) {
   let leftMs = workMs;
   return {
-    deliver(untilMs: number) {
-      const ms = Math.min(leftMs, untilMs - nowMs);
+    deliver() {
+      const ms = Math.min(leftMs, 1);
       leftMs -= ms;
       nowMs += ms;
       if (leftMs > 0) return false;
@@ -96,6 +96,26 @@ describe("who has events to deliver", () => {
     rounds.add(deliverer("a"));
     expect(await until(2)).toBe(3);
     expect(delivered).toEqual(["long", "a"]);
+  });
+
+  test("lets what follows a delivery happen before the next few", async () => {
+    const followed: string[] = [];
+    const few = Array.from({ length: 16 }, (_, n) => ({
+      deliver() {
+        process.nextTick(() => followed.push(`${n}`));
+        return true;
+      },
+    }));
+    for (const each of few) rounds.add(each);
+    let before = 0;
+    rounds.add({
+      deliver() {
+        before = followed.length;
+        return delivered.push("last") > 0;
+      },
+    });
+    await until(1);
+    expect(before).toBe(16);
   });
 
   test("who is added while a round is under way delivers in the next, after all of this", async () => {
