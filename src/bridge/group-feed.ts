@@ -2,7 +2,7 @@ import { StreamError } from "../core/errors.ts";
 import type { HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
-import type { Admission, SharedFrame, SharedSubscription } from "../service/handlers.ts";
+import type { Admission, Reader, SharedFrame, SharedSubscription } from "../service/handlers.ts";
 import { beginJoined } from "../fanout/joined.ts";
 import type { Outlet } from "./outlet.ts";
 import { eventFrame, heartbeatFrame, itemsBytes, resumedFrame, syncFrame } from "./server-frame.ts";
@@ -42,7 +42,7 @@ export interface FeedOwner {
  * What a socket hears of one group, for all of its subscriptions together: one cursor, so that each
  * event goes out once and in order. It sends as the socket takes it.
  */
-export class GroupFeed {
+export class GroupFeed implements Reader {
   /** Subscriptions that use it, those included that are about to. */
   users = 0;
   readonly group: GroupKey;
@@ -93,11 +93,16 @@ export class GroupFeed {
     this.#shared.close();
   }
 
+  /** @see Reader */
+  wake(): void {
+    this.#pump();
+  }
+
   /** Sends what there is, as far as the socket takes it: events that follow one another go out as one. */
-  readonly #pump = (): void => {
+  #pump(): void {
     const outlet = this.#outlet;
     while (!this.#closed) {
-      if (outlet.isFull) return outlet.whenFree(this.#pump);
+      if (outlet.isFull) return outlet.whenFree(this);
       let events = beginJoined();
       let next: SharedFrame<Join> | undefined;
       do {
@@ -106,10 +111,10 @@ export class GroupFeed {
         events = events.plus(eventFrame(next.frame, this.group));
       } while (events.byteLength < JOIN_BYTES);
       if (events.byteLength > 0) outlet.send(events.bytes);
-      if (next === undefined) return this.#shared.onReadable(this.#pump);
+      if (next === undefined) return this.#shared.onReadable(this);
       if (next.to !== undefined) this.#tell(next.to, next.frame);
     }
-  };
+  }
 
   /** Tells one subscription. */
   #tell(to: Join, frame: SyncFrame | ResumedFrame | HeartbeatFrame): void {

@@ -1,3 +1,5 @@
+import type { Reader } from "../service/handlers.ts";
+
 /** The socket as the bridge sends to it. */
 export interface OutletSocket {
   /** Bytes that were sent but not yet taken by the system. */
@@ -15,7 +17,7 @@ const MAX_UNREAD_REPLIES_BYTES = 256 * 1024;
 export class Outlet {
   readonly #socket: OutletSocket;
   /** Who waits, in turn. */
-  #waiting: Set<() => void> | undefined;
+  #waiting: Set<Reader> | undefined;
   #repliesBytes = 0;
 
   constructor(socket: OutletSocket) {
@@ -27,11 +29,11 @@ export class Outlet {
     return this.#socket.bufferedBytes > HIGH_WATER_BYTES;
   }
 
-  /** Calls, once, when there is room. Those who wait take turns. */
-  whenFree(resume: () => void): void {
+  /** Wakes a reader, once, when there is room. Those who wait take turns. */
+  whenFree(reader: Reader): void {
     this.#waiting ??= new Set();
-    this.#waiting.delete(resume);
-    this.#waiting.add(resume);
+    this.#waiting.delete(reader);
+    this.#waiting.add(reader);
   }
 
   /** Sends frames of a subscription, which asked first whether there is room. */
@@ -58,10 +60,10 @@ export class Outlet {
   readonly #taken = () => {
     const waiting = this.#waiting;
     if (waiting === undefined) return;
-    for (const resume of waiting) {
+    for (const reader of waiting) {
       if (this.isFull) return;
-      waiting.delete(resume);
-      resume();
+      waiting.delete(reader);
+      reader.wake();
     }
     if (waiting.size === 0) this.#waiting = undefined;
   };

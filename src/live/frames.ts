@@ -1,12 +1,13 @@
 import type { StreamError } from "../core/errors.ts";
 import type { Frame } from "../core/frame.ts";
+import type { Reader } from "./reader.ts";
 
 /** What the iterator needs of a subscription. */
 interface FrameSource {
   readonly ended: boolean;
   readonly error: StreamError | undefined;
   read(): Frame | undefined;
-  onReadable(callback: () => void): void;
+  onReadable(reader: Reader): void;
   close(): void;
 }
 
@@ -45,7 +46,7 @@ export class FrameIterator implements AsyncIterableIterator<Frame, undefined> {
     const frame = this.#subscription.read();
     if (frame !== undefined) return resolve({ done: false, value: frame });
     if (!this.#subscription.ended)
-      return this.#subscription.onReadable(() => this.#pull(resolve, reject));
+      return this.#subscription.onReadable({ wake: () => this.#pull(resolve, reject) });
     const { error } = this.#subscription;
     if (error === undefined || this.#told) return resolve({ done: true, value: undefined });
     this.#told = true;

@@ -8,6 +8,7 @@ import type { GroupStates } from "./group-states.ts";
 import { Insertion } from "./insertion.ts";
 import type { Interest } from "./interest.ts";
 import type { StateReader } from "./state-reader.ts";
+import type { Reader } from "./reader.ts";
 import type { Subscription } from "./subscription.ts";
 
 /** One of those who share a subscription. Identity counts, so one object is one member. */
@@ -51,7 +52,7 @@ interface Bookmark {
  *
  * When history is lost, or the log no longer reaches back, a snapshot for all opens a new segment.
  */
-export class SharedSubscription<M extends Member> implements Interest {
+export class SharedSubscription<M extends Member> implements Interest, Reader {
   readonly #options: SharedSubscriptionOptions;
   #subscription: Subscription | undefined;
   /** Those whose turn to join has not come yet. */
@@ -75,7 +76,7 @@ export class SharedSubscription<M extends Member> implements Interest {
   #heldBack: Frame | undefined;
   #out: SharedFrame<M>[] = [];
   #lastJoin: Promise<unknown> = Promise.resolve();
-  #onReadable: (() => void) | undefined;
+  #reader: Reader | undefined;
   #onEnd: ((error: StreamError) => void) | undefined;
   /** The subscription that will call when it is readable. */
   #listeningTo: Subscription | undefined;
@@ -141,11 +142,11 @@ export class SharedSubscription<M extends Member> implements Interest {
   }
 
   /**
-   * Asks to be called, once, when read() may give a frame again, or it ends. To be used after read()
+   * Asks to be woken, once, when read() may give a frame again, or it ends. To be used after read()
    * gave undefined. A later call takes the place of an earlier one.
    */
-  onReadable(callback: () => void): void {
-    this.#onReadable = callback;
+  onReadable(reader: Reader): void {
+    this.#reader = reader;
     const subscription = this.#subscription;
     const insertion = this.#insertionUnderWay();
     // An insertion wakes the reader when it has read a part.
@@ -153,7 +154,17 @@ export class SharedSubscription<M extends Member> implements Interest {
     if (insertion !== undefined) this.#awaitCursor(subscription, insertion);
     if (this.#listeningTo === subscription) return;
     this.#listeningTo = subscription;
-    subscription.onReadable(this.#onSubscriptionReadable);
+    subscription.onReadable(this);
+  }
+
+  /**
+   * The subscription is readable. One that was let go of wakes a reader who finds nothing.
+   *
+   * @see Reader
+   */
+  wake(): void {
+    this.#listeningTo = undefined;
+    this.#wake();
   }
 
   /** Asks to be called when the service ends it, with the reason. */
@@ -341,15 +352,9 @@ export class SharedSubscription<M extends Member> implements Interest {
     subscription?.close();
   }
 
-  /** One for all calls. That of a subscription that was let go of wakes a reader who finds nothing. */
-  readonly #onSubscriptionReadable = (): void => {
-    this.#listeningTo = undefined;
-    this.#wake();
-  };
-
   #wake(): void {
-    const callback = this.#onReadable;
-    this.#onReadable = undefined;
-    callback?.();
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.wake();
   }
 }

@@ -8,6 +8,7 @@ import { FrameIterator } from "./frames.ts";
 import { FrameQueue } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
 import { PartReader } from "./part-reader.ts";
+import type { Reader } from "./reader.ts";
 import { SlidingWindow } from "./sliding-window.ts";
 import type { StateReader } from "./state-reader.ts";
 import type { SubscriptionOptions } from "./subscription-options.ts";
@@ -57,7 +58,7 @@ export class Subscription implements Follower {
   #error: StreamError | undefined;
   #cursorWatch: { readonly revision: number; readonly callback: () => void } | undefined;
   #endListeners: readonly (() => void)[] = [];
-  #onReadable: (() => void) | undefined;
+  #reader: Reader | undefined;
   /** When the reader last took a frame or found none, Unix milliseconds. */
   #progressAtMs: number;
   /** When the reader last took a frame with a position, Unix milliseconds. */
@@ -142,15 +143,13 @@ export class Subscription implements Follower {
   }
 
   /**
-   * Asks to be called, once, when read() may give a frame again or the subscription has ended. To be
+   * Asks to be woken, once, when read() may give a frame again or the subscription has ended. To be
    * used after read() gave undefined.
    */
-  onReadable(callback: () => void): void {
-    if (this.#queue.length > 0 || this.ended) callback();
-    else {
-      const earlier = this.#onReadable;
-      this.#onReadable = earlier === undefined ? callback : () => (earlier(), callback());
-    }
+  onReadable(reader: Reader): void {
+    if (this.#queue.length > 0 || this.ended) return reader.wake();
+    const earlier = this.#reader;
+    this.#reader = earlier === undefined ? reader : { wake: () => (earlier.wake(), reader.wake()) };
   }
 
   /** Asks to be called, once, when it has ended, however it ended. At once if it has. */
@@ -368,12 +367,12 @@ export class Subscription implements Follower {
   }
 
   #wake(): void {
-    const callback = this.#onReadable;
-    if (callback === undefined) return;
-    this.#onReadable = undefined;
+    const reader = this.#reader;
+    if (reader === undefined) return;
+    this.#reader = undefined;
     // The reader had taken all there was: its time begins now.
     this.#progressAtMs = this.#options.now();
-    callback();
+    reader.wake();
   }
 
   #markTaken(frame: Frame): void {

@@ -86,9 +86,10 @@ function send(stream: ServerHttp2Stream, subscription: Subscription): Promise<vo
         if (joined.byteLength > 0) {
           if (!stream.write(joined.bytes)) return void stream.once("drain", pump);
         } else if (subscription.ended) return resolve();
-        else return subscription.onReadable(pump);
+        else return subscription.onReadable(reader);
       }
     };
+    const reader = { wake: pump };
     stream.on("close", resolve);
     pump();
   });

@@ -24,6 +24,7 @@ import type {
 } from "./requests.ts";
 
 export type { Admission } from "../triggers/admissions.ts";
+export type { Reader } from "../live/reader.ts";
 export type { Member, SharedFrame, SharedSubscription } from "../live/shared-subscription.ts";
 
 /**

@@ -9,6 +9,8 @@ interface Ranked {
 
 /** What listens to a group, or to any: by item; undefined: to any. */
 type ByItem = Map<string | undefined, Ranked[]>;
+/** The same by group; undefined: to any. */
+type ByGroup = Map<string | undefined, ByItem>;
 
 const NONE: readonly string[] = Object.freeze([]);
 
@@ -17,15 +19,15 @@ const NONE: readonly string[] = Object.freeze([]);
  * many triggers there are.
  */
 export class StreamIndex {
-  readonly #byStream = new Map<string, Map<string | undefined, ByItem>>();
+  readonly #byStream = new Map<string, ByGroup>();
 
   /** @param triggers Of type `stream`, in the order in which they fire. */
   constructor(triggers: readonly BoundTrigger[]) {
     for (const [rank, { id, definition }] of triggers.entries()) {
       const { streamName = "", groupId, itemId } = definition.config;
-      const byGroup = getOrMake(this.#byStream, streamName, () => new Map());
-      const byItem: ByItem = getOrMake(byGroup, groupId, () => new Map());
-      getOrMake(byItem, itemId, () => []).push({ id, rank });
+      const byGroup = getOrMake(this.#byStream, streamName, (): ByGroup => new Map());
+      const byItem = getOrMake(byGroup, groupId, (): ByItem => new Map());
+      getOrMake(byItem, itemId, (): Ranked[] => []).push({ id, rank });
     }
   }
 

@@ -154,7 +154,7 @@ describe("slow readers (G7)", () => {
     const hub = createHub(inner);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
-    const woken = new Promise<void>((resolve) => subscription.onReadable(resolve));
+    const woken = new Promise<void>((resolve) => subscription.onReadable({ wake: resolve }));
     nowMs += STALL_MS * 10;
     await put("a", 1);
     await hub.tick();
@@ -169,9 +169,9 @@ describe("slow readers (G7)", () => {
     const heard: string[][] = [];
     const listen = () => {
       heard.push(kinds(subscription));
-      if (!subscription.ended) subscription.onReadable(listen);
+      if (!subscription.ended) subscription.onReadable({ wake: listen });
     };
-    subscription.onReadable(listen);
+    subscription.onReadable({ wake: listen });
     // More than the bounds, in one turn of the event loop.
     for (let n = 0; n < 8; n++) void put("a", n);
     while (heard.flat().length < 8) await new Promise((resolve) => setImmediate(resolve));
@@ -188,7 +188,7 @@ describe("slow readers (G7)", () => {
     while (revisions.length < 10) {
       const frame = subscription.read();
       if (frame?.kind === "change") revisions.push(frame.position.revision);
-      else await new Promise<void>((resolve) => subscription.onReadable(resolve));
+      else await new Promise<void>((resolve) => subscription.onReadable({ wake: resolve }));
     }
     expect(revisions).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   });
@@ -200,7 +200,7 @@ describe("slow readers (G7)", () => {
     expect(kinds(subscription)).toEqual(["sync"]);
     for (let i = 0; i < 10; i++) await put(`i${i}`, i);
     expect(subscription.read()).toBeUndefined();
-    await new Promise<void>((resolve) => subscription.onReadable(resolve));
+    await new Promise<void>((resolve) => subscription.onReadable({ wake: resolve }));
     const frame = subscription.read();
     expect(frame).toMatchObject({
       kind: "sync",

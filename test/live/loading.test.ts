@@ -42,7 +42,7 @@ async function take(subscription: Subscription, count: number): Promise<Frame[]>
   while (frames.length < count) {
     const frame = subscription.read();
     if (frame !== undefined) frames.push(frame);
-    else await new Promise<void>((resolve) => subscription.onReadable(resolve));
+    else await new Promise<void>((resolve) => subscription.onReadable({ wake: resolve }));
   }
   return frames;
 }

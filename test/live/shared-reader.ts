@@ -131,7 +131,7 @@ export class SharedReader {
         this.#take(frame);
         return frame;
       }
-      await new Promise<void>((resolve) => this.shared.onReadable(resolve));
+      await new Promise<void>((resolve) => this.shared.onReadable({ wake: resolve }));
     }
   }
 
