@@ -67,7 +67,7 @@ export class GroupFeed implements Reader {
     this.#maxSyncBytes = maxSyncBytes;
     this.#owner = owner;
     this.#shared.onEnd((error) => owner.onEnd(group, error));
-    this.#pump();
+    this.wake();
   }
 
   /** Resolves when the first frame of the subscription is there, or was sent. @throws StreamError when it is refused. */
@@ -93,13 +93,12 @@ export class GroupFeed implements Reader {
     this.#shared.close();
   }
 
-  /** @see Reader */
+  /**
+   * Sends what there is, as far as the socket takes it: events that follow one another go out as one.
+   *
+   * @see Reader
+   */
   wake(): void {
-    this.#pump();
-  }
-
-  /** Sends what there is, as far as the socket takes it: events that follow one another go out as one. */
-  #pump(): void {
     const outlet = this.#outlet;
     while (!this.#closed) {
       if (outlet.isFull) return outlet.whenFree(this);

@@ -3,6 +3,6 @@
  * many thousand subscriptions, and to wake it costs as much as there is to touch.
  */
 export interface Reader {
-  /** There may be something to read. */
+  /** There may be something to read, or room again for what was read. */
   wake(): void;
 }

@@ -41,9 +41,9 @@ export class StreamIndex {
     if (byGroup === undefined) return NONE;
     const found: Ranked[] = [];
     for (const byItem of [byGroup.get(undefined), byGroup.get(groupId)]) {
-      if (byItem === undefined) continue;
-      found.push(...(byItem.get(undefined) ?? []));
-      if (itemId !== undefined) found.push(...(byItem.get(itemId) ?? []));
+      for (const ranked of byItem?.get(undefined) ?? []) found.push(ranked);
+      if (itemId === undefined) continue;
+      for (const ranked of byItem?.get(itemId) ?? []) found.push(ranked);
     }
     if (found.length === 0) return NONE;
     if (found.length > 1) found.sort((a, b) => a.rank - b.rank);
