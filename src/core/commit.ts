@@ -1,5 +1,6 @@
 import type { ChangeEvent, Item } from "./change.ts";
 import { StreamError } from "./errors.ts";
+import { FewMap } from "./few-map.ts";
 import type { Commit, Head, Mutation, MutationResult } from "./store.ts";
 import type { OpError } from "./ops.ts";
 import type { Fired } from "./outbox.ts";
@@ -52,7 +53,7 @@ export interface Accepted {
   /** Those of the changes that fire something, in order. */
   readonly fired: readonly Fired[];
   /** What every touched item becomes, by item id. */
-  readonly writes: ReadonlyMap<string, ItemWrite>;
+  readonly writes: Iterable<readonly [itemId: string, write: ItemWrite]>;
 }
 
 /**
@@ -146,7 +147,8 @@ class Working {
   #errorBytes = 0;
   readonly #changes: ChangeEvent[] = [];
   readonly #fired: Fired[] = [];
-  readonly #writes = new Map<string, ItemWrite>();
+  /** Mostly there is one. */
+  readonly #writes = new FewMap<string, ItemWrite>();
 
   constructor(commit: Commit, context: CommitContext) {
     this.#commit = commit;

@@ -21,6 +21,7 @@ const CONTROL = /\p{Cc}/u;
  * @throws StreamError NAME_INVALID
  */
 export function checkName(field: string, name: unknown): string {
+  if (isPlainName(name)) return name;
   const problem = nameProblem(name);
   if (problem === undefined) return name as string;
   throw new StreamError(
@@ -44,6 +45,16 @@ export function checkGroup(group: { streamName: unknown; groupId: unknown }): Gr
  */
 export function groupKeyText(group: GroupKey): string {
   return `${group.streamName}\u0000${group.groupId}`;
+}
+
+/** Whether it is a name of printable ASCII, as nearly all are: seen in one pass. */
+function isPlainName(name: unknown): name is string {
+  if (typeof name !== "string" || name === "" || name.length > MAX_NAME_BYTES) return false;
+  for (let i = 0; i < name.length; i++) {
+    const unit = name.charCodeAt(i);
+    if (unit < 0x20 || unit > 0x7e) return false;
+  }
+  return true;
 }
 
 function nameProblem(name: unknown): string | undefined {

@@ -1,8 +1,11 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Readable } from "node:stream";
+import { type Awaiting, BodyDeadlines } from "./body-deadlines.ts";
 import type { Transport } from "./prepared-call.ts";
 import { BODY_TIMEOUT_MS, bodyInvalid, bodyTooLarge } from "./request-body.ts";
+
+const DEADLINES = new BodyDeadlines(BODY_TIMEOUT_MS);
 
 /**
  * One call that takes one message and gives one, on its way.
@@ -10,7 +13,7 @@ import { BODY_TIMEOUT_MS, bodyInvalid, bodyTooLarge } from "./request-body.ts";
  *     reading --whole--> running --answered--> over
  *        '--malformed, refused, late, gone------'
  */
-export abstract class UnaryCall<Answer> {
+export abstract class UnaryCall<Answer> implements Awaiting {
   readonly #body: Readable;
   readonly #maxBytes: number;
   #first: Buffer | undefined;
@@ -27,7 +30,7 @@ export abstract class UnaryCall<Answer> {
 
   /** Whether the first chunk of a body tells that it is too large. */
   protected abstract isTooLarge(first: Buffer): boolean;
-  /** Runs the call on a whole body. */
+  /** Runs the call on a whole body. May throw at once. */
   protected abstract run(body: Buffer): Promise<Answer>;
   /** Sends the answer, or the failure. Called once, unless the caller is gone. */
   protected abstract send(answer: Answer | undefined, failure: unknown): void;
@@ -36,33 +39,34 @@ export abstract class UnaryCall<Answer> {
   begin(of: DescMethod, { permit }: Transport, timeoutMs: number | undefined): void {
     const body = this.#body;
     if (timeoutMs !== undefined) {
-      const late = () =>
+      const expire = () =>
         this.#fail(new ConnectError("the operation timed out", Code.DeadlineExceeded));
-      if (timeoutMs <= 0) return late();
-      this.#timer = setTimeout(late, timeoutMs);
+      if (timeoutMs <= 0) return expire();
+      this.#timer = setTimeout(expire, timeoutMs);
     }
     try {
       permit(of);
     } catch (refusal) {
       return this.#fail(refusal);
     }
-    const slow = setTimeout(
-      () =>
-        this.#fail(bodyInvalid(`The request did not arrive whole within ${BODY_TIMEOUT_MS} ms.`)),
-      BODY_TIMEOUT_MS,
-    );
+    DEADLINES.begin(this);
     body.on("data", (chunk: Buffer) => this.#take(chunk));
     body.on("end", () => {
-      clearTimeout(slow);
-      if (!this.#isOver) void this.#run();
+      DEADLINES.end(this);
+      if (!this.#isOver) this.#run();
     });
-    body.on("close", () => clearTimeout(slow));
+  }
+
+  /** The body took too long. */
+  late(): void {
+    this.#fail(bodyInvalid(`The request did not arrive whole within ${BODY_TIMEOUT_MS} ms.`));
   }
 
   /** To be called when the caller is gone. */
   protected leave(): void {
     this.#isOver = true;
     clearTimeout(this.#timer);
+    DEADLINES.end(this);
   }
 
   #take(chunk: Buffer): void {
@@ -74,14 +78,13 @@ export abstract class UnaryCall<Answer> {
       this.#fail(bodyTooLarge());
   }
 
-  async #run(): Promise<void> {
-    let answer: Answer;
+  #run(): void {
+    const fail = (error: unknown) => this.#fail(error);
     try {
-      answer = await this.run(this.#whole());
+      void this.run(this.#whole()).then((answer) => this.#end(answer, undefined), fail);
     } catch (error) {
-      return this.#fail(error);
+      fail(error);
     }
-    this.#end(answer, undefined);
   }
 
   #whole(): Buffer {

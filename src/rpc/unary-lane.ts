@@ -28,7 +28,7 @@ class GrpcUnaryCall extends UnaryCall<Uint8Array> {
     return first.length >= PREFIX_BYTES && first.readUInt32BE(1) > MAX_REQUEST_BYTES;
   }
 
-  protected async run(body: Buffer): Promise<Uint8Array> {
+  protected run(body: Buffer): Promise<Uint8Array> {
     return this.#call(messageOf(body));
   }
 

@@ -4,38 +4,51 @@ import { StreamError } from "../core/errors.ts";
 import type { Handlers } from "../service/handlers.ts";
 import type { Decoded } from "../wire/decoded.ts";
 import type { WriteResult } from "../wire/response-bytes.ts";
+import type { Deleted, Updated, Written } from "../wire/responses.ts";
 import { toBatchRequest, toUpdateRequest } from "./calls.ts";
 import { bodyInvalid } from "./request-body.ts";
 
 /**
- * Performs one request of a stream of writes. The handler is called before anything is awaited, so that
- * the store sees requests in the order sent.
+ * Performs one request of a stream of writes. The handler is called before this returns, so that the
+ * store sees requests in the order sent.
+ *
+ * @throws StreamError when the request is none; what else fails, rejects.
  */
-export async function performWrite(
+export function performWrite(
   handlers: Handlers,
   { call, returnValues }: Decoded<WriteRequest>,
 ): Promise<WriteResult> {
-  const slim = returnValues ? {} : { oldValue: undefined, newValue: undefined };
+  // Not async: these are many, and each layer of promises around one costs.
   switch (call.case) {
     case "set":
-      return { kind: "set", result: { ...(await handlers.set(call.value)), ...slim } };
-    case "update": {
-      const done = await handlers.update(toUpdateRequest(call.value));
-      return { kind: "update", result: { ...done, ...slim } };
-    }
+      return handlers
+        .set(call.value)
+        .then((full) => ({ kind: "set", result: returnValues ? full : slim(full) }));
+    case "update":
+      return handlers
+        .update(toUpdateRequest(call.value))
+        .then((full) => ({ kind: "update", result: returnValues ? full : slim(full) }));
     case "delete":
-      return { kind: "delete", result: { ...(await handlers.delete(call.value)), ...slim } };
+      return handlers
+        .delete(call.value)
+        .then((full) => ({ kind: "delete", result: returnValues ? full : slim(full) }));
     case "send":
-      await handlers.send(call.value);
-      return { kind: "send" };
+      return handlers.send(call.value).then(() => ({ kind: "send" }));
     case "batch": {
       const batch = toBatchRequest(call.value);
       const wanted = returnValues || batch.returnValues;
-      return { kind: "batch", result: await handlers.batch({ ...batch, returnValues: wanted }) };
+      return handlers
+        .batch({ ...batch, returnValues: wanted })
+        .then((result) => ({ kind: "batch", result }));
     }
     case undefined:
       throw bodyInvalid("call is missing; it may be set, update, delete, send or batch.");
   }
+}
+
+/** Without the values, which were not asked for. */
+function slim<R extends Written | Updated | Deleted>(result: R): R {
+  return { ...result, oldValue: undefined, newValue: undefined };
 }
 
 /** What a request came to that failed. */

@@ -4,7 +4,7 @@ import { StreamService, type WriteRequest } from "../../gen/millrace/v1/stream_s
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import type { Decoded } from "../wire/decoded.ts";
-import { writeEnvelope } from "../wire/response-bytes.ts";
+import { type WriteResult, writeEnvelope } from "../wire/response-bytes.ts";
 import { EnvelopeSplitter } from "./envelope-splitter.ts";
 import { type LaneMethod, letGo, respond, timeoutOf, trailersOf } from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
@@ -22,24 +22,30 @@ type Decode = (bytes: Uint8Array) => Decoded<WriteRequest>;
 export function createWriteLane(handlers: Handlers, draining: AbortSignal): LaneMethod {
   const decode: Decode = compileBinaryDecoder(write.input);
   return (stream, headers, transport) => {
-    const call = new WriteCall(stream, (bytes) => answerOne(handlers, decode, bytes), draining);
+    const call = new WriteCall(
+      stream,
+      (bytes, reply) => answerOne(handlers, decode, bytes, reply),
+      draining,
+    );
     call.begin(headers, transport);
   };
 }
 
-/** Answers one request. Never rejects. The handler is called before anything is awaited. */
-async function answerOne(
-  handlers: Handlers,
-  decode: Decode,
-  bytes: Uint8Array,
-): Promise<Uint8Array> {
+/** Takes the answer to a request, enveloped. */
+type Reply = (answer: Uint8Array) => void;
+
+/** Answers one request, sooner or later. The handler is called at once. */
+function answerOne(handlers: Handlers, decode: Decode, bytes: Uint8Array, reply: Reply): void {
   let requestId: number | bigint | undefined;
+  const finish = (done: WriteResult) =>
+    reply(writeEnvelope(requestId ?? requestIdOfBinary(bytes), done));
+  const fail = (error: unknown) => finish(failedWrite(error));
   try {
     const request = decode(bytes);
     requestId = request.requestId;
-    return writeEnvelope(requestId, await performWrite(handlers, request));
+    void performWrite(handlers, request).then(finish, fail);
   } catch (error) {
-    return writeEnvelope(requestId ?? requestIdOfBinary(bytes), failedWrite(error));
+    fail(error);
   }
 }
 
@@ -52,7 +58,7 @@ async function answerOne(
  */
 class WriteCall {
   readonly #stream: ServerHttp2Stream;
-  readonly #answer: (bytes: Uint8Array) => Promise<Uint8Array>;
+  readonly #answer: (bytes: Uint8Array, reply: Reply) => void;
   readonly #draining: AbortSignal;
   readonly #splitter = new EnvelopeSplitter();
   #answers: Uint8Array[] = [];
@@ -68,7 +74,7 @@ class WriteCall {
 
   constructor(
     stream: ServerHttp2Stream,
-    answer: (bytes: Uint8Array) => Promise<Uint8Array>,
+    answer: (bytes: Uint8Array, reply: Reply) => void,
     draining: AbortSignal,
   ) {
     this.#stream = stream;
@@ -123,12 +129,14 @@ class WriteCall {
 
   #start(message: Uint8Array): void {
     this.#inFlight++;
-    void this.#answer(message).then((answer) => {
-      this.#inFlight--;
-      this.#answers.push(answer);
-      this.#flushSoon();
-    });
+    this.#answer(message, this.#reply);
   }
+
+  readonly #reply: Reply = (answer) => {
+    this.#inFlight--;
+    this.#answers.push(answer);
+    this.#flushSoon();
+  };
 
   #flushSoon(): void {
     if (this.#isFlushing || this.#isBlocked) return;

@@ -19,7 +19,7 @@ import {
   requestInvalid,
 } from "./checks.ts";
 import type { Handlers } from "./handlers.ts";
-import type { BatchMutation, BatchMutationResult, Expectations, ItemRequest } from "./requests.ts";
+import type { BatchMutation, BatchMutationResult, Expectations } from "./requests.ts";
 
 /**
  * Most bytes that a batch may return, in values and in errors of steps: an answer stays under 3.5 MiB,
@@ -44,10 +44,10 @@ export function createWrites(
 ): Pick<Handlers, "set" | "update" | "delete" | "batch" | "send"> {
   /** Runs one commit of one mutation on behalf of a call that names an item. */
   const runOne = (
-    request: ItemRequest & Expectations,
+    group: GroupKey,
+    request: Expectations,
     mutation: Mutation,
   ): Promise<readonly Outcome[]> => {
-    const group = checkGroup(request);
     const fires = firing(group, mutation.itemId);
     return store.run(group, [
       {
@@ -59,7 +59,7 @@ export function createWrites(
 
   return {
     async set(request) {
-      const { itemId } = checkItem(request);
+      const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const value = checkData(request.data);
       const mutation: Mutation = {
@@ -68,13 +68,13 @@ export function createWrites(
         value,
         expectedRevision: request.expectedRevision,
       };
-      const { results, position } = committed(await runOne(request, mutation));
+      const { results, position } = committed(await runOne(group, request, mutation));
       const { oldValue, newValue = value } = results[0] as MutationResult;
       return { oldValue, newValue, created: oldValue === undefined, position };
     },
 
     async update(request) {
-      const { itemId } = checkItem(request);
+      const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const mutation: Mutation = {
         kind: "reduce",
@@ -82,7 +82,7 @@ export function createWrites(
         ...reducer(request.ops, "ops"),
         expectedRevision: request.expectedRevision,
       };
-      const { results, position } = committed(await runOne(request, mutation));
+      const { results, position } = committed(await runOne(group, request, mutation));
       const { oldValue, newValue, errors } = results[0] as MutationResult;
       return {
         oldValue,
@@ -94,14 +94,14 @@ export function createWrites(
     },
 
     async delete(request) {
-      const { itemId } = checkItem(request);
+      const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const mutation: Mutation = {
         kind: "delete",
         itemId,
         expectedRevision: request.expectedRevision,
       };
-      const { results, position } = committed(await runOne(request, mutation));
+      const { results, position } = committed(await runOne(group, request, mutation));
       const { oldValue, revision } = results[0] as MutationResult;
       return { oldValue, position: revision === undefined ? undefined : position };
     },

@@ -1,6 +1,11 @@
 import { utf8Length } from "../core/text.ts";
+import { createSlab } from "./slab.ts";
 
 const encoder = new TextEncoder();
+/** Messages are short-lived, so that a slab may be large. */
+const copy = createSlab(16 * 1024);
+/** Longest message that shares a slab. */
+const MAX_SHARED = 1024;
 const PREFIX_BYTES = 5;
 const FIRST_BYTES = 4096;
 /** Scratch space beyond this is given back after use. */
@@ -92,7 +97,7 @@ export class ReverseWriter {
     bytes[start + 2] = length >>> 16;
     bytes[start + 3] = length >>> 8;
     bytes[start + 4] = length;
-    return bytes.slice(start);
+    return length > MAX_SHARED ? bytes.slice(start) : copy(bytes, start, bytes.length);
   }
 
   #delimit(field: number, length: number): void {

@@ -128,26 +128,27 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     },
     async run(key, commits) {
       assertOpen();
-      const group = findOrAdd(key);
+      const known = find(key);
+      const group = known ?? new MemoryGroup(key);
       const outcomes: Outcome[] = [];
-      const announced: ChangeEvent[] = [];
-      const allFired: Fired[] = [];
+      const announced: (readonly ChangeEvent[])[] = [];
+      const allFired: (readonly Fired[])[] = [];
       for (const commit of commits) {
         const nowMs = clock();
         const itemsBefore = group.itemCount;
         const { outcome, changes, fired } = group.commit(commit, nowMs, newEpoch);
         outcomes.push(outcome);
         if (changes.length === 0) continue;
-        groups.set(group.text, group);
-        announced.push(...changes);
-        allFired.push(...fired);
+        announced.push(changes);
+        allFired.push(fired);
         group.trim(nowMs, history);
         indexPresence(group, itemsBefore);
         scheduleCare(group);
       }
+      if (known === undefined && announced.length > 0) groups.set(group.text, group);
       // Entered first: a listener may write, and what that fires comes later.
-      outbox.append(group.key, allFired);
-      watchers.announce(group.text, announced);
+      outbox.append(group.key, joined(allFired));
+      watchers.announce(group.text, joined(announced));
       return outcomes;
     },
     async broadcast(key, { fires, ...message }) {
@@ -214,4 +215,10 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       watchers.clear();
     },
   };
+}
+
+/** The lists one after the other: mostly there is one. */
+function joined<T>(lists: readonly (readonly T[])[]): readonly T[] {
+  const [first = []] = lists;
+  return lists.length > 1 ? lists.flat() : first;
 }
