@@ -1,4 +1,5 @@
 import type { StoredItem } from "../../core/commit.ts";
+import { RecentMap } from "../../core/recent-map.ts";
 
 /** More than an entry takes beside its value, in bytes. */
 const ENTRY_BYTES = 256;
@@ -9,13 +10,11 @@ const ENTRY_BYTES = 256;
  * is encoded already.
  */
 export class ItemCache {
-  readonly #maxBytes: number;
-  readonly #items = new Map<string, StoredItem>();
-  #bytes = 0;
+  readonly #items: RecentMap<string, StoredItem>;
 
   /** @param maxBytes About how much it may take. */
   constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+    this.#items = new RecentMap(maxBytes, bytesOf);
   }
 
   /** An item; undefined when it is not known here, whether it exists or not. */
@@ -26,20 +25,8 @@ export class ItemCache {
   /** Notes what an item is now; undefined: it is gone. */
   set(group: string, itemId: string, item: StoredItem | undefined): void {
     const key = keyOf(group, itemId);
-    const before = this.#items.get(key);
-    if (before !== undefined) {
-      // So that the last written is the last to go.
-      this.#items.delete(key);
-      this.#bytes -= bytesOf(before);
-    }
-    if (item === undefined) return;
-    this.#items.set(key, item);
-    this.#bytes += bytesOf(item);
-    for (const [oldest, old] of this.#items) {
-      if (this.#bytes <= this.#maxBytes) break;
-      this.#items.delete(oldest);
-      this.#bytes -= bytesOf(old);
-    }
+    if (item === undefined) this.#items.delete(key);
+    else this.#items.set(key, item);
   }
 }
 

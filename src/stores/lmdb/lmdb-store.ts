@@ -6,6 +6,7 @@ import { groupKeyText } from "../../core/names.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { historyOf } from "../../core/retention.ts";
 import type { HistoryOptions } from "../../core/retention.ts";
+import { RecentMap } from "../../core/recent-map.ts";
 import type { Records } from "../../core/records.ts";
 import type { Store } from "../../core/store.ts";
 import { createWatchers } from "../../core/watchers.ts";
@@ -81,7 +82,7 @@ const SWEEP_DROPS = 10_000;
 const FAILED_CLOSE_MS = 5000;
 /** What readers that are too slow for the disk may hold in memory, all together. */
 const SNAPSHOT_BUDGET_BYTES = 128 * 1024 * 1024;
-const MAX_CACHED_GROUPS = 10_000;
+const MAX_CACHED_GROUPS = 20_000;
 const MAX_CACHED_ITEMS_BYTES = 16 * 1024 * 1024;
 // Each may hold a state of its own; the database has room for 1,024.
 const MAX_HELD_SNAPSHOTS = 256;
@@ -104,7 +105,9 @@ export function createLmdbStore(
   const snapshotBudget = createBudget(SNAPSHOT_BUDGET_BYTES);
   /** Snapshot readers that hold a state, the oldest first. */
   const held = new Set<LmdbSnapshotReader>();
-  const cache = new Map<string, { readonly name: GroupName; readonly record: GroupRecord }>();
+  const cache = new RecentMap<string, { readonly name: GroupName; readonly record: GroupRecord }>(
+    MAX_CACHED_GROUPS,
+  );
   const items = new ItemCache(MAX_CACHED_ITEMS_BYTES);
   let source: Source = { view: disk.view(), tables, lineage };
   let closing: Promise<void> | undefined;
@@ -131,15 +134,7 @@ export function createLmdbStore(
       source = { view: disk.view(), tables, lineage };
       before.view.release();
       batch.noteItems(items);
-      for (const group of batch.records()) {
-        // Deleted first, so that the last written is the last to go.
-        cache.delete(group.name.text);
-        cache.set(group.name.text, group);
-      }
-      for (const text of cache.keys()) {
-        if (cache.size <= MAX_CACHED_GROUPS) break;
-        cache.delete(text);
-      }
+      for (const group of batch.records()) cache.set(group.name.text, group);
       seq += batch.fired.length;
       if (batch.fired.length > 0) outbox.announce(batch.fired);
       for (const { group, events } of batch.announcements) watchers.announce(group, events);
