@@ -4,6 +4,7 @@ import { utf8Length } from "../core/text.ts";
 import { type Cause, MAX_DEPTH, currentCause, runCaused, runCausedPlain } from "./cause.ts";
 import { checkFunctionId, checkProvidable } from "./function-id.ts";
 import type { FunctionLimits } from "./function-limits.ts";
+import { LazySignal } from "./lazy-signal.ts";
 import type { EndOfRegistration, Provider, Registration } from "./provider.ts";
 
 /** What the registry works with. */
@@ -170,14 +171,14 @@ export class FunctionRegistry {
     cause: Cause,
   ): Promise<string | undefined> {
     const timeoutMs = timeoutOf(options.timeoutMs, this.#limits.timeoutMs);
-    const controller = new AbortController();
-    const { signal } = controller;
+    const { metadata } = options;
+    const stop = new LazySignal();
     const provider = builtIn ?? place?.provider;
     return new Promise((resolve, reject) => {
       const fail = (reason: FunctionError) => {
         settle();
         reject(reason);
-        controller.abort(reason);
+        stop.abort(reason);
       };
       const timer = setTimeout(
         () =>
@@ -201,8 +202,16 @@ export class FunctionRegistry {
       options.signal?.addEventListener("abort", giveUp, { once: true });
       const invoke = async () =>
         provider === undefined
-          ? this.#routing.call(functionId, payload, { ...options, timeoutMs, signal })
-          : provider.invoke({ functionId, payload, metadata: options.metadata, timeoutMs, signal });
+          ? this.#routing.call(functionId, payload, { ...options, timeoutMs, signal: stop.signal })
+          : provider.invoke({
+              functionId,
+              payload,
+              metadata,
+              timeoutMs,
+              get signal() {
+                return stop.signal;
+              },
+            });
       const run = provider?.isPlain === true ? runCausedPlain : runCaused;
       run(cause, invoke).then(
         (result) => {

@@ -30,12 +30,16 @@ export function handlerProvider(handler: Handler): Provider {
     get isPlain() {
       return isPlain;
     },
-    async invoke({ functionId, payload, metadata, signal, timeoutMs }) {
+    async invoke(invocation) {
+      const { functionId, payload, metadata, timeoutMs } = invocation;
       const context: CallContext = {
         functionId,
         metadata: metadata === undefined ? undefined : (JSON.parse(metadata) as unknown),
-        signal,
         timeoutMs,
+        // Made only for those who look at it.
+        get signal() {
+          return invocation.signal;
+        },
       };
       let result: unknown;
       try {
