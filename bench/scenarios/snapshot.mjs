@@ -2,13 +2,17 @@
 import { join } from "node:path";
 import { alternate } from "../lib/alternate.mjs";
 import { withCpu } from "../lib/parts.mjs";
-import { plainRow, rowOf, valueAtMost } from "../lib/row.mjs";
+import { CPU_MICROS, plainRow, rowOf, valueAtMost } from "../lib/row.mjs";
 import { removeFolder, scratchFolder } from "../lib/scratch.mjs";
+
+/** @typedef {import("../lib/parts.mjs").Part} Part */
 
 const ITEMS = 100_000;
 const RATE = 1000;
 /** The items that are written meanwhile, all over the group. */
 const WRITTEN = { groups: 1, itemsPerGroup: 1000 };
+/** How many read it together when nothing is written, as after a disconnect. */
+const AT_ONCE = 20;
 const MEGABYTE = 1e6;
 /** @type {import("../lib/row.mjs").Metric} */
 const SECONDS = { name: "time", unit: "s", of: ({ seconds }) => seconds };
@@ -48,6 +52,13 @@ async function measure({ quick, pace, start, startOurs, report }, name, store) {
     })),
     pace,
   );
+  const crowds = await alternate(
+    [AT_ONCE, 1].map((readers) => ({
+      name: String(readers),
+      round: async () => withCpu(server, async () => snapshots(load, url, readers)),
+    })),
+    pace,
+  );
   const what = `snapshot of ${ITEMS.toLocaleString("en-US")} items, ${name}, ${RATE} writes/s`;
   const seconds = valueAtMost(1);
   report([
@@ -61,6 +72,27 @@ async function measure({ quick, pace, start, startOurs, report }, name, store) {
       ours: { values: grown.slice(2) },
       target: valueAtMost(50),
     }),
+    rowOf({
+      what: `snapshot of ${ITEMS.toLocaleString("en-US")} items, ${name}, ${AT_ONCE} at once, grpc`,
+      metric: CPU_MICROS,
+      ours: crowds.get(String(AT_ONCE)) ?? [],
+      against: { name: "ours, one alone", rounds: crowds.get("1") ?? [] },
+    }),
   ]);
   await Promise.all([load.stop(), server.stop()]);
+}
+
+/**
+ * Takes as many snapshots at once.
+ *
+ * @param {Part} load
+ * @param {string} url
+ * @param {number} readers
+ * @returns {Promise<import("../lib/row.mjs").Round>} How long the last one took.
+ */
+async function snapshots(load, url, readers) {
+  const take = async () => load.call("snapshot", { url, door: "grpc", items: ITEMS });
+  const taken = await Promise.all(Array.from({ length: readers }, take));
+  const ms = Math.max(...taken.map(({ p50Ms }) => p50Ms));
+  return { ops: readers, seconds: ms / 1000, p50Ms: ms, p99Ms: ms };
 }

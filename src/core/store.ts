@@ -260,8 +260,17 @@ export interface SnapshotReader {
    * the changes between them in (see fold).
    */
   readonly stable: boolean;
+  /** Where the group stands in all pages, if the store knows before it reads one. Goes with `skip`. */
+  readonly head?: Head;
   /** The next page. Must not be called after the page that says `done`, nor before the last call resolved. */
   next(limits: ReadLimits): Promise<SnapshotPage>;
+  /**
+   * Takes the next page as read. Another reader of the same group, at the same head, was given it at the
+   * same place. For stores that can leave out the reading; without it, each reader reads for itself.
+   *
+   * @returns false when it cannot: then nothing has happened.
+   */
+  skip?(page: SnapshotPage): boolean;
   /** Lets go of what the reader holds. Idempotent. */
   close(): void;
 }
@@ -271,6 +280,8 @@ export interface SnapshotPage extends Head {
   readonly items: readonly Item[];
   /** Whether this is the last page. */
   readonly done: boolean;
+  /** Where the page after it begins, for `skip`. Only the store knows what it means. */
+  readonly next?: string | undefined;
 }
 
 /** Changes after a position. */

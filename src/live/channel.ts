@@ -6,6 +6,7 @@ import type { Position } from "../core/position.ts";
 import type { Head, Store, Unwatch } from "../core/store.ts";
 import { GroupStates } from "./group-states.ts";
 import type { Deliverer, Rounds } from "./rounds.ts";
+import type { SharedParts } from "./shared-parts.ts";
 import { Sequencer, type SequencerOutput } from "./sequencer.ts";
 
 /** Pause after a comparison with the store that failed, in milliseconds. */
@@ -61,10 +62,10 @@ export class Channel implements Deliverer, SequencerOutput {
     group: GroupKey,
     start: Position,
     rounds: Rounds,
-    sharesStates: (group: GroupKey) => boolean,
+    sharing: (group: GroupKey) => SharedParts | undefined,
   ) {
     this.group = group;
-    this.states = new GroupStates(store, group, sharesStates);
+    this.states = new GroupStates(store, group, sharing);
     this.#store = store;
     this.#rounds = rounds;
     this.#delivered = start;
@@ -74,13 +75,13 @@ export class Channel implements Deliverer, SequencerOutput {
   /**
    * Starts the feed. Resolves once every later commit will be heard.
    *
-   * @param sharesStates Whether those who begin to follow may get a state that another one read.
+   * @param sharing What those who begin to follow share of states. @see GroupStates
    */
   static async open(
     store: Store,
     group: GroupKey,
     rounds: Rounds,
-    sharesStates: (group: GroupKey) => boolean,
+    sharing: (group: GroupKey) => SharedParts | undefined,
   ): Promise<Channel> {
     let channel: Channel | undefined;
     const early: GroupEvent[] = [];
@@ -98,7 +99,7 @@ export class Channel implements Deliverer, SequencerOutput {
     );
     try {
       const head = (await store.heads([group]))[0] as Head;
-      channel = new Channel(store, group, head.position, rounds, sharesStates);
+      channel = new Channel(store, group, head.position, rounds, sharing);
       channel.#unwatch = unwatch;
       for (const event of early) channel.#sequencer.offer(event);
       if (isInDoubt) channel.compare();

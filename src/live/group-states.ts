@@ -1,22 +1,32 @@
 import type { SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Head, Store } from "../core/store.ts";
-import { type StateReader, lazily, readGroup, readItems } from "./state-reader.ts";
+import type { SharedParts } from "./shared-parts.ts";
+import { type StateReader, lazily, openState, readGroup, readItems } from "./state-reader.ts";
 
 /** How long a state is kept for others who ask, in milliseconds. */
 const KEPT_MS = 1000;
 
-/** The first part of a state. */
-interface Start {
-  readonly frame: SyncFrame;
-  /** Where the parts after it come from; undefined: there are none. */
-  readonly rest: StateReader | undefined;
+/** A state that any number of readers can read. */
+interface Followable {
+  /** Where the group stood. */
+  readonly head: Head;
+  follow(): StateReader;
+}
+
+/** What came of reading a state. */
+interface Reading {
+  /** For who asked. */
+  readonly own: StateReader;
+  /** For others; undefined when each has to read for itself. */
+  readonly others: Followable | undefined;
 }
 
 /**
  * The states of one group, read for many who ask at about the same time, as they do after a
- * disconnect: while nothing happens in the group, all get the same frame, which is encoded once. That is
- * so for a state of one part; the parts of a larger one are read at the pace of who asks.
+ * disconnect: while nothing happens in the group, all get the same frames, which are encoded once. A
+ * large state of a store that can hold one still is read by each at its own pace, from the parts that
+ * others have just read (see SharedParts).
  *
  * A state is at or after all that was acknowledged before it was asked for (G10): one that somebody
  * else asked for is used only when the store's head, read meanwhile, is not ahead of it.
@@ -24,15 +34,22 @@ interface Start {
 export class GroupStates {
   readonly #store: Store;
   readonly #group: GroupKey;
-  readonly #isShared: (group: GroupKey) => boolean;
+  readonly #sharing: (group: GroupKey) => SharedParts | undefined;
   /** What was asked for last; it does not reject. */
-  #latest: Promise<Start | undefined> | undefined;
+  #latest: Promise<Followable | undefined> | undefined;
 
-  /** @param isShared Whether the store's head tells all that may have changed: else each reads for itself. */
-  constructor(store: Store, group: GroupKey, isShared: (group: GroupKey) => boolean) {
+  /**
+   * @param sharing What those who read the group share; undefined when the store's head does not tell
+   *   all that may have changed: then each reads for itself.
+   */
+  constructor(
+    store: Store,
+    group: GroupKey,
+    sharing: (group: GroupKey) => SharedParts | undefined,
+  ) {
     this.#store = store;
     this.#group = group;
-    this.#isShared = isShared;
+    this.#sharing = sharing;
   }
 
   /** Reads the state of some items. */
@@ -42,29 +59,28 @@ export class GroupStates {
 
   /** Reads the state of the group. */
   readGroup(): StateReader {
-    return this.#isShared(this.#group)
-      ? lazily(() => this.#open())
-      : readGroup(this.#store, this.#group);
+    const shared = this.#sharing(this.#group);
+    return shared === undefined
+      ? readGroup(this.#store, this.#group)
+      : lazily(() => this.#open(shared));
   }
 
-  async #open(): Promise<StateReader> {
+  async #open(shared: SharedParts): Promise<StateReader> {
     const latest = this.#latest;
-    if (latest === undefined) return partsOf(await this.#read());
+    if (latest === undefined) return this.#read(shared);
     const [state, [head]] = await Promise.all([latest, this.#store.heads([this.#group])]);
-    if (state !== undefined && isFresh(state, head as Head)) return partsOf(state);
+    if (state !== undefined && isFresh(state.head, head as Head)) return state.follow();
     // One after another would read what has changed meanwhile: each but the first reads for itself.
-    if (this.#latest === latest) return partsOf(await this.#read());
-    return readGroup(this.#store, this.#group);
+    if (this.#latest === latest) return this.#read(shared);
+    return readGroup(this.#store, this.#group, shared);
   }
 
-  #read(): Promise<Start> {
-    const reading = readStart(readGroup(this.#store, this.#group));
+  async #read(shared: SharedParts): Promise<StateReader> {
+    const reading = this.#begin(shared);
     const latest = reading.then(
-      (state) => {
-        // What has a rest is for one reader.
-        if (state.rest === undefined) return state;
-        forget();
-        return undefined;
+      ({ others }) => {
+        if (others === undefined) forget();
+        return others;
       },
       () => {
         forget();
@@ -75,34 +91,40 @@ export class GroupStates {
       if (this.#latest === latest) this.#latest = undefined;
     };
     this.#latest = latest;
-    void latest.then((state) => {
-      if (state !== undefined) setTimeout(forget, KEPT_MS).unref();
+    void latest.then((others) => {
+      if (others !== undefined) setTimeout(forget, KEPT_MS).unref();
     });
-    return reading;
+    return (await reading).own;
+  }
+
+  async #begin(shared: SharedParts): Promise<Reading> {
+    const opened = await openState(this.#store, this.#group, shared);
+    if (opened.kind === "whole") return { own: opened.state.follow(), others: opened.state };
+    const { reader } = opened;
+    const first = await reader.next();
+    if (!first.last) return { own: beginningWith(first, reader), others: undefined };
+    reader.close();
+    const others = { head: first, follow: () => beginningWith(first, undefined) };
+    return { own: others.follow(), others };
   }
 }
 
-async function readStart(reader: StateReader): Promise<Start> {
-  const frame = await reader.next();
-  if (frame.last) reader.close();
-  return { frame, rest: frame.last ? undefined : reader };
-}
-
-function isFresh({ frame }: Start, { position, timestamp }: Head): boolean {
+function isFresh(state: Head, { position, timestamp }: Head): boolean {
   return (
-    frame.position.epoch === position.epoch &&
-    frame.position.revision >= position.revision &&
-    frame.timestamp >= timestamp
+    state.position.epoch === position.epoch &&
+    state.position.revision >= position.revision &&
+    state.timestamp >= timestamp
   );
 }
 
-function partsOf({ frame, rest }: Start): StateReader {
+/** @param rest Where the parts after the first come from; undefined: there are none. */
+function beginningWith(first: SyncFrame, rest: StateReader | undefined): StateReader {
   let isTaken = false;
   return {
     async next() {
       if (isTaken && rest !== undefined) return rest.next();
       isTaken = true;
-      return frame;
+      return first;
     },
     close: () => rest?.close(),
   };

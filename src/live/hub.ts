@@ -7,6 +7,7 @@ import { Channel } from "./channel.ts";
 import type { QueueLimits } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
 import { Rounds } from "./rounds.ts";
+import { SharedParts } from "./shared-parts.ts";
 import { Subscription } from "./subscription.ts";
 
 /** Times and bounds of all subscriptions. */
@@ -41,6 +42,8 @@ interface Entry {
 }
 
 const always = () => true;
+/** How long parts of states that nobody asks for are kept, in milliseconds, at least. */
+const TIDY_MS = 1000;
 /** How many groups are asked for in one read of heads. */
 const HEADS_PER_READ = 500;
 
@@ -52,6 +55,8 @@ export class Hub {
   readonly #options: HubOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #rounds = new Rounds();
+  readonly #parts = new SharedParts();
+  #tidiedAtMs = -Infinity;
   #refusal: StreamError | undefined;
 
   constructor(options: HubOptions) {
@@ -96,6 +101,10 @@ export class Hub {
    */
   async tick(): Promise<void> {
     const now = this.#options.now();
+    if (now - this.#tidiedAtMs >= TIDY_MS) {
+      this.#tidiedAtMs = now;
+      this.#parts.tidy();
+    }
     const due: Entry[] = [];
     for (const entry of this.#entries.values()) {
       if (entry.channel !== undefined && this.#review(entry, now)) due.push(entry);
@@ -121,7 +130,8 @@ export class Hub {
 
   #openEntry(key: string, group: GroupKey): Entry {
     const { store, sharesStates = always } = this.#options;
-    const opened = Channel.open(store, group, this.#rounds, sharesStates);
+    const sharing = (of: GroupKey) => (sharesStates(of) ? this.#parts : undefined);
+    const opened = Channel.open(store, group, this.#rounds, sharing);
     const entry: Entry = {
       opened,
       channel: undefined,

@@ -4,7 +4,8 @@ import { type SyncFrame, itemBytes } from "../core/frame.ts";
 import type { Item } from "../core/change.ts";
 import type { GroupKey } from "../core/names.ts";
 import { type Position, samePosition } from "../core/position.ts";
-import type { ReadLimits, SnapshotPage, SnapshotReader, Store } from "../core/store.ts";
+import type { Head, ReadLimits, SnapshotPage, SnapshotReader, Store } from "../core/store.ts";
+import type { SharedParts } from "./shared-parts.ts";
 
 /**
  * Size of one part of a snapshot or replay. Small, so that a slow reader shows progress and, on a store
@@ -50,9 +51,14 @@ function pick(state: Folded, itemIds: readonly string[]): SyncFrame {
   );
 }
 
-/** Reads the state of a group, from the first call of next(). All parts have one position, whatever the store can do. */
-export function readGroup(store: Store, group: GroupKey): StateReader {
-  return lazily(() => openState(store, group));
+/**
+ * Reads the state of a group, from the first call of next(). All parts have one position, whatever the
+ * store can do.
+ *
+ * @param shared What others who read the same state have read, and get to read.
+ */
+export function readGroup(store: Store, group: GroupKey, shared?: SharedParts): StateReader {
+  return lazily(async () => followed(await openState(store, group, shared)));
 }
 
 /** A reader that is opened by the first call of next(). */
@@ -74,18 +80,52 @@ export function lazily(open: () => Promise<StateReader>): StateReader {
   };
 }
 
-async function openState(store: Store, group: GroupKey): Promise<StateReader> {
+/** A state that was opened: whole, for any number of readers, or being read, for one. */
+export type OpenState =
+  | { readonly kind: "whole"; readonly state: WholeState }
+  | { readonly kind: "parts"; readonly reader: StateReader };
+
+/** Opens the state of a group. @see readGroup */
+export async function openState(
+  store: Store,
+  group: GroupKey,
+  shared?: SharedParts,
+): Promise<OpenState> {
   const reader = await store.snapshot(group);
-  return reader.stable ? stableParts(reader) : foldedParts(await foldPages(store, group, reader));
+  if (reader.stable) return { kind: "parts", reader: stableParts(reader, group, shared) };
+  return { kind: "whole", state: new WholeState(await foldPages(store, group, reader)) };
 }
 
-function stableParts(reader: SnapshotReader): StateReader {
-  let first = true;
+function followed(opened: OpenState): StateReader {
+  return opened.kind === "whole" ? opened.state.follow() : opened.reader;
+}
+
+function stableParts(
+  reader: SnapshotReader,
+  group: GroupKey,
+  shared: SharedParts | undefined,
+): StateReader {
+  let isFirst = true;
+  /** How many items were read. */
+  let place = 0;
+  const next = async (): Promise<SyncFrame> => {
+    const { head } = reader;
+    if (shared === undefined || head === undefined) {
+      const page = await reader.next(PART_LIMITS);
+      return syncFrame(page.items, page, isFirst, page.done);
+    }
+    const known = shared.find(group, head, place);
+    if (known !== undefined && reader.skip?.(known.page) === true) return known.frame;
+    const page = await reader.next(PART_LIMITS);
+    const frame = syncFrame(page.items, page, isFirst, page.done);
+    shared.note(group, place, { page, frame });
+    return frame;
+  };
   return {
     async next() {
-      const page = await reader.next(PART_LIMITS);
-      const frame = syncFrame(page.items, page, first, page.done);
-      first = false;
+      const frame = await next();
+      isFirst = false;
+      place += frame.items.length;
       return frame;
     },
     close: () => reader.close(),
@@ -157,26 +197,47 @@ async function foldBetween(
   return true;
 }
 
-function foldedParts(state: Folded): StateReader {
-  let next = 0;
-  return {
-    async next() {
-      const start = next;
-      let bytes = 0;
-      while (next < state.items.length && next - start < PART_LIMITS.maxCount) {
-        bytes += itemBytes(state.items[next] as Item);
-        if (next > start && bytes > PART_LIMITS.maxBytes) break;
-        next++;
-      }
-      return syncFrame(
-        state.items.slice(start, next),
-        state,
-        start === 0,
-        next === state.items.length,
-      );
-    },
-    close() {},
-  };
+/** A state of which everything was read. All who follow get the same parts. */
+export class WholeState {
+  readonly #state: Folded;
+  readonly #parts: SyncFrame[] = [];
+  /** How many items are in the parts. */
+  #place = 0;
+
+  constructor(state: Folded) {
+    this.#state = state;
+  }
+
+  /** Where the group stood. */
+  get head(): Head {
+    return this.#state;
+  }
+
+  /** Reads it from its first part. */
+  follow(): StateReader {
+    let next = 0;
+    return {
+      next: async () => this.#part(next++),
+      close() {},
+    };
+  }
+
+  #part(index: number): SyncFrame {
+    const known = this.#parts[index];
+    if (known !== undefined) return known;
+    const { items } = this.#state;
+    const start = this.#place;
+    let bytes = 0;
+    while (this.#place < items.length && this.#place - start < PART_LIMITS.maxCount) {
+      bytes += itemBytes(items[this.#place] as Item);
+      if (this.#place > start && bytes > PART_LIMITS.maxBytes) break;
+      this.#place++;
+    }
+    const isLast = this.#place === items.length;
+    const part = syncFrame(items.slice(start, this.#place), this.#state, index === 0, isLast);
+    this.#parts.push(part);
+    return part;
+  }
 }
 
 function syncFrame(

@@ -1,10 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { StreamError } from "../../src/core/errors.ts";
+import type { SyncFrame } from "../../src/core/frame.ts";
 import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
 import { GroupStates } from "../../src/live/group-states.ts";
+import { SharedParts } from "../../src/live/shared-parts.ts";
+import type { StateReader } from "../../src/live/state-reader.ts";
+import { openLmdbStore } from "../../src/stores/lmdb/lmdb-store.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { GROUP, createGate, put, turns } from "./shared-setup.ts";
+import { tempFolders } from "../stores/lmdb/temp-folder.ts";
 import { bound } from "./unreliable-feed.ts";
 
 let inner: Store;
@@ -12,9 +17,11 @@ let snapshots: number;
 let failsNext: boolean;
 const gate = createGate();
 let states: GroupStates;
+let parts: SharedParts;
 beforeEach(async () => {
   inner = memoryStore();
   snapshots = 0;
+  parts = new SharedParts();
   failsNext = false;
   const store: Store = {
     ...bound(inner),
@@ -28,7 +35,7 @@ beforeEach(async () => {
       return reader;
     },
   };
-  states = new GroupStates(store, GROUP, () => true);
+  states = new GroupStates(store, GROUP, () => parts);
   await put(inner, "a", 1);
 });
 afterEach(async () => {
@@ -75,17 +82,20 @@ describe("several who ask for the state of a group", () => {
     expect((await other).items).toHaveLength(1);
   });
 
-  test("each read a state of several parts at their own pace", async () => {
-    for (let i = 0; i < 1001; i++) await inner.run(GROUP, [mutation(`i${i}`)]);
-    const readers = [states.readGroup(), states.readGroup()];
-    const firsts = await Promise.all(readers.map((reader) => reader.next()));
-    expect(firsts.map(({ last }) => last)).toEqual([false, false]);
-    const seconds = await Promise.all(readers.map((reader) => reader.next()));
-    expect(seconds.map(({ last, items }) => [last, items.length])).toEqual([
-      [true, 2],
-      [true, 2],
+  test("get the same parts of a large state, read once, each at their own pace", async () => {
+    for (let i = 0; i < 2001; i++) await inner.run(GROUP, [mutation(`i${i}`)]);
+    const [quick, slow] = [states.readGroup(), states.readGroup()];
+    const frames = await readAll(quick);
+    expect(frames.map(({ items }) => items.length)).toEqual([1000, 1000, 2]);
+    expect(frames.map(({ first, last }) => [first, last])).toEqual([
+      [true, false],
+      [false, false],
+      [false, true],
     ]);
-    expect(snapshots).toBe(2);
+    const others = await readAll(slow);
+    expect(others).toHaveLength(3);
+    others.forEach((frame, i) => expect(frame).toBe(frames[i]));
+    expect(snapshots).toBe(1);
   });
 
   test("after a second do not get what was kept", async () => {
@@ -98,6 +108,61 @@ describe("several who ask for the state of a group", () => {
     expect(snapshots).toBe(2);
   });
 });
+
+describe("several who read a large state of a store that holds it still", () => {
+  const tempFolder = tempFolders();
+  let store: Store;
+  beforeEach(async () => {
+    store = await openLmdbStore({ folder: await tempFolder() });
+    const mutations = Array.from({ length: 2001 }, (_, i) => mutation(`i${i}`).mutations).flat();
+    for (let i = 0; i < mutations.length; i += 500)
+      await store.run(GROUP, [{ mutations: mutations.slice(i, i + 500) }]);
+    states = new GroupStates(store, GROUP, () => parts);
+  });
+  afterEach(() => store.close());
+
+  test("get the same parts while they keep up with one another", async () => {
+    const readers = [states.readGroup(), states.readGroup(), states.readGroup()];
+    for (let last = false; !last;) {
+      const frames: SyncFrame[] = [];
+      for (const reader of readers) frames.push(await reader.next());
+      for (const frame of frames) expect(frame).toBe(frames[0]);
+      last = frames[0]?.last ?? true;
+    }
+  });
+
+  test("read for themselves what is no longer kept", async () => {
+    const frames = await readAll(states.readGroup());
+    const late = states.readGroup();
+    expect(await late.next()).toBe(frames[0]);
+    parts.tidy();
+    parts.tidy();
+    const second = await late.next();
+    expect(second).not.toBe(frames[1]);
+    expect(second).toEqual(frames[1]);
+    late.close();
+  });
+
+  test("get what was written before they asked, and nothing later (G10, G2)", async () => {
+    const before = states.readGroup();
+    const [first] = [await before.next()];
+    await store.run(GROUP, [mutation("late")]);
+    const after = await readAll(states.readGroup());
+    expect(after[0]?.position.revision).toBe(first.position.revision + 1);
+    expect(after.flatMap(({ items }) => items).at(-1)?.itemId).toBe("late");
+    const rest = await readAll(before);
+    expect([first, ...rest].flatMap(({ items }) => items)).toHaveLength(2001);
+    for (const frame of rest) expect(frame.position).toEqual(first.position);
+  });
+});
+
+async function readAll(reader: StateReader): Promise<SyncFrame[]> {
+  const frames: SyncFrame[] = [];
+  do frames.push(await reader.next());
+  while (frames.at(-1)?.last === false);
+  reader.close();
+  return frames;
+}
 
 function mutation(itemId: string) {
   return { mutations: [{ kind: "put", itemId, value: Value.of(1) } as const] };

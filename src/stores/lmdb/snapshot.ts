@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { Item } from "../../core/change.ts";
 import { StreamError } from "../../core/errors.ts";
-import type { ReadLimits, SnapshotPage, SnapshotReader } from "../../core/store.ts";
+import type { Head, ReadLimits, SnapshotPage, SnapshotReader } from "../../core/store.ts";
 import type { GroupName } from "./keys.ts";
 import { headOf, readItems } from "./reads.ts";
 import type { Source } from "./reads.ts";
@@ -77,10 +77,14 @@ export class LmdbSnapshotReader implements SnapshotReader {
     this.#timer.unref();
   }
 
+  get head(): Head {
+    return headOf(this.#record);
+  }
+
   async next(limits: ReadLimits): Promise<SnapshotPage> {
     await this.#draining;
     if (this.#closed) throw new StreamError("STORE_UNAVAILABLE", "The snapshot was closed.");
-    const head = headOf(this.#record);
+    const { head } = this;
     if (this.#source === undefined) return { ...head, ...this.#nextFromMemory(limits) };
     const { items, next } = readItems(this.#source, this.#name, this.#record, {
       ...limits,
@@ -88,7 +92,16 @@ export class LmdbSnapshotReader implements SnapshotReader {
     });
     this.#after = next;
     if (next === undefined) this.#letGo();
-    return { ...head, items, done: next === undefined };
+    return { ...head, items, next, done: next === undefined };
+  }
+
+  skip({ next, done }: SnapshotPage): boolean {
+    if (this.#closed || this.isLeaving || this.#source === undefined) return false;
+    // One that was read from memory does not say where the next one begins.
+    if (next === undefined && !done) return false;
+    this.#after = next;
+    if (done) this.#letGo();
+    return true;
   }
 
   /** Whether the rest is in memory, or on its way there. */

@@ -20,6 +20,25 @@ describe("a snapshot reader of the lmdb store", () => {
     return items;
   };
 
+  it("does not take pages as read once it goes on from memory, and loses none", async () => {
+    const store = await openLmdbStore({ folder: await tempFolder(), snapshotHoldMs: 1 });
+    await commit(store, group, ...Array.from({ length: 20 }, (_, i) => put(`i${i}`, i)));
+    const limits = { maxCount: 7, maxBytes: 1e9 };
+    const late = await store.snapshot(group);
+    const first = await late.next(limits);
+    // Its time is up, and the rest is taken into memory: the page after that has no place on the disk.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const quick = await store.snapshot(group);
+    const pages = [await quick.next(limits), await quick.next(limits)];
+    expect(pages[0]).toEqual(first);
+    expect(late.skip?.(pages[1]!)).toBe(false);
+    const fromMemory = await late.next(limits);
+    expect(fromMemory).toMatchObject({ items: pages[1]!.items, done: false });
+    expect(quick.skip?.(fromMemory)).toBe(false);
+    expect((await readRest(late)).map(brief)).toEqual((await readRest(quick)).map(brief));
+    await store.close();
+  });
+
   /** A disk that counts the views that are alive. */
   const countingDisk = async (): Promise<{ disk: Disk; alive: () => number }> => {
     const disk = openDisk(`${await tempFolder()}/data.mdb`);

@@ -206,6 +206,27 @@ export function describeReads(open: OpenStore): void {
       expect(seen.filter((id) => untouched.includes(id))).toEqual(untouched);
     });
 
+    it("takes pages as read that another reader was given, where it can", async () => {
+      const { store } = await stores();
+      await commit(store, group, ...numbered(10));
+      const limits = { maxCount: 4, maxBytes: 1e9 };
+      const [one, other] = [await store.snapshot(group), await store.snapshot(group)];
+      expect(other.skip === undefined).toBe(other.head === undefined);
+      const first = await one.next(limits);
+      if (other.skip === undefined) expect(await other.next(limits)).toEqual(first);
+      else {
+        expect(other.head).toEqual({ position: first.position, timestamp: first.timestamp });
+        expect(other.skip(first)).toBe(true);
+      }
+      const second = await one.next(limits);
+      expect(await other.next(limits)).toEqual(second);
+      const third = await one.next(limits);
+      expect(third.done).toBe(true);
+      if (other.skip !== undefined) expect(other.skip(third)).toBe(true);
+      for (const reader of [one, other]) reader.close();
+      expect(other.skip?.(third) ?? false).toBe(false);
+    });
+
     it("reads side by side, and closes more than once", async () => {
       const { store } = await stores();
       await commit(store, group, ...numbered(8));
