@@ -1,11 +1,12 @@
 import type { Accepted, StoredItem } from "../../core/commit.ts";
 import { mayForget, nextCareMs } from "../../core/retention.ts";
 import type { GroupAge } from "../../core/retention.ts";
+import { FewMap } from "../../core/few-map.ts";
 import type { Head, History } from "../../core/store.ts";
 import type { Tables, View, Write } from "./disk.ts";
 import { dueKey, headKey, indexKey, itemIdKey, itemKey } from "./keys.ts";
 import type { GroupName } from "./keys.ts";
-import type { ItemCache } from "./item-cache.ts";
+import { type ItemCache, cacheKey } from "./item-cache.ts";
 import { LogDraft } from "./log-draft.ts";
 import { readItem } from "./reads.ts";
 import { NO_GROUP, encodeGroup, encodeItem, encodeNumber } from "./records.ts";
@@ -16,6 +17,7 @@ const TRIM_AT_ONCE = 64;
 const PRESENT = Buffer.from([1]);
 
 interface ItemDraft {
+  readonly cacheKey: string;
   /** As the view has it. */
   readonly stored: StoredItem | undefined;
   current: StoredItem | undefined;
@@ -34,7 +36,7 @@ export class GroupDraft {
   #record: GroupRecord;
   readonly #log: LogDraft;
   readonly #cache: Pick<ItemCache, "get">;
-  readonly #items = new Map<string, ItemDraft>();
+  readonly #items = new FewMap<string, ItemDraft>();
 
   /**
    * @param stored The group's record in the view.
@@ -71,16 +73,17 @@ export class GroupDraft {
   lookup(itemId: string): StoredItem | undefined {
     const draft = this.#items.get(itemId);
     if (draft !== undefined) return draft.current;
+    const key = cacheKey(this.name.text, itemId);
     const stored =
-      this.#cache.get(this.name.text, itemId) ??
+      this.#cache.get(key) ??
       readItem({ view: this.#view, tables: this.#tables }, this.name, itemId);
-    this.#items.set(itemId, { stored, current: stored });
+    this.#items.set(itemId, { cacheKey: key, stored, current: stored });
     return stored;
   }
 
-  /** Every item that was looked at, as the batch leaves it. */
-  *items(): Generator<readonly [itemId: string, item: StoredItem | undefined]> {
-    for (const [itemId, { current }] of this.#items) yield [itemId, current];
+  /** Gives a cache every item that was looked at, as the batch leaves it. */
+  noteItems(cache: ItemCache): void {
+    for (const { cacheKey: key, current } of this.#items.values()) cache.set(key, current);
   }
 
   /** Takes over what a commit decided. */

@@ -14,7 +14,7 @@ import { CommitQueue, DEFAULT_QUEUE_LIMITS } from "./commit-queue.ts";
 import type { QueueLimits } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { groupName } from "./keys.ts";
-import { ItemCache } from "./item-cache.ts";
+import { ItemCache, cacheKey } from "./item-cache.ts";
 import type { GroupName } from "./keys.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbRecords } from "./lmdb-records.ts";
@@ -208,7 +208,7 @@ export function createLmdbStore(
     get: (key, itemId) =>
       read(() => {
         const { name, record } = load(key);
-        const stored = items.get(name.text, itemId) ?? readItem(source, name, itemId);
+        const stored = items.get(cacheKey(name.text, itemId)) ?? readItem(source, name, itemId);
         return { ...headOf(record), item: stored?.item };
       }),
     heads: (keys) => read(() => keys.map((key) => headOf(load(key).record))),

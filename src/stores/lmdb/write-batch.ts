@@ -164,8 +164,7 @@ export class WriteBatch {
 
   /** Gives a cache every item that was looked at, as the batch leaves it. */
   noteItems(cache: ItemCache): void {
-    for (const draft of this.#drafts.values())
-      for (const [itemId, item] of draft.items()) cache.set(draft.name.text, itemId, item);
+    for (const draft of this.#drafts.values()) draft.noteItems(cache);
   }
 
   #fire(group: GroupKey, { event, firing }: Fired): void {
