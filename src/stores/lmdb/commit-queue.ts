@@ -49,6 +49,14 @@ interface Job {
   submitted: boolean;
 }
 
+/** A batch on its way. */
+interface Built {
+  /** Whose steps it has. */
+  readonly taken: readonly Job[];
+  readonly batch: WriteBatch;
+  readonly writes: readonly Write[];
+}
+
 /**
  * The one way to the disk: what arrives while a batch is under way forms the next one, so that
  * concurrent writers share its flush. Calls take effect in the order they came.
@@ -157,31 +165,43 @@ export class CommitQueue {
   }
 
   async #work(): Promise<void> {
-    while (this.#jobs.length > 0) {
+    /** Whose last step is durable, and who was not told so yet. */
+    let done: readonly Job[] = [];
+    while (this.#jobs.length > 0 || done.length > 0) {
       // What arrives in this turn of the event loop goes along.
       await turn();
-      await this.#workBatch();
+      const batch = this.#jobs.length > 0 ? this.#build() : undefined;
+      const written = batch && this.#write(batch);
+      // The disk has begun by then, and works while they are answered: the driver has it begin in an
+      // immediate, too.
+      if (written === undefined) answer(done);
+      else setImmediate(answer, done);
+      done = (await written) ?? [];
     }
     this.#working = undefined;
     // Shares of a byte may have been lost on the way.
     this.#waitingBytes = 0;
   }
 
-  async #workBatch(): Promise<void> {
+  /** Makes a batch of what waits. @returns undefined when that failed, which its callers were told. */
+  #build(): Built | undefined {
     const taken: Job[] = [];
     const batch = this.#context.begin();
-    let writes: readonly Write[];
     try {
       this.#fill(batch, taken);
-      writes = batch.writes();
+      return { taken, batch, writes: batch.writes() };
     } catch (cause) {
       // Nothing was written. What an earlier batch of a long call did stays done.
       this.#drop(taken);
       for (const job of taken) {
         job.reject(job.submitted ? outcomeUnknown(cause) : unreadable(cause));
       }
-      return;
+      return undefined;
     }
+  }
+
+  /** Brings a batch to the disk, and announces it. @returns whose last step is durable now. */
+  async #write({ taken, batch, writes }: Built): Promise<readonly Job[]> {
     try {
       for (const job of taken) job.submitted = true;
       if (writes.length > 0) {
@@ -190,9 +210,9 @@ export class CommitQueue {
       }
     } catch (cause) {
       this.#fail(taken, cause);
-      return;
+      return [];
     }
-    for (const job of taken) if (job.steps === 0) job.resolve();
+    return taken.filter(({ steps }) => steps === 0);
   }
 
   /** Takes steps into the batch until it is full. */
@@ -244,6 +264,10 @@ export class CommitQueue {
     this.#waiting = 0;
     this.#waitingBytes = 0;
   }
+}
+
+function answer(done: readonly Job[]): void {
+  for (const job of done) job.resolve();
 }
 
 function outcomeUnknown(cause: unknown): StreamError {
