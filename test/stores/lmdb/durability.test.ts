@@ -94,6 +94,21 @@ describe("an lmdb store and its disk", () => {
     await store.close();
   });
 
+  it("answers a writer as soon as its change is on the disk, whatever becomes of the next", async () => {
+    const { disk, store } = await open();
+    const heldFirst = disk.hold("before");
+    const first = commit(store, group, put("a", 1));
+    await heldFirst;
+    const second = commit(store, group, put("b", 2));
+    const heldSecond = disk.hold("before");
+    disk.release();
+    await heldSecond;
+    expect((await first).position.revision).toBe(1);
+    disk.release();
+    expect((await second).position.revision).toBe(2);
+    await store.close();
+  });
+
   it("writes an item once for many commits that share a flush, but logs each", async () => {
     const { disk, store } = await open();
     await Promise.all(Array.from({ length: 50 }, (_, i) => commit(store, group, put("a", i))));
