@@ -177,6 +177,11 @@ export class CommitQueue {
       if (written === undefined) answer(done);
       else setImmediate(answer, done);
       done = (await written) ?? [];
+      // With nobody else about, there is nothing to work on meanwhile.
+      if (done.length === 1 && this.#jobs.length === 0) {
+        answer(done);
+        done = [];
+      }
     }
     this.#working = undefined;
     // Shares of a byte may have been lost on the way.
