@@ -14,7 +14,8 @@ export class RecentMap<K, V extends object> {
   #weight = 0;
 
   /**
-   * @param maxWeight The most that it keeps; half of it, at least, is always kept.
+   * @param maxWeight The most that it keeps, unless one entry is heavier than half of it. Half of it, at
+   *   least, is kept.
    * @param weightOf What an entry weighs. Default: 1.
    */
   constructor(maxWeight: number, weightOf: (value: V) => number = () => 1) {

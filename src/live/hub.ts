@@ -56,6 +56,11 @@ export class Hub {
   readonly #entries = new Map<string, Entry>();
   readonly #rounds = new Rounds();
   readonly #parts = new SharedParts();
+  /** What those who read the states of a group share: one function for all groups. */
+  readonly #sharing = (group: GroupKey): SharedParts | undefined => {
+    const { sharesStates = always } = this.#options;
+    return sharesStates(group) ? this.#parts : undefined;
+  };
   #tidiedAtMs = -Infinity;
   #refusal: StreamError | undefined;
 
@@ -129,9 +134,8 @@ export class Hub {
   }
 
   #openEntry(key: string, group: GroupKey): Entry {
-    const { store, sharesStates = always } = this.#options;
-    const sharing = (of: GroupKey) => (sharesStates(of) ? this.#parts : undefined);
-    const opened = Channel.open(store, group, this.#rounds, sharing);
+    const { store } = this.#options;
+    const opened = Channel.open(store, group, this.#rounds, this.#sharing);
     const entry: Entry = {
       opened,
       channel: undefined,

@@ -37,9 +37,18 @@ type Reply = (answer: Uint8Array) => void;
 /** Answers one request, sooner or later. The handler is called at once. */
 function answerOne(handlers: Handlers, decode: Decode, bytes: Uint8Array, reply: Reply): void {
   let requestId: number | bigint | undefined;
-  const finish = (done: WriteResult) =>
-    reply(writeEnvelope(requestId ?? requestIdOfBinary(bytes), done));
-  const fail = (error: unknown) => finish(failedWrite(error));
+  const envelope = (done: WriteResult) =>
+    writeEnvelope(requestId ?? requestIdOfBinary(bytes), done);
+  const fail = (error: unknown) => reply(envelope(failedWrite(error)));
+  const finish = (done: WriteResult) => {
+    let answer: Uint8Array;
+    try {
+      answer = envelope(done);
+    } catch (error) {
+      return fail(error);
+    }
+    reply(answer);
+  };
   try {
     const request = decode(bytes);
     requestId = request.requestId;

@@ -1,5 +1,9 @@
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { once } from "node:events";
+import { type IncomingHttpHeaders, connect } from "node:http2";
+import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { BodyDeadlines } from "../../src/rpc/body-deadlines.ts";
+import { BODY_TIMEOUT_MS } from "../../src/rpc/request-body.ts";
+import { startLaneOnly } from "../support/doors/lane-only.ts";
 
 describe("deadlines of bodies", () => {
   afterEach(() => {
@@ -49,5 +53,30 @@ describe("deadlines of bodies", () => {
     expect(late).toEqual(["early"]);
     vi.advanceTimersByTime(20_000);
     expect(late).toEqual(["early", "later"]);
+  });
+
+  it("end a call whose body never comes whole", async () => {
+    const server = await startLaneOnly();
+    onTestFinished(() => server.close());
+    const session = connect(server.url);
+    onTestFinished(() => session.destroy());
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+    const stream = session.request({
+      ":method": "POST",
+      ":path": "/millrace.v1.StreamService/Set",
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+    stream.resume();
+    stream.write(Buffer.from([0, 0, 0]));
+    // The one timer runs once the server has the call.
+    while (vi.getTimerCount() === 0) await new Promise((resolve) => setImmediate(resolve));
+    vi.advanceTimersByTime(BODY_TIMEOUT_MS - 1000);
+    expect(vi.getTimerCount()).toBe(1);
+    const trailers = once(stream, "trailers");
+    vi.advanceTimersByTime(2000);
+    const [told] = (await trailers) as [IncomingHttpHeaders];
+    expect(told["grpc-status"]).toBe("3");
+    expect(String(told["grpc-message"])).toContain("did not arrive whole");
   });
 });

@@ -3,6 +3,7 @@ import { type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { memoryStore } from "millrace";
 import { createLane } from "../../../src/rpc/lane.ts";
+import type { Handlers } from "../../../src/service/handlers.ts";
 import { createEngine } from "../../../src/service/engine.ts";
 
 /** A server that has nothing but the lane of gRPC: a call that it does not take fails. */
@@ -13,10 +14,10 @@ export interface LaneOnly {
   close(): Promise<void>;
 }
 
-/** Starts one, on loopback. */
-export async function startLaneOnly(): Promise<LaneOnly> {
+/** Starts one, on loopback. @param change What is other than in the service's own handlers. */
+export async function startLaneOnly(change: Partial<Handlers> = {}): Promise<LaneOnly> {
   const engine = createEngine(memoryStore());
-  const lane = createLane(engine.handlers, new AbortController().signal);
+  const lane = createLane({ ...engine.handlers, ...change }, new AbortController().signal);
   const missed: string[] = [];
   const server = createServer();
   server.on("stream", (stream, headers) => {
