@@ -9,10 +9,15 @@ const PRIVATE_V4 = [
   ["100.64.0.0", 10],
   // This machine
   ["127.0.0.0", 8],
+  // The host of a virtual machine in Azure, which hands out its settings and certificates
+  ["168.63.129.16", 32],
   // Link-local, where clouds have their metadata
   ["169.254.0.0", 16],
   ["172.16.0.0", 12],
+  // Protocols of the IETF; Oracle's cloud has its metadata here
   ["192.0.0.0", 24],
+  // Relays of 6to4, which are out of use
+  ["192.88.99.0", 24],
   ["192.168.0.0", 16],
   // Benchmarks and documents
   ["192.0.2.0", 24],
