@@ -37,7 +37,7 @@ function toBatchMutation({ mutation }: Decoded<MutationMessage>, index: number):
     case undefined:
       throw new StreamError(
         "REQUEST_INVALID",
-        `${field} is empty; it may be set, update or delete.`,
+        `${field} holds no mutation that the service knows; it may be set, update or delete.`,
         {
           metadata: { field, index: String(index) },
         },

@@ -42,7 +42,9 @@ export function performWrite(
         .then((result) => ({ kind: "batch", result }));
     }
     case undefined:
-      throw bodyInvalid("call is missing; it may be set, update, delete, send or batch.");
+      throw bodyInvalid(
+        "call holds nothing that the service knows; it may be set, update, delete, send or batch.",
+      );
   }
 }
 

@@ -1,5 +1,4 @@
 import type { AuthRequest } from "../core/auth.ts";
-import { StreamError } from "../core/errors.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import type { Position } from "../core/position.ts";
 import type { Store } from "../core/store.ts";
@@ -10,6 +9,7 @@ import type { Registration } from "../functions/provider.ts";
 import type { TriggerRequest } from "../triggers/definition.ts";
 import { type StreamAdapter, adapterFunctions } from "./stream-adapter.ts";
 import type { TriggerStatus } from "./reactive.ts";
+import { mutationsFromLibrary } from "./library-mutations.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
   type DeleteResult,
@@ -27,7 +27,6 @@ import {
   plainWrite,
 } from "./plain.ts";
 import type {
-  BatchMutation,
   Expectations,
   GroupRequest,
   ItemRequest,
@@ -161,7 +160,7 @@ export function facade(engine: Engine): StreamService {
       const done = await handlers.batch({
         ...request,
         returnValues,
-        mutations: mutations.map(toBatchMutation),
+        mutations: mutationsFromLibrary(mutations),
       });
       const results = done.results.map(({ kind, result }): MutationResult => {
         const newValue = "newValue" in result ? result.newValue?.json() : undefined;
@@ -215,18 +214,4 @@ const NOBODY: AuthRequest = { headers: {}, path: "", query_params: {}, addr: "" 
 
 function pageOf({ pageSize = 0, pageToken = "" }: PageOptions) {
   return { pageSize, pageToken };
-}
-
-function toBatchMutation(mutation: Mutation, index: number): BatchMutation {
-  try {
-    if ("set" in mutation) {
-      const data = Value.of(mutation.set.data, `mutations[${index}].set.data`);
-      return { kind: "set", ...mutation.set, data };
-    }
-    if ("update" in mutation)
-      return { kind: "update", ...mutation.update, ops: opsFromJson(mutation.update.ops) };
-    return { kind: "delete", ...mutation.delete };
-  } catch (error) {
-    throw StreamError.from(error).with({ index: String(index) });
-  }
 }

@@ -37,7 +37,10 @@ function toUpdateOp(op: Decoded<UpdateOpMessage>["op"], field: string): UpdateOp
     case "remove":
       return { type: "remove", path: op.value.path };
     case undefined:
-      throw missing(field, "set, merge, increment, decrement, append or remove");
+      throw malformed(
+        `${field} holds no step that the service knows; it may be set, merge, increment, decrement, append or remove.`,
+        field,
+      );
   }
 }
 
@@ -47,7 +50,9 @@ function present<T>(value: T | undefined, field: string, may: string): T {
 }
 
 function missing(field: string, may: string): StreamError {
-  return new StreamError("OP_MALFORMED", `${field} is missing; it may be ${may}.`, {
-    metadata: { field },
-  });
+  return malformed(`${field} is missing; it may be ${may}.`, field);
+}
+
+function malformed(sentence: string, field: string): StreamError {
+  return new StreamError("OP_MALFORMED", sentence, { metadata: { field } });
 }

@@ -16,6 +16,7 @@ export const OPERATIONS: readonly Row[] = [
     ...jsonOnly("update", steps('{"multiply":{"path":"n","by":2}}')),
     binary: step(15, part(1, "n")),
     ...malformed("ops[0]"),
+    says: /set, merge, increment, decrement, append(?: or|,) remove/,
   },
   {
     title: "an empty step",

@@ -1,0 +1,63 @@
+import { StreamError } from "../core/errors.ts";
+import { opsFromJson } from "../core/op-json.ts";
+import { Value } from "../core/value.ts";
+import { MAX_MUTATIONS } from "./checks.ts";
+import type { Mutation } from "./plain.ts";
+import type { BatchMutation } from "./requests.ts";
+
+const KINDS = ["set", "update", "delete"] as const;
+
+/**
+ * The mutations of a batch from the form that the library takes. JavaScript checks no types, so any
+ * form is refused that is not one.
+ *
+ * @throws StreamError REQUEST_INVALID, OP_MALFORMED, VALUE_INVALID and the like; its metadata has the
+ *   mutation's `index`.
+ */
+export function mutationsFromLibrary(mutations: readonly Mutation[]): BatchMutation[] {
+  if (Array.isArray(mutations)) return mutations.map(mutationFromLibrary);
+  throw invalid("mutations", `is no array; it may be an array of 1 to ${MAX_MUTATIONS} mutations`);
+}
+
+function mutationFromLibrary(mutation: Mutation, index: number): BatchMutation {
+  const field = `mutations[${index}]`;
+  try {
+    checkForm(mutation, field);
+    if ("set" in mutation) {
+      const data = Value.of(mutation.set.data, `${field}.set.data`);
+      return { kind: "set", ...mutation.set, data };
+    }
+    if ("update" in mutation)
+      return { kind: "update", ...mutation.update, ops: opsFromJson(mutation.update.ops) };
+    return { kind: "delete", ...mutation.delete };
+  } catch (error) {
+    throw StreamError.from(error).with({ index: String(index) });
+  }
+}
+
+/** Checks that a mutation is an object with one key, its kind, that holds an object. */
+function checkForm(mutation: unknown, field: string): void {
+  if (!isObject(mutation))
+    throw invalid(field, "is no object; it may be an object with set, update or delete");
+  const [kind, other] = Object.keys(mutation);
+  if (kind === undefined) throw invalid(field, "is empty; it may be set, update or delete");
+  const stranger = Object.keys(mutation).find((key) => !KINDS.some((known) => known === key));
+  if (stranger !== undefined) {
+    const shown = stranger.isWellFormed() && stranger.length <= 64 ? stranger : "(not shown)";
+    throw invalid(
+      `${field}.${shown}`,
+      "is no mutation that the service knows; it may be set, update or delete",
+    );
+  }
+  if (other !== undefined)
+    throw invalid(`${field}.${other}`, `is given beside ${kind}; it may be given alone`);
+  if (!isObject(mutation[kind])) throw invalid(`${field}.${kind}`, "is no object; it may be one");
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function invalid(field: string, problem: string): StreamError {
+  return new StreamError("REQUEST_INVALID", `${field} ${problem}.`, { metadata: { field } });
+}
