@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { filesBelow } from "../lib/project.mjs";
 import { runTool } from "../lib/tools.mjs";
 import { lockFileProblems } from "./lock-file.mjs";
+import { baselineProblem } from "./protocol-baseline.mjs";
 
 /**
  * @typedef {object} StaticCheck
@@ -34,6 +35,7 @@ export const STATIC_CHECKS = [
     },
   },
   toolCheck("protocol (buf lint)", "buf", ["lint"]),
+  { name: "protocol keeps its promises (buf breaking)", problem: baselineProblem },
   { name: "generated code (buf generate, no difference)", problem: generatedProblem },
   toolCheck("types (tsc)", "tsc", ["--noEmit", "-p", "."]),
   // Browsers have other globals than Node.
