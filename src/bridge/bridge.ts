@@ -8,6 +8,7 @@ import { CLOSE } from "./close-codes.ts";
 import { BridgeSocket, type BridgeSocketOptions } from "./bridge-socket.ts";
 import { LOOKS_PER_INTERVAL } from "./life.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
+import { type Timer, startInterval } from "../timers/timers.ts";
 
 /** What the bridge works with. */
 export interface BridgeOptions extends BridgeSocketOptions {
@@ -49,11 +50,11 @@ export function createBridge(options: BridgeOptions): Bridge {
   const forget = (webSocket: WebSocket) => {
     sockets.delete(webSocket);
     if (sockets.size > 0) return;
-    clearInterval(looks);
+    looks?.cancel();
     looks = undefined;
   };
   // One timer for all.
-  let looks: NodeJS.Timeout | undefined;
+  let looks: Timer | undefined;
   const lookAtAll = () => {
     for (const socket of sockets.values()) socket.look();
   };
@@ -78,7 +79,7 @@ export function createBridge(options: BridgeOptions): Bridge {
   const start = (webSocket: WebSocket, stream: Duplex, target: UrlTarget, context: string) => {
     const socket = new BridgeSocket(webSocket, stream, options, context, forget);
     sockets.set(webSocket, socket);
-    looks ??= setInterval(lookAtAll, limits.pingIntervalMs / LOOKS_PER_INTERVAL).unref();
+    looks ??= startInterval(limits.pingIntervalMs / LOOKS_PER_INTERVAL, lookAtAll).unref();
     webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);
     webSocket.on("close", onClose).on("error", onError);
     if (target.kind === "stream") socket.session.joinByUrl(target.target, newSubscriptionId());

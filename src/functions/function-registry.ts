@@ -6,6 +6,7 @@ import { checkFunctionId, checkProvidable } from "./function-id.ts";
 import type { FunctionLimits } from "./function-limits.ts";
 import { LazySignal } from "./lazy-signal.ts";
 import type { EndOfRegistration, Provider, Registration } from "./provider.ts";
+import { startTimer } from "../timers/timers.ts";
 
 /** What the registry works with. */
 export interface FunctionRegistryOptions {
@@ -180,20 +181,14 @@ export class FunctionRegistry {
         reject(reason);
         stop.abort(reason);
       };
-      const timer = setTimeout(
-        () =>
-          fail(
-            new FunctionError(
-              "TIMEOUT",
-              `The function ${functionId} took more than ${timeoutMs} ms.`,
-            ),
-          ),
-        timeoutMs,
-      );
+      const timer = startTimer(timeoutMs, () => {
+        const sentence = `The function ${functionId} took more than ${timeoutMs} ms.`;
+        fail(new FunctionError("TIMEOUT", sentence));
+      });
       const giveUp = () =>
         fail(new FunctionError("invocation_stopped", `The call of ${functionId} was given up.`));
       const settle = () => {
-        clearTimeout(timer);
+        timer.cancel();
         place?.inFlight.delete(fail);
         options.signal?.removeEventListener("abort", giveUp);
       };
@@ -249,13 +244,10 @@ export class FunctionRegistry {
 /** Functions of custom streams that return all there is. */
 const LISTS = /^stream::list(?:_groups)?\(/;
 
-/** Longest time that a timer can wait. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
-
 /** What a caller gives may be no time at all. */
 function timeoutOf(given: number | undefined, fallback: number): number {
   const isTime = typeof given === "number" && given > 0;
-  return Math.min(isTime ? given : fallback, MAX_TIMEOUT_MS);
+  return isTime ? given : fallback;
 }
 
 function checkResult(

@@ -2,6 +2,7 @@ import { StreamError } from "../core/errors.ts";
 import type { Unwatch } from "../core/store.ts";
 import { unavailable } from "./redis-failure.ts";
 import type { RedisLink } from "./redis-link.ts";
+import { type Timer, startTimer } from "../timers/timers.ts";
 
 /** Hears a channel. */
 export interface ChannelListener {
@@ -112,11 +113,10 @@ export class Channels {
     const link = this.#options.linkOf(channel.tag);
     if (link === undefined) throw unavailable(undefined);
     channel.link = link;
-    let timer: NodeJS.Timeout | undefined;
+    let timer: Timer | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       const leftMs = Math.max(0, deadlineMs - performance.now());
-      timer = setTimeout(() => reject(unavailable(undefined)), leftMs);
-      timer.unref();
+      timer = startTimer(leftMs, () => reject(unavailable(undefined))).unref();
     });
     const heard = link.subscriber.add(name);
     try {
@@ -129,7 +129,7 @@ export class Channels {
       );
       throw error;
     } finally {
-      clearTimeout(timer);
+      timer?.cancel();
     }
   }
 

@@ -10,6 +10,7 @@ import { type CommandKind, RedisLink } from "./redis-link.ts";
 import type { RedisAddress, RedisTarget } from "./redis-url.ts";
 import type { ServerFacts } from "./server-facts.ts";
 import { type SlotRange, addressText, readSlots, slotOf } from "./topology.ts";
+import { startTimer } from "../timers/timers.ts";
 
 /** How a Redis is used. */
 export interface RedisServersOptions {
@@ -254,11 +255,11 @@ export class RedisServers {
   #changeWithin(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const wake = () => {
-        clearTimeout(timer);
+        timer.cancel();
         this.#waiters.delete(wake);
         resolve();
       };
-      const timer = setTimeout(wake, ms);
+      const timer = startTimer(ms, wake);
       this.#waiters.add(wake);
     });
   }

@@ -10,6 +10,7 @@ import type { Transport } from "./prepared-call.ts";
 import { MAX_REQUEST_BYTES } from "./request-body.ts";
 import { UnaryCall } from "./unary-call.ts";
 import { type UnaryMethod, unaryMethods } from "./unary-methods.ts";
+import { connectTimeoutMs } from "./deadline.ts";
 
 const JSON_TYPE = "application/json";
 const PROTO_TYPE = "application/proto";
@@ -17,9 +18,6 @@ const PREFIX_BYTES = 5;
 /** Bodies from this size on are compressed for those who accept it, in bytes: as the framework does. */
 const COMPRESS_MIN_BYTES = 1024;
 const COMPRESSIONS = [compressionGzip, compressionBrotli];
-const TIMEOUT = /^\d{1,10}$/;
-/** Longest time that a timer can wait. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** A host that is surely valid. Of others the framework decides. */
 const PLAIN_HOST = /^(?:[\w.-]+|\[[\da-f:]+\])(?::\d{1,5})?$/i;
 
@@ -60,7 +58,7 @@ export function createConnectLane(handlers: Handlers): ConnectLane {
     if (method === undefined || !isPlain(exchange)) return false;
     exchange.body.on("error", ignore);
     const timeout = exchange.headers["connect-timeout-ms"];
-    const timeoutMs = timeout === undefined ? undefined : Math.min(Number(timeout), MAX_TIMEOUT_MS);
+    const timeoutMs = timeout === undefined ? undefined : connectTimeoutMs(String(timeout));
     new ConnectCall(exchange, method).begin(method.of, transport(), timeoutMs);
     return true;
   };
@@ -74,7 +72,7 @@ function isPlain({ method, host = "", headers }: ConnectExchange): boolean {
     method === "POST" &&
     (type === JSON_TYPE || type === PROTO_TYPE) &&
     (encoding === undefined || encoding === "identity") &&
-    (timeout === undefined || TIMEOUT.test(String(timeout))) &&
+    (timeout === undefined || connectTimeoutMs(String(timeout)) !== undefined) &&
     headers.origin === undefined &&
     PLAIN_HOST.test(host)
   );

@@ -4,6 +4,7 @@ import { toConnectError } from "./connect-error.ts";
 import { encodeGrpcMessage } from "./grpc-message.ts";
 import type { Transport } from "./prepared-call.ts";
 import { FAREWELL_MS } from "./routes.ts";
+import { grpcTimeoutMs } from "./deadline.ts";
 
 /** Answers a stream that is taken. */
 export type LaneMethod = (
@@ -12,25 +13,10 @@ export type LaneMethod = (
   transport: Transport,
 ) => void;
 
-/** What gRPC's header for deadlines holds. */
-export const GRPC_TIMEOUT = /^(\d{1,8})([HMSmun])$/;
-const UNIT_MS: Readonly<Record<string, number>> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1000,
-  m: 1,
-  u: 0.001,
-  n: 0.000_001,
-};
-/** Longest time that a timer can wait. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
-
 /** The time that the caller gives a call, in milliseconds; undefined: any. */
 export function timeoutOf(headers: IncomingHttpHeaders): number | undefined {
   const timeout = headers["grpc-timeout"];
-  if (timeout === undefined) return undefined;
-  const [, amount = "", unit = ""] = GRPC_TIMEOUT.exec(String(timeout)) ?? [];
-  return Math.min(Number(amount) * (UNIT_MS[unit] ?? 0), MAX_TIMEOUT_MS);
+  return timeout === undefined ? undefined : grpcTimeoutMs(String(timeout));
 }
 
 const RESPONSE_HEADERS = {

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Handlers } from "../service/handlers.ts";
-import { GRPC_TIMEOUT, type LaneMethod } from "./lane-answer.ts";
+import { grpcTimeoutMs } from "./deadline.ts";
+import type { LaneMethod } from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
 import { createSubscribeLane } from "./subscribe-lane.ts";
 import { createUnaryLane } from "./unary-lane.ts";
@@ -55,6 +56,6 @@ function isPlainGrpc(headers: IncomingHttpHeaders): boolean {
     headers[":method"] === "POST" &&
     (type === "application/grpc" || type === "application/grpc+proto") &&
     (encoding === undefined || encoding === "identity") &&
-    (timeout === undefined || GRPC_TIMEOUT.test(String(timeout)))
+    (timeout === undefined || grpcTimeoutMs(String(timeout)) !== undefined)
   );
 }

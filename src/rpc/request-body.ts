@@ -82,10 +82,18 @@ export async function readSingle(envelopes: AsyncIterable<Envelope>): Promise<En
   return single;
 }
 
-/** Rejects when the promise takes longer than that. */
-export async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+/** Rejects when the promise takes longer than that, or as soon as the signal is aborted, with its reason. */
+export async function within<T>(
+  promise: Promise<T>,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
+  let onAbort = () => {};
   const timeout = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal?.reason as Error);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
     timer = setTimeout(
       () => reject(bodyInvalid(`The request did not arrive whole within ${timeoutMs} ms.`)),
       timeoutMs,
@@ -94,6 +102,7 @@ export async function within<T>(promise: Promise<T>, timeoutMs: number): Promise
   try {
     return await Promise.race([promise, timeout]);
   } finally {
+    signal?.removeEventListener("abort", onAbort);
     clearTimeout(timer);
   }
 }

@@ -55,7 +55,8 @@ export function createRequestReader<I extends DescMessage>(
   const decode = (bytes: Uint8Array, json: boolean) => (json ? fromJson(bytes) : fromBinary(bytes));
   return {
     async one(request, url, format) {
-      return decode(await within(readMessage(request, url, format), BODY_TIMEOUT_MS), format.json);
+      const reading = readMessage(request, url, format);
+      return decode(await within(reading, BODY_TIMEOUT_MS, request.signal), format.json);
     },
     async *many(request, format) {
       for await (const envelope of readEnvelopes(byteBody(request)))

@@ -1,4 +1,4 @@
-import { Code, ConnectError } from "@connectrpc/connect";
+import type { ConnectError } from "@connectrpc/connect";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { StreamService, type SubscribeRequest } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Frame } from "../core/frame.ts";
@@ -12,6 +12,8 @@ import { type LaneMethod, letGo, respond, timeoutOf, trailersOf } from "./lane-a
 import type { Transport } from "./prepared-call.ts";
 import { readGrpcMessage } from "./request-reader.ts";
 import { FAREWELL_MS } from "./routes.ts";
+import { startTimer } from "../timers/timers.ts";
+import { deadlineExceeded } from "./deadline.ts";
 
 const { method } = StreamService;
 /** How much is joined into one write, in bytes. */
@@ -42,11 +44,11 @@ async function answer(
   const deadline =
     timeoutMs === undefined
       ? undefined
-      : setTimeout(() => {
-          late = new ConnectError("the operation timed out", Code.DeadlineExceeded);
+      : startTimer(timeoutMs, () => {
+          late = deadlineExceeded();
           onLate();
-        }, timeoutMs);
-  stream.on("close", () => clearTimeout(deadline));
+        });
+  stream.on("close", () => deadline?.cancel());
   stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
   try {
     permit(method.subscribe);
@@ -67,7 +69,7 @@ async function answer(
   } catch (error) {
     failure = error;
   }
-  clearTimeout(deadline);
+  deadline?.cancel();
   failure = late ?? failure;
   if (stream.destroyed) return;
   respond(stream);

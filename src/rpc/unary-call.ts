@@ -1,9 +1,10 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
 import type { Readable } from "node:stream";
 import { type Awaiting, BodyDeadlines } from "./body-deadlines.ts";
 import type { Transport } from "./prepared-call.ts";
 import { BODY_TIMEOUT_MS, bodyInvalid, bodyTooLarge } from "./request-body.ts";
+import { type Timer, startTimer } from "../timers/timers.ts";
+import { deadlineExceeded } from "./deadline.ts";
 
 const DEADLINES = new BodyDeadlines(BODY_TIMEOUT_MS);
 
@@ -19,7 +20,7 @@ export abstract class UnaryCall<Answer> implements Awaiting {
   #first: Buffer | undefined;
   #more: Buffer[] | undefined;
   #length = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #isOver = false;
 
   /** @param maxBytes Largest body, in bytes. */
@@ -39,10 +40,9 @@ export abstract class UnaryCall<Answer> implements Awaiting {
   begin(of: DescMethod, { permit }: Transport, timeoutMs: number | undefined): void {
     const body = this.#body;
     if (timeoutMs !== undefined) {
-      const expire = () =>
-        this.#fail(new ConnectError("the operation timed out", Code.DeadlineExceeded));
+      const expire = () => this.#fail(deadlineExceeded());
       if (timeoutMs <= 0) return expire();
-      this.#timer = setTimeout(expire, timeoutMs);
+      this.#timer = startTimer(timeoutMs, expire);
     }
     try {
       permit(of);
@@ -65,7 +65,7 @@ export abstract class UnaryCall<Answer> implements Awaiting {
   /** To be called when the caller is gone. */
   protected leave(): void {
     this.#isOver = true;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     DEADLINES.end(this);
   }
 

@@ -1,4 +1,3 @@
-import { Code, ConnectError } from "@connectrpc/connect";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { StreamService, type WriteRequest } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Handlers } from "../service/handlers.ts";
@@ -11,6 +10,8 @@ import type { Transport } from "./prepared-call.ts";
 import { bodyInvalid } from "./request-body.ts";
 import { failedWrite, performWrite, requestIdOfBinary } from "./write-call.ts";
 import { MAX_IN_FLIGHT } from "./write-stream.ts";
+import { type Timer, startTimer } from "../timers/timers.ts";
+import { deadlineExceeded } from "./deadline.ts";
 
 const { write } = StreamService.method;
 /** Answers that are written with one call, at most, in bytes. */
@@ -79,7 +80,7 @@ class WriteCall {
   #hasEnded = false;
   #failure: unknown;
   #isOver = false;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
 
   constructor(
     stream: ServerHttp2Stream,
@@ -95,9 +96,8 @@ class WriteCall {
     const stream = this.#stream;
     const timeoutMs = timeoutOf(headers);
     if (timeoutMs !== undefined) {
-      const late = () =>
-        this.#finish(new ConnectError("the operation timed out", Code.DeadlineExceeded));
-      this.#timer = setTimeout(late, timeoutMs);
+      const late = () => this.#finish(deadlineExceeded());
+      this.#timer = startTimer(timeoutMs, late);
     }
     try {
       permit(write);
@@ -108,7 +108,7 @@ class WriteCall {
     this.#draining.addEventListener("abort", drain, { once: true });
     stream.on("close", () => {
       this.#draining.removeEventListener("abort", drain);
-      clearTimeout(this.#timer);
+      this.#timer?.cancel();
       this.#isOver = true;
     });
     if (this.#draining.aborted) return drain();
@@ -197,7 +197,7 @@ class WriteCall {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#hasEnded = true;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     const stream = this.#stream;
     if (stream.destroyed) return;
     stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));

@@ -10,6 +10,7 @@ import {
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { createConnectLane } from "../rpc/connect-lane.ts";
+import { withDeadline } from "../rpc/deadline.ts";
 import { type CallHandler, type Transport, prepareCalls } from "../rpc/prepared-call.ts";
 import { MAX_REQUEST_BYTES } from "../rpc/request-body.ts";
 import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
@@ -107,9 +108,11 @@ function createCalls(options: HttpHandlerOptions): Map<string, CallHandler> {
   return new Map(
     router.handlers.map((handler): [string, CallHandler] => [
       handler.requestPath,
-      OURS.includes(handler.service.typeName)
-        ? prepareCalls(handler)
-        : (request) => handler(request),
+      withDeadline(
+        OURS.includes(handler.service.typeName)
+          ? prepareCalls(handler)
+          : (request) => handler(request),
+      ),
     ]),
   );
 }

@@ -20,6 +20,7 @@ import { createLeaves } from "../triggers/leaves.ts";
 import type { DispatchContext, TriggerLimits } from "../triggers/partition-dispatcher.ts";
 import { type Tally, type TriggerCounts, newTally } from "../triggers/trigger-counts.ts";
 import type { Job, Loss } from "../triggers/trigger-lane.ts";
+import { type Timer, startTimer } from "../timers/timers.ts";
 
 /** Something that the operator should know: no caller is told. */
 export interface Problem {
@@ -250,9 +251,12 @@ export function createReactive(options: ReactiveOptions): Reactive {
 
 /** Waits for the work, but not for ever. */
 async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  await Promise.race([work, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
-  clearTimeout(timer);
+  let timer: Timer | undefined;
+  await Promise.race([
+    work,
+    new Promise((resolve) => (timer = startTimer(ms, () => resolve(undefined)))),
+  ]);
+  timer?.cancel();
 }
 
 function problemOf(functionId: string, { reason, error, attempts }: Loss): Problem {

@@ -7,6 +7,7 @@ import { MAX_NAME_BYTES } from "../core/names.ts";
 import type { Bindings } from "./bindings.ts";
 import { isFalse } from "./delivery.ts";
 import { type Joined, joinPayload } from "./payloads.ts";
+import { startTimer } from "../timers/timers.ts";
 
 /** How gates are configured. */
 export interface GateOptions {
@@ -109,10 +110,10 @@ export function createGates(context: GateContext): Gates {
       if (gates.length > 0) {
         const controller = new AbortController();
         let isLate = false;
-        const timer = setTimeout(() => {
+        const timer = startTimer(timeoutMs, () => {
           isLate = true;
           controller.abort();
-        }, timeoutMs);
+        });
         const asked = gates.map(async (trigger) => {
           const verdict = await ask(trigger, payload, controller.signal).catch((error: unknown) => {
             if (isLate) return `it took more than ${timeoutMs} ms`;
@@ -125,7 +126,7 @@ export function createGates(context: GateContext): Gates {
         try {
           await Promise.all(asked);
         } finally {
-          clearTimeout(timer);
+          timer.cancel();
           controller.abort();
           // One no is enough: nobody waits for the others. What they say is not heard any more.
           for (const each of asked) each.catch(() => {});

@@ -1,5 +1,6 @@
 import { FunctionError } from "../core/function-call.ts";
 import type { Invocation } from "../functions/provider.ts";
+import { startTimer } from "../timers/timers.ts";
 
 /** What a call under way has to keep to. */
 export interface Deadline {
@@ -50,7 +51,7 @@ export function openDeadlines(functionId: string, mostMs: number): Deadlines {
             ? given.reason
             : stopped(`The call of ${functionId} was given up.`),
         );
-      const timer = setTimeout(late, allowedMs);
+      const timer = startTimer(allowedMs, late);
       given.addEventListener("abort", giveUp);
       if (given.aborted) giveUp();
       underWay.add(controller);
@@ -60,7 +61,7 @@ export function openDeadlines(functionId: string, mostMs: number): Deadlines {
         // Whatever broke then, broke because of that.
         throw signal.aborted ? signal.reason : error;
       } finally {
-        clearTimeout(timer);
+        timer.cancel();
         given.removeEventListener("abort", giveUp);
         underWay.delete(controller);
       }

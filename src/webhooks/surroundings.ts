@@ -1,7 +1,7 @@
 import { lookup } from "node:dns";
 import type { LookupFunction } from "node:net";
-import { setTimeout } from "node:timers/promises";
 import { isPublicAddress } from "./public-address.ts";
+import { sleep } from "../timers/timers.ts";
 
 /** What webhooks take from around them. */
 export interface Surroundings {
@@ -23,7 +23,7 @@ export interface Surroundings {
 export const MACHINE: Surroundings = {
   now: () => Date.now(),
   random: () => Math.random(),
-  delay: async (ms, signal) => setTimeout(ms, undefined, { signal }),
+  delay: sleep,
   lookup: (hostname, options, callback) => lookup(hostname, options, callback),
   isPublic: isPublicAddress,
   authorities: undefined,

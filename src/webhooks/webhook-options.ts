@@ -36,8 +36,8 @@ export const DEFAULT_WEBHOOK = {
   allowPrivateAddresses: false,
 } as const;
 
-/** Longest time that a timer can wait. */
-const MAX_WAIT_MS = 2 ** 31 - 1;
+/** Longest time of a call, and longest wait before a second attempt, in milliseconds: a year. */
+const MAX_WAIT_MS = 365 * 86_400_000;
 const MAX_ATTEMPTS = 100;
 
 /**

@@ -1,5 +1,6 @@
 import { FunctionError } from "../core/function-call.ts";
 import type { Link, ToService } from "./link.ts";
+import { startTimer } from "../timers/timers.ts";
 
 /** A call that somebody waits for. */
 interface Pending {
@@ -23,14 +24,14 @@ export class OwnCalls {
     const invocationId = String(++this.#count);
     const message: ToService = { case: "invoke", value: { ...invoke, invocationId } };
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const timer = startTimer(timeoutMs, () => {
         this.#pending.delete(invocationId);
         const sentence = `The function ${invoke.functionId ?? ""} did not answer within ${timeoutMs} ms.`;
         reject(new FunctionError("TIMEOUT", sentence));
-      }, timeoutMs);
+      });
       this.#pending.set(invocationId, {
-        resolve: (result) => (clearTimeout(timer), resolve(result)),
-        reject: (error) => (clearTimeout(timer), reject(error)),
+        resolve: (result) => (timer.cancel(), resolve(result)),
+        reject: (error) => (timer.cancel(), reject(error)),
         unsent: link === undefined ? message : undefined,
       });
       link?.send(message);

@@ -17,6 +17,8 @@ import type { TriggerRequest } from "../triggers/definition.ts";
 import { OwnCalls } from "./calls.ts";
 import type { Worker, WorkerOptions, WorkerState } from "./worker-api.ts";
 import { type FromService, type Link, type ToService, openLink } from "./link.ts";
+import { type Timer, startTimer } from "../timers/timers.ts";
+import { carriedTimeoutMs } from "../functions/call-timeout.ts";
 
 /** Something that was registered, to be registered again on each connection. */
 interface Kept {
@@ -64,7 +66,7 @@ class GrpcWorker implements Worker {
   #attempts = 0;
   #requestId = 0n;
   #triggerId = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #shutdown: Promise<void> | undefined;
 
   constructor(url: string, options: WorkerOptions) {
@@ -135,7 +137,7 @@ class GrpcWorker implements Worker {
       functionId,
       payload: text,
       metadata: metadata === undefined ? "" : jsonText("metadata", metadata),
-      timeoutMs,
+      timeoutMs: carriedTimeoutMs(timeoutMs),
       cause: this.#causes.getStore() ?? "",
     };
     const link = this.#isWelcome ? this.#link : undefined;
@@ -148,7 +150,7 @@ class GrpcWorker implements Worker {
   }
 
   async #leave(): Promise<void> {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     const link = this.#link;
     if (link !== undefined && this.#isWelcome) {
       link.send({ case: "goodbye", value: {} });
@@ -201,7 +203,7 @@ class GrpcWorker implements Worker {
       this.#options.reconnect ?? {};
     const pauseMs = Math.min(maxMs, initialMs * 2 ** this.#attempts++) * (0.5 + Math.random() / 2);
     this.#enter("waiting", why === undefined ? undefined : ConnectError.from(why));
-    this.#timer = setTimeout(() => this.#connect(), pauseMs);
+    this.#timer = startTimer(pauseMs, () => this.#connect());
   }
 
   #receive(message: FromService): void {

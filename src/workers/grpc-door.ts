@@ -12,6 +12,8 @@ import { readCause, writeCause } from "./call-cause.ts";
 import type { CallOutcome, WorkerLine } from "./invocations.ts";
 import type { WorkerDirectory } from "./worker-directory.ts";
 import { type WorkerHost, WorkerSession } from "./worker-session.ts";
+import { type Timer, startTimer } from "../timers/timers.ts";
+import { carriedTimeoutMs } from "../functions/call-timeout.ts";
 
 /** A message of a worker. */
 export type WorkerMessage = Decoded<ConnectRequest>["message"];
@@ -230,18 +232,18 @@ function invalid(problem: string): StreamError {
 
 /** @throws StreamError SLOW_SUBSCRIBER when it takes too long: the worker has fallen silent. */
 async function within<T>(work: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
+  let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
     const error = new StreamError(
       "SLOW_SUBSCRIBER",
       `The worker said nothing for ${ms} ms; it may send heartbeats, and come back.`,
     );
-    timer = setTimeout(() => reject(error), ms);
+    timer = startTimer(ms, () => reject(error));
   });
   try {
     return await Promise.race([work, late]);
   } finally {
-    clearTimeout(timer);
+    timer?.cancel();
   }
 }
 
@@ -289,7 +291,8 @@ function createOut() {
         get unreadBytes() {
           return unreadBytes;
         },
-        invoke({ invocationId, functionId, payload, metadata = "", timeoutMs, cause }) {
+        invoke({ invocationId, functionId, payload, metadata = "", timeoutMs: ms, cause }) {
+          const timeoutMs = carriedTimeoutMs(ms);
           const value = { invocationId, functionId, payload, metadata, timeoutMs };
           push({ case: "invoke", value: { ...value, cause: writeCause(cause) } });
         },

@@ -4,6 +4,7 @@ import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { SocketWorker } from "./socket-worker.ts";
 import type { WorkerDirectory } from "./worker-directory.ts";
 import type { WorkerHost } from "./worker-session.ts";
+import { startTimer } from "../timers/timers.ts";
 
 /** What the door works with. */
 export interface SocketDoorOptions {
@@ -103,14 +104,13 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
 
 /** Ends a socket from which nothing comes: any frame is a sign of life. */
 function watchSilence(webSocket: WebSocket, silenceMs: number): void {
-  const timer = setTimeout(() => {
+  const timer = startTimer(silenceMs, () => {
     webSocket.close(NO_SIGN_OF_LIFE, "no sign of life");
     cutLater(webSocket);
-  }, silenceMs);
-  timer.unref();
+  }).unref();
   const heard = () => timer.refresh();
   for (const kind of ["message", "ping", "pong"] as const) webSocket.on(kind, heard);
-  webSocket.once("close", () => clearTimeout(timer));
+  webSocket.once("close", () => timer.cancel());
 }
 
 function cutLater(webSocket: WebSocket): void {

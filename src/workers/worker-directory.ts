@@ -1,5 +1,6 @@
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { WorkerHoldings, WorkerSession } from "./worker-session.ts";
+import { type Timer, startTimer } from "../timers/timers.ts";
 
 /** Names a connection of a worker, and proves later that it was this worker. */
 export interface WorkerIdentity {
@@ -40,7 +41,7 @@ interface Entry {
   readonly end: () => void;
   /** What it had when it went. */
   left: WorkerHoldings | undefined;
-  timer: NodeJS.Timeout | undefined;
+  timer: Timer | undefined;
 }
 
 /** Nobody is connected. @param reattachMs How long what a worker had is remembered, in milliseconds. */
@@ -59,7 +60,7 @@ export function createWorkerDirectory(reattachMs: number): WorkerDirectory {
       if (entry === undefined || entry.session === session) return;
       if (!isSameToken(entry.token, reattachToken)) return;
       entries.delete(workerId);
-      clearTimeout(entry.timer);
+      entry.timer?.cancel();
       // Registered here before it ends there: there is no moment without a provider.
       const adopted = session.adopt(entry.left ?? entry.session.holdings);
       entry.session.close();
@@ -70,8 +71,7 @@ export function createWorkerDirectory(reattachMs: number): WorkerDirectory {
       const entry = entries.get(workerId);
       if (entry === undefined || entry.left !== undefined) return;
       entry.left = entry.session.holdings;
-      entry.timer = setTimeout(() => entries.delete(workerId), reattachMs);
-      entry.timer.unref();
+      entry.timer = startTimer(reattachMs, () => entries.delete(workerId)).unref();
     },
     list: () =>
       Array.from(entries.values())
@@ -79,7 +79,7 @@ export function createWorkerDirectory(reattachMs: number): WorkerDirectory {
         .map(({ info }) => info),
     close() {
       for (const { end, timer } of entries.values()) {
-        clearTimeout(timer);
+        timer?.cancel();
         end();
       }
       entries.clear();

@@ -6,6 +6,7 @@ import type { Reactive } from "../service/reactive.ts";
 import type { TriggerRequest } from "../triggers/definition.ts";
 import { type CallOutcome, Invocations, type WorkerLine } from "./invocations.ts";
 import type { WorkerLimits } from "./worker-limits.ts";
+import { type Timer, startTimer } from "../timers/timers.ts";
 
 /** What workers work with. */
 export interface WorkerHost {
@@ -145,10 +146,11 @@ export class WorkerSession {
     const withdrawn = Array.from(this.#functions.keys(), (id) =>
       unregister(this.#functions, id, "drained"),
     );
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => (timer = setTimeout(resolve, this.#host.limits.drainMs)));
+    let timer: Timer | undefined;
+    const { drainMs } = this.#host.limits;
+    const late = new Promise<void>((resolve) => (timer = startTimer(drainMs, resolve)));
     await Promise.race([Promise.all([this.#invocations.drain(), ...withdrawn]), late]);
-    clearTimeout(timer);
+    timer?.cancel();
   }
 
   /** It has gone. Idempotent. */

@@ -23,6 +23,7 @@ const FORBIDDEN: Readonly<Record<string, readonly string[]>> = {
   webhooks: ["../service/planted.ts", "ws"],
   wire: ["../service/planted.ts", "@connectrpc/connect", "node:buffer"],
   fanout: ["../core/planted.ts", "node:stream"],
+  timers: ["../core/planted.ts", "node:timers/promises"],
   rpc: ["../server/planted.ts", "../stores/memory/planted.ts", "../live/planted.ts", "pino"],
   bridge: ["../rpc/planted.ts", "../../gen/millrace/v1/types_pb.ts"],
   workers: ["../rpc/planted.ts", "../stores/memory/planted.ts"],

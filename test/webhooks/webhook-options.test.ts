@@ -43,7 +43,7 @@ describe("the options of a webhook", () => {
 
   it("are refused with other numbers than there may be, and with an id that is reserved", () => {
     expect(of({ timeoutMs: 0 })).toThrow(
-      "timeoutMs of the webhook f is 0; it may be an integer from 1 to 2147483647.",
+      "timeoutMs of the webhook f is 0; it may be an integer from 1 to 31536000000.",
     );
     expect(of({ maxAttempts: 1.5 })).toThrow(
       "maxAttempts of the webhook f is 1.5; it may be an integer from 1 to 100.",

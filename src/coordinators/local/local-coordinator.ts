@@ -4,6 +4,7 @@ import { FunctionError } from "../../core/function-call.ts";
 import { isOverrideId } from "../../core/overrides.ts";
 import type { Records } from "../../core/records.ts";
 import { type BoundTrigger, type TriggerDefinition, triggerIdentity } from "../../core/trigger.ts";
+import { type Timer, startTimer } from "../../timers/timers.ts";
 
 /** How a local coordinator is made. */
 export interface LocalCoordinatorOptions {
@@ -24,7 +25,7 @@ interface Bound {
   /** Resolves when it survives the process. */
   kept: Promise<void>;
   /** Ends it unless it is bound again. */
-  timer: ReturnType<typeof setTimeout> | undefined;
+  timer: Timer | undefined;
 }
 
 /**
@@ -86,7 +87,7 @@ function createRegistry({
   };
   const end = async (bound: Bound) => {
     const { id, definition } = bound.trigger;
-    clearTimeout(bound.timer);
+    bound.timer?.cancel();
     if (!byId.delete(id)) return;
     byIdentity.delete(triggerIdentity(definition));
     changed();
@@ -94,10 +95,9 @@ function createRegistry({
   };
   const awaitReturn = (bound: Bound) => {
     if (closed || bound.trigger.definition.type === "stream:join") return;
-    clearTimeout(bound.timer);
+    bound.timer?.cancel();
     // A record that stays although its trigger has ended does no harm: it waits again after a restart.
-    bound.timer = setTimeout(() => void end(bound).catch(() => {}), reattachMs);
-    if (typeof bound.timer === "object") bound.timer.unref();
+    bound.timer = startTimer(reattachMs, () => void end(bound).catch(() => {})).unref();
   };
   for (const [key, text] of records?.entries() ?? []) {
     if (key.startsWith(TRIGGER)) awaitReturn(add(JSON.parse(text) as BoundTrigger));
@@ -124,7 +124,7 @@ function createRegistry({
     async bind(definition: TriggerDefinition) {
       const known = byIdentity.get(triggerIdentity(definition));
       if (known !== undefined) {
-        clearTimeout(known.timer);
+        known.timer?.cancel();
         known.timer = undefined;
         await known.kept;
         return known.trigger;
@@ -156,7 +156,7 @@ function createRegistry({
     isCurrent: () => true,
     close() {
       closed = true;
-      for (const { timer } of byId.values()) clearTimeout(timer);
+      for (const { timer } of byId.values()) timer?.cancel();
       listeners.clear();
     },
   };

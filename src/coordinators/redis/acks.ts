@@ -2,6 +2,7 @@ import { unavailable } from "../../redis/redis-failure.ts";
 import type { Ack, FleetCommands, Position } from "./fleet-commands.ts";
 import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
+import { startTimer } from "../../timers/timers.ts";
 
 /** What acks work with. */
 export interface AcksOptions {
@@ -103,10 +104,9 @@ export function createAcks({ commands, replica, membership }: AcksOptions): Acks
       if (closed) return Promise.reject(unavailable(undefined));
       if (isEverywhere(position)) return Promise.resolve(true);
       return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => settle("ended"), timeoutMs);
-        timer.unref();
+        const timer = startTimer(timeoutMs, () => settle("ended")).unref();
         const settle = (outcome: boolean | "ended") => {
-          clearTimeout(timer);
+          timer.cancel();
           waiters.delete(waiter);
           if (outcome === "ended") reject(unavailable(undefined));
           else resolve(outcome);

@@ -8,6 +8,7 @@ import { type FleetKeys, processOf } from "./fleet-keys.ts";
 import { providersOf } from "./fleet-state.ts";
 import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
+import { startTimer } from "../../timers/timers.ts";
 
 /** What the routing of a fleet works with. */
 export interface FleetRoutingOptions {
@@ -126,7 +127,7 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
       const settle = (outcome: string | undefined | FunctionError) => {
         if (pending.get(id) !== waiting) return;
         pending.delete(id);
-        clearTimeout(timer);
+        timer.cancel();
         signal?.removeEventListener("abort", abort);
         if (outcome instanceof FunctionError) reject(outcome);
         else resolve(outcome);
@@ -137,10 +138,10 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
         void cancel(to, id);
       };
       const abort = () => giveUp(stopped(`The call of ${functionId} was given up.`, false));
-      const timer = setTimeout(() => {
+      const timer = startTimer(timeoutMs, () => {
         const text = `The function ${functionId} took more than ${timeoutMs} ms.`;
         giveUp(new FunctionError("TIMEOUT", text));
-      }, timeoutMs);
+      });
       const waiting: Pending = {
         functionId,
         member: providers[0] ?? "",

@@ -4,6 +4,7 @@ import type { Beat, FleetCommands } from "./fleet-commands.ts";
 import { newMemberId } from "./fleet-keys.ts";
 import type { FleetEntry } from "./fleet-log.ts";
 import { Replica } from "./replica.ts";
+import { type Timer, startTimer } from "../../timers/timers.ts";
 
 /** What a membership works with. */
 export interface MembershipOptions {
@@ -29,8 +30,6 @@ const BEATS_PER_LEASE = 5;
 const RETRY_MS = 25;
 /** How long after its time a trigger is ended: every process knows by its own clock then. */
 const END_AFTER_MS = 10;
-/** Longest time that a timer can wait. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * This process as a member of the fleet: it renews its lease, joins anew when it has lost it, and has
@@ -49,9 +48,9 @@ export class Membership {
   /** A renewal that told more than is known here. */
   #told: { readonly sentMs: number; readonly beat: Beat } | undefined;
   #beating: Promise<void> | undefined;
-  #beatTimer: NodeJS.Timeout | undefined;
-  #lapseTimer: NodeJS.Timeout | undefined;
-  #endTimer: NodeJS.Timeout | undefined;
+  #beatTimer: Timer | undefined;
+  #lapseTimer: Timer | undefined;
+  #endTimer: Timer | undefined;
   #wasCurrent = false;
   #isEnded = false;
 
@@ -94,7 +93,7 @@ export class Membership {
   /** Renews the lease now. Resolves when that was answered or has failed. Never rejects. */
   beat(): Promise<void> {
     if (this.#isEnded) return Promise.resolve();
-    clearTimeout(this.#beatTimer);
+    this.#beatTimer?.cancel();
     this.#beating ??= this.#renew()
       .catch(this.#options.onProblem)
       .finally(() => {
@@ -153,7 +152,7 @@ export class Membership {
   end(): void {
     this.#isEnded = true;
     this.#hasJoined = false;
-    for (const timer of [this.#beatTimer, this.#lapseTimer, this.#endTimer]) clearTimeout(timer);
+    for (const timer of [this.#beatTimer, this.#lapseTimer, this.#endTimer]) timer?.cancel();
     this.#listeners.clear();
   }
 
@@ -175,10 +174,9 @@ export class Membership {
   }
 
   #beatSoon(inMs: number): void {
-    clearTimeout(this.#beatTimer);
+    this.#beatTimer?.cancel();
     if (this.#isEnded) return;
-    this.#beatTimer = setTimeout(() => void this.beat(), inMs);
-    this.#beatTimer.unref();
+    this.#beatTimer = startTimer(inMs, () => void this.beat()).unref();
   }
 
   async #renew(): Promise<void> {
@@ -257,34 +255,30 @@ export class Membership {
 
   /** Tells whoever listens when the lease has ended. */
   #lapseLater(): void {
-    clearTimeout(this.#lapseTimer);
+    this.#lapseTimer?.cancel();
     const leftMs = this.#confirmedMs + this.#options.leaseMs - performance.now();
     // A timer that was set late in a long turn fires early.
     if (leftMs <= 0) return this.#notify();
-    this.#lapseTimer = setTimeout(() => this.#lapseLater(), leftMs + 1);
-    this.#lapseTimer.unref();
+    this.#lapseTimer = startTimer(leftMs + 1, () => this.#lapseLater()).unref();
   }
 
   /** Ends triggers when nobody has taken them up in time. */
   #endSoon(): void {
     const { replica } = this.#options;
-    clearTimeout(this.#endTimer);
+    this.#endTimer?.cancel();
     let nextMs = Infinity;
     for (const { lostUntilMs = Infinity } of replica.state.triggers.values())
       nextMs = Math.min(nextMs, lostUntilMs);
     if (nextMs === Infinity || this.#isEnded) return;
     const leftMs = nextMs - (replica.redisNowMs ?? nextMs) + END_AFTER_MS;
-    this.#endTimer = setTimeout(
-      () => {
-        if (this.#isEnded) return;
-        replica.propose(this.#endings).then(
-          () => this.#endSoon(),
-          () => this.#endSoon(),
-        );
-      },
-      Math.min(Math.max(this.#hasJoined ? 1 : RETRY_MS, leftMs), MAX_TIMER_MS),
-    );
-    this.#endTimer.unref();
+    const waitMs = Math.max(this.#hasJoined ? 1 : RETRY_MS, leftMs);
+    this.#endTimer = startTimer(waitMs, () => {
+      if (this.#isEnded) return;
+      replica.propose(this.#endings).then(
+        () => this.#endSoon(),
+        () => this.#endSoon(),
+      );
+    }).unref();
   }
 
   readonly #endings = (): readonly FleetEntry[] => {

@@ -13,6 +13,7 @@ import type { FleetState } from "./fleet-state.ts";
 import { Membership } from "./membership.ts";
 import { Replica } from "./replica.ts";
 import { Wishes } from "./wishes.ts";
+import { type Timer, startTimer } from "../../timers/timers.ts";
 
 /** How the coordinator of a fleet is made. */
 export interface RedisCoordinatorOptions {
@@ -196,10 +197,10 @@ export async function createRedisCoordinator(
 
 /** Waits for the work, but not for ever. */
 async function within(ms: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
+  let timer: Timer | undefined;
   await Promise.race([
     work.catch(() => {}),
-    new Promise((resolve) => (timer = setTimeout(resolve, ms))),
+    new Promise((resolve) => (timer = startTimer(ms, () => resolve(undefined)))),
   ]);
-  clearTimeout(timer);
+  timer?.cancel();
 }

@@ -34,6 +34,7 @@ import type { Source } from "./reads.ts";
 import type { GroupRecord } from "./records.ts";
 import { LmdbSnapshotReader, createBudget } from "./snapshot.ts";
 import { WriteBatch } from "./write-batch.ts";
+import { startInterval } from "../../timers/timers.ts";
 
 /** How a durable store is opened. */
 export interface LmdbStoreOptions {
@@ -181,11 +182,13 @@ export function createLmdbStore(
   const intervalMs = options.sweepIntervalMs ?? 1000;
   // A failure shows in the writers' calls; there is nobody to tell here.
   const timer =
-    intervalMs > 0 ? setInterval(() => void sweep().catch(() => undefined), intervalMs) : undefined;
+    intervalMs > 0
+      ? startInterval(intervalMs, () => void sweep().catch(() => undefined))
+      : undefined;
   timer?.unref();
 
   const close = async () => {
-    clearInterval(timer);
+    timer?.cancel();
     await queue.close();
     for (const reader of Array.from(held)) reader.close();
     watchers.clear();

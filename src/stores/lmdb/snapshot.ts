@@ -6,6 +6,7 @@ import type { GroupName } from "./keys.ts";
 import { headOf, readItems } from "./reads.ts";
 import type { Source } from "./reads.ts";
 import type { GroupRecord } from "./records.ts";
+import { type Timer, startTimer } from "../../timers/timers.ts";
 
 /** Memory that several share. */
 export interface MemoryBudget {
@@ -44,7 +45,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
   readonly #budget: MemoryBudget;
   /** Taken of the budget. */
   #bytes = 0;
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: Timer;
   /** Held, and to be released; undefined once let go. */
   #source: Source | undefined;
   #after: string | undefined;
@@ -73,8 +74,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
     this.#record = record;
     this.#onLetGo = onLetGo;
     this.#budget = budget;
-    this.#timer = setTimeout(() => this.takeIntoMemory(), holdMs);
-    this.#timer.unref();
+    this.#timer = startTimer(holdMs, () => this.takeIntoMemory()).unref();
   }
 
   get head(): Head {
@@ -165,7 +165,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
 
   #letGo(): void {
     if (this.#source === undefined) return;
-    clearTimeout(this.#timer);
+    this.#timer.cancel();
     this.#source.view.release();
     this.#source = undefined;
     this.#onLetGo();

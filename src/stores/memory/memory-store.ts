@@ -12,6 +12,7 @@ import type { Fired } from "../../core/outbox.ts";
 import { createWatchers } from "../../core/watchers.ts";
 import { MemoryGroup } from "./memory-group.ts";
 import { SortedMap } from "./sorted-map.ts";
+import { startInterval } from "../../timers/timers.ts";
 
 /** How a memory store is made. */
 export interface MemoryStoreOptions {
@@ -90,9 +91,9 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   };
 
   const intervalMs = options.sweepIntervalMs ?? 1000;
-  const timer = intervalMs > 0 ? setInterval(sweep, intervalMs) : undefined;
-  // Not to keep a process alive that has nothing else to do. Browsers' timers are numbers.
-  if (typeof timer === "object") timer.unref();
+  const timer = intervalMs > 0 ? startInterval(intervalMs, sweep) : undefined;
+  // Not to keep a process alive that has nothing else to do.
+  timer?.unref();
 
   const snapshot = (key: GroupKey): SnapshotReader => {
     let after: string | undefined;
@@ -211,7 +212,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     async close() {
       if (closed) return;
       closed = true;
-      clearInterval(timer);
+      timer?.cancel();
       watchers.clear();
     },
   };

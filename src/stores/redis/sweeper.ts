@@ -1,6 +1,7 @@
 import type { RedisKeys } from "./keys.ts";
 import type { ReadContext } from "./redis-reads.ts";
 import { DUE, SWEEP } from "./scripts.ts";
+import { startInterval } from "../../timers/timers.ts";
 
 /** Looks after groups that nobody writes: of each partition every now and then, by every process. */
 export interface Sweeper {
@@ -29,7 +30,7 @@ export function createSweeper(context: ReadContext, intervalMs: number): Sweeper
       isSweeping = false;
     }
   };
-  const timer = intervalMs > 0 ? setInterval(() => void sweepNext(), intervalMs) : undefined;
+  const timer = intervalMs > 0 ? startInterval(intervalMs, () => void sweepNext()) : undefined;
   timer?.unref();
   return {
     async sweep() {
@@ -40,7 +41,7 @@ export function createSweeper(context: ReadContext, intervalMs: number): Sweeper
     },
     close() {
       isClosed = true;
-      clearInterval(timer);
+      timer?.cancel();
     },
   };
 }
