@@ -49,7 +49,7 @@ export function parseRedisUrl(text: string): RedisTarget {
   const parameters = new URLSearchParams(query);
   for (const key of parameters.keys()) {
     if (!QUERY_KEYS.includes(key))
-      throw refusal(`has the parameter ${key}; it may have ${QUERY_KEYS.join(", ")}`);
+      throw refusal(`has a parameter that is none; it may have ${QUERY_KEYS.join(", ")}`);
   }
   const segments = path.split("/").filter((segment) => segment !== "");
   const masterName = form === "sentinel" ? decoded(segments.shift()) : undefined;

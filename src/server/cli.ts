@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { pino } from "pino";
 import { type LoadedConfig, loadConfig } from "./config/config.ts";
 import { configJsonSchema } from "./config/json-schema.ts";
@@ -110,7 +110,7 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   process.on("SIGINT", stop);
 
   process.stdout.write(`millrace listening on ${server.url}\n`);
-  process.stderr.write(nextStep(server.url));
+  process.stderr.write(nextStep(server.url, config.api_tokens.length > 0));
 }
 
 async function load(file: string | undefined, flags?: ConfigInput): Promise<LoadedConfig> {
@@ -152,9 +152,8 @@ function flagFor(name: string, flags: string, description: string): Option {
     (text) => {
       const checked = checkedInput(key, text);
       if (!("complaint" in checked)) return checked.input;
-      // The other way to complain shows what was given.
-      if (key.secret === true) program.error(`error: option '${flags}' ${checked.complaint}.`);
-      throw new InvalidArgumentError(`It ${checked.complaint}.`);
+      // An InvalidArgumentError would show all of what was given.
+      return program.error(`error: option '${flags}' ${checked.complaint}.`);
     },
   );
 }
@@ -163,13 +162,17 @@ function tell(message: string): void {
   process.stderr.write(`millrace: ${message}\n`);
 }
 
-function nextStep(url: string): string {
+/** Two commands to try. Tokens are not printed: whoever starts the service has them in a variable. */
+function nextStep(url: string, needsToken: boolean): string {
+  const [first, header] = needsToken
+    ? [" (with one of api_tokens in TOKEN)", ` \\\n    -H "authorization: Bearer $TOKEN"`]
+    : ["", ""];
   return `
-Set an item, then read it back:
+Set an item, then read it back${first}:
 
-  curl ${url}/millrace.v1.StreamService/Set -H 'content-type: application/json' \\
+  curl ${url}/millrace.v1.StreamService/Set -H 'content-type: application/json'${header} \\
     -d '{"streamName":"chat","groupId":"lobby","itemId":"m1","data":{"text":"hello"}}'
-  curl ${url}/millrace.v1.StreamService/Get -H 'content-type: application/json' \\
+  curl ${url}/millrace.v1.StreamService/Get -H 'content-type: application/json'${header} \\
     -d '{"streamName":"chat","groupId":"lobby","itemId":"m1"}'
 
 `;

@@ -227,14 +227,19 @@ async function withinGrace(closing: Promise<void>, logger: Logger): Promise<void
   clearTimeout(timer);
 }
 
-/** Why a server may not listen on a host with these options, as a sentence; undefined when it may. */
+/**
+ * Why a server may not listen on a host with these options, as a sentence; undefined when it may.
+ *
+ * @param shownHost What the sentence calls the host.
+ */
 export function insecurityOf(
   host: string,
   { apiTokens = [], insecure = false }: Pick<ServerOptions, "apiTokens" | "insecure">,
+  shownHost = host,
 ): string | undefined {
   if (isLoopbackName(host) || apiTokens.length > 0 || insecure) return undefined;
   return (
-    `host is ${host}, which other machines reach, and nobody would have to prove who they are: ` +
+    `host is ${shownHost}, which other machines reach, and nobody would have to prove who they are: ` +
     "configure api_tokens, or listen on 127.0.0.1, or set insecure: true if you mean it."
   );
 }

@@ -67,7 +67,7 @@ describe("a redis_url", () => {
     ["redis://h/x", "has a database that is no number"],
     ["redis+sentinel://h", "names no master"],
     ["redis+cluster://h/1", "a cluster has only 0"],
-    ["redis://h?timeout=1", "has the parameter timeout"],
+    ["redis://h?timeout=1", "has a parameter that is none; it may have db, sentinel_username"],
     ["redis://h/1/2", "has too many parts"],
     ["redis://u:p%@h", "has a % that begins no encoded character"],
   ])("may not be %s", (url, problem) => {

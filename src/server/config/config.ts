@@ -3,7 +3,8 @@ import { insecurityOf } from "../server.ts";
 import { FILE_VARIABLE, readEnvironmentLayer } from "./environment-layer.ts";
 import { readFileLayer } from "./file-layer.ts";
 import { type NamedAdapter, judge, judgeAdapter } from "./judge.ts";
-import { KEYS, type Key, keyNamed, nameOf } from "./keys.ts";
+import { HIDDEN } from "./discretion.ts";
+import { KEYS, type Key, type Path, keyNamed, nameOf } from "./keys.ts";
 import { type Layer, NO_LAYER } from "./layer.ts";
 import { setAt, valueAt } from "./tree.ts";
 import { toServerOptions } from "./options.ts";
@@ -29,6 +30,12 @@ export interface LoadedConfig {
   readonly file: string | undefined;
   /** Where the value of a key comes from: `millrace.yaml:3`, `MILLRACE_PORT`, `a flag`; undefined for a default. */
   originOf(key: Key): string | undefined;
+  /**
+   * Whether the value of a key came from a placeholder, so that it is not to be shown.
+   *
+   * @param below Place within the value, for a list.
+   */
+  isHidden(key: Key, below: Path): boolean;
   /** Sentences about what is odd. */
   readonly warnings: readonly string[];
 }
@@ -75,13 +82,17 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   }
   if (problems.length > 0) throw new ConfigError(problems);
   const config = CONFIG.parse(input);
-  const insecurity = insecurityOf(config.host, toServerOptions(config));
+  const decides = (path: Path) => layers.find((layer) => valueAt(layer.input, path) !== undefined);
+  const isHidden = (path: Path, below: Path = []) =>
+    decides(path)?.isHidden([...path, ...below]) === true;
+  const shownHost = isHidden(["host"]) ? HIDDEN : config.host;
+  const insecurity = insecurityOf(config.host, toServerOptions(config), shownHost);
   if (insecurity !== undefined) throw new ConfigError([insecurity]);
   return {
     config,
     file,
-    originOf: (key) =>
-      layers.find((layer) => valueAt(layer.input, key.path) !== undefined)?.originOf(key.path),
+    originOf: ({ path }) => decides(path)?.originOf(path),
+    isHidden: ({ path }, below) => isHidden(path, below),
     warnings: layers.toReversed().flatMap((layer) => layer.warnings),
   };
 }
@@ -114,6 +125,9 @@ function problemsOf(layer: Layer, adapter: NamedAdapter | undefined): string[] {
   const ofAdapter = adapter === undefined ? [] : judgeAdapter(layer.input, adapter);
   // What is found first at a place is its cause; the rest follows from it.
   const found = [...layer.findings, ...judge(layer.input), ...ofAdapter]
+    .map((problem) =>
+      problem.discreet !== undefined && layer.isHidden(problem.path) ? problem.discreet : problem,
+    )
     .filter(({ path }) => !seen.has(nameOf(path)) && seen.add(nameOf(path)))
     .sort((a, b) => layer.rankOf(a.path) - layer.rankOf(b.path))
     .map(({ path, complaint }) => `${layer.subjectOf(path)} ${complaint}`);

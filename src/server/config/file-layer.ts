@@ -26,14 +26,18 @@ export function readFileLayer(text: string, name: string, environment: Environme
   const { file } = parsed;
   const { root, variables } = file;
   if (root === undefined) return { ...NO_LAYER, variables };
-  if (!isForeign(root))
+  if (!isForeign(root)) {
+    const { input, findings, hidden } = file.read(root, environment);
     return {
       ...placesOf(file, name, root),
-      ...file.read(root, environment),
+      isHidden: isBelow(hidden),
+      input,
+      findings,
       problems: [],
       warnings: [],
       variables,
     };
+  }
 
   const entry = findStreamEntry(root);
   const outside = placesOf(file, name, root);
@@ -50,6 +54,7 @@ export function readFileLayer(text: string, name: string, environment: Environme
     rankOf: (path) => places(path).rankOf(at(path)),
     originOf: (path) => places(path).originOf(at(path)),
     subjectOf: (path) => places(path).subjectOf(at(path)),
+    isHidden: isBelow([...(read?.hidden ?? []), ...workers.hidden]),
     input,
     findings: [...(read?.findings ?? []), ...translated.findings],
     problems: entry.findings.map(
@@ -65,16 +70,25 @@ export function readFileLayer(text: string, name: string, environment: Environme
  * may not be there: then workers have no port of their own.
  */
 function readWorkerPort(file: YamlFile, node: Node | undefined, environment: Environment) {
-  if (node === undefined) return { input: {}, warnings: [] };
-  const { input, findings } = file.read(node, environment);
+  if (node === undefined) return { input: {}, warnings: [], hidden: [] };
+  const { input, findings, hidden } = file.read(node, environment);
   const [finding] = findings;
   if (finding === undefined) {
     // As elsewhere in such a file, null is as good as absent.
     const isGiven = input !== null && input !== undefined;
-    return { input: isGiven ? { worker_port: input } : {}, warnings: [] };
+    return {
+      input: isGiven ? { worker_port: input } : {},
+      warnings: [],
+      hidden: hidden.map((path): Path => ["worker_port", ...path]),
+    };
   }
   const warning = `port at the top of the file, which is for workers, is not used: it ${finding.complaint}`;
-  return { input: {}, warnings: [warning] };
+  return { input: {}, warnings: [warning], hidden: [] };
+}
+
+/** Whether a path is one of these, or below one. */
+function isBelow(tops: readonly Path[]): (path: Path) => boolean {
+  return (path) => tops.some((top) => top.every((part, index) => path[index] === part));
 }
 
 function hasKey(input: unknown, key: PropertyKey): boolean {

@@ -1,5 +1,5 @@
 import { type Node, type YAMLMap, isMap, isNode, isSeq } from "yaml";
-import { type Problem, shown } from "./judge.ts";
+import { type Problem, wrongValue } from "./judge.ts";
 import { CONFIG } from "./schema.ts";
 
 /** The entry of an iii engine's file that configures streams. */
@@ -111,10 +111,16 @@ function translateAdapter(
       `is ${last}: a bridge hands everything on to another engine; here it may be kv or redis`,
     );
   if (name === undefined || !ADAPTERS.includes(name))
-    return refuse(
-      key,
-      `${shown(given)}; it may be ${key === "name" ? "kv or redis" : "one that ends with KvStore or RedisAdapter"}`,
-    );
+    return {
+      input: {},
+      findings: [
+        wrongValue(
+          ["adapter", key],
+          given,
+          key === "name" ? "kv or redis" : "one that ends with KvStore or RedisAdapter",
+        ),
+      ],
+    };
   return { input: { ...input, name }, findings: [] };
 }
 

@@ -2,6 +2,7 @@ import { inspect } from "node:util";
 import type * as z from "zod";
 import { adapterFor } from "./adapter-section.ts";
 import { KEYS, type Key, type Path, keyAt, nameOf, sectionAt } from "./keys.ts";
+import { withoutSecretParts } from "./discretion.ts";
 import { oneOf } from "./kinds.ts";
 import { meantBy } from "./suggestion.ts";
 import { valueAt } from "./tree.ts";
@@ -13,15 +14,15 @@ export interface Problem {
   readonly path: Path;
   /** What is wrong there, to be said after the name of the place: `is 70000; it may be ...`. */
   readonly complaint: string;
+  /** The same, for when what stands there is not to be shown. Absent when the complaint shows nothing of it. */
+  readonly discreet?: Pick<Problem, "path" | "complaint">;
 }
 
 /** Longest value that is shown in a sentence. */
 const MAX_SHOWN = 60;
 
-/** What a URL may have before its host. */
-const CREDENTIALS = /\/\/.*@/;
-/** Passwords after it. */
-const PASSWORDS = /(password=)(?:[^&"\\]|\\.)*/gi;
+/** Takes the place of a value that is not shown. */
+const NOT_SHOWN = "is wrong (it is not shown here)";
 
 /** All that is wrong with a configuration as it was written; empty when it may be used. */
 export function judge(input: unknown): Problem[] {
@@ -53,12 +54,15 @@ function problemsOf(input: unknown): (issue: z.core.$ZodIssue) => Problem[] {
       return issue.keys.map((key) => ({
         path: [...path, key],
         complaint: strangerComplaint(path, key),
+        discreet: {
+          path,
+          complaint: `has a key that is none (it is not shown here); it may be ${oneOf(sectionAt(path) ?? [])}`,
+        },
       }));
     }
     const found: unknown = issue.code === "custom" ? issue.params?.["complaint"] : undefined;
-    const complaint =
-      typeof found === "string" ? found : valueComplaint(path, valueAt(input, path));
-    return [{ path, complaint }];
+    if (typeof found === "string") return [{ path, complaint: found }];
+    return [valueProblem(path, valueAt(input, path))];
   };
 }
 
@@ -72,16 +76,27 @@ function strangerComplaint(section: Path, key: string): string {
   return `is not a key; it may be ${oneOf(names)}`;
 }
 
-function valueComplaint(path: Path, value: unknown): string {
+function valueProblem(path: Path, value: unknown): Problem {
   const key = keyAt(path);
   const section = sectionAt(path);
   if (key === undefined)
-    return `${shown(value)}; it may be a section with ${section === undefined ? "keys" : oneOf(section)}`;
-  const isHidden = value !== undefined && (key.secret === true || mayBeSecret(key, value));
-  const is = isHidden ? "is wrong (it is not shown here)" : shown(value);
+    return wrongValue(
+      path,
+      value,
+      `a section with ${section === undefined ? "keys" : oneOf(section)}`,
+    );
   const isItem = typeof path.at(-1) === "number";
   const may = isItem ? key.may.replace("a list, each of ", "") : key.may;
-  return `${is}; it may be ${may}${hintFor(key.kind, value)}`;
+  const problem = wrongValue(path, value, `${may}${hintFor(key.kind, value)}`);
+  const isSecret = value !== undefined && (key.secret === true || mayBeSecret(key, value));
+  return isSecret ? { ...problem, ...problem.discreet } : problem;
+}
+
+/** A value that a place may not have, and what it may. */
+export function wrongValue(path: Path, value: unknown, may: string): Problem {
+  const complaint = `${shown(value)}; it may be ${may}`;
+  if (value === undefined || value === null) return { path, complaint };
+  return { path, complaint, discreet: { path, complaint: `${NOT_SHOWN}; it may be ${may}` } };
 }
 
 /** Whether a value is perhaps the secret of a section in whose place it stands. */
@@ -101,16 +116,12 @@ function isNumberLike(value: unknown): boolean {
   return typeof value === "number" || typeof value === "boolean";
 }
 
-/** What a value is, for sentences, without the passwords of URLs: `is "loud"`. */
-export function shown(value: unknown): string {
+/** What a value is, for sentences, without the secret parts of URLs: `is "loud"`. */
+function shown(value: unknown): string {
   if (value === null || value === undefined) return "has no value";
   if (Array.isArray(value)) return "is a list";
   if (typeof value === "object") return "is a section";
   const text =
-    typeof value === "string"
-      ? JSON.stringify(value)
-          .replace(CREDENTIALS, "//(hidden)@")
-          .replaceAll(PASSWORDS, "$1(hidden)")
-      : inspect(value);
+    typeof value === "string" ? JSON.stringify(withoutSecretParts(value)) : inspect(value);
   return `is ${text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text}`;
 }

@@ -11,6 +11,8 @@ export interface Layer {
   subjectOf(path: Path): string;
   /** Sorts what is said about places: the line in the file. */
   rankOf(path: Path): number;
+  /** Whether the value of a path, or a part of it, came from a placeholder: such values are never shown. */
+  isHidden(path: Path): boolean;
   /** What is wrong at places of the input, before its values are looked at. */
   readonly findings: readonly Problem[];
   /** Sentences about what is wrong elsewhere. */
@@ -25,6 +27,7 @@ export const NO_LAYER: Layer = {
   originOf: nameOf,
   subjectOf: nameOf,
   rankOf: () => 0,
+  isHidden: () => false,
   findings: [],
   problems: [],
   warnings: [],

@@ -84,12 +84,11 @@ function valueOf(
   const { name, fallback } = placeholder;
   if (fallback?.includes("${"))
     return { problem: `has a placeholder within the default of ${name}, which may be plain text` };
-  if (fallback?.startsWith("-")) {
-    const plain = fallback.slice(1);
+  // The default is not shown: it may be a secret.
+  if (fallback?.startsWith("-"))
     return {
-      problem: `has a placeholder as shells write it, \${${name}:-${plain}}; here it is \${${name}:${plain}}`,
+      problem: `has a placeholder as shells write it, \${${name}:-default}; here it is \${${name}:default}`,
     };
-  }
   const value = environment[name];
   if (value !== undefined) return value;
   if (fallback !== undefined) return unescaped(fallback, quotes);

@@ -1,15 +1,19 @@
 import { Document, type Node, isMap } from "yaml";
 import { adapterFor } from "./adapter-section.ts";
 import type { LoadedConfig } from "./config.ts";
-import { KEYS, type Key } from "./keys.ts";
+import { HIDDEN, withoutSecretParts } from "./discretion.ts";
+import { KEYS, type Key, type Path } from "./keys.ts";
 import { valueAt } from "./tree.ts";
 import { DURATION, SIZE } from "./units.ts";
 
-const HIDDEN = "(hidden)";
+/** Whether a place within a value is not to be shown. */
+type IsHidden = (below: Path) => boolean;
 
 /**
- * The configuration in force as a YAML file, each value with where it comes from. Secrets are hidden,
- * and the keys of an adapter that is not in force are left out; apart from secrets, the text is a configuration file that says the same.
+ * The configuration in force as a YAML file, each value with where it comes from. Hidden are secrets,
+ * values from placeholders, and the user, password, query and fragment of URLs. The keys of an adapter
+ * that is not in force are left out. Apart from what is hidden, the text is a configuration file that
+ * says the same.
  */
 export function reportOf(loaded: LoadedConfig): string {
   const document = new Document({});
@@ -18,34 +22,49 @@ export function reportOf(loaded: LoadedConfig): string {
   for (const key of KEYS.filter(({ path }) => (adapterFor(path) ?? name) === name)) {
     const value = valueAt(loaded.config, key.path);
     if (value === undefined) unset.push(` ${key.name}: ${key.absent ?? ""} # default`);
-    else document.setIn(key.path, nodeOf(document, key, value, loaded.originOf(key) ?? "default"));
+    else {
+      const node: Node = document.createNode(
+        writtenAs(key, value, (below) => loaded.isHidden(key, below)),
+        { flow: true },
+      );
+      node.comment = ` ${loaded.originOf(key) ?? "default"}`;
+      document.setIn(key.path, node);
+    }
   }
   if (isMap(document.contents)) document.comment = unset.join("\n");
   return document.toString({ lineWidth: 0 });
 }
 
-function nodeOf(document: Document, key: Key, value: unknown, origin: string): Node {
-  const node = document.createNode(writtenAs(key, value), { flow: true });
-  node.comment = ` ${origin}`;
-  return node;
-}
-
 /** A section of a list, by its keys. */
-function sectionOf(keys: readonly Key[]): (section: unknown) => unknown {
-  return (section) =>
+function sectionOf(
+  keys: readonly Key[],
+  isHidden: IsHidden,
+): (section: unknown, index: number) => unknown {
+  return (section, index) =>
     Object.fromEntries(
       keys.map((key) => {
         const name = key.path.at(-1) ?? "";
-        return [name, writtenAs(key, valueAt(section, [name]))];
+        const isKeyHidden: IsHidden = (below) => isHidden([index, name, ...below]);
+        return [name, writtenAs(key, valueAt(section, [name]), isKeyHidden)];
       }),
     );
 }
 
-function writtenAs(key: Key, value: unknown): unknown {
-  if (key.kind === "sections") return (value as readonly unknown[]).map(sectionOf(key.items));
-  if (Array.isArray(value)) return key.secret === true ? value.map(() => HIDDEN) : value;
-  if (key.secret === true) return HIDDEN;
-  if (typeof value !== "number") return value;
+function writtenAs(key: Key, value: unknown, isHidden: IsHidden): unknown {
+  if (key.kind === "sections")
+    return (value as readonly unknown[]).map(sectionOf(key.items, isHidden));
+  if (Array.isArray(value))
+    return value.map((item: unknown, index) =>
+      key.secret === true || isHidden([index]) ? HIDDEN : shownAs(item),
+    );
+  if (key.secret === true || isHidden([])) return HIDDEN;
+  if (typeof value !== "number") return shownAs(value);
   if (key.kind === "duration") return DURATION.format(value);
   return key.kind === "size" ? SIZE.format(value) : value;
 }
+
+function shownAs(value: unknown): unknown {
+  return typeof value === "string" && URL_LIKE.test(value) ? withoutSecretParts(value) : value;
+}
+
+const URL_LIKE = /^[a-z][a-z0-9+.-]*:\/\//i;

@@ -3,6 +3,7 @@ import {
   LineCounter,
   type Node,
   type YAMLMap,
+  isAlias,
   isMap,
   isPair,
   isScalar,
@@ -31,11 +32,18 @@ export interface YamlFile {
   /**
    * Replaces the placeholders below a node by values, each read again as YAML, and makes plain
    * objects, lists and scalars of it. What has a problem is undefined there.
+   *
+   * `hidden` has the paths of what came from placeholders.
    */
-  read(
-    node: Node,
-    environment: Environment,
-  ): { readonly input: unknown; readonly findings: Problem[] };
+  read(node: Node, environment: Environment): ReadNode;
+}
+
+/** What stands below a node, with values for placeholders. */
+export interface ReadNode {
+  readonly input: unknown;
+  readonly findings: Problem[];
+  /** Where placeholders were. */
+  readonly hidden: readonly Path[];
 }
 
 /** A file, or what is wrong with it, line by line. */
@@ -138,8 +146,9 @@ function readNode(
   masked: MaskedText,
   source: string,
   environment: Environment,
-): { input: unknown; findings: Problem[] } {
+): ReadNode {
   const findings: Problem[] = [];
+  const filled = new Set<unknown>();
   const entered = new Set<Node>();
   const done = new Set<unknown>();
   const expandBelow = (top: Node, above: Path) => {
@@ -172,9 +181,11 @@ function readNode(
         const value = isText(path) ? asText(expansion.text, quotes) : asYaml(expansion.text);
         if (typeof value !== "object" || value === null) {
           scalar.value = value;
+          filled.add(scalar);
           return;
         }
         const made = document.createNode(value);
+        filled.add(made);
         visit(made, { Node: (_key, node) => void done.add(node) });
         return made;
       },
@@ -182,10 +193,32 @@ function readNode(
   };
   try {
     expandBelow(start, []);
-    return { input: start.toJS(document, { maxAliasCount: MAX_ALIAS_COUNT }), findings };
+    const input: unknown = start.toJS(document, { maxAliasCount: MAX_ALIAS_COUNT });
+    return { input, findings, hidden: pathsOf(start, document, filled) };
   } catch (error) {
-    return { input: {}, findings: [{ path: [], complaint: aliasComplaint(error) }] };
+    return { input: {}, findings: [{ path: [], complaint: aliasComplaint(error) }], hidden: [] };
   }
+}
+
+/** All paths that lead from a node to some others, also through aliases. */
+function pathsOf(start: unknown, document: Document, wanted: ReadonlySet<unknown>): Path[] {
+  if (wanted.size === 0) return [];
+  const paths: Path[] = [];
+  const above = new Set<unknown>();
+  const walk = (node: unknown, path: Path) => {
+    if (wanted.has(node)) paths.push(path);
+    // An alias may lead back to what it stands in.
+    else if (!above.has(node)) {
+      above.add(node);
+      if (isAlias(node)) walk(node.resolve(document), path);
+      else if (isMap(node))
+        for (const { key, value } of node.items) walk(value, [...path, keyText(key)]);
+      else if (isSeq(node)) node.items.forEach((item, index) => walk(item, [...path, index]));
+      above.delete(node);
+    }
+  };
+  walk(start, []);
+  return paths;
 }
 
 function aliasComplaint(error: unknown): string {

@@ -138,7 +138,11 @@ describe("a function", () => {
     ...["hunter2", SECRET.slice(6), `${SECRET}=`, "whsec_", ""].map(
       (secret) => [{ secret }, 4, `functions[0].secret ${SECRET_WRONG}`] as const,
     ),
-    [{ secret: null }, 4, `functions[0].secret ${SECRET_WRONG}`],
+    [
+      { secret: null },
+      4,
+      `functions[0].secret ${SECRET_WRONG.replace("is wrong (it is not shown here)", "has no value")}`,
+    ],
     // The rest
     [
       { timeout: 5 },

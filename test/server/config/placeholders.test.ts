@@ -101,7 +101,7 @@ describe("placeholders", () => {
     ["port: ${EMPTY}", "port has no value; it may be an integer from 0 to 65535"],
     [
       "port: ${UNSET:-3112}",
-      "port has a placeholder as shells write it, ${UNSET:-3112}; here it is ${UNSET:3112}",
+      "port has a placeholder as shells write it, ${UNSET:-default}; here it is ${UNSET:default}",
     ],
     [
       "port: ${UNSET:${PORT}}",
@@ -110,7 +110,10 @@ describe("placeholders", () => {
     ["port: ${PORT", "port has a ${ that begins no placeholder; one is ${NAME} or ${NAME:default}"],
     ["port: ${}", "port has a ${ that begins no placeholder; one is ${NAME} or ${NAME:default}"],
     ["port: ${1X}", "port has a ${ that begins no placeholder; one is ${NAME} or ${NAME:default}"],
-    ["port: x${PORT}", 'port is "x4000"; it may be an integer from 0 to 65535'],
+    [
+      "port: x${PORT}",
+      "port is wrong (it is not shown here); it may be an integer from 0 to 65535",
+    ],
   ])("%j is refused", async (yaml, complaint) => {
     expect(await problemsOf({ yaml, environment: ENVIRONMENT })).toEqual([
       `millrace.yaml:1: ${complaint}`,

@@ -1,8 +1,9 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 import { fromJson } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
@@ -144,7 +145,48 @@ describe("millrace serve --config", () => {
   });
 });
 
+describe("the hint at the start", () => {
+  it.each([
+    ["with tokens", { MILLRACE_API_TOKENS: "s3cret-token" }],
+    ["without tokens", {}],
+  ])("works as it is printed, and shows no token: %s", async (_, environment) => {
+    const folder = await tempFolder();
+    const child = start(["serve", "--port", "0", "--in-memory"], folder, environment);
+    let hint = "";
+    for await (const text of child.stderr.setEncoding("utf8")) {
+      hint += String(text);
+      if (hint.endsWith("\n\n")) break;
+    }
+    expect(hint).not.toContain("s3cret-token");
+    const commands = hint.slice(hint.indexOf("  curl")).trim();
+    const { stdout } = await promisify(execFile)("bash", ["-c", `set -e; ${commands}`], {
+      env: { ...process.env, TOKEN: "s3cret-token" },
+    });
+    expect(stdout).toContain('"created":true');
+    expect(stdout).toContain('"item":{"itemId":"m1","data":{"text":"hello"}');
+  });
+});
+
 describe("the command", () => {
+  it("shows nothing in its logs of what came from placeholders", async () => {
+    const folder = await tempFolder();
+    const hook = "{ id: hook, url: 'https://a.example/${PATH_PART}?q=s3cret', secret: '${HOOK}' }";
+    await writeFile(join(folder, "millrace.yaml"), `log_level: trace\nfunctions: [${hook}]\n`);
+    const child = start(["serve", "--port", "0", "--in-memory"], folder, {
+      PATH_PART: "s3cret",
+      HOOK: `whsec_${Buffer.from("s3cret-s3cret-s3cret-s3cret").toString("base64")}`,
+    });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (text: string) => (said += text));
+    await once(child.stdout, "data");
+    const ended = once(child, "close");
+    child.kill("SIGTERM");
+    await ended;
+    expect(said).toContain("listening");
+    expect(said).not.toMatch(/s3cret|whsec_/);
+  });
+
   it("checks a configuration: prints what is in force and ends with 0, or the mistakes and 1", async () => {
     const folder = await tempFolder();
     await writeFile(join(folder, "good.yaml"), "api_tokens: [${SECRET}]\n");
@@ -199,6 +241,10 @@ describe("the command", () => {
 
   it.each([
     [["serve", "--port", "x"], "it may be an integer from 0 to 65535."],
+    [
+      ["serve", "--host", "http://a?s3cret"],
+      `option '--host <host>' is "http://a?(hidden)"; it may be an address`,
+    ],
     [["serve", "--adapter", "mongo"], "it may be kv or redis."],
     [["serve", "--redis-url", "redis:/localhost"], "option '--redis-url <url>' is wrong"],
     [["serve", "--redis-url", "redis://localhost", "--in-memory"], "cannot be used with"],
