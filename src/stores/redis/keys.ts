@@ -15,8 +15,10 @@ export interface GroupKeys {
 /** Keys of one partition. They share a hash tag, so that one server of a cluster has all of them. */
 export interface PartitionKeys {
   readonly tag: string;
-  /** Hash: who may write, lineage, counters, and a version of `streams`. */
+  /** Hash: who may write, lineage and when it began, counters, and a version of `streams`. */
   readonly state: string;
+  /** String: lost when a copy is put in place of the data (see lua/lineage.lua). */
+  readonly mark: string;
   /** Sorted set: writers that were shut out, by when. */
   readonly gone: string;
   /** Sorted set: groups that hold items, by their names. */
@@ -54,6 +56,7 @@ export function redisKeys(prefix: string, partitions: number): RedisKeys {
     return {
       tag,
       state: at("state"),
+      mark: at("mark"),
       gone: at("gone"),
       groups: at("groups"),
       streams: at("streams"),

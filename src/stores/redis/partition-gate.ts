@@ -22,7 +22,7 @@ export interface Admission {
 }
 
 /** What the gate of a partition works with. */
-type GateContext = Pick<WriterContext, "keys" | "ready" | "agreed" | "onLoss">;
+type GateContext = Pick<WriterContext, "keys" | "clock" | "ready" | "agreed" | "onLoss">;
 
 /**
  * Lets this process write a partition.
@@ -49,9 +49,16 @@ export class PartitionGate {
     return this.#admission?.name;
   }
 
+  /** What this process knows of the partition, as arguments of a script: the data must not have less. */
+  get known(): readonly [commits: string, lineage: string] {
+    return [String(this.#commits), this.#lineage];
+  }
+
   /** What was known to be there: if it is there no more, it is lost. */
   noteCommits(commits: number, lineage: string): void {
     if (lineage === this.#lineage) this.#commits = Math.max(this.#commits, commits);
+    // A reply that was overtaken by one of a later lineage.
+    else if (numberOf(lineage) < numberOf(this.#lineage)) return;
     else this.#commits = commits;
     this.#lineage = lineage;
   }
@@ -89,7 +96,8 @@ export class PartitionGate {
   }
 
   /** Looks whether the server may have lost something, without writing anything. */
-  async look(link: RedisLink, facts: ServerFacts): Promise<void> {
+  async look(link: RedisLink, facts = link.facts): Promise<void> {
+    if (facts === undefined) throw new RedisFailure("unsent", "There is no connection.");
     await this.#verify(link, facts, "", "");
   }
 
@@ -100,18 +108,24 @@ export class PartitionGate {
     name: string,
     nonce: string,
   ): Promise<boolean> {
-    const { keys, onLoss } = this.#context;
-    const { state, gone } = keys.ofPartition(this.#partition);
+    const { keys, clock, onLoss } = this.#context;
+    const { state, gone, mark } = keys.ofPartition(this.#partition);
     const flags = [facts.wasPromoted, isDurableBy(facts)].map((flag) => (flag ? "1" : "0"));
-    const known = [String(this.#commits), this.#lineage];
-    const args = [facts.runId, ...flags, ...known, randomUUID().slice(0, 8), name, nonce];
+    const time = clock === undefined ? "" : String(clock());
+    const lineageName = randomUUID().slice(0, 8);
+    const args = [facts.runId, ...flags, ...this.known, lineageName, name, nonce, time];
     // It may be done again: the same answer twice is no loss.
-    const reply = (await link.runEarly(VERIFY, [state, gone], args)) as readonly unknown[];
+    const reply = (await link.runEarly(VERIFY, [state, gone, mark], args)) as readonly unknown[];
     if (textOf(reply[0]) === "gone") return false;
     this.noteCommits(Number(reply[1]), textOf(reply[2]));
     if (textOf(reply[0]) === "1") onLoss(this.#partition);
     return true;
   }
+}
+
+/** Lineages are numbered (see lua/verify.lua). */
+function numberOf(lineage: string): number {
+  return Number.parseInt(lineage, 10) || 0;
 }
 
 function isDurableBy({ appendFsync }: ServerFacts): boolean {

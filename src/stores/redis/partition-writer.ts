@@ -151,8 +151,8 @@ export class PartitionWriter {
     admission: Admission,
   ): Promise<readonly GroupWork[]> {
     const { keys } = this.#context;
-    const { state, groups, streams, due, outbox } = keys.ofPartition(this.#partition);
-    const names = [state, groups, streams, due, outbox];
+    const { state, groups, streams, due, outbox, mark } = keys.ofPartition(this.#partition);
+    const names = [state, groups, streams, due, outbox, mark];
     const args: string[] = [];
     const written: GroupWork[] = [];
     for (const work of works) {
@@ -190,7 +190,7 @@ export class PartitionWriter {
             throw unavailable(new Error("The connection was lost, and triggers have changed."));
           const { name, nonce, runId } = admission;
           const time = clock === undefined ? "" : String(clock());
-          const proof = [`w:${name}`, nonce, runId, time];
+          const proof = [`w:${name}`, nonce, runId, ...this.#gate.known, time];
           const reply = await link.run(COMMIT, names, [...proof, ...limits, ...args], "commit");
           if (Array.isArray(reply) && textOf(reply[0]) === "ok") return reply as unknown[];
           this.#gate.forget();

@@ -16,16 +16,22 @@ import type { GroupKey } from "../../core/names.ts";
 import type { LuaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type RedisKeys, textOfGroup } from "./keys.ts";
-import { type GroupHead, decodeChange, decodeHead, decodeItem } from "./records.ts";
+import { type GroupHead, decodeChange, decodeHead, decodeItem, textOf } from "./records.ts";
 import { GET, HEADS, LIST, SINCE } from "./scripts.ts";
 
-/** What reads work with. */
-export interface ReadContext {
+/** What looking after groups works with. */
+export interface SweepContext {
   readonly servers: RedisServers;
   readonly keys: RedisKeys;
   readonly history: History;
   /** Wall clock for tests; undefined: that of the server. */
   readonly clock: (() => number) | undefined;
+}
+
+/** What reads work with. */
+export interface ReadContext extends SweepContext {
+  /** Decides whether a partition has lost writes, because a copy was put in place of its data. */
+  readonly verify: (partition: number) => Promise<void>;
 }
 
 /** Reads of groups. Each is one step at the server. */
@@ -51,7 +57,7 @@ interface Page {
 const HEADS_PER_SCRIPT = 500;
 
 /** Builds the reads. */
-export function createReads({ servers, keys, history, clock }: ReadContext): RedisReads {
+export function createReads({ servers, keys, history, clock, verify }: ReadContext): RedisReads {
   const placeOf = (group: GroupKey) => {
     const text = textOfGroup(group);
     const partition = keys.partitionOf(text);
@@ -87,6 +93,19 @@ export function createReads({ servers, keys, history, clock }: ReadContext): Red
     };
   };
 
+  /** Reads heads of one partition. Followers of quiet groups get to know of a loss by it, too. */
+  const readHeads = async (
+    partition: number,
+    places: readonly { readonly key: string }[],
+  ): Promise<readonly unknown[]> => {
+    const { tag, state, mark } = keys.ofPartition(partition);
+    const names = [state, mark, ...places.map(({ key }) => key)];
+    const reply = await run(tag, HEADS, names, []);
+    if (textOf(reply[1]) === "1") return reply;
+    await verify(partition);
+    return run(tag, HEADS, names, []);
+  };
+
   return {
     async get(group, itemId) {
       const { tag, state, head: headKey, items } = placeOf(group);
@@ -98,21 +117,21 @@ export function createReads({ servers, keys, history, clock }: ReadContext): Red
 
     async heads(groups) {
       const heads: Head[] = [];
-      const byPartition = new Map<string, { readonly index: number; readonly key: string }[]>();
+      const byPartition = new Map<number, { readonly index: number; readonly key: string }[]>();
       groups.forEach((group, index) => {
-        const { tag, state, head } = placeOf(group);
-        const known = byPartition.get(tag);
-        if (known === undefined) byPartition.set(tag, [{ index, key: head }]);
-        else known.push({ index, key: head });
-        void state;
+        const text = textOfGroup(group);
+        const partition = keys.partitionOf(text);
+        const place = { index, key: keys.ofGroup(partition, text).head };
+        const known = byPartition.get(partition);
+        if (known === undefined) byPartition.set(partition, [place]);
+        else known.push(place);
       });
       const asked: Promise<void>[] = [];
-      for (const [tag, places] of byPartition) {
+      for (const [partition, places] of byPartition) {
         for (let i = 0; i < places.length; i += HEADS_PER_SCRIPT) {
           const part = places.slice(i, i + HEADS_PER_SCRIPT);
-          const names = [`{${tag}}:state`, ...part.map(({ key }) => key)];
           asked.push(
-            run(tag, HEADS, names, []).then(([lineage, ...packed]) => {
+            readHeads(partition, part).then(([lineage, , ...packed]) => {
               part.forEach(({ index }, at) => {
                 const { position, timestamp } = decodeHead(packed[at], lineage);
                 heads[index] = { position, timestamp };

@@ -96,7 +96,11 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const { clock } = options;
   const outbox = createRedisOutbox(servers, keys);
   const feed = createFeed(servers, keys);
-  const reads = createReads({ servers, keys, history, clock });
+  const verify = async (partition: number) => {
+    const { tag } = keys.ofPartition(partition);
+    await servers.attempt(tag, "read", (link) => writerOf(partition).gate.look(link));
+  };
+  const reads = createReads({ servers, keys, history, clock, verify });
   const listing = createGroupListing(servers, keys);
   const sweeper = createSweeper({ servers, keys, history, clock }, options.sweepIntervalMs ?? 1000);
   const context: WriterContext = {

@@ -1,7 +1,7 @@
 import { type LuaScript, luaScript } from "../../redis/lua-script.ts";
 
 const script = (name: string): LuaScript =>
-  luaScript(import.meta.url, `lua/${name}`, ["lua/records"]);
+  luaScript(import.meta.url, `lua/${name}`, ["lua/records", "lua/lineage"]);
 
 /** Runs commits of several groups of a partition. */
 export const COMMIT: LuaScript = script("commit");

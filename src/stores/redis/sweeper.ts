@@ -1,5 +1,5 @@
 import type { RedisKeys } from "./keys.ts";
-import type { ReadContext } from "./redis-reads.ts";
+import type { SweepContext } from "./redis-reads.ts";
 import { DUE, SWEEP } from "./scripts.ts";
 import { startInterval } from "../../timers/timers.ts";
 
@@ -14,7 +14,7 @@ export interface Sweeper {
 const GROUPS_PER_SCRIPT = 50;
 
 /** Begins to sweep one partition each interval; 0: never. */
-export function createSweeper(context: ReadContext, intervalMs: number): Sweeper {
+export function createSweeper(context: SweepContext, intervalMs: number): Sweeper {
   const { keys } = context;
   let next = 0;
   let isSweeping = false;
@@ -47,7 +47,7 @@ export function createSweeper(context: ReadContext, intervalMs: number): Sweeper
 }
 
 async function sweepPartition(
-  { servers, keys, history, clock }: ReadContext,
+  { servers, keys, history, clock }: SweepContext,
   partition: number,
   isClosed: () => boolean,
 ): Promise<void> {

@@ -1,9 +1,10 @@
 -- Runs what writers of one partition want done, in the order given, in one step: items, revisions,
 -- log, index, outbox and announcement of a commit, or nothing of it.
 --
--- KEYS  state (hash), groups (sorted set), streams (hash), due (sorted set), outbox (stream);
+-- KEYS  state (hash), groups (sorted set), streams (hash), due (sorted set), outbox (stream), mark (string);
 --       then for each group: head, items (hash), order (sorted set), log (list)
--- ARGV  writer's field of state, its nonce, run id of the server; time or '';
+-- ARGV  writer's field of state, its nonce, run id of the server;
+--       number of commits that the writer knows of, and their lineage; time or '';
 --       most changes, greatest age, most bytes of a log; then for each group:
 --         number of its arguments that follow, group, epoch if it is new,
 --         number of guards (-1: none), [epoch it must have, then for each: item, revision],
@@ -26,14 +27,18 @@ local MAX_TOLD = 4096
 
 local state_key, groups_key, streams_key, due_key, outbox_key =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local known = redis.call('HMGET', state_key, 'run', ARGV[1], 'lineage', 'commits', 'seq')
-if known[1] ~= ARGV[3] or known[2] ~= ARGV[2] then return { 'verify' } end
+local known = redis.call('HMGET', state_key, 'run', ARGV[1], 'lineage', 'commits', 'seq', 'marked', 'replid')
 local lineage = known[3]
+if known[1] ~= ARGV[3] or known[2] ~= ARGV[2]
+  or is_behind(tonumber(known[4]) or 0, lineage or '', ARGV[4], ARGV[5])
+  or not is_intact(KEYS[6], known[6], known[7]) then
+  return { 'verify' }
+end
 -- First of all a write: what the server refuses, it refuses before anything is announced.
 local commits = redis.call('HINCRBY', state_key, 'commits', 1)
 local seq = tonumber(known[5]) or 0
-local now = time_of(ARGV[4])
-local max_changes, max_age, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local now = time_of(ARGV[6])
+local max_changes, max_age, max_bytes = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local fired, fired_bytes = {}, 0
 
 local function fire(text, epoch, fires, kind, record)
@@ -242,7 +247,7 @@ local function run_group(k, at)
 end
 
 local result = { 'ok', commits, lineage or '' }
-local at, k = 8, 6
+local at, k = 10, 7
 while at <= #ARGV do
   result[#result + 1] = run_group(k, at + 1)
   at = at + 1 + tonumber(ARGV[at])

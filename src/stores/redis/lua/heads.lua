@@ -1,8 +1,9 @@
 -- Where groups of one partition stand.
 --
--- KEYS  state (hash), then a head for each group
--- Returns lineage, then the heads
-local heads = {}
-for i = 2, #KEYS do heads[i] = redis.call('GET', KEYS[i]) end
-heads[1] = redis.call('HGET', KEYS[1], 'lineage')
+-- KEYS  state (hash), mark (string), then a head for each group
+-- Returns lineage, '1' or '0' when a copy was put in place of the data and nobody has verified it yet, then
+-- the heads
+local known = redis.call('HMGET', KEYS[1], 'lineage', 'marked', 'replid')
+local heads = { known[1], (not known[2] or is_intact(KEYS[2], known[2], known[3])) and '1' or '0' }
+for i = 3, #KEYS do heads[i] = redis.call('GET', KEYS[i]) end
 return heads

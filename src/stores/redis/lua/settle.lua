@@ -5,9 +5,9 @@
 --       U+0000 after each
 -- Returns 1, or 0 when another owner has taken over: nothing was done
 local fence = redis.call('HGET', KEYS[1], 'fence')
-if fence and fence ~= ARGV[1] then return 0 end
--- It was lost, with all else.
-if not fence and ARGV[1] ~= '' then redis.call('HSET', KEYS[1], 'fence', ARGV[1]) end
+if fence and fence ~= ARGV[1] and number_of(fence) >= number_of(ARGV[1]) then return 0 end
+-- None, or that of an earlier owner: the server has lost what this owner claimed.
+if fence ~= ARGV[1] and ARGV[1] ~= '' then redis.call('HSET', KEYS[1], 'fence', ARGV[1]) end
 for i = 2, #ARGV, 3 do
   local place = ARGV[i]
   if ARGV[i + 1] == '1' then

@@ -1,0 +1,137 @@
+import { expect, it } from "vitest";
+import type { Position } from "../../src/core/position.ts";
+import { type CopiedRedis, OLD_COPIES } from "../support/redis/old-copies.ts";
+import { openForTest, randomPrefix } from "../support/redis/redis-stores.ts";
+import { describeWithRedis } from "../support/redis/required-redis.ts";
+import { ALL, commit, groupOf, put, testClock } from "../stores/suite/fixture.ts";
+import { firing, waitingOf } from "../stores/suite/outbox.ts";
+
+const group = groupOf("room");
+
+async function started(name: string): Promise<CopiedRedis> {
+  const start = OLD_COPIES[name];
+  if (start === undefined) throw new Error(`There is no way called ${name}.`);
+  return start();
+}
+
+describeWithRedis("an older copy in place of the data", () => {
+  for (const [name, start] of Object.entries(OLD_COPIES)) {
+    it(`gives no revision twice in one epoch, whoever writes first: ${name} (G4)`, async () => {
+      const redis = await start();
+      const keyPrefix = randomPrefix();
+      const open = async () => (await openForTest(redis.url, { keyPrefix, partitions: 1 })).store;
+      const [busy, idle] = await Promise.all([open(), open()]);
+      const given: Position[] = [];
+      const write = async (store: typeof busy, count: number) => {
+        for (let i = 0; i < count; i++) {
+          const { position } = await commit(store, group, put("a", given.length));
+          given.push(position);
+        }
+      };
+      await write(busy, 7);
+      await write(idle, 1);
+      await write(busy, 2);
+      await redis.keep();
+      await write(busy, 10);
+      await redis.bringBack();
+      // It has seen revision 8, and so it cannot know by itself that 11 to 20 are gone.
+      await write(idle, 2);
+      await write(busy, 2);
+      const texts = given.map(({ epoch, revision }) => `${epoch} ${revision}`);
+      expect(new Set(texts).size).toBe(texts.length);
+      const after = given.slice(20);
+      expect(after.map(({ revision }) => revision)).toEqual([11, 12, 13, 14]);
+      expect(new Set(after.map(({ epoch }) => epoch)).size).toBe(1);
+      expect(after[0]?.epoch).not.toBe(given[0]?.epoch);
+      // What the copy had may have been changed since: nothing of the old epoch is resumed.
+      for (const at of [8, 10, 12, 20]) {
+        const from = given[at - 1] as Position;
+        expect(await busy.since(group, from, ALL)).toMatchObject({ lost: true });
+        expect(await idle.since(group, from, ALL)).toMatchObject({ lost: true });
+      }
+    });
+  }
+
+  it("is noticed by readers when nobody writes: heads have another epoch", async () => {
+    const redis = await started("FLUSHALL and RESTORE of older dumps");
+    const keyPrefix = randomPrefix();
+    const losses: number[] = [];
+    const { store } = await openForTest(redis.url, {
+      keyPrefix,
+      partitions: 1,
+      onLoss: (partition) => losses.push(partition),
+    });
+    const { position } = await commit(store, group, put("a", 1));
+    await redis.keep();
+    await commit(store, group, put("a", 2));
+    await redis.bringBack();
+    const [head] = await store.heads([group]);
+    expect(head?.position.revision).toBe(1);
+    expect(head?.position.epoch).not.toBe(position.epoch);
+    expect(losses).toEqual([0]);
+  });
+
+  it("is noticed where the server keeps no marks, too, when it was a replica meanwhile", async () => {
+    const redis = await started("a master that follows a detached replica for a moment");
+    const keyPrefix = randomPrefix();
+    const { store } = await openForTest(redis.url, { keyPrefix, partitions: 1 });
+    const { position } = await commit(store, group, put("a", 1));
+    const info = String(await redis.command("INFO", "replication"));
+    const replid = /master_replid:(\w+)/.exec(info)?.[1] ?? "";
+    const state = `{${keyPrefix}:0}:state`;
+    await redis.command("HSET", state, "marked", "0", "replid", replid);
+    await redis.command("DEL", `{${keyPrefix}:0}:mark`);
+    const { position: same } = await commit(store, group, put("a", 2));
+    expect(same).toEqual({ epoch: position.epoch, revision: 2 });
+    await redis.keep();
+    await redis.bringBack();
+    const { position: after } = await commit(store, group, put("a", 3));
+    expect(after.epoch).not.toBe(position.epoch);
+  });
+
+  it("is not taken for one where a version without marks wrote the data: the epoch stays", async () => {
+    const redis = await started("FLUSHALL and RESTORE of older dumps");
+    const keyPrefix = randomPrefix();
+    const { store } = await openForTest(redis.url, { keyPrefix, partitions: 1 });
+    const { position } = await commit(store, group, put("a", 1));
+    await redis.command("HDEL", `{${keyPrefix}:0}:state`, "marked", "replid", "began");
+    await redis.command("DEL", `{${keyPrefix}:0}:mark`);
+    expect((await store.heads([group]))[0]?.position).toEqual(position);
+    const { position: after } = await commit(store, group, put("a", 2));
+    expect(after).toEqual({ epoch: position.epoch, revision: 2 });
+  });
+
+  it("leaves a record of when the present lineage began, by the clock of the server or the one given", async () => {
+    const redis = await started("FLUSHALL and RESTORE of older dumps");
+    const keyPrefix = randomPrefix();
+    const clock = testClock();
+    const { store } = await openForTest(redis.url, { keyPrefix, partitions: 1, clock });
+    const began = async () =>
+      Number(await redis.command("HGET", `{${keyPrefix}:0}:state`, "began"));
+    const firstMs = clock.nowMs;
+    expect(await began()).toBe(firstMs);
+    await commit(store, group, put("a", 1));
+    await redis.keep();
+    clock.nowMs += 5000;
+    await commit(store, group, put("a", 2));
+    expect(await began()).toBe(firstMs);
+    await redis.bringBack();
+    await commit(store, group, put("a", 2));
+    expect(await began()).toBe(firstMs + 5000);
+  });
+
+  it("does not lock out the owner of the outbox, whose claim is gone with it", async () => {
+    const redis = await started("FLUSHALL and RESTORE of older dumps");
+    const { store } = await openForTest(redis.url, { partitions: 1 });
+    await store.claim(0, "1-before");
+    await commit(store, group, firing(put("a", 1), "t"));
+    await redis.keep();
+    await store.claim(0, "2-now");
+    await redis.bringBack();
+    const [waiting] = (await waitingOf(store, group)).heads;
+    const settled = [{ seq: waiting?.seq ?? 0, triggers: ["t"], complete: true }];
+    await store.outbox.settle(0, settled, "2-now");
+    expect((await waitingOf(store, group)).heads).toEqual([]);
+    await expect(store.outbox.settle(0, settled, "1-before")).rejects.toThrow("taken over");
+  });
+});
