@@ -9,8 +9,8 @@ import {
 } from "node:http2";
 import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
 import { once } from "node:events";
-import type { Duplex } from "node:stream";
 import { createSniffer } from "./sniffer.ts";
+import { type UpgradeListener, sortUpgrades } from "./upgrades.ts";
 
 /** A request of either protocol version. */
 export type Request = IncomingMessage | Http2ServerRequest;
@@ -20,8 +20,6 @@ export type Response = ServerResponse | Http2ServerResponse;
 export type RequestListener = (request: Request, response: Response) => void;
 /** Takes an HTTP/2 stream before a request is made of it. @returns false when it is not its own. */
 export type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
-/** Takes a request to speak another protocol on an HTTP/1.1 connection, or refuses it. */
-export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 /** Who answers what comes to a port. */
 export interface PortListeners {
@@ -72,18 +70,15 @@ export async function listen(
   h2.on("stream", (stream, headers, ...rest) => {
     if (!onStream(stream, headers)) requests.emit("stream", stream, headers, ...rest);
   });
-  const webSocket = createHttp1(HTTP1_OPTIONS, onRequest);
-  webSocket.on("upgrade", onUpgrade);
+  sortUpgrades(h1, onUpgrade);
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
-  for (const server of [h1, webSocket]) {
-    // It does not listen itself, so the timers of header timeouts have to be armed by hand.
-    server.emit("listening");
-    server.on("clientError", (_error, socket) => {
-      if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-      else socket.destroy();
-    });
-  }
+  // It does not listen itself, so the timers of header timeouts have to be armed by hand.
+  h1.emit("listening");
+  h1.on("clientError", (_error, socket) => {
+    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    else socket.destroy();
+  });
   let connecting: Socket | undefined;
   h2.on("session", (session) => {
     const socket = connecting as Socket;
@@ -102,7 +97,6 @@ export async function listen(
         return h2.emit(event, socket);
       },
     },
-    webSocket,
   });
   const net = createNet((socket) => {
     sockets.add(socket);
@@ -120,12 +114,8 @@ export async function listen(
     sniffer.close();
     // GOAWAY: streams under way finish, then the connection goes.
     for (const session of sessions) session.close();
-    const closeIdle = () => {
-      h1.closeIdleConnections();
-      webSocket.closeIdleConnections();
-    };
-    closeIdle();
-    const idle = setInterval(closeIdle, 50);
+    h1.closeIdleConnections();
+    const idle = setInterval(() => h1.closeIdleConnections(), 50);
     const cut = setTimeout(() => {
       for (const socket of sockets) socket.destroy();
     }, graceMs);
@@ -133,7 +123,6 @@ export async function listen(
     clearInterval(idle);
     clearTimeout(cut);
     h1.close();
-    webSocket.close();
     h2.close();
   };
   return {

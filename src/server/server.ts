@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import { type Logger, pino } from "pino";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
-import { createBridge, refuse } from "../bridge/bridge.ts";
+import { createBridge } from "../bridge/bridge.ts";
 import { type BridgeLimits, DEFAULT_BRIDGE_LIMITS } from "../bridge/limits.ts";
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { History, Store } from "../core/store.ts";
@@ -166,10 +166,8 @@ async function open(
       callers,
       draining: draining.signal,
     }),
-    onUpgrade: (request, socket, head) => {
-      if (!upgradeWorker(request, socket, head) && !bridge.upgrade(request, socket, head))
-        refuse(socket, 404, "Not found.");
-    },
+    onUpgrade: (request, socket, head) =>
+      upgradeWorker(request, socket, head) || bridge.upgrade(request, socket, head),
   });
   let workerPort: WorkerPort | undefined;
   if (options.workerPort !== undefined) {

@@ -2,11 +2,6 @@ import type { Socket } from "node:net";
 
 /** First bytes of every HTTP/2 connection with prior knowledge (RFC 9113, section 3.4). */
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-const GET = Buffer.from("GET ");
-const END_OF_HEADERS = Buffer.from("\r\n\r\n");
-const WEBSOCKET = /\r\nupgrade:[ \t]*websocket[ \t]*\r\n/i;
-/** How much of a request's headers is looked at, in bytes. What is longer cannot be a WebSocket. */
-const MAX_SEEN_BYTES = 16 * 1024;
 /** How long a connection may take to show what it speaks, in milliseconds. */
 const DECIDE_TIMEOUT_MS = 10_000;
 /** Most connections that have not shown it yet; the next one is closed at once. */
@@ -16,8 +11,6 @@ const MAX_UNDECIDED = 1000;
 export interface ProtocolServers {
   readonly http1: ConnectionServer;
   readonly http2: ConnectionServer;
-  /** HTTP/1.1 connections whose first request asks for a WebSocket. */
-  readonly webSocket: ConnectionServer;
 }
 
 /** A server of Node that is handed its connections. */
@@ -33,13 +26,7 @@ export interface Sniffer {
   readonly close: () => void;
 }
 
-/**
- * Hands each connection of one plaintext port to the server of its protocol, by its first bytes.
- *
- * WebSockets have a server of their own, because Node's HTTP/1.1 server, once it takes upgrades, takes
- * them all: the requests of clients that merely offer `Upgrade: h2c` (curl --http2, Java's HttpClient)
- * would no longer be answered.
- */
+/** Hands each connection of one plaintext port to the server of its protocol, by its first bytes. */
 export function createSniffer(servers: ProtocolServers): Sniffer {
   const undecided = new Set<Socket>();
   const accept = (socket: Socket) => {
@@ -68,8 +55,8 @@ export function createSniffer(servers: ProtocolServers): Sniffer {
       socket.pause();
       socket.unshift(seen);
       servers[kind].emit("connection", socket);
-      // The HTTP/1.1 servers do not resume a stream that they find paused; the HTTP/2 server reads it itself.
-      if (kind !== "http2") socket.resume();
+      // The HTTP/1.1 server does not resume a stream that it finds paused; the HTTP/2 server reads it itself.
+      if (kind === "http1") socket.resume();
     };
     socket.on("data", onData);
     socket.on("close", settle);
@@ -83,12 +70,8 @@ function destroy(this: Socket): void {
 
 /** What the first bytes of a connection are; undefined when more are needed. */
 function protocolOf(seen: Buffer): keyof ProtocolServers | undefined {
-  if (startAgrees(seen, PREFACE)) return seen.byteLength < PREFACE.byteLength ? undefined : "http2";
-  if (!startAgrees(seen, GET)) return "http1";
-  const end = seen.indexOf(END_OF_HEADERS);
-  if (end === -1) return seen.byteLength < MAX_SEEN_BYTES ? undefined : "http1";
-  const isWebSocket = WEBSOCKET.test(seen.toString("latin1", 0, end + 2));
-  return isWebSocket ? "webSocket" : "http1";
+  if (!startAgrees(seen, PREFACE)) return "http1";
+  return seen.byteLength < PREFACE.byteLength ? undefined : "http2";
 }
 
 /** Whether one of the two begins with the other. */

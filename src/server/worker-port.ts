@@ -1,7 +1,7 @@
 import { type Server, createServer } from "node:http";
 import type { Socket } from "node:net";
 import { refuse } from "../bridge/bridge.ts";
-import type { WorkerUpgrade } from "./worker-upgrades.ts";
+import { type UpgradeListener, sortUpgrades } from "./upgrades.ts";
 
 /** A port of its own for workers. */
 export interface WorkerPort {
@@ -14,7 +14,7 @@ export interface WorkerPort {
 export async function openWorkerPort(
   host: string,
   port: number,
-  upgrade: WorkerUpgrade,
+  upgrade: UpgradeListener,
 ): Promise<WorkerPort> {
   const server = createServer((_request, response) => {
     response.writeHead(426, { "content-type": "text/plain; charset=utf-8", upgrade: "websocket" });
@@ -22,13 +22,16 @@ export async function openWorkerPort(
   });
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
+    // It is known already when an upgrade was ignored.
+    if (sockets.has(socket)) return;
     sockets.add(socket);
     // Node takes its own listener away with an upgrade.
     socket.on("error", () => socket.destroy());
     socket.once("close", () => sockets.delete(socket));
   });
-  server.on("upgrade", (request, socket, head) => {
+  sortUpgrades(server, (request, socket, head) => {
     if (!upgrade(request, socket, head)) refuse(socket, 404, "Not found.");
+    return true;
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

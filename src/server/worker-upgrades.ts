@@ -1,10 +1,10 @@
 import type { IncomingMessage } from "node:http";
-import type { Duplex } from "node:stream";
 import { refuse } from "../bridge/bridge.ts";
 import { StreamError } from "../core/errors.ts";
 import type { SocketDoor } from "../workers/socket-door.ts";
 import type { Callers } from "./callers.ts";
 import { callerOf } from "./http-handler.ts";
+import type { UpgradeListener } from "./upgrades.ts";
 
 /** Where workers connect on the service's own port. */
 const PATH = "/worker";
@@ -19,9 +19,6 @@ export interface WorkerUpgradeOptions {
   readonly allowedOrigins: readonly string[];
 }
 
-/** Takes upgrade requests of workers. @returns false when the path is not one of theirs. */
-export type WorkerUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
-
 /**
  * Lets trusted callers in as workers.
  *
@@ -30,7 +27,7 @@ export type WorkerUpgrade = (request: IncomingMessage, socket: Duplex, head: Buf
 export function createWorkerUpgrade(
   { door, callers, allowedOrigins }: WorkerUpgradeOptions,
   base: typeof PATH | "" = PATH,
-): WorkerUpgrade {
+): UpgradeListener {
   return (request, socket, head) => {
     const path = (request.url ?? "").split("?", 1)[0]?.replace(/\/$/, "") ?? "";
     const isWorker = path === base || (base === "" && path === PATH);
