@@ -33,7 +33,7 @@ export function opsFromJson(json: unknown): UpdateOp[] {
  * One step from its JSON form, `{"type":"set","path":"key","value":1}`. Unknown fields are ignored.
  *
  * `set`, `increment`, `decrement` and `remove` need a `path`: a first-level key, or `""` for the root.
- * `merge` and `append` take one key or an array of keys; absent, `""` and `[]` are the root. An absent
+ * `merge` and `append` take one key or an array of keys; absent, null, `""` and `[]` are the root. An absent
  * `value` is null for `set` and a mistake for the others.
  *
  * @param index Place of the step in its update, from 0, for messages.
@@ -105,13 +105,13 @@ function keyOf(raw: Raw, at: string): string {
 
 function pathOf(raw: Raw, at: string): Path {
   const path = raw["path"];
-  if (path === undefined || path === "") return [];
+  if (path === undefined || path === null || path === "") return [];
   if (isKey(path)) return [path];
   if (Array.isArray(path) && path.every(isKey)) return [...path];
   throw malformed(
     `${at}.path`,
     path,
-    'a key as a string, an array of keys, or absent, "" or [] for the root',
+    'a key as a string, an array of keys, or absent, null, "" or [] for the root',
   );
 }
 

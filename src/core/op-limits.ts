@@ -21,12 +21,12 @@ const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor",
 export class Refusal {
   /** Stable code, for example `increment.not_number`. */
   readonly code: string;
-  /** A sentence for people. */
-  readonly message: string;
+  /** What is wrong and what may be, for people: the rest of a sentence that begins with the path. */
+  readonly problem: string;
 
-  constructor(code: string, message: string) {
+  constructor(code: string, problem: string) {
     this.code = code;
-    this.message = message;
+    this.problem = problem;
   }
 }
 
@@ -35,26 +35,26 @@ export function pathRefusal(type: UpdateOp["type"], path: Path): Refusal | undef
   if (path.length > MAX_PATH_KEYS) {
     return new Refusal(
       `${type}.path.too_deep`,
-      `The path has ${path.length} keys; it may have up to ${MAX_PATH_KEYS}.`,
+      `the path has ${path.length} keys; it may have up to ${MAX_PATH_KEYS}.`,
     );
   }
   for (const key of path) {
     if (key === "") {
       return new Refusal(
         `${type}.path.empty_segment`,
-        `The path has an empty key; each may have 1 to ${MAX_PATH_KEY_BYTES} bytes.`,
+        `the path has an empty key; each may have 1 to ${MAX_PATH_KEY_BYTES} bytes.`,
       );
     }
     if (utf8Length(key) > MAX_PATH_KEY_BYTES) {
       return new Refusal(
         `${type}.path.segment_too_long`,
-        `The path has a key of more than ${MAX_PATH_KEY_BYTES} bytes; each may have 1 to ${MAX_PATH_KEY_BYTES} bytes.`,
+        `the path has a key of more than ${MAX_PATH_KEY_BYTES} bytes; each may have 1 to ${MAX_PATH_KEY_BYTES} bytes.`,
       );
     }
     if (FORBIDDEN_KEYS.has(key)) {
       return new Refusal(
         `${type}.path.proto_polluted`,
-        `The path has the key ${key}; it may have any other than ${[...FORBIDDEN_KEYS].join(", ")}.`,
+        `the path has the key ${key}; it may have any other than ${[...FORBIDDEN_KEYS].join(", ")}.`,
       );
     }
   }
@@ -66,27 +66,27 @@ export function mergeable(value: JsonTree): JsonObject | Refusal {
   if (!isObject(value)) {
     return new Refusal(
       "merge.value.not_an_object",
-      "The value is not an object; it may be any object.",
+      "the value is not an object; it may be any object.",
     );
   }
   const keys = Object.keys(value);
   if (keys.length > MAX_MERGE_KEYS) {
     return new Refusal(
       "merge.value.too_many_keys",
-      `The value has ${keys.length} keys; it may have up to ${MAX_MERGE_KEYS}.`,
+      `the value has ${keys.length} keys; it may have up to ${MAX_MERGE_KEYS}.`,
     );
   }
   const forbidden = keys.find((key) => FORBIDDEN_KEYS.has(key));
   if (forbidden !== undefined) {
     return new Refusal(
       "merge.value.proto_polluted",
-      `The value has the key ${forbidden}; it may have any other than ${[...FORBIDDEN_KEYS].join(", ")}.`,
+      `the value has the key ${forbidden}; it may have any other than ${[...FORBIDDEN_KEYS].join(", ")}.`,
     );
   }
   if (isDeeperThan(value, MAX_MERGE_DEPTH)) {
     return new Refusal(
       "merge.value.too_deep",
-      `The value has more than ${MAX_MERGE_DEPTH} levels of arrays and objects; it may have up to ${MAX_MERGE_DEPTH}.`,
+      `the value has more than ${MAX_MERGE_DEPTH} levels of arrays and objects; it may have up to ${MAX_MERGE_DEPTH}.`,
     );
   }
   return value;

@@ -96,7 +96,7 @@ function objectRoot(root: Root, type: UpdateOp["type"]): JsonObject | Refusal {
   if (isObject(root)) return root;
   return new Refusal(
     `${type}.target_not_object`,
-    `The item's value is ${kindOf(root)}; a step with a path, and a merge, may change an object.`,
+    `the item's value is ${kindOf(root)}; a step with a path, and a merge, may change an object.`,
   );
 }
 
@@ -118,7 +118,7 @@ function sum(type: "increment" | "decrement", target: JsonTree, by: number): num
   if (typeof target !== "number") {
     return new Refusal(
       `${type}.not_number`,
-      `The target is ${kindOf(target)}; it may be a number or missing.`,
+      `the target is ${kindOf(target)}; it may be a number or missing.`,
     );
   }
   const result = target + by;
@@ -126,7 +126,7 @@ function sum(type: "increment" | "decrement", target: JsonTree, by: number): num
     return result;
   return new Refusal(
     `${type}.out_of_range`,
-    `The result is out of range; it may be an integer from -(2^53-1) to 2^53-1.`,
+    `the result is out of range; it may be an integer from -(2^53-1) to 2^53-1.`,
   );
 }
 
@@ -140,7 +140,7 @@ function appended(target: JsonTree, value: JsonTree): JsonTree | Refusal {
   if (typeof target === "string" && typeof value === "string") return target + value;
   return new Refusal(
     "append.type_mismatch",
-    `The target is ${kindOf(target)} and the value ${kindOf(value)}; ` +
+    `the target is ${kindOf(target)} and the value ${kindOf(value)}; ` +
       "the target may be an array, null or missing, or both may be strings.",
   );
 }

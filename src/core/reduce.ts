@@ -11,6 +11,9 @@ import { Value } from "./value.ts";
  */
 const MAX_UPDATE_BYTES = 64 * 1024 * 1024;
 
+/** Most characters of a path in a message. */
+const MAX_SHOWN_PATH = 300;
+
 /** Result of an update. */
 export interface Reduced {
   /** The new value. */
@@ -39,11 +42,23 @@ export function reduce(current: Value | undefined, ops: readonly UpdateOp[]): Re
   for (const [opIndex, op] of ops.entries()) {
     const result: JsonTree | Refusal = applyOp(root, op);
     if (result instanceof Refusal)
-      errors.push({ opIndex, code: result.code, message: result.message });
+      errors.push({
+        opIndex,
+        code: result.code,
+        message: `${namedPath(op.path)}: ${result.problem}`,
+      });
     else root = result;
   }
   // Not `??`: a root that is null is a value.
   return { value: Value.of(root === undefined ? {} : root, "the updated value"), errors };
+}
+
+/** A path as its op has it, for a message. A long one is cut. */
+function namedPath(path: UpdateOp["path"]): string {
+  if (path.length === 0) return "The root";
+  const text = JSON.stringify(path);
+  if (text.length <= MAX_SHOWN_PATH) return `Path ${text}`;
+  return `Path ${text.slice(0, MAX_SHOWN_PATH).toWellFormed()}...`;
 }
 
 function checkBytes(ops: readonly UpdateOp[]): void {

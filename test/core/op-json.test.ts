@@ -26,7 +26,9 @@ describe("a step in JSON", () => {
     [{ type: "merge", path: ["a", "b"], value: {} }, op.merge(["a", "b"], {})],
     [{ type: "merge", path: [""], value: {} }, op.merge([""], {})],
     [{ type: "merge", value: 1 }, op.merge([], 1)],
+    [{ type: "merge", path: null, value: {} }, op.merge([], {})],
     [{ type: "append", value: null }, op.append([], null)],
+    [{ type: "append", path: null, value: 1 }, op.append([], 1)],
     [{ type: "append", path: "a", value: [1] }, op.append(["a"], [1])],
     [{ type: "append", path: ["a", "b"], value: "x" }, op.append(["a", "b"], "x")],
     [{ type: "increment", path: "n", by: 2 }, op.increment("n", 2)],
@@ -64,7 +66,7 @@ describe("a step in JSON", () => {
       ]),
     ),
     ...["merge", "append"].flatMap((type): [unknown, string][] => [
-      ...[null, 1, true, {}, [1], ["a", null], [["a"]], "\ud83d", ["a", "\ude00"]].map(
+      ...[1, true, {}, [1], ["a", null], [["a"]], "\ud83d", ["a", "\ude00"]].map(
         (path): [unknown, string] => [{ type, path, value: {} }, "ops[3].path"],
       ),
       [{ type, path: "a" }, "ops[3].value"],

@@ -120,14 +120,25 @@ test("errors say which step, which code and why, in the order of steps", () => {
       opIndex: 0,
       code: "remove.path.proto_polluted",
       message:
-        "The path has the key __proto__; it may have any other than __proto__, constructor, prototype.",
+        'Path "__proto__": the path has the key __proto__; it may have any other than __proto__, constructor, prototype.',
     },
     {
       opIndex: 2,
       code: "increment.not_number",
-      message: "The target is a string; it may be a number or missing.",
+      message: 'Path "s": the target is a string; it may be a number or missing.',
     },
   ]);
+});
+
+test.each([
+  [op.increment("", 1), "The root: the target is a string; "],
+  [op.merge([], { a: 1 }), "The root: the item's value is a string; "],
+  [op.append(["a", "b"], 1), 'Path ["a","b"]: the item\'s value is a string; '],
+  [op.merge([], 1), "The root: the value is not an object; "],
+  [op.set("k".repeat(400), 1), `Path "${"k".repeat(299)}...: the path has a key of more than `],
+])("an error names the path of its step: %j", (step, beginning) => {
+  const [error] = run("text", [step]).result.errors;
+  expect(error?.message.slice(0, beginning.length)).toBe(beginning);
 });
 
 test("neither the current value nor the steps change", () => {
