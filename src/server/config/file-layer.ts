@@ -1,5 +1,11 @@
-import type { Node } from "yaml";
-import { findStreamEntry, isForeign, translateEntry } from "./iii.ts";
+import type { Node, YAMLMap } from "yaml";
+import {
+  DEFAULT_WORKER_PORT,
+  type ForeignPort,
+  isForeign,
+  readForeignFile,
+  translateEntry,
+} from "./iii.ts";
 import { type Path, nameOf } from "./keys.ts";
 import { type Layer, NO_LAYER } from "./layer.ts";
 import type { Environment } from "./placeholders.ts";
@@ -39,17 +45,36 @@ export function readFileLayer(text: string, name: string, environment: Environme
     };
   }
 
-  const entry = findStreamEntry(root);
+  return { ...readForeignLayer(file, name, root, environment), variables };
+}
+
+/** An iii engine's file: what it says of streams and workers; one warning names the rest. */
+function readForeignLayer(
+  file: YamlFile,
+  name: string,
+  root: YAMLMap,
+  environment: Environment,
+): Layer {
+  const foreign = readForeignFile(root);
   const outside = placesOf(file, name, root);
-  const read = entry.config === undefined ? undefined : file.read(entry.config, environment);
+  const read = foreign.config === undefined ? undefined : file.read(foreign.config, environment);
   const translated = translateEntry(read?.input);
-  const workers = readWorkerPort(file, entry.workerPort, environment);
+  const workers = readWorkerPort(file, foreign.workerPort, environment);
   // What the entry says itself comes first.
   const input = { ...workers.input, ...(translated.input as object) };
-  const inside = placesOf(file, name, entry.config);
-  const isAtTop = (path: Path) => path[0] === "worker_port" && !hasKey(translated.input, path[0]);
-  const at = (path: Path) => (isAtTop(path) ? ["port"] : path);
-  const places = (path: Path) => (isAtTop(path) ? outside : inside);
+  const inside = placesOf(file, name, foreign.config);
+  const isOutside = (path: Path) =>
+    path[0] === "worker_port" && !hasKey(translated.input, path[0]) && workers.path !== undefined;
+  const at = (path: Path) => (isOutside(path) ? (workers.path ?? path) : path);
+  const places = (path: Path) => (isOutside(path) ? outside : inside);
+  const ignored = [
+    ...foreign.ignored,
+    ...translated.ignored,
+    ...workers.ignored,
+    ...(workers.path !== undefined && hasKey(translated.input, "worker_port")
+      ? [`${foreign.workerPort?.name}, as iii-stream has worker_port`]
+      : []),
+  ];
   return {
     rankOf: (path) => places(path).rankOf(at(path)),
     originOf: (path) => places(path).originOf(at(path)),
@@ -57,33 +82,54 @@ export function readFileLayer(text: string, name: string, environment: Environme
     isHidden: isBelow([...(read?.hidden ?? []), ...workers.hidden]),
     input,
     findings: [...(read?.findings ?? []), ...translated.findings],
-    problems: entry.findings.map(
+    problems: foreign.findings.map(
       ({ path, complaint }) => `${outside.subjectOf(path)} ${complaint}`,
     ),
-    warnings: [...workers.warnings, ...translated.warnings],
-    variables,
+    warnings:
+      ignored.length === 0
+        ? []
+        : [`the file of an iii engine has what is ignored here: ${ignored.join("; ")}`],
   };
 }
 
+/** The port of workers, as a file has it outside of the entry for streams. */
+interface WorkerPort {
+  readonly input: object;
+  /** Where it stands, from the top of the file; undefined: nowhere. */
+  readonly path?: Path;
+  /** What has no effect, for a warning. */
+  readonly ignored: readonly string[];
+  /** Paths of what must not be shown. */
+  readonly hidden: readonly Path[];
+}
+
+const NO_WORKER_PORT: WorkerPort = { input: {}, ignored: [], hidden: [] };
+
 /**
- * The engine's port becomes that of workers. It stands outside of the entry, so a variable that it needs
- * may not be there: then workers have no port of their own.
+ * The port of the engine's workers. It stands outside of the entry for streams, so a variable that it
+ * needs may not be there: then workers have no port of their own.
  */
-function readWorkerPort(file: YamlFile, node: Node | undefined, environment: Environment) {
-  if (node === undefined) return { input: {}, warnings: [], hidden: [] };
+function readWorkerPort(
+  file: YamlFile,
+  given: ForeignPort | undefined,
+  environment: Environment,
+): WorkerPort {
+  if (given === undefined) return NO_WORKER_PORT;
+  const { node, path, name } = given;
+  if (node === undefined)
+    return { ...NO_WORKER_PORT, input: { worker_port: DEFAULT_WORKER_PORT }, path };
   const { input, findings, hidden } = file.read(node, environment);
   const [finding] = findings;
-  if (finding === undefined) {
-    // As elsewhere in such a file, null is as good as absent.
-    const isGiven = input !== null && input !== undefined;
-    return {
-      input: isGiven ? { worker_port: input } : {},
-      warnings: [],
-      hidden: hidden.map((path): Path => ["worker_port", ...path]),
-    };
-  }
-  const warning = `port at the top of the file, which is for workers, is not used: it ${finding.complaint}`;
-  return { input: {}, warnings: [warning], hidden: [] };
+  if (finding !== undefined)
+    return { ...NO_WORKER_PORT, ignored: [`${name}, because it ${finding.complaint}`] };
+  // As elsewhere in such a file, null is as good as absent.
+  if (input === null || input === undefined) return NO_WORKER_PORT;
+  return {
+    input: { worker_port: input },
+    path,
+    ignored: [],
+    hidden: hidden.map((below): Path => ["worker_port", ...below]),
+  };
 }
 
 /** Whether a path is one of these, or below one. */

@@ -37,8 +37,7 @@ describe("the file of an iii engine", () => {
       },
     });
     expect(warnings).toEqual([
-      "port at the top of the file, which is for workers, is not used: it needs the environment variable ENGINE_PORT, which is not set; set it, or give it a default: ${ENGINE_PORT:default}",
-      "ignored, as it has no meaning here: save_interval_ms of iii",
+      "the file of an iii engine has what is ignored here: iii-http; iii-exec; save_interval_ms of iii-stream; port at the top, because it needs the environment variable ENGINE_PORT, which is not set; set it, or give it a default: ${ENGINE_PORT:default}",
     ]);
     const key = { path: ["port"] } as unknown as Parameters<typeof originOf>[0];
     expect(originOf(key)).toBe("millrace.yaml:7");
@@ -69,7 +68,7 @@ describe("the file of an iii engine", () => {
       adapter: { name: "kv", config: { store_method: "in_memory" } },
     });
     expect(warnings).toEqual([
-      "ignored, as it has no meaning here: channel_size, save_interval_ms of iii",
+      "the file of an iii engine has what is ignored here: channel_size of iii-stream; save_interval_ms of iii-stream",
     ]);
   });
 
@@ -89,7 +88,108 @@ describe("the file of an iii engine", () => {
       name: "redis",
       config: { redis_url: "redis://:s3cret@redis.example/2", key_prefix: "millrace" },
     });
-    expect(warnings).toEqual(["ignored, as it has no meaning here: save_interval_ms of iii"]);
+    expect(warnings).toEqual([
+      "the file of an iii engine has what is ignored here: iii-http; iii-exec; save_interval_ms of iii-stream",
+    ]);
+  });
+
+  it.each<[string, string, number | undefined, string[]]>([
+    [
+      "its config says",
+      "workers:\n- name: iii-worker-manager\n  config: { port: 7001, host: 0.0.0.0, middleware_function_id: f }\n- name: iii-stream",
+      7001,
+      ["host of iii-worker-manager", "middleware_function_id of iii-worker-manager"],
+    ],
+    [
+      "a variable says",
+      "workers:\n- name: iii-stream\n- name: iii-worker-manager\n  config:\n    port: ${WORKERS}",
+      7002,
+      [],
+    ],
+    [
+      "an older file says, as modules",
+      "modules:\n- name: iii-worker-manager\n  config: { port: 7003 }\n- class: modules::stream::StreamModule",
+      7003,
+      [],
+    ],
+    [
+      "nothing, so it is that of an engine",
+      "workers:\n- name: iii-worker-manager\n- name: iii-stream",
+      49134,
+      [],
+    ],
+    [
+      "nothing but null",
+      "workers:\n- name: iii-worker-manager\n  config: { port: ~ }\n- name: iii-stream",
+      49134,
+      [],
+    ],
+    [
+      "the first of two says",
+      "workers:\n- { name: iii-worker-manager, config: { port: 1 } }\n- { name: iii-worker-manager, config: { port: 2 } }\n- name: iii-stream",
+      1,
+      ["iii-worker-manager"],
+    ],
+    [
+      "the first says that has no rbac",
+      "workers:\n- { name: iii-worker-manager, config: { port: 1, rbac: { auth_function_id: f } } }\n- { name: iii-worker-manager, config: { port: 2 } }\n- name: iii-stream",
+      2,
+      ["iii-worker-manager"],
+    ],
+    [
+      "only one with rbac says",
+      "workers:\n- { name: iii-worker-manager, config: { port: 1, rbac: {} } }\n- name: iii-stream",
+      undefined,
+      ["iii-worker-manager"],
+    ],
+    [
+      "the top of the file says, too",
+      "port: 1\nworkers:\n- { name: iii-worker-manager, config: { port: 2 } }\n- name: iii-stream",
+      2,
+      ["port at the top"],
+    ],
+    [
+      "the entry for streams says, too",
+      "workers:\n- { name: iii-worker-manager, config: { port: 2 } }\n- name: iii-stream\n  config: { worker_port: 3 }",
+      3,
+      ["port of iii-worker-manager, as iii-stream has worker_port"],
+    ],
+    [
+      "a variable should say that is not set",
+      "workers:\n- { name: iii-worker-manager, config: { port: '${UNSET}' } }\n- name: iii-stream",
+      undefined,
+      [
+        "port of iii-worker-manager, because it needs the environment variable UNSET, which is not set; set it, or give it a default: ${UNSET:default}",
+      ],
+    ],
+  ])(
+    "has workers connect at the port of iii-worker-manager: %s",
+    async (_, yaml, port, ignored) => {
+      const { config, warnings } = await load({ yaml, environment: { WORKERS: "7002" } });
+      expect(config.worker_port).toBe(port);
+      expect(warnings).toEqual(
+        ignored.length === 0
+          ? []
+          : [`the file of an iii engine has what is ignored here: ${ignored.join("; ")}`],
+      );
+    },
+  );
+
+  it("names in one warning all that has no effect", async () => {
+    const { warnings } = await load({
+      yaml: "namespace: shop\nport: 5\nworkers:\n- name: iii-stream\n  config: { adapter: { name: kv, config: { save_interval_ms: 1 } } }\n- class: modules::api::ApiModule\n- name: iii-cron\n- 5",
+    });
+    expect(warnings).toEqual([
+      "the file of an iii engine has what is ignored here: modules::api::ApiModule; iii-cron; workers 3; namespace at the top; save_interval_ms of iii-stream",
+    ]);
+  });
+
+  it("says where a port of workers stands that cannot be one", async () => {
+    const yaml =
+      "workers:\n- name: iii-worker-manager\n  config:\n    port: many\n- name: iii-stream";
+    expect(await problemsOf({ yaml })).toEqual([
+      'millrace.yaml:4: workers[0].config.port is "many"; it may be an integer from 0 to 65535',
+    ]);
   });
 
   it("may leave everything to the defaults, also by null", async () => {
