@@ -35,6 +35,8 @@ export interface Registry {
   withdraw(functionId: string, how: "withdrawn" | "lost"): Promise<void>;
   /** Whether some process provides the function. */
   provides(functionId: string): boolean;
+  /** Ids of the functions that some process provides, each once, in any order. */
+  functions(): Iterable<string>;
   /** Ids of the functions of custom streams (see overrideId), those included that have no provider now. */
   overrides(): ReadonlySet<string>;
   /**

@@ -1,6 +1,6 @@
 import type { Coordinator } from "../core/coordinator.ts";
 import { type Call, type CallOptions, FunctionError } from "../core/function-call.ts";
-import { utf8Length } from "../core/text.ts";
+import { compareUtf8, utf8Length } from "../core/text.ts";
 import { type Cause, MAX_DEPTH, currentCause, runCaused, runCausedPlain } from "./cause.ts";
 import { checkFunctionId, checkProvidable } from "./function-id.ts";
 import type { FunctionLimits } from "./function-limits.ts";
@@ -12,6 +12,15 @@ import { startTimer } from "../timers/timers.ts";
 export interface FunctionRegistryOptions {
   readonly coordinator: Pick<Coordinator, "registry" | "routing">;
   readonly limits: FunctionLimits;
+}
+
+/** A function that can be called. */
+export interface ListedFunction {
+  readonly functionId: string;
+  /** Whether it is one of the service itself. */
+  readonly isBuiltIn: boolean;
+  /** What the worker of this process that provides it calls itself; empty when there is none. */
+  readonly workerName: string;
 }
 
 /** A provider, and what it is doing. */
@@ -88,6 +97,20 @@ export class FunctionRegistry {
       this.#builtIn.has(functionId) ||
       this.#registry.provides(functionId)
     );
+  }
+
+  /** All functions that can be called here, each once, sorted by their ids. */
+  list(): ListedFunction[] {
+    const ids = new Set([...this.#builtIn.keys(), ...this.#registry.functions()]);
+    return Array.from(ids)
+      .sort(compareUtf8)
+      .map((functionId) => {
+        const names = this.#entries
+          .get(functionId)
+          ?.places.map(({ provider }) => provider.workerName);
+        const workerName = names?.find((name) => name !== undefined && name !== "") ?? "";
+        return { functionId, isBuiltIn: this.#builtIn.has(functionId), workerName };
+      });
   }
 
   /** @see Call */

@@ -15,6 +15,8 @@ export interface Invocation {
 export interface Provider {
   /** Whether what it does is over, as far as it calls or writes, when it returns. Default no. */
   readonly isPlain?: boolean;
+  /** What the worker that it is calls itself, for listings. Absent or empty: it is none, or has no name. */
+  readonly workerName?: string;
   /** @returns JSON text; undefined for no result. @throws what becomes a FunctionError. */
   invoke(invocation: Invocation): Promise<string | undefined>;
 }

@@ -3,9 +3,9 @@ import { StreamError } from "../core/errors.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import { Value } from "../core/value.ts";
 import type { Provider } from "../functions/provider.ts";
+import { type Payload, malformed, payloadOf, text } from "./function-payload.ts";
 import type { Handlers } from "./handlers.ts";
 
-type Payload = Readonly<Record<string, unknown>>;
 type BuiltIn = (payload: Payload) => Promise<string | undefined>;
 
 /** Result of functions that say nothing but that they are done. */
@@ -146,13 +146,6 @@ function written(oldValue: Value | undefined, newValue: Value, more = ""): strin
   return `{"old_value":${oldValue?.text ?? NULL},"new_value":${newValue.text}${more}}`;
 }
 
-function payloadOf(json: string): Payload {
-  const payload: unknown = JSON.parse(json);
-  if (typeof payload === "object" && payload !== null && !Array.isArray(payload))
-    return payload as Payload;
-  throw malformed("The payload is no object; it may be an object with the fields of the call.");
-}
-
 function groupOf(payload: Payload) {
   return {
     streamName: requiredText(payload, "stream_name"),
@@ -181,21 +174,11 @@ function requiredText(payload: Payload, field: string): string {
   return value;
 }
 
-function text(payload: Payload, field: string): string | undefined {
-  const value = payload[field] ?? undefined;
-  if (value === undefined || typeof value === "string") return value;
-  throw malformed(`${field} is not a string; it may be a string.`);
-}
-
 /** A field that must be there, null included. */
 function required(payload: Payload, field: string): unknown {
   const value = payload[field];
   if (value === undefined) throw malformed(`${field} is missing; it may be any JSON value.`);
   return value;
-}
-
-function malformed(sentence: string): FunctionError {
-  return new FunctionError("deserialization_error", sentence);
 }
 
 function asFunctionError(error: unknown, code: string): FunctionError {

@@ -18,6 +18,7 @@ import { DEFAULT_TRIGGER_LIMITS, type TriggerLimits } from "../triggers/partitio
 import { builtInFunctions } from "./builtin.ts";
 import { checkPosition } from "./checks.ts";
 import { createDeadLetters } from "./dead-letters.ts";
+import { engineFunctions } from "./engine-functions.ts";
 import { guarded, shuttingDown } from "./guarded.ts";
 import type { Handlers } from "./handlers.ts";
 import { type Problem, type Reactive, createReactive } from "./reactive.ts";
@@ -169,6 +170,8 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   const isClosing = () => closing && currentCause().depth === 0;
   const open = guarded(handlers, isClosing, harmless(options.onFailure));
   for (const [id, provider] of builtInFunctions(open, functionLimits.maxBuiltInResultBytes))
+    functions.addBuiltIn(id, provider);
+  for (const [id, provider] of engineFunctions({ functions, registry: coordinator.registry }))
     functions.addBuiltIn(id, provider);
   return {
     handlers: open,

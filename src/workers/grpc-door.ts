@@ -59,7 +59,7 @@ export async function* serveWorker(
   const hello = helloOf(await within(reading.next(), host.limits.silenceMs));
   const session = new WorkerSession(
     host,
-    out.line(() => session.invocations.pump()),
+    out.line(hello.workerName, () => session.invocations.pump()),
     hello.credits,
   );
   const { workerId, reattachToken, info } = directory.enter(session, () =>
@@ -284,9 +284,10 @@ function createOut() {
         await new Promise<void>((resolve) => (proceed = resolve));
     },
     /** @param pump Called when the worker has read something. */
-    line(pump: () => void): WorkerLine {
+    line(workerName: string, pump: () => void): WorkerLine {
       onRead = pump;
       return {
+        workerName,
         maxPayloadBytes: MAX_TEXT_BYTES,
         get unreadBytes() {
           return unreadBytes;

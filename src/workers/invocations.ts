@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { Fifo } from "../core/fifo.ts";
 import { FunctionError } from "../core/function-call.ts";
 import { overriddenStream } from "../core/overrides.ts";
@@ -7,6 +8,7 @@ import type { WorkerLimits } from "./worker-limits.ts";
 
 /** A call on its way to a worker. */
 export interface OutgoingCall extends Invocation {
+  /** A UUID: workers in Rust read it as one, and drop a call whose id is anything else. */
   readonly invocationId: string;
   readonly cause: Cause;
 }
@@ -18,6 +20,8 @@ export type CallOutcome =
 
 /** The way to a worker. */
 export interface WorkerLine {
+  /** What the worker calls itself; empty while it has not said. */
+  readonly workerName: string;
   /** Largest payload with its metadata that it can take, in bytes of JSON text. */
   readonly maxPayloadBytes: number;
   /** Bytes that it has not read. */
@@ -47,7 +51,6 @@ export class Invocations implements Provider {
   readonly #sent = new Map<string, Pending | undefined>();
   /** How many calls it takes at once. */
   #credits: number;
-  #count = 0;
   #refusal: FunctionError | undefined;
   #onIdle = () => {};
 
@@ -56,6 +59,11 @@ export class Invocations implements Provider {
     this.#line = line;
     this.#limits = limits;
     this.#credits = Math.min(credits ?? limits.maxOutstanding, limits.maxOutstanding);
+  }
+
+  /** @see Provider */
+  get workerName(): string {
+    return this.#line.workerName;
   }
 
   /** Calls that it has not answered. */
@@ -75,7 +83,7 @@ export class Invocations implements Provider {
       const sentence = `The worker of ${invocation.functionId} has too many calls; it may be called again later.`;
       return Promise.reject(new FunctionError("overloaded", sentence, { isUnserved: true }));
     }
-    const call = { ...invocation, invocationId: String(++this.#count), cause: currentCause() };
+    const call = { ...invocation, invocationId: randomUUID(), cause: currentCause() };
     return new Promise((resolve, reject) => {
       this.#waiting.push({ call, resolve, reject });
       // Whoever called hears from the registry; the worker hears it from here.

@@ -151,11 +151,15 @@ export function registeredFrame(workerId: string, reattachToken: string): string
   });
 }
 
-/** Tells what became of a trigger, or of a type of triggers. */
+/**
+ * Tells what became of a trigger, or of a type of triggers.
+ *
+ * @param functionId Empty for a type: workers in Rust and Python drop a frame without it.
+ */
 export function triggerResultFrame(
   id: string,
   triggerType: string,
-  functionId: string | undefined,
+  functionId: string,
   error: FrameError | undefined,
 ): string {
   return JSON.stringify({

@@ -60,7 +60,11 @@ export class SocketWorker {
     this.#socket = socket;
     this.#onOdd = onOdd;
     const send = (frame: string) => socket.send(frame, this.#taken);
+    const nameOf = () => this.#info.name;
     const line: WorkerLine = {
+      get workerName() {
+        return nameOf();
+      },
       maxPayloadBytes: Infinity,
       get unreadBytes() {
         return socket.bufferedBytes;
@@ -108,7 +112,7 @@ export class SocketWorker {
         return void this.#session.unregisterFunction(frame.id);
       case "registertriggertype":
         return this.#send(
-          triggerResultFrame(frame.id, frame.id, undefined, {
+          triggerResultFrame(frame.id, frame.id, "", {
             code: "trigger_type_not_supported",
             message:
               "The types of triggers are fixed here: stream, stream:join and stream:leave; a worker cannot add one.",

@@ -44,6 +44,7 @@ async function open() {
   };
 }
 
+const MIB = 1024 * 1024;
 const CALL = { type: "invokefunction", function_id: "stream::list_all", data: {} };
 
 describe("the WebSocket door for workers", () => {
@@ -273,6 +274,18 @@ describe("the WebSocket door for workers", () => {
       (length) => length === 0,
     );
     expect(back.frames.filter(({ type }) => type === "invokefunction")).toHaveLength(1);
+  });
+
+  it("refuses a payload over 4 MiB, and closes the socket for a frame over 32 MiB", async () => {
+    const { say, hears, closed } = await open();
+    say({ type: "registerfunction", id: "f" });
+    say({ ...CALL, function_id: "f", data: "x".repeat(4 * MIB), invocation_id: "1" });
+    expect(await hears("invocationresult")).toMatchObject({
+      invocation_id: "1",
+      error: { code: "payload_too_large" },
+    });
+    say({ ...CALL, function_id: "f", data: "x".repeat(32 * MIB), invocation_id: "2" });
+    expect(await closed()).toBe(1009);
   });
 
   it("ends the socket of a worker from which nothing comes", async () => {

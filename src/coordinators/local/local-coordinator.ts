@@ -120,6 +120,7 @@ function createRegistry({
       if (isOver) await records?.delete(OVERRIDE + functionId);
     },
     provides: (functionId) => functions.has(functionId),
+    functions: () => functions,
     overrides: () => overrides,
     async bind(definition: TriggerDefinition) {
       const known = byIdentity.get(triggerIdentity(definition));

@@ -59,6 +59,8 @@ export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistr
       else await agree();
     },
     provides: (functionId) => providersOf(replica.state, functionId).length > 0,
+    functions: () =>
+      new Set(Array.from(replica.state.members.values(), (member) => [...member.functions]).flat()),
     overrides: () => replica.state.overrides,
     async bind(definition) {
       const identity = wishes.bind(definition);

@@ -236,6 +236,7 @@ export function describeRegistry(open: OpenFleet): void {
       story.push("provided");
       expect(registry.provides("f")).toBe(true);
       expect(registry.provides("g")).toBe(false);
+      expect([...registry.functions()]).toEqual(["f"]);
       expect(story).toContain("told true");
       expect(story.indexOf("told true")).toBeLessThan(story.indexOf("provided"));
     });

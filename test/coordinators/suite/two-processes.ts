@@ -105,6 +105,7 @@ export function describeTwoProcesses(open: OpenFleet): void {
       await a.registry.provide("f");
       await a.registry.provide(get);
       expect([b.registry.provides("f"), b.registry.provides(get)]).toEqual([true, true]);
+      expect([...b.registry.functions()].sort()).toEqual(["f", get].sort());
       expect(b.registry.overrides().has(get)).toBe(true);
     });
 

@@ -1,0 +1,49 @@
+import { z } from "zod";
+
+/*
+ * What the published SDKs of iii declare of the frames that a service sends them: the npm package
+ * 0.22.1, the Python package 0.22.1 and 0.25.0, the crate 0.22.1 and 0.25.0. Each frame has the strictest
+ * of their types: the crate drops a frame whose invocation_id is not a UUID, and like the Python package
+ * one that lacks a field without a default. A field that none of them knows is a mistake here.
+ */
+
+const ERROR = z.strictObject({
+  code: z.string(),
+  message: z.string(),
+  stacktrace: z.string().optional(),
+});
+const TRACE = { traceparent: z.string().optional(), baggage: z.string().optional() };
+/** Any JSON value, which must be there. */
+const JSON_VALUE = z.json();
+
+/** A frame that every published SDK takes. */
+export const PUBLISHED_FRAME = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("workerregistered"),
+    worker_id: z.string(),
+    reattach_token: z.string().optional(),
+  }),
+  z.strictObject({
+    type: z.literal("triggerregistrationresult"),
+    id: z.string(),
+    trigger_type: z.string(),
+    function_id: z.string(),
+    error: ERROR.optional(),
+  }),
+  z.strictObject({
+    type: z.literal("invokefunction"),
+    invocation_id: z.uuid(),
+    function_id: z.string(),
+    data: JSON_VALUE,
+    metadata: JSON_VALUE.optional(),
+    ...TRACE,
+  }),
+  z.strictObject({
+    type: z.literal("invocationresult"),
+    invocation_id: z.uuid(),
+    function_id: z.string(),
+    result: JSON_VALUE.optional(),
+    error: ERROR.optional(),
+    ...TRACE,
+  }),
+]);
