@@ -9,6 +9,7 @@ import { DEFAULT_FILE } from "./config/read-file.ts";
 import { reportOf } from "./config/report.ts";
 import type { ConfigInput } from "./config/schema.ts";
 import { checkedInput } from "./config/text-input.ts";
+import type { StoreOptions } from "./open-store.ts";
 import { createServer } from "./server.ts";
 
 interface ServeFlags {
@@ -19,6 +20,7 @@ interface ServeFlags {
   readonly data?: string;
   readonly inMemory?: true;
   readonly redisUrl?: string;
+  readonly newEpochs?: true;
 }
 
 /** How long a stop may take before the process ends itself, in milliseconds. */
@@ -52,6 +54,12 @@ program
       "--redis-url <url>",
       "keep data in the Redis at this address; others on this machine can see a password in it",
     ).conflicts(["data", "inMemory"]),
+  )
+  .addOption(
+    new Option(
+      "--new-epochs",
+      "begin a new epoch in every group, once: after a whole disk was put back to a snapshot",
+    ).conflicts(["inMemory", "redisUrl"]),
   )
   .action(serve);
 
@@ -87,7 +95,12 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   const logger = pino({ name: "millrace", level: config.log_level }, pino.destination(2));
   for (const warning of warnings) logger.warn(warning);
   if (file !== undefined) logger.info({ file }, "configured by a file");
-  const server = await createServer({ ...toServerOptions(config), logger });
+  const options = toServerOptions(config);
+  const server = await createServer({
+    ...options,
+    store: storeOf(options, flags, command),
+    logger,
+  });
 
   let stopping = false;
   const stop = (signal: string) => {
@@ -111,6 +124,18 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
 
   process.stdout.write(`millrace listening on ${server.url}\n`);
   process.stderr.write(nextStep(server.url, config.api_tokens.length > 0));
+}
+
+/** The store that flags and configuration ask for. */
+function storeOf(
+  { store }: { readonly store: StoreOptions },
+  { newEpochs }: ServeFlags,
+  command: Command,
+) {
+  if (newEpochs === undefined) return store;
+  if (store.kind !== "file_based")
+    command.error("error: --new-epochs is for data on disk, and this service keeps it elsewhere.");
+  return { ...store, beginNewEpochs: true };
 }
 
 async function load(file: string | undefined, flags?: ConfigInput): Promise<LoadedConfig> {

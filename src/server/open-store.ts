@@ -13,6 +13,11 @@ export type StoreOptions =
       readonly kind: "file_based";
       /** Folder of the data; created when missing. */
       readonly folder: string;
+      /**
+       * Begins a new epoch in every group, as is needed after a whole disk was put back to a snapshot:
+       * the service knows all other copies by itself. Default false.
+       */
+      readonly beginNewEpochs?: boolean | undefined;
       /** Bounds of the writes that wait for the disk; what is absent has its default. */
       readonly queue?: Partial<Pick<QueueLimits, "maxWaiting" | "maxWaitingBytes">> | undefined;
     }
@@ -43,8 +48,8 @@ export async function openStore(
 ): Promise<OpenedStore> {
   switch (options.kind) {
     case "file_based": {
-      const { folder, queue } = options;
-      const store = await openLmdbStore({ folder, history, queue });
+      const { folder, queue, beginNewEpochs } = options;
+      const store = await openLmdbStore({ folder, history, queue, beginNewEpochs });
       return { store, coordinator: localCoordinator({ records: store.records }) };
     }
     case "in_memory":

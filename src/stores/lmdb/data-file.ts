@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { openPrivate } from "./private-files.ts";
 
 // Two pages of metadata begin a file of the database. Numbers are little-endian on every platform
 // that the driver is built for.
@@ -14,12 +14,12 @@ const MAX_UNWRITTEN = 16_384;
 /**
  * Whether the database driver can open a file: it exists not yet, is empty, or begins as the
  * driver's files do. To be asked first, because the driver ends the process when it cannot.
- * Creates an empty file when there is none.
+ * Creates an empty file when there is none, and closes it to other users.
  *
  * @throws What the operating system says when the file cannot be read and written.
  */
 export async function isDataFile(path: string): Promise<boolean> {
-  const file = await open(path, "a+");
+  const file = await openPrivate(path);
   try {
     const { size } = await file.stat();
     if (size <= MAX_UNWRITTEN && (await file.readFile()).every((byte) => byte === 0)) {

@@ -59,6 +59,8 @@ export interface Disk {
    * a new view. Must not be called before the last call resolved.
    */
   submit(writes: readonly Write[]): Promise<void>;
+  /** Id of the last durable transaction. Each `submit` makes one, and no id is given twice. */
+  lastTransaction(): number;
   close(): Promise<void>;
 }
 
@@ -130,6 +132,7 @@ export function openDisk(file: string): Disk {
         throw await reasonOf(error);
       }
     },
+    lastTransaction: () => (root.getStats() as { readonly lastTxnId: number }).lastTxnId,
     close: () => root.close(),
   };
 }

@@ -1,4 +1,4 @@
-import { lstatSync, linkSync, renameSync, unlinkSync } from "node:fs";
+import { chmodSync, lstatSync, linkSync, renameSync, unlinkSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { connect, createServer } from "node:net";
@@ -82,6 +82,7 @@ function listen(path: string): Promise<Server | undefined> {
     // Exclusive, because workers of a cluster would share the socket.
     server.listen({ path, exclusive: true }, () => {
       server.unref();
+      chmodSync(path, 0o600);
       resolve(server);
     });
   });

@@ -40,6 +40,11 @@ import { startInterval } from "../../timers/timers.ts";
 export interface LmdbStoreOptions {
   /** Where the data is. Created if missing. One store at a time has it. */
   readonly folder: string;
+  /**
+   * Begins a new epoch in every group, as after a restore that cannot be told, like that of a whole
+   * disk. Default false.
+   */
+  readonly beginNewEpochs?: boolean | undefined;
   /** How much history a group keeps; what is absent has its default. */
   readonly history?: HistoryOptions | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
@@ -75,7 +80,7 @@ export interface LmdbStore extends Store {
  * @throws StreamError STORE_UNAVAILABLE when the folder cannot be used or somebody else has it.
  */
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStore> {
-  return createLmdbStore(await openFolder(resolve(options.folder)), options);
+  return createLmdbStore(await openFolder(resolve(options.folder), options), options);
 }
 
 const SWEEP_GROUPS = 256;

@@ -1,22 +1,36 @@
-import { mkdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { StreamError } from "../../core/errors.ts";
 import { isDataFile } from "./data-file.ts";
 import { openDisk } from "./disk.ts";
 import type { Disk } from "./disk.ts";
 import { lockFolder } from "./folder-lock.ts";
-import { readLineage } from "./lineage.ts";
+import { endLife } from "./life.ts";
+import { continueLineage } from "./lineage.ts";
+import type { Lineage } from "./lineage.ts";
+import { prepareLockFile } from "./lock-file.ts";
+import type { LockFile } from "./lock-file.ts";
+import { ensurePrivateFolder } from "./private-files.ts";
 
 const DATA_FILE = "millrace.mdb";
 const FORMAT_KEY = Buffer.from("format");
 /** Raised with every change of keys or records that older versions would misread. */
 const FORMAT = "1";
 
+/** How a folder is opened. */
+export interface FolderOptions {
+  /** Whether every group begins a new epoch, as after a restore that cannot be told. Default false. */
+  readonly beginNewEpochs?: boolean | undefined;
+  /** Wall clock, Unix milliseconds. Default: that of the machine. */
+  readonly clock?: (() => number) | undefined;
+}
+
 /** The database of a folder. */
 export interface FolderDisk extends Disk {
-  /** Which life of the data this is: part of every epoch. */
+  /** Name of the lineage of the data: part of every epoch. Empty for data that never moved. */
   readonly lineage: string;
+  /** When that lineage began, in Unix milliseconds; 0 for data that never moved. */
+  readonly beganMs: number;
 }
 
 /**
@@ -25,57 +39,85 @@ export interface FolderDisk extends Disk {
  *
  * @throws StreamError STORE_UNAVAILABLE with a sentence that names the folder and what to do.
  */
-export async function openFolder(folder: string): Promise<FolderDisk> {
-  await translated(folder, () => ensureFolder(folder));
-  const lock = await translated(folder, () => lockFolder(folder));
-  try {
-    const file = join(folder, DATA_FILE);
-    const known = await translated(folder, () => isDataFile(file));
-    if (!known)
-      throw unavailable(
-        `The file ${file} is not a database of this service; choose another folder, or restore the file.`,
-      );
-    const disk = await translated(folder, async () => openDisk(file));
-    let lineage: string;
+export async function openFolder(folder: string, options: FolderOptions = {}): Promise<FolderDisk> {
+  return translated(folder, async () => {
+    await ensurePrivateFolder(folder);
+    const lock = await lockFolder(folder);
     try {
-      await translated(folder, () => checkFormat(disk, folder));
-      lineage = await translated(folder, () => readLineage(disk, folder, file));
+      return await openData(folder, options, () => lock.release());
     } catch (error) {
-      await disk.close();
+      await lock.release();
       throw error;
     }
-    return {
-      ...disk,
-      lineage,
-      async close() {
-        try {
-          await disk.close();
-        } finally {
-          await lock.release();
-        }
-      },
+  });
+}
+
+/** Opens the data of a folder that is ours. */
+async function openData(
+  folder: string,
+  { beginNewEpochs = false, clock = Date.now }: FolderOptions,
+  release: () => Promise<void>,
+): Promise<FolderDisk> {
+  const file = join(folder, DATA_FILE);
+  if (!(await isDataFile(file)))
+    throw unavailable(
+      `The file ${file} is not a database of this service; choose another folder, or restore the file.`,
+    );
+  const lockFile = await prepareLockFile(`${file}-lock`);
+  let disk: Disk | undefined;
+  try {
+    disk = openDisk(file);
+    const progress = {
+      transaction: disk.lastTransaction(),
+      lastKnown: lockFile.lastTransaction,
     };
+    await checkFormat(disk, folder);
+    const lineage = await continueLineage(
+      disk,
+      { folder, file },
+      { progress, isRestored: beginNewEpochs, clock },
+    );
+    await lockFile.sync();
+    return guarded(disk, { folder, lineage, lockFile, release });
   } catch (error) {
-    await lock.release();
+    await disk?.close();
+    await lockFile.close();
     throw error;
   }
 }
 
-/** Creates a folder and those that lead to it. (Node's own way never ends where one cannot be created, as in /proc.) */
-async function ensureFolder(folder: string): Promise<void> {
-  try {
-    if ((await stat(folder)).isDirectory()) return;
-    throw Object.assign(new Error(`${folder} is not a folder.`), { code: "ENOTDIR" });
-  } catch (error) {
-    if (codeOf(error) !== "ENOENT" || dirname(folder) === folder) throw error;
-  }
-  await ensureFolder(dirname(folder));
-  try {
-    await mkdir(folder);
-  } catch (error) {
-    // Somebody else may have been faster.
-    if (codeOf(error) !== "EEXIST") throw error;
-  }
+interface Guard {
+  readonly folder: string;
+  readonly lineage: Lineage;
+  readonly lockFile: LockFile;
+  readonly release: () => Promise<void>;
+}
+
+/** The disk with its lineage. Closing it ends the life of the data, and gives the folder back. */
+function guarded(disk: Disk, { folder, lineage, lockFile, release }: Guard): FolderDisk {
+  /** Whether all that was submitted is known to be durable. */
+  let isSettled = true;
+  return {
+    ...disk,
+    lineage: lineage.name,
+    beganMs: lineage.beganMs,
+    async submit(writes) {
+      isSettled = false;
+      await disk.submit(writes);
+      isSettled = true;
+    },
+    async close() {
+      const last = isSettled ? disk.lastTransaction() : undefined;
+      try {
+        await disk.close();
+        await lockFile.close();
+        // After a failure nobody knows what is on the disk: the next start looks, as after a crash.
+        if (last !== undefined) await endLife(folder, lineage.life, last);
+      } finally {
+        await release();
+      }
+    },
+  };
 }
 
 async function checkFormat(disk: Disk, folder: string): Promise<void> {

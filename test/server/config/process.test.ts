@@ -223,6 +223,38 @@ describe("the command", () => {
     }
   });
 
+  it("begins new epochs in a folder when it is told to, and does not start where that means nothing (G4)", async () => {
+    const folder = await tempFolder();
+    const lifeOf = async (...flags: string[]) => {
+      const child = start(["serve", "--port", "0", "--data", "kept", ...flags], folder);
+      const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+      const client = clientOf(line.replace("millrace listening on ", ""));
+      const data = fromJson(ValueSchema, 1);
+      const { position } = await client.set({ ...GROUP, itemId: "a", data });
+      const ended = once(child, "close");
+      child.kill("SIGTERM");
+      await ended;
+      return position;
+    };
+    const first = await lifeOf();
+    expect(await lifeOf()).toMatchObject({ epoch: first?.epoch, revision: 2n });
+    const restored = await lifeOf("--new-epochs");
+    expect(restored?.revision).toBe(3n);
+    expect(restored?.epoch).not.toBe(first?.epoch);
+    expect(await lifeOf()).toMatchObject({ epoch: restored?.epoch, revision: 4n });
+
+    const flags = ["serve", "--port", "0", "--new-epochs"];
+    const memory = { MILLRACE_ADAPTER_CONFIG_STORE_METHOD: "in_memory" };
+    for (const [args, environment] of [
+      [[...flags, "--in-memory"], {}],
+      [flags, memory],
+    ] as const) {
+      const refused = await run(args, folder, environment);
+      expect(refused).toMatchObject({ status: 2, stdout: "" });
+      expect(refused.stderr).toContain("--new-epochs");
+    }
+  });
+
   it("never shows the password of a URL for Redis that it does not understand", async () => {
     const url = "redis://:s3cret@localhost:port";
     const { status, stdout, stderr } = await run(["serve", "--redis-url", url], await tempFolder());

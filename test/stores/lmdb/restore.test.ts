@@ -1,0 +1,197 @@
+import { execFile } from "node:child_process";
+import { rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import type { Position } from "../../../src/core/position.ts";
+import { openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
+import type { LmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
+import { openFolder } from "../../../src/stores/lmdb/open-folder.ts";
+import { startChild } from "../../support/long/child-server.ts";
+import { commit, contents, groupOf, put } from "../suite/fixture.ts";
+import { RESTORE_WAYS, hasProgram } from "./restore-ways.ts";
+import { tempFolders } from "./temp-folder.ts";
+
+const run = promisify(execFile);
+const group = groupOf("room");
+const limits = { maxCount: 10, maxBytes: 1000 };
+const DATA = "millrace.mdb";
+
+const open = (folder: string) => openLmdbStore({ folder, sweepIntervalMs: 0 });
+
+/** Writes some changes. @returns the positions after each of them. */
+async function write(store: LmdbStore, count: number): Promise<Position[]> {
+  const seen: Position[] = [];
+  for (let i = 0; i < count; i++) seen.push((await commit(store, group, put("a", i))).position);
+  return seen;
+}
+
+/** Sets an item by a call to a service. @returns the position after it. */
+async function setOver(url: string, data: number): Promise<Position> {
+  const response = await fetch(`${url}/millrace.v1.StreamService/Set`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ ...group, itemId: "a", data }),
+  });
+  const { position } = (await response.json()) as {
+    position: { epoch: string; revision: string };
+  };
+  return { epoch: position.epoch, revision: Number(position.revision) };
+}
+
+/** Those of the positions that a store resumes from. */
+async function honoured(store: LmdbStore, positions: readonly Position[]): Promise<Position[]> {
+  const found = await Promise.all(
+    positions.map((position) => store.since(group, position, limits)),
+  );
+  return positions.filter((_, i) => found[i]?.lost === false);
+}
+
+describe("data that was put back from a backup", () => {
+  const tempFolder = tempFolders();
+
+  for (const way of RESTORE_WAYS) {
+    it(`honours no position of the life before: ${way.name} (G4)`, async ({ skip }) => {
+      if (!(await hasProgram(way.program))) skip(`${way.program} is not installed`);
+      const folder = join(await tempFolder(), "data");
+      const backup = join(await tempFolder(), "backup");
+      const first = await open(folder);
+      const before = await write(first, 3);
+      await first.close();
+      await way.backUp(folder, backup);
+      const second = await open(folder);
+      const after = await write(second, 3);
+      expect(await honoured(second, [...before, ...after])).toHaveLength(6);
+      await second.close();
+      await way.restore(backup, folder);
+
+      const restored = await open(folder);
+      // Its history reaches as far as that of the life before, with other changes.
+      const own = await write(restored, 6);
+      expect(await honoured(restored, [...before, ...after])).toEqual([]);
+      await restored.close();
+      const again = await open(folder);
+      expect(await honoured(again, own)).toHaveLength(6);
+      await again.close();
+    });
+  }
+
+  it("is known for old when it was copied and put back within one opening (G4)", async () => {
+    const folder = await tempFolder();
+    const backup = join(await tempFolder(), DATA);
+    const store = await open(folder);
+    await write(store, 3);
+    await run("cp", ["-a", join(folder, DATA), backup]);
+    const after = await write(store, 3);
+    await store.close();
+    await run("cp", ["-a", backup, join(folder, DATA)]);
+
+    const restored = await open(folder);
+    await write(restored, 3);
+    expect(await honoured(restored, after)).toEqual([]);
+    await restored.close();
+  });
+
+  it("goes on as it was after kill -9, unless an older data file was put back since (G4)", async () => {
+    const folder = await tempFolder();
+    const backup = join(await tempFolder(), DATA);
+    const options = { port: 0, store: { kind: "file_based", folder } };
+    const seen: Position[] = [];
+    /** A life that ends by kill -9, with a copy of its data file in between. */
+    const crash = async () => {
+      const server = await startChild(options);
+      for (let i = 0; i < 4; i++) {
+        if (i === 2) await run("cp", ["-a", join(folder, DATA), backup]);
+        seen.push(await setOver(server.url, i));
+      }
+      await server.kill();
+    };
+    await crash();
+    const whole = await open(folder);
+    expect(await honoured(whole, seen)).toHaveLength(4);
+    await whole.close();
+
+    await crash();
+    await run("cp", [backup, join(folder, DATA)]);
+    const restored = await open(folder);
+    await write(restored, 4);
+    expect(await honoured(restored, seen)).toEqual([]);
+    await restored.close();
+  });
+
+  it("goes on as it was after a restart, a move, and a change of owner or mode", async () => {
+    const folder = await tempFolder();
+    const first = await open(folder);
+    const seen = await write(first, 3);
+    await first.close();
+    await run("chmod", ["-R", "u+x", folder]);
+    await run("chown", ["-R", String(process.getuid?.()), folder]);
+    const second = await open(folder);
+    expect(await honoured(second, seen)).toHaveLength(3);
+    seen.push(...(await write(second, 3)));
+    await second.close();
+    const moved = `${folder}-moved`;
+    await rename(folder, moved);
+    const third = await open(moved);
+    expect(await honoured(third, seen)).toHaveLength(6);
+    await third.close();
+    await rm(moved, { recursive: true });
+  });
+
+  it("has new epochs when the operator says so, once", async () => {
+    const folder = await tempFolder();
+    const first = await open(folder);
+    const seen = await write(first, 3);
+    await first.close();
+    const told = await openLmdbStore({ folder, sweepIntervalMs: 0, beginNewEpochs: true });
+    expect(await honoured(told, seen)).toEqual([]);
+    const own = await write(told, 1);
+    expect(await contents(told, group)).toEqual([["a", 0]]);
+    await told.close();
+    const again = await open(folder);
+    expect(await honoured(again, own)).toEqual(own);
+    await again.close();
+  });
+
+  it("has new epochs when a file of its life is missing", async () => {
+    const folder = await tempFolder();
+    const first = await open(folder);
+    const seen = await write(first, 1);
+    await first.close();
+    await run("find", [folder, "-name", "*.life", "-delete"]);
+    const second = await open(folder);
+    expect(await honoured(second, seen)).toEqual([]);
+    await second.close();
+  });
+
+  it("has new epochs when its record is of a version that knew copies by their inode", async () => {
+    const folder = await tempFolder();
+    const first = await open(folder);
+    const seen = await write(first, 1);
+    await first.close();
+    const disk = await openFolder(folder);
+    const record = Buffer.from("1234567 ");
+    await disk.submit([{ table: disk.tables.meta, key: Buffer.from("lineage"), value: record }]);
+    await disk.close();
+    const second = await open(folder);
+    expect(await honoured(second, seen)).toEqual([]);
+    expect(await contents(second, group)).toEqual([["a", 0]]);
+    await second.close();
+  });
+
+  it("says when its lineage began, and 0 for data that never moved", async () => {
+    const folder = await tempFolder();
+    const nowMs = 1_700_000_000_000;
+    const lineageOf = async (options: { beginNewEpochs?: boolean; clock?: () => number } = {}) => {
+      const disk = await openFolder(folder, options);
+      await disk.close();
+      return { lineage: disk.lineage, beganMs: disk.beganMs };
+    };
+    expect(await lineageOf()).toEqual({ lineage: "", beganMs: 0 });
+    const began = await lineageOf({ beginNewEpochs: true, clock: () => nowMs });
+    expect(began).toEqual({ lineage: expect.stringMatching(/./), beganMs: nowMs });
+    expect(await lineageOf()).toEqual(began);
+    await writeFile(join(folder, "RESTORED"), "");
+    expect((await lineageOf()).lineage).not.toBe(began.lineage);
+  });
+});
