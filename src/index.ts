@@ -48,6 +48,7 @@ export type { ChangeEvent, GroupEvent, TransientEvent, Item as StoredItem } from
 export type { GroupKey } from "./core/names.ts";
 export type { OpError } from "./core/ops.ts";
 export type * from "./core/outbox.ts";
+export { GroupClock, nextTimestamp } from "./core/group-clock.ts";
 export { type MemoryOutbox, createMemoryOutbox } from "./core/memory-outbox.ts";
 export type { Position } from "./core/position.ts";
 export { type Code, type Reason, REASONS, StreamError } from "./core/errors.ts";

@@ -1,6 +1,7 @@
 import type { ChangeEvent, Item } from "./change.ts";
 import { StreamError } from "./errors.ts";
 import { FewMap } from "./few-map.ts";
+import { nextTimestamp } from "./group-clock.ts";
 import type { Commit, Head, Mutation, MutationResult } from "./store.ts";
 import type { OpError } from "./ops.ts";
 import type { Fired } from "./outbox.ts";
@@ -35,6 +36,8 @@ export interface CommitContext {
   readonly lookup: (itemId: string) => StoredItem | undefined;
   /** Wall clock, Unix milliseconds. */
   readonly nowMs: number;
+  /** What the timestamps of its changes must be later than, beside the group's last. @see GroupClock */
+  readonly floor: number;
   /** Names a new history. Called when the group was never written, or was forgotten. */
   readonly newEpoch: () => string;
 }
@@ -68,11 +71,6 @@ export function decideCommit(commit: Commit, context: CommitContext): Decision {
   } catch (error) {
     return { ok: false, error: StreamError.from(error) };
   }
-}
-
-/** Timestamp of the group's next event: wall clock, but always later than the last one. */
-export function nextTimestamp(last: number, nowMs: number): number {
-  return Math.max(nowMs, last + 1);
 }
 
 function checkExpectations(commit: Commit, context: CommitContext): void {
@@ -214,7 +212,7 @@ class Working {
     if (this.#revision >= MAX_REVISION) throw revisionsUsedUp();
     if (this.#epoch === "") this.#epoch = this.#context.newEpoch();
     this.#revision += 1;
-    this.#timestamp = nextTimestamp(this.#timestamp, this.#context.nowMs);
+    this.#timestamp = nextTimestamp(this.#timestamp, this.#context.nowMs, this.#context.floor);
     const event: ChangeEvent = {
       kind: "change",
       type,

@@ -18,7 +18,10 @@ export interface SyncFrame {
   readonly position: Position;
   readonly first: boolean;
   readonly last: boolean;
-  /** Timestamp of the group's last event, Unix milliseconds; 1 when there was none. */
+  /**
+   * Unix milliseconds, before every later event of the group: timestamp of its last event, or a later
+   * one when the epoch is new. @see GroupClock
+   */
   readonly timestamp: number;
 }
 

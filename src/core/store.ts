@@ -22,7 +22,10 @@ import type { Value } from "./value.ts";
  *   commit may have happened.
  *
  * The clock of a group: an event's `timestamp` is `max(now, last + 1)`, kept with the group, so that
- * it is strictly increasing over changes and transient events, over restarts too.
+ * it is strictly increasing over changes and transient events, over restarts too. A state that is read
+ * has a `syncTimestamp`, which no later event of the group is at or before (GroupClock has the rule):
+ * that of the last event; for a group of which nothing is known, and for one whose epoch changed without
+ * an event since, one that is not before anything of an earlier epoch.
  *
  * The log of a group: a change leaves it when it is older than `maxAgeMs`, or `maxChanges` newer
  * ones exist, or the log passes `maxBytes`, whichever comes first; groups that nobody writes are
@@ -225,8 +228,17 @@ export interface Head {
   readonly timestamp: number;
 }
 
+/** Where a group stands, for whoever begins to follow it. */
+export interface StateHead extends Head {
+  /**
+   * Timestamp of the `sync` that tells this state, at least 1. Absent: `timestamp`; then clients that
+   * order by time may drop the first sync of a new epoch.
+   */
+  readonly syncTimestamp?: number | undefined;
+}
+
 /** An item, or its absence, at a position of its group. */
-export interface ItemRead extends Head {
+export interface ItemRead extends StateHead {
   /** Undefined when there is none. */
   readonly item: Item | undefined;
 }
@@ -276,7 +288,7 @@ export interface SnapshotReader {
 }
 
 /** A page of a snapshot. */
-export interface SnapshotPage extends Head {
+export interface SnapshotPage extends StateHead {
   readonly items: readonly Item[];
   /** Whether this is the last page. */
   readonly done: boolean;

@@ -2,7 +2,14 @@ import type { SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Head, Store } from "../core/store.ts";
 import type { SharedParts } from "./shared-parts.ts";
-import { type StateReader, lazily, openState, readGroup, readItems } from "./state-reader.ts";
+import {
+  type StateReader,
+  isSharable,
+  lazily,
+  openState,
+  readGroup,
+  readItems,
+} from "./state-reader.ts";
 
 /** How long a state is kept for others who ask, in milliseconds. */
 const KEPT_MS = 1000;
@@ -99,14 +106,18 @@ export class GroupStates {
 
   async #begin(shared: SharedParts): Promise<Reading> {
     const opened = await openState(this.#store, this.#group, shared);
-    if (opened.kind === "whole") return { own: opened.state.follow(), others: opened.state };
+    if (opened.kind === "whole") return forAll(opened.state);
     const { reader } = opened;
     const first = await reader.next();
     if (!first.last) return { own: beginningWith(first, reader), others: undefined };
     reader.close();
-    const others = { head: first, follow: () => beginningWith(first, undefined) };
-    return { own: others.follow(), others };
+    return forAll({ head: first, follow: () => beginningWith(first, undefined) });
   }
+}
+
+/** What others get, too, where the state allows it. */
+function forAll(state: Followable): Reading {
+  return { own: state.follow(), others: isSharable(state.head.position) ? state : undefined };
 }
 
 function isFresh(state: Head, { position, timestamp }: Head): boolean {

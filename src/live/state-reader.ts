@@ -4,7 +4,14 @@ import { type SyncFrame, itemBytes } from "../core/frame.ts";
 import type { Item } from "../core/change.ts";
 import type { GroupKey } from "../core/names.ts";
 import { type Position, samePosition } from "../core/position.ts";
-import type { Head, ReadLimits, SnapshotPage, SnapshotReader, Store } from "../core/store.ts";
+import type {
+  Head,
+  ReadLimits,
+  SnapshotPage,
+  SnapshotReader,
+  StateHead,
+  Store,
+} from "../core/store.ts";
 import type { SharedParts } from "./shared-parts.ts";
 
 /**
@@ -22,6 +29,11 @@ export interface StateReader {
   next(): Promise<SyncFrame>;
   /** Lets go of what it holds. Idempotent. */
   close(): void;
+}
+
+/** Whether others may get the same frames of a state. At the origin its sync moves on with the clock. */
+export function isSharable({ epoch }: Position): boolean {
+  return epoch !== "";
 }
 
 /** Reads the state of some items: a single part, from the call of next(). */
@@ -118,7 +130,7 @@ function stableParts(
     if (known !== undefined && reader.skip?.(known.page) === true) return known.frame;
     const page = await reader.next(PART_LIMITS);
     const frame = syncFrame(page.items, page, isFirst, page.done);
-    shared.note(group, place, { page, frame });
+    if (isSharable(page.position)) shared.note(group, place, { page, frame });
     return frame;
   };
   return {
@@ -132,10 +144,8 @@ function stableParts(
   };
 }
 
-interface Folded {
+interface Folded extends StateHead {
   readonly items: readonly Item[];
-  readonly position: Position;
-  readonly timestamp: number;
 }
 
 async function foldPages(
@@ -176,7 +186,8 @@ async function tryFold(
       return undefined;
     fold.page(page.items, page.position);
   } while (!page.done);
-  return { items: fold.items(), position: page.position, timestamp: page.timestamp };
+  const { items: _, done: __, next: ___, ...head } = page;
+  return { ...head, items: fold.items() };
 }
 
 async function foldBetween(
@@ -242,9 +253,9 @@ export class WholeState {
 
 function syncFrame(
   items: readonly Item[],
-  at: { position: Position; timestamp: number },
+  { position, timestamp, syncTimestamp = timestamp || 1 }: StateHead,
   first: boolean,
   last: boolean,
 ): SyncFrame {
-  return { kind: "sync", items, position: at.position, first, last, timestamp: at.timestamp || 1 };
+  return { kind: "sync", items, position, first, last, timestamp: syncTimestamp };
 }

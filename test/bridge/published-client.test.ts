@@ -1,52 +1,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import type * as StreamClient from "@motiadev/stream-client-node";
 import { type Server, createServer } from "millrace/server";
+import { type Order, client, reaches } from "./published-client.ts";
 import { within } from "./within.ts";
-
-const { Stream } = createRequire(import.meta.url)(
-  "@motiadev/stream-client-node",
-) as typeof StreamClient;
-
-interface Order {
-  readonly id: string;
-  readonly n: number;
-}
-
-/** What the tests use of a subscription, of a group or an item. */
-interface Followed<T> {
-  getState(): T;
-  addChangeListener(listener: () => void): void;
-  removeChangeListener(listener: () => void): void;
-}
-
-/** Resolves as soon as the condition holds for the state of a subscription. */
-async function reaches<T>(followed: Followed<T>, holds: (state: T) => boolean): Promise<T> {
-  let look = () => {};
-  const done = new Promise<void>((resolve) => {
-    look = () => {
-      if (holds(followed.getState())) resolve();
-    };
-  });
-  followed.addChangeListener(look);
-  look();
-  try {
-    await within(done, () => `a state; it was ${JSON.stringify(followed.getState())}`);
-  } finally {
-    followed.removeChangeListener(look);
-  }
-  return followed.getState();
-}
-
-/** A client of the test, closed before its server: it does not survive a connection that is refused. */
-function client(server: Server) {
-  const stream = new Stream(server.url.replace("http", "ws"));
-  onTestFinished(() => stream.close());
-  return stream;
-}
 
 describe("the published Node client", () => {
   let server: Server;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { decideCommit, nextTimestamp } from "../../src/core/commit.ts";
+import { decideCommit } from "../../src/core/commit.ts";
 import type { CommitContext, StoredItem } from "../../src/core/commit.ts";
 import { StreamError } from "../../src/core/errors.ts";
 import type { Commit, Mutation } from "../../src/core/store.ts";
@@ -26,6 +26,7 @@ describe("the rule of a commit", () => {
       head: { position: { epoch: "e1", revision: 4 }, timestamp: 1000 },
       lookup: (itemId) => items.get(itemId),
       nowMs: 2000,
+      floor: 0,
       newEpoch: () => {
         throw new Error("There is an epoch already.");
       },
@@ -146,9 +147,8 @@ describe("the rule of a commit", () => {
     expect(decision).toMatchObject({ ok: false, error: { reason: "INTERNAL" } });
   });
 
-  it("takes the wall clock as timestamp, or the next millisecond after the last", () => {
-    expect(nextTimestamp(0, 50)).toBe(50);
-    expect(nextTimestamp(50, 50)).toBe(51);
-    expect(nextTimestamp(70, 50)).toBe(71);
+  it("gives its changes timestamps after the last event and the floor of the clock, one after another", () => {
+    const decision = decide([put("a"), put("b")], context({ nowMs: 900, floor: 3000 }));
+    expect(decision).toMatchObject({ changes: [{ timestamp: 3001 }, { timestamp: 3002 }] });
   });
 });

@@ -32,7 +32,7 @@ export function withSlowAnswers(store: Store, dice: Random): Store {
 
 async function pagedSnapshot(store: Store, group: GroupKey, dice: Random): Promise<SnapshotReader> {
   const reader = await store.snapshot(group);
-  const { items, position, timestamp } = await reader.next({ maxCount: 1e9, maxBytes: 1e9 });
+  const { items, ...head } = await reader.next({ maxCount: 1e9, maxBytes: 1e9 });
   reader.close();
   const left: Item[] = [...items];
   return {
@@ -40,7 +40,7 @@ async function pagedSnapshot(store: Store, group: GroupKey, dice: Random): Promi
     async next() {
       await pause(dice);
       const page = left.splice(0, 2);
-      return { items: page, position, timestamp, done: left.length === 0 };
+      return { ...head, items: page, done: left.length === 0 };
     },
     close() {},
   };

@@ -1,9 +1,10 @@
 import { expect, it } from "vitest";
 import type { Position } from "../../src/core/position.ts";
+import { Value } from "../../src/core/value.ts";
 import { type CopiedRedis, OLD_COPIES } from "../support/redis/old-copies.ts";
 import { openForTest, randomPrefix } from "../support/redis/redis-stores.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
-import { ALL, commit, groupOf, put, testClock } from "../stores/suite/fixture.ts";
+import { ALL, commit, groupOf, listen, put, testClock } from "../stores/suite/fixture.ts";
 import { firing, waitingOf } from "../stores/suite/outbox.ts";
 
 const group = groupOf("room");
@@ -118,6 +119,34 @@ describeWithRedis("an older copy in place of the data", () => {
     await redis.bringBack();
     await commit(store, group, put("a", 2));
     expect(await began()).toBe(firstMs + 5000);
+  });
+
+  it("raises the clock of a sync to when the present lineage began, and events come after it", async () => {
+    const redis = await started("FLUSHALL and RESTORE of older dumps");
+    const clock = testClock();
+    const { store } = await openForTest(redis.url, { partitions: 1, clock });
+    await commit(store, group, put("a", 1));
+    await redis.keep();
+    const keptMs = clock.nowMs;
+    clock.nowMs += 5000;
+    await commit(store, group, put("a", 2));
+    await redis.bringBack();
+    clock.nowMs += 1;
+    await store.heads([group]);
+    const beganMs = clock.nowMs;
+    const { timestamp, syncTimestamp } = await store.get(group, "a");
+    expect([timestamp, syncTimestamp]).toEqual([keptMs, beganMs]);
+    const reader = await store.snapshot(group);
+    expect(await reader.next(ALL)).toMatchObject({ timestamp, syncTimestamp });
+    reader.close();
+    // Even if the clock of the server is set back.
+    clock.nowMs -= 1000;
+    const ear = await listen(store, group);
+    await store.broadcast(group, { type: "t", itemId: undefined, value: Value.of(1) });
+    await commit(store, group, put("a", 3));
+    await ear.heard(2);
+    expect(ear.events.map((event) => event.timestamp)).toEqual([beganMs + 1, beganMs + 2]);
+    expect(await store.get(group, "a")).toMatchObject({ syncTimestamp: beganMs + 2 });
   });
 
   it("does not lock out the owner of the outbox, whose claim is gone with it", async () => {

@@ -1052,7 +1052,8 @@ export type SyncFrame = Message<"millrace.v1.SyncFrame"> & {
   last: boolean;
 
   /**
-   * Timestamp of the group's last event, in Unix milliseconds; 1 if there was none.
+   * Unix milliseconds, before every later event of the group: the timestamp of its last event. In a new
+   * epoch it may be later, so that it is after all that was seen in an earlier one.
    *
    * @generated from field: int64 timestamp = 5;
    */

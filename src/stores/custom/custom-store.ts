@@ -12,6 +12,7 @@ import type {
   Outcome,
   ReadLimits,
   SnapshotReader,
+  StateHead,
   Store,
 } from "../../core/store.ts";
 import type { Value } from "../../core/value.ts";
@@ -25,6 +26,7 @@ export interface CustomStore extends Store {
   isCustom(streamName: string): boolean;
 }
 
+const ANY_ITEM = "any";
 const READ_PAGE: ReadLimits = { maxCount: 1000, maxBytes: 8 * 1024 * 1024 };
 
 /**
@@ -139,8 +141,8 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
   const readAll = (group: GroupKey) =>
     locked(group, async () => {
       const values = await outside.list(group);
-      const [head] = await store.heads([group]);
-      if (head === undefined) throw new StreamError("INTERNAL", "The store gave no head.");
+      // Where the group stands; no item is asked for.
+      const { item: _, ...head } = await store.get(group, ANY_ITEM);
       return { ...head, items: itemsOfValues(values, await seenIn(group)) };
     });
 
@@ -192,8 +194,8 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     },
     async snapshot(group) {
       if (!outside.has("list", group.streamName)) return store.snapshot(group);
-      const { items, position, timestamp } = await readAll(group);
-      return readerOf(items, { position, timestamp });
+      const { items, ...head } = await readAll(group);
+      return readerOf(items, head);
     },
     since: (group, from, limits) => store.since(group, from, limits),
     async groups(streamName, { after, limit }) {
@@ -210,10 +212,7 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
 }
 
 /** Reads what was read once, in parts. */
-function readerOf(
-  items: readonly Item[],
-  head: Omit<Awaited<ReturnType<SnapshotReader["next"]>>, "items" | "done">,
-): SnapshotReader {
+function readerOf(items: readonly Item[], head: StateHead): SnapshotReader {
   let at = 0;
   return {
     stable: true,

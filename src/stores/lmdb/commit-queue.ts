@@ -35,6 +35,8 @@ export interface QueueContext {
   readonly begin: () => WriteBatch;
   /** Makes a durable batch visible and announces it. Called before its callers are answered. */
   readonly publish: (batch: WriteBatch) => void;
+  /** Called once for each batch that was begun: it was published, had nothing to write, or failed. */
+  readonly end: () => void;
 }
 
 /** A call on its way, one step per commit. */
@@ -196,6 +198,7 @@ export class CommitQueue {
       this.#fill(batch, taken);
       return { taken, batch, writes: batch.writes() };
     } catch (cause) {
+      this.#context.end();
       // Nothing was written. What an earlier batch of a long call did stays done.
       this.#drop(taken);
       for (const job of taken) {
@@ -216,6 +219,8 @@ export class CommitQueue {
     } catch (cause) {
       this.#fail(taken, cause);
       return [];
+    } finally {
+      this.#context.end();
     }
     return taken.filter(({ steps }) => steps === 0);
   }

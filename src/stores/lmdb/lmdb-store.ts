@@ -2,13 +2,14 @@ import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { StreamError } from "../../core/errors.ts";
+import { GroupClock } from "../../core/group-clock.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { historyOf } from "../../core/retention.ts";
 import type { HistoryOptions } from "../../core/retention.ts";
 import { RecentMap } from "../../core/recent-map.ts";
 import type { Records } from "../../core/records.ts";
-import type { Store } from "../../core/store.ts";
+import type { StateHead, Store } from "../../core/store.ts";
 import { createWatchers } from "../../core/watchers.ts";
 import { CommitQueue, DEFAULT_QUEUE_LIMITS } from "./commit-queue.ts";
 import type { QueueLimits } from "./commit-queue.ts";
@@ -19,7 +20,7 @@ import type { GroupName } from "./keys.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbRecords } from "./lmdb-records.ts";
 import { epochIn } from "./lineage.ts";
-import { openFolder } from "./open-folder.ts";
+import { type FolderDisk, openFolder } from "./open-folder.ts";
 import {
   headOf,
   isCareDue,
@@ -99,14 +100,15 @@ const MAX_HELD_SNAPSHOTS = 256;
  * @internal
  */
 export function createLmdbStore(
-  disk: Disk & { readonly lineage?: string },
+  disk: Disk & Partial<Pick<FolderDisk, "lineage" | "beganMs">>,
   options: Omit<LmdbStoreOptions, "folder">,
 ): LmdbStore {
   const history = historyOf(options.history);
   const clock = options.clock ?? Date.now;
   const newGivenEpoch = options.newEpoch ?? (() => randomBytes(9).toString("base64url"));
   const newEpoch = () => epochIn(lineage, newGivenEpoch());
-  const { tables, lineage = "" } = disk;
+  const { tables, lineage = "", beganMs = 0 } = disk;
+  const groupClock = new GroupClock();
   const watchers = createWatchers();
   const snapshotBudget = createBudget(SNAPSHOT_BUDGET_BYTES);
   /** Snapshot readers that hold a state, the oldest first. */
@@ -126,15 +128,22 @@ export function createLmdbStore(
     return { name, record: readGroup(source, name) };
   };
 
+  const stateHead = (record: GroupRecord): StateHead => ({
+    ...headOf(record),
+    syncTimestamp: groupClock.sync(record.timestamp, beganMs, clock),
+  });
+
   const queue = new CommitQueue({
     disk,
     limits: { ...DEFAULT_QUEUE_LIMITS, ...options.queue },
-    begin: () =>
-      new WriteBatch({
-        ...{ tables, load, items, history, clock, newEpoch },
+    begin() {
+      groupClock.hold(clock);
+      return new WriteBatch({
+        ...{ tables, load, items, history, clock, groupClock, beganMs, newEpoch },
         view: source.view,
         lastSeq: seq,
-      }),
+      });
+    },
     publish(batch) {
       const before = source;
       source = { view: disk.view(), tables, lineage };
@@ -145,6 +154,7 @@ export function createLmdbStore(
       if (batch.fired.length > 0) outbox.announce(batch.fired);
       for (const { group, events } of batch.announcements) watchers.announce(group, events);
     },
+    end: () => groupClock.release(),
   });
 
   const assertOpen = () => {
@@ -217,13 +227,13 @@ export function createLmdbStore(
       read(() => {
         const { name, record } = load(key);
         const stored = items.get(cacheKey(name.text, itemId)) ?? readItem(source, name, itemId);
-        return { ...headOf(record), item: stored?.item };
+        return { ...stateHead(record), item: stored?.item };
       }),
     heads: (keys) => read(() => keys.map((key) => headOf(load(key).record))),
     list: (key, page) =>
       read(() => {
         const { name, record } = load(key);
-        return readItems(source, name, record, page);
+        return readItems(source, name, headOf(record).position, page);
       }),
     snapshot: (key) =>
       read(() => {
@@ -237,7 +247,7 @@ export function createLmdbStore(
         const reader = new LmdbSnapshotReader(
           source,
           name,
-          record,
+          stateHead(record),
           options.snapshotHoldMs ?? 5000,
           snapshotBudget,
           () => held.delete(reader),

@@ -63,10 +63,9 @@ export function headOf(record: GroupRecord): Head {
 export function readItems(
   source: Source,
   name: GroupName,
-  record: GroupRecord,
+  position: Position,
   page: ItemPageRequest,
 ): ItemPage {
-  const { position } = headOf(record);
   const items: Item[] = [];
   let bytes = 0;
   let last = parseCursor(page.after);

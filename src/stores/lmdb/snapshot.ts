@@ -1,11 +1,10 @@
 import { setImmediate } from "node:timers/promises";
 import type { Item } from "../../core/change.ts";
 import { StreamError } from "../../core/errors.ts";
-import type { Head, ReadLimits, SnapshotPage, SnapshotReader } from "../../core/store.ts";
+import type { ReadLimits, SnapshotPage, SnapshotReader, StateHead } from "../../core/store.ts";
 import type { GroupName } from "./keys.ts";
-import { headOf, readItems } from "./reads.ts";
+import { readItems } from "./reads.ts";
 import type { Source } from "./reads.ts";
-import type { GroupRecord } from "./records.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 
 /** Memory that several share. */
@@ -40,7 +39,7 @@ const GULP: ReadLimits = { maxCount: 1000, maxBytes: 1024 * 1024 };
 export class LmdbSnapshotReader implements SnapshotReader {
   readonly stable = true;
   readonly #name: GroupName;
-  readonly #record: GroupRecord;
+  readonly head: StateHead;
   readonly #onLetGo: () => void;
   readonly #budget: MemoryBudget;
   /** Taken of the budget. */
@@ -64,21 +63,17 @@ export class LmdbSnapshotReader implements SnapshotReader {
   constructor(
     source: Source,
     name: GroupName,
-    record: GroupRecord,
+    head: StateHead,
     holdMs: number,
     budget: MemoryBudget,
     onLetGo: () => void,
   ) {
     this.#source = source;
     this.#name = name;
-    this.#record = record;
+    this.head = head;
     this.#onLetGo = onLetGo;
     this.#budget = budget;
     this.#timer = startTimer(holdMs, () => this.takeIntoMemory()).unref();
-  }
-
-  get head(): Head {
-    return headOf(this.#record);
   }
 
   async next(limits: ReadLimits): Promise<SnapshotPage> {
@@ -86,7 +81,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
     if (this.#closed) throw new StreamError("STORE_UNAVAILABLE", "The snapshot was closed.");
     const { head } = this;
     if (this.#source === undefined) return { ...head, ...this.#nextFromMemory(limits) };
-    const { items, next } = readItems(this.#source, this.#name, this.#record, {
+    const { items, next } = readItems(this.#source, this.#name, this.head.position, {
       ...limits,
       after: this.#after,
     });
@@ -133,7 +128,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
 
   async #drain(): Promise<void> {
     while (this.#source !== undefined) {
-      const { items, next } = readItems(this.#source, this.#name, this.#record, {
+      const { items, next } = readItems(this.#source, this.#name, this.head.position, {
         ...GULP,
         after: this.#after,
       });

@@ -1,5 +1,6 @@
 import type { GroupEvent, TransientEvent } from "../../core/change.ts";
-import { decideCommit, nextTimestamp } from "../../core/commit.ts";
+import { decideCommit } from "../../core/commit.ts";
+import { type GroupClock, nextTimestamp } from "../../core/group-clock.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { Fired, OutboxEntry } from "../../core/outbox.ts";
@@ -25,6 +26,9 @@ export interface BatchContext {
   readonly items: Pick<ItemCache, "get">;
   readonly history: History;
   readonly clock: () => number;
+  readonly groupClock: Pick<GroupClock, "floor">;
+  /** When the lineage of the data began, in Unix milliseconds; 0: it is the first one. */
+  readonly beganMs: number;
   readonly newEpoch: () => string;
   /** Place of the newest entry of the outbox that was ever made. */
   readonly lastSeq: number;
@@ -64,13 +68,14 @@ export class WriteBatch {
 
   /** Runs one commit. */
   commit(key: GroupKey, commit: Commit): Outcome {
-    const { clock, newEpoch, history } = this.#context;
+    const { clock, groupClock, beganMs, newEpoch, history } = this.#context;
     const draft = this.#draft(key);
     const nowMs = clock();
     const decision = decideCommit(commit, {
       head: draft.head,
       lookup: (itemId) => draft.lookup(itemId),
       nowMs,
+      floor: groupClock.floor(draft.head.timestamp, beganMs),
       newEpoch,
     });
     if (!decision.ok) return decision;
@@ -84,9 +89,10 @@ export class WriteBatch {
 
   /** Takes the group's next timestamp for a transient event. */
   broadcast(key: GroupKey, { fires, ...message }: Broadcast): void {
-    const { clock, history } = this.#context;
+    const { clock, groupClock, beganMs, history } = this.#context;
     const draft = this.#draft(key);
-    const timestamp = nextTimestamp(draft.head.timestamp, clock());
+    const last = draft.head.timestamp;
+    const timestamp = nextTimestamp(last, clock(), groupClock.floor(last, beganMs));
     draft.tick(timestamp, history);
     this.#bytes += message.value.size;
     const event: TransientEvent = {

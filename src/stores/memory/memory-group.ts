@@ -1,5 +1,6 @@
 import type { ChangeEvent, Item } from "../../core/change.ts";
-import { decideCommit, nextTimestamp } from "../../core/commit.ts";
+import { decideCommit } from "../../core/commit.ts";
+import { nextTimestamp } from "../../core/group-clock.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
 import type { GroupKey } from "../../core/names.ts";
@@ -66,6 +67,7 @@ export class MemoryGroup {
   commit(
     commit: Commit,
     nowMs: number,
+    floor: number,
     newEpoch: () => string,
   ): {
     readonly outcome: Outcome;
@@ -76,6 +78,7 @@ export class MemoryGroup {
       head: this.#head,
       lookup: (itemId) => this.#items.get(itemId),
       nowMs,
+      floor,
       newEpoch,
     });
     if (!decision.ok) return { outcome: decision, changes: [], fired: [] };
@@ -101,8 +104,8 @@ export class MemoryGroup {
   }
 
   /** Takes the next timestamp, for an event that is not a change. */
-  tick(nowMs: number): Head {
-    this.#head = { ...this.#head, timestamp: nextTimestamp(this.#head.timestamp, nowMs) };
+  tick(nowMs: number, floor: number): Head {
+    this.#head = { ...this.#head, timestamp: nextTimestamp(this.#head.timestamp, nowMs, floor) };
     return this.#head;
   }
 

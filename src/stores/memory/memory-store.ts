@@ -1,12 +1,20 @@
 import type { ChangeEvent, TransientEvent } from "../../core/change.ts";
 import { StreamError } from "../../core/errors.ts";
+import { GroupClock } from "../../core/group-clock.ts";
 import { createMemoryOutbox } from "../../core/memory-outbox.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { ORIGIN } from "../../core/position.ts";
 import { historyOf, mayForget, nextCareMs } from "../../core/retention.ts";
 import type { HistoryOptions } from "../../core/retention.ts";
-import type { GroupPage, Head, Outcome, SnapshotReader, Store } from "../../core/store.ts";
+import type {
+  GroupPage,
+  Head,
+  Outcome,
+  SnapshotReader,
+  StateHead,
+  Store,
+} from "../../core/store.ts";
 import { compareUtf8 } from "../../core/text.ts";
 import type { Fired } from "../../core/outbox.ts";
 import { createWatchers } from "../../core/watchers.ts";
@@ -51,6 +59,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     (a, b) => (a.careMs ?? 0) - (b.careMs ?? 0) || compareUtf8(a.text, b.text),
   );
   const watchers = createWatchers();
+  const groupClock = new GroupClock();
   const outbox = createMemoryOutbox();
   let closed = false;
 
@@ -58,6 +67,10 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     if (closed) throw new StreamError("STORE_UNAVAILABLE", "The store is closed.");
   };
   const find = (key: GroupKey) => groups.get(groupKeyText(key));
+  const stateHead = ({ head }: MemoryGroup): StateHead => ({
+    ...head,
+    syncTimestamp: groupClock.sync(head.timestamp, 0, clock),
+  });
   const findOrAdd = (key: GroupKey) => find(key) ?? new MemoryGroup(key);
 
   const indexPresence = (group: MemoryGroup, before: number) => {
@@ -104,7 +117,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         const group = findOrAdd(key);
         const { items, position, next } = group.list({ ...limits, after });
         after = next;
-        return { items, position, timestamp: group.head.timestamp, done: next === undefined };
+        const { timestamp, syncTimestamp } = stateHead(group);
+        return { items, position, timestamp, syncTimestamp, done: next === undefined };
       },
       close() {},
     };
@@ -137,7 +151,12 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       for (const commit of commits) {
         const nowMs = clock();
         const itemsBefore = group.itemCount;
-        const { outcome, changes, fired } = group.commit(commit, nowMs, newEpoch);
+        const { outcome, changes, fired } = group.commit(
+          commit,
+          nowMs,
+          groupClock.floor(group.head.timestamp, 0),
+          newEpoch,
+        );
         outcomes.push(outcome);
         if (changes.length === 0) continue;
         announced.push(changes);
@@ -155,7 +174,10 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     async broadcast(key, { fires, ...message }) {
       assertOpen();
       const group = findOrAdd(key);
-      const { position, timestamp } = group.tick(clock());
+      const { position, timestamp } = group.tick(
+        clock(),
+        groupClock.floor(group.head.timestamp, 0),
+      );
       groups.set(group.text, group);
       scheduleCare(group);
       const event: TransientEvent = { kind: "event", ...message, after: position, timestamp };
@@ -165,7 +187,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     async get(key, itemId) {
       assertOpen();
       const group = findOrAdd(key);
-      return { ...group.head, item: group.get(itemId) };
+      return { ...stateHead(group), item: group.get(itemId) };
     },
     async heads(keys): Promise<readonly Head[]> {
       assertOpen();

@@ -132,7 +132,7 @@ export class GroupWork {
 
   /** Takes what was read: the reply of the get script for `unread`. */
   take(reply: unknown): void {
-    const [lineage, head, records] = reply as [unknown, unknown, unknown[]];
+    const [lineage, head, , records] = reply as [unknown, unknown, unknown, unknown[]];
     this.#know(lineage, head, this.#touched(), records);
   }
 
@@ -232,6 +232,7 @@ export class GroupWork {
         lookup: (itemId) => items.get(itemId),
         // Times are the script's. Nobody sees these.
         nowMs: 0,
+        floor: 0,
         newEpoch: () => this.#newEpoch,
       });
       if (!decision.ok) return { refusal: decision.error, mutations: [], results: [] };

@@ -140,8 +140,10 @@ export class PartitionWriter {
     const { tag, state } = keys.ofPartition(this.#partition);
     const group = keys.ofGroup(this.#partition, work.text);
     const names = [state, group.head, group.items];
+    // Nobody asks what a sync would carry.
+    const args = ["0", ...items];
     work.take(
-      await servers.attempt(tag, "read", (link) => link.run(GET, names, items, "read"), deadlineMs),
+      await servers.attempt(tag, "read", (link) => link.run(GET, names, args, "read"), deadlineMs),
     );
   }
 
@@ -177,7 +179,7 @@ export class PartitionWriter {
     deadlineMs: number,
     first: Admission,
   ): Promise<readonly unknown[]> {
-    const { servers, keys, history, clock, agreed } = this.#context;
+    const { servers, keys, history, clock, groupClock, agreed } = this.#context;
     const { tag } = keys.ofPartition(this.#partition);
     const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes].map(String);
     return servers.attempt(
@@ -191,7 +193,9 @@ export class PartitionWriter {
           const { name, nonce, runId } = admission;
           const time = clock === undefined ? "" : String(clock());
           const proof = [`w:${name}`, nonce, runId, ...this.#gate.known, time];
-          const reply = await link.run(COMMIT, names, [...proof, ...limits, ...args], "commit");
+          const told = String(groupClock.floor(0, 0));
+          const all = [...proof, ...limits, told, ...args];
+          const reply = await link.run(COMMIT, names, all, "commit");
           if (Array.isArray(reply) && textOf(reply[0]) === "ok") return reply as unknown[];
           this.#gate.forget();
         }

@@ -11,8 +11,10 @@ import type {
   ReadLimits,
   Replay,
   SnapshotReader,
+  StateHead,
 } from "../../core/store.ts";
 import type { GroupKey } from "../../core/names.ts";
+import type { GroupClock } from "../../core/group-clock.ts";
 import type { LuaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type RedisKeys, textOfGroup } from "./keys.ts";
@@ -30,6 +32,7 @@ export interface SweepContext {
 
 /** What reads work with. */
 export interface ReadContext extends SweepContext {
+  readonly groupClock: Pick<GroupClock, "sync">;
   /** Decides whether a partition has lost writes, because a copy was put in place of its data. */
   readonly verify: (partition: number) => Promise<void>;
 }
@@ -48,7 +51,7 @@ export interface RedisReads {
 
 /** A page of items, with all that is known of where the group stands. */
 interface Page {
-  readonly head: GroupHead;
+  readonly head: StateHead;
   readonly items: readonly Item[];
   readonly next: string | undefined;
 }
@@ -57,7 +60,15 @@ interface Page {
 const HEADS_PER_SCRIPT = 500;
 
 /** Builds the reads. */
-export function createReads({ servers, keys, history, clock, verify }: ReadContext): RedisReads {
+export function createReads(context: ReadContext): RedisReads {
+  const { servers, keys, history, clock, groupClock, verify } = context;
+  const time = () => (clock === undefined ? "" : clock());
+  /** @param given What the script says of the clock (see lua/records.lua). */
+  const stateHead = ({ position, timestamp }: GroupHead, given: unknown): StateHead => ({
+    position,
+    timestamp,
+    syncTimestamp: groupClock.sync(timestamp, Number(given), () => Number(given)),
+  });
   const placeOf = (group: GroupKey) => {
     const text = textOfGroup(group);
     const partition = keys.partitionOf(text);
@@ -72,11 +83,11 @@ export function createReads({ servers, keys, history, clock, verify }: ReadConte
 
   const readPage = async (group: GroupKey, limits: ReadLimits, after: string): Promise<Page> => {
     const { tag, state, head: headKey, items: itemsKey, order } = placeOf(group);
-    const [lineage, head, more, ...rest] = await run(
+    const [lineage, head, more, given, ...rest] = await run(
       tag,
       LIST,
       [state, headKey, itemsKey, order],
-      [after, limits.maxCount, limits.maxBytes],
+      [after, limits.maxCount, limits.maxBytes, time()],
     );
     const items: Item[] = [];
     let next: string | undefined;
@@ -87,7 +98,7 @@ export function createReads({ servers, keys, history, clock, verify }: ReadConte
       next = String(stored.createdRevision);
     }
     return {
-      head: decodeHead(head, lineage),
+      head: stateHead(decodeHead(head, lineage), given),
       items,
       next: String(more) === "1" ? next : undefined,
     };
@@ -109,10 +120,10 @@ export function createReads({ servers, keys, history, clock, verify }: ReadConte
   return {
     async get(group, itemId) {
       const { tag, state, head: headKey, items } = placeOf(group);
-      const [lineage, head, records] = await run(tag, GET, [state, headKey, items], [itemId]);
-      const { position, timestamp } = decodeHead(head, lineage);
+      const names = [state, headKey, items];
+      const [lineage, head, given, records] = await run(tag, GET, names, [time(), itemId]);
       const stored = decodeItem(itemId, (records as unknown[])[0]);
-      return { position, timestamp, item: stored?.item };
+      return { ...stateHead(decodeHead(head, lineage), given), item: stored?.item };
     },
 
     async heads(groups) {
@@ -156,8 +167,7 @@ export function createReads({ servers, keys, history, clock, verify }: ReadConte
         async next(limits) {
           const { head, items, next } = await readPage(group, limits, after);
           after = next ?? after;
-          const { position, timestamp } = head;
-          return { items, position, timestamp, done: next === undefined };
+          return { ...head, items, done: next === undefined };
         },
         close() {},
       };
@@ -165,13 +175,12 @@ export function createReads({ servers, keys, history, clock, verify }: ReadConte
 
     async since(group, from, limits) {
       const { tag, state, head: headKey, log } = placeOf(group);
-      const time = clock === undefined ? "" : clock();
       const { epoch, revision } = from;
       const [lineage, packed, now, ...records] = await run(
         tag,
         SINCE,
         [state, headKey, log],
-        [epoch, revision, limits.maxCount, limits.maxBytes, time],
+        [epoch, revision, limits.maxCount, limits.maxBytes, time()],
       );
       const { position: head, logCount } = decodeHead(packed, lineage);
       const logStart = head.revision - logCount + 1;

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { StreamError } from "../../core/errors.ts";
+import { GroupClock } from "../../core/group-clock.ts";
 import { groupKeyText } from "../../core/names.ts";
 import { historyOf } from "../../core/retention.ts";
 import type { HistoryOptions } from "../../core/retention.ts";
@@ -100,7 +101,8 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     const { tag } = keys.ofPartition(partition);
     await servers.attempt(tag, "read", (link) => writerOf(partition).gate.look(link));
   };
-  const reads = createReads({ servers, keys, history, clock, verify });
+  const groupClock = new GroupClock();
+  const reads = createReads({ servers, keys, history, clock, groupClock, verify });
   const listing = createGroupListing(servers, keys);
   const sweeper = createSweeper({ servers, keys, history, clock }, options.sweepIntervalMs ?? 1000);
   const context: WriterContext = {
@@ -108,6 +110,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     keys,
     history,
     clock,
+    groupClock,
     newEpoch: options.newEpoch ?? epochNames(),
     ready: options.ready ?? (async () => servers.instanceId),
     agreed: options.agreed ?? (() => 0),

@@ -1,3 +1,4 @@
+import type { GroupClock } from "../../core/group-clock.ts";
 import type { History } from "../../core/store.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { RedisKeys } from "./keys.ts";
@@ -9,6 +10,7 @@ export interface WriterContext {
   readonly history: History;
   /** Wall clock for tests; undefined: that of the server. */
   readonly clock: (() => number) | undefined;
+  readonly groupClock: Pick<GroupClock, "floor">;
   readonly newEpoch: () => string;
   /**
    * Resolves when this process knows all that the fleet has agreed on, with the name under which it is

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import type { Position } from "../../../src/core/position.ts";
+import { Value } from "../../../src/core/value.ts";
 import { openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
 import type { LmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
 import { openFolder } from "../../../src/stores/lmdb/open-folder.ts";
 import { startChild } from "../../support/long/child-server.ts";
-import { commit, contents, groupOf, put } from "../suite/fixture.ts";
+import { commit, contents, groupOf, listen, put, testClock } from "../suite/fixture.ts";
 import { RESTORE_WAYS, hasProgram } from "./restore-ways.ts";
 import { tempFolders } from "./temp-folder.ts";
 
@@ -75,6 +76,42 @@ describe("data that was put back from a backup", () => {
       await again.close();
     });
   }
+
+  it("raises the clock of a sync to when its lineage began, and events come after it", async () => {
+    const folder = join(await tempFolder(), "data");
+    const backup = join(await tempFolder(), "backup");
+    const clock = testClock();
+    const openAt = () => openLmdbStore({ folder, sweepIntervalMs: 0, clock });
+    const first = await openAt();
+    await commit(first, group, put("a", 1));
+    await first.close();
+    await run("cp", ["-a", folder, backup]);
+    await rm(folder, { recursive: true });
+    await run("cp", ["-a", backup, folder]);
+    clock.nowMs += 5000;
+    const beganMs = clock.nowMs;
+    for (let life = 0; life < 2; life++) {
+      const restored = await openAt();
+      expect(await restored.get(group, "a")).toMatchObject({
+        timestamp: beganMs - 5000,
+        syncTimestamp: beganMs,
+      });
+      await restored.close();
+      clock.nowMs += 1000;
+    }
+    // Even if the clock is set back.
+    clock.nowMs = beganMs - 1000;
+    const store = await openAt();
+    const ear = await listen(store, group);
+    await store.broadcast(group, { type: "t", itemId: undefined, value: Value.of(1) });
+    await commit(store, group, put("a", 2));
+    await ear.heard(2);
+    expect(ear.events.map(({ timestamp }) => timestamp)).toEqual([beganMs + 1, beganMs + 2]);
+    const reader = await store.snapshot(group);
+    expect(await reader.next(limits)).toMatchObject({ syncTimestamp: beganMs + 2 });
+    reader.close();
+    await store.close();
+  });
 
   it("is known for old when it was copied and put back within one opening (G4)", async () => {
     const folder = await tempFolder();

@@ -3,6 +3,7 @@ import { describeCommits } from "./commits.ts";
 import { describeExpectations } from "./expectations.ts";
 import { describeFeed } from "./feed.ts";
 import type { OpenStore } from "./fixture.ts";
+import { describeGroupClock } from "./group-clock.ts";
 import { describeHistory } from "./history.ts";
 import { describeModel } from "./model.ts";
 import { describeOutboxSettling } from "./outbox-settling.ts";
@@ -24,6 +25,7 @@ export function describeStore(name: string, open: OpenStore): void {
     describeReads(open);
     describeGroupReads(open);
     describeHistory(open);
+    describeGroupClock(open);
     describeFeed(open);
     describeOutbox(open);
     describeOutboxSettling(open);

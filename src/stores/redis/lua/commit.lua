@@ -5,7 +5,8 @@
 --       then for each group: head, items (hash), order (sorted set), log (list)
 -- ARGV  writer's field of state, its nonce, run id of the server;
 --       number of commits that the writer knows of, and their lineage; time or '';
---       most changes, greatest age, most bytes of a log; then for each group:
+--       most changes, greatest age, most bytes of a log;
+--       what first timestamps of groups must be later than; then for each group:
 --         number of its arguments that follow, group, epoch if it is new,
 --         number of guards (-1: none), [epoch it must have, then for each: item, revision],
 --         number of entries, then for each
@@ -27,7 +28,7 @@ local MAX_TOLD = 4096
 
 local state_key, groups_key, streams_key, due_key, outbox_key =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local known = redis.call('HMGET', state_key, 'run', ARGV[1], 'lineage', 'commits', 'seq', 'marked', 'replid')
+local known = redis.call('HMGET', state_key, 'run', ARGV[1], 'lineage', 'commits', 'seq', 'marked', 'replid', 'began')
 local lineage = known[3]
 if known[1] ~= ARGV[3] or known[2] ~= ARGV[2]
   or is_behind(tonumber(known[4]) or 0, lineage or '', ARGV[4], ARGV[5])
@@ -39,6 +40,7 @@ local commits = redis.call('HINCRBY', state_key, 'commits', 1)
 local seq = tonumber(known[5]) or 0
 local now = time_of(ARGV[6])
 local max_changes, max_age, max_bytes = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local began, told = tonumber(known[8]) or 0, tonumber(ARGV[10])
 local fired, fired_bytes = {}, 0
 
 local function fire(text, epoch, fires, kind, record)
@@ -62,7 +64,7 @@ local function count_group(text, by)
 end
 
 -- What is being done to: the group, and the next of its arguments.
-local text, new_epoch, head, epoch, a
+local text, new_epoch, head, epoch, floor, a
 local head_key, items_key, order_key, log_key
 -- What was not announced yet.
 local message, message_bytes = {}, 0
@@ -84,7 +86,7 @@ local function change(kind, id, fires, size, value)
     epoch = epoch_of(head, lineage)
   end
   head.revision = head.revision + 1
-  head.timestamp = math.max(now, head.timestamp + 1)
+  head.timestamp = math.max(now, head.timestamp + 1, floor + 1)
   head.changed = now
   local record = struct.pack(CHANGE, kind, head.revision, head.timestamp, now, size, #id) .. id .. value
   redis.call('RPUSH', log_key, record)
@@ -191,7 +193,7 @@ local function send()
   local value, fires = ARGV[a + 4], ARGV[a + 5]
   a = a + 6
   announce()
-  head.timestamp = math.max(now, head.timestamp + 1)
+  head.timestamp = math.max(now, head.timestamp + 1, floor + 1)
   local id_bytes = 65535
   if item ~= '' then
     item = string.sub(item, 2)
@@ -212,6 +214,8 @@ local function run_group(k, at)
   head = read_head(head_key)
   epoch = epoch_of(head, lineage)
   local items_before, timestamp_before = head.items, head.timestamp
+  -- See GroupClock.
+  floor = head.timestamp == 0 and told or began
   if guards >= 0 then
     local holds = epoch == ARGV[a]
     local records = {}
@@ -247,7 +251,7 @@ local function run_group(k, at)
 end
 
 local result = { 'ok', commits, lineage or '' }
-local at, k = 10, 7
+local at, k = 11, 7
 while at <= #ARGV do
   result[#result + 1] = run_group(k, at + 1)
   at = at + 1 + tonumber(ARGV[at])

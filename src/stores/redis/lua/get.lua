@@ -1,8 +1,10 @@
 -- Items of a group, with where it stands.
 --
 -- KEYS  state (hash), head, items (hash)
--- ARGV  items
--- Returns {lineage, head, records}
+-- ARGV  time or '', then the items
+-- Returns {lineage, head, clock (see clock_of), records}
+local known = redis.call('HMGET', KEYS[1], 'lineage', 'began')
+local head = redis.call('GET', KEYS[2])
 local records = {}
-for i = 1, #ARGV do records[i] = redis.call('HGET', KEYS[3], ARGV[i]) end
-return { redis.call('HGET', KEYS[1], 'lineage'), redis.call('GET', KEYS[2]), records }
+for i = 2, #ARGV do records[i - 1] = redis.call('HGET', KEYS[3], ARGV[i]) end
+return { known[1], head, clock_of(head, known[2], ARGV[1]), records }

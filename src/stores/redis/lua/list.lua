@@ -1,11 +1,13 @@
 -- A page of a group's items in creation order.
 --
 -- KEYS  state (hash), head, items (hash), order (sorted set)
--- ARGV  revision that created the last item seen, most items, most bytes
--- Returns {lineage, head, '1' if there are more, then for each item: id, record}
+-- ARGV  revision that created the last item seen, most items, most bytes, time or ''
+-- Returns {lineage, head, '1' if there are more, clock (see clock_of), then for each item: id, record}
 local CHUNK = 64
 local after, max_count, max_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local page = { redis.call('HGET', KEYS[1], 'lineage'), redis.call('GET', KEYS[2]), '0' }
+local known = redis.call('HMGET', KEYS[1], 'lineage', 'began')
+local head = redis.call('GET', KEYS[2])
+local page = { known[1], head, '0', clock_of(head, known[2], ARGV[4]) }
 local count, bytes = 0, 0
 while true do
   local ids = redis.call('ZRANGE', KEYS[4], '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0,

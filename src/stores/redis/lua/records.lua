@@ -41,6 +41,12 @@ local function time_of(given)
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
+-- For the timestamp of a sync (see GroupClock): when the lineage began, as text; for a group of which nothing
+-- is known, the time.
+local function clock_of(packed, began, given)
+  return packed and (began or '0') or string.format('%.0f', time_of(given))
+end
+
 -- Drops what the log may no longer hold.
 local function trim(log_key, head, now, max_changes, max_age, max_bytes)
   while head.count > 0 and (head.count > max_changes or head.bytes > max_bytes) do
