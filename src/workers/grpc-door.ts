@@ -87,7 +87,9 @@ export async function* serveWorker(
       else take(session, next.value, out.push);
       // A worker that does not read is not read either.
       await session.whenFree();
-      await out.whenRead(host.limits.maxUnreadBytes);
+      const { maxUnreadBytes, silenceMs } = host.limits;
+      if (out.unreadBytes >= maxUnreadBytes)
+        await within(out.whenRead(maxUnreadBytes), silenceMs, "read nothing");
     }
   };
   let farewell: NodeJS.Timeout | undefined;
@@ -230,13 +232,13 @@ function invalid(problem: string): StreamError {
   return new StreamError("REQUEST_INVALID", `A worker's stream is malformed: ${problem}.`);
 }
 
-/** @throws StreamError SLOW_SUBSCRIBER when it takes too long: the worker has fallen silent. */
-async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+/** @throws StreamError SLOW_SUBSCRIBER when it takes too long: the worker has fallen silent, or reads nothing. */
+async function within<T>(work: Promise<T>, ms: number, did = "said nothing"): Promise<T> {
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
     const error = new StreamError(
       "SLOW_SUBSCRIBER",
-      `The worker said nothing for ${ms} ms; it may send heartbeats, and come back.`,
+      `The worker ${did} for ${ms} ms; it may send heartbeats, read what it is sent, and come back.`,
     );
     timer = startTimer(ms, () => reject(error));
   });
@@ -277,6 +279,9 @@ function createOut() {
     /** Calls, once, when it has ended. */
     onEnd(callback: () => void) {
       onEnd = callback;
+    },
+    get unreadBytes() {
+      return unreadBytes;
     },
     /** Resolves when less than so many bytes lie unread, or it has ended. */
     async whenRead(bytes: number) {

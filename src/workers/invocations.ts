@@ -34,6 +34,8 @@ export interface WorkerLine {
 
 interface Pending {
   readonly call: OutgoingCall;
+  /** Of its payload and metadata. */
+  readonly bytes: number;
   readonly resolve: (result: string | undefined) => void;
   readonly reject: (error: FunctionError) => void;
 }
@@ -47,6 +49,7 @@ export class Invocations implements Provider {
   readonly #line: WorkerLine;
   readonly #limits: WorkerLimits;
   readonly #waiting = new Fifo<Pending>();
+  #waitingBytes = 0;
   /** Sent, and not answered; undefined when nobody waits. */
   readonly #sent = new Map<string, Pending | undefined>();
   /** How many calls it takes at once. */
@@ -79,13 +82,16 @@ export class Invocations implements Provider {
       const sentence = `The payload for ${invocation.functionId} is too large for its worker; it may have up to ${this.#line.maxPayloadBytes} bytes as JSON text.`;
       return Promise.reject(new FunctionError("payload_too_large", sentence));
     }
-    if (this.#waiting.length >= this.#limits.maxWaiting) {
+    const { maxWaiting, maxWaitingBytes } = this.#limits;
+    const isFull = this.#waiting.length >= maxWaiting || this.#waitingBytes >= maxWaitingBytes;
+    if (isFull) {
       const sentence = `The worker of ${invocation.functionId} has too many calls; it may be called again later.`;
       return Promise.reject(new FunctionError("overloaded", sentence, { isUnserved: true }));
     }
     const call = { ...invocation, invocationId: randomUUID(), cause: currentCause() };
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ call, resolve, reject });
+      this.#waiting.push({ call, bytes, resolve, reject });
+      this.#waitingBytes += bytes;
       // Whoever called hears from the registry; the worker hears it from here.
       invocation.signal.addEventListener("abort", () => this.#giveUp(call.invocationId), {
         once: true,
@@ -126,7 +132,7 @@ export class Invocations implements Provider {
       this.#sent.size < this.#credits &&
       this.#line.unreadBytes < this.#limits.maxUnreadBytes
     ) {
-      const pending = this.#waiting.shift();
+      const pending = this.#nextWaiting();
       if (pending === undefined) return;
       if (pending.call.signal.aborted) continue;
       this.#sent.set(pending.call.invocationId, pending);
@@ -164,9 +170,15 @@ export class Invocations implements Provider {
       isUnserved: true,
     });
     this.#refusal ??= reason;
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
+    for (let next = this.#nextWaiting(); next !== undefined; next = this.#nextWaiting())
       next.reject(reason);
     return reason;
+  }
+
+  #nextWaiting(): Pending | undefined {
+    const next = this.#waiting.shift();
+    this.#waitingBytes -= next?.bytes ?? 0;
+    return next;
   }
 
   #giveUp(invocationId: string): void {

@@ -6,6 +6,8 @@ export interface WorkerLimits {
   readonly maxOutstanding: number;
   /** Most calls that wait for it to take more. */
   readonly maxWaiting: number;
+  /** Most bytes of payloads of these calls. */
+  readonly maxWaitingBytes: number;
   /** Most bytes that were sent to it and that it has not read, before calls wait. */
   readonly maxUnreadBytes: number;
   /** Most calls of its own that are not answered; beyond it nothing more is read. */
@@ -23,6 +25,7 @@ export const DEFAULT_WORKER_LIMITS: WorkerLimits = {
   maxRegistrations: 10_000,
   maxOutstanding: 1000,
   maxWaiting: 1000,
+  maxWaitingBytes: 64 * 1024 * 1024,
   maxUnreadBytes: 8 * 1024 * 1024,
   maxOwnCalls: 1000,
   silenceMs: 60_000,
