@@ -32,7 +32,7 @@ export const IMPORT_TABLE = {
     "coordinators/local",
   ],
   "stores/memory": ["core", "timers"],
-  "stores/lmdb": ["core", "timers", "lmdb", "node:"],
+  "stores/lmdb": ["core", "timers", "lmdb", "fs-native-extensions", "node:"],
   // The servers, for the store and the coordinator.
   redis: ["core", "timers", "ioredis", "node:"],
   "stores/redis": ["core", "timers", "redis", "node:"],

@@ -132,6 +132,16 @@ export class CommitQueue {
     return this.#enqueue(step, 1, 0, () => more);
   }
 
+  /** Takes no more, and refuses what waits. What is on its way to the disk is not affected. */
+  fail(failure: StreamError): void {
+    this.#failure ??= failure;
+    for (const job of this.#jobs)
+      job.reject(job.submitted ? outcomeUnknown(failure) : this.#failure);
+    this.#jobs = [];
+    this.#waiting = 0;
+    this.#waitingBytes = 0;
+  }
+
   /** Finishes what waits and takes no more. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -262,18 +272,17 @@ export class CommitQueue {
   }
 
   #fail(taken: readonly Job[], cause: unknown): void {
-    const failure = new StreamError(
-      "STORE_UNAVAILABLE",
-      "The store failed to write to its disk and takes no more writes until the service is restarted.",
-      { cause },
-    );
-    this.#failure = failure;
     for (const job of taken) job.reject(outcomeUnknown(cause));
-    for (const job of this.#jobs) job.reject(failure);
-    this.#jobs = [];
-    this.#waiting = 0;
-    this.#waitingBytes = 0;
+    this.fail(cause instanceof StreamError ? cause : writeFailed(cause));
   }
+}
+
+function writeFailed(cause: unknown): StreamError {
+  return new StreamError(
+    "STORE_UNAVAILABLE",
+    "The store failed to write to its disk and takes no more writes until the service is restarted.",
+    { cause },
+  );
 }
 
 function answer(done: readonly Job[]): void {

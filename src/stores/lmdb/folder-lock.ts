@@ -8,6 +8,8 @@ import { StreamError } from "../../core/errors.ts";
 
 /** A folder that is ours. */
 export interface FolderLock {
+  /** Path of the socket that holds it. */
+  readonly socket: string;
   /** Gives it back. Idempotent. */
   release(): Promise<void>;
 }
@@ -31,11 +33,16 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     for (let attempt = 0; attempt < 3; attempt++) {
       const server = await listen(place.path);
       if (server !== undefined) {
+        const own = inodeOf(place.path);
         let released: Promise<void> | undefined;
         return {
+          socket: join(folder, SOCKET),
           release() {
+            // Closing removes the file of that name, which may be another owner's by now. A socket
+            // without a name holds nothing.
+            const isOurs = inodeOf(place.path) === own;
             // The path goes through the descriptor: first the file goes, then the descriptor.
-            released ??= close(server).then(place.close);
+            released ??= (isOurs ? close(server) : Promise.resolve()).then(place.close);
             return released;
           },
         };
@@ -49,7 +56,12 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     throw error;
   }
   await place.close();
-  throw new StreamError(
+  throw inUse(folder);
+}
+
+/** Why a folder is refused. */
+export function inUse(folder: string): StreamError {
+  return new StreamError(
     "STORE_UNAVAILABLE",
     `The folder ${folder} is in use by another store; stop the process that has it, or choose another folder.`,
   );

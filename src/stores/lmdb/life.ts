@@ -73,9 +73,9 @@ export async function isUnbroken(
     const found = factsOf(await look(markerOf(folder, id)));
     if (found.inode !== marker.inode) return false;
     const isUntouched = found.changedNs === marker.changedNs;
-    const closedAt = await readFile(closingOf(folder, id), "utf8").catch(() => undefined);
+    const closedAt = await readClosing(folder, id);
     if (closedAt !== undefined)
-      return (isUntouched || isBornWith(found, marker)) && Number(closedAt) === transaction;
+      return (isUntouched || isBornWith(found, marker)) && closedAt === transaction;
     const stats = await look(file);
     return (
       isUntouched &&
@@ -114,6 +114,12 @@ function markerOf(folder: string, id: string): string {
 
 function closingOf(folder: string, id: string): string {
   return join(folder, `millrace.${id}.closed`);
+}
+
+/** The last transaction of a life that ended cleanly; undefined for one that crashed, while it closed too. */
+async function readClosing(folder: string, id: string): Promise<number | undefined> {
+  const text = await readFile(closingOf(folder, id), "utf8").catch(() => "");
+  return /^\d+\n$/.test(text) ? Number(text) : undefined;
 }
 
 function isBornWith(one: FileFacts, other: FileFacts): boolean {

@@ -20,7 +20,8 @@ import type { GroupName } from "./keys.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbRecords } from "./lmdb-records.ts";
 import { epochIn } from "./lineage.ts";
-import { type FolderDisk, openFolder } from "./open-folder.ts";
+import type { FolderDisk } from "./living-disk.ts";
+import { openFolder } from "./open-folder.ts";
 import {
   headOf,
   isCareDue,
@@ -100,7 +101,7 @@ const MAX_HELD_SNAPSHOTS = 256;
  * @internal
  */
 export function createLmdbStore(
-  disk: Disk & Partial<Pick<FolderDisk, "lineage" | "beganMs">>,
+  disk: Disk & Partial<Pick<FolderDisk, "lineage" | "beganMs" | "lost">>,
   options: Omit<LmdbStoreOptions, "folder">,
 ): LmdbStore {
   const history = historyOf(options.history);
@@ -156,6 +157,8 @@ export function createLmdbStore(
     },
     end: () => groupClock.release(),
   });
+
+  void disk.lost?.then((problem) => queue.fail(problem));
 
   const assertOpen = () => {
     if (closing !== undefined) throw new StreamError("STORE_UNAVAILABLE", "The store is closed.");

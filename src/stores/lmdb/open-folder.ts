@@ -4,10 +4,15 @@ import { StreamError } from "../../core/errors.ts";
 import { isDataFile } from "./data-file.ts";
 import { openDisk } from "./disk.ts";
 import type { Disk } from "./disk.ts";
-import { lockFolder } from "./folder-lock.ts";
-import { endLife } from "./life.ts";
+import { lockData } from "./data-lock.ts";
+import { inUse, lockFolder } from "./folder-lock.ts";
+import type { FolderLock } from "./folder-lock.ts";
+import { watchFolder, watched } from "./folder-watch.ts";
+import type { Place } from "./life.ts";
 import { continueLineage } from "./lineage.ts";
 import type { Lineage } from "./lineage.ts";
+import { livingDisk } from "./living-disk.ts";
+import type { FolderDisk } from "./living-disk.ts";
 import { prepareLockFile } from "./lock-file.ts";
 import type { LockFile } from "./lock-file.ts";
 import { ensurePrivateFolder } from "./private-files.ts";
@@ -25,14 +30,6 @@ export interface FolderOptions {
   readonly clock?: (() => number) | undefined;
 }
 
-/** The database of a folder. */
-export interface FolderDisk extends Disk {
-  /** Name of the lineage of the data: part of every epoch. Empty for data that never moved. */
-  readonly lineage: string;
-  /** When that lineage began, in Unix milliseconds; 0 for data that never moved. */
-  readonly beganMs: number;
-}
-
 /**
  * Opens the database of a folder, exclusively. The folder is created if missing. Closing the
  * database gives the folder back.
@@ -44,7 +41,7 @@ export async function openFolder(folder: string, options: FolderOptions = {}): P
     await ensurePrivateFolder(folder);
     const lock = await lockFolder(folder);
     try {
-      return await openData(folder, options, () => lock.release());
+      return await openData(folder, options, lock);
     } catch (error) {
       await lock.release();
       throw error;
@@ -52,72 +49,49 @@ export async function openFolder(folder: string, options: FolderOptions = {}): P
   });
 }
 
-/** Opens the data of a folder that is ours. */
+/** Opens the data of a folder whose socket is ours. */
 async function openData(
   folder: string,
-  { beginNewEpochs = false, clock = Date.now }: FolderOptions,
-  release: () => Promise<void>,
+  options: FolderOptions,
+  lock: FolderLock,
 ): Promise<FolderDisk> {
   const file = join(folder, DATA_FILE);
-  if (!(await isDataFile(file)))
-    throw unavailable(
-      `The file ${file} is not a database of this service; choose another folder, or restore the file.`,
-    );
-  const lockFile = await prepareLockFile(`${file}-lock`);
-  let disk: Disk | undefined;
+  const data = await lockData(file);
+  if (data === undefined) throw inUse(folder);
   try {
-    disk = openDisk(file);
-    const progress = {
-      transaction: disk.lastTransaction(),
-      lastKnown: lockFile.lastTransaction,
-    };
-    await checkFormat(disk, folder);
-    const lineage = await continueLineage(
-      disk,
-      { folder, file },
-      { progress, isRestored: beginNewEpochs, clock },
-    );
-    await lockFile.sync();
-    return guarded(disk, { folder, lineage, lockFile, release });
+    if (!(await isDataFile(file)))
+      throw unavailable(
+        `The file ${file} is not a database of this service; choose another folder, or restore the file.`,
+      );
+    const lockFile = await prepareLockFile(`${file}-lock`);
+    let disk: Disk | undefined;
+    try {
+      disk = openDisk(file);
+      const lineage = await lineageOf(disk, { folder, file }, lockFile, options);
+      await lockFile.sync();
+      const files = await Promise.all([file, `${file}-lock`, lock.socket].map(watched));
+      const watch = watchFolder(files);
+      return livingDisk({ folder, disk, lineage, data, file, lockFile, watch, ...lock });
+    } catch (error) {
+      await disk?.close();
+      await lockFile.close();
+      throw error;
+    }
   } catch (error) {
-    await disk?.close();
-    await lockFile.close();
+    await data.close();
     throw error;
   }
 }
 
-interface Guard {
-  readonly folder: string;
-  readonly lineage: Lineage;
-  readonly lockFile: LockFile;
-  readonly release: () => Promise<void>;
-}
-
-/** The disk with its lineage. Closing it ends the life of the data, and gives the folder back. */
-function guarded(disk: Disk, { folder, lineage, lockFile, release }: Guard): FolderDisk {
-  /** Whether all that was submitted is known to be durable. */
-  let isSettled = true;
-  return {
-    ...disk,
-    lineage: lineage.name,
-    beganMs: lineage.beganMs,
-    async submit(writes) {
-      isSettled = false;
-      await disk.submit(writes);
-      isSettled = true;
-    },
-    async close() {
-      const last = isSettled ? disk.lastTransaction() : undefined;
-      try {
-        await disk.close();
-        await lockFile.close();
-        // After a failure nobody knows what is on the disk: the next start looks, as after a crash.
-        if (last !== undefined) await endLife(folder, lineage.life, last);
-      } finally {
-        await release();
-      }
-    },
-  };
+async function lineageOf(
+  disk: Disk,
+  place: Place,
+  { lastTransaction }: LockFile,
+  { beginNewEpochs = false, clock = Date.now }: FolderOptions,
+): Promise<Lineage> {
+  const progress = { transaction: disk.lastTransaction(), lastKnown: lastTransaction };
+  await checkFormat(disk, place.folder);
+  return continueLineage(disk, place, { progress, isRestored: beginNewEpochs, clock });
 }
 
 async function checkFormat(disk: Disk, folder: string): Promise<void> {
@@ -144,6 +118,7 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   EISDIR: "has a folder where the data file should be; choose another folder",
   ENOENT: "cannot be created; choose another folder",
   ENOSPC: "is on a full disk; free some space, or choose another folder",
+  ENOLCK: "is on a file system without locks; choose another folder",
   ENOTSUP: "is on a file system without Unix sockets, which lock it; choose another folder",
   EOPNOTSUPP: "is on a file system without Unix sockets, which lock it; choose another folder",
   ENAMETOOLONG: "has too long a path; choose a shorter one",
