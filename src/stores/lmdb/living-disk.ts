@@ -1,6 +1,6 @@
 import { fstatSync } from "node:fs";
-import type { FileHandle } from "node:fs/promises";
 import type { StreamError } from "../../core/errors.ts";
+import type { DataLock } from "./data-lock.ts";
 import type { Disk } from "./disk.ts";
 import { lostFile } from "./folder-watch.ts";
 import type { FolderWatch } from "./folder-watch.ts";
@@ -24,7 +24,7 @@ export interface OpenedFolder {
   readonly disk: Disk;
   readonly lineage: Lineage;
   /** The locked data file. */
-  readonly data: FileHandle;
+  readonly data: DataLock;
   /** Its path. */
   readonly file: string;
   readonly lockFile: LockFile;
@@ -52,7 +52,7 @@ export function livingDisk(opened: OpenedFolder): FolderDisk {
       isSettled = false;
       await disk.submit(writes);
       // What is in a file without a name is gone with the process.
-      if (fstatSync(data.fd).nlink === 0)
+      if (fstatSync(data.file.fd).nlink === 0)
         throw lostFile(`The file ${file} was removed or replaced`);
       isSettled = true;
     },
@@ -66,7 +66,7 @@ export function livingDisk(opened: OpenedFolder): FolderDisk {
         // So it does when the end cannot be written.
         if (last !== undefined) await endLife(folder, lineage.life, last).catch(() => undefined);
       } finally {
-        await data.close();
+        await data.release();
         await release();
       }
     },

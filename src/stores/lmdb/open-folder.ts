@@ -78,7 +78,7 @@ async function openData(
       throw error;
     }
   } catch (error) {
-    await data.close();
+    await data.release();
     throw error;
   }
 }

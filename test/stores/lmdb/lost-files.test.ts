@@ -1,7 +1,8 @@
-import { copyFile, cp, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createServer } from "millrace/server";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { lockByName } from "../../../src/stores/lmdb/data-lock.ts";
 import { openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
 import { startChild } from "../../support/long/child-server.ts";
 import { commit, contents, groupOf, put } from "../suite/fixture.ts";
@@ -15,7 +16,7 @@ const SOCKET = "millrace.sock";
 describe("the folder of an lmdb store whose files are removed or replaced while it is open", () => {
   const tempFolder = tempFolders();
 
-  const open = async (folder: string) => {
+  const openStore = async (folder: string) => {
     const store = await openLmdbStore({ folder, sweepIntervalMs: 0 });
     onTestFinished(() => store.close());
     return store;
@@ -23,7 +24,7 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
 
   it("is refused to everybody else, whatever was removed beside the data (G6)", async () => {
     const folder = await tempFolder();
-    const store = await open(folder);
+    const store = await openStore(folder);
     await commit(store, group, put("a", 1));
     for (const name of [SOCKET, LOCK]) {
       await rm(join(folder, name));
@@ -34,6 +35,24 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
     }
   });
 
+  it.runIf(process.platform === "linux")(
+    "is refused by the name of its data file where there is no lock of files",
+    async () => {
+      const path = join(await tempFolder(), DATA);
+      const files = await Promise.all([1, 2].map(() => open(path, "a")));
+      const [first, second] = files;
+      if (first === undefined || second === undefined) throw new Error("two files");
+      const release = await lockByName(first);
+      expect(release).toBeDefined();
+      expect(await lockByName(second)).toBeUndefined();
+      release?.();
+      const again = await lockByName(second);
+      expect(again).toBeDefined();
+      again?.();
+      await Promise.all(files.map((file) => file.close()));
+    },
+  );
+
   it("is refused to another process, also when the socket was removed (G6)", async () => {
     const folder = await tempFolder();
     const options = { port: 0, store: { kind: "file_based", folder } };
@@ -42,7 +61,7 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
     await expect(startChild(options)).rejects.toThrow(/in use by another store/);
     // The lock ends with the process.
     await server.kill();
-    await open(folder);
+    await openStore(folder);
   });
 
   it.each([
@@ -68,7 +87,7 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
     ],
   ])("takes no more writes once %s, and says so (G6)", async (_, name, lose) => {
     const folder = await tempFolder();
-    const store = await open(folder);
+    const store = await openStore(folder);
     await commit(store, group, put("a", 1));
     await lose(join(folder, name));
     await expect.poll(() => store.failure?.message).toContain(join(folder, name));
@@ -81,7 +100,7 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
 
   it("acknowledges nothing that is only in a data file without a name (G6)", async () => {
     const folder = await tempFolder();
-    const store = await open(folder);
+    const store = await openStore(folder);
     await commit(store, group, put("a", 1));
     await rm(join(folder, DATA));
     await expect(store.run(group, [{ mutations: [put("b", 2)] }])).rejects.toMatchObject({
@@ -117,7 +136,7 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
     await rename(folder, moved);
     await mkdir(folder);
     await cp(join(moved, DATA), join(folder, DATA));
-    const second = await open(folder);
+    const second = await openStore(folder);
     const names = await readdir(folder);
     await expect.poll(() => first.failure).toBeDefined();
     await first.close();
