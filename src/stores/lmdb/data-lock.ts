@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
+import { lockByName } from "./name-lock.ts";
 import { openPrivate } from "./private-files.ts";
 
 /** A data file that nobody else can lock. */
@@ -10,8 +10,6 @@ export interface DataLock {
   /** Closes the file, and releases the lock. */
   release(): Promise<void>;
 }
-
-type Release = () => void;
 
 /**
  * Opens a data file, which is created when missing, and locks it by the operating system. The lock
@@ -25,29 +23,26 @@ type Release = () => void;
  */
 export async function lockData(path: string): Promise<DataLock | undefined> {
   const file = await openPrivate(path);
-  let release: Release | undefined;
+  let releaseLock: (() => void) | undefined;
   try {
-    release = await lock(file);
+    releaseLock = await lock(file);
   } catch (error) {
     await file.close();
     throw error;
   }
-  if (release === undefined) {
+  if (releaseLock === undefined) {
     await file.close();
     return undefined;
   }
-  const releaseLock = release;
-  return {
-    file,
-    async release() {
-      releaseLock();
-      await file.close();
-    },
+  const release = async () => {
+    releaseLock();
+    await file.close();
   };
+  return { file, release };
 }
 
 /** @returns Undefined when somebody else has the lock. */
-async function lock(file: FileHandle): Promise<Release | undefined> {
+async function lock(file: FileHandle): Promise<(() => void) | undefined> {
   const tryLock = loadLock();
   // It ends with the open file.
   if (tryLock !== undefined) return tryLock(file.fd) ? () => {} : undefined;
@@ -63,20 +58,4 @@ function loadLock(): ((fd: number) => boolean) | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Takes the name of a file among abstract sockets. @returns Undefined when somebody else has it. */
-export async function lockByName(file: FileHandle): Promise<Release | undefined> {
-  const { dev, ino } = await file.stat({ bigint: true });
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy());
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EADDRINUSE") resolve(undefined);
-      else reject(error);
-    });
-    server.listen({ path: `\0millrace-data:${dev}:${ino}`, exclusive: true }, () => {
-      server.unref();
-      resolve(() => void server.close());
-    });
-  });
 }

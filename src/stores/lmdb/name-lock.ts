@@ -1,0 +1,22 @@
+import type { FileHandle } from "node:fs/promises";
+import { createServer } from "node:net";
+
+/**
+ * Takes the name of a file among abstract sockets, which Linux has. It ends with the process.
+ *
+ * @returns What releases it; undefined when somebody else has it.
+ */
+export async function lockByName(file: FileHandle): Promise<(() => void) | undefined> {
+  const { dev, ino } = await file.stat({ bigint: true });
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => socket.destroy());
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EADDRINUSE") resolve(undefined);
+      else reject(error);
+    });
+    server.listen({ path: `\0millrace-data:${dev}:${ino}`, exclusive: true }, () => {
+      server.unref();
+      resolve(() => void server.close());
+    });
+  });
+}
