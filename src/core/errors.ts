@@ -56,29 +56,32 @@ export class StreamError extends Error {
   readonly reason: Reason;
   /** Details for programs, for example `current_revision`. Safe to show to the caller. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** Whether the same call may succeed later. */
+  readonly retryable: boolean;
 
   /**
    * @param message A sentence that names the field, the problem and what the value may be.
    * @param options.cause What happened inside. Logged, never shown to callers.
+   * @param options.retryable Whether the same call may succeed later. Default: as REASONS says.
    */
   constructor(
     reason: Reason,
     message: string,
-    options: { metadata?: Readonly<Record<string, string>>; cause?: unknown } = {},
+    options: {
+      metadata?: Readonly<Record<string, string>>;
+      cause?: unknown;
+      retryable?: boolean;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
     this.metadata = options.metadata ?? {};
+    this.retryable = options.retryable ?? REASONS[reason].retryable;
   }
 
   /** Connect's name of the gRPC status code. */
   get code(): Code {
     return REASONS[this.reason].code;
-  }
-
-  /** Whether the same call may succeed later. */
-  get retryable(): boolean {
-    return REASONS[this.reason].retryable;
   }
 
   /** Any thrown thing as a StreamError: what is not one becomes INTERNAL with its text hidden. */
@@ -92,6 +95,7 @@ export class StreamError extends Error {
     return new StreamError(this.reason, this.message, {
       metadata: { ...this.metadata, ...metadata },
       cause: this.cause,
+      retryable: this.retryable,
     });
   }
 }

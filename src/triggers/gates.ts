@@ -6,6 +6,7 @@ import type { BoundTrigger } from "../core/trigger.ts";
 import { MAX_NAME_BYTES } from "../core/names.ts";
 import type { Bindings } from "./bindings.ts";
 import { isFalse } from "./delivery.ts";
+import { readGateAnswer } from "./gate-answer.ts";
 import { type Joined, joinPayload } from "./payloads.ts";
 import { startTimer } from "../timers/timers.ts";
 
@@ -30,7 +31,18 @@ export interface GateContext extends GateOptions {
   readonly onTold: (trigger: BoundTrigger, error: FunctionError | undefined) => void;
 }
 
-/** Who may come, and who may follow what. Whatever goes wrong with the answer, the answer is no (G8). */
+/** Why a gate does not let somebody in. */
+interface Refusal {
+  /** For the operator's log, without a subject: "it returned false". */
+  readonly why: string;
+  /**
+   * Whether nobody said no: the gate has no provider, did not respond in time, or cannot be known now.
+   * The same request may succeed later. A gate that throws has said no.
+   */
+  readonly isPassing: boolean;
+}
+
+/** Who may come, and who may follow what. A gate that fails refuses (G8). */
 export interface Gates {
   /**
    * Asks who the caller is: once per WebSocket, and per Subscribe call.
@@ -43,7 +55,7 @@ export interface Gates {
    * Asks all join gates, side by side.
    *
    * @returns when those were told who only listen (`gate: false`): they need not be waited for.
-   * @throws StreamError JOIN_REFUSED unless every one allows it.
+   * @throws StreamError JOIN_REFUSED unless every one allows it; retryable when nobody said no.
    */
   admit(joined: Joined): Promise<{ readonly told: Promise<void> }>;
 }
@@ -57,54 +69,60 @@ export function createGates(context: GateContext): Gates {
   const { authFunction, joinGate = "optional", bindings, registry, call, onRefused } = context;
   const timeoutMs = context.gateTimeoutMs ?? DEFAULT_GATE_TIMEOUT_MS;
 
-  /** What keeps a gate from letting somebody in; undefined: nothing does. */
-  const ask = async (trigger: BoundTrigger, payload: string, signal: AbortSignal) => {
+  /** Asks one gate. @returns why it refuses; undefined when it allows. */
+  const ask = async (
+    trigger: BoundTrigger,
+    payload: string,
+    signal: AbortSignal,
+  ): Promise<Refusal | undefined> => {
     const { functionId, config, metadata } = trigger.definition;
     const options = { timeoutMs, signal };
     const condition = config.conditionFunctionId;
     if (condition !== undefined && isFalse(await call(condition, payload, options))) return;
-    const answer = await call(functionId, payload, {
-      ...options,
-      metadata: metadata === undefined ? undefined : JSON.stringify(metadata),
-    });
-    return verdictOf(answer);
+    const answer = readGateAnswer(
+      await call(functionId, payload, {
+        ...options,
+        metadata: metadata === undefined ? undefined : JSON.stringify(metadata),
+      }),
+    );
+    return answer.allows ? undefined : { why: answer.why, isPassing: false };
   };
 
   return {
     async authenticate(request) {
       if (authFunction === undefined) return "null";
-      const refuse = (why: string): never => {
+      const refuse = ({ why, isPassing }: Refusal): never => {
         onRefused(authFunction, why);
         throw new StreamError(
           "AUTH_REFUSED",
           "The caller was refused by the service's auth_function; it may come with credentials that it accepts.",
+          { retryable: isPassing },
         );
       };
-      if (!registry.isCurrent()) return refuse("the registry of functions cannot be reached");
-      let known: { readonly why: string } | { readonly context: string };
+      if (!registry.isCurrent()) return refuse(UNREACHABLE);
+      let caller: Caller | Refusal;
       try {
-        known = callerOf(await call(authFunction, JSON.stringify(request), { timeoutMs }));
+        caller = callerOf(await call(authFunction, JSON.stringify(request), { timeoutMs }));
       } catch (error) {
-        return refuse(textOf(error));
+        return refuse(refusalOf(error));
       }
-      return "why" in known ? refuse(known.why) : known.context;
+      return "why" in caller ? refuse(caller) : caller.context;
     },
 
     async admit(joined) {
       const all = bindings.ofType("stream:join");
       const gates = all.filter(({ definition }) => definition.config.gate !== false);
       const listeners = all.filter(({ definition }) => definition.config.gate === false);
-      const refuse = (gate: string, why: string): never => {
+      const refuse = (gate: string, { why, isPassing }: Refusal): never => {
         onRefused(gate, why);
         throw new StreamError(
           "JOIN_REFUSED",
           "The subscription was refused by a join gate; it may be one that the caller is allowed to make.",
+          { retryable: isPassing },
         );
       };
-      if (!registry.isCurrent())
-        return refuse("join gates", "the registry of functions cannot be reached");
-      if (gates.length === 0 && joinGate === "required")
-        return refuse("join_gate", "it is required, and no gate is registered");
+      if (!registry.isCurrent()) return refuse("join gates", UNREACHABLE);
+      if (gates.length === 0 && joinGate === "required") return refuse("join_gate", UNREGISTERED);
       if (all.length === 0) return { told: Promise.resolve() };
       const payload = joinPayload(joined);
       if (gates.length > 0) {
@@ -115,20 +133,20 @@ export function createGates(context: GateContext): Gates {
           controller.abort();
         });
         const asked = gates.map(async (trigger) => {
-          const verdict = await ask(trigger, payload, controller.signal).catch((error: unknown) => {
-            if (isLate) return `it took more than ${timeoutMs} ms`;
-            // Another one has refused: this one need not answer any more.
+          const refusal = await ask(trigger, payload, controller.signal).catch((error: unknown) => {
+            if (isLate) return { why: `it took more than ${timeoutMs} ms`, isPassing: true };
+            // Another gate has refused, so the response of this one no longer matters.
             if (controller.signal.aborted) throw error;
-            return textOf(error);
+            return refusalOf(error);
           });
-          if (verdict !== undefined) refuse(trigger.definition.functionId, verdict);
+          if (refusal !== undefined) refuse(trigger.definition.functionId, refusal);
         });
         try {
           await Promise.all(asked);
         } finally {
           timer.cancel();
           controller.abort();
-          // One no is enough: nobody waits for the others. What they say is not heard any more.
+          // One refusal is enough: nobody waits for the others, and what they return is dropped.
           for (const each of asked) each.catch(() => {});
         }
       }
@@ -136,6 +154,15 @@ export function createGates(context: GateContext): Gates {
     },
   };
 }
+
+const UNREACHABLE: Refusal = {
+  why: "the registry of functions cannot be reached",
+  isPassing: true,
+};
+const UNREGISTERED: Refusal = {
+  why: "it is required, and no gate is registered",
+  isPassing: true,
+};
 
 /** Tells those who only listen. Their answers are ignored, and nobody waits for them. */
 async function tellAll(
@@ -159,37 +186,27 @@ async function tellAll(
   );
 }
 
-/** What an answer of `auth_function` says of a caller: their context, or why they may not come. */
-function callerOf(
-  answer: string | undefined,
-): { readonly why: string } | { readonly context: string } {
-  const object = objectOf(answer);
-  if (object === undefined) return { why: "it returned no object" };
-  const why = verdictOf(answer);
-  if (why !== undefined) return { why };
-  const context = JSON.stringify(object["context"] ?? null);
+/** A caller that `auth_function` let in. */
+interface Caller {
+  /** JSON text. */
+  readonly context: string;
+}
+
+/** Reads an answer of `auth_function`. */
+function callerOf(answer: string | undefined): Caller | Refusal {
+  const read = readGateAnswer(answer);
+  if (!read.allows) return { why: read.why, isPassing: false };
+  if (read.fields === undefined)
+    return { why: "it returned nothing; it may return an object", isPassing: false };
+  const context = JSON.stringify(read.fields["context"] ?? null);
   return context.length > MAX_CONTEXT_CHARS
-    ? { why: `its context has more than ${MAX_CONTEXT_CHARS} characters` }
+    ? { why: `its context has more than ${MAX_CONTEXT_CHARS} characters`, isPassing: false }
     : { context };
 }
 
-/** What an answer has against somebody; undefined: nothing. Only `unauthorized` counts, and only false, null or nothing allow. */
-function verdictOf(answer: string | undefined): string | undefined {
-  const unauthorized = objectOf(answer)?.["unauthorized"];
-  if (unauthorized === undefined || unauthorized === null || unauthorized === false)
-    return undefined;
-  return unauthorized === true ? "it said so" : "its unauthorized is neither true nor false";
-}
-
-function objectOf(answer: string | undefined): Readonly<Record<string, unknown>> | undefined {
-  if (answer === undefined) return undefined;
-  const json: unknown = JSON.parse(answer);
-  return typeof json === "object" && json !== null && !Array.isArray(json)
-    ? (json as Readonly<Record<string, unknown>>)
-    : undefined;
-}
-
-function textOf(error: unknown): string {
-  const { code, message } = FunctionError.from(error);
-  return `${code}: ${message.slice(0, 4 * MAX_NAME_BYTES).replace(/\.$/, "")}`;
+/** What the failed call of a gate means. */
+function refusalOf(error: unknown): Refusal {
+  const { code, message, isUnserved } = FunctionError.from(error);
+  const why = `${code}: ${message.slice(0, 4 * MAX_NAME_BYTES).replace(/\.$/, "")}`;
+  return { why, isPassing: isUnserved || code === "TIMEOUT" };
 }

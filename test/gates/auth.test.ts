@@ -293,6 +293,7 @@ describe("the context of a caller", () => {
     [{ context: [] }, []],
     [{ context: null, unauthorized: null }, null],
     [{ user: "ann" }, null],
+    [{ error: null, statusCode: 200 }, null],
     [{}, null],
   ])("that auth_function gives as %j is %j in joins and leaves", async (said, context) => {
     answer = () => said;
@@ -318,6 +319,11 @@ describe("a caller of whom auth_function says", () => {
       JSON.stringify(value),
       () => value,
     ]),
+    ...["forbidden", "", false, {}].map((error): [string, () => unknown] => [
+      `error: ${JSON.stringify(error)}`,
+      () => ({ error, context: "ann" }),
+    ]),
+    ["statusCode: 403", () => ({ statusCode: 403, context: "ann" })],
     ["what is not JSON", () => () => {}],
     ["a context too large", () => ({ context: "x".repeat(64 * 1024) })],
     [

@@ -42,31 +42,44 @@ describe("a join gate", () => {
   it.each([
     [undefined],
     [null],
-    [false],
-    [true],
-    [0],
-    [1],
-    ["no"],
-    ["unauthorized"],
-    [[]],
-    [[{ unauthorized: true }]],
     [{}],
     [{ unauthorized: false }],
     [{ unauthorized: null }],
     [{ authorized: false }],
     [{ data: { unauthorized: true } }],
-  ])("that answers %j allows", async (answer) => {
+    [{ error: null }],
+    [{ statusCode: 200 }],
+    [{ statusCode: "403" }],
+  ])("that returns %j allows", async (answer) => {
     house.decide = () => answer;
     await enter();
     expect(await house.leaves.count(1)).toEqual(house.joins.all);
   });
 
-  it.each([[true], ["yes"], [""], ["false"], [0], [1], [[]], [{}], [[false]], [{ not: false }]])(
-    "that answers unauthorized: %j refuses (G8)",
-    async (unauthorized) => {
-      house.decide = () => ({ unauthorized });
+  const refusing: readonly unknown[] = [
+    ...[true, "yes", "", "false", 0, 1, [], {}, [false], { not: false }].map((unauthorized) => ({
+      unauthorized,
+    })),
+    ...[false, true, 0, 1, -1, 0.5, "", "no", "unauthorized", "{}"],
+    ...[[], [{ unauthorized: true }], [{ unauthorized: false }]],
+    ...["forbidden", "", false, true, 0, {}, { code: "forbidden" }].map((error) => ({ error })),
+    { unauthorized: false, error: "forbidden" },
+    ...[400, 401, 403, 500, 1e9].map((statusCode) => ({ statusCode })),
+    { unauthorized: false, statusCode: 403 },
+  ];
+  it.each(refusing.map((answer) => [answer]))(
+    "that returns %j refuses, for a reason that only the operator sees (G8)",
+    async (answer) => {
+      house.decide = () => answer;
       await refused();
       expect(await house.leavesSoFar()).toEqual([]);
+      expect(house.problems).toMatchObject([
+        {
+          kind: "join_refused",
+          functionId: "gate",
+          message: expect.stringMatching(/^gate refused: it(?:s unauthorized is| returned) .*\.$/),
+        },
+      ]);
     },
   );
 

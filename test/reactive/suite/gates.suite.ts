@@ -47,12 +47,27 @@ export function describeGates(host: Host): void {
     });
 
     it.each([
+      ["true", true],
+      ["false", false],
+      ["a number", 0],
+      ["a string", "unauthorized"],
+      ["an array", [{ unauthorized: false }]],
+      ["an object with an error", { error: "forbidden" }],
+      ["an object with a statusCode of 403", { statusCode: 403 }],
+    ])("refuse when they return %s (G8)", async (_what, answer) => {
+      const { service, join } = await stage();
+      const client = await join();
+      await client.registerFunction("may-join", () => answer);
+      await client.registerTrigger(JOIN);
+      await expect(service.subscribe(ROOM)).rejects.toMatchObject({ reason: "JOIN_REFUSED" });
+    });
+
+    it.each([
       ["nothing", undefined],
       ["null", null],
-      ["a string", "no"],
-      ["false", { unauthorized: false }],
-      ["something else", { allowed: false }],
-    ])("allow when they answer %s", async (_what, answer) => {
+      ["unauthorized: false", { unauthorized: false }],
+      ["an object without an objection", { allowed: false }],
+    ])("allow when they return %s", async (_what, answer) => {
       const { service, join } = await stage();
       const client = await join();
       await client.registerFunction("may-join", () => answer);

@@ -30,7 +30,9 @@ const server = await createServer({
       context: { user: user?.[0] ?? null },
     }));
     if (gate) {
-      await service.registerFunction("gate", (payload) => print({ kind: "join", payload }));
+      await service.registerFunction("gate", (payload) => {
+        print({ kind: "join", payload });
+      });
       await service.registerTrigger({ type: "stream:join", function_id: "gate" });
     }
     if (!late) await askForLeaves(service);
