@@ -4,7 +4,7 @@ import type { StreamError } from "../core/errors.ts";
 export const CLOSE = {
   /** The service is shutting down. */
   GOING_AWAY: 1001,
-  /** The service cannot serve the socket now. */
+  /** The service cannot serve the socket now, or not a join of a client that joins again only after a close. */
   TRY_AGAIN_LATER: 1013,
   /** Too many malformed frames. */
   MALFORMED: 4400,

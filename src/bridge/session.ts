@@ -4,6 +4,7 @@ import { type GroupKey, checkGroup, checkName, groupKeyText } from "../core/name
 import type { Admission, Handlers } from "../service/handlers.ts";
 import { type JoinFrame, readClientFrame } from "./client-frame.ts";
 import { CLOSE, closeCodeOf } from "./close-codes.ts";
+import { usesExtension } from "./extensions.ts";
 import { type FeedOwner, GroupFeed, type Join } from "./group-feed.ts";
 import type { BridgeLimits } from "./limits.ts";
 import { Outlet, type OutletSocket } from "./outlet.ts";
@@ -54,6 +55,7 @@ export class BridgeSession implements FeedOwner {
   readonly #context: string;
   #underWayCount = 0;
   #malformed = 0;
+  #usesExtensions = false;
   #closed = false;
 
   /** @param context What `authenticate` said of the client. */
@@ -83,8 +85,10 @@ export class BridgeSession implements FeedOwner {
       return this.#refuseFrame(StreamError.from(error));
     }
     const { subscriptionId } = frame;
-    if (frame.type === "join") this.#enqueueJoin(frame, false);
-    else if (this.#joined.has(subscriptionId) || this.#underWay.has(subscriptionId))
+    if (frame.type === "join") {
+      this.#usesExtensions ||= usesExtension(frame);
+      this.#enqueueJoin(frame, false);
+    } else if (this.#joined.has(subscriptionId) || this.#underWay.has(subscriptionId))
       this.#enqueue(subscriptionId, true, () => this.#leave(subscriptionId));
   }
 
@@ -192,8 +196,18 @@ export class BridgeSession implements FeedOwner {
       if (taken === undefined) admission?.leave();
       // What the URL asked for goes on, and keeps what it was granted.
       else this.#byUrl = url;
-      this.#reply(errorFrame(StreamError.from(error), target, subscriptionId));
+      this.#refuseJoin(StreamError.from(error), target, subscriptionId);
     }
+  }
+
+  /**
+   * Responds to a join that failed. When the reason may pass, a client of the original dialect has to be
+   * made to come back: it joins again only after a close.
+   */
+  #refuseJoin(error: StreamError, target: Target, subscriptionId: string): void {
+    this.#reply(errorFrame(error, target, subscriptionId));
+    if (error.retryable && !this.#usesExtensions)
+      this.#end(closeCodeOf(error), "a join failed for now; come back in a moment");
   }
 
   /** The URL's subscription, for a join of the same to take its place: what was granted to it holds. */

@@ -16,9 +16,12 @@ export interface Target {
 const MAY =
   "it may be /stream/{stream_name}/{group_id} or /stream/{stream_name}/{group_id}/{item_id}, percent-encoded";
 
+/** Names that clients and proxies take out of a URL, encoded or not: the URL would name something else. */
+const DOT_NAMES: readonly string[] = [".", ".."];
+
 /**
- * Reads the path of a socket's URL, taken as it was sent: names may hold encoded slashes and dots, and
- * nothing is normalised away.
+ * Reads the path of a socket's URL, as it was sent: names may hold encoded slashes, and nothing is
+ * normalised.
  */
 export function urlTarget(path: string): UrlTarget {
   if (path === "/" || path === "/ws/streams" || path === "/ws/streams/") return { kind: "none" };
@@ -29,7 +32,13 @@ export function urlTarget(path: string): UrlTarget {
     return { kind: "invalid", sentence: `The path has not two or three names; ${MAY}.` };
   }
   try {
-    const [streamName = "", groupId = "", itemId] = segments.map(decodeURIComponent);
+    const names = segments.map(decodeURIComponent);
+    const dots = names.find((name) => DOT_NAMES.includes(name));
+    if (dots !== undefined) {
+      const sentence = `The path has the name "${dots}", which no URL can carry; connect to / and send a join frame for it.`;
+      return { kind: "invalid", sentence };
+    }
+    const [streamName = "", groupId = "", itemId] = names;
     return { kind: "stream", target: { streamName, groupId, itemId } };
   } catch {
     return { kind: "invalid", sentence: `The path is not valid percent-encoding; ${MAY}.` };

@@ -108,6 +108,53 @@ describe("the WebSocket door", () => {
     expect(sentence).toContain("/stream/{stream_name}/{group_id}");
   });
 
+  it.each([
+    "/stream/./eu",
+    "/stream/../eu",
+    "/stream/orders/.",
+    "/stream/orders/..",
+    "/stream/orders/../eu",
+    "/stream/orders/eu/.",
+    "/stream/orders/eu/..",
+    "/stream/orders/eu/../",
+    "/stream/orders/%2e",
+    "/stream/orders/%2E%2e",
+    "/stream/%2E./eu",
+    "/stream/orders/eu/.%2E?a=1",
+    "/stream/../healthz",
+  ])(
+    "refuses the URL %s with 400 rather than following what it would be resolved to",
+    async (path) => {
+      const { status, sentence } = await upgrade(server.url, path);
+      expect(status).toBe(400);
+      expect(sentence).toMatch(/^The path has the name "\.\.?", .* send a join frame for it\.\n$/);
+    },
+  );
+
+  it("keeps names that only look like dots, and follows dots by a join frame", async () => {
+    for (const name of ["...", ".a", "%2E", "%2e%2e"]) {
+      const line = await connect(server.url, `/stream/${encoded("orders", name)}`);
+      expect((await line.count(1))[0]).toMatchObject({ groupId: name });
+    }
+    const line = await connect(server.url, "/");
+    for (const name of [".", ".."]) {
+      const target = { streamName: name, groupId: name, id: name };
+      await server.service.set({ ...target, itemId: name, data: { id: name } });
+      line.join({ ...target, subscriptionId: name });
+      const frames = await line.until(name, (all) =>
+        all.some(({ subscriptionId }) => subscriptionId === name),
+      );
+      expect(frames.at(-1)).toMatchObject({ ...target, event: { data: { id: name } } });
+    }
+  });
+
+  it.each(["/../stream/orders/eu", "//stream/orders/eu", "/./stream/orders/eu", "/x/../"])(
+    "answers 404 at %s, because it never resolves a path",
+    async (path) => {
+      expect((await upgrade(server.url, path)).status).toBe(404);
+    },
+  );
+
   it.each(["/other", "/ws", "/streams/orders/eu", "/streamorders/eu", "/ws/streams/orders"])(
     "answers 404 at %s",
     async (path) => {

@@ -125,7 +125,9 @@ export async function upgrade(
   path: string,
   headers: Record<string, string> = {},
 ): Promise<{ status: number; headers: IncomingMessage["headers"]; sentence: string }> {
-  const request: ClientRequest = httpRequest(`${url}${path}`, {
+  // As it is: a URL would be normalised.
+  const request: ClientRequest = httpRequest(url, {
+    path,
     agent: false,
     headers: {
       connection: "Upgrade",

@@ -191,3 +191,45 @@ describe("the published Node client, when the service starts again", () => {
     await reaches(order, (state) => state?.n === 4);
   });
 });
+
+describe("the published Node client, when its joins fail for a reason that passes", () => {
+  it("comes back by itself, and has its data, once a gate has its provider and the store can be read", async () => {
+    let isDown = true;
+    let [refused, failed] = [() => {}, () => {}];
+    const joinsFailed = Promise.all([
+      new Promise<void>((resolve) => (refused = resolve)),
+      new Promise<void>((resolve) => (failed = resolve)),
+    ]);
+    const server = await createServer({
+      port: 0,
+      store: { kind: "in_memory" },
+      onProblem: ({ kind }) => kind === "join_refused" && refused(),
+      async setup(service) {
+        // The gate of a service whose worker has yet to start.
+        const config = { condition_function_id: "is-order" };
+        await service.registerTrigger({ type: "stream:join", function_id: "gate", config });
+        await service.registerFunction(
+          "is-order",
+          ({ stream_name: name }: { stream_name: string }) => name === "orders",
+        );
+        await service.createStream("stock", {
+          list() {
+            if (!isDown) return [{ id: "tea", n: 3 }];
+            failed();
+            throw new Error("The database is down.");
+          },
+        });
+      },
+    });
+    onTestFinished(async () => server.close());
+    const item = { streamName: "orders", groupId: "eu", itemId: "a" };
+    await server.service.set({ ...item, data: { id: "a", n: 1 } });
+    const orders = client(server).subscribeGroup<Order>("orders", "eu");
+    const stock = client(server).subscribeGroup<Order>("stock", "eu");
+    await within(joinsFailed, () => "both joins to fail");
+    isDown = false;
+    await server.service.registerFunction("gate", () => undefined);
+    expect(await reaches(orders, (state) => state.length > 0)).toEqual([{ id: "a", n: 1 }]);
+    expect(await reaches(stock, (state) => state.length > 0)).toEqual([{ id: "tea", n: 3 }]);
+  });
+});

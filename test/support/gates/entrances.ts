@@ -1,4 +1,5 @@
 import { WebSocket } from "ws";
+import { CLOSE } from "../../../src/bridge/close-codes.ts";
 import { type BridgeFrame, readBridgeFrame } from "../bridge-frame.ts";
 import { type Door, DoorError, type DoorTarget } from "../doors/door.ts";
 import { doorNamed } from "../doors/doors.ts";
@@ -97,6 +98,8 @@ function socket(name: string, joins: number, path?: (wanted: Wanted) => string):
       let socket: WebSocket | undefined;
       let heard: string[] = [];
       let look = () => {};
+      /** Comes again with what is being asked for, as clients of the original dialect do. */
+      let comeBack = () => {};
       const hear = (words: string) => {
         heard.push(words);
         look();
@@ -108,7 +111,10 @@ function socket(name: string, joins: number, path?: (wanted: Wanted) => string):
           request.destroy();
         });
         opened.on("error", () => {});
-        opened.on("close", (code) => hear(`closed ${code}`));
+        opened.on("close", (code) => {
+          if (code === CLOSE.TRY_AGAIN_LATER) comeBack();
+          else hear(`closed ${code}`);
+        });
         opened.on("message", (bytes: Buffer) => hear(wordsOf(readBridgeFrame(bytes))));
         return opened;
       };
@@ -119,7 +125,7 @@ function socket(name: string, joins: number, path?: (wanted: Wanted) => string):
       return {
         async follow(wanted) {
           let frames = [joinOf(wanted, "plain"), joinOf(wanted, "resumed", ORIGIN)];
-          if (socket?.readyState !== WebSocket.OPEN) {
+          const come = () => {
             end(socket);
             const opened = open(path?.(wanted) ?? "/");
             if (path !== undefined) frames = [];
@@ -127,7 +133,11 @@ function socket(name: string, joins: number, path?: (wanted: Wanted) => string):
               for (const frame of frames) opened.send(frame);
             });
             socket = opened;
-          } else for (const frame of frames) socket.send(frame);
+          };
+          if (socket?.readyState === WebSocket.OPEN) {
+            for (const frame of frames) socket.send(frame);
+            comeBack = come;
+          } else come();
           await new Promise<void>((resolve) => {
             look = () => {
               const isTurnedAway = heard.some((each) => /^(?:HTTP|closed)/.test(each));
@@ -135,6 +145,7 @@ function socket(name: string, joins: number, path?: (wanted: Wanted) => string):
             };
             look();
           });
+          comeBack = () => {};
           const all = heard;
           heard = [];
           return all;

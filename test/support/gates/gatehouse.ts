@@ -1,4 +1,4 @@
-import type { Problem, StreamService } from "millrace";
+import type { Problem, Registration, StreamService } from "millrace";
 import { type Server, type ServerOptions, createServer } from "millrace/server";
 import type { DoorTarget } from "../doors/door.ts";
 import { uniqueName } from "../doors/unique.ts";
@@ -16,6 +16,8 @@ export interface JoinPayload {
 /** A server with a gate, whose joins and leaves are watched. */
 export interface Gatehouse extends DoorTarget {
   readonly server: Server;
+  /** The registration of the gate. */
+  readonly gate: Registration;
   /** What the gate does about a join. At first it allows all. */
   decide: (joined: JoinPayload) => unknown;
   /** What the gate was asked. */
@@ -41,6 +43,7 @@ export async function openGatehouse({ setup, ...options }: ServerOptions = {}): 
   const problems: Problem[] = [];
   const isCounted = ({ stream_name: streamName }: JoinPayload) => streamName !== MARKS;
   const marks = newCalls<string>();
+  let gate: Registration | undefined;
   const server = await createServer({
     port: 0,
     store: { kind: "in_memory" },
@@ -57,13 +60,15 @@ export async function openGatehouse({ setup, ...options }: ServerOptions = {}): 
         if (isCounted(left)) leaves.record(left);
         else marks.record(left.group_id);
       });
-      await service.registerTrigger({ type: "stream:join", function_id: "gate" });
+      gate = await service.registerTrigger({ type: "stream:join", function_id: "gate" });
       await service.registerTrigger({ type: "stream:leave", function_id: "leaves" });
       await setup?.(service);
     },
   });
+  if (gate === undefined) throw new Error("The server did not call setup.");
   const house: Gatehouse = {
     server,
+    gate,
     url: server.url,
     service: server.service,
     decide: () => undefined,

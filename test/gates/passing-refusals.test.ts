@@ -1,0 +1,158 @@
+import { describe, expect, it, onTestFinished } from "vitest";
+import { type Registration, memoryStore } from "millrace";
+import { localCoordinator } from "../../src/coordinators/local/local-coordinator.ts";
+import { type JoinData, connect } from "../bridge/line.ts";
+import { type Gatehouse, openGatehouse } from "../support/gates/gatehouse.ts";
+
+/*
+ * A client of the original dialect joins again only after its socket has closed. A join of it that fails
+ * for a reason that may pass closes the socket; one that a gate refused does not.
+ */
+
+const TRY_AGAIN_LATER = 1013;
+const GROUP = { streamName: "rooms", groupId: "g" };
+const JOIN: JoinData = { ...GROUP, subscriptionId: "s1" };
+const never = () => new Promise(() => {});
+
+/** A server, and how to make its joins fail. */
+interface Failing {
+  readonly house: Gatehouse;
+  /** Called once the gate was asked, if it is to be asked. */
+  readonly during?: () => Promise<void>;
+}
+
+async function open(options: Parameters<typeof openGatehouse>[0] = {}): Promise<Gatehouse> {
+  const house = await openGatehouse({ gateTimeoutMs: 5000, settleTimeoutMs: 50, ...options });
+  onTestFinished(() => house.server.close());
+  return house;
+}
+
+/** A server with a second gate. */
+async function withGate(gate?: () => unknown, gateTimeoutMs = 5000) {
+  const house = await open({ gateTimeoutMs });
+  let provider: Registration | undefined;
+  if (gate !== undefined) provider = await house.service.registerFunction("second", gate);
+  await house.service.registerTrigger({ type: "stream:join", function_id: "second" });
+  return { house, provider };
+}
+
+const PASSING: Readonly<Record<string, () => Promise<Failing>>> = {
+  "a gate has no provider": async () => withGate(),
+  "a gate takes too long": async () => withGate(never, 100),
+  async "the provider of a gate goes away in the call"() {
+    const { house, provider } = await withGate(never);
+    return { house, during: async () => provider?.unregister("lost") };
+  },
+  async "no gate is registered and one is required"() {
+    const house = await open({ joinGate: "required" });
+    await house.gate.unregister();
+    return { house };
+  },
+  async "the registry of functions cannot be reached"() {
+    const coordinator = localCoordinator();
+    const registry = { ...coordinator.registry, isCurrent: () => false };
+    const house = await open({
+      store: memoryStore(),
+      coordinator: { ...coordinator, registry },
+    });
+    return { house };
+  },
+  async "the store is unavailable"() {
+    const list = () => {
+      throw new Error("nobody home");
+    };
+    const house = await open({ setup: (service) => void service.createStream("rooms", { list }) });
+    return { house };
+  },
+};
+
+const REFUSALS: Readonly<Record<string, () => unknown>> = {
+  "returns unauthorized: true": () => ({ unauthorized: true }),
+  "returns nonsense": () => "no",
+  throws: () => {
+    throw new Error("no");
+  },
+};
+
+describe("a socket that used no extension", () => {
+  it.each(Object.entries(PASSING))(
+    "is closed with 1013 after the frame when %s",
+    async (_, fail) => {
+      const { house, during } = await fail();
+      const line = await connect(house.url, "/");
+      line.join(JOIN);
+      if (during !== undefined) await house.joins.count(1);
+      await during?.();
+      expect(await line.closed).toBe(TRY_AGAIN_LATER);
+      expect(line.frames).toMatchObject([{ subscriptionId: "s1" }]);
+      expect(["unauthorized", "error"]).toContain(line.frames[0]?.event.type);
+    },
+  );
+
+  it("is closed so when its URL's subscription fails", async () => {
+    const { house } = await withGate();
+    const line = await connect(house.url, "/stream/rooms/g");
+    expect(await line.closed).toBe(TRY_AGAIN_LATER);
+    expect(line.frames).toMatchObject([{ ...GROUP, event: { type: "unauthorized" } }]);
+  });
+
+  it("has the leaves of its other subscriptions told", async () => {
+    const { house } = await withGate();
+    await house.service.registerFunction("second", () => undefined);
+    const line = await connect(house.url, "/");
+    line.join({ ...JOIN, id: "a" });
+    await line.count(1);
+    await house.service.createStream("broken", {
+      list() {
+        throw new Error("nobody home");
+      },
+    });
+    line.join({ ...JOIN, streamName: "broken", subscriptionId: "s2" });
+    expect(await line.closed).toBe(TRY_AGAIN_LATER);
+    await house.leaves.until("both leaves", (all) => all.length === 2);
+  });
+
+  it.each(Object.entries(REFUSALS))("stays open when a gate %s", async (_, gate) => {
+    const { house } = await withGate(gate);
+    const line = await connect(house.url, "/stream/rooms/g");
+    line.join(JOIN);
+    await line.count(2);
+    line.join({ ...JOIN, groupId: "" });
+    expect((await line.count(3)).map(({ event }) => event.reason ?? event.type)).toEqual([
+      "unauthorized",
+      "unauthorized",
+      "NAME_INVALID",
+    ]);
+    expect(line.socket.readyState).toBe(line.socket.OPEN);
+  });
+});
+
+describe("a socket that used an extension", () => {
+  it.each([
+    ["resume", { resume: { epoch: "", revision: 0 } }],
+    ["heartbeat", { heartbeat: true }],
+    ["parts", { parts: true }],
+  ])("(%s) stays open, and its joins succeed once the reason has passed", async (_, extension) => {
+    const { house } = await withGate();
+    const line = await connect(house.url, "/");
+    line.join({ ...JOIN, ...extension });
+    await line.count(1);
+    // Once used, it counts for all joins of the socket.
+    line.join({ ...JOIN, subscriptionId: "s2" });
+    await line.count(2);
+    await house.service.registerFunction("second", () => undefined);
+    line.join({ ...JOIN, subscriptionId: "s3" });
+    expect((await line.count(3)).map(({ event }) => event.type)).toEqual([
+      "unauthorized",
+      "unauthorized",
+      "sync",
+    ]);
+  });
+
+  it("does not count as one when it only says that it wants none", async () => {
+    const { house } = await withGate();
+    const line = await connect(house.url, "/");
+    line.join({ ...JOIN, heartbeat: false, parts: false });
+    expect(await line.closed).toBe(TRY_AGAIN_LATER);
+  });
+});
