@@ -1,7 +1,8 @@
 /**
  * npm test [-- filters]: the whole gate. Installs what is missing, runs the static checks, builds,
  * runs all tests (or those of files whose path contains a filter), and ends with one plain line of
- * totals. `--long` (npm run test:long) runs only the tests of test/long, at full length.
+ * totals. `--long` (npm run test:long [-- filters]) runs only the tests of test/long, at full length;
+ * a filter is how the name of a file there begins.
  */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -38,7 +39,9 @@ const ALL_CHECKS = [
 await command(async () => {
   const args = process.argv.slice(2);
   const long = args.includes("--long");
-  const filters = long ? ["test/long/"] : args;
+  const named = args.filter((arg) => arg !== "--long");
+  const longNamed = named.length === 0 ? [""] : named;
+  const filters = long ? longNamed.map((name) => `test/long/${name}`) : named;
   /** @type {import("./gate/closing-line.mjs").Tally} */
   let total = { passed: 0, failed: 1, skipped: 0, notes: [] };
   try {

@@ -40,9 +40,17 @@ export interface DeleteResult {
 /** One step of an update, for example `{ type: "increment", path: "n", by: 1 }`. */
 export type UpdateStep =
   | { readonly type: "set"; readonly path: string; readonly value?: Json }
-  | { readonly type: "merge"; readonly path?: string | readonly string[]; readonly value: Json }
+  | {
+      readonly type: "merge";
+      readonly path?: string | readonly string[] | null;
+      readonly value: Json;
+    }
   | { readonly type: "increment" | "decrement"; readonly path: string; readonly by: number }
-  | { readonly type: "append"; readonly path?: string | readonly string[]; readonly value: Json }
+  | {
+      readonly type: "append";
+      readonly path?: string | readonly string[] | null;
+      readonly value: Json;
+    }
   | { readonly type: "remove"; readonly path: string };
 
 /** One change of a batch. */

@@ -39,7 +39,7 @@ async function follower(server: Server, url = server.url) {
   return { orders, order };
 }
 
-describe.concurrent("the published Node client, when it comes back to an epoch that it cannot know", () => {
+describe("the published Node client, when it comes back to an epoch that it cannot know", () => {
   it("has no items of a group that was emptied and forgotten while it was away", async () => {
     const store = memoryStore({ history: { maxAgeMs: 50 }, sweepIntervalMs: 20 });
     const server = await open({ port: 0, store });
