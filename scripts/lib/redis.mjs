@@ -5,11 +5,11 @@
  * A server is needed for nothing else, so only those tests ask for it, and they are skipped with the
  * reason given here when there is none.
  */
-import { access, constants, readFile } from "node:fs/promises";
-import { delimiter, join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { foldersOf, hasApt, isProgram, unpackProgram } from "./debian-packages.mjs";
 import { withSetupLock } from "./ensure.mjs";
 import { Failure, say } from "./project.mjs";
-import { unpackRedis } from "./redis-packages.mjs";
 import { run } from "./run.mjs";
 
 /** What the program is called. The first that is found, and is new enough, counts. */
@@ -17,6 +17,14 @@ const NAMES = ["redis-server", "valkey-server"];
 
 /** What the answer to --version begins with -> the first version that counts. Valkey began at 7.2. */
 const FIRST_VERSIONS = /** @type {const} */ ({ Redis: [7, 0], Valkey: [7, 2] });
+
+/** The second package has the program: on Debian the first only has a link to it. */
+const DEBIAN_REDIS = {
+  name: "redis-server",
+  packages: ["redis-server", "redis-tools"],
+  path: "usr/bin/redis-server",
+  versionFlag: "--version",
+};
 
 const LOOK_ELSEWHERE =
   "install redis-server 7 or later, or name the program in the environment variable REDIS_SERVER_PATH";
@@ -92,30 +100,10 @@ export async function ensureRedis(folder, machine = THIS_MACHINE) {
 async function unpack(home, { env, say: tell }) {
   tell("Fetching a Redis server for the tests (apt-get download redis-server) ...");
   const startMs = performance.now();
-  const problem = await unpackRedis(home, env);
+  const problem = await unpackProgram(home, DEBIAN_REDIS, env);
   const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
   if (problem === undefined) tell(`Redis server unpacked into ${home} in ${seconds} s.`);
   return problem;
-}
-
-/**
- * Whether packages of the distribution can be unpacked here.
- *
- * @param {Machine} machine
- */
-async function hasApt({ env, osRelease }) {
-  if (!/^ID(_LIKE)?=.*\bdebian\b/m.test(await osRelease())) return false;
-  const folders = foldersOf(env["PATH"] ?? "");
-  for (const name of ["apt-get", "dpkg-deb"]) {
-    const places = await Promise.all(folders.map(async (folder) => isProgram(join(folder, name))));
-    if (!places.includes(true)) return false;
-  }
-  return true;
-}
-
-/** @param {string} path In the form of PATH. */
-function foldersOf(path) {
-  return path.split(delimiter).filter((folder) => folder !== "");
 }
 
 /**
@@ -154,14 +142,6 @@ async function namedRedis(program, machine) {
   }
   if (found.isNewEnough) return { program, version: found.version };
   throw new Failure(`${variable}, which is ${found.name}; it has to be version 7 or later.`);
-}
-
-/** @param {string} path */
-async function isProgram(path) {
-  return access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
 }
 
 /**

@@ -21,6 +21,7 @@ export const DOCUMENTS = [
   "docs/operations.md",
   "docs/performance.md",
   "docs/protocol.md",
+  "docs/proxies.md",
   "docs/python.md",
   "docs/stores.md",
   "docs/triggers.md",

@@ -36,7 +36,18 @@ const NOT_RUN: Readonly<Record<string, string>> = {
 };
 
 /** Languages that a block may have, so that none escapes by a misspelt one. */
-const LANGUAGES = ["bash", "js", "json", "python", "text", "ts", "yaml"];
+const LANGUAGES = [
+  "bash",
+  "caddyfile",
+  "haproxy",
+  "js",
+  "json",
+  "nginx",
+  "python",
+  "text",
+  "ts",
+  "yaml",
+];
 
 const KEEPS_RUNNING = "keeps running once it shows";
 const PYTHON_TIMEOUT_MS = 240_000;

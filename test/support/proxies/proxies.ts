@@ -1,0 +1,134 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type DebianProgram, ensureDebianProgram } from "../../../scripts/lib/debian-packages.mjs";
+import { PROJECT } from "../../../scripts/lib/project.mjs";
+import { freePort } from "../long/child-server.ts";
+
+/** A kind of proxy that the documents have a snippet for. */
+export interface ProxyKind {
+  readonly program: DebianProgram;
+  /** Language of its block in docs/proxies.md. */
+  readonly language: string;
+  /** The configuration around the snippet, in a folder of its own. */
+  readonly configuration: (snippet: string, folder: string) => string;
+  readonly args: (file: string) => readonly string[];
+}
+
+/** A proxy in a process of its own. */
+export interface RunningProxy {
+  /** Where it speaks HTTP/1.1. */
+  readonly url: string;
+  /** Where it speaks HTTP/2. */
+  readonly http2Url: string;
+  stop(): Promise<void>;
+}
+
+const START_TIMEOUT_MS = 10_000;
+
+export const PROXIES: readonly ProxyKind[] = [
+  {
+    program: {
+      name: "nginx",
+      packages: ["nginx"],
+      path: "usr/sbin/nginx",
+      versionFlag: "-v",
+    },
+    language: "nginx",
+    configuration: (snippet, folder) => `
+      daemon off;
+      master_process off;
+      pid ${folder}/pid;
+      error_log stderr warn;
+      events {}
+      http {
+        access_log off;
+        ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+          .map((name) => `${name}_temp_path ${folder}/${name};`)
+          .join("\n")}
+        ${snippet}
+      }`,
+    args: (file) => ["-e", "stderr", "-c", file],
+  },
+  {
+    program: {
+      name: "haproxy",
+      packages: ["haproxy"],
+      path: "usr/sbin/haproxy",
+      versionFlag: "-v",
+    },
+    language: "haproxy",
+    configuration: (snippet) => `${snippet}\n`,
+    args: (file) => ["-db", "-f", file],
+  },
+  {
+    program: { name: "caddy", packages: ["caddy"], path: "usr/bin/caddy", versionFlag: "version" },
+    language: "caddyfile",
+    configuration: (snippet) => `${snippet.replace("{", "{\n  admin off")}\n`,
+    args: (file) => ["run", "--adapter", "caddyfile", "--config", file],
+  },
+];
+
+/** The program of a proxy, or why there is none. It may have to be fetched. */
+export function proxyProgram({ program }: ProxyKind) {
+  return ensureDebianProgram(PROJECT, program);
+}
+
+/** Starts a proxy with its snippet of the documents, in front of a port of this machine. */
+export async function startProxy(
+  kind: ProxyKind,
+  program: string,
+  port: number,
+): Promise<RunningProxy> {
+  const folder = await mkdtemp(join(tmpdir(), "millrace-proxy-"));
+  const [near, second] = [await freePort(), await freePort()];
+  const document = await readFile(join(PROJECT, "docs/proxies.md"), "utf8");
+  const snippet = new RegExp(`\`\`\`${kind.language}\\n([^]*?)\`\`\``).exec(document)?.[1] ?? "";
+  const text = kind
+    .configuration(snippet, folder)
+    .replaceAll("8080", String(near))
+    .replaceAll("8081", String(second))
+    .replaceAll("3112", String(port));
+  const file = join(folder, "configuration");
+  await writeFile(file, text);
+  const child = spawn(program, [...kind.args(file)], {
+    cwd: folder,
+    env: { ...process.env, HOME: folder },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
+  const http2Port = snippet.includes("8081") ? second : near;
+  await reachable(child, http2Port, () => said);
+  return {
+    url: `http://127.0.0.1:${near}`,
+    http2Url: `http://127.0.0.1:${http2Port}`,
+    async stop() {
+      const ended = child.exitCode === null ? once(child, "exit") : undefined;
+      child.kill("SIGKILL");
+      await ended;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Waits until a port is listened to: a proxy does not say it. */
+async function reachable(child: ChildProcess, port: number, said: () => string): Promise<void> {
+  const deadline = performance.now() + START_TIMEOUT_MS;
+  while (child.exitCode === null && performance.now() < deadline) {
+    const socket = connect(port, "127.0.0.1");
+    const isOpen = await once(socket, "connect").then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (isOpen) return;
+    await sleep(20);
+  }
+  child.kill("SIGKILL");
+  throw new Error(`the proxy does not listen: ${said()}`);
+}
