@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http2";
 import { StreamError } from "../core/errors.ts";
 
 /** What is known of whoever makes a request. */
@@ -11,16 +12,39 @@ export interface Caller {
   readonly host: string | undefined;
   /** `authorization` header. */
   readonly authorization: string | undefined;
+  /** Whether a proxy passed the request on for somebody else. */
+  readonly isRelayed: boolean;
+  /** Whether a browser says that a page of another origin caused the request. */
+  readonly isCrossOrigin: boolean;
+}
+
+/** What the headers of a request, over HTTP/1.1 or HTTP/2, say of its caller. */
+export function callerFrom(headers: IncomingHttpHeaders, address: string | undefined): Caller {
+  const { origin, authorization, host, ":authority": authority, via, forwarded } = headers;
+  const site = headers["sec-fetch-site"];
+  return {
+    address,
+    origin,
+    host: authority ?? host,
+    authorization,
+    isRelayed:
+      forwarded !== undefined ||
+      via !== undefined ||
+      headers["x-forwarded-for"] !== undefined ||
+      headers["x-real-ip"] !== undefined,
+    // Also where a browser sends no origin: with the GET of an image, say.
+    isCrossOrigin: site !== undefined && site !== "same-origin" && site !== "none",
+  };
 }
 
 /** Who may do what. */
 export interface CallerRules {
   /** Tokens of trusted callers. Without any, loopback peers are trusted. */
   readonly apiTokens: readonly string[];
-  /** Origins of pages that may follow streams besides loopback and the service's own; `*`: any. */
+  /** Origins of pages that may follow streams; `*`: any. Undefined: every loopback origin. */
   readonly allowedOrigins: readonly string[] | undefined;
-  /** Whether the service listens on loopback only. */
-  readonly onLoopback: boolean;
+  /** Address that pages of the service itself have. Its origin may follow streams, too. */
+  readonly publicUrl: string | undefined;
   /** Trusts everybody. */
   readonly insecure: boolean;
 }
@@ -28,8 +52,7 @@ export interface CallerRules {
 /** Decides who may call. */
 export interface Callers {
   /**
-   * Lets trusted callers pass: those with one of the tokens; with no token configured, loopback peers
-   * that are no foreign page.
+   * Lets trusted callers pass: those with one of the tokens; with no token configured, local ones.
    *
    * @throws StreamError AUTH_REFUSED, NOT_TRUSTED
    */
@@ -50,21 +73,18 @@ export function createCallers(rules: CallerRules): Callers {
     // Every token is compared, in constant time, so that time tells nothing about any of them.
     return tokens.reduce((found, token) => timingSafeEqual(token, hash) || found, false);
   };
-  const isTrusted = (caller: Caller) => {
-    if (tokens.length > 0) return hasToken(caller);
-    return rules.insecure || (isLoopbackAddress(caller.address) && isMeantForLoopback(caller));
-  };
-  const allowsOrigin = (caller: Caller) => {
-    if (caller.origin === undefined) return true;
+  const publicOrigin = parseOrigin(rules.publicUrl ?? "")?.origin;
+  const isTrusted = (caller: Caller) =>
+    tokens.length > 0 ? hasToken(caller) : rules.insecure || isLocal(caller);
+  const allowsOrigin = ({ origin }: Caller) => {
+    if (origin === undefined || origin === publicOrigin) return true;
     const { allowedOrigins } = rules;
     if (allowedOrigins !== undefined)
-      return allowedOrigins.includes("*") || allowedOrigins.includes(caller.origin);
-    const origin = parseOrigin(caller.origin);
-    if (origin === undefined) return false;
-    if (isLoopbackName(origin.hostname)) return true;
-    // Behind a loopback address the page's own host is trustworthy only as a loopback name: a foreign
-    // name that resolves to this machine is an attack (DNS rebinding).
-    return !rules.onLoopback && origin.host === parseOrigin(`http://${caller.host ?? ""}`)?.host;
+      return allowedOrigins.includes("*") || allowedOrigins.includes(origin);
+    // No other name counts because the request asks for it: it may be a foreign name that was made to
+    // resolve to this machine (DNS rebinding).
+    const url = parseOrigin(origin);
+    return url !== undefined && isLoopbackName(url.hostname);
   };
   return {
     requireTrusted(caller) {
@@ -104,16 +124,29 @@ function isLoopbackAddress(address: string | undefined): boolean {
 }
 
 /**
- * Whether a request from this machine was also meant for it, and is no foreign page's doing.
+ * Whether the caller is a program on this machine, or the service's own page there.
  *
  * The host has to be a loopback name even without an origin: a page whose name was made to resolve to
- * this machine sends none with its GET requests (DNS rebinding), and a proxy on this machine hands on
- * whoever comes from outside.
+ * this machine sends none with its GET requests (DNS rebinding). What a proxy on this machine passes on
+ * comes from anywhere, and so does what a page of another origin has a browser on this machine send.
  */
-function isMeantForLoopback({ origin, host }: Caller): boolean {
-  const target = parseOrigin(`http://${host ?? ""}`);
-  if (target === undefined || !isLoopbackName(target.hostname)) return false;
-  return origin === undefined || parseOrigin(origin)?.host === target.host;
+function isLocal({ address, origin, host, isRelayed, isCrossOrigin }: Caller): boolean {
+  if (isRelayed || isCrossOrigin || !isLoopbackAddress(address)) return false;
+  const target = loopbackHost(host ?? "");
+  if (target === undefined) return false;
+  return origin === undefined || parseOrigin(origin)?.host === target;
+}
+
+let latest: { readonly host: string; readonly target: string | undefined } | undefined;
+
+/** The host in its normal form if it is a loopback name. Keeps the latest, since parsing costs more than the rest. */
+function loopbackHost(host: string): string | undefined {
+  if (latest?.host !== host) {
+    const url = parseOrigin(`http://${host}`);
+    const target = url !== undefined && isLoopbackName(url.hostname) ? url.host : undefined;
+    latest = { host, target };
+  }
+  return latest.target;
 }
 
 function parseOrigin(origin: string): URL | undefined {

@@ -20,7 +20,7 @@ import { streamRoutes } from "../rpc/routes.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { authRequestOf } from "./auth-request.ts";
 import { exchangeOver1 } from "./connect-exchange.ts";
-import type { Caller, Callers } from "./callers.ts";
+import { type Caller, type Callers, callerFrom } from "./callers.ts";
 import type { Request, RequestListener, Response } from "./listener.ts";
 import { type Workers, workerRoutes } from "./worker-routes.ts";
 import { type StaticPages, answerStatic, loadDemoPage } from "./static-pages.ts";
@@ -173,9 +173,7 @@ export function transportOf(
   headers: IncomingHttpHeaders,
   callers: Callers,
 ): Transport {
-  const { origin, authorization, ":authority": authority, host } = headers;
-  const address = stream.session?.socket.remoteAddress;
-  const caller: Caller = { address, origin, host: authority ?? host, authorization };
+  const caller = callerFrom(headers, stream.session?.socket.remoteAddress);
   return {
     permit: permitFor(caller, callers),
     auth: () => authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket),
@@ -193,9 +191,7 @@ function permitFor(caller: Caller, callers: Callers): Transport["permit"] {
 
 /** What a request tells of its caller. */
 export function callerOf(request: Request): Caller {
-  const { origin, host, authorization } = request.headers;
-  const authority = "authority" in request ? request.authority : undefined;
-  return { address: request.socket.remoteAddress, origin, host: authority ?? host, authorization };
+  return callerFrom(request.headers, request.socket.remoteAddress);
 }
 
 function preflight(response: Response): void {

@@ -1,4 +1,4 @@
-import { type IncomingMessage, type ServerResponse, createServer as createHttp1 } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import {
   type Http2ServerRequest,
   type Http2ServerResponse,
@@ -9,8 +9,11 @@ import {
 } from "node:http2";
 import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
 import { once } from "node:events";
+import { letGo } from "../rpc/lane-answer.ts";
+import { hostProblem } from "./host.ts";
+import { createHttp1 } from "./http1.ts";
 import { createSniffer } from "./sniffer.ts";
-import { type UpgradeListener, sortUpgrades } from "./upgrades.ts";
+import type { UpgradeListener } from "./upgrades.ts";
 
 /** A request of either protocol version. */
 export type Request = IncomingMessage | Http2ServerRequest;
@@ -55,7 +58,6 @@ const HTTP2_OPTIONS = {
   settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS },
   maxSessionMemory: MAX_SESSION_MEMORY_MB,
 };
-const HTTP1_OPTIONS = { keepAliveTimeout: 60_000, headersTimeout: 20_000 };
 
 /** Opens a port. @throws Error with the system's code, for example EADDRINUSE. */
 export async function listen(
@@ -63,22 +65,19 @@ export async function listen(
   port: number,
   { onRequest, onStream, onUpgrade }: PortListeners,
 ): Promise<Listener> {
-  const h1 = createHttp1(HTTP1_OPTIONS, onRequest);
+  const h1 = createHttp1(onRequest, onUpgrade);
   const h2 = createHttp2(HTTP2_OPTIONS);
   // Never listens: it makes requests of the streams that nobody took before.
   const requests = createHttp2(HTTP2_OPTIONS, onRequest);
   h2.on("stream", (stream, headers, ...rest) => {
-    if (!onStream(stream, headers)) requests.emit("stream", stream, headers, ...rest);
+    const problem = hostProblem(headers);
+    if (problem !== undefined) refuseStream(stream, problem);
+    else if (!onStream(stream, headers)) requests.emit("stream", stream, headers, ...rest);
   });
-  sortUpgrades(h1, onUpgrade);
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
   // It does not listen itself, so the timers of header timeouts have to be armed by hand.
   h1.emit("listening");
-  h1.on("clientError", (_error, socket) => {
-    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-    else socket.destroy();
-  });
   let connecting: Socket | undefined;
   h2.on("session", (session) => {
     const socket = connecting as Socket;
@@ -130,6 +129,13 @@ export async function listen(
     port: address.port,
     close: (graceMs) => (closed ??= close(graceMs)),
   };
+}
+
+function refuseStream(stream: ServerHttp2Stream, problem: string): void {
+  stream.on("error", () => {});
+  stream.respond({ ":status": 400, "content-type": "text/plain; charset=utf-8" });
+  stream.end(`Bad request: ${problem}\n`);
+  letGo(stream);
 }
 
 /** Finds connections whose peer is gone without a word. */

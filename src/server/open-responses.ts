@@ -3,6 +3,8 @@ import type { Socket } from "node:net";
 
 /** Responses of HTTP/1.1 connections that are not sent yet: several where requests are pipelined. */
 export interface OpenResponses {
+  /** Whether the connection has an open response. */
+  has(socket: Socket): boolean;
   /** Calls back when the connection has no open response; at once when it has none now. */
   whenNone(socket: Socket, callback: () => void): void;
 }
@@ -27,6 +29,7 @@ export function trackResponses(server: Server): OpenResponses {
     }
   });
   return {
+    has: (socket) => responses.get(socket)?.at(-1)?.closed === false,
     whenNone(socket, callback) {
       const open = responses.get(socket);
       const latest = open?.at(-1);

@@ -40,8 +40,10 @@ export interface ServerOptions extends EngineOptions {
   readonly apiTokens?: readonly string[] | undefined;
   /** Trusts everybody who reaches the port. Default false. */
   readonly insecure?: boolean | undefined;
-  /** Origins of browser pages that may follow streams; `*`: any. Default: loopback and the service's own. */
+  /** Origins of browser pages that may follow streams; `*`: any. Default: every loopback origin. */
   readonly allowedOrigins?: readonly string[] | undefined;
+  /** Address that browsers have the service by, such as `https://streams.example.com`: its origin may follow streams. Default none. */
+  readonly publicUrl?: string | undefined;
   /** Bounds of sockets of the WebSocket bridge; what is absent has its default. */
   readonly bridge?: Partial<BridgeLimits> | undefined;
   /** Port of its own for workers that speak the protocol of iii; 0 picks a free one. Default none: they connect at /worker. */
@@ -138,7 +140,7 @@ async function open(
   const callers = createCallers({
     apiTokens: options.apiTokens ?? [],
     allowedOrigins: options.allowedOrigins,
-    onLoopback: isLoopbackName(host),
+    publicUrl: options.publicUrl,
     insecure: options.insecure ?? false,
   });
   const workers = workersOf(engine, options.workerLimits);

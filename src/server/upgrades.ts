@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { trackResponses } from "./open-responses.ts";
+import type { OpenResponses } from "./open-responses.ts";
 
 /**
  * Takes a request to speak WebSocket on its HTTP/1.1 connection, or refuses it.
@@ -20,8 +20,11 @@ export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: B
  * ignored one is therefore put back on its connection without its `Upgrade` header, with all bytes that
  * follow it, and the connection returned to the server as if it were new.
  */
-export function sortUpgrades(server: Server, onUpgrade: UpgradeListener): void {
-  const responses = trackResponses(server);
+export function sortUpgrades(
+  server: Server,
+  responses: OpenResponses,
+  onUpgrade: UpgradeListener,
+): void {
   const sort = (request: IncomingMessage, socket: Socket, head: Buffer) => {
     if (socket.destroyed) return;
     if (asksForWebSocket(request) && onUpgrade(request, socket, head)) return;

@@ -1,7 +1,8 @@
-import { type Server, createServer } from "node:http";
+import type { RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
 import { refuse } from "../bridge/bridge.ts";
-import { type UpgradeListener, sortUpgrades } from "./upgrades.ts";
+import { createHttp1 } from "./http1.ts";
+import type { UpgradeListener } from "./upgrades.ts";
 
 /** A port of its own for workers. */
 export interface WorkerPort {
@@ -16,9 +17,9 @@ export async function openWorkerPort(
   port: number,
   upgrade: UpgradeListener,
 ): Promise<WorkerPort> {
-  const server = createServer((_request, response) => {
-    response.writeHead(426, { "content-type": "text/plain; charset=utf-8", upgrade: "websocket" });
-    response.end("This port is for workers, which connect by WebSocket.\n");
+  const server = createHttp1(answer, (request, socket, head) => {
+    if (!upgrade(request, socket, head)) refuse(socket, 404, "Not found.");
+    return true;
   });
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
@@ -28,10 +29,6 @@ export async function openWorkerPort(
     // Node takes its own listener away with an upgrade.
     socket.on("error", () => socket.destroy());
     socket.once("close", () => sockets.delete(socket));
-  });
-  sortUpgrades(server, (request, socket, head) => {
-    if (!upgrade(request, socket, head)) refuse(socket, 404, "Not found.");
-    return true;
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -52,6 +49,11 @@ export async function openWorkerPort(
     },
   };
 }
+
+const answer: RequestListener = (_request, response) => {
+  response.writeHead(426, { "content-type": "text/plain; charset=utf-8", upgrade: "websocket" });
+  response.end("This port is for workers, which connect by WebSocket.\n");
+};
 
 function portOf(server: Server): number {
   const address = server.address();

@@ -55,7 +55,9 @@ function refusalOf(
   }
   try {
     // The origin has been looked at.
-    callers.requireTrusted({ ...caller, origin: undefined });
+    callers.requireTrusted(
+      origin === undefined ? caller : { ...caller, origin: undefined, isCrossOrigin: false },
+    );
     return undefined;
   } catch (error) {
     const { reason, message } = StreamError.from(error);

@@ -30,6 +30,7 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
   apiTokens: true,
   insecure: true,
   allowedOrigins: true,
+  publicUrl: true,
   heartbeatIntervalMs: true,
   stallTimeoutMs: true,
   subscriberQueue: true,

@@ -1,225 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createServer } from "millrace/server";
 import { memoryStore } from "millrace";
-import { type Caller, type CallerRules, createCallers } from "../../src/server/callers.ts";
 import { type RawClient, rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
 import { RAW_PROTOCOLS, type RawProtocol, pathOf } from "../support/doors/raw-protocol.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
 import { part, utf8 } from "../wire/raw-wire.ts";
-
-const LOCAL: CallerRules = {
-  apiTokens: [],
-  allowedOrigins: undefined,
-  onLoopback: true,
-  insecure: false,
-};
-const TOKENS: CallerRules = { ...LOCAL, apiTokens: ["first", "second"] };
-const PUBLIC: CallerRules = { ...TOKENS, onLoopback: false };
-const LISTED: CallerRules = { ...LOCAL, allowedOrigins: ["https://app.example"] };
-const ANY: CallerRules = { ...LOCAL, allowedOrigins: ["*"] };
-const INSECURE: CallerRules = { ...LOCAL, onLoopback: false, insecure: true };
-
-const PROGRAM: Caller = {
-  address: "127.0.0.1",
-  origin: undefined,
-  host: "127.0.0.1:3112",
-  authorization: undefined,
-};
-const page = (origin: string, host = "localhost:3112"): Caller => ({ ...PROGRAM, origin, host });
-
-/** Rules, caller, and whether it may use everything, may follow, and may see answers in a browser. */
-const TABLE: readonly (readonly [string, CallerRules, Caller, boolean, boolean, boolean])[] = [
-  ["a program of this machine", LOCAL, PROGRAM, true, true, true],
-  ["... over IPv6", LOCAL, { ...PROGRAM, address: "::1", host: "[::1]:3112" }, true, true, true],
-  ["... over IPv4 in IPv6", LOCAL, { ...PROGRAM, address: "::ffff:127.0.0.1" }, true, true, true],
-  [
-    "... at another loopback address",
-    LOCAL,
-    { ...PROGRAM, address: "127.9.8.7" },
-    true,
-    true,
-    true,
-  ],
-  ["a program of another machine", LOCAL, { ...PROGRAM, address: "10.0.0.5" }, false, true, true],
-  [
-    "... that looks like this one",
-    LOCAL,
-    { ...PROGRAM, address: "127.0.0.1.example" },
-    false,
-    true,
-    true,
-  ],
-  ["a peer that is gone", LOCAL, { ...PROGRAM, address: undefined }, false, true, true],
-  ["the service's own page", LOCAL, page("http://localhost:3112"), true, true, true],
-  ["... by address", LOCAL, page("http://127.0.0.1:3112", "127.0.0.1:3112"), true, true, true],
-  ["... by IPv6 address", LOCAL, page("http://[::1]:3112", "[::1]:3112"), true, true, true],
-  [
-    "... by a name below localhost",
-    LOCAL,
-    page("http://app.localhost:3112", "app.localhost:3112"),
-    true,
-    true,
-    true,
-  ],
-  [
-    "... with a Host in capitals",
-    LOCAL,
-    page("http://localhost:3112", "LocalHost:3112"),
-    true,
-    true,
-    true,
-  ],
-  ["a page of another port here", LOCAL, page("http://localhost:5173"), false, true, true],
-  ["a page of another name here", LOCAL, page("http://127.0.0.1:3112"), false, true, true],
-  ["a foreign page", LOCAL, page("https://evil.example"), false, false, false],
-  [
-    "... with a name that begins like ours",
-    LOCAL,
-    page("http://localhost.evil.example"),
-    false,
-    false,
-    false,
-  ],
-  [
-    "... with a name that begins like our address",
-    LOCAL,
-    page("http://127.0.0.1.evil.example"),
-    false,
-    false,
-    false,
-  ],
-  ["... with a name that ends like ours", LOCAL, page("http://evillocalhost"), false, false, false],
-  ["a page without an origin of its own", LOCAL, page("null"), false, false, false],
-  ["a page of another scheme", LOCAL, page("file://localhost:3112"), false, false, false],
-  [
-    "a foreign name that resolves to this machine",
-    LOCAL,
-    page("http://evil.example:3112", "evil.example:3112"),
-    false,
-    false,
-    false,
-  ],
-  [
-    "... whose GET carries no origin",
-    LOCAL,
-    { ...PROGRAM, host: "evil.example:3112" },
-    false,
-    true,
-    true,
-  ],
-  [
-    "an own page seen by another machine",
-    LOCAL,
-    { ...page("http://localhost:3112"), address: "10.0.0.5" },
-    false,
-    true,
-    true,
-  ],
-
-  ["nobody's token", TOKENS, PROGRAM, false, true, true],
-  ["the first token", TOKENS, { ...PROGRAM, authorization: "Bearer first" }, true, true, true],
-  ["the second token", TOKENS, { ...PROGRAM, authorization: "Bearer second" }, true, true, true],
-  [
-    "a token from another machine",
-    TOKENS,
-    { ...PROGRAM, address: "10.0.0.5", authorization: "Bearer first" },
-    true,
-    true,
-    true,
-  ],
-  [
-    "the scheme in other letters",
-    TOKENS,
-    { ...PROGRAM, authorization: "bearer  first" },
-    true,
-    true,
-    true,
-  ],
-  [
-    "a token of another case",
-    TOKENS,
-    { ...PROGRAM, authorization: "Bearer FIRST" },
-    false,
-    true,
-    true,
-  ],
-  ["a part of a token", TOKENS, { ...PROGRAM, authorization: "Bearer firs" }, false, true, true],
-  [
-    "two tokens in one",
-    TOKENS,
-    { ...PROGRAM, authorization: "Bearer first second" },
-    false,
-    true,
-    true,
-  ],
-  ["another scheme", TOKENS, { ...PROGRAM, authorization: "Basic first" }, false, true, true],
-  ["an empty token", TOKENS, { ...PROGRAM, authorization: "Bearer " }, false, true, true],
-  [
-    "a foreign page with a token",
-    TOKENS,
-    { ...page("https://evil.example"), authorization: "Bearer first" },
-    true,
-    true,
-    false,
-  ],
-  ["a foreign page without one", TOKENS, page("https://evil.example"), false, false, false],
-
-  [
-    "the page of a public service",
-    PUBLIC,
-    page("https://rooms.example", "rooms.example"),
-    false,
-    true,
-    true,
-  ],
-  [
-    "a page of another site",
-    PUBLIC,
-    page("https://evil.example", "rooms.example"),
-    false,
-    false,
-    false,
-  ],
-  [
-    "a page of another port",
-    PUBLIC,
-    page("https://rooms.example:8443", "rooms.example"),
-    false,
-    false,
-    false,
-  ],
-
-  ["a listed page", LISTED, page("https://app.example"), false, true, true],
-  ["a page that is not listed", LISTED, page("http://localhost:5173"), false, false, false],
-  ["the own page, which stays trusted", LISTED, page("http://localhost:3112"), true, true, false],
-  ["any page, when all are allowed", ANY, page("https://any.example"), false, true, true],
-
-  ["anybody, when insecure", INSECURE, { ...PROGRAM, address: "10.0.0.5" }, true, true, true],
-];
-
-describe("who may call", () => {
-  it.each(TABLE)("%s", (_, rules, caller, trusted, client, visible) => {
-    const callers = createCallers(rules);
-    const allows = (check: (caller: Caller) => void) => {
-      try {
-        check(caller);
-        return true;
-      } catch (error) {
-        const reason =
-          rules.apiTokens.length > 0 && check === callers.requireTrusted
-            ? "AUTH_REFUSED"
-            : "NOT_TRUSTED";
-        expect(error).toMatchObject({ reason, message: expect.stringMatching(/it may be .+\.$/) });
-        return false;
-      }
-    };
-    expect({
-      trusted: allows(callers.requireTrusted),
-      client: allows(callers.requireClient),
-      visible: callers.allowsOrigin(caller),
-    }).toEqual({ trusted, client, visible });
-  });
-});
 
 const KEY = { streamName: "s", groupId: "g", itemId: "i" };
 const WRITE = utf8(JSON.stringify({ ...KEY, data: 1 }));
@@ -267,6 +52,50 @@ describe.each([
       expect(JSON.parse(answer.body.toString())).toMatchObject({ code: "permission_denied" });
     }
     expect((await open.service.list(KEY)).position).toEqual(position);
+  });
+
+  it.each([
+    ["forwarded", "for=203.0.113.7"],
+    ["x-forwarded-for", "203.0.113.7"],
+    ["x-real-ip", "203.0.113.7"],
+    ["via", "1.1 proxy"],
+    ["sec-fetch-site", "cross-site"],
+    ["sec-fetch-site", "same-site"],
+  ])("a request with %s: %s is not trusted for its address, at any door", async (name, value) => {
+    const headers = { [name]: value };
+    const query = `?encoding=json&message=${encodeURIComponent(JSON.stringify(KEY))}`;
+    const answers = [
+      await toOpen.request(post(headers)),
+      await toOpen.request({
+        ...post(headers),
+        headers: {
+          ...headers,
+          "content-type": "application/json",
+          "content-encoding": "identity",
+          "connect-protocol-version": "1",
+        },
+      }),
+      await toOpen.request({ method: "GET", path: `${pathOf("get")}${query}`, headers }),
+    ];
+    for (const { status, body } of answers) {
+      expect(status).toBe(403);
+      expect(JSON.parse(body.toString())).toMatchObject({ code: "permission_denied" });
+    }
+    for (const protocol of RAW_PROTOCOLS.filter(
+      ({ can, httpVersion }) => can("get") && httpVersion === toOpen.httpVersion,
+    )) {
+      const request = protocol.request("get", keyIn(protocol));
+      const refused = await toOpen.request({
+        ...request,
+        headers: { ...request.headers, ...headers },
+      });
+      expect(protocol.refusal(refused)).toMatchObject({ reason: "NOT_TRUSTED" });
+    }
+  });
+
+  it("an address that a person typed, and the own page, are trusted", async () => {
+    for (const site of ["none", "same-origin"])
+      expect((await toOpen.request(post({ "sec-fetch-site": site }))).status).toBe(200);
   });
 
   it("the service's own page may write, and sees the answer", async () => {
@@ -359,6 +188,12 @@ describe.each([
     },
   );
 });
+
+function keyIn({ json }: RawProtocol): Uint8Array {
+  return json
+    ? utf8(JSON.stringify(KEY))
+    : Buffer.concat([part(1, "s"), part(2, "g"), part(3, "i")]);
+}
 
 function names({ json }: RawProtocol): Uint8Array {
   return json

@@ -17,6 +17,7 @@ export function toServerOptions(config: Config) {
     apiTokens: config.api_tokens,
     insecure: config.insecure,
     allowedOrigins: config.allowed_origins,
+    publicUrl: config.public_url,
     workerPort: config.worker_port,
     workerAllowedOrigins: config.worker_allowed_origins,
     authFunction: config.auth_function,

@@ -59,7 +59,13 @@ export const CONFIG = z.strictObject({
   allowed_origins: list(
     origin,
     "Origins of the web pages that may follow streams and read answers; `*` is any.",
-    { absent: "loopback and the service's own" },
+    { absent: "every loopback origin" },
+  ).optional(),
+  public_url: text(
+    /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/,
+    "a URL of http or https without query, such as https://streams.example.com",
+    "Address that browsers have the service by. Pages of its origin may follow streams and read answers.",
+    { absent: "none" },
   ).optional(),
   auth_function: text(
     NAME,

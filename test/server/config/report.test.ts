@@ -50,7 +50,8 @@ functions: [] # default
 log_level: info # default
 
 # worker_port: none # default
-# allowed_origins: loopback and the service's own # default
+# allowed_origins: every loopback origin # default
+# public_url: none # default
 # auth_function: everybody may # default
 `);
   });
