@@ -94,8 +94,13 @@ function listen(path: string): Promise<Server | undefined> {
     // Exclusive, because workers of a cluster would share the socket.
     server.listen({ path, exclusive: true }, () => {
       server.unref();
-      chmodSync(path, 0o600);
-      resolve(server);
+      try {
+        chmodSync(path, 0o600);
+        resolve(server);
+      } catch (error) {
+        server.close();
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
     });
   });
 }

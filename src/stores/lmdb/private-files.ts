@@ -8,7 +8,7 @@ import { dirname } from "node:path";
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 /** What a folder of data holds; a folder with anything else is not ours to close to others. */
-const OURS = /^(?:millrace\..+|RESTORED|lost\+found)$/;
+const OURS = /^(?:millrace\.(?:mdb|mdb-lock|sock|[\w-]+\.(?:life|closed))|RESTORED|lost\+found)$/;
 
 /** Opens a file for reading and writing, and creates it when missing. */
 export async function openPrivate(path: string): Promise<FileHandle> {

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { rename, rm, writeFile } from "node:fs/promises";
+import { readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
@@ -173,6 +173,22 @@ describe("data that was put back from a backup", () => {
     expect(await honoured(third, seen)).toHaveLength(6);
     await third.close();
     await rm(moved, { recursive: true });
+  });
+
+  it("goes on as it was when a stop or a start before was cut off", async () => {
+    const folder = await tempFolder();
+    const first = await open(folder);
+    const seen = await write(first, 3);
+    await first.close();
+    // A start that did not come as far as its record, and a stop that did not write its end.
+    await writeFile(join(folder, "millrace.AAAAAAAAAAAA.life"), "Do not");
+    const ends = (await readdir(folder)).filter((name) => name.endsWith(".closed"));
+    expect(ends).toHaveLength(1);
+    for (const name of ends) await writeFile(join(folder, name), "");
+    const second = await open(folder);
+    expect(await honoured(second, seen)).toHaveLength(3);
+    expect((await readdir(folder)).filter((name) => name.endsWith(".life"))).toHaveLength(1);
+    await second.close();
   });
 
   it("has new epochs when the operator says so, once", async () => {
