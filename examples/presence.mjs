@@ -1,25 +1,33 @@
 // Presence: how many watch a room, kept in the room itself. Run it: node examples/presence.mjs
-import { createStreamService, memoryStore } from "millrace";
+import { StreamError, createStreamService, memoryStore } from "millrace";
 
 const service = createStreamService({ store: memoryStore() });
 
-/** Each watcher is an item, so telling the same join or leave twice does no harm. */
+/** Each connection is an item, with the subscriptions that it has: a repeated join or leave does no harm. */
 await service.registerFunction("presence::joined", async (joined) => {
   if (joined.stream_name !== "rooms") return;
-  await service.set({
+  const since = new Date().toISOString();
+  await service.update({
     streamName: "presence",
     groupId: joined.group_id,
-    itemId: joined.subscription_id,
-    data: { since: new Date().toISOString() },
+    itemId: joined.connection_id,
+    ops: [{ type: "set", path: joined.subscription_id, value: since }],
   });
 });
 await service.registerFunction("presence::left", async (left) => {
   if (left.stream_name !== "rooms") return;
-  await service.delete({
-    streamName: "presence",
-    groupId: left.group_id,
-    itemId: left.subscription_id,
+  const item = { streamName: "presence", groupId: left.group_id, itemId: left.connection_id };
+  const { newValue, position } = await service.update({
+    ...item,
+    ops: [{ type: "remove", path: left.subscription_id }],
   });
+  if (JSON.stringify(newValue) !== "{}") return;
+  try {
+    // Only if the connection has not joined again meanwhile.
+    await service.delete({ ...item, expectedRevision: position.revision });
+  } catch (error) {
+    if (!(error instanceof StreamError && error.reason === "REVISION_MISMATCH")) throw error;
+  }
 });
 // gate: false listens only. Without it, presence would decide who may join.
 await service.registerTrigger({
@@ -33,6 +41,7 @@ await service.registerTrigger({ type: "stream:leave", function_id: "presence::le
 async function watchPresence() {
   const present = new Set();
   let most = 0;
+  let shown = 0;
   for await (const frame of await service.subscribe({
     streamName: "presence",
     groupId: "kitchen",
@@ -41,7 +50,9 @@ async function watchPresence() {
     else if (frame.kind !== "change") continue;
     else if (frame.type === "delete") present.delete(frame.itemId);
     else present.add(frame.itemId);
-    console.log(`${present.size} in the kitchen`);
+    if (present.size === shown) continue;
+    shown = present.size;
+    console.log(`${shown} in the kitchen`);
     most = Math.max(most, present.size);
     if (most === 2 && present.size === 0) return;
   }

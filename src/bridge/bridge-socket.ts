@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
+import type { ConnectionIds } from "../service/connection-ids.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { CLOSE } from "./close-codes.ts";
 import { Life } from "./life.ts";
@@ -19,6 +20,8 @@ const MAX_UNREAD_BYTES = 64 * 1024;
 export interface BridgeSocketOptions {
   readonly handlers: Handlers;
   readonly limits: BridgeLimits;
+  /** By the stream under the WebSocket. */
+  readonly connectionIds: ConnectionIds;
 }
 
 /**
@@ -29,6 +32,7 @@ export class BridgeSocket implements SessionSocket {
   readonly session: BridgeSession;
   readonly #webSocket: WebSocket;
   readonly #stream: Duplex;
+  readonly #connectionIds: ConnectionIds;
   readonly #life: Life;
   readonly #onStopped: (webSocket: WebSocket) => void;
   #isOpen = true;
@@ -40,15 +44,21 @@ export class BridgeSocket implements SessionSocket {
   constructor(
     webSocket: WebSocket,
     stream: Duplex,
-    { handlers, limits }: BridgeSocketOptions,
+    { handlers, limits, connectionIds }: BridgeSocketOptions,
     context: string,
     onStopped: (webSocket: WebSocket) => void,
   ) {
     this.#webSocket = webSocket;
     this.#stream = stream;
+    this.#connectionIds = connectionIds;
     this.#life = new Life(limits);
     this.#onStopped = onStopped;
     this.session = new BridgeSession(handlers, this, limits, context);
+  }
+
+  /** @see SessionSocket */
+  get connectionId(): string {
+    return this.#connectionIds(this.#stream);
   }
 
   /** @see SessionSocket */

@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { AuthRequest } from "../core/auth.ts";
+import { createConnectionIds } from "../service/connection-ids.ts";
 import { StreamError } from "../core/errors.ts";
 import { CLOSE } from "./close-codes.ts";
 import { BridgeSocket, type BridgeSocketOptions } from "./bridge-socket.ts";
@@ -11,11 +12,11 @@ import { type UrlTarget, urlTarget } from "./target.ts";
 import { type Timer, startInterval } from "../timers/timers.ts";
 
 /** What the bridge works with. */
-export interface BridgeOptions extends BridgeSocketOptions {
+export interface BridgeOptions extends Omit<BridgeSocketOptions, "connectionIds"> {
   /** Whether a page of the request's origin may follow streams. */
   readonly allowsOrigin: (request: IncomingMessage) => boolean;
   /** What `auth_function` learns of a request. */
-  readonly authRequest: (request: IncomingMessage) => AuthRequest;
+  readonly authRequest: (request: IncomingMessage, connectionId: () => string) => AuthRequest;
 }
 
 /** The WebSocket bridge for browsers. */
@@ -46,6 +47,9 @@ export function createBridge(options: BridgeOptions): Bridge {
     autoPong: false,
     handleProtocols: (offered) => (offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false),
   });
+  // Not those of HTTP: a connection may have carried requests of others before it became a WebSocket.
+  const connectionIds = createConnectionIds();
+  const socketOptions = { handlers, limits, connectionIds };
   const sockets = new Map<WebSocket, BridgeSocket>();
   const forget = (webSocket: WebSocket) => {
     sockets.delete(webSocket);
@@ -77,7 +81,7 @@ export function createBridge(options: BridgeOptions): Bridge {
   let closed = false;
 
   const start = (webSocket: WebSocket, stream: Duplex, target: UrlTarget, context: string) => {
-    const socket = new BridgeSocket(webSocket, stream, options, context, forget);
+    const socket = new BridgeSocket(webSocket, stream, socketOptions, context, forget);
     sockets.set(webSocket, socket);
     looks ??= startInterval(limits.pingIntervalMs / LOOKS_PER_INTERVAL, lookAtAll).unref();
     webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);
@@ -96,7 +100,9 @@ export function createBridge(options: BridgeOptions): Bridge {
     // Nobody else listens to it meanwhile.
     stream.on("error", ignore);
     try {
-      context = await handlers.authenticate(withToken(authRequest(request)));
+      context = await handlers.authenticate(
+        withToken(authRequest(request, () => connectionIds(stream))),
+      );
     } catch (error) {
       const { reason, message } = StreamError.from(error);
       return refuse(stream, reason === "AUTH_REFUSED" ? 401 : 503, message);

@@ -1,3 +1,4 @@
+import type { Connected } from "../core/connection.ts";
 import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
 import { type GroupKey, checkGroup, checkName, groupKeyText } from "../core/names.ts";
@@ -12,7 +13,7 @@ import { errorFrame } from "./server-frame.ts";
 import type { Target } from "./target.ts";
 
 /** The socket as a session sees it. */
-export interface SessionSocket extends OutletSocket {
+export interface SessionSocket extends OutletSocket, Connected {
   close(code: number, reason: string): void;
 }
 
@@ -170,7 +171,12 @@ export class BridgeSession implements FeedOwner {
       taken = this.#claim(url);
       admission =
         taken?.join.admission ??
-        (await this.#handlers.admit({ ...target, subscriptionId, context: this.#context }));
+        (await this.#handlers.admit({
+          ...target,
+          subscriptionId,
+          context: this.#context,
+          connection: this.#socket,
+        }));
       if (this.#closed) return admission.leave();
       // Written out: of what is made by spreading, each has a shape of its own, which takes more than it.
       const join: Join = {

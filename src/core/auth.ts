@@ -8,4 +8,6 @@ export interface AuthRequest {
   readonly query_params: Readonly<Record<string, readonly string[]>>;
   /** Address and port of the peer, as `ip:port`; empty when there is none. */
   readonly addr: string;
+  /** Id of the connection, made by the service: 128 random bits as text. Joins and leaves carry the same. */
+  readonly connection_id: string;
 }

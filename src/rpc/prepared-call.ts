@@ -29,7 +29,7 @@ export interface PreparedCall {
 /** Where the prepared call is. */
 export const preparedCall = createContextKey<PreparedCall>({
   abort: () => {},
-  auth: () => ({ headers: {}, path: "", query_params: {}, addr: "" }),
+  auth: () => ({ headers: {}, path: "", query_params: {}, addr: "", connection_id: "" }),
 });
 
 /** What the server knows of the transport of a call. */

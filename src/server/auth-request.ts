@@ -7,11 +7,13 @@ import type { AuthRequest } from "../core/auth.ts";
  * path as it was sent, and the decoded query.
  *
  * @param url Path and query.
+ * @param connectionId Id of the connection, made when it is asked for.
  */
 export function authRequestOf(
   headers: IncomingHttpHeaders,
   url: string,
   socket: Pick<Socket, "remoteAddress" | "remotePort"> | undefined,
+  connectionId: () => string,
 ): AuthRequest {
   const plain: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
@@ -26,6 +28,9 @@ export function authRequestOf(
     path: queryAt < 0 ? url : url.slice(0, queryAt),
     query_params: queryAt < 0 ? {} : queryOf(url.slice(queryAt + 1)),
     addr: addressOf(socket),
+    get connection_id() {
+      return connectionId();
+    },
   };
 }
 

@@ -17,6 +17,7 @@ import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
 import { type Health, healthRoutes } from "../rpc/health.ts";
 import { reflectionRoutes } from "../rpc/reflection.ts";
 import { streamRoutes } from "../rpc/routes.ts";
+import { createConnectionIds } from "../service/connection-ids.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { authRequestOf } from "./auth-request.ts";
 import { exchangeOver1 } from "./connect-exchange.ts";
@@ -37,6 +38,8 @@ export interface HttpHandlerOptions {
   readonly onError: (error: unknown, path: string) => void;
 }
 
+/** By HTTP/2 session, or by the socket of HTTP/1.1. */
+const connectionIds = createConnectionIds();
 /** Services whose requests we read ourselves. */
 const OURS: readonly string[] = [StreamService.typeName, WorkerService.typeName];
 /** How long browsers may remember a preflight, in seconds. */
@@ -159,7 +162,10 @@ function dismiss(request: Request): void {
 function transportOfRequest(request: Request, callers: Callers): Transport {
   return {
     permit: permitFor(callerOf(request), callers),
-    auth: () => authRequestOf(request.headers, request.url ?? "", request.socket),
+    auth: () =>
+      authRequestOf(request.headers, request.url ?? "", request.socket, () =>
+        connectionIds(("stream" in request ? request.stream.session : request.socket) ?? request),
+      ),
     abort: () => {
       if ("stream" in request) request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       else request.socket.destroy();
@@ -176,7 +182,10 @@ export function transportOf(
   const caller = callerFrom(headers, stream.session?.socket.remoteAddress);
   return {
     permit: permitFor(caller, callers),
-    auth: () => authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket),
+    auth: () =>
+      authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket, () =>
+        connectionIds(stream.session ?? stream),
+      ),
     abort: () => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
   };
 }

@@ -156,7 +156,8 @@ async function open(
     handlers: engine.handlers,
     limits: { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge },
     allowsOrigin: (request) => callers.allowsOrigin(callerOf(request)),
-    authRequest: (request) => authRequestOf(request.headers, request.url ?? "", request.socket),
+    authRequest: (request, connectionId) =>
+      authRequestOf(request.headers, request.url ?? "", request.socket, connectionId),
   });
   const door = createSocketDoor({ ...workers, onOdd: (message) => logger.warn(message) });
   const allowedOrigins = options.workerAllowedOrigins ?? [];

@@ -132,10 +132,10 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     ...writes,
     authenticate: (request) => gates.authenticate(request),
     async admit(request) {
-      const { itemId, subscriptionId, context } = request;
+      const { itemId, subscriptionId, context, connection } = request;
       if (itemId !== undefined) checkName("item_id", itemId);
       const { streamName, groupId } = checkGroup(request);
-      return admissions.admit({ streamName, groupId, itemId, subscriptionId, context });
+      return admissions.admit({ streamName, groupId, itemId, subscriptionId, context, connection });
     },
     share(request) {
       const group = checkGroup(request);
@@ -153,7 +153,8 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
           ? undefined
           : checkPosition("resume_from", request.resumeFrom);
       const context = await gates.authenticate(request.auth);
-      const joined = { ...group, itemId, context, subscriptionId: newId() };
+      const connection = { connectionId: request.auth.connection_id };
+      const joined = { ...group, itemId, context, connection, subscriptionId: newId() };
       const admission = await admissions.admit(joined);
       try {
         const interest = interestIn(itemId);

@@ -1,4 +1,5 @@
 import type { AuthRequest } from "../core/auth.ts";
+import type { Connected } from "../core/connection.ts";
 import type { Item } from "../core/change.ts";
 import type { OpError, UpdateOp } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
@@ -163,4 +164,5 @@ export interface JoinRequest extends GroupRequest {
   readonly subscriptionId: string;
   /** What `authenticate` said of the caller. */
   readonly context: string;
+  readonly connection: Connected;
 }

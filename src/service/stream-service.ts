@@ -1,4 +1,5 @@
 import type { AuthRequest } from "../core/auth.ts";
+import { newConnectionId } from "./connection-ids.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import type { Position } from "../core/position.ts";
 import type { Store } from "../core/store.ts";
@@ -91,7 +92,10 @@ export interface StreamService {
     request: GroupRequest & {
       readonly itemId?: string;
       readonly resumeFrom?: Position;
-      /** What `auth_function` is to learn of whoever this is for. Default: nothing. */
+      /**
+       * What `auth_function` is to learn of whoever this is for. Default: nothing, and a `connection_id` of
+       * its own for each call. Calls for one client may share one.
+       */
       readonly auth?: Partial<AuthRequest>;
     },
   ): Promise<AsyncIterableIterator<StreamFrame, undefined>>;
@@ -189,7 +193,8 @@ export function facade(engine: Engine): StreamService {
       return handlers.listAll(pageOf(request));
     },
     async subscribe(request) {
-      const auth: AuthRequest = { ...NOBODY, ...request.auth };
+      const connectionId = request.auth?.connection_id ?? newConnectionId();
+      const auth: AuthRequest = { ...NOBODY, ...request.auth, connection_id: connectionId };
       return plainFrames(await handlers.subscribe({ ...request, auth }));
     },
     registerFunction: (id, handler) => functions.register(id, handlerProvider(handler)),
@@ -210,7 +215,12 @@ export function facade(engine: Engine): StreamService {
   };
 }
 
-const NOBODY: AuthRequest = { headers: {}, path: "", query_params: {}, addr: "" };
+const NOBODY: Omit<AuthRequest, "connection_id"> = {
+  headers: {},
+  path: "",
+  query_params: {},
+  addr: "",
+};
 
 function pageOf({ pageSize = 0, pageToken = "" }: PageOptions) {
   return { pageSize, pageToken };

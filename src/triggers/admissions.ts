@@ -1,7 +1,7 @@
 import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
 import type { Gates } from "./gates.ts";
 import type { Leaves } from "./leaves.ts";
-import { type Joined, joinPayload } from "./payloads.ts";
+import { type Joined, leavePayload } from "./payloads.ts";
 
 /** A subscription that every gate allowed. */
 export interface Admission {
@@ -51,7 +51,7 @@ class Open implements Admission, SubscriptionLease {
   }
 
   get payload(): string {
-    return joinPayload(this.#joined);
+    return leavePayload(this.#joined);
   }
 
   leave(): void {

@@ -1,4 +1,5 @@
 import type { GroupEvent } from "../core/change.ts";
+import type { Connected } from "../core/connection.ts";
 import type { GroupKey } from "../core/names.ts";
 
 /* What trigger functions get: JSON text in the shapes of the WebSocket dialect. */
@@ -28,13 +29,24 @@ export interface Joined extends GroupKey {
   readonly itemId: string | undefined;
   /** What `auth_function` said of the caller: JSON text; `null` when it said nothing. */
   readonly context: string;
+  readonly connection: Connected;
 }
 
-/** What join and leave functions get. */
+/** What join functions get. */
 export function joinPayload(joined: Joined): string {
-  const { subscriptionId, streamName, groupId, itemId, context } = joined;
+  return `{"action":"subscribe",${fieldsOf(joined)}}`;
+}
+
+/** What leave functions get. It may be read by a later version of the service, after this process is gone. */
+export function leavePayload(joined: Joined): string {
+  return `{${fieldsOf(joined)}}`;
+}
+
+function fieldsOf(joined: Joined): string {
+  const { subscriptionId, streamName, groupId, itemId, context, connection } = joined;
   return (
-    `{"subscription_id":${JSON.stringify(subscriptionId)},"stream_name":${JSON.stringify(streamName)},` +
-    `"group_id":${JSON.stringify(groupId)},"id":${JSON.stringify(itemId ?? null)},"context":${context}}`
+    `"subscription_id":${JSON.stringify(subscriptionId)},"stream_name":${JSON.stringify(streamName)},` +
+    `"group_id":${JSON.stringify(groupId)},"id":${JSON.stringify(itemId ?? null)},"context":${context},` +
+    `"connection_id":${JSON.stringify(connection.connectionId)}`
   );
 }

@@ -33,6 +33,7 @@ function open(handlers: Handlers = engine.handlers) {
   const session = new BridgeSession(
     handlers,
     {
+      connectionId: "c1",
       get bufferedBytes() {
         return bufferedBytes;
       },

@@ -108,6 +108,7 @@ describe("auth_function", () => {
     const [request] = asked.all;
     expect(Object.keys(request ?? {}).toSorted()).toEqual([
       "addr",
+      "connection_id",
       "headers",
       "path",
       "query_params",
@@ -162,6 +163,7 @@ describe("auth_function", () => {
           path: SUBSCRIBE,
           query_params: { tenant: ["a", " "] },
           addr: expect.stringMatching(/^127\.0\.0\.1:\d+$/) as string,
+          connection_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
         },
       ]);
       expect(Object.keys(asked.all[0]?.headers ?? {}).filter(isOdd)).toEqual([]);
@@ -194,6 +196,7 @@ describe("auth_function", () => {
           path: SUBSCRIBE,
           query_params: {},
           addr: expect.stringMatching(/^127\.0\.0\.1:\d+$/) as string,
+          connection_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
         });
         expect(Object.keys(request.headers).filter(isOdd)).toEqual([]);
       }
@@ -213,7 +216,8 @@ describe("auth_function", () => {
       ...group,
       auth: { headers: { authorization: "t" }, addr: "10.0.0.1:9" },
     });
-    const nothing = { headers: {}, path: "", query_params: {}, addr: "" };
+    const id = expect.stringMatching(/^[0-9a-f]{32}$/) as string;
+    const nothing = { headers: {}, path: "", query_params: {}, addr: "", connection_id: id };
     expect(asked.all).toStrictEqual([
       nothing,
       { ...nothing, headers: { authorization: "t" }, addr: "10.0.0.1:9" },

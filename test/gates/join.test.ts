@@ -10,6 +10,7 @@ import { newCalls, promised } from "../support/gates/calls.ts";
 import {
   type Gatehouse,
   type JoinPayload,
+  asLeave,
   openGatehouse,
   visit,
 } from "../support/gates/gatehouse.ts";
@@ -120,6 +121,7 @@ describe("a join gate", () => {
       group_id: "g",
       id,
       context: null,
+      connection_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
     });
     expect(await house.leaves.count(1)).toStrictEqual([joined]);
     expect(house.joins.all).toHaveLength(1);
@@ -197,7 +199,7 @@ describe("the condition of a gate", () => {
     await service.registerFunction("condition", condition);
     const asked = newCalls<JoinPayload>();
     await service.registerFunction("second", (joined: JoinPayload) => {
-      asked.record(joined);
+      asked.record(asLeave(joined));
       return { unauthorized: true };
     });
     const config = { condition_function_id: "condition" };
@@ -216,7 +218,7 @@ describe("the condition of a gate", () => {
     async (answer) => {
       const heard = newCalls<JoinPayload>();
       const asked = await conditional((joined) => {
-        heard.record(joined);
+        heard.record(asLeave(joined));
         return answer;
       });
       await refused();
@@ -301,7 +303,7 @@ describe("who only listens to joins (gate: false)", () => {
 
   it("is told after every gate allowed, and not of who is refused (G8)", async () => {
     const told = newCalls<JoinPayload>();
-    await listen(told.record);
+    await listen((joined) => told.record(asLeave(joined)));
     const gate = promised();
     house.decide = () => gate.promise;
     const entering = enter();

@@ -84,6 +84,7 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
     expect(told).toEqual([
       {
         subscription_id: expect.stringMatching(/./) as string,
+        connection_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
         stream_name: "rooms",
         group_id: groupId,
         id: "a",

@@ -17,6 +17,8 @@ const BEAT_MS = 4000;
 /** Unheard of for so long: somebody is greyed, and then removed, in milliseconds. */
 const AWAY_MS = 9000;
 const GONE_MS = 15_000;
+/** Largest page of a listing. */
+const MAX_PAGE = 1000;
 
 /** @typedef {{ readonly id: string, readonly name: string, color?: string }} Self */
 
@@ -34,7 +36,12 @@ const GONE_MS = 15_000;
  */
 export function createPeople({ self, isLive, onError }) {
   const list = element("people", HTMLUListElement);
-  /** @type {Map<string, Person & { heardMs: number }>} The others. */
+  /**
+   * The others. Until it is known when somebody was heard of last, nobody sees them: what a snapshot or the
+   * saved page has of them may be minutes old.
+   *
+   * @type {Map<string, Person & { heardMs: number | undefined }>}
+   */
   const others = new Map();
   /** @type {Map<string, HTMLLIElement>} */
   const chips = new Map();
@@ -42,6 +49,8 @@ export function createPeople({ self, isLive, onError }) {
   let beatenMs = Number.NEGATIVE_INFINITY;
   /** Revision of our item; undefined while we have none. @type {string | undefined} */
   let written;
+  /** Whether to ask the service when it heard of the others. */
+  let isUnsure = true;
 
   /**
    * @param {string} id
@@ -51,7 +60,31 @@ export function createPeople({ self, isLive, onError }) {
     if (id === self.id) return;
     const person = personOf(id, data);
     if (person === undefined) others.delete(id);
-    else others.set(id, { ...person, heardMs: performance.now() });
+    else {
+      // What comes while we catch up may be old.
+      const heardMs = isLive() ? performance.now() : others.get(id)?.heardMs;
+      others.set(id, { ...person, heardMs });
+    }
+  }
+
+  /**
+   * Asks the service how long ago it heard of the others. All times are those of its clock: our own item was
+   * written just now.
+   */
+  async function lookAround() {
+    const { items } = fieldsOf(await call("List", { ...LOBBY, pageSize: MAX_PAGE }));
+    const all = Array.isArray(items) ? items.map(fieldsOf) : [];
+    const nowMs = performance.now();
+    const ours = all.find(({ itemId }) => itemId === self.id);
+    if (ours === undefined) return;
+    for (const { itemId, data, updateTime } of all) {
+      const person = others.get(String(itemId));
+      // Whoever was heard of meanwhile is here.
+      if (person === undefined || personOf(person.id, data)?.seenAt !== person.seenAt) continue;
+      const agoMs = Date.parse(String(ours["updateTime"])) - Date.parse(String(updateTime));
+      person.heardMs = nowMs - Math.max(0, agoMs);
+    }
+    isUnsure = false;
   }
 
   /** Says that this window is open, if it is time to. */
@@ -65,6 +98,7 @@ export function createPeople({ self, isLive, onError }) {
     try {
       const answer = await call("Set", { ...LOBBY, itemId: id, data });
       written = revisionOf(answer);
+      if (isUnsure) await lookAround();
     } catch (error) {
       onError(error);
     }
@@ -76,7 +110,7 @@ export function createPeople({ self, isLive, onError }) {
   function sweep() {
     const nowMs = performance.now();
     for (const { id, seenAt, heardMs } of others.values()) {
-      if (nowMs - heardMs < GONE_MS || !isLive()) continue;
+      if (heardMs === undefined || nowMs - heardMs < GONE_MS || !isLive()) continue;
       // Should this fail, it is tried again after as long.
       take(id, others.get(id));
       void remove(id, seenAt).catch(() => {});
@@ -87,11 +121,16 @@ export function createPeople({ self, isLive, onError }) {
   function show() {
     const nowMs = performance.now();
     showChip({ ...self, color: self.color ?? "", isAway: false });
+    /** @type {Set<string>} */
+    const present = new Set([self.id]);
     for (const person of others.values()) {
+      if (person.heardMs === undefined) continue;
+      if (nowMs - person.heardMs >= GONE_MS && isLive() && !isUnsure) continue;
+      present.add(person.id);
       showChip({ ...person, isAway: nowMs - person.heardMs > AWAY_MS });
     }
     for (const [id, chip] of chips) {
-      if (id === self.id || others.has(id)) continue;
+      if (present.has(id)) continue;
       chip.remove();
       chips.delete(id);
     }
@@ -116,7 +155,13 @@ export function createPeople({ self, isLive, onError }) {
     /** @param {ReadonlyMap<string, unknown>} items */
     replace(items) {
       for (const id of others.keys()) if (!items.has(id)) others.delete(id);
-      for (const [id, data] of items) take(id, data);
+      for (const [id, data] of items) {
+        const { heardMs } = others.get(id) ?? {};
+        take(id, data);
+        const person = others.get(id);
+        if (person !== undefined) person.heardMs = heardMs;
+      }
+      isUnsure = true;
       show();
     },
     /** @param {Change} change */
@@ -127,10 +172,9 @@ export function createPeople({ self, isLive, onError }) {
       else beatenMs = Number.NEGATIVE_INFINITY;
       show();
     },
-    /** The connection is back: what was missed counts for nobody's absence. */
+    /** The connection is back: what was missed counts neither for nor against anybody. */
     welcomeBack() {
-      const heardMs = performance.now();
-      for (const person of others.values()) person.heardMs = heardMs;
+      isUnsure = true;
       beatenMs = Number.NEGATIVE_INFINITY;
       void beatIfDue();
     },

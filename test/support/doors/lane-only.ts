@@ -24,7 +24,7 @@ export async function startLaneOnly(change: Partial<Handlers> = {}): Promise<Lan
     const transport = () => ({
       permit: () => {},
       abort: () => stream.close(),
-      auth: () => ({ headers: {}, path: "", query_params: {}, addr: "" }),
+      auth: () => ({ headers: {}, path: "", query_params: {}, addr: "", connection_id: "" }),
     });
     if (lane(stream, headers, transport)) return;
     missed.push(String(headers[":path"]));

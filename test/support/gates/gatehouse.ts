@@ -11,6 +11,16 @@ export interface JoinPayload {
   readonly group_id: string;
   readonly id: string | null;
   readonly context: unknown;
+  readonly connection_id: string;
+}
+
+/** A join as its leave will have it. @throws Error when its action is wrong. */
+export function asLeave({
+  action,
+  ...joined
+}: JoinPayload & { readonly action?: string }): JoinPayload {
+  if (action !== "subscribe") throw new Error(`The action is ${action}.`);
+  return joined;
 }
 
 /** A server with a gate, whose joins and leaves are watched. */
@@ -51,7 +61,8 @@ export async function openGatehouse({ setup, ...options }: ServerOptions = {}): 
     onProblem: (problem) => problems.push(problem),
     ...options,
     async setup(service) {
-      await service.registerFunction("gate", (joined: JoinPayload) => {
+      await service.registerFunction("gate", (payload: JoinPayload) => {
+        const joined = asLeave(payload);
         if (!isCounted(joined)) return undefined;
         joins.record(joined);
         return house.decide(joined);

@@ -30,7 +30,8 @@ const server = await createServer({
       context: { user: user?.[0] ?? null },
     }));
     if (gate) {
-      await service.registerFunction("gate", (payload) => {
+      await service.registerFunction("gate", ({ action, ...payload }) => {
+        if (action !== "subscribe") throw new Error(`The action is ${action}.`);
         print({ kind: "join", payload });
       });
       await service.registerTrigger({ type: "stream:join", function_id: "gate" });

@@ -1,0 +1,124 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import type { AuthRequest } from "../../src/core/auth.ts";
+import { connect } from "../bridge/line.ts";
+import { DOORS } from "../support/doors/doors.ts";
+import { uniqueName } from "../support/doors/unique.ts";
+import { type Calls, newCalls } from "../support/gates/calls.ts";
+import {
+  type Gatehouse,
+  type JoinPayload,
+  MARKS,
+  openGatehouse,
+} from "../support/gates/gatehouse.ts";
+
+const ID = /^[0-9a-f]{32}$/;
+
+let house: Gatehouse;
+let asked: Calls<AuthRequest>;
+beforeAll(async () => {
+  house = await openGatehouse({
+    authFunction: "auth",
+    async setup(service) {
+      await service.registerFunction("auth", (request: AuthRequest) => {
+        if (request.path !== MARKS) asked.record(request);
+        return {};
+      });
+    },
+  });
+});
+afterAll(async () => house?.server.close());
+beforeEach(() => {
+  asked = newCalls();
+});
+
+const newGroup = () => ({ streamName: "rooms", groupId: uniqueName("g") });
+const idsIn = (payloads: readonly JoinPayload[], groupId: string) =>
+  payloads.filter((each) => each.group_id === groupId).map((each) => each.connection_id);
+const askedIds = () => asked.all.map((each) => each.connection_id);
+/** Resolves with the ids in the leaves of a group, once there are so many. */
+const leftIds = async (groupId: string, count: number) => {
+  const all = await house.leaves.until(
+    `${count} leaves`,
+    (leaves) => idsIn(leaves, groupId).length >= count,
+  );
+  return idsIn(all, groupId);
+};
+
+describe("the connection_id of a WebSocket", () => {
+  it("is the same for auth_function, and for all of its joins and leaves", async () => {
+    const group = newGroup();
+    const line = await connect(house.url, `/stream/rooms/${group.groupId}`);
+    line.join({ ...group, id: "a", subscriptionId: "s1" });
+    await line.count(2);
+    line.socket.terminate();
+    await leftIds(group.groupId, 2);
+    const [id = ""] = askedIds();
+    expect(id).toMatch(ID);
+    expect(askedIds()).toEqual([id]);
+    expect(idsIn(house.joins.all, group.groupId)).toEqual([id, id]);
+    expect(await leftIds(group.groupId, 2)).toEqual([id, id]);
+  });
+
+  it("tells a client that is back from its connection before, whose leave comes late", async () => {
+    const group = newGroup();
+    const before = await connect(house.url, "/");
+    before.join({ ...group, subscriptionId: "mine" });
+    await before.count(1);
+    // After a cable cut the service may not know yet that the first connection is dead.
+    const after = await connect(house.url, "/");
+    after.join({ ...group, subscriptionId: "mine" });
+    await after.count(1);
+    before.socket.terminate();
+    const [first, second] = idsIn(house.joins.all, group.groupId);
+    expect(first).not.toBe(second);
+    expect(await leftIds(group.groupId, 1)).toEqual([first]);
+  });
+});
+
+describe.each(DOORS.filter(({ name }) => name !== "library"))(
+  "the connection_id over $name",
+  (door) => {
+    it("is that of the connection, in joins, leaves and for auth_function", async () => {
+      const group = newGroup();
+      for (let client = 0; client < 2; client++) {
+        const caller = door.client(house);
+        onTestFinished(() => caller.close());
+        const frames = await caller.subscribe(group);
+        await frames.next();
+        await frames.return();
+      }
+      const left = await leftIds(group.groupId, 2);
+      const joined = idsIn(house.joins.all, group.groupId);
+      // Clients of grpc-js share the connections of their process.
+      expect(new Set(joined).size).toBe(door.name === "grpc-js" ? 1 : 2);
+      expect(joined.every((id) => ID.test(id))).toBe(true);
+      expect(left.toSorted()).toEqual(joined.toSorted());
+      expect(askedIds()).toEqual(joined);
+    });
+
+    it("is shared by calls of one HTTP/2 connection", async () => {
+      if (!["grpc", "connect-h2-binary", "connect-h2-json"].includes(door.name)) return;
+      const group = newGroup();
+      const caller = door.client(house);
+      onTestFinished(() => caller.close());
+      const both = [await caller.subscribe(group), await caller.subscribe(group)];
+      for (const frames of both) await frames.next();
+      expect(new Set(idsIn(house.joins.all, group.groupId)).size).toBe(1);
+      for (const frames of both) await frames.return();
+    });
+  },
+);
+
+describe("the connection_id of a library call", () => {
+  it("is its own, unless the caller says which connection it is for", async () => {
+    const group = newGroup();
+    for (const auth of [{}, {}, { connection_id: "mine" }]) {
+      const frames = await house.service.subscribe({ ...group, auth });
+      await frames.return?.();
+    }
+    const [first = "", second = "", third] = idsIn(house.joins.all, group.groupId);
+    expect([first, second]).toEqual([expect.stringMatching(ID), expect.stringMatching(ID)]);
+    expect(first).not.toBe(second);
+    expect(third).toBe("mine");
+  });
+});
