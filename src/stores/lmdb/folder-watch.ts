@@ -1,4 +1,5 @@
 import { lstat } from "node:fs/promises";
+import { basename } from "node:path";
 import { StreamError } from "../../core/errors.ts";
 
 const INTERVAL_MS = 250;
@@ -39,28 +40,32 @@ export function watchFolder(files: readonly WatchedFile[]): FolderWatch {
       const problem = problems.find((found) => found !== undefined);
       if (problem === undefined) return;
       clearInterval(timer);
-      tell(lostFile(problem));
+      tell(problem);
     });
   }, INTERVAL_MS);
   timer.unref();
   return { lost, stop: () => clearInterval(timer) };
 }
 
-/** Why a store takes no more writes once one of its files is not in its place. */
-export function lostFile(problem: string): StreamError {
+/**
+ * Why a store takes no more writes once one of its files is not in its place. Callers learn the name of
+ * the file, the log learns where it was.
+ */
+export function lostFile(path: string, what: string): StreamError {
   return new StreamError(
     "STORE_UNAVAILABLE",
-    `${problem} while the service was running; it takes no more writes until it is restarted.`,
+    `The file ${basename(path)} of the data was ${what} while the service was running; the store takes no more writes until the service is restarted.`,
+    { cause: new Error(`${path} was ${what}.`) },
   );
 }
 
-async function problemOf({ path, identity }: WatchedFile): Promise<string | undefined> {
+async function problemOf({ path, identity }: WatchedFile): Promise<StreamError | undefined> {
   try {
     if ((await watched(path)).identity === identity) return undefined;
-    return `The file ${path} was replaced`;
+    return lostFile(path, "replaced");
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     // Anything else says nothing about the file.
-    return code === "ENOENT" || code === "ENOTDIR" ? `The file ${path} was removed` : undefined;
+    return code === "ENOENT" || code === "ENOTDIR" ? lostFile(path, "removed") : undefined;
   }
 }

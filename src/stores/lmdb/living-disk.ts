@@ -52,8 +52,7 @@ export function livingDisk(opened: OpenedFolder): FolderDisk {
       isSettled = false;
       await disk.submit(writes);
       // What is in a file without a name is gone with the process.
-      if (fstatSync(data.file.fd).nlink === 0)
-        throw lostFile(`The file ${file} was removed or replaced`);
+      if (fstatSync(data.file.fd).nlink === 0) throw lostFile(file, "removed or replaced");
       isSettled = true;
     },
     async close() {

@@ -90,11 +90,14 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
     const store = await openStore(folder);
     await commit(store, group, put("a", 1));
     await lose(join(folder, name));
-    await expect.poll(() => store.failure?.message).toContain(join(folder, name));
+    await expect.poll(() => store.failure?.message).toContain(`The file ${name} of the data was`);
     await expect(store.run(group, [{ mutations: [put("b", 2)] }])).rejects.toMatchObject({
       reason: "STORE_UNAVAILABLE",
-      message: expect.stringMatching(/takes no more writes until it is restarted/),
+      message: expect.stringMatching(/takes no more writes until the service is restarted/),
     });
+    // Callers are not told where the data is; the log is.
+    expect(store.failure?.message).not.toContain(folder);
+    expect(String(store.failure?.cause)).toContain(join(folder, name));
     expect(await contents(store, group)).toEqual([["a", 1]]);
   });
 
