@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import { copyUnderFleet } from "../support/redis/copied-fleet.ts";
+import { OLD_COPIES } from "../support/redis/old-copies.ts";
+import { describeWithRedis } from "../support/redis/required-redis.ts";
+import { LONG } from "../support/long/judge.ts";
+
+/*
+ * An older copy in place of the data of a fleet, while three servers write and follow: each way many times.
+ * At normal length each way is one short run.
+ */
+
+const WRITING_MS = LONG ? 700 : 200;
+const FIRST = "a master that follows a detached replica for a moment";
+const runsOf = (name: string) => (LONG ? (name === FIRST ? 20 : 5) : 1);
+
+describeWithRedis("an older copy in place of the data of a fleet", () => {
+  for (const [name, start] of Object.entries(OLD_COPIES)) {
+    test(`makes no revision mean two things, and no subscriber diverges: ${name} (G2, G3, G4)`, async () => {
+      const runs = runsOf(name);
+      const totals = { writes: 0, changes: 0, freshSnapshots: 0, givenTwice: 0, diverged: 0 };
+      const problems: string[] = [];
+      for (let run = 0; run < runs; run++) {
+        const result = await copyUnderFleet(await start(), WRITING_MS);
+        problems.push(...result.givenTwice, ...result.diverged);
+        totals.writes += result.writes;
+        totals.changes += result.changes;
+        totals.freshSnapshots += result.freshSnapshots;
+        totals.givenTwice += result.givenTwice.length;
+        totals.diverged += result.diverged.length;
+        // Three servers follow four groups, and all of them began new epochs.
+        expect(result.freshSnapshots).toBeGreaterThanOrEqual(12);
+      }
+      console.info(
+        `${name}: ${runs} runs, ${totals.writes} writes, ${totals.changes} changes received, ${totals.freshSnapshots} fresh snapshots; ${totals.givenTwice} revisions given twice, ${totals.diverged} divergences`,
+      );
+      expect(problems).toEqual([]);
+    }, 300_000);
+  }
+});
