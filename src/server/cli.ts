@@ -23,8 +23,10 @@ interface ServeFlags {
   readonly newEpochs?: true;
 }
 
-/** How long a stop may take before the process ends itself, in milliseconds. */
+/** How long a stop may take after the drain delay before the process ends itself, in milliseconds. */
 const STOP_TIMEOUT_MS = 9500;
+/** How long a process of a fleet serves on after the signal to stop, unless configured, in milliseconds. */
+const FLEET_DRAIN_DELAY_MS = 5000;
 /** Exit status when the command itself is wrong: an unknown flag, a value that it cannot have. */
 const WRONG_USAGE = 2;
 
@@ -96,22 +98,30 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   for (const warning of warnings) logger.warn(warning);
   if (file !== undefined) logger.info({ file }, "configured by a file");
   const options = toServerOptions(config);
+  const { drainDelayMs = usualDrainDelayMs(config) } = options;
   const server = await createServer({
     ...options,
+    drainDelayMs,
     store: storeOf(options, flags, command),
     logger,
   });
 
-  let stopping = false;
+  let signals = 0;
+  let watchdog: NodeJS.Timeout | undefined;
   const stop = (signal: string) => {
-    if (stopping) return;
-    stopping = true;
-    logger.info({ signal }, "stopping");
-    setTimeout(() => {
+    signals++;
+    // Whoever asks twice does not want to wait for the drain delay. More changes nothing.
+    if (signals > 2) return;
+    const delayMs = signals === 1 ? drainDelayMs : 0;
+    logger.info({ signal, drain_delay_ms: delayMs }, "stopping");
+    clearTimeout(watchdog);
+    watchdog = setTimeout(() => {
       logger.error("could not stop in time");
       process.exit(1);
-    }, STOP_TIMEOUT_MS).unref();
-    server.close().then(
+    }, delayMs + STOP_TIMEOUT_MS).unref();
+    const closed = server.close({ drainDelayMs: delayMs });
+    if (signals > 1) return;
+    closed.then(
       () => process.exit(0),
       (error: unknown) => {
         logger.error({ err: error }, "stopping failed");
@@ -123,7 +133,15 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   process.on("SIGINT", stop);
 
   process.stdout.write(`millrace listening on ${server.url}\n`);
-  process.stderr.write(nextStep(server.url, config.api_tokens.length > 0));
+  process.stderr.write(
+    nextStep(server.url, config.api_tokens.length > 0 || config.api_token_file !== undefined),
+  );
+}
+
+/** The drain delay that nobody configured: a fleet has a balancer, and somebody at a terminal does not want to wait. */
+function usualDrainDelayMs({ adapter }: LoadedConfig["config"]): number {
+  const isAtTerminal = process.stdin.isTTY || process.stderr.isTTY;
+  return adapter.name === "redis" && !isAtTerminal ? FLEET_DRAIN_DELAY_MS : 0;
 }
 
 /** The store that flags and configuration ask for. */

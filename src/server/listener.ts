@@ -5,6 +5,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
+  constants,
   createServer as createHttp2,
 } from "node:http2";
 import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
@@ -36,6 +37,13 @@ export interface Listener {
   readonly host: string;
   /** The port; the one chosen when 0 was asked for. */
   readonly port: number;
+  /** From now on each response over HTTP/1.1 closes its connection, so that the next call uses another one. */
+  closeAfterResponses(): void;
+  /**
+   * Has peers open no more streams on the connections of HTTP/2. Those that they opened before are served.
+   * Resolves when every peer knows, after a second at most.
+   */
+  sendAway(): Promise<void>;
   /**
    * Accepts no more connections and requests, waits for what is under way, and cuts what is left after
    * the grace. Idempotent.
@@ -43,6 +51,10 @@ export interface Listener {
   close(graceMs: number): Promise<void>;
 }
 
+/** How long peers may take to learn that the server is about to go, in milliseconds. */
+const SEND_AWAY_MS = 1000;
+/** Largest identifier of a stream. */
+const MAX_STREAM_ID = 2 ** 31 - 1;
 /** How often a connection is asked for a sign of life, in milliseconds; two missed answers end it. */
 const PING_INTERVAL_MS = 30_000;
 /** Most streams that one HTTP/2 connection may have open. */
@@ -65,7 +77,11 @@ export async function listen(
   port: number,
   { onRequest, onStream, onUpgrade }: PortListeners,
 ): Promise<Listener> {
-  const h1 = createHttp1(onRequest, onUpgrade);
+  let isLeaving = false;
+  const h1 = createHttp1((request, response) => {
+    if (isLeaving) response.setHeader("connection", "close");
+    onRequest(request, response);
+  }, onUpgrade);
   const h2 = createHttp2(HTTP2_OPTIONS);
   // Never listens: it makes requests of the streams that nobody took before.
   const requests = createHttp2(HTTP2_OPTIONS, onRequest);
@@ -107,6 +123,14 @@ export async function listen(
   await once(net, "listening");
   const address = net.address() as AddressInfo;
 
+  const sendAway = async () => {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, SEND_AWAY_MS);
+    });
+    await Promise.race([Promise.all(Array.from(sessions, announceEnd)), late]);
+    clearTimeout(timer);
+  };
   let closed: Promise<void> | undefined;
   const close = async (graceMs: number) => {
     const gone = new Promise<void>((resolve) => net.close(() => resolve()));
@@ -127,6 +151,8 @@ export async function listen(
   return {
     host: address.address,
     port: address.port,
+    closeAfterResponses: () => (isLeaving = true),
+    sendAway,
     close: (graceMs) => (closed ??= close(graceMs)),
   };
 }
@@ -136,6 +162,19 @@ function refuseStream(stream: ServerHttp2Stream, problem: string): void {
   stream.respond({ ":status": 400, "content-type": "text/plain; charset=utf-8" });
   stream.end(`Bad request: ${problem}\n`);
   letGo(stream);
+}
+
+/**
+ * Sends a GOAWAY that refuses no stream yet. Whatever the peer sent before it received that has arrived when
+ * it has answered the ping behind it.
+ */
+async function announceEnd(session: ServerHttp2Session): Promise<void> {
+  if (session.destroyed || session.closed) return;
+  session.goaway(constants.NGHTTP2_NO_ERROR, MAX_STREAM_ID);
+  await new Promise<void>((resolve) => {
+    session.once("close", resolve);
+    if (!session.ping(() => resolve())) resolve();
+  });
 }
 
 /** Finds connections whose peer is gone without a word. */

@@ -23,6 +23,8 @@ import { createCallers, isLoopbackName } from "./callers.ts";
 import { callerOf, createHttpHandler } from "./http-handler.ts";
 import { createStreamHandler } from "./stream-handler.ts";
 import { type Listener, type PortListeners, listen } from "./listener.ts";
+import { readTokenFile } from "./api-token-file.ts";
+import { createDrainDelay } from "./drain-delay.ts";
 import { createProblemLog } from "./problem-log.ts";
 import { DEFAULT_FOLDER, type OpenedStore, type StoreOptions, openStore } from "./open-store.ts";
 
@@ -38,6 +40,11 @@ export interface ServerOptions extends EngineOptions {
   readonly history?: Partial<History> | undefined;
   /** Tokens that make a caller trusted. Default none: callers from this machine are trusted. */
   readonly apiTokens?: readonly string[] | undefined;
+  /**
+   * File that holds the token of trusted callers when there are no `apiTokens`. When it is missing, it is
+   * created with a random token, which is logged once as a warning. Default none.
+   */
+  readonly apiTokenFile?: string | undefined;
   /** Trusts everybody who reaches the port. Default false. */
   readonly insecure?: boolean | undefined;
   /** Origins of browser pages that may follow streams; `*`: any. Default: every loopback origin. */
@@ -54,6 +61,11 @@ export interface ServerOptions extends EngineOptions {
   readonly workerLimits?: Partial<WorkerLimits> | undefined;
   /** Functions that are called by an HTTP POST. Default none. */
   readonly webhooks?: readonly WebhookOptions[] | undefined;
+  /**
+   * How long `close` goes on serving, new calls included, while health says not_serving, in milliseconds:
+   * the time in which balancers learn to send clients elsewhere. Default 0.
+   */
+  readonly drainDelayMs?: number | undefined;
   /** Called before any door opens, with the service: to register functions, gates and triggers in time. */
   readonly setup?: ((service: Service) => Promise<void> | void) | undefined;
   /** Where to log. Default: JSON lines on stderr, warnings and worse. */
@@ -70,10 +82,17 @@ export interface Server {
   /** The same service without the network. */
   readonly service: Service;
   /**
-   * Stops: accepts nothing new, ends subscriptions with UNAVAILABLE / SHUTTING_DOWN, finishes calls
-   * under way, flushes the store. Takes at most ten seconds. Idempotent.
+   * Stops. Health says not_serving at once. After the drain delay the server accepts nothing new, ends
+   * subscriptions with UNAVAILABLE / SHUTTING_DOWN, finishes calls under way, and flushes the store, in ten
+   * seconds at most. Idempotent; a further call can only shorten the delay.
    */
-  close(): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
+}
+
+/** How a server stops. */
+export interface CloseOptions {
+  /** Longest drain delay from this call on, in milliseconds; 0 ends it. Default: `drainDelayMs` of the server. */
+  readonly drainDelayMs?: number | undefined;
 }
 
 /** How often health is looked at, in milliseconds. */
@@ -98,6 +117,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
   const logger = options.logger ?? pino({ level: "warn" }, pino.destination(2));
   const insecurity = insecurityOf(host, options);
   if (insecurity !== undefined) throw new Error(insecurity);
+  const apiTokens = await tokensOf(options, logger);
   const { store, coordinator } = await resolveStore(options, logger);
   const engine = createEngine(store, {
     onFailure: (error, call) =>
@@ -118,7 +138,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
       await engine.functions.register(webhook.id, provider);
     }
     await options.setup?.(facade(engine));
-    return await open(engine, host, port, options, logger, closeAll);
+    return await open(engine, host, port, { ...options, apiTokens }, logger, closeAll);
   } catch (error) {
     await closeAll();
     throw error;
@@ -133,6 +153,7 @@ async function open(
   logger: Logger,
   closeAll: () => Promise<void>,
 ): Promise<Server> {
+  const drainDelayMs = options.drainDelayMs ?? 0;
   const health = createHealth([StreamService.typeName, WorkerService.typeName]);
   const draining = new AbortController();
   // Every open stream of writes listens.
@@ -189,9 +210,15 @@ async function open(
   watch.unref();
 
   let closed: Promise<void> | undefined;
+  const drainDelay = createDrainDelay();
   const close = async () => {
     clearInterval(watch);
     health.set("not_serving");
+    if (drainDelayMs > 0) {
+      listener.closeAfterResponses();
+      await drainDelay.over;
+      await listener.sendAway();
+    }
     const finished = listener.close(CLOSE_GRACE_MS);
     bridge.close();
     engine.drain();
@@ -211,7 +238,10 @@ async function open(
     port: listener.port,
     workerPort: workerPort?.port,
     service: facade(engine),
-    close: () => (closed ??= close()),
+    close(closing = {}) {
+      drainDelay.endWithin(closing.drainDelayMs ?? drainDelayMs);
+      return (closed ??= close());
+    },
   };
 }
 
@@ -235,14 +265,34 @@ async function withinGrace(closing: Promise<void>, logger: Logger): Promise<void
  */
 export function insecurityOf(
   host: string,
-  { apiTokens = [], insecure = false }: Pick<ServerOptions, "apiTokens" | "insecure">,
+  {
+    apiTokens = [],
+    apiTokenFile,
+    insecure = false,
+  }: Pick<ServerOptions, "apiTokens" | "apiTokenFile" | "insecure">,
   shownHost = host,
 ): string | undefined {
-  if (isLoopbackName(host) || apiTokens.length > 0 || insecure) return undefined;
+  const hasTokens = apiTokens.length > 0 || apiTokenFile !== undefined;
+  if (isLoopbackName(host) || hasTokens || insecure) return undefined;
   return (
     `host is ${shownHost}, which other machines reach, and nobody would have to prove who they are: ` +
-    "configure api_tokens, or listen on 127.0.0.1, or set insecure: true if you mean it."
+    "configure api_tokens or api_token_file, or listen on 127.0.0.1, or set insecure: true if you mean it."
   );
+}
+
+/** The tokens that are configured, or that of the file. */
+async function tokensOf(
+  { apiTokens = [], apiTokenFile: file }: ServerOptions,
+  logger: Logger,
+): Promise<readonly string[]> {
+  if (apiTokens.length > 0 || file === undefined) return apiTokens;
+  const { token, isNew } = await readTokenFile(file);
+  if (isNew)
+    logger.warn(
+      { file },
+      `created the token of trusted callers, which is shown only now: ${token}`,
+    );
+  return [token];
 }
 
 async function resolveStore(

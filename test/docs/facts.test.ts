@@ -28,6 +28,8 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
   store: true,
   history: true,
   apiTokens: true,
+  apiTokenFile: true,
+  drainDelayMs: true,
   insecure: true,
   allowedOrigins: true,
   publicUrl: true,

@@ -72,7 +72,12 @@ export function toggle(description: string) {
 }
 
 /** A time with its unit, which becomes milliseconds. A bare number is refused: its unit would be a guess. */
-export function duration(min: string, max: string, description: string) {
+export function duration(
+  min: string,
+  max: string,
+  description: string,
+  more: Pick<KeyNotes, "absent"> = {},
+) {
   return z
     .string()
     .regex(DURATION.pattern)
@@ -83,6 +88,7 @@ export function duration(min: string, max: string, description: string) {
         kind: "duration",
         may: `a duration from ${min} to ${max} with its unit (ms, s, m, h or d), such as 500ms or 15s`,
         description,
+        ...more,
       }),
     );
 }

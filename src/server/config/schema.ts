@@ -14,7 +14,7 @@ import { WEBHOOKS } from "./webhook-sections.ts";
 const host = text(
   /^[^\s/[\]]+$/,
   "an address or name of this machine, such as 127.0.0.1 or 0.0.0.0, without a port",
-  "Address to listen on. One that other machines reach needs `api_tokens`, or `insecure: true`.",
+  "Address to listen on. One that other machines reach needs `api_tokens`, `api_token_file`, or `insecure: true`.",
 );
 
 /** What a name may be; its length in bytes is checked when the function is called. */
@@ -55,6 +55,12 @@ export const CONFIG = z.strictObject({
     "Tokens of trusted callers. With none, callers from this machine are trusted.",
     { secret: true },
   ).prefault([]),
+  api_token_file: text(
+    /^[^\0]+$/,
+    "the path of a file",
+    "File that holds the token of trusted callers when there are no `api_tokens`. When it is missing, it is created with a random token, which is printed once.",
+    { absent: "none" },
+  ).optional(),
   insecure: toggle("Trusts everybody who reaches the port.").prefault(false),
   allowed_origins: list(
     origin,
@@ -129,6 +135,12 @@ export const CONFIG = z.strictObject({
     "1d",
     "How long a subscriber may take nothing before its subscription is closed.",
   ).prefault("60s"),
+  drain_delay: duration(
+    "0s",
+    "10m",
+    "How long the service goes on serving after SIGTERM or SIGINT, new calls included, while its health says `not_serving`. A second signal ends the delay.",
+    { absent: "5s with Redis where there is no terminal, else 0s" },
+  ).optional(),
   ping_interval: duration(
     "100ms",
     "1h",

@@ -50,9 +50,11 @@ functions: [] # default
 log_level: info # default
 
 # worker_port: none # default
+# api_token_file: none # default
 # allowed_origins: every loopback origin # default
 # public_url: none # default
 # auth_function: everybody may # default
+# drain_delay: 5s with Redis where there is no terminal, else 0s # default
 `);
   });
 
