@@ -18,13 +18,16 @@ export const IMPORT_TABLE = {
   core: [],
   // Waits of any length.
   timers: [],
-  live: ["core"],
+  // Limits of callers, and of what all of them hold together.
+  limits: ["core", "node:"],
+  live: ["core", "limits"],
   functions: ["core", "timers", "node:"],
   triggers: ["core", "timers", "functions"],
   // Its engine puts a service together, custom streams and the coordinator of one process included.
   service: [
     "core",
     "timers",
+    "limits",
     "live",
     "functions",
     "triggers",
@@ -42,8 +45,8 @@ export const IMPORT_TABLE = {
   wire: ["core", "gen", "@bufbuild/protobuf"],
   // What goes out to many at once.
   fanout: [],
-  rpc: ["core", "timers", "service", "wire", "fanout", "gen", "node:", ...CONNECT],
-  bridge: ["core", "timers", "service", "wire", "fanout", "node:", "ws"],
+  rpc: ["core", "timers", "limits", "service", "wire", "fanout", "gen", "node:", ...CONNECT],
+  bridge: ["core", "timers", "limits", "service", "wire", "fanout", "node:", "ws"],
   workers: [
     "core",
     "timers",

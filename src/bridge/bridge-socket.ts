@@ -1,10 +1,12 @@
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
 import type { ConnectionIds } from "../service/connection-ids.ts";
+import type { Throttle } from "../limits/throttle.ts";
+import { type Rate, TokenBucket } from "../limits/token-bucket.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { CLOSE } from "./close-codes.ts";
-import { Life } from "./life.ts";
 import type { BridgeLimits } from "./limits.ts";
+import { Liveness } from "./liveness.ts";
 import { BridgeSession, type SessionSocket } from "./session.ts";
 
 /** The state of a WebSocket that is open, as the standard numbers it. */
@@ -22,6 +24,14 @@ export interface BridgeSocketOptions {
   readonly limits: BridgeLimits;
   /** By the stream under the WebSocket. */
   readonly connectionIds: ConnectionIds;
+  readonly rates: SocketRates;
+}
+
+/** How fast one client may send. */
+export interface SocketRates {
+  readonly frames: Rate;
+  /** Joins. */
+  readonly subscriptions: Rate;
 }
 
 /**
@@ -33,27 +43,34 @@ export class BridgeSocket implements SessionSocket {
   readonly #webSocket: WebSocket;
   readonly #stream: Duplex;
   readonly #connectionIds: ConnectionIds;
-  readonly #life: Life;
+  readonly #liveness = new Liveness();
+  readonly #frames: TokenBucket;
+  readonly #throttle: Throttle | undefined;
   readonly #onStopped: (webSocket: WebSocket) => void;
   #isOpen = true;
 
   /**
    * @param context What `authenticate` said of the client.
+   * @param throttle Slows down frames beside the limits of the socket; undefined when no other limit applies.
    * @param onStopped Called once, when the session has ended.
    */
   constructor(
     webSocket: WebSocket,
     stream: Duplex,
-    { handlers, limits, connectionIds }: BridgeSocketOptions,
+    { handlers, limits, rates, connectionIds }: BridgeSocketOptions,
     context: string,
+    throttle: Throttle | undefined,
     onStopped: (webSocket: WebSocket) => void,
   ) {
     this.#webSocket = webSocket;
     this.#stream = stream;
     this.#connectionIds = connectionIds;
-    this.#life = new Life(limits);
+    const nowMs = performance.now();
+    this.#frames = new TokenBucket(rates.frames, nowMs);
+    this.#throttle = throttle;
     this.#onStopped = onStopped;
-    this.session = new BridgeSession(handlers, this, limits, context);
+    const subscriptions = new TokenBucket(rates.subscriptions, nowMs);
+    this.session = new BridgeSession(handlers, this, limits, subscriptions, context);
   }
 
   /** @see SessionSocket */
@@ -96,18 +113,18 @@ export class BridgeSocket implements SessionSocket {
 
   /** A message came. */
   receive(data: RawData): void {
-    if (this.#hears()) this.session.receive(textOf(data));
+    if (this.#admitsFrame()) this.session.receive(textOf(data));
   }
 
   /** A ping came. Who does not read its answers gets no more of them. */
   receivePing(data: Buffer): void {
-    if (this.#hears() && this.#webSocket.bufferedAmount <= MAX_UNREAD_BYTES)
+    if (this.#admitsFrame() && this.#webSocket.bufferedAmount <= MAX_UNREAD_BYTES)
       this.#webSocket.pong(data);
   }
 
   /** A pong came. */
   receivePong(): void {
-    this.#hears();
+    this.#admitsFrame();
   }
 
   /** A breach of the protocol, or a frame too large: ws closes with its code, which the client gets to read. */
@@ -115,16 +132,18 @@ export class BridgeSocket implements SessionSocket {
     if (this.stop()) this.#cutAfter(CLOSE_TIMEOUT_MS);
   }
 
-  /** To be called LOOKS_PER_INTERVAL times per interval of pings. */
-  look(): void {
-    const next = this.#life.look();
+  /** To be called CHECKS_PER_INTERVAL times per interval of pings. */
+  check(): void {
+    const next = this.#liveness.check();
     if (next === "ping") this.#webSocket.ping();
     else if (next === "dead") this.close(CLOSE.NO_PONG, "no sign of life");
   }
 
-  #hears(): boolean {
+  #admitsFrame(): boolean {
     if (!this.#isOpen) return false;
-    if (this.#life.hear()) return true;
+    this.#liveness.onFrame();
+    if (this.#frames.take(performance.now()) === 0 && this.#throttle?.frame() !== false)
+      return true;
     this.close(CLOSE.TOO_MUCH, "frames come too fast");
     return false;
   }

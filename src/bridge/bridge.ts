@@ -5,16 +5,23 @@ import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { AuthRequest } from "../core/auth.ts";
 import { createConnectionIds } from "../service/connection-ids.ts";
 import { StreamError } from "../core/errors.ts";
+import type { SocketAdmission } from "../limits/caller-limiter.ts";
+import { retryAfterSeconds } from "../limits/refusals.ts";
+import type { Rate } from "../limits/token-bucket.ts";
 import { CLOSE } from "./close-codes.ts";
 import { BridgeSocket, type BridgeSocketOptions } from "./bridge-socket.ts";
-import { LOOKS_PER_INTERVAL } from "./life.ts";
+import { CHECKS_PER_INTERVAL } from "./liveness.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
 import { type Timer, startInterval } from "../timers/timers.ts";
 
 /** What the bridge works with. */
-export interface BridgeOptions extends Omit<BridgeSocketOptions, "connectionIds"> {
+export interface BridgeOptions extends Omit<BridgeSocketOptions, "connectionIds" | "rates"> {
+  /** Joins of one socket. */
+  readonly subscriptions: Rate;
   /** Whether a page of the request's origin may follow streams. */
   readonly allowsOrigin: (request: IncomingMessage) => boolean;
+  /** Counts a handshake against the limits of its client. @throws StreamError RATE_LIMITED, TOO_MANY_CONNECTIONS */
+  readonly admit: (request: IncomingMessage) => SocketAdmission;
   /** What `auth_function` learns of a request. */
   readonly authRequest: (request: IncomingMessage, connectionId: () => string) => AuthRequest;
 }
@@ -35,7 +42,9 @@ const TOKEN_PROTOCOL = "Authorization";
 
 /** Starts the bridge. It listens to nothing itself: the server hands it upgrade requests. */
 export function createBridge(options: BridgeOptions): Bridge {
-  const { handlers, limits, allowsOrigin, authRequest } = options;
+  const { handlers, limits, subscriptions, allowsOrigin, admit, authRequest } = options;
+  const { maxFramesPerSecond, maxFrameBurst } = limits;
+  const frames = { perSecond: maxFramesPerSecond, burst: maxFrameBurst };
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -49,18 +58,18 @@ export function createBridge(options: BridgeOptions): Bridge {
   });
   // Not those of HTTP: a connection may have carried requests of others before it became a WebSocket.
   const connectionIds = createConnectionIds();
-  const socketOptions = { handlers, limits, connectionIds };
+  const socketOptions = { handlers, limits, connectionIds, rates: { frames, subscriptions } };
   const sockets = new Map<WebSocket, BridgeSocket>();
   const forget = (webSocket: WebSocket) => {
     sockets.delete(webSocket);
     if (sockets.size > 0) return;
-    looks?.cancel();
-    looks = undefined;
+    checks?.cancel();
+    checks = undefined;
   };
   // One timer for all.
-  let looks: Timer | undefined;
-  const lookAtAll = () => {
-    for (const socket of sockets.values()) socket.look();
+  let checks: Timer | undefined;
+  const checkAll = () => {
+    for (const socket of sockets.values()) socket.check();
   };
   // One listener for all: ws says whose event it is.
   function onMessage(this: WebSocket, data: RawData) {
@@ -80,10 +89,16 @@ export function createBridge(options: BridgeOptions): Bridge {
   }
   let closed = false;
 
-  const start = (webSocket: WebSocket, stream: Duplex, target: UrlTarget, context: string) => {
-    const socket = new BridgeSocket(webSocket, stream, socketOptions, context, forget);
+  const start = (
+    webSocket: WebSocket,
+    stream: Duplex,
+    target: UrlTarget,
+    context: string,
+    { throttle }: SocketAdmission,
+  ) => {
+    const socket = new BridgeSocket(webSocket, stream, socketOptions, context, throttle, forget);
     sockets.set(webSocket, socket);
-    looks ??= startInterval(limits.pingIntervalMs / LOOKS_PER_INTERVAL, lookAtAll).unref();
+    checks ??= startInterval(limits.pingIntervalMs / CHECKS_PER_INTERVAL, checkAll).unref();
     webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);
     webSocket.on("close", onClose).on("error", onError);
     if (target.kind === "stream") socket.session.joinByUrl(target.target, newSubscriptionId());
@@ -96,23 +111,26 @@ export function createBridge(options: BridgeOptions): Bridge {
     head: Buffer,
     target: UrlTarget,
   ) => {
+    if (stream.destroyed) return;
     let context: string;
+    let admission: SocketAdmission;
     // Nobody else listens to it meanwhile.
     stream.on("error", ignore);
     try {
+      admission = admit(request);
+      stream.once("close", admission.release);
       context = await handlers.authenticate(
         withToken(authRequest(request, () => connectionIds(stream))),
       );
     } catch (error) {
-      const { reason, message } = StreamError.from(error);
-      return refuse(stream, reason === "AUTH_REFUSED" ? 401 : 503, message);
+      return refuseFor(stream, StreamError.from(error));
     } finally {
       stream.off("error", ignore);
     }
     if (stream.destroyed) return;
     if (closed) return refuse(stream, 503, "The service is shutting down.");
     server.handleUpgrade(request, stream, head, (webSocket) =>
-      start(webSocket, stream, target, context),
+      start(webSocket, stream, target, context, admission),
     );
   };
 
@@ -155,16 +173,39 @@ function withToken(request: AuthRequest): AuthRequest {
   return { ...request, headers: { ...headers, authorization: token } };
 }
 
-/** Answers an upgrade request with an HTTP status instead. */
-export function refuse(socket: Duplex, status: number, sentence: string): void {
+/** Answers a handshake that failed. */
+function refuseFor(stream: Duplex, error: StreamError): void {
+  const seconds = retryAfterSeconds(error);
+  const headers = seconds === undefined ? {} : { "Retry-After": String(seconds) };
+  refuse(stream, STATUSES[error.reason] ?? 503, error.message, headers);
+}
+
+const STATUSES: Readonly<Record<string, number>> = {
+  AUTH_REFUSED: 401,
+  RATE_LIMITED: 429,
+  TOO_MANY_CONNECTIONS: 429,
+};
+
+/**
+ * Answers an upgrade request with an HTTP status instead.
+ *
+ * @param headers What to send beside the usual headers.
+ */
+export function refuse(
+  socket: Duplex,
+  status: number,
+  sentence: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
   const body = `${sentence}\n`;
   // Who is refused and goes away at once is no reason to fail.
   socket.on("error", () => socket.destroy());
   // Who is refused and keeps the connection open would hold it for good.
   socket.once("finish", () => socket.destroy());
+  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_TEXTS[status] ?? "Refused"}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      `${fields.join("")}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
 }
 
@@ -173,5 +214,6 @@ const STATUS_TEXTS: Readonly<Record<number, string>> = {
   401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
+  429: "Too Many Requests",
   503: "Service Unavailable",
 };

@@ -10,7 +10,7 @@ export const CLOSE = {
   MALFORMED: 4400,
   /** No sign of life. */
   NO_PONG: 4408,
-  /** Frames too fast, or too many subscriptions. */
+  /** Frames or subscriptions too fast, or too many subscriptions. */
   TOO_MUCH: 4429,
   /** The socket took nothing for too long. */
   SLOW_SUBSCRIBER: 4430,

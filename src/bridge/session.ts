@@ -2,6 +2,7 @@ import type { Connected } from "../core/connection.ts";
 import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
 import { type GroupKey, checkGroup, checkName, groupKeyText } from "../core/names.ts";
+import type { TokenBucket } from "../limits/token-bucket.ts";
 import type { Admission, Handlers } from "../service/handlers.ts";
 import { type JoinFrame, readClientFrame } from "./client-frame.ts";
 import { CLOSE, closeCodeOf } from "./close-codes.ts";
@@ -45,6 +46,7 @@ export class BridgeSession implements FeedOwner {
   readonly #handlers: Handlers;
   readonly #socket: SessionSocket;
   readonly #limits: BridgeLimits;
+  readonly #subscriptions: TokenBucket;
   readonly #outlet: Outlet;
   readonly #joined = new FewMap<string, Joined>();
   readonly #feeds = new FewMap<string, GroupFeed>();
@@ -59,9 +61,19 @@ export class BridgeSession implements FeedOwner {
   #usesExtensions = false;
   #closed = false;
 
-  /** @param context What `authenticate` said of the client. */
-  constructor(handlers: Handlers, socket: SessionSocket, limits: BridgeLimits, context = "null") {
+  /**
+   * @param subscriptions Gives a token for each join.
+   * @param context What `authenticate` said of the client.
+   */
+  constructor(
+    handlers: Handlers,
+    socket: SessionSocket,
+    limits: BridgeLimits,
+    subscriptions: TokenBucket,
+    context = "null",
+  ) {
     this.#handlers = handlers;
+    this.#subscriptions = subscriptions;
     this.#context = context;
     this.#socket = socket;
     this.#limits = limits;
@@ -115,6 +127,8 @@ export class BridgeSession implements FeedOwner {
     const { subscriptionId } = frame;
     const url =
       this.#byUrl !== undefined && isSameTarget(this.#byUrl, frame) ? this.#byUrl : undefined;
+    if (this.#subscriptions.take(performance.now()) > 0)
+      return this.#end(CLOSE.TOO_MUCH, "subscriptions come too fast");
     if (this.#countBeside(subscriptionId, url?.subscriptionId) >= this.#limits.maxSubscriptions)
       return this.#end(CLOSE.TOO_MUCH, "too many subscriptions");
     this.#enqueue(subscriptionId, false, () => this.#join(frame, byUrl, url), url?.subscriptionId);

@@ -39,6 +39,8 @@ export const REASONS = {
   SLOW_SUBSCRIBER: { code: "resource_exhausted", retryable: true },
   RESPONSE_TOO_LARGE: { code: "resource_exhausted", retryable: false },
   SNAPSHOT_TOO_LARGE: { code: "resource_exhausted", retryable: false },
+  RATE_LIMITED: { code: "resource_exhausted", retryable: true },
+  TOO_MANY_CONNECTIONS: { code: "resource_exhausted", retryable: true },
   STORE_UNAVAILABLE: { code: "unavailable", retryable: true },
   OUTCOME_UNKNOWN: { code: "unavailable", retryable: true },
   SHUTTING_DOWN: { code: "unavailable", retryable: true },

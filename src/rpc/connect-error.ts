@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type Code, StreamError } from "../core/errors.ts";
+import { RETRY_AFTER_MS, retryAfterSeconds } from "../limits/refusals.ts";
 
 /** Domain of every `google.rpc.ErrorInfo` of the service. */
 const ERROR_DOMAIN = "millrace";
@@ -21,13 +22,23 @@ const CODES: Record<Code, ConnectCode> = {
 export function toConnectError(error: unknown): ConnectError {
   // Cancellations and deadlines come from the protocol layer and are its to tell.
   if (error instanceof ConnectError) return error;
-  const { code, message, reason, metadata, cause } = StreamError.from(error);
+  const known = StreamError.from(error);
+  const { code, message, reason, metadata, cause } = known;
   const info = create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata });
   return new ConnectError(
     message,
     CODES[code],
-    undefined,
+    retryHeaders(known),
     [{ desc: ErrorInfoSchema, value: info }],
     cause,
   );
+}
+
+/** The headers or trailers that say when to try again; undefined when the error names no time. */
+export function retryHeaders(error: StreamError): Record<string, string> | undefined {
+  const seconds = retryAfterSeconds(error);
+  if (seconds === undefined) return undefined;
+  // gRPC clients with a retry policy wait as long as the second one says.
+  const pushback = { "grpc-retry-pushback-ms": error.metadata[RETRY_AFTER_MS] ?? "" };
+  return { "retry-after": String(seconds), ...pushback };
 }

@@ -107,17 +107,18 @@ class ConnectCall extends UnaryCall<Uint8Array> {
       return;
     }
     const error = toConnectError(failure);
-    this.#respond(codeToHttpStatus(error.code), JSON_TYPE, errorToJsonBytes(error, undefined));
+    const body = errorToJsonBytes(error, undefined);
+    this.#respond(codeToHttpStatus(error.code), JSON_TYPE, body, error.metadata);
   }
 
-  #respond(status: number, type: string, body: Uint8Array): void {
+  #respond(status: number, type: string, body: Uint8Array, more?: Headers): void {
     const exchange = this.#exchange;
     const accepted = exchange.headers["accept-encoding"];
     const compression =
       accepted === undefined || body.byteLength < COMPRESS_MIN_BYTES
         ? undefined
         : compressionNegotiate(COMPRESSIONS, null, accepted, "").response;
-    const headers = { "content-type": type };
+    const headers = { ...(more && Object.fromEntries(more)), "content-type": type };
     if (compression === undefined || compression === null) {
       exchange.respond(status, { ...headers, "content-length": body.byteLength }, body);
       return;

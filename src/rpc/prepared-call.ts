@@ -6,6 +6,7 @@ import type {
   UniversalServerResponse,
 } from "@connectrpc/connect/protocol";
 import type { AuthRequest } from "../core/auth.ts";
+import type { Throttle } from "../limits/throttle.ts";
 import { bodyInvalid } from "./request-body.ts";
 import { type RequestFormat, requestFormat } from "./request-format.ts";
 import { type RequestReader, createRequestReader, isReadable } from "./request-reader.ts";
@@ -24,6 +25,8 @@ export interface PreparedCall {
   readonly abort: () => void;
   /** What `auth_function` learns of the caller. */
   readonly auth: () => AuthRequest;
+  /** Slows down the messages of a call that takes many; undefined when no limit applies. */
+  readonly throttle?: Throttle | undefined;
 }
 
 /** Where the prepared call is. */
@@ -34,8 +37,12 @@ export const preparedCall = createContextKey<PreparedCall>({
 
 /** What the server knows of the transport of a call. */
 export interface Transport {
-  /** Refuses callers who may not make the call, by throwing. */
-  readonly permit: (method: DescMethod) => void;
+  /**
+   * Refuses callers that may not make the call, or are too fast, by throwing.
+   *
+   * @returns What slows down calls within the call; undefined when no limit applies.
+   */
+  readonly permit: (method: DescMethod) => Throttle | undefined;
   /** Cuts the connection or stream. */
   readonly abort: () => void;
   /** What `auth_function` learns of the caller. */
@@ -68,14 +75,15 @@ export function prepareCalls(handler: UniversalHandler): CallHandler {
 
     const prepare = async (): Promise<PreparedCall> => {
       try {
-        permit(method);
+        const throttle = permit(method);
         if (!takesMany) return { message: await reader.one(request, url, format), ...transport };
         if (isHttp1(request) || format.protocol === "grpc-web") {
           throw bodyInvalid(
             `${method.name} streams both ways; it may be called over HTTP/2 with gRPC or Connect.`,
           );
         }
-        return { messages: reader.many(request, format), reader, format, ...transport };
+        const messages = reader.many(request, format);
+        return { messages, reader, format, throttle, ...transport };
       } catch (refusal) {
         return { refusal, ...transport };
       }

@@ -142,7 +142,7 @@ async function* write(
   draining: AbortSignal,
 ): AsyncGenerator<WriteResponse, void> {
   try {
-    const { messages, reader, format } = permitted(context);
+    const { messages, reader, format, throttle } = permitted(context);
     if (messages === undefined || reader === undefined || format === undefined) {
       // What we cannot read, the framework refuses when it is asked to.
       await requests[Symbol.asyncIterator]().next();
@@ -153,6 +153,7 @@ async function* write(
       messages,
       reader as RequestReader<WriteRequest>,
       format.json,
+      throttle,
       draining,
       context.signal,
     );

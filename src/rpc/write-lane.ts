@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { StreamService, type WriteRequest } from "../../gen/millrace/v1/stream_service_pb.ts";
+import type { Throttle } from "../limits/throttle.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import type { Decoded } from "../wire/decoded.ts";
@@ -23,12 +24,14 @@ type Decode = (bytes: Uint8Array) => Decoded<WriteRequest>;
 export function createWriteLane(handlers: Handlers, draining: AbortSignal): LaneMethod {
   const decode: Decode = compileBinaryDecoder(write.input);
   return (stream, headers, transport) => {
+    let throttle: Throttle | undefined;
+    const permit: Transport["permit"] = (method) => (throttle = transport.permit(method));
     const call = new WriteCall(
       stream,
-      (bytes, reply) => answerOne(handlers, decode, bytes, reply),
+      (bytes, reply) => answerOne(handlers, decode, throttle, bytes, reply),
       draining,
     );
-    call.begin(headers, transport);
+    call.begin(headers, { ...transport, permit });
   };
 }
 
@@ -36,7 +39,13 @@ export function createWriteLane(handlers: Handlers, draining: AbortSignal): Lane
 type Reply = (answer: Uint8Array) => void;
 
 /** Answers one request, sooner or later. The handler is called at once. */
-function answerOne(handlers: Handlers, decode: Decode, bytes: Uint8Array, reply: Reply): void {
+function answerOne(
+  handlers: Handlers,
+  decode: Decode,
+  throttle: Throttle | undefined,
+  bytes: Uint8Array,
+  reply: Reply,
+): void {
   let requestId: number | bigint | undefined;
   const envelope = (done: WriteResult) =>
     writeEnvelope(requestId ?? requestIdOfBinary(bytes), done);
@@ -53,6 +62,7 @@ function answerOne(handlers: Handlers, decode: Decode, bytes: Uint8Array, reply:
   try {
     const request = decode(bytes);
     requestId = request.requestId;
+    throttle?.call();
     void performWrite(handlers, request).then(finish, fail);
   } catch (error) {
     fail(error);

@@ -4,6 +4,7 @@ import {
   type WriteResponse,
   WriteResponseSchema,
 } from "../../gen/millrace/v1/stream_service_pb.ts";
+import type { Throttle } from "../limits/throttle.ts";
 import type { Handlers } from "../service/handlers.ts";
 import type { WriteResult } from "../wire/response-bytes.ts";
 import type { RequestReader } from "./request-reader.ts";
@@ -18,12 +19,15 @@ export const MAX_IN_FLIGHT = 1000;
  * effect in that order, and answered as they finish. An error ends only its own request. The end of
  * the requests drains: the answers end after the last one. So does `draining`, whose reason is then
  * the error of the stream. `caller` ends it at once: the deadline passed, or the caller is gone.
+ *
+ * @param throttle Refuses requests that come too fast; undefined when no limit applies.
  */
 export async function* answerWrites(
   handlers: Handlers,
   messages: AsyncIterable<Uint8Array>,
   reader: RequestReader<WriteRequest>,
   json: boolean,
+  throttle: Throttle | undefined,
   draining: AbortSignal,
   caller: AbortSignal,
 ): AsyncGenerator<WriteResponse, void> {
@@ -48,7 +52,7 @@ export async function* answerWrites(
     for await (const bytes of messages) {
       if (ended !== undefined) return;
       inFlight++;
-      void answer(handlers, bytes, reader, json).then((response) => {
+      void answer(handlers, bytes, reader, json, throttle).then((response) => {
         inFlight--;
         answers.push(response);
         wake();
@@ -90,12 +94,14 @@ async function answer(
   bytes: Uint8Array,
   reader: RequestReader<WriteRequest>,
   json: boolean,
+  throttle: Throttle | undefined,
 ): Promise<WriteResponse> {
   let requestId: bigint | undefined;
   let result: WriteResult;
   try {
     const request = reader.decode(bytes, json);
     requestId = BigInt(request.requestId);
+    throttle?.call();
     result = await performWrite(handlers, request);
   } catch (error) {
     result = failedWrite(error);

@@ -51,6 +51,8 @@ export interface CallerRules {
 
 /** Decides who may call. */
 export interface Callers {
+  /** Whether a caller has one of the tokens; with no token configured, whether it is on this machine. */
+  isTrusted(caller: Caller): boolean;
   /**
    * Lets trusted callers pass: those with one of the tokens; with no token configured, local ones.
    *
@@ -87,6 +89,7 @@ export function createCallers(rules: CallerRules): Callers {
     return url !== undefined && isLoopbackName(url.hostname);
   };
   return {
+    isTrusted,
     requireTrusted(caller) {
       if (isTrusted(caller)) return;
       if (tokens.length > 0) {

@@ -14,14 +14,19 @@ import { withDeadline } from "../rpc/deadline.ts";
 import { type CallHandler, type Transport, prepareCalls } from "../rpc/prepared-call.ts";
 import { MAX_REQUEST_BYTES } from "../rpc/request-body.ts";
 import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
+import { countPublicCalls, publicPermit } from "../rpc/public-call.ts";
 import { type Health, healthRoutes } from "../rpc/health.ts";
 import { reflectionRoutes } from "../rpc/reflection.ts";
 import { streamRoutes } from "../rpc/routes.ts";
+import { StreamError } from "../core/errors.ts";
+import type { Origin } from "../limits/caller-limiter.ts";
+import { retryHeaders } from "../rpc/connect-error.ts";
 import { createConnectionIds } from "../service/connection-ids.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { authRequestOf } from "./auth-request.ts";
 import { exchangeOver1 } from "./connect-exchange.ts";
 import { type Caller, type Callers, callerFrom } from "./callers.ts";
+import type { Connection, Permits } from "./permits.ts";
 import type { Request, RequestListener, Response } from "./listener.ts";
 import { type Workers, workerRoutes } from "./worker-routes.ts";
 import { type StaticPages, answerStatic, loadDemoPage } from "./static-pages.ts";
@@ -31,6 +36,7 @@ export interface HttpHandlerOptions {
   readonly handlers: Handlers;
   readonly workers: Workers;
   readonly callers: Callers;
+  readonly permits: Permits;
   readonly health: Health;
   /** Aborted when the service goes down: streams of writes end. */
   readonly draining: AbortSignal;
@@ -49,7 +55,7 @@ const DISMISS_MS = 1000;
 
 /** Answers every request of the port: RPC in all three protocols, health, CORS, the demo page. */
 export function createHttpHandler(options: HttpHandlerOptions): RequestListener {
-  const { callers, health } = options;
+  const { callers, permits, health } = options;
   const calls = createCalls(options);
   const connectLane = createConnectLane(options.handlers);
   const pages = loadPages(options);
@@ -62,7 +68,7 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
     const isTaken =
       request instanceof IncomingMessage &&
       response instanceof ServerResponse &&
-      connectLane(exchangeOver1(request, response), () => transportOfRequest(request, callers));
+      connectLane(exchangeOver1(request, response), () => transportOfRequest(request, permits));
     if (isTaken) return;
     if (caller.origin !== undefined) response.setHeader("vary", "Origin");
     if (caller.origin !== undefined && callers.allowsOrigin(caller)) {
@@ -73,10 +79,11 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
     const call = calls.get(path);
     const page = pages.get(path);
     if (call !== undefined) {
-      answerCall(call, request, response, callers).catch((error: unknown) =>
+      answerCall(call, request, response, permits).catch((error: unknown) =>
         options.onError(error, path),
       );
-    } else if (page !== undefined) answerStatic(page, request, response);
+    } else if (isTooFast(permits, caller, request, response)) return;
+    else if (page !== undefined) answerStatic(page, request, response);
     else if (path === "/healthz") answerHealth(request, response, health);
     else
       answer(
@@ -103,6 +110,7 @@ function createCalls(options: HttpHandlerOptions): Map<string, CallHandler> {
     acceptCompression: [compressionGzip, compressionBrotli],
     readMaxBytes: MAX_REQUEST_BYTES,
     jsonOptions: { ignoreUnknownFields: false },
+    interceptors: [countPublicCalls],
   });
   streamRoutes(router, handlers, draining);
   workerRoutes(router, workers, draining);
@@ -114,7 +122,11 @@ function createCalls(options: HttpHandlerOptions): Map<string, CallHandler> {
       withDeadline(
         OURS.includes(handler.service.typeName)
           ? prepareCalls(handler)
-          : (request) => handler(request),
+          : (request, { permit }) => {
+              const contextValues = request.contextValues ?? createContextValues();
+              contextValues.set(publicPermit, () => void permit(handler.method));
+              return handler({ ...request, contextValues });
+            },
       ),
     ]),
   );
@@ -124,9 +136,9 @@ async function answerCall(
   call: CallHandler,
   request: Request,
   response: Response,
-  callers: Callers,
+  permits: Permits,
 ) {
-  const transport = transportOfRequest(request, callers);
+  const transport = transportOfRequest(request, permits);
   let universal;
   try {
     universal = universalRequestFromNodeRequest(
@@ -159,9 +171,9 @@ function dismiss(request: Request): void {
   stream.once("close", () => clearTimeout(timer));
 }
 
-function transportOfRequest(request: Request, callers: Callers): Transport {
+function transportOfRequest(request: Request, permits: Permits): Transport {
   return {
-    permit: permitFor(callerOf(request), callers),
+    permit: permits.permitFor(callerOf(request), connectionOf(request)),
     auth: () =>
       authRequestOf(request.headers, request.url ?? "", request.socket, () =>
         connectionIds(("stream" in request ? request.stream.session : request.socket) ?? request),
@@ -177,11 +189,14 @@ function transportOfRequest(request: Request, callers: Callers): Transport {
 export function transportOf(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  callers: Callers,
+  permits: Permits,
 ): Transport {
-  const caller = callerFrom(headers, stream.session?.socket.remoteAddress);
+  const { session } = stream;
+  const peer = session?.socket.remoteAddress;
+  const caller = callerFrom(headers, peer);
+  const forwardedFor = forwardedForOf(headers);
   return {
-    permit: permitFor(caller, callers),
+    permit: permits.permitFor(caller, { identity: session, peer, forwardedFor }),
     auth: () =>
       authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket, () =>
         connectionIds(stream.session ?? stream),
@@ -190,12 +205,35 @@ export function transportOf(
   };
 }
 
-/** Clients may subscribe; everything else is for trusted callers. */
-function permitFor(caller: Caller, callers: Callers): Transport["permit"] {
-  return (method) => {
-    if (method === StreamService.method.subscribe) callers.requireClient(caller);
-    else callers.requireTrusted(caller);
-  };
+/** Answers a request that comes too fast. @returns whether it did. */
+function isTooFast(permits: Permits, caller: Caller, request: Request, response: Response) {
+  try {
+    permits.count(caller, connectionOf(request));
+    return false;
+  } catch (refusal) {
+    const error = StreamError.from(refusal);
+    for (const [name, value] of Object.entries(retryHeaders(error) ?? {}))
+      response.setHeader(name, value);
+    answer(response, 429, `${error.message}\n`);
+    return true;
+  }
+}
+
+/** What is known of the connection of a request. */
+function connectionOf(request: Request): Connection {
+  const identity = "stream" in request ? request.stream.session : request.socket;
+  return { identity, ...originOf(request) };
+}
+
+/** Where a request came from. */
+export function originOf({ socket, headers }: Request): Origin {
+  return { peer: socket.remoteAddress, forwardedFor: forwardedForOf(headers) };
+}
+
+/** The `x-forwarded-for` header, however often it was sent. */
+function forwardedForOf(headers: IncomingHttpHeaders): string | undefined {
+  const value = headers["x-forwarded-for"];
+  return Array.isArray(value) ? value.join(",") : value;
 }
 
 /** What a request tells of its caller. */

@@ -14,12 +14,15 @@ import { type UpgradeListener, sortUpgrades } from "./upgrades.ts";
 
 /** How long a connection may do nothing between requests, and how long the head of a request may take, in milliseconds. */
 const TIMEOUTS = { keepAliveTimeout: 60_000, headersTimeout: 20_000 };
+/** How often connections are checked for the head of a request that takes too long, in milliseconds. */
+const CHECKING_INTERVAL_MS = 5000;
 
 /** How long a refused connection is still read, in milliseconds. */
 const LINGER_MS = 1000;
 
 const OPTIONS: ServerOptions = {
   ...TIMEOUTS,
+  connectionsCheckingInterval: CHECKING_INTERVAL_MS,
   // A doubled `host`, `origin` or `authorization` is then malformed, instead of what its first line says.
   joinDuplicateHeaders: true,
   // `hostProblem` is answered with a sentence.

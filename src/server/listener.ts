@@ -11,8 +11,10 @@ import {
 import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
 import { once } from "node:events";
 import { letGo } from "../rpc/lane-answer.ts";
+import { type ConnectionAdmission, connectionRefuser } from "./connection-admission.ts";
 import { hostProblem } from "./host.ts";
 import { createHttp1 } from "./http1.ts";
+import { affordableConnections } from "./open-files.ts";
 import { createSniffer } from "./sniffer.ts";
 import type { UpgradeListener } from "./upgrades.ts";
 
@@ -27,6 +29,10 @@ export type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHe
 
 /** Who answers what comes to a port. */
 export interface PortListeners {
+  /** Most connections that have sent no request. */
+  readonly maxUnsettled: number;
+  /** Decides whether a connection is served. */
+  readonly admitConnection: ConnectionAdmission;
   readonly onRequest: RequestListener;
   readonly onStream: StreamListener;
   readonly onUpgrade: UpgradeListener;
@@ -70,12 +76,14 @@ const HTTP2_OPTIONS = {
   settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS },
   maxSessionMemory: MAX_SESSION_MEMORY_MB,
 };
+/** Connections that the system may hold until they are accepted; it may have a lower limit of its own. */
+const BACKLOG = 8192;
 
 /** Opens a port. @throws Error with the system's code, for example EADDRINUSE. */
 export async function listen(
   host: string,
   port: number,
-  { onRequest, onStream, onUpgrade }: PortListeners,
+  { admitConnection, maxUnsettled, onRequest, onStream, onUpgrade }: PortListeners,
 ): Promise<Listener> {
   let isLeaving = false;
   const h1 = createHttp1((request, response) => {
@@ -90,6 +98,8 @@ export async function listen(
     if (problem !== undefined) refuseStream(stream, problem);
     else if (!onStream(stream, headers)) requests.emit("stream", stream, headers, ...rest);
   });
+  h1.on("request", ({ socket }) => sniffer.settle(socket));
+  h1.on("upgrade", ({ socket }) => sniffer.settle(socket));
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
   // It does not listen itself, so the timers of header timeouts have to be armed by hand.
@@ -100,26 +110,33 @@ export async function listen(
     sessions.add(session);
     const stopPings = keepAlive(session, socket);
     socket.on("close", stopPings);
+    session.once("remoteSettings", () => sniffer.settle(socket));
     session.on("close", () => sessions.delete(session));
     session.on("error", () => session.destroy());
   });
-  const sniffer = createSniffer({
-    http1: h1,
-    // A session is made while its connection is handed over; it does not give its socket away later.
-    http2: {
-      emit(event, socket) {
-        connecting = socket;
-        return h2.emit(event, socket);
+  const sniffer = createSniffer(
+    {
+      http1: h1,
+      // A session is made while its connection is handed over; it does not give its socket away later.
+      http2: {
+        emit(event, socket) {
+          connecting = socket;
+          return h2.emit(event, socket);
+        },
       },
     },
-  });
+    Math.min(maxUnsettled, affordableConnections()),
+  );
+  const refuse = connectionRefuser();
   const net = createNet((socket) => {
     sockets.add(socket);
     socket.setKeepAlive(true, PING_INTERVAL_MS);
     socket.on("close", () => sockets.delete(socket));
-    sniffer.accept(socket);
+    const refusal = admitConnection(socket);
+    if (refusal === undefined) sniffer.accept(socket);
+    else refuse(socket, refusal);
   });
-  net.listen({ host, port });
+  net.listen({ host, port, backlog: BACKLOG });
   await once(net, "listening");
   const address = net.address() as AddressInfo;
 

@@ -4,6 +4,8 @@ import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { createBridge } from "../bridge/bridge.ts";
 import { type BridgeLimits, DEFAULT_BRIDGE_LIMITS } from "../bridge/limits.ts";
+import { CallerLimiter } from "../limits/caller-limiter.ts";
+import { type CallerLimits, DEFAULT_CALLER_LIMITS } from "../limits/caller-limits.ts";
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { History, Store } from "../core/store.ts";
 import { createHealth } from "../rpc/health.ts";
@@ -20,7 +22,9 @@ import { createWorkerUpgrade } from "./worker-upgrades.ts";
 import { type WebhookProvider, webhookProvider } from "../webhooks/webhook-provider.ts";
 import { authRequestOf } from "./auth-request.ts";
 import { createCallers, isLoopbackName } from "./callers.ts";
-import { callerOf, createHttpHandler } from "./http-handler.ts";
+import { callerOf, createHttpHandler, originOf } from "./http-handler.ts";
+import { createPermits } from "./permits.ts";
+import { connectionAdmission } from "./connection-admission.ts";
 import { createStreamHandler } from "./stream-handler.ts";
 import { type Listener, type PortListeners, listen } from "./listener.ts";
 import { readTokenFile } from "./api-token-file.ts";
@@ -53,6 +57,8 @@ export interface ServerOptions extends EngineOptions {
   readonly publicUrl?: string | undefined;
   /** Bounds of sockets of the WebSocket bridge; what is absent has its default. */
   readonly bridge?: Partial<BridgeLimits> | undefined;
+  /** Bounds of callers, by connection and by address; what is absent has its default. */
+  readonly callerLimits?: Partial<CallerLimits> | undefined;
   /** Port of its own for workers that speak the protocol of iii; 0 picks a free one. Default none: they connect at /worker. */
   readonly workerPort?: number | undefined;
   /** Origins of browser pages that may be workers; `*`: any. Default none. */
@@ -164,11 +170,15 @@ async function open(
     publicUrl: options.publicUrl,
     insecure: options.insecure ?? false,
   });
+  const limits = { ...DEFAULT_CALLER_LIMITS, ...options.callerLimits };
+  const limiter = new CallerLimiter(limits);
+  const permits = createPermits(callers, limiter);
   const workers = workersOf(engine, options.workerLimits);
   const handler = createHttpHandler({
     handlers: engine.handlers,
     workers,
     callers,
+    permits,
     health,
     draining: draining.signal,
     onError: (error, path) => logger.warn({ err: error, path }, "a call failed"),
@@ -176,18 +186,23 @@ async function open(
   const bridge = createBridge({
     handlers: engine.handlers,
     limits: { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge },
+    subscriptions: limits.subscriptions,
+    admit: (request) => limiter.admitSocket(originOf(request)),
     allowsOrigin: (request) => callers.allowsOrigin(callerOf(request)),
     authRequest: (request, connectionId) =>
       authRequestOf(request.headers, request.url ?? "", request.socket, connectionId),
   });
   const door = createSocketDoor({ ...workers, onOdd: (message) => logger.warn(message) });
   const allowedOrigins = options.workerAllowedOrigins ?? [];
-  const upgradeWorker = createWorkerUpgrade({ door, callers, allowedOrigins });
+  const upgradeWorker = createWorkerUpgrade({ door, callers, limiter, allowedOrigins });
+  const admitConnection = connectionAdmission(limiter);
   const listener = await listenOn(host, port, {
     onRequest: handler,
+    admitConnection,
+    maxUnsettled: limits.maxUnsettledConnections,
     onStream: createStreamHandler({
       handlers: engine.handlers,
-      callers,
+      permits,
       draining: draining.signal,
     }),
     onUpgrade: (request, socket, head) =>
@@ -195,8 +210,8 @@ async function open(
   });
   let workerPort: WorkerPort | undefined;
   if (options.workerPort !== undefined) {
-    const upgrade = createWorkerUpgrade({ door, callers, allowedOrigins }, "");
-    const opening = openWorkerPort(host, options.workerPort, upgrade);
+    const upgrade = createWorkerUpgrade({ door, callers, limiter, allowedOrigins }, "");
+    const opening = openWorkerPort(host, options.workerPort, upgrade, admitConnection);
     workerPort = await told(opening, host, options.workerPort).catch(async (error: unknown) => {
       await listener.close(0);
       throw error;

@@ -1,11 +1,11 @@
 import type { Socket } from "node:net";
+import { networkOf } from "../limits/client-addresses.ts";
+import { FairSet } from "../limits/fair-set.ts";
 
 /** First bytes of every HTTP/2 connection with prior knowledge (RFC 9113, section 3.4). */
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 /** How long a connection may take to show what it speaks, in milliseconds. */
 const DECIDE_TIMEOUT_MS = 10_000;
-/** Most connections that have not shown it yet; the next one is closed at once. */
-const MAX_UNDECIDED = 1000;
 
 /** Who serves connections of each kind. */
 export interface ProtocolServers {
@@ -22,36 +22,49 @@ interface ConnectionServer {
 export interface Sniffer {
   /** Takes a new connection. */
   readonly accept: (socket: Socket) => void;
+  /** To be told that a connection sent its first request, or its HTTP/2 settings: it costs no place any more. */
+  readonly settle: (socket: Socket) => void;
   /** Drops connections that have not shown what they speak. */
   readonly close: () => void;
 }
 
-/** Hands each connection of one plaintext port to the server of its protocol, by its first bytes. */
-export function createSniffer(servers: ProtocolServers): Sniffer {
+/**
+ * Hands each connection of one plaintext port to the server of its protocol, by its first bytes.
+ *
+ * Connections that have sent no request yet are bounded in number. When there are too many, the oldest
+ * of the address that has the most is closed, so that silent ones do not keep others out.
+ *
+ * @param maxUnsettled Most connections that have sent no request.
+ */
+export function createSniffer(servers: ProtocolServers, maxUnsettled: number): Sniffer {
+  const unsettled = new FairSet<Socket>(maxUnsettled);
+  /** Those whose protocol is not known yet. */
   const undecided = new Set<Socket>();
+  const settle = (socket: Socket) => void unsettled.delete(socket);
+  function onClose(this: Socket) {
+    settle(this);
+  }
   const accept = (socket: Socket) => {
     // Outlives this: it must not hold what this works with.
     socket.on("error", destroy);
-    if (undecided.size >= MAX_UNDECIDED) {
-      socket.destroy();
-      return;
-    }
-    undecided.add(socket);
+    unsettled.add(networkOf(socket.remoteAddress), socket)?.destroy();
+    socket.once("close", onClose);
     socket.setNoDelay(true);
+    undecided.add(socket);
     const timer = setTimeout(() => socket.destroy(), DECIDE_TIMEOUT_MS);
     let seen: Buffer = Buffer.alloc(0);
 
-    const settle = () => {
-      undecided.delete(socket);
+    const stop = () => {
       clearTimeout(timer);
+      undecided.delete(socket);
       socket.off("data", onData);
-      socket.off("close", settle);
+      socket.off("close", stop);
     };
     const onData = (chunk: Buffer) => {
       seen = seen.byteLength === 0 ? chunk : Buffer.concat([seen, chunk]);
       const kind = protocolOf(seen);
       if (kind === undefined) return;
-      settle();
+      stop();
       socket.pause();
       socket.unshift(seen);
       servers[kind].emit("connection", socket);
@@ -59,11 +72,16 @@ export function createSniffer(servers: ProtocolServers): Sniffer {
       if (kind === "http1") socket.resume();
     };
     socket.on("data", onData);
-    socket.on("close", settle);
+    socket.on("close", stop);
   };
-  return { accept, close: () => undecided.forEach((socket) => socket.destroy()) };
+  return {
+    accept,
+    settle,
+    close: () => {
+      for (const socket of undecided) socket.destroy();
+    },
+  };
 }
-
 function destroy(this: Socket): void {
   this.destroy();
 }

@@ -7,13 +7,13 @@ import type { StreamListener } from "./listener.ts";
 /** Takes the HTTP/2 streams that have a lane of their own: gRPC and Connect calls that ask for nothing special. */
 export function createStreamHandler({
   handlers,
-  callers,
+  permits,
   draining,
-}: Pick<HttpHandlerOptions, "handlers" | "callers" | "draining">): StreamListener {
+}: Pick<HttpHandlerOptions, "handlers" | "permits" | "draining">): StreamListener {
   const grpc = createLane(handlers, draining);
   const connect = createConnectLane(handlers);
   return (stream, headers) => {
-    const transport = () => transportOf(stream, headers, callers);
+    const transport = () => transportOf(stream, headers, permits);
     return grpc(stream, headers, transport) || connect(exchangeOver2(stream, headers), transport);
   };
 }

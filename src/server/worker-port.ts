@@ -1,6 +1,7 @@
 import type { RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
 import { refuse } from "../bridge/bridge.ts";
+import type { ConnectionAdmission } from "./connection-admission.ts";
 import { createHttp1 } from "./http1.ts";
 import type { UpgradeListener } from "./upgrades.ts";
 
@@ -16,6 +17,7 @@ export async function openWorkerPort(
   host: string,
   port: number,
   upgrade: UpgradeListener,
+  admitConnection: ConnectionAdmission,
 ): Promise<WorkerPort> {
   const server = createHttp1(answer, (request, socket, head) => {
     if (!upgrade(request, socket, head)) refuse(socket, 404, "Not found.");
@@ -29,6 +31,7 @@ export async function openWorkerPort(
     // Node takes its own listener away with an upgrade.
     socket.on("error", () => socket.destroy());
     socket.once("close", () => sockets.delete(socket));
+    if (admitConnection(socket) !== undefined) socket.destroy();
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -2,8 +2,10 @@ import type { IncomingMessage } from "node:http";
 import { refuse } from "../bridge/bridge.ts";
 import { StreamError } from "../core/errors.ts";
 import type { SocketDoor } from "../workers/socket-door.ts";
+import type { CallerLimiter } from "../limits/caller-limiter.ts";
+import { retryHeaders } from "../rpc/connect-error.ts";
 import type { Callers } from "./callers.ts";
-import { callerOf } from "./http-handler.ts";
+import { callerOf, originOf } from "./http-handler.ts";
 import type { UpgradeListener } from "./upgrades.ts";
 
 /** Where workers connect on the service's own port. */
@@ -15,8 +17,15 @@ const MEASUREMENTS = "/otel";
 export interface WorkerUpgradeOptions {
   readonly door: SocketDoor;
   readonly callers: Callers;
+  readonly limiter: CallerLimiter;
   /** Origins of pages that may be workers. Everybody who sends another one is refused. */
   readonly allowedOrigins: readonly string[];
+}
+
+interface Refusal {
+  readonly status: number;
+  readonly message: string;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /**
@@ -25,7 +34,7 @@ export interface WorkerUpgradeOptions {
  * @param base What their paths begin with: `/worker`, or nothing on a port of their own.
  */
 export function createWorkerUpgrade(
-  { door, callers, allowedOrigins }: WorkerUpgradeOptions,
+  { door, callers, limiter, allowedOrigins }: WorkerUpgradeOptions,
   base: typeof PATH | "" = PATH,
 ): UpgradeListener {
   return (request, socket, head) => {
@@ -33,8 +42,8 @@ export function createWorkerUpgrade(
     const isWorker = path === base || (base === "" && path === PATH);
     const isMeasurements = path === `${base}${MEASUREMENTS}` || path === `${PATH}${MEASUREMENTS}`;
     if (!isWorker && !isMeasurements) return false;
-    const refusal = refusalOf(request, callers, allowedOrigins);
-    if (refusal !== undefined) refuse(socket, refusal.status, refusal.message);
+    const refusal = refusalOf(request, callers, limiter, allowedOrigins);
+    if (refusal !== undefined) refuse(socket, refusal.status, refusal.message, refusal.headers);
     else if (isWorker) door.accept(request, socket, head);
     else door.acceptAndIgnore(request, socket, head);
     return true;
@@ -45,8 +54,9 @@ export function createWorkerUpgrade(
 function refusalOf(
   request: IncomingMessage,
   callers: Callers,
+  limiter: CallerLimiter,
   allowedOrigins: readonly string[],
-): { readonly status: number; readonly message: string } | undefined {
+): Refusal | undefined {
   const caller = callerOf(request);
   const { origin } = caller;
   if (origin !== undefined && !allowedOrigins.includes("*") && !allowedOrigins.includes(origin)) {
@@ -60,7 +70,18 @@ function refusalOf(
     );
     return undefined;
   } catch (error) {
-    const { reason, message } = StreamError.from(error);
-    return { status: reason === "AUTH_REFUSED" ? 401 : 403, message };
+    return refusalFor(StreamError.from(error), request, limiter);
   }
+}
+
+/** Guessing tokens is counted, and slow. */
+function refusalFor(error: StreamError, request: IncomingMessage, limiter: CallerLimiter): Refusal {
+  try {
+    limiter.admitSocket(originOf(request)).release();
+  } catch (limited) {
+    const known = StreamError.from(limited);
+    return { status: 429, message: known.message, headers: retryHeaders(known) };
+  }
+  const { reason, message } = error;
+  return { status: reason === "AUTH_REFUSED" ? 401 : 403, message };
 }

@@ -1,3 +1,5 @@
+import { DEFAULT_CALLER_LIMITS } from "../../src/limits/caller-limits.ts";
+import { TokenBucket } from "../../src/limits/token-bucket.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { memoryStore, StreamError } from "millrace";
 import { DEFAULT_BRIDGE_LIMITS } from "../../src/bridge/limits.ts";
@@ -48,6 +50,7 @@ function open(handlers: Handlers = engine.handlers) {
       close: (code) => (closedWith = code),
     },
     LIMITS,
+    new TokenBucket(DEFAULT_CALLER_LIMITS.subscriptions, performance.now()),
   );
   return {
     session,

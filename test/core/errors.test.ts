@@ -20,6 +20,8 @@ describe("a refusal", () => {
       "SLOW_SUBSCRIBER",
       "RESPONSE_TOO_LARGE",
       "SNAPSHOT_TOO_LARGE",
+      "RATE_LIMITED",
+      "TOO_MANY_CONNECTIONS",
     ],
     unavailable: ["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN", "SHUTTING_DOWN"],
     failed_precondition: ["CUSTOM_STREAM_UNSUPPORTED"],
@@ -40,6 +42,8 @@ describe("a refusal", () => {
     expect(retryable.toSorted()).toStrictEqual(
       [
         "OVERLOADED",
+        "RATE_LIMITED",
+        "TOO_MANY_CONNECTIONS",
         "SLOW_SUBSCRIBER",
         "STORE_UNAVAILABLE",
         "OUTCOME_UNKNOWN",

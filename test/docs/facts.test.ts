@@ -37,6 +37,7 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
   stallTimeoutMs: true,
   subscriberQueue: true,
   bridge: true,
+  callerLimits: true,
   onFailure: true,
   onProblem: true,
   logger: true,

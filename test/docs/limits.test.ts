@@ -7,6 +7,7 @@ import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../src/live/frame-q
 import { PART_LIMITS } from "../../src/live/state-reader.ts";
 import { BODY_TIMEOUT_MS, MAX_REQUEST_BYTES } from "../../src/rpc/request-body.ts";
 import { MAX_OPS } from "../../src/core/op-json.ts";
+import { DEFAULT_CALLER_LIMITS as CALLER } from "../../src/limits/caller-limits.ts";
 import { KEYS } from "../../src/server/config/keys.ts";
 import { MAX_MUTATIONS } from "../../src/service/checks.ts";
 import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../src/stores/lmdb/commit-queue.ts";
@@ -53,6 +54,18 @@ const SOCKET_FACTS: Readonly<Record<string, string>> = {
   ping_interval: seconds(SOCKET.pingIntervalMs),
 };
 
+/** The same for a caller, by key. */
+const CALLER_FACTS: Readonly<Record<string, string>> = {
+  "limits.max_connections_per_address": count(CALLER.maxConnectionsPerAddress),
+  "limits.max_unsettled_connections": count(CALLER.maxUnsettledConnections),
+  "limits.max_calls_per_second": count(CALLER.calls.perSecond),
+  "limits.max_call_burst": count(CALLER.calls.burst),
+  "limits.max_subscriptions_per_second": count(CALLER.subscriptions.perSecond),
+  "limits.max_subscription_burst": count(CALLER.subscriptions.burst),
+  "limits.max_requests_per_second_per_address": count(CALLER.requestsPerAddress.perSecond),
+  "limits.max_request_burst_per_address": count(CALLER.requestsPerAddress.burst),
+};
+
 describe("the limits in docs/protocol.md", () => {
   it.each(Object.entries(FACTS))("%s: %s", (limit, value) => {
     expect(rows.get(limit)).toBe(value);
@@ -62,9 +75,17 @@ describe("the limits in docs/protocol.md", () => {
     expect(Object.fromEntries(socketRows)).toEqual(SOCKET_FACTS);
   });
 
+  it("are those of a caller", () => {
+    const callerRows = tableAfter(text, "Limits of a caller").map(([, value = "", key = ""]) => [
+      codesOf(key)[0] ?? "",
+      value,
+    ]);
+    expect(Object.fromEntries(callerRows)).toEqual(CALLER_FACTS);
+  });
+
   it("name keys that the configuration has", () => {
     const keys = tableAfter(text, "Limits").flatMap(([, , key = ""]) => codesOf(key));
-    const named = [...keys, ...Object.keys(SOCKET_FACTS)];
+    const named = [...keys, ...Object.keys(SOCKET_FACTS), ...Object.keys(CALLER_FACTS)];
     const names = KEYS.map(({ name }) => name);
     const missing = named.filter(
       (key) => !names.some((name) => name === key || name.startsWith(key.replace(/\*$/, ""))),

@@ -10,6 +10,7 @@ const CONFIG = [".oxlintrc.json", "scripts/gate", "tsconfig.json"];
 const FORBIDDEN: Readonly<Record<string, readonly string[]>> = {
   core: ["../wire/planted.ts", "node:crypto", "lmdb"],
   live: ["../service/planted.ts", "node:timers"],
+  limits: ["../service/planted.ts", "ws"],
   functions: ["../service/planted.ts", "lmdb"],
   triggers: ["../live/planted.ts"],
   service: ["../stores/memory/planted.ts", "../wire/planted.ts", "node:crypto", "pino"],

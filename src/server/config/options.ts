@@ -46,6 +46,21 @@ export function toServerOptions(config: Config) {
       maxSyncBytes: config.max_sync_bytes,
       pingIntervalMs: config.ping_interval,
     },
+    callerLimits: {
+      trustedProxies: limits.trusted_proxies,
+      maxConnectionsPerAddress: limits.max_connections_per_address,
+      maxUnsettledConnections: limits.max_unsettled_connections,
+      calls: { perSecond: limits.max_calls_per_second, burst: limits.max_call_burst },
+      subscriptions: {
+        perSecond: limits.max_subscriptions_per_second,
+        burst: limits.max_subscription_burst,
+      },
+      requestsPerAddress: {
+        perSecond: limits.max_requests_per_second_per_address,
+        burst: limits.max_request_burst_per_address,
+      },
+      limitTrustedCallers: limits.limit_trusted_callers,
+    },
     webhooks: config.functions.map((webhook) => ({
       id: webhook.id,
       url: webhook.url,

@@ -2,6 +2,8 @@ import * as z from "zod";
 import { DEFAULT_BRIDGE_LIMITS as BRIDGE } from "../../bridge/limits.ts";
 import { DEFAULT_FUNCTION_LIMITS as FUNCTIONS } from "../../functions/function-limits.ts";
 import { DEFAULT_TRIGGER_LIMITS as TRIGGERS } from "../../triggers/partition-dispatcher.ts";
+import { DEFAULT_CALLER_LIMITS as CALLERS } from "../../limits/caller-limits.ts";
+import { isAddressRange } from "../../limits/client-addresses.ts";
 import { DEFAULT_HISTORY } from "../../core/store.ts";
 import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
 import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
@@ -27,6 +29,13 @@ const origin = text(
   /^\*$|^(?!.*:\/\/.*[A-Z])(?!https:.*:443$)(?!http:.*:80$)[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+$/,
   "`*`, or an origin as browsers send it, such as https://app.example.com, in small letters and without path, final slash or default port",
   "An origin.",
+);
+
+const addressRange = text(
+  /^[\da-fA-F:./]+$/,
+  "an IP address, or a range of them such as 10.0.0.0/8 or fd00::/8",
+  "An address or a range.",
+  { accepts: isAddressRange },
 );
 
 /**
@@ -210,6 +219,51 @@ export const CONFIG = z.strictObject({
         1_000_000,
         "Frames that a WebSocket client may send at once.",
       ).prefault(BRIDGE.maxFrameBurst),
+      trusted_proxies: list(
+        addressRange,
+        "Addresses of proxies whose `X-Forwarded-For` header names the client. Loopback addresses are always trusted.",
+      ).prefault([]),
+      max_connections_per_address: integer(
+        1,
+        1_000_000,
+        "Most open connections of one address; more are refused with `TOO_MANY_CONNECTIONS`.",
+      ).prefault(CALLERS.maxConnectionsPerAddress),
+      max_unsettled_connections: integer(
+        1,
+        1_000_000,
+        "Most connections that have sent no request, in all, but at most half of the files that the process may have open; beyond it the oldest one of the address that has the most is closed.",
+      ).prefault(CALLERS.maxUnsettledConnections),
+      max_calls_per_second: integer(
+        1,
+        1_000_000,
+        "Calls per second over one connection for long; more are refused with `RATE_LIMITED`.",
+      ).prefault(CALLERS.calls.perSecond),
+      max_call_burst: integer(1, 1_000_000, "Calls at once over one connection.").prefault(
+        CALLERS.calls.burst,
+      ),
+      max_subscriptions_per_second: integer(
+        1,
+        1_000_000,
+        "New subscriptions per second over one connection or WebSocket for long.",
+      ).prefault(CALLERS.subscriptions.perSecond),
+      max_subscription_burst: integer(
+        1,
+        1_000_000,
+        "New subscriptions at once over one connection or WebSocket.",
+      ).prefault(CALLERS.subscriptions.burst),
+      max_requests_per_second_per_address: integer(
+        1,
+        1_000_000,
+        "Calls, WebSocket handshakes and WebSocket frames per second of one address for long.",
+      ).prefault(CALLERS.requestsPerAddress.perSecond),
+      max_request_burst_per_address: integer(
+        1,
+        1_000_000,
+        "Calls, WebSocket handshakes and WebSocket frames at once of one address.",
+      ).prefault(CALLERS.requestsPerAddress.burst),
+      limit_trusted_callers: toggle(
+        "Whether trusted callers of other machines are limited in their rates, too.",
+      ).prefault(CALLERS.limitTrustedCallers),
     })
     .prefault({}),
   functions: WEBHOOKS.prefault([]),

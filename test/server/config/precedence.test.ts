@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DEFAULT_BRIDGE_LIMITS } from "../../../src/bridge/limits.ts";
+import { DEFAULT_CALLER_LIMITS } from "../../../src/limits/caller-limits.ts";
 import { toServerOptions } from "../../../src/server/config/options.ts";
 import { KEYS } from "../../../src/server/config/keys.ts";
 import { load, problemsOf } from "./loading.ts";
@@ -69,6 +70,7 @@ describe("flags, environment, file and defaults", () => {
       subscriberQueue: { maxBytes: 1_048_576, maxFrames: 1000 },
       stallTimeoutMs: 60_000,
       bridge: DEFAULT_BRIDGE_LIMITS,
+      callerLimits: DEFAULT_CALLER_LIMITS,
       webhooks: [],
     });
   });
@@ -121,6 +123,16 @@ describe("the environment", () => {
       MILLRACE_LIMITS_MAX_SOCKET_MALFORMED_FRAMES: "15",
       MILLRACE_LIMITS_MAX_SOCKET_FRAMES_PER_SECOND: "16",
       MILLRACE_LIMITS_MAX_SOCKET_FRAME_BURST: "17",
+      MILLRACE_LIMITS_TRUSTED_PROXIES: "10.0.0.0/8,::2",
+      MILLRACE_LIMITS_MAX_CONNECTIONS_PER_ADDRESS: "23",
+      MILLRACE_LIMITS_MAX_UNSETTLED_CONNECTIONS: "30",
+      MILLRACE_LIMITS_MAX_CALLS_PER_SECOND: "24",
+      MILLRACE_LIMITS_MAX_CALL_BURST: "25",
+      MILLRACE_LIMITS_MAX_SUBSCRIPTIONS_PER_SECOND: "26",
+      MILLRACE_LIMITS_MAX_SUBSCRIPTION_BURST: "27",
+      MILLRACE_LIMITS_MAX_REQUESTS_PER_SECOND_PER_ADDRESS: "28",
+      MILLRACE_LIMITS_MAX_REQUEST_BURST_PER_ADDRESS: "29",
+      MILLRACE_LIMITS_LIMIT_TRUSTED_CALLERS: "true",
       MILLRACE_LOG_LEVEL: "debug",
     };
     expect(Object.keys({ ...environment, ...ofRedis }).toSorted()).toEqual(
@@ -177,6 +189,16 @@ describe("the environment", () => {
         max_socket_malformed_frames: 15,
         max_socket_frames_per_second: 16,
         max_socket_frame_burst: 17,
+        trusted_proxies: ["10.0.0.0/8", "::2"],
+        max_connections_per_address: 23,
+        max_unsettled_connections: 30,
+        max_calls_per_second: 24,
+        max_call_burst: 25,
+        max_subscriptions_per_second: 26,
+        max_subscription_burst: 27,
+        max_requests_per_second_per_address: 28,
+        max_request_burst_per_address: 29,
+        limit_trusted_callers: true,
       },
       functions: [],
       log_level: "debug",

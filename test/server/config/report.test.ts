@@ -46,6 +46,16 @@ limits:
   max_socket_malformed_frames: 10 # default
   max_socket_frames_per_second: 200 # default
   max_socket_frame_burst: 2000 # default
+  trusted_proxies: [] # default
+  max_connections_per_address: 1000 # default
+  max_unsettled_connections: 16384 # default
+  max_calls_per_second: 1000 # default
+  max_call_burst: 5000 # default
+  max_subscriptions_per_second: 100 # default
+  max_subscription_burst: 2000 # default
+  max_requests_per_second_per_address: 5000 # default
+  max_request_burst_per_address: 50000 # default
+  limit_trusted_callers: false # default
 functions: [] # default
 log_level: info # default
 

@@ -22,7 +22,7 @@ export async function startLaneOnly(change: Partial<Handlers> = {}): Promise<Lan
   const server = createServer();
   server.on("stream", (stream, headers) => {
     const transport = () => ({
-      permit: () => {},
+      permit: () => undefined,
       abort: () => stream.close(),
       auth: () => ({ headers: {}, path: "", query_params: {}, addr: "", connection_id: "" }),
     });

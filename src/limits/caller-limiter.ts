@@ -1,0 +1,96 @@
+import { AddressRegistry } from "./address-registry.ts";
+import type { CallerLimits } from "./caller-limits.ts";
+import { type ClientAddresses, createClientAddresses } from "./client-addresses.ts";
+import { tooManyConnections } from "./refusals.ts";
+import { RateScope, Throttle } from "./throttle.ts";
+
+/** Where a request came from. */
+export interface Origin {
+  /** Address of the peer of the connection; undefined when it is gone. */
+  readonly peer: string | undefined;
+  /** The `X-Forwarded-For` header. */
+  readonly forwardedFor: string | undefined;
+}
+
+/** A WebSocket that may be opened. */
+export interface SocketAdmission {
+  /** Slows down its frames; undefined when limits per address do not apply. */
+  readonly throttle: Throttle | undefined;
+  /** To be called once, when the socket is gone. */
+  readonly release: () => void;
+}
+
+/** Keeps callers within their limits, whatever door they come through. */
+export class CallerLimiter {
+  readonly #limits: CallerLimits;
+  readonly #addresses: ClientAddresses;
+  readonly #registry: AddressRegistry;
+  /** Throttles of connections, by whatever object stands for one. */
+  readonly #throttles = new WeakMap<object, Throttle>();
+
+  constructor(limits: CallerLimits) {
+    this.#limits = limits;
+    this.#addresses = createClientAddresses(limits.trustedProxies);
+    this.#registry = new AddressRegistry(limits.requestsPerAddress);
+  }
+
+  /** Whether rates apply to trusted callers, too. */
+  get limitsTrustedCallers(): boolean {
+    return this.#limits.limitTrustedCallers;
+  }
+
+  /**
+   * Counts a connection that was accepted.
+   *
+   * @returns Takes it back; to be called once, when the connection is gone.
+   * @throws StreamError TOO_MANY_CONNECTIONS
+   */
+  openConnection(peer: string | undefined): () => void {
+    const key = this.#addresses.keyOf(peer, undefined);
+    return key === undefined ? nothing : this.#connect(key);
+  }
+
+  /**
+   * The throttle of calls over a connection; undefined when no limit applies.
+   *
+   * @param connection What stands for the connection: the same object for all of its calls.
+   */
+  throttleOf(connection: object, { peer, forwardedFor }: Origin): Throttle | undefined {
+    const known = this.#throttles.get(connection);
+    if (known !== undefined) return known;
+    const key = this.#addresses.keyOf(peer, forwardedFor);
+    if (key === undefined) return undefined;
+    const { scope, throttle } = this.#registry.get(key);
+    // A proxy sends the calls of many clients over one connection.
+    if (this.#addresses.isProxy(peer)) return throttle;
+    const { calls, subscriptions } = this.#limits;
+    const own = new Throttle([new RateScope(calls, performance.now(), subscriptions), scope]);
+    this.#throttles.set(connection, own);
+    return own;
+  }
+
+  /**
+   * Counts a WebSocket handshake, and the socket if its client sits behind a proxy. (Connections of
+   * others were counted when they were accepted.)
+   *
+   * @throws StreamError RATE_LIMITED, TOO_MANY_CONNECTIONS
+   */
+  admitSocket({ peer, forwardedFor }: Origin): SocketAdmission {
+    const key = this.#addresses.keyOf(peer, forwardedFor);
+    if (key === undefined) return EXEMPT;
+    const { throttle } = this.#registry.get(key);
+    throttle.call();
+    const release = this.#addresses.isProxy(peer) ? this.#connect(key) : nothing;
+    return { throttle, release };
+  }
+
+  #connect(key: string): () => void {
+    const { maxConnectionsPerAddress: max } = this.#limits;
+    if (this.#registry.get(key).connections >= max) throw tooManyConnections(max);
+    this.#registry.connect(key);
+    return () => this.#registry.disconnect(key);
+  }
+}
+
+const nothing = () => {};
+const EXEMPT: SocketAdmission = { throttle: undefined, release: nothing };

@@ -1,0 +1,33 @@
+import type { Rate } from "./token-bucket.ts";
+
+/** Limits of callers. Callers of this machine that no proxy stands for are exempt. */
+export interface CallerLimits {
+  /** Addresses and CIDR ranges of proxies, whose `X-Forwarded-For` header names the client. Default none but loopback. */
+  readonly trustedProxies: readonly string[];
+  /** Most open connections of one address. Default 1,000. */
+  readonly maxConnectionsPerAddress: number;
+  /**
+   * Most connections that have sent no request, in all, but at most half of the files that the process may
+   * have open. Beyond it the oldest of the address that has the most is closed. Default 16,384.
+   */
+  readonly maxUnsettledConnections: number;
+  /** Calls over one connection. Default 1,000 per second, 5,000 at once. */
+  readonly calls: Rate;
+  /** New subscriptions over one connection, WebSockets of this machine included. Default 100 per second, 2,000 at once. */
+  readonly subscriptions: Rate;
+  /** Calls, WebSocket handshakes and WebSocket frames of one address. Default 5,000 per second, 50,000 at once. */
+  readonly requestsPerAddress: Rate;
+  /** Whether rates apply to trusted callers, too. Default false. */
+  readonly limitTrustedCallers: boolean;
+}
+
+/** Limits unless told otherwise. */
+export const DEFAULT_CALLER_LIMITS: CallerLimits = {
+  trustedProxies: [],
+  maxConnectionsPerAddress: 1000,
+  maxUnsettledConnections: 16_384,
+  calls: { perSecond: 1000, burst: 5000 },
+  subscriptions: { perSecond: 100, burst: 2000 },
+  requestsPerAddress: { perSecond: 5000, burst: 50_000 },
+  limitTrustedCallers: false,
+};

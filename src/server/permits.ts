@@ -1,0 +1,57 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
+import type { CallerLimiter, Origin } from "../limits/caller-limiter.ts";
+import type { Throttle } from "../limits/throttle.ts";
+import type { Transport } from "../rpc/prepared-call.ts";
+import type { Caller, Callers } from "./callers.ts";
+
+/** What is known of the connection of a call. */
+export interface Connection extends Origin {
+  /** Stands for it: the same object for all of its calls; undefined when it is gone. */
+  readonly identity: object | undefined;
+}
+
+/** Decides whether calls may go on: by what the caller may do, and how fast. */
+export interface Permits {
+  /** For a call of an RPC method. */
+  permitFor(caller: Caller, connection: Connection): Transport["permit"];
+  /** Counts a request that is no call. @throws StreamError RATE_LIMITED */
+  count(caller: Caller, connection: Connection): void;
+}
+
+/**
+ * Trusted callers are not slowed down unless the limits say so. Everybody else is counted before it is
+ * known whether they may make the call, so that guessing tokens is slow.
+ */
+export function createPermits(callers: Callers, limiter: CallerLimiter): Permits {
+  const isExempt = (caller: Caller) => !limiter.limitsTrustedCallers && callers.isTrusted(caller);
+  const throttleOf = (caller: Caller, connection: Connection): Throttle | undefined => {
+    const { identity } = connection;
+    const throttle = identity && limiter.throttleOf(identity, connection);
+    return throttle !== undefined && isExempt(caller) ? undefined : throttle;
+  };
+  return {
+    permitFor: (caller, connection) => (method) => {
+      const access = accessOf(method);
+      // The short way of those who call most.
+      if (access === "trusted" && isExempt(caller)) return undefined;
+      const throttle = throttleOf(caller, connection);
+      if (access === "client") throttle?.subscribe();
+      else throttle?.call();
+      if (access === "client") callers.requireClient(caller);
+      else if (access === "trusted") callers.requireTrusted(caller);
+      return throttle;
+    },
+    count: (caller, connection) => throttleOf(caller, connection)?.call(),
+  };
+}
+
+/** Clients may subscribe, and everybody may ask for health and descriptions; the rest is for trusted callers. */
+function accessOf(method: DescMethod): "trusted" | "client" | "public" {
+  if (method === StreamService.method.subscribe) return "client";
+  const { typeName } = method.parent;
+  return typeName === StreamService.typeName || typeName === WorkerService.typeName
+    ? "trusted"
+    : "public";
+}

@@ -1,0 +1,231 @@
+import { connect as connectTcp } from "node:net";
+import { networkInterfaces } from "node:os";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { memoryStore } from "millrace";
+import { type Server, type ServerOptions, createServer } from "millrace/server";
+import { type RawAnswer, rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
+import { type Method, RAW_PROTOCOLS, type RawProtocol } from "../support/doors/raw-protocol.ts";
+import { part, utf8 } from "../wire/raw-wire.ts";
+
+/** So slow that no test sees a second token. */
+const BARELY = 0.01;
+const METHODS: readonly Method[] = ["set", "get", "subscribe"];
+
+async function start(options: ServerOptions): Promise<Server> {
+  const server = await createServer({ port: 0, store: memoryStore(), ...options });
+  onTestFinished(() => server.close());
+  return server;
+}
+
+/** A request of one client behind a proxy of this machine; without an address, of this machine itself. */
+function call(url: string, protocol: RawProtocol, method: Method, headers = {}) {
+  const client = protocol.httpVersion === "2" ? rawHttp2(url) : rawHttp1(url);
+  const request = protocol.request(method, message(protocol));
+  const deadline = protocol.name.includes("grpc")
+    ? { "grpc-timeout": "100m" }
+    : { "connect-timeout-ms": "100" };
+  return client
+    .request({ ...request, headers: { ...request.headers, ...deadline, ...headers } })
+    .finally(() => client.close());
+}
+
+function message({ json, name }: RawProtocol): Uint8Array {
+  const isWrite = name.includes("write") || name.includes("Write");
+  const key = { streamName: "s", groupId: "g", itemId: "i" };
+  if (json) return utf8(JSON.stringify(isWrite ? { ...key, data: 1 } : { streamName: "s" }));
+  return Buffer.concat([part(1, "s"), part(2, "g")]);
+}
+
+describe("calls of one address", () => {
+  let server: Server;
+  beforeAll(async () => {
+    server = await createServer({
+      port: 0,
+      store: memoryStore(),
+      apiTokens: ["secret"],
+      callerLimits: { requestsPerAddress: { perSecond: BARELY, burst: 3 } },
+    });
+  });
+  afterAll(() => server.close());
+
+  let clients = 0;
+  const newAddress = () => `198.51.100.${++clients}`;
+  const cases = RAW_PROTOCOLS.flatMap((protocol) =>
+    METHODS.filter((method) => protocol.can(method)).map((method) => ({ protocol, method })),
+  );
+
+  it.each(cases)("are refused when they come too fast: $method, $protocol.name", async (of) => {
+    const { protocol, method } = of;
+    const headers = { "x-forwarded-for": newAddress() };
+    const answers: RawAnswer[] = [];
+    for (let i = 0; i < 4; i++) answers.push(await call(server.url, protocol, method, headers));
+    const refusals = answers.map((answer) => protocol.refusal(answer));
+    expect(refusals.map((refusal) => refusal?.reason === "RATE_LIMITED")).toEqual([
+      false,
+      false,
+      false,
+      true,
+    ]);
+    const refusal = refusals.at(-1);
+    const { status, headers: fields, trailers } = answers.at(-1) as RawAnswer;
+    expect(refusal).toMatchObject({ code: "resource_exhausted" });
+    const waitMs = Number(refusal?.metadata["retry_after_ms"]);
+    expect(waitMs).toBeGreaterThan(90_000);
+    expect(waitMs).toBeLessThanOrEqual(100_000);
+    if (protocol.framing !== "envelopes") {
+      expect(status).toBe(429);
+      expect(fields["retry-after"]).toBe(String(Math.ceil(waitMs / 1000)));
+    } else if (protocol.name.startsWith("grpc ")) {
+      const told = { ...fields, ...trailers };
+      expect(told["grpc-retry-pushback-ms"]).toBe(String(waitMs));
+    }
+  });
+
+  it("do not count against another address", async () => {
+    const protocol = RAW_PROTOCOLS[0] as RawProtocol;
+    for (let i = 0; i < 20; i++) {
+      const headers = { "x-forwarded-for": newAddress() };
+      const answer = await call(server.url, protocol, "get", headers);
+      expect(protocol.refusal(answer)?.reason).toBe("AUTH_REFUSED");
+    }
+  });
+
+  it("are not limited on this machine, nor with a token", async () => {
+    const protocol = RAW_PROTOCOLS[0] as RawProtocol;
+    const forwarded = { "x-forwarded-for": newAddress(), authorization: "Bearer secret" };
+    for (const headers of [{}, forwarded]) {
+      for (let i = 0; i < 20; i++) {
+        const answer = await call(server.url, protocol, "get", headers);
+        expect(protocol.refusal(answer)?.reason).not.toBe("RATE_LIMITED");
+      }
+    }
+  });
+
+  it.each(["/healthz", "/demo", "/nowhere"])("include requests for %s", async (path) => {
+    const client = rawHttp1(server.url);
+    onTestFinished(() => client.close());
+    const headers = { "x-forwarded-for": newAddress() };
+    const statuses: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const answer = await client.request({ method: "GET", path, headers });
+      statuses.push(answer.status);
+      if (answer.status === 429) expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
+    }
+    expect(statuses.map((status) => status === 429)).toEqual([false, false, false, true]);
+  });
+
+  it("include health checks over gRPC", async () => {
+    const protocol = RAW_PROTOCOLS.find(({ name }) => name === "grpc proto over HTTP/2");
+    const client = rawHttp2(server.url);
+    onTestFinished(() => client.close());
+    const headers = { "x-forwarded-for": newAddress(), "content-type": "application/grpc" };
+    const path = "/grpc.health.v1.Health/Check";
+    const reasons: unknown[] = [];
+    for (let i = 0; i < 4; i++) {
+      const answer = await client.request({ path, headers, body: new Uint8Array(5) });
+      reasons.push(protocol?.refusal(answer)?.reason);
+    }
+    expect(reasons).toEqual([undefined, undefined, undefined, "RATE_LIMITED"]);
+  });
+});
+
+describe("trusted callers, where they are limited", () => {
+  it("pay for each request of a stream of writes", async () => {
+    const server = await start({
+      apiTokens: ["secret"],
+      callerLimits: {
+        limitTrustedCallers: true,
+        requestsPerAddress: { perSecond: BARELY, burst: 1 },
+      },
+    });
+    const writes = RAW_PROTOCOLS.filter(({ name }) => /write/i.test(name));
+    expect(writes.length).toBeGreaterThan(0);
+    for (const [i, protocol] of writes.entries()) {
+      const headers = { "x-forwarded-for": `192.0.2.${i + 1}`, authorization: "Bearer secret" };
+      const answer = await call(server.url, protocol, "set", headers);
+      expect(protocol.refusal(answer)).toMatchObject({ reason: "RATE_LIMITED" });
+    }
+  });
+});
+
+/** An address of this machine that other machines reach, as a client of another machine has one. */
+const outside = Object.values(networkInterfaces())
+  .flatMap((addresses) => addresses ?? [])
+  .find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+
+describe.skipIf(outside === undefined)(
+  "connections of one address (skipped on machines without a network)",
+  () => {
+    const url = (server: Server) => `http://${outside ?? ""}:${server.port}`;
+    const LIMITED = {
+      host: "0.0.0.0",
+      apiTokens: ["secret"],
+      callerLimits: { maxConnectionsPerAddress: 3 },
+    };
+    /** Resolves with all that comes until the connection is closed. */
+    const exchange = (server: Server, bytes: string) =>
+      new Promise<string>((resolve, reject) => {
+        const chunks: Buffer[] = [];
+        const socket = connectTcp(server.port, outside, () => socket.write(bytes));
+        socket.on("data", (chunk) => chunks.push(chunk));
+        socket.on("error", reject);
+        socket.on("close", () => resolve(Buffer.concat(chunks).toString("latin1")));
+      });
+    const hold = (server: Server, host = outside) =>
+      new Promise<() => void>((resolve) => {
+        const socket = connectTcp(server.port, host, () => resolve(() => socket.destroy()));
+        onTestFinished(() => void socket.destroy());
+      });
+
+    it("are refused beyond the limit, in the protocol of the client", async () => {
+      const server = await start(LIMITED);
+      await Promise.all([1, 2, 3].map(() => hold(server)));
+      const answer = await exchange(server, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+      expect(answer).toMatch(/^HTTP\/1\.1 429 Too Many Requests\r\n/);
+      expect(answer).toMatch(/\r\nRetry-After: \d+\r\n/);
+      const farewell = await exchange(server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+      expect(farewell).toContain("TOO_MANY_CONNECTIONS");
+      const client = rawHttp2(url(server));
+      onTestFinished(() => client.close());
+      await expect(client.request({ method: "GET", path: "/healthz" })).rejects.toThrow();
+    });
+
+    it("are not counted on this machine, and those that are closed make room", async () => {
+      const server = await start(LIMITED);
+      await Promise.all([1, 2, 3, 4, 5].map(() => hold(server, "127.0.0.1")));
+      const [release] = await Promise.all([1, 2, 3].map(() => hold(server)));
+      const request = "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+      expect(await exchange(server, request)).toMatch(/^HTTP\/1\.1 429 /);
+      release?.();
+      await expect.poll(() => exchange(server, request)).toMatch(/^HTTP\/1\.1 200 /);
+    });
+
+    it("each have a bucket of calls and one of subscriptions", async () => {
+      const server = await start({
+        ...LIMITED,
+        callerLimits: {
+          calls: { perSecond: BARELY, burst: 5 },
+          subscriptions: { perSecond: BARELY, burst: 1 },
+        },
+      });
+      const protocol = RAW_PROTOCOLS.find(({ name }) => name === "grpc json over HTTP/2");
+      if (protocol === undefined) throw new Error("The protocol is not there.");
+      const reasons = async (method: Method, times: number) => {
+        const client = rawHttp2(url(server));
+        const request = protocol.request(method, message(protocol));
+        const headers = { ...request.headers, "grpc-timeout": "50m" };
+        const found: unknown[] = [];
+        for (let i = 0; i < times; i++)
+          found.push(protocol.refusal(await client.request({ ...request, headers }))?.reason);
+        client.close();
+        return found;
+      };
+      expect(await reasons("subscribe", 2)).toEqual([expect.anything(), "RATE_LIMITED"]);
+      const calls = await reasons("get", 6);
+      expect(calls.map((reason) => reason === "RATE_LIMITED")).toEqual([
+        ...Array<boolean>(5).fill(false),
+        true,
+      ]);
+    });
+  },
+);
