@@ -118,7 +118,11 @@ class ConnectCall extends UnaryCall<Uint8Array> {
       accepted === undefined || body.byteLength < COMPRESS_MIN_BYTES
         ? undefined
         : compressionNegotiate(COMPRESSIONS, null, accepted, "").response;
-    const headers = { ...(more && Object.fromEntries(more)), "content-type": type };
+    const headers = {
+      ...(more && Object.fromEntries(more)),
+      "content-type": type,
+      ...(body.byteLength >= COMPRESS_MIN_BYTES && { vary: "Origin, Accept-Encoding" }),
+    };
     if (compression === undefined || compression === null) {
       exchange.respond(status, { ...headers, "content-length": body.byteLength }, body);
       return;

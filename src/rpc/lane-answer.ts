@@ -3,6 +3,7 @@ import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from "nod
 import { toConnectError } from "./connect-error.ts";
 import { encodeGrpcMessage } from "./grpc-message.ts";
 import type { Transport } from "./prepared-call.ts";
+import { UNBUFFERED } from "./response-headers.ts";
 import { FAREWELL_MS } from "./routes.ts";
 import { grpcTimeoutMs } from "./deadline.ts";
 
@@ -23,11 +24,17 @@ const RESPONSE_HEADERS = {
   [constants.HTTP2_HEADER_STATUS]: 200,
   [constants.HTTP2_HEADER_CONTENT_TYPE]: "application/grpc+proto",
 };
+const STREAMING_HEADERS = { ...RESPONSE_HEADERS, ...UNBUFFERED };
 const WITH_TRAILERS = { waitForTrailers: true };
 
 /** Sends the headers of the answer, once. */
 export function respond(stream: ServerHttp2Stream): void {
   if (!stream.headersSent) stream.respond({ ...RESPONSE_HEADERS }, WITH_TRAILERS);
+}
+
+/** Sends the headers of a streaming response, once. */
+export function respondStreaming(stream: ServerHttp2Stream): void {
+  if (!stream.headersSent) stream.respond({ ...STREAMING_HEADERS }, WITH_TRAILERS);
 }
 
 /** The trailers of a call that ended with this failure; undefined: well. */

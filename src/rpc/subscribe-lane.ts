@@ -8,7 +8,7 @@ import type { Decoded } from "../wire/decoded.ts";
 import { frameEnvelope } from "../wire/frame-bytes.ts";
 import { type Joined, beginJoined } from "../fanout/joined.ts";
 import { byteLengthOf, createRecent } from "../wire/recent.ts";
-import { type LaneMethod, letGo, respond, timeoutOf, trailersOf } from "./lane-answer.ts";
+import { type LaneMethod, letGo, respondStreaming, timeoutOf, trailersOf } from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
 import { readGrpcMessage } from "./request-reader.ts";
 import { FAREWELL_MS } from "./routes.ts";
@@ -62,7 +62,7 @@ async function answer(
     subscription.onEnd(() => {
       if (subscription.error !== undefined) farewell = setTimeout(abort, FAREWELL_MS);
     });
-    respond(stream);
+    respondStreaming(stream);
     await send(stream, subscription);
     clearTimeout(farewell);
     failure = subscription.error;
@@ -72,7 +72,7 @@ async function answer(
   deadline?.cancel();
   failure = late ?? failure;
   if (stream.destroyed) return;
-  respond(stream);
+  respondStreaming(stream);
   stream.end();
   letGo(stream);
 }

@@ -6,7 +6,7 @@ import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import type { Decoded } from "../wire/decoded.ts";
 import { type WriteResult, writeEnvelope } from "../wire/response-bytes.ts";
 import { EnvelopeSplitter } from "./envelope-splitter.ts";
-import { type LaneMethod, letGo, respond, timeoutOf, trailersOf } from "./lane-answer.ts";
+import { type LaneMethod, letGo, respondStreaming, timeoutOf, trailersOf } from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
 import { bodyInvalid } from "./request-body.ts";
 import { failedWrite, performWrite, requestIdOfBinary } from "./write-call.ts";
@@ -123,7 +123,7 @@ class WriteCall {
     });
     if (this.#draining.aborted) return drain();
     // Who waits for the headers before it writes gets them now.
-    respond(stream);
+    respondStreaming(stream);
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
     stream.on("end", () => {
       if (this.#splitter.isAtEnd) this.#endRequests(undefined);
@@ -211,7 +211,7 @@ class WriteCall {
     const stream = this.#stream;
     if (stream.destroyed) return;
     stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
-    respond(stream);
+    respondStreaming(stream);
     stream.end();
     letGo(stream);
   }

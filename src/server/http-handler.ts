@@ -1,12 +1,13 @@
 import { IncomingMessage, ServerResponse } from "node:http";
 import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
-import { cors, createConnectRouter, createContextValues } from "@connectrpc/connect";
+import { createConnectRouter, createContextValues } from "@connectrpc/connect";
 import {
   compressionBrotli,
   compressionGzip,
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { createConnectLane } from "../rpc/connect-lane.ts";
@@ -15,7 +16,9 @@ import { type CallHandler, type Transport, prepareCalls } from "../rpc/prepared-
 import { MAX_REQUEST_BYTES } from "../rpc/request-body.ts";
 import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
 import { countPublicCalls, publicPermit } from "../rpc/public-call.ts";
+import { fromGrpcWebText, isGrpcWebText, toGrpcWebText } from "../rpc/grpc-web-text.ts";
 import { type Health, healthRoutes } from "../rpc/health.ts";
+import { withResponseHeaders } from "../rpc/response-headers.ts";
 import { reflectionRoutes } from "../rpc/reflection.ts";
 import { streamRoutes } from "../rpc/routes.ts";
 import { StreamError } from "../core/errors.ts";
@@ -24,6 +27,7 @@ import { retryHeaders } from "../rpc/connect-error.ts";
 import { createConnectionIds } from "../service/connection-ids.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { authRequestOf } from "./auth-request.ts";
+import { answerPreflight, exposeTo } from "./cors.ts";
 import { exchangeOver1 } from "./connect-exchange.ts";
 import { type Caller, type Callers, callerFrom } from "./callers.ts";
 import type { Connection, Permits } from "./permits.ts";
@@ -44,12 +48,18 @@ export interface HttpHandlerOptions {
   readonly onError: (error: unknown, path: string) => void;
 }
 
+/** A method of the framework, and how it is called. */
+interface Route {
+  readonly call: CallHandler;
+  readonly handler: UniversalHandler;
+}
+
 /** By HTTP/2 session, or by the socket of HTTP/1.1. */
 const connectionIds = createConnectionIds();
 /** Services whose requests we read ourselves. */
 const OURS: readonly string[] = [StreamService.typeName, WorkerService.typeName];
-/** How long browsers may remember a preflight, in seconds. */
-const PREFLIGHT_MAX_AGE_S = 7200;
+/** Parameters of gRPC's content types, which say nothing that the service needs. */
+const GRPC_PARAMETERS = /^(application\/grpc[^;\s]*)\s*;.*$/i;
 /** How long a request may go on after its answer, in milliseconds. */
 const DISMISS_MS = 1000;
 
@@ -70,16 +80,15 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
       response instanceof ServerResponse &&
       connectLane(exchangeOver1(request, response), () => transportOfRequest(request, permits));
     if (isTaken) return;
-    if (caller.origin !== undefined) response.setHeader("vary", "Origin");
+    response.setHeader("vary", "Origin");
     if (caller.origin !== undefined && callers.allowsOrigin(caller)) {
-      response.setHeader("access-control-allow-origin", caller.origin);
-      response.setHeader("access-control-expose-headers", cors.exposedHeaders.join(", "));
-      if (request.method === "OPTIONS") return preflight(response);
+      exposeTo(caller.origin, response);
+      if (request.method === "OPTIONS") return answerPreflight(request, response);
     }
-    const call = calls.get(path);
+    const route = calls.get(path);
     const page = pages.get(path);
-    if (call !== undefined) {
-      answerCall(call, request, response, permits).catch((error: unknown) =>
+    if (route !== undefined) {
+      answerCall(route, request, response, permits).catch((error: unknown) =>
         options.onError(error, path),
       );
     } else if (isTooFast(permits, caller, request, response)) return;
@@ -104,7 +113,7 @@ function loadPages({ onError }: HttpHandlerOptions): StaticPages {
   }
 }
 
-function createCalls(options: HttpHandlerOptions): Map<string, CallHandler> {
+function createCalls(options: HttpHandlerOptions): Map<string, Route> {
   const { handlers, workers, health, draining } = options;
   const router = createConnectRouter({
     acceptCompression: [compressionGzip, compressionBrotli],
@@ -117,28 +126,33 @@ function createCalls(options: HttpHandlerOptions): Map<string, CallHandler> {
   healthRoutes(router, health);
   reflectionRoutes(router, draining);
   return new Map(
-    router.handlers.map((handler): [string, CallHandler] => [
+    router.handlers.map((handler): [string, Route] => [
       handler.requestPath,
-      withDeadline(
-        OURS.includes(handler.service.typeName)
-          ? prepareCalls(handler)
-          : (request, { permit }) => {
-              const contextValues = request.contextValues ?? createContextValues();
-              contextValues.set(publicPermit, () => void permit(handler.method));
-              return handler({ ...request, contextValues });
-            },
-      ),
+      {
+        handler,
+        call: withDeadline(
+          OURS.includes(handler.service.typeName)
+            ? prepareCalls(handler)
+            : (request, { permit }) => {
+                const contextValues = request.contextValues ?? createContextValues();
+                contextValues.set(publicPermit, () => void permit(handler.method));
+                return handler({ ...request, contextValues });
+              },
+        ),
+      },
     ]),
   );
 }
 
 async function answerCall(
-  call: CallHandler,
+  { call, handler }: Route,
   request: Request,
   response: Response,
   permits: Permits,
 ) {
   const transport = transportOfRequest(request, permits);
+  const type = request.headers["content-type"];
+  if (type !== undefined) request.headers["content-type"] = type.replace(GRPC_PARAMETERS, "$1");
   let universal;
   try {
     universal = universalRequestFromNodeRequest(
@@ -151,8 +165,11 @@ async function answerCall(
     return answer(response, 400, "Bad request: it has no valid host.\n");
   }
   try {
-    const answered = withPlainGrpcMessage(await call(universal, transport));
-    await universalResponseToNodeResponse(answered, response);
+    const isText = isGrpcWebText(universal.header.get("content-type"));
+    const asked = isText ? fromGrpcWebText(universal) : universal;
+    const answered = withPlainGrpcMessage(await call(asked, transport));
+    const complete = withResponseHeaders(answered, handler);
+    await universalResponseToNodeResponse(isText ? toGrpcWebText(complete) : complete, response);
   } catch (error) {
     // The peer went away: nobody is left to answer.
     if (universal.signal.aborted) return;
@@ -241,18 +258,11 @@ export function callerOf(request: Request): Caller {
   return callerFrom(request.headers, request.socket.remoteAddress);
 }
 
-function preflight(response: Response): void {
-  response.writeHead(204, {
-    "access-control-allow-methods": cors.allowedMethods.join(", "),
-    "access-control-allow-headers": [...cors.allowedHeaders, "Authorization"].join(", "),
-    "access-control-max-age": String(PREFLIGHT_MAX_AGE_S),
-  });
-  response.end();
-}
-
 function answerHealth(request: Request, response: Response, health: Health): void {
-  if (request.method !== "GET" && request.method !== "HEAD")
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    response.setHeader("allow", "GET, HEAD");
     return answer(response, 405, "Use GET.\n");
+  }
   const serving = health.status === "serving";
   answer(
     response,

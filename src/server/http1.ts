@@ -81,16 +81,21 @@ interface MalformedRequest extends Error {
 
 const ignore = () => {};
 
-const REQUEST_LINE_START = /^[A-Z]+ [^\r\n]*$/;
+const REQUEST_LINE_START = /^[A-Z]+ /;
+/** Most bytes of the request line and the headers together: Node's limit. */
+const MAX_HEAD_BYTES = 16_384;
 
-function refuseMalformed(socket: Socket, { code, rawPacket }: MalformedRequest): void {
-  const isTargetTooLong =
-    code === "HPE_HEADER_OVERFLOW" &&
-    rawPacket !== undefined &&
-    REQUEST_LINE_START.test(rawPacket.toString("latin1"));
-  const [status, sentence] = isTargetTooLong
-    ? ([414, "The request target is too long; with all headers it may have 16384 bytes."] as const)
-    : (REFUSALS.get(code ?? "") ?? ([400, "The request is not valid HTTP/1.1."] as const));
+/** Whether the request line alone is too long. Bytes in the middle of a request show headers at best. */
+function isTargetTooLong({ code, rawPacket }: MalformedRequest): boolean {
+  if (code !== "HPE_HEADER_OVERFLOW" || rawPacket === undefined) return false;
+  const start = rawPacket.toString("latin1", 0, MAX_HEAD_BYTES);
+  return REQUEST_LINE_START.test(start) && !start.includes("\n");
+}
+
+function refuseMalformed(socket: Socket, error: MalformedRequest): void {
+  const [status, sentence] = isTargetTooLong(error)
+    ? TARGET_TOO_LONG
+    : (REFUSALS.get(error.code ?? "") ?? INVALID);
   const body = `${sentence}\n`;
   // The rest is read away for a while: closing before it has arrived would discard the response on its way.
   socket.removeAllListeners("data").on("data", ignore);
@@ -102,9 +107,20 @@ function refuseMalformed(socket: Socket, { code, rawPacket }: MalformedRequest):
   );
 }
 
+/** Status and sentence of a refusal. */
+type Refusal = readonly [number, string];
+
+const INVALID: Refusal = [400, "The request is not valid HTTP/1.1."];
+const TARGET_TOO_LONG: Refusal = [
+  414,
+  `The request target is too long; with all headers it may have ${MAX_HEAD_BYTES} bytes.`,
+];
 /** Node's code -> what the client gets. */
-const REFUSALS = new Map<string, readonly [number, string]>([
-  ["HPE_HEADER_OVERFLOW", [431, "The headers are too large; they may have 16384 bytes."]],
+const REFUSALS = new Map<string, Refusal>([
+  [
+    "HPE_HEADER_OVERFLOW",
+    [431, `The headers are too large; they may have ${MAX_HEAD_BYTES} bytes.`],
+  ],
   ["HPE_CHUNK_EXTENSIONS_OVERFLOW", [413, "The chunk extensions are too large."]],
   ["ERR_HTTP_REQUEST_TIMEOUT", [408, "The request took too long to arrive."]],
 ]);

@@ -102,7 +102,10 @@ describe.each([
     const origin = `http://127.0.0.1:${open.port}`;
     const answer = await toOpen.request(post({ origin }));
     expect(answer.status).toBe(200);
-    expect(answer.headers).toMatchObject({ "access-control-allow-origin": origin, vary: "Origin" });
+    expect(answer.headers).toMatchObject({
+      "access-control-allow-origin": origin,
+      vary: "Origin, Accept-Encoding",
+    });
     expect(answer.headers["access-control-expose-headers"]).toContain("Grpc-Status");
   });
 
