@@ -1,6 +1,6 @@
-/** What `auth_function` learns of a caller. */
+/** What `auth_function` receives about a caller. */
 export interface AuthRequest {
-  /** All headers of the request, names in small letters. */
+  /** All headers of the request, names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   /** Path without the query. */
   readonly path: string;

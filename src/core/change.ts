@@ -13,7 +13,7 @@ export interface Item {
   readonly updateTimeMs: number;
 }
 
-/** A committed change of one item: what the log keeps and every subscriber hears. */
+/** A committed change of one item: what the log keeps and every subscriber receives. */
 export interface ChangeEvent {
   readonly kind: "change";
   readonly type: "create" | "update" | "delete";
@@ -24,19 +24,22 @@ export interface ChangeEvent {
   readonly position: Position;
   /** Unix milliseconds, strictly increasing within the group. */
   readonly timestamp: number;
-  /** Wall clock of the commit, Unix milliseconds: it ages the log and is the item's update time. */
+  /**
+   * Wall clock of the commit, Unix milliseconds: the age of the log entry, and the item's update
+   * time.
+   */
   readonly timeMs: number;
 }
 
-/** A transient event: heard by whoever listens, at most once, never logged. */
+/** A transient event: delivered at most once to the subscribers of the moment, never logged. */
 export interface TransientEvent {
   readonly kind: "event";
-  /** What the sender calls it. */
+  /** Type given by the sender. */
   readonly type: string;
-  /** The item it is about; absent: the group as a whole. */
+  /** The item it concerns; absent: the group as a whole. */
   readonly itemId: string | undefined;
   readonly value: Value;
-  /** Position of the group when it was sent: it never arrives before that change. */
+  /** Position of the group when it was sent: it is never delivered before that change. */
   readonly after: Position;
   /** Unix milliseconds, strictly increasing within the group. */
   readonly timestamp: number;

@@ -17,18 +17,18 @@ const ERROR_OVERHEAD_BYTES = 64;
 /** An item with its place in the group's creation order. */
 export interface StoredItem {
   readonly item: Item;
-  /** Revision of the change that created it: listings go by it. */
+  /** Revision of the change that created it: listings are in this order. */
   readonly createdRevision: number;
 }
 
 /** What a commit does to one item. */
 export interface ItemWrite {
   readonly before: StoredItem | undefined;
-  /** Undefined: the item is gone. Another `createdRevision` than before: it moved to the end. */
+  /** Undefined: the item was deleted. A new `createdRevision`: it moved to the end. */
   readonly after: StoredItem | undefined;
 }
 
-/** What the rule needs to know of the group, and from outside. */
+/** Inputs of the decision: the group's state, the clock and the source of epochs. */
 export interface CommitContext {
   /** Where the group stands before the commit. */
   readonly head: Head;
@@ -36,16 +36,18 @@ export interface CommitContext {
   readonly lookup: (itemId: string) => StoredItem | undefined;
   /** Wall clock, Unix milliseconds. */
   readonly nowMs: number;
-  /** What the timestamps of its changes must be later than, beside the group's last. @see GroupClock */
+  /**
+   * The timestamps of its changes are later than this and than the group's last. @see GroupClock
+   */
   readonly floor: number;
-  /** Names a new history. Called when the group was never written, or was forgotten. */
+  /** Generates an epoch. Called when the group was never written, or was forgotten. */
   readonly newEpoch: () => string;
 }
 
-/** What becomes of a commit. */
+/** Outcome of the decision. */
 export type Decision = Accepted | { readonly ok: false; readonly error: StreamError };
 
-/** The commit takes effect: everything in here together, or nothing. */
+/** The commit takes effect: the store applies all of this in one step. */
 export interface Accepted {
   readonly ok: true;
   readonly head: Head;
@@ -53,16 +55,16 @@ export interface Accepted {
   readonly results: readonly MutationResult[];
   /** New changes, in order. */
   readonly changes: readonly ChangeEvent[];
-  /** Those of the changes that fire something, in order. */
+  /** The changes that fire triggers, in order. */
   readonly fired: readonly Fired[];
-  /** What every touched item becomes, by item id. */
+  /** The new state of every written item, by item id. */
   readonly writes: Iterable<readonly [itemId: string, write: ItemWrite]>;
 }
 
 /**
- * The rule of what a commit does to a group. It reads through the context and changes nothing; what
- * a mutation throws is a refusal. Every expectation is checked against the group as it was before
- * the commit, mutations see the ones before them.
+ * Decides what a commit does to a group. It only reads through the context; an error that a
+ * mutation throws refuses the commit. Every expectation is checked against the group as it was
+ * before the commit, and each mutation sees the ones before it.
  */
 export function decideCommit(commit: Commit, context: CommitContext): Decision {
   try {
@@ -94,7 +96,7 @@ export function epochMismatch(current: string): StreamError {
   );
 }
 
-/** The refusal of a commit of which one mutation expects another revision than its item has. */
+/** The refusal of a commit in which a mutation expects another revision than its item has. */
 export function revisionMismatch(commit: Commit, index: number, current: number): StreamError {
   const expected = commit.mutations[index]?.expectedRevision;
   return new StreamError(
@@ -113,12 +115,12 @@ export function revisionsUsedUp(): StreamError {
   );
 }
 
-/** Errors name the mutation only where there are several. */
+/** Errors name the mutation only when the commit has several. */
 function indexOf(commit: Commit, index: number): Record<string, string> {
   return commit.mutations.length > 1 ? { index: String(index) } : {};
 }
 
-/** What a mutation makes of a value; undefined: nothing. */
+/** The value after a mutation; undefined when no item is left. */
 function valueAfter(
   mutation: Mutation,
   oldValue: Value | undefined,
@@ -145,7 +147,7 @@ class Working {
   #errorBytes = 0;
   readonly #changes: ChangeEvent[] = [];
   readonly #fired: Fired[] = [];
-  /** Mostly there is one. */
+  /** Usually one. */
   readonly #writes = new FewMap<string, ItemWrite>();
 
   constructor(commit: Commit, context: CommitContext) {

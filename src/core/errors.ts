@@ -1,9 +1,9 @@
 /**
- * Every refusal the service can give: one table of reasons, each with its code.
+ * Every error the service can return: one table of reasons, each with its code.
  *
  * The code is Connect's name of the gRPC status; the reason is the stable name
- * that programs compare; the message is a sentence for people. Doors translate
- * this table and add nothing to it.
+ * that programs compare; the message is a sentence for people. The protocols
+ * translate this table and add nothing to it.
  */
 
 /** Connect's name of a gRPC status code, as far as the service uses it. */
@@ -48,10 +48,10 @@ export const REASONS = {
   INTERNAL: { code: "internal", retryable: false },
 } as const satisfies Record<string, { code: Code; retryable: boolean }>;
 
-/** Stable name of a refusal. */
+/** Stable name of an error. */
 export type Reason = keyof typeof REASONS;
 
-/** A refusal by the service. The only error that its public functions throw or reject with. */
+/** An error of the service. The only one that its public functions throw or reject with. */
 export class StreamError extends Error {
   override readonly name = "StreamError";
   /** Stable reason, as in `google.rpc.ErrorInfo`. */
@@ -63,8 +63,8 @@ export class StreamError extends Error {
 
   /**
    * @param message A sentence that names the field, the problem and what the value may be.
-   * @param options.cause What happened inside. Logged, never shown to callers.
-   * @param options.retryable Whether the same call may succeed later. Default: as REASONS says.
+   * @param options.cause The internal error. Logged, never shown to callers.
+   * @param options.retryable Whether the same call may succeed later. Default: as in REASONS.
    */
   constructor(
     reason: Reason,
@@ -86,13 +86,13 @@ export class StreamError extends Error {
     return REASONS[this.reason].code;
   }
 
-  /** Any thrown thing as a StreamError: what is not one becomes INTERNAL with its text hidden. */
+  /** Any thrown value as a StreamError: other errors become INTERNAL, with their text hidden. */
   static from(error: unknown): StreamError {
     if (error instanceof StreamError) return error;
     return new StreamError("INTERNAL", "The service failed to handle the call.", { cause: error });
   }
 
-  /** The same refusal with more metadata. */
+  /** The same error with more metadata. */
   with(metadata: Readonly<Record<string, string>>): StreamError {
     return new StreamError(this.reason, this.message, {
       metadata: { ...this.metadata, ...metadata },

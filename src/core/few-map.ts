@@ -1,11 +1,12 @@
 /**
- * A map that mostly has one entry or none, which then take no table: what a socket, of which there are
- * many thousands, keeps of its few subscriptions. Iterates in the order added, as a Map does.
+ * A map that allocates no table until it has two entries. Sockets keep their subscriptions in one:
+ * there are many thousands of sockets, most with a single subscription. Iterates in insertion
+ * order, as a Map does.
  */
 export class FewMap<K extends string | object, V> {
   #key: K | undefined;
   #value: V | undefined;
-  /** All entries, once there were two at a time. */
+  /** All entries, once there have been two at a time. */
   #all: Map<K, V> | undefined;
 
   /** Number of entries. */
@@ -24,7 +25,7 @@ export class FewMap<K extends string | object, V> {
     return this.#all === undefined ? this.#key === key : this.#all.has(key);
   }
 
-  /** Adds an entry, or gives it another value. */
+  /** Adds an entry, or replaces its value. */
   set(key: K, value: V): void {
     if (this.#all !== undefined) this.#all.set(key, value);
     else if (this.#key === undefined || this.#key === key) {
@@ -39,7 +40,7 @@ export class FewMap<K extends string | object, V> {
     }
   }
 
-  /** Removes an entry. @returns whether there was one. */
+  /** Removes an entry. @returns Whether there was one. */
   delete(key: K): boolean {
     if (this.#all !== undefined) return this.#all.delete(key);
     if (this.#key !== key) return false;
@@ -52,17 +53,17 @@ export class FewMap<K extends string | object, V> {
     this.#key = this.#value = this.#all = undefined;
   }
 
-  /** All keys. What is added while they are looked at may be left out. */
+  /** All keys. Entries added during the iteration may be left out. */
   keys(): Iterable<K, undefined> {
     return this.#all?.keys() ?? (this.#key === undefined ? [] : [this.#key]);
   }
 
-  /** All values. What is added while they are looked at may be left out. */
+  /** All values. Entries added during the iteration may be left out. */
   values(): Iterable<V, undefined> {
     return this.#all?.values() ?? (this.#key === undefined ? [] : [this.#value as V]);
   }
 
-  /** All entries. What is added while they are looked at may be left out. */
+  /** All entries. Entries added during the iteration may be left out. */
   [Symbol.iterator](): Iterator<[K, V], undefined> {
     if (this.#all !== undefined) return this.#all[Symbol.iterator]();
     const entries: [K, V][] = this.#key === undefined ? [] : [[this.#key, this.#value as V]];

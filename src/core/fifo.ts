@@ -1,25 +1,25 @@
-/** First in, first out. Each step costs the same on average, however many wait. */
+/** A first-in, first-out queue. Each operation is amortized O(1), whatever its length. */
 export class Fifo<T> {
   #elements: T[] = [];
   #head = 0;
 
-  /** How many wait. */
+  /** Number of elements. */
   get length(): number {
     return this.#elements.length - this.#head;
   }
 
-  /** Adds one at the end. */
+  /** Adds an element at the end. */
   push(element: T): void {
     this.#elements.push(element);
   }
 
-  /** Takes the first; undefined when there is none. */
+  /** Removes and returns the first element; undefined when there is none. */
   shift(): T | undefined {
     if (this.#head === this.#elements.length) return undefined;
     const element = this.#elements[this.#head];
     this.#elements[this.#head] = undefined as T;
     this.#head++;
-    // Half of it is used up: the rest moves to the front.
+    // Half of the array is consumed: move the rest to the front.
     if (this.#head >= 32 && this.#head * 2 >= this.#elements.length) {
       this.#elements = this.#elements.slice(this.#head);
       this.#head = 0;
@@ -27,7 +27,7 @@ export class Fifo<T> {
     return element;
   }
 
-  /** Forgets all. */
+  /** Removes all elements. */
   clear(): void {
     this.#elements = [];
     this.#head = 0;

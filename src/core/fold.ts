@@ -2,32 +2,33 @@ import type { ChangeEvent, Item } from "./change.ts";
 import { ORIGIN, type Position } from "./position.ts";
 
 /**
- * Folds the pages of a snapshot, each read at its own position, and the changes between them into the
- * exact items of the group, in creation order, at the position of the last page.
+ * Folds the pages of a snapshot, each read at its own position, and the changes between them into
+ * the exact items of the group, in creation order, at the position of the last page.
  *
  * Use: `page`, then for each further page first `changes` with everything from the position of the
- * page before to that of the new one, then `page`. After the page that is the last, `items` is exact.
+ * page before to that of the new one, then `page`. After the last page, `items` is exact.
  *
  * Why it is exact. Call the creation order of the last item read so far c, and the position of the
- * last page P. What the fold holds is always the group's items up to c as they are at P:
+ * last page P. The fold always holds the group's items up to c as they are at P:
  *
  * - A page read at P gives every item after the old c up to the new one, as they are at P, and the
  *   changes up to P have brought the items before them to P. Both parts are at P.
- * - Going from P to a later P', the items up to c can lose members and can have their values replaced,
- *   but never gain one: whatever is created after P goes last in the order, behind c. So a `create` is
- *   left to the pages to come; they are read at P' or later and show it as it is then, if it is still
- *   there. An `update` of an item that the fold does not hold is about an item behind c, and is left
- *   to the pages for the same reason. An `update` or `delete` of one that it holds is applied.
- * - An item that is deleted and created again moves behind c: its `delete` takes it out, its `create`
- *   and its later `update`s find nothing to change, and a later page brings it, in its new place.
+ * - Going from P to a later P', the items up to c can lose members and can have their values
+ *   replaced, but never gain one: an item created after P goes last in the order, behind c. So a
+ *   `create` is left to the pages to come; they are read at P' or later and show the item as it is
+ *   then, if it still exists. An `update` of an item that the fold does not hold concerns an item
+ *   behind c, and is left to the pages for the same reason. An `update` or `delete` of one that it
+ *   holds is applied.
+ * - An item that is deleted and created again moves behind c: its `delete` removes it, its `create`
+ *   and its later `update`s find nothing to change, and a later page adds it, in its new place.
  * - Two updates of one item are applied in revision order, so the later one stays.
- * - The page that is the last reaches the end of the order at its P: nothing is behind c then.
+ * - The last page reaches the end of the order at its P: nothing is behind c then.
  */
 export interface Fold {
   /**
-   * Takes changes after the last page, oldest first. They may begin before its position and go beyond
-   * that of the next page, in several calls: the revision decides, and each change counts once. Before
-   * the first page they say nothing and are ignored.
+   * Takes changes after the last page, oldest first. They may begin before its position and go
+   * beyond that of the next page, in several calls: the revision decides, and each change counts
+   * once. Changes before the first page are ignored.
    *
    * @throws Error when revisions are missing between them.
    */
@@ -37,7 +38,7 @@ export interface Fold {
    * Takes the next page of items, in creation order, as read at `position`.
    *
    * @throws Error when the changes taken do not reach from the last page to this one. That is a
-   *   mistake of the caller, who has to start over when the log no longer holds them.
+   *   mistake of the caller, which has to start over when the log no longer holds them.
    */
   page(items: readonly Item[], position: Position): void;
 
@@ -47,7 +48,8 @@ export interface Fold {
 
 /** An empty fold. */
 export function createFold(): Fold {
-  // A Map keeps insertion order: a replaced value keeps its place, one deleted and set again goes last.
+  // A Map keeps insertion order: a replaced value keeps its place, a deleted and re-set one goes
+  // last.
   const held = new Map<string, Item>();
   let at: Position | undefined;
   // Changes after `at`, contiguous. Those beyond the next page wait for the page after it.

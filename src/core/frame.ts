@@ -2,15 +2,17 @@ import type { ChangeEvent, Item, TransientEvent } from "./change.ts";
 import type { Position } from "./position.ts";
 
 /**
- * What a subscription hears, in order.
+ * What a subscription receives, in order.
  *
- * A subscription is a sequence of segments. `sync` (one or more parts) opens one with the state at a
- * position and replaces everything known before; `resumed` opens one at the position given. Within a
+ * A subscription is a sequence of segments. `sync` (one or more parts) opens one with the state at
+ * a position and replaces all state before it; `resumed` opens one at the given position. Within a
  * segment every later matching change comes exactly once, in revision order (G2, G3).
  */
 export type Frame = SyncFrame | ResumedFrame | ChangeEvent | TransientEvent | HeartbeatFrame;
 
-/** A part of the state at a position. All parts have the same position; no change comes between them. */
+/**
+ * A part of the state at a position. All parts share the position; no change comes between them.
+ */
 export interface SyncFrame {
   readonly kind: "sync";
   /** In creation order. */
@@ -19,28 +21,30 @@ export interface SyncFrame {
   readonly first: boolean;
   readonly last: boolean;
   /**
-   * Unix milliseconds, before every later event of the group: timestamp of its last event, or a later
-   * one when the epoch is new. @see GroupClock
+   * Unix milliseconds, before every later event of the group: the timestamp of its last event, or a
+   * later one when the epoch is new. @see GroupClock
    */
   readonly timestamp: number;
 }
 
-/** The position given was honoured: every later change follows. */
+/** The given position was honoured: every later change follows. */
 export interface ResumedFrame {
   readonly kind: "resumed";
-  /** The position given. */
+  /** The given position. */
   readonly position: Position;
-  /** What the replay reaches at least. */
+  /** The replay reaches at least this position. */
   readonly head: Position;
 }
 
-/** Every matching change up to the position was sent before, and the store confirmed it just now (G5). */
+/**
+ * Every matching change up to the position was sent before; the store has just confirmed it (G5).
+ */
 export interface HeartbeatFrame {
   readonly kind: "heartbeat";
   readonly position: Position;
 }
 
-/** Rough cost of holding or sending a frame, in bytes, for bounds. */
+/** Approximate cost of holding or sending a frame, in bytes, for limits. */
 export function frameBytes(frame: Frame): number {
   switch (frame.kind) {
     case "change":
@@ -54,7 +58,7 @@ export function frameBytes(frame: Frame): number {
   }
 }
 
-/** Rough size of an item in a response, in bytes. Never less than its size in any wire form. */
+/** Upper bound of an item's size in a response, in bytes, in every wire form. */
 export function itemBytes(item: Item): number {
   return item.value.size + ITEM_OVERHEAD_BYTES + 3 * item.itemId.length;
 }

@@ -1,17 +1,17 @@
 /*
- * Calls of functions, as everybody sees them who calls one without knowing where it runs. Payloads,
- * results and metadata are JSON text, so that whoever only hands them on need not parse them.
+ * Function calls, wherever the function runs. Payloads, results and metadata are JSON text, so that
+ * code that only forwards them need not parse them.
  */
 
-/** Codes of failed calls that the service itself gives. Handlers may give codes of their own. */
+/** Codes of failed calls that the service itself uses. Handlers may use codes of their own. */
 export type FunctionErrorCode =
-  /** Nobody provides a function of that id. */
+  /** The function has no provider. */
   | "function_not_found"
   /** The handler threw, or its result cannot be used. */
   | "invocation_failed"
-  /** Its provider went away during the call: it may have run. */
+  /** Its provider disconnected during the call: the function may have run. */
   | "invocation_stopped"
-  /** The deadline passed: it may still run. */
+  /** The deadline passed: the function may still be running. */
   | "TIMEOUT"
   /** The caller may not call it. */
   | "FORBIDDEN"
@@ -21,9 +21,9 @@ export type FunctionErrorCode =
   | "payload_too_large"
   /** Too many calls are in flight. Nothing ran; the call may be made again later. */
   | "overloaded"
-  /** A function of a custom stream answered in the wrong shape. */
+  /** A function of a custom stream returned the wrong shape. */
   | "JSON_ERROR"
-  /** A trigger has a type that there is not. */
+  /** A trigger has an unknown type. */
   | "trigger_type_not_found"
   /** A trigger is malformed. */
   | "trigger_invalid";
@@ -31,15 +31,17 @@ export type FunctionErrorCode =
 /** A failed call of a function. */
 export class FunctionError extends Error {
   override readonly name = "FunctionError";
-  /** A FunctionErrorCode, `STREAM_SET_ERROR` and the like of built-in functions, or a handler's own. */
+  /**
+   * A FunctionErrorCode, `STREAM_SET_ERROR` and the like of built-in functions, or a handler's own.
+   */
   readonly code: string;
   /**
-   * Whether no handler answered: nobody provides the function, its provider takes no more, or went away.
-   * Not so when a handler failed with the same code, because a call of its own did.
+   * Whether no handler responded: the function has no provider, or its provider is full or
+   * disconnected. False when a handler failed with the same code because a call of its own did.
    */
   readonly isUnserved: boolean;
 
-  /** @param options.cause What happened inside. Logged, never shown to callers. */
+  /** @param options.cause The internal error. Logged, never shown to callers. */
   constructor(
     code: string,
     message: string,
@@ -50,7 +52,9 @@ export class FunctionError extends Error {
     this.isUnserved = options.isUnserved ?? false;
   }
 
-  /** What a handler failed with: its own failure, whatever it is made of. */
+  /**
+   * The failure of a handler: never unserved, even when it rethrows the failure of another call.
+   */
   static ofHandler(error: unknown): FunctionError {
     const known = FunctionError.from(error);
     return known.isUnserved
@@ -58,7 +62,7 @@ export class FunctionError extends Error {
       : known;
   }
 
-  /** Any thrown thing as a FunctionError: what is not one becomes `invocation_failed`. */
+  /** Any thrown value as a FunctionError: other errors become `invocation_failed`. */
   static from(error: unknown): FunctionError {
     if (error instanceof FunctionError) return error;
     const message = error instanceof Error ? error.message : String(error);
@@ -66,20 +70,20 @@ export class FunctionError extends Error {
   }
 }
 
-/** How a call is made. */
+/** Options of a call. */
 export interface CallOptions {
-  /** Most time that it may take, in milliseconds. */
+  /** Longest duration of the call, in milliseconds. */
   readonly timeoutMs?: number | undefined;
-  /** What goes to the handler beside the payload: JSON text. */
+  /** Passed to the handler beside the payload: JSON text. */
   readonly metadata?: string | undefined;
-  /** Gives up waiting, and tells the handler so. */
+  /** Abandons the call, and aborts the handler's signal. */
   readonly signal?: AbortSignal | undefined;
-  /** How many firings and calls led to this one. Default: those that led to the code that calls. */
+  /** Number of firings and calls that led to this one. Default: that of the calling code. */
   readonly depth?: number | undefined;
 }
 
 /**
- * Calls a function, wherever its provider is.
+ * Calls a function, wherever its provider runs.
  *
  * @param payload JSON text.
  * @returns JSON text; undefined when the function returned nothing.

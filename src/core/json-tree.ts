@@ -1,6 +1,6 @@
 import type { Value } from "./value.ts";
 
-/** JSON that nobody else holds, so that it may be changed in place. */
+/** JSON with a single owner, so that it may be changed in place. */
 export type JsonTree = null | boolean | number | string | JsonTree[] | JsonObject;
 
 /** An object within a tree. */
@@ -19,14 +19,17 @@ export function isObject(tree: JsonTree): tree is JsonObject {
 }
 
 /**
- * Member of an object; undefined when it has none. (A plain read would find `toString` in every
+ * Own member of an object; undefined when there is none. (A plain read finds `toString` in every
  * object.)
  */
 export function memberOf(object: JsonObject, key: string): JsonTree | undefined {
   return Object.hasOwn(object, key) ? object[key] : undefined;
 }
 
-/** Whether a tree has more than `levels` levels of arrays and objects; a scalar has 0, `{}` and `[]` 1. */
+/**
+ * Whether a tree has more than `levels` levels of arrays and objects; a scalar has 0, `{}` and `[]`
+ * 1.
+ */
 export function isDeeperThan(tree: JsonTree, levels: number): boolean {
   if (typeof tree !== "object" || tree === null) return false;
   if (levels === 0) return true;

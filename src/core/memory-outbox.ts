@@ -1,16 +1,18 @@
 import type { GroupKey } from "./names.ts";
 import type { Fired, Outbox, OutboxEntry, OutboxHead } from "./outbox.ts";
 
-/** An outbox that dies with the process. */
+/** An outbox that lives in memory only. */
 export interface MemoryOutbox extends Outbox {
-  /** Adds what a commit fired, and tells the watchers. */
+  /** Adds the firings of a commit, and notifies the watchers. */
   append(group: GroupKey, fired: readonly Fired[]): void;
 }
 
-/** An empty outbox in memory, of one partition: for stores that keep nothing, or have none of their own. */
+/**
+ * An empty outbox of one partition, for stores that are not durable or have no outbox of their own.
+ */
 export function createMemoryOutbox(): MemoryOutbox {
   const entries = new Map<number, OutboxEntry>();
-  const listeners = new Set<{ readonly tell: (heads: readonly OutboxHead[]) => void }>();
+  const watchers = new Set<{ readonly notify: (heads: readonly OutboxHead[]) => void }>();
   let last = 0;
   return {
     partitions: 1,
@@ -21,9 +23,9 @@ export function createMemoryOutbox(): MemoryOutbox {
         return { ...firing, seq: last, group, event };
       });
       for (const entry of added) entries.set(entry.seq, entry);
-      // Not at once: a listener may write, and what that fires comes later.
-      for (const entry of listeners)
-        queueMicrotask(() => void (listeners.has(entry) && entry.tell(added)));
+      // Deferred: a listener may write, and the firings of that write come later.
+      for (const watcher of watchers)
+        queueMicrotask(() => void (watchers.has(watcher) && watcher.notify(added)));
     },
     async scan(_partition, after, limit) {
       const heads: OutboxHead[] = [];
@@ -46,10 +48,10 @@ export function createMemoryOutbox(): MemoryOutbox {
         }
       }
     },
-    watch(_partition, tell) {
-      const entry = { tell };
-      listeners.add(entry);
-      return () => void listeners.delete(entry);
+    watch(_partition, notify) {
+      const watcher = { notify };
+      watchers.add(watcher);
+      return () => void watchers.delete(watcher);
     },
   };
 }

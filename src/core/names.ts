@@ -10,14 +10,14 @@ export interface GroupKey {
   readonly groupId: string;
 }
 
-// Names hold no control characters, so U+0000 separates them without meeting any of them.
+// Names contain no control characters, so U+0000 is a safe separator between them.
 const CONTROL = /\p{Cc}/u;
 
 /**
  * Checks one name: 1 to 256 bytes of valid Unicode without control characters (category Cc).
- * Names are compared byte by byte and never normalised.
+ * Names are compared byte by byte and never normalized.
  *
- * @param field Name of the field, as the caller knows it, for the message.
+ * @param field Name of the field in the message, as the caller knows it.
  * @throws StreamError NAME_INVALID
  */
 export function checkName(field: string, name: unknown): string {
@@ -47,7 +47,7 @@ export function groupKeyText(group: GroupKey): string {
   return `${group.streamName}\u0000${group.groupId}`;
 }
 
-/** Whether it is a name of printable ASCII, as nearly all are: seen in one pass. */
+/** Whether it is a name of printable ASCII, as nearly all are: one pass decides. */
 function isPlainName(name: unknown): name is string {
   if (typeof name !== "string" || name === "" || name.length > MAX_NAME_BYTES) return false;
   for (let i = 0; i < name.length; i++) {

@@ -13,11 +13,11 @@ const TYPES = "set, merge, increment, decrement, append or remove";
 
 const DECIMAL = /^-?\d{1,16}$/;
 
-/** An object as a caller sent it: nothing of it is known yet. */
+/** An object as a caller sent it, not yet validated. */
 type Raw = Readonly<Record<string, unknown>>;
 
 /**
- * The steps of an update from their JSON form.
+ * Reads the steps of an update from their JSON form.
  *
  * @throws StreamError REQUEST_INVALID for too many; otherwise as opFromJson.
  */
@@ -30,11 +30,12 @@ export function opsFromJson(json: unknown): UpdateOp[] {
 }
 
 /**
- * One step from its JSON form, `{"type":"set","path":"key","value":1}`. Unknown fields are ignored.
+ * Reads one step from its JSON form, `{"type":"set","path":"key","value":1}`. Unknown fields are
+ * ignored.
  *
- * `set`, `increment`, `decrement` and `remove` need a `path`: a first-level key, or `""` for the root.
- * `merge` and `append` take one key or an array of keys; absent, null, `""` and `[]` are the root. An absent
- * `value` is null for `set` and a mistake for the others.
+ * `set`, `increment`, `decrement` and `remove` need a `path`: a first-level key, or `""` for the
+ * root. `merge` and `append` take one key or an array of keys; absent, null, `""` and `[]` are the
+ * root. An absent `value` is null for `set` and an error for the others.
  *
  * @param index Place of the step in its update, from 0, for messages.
  * @throws StreamError OP_MALFORMED; VALUE_INVALID, VALUE_TOO_DEEP, VALUE_TOO_LARGE for its value. A
@@ -80,10 +81,10 @@ export function checkOpCount(count: number, field = "ops"): void {
 }
 
 /**
- * Checks what an increment or decrement adds: an integer within ±(2^53-1), as a number, a bigint or a
- * decimal string (64-bit numbers travel as each of them).
+ * Checks what an increment or decrement adds: an integer within ±(2^53-1), as a number, a bigint or
+ * a decimal string (64-bit numbers travel as each of them).
  *
- * @param field What to call it, for example `ops[3].by`.
+ * @param field Name in messages, for example `ops[3].by`.
  * @throws StreamError OP_MALFORMED
  * @internal
  */
@@ -115,7 +116,7 @@ function pathOf(raw: Raw, at: string): Path {
   );
 }
 
-/** Valid Unicode only: what is written at a key becomes part of a value. */
+/** Valid Unicode only: the keys of a path become part of the value. */
 function isKey(key: unknown): key is string {
   return typeof key === "string" && key.isWellFormed();
 }

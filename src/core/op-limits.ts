@@ -14,14 +14,16 @@ const MAX_MERGE_KEYS = 1024;
 /** Most levels of arrays and objects in a merge value; a scalar has 0, `{}` has 1. */
 const MAX_MERGE_DEPTH = 16;
 
-/** Keys that must not be written, because libraries of many callers treat them as more than data. */
+/** Keys that must not be written, because many client libraries treat them as more than data. */
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
 
-/** Why a step was skipped. Data, not an error: no step stops another. */
+/** Why a step was skipped. A result, not an exception: later steps still run. */
 export class Refusal {
   /** Stable code, for example `increment.not_number`. */
   readonly code: string;
-  /** What is wrong and what may be, for people: the rest of a sentence that begins with the path. */
+  /**
+   * The problem and the allowed values, for people: completes a sentence that begins with the path.
+   */
   readonly problem: string;
 
   constructor(code: string, problem: string) {
@@ -30,7 +32,7 @@ export class Refusal {
   }
 }
 
-/** What keeps a path from being walked, the first limit that it fails; undefined when it may be. */
+/** The first limit that a path exceeds; undefined when it keeps all of them. */
 export function pathRefusal(type: UpdateOp["type"], path: Path): Refusal | undefined {
   if (path.length > MAX_PATH_KEYS) {
     return new Refusal(
@@ -61,7 +63,7 @@ export function pathRefusal(type: UpdateOp["type"], path: Path): Refusal | undef
   return undefined;
 }
 
-/** The value as an object that may be merged, or the first limit that it fails. */
+/** The value as an object that may be merged, or the first limit that it exceeds. */
 export function mergeable(value: JsonTree): JsonObject | Refusal {
   if (!isObject(value)) {
     return new Refusal(

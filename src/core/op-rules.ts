@@ -6,9 +6,9 @@ import type { Path, UpdateOp } from "./ops.ts";
 export type Root = JsonTree | undefined;
 
 /**
- * Applies one step to the working copy, which it may change in place.
+ * Applies one step to the working copy. It may change the copy in place.
  *
- * @returns The new root, or why the step was skipped; then the working copy is as it was.
+ * @returns The new root, or why the step was skipped; then the working copy is unchanged.
  */
 export function applyOp(root: Root, op: UpdateOp): JsonTree | Refusal {
   const path = typeof op.path === "string" ? keysOf(op.path) : op.path;
@@ -73,7 +73,7 @@ function append(root: Root, path: Path, value: JsonTree): JsonTree | Refusal {
   if (key === undefined) return appended(root ?? null, value);
   const object = objectRoot(root, "append");
   if (object instanceof Refusal) return object;
-  // What descending creates or replaces holds no leaf, and then nothing below can be refused.
+  // Descending creates only empty objects: then there is no leaf, and nothing below is refused.
   const parent = descend(object, path.slice(0, -1));
   const leaf = memberOf(parent, key);
   const result = leaf === undefined && path.length > 1 ? [value] : appended(leaf ?? null, value);
@@ -90,7 +90,9 @@ function remove(root: Root, key: string): JsonTree | Refusal {
   return object;
 }
 
-/** The root as an object: a missing item starts as an empty one, any other root is never replaced. */
+/**
+ * The root as an object: a missing item starts as `{}`; a root of another kind is never replaced.
+ */
 function objectRoot(root: Root, type: UpdateOp["type"]): JsonObject | Refusal {
   if (root === undefined) return {};
   if (isObject(root)) return root;
@@ -100,7 +102,7 @@ function objectRoot(root: Root, type: UpdateOp["type"]): JsonObject | Refusal {
   );
 }
 
-/** Walks down from an object. Members that are missing or no objects become empty objects. */
+/** Walks down from an object. Members that are missing or not objects become empty objects. */
 function descend(object: JsonObject, path: Path): JsonObject {
   let at = object;
   for (const key of path) {
@@ -111,8 +113,8 @@ function descend(object: JsonObject, path: Path): JsonObject {
 }
 
 /**
- * Adds an integer. Exact or refused when the target is an integer too: a sum of doubles that is a safe
- * integer was not rounded, and one that was rounded is none.
+ * Adds an integer. With an integer target the result is exact or refused: a sum of doubles that is
+ * a safe integer was not rounded, and a rounded one is never a safe integer.
  */
 function sum(type: "increment" | "decrement", target: JsonTree, by: number): number | Refusal {
   if (typeof target !== "number") {
@@ -130,7 +132,7 @@ function sum(type: "increment" | "decrement", target: JsonTree, by: number): num
   );
 }
 
-/** What appending to a target gives; null is an empty one of either kind. */
+/** The target with the value appended; null counts as an empty array or string. */
 function appended(target: JsonTree, value: JsonTree): JsonTree | Refusal {
   if (target === null) return typeof value === "string" ? value : [value];
   if (Array.isArray(target)) {

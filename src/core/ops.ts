@@ -4,8 +4,8 @@ import type { Value } from "./value.ts";
 export type Path = readonly string[];
 
 /**
- * One step of an update, well-formed by type. What a caller can still get wrong (long paths,
- * forbidden keys, targets of the wrong kind) is a result of the step, not a failure of the call.
+ * One step of an update, well-formed by type. Further mistakes (long paths, forbidden keys, targets
+ * of the wrong kind) are results of the step, not failures of the call.
  */
 export type UpdateOp =
   | { readonly type: "set"; readonly path: string; readonly value: Value }

@@ -1,8 +1,8 @@
 import type { Json } from "./value.ts";
 
-/* What functions are called with by triggers and gates, as their handlers see it. */
+/* The payloads of triggers and gates, as handlers receive them. */
 
-/** What a `stream` trigger calls its function with: what a WebSocket would be told. */
+/** Payload of a `stream` trigger: the same fields as a frame on a WebSocket. */
 export interface StreamPayload {
   readonly type: "stream";
   /** Unix milliseconds, strictly increasing within the group. */
@@ -12,7 +12,7 @@ export interface StreamPayload {
   readonly revision?: number;
   readonly streamName: string;
   readonly groupId: string;
-  /** The item that it is about; null: the group as a whole. */
+  /** The item that it concerns; null: the group as a whole. */
   readonly id: string | null;
   /** `data` is the full new value; for a delete, the removed one. */
   readonly event:
@@ -20,20 +20,23 @@ export interface StreamPayload {
     | { readonly type: "event"; readonly event: { readonly type: string; readonly data: Json } };
 }
 
-/** What `stream:join` and `stream:leave` triggers call their functions with. */
+/** Payload of `stream:join` and `stream:leave` triggers. */
 export interface JoinPayload {
-  /** As its client, or the service, calls the subscription. Handlers tell repetitions by it. */
+  /**
+   * Id that the client, or the service, gave the subscription. Handlers recognize repetitions by
+   * it.
+   */
   readonly subscription_id: string;
   readonly stream_name: string;
   readonly group_id: string;
   /** The item that it follows; null: the whole group. */
   readonly id: string | null;
-  /** What `auth_function` said of the caller; null when it said nothing. */
+  /** The context that `auth_function` returned for the caller; null when it returned none. */
   readonly context: Json;
 }
 
-/** What a join gate may answer. Whatever is not `unauthorized` allows. */
+/** Response of a join gate. Any response without `unauthorized` allows the subscription. */
 export interface GateAnswer {
-  /** Only false, null and nothing allow. */
+  /** Absent, null and false allow; any other value refuses. */
   readonly unauthorized?: boolean | null;
 }

@@ -1,10 +1,10 @@
 /**
- * A map that keeps what was set or asked for last, up to a weight, and forgets the rest.
+ * A map that keeps the most recently used entries, up to a weight, and forgets the rest.
  *
- * Entries are of two generations. What is used belongs to the young one; when that has half of the weight,
- * it becomes the old one, and what was old until then is forgotten. So each step costs the same however
- * much there is. (A Map in the order of use has to be searched for its first entry, past all the places
- * that entries have left.) The idea is that of Dominic Tarr's hashlru.
+ * Entries are of two generations. A used entry belongs to the young one; when the young generation
+ * has half of the weight, it becomes the old one, and the former old one is forgotten. So each
+ * operation costs the same whatever the size. (A Map in the order of use has to be searched for its
+ * first entry, past all the slots of deleted entries.) The idea is that of Dominic Tarr's hashlru.
  */
 export class RecentMap<K, V extends object> {
   readonly #maxYoung: number;
@@ -14,16 +14,16 @@ export class RecentMap<K, V extends object> {
   #weight = 0;
 
   /**
-   * @param maxWeight The most that it keeps, unless one entry is heavier than half of it. Half of it, at
-   *   least, is kept.
-   * @param weightOf What an entry weighs. Default: 1.
+   * @param maxWeight The most that it keeps, unless one entry is heavier than half of it. It keeps
+   *   at least half of it.
+   * @param weightOf Weight of an entry. Default: 1.
    */
   constructor(maxWeight: number, weightOf: (value: V) => number = () => 1) {
     this.#maxYoung = maxWeight / 2;
     this.#weightOf = weightOf;
   }
 
-  /** The value of a key; undefined when it is not known, or forgotten. */
+  /** The value of a key; undefined when there is none, or it was forgotten. */
   get(key: K): V | undefined {
     const young = this.#young.get(key);
     if (young !== undefined) return young;
@@ -32,14 +32,14 @@ export class RecentMap<K, V extends object> {
     return old;
   }
 
-  /** Notes the value of a key. */
+  /** Sets the value of a key. */
   set(key: K, value: V): void {
     const before = this.#young.get(key);
     if (before !== undefined) this.#weight -= this.#weightOf(before);
     this.#add(key, value);
   }
 
-  /** Forgets a key. */
+  /** Removes a key. */
   delete(key: K): void {
     this.#old.delete(key);
     const young = this.#young.get(key);

@@ -7,7 +7,7 @@ import { Value } from "./value.ts";
 
 /**
  * Most bytes that the values of all steps may have together (by `Value.size`). No request of 4 MiB
- * comes near; it bounds what a caller inside the process can make an update hold.
+ * comes near it; it limits the memory of updates by callers inside the process.
  */
 const MAX_UPDATE_BYTES = 64 * 1024 * 1024;
 
@@ -23,16 +23,16 @@ export interface Reduced {
 }
 
 /**
- * Applies the steps of an update, in order, to a working copy of an item's value. The one reducer of
- * every store and door.
+ * Applies the steps of an update, in order, to a working copy of an item's value. All stores and
+ * protocols use this reducer.
  *
- * A step that fails is skipped and reported, and later ones still run. A missing item starts as `{}`,
- * except where a step at the root says otherwise, and counts as missing until a step succeeds; so the
- * result is `{}` when none does. Only the result has to keep the limits of values, not what stands
- * between two steps. Pure: neither `current` nor the steps are changed.
+ * A step that fails is skipped and reported, and later ones still run. A missing item starts as
+ * `{}`, unless a step at the root sets it to something else, and counts as missing until a step
+ * succeeds; so the result is `{}` when none does. Only the result has to keep the limits of values;
+ * intermediate states need not. Pure: neither `current` nor the steps are changed.
  *
  * @param current The item's value; undefined when there is no item.
- * @throws StreamError VALUE_TOO_DEEP, VALUE_TOO_LARGE when the result passes the limits of values;
+ * @throws StreamError VALUE_TOO_DEEP, VALUE_TOO_LARGE when the result exceeds the limits of values;
  *   REQUEST_INVALID when the steps have more than MAX_UPDATE_BYTES together.
  */
 export function reduce(current: Value | undefined, ops: readonly UpdateOp[]): Reduced {
@@ -53,7 +53,7 @@ export function reduce(current: Value | undefined, ops: readonly UpdateOp[]): Re
   return { value: Value.of(root === undefined ? {} : root, "the updated value"), errors };
 }
 
-/** A path as its op has it, for a message. A long one is cut. */
+/** The path of a step, for a message. A long one is truncated. */
 function namedPath(path: UpdateOp["path"]): string {
   if (path.length === 0) return "The root";
   const text = JSON.stringify(path);

@@ -2,16 +2,21 @@ import type { ChangeEvent, GroupEvent } from "./change.ts";
 import type { Position } from "./position.ts";
 
 /**
- * Merges changes read from the log with what the live feed released meanwhile.
+ * Merges changes read from the log with the events that the live feed released meanwhile.
  *
- * Both are in order, and the feed's part is contiguous. In the result each change comes once, and each
- * transient event right after the change it was sent after, or as soon after as is still possible. Those
- * sent before the end of what was promised as a replay are left out: none comes within a replay.
+ * Both are in order, and the feed's changes are contiguous. In the result each change comes once,
+ * and each transient event comes right after the change it was sent after, or as soon after it as
+ * is still possible. Events sent before the end of the promised replay are left out: a replay
+ * contains changes only.
+ *
+ * In the example of retention.ts, a subscriber resumes from e/2. While the store reads 3 4 5 from
+ * the log, the feed, which began at e/4, releases 5 6. `merged` is 3 4 5, each once, and `left` is
+ * 6.
  *
  * @param replayed Changes from the log, contiguous, oldest first.
- * @param released What the feed released while the log was read, oldest first.
- * @param promised Revision that the replay was said to reach.
- * @returns `merged`: everything up to the last replayed change; `left`: what comes after it.
+ * @param released Events that the feed released while the log was read, oldest first.
+ * @param promised Revision that the subscriber was promised the replay reaches.
+ * @returns `merged`: everything up to the last replayed change; `left`: the events after it.
  */
 export function mergeReplay(
   replayed: readonly ChangeEvent[],
@@ -37,8 +42,8 @@ export function mergeReplay(
 }
 
 /**
- * Whether a reader who knows everything up to `cursor` can go on with a feed that released everything
- * after `feedStart`, without a gap.
+ * Whether a reader that has everything up to `cursor` can continue, without a gap, with a feed that
+ * released everything after `feedStart`.
  */
 export function isJoinable(cursor: Position, feedStart: Position): boolean {
   const sameHistory = feedStart.epoch === cursor.epoch || feedStart.epoch === "";
@@ -47,7 +52,7 @@ export function isJoinable(cursor: Position, feedStart: Position): boolean {
 
 function isBefore(event: GroupEvent, change: ChangeEvent): boolean {
   const { epoch, revision } = change.position;
-  // What was sent before a group's first change has no epoch; nor has what was sent after it was forgotten.
+  // An event sent before a group's first change, or after the group was forgotten, has no epoch.
   if (event.kind === "event" && event.after.epoch !== epoch)
     return event.timestamp < change.timestamp;
   return place(event) < revision;

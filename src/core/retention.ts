@@ -1,17 +1,46 @@
+/*
+ * The log of a group: the changes that are still kept, and which positions it can resume. An
+ * example with `maxChanges: 3`, in epoch e; `b/3` is item b at revision 3:
+ *
+ *     commit                   position   change       log        items, in creation order
+ *     put a                    e/1        create a     1          a/1
+ *     put b                    e/2        create b     1 2        a/1 b/2
+ *     update b, increment      e/3        update b     1 2 3      a/1 b/3
+ *     delete a                 e/4        delete a     2 3 4      b/3
+ *     put a                    e/5        create a     3 4 5      b/3 a/5
+ *     delete c (no such item)  e/5        none         3 4 5      b/3 a/5
+ *
+ * Every change takes the next revision, a delete too; a commit that changes nothing takes none. At
+ * e/4 the log passes `maxChanges`: the oldest change is trimmed. The items are unaffected; a is
+ * created anew at e/5, so it moves to the end. The log stays contiguous and ends at the head, so
+ * its first revision is all that decides which positions can resume (isResumable). At e/5:
+ *
+ *     resume from   response
+ *     e/2           resumed, then 3 4 5: change 3, the next one, is the oldest still kept
+ *     e/5           resumed, then nothing until the next change
+ *     e/1           a snapshot of b/3 a/5 at e/5: change 2 was trimmed, and a replay would miss it
+ *     e/6, d/4      a snapshot: e never was at 6, and nothing is known of d
+ *     the origin    a snapshot; it was resumable up to e/3, while the log began at 1
+ *
+ * Without further writes, changes 3 4 5 expire `maxAgeMs` after their commits and the sweep trims
+ * them: the log is empty and only e/5 resumes. The group itself is kept, because it holds items. A
+ * group without items is forgotten once its log is empty too; its next put is f/1, in a new epoch,
+ * which no position of e can resume.
+ */
 import { DEFAULT_HISTORY } from "./store.ts";
 import type { History } from "./store.ts";
 
-/** A group's log as far as its limits are concerned. */
+/** The size and age of a group's log. */
 export interface LogExtent {
   /** Number of changes. */
   readonly count: number;
   /** Bytes of their values, by `Value.size`. */
   readonly bytes: number;
-  /** Wall clock of the oldest change, Unix milliseconds. Of no meaning while the log is empty. */
+  /** Wall clock of the oldest change, Unix milliseconds. Meaningless while the log is empty. */
   readonly oldestTimeMs: number;
 }
 
-/** What decides when somebody has to look after a group that nobody writes. */
+/** Inputs of the decision when to sweep an idle group. */
 export interface GroupAge {
   readonly log: LogExtent;
   readonly itemCount: number;
@@ -21,10 +50,10 @@ export interface GroupAge {
   readonly timestamp: number;
 }
 
-/** Limits of history; what is absent has its default. */
+/** Limits of history; absent limits have their defaults. */
 export type HistoryOptions = { readonly [Limit in keyof History]?: History[Limit] | undefined };
 
-/** Fills in the limits that were not given. */
+/** Fills in the defaults of absent limits, and checks the others. @throws RangeError */
 export function historyOf(given: HistoryOptions = {}): History {
   return {
     maxChanges: limit("maxChanges", given.maxChanges ?? DEFAULT_HISTORY.maxChanges, MAX_LIMIT),
@@ -34,7 +63,7 @@ export function historyOf(given: HistoryOptions = {}): History {
 }
 
 const MAX_LIMIT = Number.MAX_SAFE_INTEGER;
-/** A hundred years: sums with the clock stay exact. */
+/** A hundred years: sums with the clock stay safe integers. */
 const MAX_AGE_MS = 100 * 365 * 24 * 3_600_000;
 
 function limit(name: string, value: number, max: number): number {
@@ -42,12 +71,12 @@ function limit(name: string, value: number, max: number): number {
   throw new RangeError(`history.${name} is ${value}; it may be an integer from 0 to ${max}.`);
 }
 
-/** Whether a change is older than the log may hold. */
+/** Whether a change is older than the log may keep it. */
 export function isExpired(timeMs: number, nowMs: number, history: History): boolean {
   return nowMs - timeMs > history.maxAgeMs;
 }
 
-/** Whether the oldest change of the log has to leave. */
+/** Whether the oldest change of the log must be trimmed. */
 export function mustTrim(log: LogExtent, nowMs: number, history: History): boolean {
   if (log.count === 0) return false;
   return (
@@ -58,21 +87,21 @@ export function mustTrim(log: LogExtent, nowMs: number, history: History): boole
 }
 
 /**
- * When the group needs care although nobody writes it: its oldest change expires, or, when it has
- * neither items nor log, it may be forgotten. Undefined: not before its next change.
+ * When an idle group is next due for a sweep: when its oldest change expires or, without items and
+ * log, when it may be forgotten. Undefined: not before its next change.
  *
- * A group is remembered until its last timestamp is past, so that timestamps stay increasing.
+ * A group is remembered until its last timestamp has passed, so that timestamps keep increasing.
  */
 export function nextCareMs(group: GroupAge, history: History): number | undefined {
   const { log } = group;
-  // What a commit left over of a log that is too long is due at once.
+  // A commit may leave the log over its limits: the rest is due at once.
   if (log.count > history.maxChanges || log.bytes > history.maxBytes) return log.oldestTimeMs;
   if (log.count > 0) return log.oldestTimeMs + history.maxAgeMs + 1;
   if (group.itemCount > 0) return undefined;
   return Math.max(group.lastChangeMs, group.timestamp) + history.maxAgeMs + 1;
 }
 
-/** Whether nothing of the group is left to remember. */
+/** Whether the group may be forgotten. */
 export function mayForget(group: GroupAge, nowMs: number, history: History): boolean {
   return (
     group.log.count === 0 &&

@@ -9,33 +9,34 @@ import type { Value } from "./value.ts";
 /**
  * The store port: data, log and feed of all groups.
  *
- * What a store promises (the shared suite in test/stores proves it for each):
+ * What a store promises (the shared suite in test/stores verifies every implementation):
  *
- * - A commit is one atomic step: items, revisions, log entries, what it fires, and announcement. No
+ * - A commit is one atomic step: items, revisions, log entries, outbox entries and announcement. No
  *   read, snapshot or crash shows part of it (G1). A failed commit changes nothing.
- * - What is announced is what is logged, in log order, once, and only after it is durable (G2, G6).
- * - `run`, once resolved, is seen by every read that starts later, at any process (G10).
+ * - The feed announces exactly the changes in the log, in log order, each once, and only after it
+ *   is durable (G2, G6).
+ * - A commit is visible to every read that starts after `run` resolved, at any process (G10).
  * - A store keeps values as opaque text. It runs the pure functions it is given atomically and
  *   never interprets an update step.
- * - Names and values that reach it are valid: checking is the service's work.
+ * - Names and values that reach it are valid: the service checks them.
  * - Failures are StreamErrors: STORE_UNAVAILABLE when nothing happened, OUTCOME_UNKNOWN when a
  *   commit may have happened.
  *
- * The clock of a group: an event's `timestamp` is `max(now, last + 1)`, kept with the group, so that
- * it is strictly increasing over changes and transient events, over restarts too. A state that is read
- * has a `syncTimestamp`, which no later event of the group is at or before (GroupClock has the rule):
- * that of the last event; for a group of which nothing is known, and for one whose epoch changed without
- * an event since, one that is not before anything of an earlier epoch.
+ * The clock of a group: an event's `timestamp` is `max(now, last + 1)`, kept with the group, so
+ * that it strictly increases over changes, transient events and restarts. A read of the state has a
+ * `syncTimestamp`, and every later event of the group has a later timestamp (GroupClock has the
+ * rule). It is that of the last event; for a group without a record, and for one whose epoch
+ * changed without an event since, one that is not before any timestamp of an earlier epoch.
  *
  * The log of a group: a change leaves it when it is older than `maxAgeMs`, or `maxChanges` newer
- * ones exist, or the log passes `maxBytes`, whichever comes first; groups that nobody writes are
- * swept too. An emptied group keeps its epoch, revision and log for at least `maxAgeMs` after its
- * last change, then it is forgotten; its next write starts a new epoch.
+ * ones exist, or the log exceeds `maxBytes`, whichever comes first; idle groups are swept too. An
+ * emptied group keeps its epoch, revision and log for at least `maxAgeMs` after its last change,
+ * then it is forgotten; its next write starts a new epoch. retention.ts has an example.
  */
 export interface Store {
   /**
-   * Runs independent commits of one group, in order. Each is all or nothing, and a refusal (a failed
-   * expectation, a reduce that threw) is the outcome of its own commit only.
+   * Runs independent commits of one group, in order. Each is all or nothing: a refusal (a failed
+   * expectation, a reduce that threw) affects only its own commit.
    *
    * @returns One outcome per commit, in order.
    * @throws StreamError STORE_UNAVAILABLE, OUTCOME_UNKNOWN when the store itself failed.
@@ -44,31 +45,31 @@ export interface Store {
 
   /**
    * Announces a transient event to the watchers of the group, after every change committed before
-   * and before every later one. It takes the group's next timestamp and is never logged. It neither
-   * creates the group nor changes its position.
+   * it and before every later one. The event takes the group's next timestamp and is never logged.
+   * It neither creates the group nor changes its position.
    */
   broadcast(group: GroupKey, message: Broadcast): Promise<void>;
 
-  /** Reads one item together with where its group stands, in one step. */
+  /** Reads one item together with its group's head, in one step. */
   get(group: GroupKey, itemId: string): Promise<ItemRead>;
 
-  /** Where groups stand, in the order asked. A never-written group is at the origin. */
+  /** Heads of groups, in the requested order. A group that was never written is at the origin. */
   heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
 
   /**
-   * Reads a page of items in creation order. `after` is the `next` of the page before. Over all
-   * pages no item that existed throughout is missed or repeated.
+   * Reads a page of items in creation order. `after` is the `next` of the page before. The pages
+   * together contain every item that existed throughout exactly once.
    */
   list(group: GroupKey, page: ItemPageRequest): Promise<ItemPage>;
 
   /**
-   * Begins to read all items of a group, page by page, so that a large group is never held as a
-   * whole. The caller closes it.
+   * Opens a reader of all items of a group, page by page, so that a large group is never held in
+   * memory as a whole. The caller closes it.
    */
   snapshot(group: GroupKey): Promise<SnapshotReader>;
 
   /**
-   * Reads changes after a position, oldest first, as many as the limits allow but at least one.
+   * Reads changes after a position, oldest first, up to the limits but at least one.
    *
    * @returns `lost` when the log cannot prove that nothing is missing (see isResumable).
    */
@@ -77,15 +78,17 @@ export interface Store {
   /** Ids of the groups of a stream that hold items, after `after`, sorted by UTF-8 bytes. */
   groups(streamName: string, page: { after?: string; limit: number }): Promise<readonly string[]>;
 
-  /** Groups of all streams that hold items, after `after`, sorted by (stream, group) in UTF-8 bytes. */
+  /**
+   * Groups of all streams that hold items, after `after`, sorted by (stream, group) in UTF-8 bytes.
+   */
   allGroups(page: { after?: GroupKey; limit: number }): Promise<GroupPage>;
 
   /**
-   * Calls the listener with every event of the group announced from now on, in order, one at a time.
-   * Resolves once active: a commit that starts later is heard. A listener must return at once.
+   * Calls the listener with every event of the group announced from now on, in order, one at a
+   * time. Resolves once active: commits that start later are delivered. A listener must not block.
    *
-   * @param onDoubt Called when events may have been missed, by stores whose feed can lose some: the
-   *   listener has to compare what it heard with `heads` and the log.
+   * @param onDoubt Called by stores whose feed can lose events, when some may have been missed: the
+   *   watcher then has to compare what it received with `heads` and the log.
    */
   watch(
     group: GroupKey,
@@ -93,16 +96,19 @@ export interface Store {
     onDoubt?: () => void,
   ): Promise<Unwatch>;
 
-  /** What has been fired and not yet been handled. */
+  /** Events whose triggers have yet to run. */
   readonly outbox: Outbox;
 
   /**
-   * Why it takes no writes: until it is opened anew, or until its server answers again. Absent or
+   * Why the store accepts no writes, until it is reopened or its server responds again. Absent or
    * undefined while it works.
    */
   readonly failure?: StreamError | undefined;
 
-  /** Finishes what is under way, flushes and lets go. Later calls fail with STORE_UNAVAILABLE. Idempotent. */
+  /**
+   * Finishes calls in progress, flushes and closes. Later calls fail with STORE_UNAVAILABLE.
+   * Idempotent.
+   */
   close(): Promise<void>;
 }
 
@@ -113,23 +119,25 @@ export type Unwatch = () => void;
 export interface Commit {
   /** Applied in order; each sees the ones before it. */
   readonly mutations: readonly Mutation[];
-  /** Epoch that the group must have; `""`: never written. @see StreamError EPOCH_MISMATCH */
+  /** Epoch that the group must have; `""`: it was never written. @see StreamError EPOCH_MISMATCH */
   readonly expectedEpoch?: string | undefined;
   /**
-   * Most bytes that old and new values of all mutations may have together (by `Value.size`), because
-   * they have to fit into one answer. Over it nothing is committed: RESPONSE_TOO_LARGE.
+   * Most bytes that old and new values of all mutations may have together (by `Value.size`),
+   * because they have to fit into one response. Beyond it the commit is refused:
+   * RESPONSE_TOO_LARGE.
    */
   readonly maxReturnBytes?: number | undefined;
   /**
    * Most bytes that the errors of all reduces may have together, because they have to fit into one
-   * answer too. Over it nothing is committed: RESPONSE_TOO_LARGE.
+   * response too. Beyond it the commit is refused: RESPONSE_TOO_LARGE.
    */
   readonly maxErrorBytes?: number | undefined;
 }
 
 /**
- * A change of one item. `expectedRevision` is checked against the group as it was before the commit:
- * 0 means that the item must not exist. If it makes a change, `fires` enters the outbox with it.
+ * A write of one item. `expectedRevision` is checked against the group as it was before the commit:
+ * 0 means that the item must not exist. If the write makes a change, `fires` enters the outbox with
+ * it.
  */
 export type Mutation =
   | {
@@ -143,9 +151,11 @@ export type Mutation =
       readonly kind: "reduce";
       readonly itemId: string;
       readonly reduce: Reduce;
-      /** What the reduce does, as the JSON form of an update's steps; for values that live outside. */
+      /**
+       * The steps of the update as JSON text, for custom streams.
+       */
       readonly steps?: (() => string) | undefined;
-      /** What the reduce holds, in bytes, for bounds of what waits. */
+      /** Memory that the reduce holds, in bytes, for the limits of queues. */
       readonly bytes: number;
       readonly expectedRevision?: number | undefined;
       readonly fires?: Firing | undefined;
@@ -158,30 +168,29 @@ export type Mutation =
     }
   | {
       /**
-       * Records a change that was made elsewhere, whose values before and after are known there (see
-       * custom streams): the event says what they say, whatever the group holds itself. Nothing happens
-       * when both are undefined.
+       * Records a change that was made outside the store (see custom streams): the event has the
+       * given values, whatever the group itself holds. Nothing happens when both are undefined.
        */
       readonly kind: "record";
       readonly itemId: string;
       readonly before: Value | undefined;
       readonly after: Value | undefined;
-      /** Steps that were skipped on the way. */
+      /** Steps that were skipped. */
       readonly errors?: readonly OpError[] | undefined;
       readonly expectedRevision?: undefined;
       readonly fires?: Firing | undefined;
     };
 
 /**
- * Computes an item's next value from its present one (undefined: no item). Pure: a store may call it
- * more than once. What it throws fails its commit.
+ * Computes an item's next value from its current one (undefined: no item). Pure: a store may call
+ * it more than once. An error that it throws refuses its commit.
  */
 export type Reduce = (current: Value | undefined) => {
   readonly value: Value;
   readonly errors: readonly OpError[];
 };
 
-/** What became of a commit. */
+/** Outcome of a commit. */
 export type Outcome = Committed | Refused;
 
 /** The commit took effect. */
@@ -196,11 +205,14 @@ export interface Committed {
 /** The commit changed nothing. */
 export interface Refused {
   readonly ok: false;
-  /** For an unmet revision its metadata has `current_revision`; in a commit of several mutations, `index`. */
+  /**
+   * Its metadata has `current_revision` for a revision mismatch, and `index` in a commit of several
+   * mutations.
+   */
   readonly error: StreamError;
 }
 
-/** What one mutation did. */
+/** Result of one mutation. */
 export interface MutationResult {
   /** Revision of the change; undefined when nothing changed (a delete of a missing item). */
   readonly revision: number | undefined;
@@ -221,18 +233,18 @@ export interface Broadcast {
   readonly fires?: Firing | undefined;
 }
 
-/** Where a group stands. */
+/** The head of a group. */
 export interface Head {
   readonly position: Position;
   /** Timestamp of the group's last event; 0 when there was none. */
   readonly timestamp: number;
 }
 
-/** Where a group stands, for whoever begins to follow it. */
+/** The head of a group, with the timestamp of a sync of its state. */
 export interface StateHead extends Head {
   /**
-   * Timestamp of the `sync` that tells this state, at least 1. Absent: `timestamp`; then clients that
-   * order by time may drop the first sync of a new epoch.
+   * Timestamp of the `sync` that carries this state, at least 1. Absent: `timestamp`; then clients
+   * that order by time may drop the first sync of a new epoch.
    */
   readonly syncTimestamp?: number | undefined;
 }
@@ -243,7 +255,7 @@ export interface ItemRead extends StateHead {
   readonly item: Item | undefined;
 }
 
-/** Limits of one read: it ends with whichever comes first, but never before one entry. */
+/** Limits of one read: it ends at whichever comes first, but has at least one entry. */
 export interface ReadLimits {
   readonly maxCount: number;
   /** By `Value.size`. */
@@ -268,22 +280,28 @@ export interface ItemPage {
 /** Reads a group's items in creation order. */
 export interface SnapshotReader {
   /**
-   * Whether all pages have one position. When not, each has its own, and the reader's caller folds
-   * the changes between them in (see fold).
+   * Whether all pages have one position. If not, each has its own, and the caller folds in the
+   * changes between them (see fold).
    */
   readonly stable: boolean;
-  /** Where the group stands in all pages, if the store knows before it reads one. Goes with `skip`. */
+  /**
+   * Head of the group in all pages, if the store knows it before it reads one. Used with `skip`.
+   */
   readonly head?: Head;
-  /** The next page. Must not be called after the page that says `done`, nor before the last call resolved. */
+  /**
+   * The next page. Must not be called after the page with `done`, nor before the last call
+   * resolved.
+   */
   next(limits: ReadLimits): Promise<SnapshotPage>;
   /**
-   * Takes the next page as read. Another reader of the same group, at the same head, was given it at the
-   * same place. For stores that can leave out the reading; without it, each reader reads for itself.
+   * Skips the next page, which another reader of the same group, at the same head, has read at the
+   * same place. For stores that can continue after a page they have not read; without it, every
+   * reader reads every page.
    *
-   * @returns false when it cannot: then nothing has happened.
+   * @returns false when it cannot skip: then nothing has happened.
    */
   skip?(page: SnapshotPage): boolean;
-  /** Lets go of what the reader holds. Idempotent. */
+  /** Releases what the reader holds. Idempotent. */
   close(): void;
 }
 
@@ -292,7 +310,7 @@ export interface SnapshotPage extends StateHead {
   readonly items: readonly Item[];
   /** Whether this is the last page. */
   readonly done: boolean;
-  /** Where the page after it begins, for `skip`. Only the store knows what it means. */
+  /** Where the page after it begins, for `skip`. Opaque outside the store. */
   readonly next?: string | undefined;
 }
 
@@ -302,7 +320,10 @@ export type Replay =
       readonly lost: false;
       /** Contiguous, oldest first. */
       readonly changes: readonly ChangeEvent[];
-      /** Where the group stood when the log was read. More is to be read when the last change is before it. */
+      /**
+       * Position of the group when the log was read. When the last change is before it, more is to
+       * be read.
+       */
       readonly head: Position;
     }
   | { readonly lost: true; readonly head: Position };
@@ -314,7 +335,7 @@ export interface GroupPage {
   readonly streamCount: number;
 }
 
-/** How much history a group keeps. Whichever limit is passed first drops the oldest changes. */
+/** How much history a group keeps. Exceeding any limit drops the oldest changes. */
 export interface History {
   /** Most changes. Default 1,000. */
   readonly maxChanges: number;
@@ -324,7 +345,7 @@ export interface History {
   readonly maxBytes: number;
 }
 
-/** History kept unless told otherwise. */
+/** Default limits of history. */
 export const DEFAULT_HISTORY: History = {
   maxChanges: 1000,
   maxAgeMs: 3_600_000,

@@ -2,7 +2,7 @@ const NON_ASCII = /[\u0080-\uffff]/;
 
 /** Length of a well-formed string in UTF-8 bytes, without encoding it. */
 export function utf8Length(text: string): number {
-  // Most text is ASCII, and a regular expression sees that several times faster than a loop.
+  // Most text is ASCII, and a regular expression detects that several times faster than a loop.
   if (!NON_ASCII.test(text)) return text.length;
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {

@@ -1,22 +1,22 @@
 import type { Json } from "./value.ts";
 
-/** What a trigger can fire on. */
+/** The types of triggers. */
 export const TRIGGER_TYPES = ["stream", "stream:join", "stream:leave"] as const;
 
 /** A type of TRIGGER_TYPES. */
 export type TriggerType = (typeof TRIGGER_TYPES)[number];
 
-/** What is fixed of a trigger, defaults filled in: two with equal definitions are one trigger. */
+/** Definition of a trigger, defaults filled in: equal definitions are the same trigger. */
 export interface TriggerDefinition {
   readonly type: TriggerType;
   /** The function that it calls. */
   readonly functionId: string;
   readonly config: TriggerConfig;
-  /** Goes to the function beside each payload; undefined: nothing does. */
+  /** Passed to the function beside each payload; undefined: none. */
   readonly metadata: Json | undefined;
 }
 
-/** What a trigger listens to, and how it calls. A key that does not concern its type is undefined. */
+/** What a trigger matches, and how it calls. A key that does not apply to its type is undefined. */
 export interface TriggerConfig {
   /** `stream` only. */
   readonly streamName?: string | undefined;
@@ -24,15 +24,15 @@ export interface TriggerConfig {
   readonly groupId?: string | undefined;
   /** `stream` only. Undefined: any, and events without an item. */
   readonly itemId?: string | undefined;
-  /** A function that is asked first: only its `false` holds the call back. */
+  /** A function that is called first: only its result `false` prevents the call. */
   readonly conditionFunctionId?: string | undefined;
   /** `stream:join` only: whether its function decides who may subscribe. */
   readonly gate?: boolean | undefined;
-  /** `stream` only. Undefined: a call that failed is not made again. */
+  /** `stream` only. Undefined: failed calls are not retried. */
   readonly retry?: RetryPolicy | undefined;
 }
 
-/** How often a call that fails is made. */
+/** How failed calls are retried. */
 export interface RetryPolicy {
   /** All attempts, the first one included: at least 1. */
   readonly maxAttempts: number;
@@ -42,12 +42,12 @@ export interface RetryPolicy {
 
 /** A trigger in force. */
 export interface BoundTrigger {
-  /** Names it in outboxes: never used again for another one. */
+  /** Identifies the trigger in outboxes: never reused for another one. */
   readonly id: string;
   readonly definition: TriggerDefinition;
 }
 
-/** One text for equal definitions, whatever the order of keys in their metadata. */
+/** The same text for equal definitions, whatever the order of keys in their metadata. */
 export function triggerIdentity({ type, functionId, config, metadata }: TriggerDefinition): string {
   return canonical([type, functionId, config, metadata === undefined ? [] : [metadata]]);
 }

@@ -19,19 +19,19 @@ export const MAX_VALUE_BYTES = 1024 * 1024;
 /**
  * A valid JSON value, kept as its JSON text.
  *
- * Whoever holds a `Value` holds something checked: it exists only within the limits above, with
- * valid Unicode, finite numbers and no `__proto__` key (but see ofMergeValue, whose values are never
- * stored as they are). Stores keep the text and never look inside; only the reducer and doors that
- * need an object parse it. Doors attach their encoded forms to the instance (see wire), so one event
- * is encoded once however many subscribers hear it.
+ * A `Value` is always validated: it exists only within the limits above, with valid Unicode, finite
+ * numbers and no `__proto__` key (but see ofMergeValue, whose values are never stored as they are).
+ * Stores keep the text and never interpret it; only the reducer, and protocols that need an object,
+ * parse it. Protocols attach their encoded form to the instance (see wire), so an event is encoded
+ * once, however many subscribers receive it.
  */
 export class Value {
   /** The value as JSON text. Key order is that of the writer. */
   readonly text: string;
   /** Its size in bytes: the larger of the JSON text and the encoded `google.protobuf.Value`. */
   readonly size: number;
-  // Private, so that equal values stay equal to whoever compares their properties, and a field,
-  // because a WeakMap entry costs more than decoding a small value.
+  // Private, so that comparisons by property still see equal values as equal; and a field, because
+  // a WeakMap entry costs more than decoding a small value.
   #encoded: Uint8Array | undefined = undefined;
 
   private constructor(text: string, size: number) {
@@ -42,9 +42,9 @@ export class Value {
   /**
    * Checks a JSON value and takes its text.
    *
-   * @param json What JSON.parse could have returned; anything else (a class instance, a function, a
-   *   hole, NaN) is refused, never dropped or replaced in silence.
-   * @param field What to call it in messages, for example `data`.
+   * @param json A value as JSON.parse returns it; anything else (a class instance, a function, a
+   *   hole, NaN) is refused, never dropped or replaced silently.
+   * @param field Name in messages, for example `data`.
    * @throws StreamError VALUE_INVALID, VALUE_TOO_DEEP, VALUE_TOO_LARGE
    */
   static of(json: unknown, field = "data"): Value {
@@ -76,23 +76,23 @@ export class Value {
     return Value.of(json, field);
   }
 
-  /** A value that was checked before, as a store reads it back. `size` is the one it had. */
+  /** A value that was validated before, as a store reads it back. `size` is its original size. */
   static trusted(text: string, size: number): Value {
     return new Value(text, size);
   }
 
-  /** The encoded google.protobuf.Value that wire attached, if it did. Never changed once there. */
+  /** The encoded google.protobuf.Value, if wire has attached it. Never changed once attached. */
   get encoded(): Uint8Array | undefined {
     return this.#encoded;
   }
 
-  /** Keeps the encoded form as long as the value, so that it is made once. For wire only. */
+  /** Attaches the encoded form, so that a value is encoded once. For wire only. */
   attachEncoded(bytes: Uint8Array): void {
     this.#encoded = bytes;
   }
 
   static #checked(json: unknown, field: string, topLevelProto: boolean): Value {
-    // The walk comes first: it bounds what JSON.stringify, which recurses, has to do.
+    // The walk comes first: it bounds the depth and size for JSON.stringify, which recurses.
     const wireBytes = wireSize(json, field, 0, topLevelProto);
     if (wireBytes > MAX_VALUE_BYTES) throw tooLarge(field, "an encoded google.protobuf.Value");
     const text = JSON.stringify(json);
@@ -108,9 +108,9 @@ export class Value {
 }
 
 /**
- * Size of the value as an encoded google.protobuf.Value, checking everything on the way. It may stop
- * early once the size is over the limit, so a small value that repeats one object many times over
- * costs no more than a large one.
+ * Validates the value and returns its size as an encoded google.protobuf.Value. It may stop early
+ * once the size is over the limit, so a small object graph that repeats one object many times costs
+ * no more than a large value.
  */
 function wireSize(json: unknown, field: string, depth: number, protoKey: boolean): number {
   switch (typeof json) {
@@ -139,7 +139,7 @@ function containerSize(json: object, field: string, depth: number, protoKey: boo
       { metadata: { field } },
     );
   }
-  // JSON.stringify would call the method and write something that was not checked.
+  // JSON.stringify would call the method and write its unchecked result.
   if ("toJSON" in json && typeof json.toJSON === "function")
     throw invalid(field, "has a toJSON method");
   return delimited(

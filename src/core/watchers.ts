@@ -4,7 +4,7 @@ import type { GroupKey } from "./names.ts";
 import { groupKeyText } from "./names.ts";
 import type { Unwatch } from "./store.ts";
 
-/** Hears the events of a group. */
+/** Receives the events of a group. */
 export type Listener = (event: GroupEvent) => void;
 
 /** The listeners of a store in this process, by group. */
@@ -12,28 +12,29 @@ export interface Watchers {
   /** Calls the listener with every event announced from now on. */
   add(group: GroupKey, listener: Listener): Unwatch;
   /**
-   * Tells the listeners of a group, one event at a time: an announcement made by a listener waits
-   * until the present one has reached everybody, so all hear one order. A listener that throws
-   * disturbs neither the others nor the caller; its error surfaces as an uncaught one.
+   * Delivers events to the listeners of a group, one at a time: an announcement made by a listener
+   * waits until the current one has reached all listeners, so that all receive one order. A
+   * listener that throws affects neither the others nor the caller; its error surfaces as an
+   * uncaught one.
    *
-   * @param key The group, as `groupKeyText` writes it.
+   * @param key The group, as groupKeyText.
    */
   announce(key: string, events: readonly GroupEvent[]): void;
-  /** Forgets all listeners. */
+  /** Removes all listeners. */
   clear(): void;
 }
 
-/** No listeners yet. */
+/** Creates an empty set of listeners. */
 export function createWatchers(): Watchers {
   const byGroup = new Map<string, FewMap<{ readonly listener: Listener }, true>>();
   const waiting: { key: string; events: readonly GroupEvent[] }[] = [];
   let announcing = false;
 
-  const tell = (key: string, events: readonly GroupEvent[]) => {
+  const deliver = (key: string, events: readonly GroupEvent[]) => {
     const listeners = byGroup.get(key);
     if (listeners === undefined) return;
     for (const event of events) {
-      // A copy, because a listener may add one that must not hear the present event.
+      // A copy, because a listener may add one that must not receive the current event.
       for (const entry of Array.from(listeners.keys())) {
         if (!listeners.has(entry)) continue;
         try {
@@ -65,7 +66,7 @@ export function createWatchers(): Watchers {
       if (announcing) return;
       announcing = true;
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
-        tell(next.key, next.events);
+        deliver(next.key, next.events);
       announcing = false;
     },
     clear() {

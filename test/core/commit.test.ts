@@ -17,7 +17,7 @@ const put = (itemId: string, expectedRevision?: number): Mutation => ({
 });
 const remove = (itemId: string): Mutation => ({ kind: "delete", itemId });
 
-describe("the rule of a commit", () => {
+describe("decideCommit", () => {
   const context = (change: Partial<CommitContext> = {}): CommitContext => {
     const items = new Map(
       [stored("a", 4, 2), stored("b", 3)].map((item) => [item.item.itemId, item]),
@@ -42,7 +42,7 @@ describe("the rule of a commit", () => {
   const decide = (mutations: readonly Mutation[], where = context(), rest: Partial<Commit> = {}) =>
     decideCommit({ mutations, ...rest }, where);
 
-  it("says what every touched item was and becomes, and where it stands in creation order", () => {
+  it("returns every written item before and after, with its place in creation order", () => {
     const decision = decide([put("a"), remove("b"), put("b"), put("c"), remove("c"), put("d")]);
     if (!decision.ok) throw decision.error;
     expect(decision.head).toEqual({ position: { epoch: "e1", revision: 10 }, timestamp: 2005 });
@@ -68,7 +68,7 @@ describe("the rule of a commit", () => {
     ]);
   });
 
-  it("names a new history with its first change only", () => {
+  it("generates an epoch only for the first change of a history", () => {
     const epochs = ["e2", "e3"];
     expect(decide([remove("a")], fresh(epochs))).toMatchObject({
       ok: true,
@@ -82,7 +82,7 @@ describe("the rule of a commit", () => {
     expect(epochs).toEqual(["e3"]);
   });
 
-  it("names the mutation in a commit of several, and only there", () => {
+  it("names the mutation in errors of commits of several mutations only", () => {
     const failing: Mutation = {
       kind: "reduce",
       bytes: 0,
@@ -121,7 +121,7 @@ describe("the rule of a commit", () => {
     expect(computed).toBe(0);
   });
 
-  it("tells in its sentences which field is wrong and what it may be", () => {
+  it("names the field and its allowed values in its messages", () => {
     const message = (decision: ReturnType<typeof decideCommit>) =>
       decision.ok ? "" : decision.error.message;
     expect(message(decide([put("a", 3)]))).toBe(
@@ -135,7 +135,7 @@ describe("the rule of a commit", () => {
     );
   });
 
-  it("stops at the last revision that a double counts exactly", () => {
+  it("refuses a change after the last revision that is a safe integer", () => {
     const last = context({
       head: { position: { epoch: "e1", revision: Number.MAX_SAFE_INTEGER - 1 }, timestamp: 0 },
     });
@@ -147,7 +147,7 @@ describe("the rule of a commit", () => {
     expect(decision).toMatchObject({ ok: false, error: { reason: "INTERNAL" } });
   });
 
-  it("gives its changes timestamps after the last event and the floor of the clock, one after another", () => {
+  it("gives its changes increasing timestamps, after the last event and the floor of the clock", () => {
     const decision = decide([put("a"), put("b")], context({ nowMs: 900, floor: 3000 }));
     expect(decision).toMatchObject({ changes: [{ timestamp: 3001 }, { timestamp: 3002 }] });
   });

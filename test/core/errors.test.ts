@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Code, REASONS, type Reason, StreamError } from "../../src/core/errors.ts";
 
-describe("a refusal", () => {
+describe("StreamError", () => {
   const codes: Record<Code, Reason[]> = {
     invalid_argument: [
       "NAME_INVALID",
@@ -35,7 +35,7 @@ describe("a refusal", () => {
     expect(Object.keys(REASONS).toSorted()).toStrictEqual(Object.values(codes).flat().toSorted());
   });
 
-  test("is worth repeating when the service was busy or away, not when the caller was wrong", () => {
+  test("is retryable when the service was busy or away, not when the caller was wrong", () => {
     const retryable = Object.keys(REASONS).filter(
       (reason) => new StreamError(reason as Reason, "x.").retryable,
     );
@@ -67,7 +67,7 @@ describe("a refusal", () => {
     expect(new StreamError("INTERNAL", "x.")).not.toHaveProperty("cause");
   });
 
-  test("can be given more metadata without changing", () => {
+  test("adds metadata to a copy and leaves the original unchanged", () => {
     const cause = new Error("inside");
     const error = new StreamError("OP_MALFORMED", "x.", {
       metadata: { field: "ops[0]", index: "1" },
@@ -80,14 +80,14 @@ describe("a refusal", () => {
   });
 });
 
-describe("anything thrown", () => {
-  test("that is a refusal stays what it is", () => {
+describe("StreamError.from", () => {
+  test("returns a StreamError as it is", () => {
     const error = new StreamError("OVERLOADED", "x.");
     expect(StreamError.from(error)).toBe(error);
   });
 
   test.each([[new Error("secret")], ["secret"], [undefined], [null], [{ reason: "NAME_INVALID" }]])(
-    "that is not a refusal becomes INTERNAL and hides its text: %j",
+    "turns any other thrown value into INTERNAL and hides its text: %j",
     (thrown) => {
       const error = StreamError.from(thrown);
       expect(error).toMatchObject({

@@ -6,7 +6,7 @@ const steps = fc.array(
   fc.tuple(fc.constantFrom("set", "delete", "clear"), fc.constantFrom("a", "b", "c"), fc.nat()),
 );
 
-test("is a map, whatever is done to it", () => {
+test("behaves as a Map under random operations", () => {
   fc.assert(
     fc.property(steps, (all) => {
       const few = new FewMap<string, number | undefined>();

@@ -2,22 +2,22 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Fifo } from "../../src/core/fifo.ts";
 
-/** Takes all that wait. */
+/** Takes all elements. */
 function drain<T>(fifo: Fifo<T>): (T | undefined)[] {
   const taken: (T | undefined)[] = [];
   while (fifo.length > 0) taken.push(fifo.shift());
   return taken;
 }
 
-describe("first in, first out", () => {
-  it("gives nothing while nothing waits", () => {
+describe("Fifo", () => {
+  it("returns undefined while it is empty", () => {
     const fifo = new Fifo<string>();
     expect(fifo.length).toBe(0);
     expect(fifo.shift()).toBeUndefined();
     expect(fifo.length).toBe(0);
   });
 
-  it("gives what waits in the order it came", () => {
+  it("returns elements in the order they were added", () => {
     const fifo = new Fifo<string>();
     fifo.push("a");
     fifo.push("b");
@@ -30,7 +30,7 @@ describe("first in, first out", () => {
     expect(drain(fifo)).toEqual(["d"]);
   });
 
-  it("counts what is undefined like anything else", () => {
+  it("counts undefined elements like any other", () => {
     const fifo = new Fifo<string | undefined>();
     fifo.push(undefined);
     fifo.push("a");
@@ -38,7 +38,7 @@ describe("first in, first out", () => {
     expect(drain(fifo)).toEqual([undefined, "a"]);
   });
 
-  it("forgets all, and goes on", () => {
+  it("is usable after clear", () => {
     const fifo = new Fifo<number>();
     for (let i = 0; i < 100; i++) fifo.push(i);
     for (let i = 0; i < 20; i++) fifo.shift();
@@ -49,7 +49,7 @@ describe("first in, first out", () => {
     expect(drain(fifo)).toEqual([7]);
   });
 
-  it("does what an array does, in whatever order it is used", () => {
+  it("behaves as an array under random operations", () => {
     const steps = fc.array(
       fc.oneof(
         { weight: 10, arbitrary: fc.record({ push: fc.integer({ min: 1, max: 40 }) }) },
@@ -83,8 +83,8 @@ describe("first in, first out", () => {
     );
   });
 
-  // Moving all that wait at each step would take minutes.
-  it("costs the same per step when a million wait", () => {
+  // Moving all elements at each step would take minutes.
+  it("costs the same per operation with a million elements", () => {
     const fifo = new Fifo<number>();
     for (let i = 0; i < 1_000_000; i++) fifo.push(i);
     let wrong = 0;

@@ -11,7 +11,7 @@ function at(revision: number, epoch = EPOCH): Position {
   return { epoch, revision };
 }
 
-/** A group as a list in creation order, that remembers its whole log. */
+/** A group as a list in creation order, with its whole log. */
 class ModelGroup {
   readonly log: ChangeEvent[] = [];
   #entries: { readonly order: number; readonly item: Item }[] = [];
@@ -25,7 +25,7 @@ class ModelGroup {
     return this.#entries.map((entry) => entry.item);
   }
 
-  /** Creates, or updates when there is one. */
+  /** Creates the item, or updates it. */
   set(itemId: string): void {
     const index = this.#entries.findIndex((entry) => entry.item.itemId === itemId);
     const before = this.#entries[index];
@@ -41,14 +41,14 @@ class ModelGroup {
     else this.#entries[index] = { order: before.order, item };
   }
 
-  /** Deletes, if there is one. */
+  /** Deletes the item, if it exists. */
   delete(itemId: string): void {
     if (!this.#entries.some((entry) => entry.item.itemId === itemId)) return;
     this.#append("delete", itemId);
     this.#entries = this.#entries.filter((entry) => entry.item.itemId !== itemId);
   }
 
-  /** A page as a store reads it: by a cursor in creation order, at the position of the moment. */
+  /** A page as a store reads it: by a cursor in creation order, at the current position. */
   read(cursor: number, count: number) {
     const rest = this.#entries.filter((entry) => entry.order > cursor);
     const page = rest.slice(0, count);
@@ -77,7 +77,7 @@ class ModelGroup {
   }
 }
 
-/** A group with the items named, and what a fold needs of it. */
+/** A group with the named items. */
 function group(...itemIds: string[]): ModelGroup {
   const model = new ModelGroup();
   for (const itemId of itemIds) model.set(itemId);
@@ -85,7 +85,7 @@ function group(...itemIds: string[]): ModelGroup {
 }
 
 describe("a fold of pages", () => {
-  /** Reads `first` items, lets the group change, reads the rest, and gives the fold's items. */
+  /** Reads `first` items, changes the group, reads the rest, and returns the fold's items. */
   function foldAround(model: ModelGroup, first: number, change: () => void): Item[] {
     const fold = createFold();
     const page = model.read(0, first);
@@ -138,7 +138,7 @@ describe("a fold of pages", () => {
       ["a", "b", "d", "c"],
     ],
     [
-      "an item came and went",
+      "an item was created and deleted",
       (model) => {
         model.set("e");
         model.set("e");
@@ -176,14 +176,14 @@ describe("a fold of pages", () => {
     });
   });
 
-  test("is what one page holds when there is one page", () => {
+  test("equals its page when there is only one", () => {
     const model = group("a", "b");
     const fold = createFold();
     fold.page(model.items, model.position);
     expect(fold.items()).toStrictEqual(model.items);
   });
 
-  test("of a group that was never written is empty, and follows its first changes", () => {
+  test("of a group that was never written is empty, and applies its first changes", () => {
     const fold = createFold();
     fold.page([], ORIGIN);
     expect(fold.items()).toStrictEqual([]);
@@ -193,7 +193,7 @@ describe("a fold of pages", () => {
     expect(fold.items()).toStrictEqual(model.items);
   });
 
-  test("leaves changes beyond the page to the page after it", () => {
+  test("keeps changes beyond a page for the next page", () => {
     const model = group("a", "b", "c");
     const fold = createFold();
     const first = model.read(0, 1);
@@ -212,7 +212,7 @@ describe("a fold of pages", () => {
     expect(fold.items()).toStrictEqual(model.items);
   });
 
-  test("refuses to pretend when changes are missing", () => {
+  test("throws when changes are missing", () => {
     const model = group("a", "b", "c");
     const [, second, third] = model.log as [ChangeEvent, ChangeEvent, ChangeEvent];
     const foldAtOne = () => {
@@ -246,7 +246,7 @@ describe("a fold of a random history", () => {
   const round = fc.record({
     writes,
     pageSize: fc.integer({ min: 1, max: 3 }),
-    // How many changes before the last page are given again, and how many after the new one are given early.
+    // Number of changes from before the last page given again, and from after the new one given early.
     again: fc.nat({ max: 4 }),
     late: writes,
   });
@@ -258,7 +258,7 @@ describe("a fold of a random history", () => {
     }
   }
 
-  test("gives what the group held, in creation order, at the position of every page", () => {
+  test("equals the group's items, in creation order, at the position of every page", () => {
     fc.assert(
       fc.property(writes, fc.array(round, { minLength: 1, maxLength: 8 }), (before, rounds) => {
         const model = new ModelGroup();

@@ -17,7 +17,7 @@ describe("the clock of a group", () => {
     expect(clock.floor(70, 90)).toBe(90);
   });
 
-  it("gives a sync of a group of which nothing is known the time, which never goes back", () => {
+  it("gives a sync of a group without a record the time, which never goes back", () => {
     const clock = new GroupClock();
     expect(clock.floor(0, 90)).toBe(0);
     expect(clock.sync(0, 90, () => 100)).toBe(99);
@@ -27,7 +27,7 @@ describe("the clock of a group", () => {
     expect(new GroupClock().sync(0, 0, () => 0)).toBe(1);
   });
 
-  it("stands still for such groups while commits are decided that cannot be read yet", () => {
+  it("stands still for such groups while decided commits cannot be read yet", () => {
     const clock = new GroupClock();
     clock.hold(() => 100);
     const decided = nextTimestamp(0, 100, clock.floor(0, 0));

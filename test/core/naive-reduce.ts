@@ -2,9 +2,9 @@ import type { UpdateOp } from "../../src/core/ops.ts";
 import type { Json } from "../../src/core/value.ts";
 
 /**
- * A second reading of the update rules, made to be compared with the reducer and for nothing else. It
- * shares no code with it and works in another way: an item is 0 or 1 values in a list, objects are
- * Maps, nothing is changed in place, integers are BigInts, and a step that fails throws its code.
+ * A second implementation of the update rules, as an oracle for the reducer. It shares no code with
+ * it and works in another way: an item is a list of 0 or 1 values, objects are Maps, nothing is
+ * changed in place, integers are BigInts, and a step that fails throws its code.
  */
 export function naiveReduce(
   current: Json | undefined,
@@ -102,7 +102,7 @@ function atRoot(item: readonly Node[], op: UpdateOp): Node {
   }
 }
 
-/** The map with one thing below `key` changed; `rest` leads on from there. */
+/** The map with one value below `key` changed; `rest` is the path from there. */
 function belowKey(
   map: ReadonlyMap<string, Node>,
   key: string,

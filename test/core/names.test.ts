@@ -30,13 +30,13 @@ describe("a name", () => {
     ["a private use character", "\ue000"],
     ["a noncharacter", "\uffff"],
     ["the first character after the controls", "\u00a0"],
-    ["what objects inherit", "__proto__"],
+    ["an inherited property of objects", "__proto__"],
     ["dots", ".."],
   ])("may have %s", (_title, name) => {
     expect(checkName("item_id", name)).toBe(name);
   });
 
-  test("is never normalised", () => {
+  test("is never normalized", () => {
     expect(checkName("item_id", "e\u0301")).not.toBe(checkName("item_id", "\u00e9"));
   });
 
@@ -74,7 +74,7 @@ describe("a name", () => {
 });
 
 describe("a group", () => {
-  test("has two names, and nothing else is taken", () => {
+  test("consists of two names; other fields are dropped", () => {
     const key = checkGroup({ streamName: "s", groupId: "g", ...{ extra: 1 } });
     expect(key).toStrictEqual({ streamName: "s", groupId: "g" });
   });
@@ -102,7 +102,7 @@ describe("a group", () => {
     .filter((text) => refusal(() => checkName("name", text)) === undefined);
   const group = fc.record({ streamName: name, groupId: name });
 
-  test("has a text of its own, whatever separators its names hold", () => {
+  test("has a unique text, whatever separators its names contain", () => {
     expect(groupKeyText({ streamName: "a:b", groupId: "c" })).not.toBe(
       groupKeyText({ streamName: "a", groupId: "b:c" }),
     );
@@ -115,7 +115,7 @@ describe("a group", () => {
     );
   });
 
-  test("sorts by its text as by stream, then group", () => {
+  test("sorts by its text in the order of stream, then group", () => {
     fc.assert(
       fc.property(group, group, (a, b) => {
         const byNames =

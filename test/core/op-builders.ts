@@ -1,7 +1,7 @@
 import type { UpdateOp } from "../../src/core/ops.ts";
 import { type Json, Value } from "../../src/core/value.ts";
 
-/** Steps of an update in short, for tables. */
+/** Short constructors of steps, for tables. */
 export const op = {
   set: (path: string, value: Json): UpdateOp => ({ type: "set", path, value: Value.of(value) }),
   merge: (path: readonly string[], value: Json): UpdateOp => ({

@@ -105,7 +105,7 @@ describe("a step in JSON", () => {
     expect(error?.message).toMatch(/^ops\[3\]\S* is (missing|malformed); it may be .+\.$/);
   });
 
-  test("says which field is wrong and what it may be", () => {
+  test("names the malformed field and its allowed values", () => {
     const message = (json: unknown) => refusal(() => opFromJson(json, 3))?.message;
     expect(message({ type: "increment", path: "n", by: 1.5 })).toBe(
       "ops[3].by is malformed; it may be an integer from -(2^53-1) to 2^53-1.",
@@ -126,7 +126,7 @@ describe("a step in JSON", () => {
     ["merge", "VALUE_INVALID", { value: { a: "\ud83d" } }],
     ["append", "VALUE_TOO_DEEP", { value: JSON.parse("[".repeat(31) + "]".repeat(31)) as unknown }],
     ["merge", "VALUE_TOO_LARGE", { value: { a: "x".repeat(1_100_000) } }],
-  ])("%s with a value that is none fails the call with %s", (type, reason, fields) => {
+  ])("%s with an invalid value fails the call with %s", (type, reason, fields) => {
     expect(refusal(() => opFromJson({ type, ...fields }, 3))).toMatchObject({
       reason,
       metadata: { field: "ops[3].value" },
@@ -140,7 +140,7 @@ describe("a step in JSON", () => {
     expect(value.text).toBe("{}");
   });
 
-  test("keeps nothing of what it was read from", () => {
+  test("shares nothing with the JSON it was read from", () => {
     const json = { type: "append", path: ["a"], value: [1] };
     const step = opFromJson(json, 0);
     json.path.push("b");
@@ -160,7 +160,7 @@ describe("the steps of an update in JSON", () => {
     expect(opsFromJson([])).toStrictEqual([]);
   });
 
-  test("name the one that is malformed", () => {
+  test("name the malformed one", () => {
     const ops = [{ type: "remove", path: "a" }, { type: "remove" }];
     expect(refusal(() => opsFromJson(ops))?.metadata).toStrictEqual({ field: "ops[1].path" });
   });
@@ -199,7 +199,7 @@ test.each([
   expect(checkBy(by, "by")).toBe(amount);
 });
 
-test.each([[2n ** 53n], [-(2n ** 63n)], [2n ** 2000n]])("%s is no amount", (by) => {
+test.each([[2n ** 53n], [-(2n ** 63n)], [2n ** 2000n]])("%s is not an amount", (by) => {
   expect(refusal(() => checkBy(by, "ops[0].by"))).toMatchObject({
     reason: "OP_MALFORMED",
     metadata: { field: "ops[0].by" },

@@ -12,7 +12,7 @@ const key = fc.oneof(
   fc.constantFrom("", "a", "__proto__", "constructor", '"\\\n\u0000\u2028', "\u{1f600}"),
 );
 const path = fc.array(key, { maxLength: 4 });
-// JSON has no -0 of its own.
+// JSON has no -0.
 const by = fc.oneof(fc.maxSafeInteger(), fc.integer({ min: -3, max: 3 })).map((each) => each + 0);
 const protoValue = arbitraryJson.map(
   (value) => JSON.parse(`{"b":1,"__proto__":${JSON.stringify(value)}}`) as Json,
@@ -29,7 +29,7 @@ const step: fc.Arbitrary<UpdateOp> = fc.oneof(
 );
 
 describe("the steps of an update as text", () => {
-  it("are read back as they were", () => {
+  it("are read back unchanged", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 6 }), (ops) => {
         expect(opsFromJson(JSON.parse(opsText(ops)))).toStrictEqual(ops);

@@ -4,7 +4,7 @@ import { ORIGIN, type Position, isResumable, samePosition } from "../../src/core
 const at = (epoch: string, revision: number): Position => ({ epoch, revision });
 
 describe("a position is resumable (G4)", () => {
-  /** Title, where the caller is, where the group is, oldest revision in the log, answer. */
+  /** Title, position of the caller, head of the group, oldest revision in the log, result. */
   const rows: [string, Position, Position, number, boolean][] = [
     ["at the head", at("e", 5), at("e", 5), 1, true],
     ["behind the head, with a whole log", at("e", 2), at("e", 5), 1, true],
@@ -38,11 +38,11 @@ test.each([
   [at("e", 1), at("e", 2), false],
   [at("e", 1), at("x", 1), false],
   [ORIGIN, at("", 0), true],
-])("%j and %j are the same place: %s", (a, b, same) => {
+])("%j and %j are equal: %s", (a, b, same) => {
   expect(samePosition(a, b)).toBe(same);
   expect(samePosition(b, a)).toBe(same);
 });
 
-test("the origin cannot be moved", () => {
+test("the origin is immutable", () => {
   expect(Object.isFrozen(ORIGIN)).toBe(true);
 });

@@ -9,15 +9,15 @@ interface Entry {
 
 const entry = (name: string, weight = 1): Entry => ({ name, weight });
 
-describe("a map of what is recent", () => {
-  it("keeps what was set last, half of its weight at least, and forgets what is older", () => {
+describe("RecentMap", () => {
+  it("keeps the last entries set, at least half of its weight, and forgets older ones", () => {
     const map = new RecentMap<number, Entry>(10);
     for (let i = 0; i < 100; i++) map.set(i, entry(String(i)));
     for (let i = 95; i < 100; i++) expect(map.get(i)).toEqual(entry(String(i)));
     expect(map.get(89)).toBeUndefined();
   });
 
-  it("keeps what is asked for, however much comes", () => {
+  it("keeps entries that are read, however many others are set", () => {
     const map = new RecentMap<number, Entry>(10);
     map.set(-1, entry("kept"));
     for (let i = 0; i < 100; i++) {
@@ -26,7 +26,7 @@ describe("a map of what is recent", () => {
     }
   });
 
-  it("counts what entries weigh", () => {
+  it("counts the weight of entries", () => {
     const map = new RecentMap<string, Entry>(100, ({ weight }) => weight);
     map.set("heavy", entry("heavy", 40));
     map.set("also", entry("also", 40));
@@ -35,7 +35,7 @@ describe("a map of what is recent", () => {
     expect(map.get("also")).toBeUndefined();
   });
 
-  it("knows a key's last value, or nothing, whatever came before, and never more than it may weigh", () => {
+  it("returns a key's last value or nothing, and never exceeds its weight", () => {
     const key = fc.integer({ min: 0, max: 12 });
     const step = fc.oneof(
       fc.record({ do: fc.constant("set" as const), key, weight: fc.integer({ min: 1, max: 6 }) }),

@@ -121,7 +121,7 @@ describe("limits of the result", () => {
     expect(tryReduce(half, [op.append([], 1), op.append([], half)])).toBe("VALUE_TOO_LARGE");
   });
 
-  test("what stands between two steps may pass the limits", () => {
+  test("the state between two steps may exceed the limits", () => {
     const half = "x".repeat(600_000);
     const ops = [op.append(["a"], half), op.append(["a"], half), op.set("a", 1)];
     expect(tryReduce({}, ops)).toMatchObject({ value: { a: 1 }, codes: {} });
@@ -129,7 +129,7 @@ describe("limits of the result", () => {
     expect(tryReduce({}, deep)).toMatchObject({ value: {}, codes: {} });
   });
 
-  test("steps that would hold too much at once are refused before any runs", () => {
+  test("steps with too many bytes together are refused before any runs", () => {
     const megabyte = Value.of("x".repeat(1_000_000));
     const ops = Array.from({ length: 1000 }, (): UpdateOp => ({
       type: "append",

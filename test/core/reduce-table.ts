@@ -11,7 +11,7 @@ type Current = Json | typeof MISSING;
 /** Title, value before, steps, value after, codes of the skipped steps by index. */
 export type Row = [string, Current, UpdateOp[], Json, Record<number, string>?];
 
-/** Runs steps on a value and gives plain results. */
+/** Runs steps on a value and returns plain results. */
 export function run(current: Current, ops: readonly UpdateOp[]) {
   const value = current === MISSING ? undefined : Value.of(current);
   const result = reduce(value, ops);

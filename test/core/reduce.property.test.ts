@@ -88,7 +88,7 @@ function levels(value: Json): number {
   return 1 + Math.max(0, ...Object.values(value).map((member) => levels(member)));
 }
 
-test("the reducer does what a naive reading of the rules does", () => {
+test("the reducer agrees with a naive implementation of the rules", () => {
   fc.assert(
     fc.property(
       fc.option(json, { nil: undefined }),
@@ -111,7 +111,7 @@ test("the reducer does what a naive reading of the rules does", () => {
   );
 });
 
-test("the result is a value as Value.of would make it", () => {
+test("the result is the value that Value.of makes", () => {
   fc.assert(
     fc.property(json, fc.array(step, { maxLength: 4 }), (current, ops) => {
       fc.pre(levels(naiveReduce(current, ops).value) <= 30);
@@ -123,7 +123,7 @@ test("the result is a value as Value.of would make it", () => {
   );
 });
 
-test("a run of steps does what its parts do one after another, once the item exists", () => {
+test("a sequence of steps equals its parts run one after another, once the item exists", () => {
   fc.assert(
     fc.property(
       json,

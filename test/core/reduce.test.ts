@@ -109,7 +109,7 @@ describe("the order of steps", () => {
   ]);
 });
 
-test("errors say which step, which code and why, in the order of steps", () => {
+test("errors have the step, the code and the reason, in the order of steps", () => {
   const { result } = run({ s: "x" }, [
     op.remove("__proto__"),
     op.set("a", 1),

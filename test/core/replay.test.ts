@@ -57,13 +57,13 @@ describe("mergeReplay", () => {
     expect({ merged: names(result.merged), left: names(result.left) }).toEqual({ merged, left });
   });
 
-  test("events sent before the end of a promised replay are left out, later ones keep their places", () => {
+  test("leaves out events sent before the end of a promised replay; later ones keep their places", () => {
     const released = [event(0), change(1), event(1), change(2), event(2), change(3), event(3)];
     const { merged, left } = mergeReplay([1, 2, 3].map(change), released, 2);
     expect([names(merged), names(left)]).toEqual([["c1", "c2", "e2", "c3"], ["e3"]]);
   });
 
-  test("whatever the overlap, each change comes once and in order, and no event is lost or ahead of its change (G2, G3)", () => {
+  test("emits each change once and in order, and no event lost or ahead of its change, for any overlap (G2, G3)", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 0, max: 10 }),
@@ -98,14 +98,14 @@ describe("mergeReplay", () => {
   });
 });
 
-test("what was sent after the group was forgotten comes after the changes before", () => {
+test("places events sent after the group was forgotten after the changes before", () => {
   const afterwards = { ...event(0), after: { epoch: "", revision: 0 }, timestamp: 25 };
   const { merged, left } = mergeReplay([change(1), change(2)], [afterwards]);
   expect(names(merged)).toEqual(["c1", "c2"]);
   expect(names(left)).toEqual(["e0"]);
 });
 
-test("what was sent before the first change of a group comes before it", () => {
+test("places events sent before the first change of a group before it", () => {
   const before = { ...event(0), after: { epoch: "", revision: 0 }, timestamp: 5 };
   expect(names(mergeReplay([change(1)], [before]).merged)).toEqual(["e0", "c1"]);
 });
@@ -118,6 +118,6 @@ test.each([
   [{ epoch: "e", revision: 5 }, { epoch: "", revision: 0 }, true],
   [{ epoch: "", revision: 0 }, { epoch: "", revision: 0 }, true],
   [{ epoch: "", revision: 0 }, { epoch: "e", revision: 1 }, false],
-])("a reader at %j can go on with a feed from %j: %s", (cursor, feedStart, joinable) => {
+])("a reader at %j can continue with a feed from %j: %s", (cursor, feedStart, joinable) => {
   expect(isJoinable(cursor, feedStart)).toBe(joinable);
 });

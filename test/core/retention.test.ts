@@ -7,13 +7,13 @@ const log = { count: 3, bytes: 100, oldestTimeMs: 5000 };
 const none = { count: 0, bytes: 0, oldestTimeMs: 0 };
 
 describe("retention", () => {
-  it("has its defaults where nothing is given", () => {
+  it("fills in the defaults of absent limits", () => {
     expect(historyOf(undefined)).toEqual(DEFAULT_HISTORY);
     expect(historyOf({ maxChanges: 7 })).toEqual({ ...DEFAULT_HISTORY, maxChanges: 7 });
     expect(historyOf({ maxChanges: undefined })).toEqual(DEFAULT_HISTORY);
   });
 
-  it("trims what is one too many, one byte too large or one millisecond too old", () => {
+  it("trims a log that is one change, one byte or one millisecond over its limits", () => {
     expect(mustTrim(log, 6000, history)).toBe(false);
     expect(mustTrim({ ...log, count: 4 }, 6000, history)).toBe(true);
     expect(mustTrim({ ...log, bytes: 101 }, 6000, history)).toBe(true);
@@ -21,11 +21,11 @@ describe("retention", () => {
     expect(mustTrim(none, 1e9, { ...history, maxChanges: 0 })).toBe(false);
   });
 
-  it("has nothing expired while the clock is behind", () => {
+  it("expires nothing while the clock is behind", () => {
     expect(isExpired(5000, 1, history)).toBe(false);
   });
 
-  it("cares for a group when its oldest change expires, and an empty one when it may be forgotten", () => {
+  it("sweeps a group when its oldest change expires, and an empty one when it may be forgotten", () => {
     const group = { log, itemCount: 0, lastChangeMs: 5500, timestamp: 5700 };
     expect(nextCareMs(group, history)).toBe(6001);
     expect(nextCareMs({ ...group, log: none, itemCount: 1 }, history)).toBeUndefined();

@@ -43,7 +43,7 @@ test("texts are ordered as their UTF-8 bytes are", () => {
   );
 });
 
-test("texts with a common beginning are ordered as their UTF-8 bytes are", () => {
+test("texts with a common prefix are ordered as their UTF-8 bytes are", () => {
   fc.assert(
     fc.property(text, text, text, (start, a, b) => {
       const expected = Buffer.compare(Buffer.from(start + a), Buffer.from(start + b));

@@ -94,7 +94,7 @@ describe("a value", () => {
     expect(of(make())).toHaveProperty("message", expect.stringMatching(message));
   });
 
-  test("is named in the message and in the metadata as its caller calls it", () => {
+  test("has the caller's name for it in the message and the metadata", () => {
     expect(of(undefined, "ops[2].value")).toMatchObject({
       field: "ops[2].value",
       message: expect.stringMatching(/^ops\[2\]\.value is missing; it may be /) as string,
@@ -122,13 +122,13 @@ describe("a value", () => {
     expect(check(() => Value.parse(text))).toMatchObject({ reason: "VALUE_TOO_DEEP" });
   });
 
-  test("that holds itself is refused", () => {
+  test("that contains itself is refused", () => {
     const cyclic: unknown[] = [];
     cyclic.push(cyclic);
     expect(of(cyclic)).toMatchObject({ reason: "VALUE_TOO_DEEP" });
   });
 
-  test("that repeats one object over and over is refused without walking it all", () => {
+  test("that repeats one object many times is refused without a full walk", () => {
     let json: unknown = 1;
     for (let level = 0; level < 30; level++) json = Array<unknown>(50).fill(json);
     expect(of(json)).toMatchObject({ reason: "VALUE_TOO_LARGE" });
@@ -180,7 +180,7 @@ describe("the size of a value", () => {
   test("is what an encoder of google.protobuf.Value writes", () => {
     const string = fc.oneof(
       fc.string({ unit: "binary", maxLength: 20 }),
-      // Around the lengths where the length prefix grows.
+      // Lengths around which the length prefix grows.
       fc
         .tuple(
           fc.constantFrom("x", "é", "€", "\u{1F600}"),
@@ -237,14 +237,14 @@ describe("JSON text", () => {
     expect(() => Value.parse(text)).toThrow(message);
   });
 
-  test("is parsed afresh for every reader", () => {
+  test("is parsed into a new object for every reader", () => {
     const value = Value.of({ a: [1] });
     (value.json() as { a: number[] }).a.push(2);
     expect(value.json()).toStrictEqual({ a: [1] });
     expect(value.text).toBe('{"a":[1]}');
   });
 
-  test("and size come back from a store as they were", () => {
+  test("and size are read back from a store unchanged", () => {
     const { text, size } = Value.of({ a: 1 });
     expect(Value.trusted(text, size)).toStrictEqual(Value.of({ a: 1 }));
   });
@@ -266,7 +266,7 @@ describe("the value of a merge step", () => {
     ['{"__proto__":{"__proto__":1}}'],
     ['[{"__proto__":1}]'],
     ['{"__proto__":"\\ud83d"}'],
-  ])("is otherwise checked as any value: %s", (text) => {
+  ])("is otherwise checked like any value: %s", (text) => {
     expect(merge(text)).toMatchObject({ reason: "VALUE_INVALID", field: "ops[0].value" });
   });
 });

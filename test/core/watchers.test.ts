@@ -25,32 +25,32 @@ describe("watchers", () => {
 
   it("finish an announcement before one that a listener makes", () => {
     const watchers = createWatchers();
-    const heard: string[] = [];
+    const received: string[] = [];
     watchers.add(group, ({ type }) => {
-      heard.push(`first ${type}`);
+      received.push(`first ${type}`);
       if (type === "1") watchers.announce(key, [event("3")]);
     });
-    watchers.add(group, ({ type }) => heard.push(`second ${type}`));
+    watchers.add(group, ({ type }) => received.push(`second ${type}`));
     watchers.announce(key, [event("1"), event("2")]);
-    expect(heard).toEqual(["first 1", "second 1", "first 2", "second 2", "first 3", "second 3"]);
+    expect(received).toEqual(["first 1", "second 1", "first 2", "second 2", "first 3", "second 3"]);
   });
 
-  it("do not tell the present event to a listener that comes with it", () => {
+  it("do not deliver the current event to a listener added by it", () => {
     const watchers = createWatchers();
-    const heard: string[] = [];
+    const received: string[] = [];
     let added = false;
     watchers.add(group, () => {
       if (added) return;
       added = true;
-      watchers.add(group, ({ type }) => heard.push(type));
+      watchers.add(group, ({ type }) => received.push(type));
     });
     watchers.announce(key, [event("1"), event("2")]);
-    expect(heard).toEqual(["2"]);
+    expect(received).toEqual(["2"]);
   });
 
-  it("keep one listener's failure from the others and from whoever announces", async () => {
+  it("isolate a listener's failure from the other listeners and from the announcer", async () => {
     const watchers = createWatchers();
-    const heard: string[] = [];
+    const received: string[] = [];
     const failure = new Error("A listener failed.");
     const others = process.listeners("uncaughtException");
     process.removeAllListeners("uncaughtException");
@@ -58,23 +58,23 @@ describe("watchers", () => {
     watchers.add(group, () => {
       throw failure;
     });
-    watchers.add(group, ({ type }) => heard.push(type));
+    watchers.add(group, ({ type }) => received.push(type));
     watchers.announce(key, [event("1"), event("2")]);
-    expect(heard).toEqual(["1", "2"]);
+    expect(received).toEqual(["1", "2"]);
     await new Promise((resolve) => setImmediate(resolve));
     for (const listener of others) process.on("uncaughtException", listener);
     expect(uncaught).toEqual([failure, failure]);
   });
 
-  it("forget all at once", () => {
+  it("remove all listeners at once", () => {
     const watchers = createWatchers();
-    const heard: string[] = [];
-    const stop = watchers.add(group, ({ type }) => heard.push(type));
+    const received: string[] = [];
+    const stop = watchers.add(group, ({ type }) => received.push(type));
     watchers.clear();
     watchers.announce(key, [event("1")]);
     stop();
-    watchers.add(group, ({ type }) => heard.push(type));
+    watchers.add(group, ({ type }) => received.push(type));
     watchers.announce(key, [event("2")]);
-    expect(heard).toEqual(["2"]);
+    expect(received).toEqual(["2"]);
   });
 });
