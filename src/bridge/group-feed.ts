@@ -1,5 +1,10 @@
 import { StreamError } from "../core/errors.ts";
-import type { HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
+import {
+  type HeartbeatFrame,
+  type ResumedFrame,
+  type SyncFrame,
+  frameBytes,
+} from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Admission, Reader, SharedFrame, SharedSubscription } from "../service/handlers.ts";
@@ -17,6 +22,8 @@ export interface Join extends Target {
   readonly parts: boolean;
   /** Whether the socket's URL asked for it: an explicit join of the same target takes it over. */
   readonly byUrl: boolean;
+  /** Whether its client has had a snapshot, or was resumed. */
+  isServed: boolean;
   /** Every gate allowed it. Whoever ends it has to leave. */
   readonly admission: Admission;
 }
@@ -82,6 +89,7 @@ export class GroupFeed implements Reader {
   }
 
   #forget(join: Join): void {
+    for (const part of this.#collected?.get(join)?.parts ?? []) this.#shared.memory.release(part);
     this.#collected?.delete(join);
     if (this.#collected?.size === 0) this.#collected = undefined;
   }
@@ -89,7 +97,7 @@ export class GroupFeed implements Reader {
   /** Ends all. Idempotent. */
   close(): void {
     this.#closed = true;
-    this.#collected = undefined;
+    for (const join of [...(this.#collected?.keys() ?? [])]) this.#forget(join);
     this.#shared.close();
   }
 
@@ -120,10 +128,12 @@ export class GroupFeed implements Reader {
     const outlet = this.#outlet;
     switch (frame.kind) {
       case "sync":
-        if (to.parts) outlet.send(syncFrame(to, to.subscriptionId, frame, true));
-        else this.#collect(to, frame);
+        if (!to.parts) return this.#collect(to, frame);
+        to.isServed = true;
+        outlet.sendSnapshot(syncFrame(to, to.subscriptionId, frame, true), this.#shared.memory);
         return;
       case "resumed":
+        to.isServed = true;
         if (to.resumes)
           outlet.send(resumedFrame(to, to.subscriptionId, frame.position, frame.head));
         return;
@@ -135,16 +145,24 @@ export class GroupFeed implements Reader {
   /** For a client that takes a snapshot as one frame only. */
   #collect(join: Join, frame: SyncFrame): void {
     const maxSyncBytes = this.#maxSyncBytes;
+    const { memory } = this.#shared;
+    if (frame.first) this.#forget(join);
     const before = frame.first ? undefined : this.#collected?.get(join);
     const collected = before ?? { parts: [], bytes: 0 };
     this.#collected ??= new Map();
     this.#collected.set(join, collected);
     collected.parts.push(frame);
+    memory.hold(frame, frameBytes);
     collected.bytes += itemsBytes(frame.items);
     if (collected.bytes > maxSyncBytes) {
       const sentence = `The snapshot has more than ${maxSyncBytes} bytes; join with parts, or follow single items.`;
       this.leave(join);
       return this.#owner.onRefused(join, new StreamError("SNAPSHOT_TOO_LARGE", sentence));
+    }
+    // Its client has had nothing yet: it is as good as new.
+    if (!join.isServed && memory.isFull) {
+      this.leave(join);
+      return this.#owner.onRefused(join, memory.refusal());
     }
     if (!frame.last) return;
     this.#forget(join);
@@ -153,6 +171,7 @@ export class GroupFeed implements Reader {
       collected.parts.length === 1
         ? frame
         : { ...frame, items: collected.parts.flatMap((part) => part.items) };
-    this.#outlet.send(syncFrame(join, join.subscriptionId, whole, false));
+    join.isServed = true;
+    this.#outlet.sendSnapshot(syncFrame(join, join.subscriptionId, whole, false), memory);
   }
 }

@@ -1,3 +1,4 @@
+import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import type { Reader } from "../service/handlers.ts";
 
 /** The socket as the bridge sends to it. */
@@ -39,6 +40,15 @@ export class Outlet {
   /** Sends frames of a subscription, which asked first whether there is room. */
   send(frames: Buffer): void {
     this.#socket.send(frames, this.#taken);
+  }
+
+  /** Sends a snapshot, which counts until the system has taken it. */
+  sendSnapshot(frame: Buffer, memory: SnapshotMemory): void {
+    memory.hold(frame, ({ byteLength }) => byteLength);
+    this.#socket.send(frame, () => {
+      memory.release(frame);
+      this.#taken();
+    });
   }
 
   /** Answers a frame of the client. @returns false when it leaves too many answers lying. */

@@ -202,6 +202,7 @@ export class BridgeSession implements FeedOwner {
         heartbeat,
         parts,
         byUrl,
+        isServed: false,
         admission,
       };
       feed = this.#useFeed({ streamName, groupId });

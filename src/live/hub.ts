@@ -3,6 +3,7 @@ import { FewMap } from "../core/few-map.ts";
 import { type GroupKey, groupKeyText } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Head, Store } from "../core/store.ts";
+import { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { Channel } from "./channel.ts";
 import type { QueueLimits } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
@@ -20,6 +21,8 @@ export interface HubOptions {
   /** How long a reader may leave frames lying before its subscription ends (G7). */
   readonly stallTimeoutMs: number;
   readonly queueLimits: QueueLimits;
+  /** What snapshots hold for subscribers that have not read them. Default: its own, with the default limit. */
+  readonly memory?: SnapshotMemory | undefined;
   /** Whether all that changes of a group goes through the store. Default: it does. */
   readonly sharesStates?: ((group: GroupKey) => boolean) | undefined;
 }
@@ -56,6 +59,7 @@ export class Hub {
   readonly #entries = new Map<string, Entry>();
   readonly #rounds = new Rounds();
   readonly #parts = new SharedParts();
+  readonly #memory: SnapshotMemory;
   /** What those who read the states of a group share: one function for all groups. */
   readonly #sharing = (group: GroupKey): SharedParts | undefined => {
     const { sharesStates = always } = this.#options;
@@ -66,6 +70,7 @@ export class Hub {
 
   constructor(options: HubOptions) {
     this.#options = options;
+    this.#memory = options.memory ?? new SnapshotMemory();
   }
 
   /** Number of groups with a live feed. */
@@ -76,7 +81,8 @@ export class Hub {
   /**
    * Starts a subscription. Resolves when its first frame is there.
    *
-   * @throws StreamError SHUTTING_DOWN after close(), STORE_UNAVAILABLE when the store cannot be read.
+   * @throws StreamError SHUTTING_DOWN after close(), STORE_UNAVAILABLE when the store cannot be read,
+   *   OVERLOADED when there is no memory for its snapshot.
    */
   async follow(request: FollowRequest): Promise<Subscription> {
     if (this.#refusal !== undefined) throw this.#refusal;
@@ -130,7 +136,8 @@ export class Hub {
 
   #subscribe({ interest, resumeFrom }: FollowRequest, channel: Channel): Promise<Subscription> {
     const { store, now, queueLimits: limits } = this.#options;
-    return Subscription.open({ store, channel, interest, resumeFrom, limits, now });
+    const memory = this.#memory;
+    return Subscription.open({ store, channel, interest, resumeFrom, limits, memory, now });
   }
 
   #openEntry(key: string, group: GroupKey): Entry {

@@ -1,5 +1,6 @@
 import { StreamError } from "../core/errors.ts";
-import type { Frame, SyncFrame } from "../core/frame.ts";
+import { type Frame, type SyncFrame, frameBytes } from "../core/frame.ts";
+import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
 import { interestIn } from "./interest.ts";
 import type { StateReader } from "./state-reader.ts";
@@ -26,6 +27,9 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
   readonly #onPart: () => void;
   #state: StateReader;
   #part: SyncFrame | undefined;
+  readonly #memory: SnapshotMemory;
+  /** The part that was read last, which counts until the next is read. */
+  #unread: SyncFrame | undefined;
   /** Where the feed stood when the snapshot was asked for. */
   #asked: Position = ORIGIN;
   #isBegun = false;
@@ -39,8 +43,9 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
    * @param member Whose snapshot it is.
    * @param onPart Called when a part was read, and when it was ended by a failed read.
    */
-  constructor(member: M, subscription: Subscription, onPart: () => void) {
+  constructor(member: M, subscription: Subscription, memory: SnapshotMemory, onPart: () => void) {
     this.member = member;
+    this.#memory = memory;
     this.#subscription = subscription;
     this.#onPart = onPart;
     this.begun = new Promise((resolve, reject) => {
@@ -113,6 +118,7 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
   restart(): void {
     this.#state.close();
     this.#part = undefined;
+    this.#hold(undefined);
     this.#state = this.#open();
     void this.#read();
   }
@@ -122,6 +128,7 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#part = undefined;
+    this.#hold(undefined);
     this.#state.close();
     this.#settle(error);
     this.#conclude();
@@ -133,6 +140,12 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     const sameHistory =
       at.epoch === position.epoch || (position.epoch === "" && this.#asked.epoch === "");
     return sameHistory && at.revision >= position.revision;
+  }
+
+  #hold(part: SyncFrame | undefined): void {
+    if (this.#unread !== undefined) this.#memory.release(this.#unread);
+    this.#unread = part;
+    if (part !== undefined) this.#memory.hold(part, frameBytes);
   }
 
   #open(): StateReader {
@@ -148,6 +161,8 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     try {
       const part = await state.next();
       if (!isCurrent()) return;
+      this.#hold(part);
+      if (!this.#isBegun) this.#memory.check();
       this.#part = part;
       // This is the store's word on where the group stands. When the feed lost what lies between, it is
       // read from the log now; should that fail, the next event or heartbeat finds the gap.

@@ -1,7 +1,8 @@
 import type { ChangeEvent } from "../core/change.ts";
-import type { SyncFrame } from "../core/frame.ts";
+import { type SyncFrame, frameBytes } from "../core/frame.ts";
 import type { Position } from "../core/position.ts";
 import type { Replay, Store } from "../core/store.ts";
+import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import type { Channel } from "./channel.ts";
 import type { Interest } from "./interest.ts";
 import { PART_LIMITS, type StateReader } from "./state-reader.ts";
@@ -19,13 +20,17 @@ export class PartReader {
   readonly #store: Store;
   readonly #channel: Channel;
   readonly #interest: Interest;
+  readonly #memory: SnapshotMemory;
+  /** The part of a snapshot that the subscriber has not read, or that its transport still holds. */
+  #unread: SyncFrame | undefined;
   #source: "snapshot" | "log" = "snapshot";
   /** The snapshot being read. */
   #state: StateReader | undefined;
   /** Grows when what is being read is no longer wanted. */
   #generation = 0;
 
-  constructor(store: Store, channel: Channel, interest: Interest) {
+  constructor(store: Store, channel: Channel, interest: Interest, memory: SnapshotMemory) {
+    this.#memory = memory;
     this.#store = store;
     this.#channel = channel;
     this.#interest = interest;
@@ -39,8 +44,16 @@ export class PartReader {
   /** Begins anew: what is being read is no longer wanted. */
   start(source: "snapshot" | "log"): void {
     this.#generation++;
+    this.release();
     this.#closeState();
     this.#source = source;
+  }
+
+  /** To be called when the subscriber has read all parts: it asks for more once its transport took them. */
+  release(): void {
+    if (this.#unread === undefined) return;
+    this.#memory.release(this.#unread);
+    this.#unread = undefined;
   }
 
   /** Reads the log after a position, whatever came before: to resume. */
@@ -77,6 +90,9 @@ export class PartReader {
       this.#closeState();
       this.#source = "log";
     }
+    this.release();
+    this.#unread = frame;
+    this.#memory.hold(frame, frameBytes);
     return { kind: "sync", frame };
   }
 

@@ -3,6 +3,7 @@ import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
 import type { Frame, HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
+import { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { Audience } from "./audience.ts";
 import type { GroupStates } from "./group-states.ts";
 import { Insertion } from "./insertion.ts";
@@ -29,6 +30,8 @@ export interface SharedSubscriptionOptions {
     interest: Interest,
     resumeFrom: Position | undefined,
   ) => Promise<Subscription>;
+  /** What snapshots hold for subscribers that have not read them. Default: its own, with the default limit. */
+  readonly memory?: SnapshotMemory | undefined;
   /** Unix milliseconds. */
   readonly now: () => number;
 }
@@ -53,6 +56,8 @@ interface Bookmark {
  * When history is lost, or the log no longer reaches back, a snapshot for all opens a new segment.
  */
 export class SharedSubscription<M extends Member> implements Interest, Reader {
+  /** What snapshots hold for subscribers that have not read them. */
+  readonly memory: SnapshotMemory;
   readonly #options: SharedSubscriptionOptions;
   #subscription: Subscription | undefined;
   /** Those whose turn to join has not come yet. */
@@ -84,6 +89,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
 
   constructor(options: SharedSubscriptionOptions) {
     this.#options = options;
+    this.memory = options.memory ?? new SnapshotMemory();
   }
 
   /** Why the service ended it; undefined while it goes on. */
@@ -240,7 +246,8 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   }
 
   #joinBeside(subscription: Subscription, member: M): Promise<void> {
-    this.#insertion = new Insertion(member, subscription, () => this.#wake());
+    this.memory.check();
+    this.#insertion = new Insertion(member, subscription, this.memory, () => this.#wake());
     return this.#insertion.begun;
   }
 

@@ -1,5 +1,6 @@
 import type { Position } from "../core/position.ts";
 import type { Store } from "../core/store.ts";
+import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import type { Channel } from "./channel.ts";
 import type { QueueLimits } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
@@ -14,6 +15,8 @@ export interface SubscriptionOptions {
   /** Position up to which the reader knows the group. */
   readonly resumeFrom: Position | undefined;
   readonly limits: QueueLimits;
+  /** What snapshots hold for subscribers that have not read them. */
+  readonly memory: SnapshotMemory;
   /** Unix milliseconds. */
   readonly now: () => number;
 }

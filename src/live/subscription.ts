@@ -66,25 +66,25 @@ export class Subscription implements Follower {
 
   private constructor(options: SubscriptionOptions) {
     this.#options = options;
-    const { store, channel, interest } = options;
-    this.#parts = new PartReader(store, channel, interest);
+    const { store, channel, interest, memory } = options;
+    this.#parts = new PartReader(store, channel, interest, memory);
     this.#queue = new FrameQueue(options.limits);
     this.#window = new SlidingWindow(options.limits, channel.position);
     this.#progressAtMs = this.#bookmarkAtMs = options.now();
   }
 
   /**
-   * Starts to follow. Resolves when the first frame is there: `sync`, or `resumed` when the position
-   * given is honoured (G4).
-   *
-   * @throws StreamError when the state cannot be read.
+   * Starts to follow. Resolves when the first frame is there: `sync`, or `resumed` when the position is
+   * honoured (G4). @throws StreamError when the state cannot be read, or there is no memory for it.
    */
   static async open(options: SubscriptionOptions): Promise<Subscription> {
     const subscription = new Subscription(options);
     options.channel.follow(subscription);
     try {
       if (options.resumeFrom === undefined || !(await subscription.#resume(options.resumeFrom))) {
+        options.memory.check();
         await subscription.#loadPart();
+        options.memory.check();
       }
     } catch (error) {
       subscription.#end(StreamError.from(error));
@@ -130,6 +130,7 @@ export class Subscription implements Follower {
    */
   read(): Frame | undefined {
     this.#progressAtMs = this.#options.now();
+    if (this.#queue.length === 0) this.#parts.release();
     let frame = this.#queue.shift() ?? this.#takeReleased();
     if (frame === undefined && this.#phase === "loading") {
       this.#load();

@@ -6,6 +6,7 @@ import { currentCause } from "../functions/cause.ts";
 import { DEFAULT_FUNCTION_LIMITS, type FunctionLimits } from "../functions/function-limits.ts";
 import { FunctionRegistry } from "../functions/function-registry.ts";
 import { DEFAULT_QUEUE_LIMITS, type QueueLimits } from "../live/frame-queue.ts";
+import { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { Hub } from "../live/hub.ts";
 import { interestIn } from "../live/interest.ts";
 import { turnClock } from "../live/turn-clock.ts";
@@ -35,6 +36,8 @@ export interface EngineOptions extends GateOptions {
   readonly stallTimeoutMs?: number | undefined;
   /** What one subscription may hold beyond the transport's buffers. Default 1 MiB or 1,000 frames. */
   readonly subscriberQueue?: Partial<QueueLimits> | undefined;
+  /** Memory of snapshots that subscribers have not read, in all, in bytes; beyond it new subscriptions are refused. Default 256 MiB. */
+  readonly maxSnapshotBytes?: number | undefined;
   /** What functions and triggers share with other processes. Default: there are none. The service closes it. */
   readonly coordinator?: Coordinator | undefined;
   /** Bounds of calls of functions. */
@@ -77,7 +80,9 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   const functionLimits = { ...DEFAULT_FUNCTION_LIMITS, ...options.functionLimits };
   const functions = new FunctionRegistry({ coordinator, limits: functionLimits });
   const store = customStreams(given, createOutside(functions.call, coordinator.registry));
+  const memory = new SnapshotMemory(options.maxSnapshotBytes);
   const hub = new Hub({
+    memory,
     store,
     now,
     heartbeatIntervalMs,
@@ -141,6 +146,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
       const group = checkGroup(request);
       return new SharedSubscription({
         subscribe: (interest, resumeFrom) => hub.follow({ group, interest, resumeFrom }),
+        memory,
         now,
       });
     },

@@ -38,6 +38,7 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
   subscriberQueue: true,
   bridge: true,
   callerLimits: true,
+  maxSnapshotBytes: true,
   onFailure: true,
   onProblem: true,
   logger: true,

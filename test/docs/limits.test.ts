@@ -8,6 +8,7 @@ import { PART_LIMITS } from "../../src/live/state-reader.ts";
 import { BODY_TIMEOUT_MS, MAX_REQUEST_BYTES } from "../../src/rpc/request-body.ts";
 import { MAX_OPS } from "../../src/core/op-json.ts";
 import { DEFAULT_CALLER_LIMITS as CALLER } from "../../src/limits/caller-limits.ts";
+import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../src/limits/snapshot-memory.ts";
 import { KEYS } from "../../src/server/config/keys.ts";
 import { MAX_MUTATIONS } from "../../src/service/checks.ts";
 import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../src/stores/lmdb/commit-queue.ts";
@@ -34,6 +35,7 @@ const FACTS: Readonly<Record<string, string>> = {
   "one part of a snapshot or replay": `${count(PART_LIMITS.maxCount)} items or ${bytes(PART_LIMITS.maxBytes)}, but at least one item`,
   "history of a group": `${count(DEFAULT_HISTORY.maxChanges)} changes, ${seconds(DEFAULT_HISTORY.maxAgeMs)}, ${bytes(DEFAULT_HISTORY.maxBytes)}`,
   "what a subscription holds": `${bytes(SUBSCRIBER_QUEUE.maxBytes)} or ${count(SUBSCRIBER_QUEUE.maxFrames)} frames`,
+  "snapshots that subscribers have not read, in all": bytes(DEFAULT_MAX_SNAPSHOT_BYTES),
   "writes that wait for the store": `${count(DISK_QUEUE.maxWaiting)}, or ${bytes(DISK_QUEUE.maxWaitingBytes)} of values`,
   "time for the body of a request to arrive": seconds(BODY_TIMEOUT_MS),
 };

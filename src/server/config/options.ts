@@ -46,6 +46,7 @@ export function toServerOptions(config: Config) {
       maxSyncBytes: config.max_sync_bytes,
       pingIntervalMs: config.ping_interval,
     },
+    maxSnapshotBytes: limits.max_snapshot_bytes_in_flight,
     callerLimits: {
       trustedProxies: limits.trusted_proxies,
       maxConnectionsPerAddress: limits.max_connections_per_address,

@@ -4,6 +4,7 @@ import { DEFAULT_FUNCTION_LIMITS as FUNCTIONS } from "../../functions/function-l
 import { DEFAULT_TRIGGER_LIMITS as TRIGGERS } from "../../triggers/partition-dispatcher.ts";
 import { DEFAULT_CALLER_LIMITS as CALLERS } from "../../limits/caller-limits.ts";
 import { isAddressRange } from "../../limits/client-addresses.ts";
+import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../limits/snapshot-memory.ts";
 import { DEFAULT_HISTORY } from "../../core/store.ts";
 import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
 import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
@@ -219,6 +220,11 @@ export const CONFIG = z.strictObject({
         1_000_000,
         "Frames that a WebSocket client may send at once.",
       ).prefault(BRIDGE.maxFrameBurst),
+      max_snapshot_bytes_in_flight: size(
+        "1MiB",
+        "1TiB",
+        "Memory of snapshots that subscribers have not read, in all; beyond it new subscriptions are refused with `OVERLOADED`.",
+      ).prefault(SIZE.format(DEFAULT_MAX_SNAPSHOT_BYTES)),
       trusted_proxies: list(
         addressRange,
         "Addresses of proxies whose `X-Forwarded-For` header names the client. Loopback addresses are always trusted.",

@@ -70,6 +70,7 @@ describe("flags, environment, file and defaults", () => {
       subscriberQueue: { maxBytes: 1_048_576, maxFrames: 1000 },
       stallTimeoutMs: 60_000,
       bridge: DEFAULT_BRIDGE_LIMITS,
+      maxSnapshotBytes: 268_435_456,
       callerLimits: DEFAULT_CALLER_LIMITS,
       webhooks: [],
     });
@@ -123,6 +124,7 @@ describe("the environment", () => {
       MILLRACE_LIMITS_MAX_SOCKET_MALFORMED_FRAMES: "15",
       MILLRACE_LIMITS_MAX_SOCKET_FRAMES_PER_SECOND: "16",
       MILLRACE_LIMITS_MAX_SOCKET_FRAME_BURST: "17",
+      MILLRACE_LIMITS_MAX_SNAPSHOT_BYTES_IN_FLIGHT: "31MiB",
       MILLRACE_LIMITS_TRUSTED_PROXIES: "10.0.0.0/8,::2",
       MILLRACE_LIMITS_MAX_CONNECTIONS_PER_ADDRESS: "23",
       MILLRACE_LIMITS_MAX_UNSETTLED_CONNECTIONS: "30",
@@ -189,6 +191,7 @@ describe("the environment", () => {
         max_socket_malformed_frames: 15,
         max_socket_frames_per_second: 16,
         max_socket_frame_burst: 17,
+        max_snapshot_bytes_in_flight: 32_505_856,
         trusted_proxies: ["10.0.0.0/8", "::2"],
         max_connections_per_address: 23,
         max_unsettled_connections: 30,

@@ -46,6 +46,7 @@ limits:
   max_socket_malformed_frames: 10 # default
   max_socket_frames_per_second: 200 # default
   max_socket_frame_burst: 2000 # default
+  max_snapshot_bytes_in_flight: 256MiB # default
   trusted_proxies: [] # default
   max_connections_per_address: 1000 # default
   max_unsettled_connections: 16384 # default

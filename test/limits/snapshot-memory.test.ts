@@ -1,0 +1,55 @@
+import { describe, expect, it, onTestFinished } from "vitest";
+import { memoryStore } from "millrace";
+import { createEngine } from "../../src/service/engine.ts";
+import { Value } from "../../src/core/value.ts";
+import { SnapshotMemory } from "../../src/limits/snapshot-memory.ts";
+
+const AUTH = { headers: {}, path: "", query_params: {}, addr: "", connection_id: "" };
+
+describe("memory of unread snapshots", () => {
+  it("counts a piece once, however many hold it", () => {
+    const memory = new SnapshotMemory(100);
+    const piece = {};
+    memory.hold(piece, () => 80);
+    memory.hold(piece, () => 80);
+    expect(memory.bytes).toBe(80);
+    memory.release(piece);
+    expect(memory.bytes).toBe(80);
+    memory.release(piece);
+    expect(memory.bytes).toBe(0);
+  });
+
+  it("refuses new subscriptions beyond the limit, until those that hold it read or go", async () => {
+    const engine = createEngine(memoryStore(), { maxSnapshotBytes: 150_000 });
+    onTestFinished(() => engine.close());
+    const follow = (groupId: string) =>
+      engine.handlers.subscribe({
+        streamName: "s",
+        groupId,
+        itemId: undefined,
+        resumeFrom: undefined,
+        auth: AUTH,
+      });
+    for (const groupId of ["a", "b", "c"])
+      await engine.handlers.set({
+        streamName: "s",
+        groupId,
+        itemId: "i",
+        data: Value.of("x".repeat(100_000)),
+      });
+    const first = await follow("a");
+    // The same snapshot is held once.
+    const same = await follow("a");
+    await expect(follow("b")).rejects.toMatchObject({
+      reason: "OVERLOADED",
+      metadata: { retry_after_ms: "1000" },
+    });
+    expect(first.ended || same.ended).toBe(false);
+    expect(first.read()?.kind).toBe("sync");
+    // Its transport took the part once it asks for more.
+    expect(first.read()).toBeUndefined();
+    same.close();
+    const other = await follow("b");
+    expect(other.read()?.kind).toBe("sync");
+  });
+});
