@@ -20,8 +20,8 @@ export interface StreamPayload {
     | { readonly type: "event"; readonly event: { readonly type: string; readonly data: Json } };
 }
 
-/** Payload of `stream:join` and `stream:leave` triggers. */
-export interface JoinPayload {
+/** Payload of `stream:leave` triggers. */
+export interface LeavePayload {
   /**
    * Id that the client, or the service, gave the subscription. Handlers recognize repetitions by
    * it.
@@ -33,10 +33,24 @@ export interface JoinPayload {
   readonly id: string | null;
   /** The context that `auth_function` returned for the caller; null when it returned none. */
   readonly context: Json;
+  /**
+   * Id of the caller's connection: a leave has the same as its join. Absent only when an earlier
+   * version of the service, without these ids, let the subscription in.
+   */
+  readonly connection_id?: string;
 }
 
-/** Response of a join gate. Any response without `unauthorized` allows the subscription. */
+/** Payload of `stream:join` triggers. */
+export interface JoinPayload extends LeavePayload {
+  readonly action: "subscribe";
+  readonly connection_id: string;
+}
+
+/**
+ * Object that a join gate may return. It refuses with `unauthorized: true`, an `error`, or a
+ * `statusCode` of 400 or more. Nothing and null allow; any other value refuses.
+ */
 export interface GateAnswer {
-  /** Absent, null and false allow; any other value refuses. */
+  /** True refuses; false, null and absent allow. Any other value refuses. */
   readonly unauthorized?: boolean | null;
 }

@@ -6,7 +6,7 @@ export type { Registration } from "../functions/provider.ts";
 export type { CallRequest } from "../service/stream-service.ts";
 export type { StreamAdapter } from "../service/stream-adapter.ts";
 export type { TriggerRequest } from "../triggers/definition.ts";
-export type { GateAnswer, JoinPayload, StreamPayload } from "../core/payloads.ts";
+export type { GateAnswer, JoinPayload, LeavePayload, StreamPayload } from "../core/payloads.ts";
 export type { AuthRequest } from "../core/auth.ts";
 export { type FunctionErrorCode, FunctionError } from "../core/function-call.ts";
 export type { Json } from "../core/value.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { JoinPayload, StreamFrame } from "millrace";
+import type { JoinPayload, LeavePayload, StreamFrame } from "millrace";
 import type { Host } from "../../support/hosts/host.ts";
 import { gate, recorder, stagesOf } from "../../support/hosts/stage.ts";
 
@@ -14,7 +14,7 @@ export function describeGates(host: Host): void {
     it("say who a caller is, and their word reaches join and leave", async () => {
       const { service, join } = await stage({ authFunction: "who" });
       const client = await join();
-      const [joins, leaves] = [recorder<JoinPayload>(), recorder<JoinPayload>()];
+      const [joins, leaves] = [recorder<JoinPayload>(), recorder<LeavePayload>()];
       await client.registerFunction("who", ({ headers }) => ({ context: { user: headers.user } }));
       await client.registerFunction("may-join", joins.handler);
       await client.registerFunction("left", leaves.handler);
@@ -25,13 +25,17 @@ export function describeGates(host: Host): void {
       await frames.next();
       await frames.return?.();
       const [joined] = await joins.heard(1);
-      expect(joined).toMatchObject({
+      const left = {
+        subscription_id: expect.stringMatching(/./),
         stream_name: "rooms",
         group_id: "attic",
         id: "lamp",
         context: { user: "ann" },
-      });
-      expect(await leaves.heard(1)).toEqual([joined]);
+        connection_id: expect.stringMatching(/^[0-9a-f]{32}$/),
+      };
+      expect(joined).toEqual({ action: "subscribe", ...left });
+      const { subscription_id, connection_id } = joined as JoinPayload;
+      expect(await leaves.heard(1)).toEqual([{ ...left, subscription_id, connection_id }]);
     });
 
     it.each([
