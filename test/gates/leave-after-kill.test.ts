@@ -1,36 +1,20 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { openLmdbStore } from "../../src/stores/lmdb/lmdb-store.ts";
 import { connect } from "../bridge/line.ts";
-import type { DoorTarget } from "../support/doors/door.ts";
 import { doorNamed } from "../support/doors/doors.ts";
-import { uniqueName } from "../support/doors/unique.ts";
-import { type Calls, newCalls, promised } from "../support/gates/calls.ts";
 import type { JoinPayload } from "../support/gates/gatehouse.ts";
+import {
+  type LeaveChildOptions,
+  idsOf,
+  leavesSoFar,
+  remote,
+  startLeaveChild,
+} from "../support/gates/leave-child.ts";
 
-const SCRIPT = fileURLToPath(new URL("../support/gates/leave-child.mjs", import.meta.url));
 const STREAM = "rooms";
-
-interface ChildOptions {
-  readonly gate: boolean;
-  readonly late?: boolean;
-  readonly stuck?: string;
-}
-
-interface Child {
-  readonly url: string;
-  readonly joins: Calls<JoinPayload>;
-  readonly leaves: Calls<JoinPayload>;
-  /** Has it ask to be told of leaves, if it was started late. */
-  askForLeaves(): Promise<void>;
-  /** Ends it. @returns when it is gone. */
-  end(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
-}
 
 let folder: string;
 beforeEach(async () => {
@@ -39,62 +23,8 @@ beforeEach(async () => {
 });
 
 /** Starts a server on the folder of the test. */
-async function start(options: ChildOptions): Promise<Child> {
-  const child = spawn(process.execPath, [SCRIPT, JSON.stringify({ folder, ...options })], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const errors: string[] = [];
-  child.stderr.setEncoding("utf8").on("data", (text: string) => errors.push(text));
-  const exited = once(child, "exit");
-  onTestFinished(() => void child.kill("SIGKILL"));
-  const [joins, leaves] = [newCalls<JoinPayload>(), newCalls<JoinPayload>()];
-  const asked = promised();
-  const url = await new Promise<string>((resolve, reject) => {
-    void exited.then(([code]) =>
-      reject(new Error(`the server ended with ${code}: ${errors.join("")}`)),
-    );
-    createInterface(child.stdout).on("line", (text) => {
-      const line = JSON.parse(text) as { kind: string; url: string; payload: JoinPayload };
-      if (line.kind === "listening") resolve(line.url);
-      else if (line.kind === "asked") asked.resolve();
-      else (line.kind === "join" ? joins : leaves).record(line.payload);
-    });
-  });
-  return {
-    url,
-    joins,
-    leaves,
-    async askForLeaves() {
-      child.kill("SIGUSR2");
-      await asked.promise;
-    },
-    async end(signal) {
-      child.kill(signal);
-      await exited;
-    },
-  };
-}
-
-/** A service in another process, for doors that reach it by its address. */
-const remote = ({ url }: Child): DoorTarget => ({
-  url,
-  get service(): never {
-    throw new Error("it is in another process");
-  },
-});
-
-const idsOf = (payloads: readonly JoinPayload[]) => payloads.map((each) => each.subscription_id);
-
-/** All leaves up to now, without the one that is made to know that. */
-async function leavesSoFar({ url, leaves }: Child): Promise<JoinPayload[]> {
-  const mark = uniqueName("mark");
-  const line = await connect(url, "/");
-  line.join({ streamName: STREAM, groupId: mark, subscriptionId: mark });
-  await line.count(1);
-  line.socket.terminate();
-  const all = await leaves.until("the mark", (told) => idsOf(told).includes(mark));
-  return all.filter((each) => !each.subscription_id.startsWith("mark-"));
-}
+const start = (options: Omit<LeaveChildOptions, "store">) =>
+  startLeaveChild({ store: { kind: "file_based", folder }, ...options });
 
 describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
   it("the leaves of the subscriptions that were open are told at the next start, and of no others (G6)", async () => {
@@ -132,6 +62,10 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     const sorted = (all: readonly JoinPayload[]) =>
       all.map((each) => JSON.stringify(each)).toSorted();
     expect(sorted(told)).toEqual(sorted(open));
+    // One WebSocket and one gRPC connection; the payloads above name them as their joins did.
+    const connections = told.map((each) => each.connection_id);
+    expect(connections).toEqual(connections.map(() => expect.stringMatching(/^[0-9a-f]{32}$/)));
+    expect(new Set(connections).size).toBe(2);
     expect(new Set(told.map(({ context }) => JSON.stringify(context)))).toEqual(
       new Set(['{"user":"ann"}', '{"user":null}']),
     );
@@ -179,5 +113,21 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     await second.end("SIGKILL");
     const third = await start({ gate: true });
     expect(await leavesSoFar(third)).toEqual([]);
+  });
+
+  it("the next start delivers leaves that an earlier version noted without connection_id, once", async () => {
+    // Its trigger for leaves is in the data, too.
+    await (await start({ gate: false })).end("SIGTERM");
+    const store = await openLmdbStore({ folder });
+    // As that version wrote it.
+    const noted =
+      '{"subscription_id":"old","stream_name":"rooms","group_id":"g","id":null,"context":{"user":"ann"}}';
+    await store.records.put("lease/5f2c0d8e-1", noted);
+    await store.close();
+    const next = await start({ gate: false });
+    expect(await leavesSoFar(next)).toEqual([JSON.parse(noted)]);
+    await next.end("SIGTERM");
+    const last = await start({ gate: false });
+    expect(await leavesSoFar(last)).toEqual([]);
   });
 });

@@ -1,12 +1,12 @@
 // Runs a server in a process of its own, from the build, that prints a JSON line for each join that its
 // gate is asked about, and for each leave that it is told of: {"kind": "join" or "leave", "payload"}.
 // The first line is {"kind": "listening", "url"}. It stops on SIGTERM.
-// argv[2]: { folder: of the data; gate: whether it provides the gate; late: whether it asks to be told
+// argv[2]: { store: options of the store; gate: whether it provides the gate; late: whether it asks to be told
 // of leaves only on SIGUSR2, which it answers with {"kind": "asked"}; stuck: the group whose leaves are
 // told, but never done }. The context of a caller is what the query of its URL says is the `user`.
 import { createServer } from "../../../dist/src/server/index.js";
 
-const { folder, gate, late, stuck } = JSON.parse(process.argv[2] ?? "{}");
+const { store, gate, late, stuck } = JSON.parse(process.argv[2] ?? "{}");
 
 /** @param {object} line */
 const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -22,7 +22,7 @@ const askForLeaves = async (service) => {
 
 const server = await createServer({
   port: 0,
-  store: { kind: "file_based", folder },
+  store,
   authFunction: "auth",
   settleTimeoutMs: 200,
   async setup(service) {

@@ -1,0 +1,82 @@
+import { expect, it, onTestFinished } from "vitest";
+import { createRedisCoordinator } from "../../src/coordinators/redis/redis-coordinator.ts";
+import { RedisServers } from "../../src/redis/redis-servers.ts";
+import { parseRedisUrl } from "../../src/redis/redis-url.ts";
+import { connect } from "../bridge/line.ts";
+import { doorNamed } from "../support/doors/doors.ts";
+import type { JoinPayload } from "../support/gates/gatehouse.ts";
+import { leavesSoFar, remote, startLeaveChild } from "../support/gates/leave-child.ts";
+import { randomPrefix } from "../support/redis/redis-stores.ts";
+import { describeWithRedis } from "../support/redis/required-redis.ts";
+import { sharedRedis } from "../support/redis/shared-redis.ts";
+
+const TIMEOUT_MS = 60_000;
+/** How long the others wait before they take a process for gone, in milliseconds. */
+const REGISTRY_TIMEOUT_MS = 2000;
+
+/** Starts processes of one fleet. */
+async function newFleet() {
+  const { url } = await sharedRedis();
+  const keyPrefix = randomPrefix();
+  const registryTimeoutMs = REGISTRY_TIMEOUT_MS;
+  return {
+    url,
+    keyPrefix,
+    start: () =>
+      startLeaveChild({ store: { kind: "redis", url, keyPrefix, registryTimeoutMs }, gate: true }),
+  };
+}
+
+const sorted = (all: readonly JoinPayload[]) => all.map((each) => JSON.stringify(each)).toSorted();
+
+describeWithRedis("after kill -9 of a process of a fleet over Redis", () => {
+  it(
+    "another process delivers its leaves, each with the connection_id of its join (G6)",
+    async () => {
+      const fleet = await newFleet();
+      const [killed, other] = await Promise.all([fleet.start(), fleet.start()]);
+      const line = await connect(killed.url, "/stream/rooms/url?user=ann");
+      await line.count(1);
+      line.join({ streamName: "rooms", groupId: "g", id: "a", subscriptionId: "a" });
+      await line.count(2);
+      const client = doorNamed("grpc").client(remote(killed));
+      onTestFinished(() => client.close());
+      const frames = await client.subscribe({ streamName: "rooms", groupId: "rpc" });
+      await frames.next();
+      // Either process may serve the gate.
+      const joins = [...killed.joins.all, ...other.joins.all];
+      expect(joins.map((each) => each.group_id).toSorted()).toEqual(["g", "rpc", "url"]);
+      expect(other.leaves.all).toEqual([]);
+
+      await killed.end("SIGKILL");
+      expect(sorted(await other.leaves.count(3))).toEqual(sorted(joins));
+      const connections = joins.map((each) => each.connection_id);
+      expect(connections).toEqual(connections.map(() => expect.stringMatching(/^[0-9a-f]{32}$/)));
+      expect(new Set(connections).size).toBe(2);
+      expect(sorted(await leavesSoFar(other))).toEqual(sorted(joins));
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    "another process delivers leaves that an earlier version noted without connection_id",
+    async () => {
+      const { url, keyPrefix, start } = await newFleet();
+      const other = await start();
+      const servers = new RedisServers({ target: parseRedisUrl(url) });
+      onTestFinished(() => servers.close());
+      servers.start();
+      const registryTimeoutMs = REGISTRY_TIMEOUT_MS;
+      const earlier = await createRedisCoordinator({ servers, keyPrefix, registryTimeoutMs });
+      // As that version wrote it.
+      const payload =
+        '{"subscription_id":"old","stream_name":"rooms","group_id":"g","id":null,"context":{"user":"ann"}}';
+      await earlier.leases.hold({ id: "5f2c0d8e-1", payload });
+      // Without its connections it is as good as killed.
+      servers.close();
+      expect(await other.leaves.count(1)).toEqual([JSON.parse(payload)]);
+      expect(await leavesSoFar(other)).toEqual([JSON.parse(payload)]);
+    },
+    TIMEOUT_MS,
+  );
+});
