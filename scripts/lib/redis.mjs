@@ -72,7 +72,7 @@ export async function ensureRedis(folder, machine = THIS_MACHINE) {
   }
   if (!(await hasApt(machine))) {
     const only =
-      "only Debian and its kin, with apt-get and dpkg-deb, can have it fetched by the tests";
+      "only Debian and derivatives, with apt-get and dpkg-deb, can have the tests fetch it";
     return { missing: `${none}, and ${only}: ${LOOK_ELSEWHERE}` };
   }
   return withSetupLock(folder, async () => {

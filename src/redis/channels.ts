@@ -4,20 +4,20 @@ import { unavailable } from "./redis-failure.ts";
 import type { RedisLink } from "./redis-link.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 
-/** Hears a channel. */
+/** Receives the messages of a channel. */
 export interface ChannelListener {
   readonly onMessage: (message: Buffer) => void;
   /** Messages may have been missed. */
   readonly onDoubt: () => void;
 }
 
-/** What channels work with. */
+/** Dependencies of the channels. */
 export interface ChannelsOptions {
-  /** Longest time until a channel is heard, in milliseconds. */
+  /** Longest time until a subscription is confirmed, in milliseconds. */
   readonly timeoutMs: number;
   /** @see RedisServers.reach */
   readonly reach: (tag: string, deadlineMs: number) => Promise<RedisLink>;
-  /** The server that has a tag, if it is known. */
+  /** The server of a tag, if it is known. */
   readonly linkOf: (tag: string) => RedisLink | undefined;
 }
 
@@ -25,11 +25,11 @@ interface Channel {
   readonly tag: string;
   readonly listeners: Set<{ readonly listener: ChannelListener }>;
   link: RedisLink | undefined;
-  /** Resolves when it is heard for the first time. */
+  /** Resolves when the first subscription is confirmed. */
   opened: Promise<void>;
 }
 
-/** The channels that this process hears, each at the server that has its tag. */
+/** The channels that this process is subscribed to, each on the server of its tag. */
 export class Channels {
   readonly #options: ChannelsOptions;
   readonly #channels = new Map<string, Channel>();
@@ -38,8 +38,8 @@ export class Channels {
     this.#options = options;
   }
 
-  /** @see RedisServers.hear */
-  async hear(tag: string, name: string, listener: ChannelListener): Promise<Unwatch> {
+  /** @see RedisServers.subscribe */
+  async subscribe(tag: string, name: string, listener: ChannelListener): Promise<Unwatch> {
     const channel = this.#channels.get(name) ?? this.#open(tag, name);
     const entry = { listener };
     channel.listeners.add(entry);
@@ -58,8 +58,8 @@ export class Channels {
     return stop;
   }
 
-  /** Hands a message to those who hear its channel. */
-  tell(name: string, message: Buffer): void {
+  /** Delivers a message to the listeners of its channel. */
+  deliver(name: string, message: Buffer): void {
     this.#each(name, ({ onMessage }) => onMessage(message));
   }
 
@@ -68,18 +68,18 @@ export class Channels {
     for (const name of names) this.#each(name, ({ onDoubt }) => onDoubt());
   }
 
-  /** Hears channels elsewhere that have moved. */
+  /** Resubscribes channels that have moved to another server. */
   review(): void {
     for (const [name, channel] of this.#channels) void this.#move(name, channel);
   }
 
-  /** Tells each listener. One that throws disturbs nobody else. */
-  #each(name: string, tell: (listener: ChannelListener) => void): void {
+  /** Calls each listener. One that throws does not disturb the others. */
+  #each(name: string, call: (listener: ChannelListener) => void): void {
     const listeners = this.#channels.get(name)?.listeners ?? new Set();
     for (const entry of Array.from(listeners)) {
       if (!listeners.has(entry)) continue;
       try {
-        tell(entry.listener);
+        call(entry.listener);
       } catch (error) {
         queueMicrotask(() => {
           throw error;
@@ -101,14 +101,14 @@ export class Channels {
     channel.opened = reach(tag, deadlineMs).then(async () => {
       if (this.#channels.get(name) === channel) await this.#place(name, channel, deadlineMs);
     });
-    // Whoever comes later tries afresh.
+    // A later call tries again.
     channel.opened.catch(() => {
       if (this.#channels.get(name) === channel) this.#channels.delete(name);
     });
     return channel;
   }
 
-  /** Hears a channel at the server that has it. */
+  /** Subscribes a channel on the server of its tag. */
   async #place(name: string, channel: Channel, deadlineMs: number): Promise<void> {
     const link = this.#options.linkOf(channel.tag);
     if (link === undefined) throw unavailable(undefined);
@@ -118,12 +118,12 @@ export class Channels {
       const leftMs = Math.max(0, deadlineMs - performance.now());
       timer = startTimer(leftMs, () => reject(unavailable(undefined))).unref();
     });
-    const heard = link.subscriber.add(name);
+    const confirmed = link.subscriber.add(name);
     try {
-      await Promise.race([heard, late]);
+      await Promise.race([confirmed, late]);
     } catch (error) {
-      // It comes to be heard one day: what was said until then is missing.
-      heard.then(
+      // The subscription may still be confirmed later; messages published before that are missed.
+      confirmed.then(
         () => this.doubt([name]),
         () => {},
       );
@@ -133,7 +133,7 @@ export class Channels {
     }
   }
 
-  /** Hears a channel elsewhere when it has moved. */
+  /** Resubscribes a channel that has moved to another server. */
   async #move(name: string, channel: Channel): Promise<void> {
     const before = channel.link;
     if (before === undefined || before === this.#options.linkOf(channel.tag)) return;
@@ -141,7 +141,7 @@ export class Channels {
     try {
       await this.#place(name, channel, performance.now() + this.#options.timeoutMs);
     } catch {
-      // Its server is not there yet: it is heard there as soon as it is.
+      // The new server is down: its link subscribes as soon as it is up.
     }
     if (this.#channels.get(name) === channel) this.#each(name, ({ onDoubt }) => onDoubt());
   }

@@ -1,16 +1,16 @@
 import { Redis, type RedisOptions, SentinelConnector } from "ioredis";
 import type { RedisAddress, RedisTarget } from "./redis-url.ts";
 
-/** Longest pause before another attempt to connect, in milliseconds. */
+/** Longest pause between attempts to connect, in milliseconds. */
 const RECONNECT_MS = 200;
-/** How long a Sentinel may take to answer before the next one is asked, in milliseconds. */
+/** Longest time that a Sentinel may take to reply before the next one is tried, in milliseconds. */
 const SENTINEL_TIMEOUT_MS = 1000;
 
 /**
  * A connection to one server, not yet open.
  *
- * It never sends a command by itself or twice: what was under way when a connection was lost fails.
- * (The defaults of ioredis would send it again, so that a commit could take effect twice.)
+ * It never resends a command: pending commands fail when the connection is lost. (The defaults of
+ * ioredis would resend them, so that a commit could take effect twice.)
  *
  * @param address Undefined: the master that the Sentinels name.
  */
@@ -53,14 +53,14 @@ export function createClient(
           }),
         })
       : new Redis({ ...options, host: address.host, port: address.port });
-  // Whoever sends hears of it; an error event without a listener would end the process.
+  // Pending commands reject anyway; an error event without a listener would end the process.
   client.on("error", () => {});
   return client;
 }
 
 /**
- * Closes a connection at once, also one whose server does not answer. One that is still looking for its
- * server goes on looking.
+ * Closes a connection at once, even when its server does not respond. With `andReconnect`, a
+ * connection that is still asking the Sentinels for its server goes on.
  */
 export function cut(client: Redis, andReconnect: boolean): void {
   if (andReconnect && client.status === "connecting" && client.options.sentinels) return;
@@ -68,12 +68,12 @@ export function cut(client: Redis, andReconnect: boolean): void {
   client.stream?.destroy();
 }
 
-/** Connects, and goes on doing so whatever happens. */
+/** Connects, and reconnects until `isClosed`. */
 export function keepConnecting(client: Redis, isClosed: () => boolean): void {
   const connect = () => {
     if (!isClosed()) client.connect().catch(() => {});
   };
-  // It is done with its own attempts, for whatever reason.
+  // The driver has stopped its own attempts, for whatever reason.
   client.on("end", () => void (isClosed() || setTimeout(connect, RECONNECT_MS).unref()));
   connect();
 }
@@ -85,8 +85,8 @@ interface SentinelAsker {
 }
 
 /**
- * Asks Sentinels as the driver does, but prints nothing when one is away: another one is asked, and what
- * is wrong with all of them comes as an error of the client.
+ * The driver's Sentinel connector without its output when a Sentinel is unreachable: the next one
+ * is tried, and a failure of all of them becomes an error of the client.
  */
 class QuietSentinelConnector extends SentinelConnector {
   constructor(options: ConstructorParameters<typeof SentinelConnector>[0]) {
@@ -98,11 +98,13 @@ class QuietSentinelConnector extends SentinelConnector {
 }
 
 function serverNameOf({ host }: RedisAddress): { servername?: string } {
-  // An address is no server name.
+  // An IP address is no server name.
   return /^[\d.]+$|:/.test(host) ? {} : { servername: host };
 }
 
-/** Asks one server of a cluster which one has what, over a connection of its own. Undefined: no answer. */
+/**
+ * Reads the slot map from one server of a cluster, over a separate connection. Undefined: no reply.
+ */
 export async function askForSlots(target: RedisTarget, address: RedisAddress): Promise<unknown> {
   const client = createClient(target, address, "millrace-map");
   const timer = setTimeout(() => cut(client, false), ASK_TIMEOUT_MS);

@@ -4,34 +4,33 @@ import { RedisFailure, failureOf } from "./redis-failure.ts";
 /** A command: its name, then its arguments. */
 export type RedisCommand = readonly [string, ...(string | Buffer)[]];
 
-/** How replies are waited for. */
+/** Options of a command connection. */
 export interface CommandsOptions {
   readonly client: Redis;
-  /** Replicas that must have what is sent before it is acknowledged; 0: none. */
+  /** Replicas that must have a commit before it is acknowledged; 0: none. */
   readonly minReplicas: number;
   /** Longest time that a reply may take, in milliseconds. */
   readonly timeoutMs: number;
-  /** A reply took too long: the connection is of no use. */
+  /** Called when a reply takes too long. */
   readonly onStalled: () => void;
 }
 
 interface Waiting {
   readonly command: RedisCommand;
-  /** Whether replicas must have it. */
+  /** Whether replicas must have it before it is acknowledged. */
   readonly isCommit: boolean;
   readonly resolve: (reply: unknown) => void;
   readonly reject: (failure: RedisFailure) => void;
 }
 
 /**
- * Commands over one connection. What is sent in one turn of the event loop goes out in one write, and
- * shares one wait for the replicas. While that is waited for nothing else is sent, or the waits would
- * add up.
+ * Commands over one connection. The commands of one event-loop turn go out in one write, and share
+ * one wait for the replicas. During that wait nothing else is sent, or the waits would add up.
  */
 export class Commands {
   readonly #options: CommandsOptions;
   #waiting: Waiting[] = [];
-  /** When each batch that is under way was sent, oldest first. */
+  /** Send times of the pending batches, oldest first. */
   readonly #sent = new Set<{ readonly atMs: number }>();
   #lastReplyMs = 0;
 
@@ -39,7 +38,7 @@ export class Commands {
     this.#options = options;
   }
 
-  /** When the server last answered, by performance.now(). */
+  /** Time of the last reply, by performance.now(). */
   get lastReplyMs(): number {
     return this.#lastReplyMs;
   }
@@ -47,7 +46,7 @@ export class Commands {
   /**
    * Sends a command. Replies are integers, Buffers, null, or arrays of those.
    *
-   * @param isCommit Whether replicas must have it before it counts as done.
+   * @param isCommit Whether replicas must have it before it is acknowledged.
    * @throws RedisFailure
    */
   send(command: RedisCommand, isCommit = false): Promise<unknown> {
@@ -57,7 +56,7 @@ export class Commands {
     });
   }
 
-  /** To be called regularly: gives up a connection whose server does not answer. */
+  /** Called regularly: drops a connection whose server does not reply. */
   review(nowMs: number): void {
     const [oldest] = this.#sent;
     if (oldest !== undefined && nowMs - oldest.atMs > this.#options.timeoutMs)
@@ -87,12 +86,12 @@ export class Commands {
     this.#sent.add(sent);
     try {
       const pipeline = client.pipeline();
-      // As one array: a command may have more arguments than a function.
+      // As one array: a command may have more arguments than a function can take.
       for (const { command } of batch) {
         const [name, ...args] = command;
         pipeline.callBuffer(name, args);
       }
-      // Less than the time a reply may take: an answer says more than none.
+      // Shorter than the timeout of the reply: a count of replicas says more than a timeout.
       if (waits) pipeline.call("WAIT", minReplicas, Math.ceil(timeoutMs / 4));
       results = (await pipeline.exec()) ?? [];
     } catch (error) {
@@ -113,7 +112,7 @@ export class Commands {
   }
 }
 
-/** Why a write does not count as acknowledged although the master has it. */
+/** The failure of a write that the master has, and too few replicas. */
 function shortageOf(
   result: [error: Error | null, result?: unknown] | undefined,
   minReplicas: number,
@@ -122,5 +121,5 @@ function shortageOf(
   if (error !== null) return failureOf(error, true);
   const count = Number(reply);
   if (count >= minReplicas) return undefined;
-  return new RedisFailure("lost", `${count} replicas have the write, and not ${minReplicas}.`);
+  return new RedisFailure("lost", `${count} of ${minReplicas} required replicas have the write.`);
 }

@@ -1,20 +1,20 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 
-/** A script that Redis runs in one step. */
+/** A script that Redis runs atomically. */
 export interface LuaScript {
-  /** File name without its ending, for messages. */
+  /** File name without extension, for messages. */
   readonly name: string;
   readonly text: string;
-  /** What Redis knows it by. */
+  /** SHA-1 of the text, for EVALSHA. */
   readonly sha: string;
 }
 
 /**
- * Reads a script from a file beside the module that asks.
+ * Reads a script from a file beside the calling module.
  *
- * @param folder `import.meta.url` of that module.
- * @param prelude Files whose text comes first, for what several scripts share.
+ * @param folder `import.meta.url` of the calling module.
+ * @param prelude Files with code that several scripts share, which comes first.
  */
 export function luaScript(
   folder: string,

@@ -1,16 +1,16 @@
 import { StreamError } from "../core/errors.ts";
 
 /**
- * What became of a command that failed.
+ * The outcome of a failed command.
  *
  * - `unsent`: it never left this process.
- * - `busy`: the server cannot do it just now, and did nothing.
- * - `refused`: the server does not do it, and did nothing.
+ * - `busy`: the server cannot run it at the moment, and did nothing.
+ * - `refused`: the server refuses it, and did nothing.
  * - `no_script`: the server does not know the script, and did nothing.
  * - `moved`: another server of the cluster has the keys; this one did nothing.
- * - `demoted`: the server is no master (any more), and did nothing.
- * - `lost`: it was sent, and nobody knows.
- * - `broken`: it failed in a way that should not be; it may have done something.
+ * - `demoted`: the server is not, or no longer, a master, and did nothing.
+ * - `lost`: it was sent, and its outcome is unknown.
+ * - `broken`: it failed unexpectedly, and may have done something.
  */
 export type RedisFailureKind =
   | "unsent"
@@ -22,7 +22,7 @@ export type RedisFailureKind =
   | "lost"
   | "broken";
 
-/** A command that failed. Inside only: callers get a StreamError. */
+/** A command that failed. Internal: callers get a StreamError. */
 export class RedisFailure extends Error {
   override readonly name = "RedisFailure";
   readonly kind: RedisFailureKind;
@@ -32,15 +32,15 @@ export class RedisFailure extends Error {
     this.kind = kind;
   }
 
-  /** Whether it is certain that nothing happened, and the same command may succeed soon. */
+  /** Whether nothing happened for certain, and the same command may succeed soon. */
   get isPassing(): boolean {
     return this.kind !== "lost" && this.kind !== "broken" && this.kind !== "refused";
   }
 }
 
 /**
- * First word of what a server says -> what it means. In each of these cases nothing was done: Redis
- * checks them before the first write of a script, and once a script has written it runs to its end.
+ * First word of an error reply -> its kind. In each of these cases nothing was done: Redis checks
+ * them before the first write of a script, and once a script has written it runs to its end.
  */
 const REFUSALS: Readonly<Record<string, RedisFailureKind>> = {
   NOSCRIPT: "no_script",
@@ -61,10 +61,10 @@ const REFUSALS: Readonly<Record<string, RedisFailureKind>> = {
   WRONGPASS: "refused",
 };
 
-/** What the driver says when it has not written a command to its connection. */
+/** The driver's error when it has not written a command to its connection. */
 const NOT_WRITTEN = /^Stream isn't writeable/;
 
-/** What a rejected command of a connection means. @param wasSent Whether it may have reached the server. */
+/** Classifies a rejected command. @param wasSent Whether it may have reached the server. */
 export function failureOf(error: unknown, wasSent: boolean): RedisFailure {
   const message = error instanceof Error ? error.message : String(error);
   const isReply = error instanceof Error && error.name === "ReplyError";
@@ -74,7 +74,7 @@ export function failureOf(error: unknown, wasSent: boolean): RedisFailure {
   return new RedisFailure(REFUSALS[word] ?? "broken", message, error);
 }
 
-/** What callers get to hear of it. */
+/** The error that callers get. */
 export function streamErrorOf(failure: unknown): StreamError {
   if (failure instanceof StreamError) return failure;
   if (!(failure instanceof RedisFailure)) return StreamError.from(failure);
@@ -82,7 +82,7 @@ export function streamErrorOf(failure: unknown): StreamError {
     case "lost":
       return new StreamError(
         "OUTCOME_UNKNOWN",
-        "The answer of the store was lost; the call may have taken effect, or may yet.",
+        "The reply of the store was lost; the call may have taken effect, or may yet.",
         { cause: failure },
       );
     case "broken":
@@ -92,11 +92,11 @@ export function streamErrorOf(failure: unknown): StreamError {
   }
 }
 
-/** Nothing happened, because the store cannot be reached or refuses. */
+/** The error when nothing happened, because the store is unreachable or refuses. */
 export function unavailable(cause: unknown): StreamError {
   return new StreamError(
     "STORE_UNAVAILABLE",
-    "The store cannot be reached or takes nothing at the moment; the call may be made again later.",
+    "The store is unreachable or accepts nothing at the moment; the call may be made again later.",
     { cause },
   );
 }

@@ -8,12 +8,12 @@ import { type ServerFacts, serverFacts } from "./server-facts.ts";
 import { Subscriber } from "./subscriber.ts";
 
 /**
- * What a command is: `read`: it may be repeated, because it changes nothing, or nothing more. `commit`: it
- * must not be, and replicas are waited for. `write`: it must not be.
+ * How a command may be treated. `read`: repeated, because it changes nothing, or is idempotent.
+ * `commit`: never repeated, and acknowledged once the replicas have it. `write`: never repeated.
  */
 export type CommandKind = "read" | "commit" | "write";
 
-/** How a link is made. */
+/** Options of a link. */
 export interface LinkOptions {
   readonly target: RedisTarget;
   /** Undefined: the master that the Sentinels name. */
@@ -22,11 +22,11 @@ export interface LinkOptions {
   readonly minReplicas: number;
   /** Longest time that a reply may take, in milliseconds. */
   readonly timeoutMs: number;
-  /** Scripts that the server must know. */
+  /** Scripts to load on each new connection. */
   readonly scripts: () => readonly LuaScript[];
   /**
-   * Called on each new connection before anything else may use it. When it fails, the connection is
-   * given up and another one is made.
+   * Called on each new connection before anything else may use it. When it rejects, the connection
+   * is dropped and a new one is made.
    */
   readonly greet: (link: RedisLink, facts: ServerFacts) => Promise<void>;
   /** The link came up, went down, or could not be made. */
@@ -34,44 +34,45 @@ export interface LinkOptions {
   readonly onMessage: (channel: string, message: Buffer) => void;
   /** Messages on these channels may have been missed. */
   readonly onDoubt: (channels: readonly string[]) => void;
-  /** The server has given away channels that it had. */
+  /** The server no longer has channels that it had. */
   readonly onMoved: () => void;
 }
 
 const REVIEW_MS = 250;
-/** A connection that was silent for so long is asked for a sign of life, in milliseconds. */
+/** Silence after which a connection is pinged, in milliseconds. */
 const PING_AFTER_MS = 1000;
 const GREETING_PAUSE_MS = 200;
-/** How often a server is asked for its facts again: settings and roles change while it runs. */
+/** Age at which facts are read again, in milliseconds: settings and roles change at run time. */
 const FACTS_AGE_MS = 30_000;
 
-/** One connection, with what is sent over it. */
+/** One connection and its commands. */
 interface Line {
   readonly client: Redis;
   readonly commands: Commands;
 }
 
 /**
- * This process's way to one Redis server: a connection for commands, one for messages, and one for commits
- * if replicas are waited for. Each is opened anew when it is lost, or when its server does not answer.
+ * The connections of this process to one Redis server: one for commands, one for messages, and one
+ * for commits if replicas must have them. Each reconnects when it is lost, or when its server
+ * stalls.
  *
  *     down --connected--> greeting --greeted--> up
  *      ^                      |                  |
  *      '----lost, stalled, no master, refused----'
  */
 export class RedisLink {
-  /** What it is called in messages. */
+  /** The name of the server, for messages. */
   readonly name: string;
   readonly subscriber: Subscriber;
   readonly #options: LinkOptions;
   readonly #line: Line;
-  /** The same line where nobody waits for replicas. */
+  /** The same as `#line` when no replicas are required. */
   readonly #commitLine: Line;
   readonly #timer: NodeJS.Timeout;
   #facts: ServerFacts | undefined;
   #isUp = false;
   #isClosed = false;
-  /** Counts connections, so that what belongs to an earlier one is recognised. */
+  /** Counts connections, to recognise work of an earlier one. */
   #connection = 0;
   #connectingSinceMs: number | undefined;
   #factsMs = 0;
@@ -99,7 +100,7 @@ export class RedisLink {
     return this.#isUp;
   }
 
-  /** Counts connections: two commands sent under one number went over one connection. */
+  /** Counts connections: commands sent under the same number went over the same connection. */
   get generation(): number {
     return this.#connection;
   }
@@ -118,7 +119,7 @@ export class RedisLink {
       : this.#line.commands.send(command);
   }
 
-  /** Runs a script, which the server learns if it does not know it. @see Commands.send */
+  /** Runs a script, and loads it first if the server does not know it. @see Commands.send */
   run(
     script: LuaScript,
     keys: readonly string[],
@@ -128,7 +129,7 @@ export class RedisLink {
     return this.#withScript(script, keys, args, (command) => this.send(command, kind));
   }
 
-  /** Runs a script, also on a connection that is being greeted. Nobody waits for replicas. */
+  /** Runs a script, also during the greeting of a connection. Does not wait for replicas. */
   runEarly(
     script: LuaScript,
     keys: readonly string[],
@@ -137,7 +138,7 @@ export class RedisLink {
     return this.#withScript(script, keys, args, (command) => this.#line.commands.send(command));
   }
 
-  /** Gives up the present connections and makes others. */
+  /** Drops the present connections and opens new ones. */
   reconnect(): void {
     if (this.#isClosed) return;
     for (const { client } of this.#lines) cut(client, true);
@@ -184,7 +185,7 @@ export class RedisLink {
     }
   }
 
-  /** Has the server know a script. */
+  /** Loads a script into the server. */
   async #load({ text }: LuaScript): Promise<void> {
     await this.#line.commands.send(["SCRIPT", "LOAD", text]);
   }
@@ -227,11 +228,11 @@ export class RedisLink {
     this.#isUp = false;
     this.#facts = undefined;
     this.#options.onChange();
-    // The others go with it: they are greeted together.
+    // The other connection is replaced too: they are greeted together.
     if (this.#commitLine !== this.#line) this.reconnect();
   }
 
-  /** What a server was told or has become since it was connected to. */
+  /** Reads the facts again, and reconnects when the role or the process has changed. */
   async #renewFacts(nowMs: number): Promise<void> {
     this.#factsMs = nowMs;
     const connection = this.#connection;
@@ -243,7 +244,7 @@ export class RedisLink {
 
   #review(): void {
     const nowMs = performance.now();
-    // A server that takes the connection and does not answer leaves it being made for ever.
+    // A server that accepts the connection but never replies would leave it connecting forever.
     const since = this.#connectingSinceMs;
     if (!this.#isUp && since !== undefined && nowMs - since > this.#options.timeoutMs) {
       this.#connectingSinceMs = nowMs;
@@ -259,13 +260,13 @@ export class RedisLink {
   }
 }
 
-/** Asks a server for its facts. */
+/** Reads the facts of a server. */
 async function readFacts(commands: Commands): Promise<ServerFacts> {
   const settings = ["appendfsync", "maxmemory-policy", "no-appendfsync-on-rewrite"];
   const [info, ...values] = await Promise.all([
     commands.send(["INFO"]),
     ...settings.map((setting) =>
-      // Providers of Redis often forbid CONFIG. Then the server does not say.
+      // Managed Redis often forbids CONFIG: the setting stays unknown.
       commands.send(["CONFIG", "GET", setting]).catch(() => undefined),
     ),
   ]);

@@ -12,37 +12,37 @@ import type { ServerFacts } from "./server-facts.ts";
 import { type SlotRange, addressText, readSlots, slotOf } from "./topology.ts";
 import { startTimer } from "../timers/timers.ts";
 
-/** How a Redis is used. */
+/** Options of the connection to a Redis. */
 export interface RedisServersOptions {
   readonly target: RedisTarget;
   /** Replicas that must have a write before it is acknowledged. Default 0. */
   readonly minReplicas?: number | undefined;
-  /** Longest time that an answer may take, or a server may be away, in milliseconds. Default 5,000. */
+  /** Longest wait for a reply, or for a server to return, in milliseconds. Default 5,000. */
   readonly timeoutMs?: number | undefined;
-  /** Told what goes wrong with connections, for the operator. */
+  /** Called with failures of connections, for the operator's log. */
   readonly onProblem?: ((error: unknown) => void) | undefined;
 }
 
-/** What is done on each new connection, before anything else may use it. */
+/** Called on each new connection, before anything else may use it. */
 export type Greeter = (link: RedisLink, facts: ServerFacts) => Promise<void>;
 
 const DEFAULT_TIMEOUT_MS = 5000;
-/** Pause before a command that did nothing is sent again, in milliseconds. */
+/** Pause before a command that did nothing is retried, in milliseconds. */
 const RETRY_MS = 25;
-/** How often a cluster is asked which server has what, in milliseconds. */
+/** Interval at which the slot map of a cluster is refreshed, in milliseconds. */
 const REFRESH_MS = 5000;
-/** How soon it is asked again when something is wrong. */
+/** The same while the map is wrong or a server is down. */
 const HURRY_MS = 200;
 
 /**
- * The servers of one Redis, whatever its form: who asks names a hash tag, and gets to the server that
- * has its keys.
+ * The servers of one Redis, whatever its form: a caller names a hash tag, and reaches the server
+ * that has its keys.
  *
- * In a cluster this keeps its own map of slots instead of using that of the driver: a commit must
- * know the very server process that it goes to (see the epoch rule), and must never be sent twice.
+ * For a cluster, this keeps its own slot map instead of the driver's: a commit must know the exact
+ * server process that it goes to (see the epoch rule), and must never be sent twice.
  */
 export class RedisServers {
-  /** Names this process among the clients. Never used again. */
+  /** Unique id of this process among the clients. */
   readonly instanceId = randomUUID();
   readonly timeoutMs: number;
   readonly #options: RedisServersOptions;
@@ -57,7 +57,7 @@ export class RedisServers {
   #isRefreshing = false;
   #timer: NodeJS.Timeout | undefined;
   #lastProblem: unknown;
-  /** Whose map of the cluster is asked for last: it was wrong. */
+  /** The server whose slot map was wrong: it is asked last. */
   #suspect: RedisLink | undefined;
   #isClosed = false;
 
@@ -76,28 +76,28 @@ export class RedisServers {
     return this.#isClosed;
   }
 
-  /** Which kind of Redis it is. */
+  /** The form of the Redis. */
   get form(): RedisTarget["form"] {
     return this.#options.target.form;
   }
 
-  /** What went wrong last. */
+  /** The last failure of a connection. */
   get lastProblem(): unknown {
     return this.#lastProblem;
   }
 
-  /** Adds what is done on each connection that is new from now on. @returns how to take it back. */
+  /** Adds a greeter for all connections from now on. @returns a function that removes it. */
   addGreeter(greeter: Greeter): Unwatch {
     this.#greeters.push(greeter);
     return () => void this.#greeters.splice(this.#greeters.indexOf(greeter), 1);
   }
 
-  /** Adds scripts that servers get to know with each connection; one that is added later, with its first use. */
+  /** Adds scripts to load on each new connection. Existing connections load them on first use. */
   addScripts(...scripts: readonly LuaScript[]): void {
     this.#scripts.push(...scripts);
   }
 
-  /** Begins to connect. */
+  /** Starts to connect. */
   start(): void {
     if (this.form === "cluster") {
       this.#refreshSoon();
@@ -106,19 +106,19 @@ export class RedisServers {
     } else this.#openLink(this.form === "sentinel" ? undefined : this.#options.target.addresses[0]);
   }
 
-  /** The servers that are in use. */
+  /** The servers in use. */
   get links(): readonly RedisLink[] {
     return Array.from(this.#links.values());
   }
 
-  /** Whether every server is there. */
+  /** Whether every server is up. */
   get isUp(): boolean {
     if (this.#links.size === 0) return false;
     for (const link of this.#links.values()) if (!link.isUp) return false;
     return true;
   }
 
-  /** Calls the listener when a server came or went. */
+  /** Calls the listener when a server comes up or goes down. */
   watch(listener: () => void): Unwatch {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -130,9 +130,9 @@ export class RedisServers {
   }
 
   /**
-   * The server that has the keys of a tag, once it is there.
+   * Resolves with the server that has the keys of a tag, once it is up.
    *
-   * @throws StreamError STORE_UNAVAILABLE when it does not come in time.
+   * @throws StreamError STORE_UNAVAILABLE when it does not come up in time.
    */
   async reach(tag: string, deadlineMs = performance.now() + this.timeoutMs): Promise<RedisLink> {
     for (;;) {
@@ -146,8 +146,8 @@ export class RedisServers {
   }
 
   /**
-   * Has the server with the keys of a tag do something. What certainly did nothing is tried again until
-   * it does or the time is over; so is a read whose answer was lost.
+   * Runs work on the server that has the keys of a tag. Until the deadline, it retries commands
+   * that certainly did nothing, and reads whose reply was lost.
    *
    * @param work Sends commands. It may be called several times, with several links.
    * @throws StreamError STORE_UNAVAILABLE, OUTCOME_UNKNOWN
@@ -194,13 +194,14 @@ export class RedisServers {
   }
 
   /**
-   * Hears a channel, whose name has the tag in it. Resolves once it is heard.
+   * Subscribes to a channel, whose name contains the tag. Resolves once the server has confirmed
+   * it.
    *
-   * @throws StreamError STORE_UNAVAILABLE when that takes too long.
+   * @throws StreamError STORE_UNAVAILABLE on timeout.
    */
-  async hear(tag: string, name: string, listener: ChannelListener): Promise<Unwatch> {
+  async subscribe(tag: string, name: string, listener: ChannelListener): Promise<Unwatch> {
     if (this.#isClosed) throw new StreamError("STORE_UNAVAILABLE", "The store is closed.");
-    return this.#channels.hear(tag, name, listener);
+    return this.#channels.subscribe(tag, name, listener);
   }
 
   close(): void {
@@ -238,7 +239,7 @@ export class RedisServers {
         if (this.form === "cluster" && !link.isUp) this.#refreshSoon();
         this.#changed();
       },
-      onMessage: (channel, message) => this.#channels.tell(channel, message),
+      onMessage: (channel, message) => this.#channels.deliver(channel, message),
       onDoubt: (channels) => this.#channels.doubt(channels),
       onMoved: () => this.#refreshSoon(),
     });
@@ -276,7 +277,7 @@ export class RedisServers {
     });
   }
 
-  /** Asks any server which one has what. */
+  /** Reads the slot map from the first server that has one. */
   async #refresh(): Promise<void> {
     const links = Array.from(this.#links.values()).sort(
       (a, b) => Number(a === this.#suspect) - Number(b === this.#suspect),
@@ -299,7 +300,7 @@ export class RedisServers {
     return found?.master ?? this.#options.target.addresses[0];
   }
 
-  /** @returns whether the map says anything. */
+  /** @returns whether the map is usable: not empty. */
   #take(ranges: readonly SlotRange[]): boolean {
     if (ranges.length === 0 || this.#isClosed) return false;
     const masters = new Map(ranges.map(({ master }) => [addressText(master), master]));

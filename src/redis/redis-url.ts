@@ -1,16 +1,18 @@
-/** A place where a server listens. */
+/** The address of a server. */
 export interface RedisAddress {
   readonly host: string;
   readonly port: number;
 }
 
-/** What a `redis_url` says. */
+/** A parsed `redis_url`. */
 export interface RedisTarget {
-  /** `single`: one server. `sentinel`: the master that Sentinels name. `cluster`: all of a cluster. */
+  /**
+   * `single`: one server. `sentinel`: the master that Sentinels name. `cluster`: a whole cluster.
+   */
   readonly form: "single" | "sentinel" | "cluster";
   /** The server, the Sentinels, or some nodes of the cluster: at least one. */
   readonly addresses: readonly [RedisAddress, ...RedisAddress[]];
-  /** `sentinel` only: what the Sentinels call the master. */
+  /** `sentinel` only: the name of the master at the Sentinels. */
   readonly masterName: string | undefined;
   /** Whether connections are encrypted, those to Sentinels included. */
   readonly isEncrypted: boolean;
@@ -18,11 +20,11 @@ export interface RedisTarget {
   readonly password: string | undefined;
   readonly sentinelUsername: string | undefined;
   readonly sentinelPassword: string | undefined;
-  /** Number of the database. A cluster has only 0. */
+  /** Database number. A cluster has only 0. */
   readonly database: number;
 }
 
-/** What a `redis_url` may be, for messages. */
+/** The valid forms of a `redis_url`, for messages. */
 export const REDIS_URL_FORMS =
   "redis://HOST:PORT, rediss://HOST:PORT (TLS), redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST, " +
   "with user:password@ before the host and /DATABASE after it";
@@ -33,13 +35,13 @@ const ADDRESS = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]\s]+))(?::(\d{1,5}))?$/;
 const QUERY_KEYS = ["db", "sentinel_username", "sentinel_password"];
 
 /**
- * Reads a `redis_url`.
+ * Parses a `redis_url`.
  *
- * @throws Error with a sentence that says what is wrong. It never holds the password.
+ * @throws Error with a sentence that names the problem. It never contains the password.
  */
 export function parseRedisUrl(text: string): RedisTarget {
   const parts = URL_PARTS.exec(text);
-  if (parts === null) throw refusal("is not understood");
+  if (parts === null) throw refusal("is not valid");
   const [, scheme, suffix, credentials, hosts = "", path = "", query = ""] = parts;
   const form = (suffix ?? "single") as RedisTarget["form"];
   const addresses = hosts.split(",").map((each) => addressOf(each, form));
@@ -49,7 +51,7 @@ export function parseRedisUrl(text: string): RedisTarget {
   const parameters = new URLSearchParams(query);
   for (const key of parameters.keys()) {
     if (!QUERY_KEYS.includes(key))
-      throw refusal(`has a parameter that is none; it may have ${QUERY_KEYS.join(", ")}`);
+      throw refusal(`has an unknown parameter; it may have ${QUERY_KEYS.join(", ")}`);
   }
   const segments = path.split("/").filter((segment) => segment !== "");
   const masterName = form === "sentinel" ? decoded(segments.shift()) : undefined;
@@ -58,7 +60,7 @@ export function parseRedisUrl(text: string): RedisTarget {
   if (segments.length > 1) throw refusal("has too many parts after the host");
   const database = databaseOf(segments[0] ?? parameters.get("db") ?? "0");
   if (form === "cluster" && database !== 0)
-    throw refusal("has a database, and a cluster has only 0");
+    throw refusal("has a database, but a cluster has only 0");
   const [username, password] = credentialsOf(credentials);
   return {
     form,
@@ -73,7 +75,7 @@ export function parseRedisUrl(text: string): RedisTarget {
   };
 }
 
-/** The target as one may show it: without user, password and parameters. */
+/** The target for logs: without user, password and parameters. */
 export function describeTarget(target: RedisTarget): string {
   const { form, addresses, isEncrypted, masterName, database } = target;
   const scheme = `${isEncrypted ? "rediss" : "redis"}${form === "single" ? "" : `+${form}`}`;
@@ -87,7 +89,7 @@ export function describeTarget(target: RedisTarget): string {
 function addressOf(text: string, form: RedisTarget["form"]): RedisAddress {
   const parts = ADDRESS.exec(text);
   const host = parts?.[1] ?? parts?.[2];
-  if (host === undefined) throw refusal("has a host that is no address");
+  if (host === undefined) throw refusal("has an invalid host");
   const port = Number(parts?.[3] ?? (form === "sentinel" ? 26_379 : 6379));
   if (port < 1 || port > 65_535) throw refusal("has a port that is not from 1 to 65535");
   return { host, port };
@@ -95,7 +97,7 @@ function addressOf(text: string, form: RedisTarget["form"]): RedisAddress {
 
 function databaseOf(text: string): number {
   if (/^\d{1,5}$/.test(text)) return Number(text);
-  throw refusal("has a database that is no number");
+  throw refusal("has a database that is not a number");
 }
 
 function credentialsOf(text: string | undefined): [string | undefined, string | undefined] {
@@ -111,7 +113,7 @@ function decoded(text: string | undefined): string | undefined {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw refusal("has a % that begins no encoded character");
+    throw refusal("has a % that does not begin an encoded character");
   }
 }
 

@@ -1,29 +1,29 @@
-/** What a server says of itself, as far as it matters here. */
+/** The facts about a server that matter here, as it reports them. */
 export interface ServerFacts {
-  /** Random name of the process: another one after each restart. */
+  /** Random id of the process, new after each restart. */
   readonly runId: string;
   /** For example `7.0.15`. */
   readonly version: string;
   readonly isMaster: boolean;
-  /** Whether it was a replica before it became the master: what its master had not sent it yet is lost. */
+  /** Whether it was a replica before: writes that its former master had not replicated are lost. */
   readonly wasPromoted: boolean;
-  /** Replicas that are connected. */
+  /** Connected replicas. */
   readonly replicaCount: number;
-  /** Whether it has what it acknowledged on disk (`appendfsync always`). Undefined: it does not say. */
+  /** When it flushes its append-only file; `off`: it has none. Undefined: not reported. */
   readonly appendFsync: "always" | "everysec" | "no" | "off" | undefined;
-  /** What it does when memory is full. Undefined: it does not say. */
+  /** What it does when memory is full. Undefined: not reported. */
   readonly evictionPolicy: string | undefined;
-  /** Bytes it may use; 0: no limit. */
+  /** Memory limit in bytes; 0: no limit. */
   readonly maxMemory: number | undefined;
 }
 
 const NO_ID = /^0*$/;
 
 /**
- * Reads the facts.
+ * Parses the facts.
  *
- * @param info Text of INFO.
- * @param config Reply of CONFIG GET for the three settings; undefined where that is not allowed.
+ * @param info Reply to INFO.
+ * @param config Reply to CONFIG GET for the three settings; undefined where that is not allowed.
  */
 export function serverFacts(info: string, config: readonly string[] | undefined): ServerFacts {
   const fields = new Map(
@@ -36,10 +36,10 @@ export function serverFacts(info: string, config: readonly string[] | undefined)
   for (let i = 0; config !== undefined && i + 1 < config.length; i += 2)
     settings.set(config[i] ?? "", config[i + 1] ?? "");
   const hasAppendFile = fields.get("aof_enabled") === "1";
-  const said = settings.get("appendfsync") as ServerFacts["appendFsync"];
-  // While the file is rewritten nothing is flushed, whatever appendfsync says.
-  const isLax = settings.get("no-appendfsync-on-rewrite") === "yes" && said === "always";
-  const appendFsync = isLax ? "everysec" : said;
+  const reported = settings.get("appendfsync") as ServerFacts["appendFsync"];
+  // With this setting, nothing is flushed during a rewrite of the file, whatever appendfsync is.
+  const isLax = settings.get("no-appendfsync-on-rewrite") === "yes" && reported === "always";
+  const appendFsync = isLax ? "everysec" : reported;
   const maxMemory = fields.get("maxmemory");
   return {
     runId: fields.get("run_id") ?? "",

@@ -1,46 +1,47 @@
 import type { Redis } from "ioredis";
 import { cut, keepConnecting } from "./client.ts";
 
-/** How a subscriber is made. */
+/** Options of a subscriber. */
 export interface SubscriberOptions {
   readonly client: Redis;
   /** Longest time that a reply may take, in milliseconds. */
   readonly timeoutMs: number;
   readonly onMessage: (channel: string, message: Buffer) => void;
-  /** These channels are heard again: messages on them may have been missed. */
+  /** These channels were resubscribed: messages on them may have been missed. */
   readonly onDoubt: (channels: readonly string[]) => void;
-  /** The server has given away channels that it had. */
+  /** The server no longer has channels that it had. */
   readonly onMoved: () => void;
 }
 
-interface Heard {
-  /** Who waits for the server to confirm it. */
+interface Subscription {
+  /** Calls that wait for the server to confirm it. */
   waiting: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[];
   isActive: boolean;
-  /** Whether it was heard before: then something may have been missed. */
+  /** Whether it was active before: messages may have been missed since. */
   wasActive: boolean;
 }
 
-/** A connection that was silent for so long is asked for a sign of life, in milliseconds. */
+/** Silence after which a connection is pinged, in milliseconds. */
 const PING_AFTER_MS = 1000;
-/** How many channels one command names. */
+/** Most channels per command. */
 const PER_COMMAND = 200;
-/** Pause before channels are asked for again, in milliseconds. */
+/** Pause before failed subscriptions are retried, in milliseconds. */
 const RETRY_MS = 100;
 
 /**
- * Hears channels of one server (sharded pub/sub: also where there is no cluster, for one way in all
- * forms). After a lost connection it hears them again, and says that something may have been missed.
+ * Subscribes to channels of one server (by sharded pub/sub, also without a cluster, so that all
+ * forms work alike). It resubscribes after a lost connection, and reports that messages may have
+ * been missed.
  */
 export class Subscriber {
   readonly #options: SubscriberOptions;
-  readonly #channels = new Map<string, Heard>();
+  readonly #channels = new Map<string, Subscription>();
   #isClosed = false;
   #connection = 0;
   #lastSignMs = 0;
-  #askedMs: number | undefined;
+  #pingedMs: number | undefined;
   #connectingSinceMs: number | undefined;
-  /** Channels to be heard with the next command. */
+  /** Channels to subscribe with the next command. */
   #added: string[] = [];
   #retry: NodeJS.Timeout | undefined;
 
@@ -48,7 +49,7 @@ export class Subscriber {
     this.#options = options;
     const { client, onMessage } = options;
     client.on("connecting", () => (this.#connectingSinceMs ??= performance.now()));
-    client.on("ready", () => void this.#hearAgain(++this.#connection));
+    client.on("ready", () => void this.#resubscribe(++this.#connection));
     client.on("close", () => this.#goDown());
     client.on("smessageBuffer", (channel: Buffer, message: Buffer) => {
       this.#lastSignMs = performance.now();
@@ -58,50 +59,52 @@ export class Subscriber {
     keepConnecting(client, () => this.#isClosed);
   }
 
-  /** Whether all channels are heard. */
+  /** Whether all subscriptions are active. */
   get isActive(): boolean {
     for (const { isActive } of this.#channels.values()) if (!isActive) return false;
     return this.#options.client.status === "ready";
   }
 
-  /** Hears a channel. Resolves once the server confirmed it; rejects when the subscriber is closed. */
+  /**
+   * Subscribes. Resolves once the server has confirmed it; rejects when the subscriber is closed.
+   */
   add(channel: string): Promise<void> {
-    const heard = this.#channels.get(channel) ?? {
+    const subscription = this.#channels.get(channel) ?? {
       waiting: [],
       isActive: false,
       wasActive: false,
     };
     const isNew = !this.#channels.has(channel);
-    this.#channels.set(channel, heard);
-    if (heard.isActive) return Promise.resolve();
+    this.#channels.set(channel, subscription);
+    if (subscription.isActive) return Promise.resolve();
     if (isNew) {
-      if (this.#added.length === 0) setImmediate(() => void this.#hearAdded());
+      if (this.#added.length === 0) setImmediate(() => void this.#subscribeAdded());
       this.#added.push(channel);
     }
-    return new Promise((resolve, reject) => heard.waiting.push({ resolve, reject }));
+    return new Promise((resolve, reject) => subscription.waiting.push({ resolve, reject }));
   }
 
-  /** Hears a channel no longer. */
+  /** Unsubscribes from a channel. */
   remove(channel: string): void {
-    const heard = this.#channels.get(channel);
-    if (heard === undefined) return;
+    const subscription = this.#channels.get(channel);
+    if (subscription === undefined) return;
     this.#channels.delete(channel);
-    for (const { reject } of heard.waiting) reject(new Error("The channel is given up."));
+    for (const { reject } of subscription.waiting) reject(new Error("The channel was removed."));
     const { client } = this.#options;
     if (client.status === "ready") client.sunsubscribe(channel).catch(() => {});
   }
 
-  /** To be called regularly: gives up a connection whose server does not answer. */
+  /** Called regularly: drops a connection whose server does not reply. */
   review(nowMs: number): void {
     const { client, timeoutMs } = this.#options;
-    const since = this.#askedMs ?? this.#connectingSinceMs;
+    const since = this.#pingedMs ?? this.#connectingSinceMs;
     if (since !== undefined && nowMs - since > timeoutMs) return this.#reconnect();
-    if (client.status !== "ready" || this.#askedMs !== undefined) return;
+    if (client.status !== "ready" || this.#pingedMs !== undefined) return;
     if (nowMs - this.#lastSignMs <= PING_AFTER_MS) return;
     const connection = this.#connection;
-    this.#askedMs = nowMs;
+    this.#pingedMs = nowMs;
     client.ping().then(
-      () => this.#answered(connection),
+      () => this.#onPong(connection),
       () => {},
     );
   }
@@ -115,9 +118,9 @@ export class Subscriber {
     this.#channels.clear();
   }
 
-  #answered(connection: number): void {
+  #onPong(connection: number): void {
     if (connection !== this.#connection) return;
-    this.#askedMs = undefined;
+    this.#pingedMs = undefined;
     this.#lastSignMs = performance.now();
   }
 
@@ -127,44 +130,44 @@ export class Subscriber {
 
   #goDown(): void {
     this.#connection++;
-    this.#askedMs = undefined;
+    this.#pingedMs = undefined;
     this.#connectingSinceMs = undefined;
-    for (const heard of this.#channels.values()) heard.isActive = false;
+    for (const subscription of this.#channels.values()) subscription.isActive = false;
   }
 
-  /** Channels were taken away, and nobody says which: all are asked for again. */
+  /** The server dropped channels without naming them: all are resubscribed. */
   #lose(): void {
-    for (const heard of this.#channels.values()) heard.isActive = false;
+    for (const subscription of this.#channels.values()) subscription.isActive = false;
     this.#options.onMoved();
-    this.#hearLater(this.#connection);
+    this.#retryLater(this.#connection);
   }
 
-  async #hearAdded(): Promise<void> {
+  async #subscribeAdded(): Promise<void> {
     const added = this.#added.filter((channel) => this.#channels.has(channel));
     this.#added = [];
-    // Otherwise they are heard with all others when there is a connection.
-    if (this.#options.client.status === "ready") await this.#hear(added, this.#connection);
+    // Otherwise they are subscribed with all others once there is a connection.
+    if (this.#options.client.status === "ready") await this.#subscribe(added, this.#connection);
   }
 
-  /** Hears what is not heard. */
-  async #hearAgain(connection: number): Promise<void> {
+  /** Subscribes all channels that are not active. */
+  async #resubscribe(connection: number): Promise<void> {
     this.#connectingSinceMs = undefined;
     this.#lastSignMs = performance.now();
-    const silent = Array.from(this.#channels).flatMap(([channel, { isActive }]) =>
+    const inactive = Array.from(this.#channels).flatMap(([channel, { isActive }]) =>
       isActive ? [] : [channel],
     );
-    await this.#hear(silent, connection);
+    await this.#subscribe(inactive, connection);
   }
 
-  async #hear(channels: readonly string[], connection: number): Promise<void> {
+  async #subscribe(channels: readonly string[], connection: number): Promise<void> {
     const commands = commandsFor(channels);
-    await Promise.all(commands.map((some) => this.#hearSome(some, connection)));
+    await Promise.all(commands.map((some) => this.#subscribeSome(some, connection)));
     const isWhole = channels.every((channel) => this.#channels.get(channel)?.isActive !== false);
-    // The connection is lost, or the channels belong to another server: both come to be known.
-    if (!isWhole) this.#hearLater(connection);
+    // The connection is lost, or the channels have moved to another server: events report both.
+    if (!isWhole) this.#retryLater(connection);
   }
 
-  async #hearSome(channels: readonly string[], connection: number): Promise<void> {
+  async #subscribeSome(channels: readonly string[], connection: number): Promise<void> {
     try {
       await this.#options.client.ssubscribe(...channels);
     } catch {
@@ -174,27 +177,27 @@ export class Subscriber {
     this.#lastSignMs = performance.now();
     const again: string[] = [];
     for (const channel of channels) {
-      const heard = this.#channels.get(channel);
-      if (heard === undefined) continue;
-      heard.isActive = true;
-      if (heard.wasActive) again.push(channel);
-      heard.wasActive = true;
-      for (const { resolve } of heard.waiting.splice(0)) resolve();
+      const subscription = this.#channels.get(channel);
+      if (subscription === undefined) continue;
+      subscription.isActive = true;
+      if (subscription.wasActive) again.push(channel);
+      subscription.wasActive = true;
+      for (const { resolve } of subscription.waiting.splice(0)) resolve();
     }
     if (again.length > 0) this.#options.onDoubt(again);
   }
 
-  #hearLater(connection: number): void {
+  #retryLater(connection: number): void {
     if (this.#retry !== undefined || connection !== this.#connection) return;
     this.#retry = setTimeout(() => {
       this.#retry = undefined;
-      if (connection === this.#connection && !this.#isClosed) void this.#hearAgain(connection);
+      if (connection === this.#connection && !this.#isClosed) void this.#resubscribe(connection);
     }, RETRY_MS);
     this.#retry.unref();
   }
 }
 
-/** Channels for one command each: a cluster takes only those of one hash tag together. */
+/** Groups channels by command: a cluster accepts only those of one hash tag together. */
 function commandsFor(channels: readonly string[]): readonly (readonly string[])[] {
   return Array.from(bySlot(channels)).flatMap((slot) =>
     Array.from({ length: Math.ceil(slot.length / PER_COMMAND) }, (_, i) =>
@@ -203,7 +206,7 @@ function commandsFor(channels: readonly string[]): readonly (readonly string[])[
   );
 }
 
-/** Channels whose hash tag is the same: a cluster takes only those in one command. */
+/** Groups channels by hash tag. */
 function bySlot(channels: readonly string[]): Iterable<readonly string[]> {
   const slots = new Map<string, string[]>();
   for (const channel of channels) {

@@ -1,6 +1,6 @@
 import type { RedisAddress } from "./redis-url.ts";
 
-/** Which master serves which hash slots. */
+/** A range of hash slots, and the master that serves it. */
 export interface SlotRange {
   readonly first: number;
   readonly last: number;
@@ -10,7 +10,11 @@ export interface SlotRange {
 /** Number of hash slots of a cluster. */
 const SLOT_COUNT = 16_384;
 
-/** Reads the reply of CLUSTER SLOTS. @param asked Where it was asked: a node may not know its own host. */
+/**
+ * Parses the reply of CLUSTER SLOTS.
+ *
+ * @param asked The replying node, which may not know its host.
+ */
 export function readSlots(reply: unknown, asked: RedisAddress): readonly SlotRange[] {
   if (!Array.isArray(reply)) return [];
   return reply.map((each): SlotRange => {
@@ -35,7 +39,7 @@ export function slotOf(tag: string): number {
   return crc % SLOT_COUNT;
 }
 
-/** An address as one text. */
+/** Formats an address. */
 export function addressText({ host, port }: RedisAddress): string {
   return `${host}:${port}`;
 }

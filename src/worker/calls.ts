@@ -2,7 +2,7 @@ import { FunctionError } from "../core/function-call.ts";
 import type { Link, ToService } from "./link.ts";
 import { startTimer } from "../timers/timers.ts";
 
-/** A call that somebody waits for. */
+/** A call that waits for its result. */
 interface Pending {
   readonly resolve: (result: string | undefined) => void;
   readonly reject: (error: FunctionError) => void;
@@ -10,7 +10,7 @@ interface Pending {
   unsent: ToService | undefined;
 }
 
-/** Calls that a worker makes: those that were sent, and those that wait for a connection. */
+/** Calls made by a worker: those sent, and those waiting for a connection. */
 export class OwnCalls {
   readonly #pending = new Map<string, Pending>();
   #count = 0;
@@ -26,7 +26,8 @@ export class OwnCalls {
     return new Promise((resolve, reject) => {
       const timer = startTimer(timeoutMs, () => {
         this.#pending.delete(invocationId);
-        const sentence = `The function ${invoke.functionId ?? ""} did not answer within ${timeoutMs} ms.`;
+        const { functionId = "" } = invoke;
+        const sentence = `The function ${functionId} did not return within ${timeoutMs} ms.`;
         reject(new FunctionError("TIMEOUT", sentence));
       });
       this.#pending.set(invocationId, {
@@ -38,15 +39,15 @@ export class OwnCalls {
     });
   }
 
-  /** Takes an answer. */
-  answer(invocationId: string, outcome: { readonly result: string | undefined } | FunctionError) {
+  /** Settles a call. */
+  settle(invocationId: string, outcome: { readonly result: string | undefined } | FunctionError) {
     const pending = this.#pending.get(invocationId);
     this.#pending.delete(invocationId);
     if (outcome instanceof FunctionError) pending?.reject(outcome);
     else pending?.resolve(outcome.result);
   }
 
-  /** There is a connection: sends what waits for one. */
+  /** Sends the calls that wait for a connection. */
   sendWaiting(link: Link): void {
     for (const pending of this.#pending.values()) {
       if (pending.unsent === undefined) continue;
@@ -55,7 +56,11 @@ export class OwnCalls {
     }
   }
 
-  /** The connection is gone: those that were sent may have run. @param all Whether those that wait fail, too. */
+  /**
+   * Fails the calls that were sent on a lost connection.
+   *
+   * @param all Whether waiting ones fail too.
+   */
   fail(sentence: string, all = false): void {
     for (const [id, pending] of this.#pending) {
       if (pending.unsent !== undefined && !all) continue;

@@ -1,4 +1,4 @@
-/** Millrace for workers: programs that provide functions to a service elsewhere. */
+/** Millrace for workers: processes that provide functions to a service over the network. */
 export { registerWorker } from "./worker.ts";
 export type { Worker, WorkerOptions, WorkerState } from "./worker-api.ts";
 export type { CallContext, Handler } from "../functions/handler.ts";

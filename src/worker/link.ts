@@ -9,10 +9,10 @@ import { RequestQueue } from "./request-queue.ts";
 
 /** A message to the service. */
 export type ToService = NonNullable<MessageInitShape<typeof ConnectRequestSchema>["message"]>;
-/** A message of the service. */
+/** A message from the service. */
 export type FromService = ConnectResponse["message"];
 
-/** How a link is made. */
+/** Options of a link. */
 export interface LinkOptions {
   readonly client: Client<typeof WorkerService>;
   readonly headers: Readonly<Record<string, string>>;
@@ -22,23 +22,23 @@ export interface LinkOptions {
   readonly onMessage: (message: FromService) => void;
 }
 
-/** How often a sign of life is sent, in milliseconds. */
+/** Interval of heartbeats, in milliseconds. */
 const HEARTBEAT_MS = 20_000;
-/** How long the service may say nothing, in milliseconds. */
+/** Longest time without a message from the service, in milliseconds. */
 const SILENCE_MS = 60_000;
 
 /** One connection to the service, until it ends. */
 export interface Link {
   send(message: ToService): void;
-  /** Resolves, with why, when it has ended. */
+  /** Resolves with the error, if any, when the connection has ended. */
   readonly ended: Promise<unknown>;
-  /** Half-closes: nothing more is said. */
+  /** Half-closes: sends no more messages. */
   finish(): void;
-  /** Cuts it. */
+  /** Resets the connection. */
   cut(): void;
 }
 
-/** Opens a connection. What goes wrong with it is why it ended. */
+/** Opens a connection. */
 export function openLink({ client, headers, hello, onMessage }: LinkOptions): Link {
   const requests = new RequestQueue<MessageInitShape<typeof ConnectRequestSchema>>();
   const controller = new AbortController();

@@ -1,25 +1,25 @@
 import { Fifo } from "../core/fifo.ts";
 
-/** What goes out on a stream: filled from outside, read by the transport as it takes it. */
+/** The outgoing messages of a stream, which the transport pulls. */
 export class RequestQueue<T> implements AsyncIterable<T> {
   readonly #waiting = new Fifo<T>();
   #isEnded = false;
   #wake = () => {};
 
-  /** Adds one. After end() it goes nowhere. */
+  /** Adds a message. Ignored after end(). */
   push(request: T): void {
     if (this.#isEnded) return;
     this.#waiting.push(request);
     this.#wake();
   }
 
-  /** No more comes: the stream half-closes when all is read. */
+  /** Half-closes the stream once all messages are sent. */
   end(): void {
     this.#isEnded = true;
     this.#wake();
   }
 
-  /** For one reader. */
+  /** Supports one reader only. */
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
     for (;;) {
       const next = this.#waiting.shift();

@@ -20,9 +20,8 @@ import { type FromService, type Link, type ToService, openLink } from "./link.ts
 import { type Timer, startTimer } from "../timers/timers.ts";
 import { carriedTimeoutMs } from "../functions/call-timeout.ts";
 
-/** Something that was registered, to be registered again on each connection. */
+/** A registration, which is repeated on each connection. */
 interface Kept {
-  /** Says it to the service. */
   readonly register: (requestId: bigint) => ToService;
   readonly unregister: (requestId: bigint) => ToService;
 }
@@ -30,9 +29,9 @@ interface Kept {
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_INITIAL_MS = 1000;
 const DEFAULT_MAX_MS = 30_000;
-/** Largest payload and result: a message to the service has up to 4 MiB, and holds ids besides. */
+/** Largest payload and result: a message to the service has up to 4 MiB, ids included. */
 const MAX_PAYLOAD_BYTES = 4 * 1024 * 1024 - 4096;
-/** How long it waits for the service to end the connection when it leaves, in milliseconds. */
+/** Longest wait for the service to end the connection after a goodbye, in milliseconds. */
 const GOODBYE_MS = 31_000;
 
 /** Connects a worker to the service at `url`, for example `http://127.0.0.1:3112`. */
@@ -47,19 +46,19 @@ class GrpcWorker implements Worker {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #kept = new Set<Kept>();
   readonly #handlers = new Map<string, Handler>();
-  /** Who waits for a registration to hold for the first time. */
-  readonly #firstAnswers = new Map<Kept, (error: FunctionError | undefined) => void>();
-  /** What was taken back, until the service knows it; and who waits for that. */
+  /** Settles the first attempt of each registration. */
+  readonly #firstAttempts = new Map<Kept, (error: FunctionError | undefined) => void>();
+  /** Withdrawn registrations until the service confirms, with what to call then. */
   readonly #forgotten = new Map<Kept, () => void>();
-  /** Who waits for the answer to a registration, by request id. */
-  readonly #asked = new Map<bigint, (error: FunctionError | undefined) => void>();
+  /** Pending requests to register or unregister, by request id. */
+  readonly #requests = new Map<bigint, (error: FunctionError | undefined) => void>();
   readonly #calls = new OwnCalls();
-  /** Calls that it is answering, by invocation id. */
-  readonly #answering = new Map<string, AbortController>();
-  /** Cause of the call that the code which runs now answers. */
+  /** Calls from the service that are running, by invocation id. */
+  readonly #running = new Map<string, AbortController>();
+  /** Cause of the call that the current code runs for. */
   readonly #causes = new AsyncLocalStorage<string>();
   #link: Link | undefined;
-  /** Whether the service has welcomed it. */
+  /** Whether the service has sent its welcome. */
   #isWelcome = false;
   #identity = { previousWorkerId: "", reattachToken: "" };
   #state: WorkerState = "connecting";
@@ -166,7 +165,8 @@ class GrpcWorker implements Worker {
     const sentence = "The worker has shut down.";
     this.#calls.fail(sentence, true);
     const stopped = new FunctionError("invocation_stopped", sentence);
-    for (const settle of [...this.#firstAnswers.values(), ...this.#asked.values()]) settle(stopped);
+    for (const settle of [...this.#firstAttempts.values(), ...this.#requests.values()])
+      settle(stopped);
     for (const resolve of this.#forgotten.values()) resolve();
     this.#enter("closed", undefined);
   }
@@ -196,8 +196,8 @@ class GrpcWorker implements Worker {
     this.#link = undefined;
     this.#isWelcome = false;
     this.#calls.fail("The connection to the service was lost during the call; it may have run.");
-    for (const controller of this.#answering.values()) controller.abort(why);
-    this.#answering.clear();
+    for (const controller of this.#running.values()) controller.abort(why);
+    this.#running.clear();
     if (this.#shutdown !== undefined) return;
     const { initialMs = DEFAULT_INITIAL_MS, maxMs = DEFAULT_MAX_MS } =
       this.#options.reconnect ?? {};
@@ -212,23 +212,23 @@ class GrpcWorker implements Worker {
         return this.#welcome(message.value.workerId, message.value.reattachToken);
       case "registered": {
         const { requestId, error } = message.value;
-        const settle = this.#asked.get(requestId);
-        this.#asked.delete(requestId);
+        const settle = this.#requests.get(requestId);
+        this.#requests.delete(requestId);
         return settle?.(error && new FunctionError(error.code, error.message));
       }
       case "invoke":
-        return void this.#answer(message.value);
+        return void this.#run(message.value);
       case "cancel":
-        return this.#answering.get(message.value.invocationId)?.abort();
+        return this.#running.get(message.value.invocationId)?.abort();
       case "result": {
         const { invocationId, outcome } = message.value;
-        const answer =
+        const settled =
           outcome.case === "error"
             ? new FunctionError(outcome.value.code, outcome.value.message)
             : { result: outcome.value };
-        return this.#calls.answer(invocationId, answer);
+        return this.#calls.settle(invocationId, settled);
       }
-      // It will be cut, and come back elsewhere, or later.
+      // The service will close the connection; the worker reconnects.
       case "draining":
       case "heartbeat":
       case undefined:
@@ -241,34 +241,34 @@ class GrpcWorker implements Worker {
     this.#identity = { previousWorkerId, reattachToken };
     this.#attempts = 0;
     this.#isWelcome = true;
-    // What was asked on an earlier connection, and was not answered there, is asked again.
-    this.#asked.clear();
-    for (const kept of this.#forgotten.keys()) this.#sayForgotten(kept);
-    for (const kept of this.#kept) this.#say(kept);
+    // Unconfirmed requests of an earlier connection are repeated.
+    this.#requests.clear();
+    for (const kept of this.#forgotten.keys()) this.#sendUnregister(kept);
+    for (const kept of this.#kept) this.#sendRegister(kept);
     this.#calls.sendWaiting(link);
     this.#enter("connected", undefined);
   }
 
-  /** Registers something now, and on each later connection. */
+  /** Registers now, and on each later connection. */
   #keep(kept: Kept): Promise<Registration> {
     if (this.#shutdown !== undefined)
       throw new FunctionError("invocation_stopped", "The worker has shut down.");
     this.#kept.add(kept);
     return new Promise((resolve, reject) => {
-      this.#firstAnswers.set(kept, (error) => {
-        this.#firstAnswers.delete(kept);
+      this.#firstAttempts.set(kept, (error) => {
+        this.#firstAttempts.delete(kept);
         if (error === undefined) return resolve({ unregister: () => this.#forget(kept) });
         this.#kept.delete(kept);
         reject(error);
       });
-      if (this.#isWelcome) this.#say(kept);
+      if (this.#isWelcome) this.#sendRegister(kept);
     });
   }
 
-  #say(kept: Kept): void {
+  #sendRegister(kept: Kept): void {
     const requestId = ++this.#requestId;
-    this.#asked.set(requestId, (error) => {
-      const first = this.#firstAnswers.get(kept);
+    this.#requests.set(requestId, (error) => {
+      const first = this.#firstAttempts.get(kept);
       if (first !== undefined) first(error);
       else if (error !== undefined) this.#options.onProblem?.(error);
     });
@@ -279,25 +279,26 @@ class GrpcWorker implements Worker {
     if (!this.#kept.delete(kept) || this.#state === "closed") return;
     await new Promise<void>((resolve) => {
       this.#forgotten.set(kept, resolve);
-      // Without a connection: on the next one, which brings back what the service remembers.
-      if (this.#isWelcome) this.#sayForgotten(kept);
+      // Without a connection, it is sent on the next one, where the service still has the
+      // registration.
+      if (this.#isWelcome) this.#sendUnregister(kept);
     });
   }
 
-  #sayForgotten(kept: Kept): void {
+  #sendUnregister(kept: Kept): void {
     const requestId = ++this.#requestId;
-    this.#asked.set(requestId, () => {
+    this.#requests.set(requestId, () => {
       this.#forgotten.get(kept)?.();
       this.#forgotten.delete(kept);
     });
     this.#link?.send(kept.unregister(requestId));
   }
 
-  async #answer(invoke: ConnectResponse_Invoke): Promise<void> {
+  async #run(invoke: ConnectResponse_Invoke): Promise<void> {
     const { invocationId, functionId, payload, metadata, timeoutMs, cause } = invoke;
     const link = this.#link;
     const controller = new AbortController();
-    this.#answering.set(invocationId, controller);
+    this.#running.set(invocationId, controller);
     const provider = handlerProvider(this.#handlers.get(functionId) ?? notHere(functionId));
     try {
       const result = await this.#causes.run(cause, () =>
@@ -318,7 +319,7 @@ class GrpcWorker implements Worker {
       const outcome = { case: "error" as const, value: { code, message } };
       link?.send({ case: "result", value: { invocationId, outcome } });
     } finally {
-      this.#answering.delete(invocationId);
+      this.#running.delete(invocationId);
     }
   }
 
@@ -328,7 +329,7 @@ class GrpcWorker implements Worker {
   }
 }
 
-/** @throws FunctionError for what does not fit into a message. */
+/** @throws FunctionError when the text does not fit into a message. */
 function checkSize(code: FunctionErrorCode, problem: string, text: string | undefined): void {
   if (text === undefined || Buffer.byteLength(text) <= MAX_PAYLOAD_BYTES) return;
   throw new FunctionError(
@@ -337,7 +338,7 @@ function checkSize(code: FunctionErrorCode, problem: string, text: string | unde
   );
 }
 
-/** It was unregistered while a call was on its way. */
+/** For a call that arrives after the function was unregistered. */
 function notHere(functionId: string): Handler {
   return () => {
     throw new FunctionError("function_not_found", `The worker no longer provides ${functionId}.`);

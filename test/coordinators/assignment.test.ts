@@ -5,8 +5,8 @@ import { assignPartitions } from "../../src/coordinators/redis/assignment.ts";
 const members = fc.uniqueArray(fc.string({ minLength: 1 }), { minLength: 1, maxLength: 12 });
 const partitions = fc.integer({ min: 0, max: 64 });
 
-describe("the assignment of partitions", () => {
-  it("gives each to one member, and all members as many, give or take one", () => {
+describe("assignPartitions", () => {
+  it("assigns each partition to one member, and member counts differ by at most one", () => {
     fc.assert(
       fc.property(members, partitions, (ids, count) => {
         const assigned = assignPartitions(ids, count);
@@ -19,7 +19,7 @@ describe("the assignment of partitions", () => {
     );
   });
 
-  it("is the same whoever asks, in whatever order members are known", () => {
+  it("depends on the set of members only, not on their order", () => {
     fc.assert(
       fc.property(members, partitions, (ids, count) => {
         expect(assignPartitions(ids.toReversed(), count)).toEqual(assignPartitions(ids, count));
@@ -27,7 +27,7 @@ describe("the assignment of partitions", () => {
     );
   });
 
-  it("moves about as few as it has to when somebody comes", () => {
+  it("moves few partitions beyond the minimum when a member joins", () => {
     let moved = 0;
     const ROUNDS = 50;
     for (let round = 0; round < ROUNDS; round++) {
@@ -36,11 +36,11 @@ describe("the assignment of partitions", () => {
       const after = assignPartitions([...ids, `d${round}`], 64);
       for (const [partition, member] of before) if (after.get(partition) !== member) moved++;
     }
-    // A quarter has to.
+    // The minimum is a quarter.
     expect(moved / ROUNDS / 64).toBeLessThan(0.4);
   });
 
-  it("gives nothing to nobody", () => {
+  it("assigns nothing without members", () => {
     expect(assignPartitions([], 8).size).toBe(0);
   });
 });

@@ -55,7 +55,7 @@ const entry: fc.Arbitrary<FleetEntry> = fc.oneof(
   fc.record({ kind: fc.constant("release" as const), member, partition }),
 );
 
-/** Entries that name triggers by the order of their binding: the ids of real ones are random. */
+/** Entries that name triggers by binding order, because real trigger ids are random. */
 const story: fc.Arbitrary<readonly FleetRecord[]> = fc
   .array(fc.tuple(fc.array(entry, { minLength: 1, maxLength: 4 }), fc.nat(4)), { maxLength: 40 })
   .map((steps) => {
@@ -72,7 +72,7 @@ const story: fc.Arbitrary<readonly FleetRecord[]> = fc
       ),
     }));
   })
-  // An id is never given twice while it is in use.
+  // An id in use is never assigned again.
   .filter((records) => isWithoutReuse(records));
 
 function isWithoutReuse(records: readonly FleetRecord[]): boolean {
@@ -90,7 +90,7 @@ function isWithoutReuse(records: readonly FleetRecord[]): boolean {
   return true;
 }
 
-/** The same entries, each in a record of its own. */
+/** The same entries, one per record. */
 function singles(records: readonly FleetRecord[]): FleetRecord[] {
   return records.flatMap((record) =>
     record.entries.map((each) => ({ ...record, entries: [each] })),
@@ -100,12 +100,12 @@ function singles(records: readonly FleetRecord[]): FleetRecord[] {
 const replay = (records: readonly FleetRecord[], from = EMPTY_STATE) =>
   records.reduce(applyRecord, from);
 
-/** As it is stored and read again. */
+/** The value after a round trip through JSON. */
 const stored = (state: FleetState) =>
   readState(JSON.parse(JSON.stringify(writeState(state))) as FleetStateJson);
 
-describe("what a fleet agrees on", () => {
-  it("is the same from the whole log as from a snapshot and the rest", () => {
+describe("the agreed state of a fleet", () => {
+  it("is the same from the whole log as from a snapshot and the remaining records", () => {
     fc.assert(
       fc.property(story, fc.nat(40), (records, cut) => {
         const snapshot = stored(replay(records.slice(0, cut)));
@@ -130,7 +130,7 @@ describe("what a fleet agrees on", () => {
     );
   });
 
-  it("gives each partition to a member, and to another one only after that gave it up or is gone", () => {
+  it("moves a partition to another member only after its owner released it or is gone", () => {
     fc.assert(
       fc.property(story, (records) => {
         let state = EMPTY_STATE;
@@ -143,7 +143,7 @@ describe("what a fleet agrees on", () => {
             if (before !== undefined) expect(owner).toEqual(before);
             else {
               const fence = `${number} ${owner.fence}`;
-              // Within one record a member may give up and take again.
+              // Within one record, a member may release a partition and take it again.
               if (!fences.has(fence)) fences.add(fence);
               expect(owner.fence).toBe(`${record.atMs}-${record.version}-${owner.member}`);
             }
@@ -154,7 +154,7 @@ describe("what a fleet agrees on", () => {
     );
   });
 
-  it("has triggers end only when nobody holds them, and gates only when they are withdrawn (G8)", () => {
+  it("ends triggers only without holders, and gates only when they are withdrawn (G8)", () => {
     fc.assert(
       fc.property(story, (records) => {
         let state = EMPTY_STATE;
@@ -180,7 +180,7 @@ describe("what a fleet agrees on", () => {
     );
   });
 
-  it("lacks nothing after it was restored, whatever came to be agreed on meanwhile", () => {
+  it("is complete after a restore, whatever was agreed on meanwhile", () => {
     fc.assert(
       fc.property(story, story, (lost, found) => {
         const before = replay(lost);
@@ -211,7 +211,7 @@ describe("what a fleet agrees on", () => {
     );
   });
 
-  it("gives lost triggers their time again when somebody joins where nobody was", () => {
+  it("restarts the reattach time of lost triggers when a member joins an empty fleet", () => {
     const at = (version: number, atMs: number, ...entries: FleetEntry[]): FleetRecord => ({
       version,
       token: "",

@@ -60,7 +60,7 @@ describe("a local coordinator", () => {
     vi.useRealTimers();
   });
 
-  it("lets triggers outlive those who registered them for half a minute unless told otherwise", async () => {
+  it("keeps triggers for half a minute after their last registrant by default", async () => {
     vi.useFakeTimers();
     const { registry, close } = localCoordinator();
     const { id } = await registry.bind(triggerFor("f"));
@@ -75,7 +75,7 @@ describe("a local coordinator", () => {
     await close();
   });
 
-  it("begins the time anew with each start, and lets nothing end once it has closed", async () => {
+  it("restarts the reattach time with each start, and ends nothing once it has closed", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const store = await openStore();
     const first = localCoordinator({ records: store.records });
@@ -85,7 +85,7 @@ describe("a local coordinator", () => {
     await first.close();
     await first.registry.unbind(id, "lost");
     vi.advanceTimersByTime(60_000);
-    // Whatever was written meanwhile is there now.
+    // Pending writes have completed by now.
     await store.records.put("other", "");
     const second = localCoordinator({ records: store.records });
     vi.advanceTimersByTime(29_999);
@@ -96,7 +96,7 @@ describe("a local coordinator", () => {
     await store.close();
   });
 
-  it("names triggers as it is told to", async () => {
+  it("uses the given generator of trigger ids", async () => {
     let made = 0;
     const { registry } = localCoordinator({ newId: () => `id${++made}` });
     await registry.bind(triggerFor("f"));
@@ -105,7 +105,7 @@ describe("a local coordinator", () => {
     expect(idsOf(registry)).toEqual(["id1", "id2"]);
   });
 
-  it("answers every registration once it is on disk, also one that joins another (G6)", async () => {
+  it("resolves a registration once it is on disk, also one that joins another (G6)", async () => {
     const store = await openStore();
     const { registry, leases } = localCoordinator({ records: store.records });
     const keys = () => store.records.entries().map(([key]) => key);
@@ -121,7 +121,7 @@ describe("a local coordinator", () => {
     await store.close();
   });
 
-  it("keeps nothing in force that it could not note, and tells whoever watches", async () => {
+  it("ends a registration that it could not persist, and notifies watchers", async () => {
     const store = await openStore();
     const { registry, leases } = localCoordinator({ records: store.records });
     await store.close();

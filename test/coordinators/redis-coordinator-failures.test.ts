@@ -2,9 +2,17 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { type RedisProcess, startRedis } from "../support/redis/redis-server.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { redisFleets, untilLapsed } from "./redis-fleet.ts";
-import { REATTACH, contend, gateBy, hearOrphans, idsOf, triggerFor, until } from "./suite/fleet.ts";
+import {
+  REATTACH,
+  contend,
+  gateBy,
+  collectOrphans,
+  idsOf,
+  triggerFor,
+  until,
+} from "./suite/fleet.ts";
 
-/** Short enough to wait for its end. */
+/** Short enough for tests to wait until it ends. */
 const LEASE = 500;
 const GET = "stream::get(orders)";
 
@@ -17,20 +25,20 @@ afterAll(async () => redis.dispose());
 describeWithRedis("a fleet whose Redis fails", () => {
   const fleets = redisFleets(() => redis);
 
-  it("is not sure of itself when that stands still for too long, and goes on when it goes on", async () => {
+  it("loses its leases while Redis is paused for too long, and recovers when Redis resumes", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE, reattachMs: REATTACH });
     const [a, b] = [await fleet.join(), await fleet.join()];
     await a.registry.provide("f");
     const { id } = await a.registry.bind(triggerFor("f"));
     await b.leases.hold({ id: "held", payload: "1" });
-    const orphans = [a, b].map(({ leases }) => hearOrphans(leases));
+    const orphans = [a, b].map(({ leases }) => collectOrphans(leases));
     const owners = [a, b].map(({ ownership }) => contend(ownership, 4));
     const all = () => owners.reduce((sum, { owned }) => sum + owned.size, 0);
     await Promise.all(owners.map((owner) => owner.until(() => all() === 4)));
     redis.pause();
     try {
       await Promise.all([a, b].map(untilLapsed));
-      // Who has no lease owns nothing.
+      // A process without a lease owns nothing.
       await Promise.all(owners.map((owner) => owner.until(() => all() === 0)));
     } finally {
       redis.resume();
@@ -40,11 +48,11 @@ describeWithRedis("a fleet whose Redis fails", () => {
     await Promise.all(owners.map((owner) => owner.until(() => all() === 4)));
     expect([a, b].map(({ registry }) => idsOf(registry))).toEqual([[id], [id]]);
     expect(b.registry.provides("f")).toBe(true);
-    // Nobody was gone: nobody's leave was told.
-    expect(orphans.map((heard) => heard.ids())).toEqual([[], []]);
+    // No process was gone, so no leave was delivered.
+    expect(orphans.map((found) => found.ids())).toEqual([[], []]);
   });
 
-  it("has everything again when that has lost everything", async () => {
+  it("restores everything when Redis has lost all data", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE });
     const [a, b] = [await fleet.join(), await fleet.join()];
     for (const id of ["f", GET, "stream::set(lost)"]) await a.registry.provide(id);
@@ -62,19 +70,19 @@ describeWithRedis("a fleet whose Redis fails", () => {
     expect(idsOf(c.registry)).toEqual([held.id, gate.id].sort());
     for (const id of ["f", GET, "g"]) expect(c.registry.provides(id)).toBe(true);
     expect(Array.from(c.registry.overrides()).sort()).toEqual([GET, "stream::set(lost)"]);
-    // There was no moment without the gate.
+    // The gate was in force all the time.
     for (const ids of seen) expect(ids).toContain(gate.id);
-    const orphans = hearOrphans(c.leases);
+    const orphans = collectOrphans(c.leases);
     await c.ready();
     expect(orphans.ids()).toEqual([]);
     await a.close();
-    const ofB = hearOrphans(b.leases);
+    const ofB = collectOrphans(b.leases);
     await Promise.race([orphans.until(1), ofB.until(1)]);
     await b.registry.unbind(gate.id, "withdrawn");
     expect(idsOf(c.registry)).toEqual([held.id]);
   });
 
-  it("is one again with those who came first after that has lost everything", async () => {
+  it("merges with members that joined first after Redis lost all data", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE });
     const [a, b] = [await fleet.join(), await fleet.join()];
     const { id } = await a.registry.bind(gateBy("f"));
@@ -94,7 +102,7 @@ describeWithRedis("a fleet whose Redis fails", () => {
     }
   });
 
-  it("has everything again when that has lost the last of it, also who came first after that", async () => {
+  it("restores everything when Redis lost its latest data, also for a member that joined then", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE });
     const [a, b] = [await fleet.join(), await fleet.join()];
     await a.registry.bind(gateBy("before"));
@@ -106,7 +114,7 @@ describeWithRedis("a fleet whose Redis fails", () => {
     const joining = fleet.join();
     goOn.forEach((go) => go());
     const c = await joining;
-    // It gets to be known to c as soon as one of the others has noticed.
+    // c learns of the lost entries as soon as one of the others notices the loss.
     await Promise.all([a, b, c].map((each) => each.ready()));
     await until(c.registry, () => c.registry.triggers().length === 2);
     expect(idsOf(a.registry)).toEqual(idsOf(c.registry));
@@ -117,14 +125,14 @@ describeWithRedis("a fleet whose Redis fails", () => {
     }
   });
 
-  it("can be joined when its log has begun anew, and does not lose who has fallen behind", async () => {
+  it("accepts new members after its log was truncated, and keeps members that are behind", async () => {
     const fleet = fleets();
     const [a, b] = [await fleet.join(), await fleet.join()];
     const { id } = await a.registry.bind(gateBy("f"));
     const goOn = b.holdBack("read");
     for (let i = 0; i < 550; i++) {
       void a.registry.provide(`f${i}`).catch(() => {});
-      // Each in a record of its own.
+      // One record each.
       await until(a.registry, () => a.registry.provides(`f${i}`));
     }
     expect(await redis.command("XLEN", `${fleet.tag}:log`)).toBeLessThan(100);
@@ -138,7 +146,7 @@ describeWithRedis("a fleet whose Redis fails", () => {
     }
   });
 
-  it("goes on when all connections are cut, again and again", async () => {
+  it("survives repeated cuts of all connections", async () => {
     const fleet = fleets();
     const [a, b] = [await fleet.join(), await fleet.join()];
     for (let round = 0; round < 5; round++) {
@@ -150,7 +158,7 @@ describeWithRedis("a fleet whose Redis fails", () => {
     }
   });
 
-  it("refuses registrations meanwhile, and does later what was withdrawn", async () => {
+  it("refuses registrations while Redis is paused, and completes withdrawals later", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE, timeoutMs: 300 });
     const [a, b] = [await fleet.join(), await fleet.join()];
     await a.registry.provide("f");
@@ -173,7 +181,7 @@ describeWithRedis("a fleet whose Redis fails", () => {
       await until(registry, () => !registry.provides("f") && registry.triggers().length === 0);
   });
 
-  it("can be left without it", async () => {
+  it("lets a process leave while Redis is paused", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE });
     const a = await fleet.join();
     const contender = contend(a.ownership, 1);
@@ -192,7 +200,7 @@ describeWithRedis("a fleet whose Redis fails", () => {
     }
   });
 
-  it("refuses to be joined without it", async () => {
+  it("refuses joins while Redis is paused", async () => {
     const fleet = fleets({ timeoutMs: 300 });
     redis.pause();
     try {
@@ -203,7 +211,7 @@ describeWithRedis("a fleet whose Redis fails", () => {
   });
 });
 
-/** Copies the keys of a fleet, to bring back later what they were. */
+/** Copies the keys of a fleet, to restore them later. */
 async function copyKeys(tag: string, from: string, to: string): Promise<void> {
   const script = `
     local all = {'head', 'log', 'snapshot', 'leases', 'acks'}

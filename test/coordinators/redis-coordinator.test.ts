@@ -10,14 +10,14 @@ import {
   REATTACH,
   contend,
   gateBy,
-  hearOrphans,
+  collectOrphans,
   idsOf,
   triggerFor,
   until,
   untilEnded,
 } from "./suite/fleet.ts";
 
-/** Short enough to wait for its end. */
+/** Short enough for tests to wait until it ends. */
 const LEASE = 500;
 const GET = "stream::get(orders)";
 
@@ -35,10 +35,10 @@ describeWithRedis("with a Redis", () => {
   });
 });
 
-describeWithRedis("a process of a fleet that is killed", () => {
+describeWithRedis("a process of a fleet that loses its lease", () => {
   const fleets = redisFleets(() => redis);
 
-  it("loses with its lease all it had, once it can commit nothing any more", async () => {
+  it("loses everything it had, after it was fenced from committing", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE, reattachMs: REATTACH });
     const fenced: string[] = [];
     const a = await fleet.join();
@@ -56,7 +56,7 @@ describeWithRedis("a process of a fleet that is killed", () => {
     const { id } = await a.registry.bind(triggerFor("f"));
     const gate = await a.registry.bind(gateBy("f"));
     await a.leases.hold({ id: "held", payload: '{"é":1}' });
-    const orphans = hearOrphans(b.leases);
+    const orphans = collectOrphans(b.leases);
     const killedMs = performance.now();
     a.kill();
     await ofB.until((owned) => owned.size === 8);
@@ -68,12 +68,12 @@ describeWithRedis("a process of a fleet that is killed", () => {
     await orphans.until(1);
     expect(orphans.payloadOf("held")).toBe('{"é":1}');
     expect(new Set(fenced)).toEqual(new Set([a.servers.instanceId]));
-    // By its own clock its lease ended before it did for the others.
+    // By its own clock, its lease ended earlier than for the others.
     expect(a.registry.isCurrent()).toBe(false);
     await untilEmpty(ofA);
   });
 
-  it("is no member any more for who starts when all are gone, and triggers have their time", async () => {
+  it("is expired by the first process to start later, and its triggers wait in full again", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE, reattachMs: REATTACH });
     const a = await fleet.join();
     const { id } = await a.registry.bind(triggerFor("f"));
@@ -82,12 +82,12 @@ describeWithRedis("a process of a fleet that is killed", () => {
     await untilLapsed(a);
     const b = await fleet.join();
     expect(idsOf(b.registry)).toEqual([id]);
-    const orphans = hearOrphans(b.leases);
+    const orphans = collectOrphans(b.leases);
     await orphans.until(1);
     await untilEnded(b.registry, id);
   });
 
-  it("but lives nevertheless joins anew, with all it had", async () => {
+  it("joins anew with everything it had when it is still alive", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE, reattachMs: REATTACH });
     const [a, b] = [await fleet.join(), await fleet.join()];
     for (const id of ["f", GET]) await a.registry.provide(id);
@@ -101,7 +101,7 @@ describeWithRedis("a process of a fleet that is killed", () => {
     await untilEmpty(ofA);
     expect(a.registry.isCurrent()).toBe(false);
     const holding = a.leases.hold({ id: "held", payload: "1" });
-    const orphans = hearOrphans(b.leases);
+    const orphans = collectOrphans(b.leases);
     const isReady = a.ready();
     goOn();
     await Promise.all([isReady, holding]);
@@ -115,7 +115,7 @@ describeWithRedis("a process of a fleet that is killed", () => {
     await orphans.until(1);
   });
 
-  it("is waited for as long as it may act: who is slow is, who has no lease is not", async () => {
+  it("delays registrations only until its lease has ended", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE });
     const a = await fleet.join();
     const b = await fleet.join();
@@ -138,7 +138,7 @@ describeWithRedis("a process of a fleet that is killed", () => {
 describeWithRedis("ownership of a fleet", () => {
   const fleets = redisFleets(() => redis);
 
-  it("goes over when what was under way is over, and the next owner has claimed it", async () => {
+  it("moves once the old owner has drained and the new owner has claimed the partition", async () => {
     const fleet = fleets();
     const claims: string[] = [];
     const [a, b] = [
@@ -148,13 +148,13 @@ describeWithRedis("ownership of a fleet", () => {
       }),
     ];
     const losing = new Map<number, () => void>();
-    const { promise: lost, resolve: hearLost } = signal();
+    const { promise: lost, resolve: resolveLost } = signal();
     const gained: number[] = [];
     await new Promise<void>((resolve) => {
       a.ownership.contend(8, {
         gained: (partition) => void (gained.push(partition) === 8 && resolve()),
         lost: async (partition) => {
-          hearLost();
+          resolveLost();
           await new Promise<void>((end) => losing.set(partition, end));
         },
       });
@@ -174,7 +174,7 @@ describeWithRedis("ownership of a fleet", () => {
 describeWithRedis("calls between processes of a fleet", () => {
   const fleets = redisFleets(() => redis);
 
-  it("are given up on both sides", async () => {
+  it("are cancelled on both sides", async () => {
     const fleet = fleets();
     const [a, b] = [await fleet.join(), await fleet.join()];
     const called = new Promise<AbortSignal>((resolve) => {
@@ -197,7 +197,7 @@ describeWithRedis("calls between processes of a fleet", () => {
     await expect(never).rejects.toMatchObject({ code: "invocation_stopped" });
   });
 
-  it("end when who was called is killed, as if nobody had served", async () => {
+  it("fail as unserved when the called process is killed", async () => {
     const fleet = fleets({ registryTimeoutMs: LEASE });
     const [a, b] = [await fleet.join(), await fleet.join()];
     const called = new Promise<void>((resolve) => {
@@ -214,7 +214,7 @@ describeWithRedis("calls between processes of a fleet", () => {
     await expect(call).rejects.toMatchObject({ code: "invocation_stopped", isUnserved: true });
   });
 
-  it("go to another one at once when who should answer hears nothing", async () => {
+  it("go to another provider at once when the first does not receive them", async () => {
     const fleet = fleets();
     const processes = [await fleet.join(), await fleet.join(), await fleet.join()] as const;
     const [a, b, c] = processes;
@@ -225,10 +225,10 @@ describeWithRedis("calls between processes of a fleet", () => {
     const call = () => c.routing.call("f", "{}", { timeoutMs: 5000 });
     expect(new Set([await call(), await call()])).toEqual(new Set(['"a"', '"b"']));
     a.kill();
-    await untilDeaf(`${fleet.tag}:calls:${a.servers.instanceId}`);
+    await untilUnsubscribed(`${fleet.tag}:calls:${a.servers.instanceId}`);
     expect([await call(), await call()]).toEqual(['"b"', '"b"']);
     b.kill();
-    await untilDeaf(`${fleet.tag}:calls:${b.servers.instanceId}`);
+    await untilUnsubscribed(`${fleet.tag}:calls:${b.servers.instanceId}`);
     await expect(call()).rejects.toMatchObject({ code: "function_not_found", isUnserved: true });
   });
 
@@ -244,7 +244,7 @@ describeWithRedis("calls between processes of a fleet", () => {
     expect(answers.every((answer) => answer === payload)).toBe(true);
   });
 
-  it("fail when their answers may have been lost, for who must be sure to call again", async () => {
+  it("fail as unserved when their results may have been lost, so that callers may retry", async () => {
     const fleet = fleets();
     const [a, b] = [await fleet.join(), await fleet.join()];
     let answer: (() => void) | undefined;
@@ -263,7 +263,7 @@ describeWithRedis("calls between processes of a fleet", () => {
   });
 });
 
-/** A promise that somebody else resolves. */
+/** A promise and its resolver. */
 function signal() {
   let resolve = () => {};
   const promise = new Promise<void>((settle) => (resolve = settle));
@@ -274,8 +274,8 @@ async function untilEmpty(contender: ReturnType<typeof contend>): Promise<void> 
   await contender.until((owned) => owned.size === 0);
 }
 
-/** Resolves when nobody hears a channel. */
-async function untilDeaf(channel: string): Promise<void> {
+/** Resolves when a channel has no subscribers. */
+async function untilUnsubscribed(channel: string): Promise<void> {
   for (;;) {
     const reply = (await redis.command("PUBSUB", "SHARDNUMSUB", channel)) as [string, number];
     if (reply[1] === 0) return;

@@ -11,23 +11,23 @@ import type { Registry } from "../../src/core/coordinator.ts";
 import type { RedisProcess } from "../support/redis/redis-server.ts";
 import { until } from "./suite/fleet.ts";
 
-/** A process of a fleet, as far as it concerns the fleet. */
+/** A simulated process of a fleet. */
 export interface FleetProcess extends RedisCoordinator {
   readonly servers: RedisServers;
-  /** Ends it as a crash would. */
+  /** Ends it like a crash. */
   kill(): void;
   /** Holds back the scripts of these names until the returned function is called. */
   holdBack(...scripts: string[]): () => void;
 }
 
-/** How a process of a fleet is made. */
+/** Options of a process of a fleet. */
 export interface ProcessOptions extends Partial<
   Omit<RedisCoordinatorOptions, "servers" | "keyPrefix">
 > {
   readonly timeoutMs?: number;
 }
 
-/** Makes fleets over one Redis, and disposes of them after each test. */
+/** Creates fleets over one Redis, and disposes of them after each test. */
 export function redisFleets(redis: () => RedisProcess) {
   let open: FleetProcess[] = [];
   afterEach(async () => {
@@ -39,7 +39,7 @@ export function redisFleets(redis: () => RedisProcess) {
   return (defaults: ProcessOptions = {}) => {
     const keyPrefix = randomUUID();
     return {
-      /** What all keys of the fleet begin with. */
+      /** The prefix of all keys of the fleet. */
       tag: `{${keyPrefix}:fleet}`,
       async join(own: ProcessOptions = {}): Promise<FleetProcess> {
         const { timeoutMs, ...options } = { ...defaults, ...own };
@@ -56,7 +56,7 @@ export function redisFleets(redis: () => RedisProcess) {
   };
 }
 
-/** Lets a test hold back what a process says. */
+/** Lets a test delay the scripts that a process runs. */
 function heldBack(servers: RedisServers) {
   const gates = new Map<string, Promise<void>>();
   const run = servers.run.bind(servers);
@@ -77,7 +77,7 @@ function heldBack(servers: RedisServers) {
   };
 }
 
-/** Resolves when a process is no longer sure of its fleet. */
+/** Resolves when the lease of a process has ended in its own view. */
 export async function untilLapsed({ registry }: { readonly registry: Registry }): Promise<void> {
   await until(registry, () => !registry.isCurrent());
 }

@@ -36,7 +36,7 @@ const compose = parse(await readFile(join(PROJECT, "compose.yaml"), "utf8"), {
   merge: true,
 }) as Compose;
 
-/** Passes each connection on to the next of some ports, as the balancer of compose.yaml does. */
+/** Forwards connections to some ports, round robin, like the balancer of compose.yaml. */
 async function openBalancer(ports: readonly number[]) {
   const sockets = new Set<Socket>();
   let turn = 0;
@@ -63,7 +63,7 @@ async function openBalancer(ports: readonly number[]) {
 }
 
 describe("compose.yaml", () => {
-  it("is understood by Docker Compose", async (context) => {
+  it("is valid for Docker Compose", async (context) => {
     const run = promisify(execFile);
     try {
       await run("docker", ["compose", "version"]);
@@ -74,7 +74,7 @@ describe("compose.yaml", () => {
     expect(stdout).toBe("");
   });
 
-  it("balances over every process that it has", () => {
+  it("balances over all of its processes", () => {
     const processes = Object.keys(compose.services).filter((name) => name.startsWith("millrace-"));
     expect(processes).toHaveLength(3);
     const { content } = compose.configs.balancer;
@@ -82,8 +82,8 @@ describe("compose.yaml", () => {
   });
 });
 
-describeWithRedis("what compose.yaml describes, as processes of this machine,", () => {
-  it("behaves as one service: what is set through one process is heard through the others", async () => {
+describeWithRedis("the services of compose.yaml, as processes of this machine,", () => {
+  it("behave as one service: subscribers of each process receive writes of the others", async () => {
     const [, ...flags] = compose.services["redis"]?.command ?? [];
     const redis = await startConfigured([], { args: flags });
     onTestFinished(async () => redis.dispose());
@@ -112,12 +112,12 @@ describeWithRedis("what compose.yaml describes, as processes of this machine,", 
     );
     const url = await openBalancer(ports);
     const headers = { authorization: `Bearer ${TOKEN}` };
-    // A connection each: with three of them every process has one.
+    // Three connections: every process has one.
     const clients = ports.map(() =>
       createClient(StreamService, createGrpcTransport({ baseUrl: url })),
     );
     const group = { streamName: "chat", groupId: "lobby" };
-    const heard = await Promise.all(
+    const subscriptions = await Promise.all(
       clients.map(async (client) => {
         const iterator = client.subscribe(group, { headers })[Symbol.asyncIterator]();
         onTestFinished(async () => void (await iterator.return?.(undefined)));
@@ -129,7 +129,7 @@ describeWithRedis("what compose.yaml describes, as processes of this machine,", 
       const data = fromJson(ValueSchema, `from ${i}`);
       await client.set({ ...group, itemId: `m${i}`, data }, { headers });
     }
-    for (const iterator of heard) {
+    for (const iterator of subscriptions) {
       for (const i of clients.keys()) {
         const { frame } = (await iterator.next()).value ?? { frame: { case: undefined } };
         if (frame.case !== "change") throw new Error(`a ${frame.case} in place of a change`);

@@ -9,7 +9,7 @@ const DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n';
 const UBUNTU = 'NAME=Ubuntu\nID=ubuntu\nID_LIKE="debian"\n';
 const FEDORA = 'NAME="Fedora Linux"\nID=fedora\n';
 
-/** Why nothing can be downloaded, for reasons that are not ours. */
+/** Errors of downloads that are not the fault of this project. */
 const UNREACHABLE =
   /only Debian|forbids|Failed to fetch|Unable to fetch|Could not (resolve|connect)|Temporary failure/;
 const DOWNLOAD_TIMEOUT_MS = 60_000;
@@ -20,7 +20,7 @@ async function tempFolder() {
   return folder;
 }
 
-/** A machine with folders of its own as its PATH. */
+/** A fake machine with its own folders as PATH. */
 async function machine(osRelease = DEBIAN) {
   const folder = await tempFolder();
   const [first, second] = [join(folder, "first"), join(folder, "second")];
@@ -43,7 +43,7 @@ async function machine(osRelease = DEBIAN) {
 
 type FakeMachine = Awaited<ReturnType<typeof machine>>;
 
-/** Puts a program there. @returns its path. */
+/** Writes a program into a folder. @returns its path. */
 async function plant(folder: string, name: string, script = "exit 0") {
   const path = join(folder, name);
   await writeFile(path, `#!/bin/sh\n${script}\n`);
@@ -54,8 +54,8 @@ async function plant(folder: string, name: string, script = "exit 0") {
 const redis = (version: string) => `echo "Redis server v=${version} sha=00000000:0 malloc=libc"`;
 
 /**
- * Plants apt-get and dpkg, which keep a journal. A package is an empty file. The server that is
- * unpacked runs the script, with a folder of its libraries when libjemalloc2 was unpacked.
+ * Plants a fake apt-get and dpkg, which keep a journal. A package is an empty file. The unpacked
+ * server runs the given script, and has a library folder when libjemalloc2 was unpacked.
  */
 async function plantApt(here: FakeMachine, { server = redis("7.0.15"), download = "" } = {}) {
   const journal = join(here.folder, "journal");
@@ -92,7 +92,7 @@ async function plantApt(here: FakeMachine, { server = redis("7.0.15"), download 
   );
   return {
     program: join(here.folder, ".cache", "redis", "redis-server"),
-    /** What apt-get was asked for, without its options. */
+    /** The commands of apt-get, without options. */
     journal: async () => {
       const lines = (await readFile(journal, "utf8")).trim().split("\n");
       return lines.map((line) => /(update|download .*)$/.exec(line)?.[1]);
@@ -101,7 +101,7 @@ async function plantApt(here: FakeMachine, { server = redis("7.0.15"), download 
 }
 
 describe("the Redis server for the tests", () => {
-  it("is what REDIS_SERVER_PATH names, before all others", async () => {
+  it("is the program at REDIS_SERVER_PATH, before all others", async () => {
     const here = await machine();
     await plant(here.first, "redis-server", redis("7.2.4"));
     const program = await plant(here.folder, "my-redis", redis("8.0.2"));
@@ -114,29 +114,32 @@ describe("the Redis server for the tests", () => {
     ["something else", "echo hello", "which does not say that it is a server of Redis or Valkey"],
     ["something broken", `${redis("7.0.15")}; exit 1`, "which does not say that it is a server"],
     ["an old one", redis("6.2.14"), "which is Redis 6.2.14; it has to be version 7 or later"],
-  ])("is not quietly another one when REDIS_SERVER_PATH names %s", async (_what, script, why) => {
-    const here = await machine();
-    await plant(here.first, "redis-server", redis("7.2.4"));
-    const program = join(here.folder, "mine");
-    if (script !== undefined) await plant(here.folder, "mine", script);
-    here.env["REDIS_SERVER_PATH"] = program;
-    await expect(ensureRedis(here.folder, here)).rejects.toThrow(
-      `REDIS_SERVER_PATH is "${program}", ${why}`,
-    );
-  });
+  ])(
+    "is never silently another one when REDIS_SERVER_PATH names %s",
+    async (_what, script, why) => {
+      const here = await machine();
+      await plant(here.first, "redis-server", redis("7.2.4"));
+      const program = join(here.folder, "mine");
+      if (script !== undefined) await plant(here.folder, "mine", script);
+      here.env["REDIS_SERVER_PATH"] = program;
+      await expect(ensureRedis(here.folder, here)).rejects.toThrow(
+        `REDIS_SERVER_PATH is "${program}", ${why}`,
+      );
+    },
+  );
 
   it.each([
     ["redis-server", redis("7.0.15"), "7.0.15"],
     ["redis-server", redis("10.0.0"), "10.0.0"],
     ["valkey-server", 'echo "Valkey server v=8.0.1 sha=00000000:0"', "8.0.1"],
     ["valkey-server", 'echo "Valkey server v=7.2.5 sha=00000000:0"', "7.2.5"],
-  ])("is found on the PATH as %s, which says %s", async (name, script, version) => {
+  ])("is found on the PATH as %s with the output %s", async (name, script, version) => {
     const here = await machine();
     const program = await plant(here.second, name, script);
     expect(await ensureRedis(here.folder, here)).toEqual({ program, version });
   });
 
-  it("is the first on the PATH that is new enough", async () => {
+  it("is the first program on the PATH that is new enough", async () => {
     const here = await machine();
     const old = await plant(here.first, "redis-server", redis("6.0.16"));
     expect(await ensureRedis(here.folder, here)).toEqual({
@@ -148,8 +151,8 @@ describe("the Redis server for the tests", () => {
 
   it.each([
     ["Debian", DEBIAN],
-    ["its kin", UBUNTU],
-  ])("is unpacked on %s, once, and that is said", async (_name, osRelease) => {
+    ["a derivative", UBUNTU],
+  ])("is unpacked once on %s, with a message", async (_name, osRelease) => {
     const here = await machine(osRelease);
     const { program, journal } = await plantApt(here);
     expect(await ensureRedis(here.folder, here)).toEqual({ program, version: "7.0.15" });
@@ -177,7 +180,7 @@ describe("the Redis server for the tests", () => {
     expect(await journal()).toEqual(["download redis-server redis-tools", "download libjemalloc2"]);
   });
 
-  it("is looked up in lists of its own where the machine has none", async () => {
+  it("is looked up in the project's own package lists when the machine has none", async () => {
     const here = await machine();
     const { program, journal } = await plantApt(here, {
       download: `case "$*" in
@@ -227,7 +230,7 @@ describe("the Redis server for the tests", () => {
 
   it.each([
     ["MILLRACE_INSTALL=0 forbids it", DEBIAN, "0", "MILLRACE_INSTALL=0 forbids"],
-    ["this is not Debian or its kin", FEDORA, undefined, "only Debian and its kin"],
+    ["this is not Debian or a derivative", FEDORA, undefined, "only Debian and derivatives"],
   ])("is not fetched when %s", async (_why, osRelease, install, reason) => {
     const here = await machine(osRelease);
     if (install !== undefined) here.env["MILLRACE_INSTALL"] = install;
@@ -241,12 +244,12 @@ describe("the Redis server for the tests", () => {
   it("is missing where there is no apt", async () => {
     const here = await machine();
     expect(await ensureRedis(here.folder, here)).toEqual({
-      missing: expect.stringContaining("only Debian and its kin, with apt-get and dpkg-deb"),
+      missing: expect.stringContaining("only Debian and derivatives, with apt-get and dpkg-deb"),
     });
   });
 
   it(
-    "really comes out of the distribution's packages",
+    "runs when it comes from the real packages of the distribution",
     async (context) => {
       const folder = await tempFolder();
       const osRelease = async () => readFile("/etc/os-release", "utf8").catch(() => "");

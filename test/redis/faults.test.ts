@@ -17,7 +17,7 @@ async function redisFor(options: RedisOptions): Promise<RedisProcess> {
   return redis;
 }
 
-/** Tries until it is done. @returns the milliseconds that took. */
+/** Retries until it succeeds. @returns the duration in milliseconds. */
 async function untilDone(work: () => Promise<unknown>): Promise<number> {
   const startMs = performance.now();
   for (;;) {
@@ -37,8 +37,8 @@ const reasonOf = async (call: Promise<unknown>) =>
     (error: unknown) => StreamError.from(error).reason,
   );
 
-describeWithRedis("a store whose Redis", () => {
-  it("is restarted with everything on disk goes on in the same epoch (G4, G6)", async () => {
+describeWithRedis("a Redis store", () => {
+  it("keeps its epochs when Redis restarts with all data on disk (G4, G6)", async () => {
     const redis = await redisFor({ appendfsync: "always" });
     const { store } = await openForTest(redis.url);
     const { position } = await commit(store, group, put("a", 1));
@@ -56,7 +56,7 @@ describeWithRedis("a store whose Redis", () => {
     expect(follower.frames.map(({ kind }) => kind)).toEqual(["sync", "change"]);
   });
 
-  it("is restarted and may have lost writes begins new epochs, and followers get a fresh snapshot", async () => {
+  it("begins new epochs when a restart may have lost writes, and sends fresh snapshots", async () => {
     const redis = await redisFor({ appendfsync: "everysec" });
     const { store } = await openForTest(redis.url);
     const { position } = await commit(store, group, put("a", 1));
@@ -76,7 +76,7 @@ describeWithRedis("a store whose Redis", () => {
     });
   });
 
-  it("loses everything begins anew", async () => {
+  it("begins new epochs when Redis loses all data", async () => {
     const redis = await redisFor({});
     const { store } = await openForTest(redis.url);
     const { position } = await commit(store, group, put("a", 1), put("b", 1));
@@ -90,7 +90,7 @@ describeWithRedis("a store whose Redis", () => {
     expect(follower.state()).toEqual(new Map([["c", 1]]));
   });
 
-  it("stands still fails calls in time, and never does anything twice", async () => {
+  it("fails calls in time while Redis is paused, and never applies one twice", async () => {
     const redis = await redisFor({});
     const { store } = await openForTest(redis.url, { timeoutMs: 500 });
     await commit(store, group, mark("log", "start "));
@@ -123,7 +123,7 @@ describeWithRedis("a store whose Redis", () => {
     });
   });
 
-  it("forgets the scripts has them again", async () => {
+  it("reloads its scripts when Redis has lost them", async () => {
     const redis = await redisFor({});
     const { store } = await openForTest(redis.url);
     await commit(store, group, put("a", 1));
@@ -136,7 +136,7 @@ describeWithRedis("a store whose Redis", () => {
     expect(await store.groups("stream", { limit: 100 })).toHaveLength(21);
   });
 
-  it("has no memory left refuses writes whole, and takes them again when it has", async () => {
+  it("refuses writes as a whole while Redis is out of memory, and accepts them again later", async () => {
     const redis = await redisFor({ args: ["--maxmemory", "20mb"] });
     const { store } = await openForTest(redis.url, { timeoutMs: 300 });
     const large = "x".repeat(1_000_000);
@@ -163,7 +163,7 @@ describeWithRedis("a store whose Redis", () => {
     await commit(store, group, put("small", 2));
   });
 
-  it("has too few replicas does not acknowledge", async () => {
+  it("does not acknowledge writes while Redis has too few replicas", async () => {
     const redis = await redisFor({});
     const { store } = await openForTest(redis.url, { minReplicas: 1, timeoutMs: 400 });
     const reason = await reasonOf(commit(store, group, put("a", 1)));
@@ -175,14 +175,14 @@ describeWithRedis("a store whose Redis", () => {
 });
 
 describeWithRedis("a failover", () => {
-  it("that loses acknowledged writes gives every follower a fresh snapshot", async () => {
+  it("sends every follower a fresh snapshot when it loses acknowledged writes", async () => {
     const trio = await startSentinels();
     onTestFinished(async () => trio.dispose());
     const { store } = await openForTest(trio.url, { timeoutMs: 2000 });
     const { store: other } = await openForTest(trio.url, { timeoutMs: 2000 });
     await commit(store, group, put("a", "kept"));
     const followers = await Promise.all([follow(store, group), follow(other, group)]);
-    // The replica stands still, so that what is acknowledged now never gets there.
+    // The replica is paused, so it never receives the writes that are acknowledged now.
     trio.replica.pause();
     await trio.master.command("CLIENT", "KILL", "TYPE", "replica");
     const { position } = await commit(store, group, put("a", "lost"), put("b", "lost"));
@@ -201,7 +201,7 @@ describeWithRedis("a failover", () => {
     expect(followers[0]?.state().get("a")).toBe("kept");
   }, 40_000);
 
-  it("of a node of a cluster keeps the service going", async () => {
+  it("of a cluster node keeps the service available", async () => {
     const cluster = await startCluster({ replicas: 1, appendfsync: "always" });
     onTestFinished(async () => cluster.dispose());
     const { store } = await openForTest(cluster.url, { timeoutMs: 2000 });

@@ -22,7 +22,7 @@ async function redisFor(options: RedisOptions = {}) {
   return redis;
 }
 
-/** Starts a server on a Redis, and keeps what it logs. */
+/** Starts a server on a Redis, and collects its log. */
 async function serverAt(url: string, keyPrefix = randomPrefix(), startTimeoutMs?: number) {
   const lines: string[] = [];
   const logger = pino({ level: "info" }, { write: (line: string) => void lines.push(line) });
@@ -60,28 +60,28 @@ describe("a redis_url", () => {
   });
 
   it.each([
-    ["http://h", "is not understood"],
-    ["redis://", "is not understood"],
+    ["http://h", "is not valid"],
+    ["redis://", "is not valid"],
     ["redis://a,b", "has several hosts"],
     ["redis://h:70000", "has a port"],
-    ["redis://h/x", "has a database that is no number"],
+    ["redis://h/x", "has a database that is not a number"],
     ["redis+sentinel://h", "names no master"],
     ["redis+cluster://h/1", "a cluster has only 0"],
-    ["redis://h?timeout=1", "has a parameter that is none; it may have db, sentinel_username"],
+    ["redis://h?timeout=1", "has an unknown parameter; it may have db, sentinel_username"],
     ["redis://h/1/2", "has too many parts"],
-    ["redis://u:p%@h", "has a % that begins no encoded character"],
+    ["redis://u:p%@h", "has a % that does not begin an encoded character"],
   ])("may not be %s", (url, problem) => {
     expect(() => parseRedisUrl(url)).toThrow(problem);
   });
 
-  it("is shown without what is secret", () => {
+  it("is displayed without secrets", () => {
     const url = "rediss+sentinel://me:secret@a,b:7/main/2?sentinel_password=secret";
     expect(describeTarget(parseRedisUrl(url))).toBe("rediss+sentinel://a:26379,b:7/main/2");
   });
 });
 
 describeWithRedis("Redis", () => {
-  it("may be behind TLS, ask for user and password, and hold the data in another database", async () => {
+  it("may use TLS, user and password, and another database", async () => {
     const folder = await mkdtemp(join(tmpdir(), "millrace-tls-"));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const [key, certificate] = [join(folder, "key.pem"), join(folder, "certificate.pem")];
@@ -105,7 +105,7 @@ describeWithRedis("Redis", () => {
       ...["+@all", "-@dangerous", "+info", "+config|get", "+script"],
     );
     const url = `rediss://millrace:secret%21@localhost:${tlsPort}/2`;
-    // Node reads the authority when it starts.
+    // Node reads the certificate authority at startup.
     const program = `
       import { createServer } from "${join(import.meta.dirname, "../../dist/src/server/index.js")}";
       const server = await createServer({ port: 0, store: { kind: "redis", url: process.argv[1], keyPrefix: "tls" } });
@@ -126,7 +126,7 @@ describeWithRedis("Redis", () => {
     );
   });
 
-  it("holds the data of several services under prefixes of their own", async () => {
+  it("holds the data of several services under separate prefixes", async () => {
     const redis = await redisFor();
     const [one, two] = [randomPrefix(), randomPrefix()];
     const first = await openForTest(redis.url, { keyPrefix: one });
@@ -140,7 +140,7 @@ describeWithRedis("Redis", () => {
     for (const key of keys.map(String)) expect(key).toMatch(/^\{test-[-0-9a-f]{36}:\w+\}/);
   });
 
-  it("keeps its number of partitions, and is refused when its data is of another format", async () => {
+  it("keeps its number of partitions, and is refused when its data has another format", async () => {
     const redis = await redisFor();
     const keyPrefix = randomPrefix();
     const { store } = await openForTest(redis.url, { keyPrefix, partitions: 3 });
@@ -151,7 +151,7 @@ describeWithRedis("Redis", () => {
     await expect(openForTest(redis.url, { keyPrefix })).rejects.toThrow(/has the format 2/);
   });
 
-  it("is refused when it throws away data, with the setting named", async () => {
+  it("is refused when it evicts data, with the setting named", async () => {
     const redis = await redisFor({ args: ["--maxmemory-policy", "allkeys-lru"] });
     await expect(serverAt(redis.url)).rejects.toThrow(
       /maxmemory-policy allkeys-lru.*may be noeviction/,
@@ -162,7 +162,7 @@ describeWithRedis("Redis", () => {
     [undefined, /keeps no append-only file/],
     ["everysec", /has appendfsync everysec/],
     ["always", undefined],
-  ] as const)("with appendfsync %s is reported as it is", async (appendfsync, warning) => {
+  ] as const)("is logged with its settings: appendfsync %s", async (appendfsync, warning) => {
     const redis = await redisFor(appendfsync === undefined ? {} : { appendfsync });
     const { lines } = await serverAt(redis.url);
     const settings = lines.find((line) => line.includes("connected to Redis")) ?? "{}";
@@ -177,7 +177,7 @@ describeWithRedis("Redis", () => {
     if (warning !== undefined) expect(lines.join("")).toMatch(warning);
   });
 
-  it("that nobody answers for is named, without the password", async () => {
+  it("is named without the password in the error when it is unreachable", async () => {
     const redis = await redisFor();
     await redis.kill();
     const url = redis.url.replace("//", "//me:hush@");
@@ -186,7 +186,7 @@ describeWithRedis("Redis", () => {
     expect(String(error)).not.toMatch("hush");
   });
 
-  it("may be the master that Sentinels name", async () => {
+  it("may be a master named by Sentinels", async () => {
     const trio = await startSentinels();
     onTestFinished(async () => trio.dispose());
     const { store } = await openForTest(trio.url, { keyPrefix: randomPrefix() });
@@ -196,7 +196,7 @@ describeWithRedis("Redis", () => {
     expect(lines.join("")).toMatch(/a failover can lose some. min_replicas makes that less likely/);
   });
 
-  it("has hash slots that are computed as it does", async () => {
+  it("computes the same hash slots as slotOf", async () => {
     const redis = await redisFor({ cluster: true });
     for (const tag of [
       "millrace:0",

@@ -12,7 +12,7 @@ import { commit, groupOf, listen, mark, put } from "../stores/suite/fixture.ts";
 const group = groupOf("room");
 
 describeWithRedis("a store in Redis", () => {
-  it("takes many large batches at once", async () => {
+  it("accepts many large batches at once", async () => {
     const { url } = await sharedRedis();
     const server = await createServer({
       port: 0,
@@ -29,19 +29,19 @@ describeWithRedis("a store in Redis", () => {
     expect(Math.max(...done.map(({ position }) => position.revision))).toBe(40_000);
   });
 
-  it("refuses a batch whose values are more than one command can carry, and goes on", async () => {
+  it("refuses a batch whose values exceed the size of one command, and stays available", async () => {
     const { url } = await sharedRedis();
     const { store } = await openForTest(url, { keyPrefix: randomPrefix() });
     await commit(store, group, put("large", "x".repeat(1_000_000)));
     const mutations = Array.from({ length: 100 }, () => mark("large", ""));
     const [outcome] = await store.run(group, [{ mutations }]);
     expect(outcome).toMatchObject({ ok: false, error: { reason: "VALUE_TOO_LARGE" } });
-    // One after the other they are no trouble.
+    // One command each, they are accepted.
     await Promise.all(Array.from({ length: 30 }, () => commit(store, group, mark("large", ""))));
     expect(await store.heads([group])).toMatchObject([{ position: { revision: 31 } }]);
   });
 
-  it("gives up an update that others are always faster than in time, and keeps nobody waiting with it", async () => {
+  it("fails an update that always loses to concurrent writes in time, and delays no other call", async () => {
     const redis = await startRedis();
     onTestFinished(async () => redis.dispose());
     const keyPrefix = randomPrefix();
@@ -66,7 +66,7 @@ describeWithRedis("a store in Redis", () => {
     expect(performance.now() - startMs).toBeLessThan(3000);
     isOver = true;
     await busy;
-    // The mark failed on a number, or the store gave up: nothing else.
+    // Either the mark failed on a number, or the store gave up.
     expect(["STORE_UNAVAILABLE", "INTERNAL", "done"]).toContain(result);
   });
 

@@ -24,28 +24,28 @@ async function eventually<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-describeWithRedis("what Redis has lost", () => {
-  it("does not come again in the outbox: places are new, and entries are heard and settled", async () => {
+describeWithRedis("a loss of data in Redis", () => {
+  it("does not reuse sequence numbers of the outbox; new entries are delivered and settled", async () => {
     const redis = await redisFor({});
     const { store } = await openForTest(redis.url, { partitions: 1 });
-    const heard: OutboxHead[] = [];
+    const received: OutboxHead[] = [];
     let wake = () => {};
     const unwatch = store.outbox.watch(0, (heads) => {
-      heard.push(...heads);
+      received.push(...heads);
       wake();
     });
     onTestFinished(unwatch);
-    const hear = async (count: number) => {
-      while (heard.length < count) await new Promise<void>((resolve) => (wake = resolve));
+    const untilReceived = async (count: number) => {
+      while (received.length < count) await new Promise<void>((resolve) => (wake = resolve));
     };
     await store.claim(0, "1-me");
     for (let i = 0; i < 3; i++) await commit(store, group, firing(put("a", i), "t"));
-    await hear(3);
+    await untilReceived(3);
     await redis.restart();
     await eventually(() => commit(store, group, firing(put("a", "new"), "t")));
-    await hear(4);
-    const last = heard.at(-1)!;
-    expect(last.seq).toBeGreaterThan(heard[2]!.seq);
+    await untilReceived(4);
+    const last = received.at(-1)!;
+    expect(last.seq).toBeGreaterThan(received[2]!.seq);
     expect((await store.outbox.read(0, last.seq))?.event.value.json()).toBe("new");
     await store.outbox.settle(0, [{ seq: last.seq, triggers: ["t"], complete: true }], "1-me");
     expect((await waitingOf(store, group)).heads).toEqual([]);
@@ -58,7 +58,7 @@ describeWithRedis("what Redis has lost", () => {
       [1, 2, 3].map(async () => (await openForTest(redis.url, { keyPrefix })).store),
     );
     for (const store of stores) await commit(store, group, put("a", 1));
-    // What was written last is lost, as if it had not been flushed.
+    // The last write is lost, as if it had not been flushed.
     await redis.command("CONFIG", "SET", "appendonly", "no");
     for (const store of stores) await commit(store, group, put("a", "lost"));
     await redis.restart();
@@ -70,7 +70,7 @@ describeWithRedis("what Redis has lost", () => {
     expect(epochs.size).toBe(1);
   });
 
-  it("is noticed by whoever connects first, also when nobody writes", async () => {
+  it("is detected by the first process to connect, even without writes", async () => {
     const master = await redisFor({ appendfsync: "always" });
     const keyPrefix = randomPrefix();
     const { store } = await openForTest(master.url, { keyPrefix, partitions: 2 });
@@ -79,7 +79,7 @@ describeWithRedis("what Redis has lost", () => {
     await expect
       .poll(async () => String(await replica.command("INFO", "replication")))
       .toContain("master_link_status:up");
-    // It has what it was sent on disk, too.
+    // The replica also flushes to disk.
     await expect
       .poll(async () => String(await replica.command("INFO", "persistence")))
       .toMatch(
@@ -88,7 +88,7 @@ describeWithRedis("what Redis has lost", () => {
     await replica.command("REPLICAOF", "NO", "ONE");
     await replica.command("CONFIG", "REWRITE");
     await openForTest(replica.url, { keyPrefix });
-    // Its past as a replica is forgotten with a restart.
+    // A restart resets its history as a replica.
     await replica.restart();
     const { store: later } = await openForTest(replica.url, { keyPrefix });
     const { position: after } = await commit(later, group, put("a", 2));
@@ -96,7 +96,7 @@ describeWithRedis("what Redis has lost", () => {
     expect(after.epoch).not.toBe(position.epoch);
   });
 
-  it("can be said after a restore: without the field run, groups begin new epochs", async () => {
+  it("can be declared after a restore: without the field run, groups begin new epochs", async () => {
     const redis = await redisFor({ appendfsync: "always" });
     const keyPrefix = randomPrefix();
     const { store } = await openForTest(redis.url, { keyPrefix, partitions: 2 });

@@ -17,7 +17,7 @@ async function started(name: string): Promise<CopiedRedis> {
 
 describeWithRedis("an older copy in place of the data", () => {
   for (const [name, start] of Object.entries(OLD_COPIES)) {
-    it(`gives no revision twice in one epoch, whoever writes first: ${name} (G4)`, async () => {
+    it(`never repeats a revision of an epoch, whichever process writes first: ${name} (G4)`, async () => {
       const redis = await start();
       const keyPrefix = randomPrefix();
       const open = async () => (await openForTest(redis.url, { keyPrefix, partitions: 1 })).store;
@@ -35,7 +35,7 @@ describeWithRedis("an older copy in place of the data", () => {
       await redis.keep();
       await write(busy, 10);
       await redis.bringBack();
-      // It has seen revision 8, and so it cannot know by itself that 11 to 20 are gone.
+      // It has seen revision 8, so it cannot know by itself that 11 to 20 are lost.
       await write(idle, 2);
       await write(busy, 2);
       const texts = given.map(({ epoch, revision }) => `${epoch} ${revision}`);
@@ -44,7 +44,7 @@ describeWithRedis("an older copy in place of the data", () => {
       expect(after.map(({ revision }) => revision)).toEqual([11, 12, 13, 14]);
       expect(new Set(after.map(({ epoch }) => epoch)).size).toBe(1);
       expect(after[0]?.epoch).not.toBe(given[0]?.epoch);
-      // What the copy had may have been changed since: nothing of the old epoch is resumed.
+      // The items of the copy may have changed since: no position of the old epoch is resumed.
       for (const at of [8, 10, 12, 20]) {
         const from = given[at - 1] as Position;
         expect(await busy.since(group, from, ALL)).toMatchObject({ lost: true });
@@ -53,7 +53,7 @@ describeWithRedis("an older copy in place of the data", () => {
     });
   }
 
-  it("is noticed by readers when nobody writes: heads have another epoch", async () => {
+  it("is visible to readers without writes: heads have a new epoch", async () => {
     const redis = await started("FLUSHALL and RESTORE of older dumps");
     const keyPrefix = randomPrefix();
     const losses: number[] = [];
@@ -72,7 +72,7 @@ describeWithRedis("an older copy in place of the data", () => {
     expect(losses).toEqual([0]);
   });
 
-  it("is noticed where the server keeps no marks, too, when it was a replica meanwhile", async () => {
+  it("is detected without marks on the server when that was a replica meanwhile", async () => {
     const redis = await started("a master that follows a detached replica for a moment");
     const keyPrefix = randomPrefix();
     const { store } = await openForTest(redis.url, { keyPrefix, partitions: 1 });
@@ -90,7 +90,7 @@ describeWithRedis("an older copy in place of the data", () => {
     expect(after.epoch).not.toBe(position.epoch);
   });
 
-  it("is not taken for one where a version without marks wrote the data: the epoch stays", async () => {
+  it("is not assumed when a version without marks wrote the data: the epoch stays", async () => {
     const redis = await started("FLUSHALL and RESTORE of older dumps");
     const keyPrefix = randomPrefix();
     const { store } = await openForTest(redis.url, { keyPrefix, partitions: 1 });
@@ -102,7 +102,7 @@ describeWithRedis("an older copy in place of the data", () => {
     expect(after).toEqual({ epoch: position.epoch, revision: 2 });
   });
 
-  it("leaves a record of when the present lineage began, by the clock of the server or the one given", async () => {
+  it("records when the new lineage began, by the clock of the server or the given one", async () => {
     const redis = await started("FLUSHALL and RESTORE of older dumps");
     const keyPrefix = randomPrefix();
     const clock = testClock();
@@ -121,7 +121,7 @@ describeWithRedis("an older copy in place of the data", () => {
     expect(await began()).toBe(firstMs + 5000);
   });
 
-  it("raises the clock of a sync to when the present lineage began, and events come after it", async () => {
+  it("raises the clock of a sync to the start of the lineage, and events come after it", async () => {
     const redis = await started("FLUSHALL and RESTORE of older dumps");
     const clock = testClock();
     const { store } = await openForTest(redis.url, { partitions: 1, clock });
@@ -139,7 +139,7 @@ describeWithRedis("an older copy in place of the data", () => {
     const reader = await store.snapshot(group);
     expect(await reader.next(ALL)).toMatchObject({ timestamp, syncTimestamp });
     reader.close();
-    // Even if the clock of the server is set back.
+    // Even when the clock of the server is set back.
     clock.nowMs -= 1000;
     const ear = await listen(store, group);
     await store.broadcast(group, { type: "t", itemId: undefined, value: Value.of(1) });
@@ -149,7 +149,7 @@ describeWithRedis("an older copy in place of the data", () => {
     expect(await store.get(group, "a")).toMatchObject({ syncTimestamp: beganMs + 2 });
   });
 
-  it("does not lock out the owner of the outbox, whose claim is gone with it", async () => {
+  it("does not lock out the owner of the outbox, whose claim is lost with the data", async () => {
     const redis = await started("FLUSHALL and RESTORE of older dumps");
     const { store } = await openForTest(redis.url, { partitions: 1 });
     await store.claim(0, "1-before");

@@ -12,16 +12,19 @@ import { describeWithRedis, redisProgram } from "../support/redis/required-redis
 
 const CHILD = fileURLToPath(new URL("../support/redis/redis-child.mjs", import.meta.url));
 
-/** Runs redis-child.mjs as a process of tests would, which says nothing else and never lets go. */
+/**
+ * Runs redis-child.mjs like a test process that prints nothing else and never disposes of its
+ * server.
+ */
 const HOST = `
   const { spawn } = require("node:child_process");
   spawn(process.execPath, process.argv.slice(1), { stdio: ["pipe", "inherit", "inherit"], detached: true });
 `;
 
-/** Every server of this file, with the process it had at first. */
+/** Every server of this file, with its first process. */
 const started: { readonly server: RedisProcess; readonly pid: number }[] = [];
 
-/** Disposes of servers after the test, and remembers them. */
+/** Records servers, and disposes of them after the test. */
 function disposed<T extends { dispose(): Promise<void> }>(
   owner: T,
   servers: (owner: T) => readonly RedisProcess[],
@@ -36,17 +39,17 @@ const single = (server: RedisProcess) => [server];
 /** A client, closed after the test. */
 function client<T extends Redis | Cluster>(redis: T): T {
   onTestFinished(() => redis.disconnect());
-  // What it waits for, while its server is away.
+  // Errors while its server is down are expected.
   redis.on("error", () => {});
   return redis;
 }
 
-/** The addresses that a URL of ours lists. */
+/** The addresses in a URL. */
 const addressesOf = (url: string) =>
   [...url.matchAll(/([\d.]+):(\d+)/g)].map(([, host = "", port]) => ({ host, port: Number(port) }));
 
-describeWithRedis("servers of Redis for the tests", () => {
-  it("come back with what they kept, at the same address", async () => {
+describeWithRedis("Redis servers for the tests", () => {
+  it("restart with their persistent data, at the same address", async () => {
     const server = disposed(await startRedis({ appendfsync: "always" }), single);
     const { pid, url } = server;
     expect(url).toBe(`redis://127.0.0.1:${server.port}`);
@@ -61,7 +64,7 @@ describeWithRedis("servers of Redis for the tests", () => {
     expect(next.url).toBe(url);
   });
 
-  it("come back with nothing when they keep nothing", async () => {
+  it("restart empty when they persist nothing", async () => {
     const server = disposed(await startRedis(), single);
     await server.command("SET", "key", "value");
     expect(await server.command("GET", "key")).toBe("value");
@@ -69,7 +72,7 @@ describeWithRedis("servers of Redis for the tests", () => {
     expect(await server.command("GET", "key")).toBeNull();
   });
 
-  it("stand still and go on", async () => {
+  it("pause and resume", async () => {
     const server = disposed(await startRedis(), single);
     server.pause();
     let replied = false;
@@ -82,7 +85,7 @@ describeWithRedis("servers of Redis for the tests", () => {
     await server.stop();
   });
 
-  it("say why they do not come up, and what is wrong with a command", async () => {
+  it("report why they do not start, and why a command fails", async () => {
     const misled = startRedis({ args: ["--maxmemory", "much"] });
     await expect(misled).rejects.toThrow(/redis-server ended:[^]*argument must be/);
     const server = disposed(await startRedis({ args: ["--maxmemory", "10mb"] }), single);
@@ -91,7 +94,7 @@ describeWithRedis("servers of Redis for the tests", () => {
     await expect(server.command("NONSENSE")).rejects.toThrow("unknown command");
   });
 
-  it("are a cluster", async () => {
+  it("form a cluster", async () => {
     const sizes = await Promise.all(
       ([0, 1] as const).map(async (replicas) => {
         const cluster = disposed(await startCluster({ replicas }), ({ nodes }) => nodes);
@@ -110,7 +113,7 @@ describeWithRedis("servers of Redis for the tests", () => {
     expect(sizes).toEqual([3, 6]);
   });
 
-  it("are a master with a replica and sentinels", async () => {
+  it("form a master with a replica and Sentinels", async () => {
     const all = disposed(await startSentinels(), ({ master, replica, sentinels }) => [
       master,
       replica,
@@ -125,7 +128,7 @@ describeWithRedis("servers of Redis for the tests", () => {
     expect(await all.replica.command("GET", "key")).toBe("value");
   });
 
-  it("die with who started them, however that ends", async () => {
+  it("end with the process that started them, however that ends", async () => {
     const redis = await redisProgram();
     if ("missing" in redis) throw new Error(redis.missing);
     const args = [redis.program, "--port", String(await redisPort())];

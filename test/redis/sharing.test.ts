@@ -14,14 +14,14 @@ import { commit, groupOf, put } from "../stores/suite/fixture.ts";
 
 const group = groupOf("room");
 
-/** Adds one to an item, as Update does. */
+/** Increments an item, as Update does. */
 function increment(itemId: string): Mutation {
   const ops: readonly UpdateOp[] = [{ type: "increment", path: "n", by: 1 }];
   return { kind: "reduce", itemId, bytes: 64, reduce: (current) => reduce(current, ops) };
 }
 
 describeWithRedis("processes that share a Redis", () => {
-  it("add up exactly: 8 writers at 2 of them increment one counter", async () => {
+  it("count exactly: 8 writers at 2 processes increment one counter", async () => {
     const redis = await startRedis();
     onTestFinished(async () => redis.dispose());
     const keyPrefix = randomPrefix();
@@ -43,7 +43,7 @@ describeWithRedis("processes that share a Redis", () => {
     expect(item?.revision).toBe(total);
   });
 
-  it("lose nothing and do nothing twice while connections are cut (G2, G3)", async () => {
+  it("lose and repeat nothing while connections are cut (G2, G3)", async () => {
     const seed = seedOfRun();
     const random = randomOf(seed);
     const redis = await startRedis();
@@ -90,7 +90,7 @@ describeWithRedis("processes that share a Redis", () => {
       const revisions = follower.frames.flatMap((frame) =>
         frame.kind === "change" ? [frame.position.revision] : [],
       );
-      // All of them, once and in order, without a second snapshot.
+      // All events, once and in order, without a second snapshot.
       expect(follower.frames.filter(({ kind }) => kind === "sync")).toHaveLength(1);
       expect(revisions).toEqual(Array.from({ length: n + 1 }, (_, i) => i + 1));
     }

@@ -8,7 +8,7 @@ import { sharedRedis } from "../support/redis/shared-redis.ts";
 
 const group = { streamName: "chat", groupId: "lobby" };
 
-/** Two servers over one Redis, as two machines would be. */
+/** Two servers over one Redis, like two machines. */
 async function twoServers(
   options: Partial<ServerOptions> = {},
 ): Promise<readonly [StreamService, StreamService]> {
@@ -35,7 +35,7 @@ const reasonOf = async (call: Promise<unknown>) =>
   );
 
 describeWithRedis("two servers over one Redis", () => {
-  it("tell each other's subscribers of their writes, in one order (G2, G10)", async () => {
+  it("deliver writes to each other's subscribers, in one order (G2, G10)", async () => {
     const services = await twoServers();
     const subscriptions = await Promise.all(services.map((service) => service.subscribe(group)));
     await Promise.all(
@@ -63,7 +63,7 @@ describeWithRedis("two servers over one Redis", () => {
     );
   });
 
-  it("fire a trigger of one of them for writes at the other, once and in order", async () => {
+  it("fire a trigger of one server for writes at the other, once and in order", async () => {
     const [one, two] = await twoServers();
     const { calls, handler, heard } = recorder<{ revision: number; id: string }>();
     await one.registerFunction("log", handler);
@@ -82,7 +82,7 @@ describeWithRedis("two servers over one Redis", () => {
     );
   });
 
-  it("call functions of each other, with what they return and how they fail", async () => {
+  it("call each other's functions, and receive their results and errors", async () => {
     const [one, two] = await twoServers();
     await one.registerFunction("double", ({ n }: { n: number }) => ({ n: n * 2 }));
     await one.registerFunction("failing", () => {
@@ -98,7 +98,7 @@ describeWithRedis("two servers over one Redis", () => {
     });
   });
 
-  it("refuse at both what a gate of one refuses, as soon as it is registered (G8)", async () => {
+  it("enforce a gate of one at both, as soon as it is registered (G8)", async () => {
     const [one, two] = await twoServers();
     expect(
       await reasonOf(two.subscribe(group).then((subscription) => subscription.return?.())),
@@ -112,7 +112,7 @@ describeWithRedis("two servers over one Redis", () => {
     expect(await reasonOf(two.subscribe({ ...group, groupId: "open" }))).toBe("allowed");
   });
 
-  it("tell leaves of each other's subscriptions, once", async () => {
+  it("deliver leaves of each other's subscriptions, once", async () => {
     const [one, two] = await twoServers();
     const { calls, handler, heard } = recorder<{ group_id: string }>();
     await one.registerFunction("left", handler);

@@ -6,13 +6,13 @@ import type { Records } from "../../core/records.ts";
 import { type BoundTrigger, type TriggerDefinition, triggerIdentity } from "../../core/trigger.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 
-/** How a local coordinator is made. */
+/** Options of a local coordinator. */
 export interface LocalCoordinatorOptions {
-  /** Where triggers and open subscriptions survive the process. Default: nowhere. */
+  /** Persists triggers and open subscriptions. Default: they end with the process. */
   readonly records?: Records | undefined;
-  /** Makes ids that are never made again. Default: random ones. */
+  /** Generates unique ids. Default: random UUIDs. */
   readonly newId?: (() => string) | undefined;
-  /** How long a trigger outlives those who registered it, in milliseconds. Default REATTACH_MS. */
+  /** How long a trigger outlives its last registrant, in milliseconds. Default REATTACH_MS. */
   readonly reattachMs?: number | undefined;
 }
 
@@ -22,18 +22,19 @@ const LEASE = "lease/";
 
 interface Bound {
   readonly trigger: BoundTrigger;
-  /** Resolves when it survives the process. */
+  /** Resolves when the trigger is persisted. */
   kept: Promise<void>;
-  /** Ends it unless it is bound again. */
+  /** Ends the trigger unless it is bound again. */
   timer: Timer | undefined;
 }
 
 /**
- * The coordinator of a service that is one process: what it is told holds at once.
+ * The coordinator of a service that is one process: each change takes effect at once.
  *
- * With records, triggers survive a restart: those of before wait for REATTACH_MS to be registered
- * again; gates (`stream:join`) and custom streams as long as it takes, because without them the
- * service would do what it must not. So do subscriptions whose leave was not told.
+ * With records, state survives a restart. Triggers end unless they are registered again within
+ * `reattachMs`; gates (`stream:join`) and custom streams stay until they are withdrawn, because
+ * without them the service would admit or store what it must not. Subscriptions whose leave was
+ * not delivered become orphans.
  */
 export function localCoordinator(options: LocalCoordinatorOptions = {}): Coordinator {
   const registry = createRegistry(options);
@@ -71,13 +72,13 @@ function createRegistry({
   const overrides = new Set<string>();
   const byIdentity = new Map<string, Bound>();
   const byId = new Map<string, Bound>();
-  const listeners = new Set<{ readonly tell: () => void }>();
+  const listeners = new Set<{ readonly notify: () => void }>();
   let list: readonly BoundTrigger[] | undefined;
   let closed = false;
 
   const changed = () => {
     list = undefined;
-    for (const entry of Array.from(listeners)) if (listeners.has(entry)) entry.tell();
+    for (const entry of Array.from(listeners)) if (listeners.has(entry)) entry.notify();
   };
   const add = (trigger: BoundTrigger): Bound => {
     const bound: Bound = { trigger, kept: Promise.resolve(), timer: undefined };
@@ -96,7 +97,7 @@ function createRegistry({
   const awaitReturn = (bound: Bound) => {
     if (closed || bound.trigger.definition.type === "stream:join") return;
     bound.timer?.cancel();
-    // A record that stays although its trigger has ended does no harm: it waits again after a restart.
+    // A leftover record of an ended trigger is harmless: after a restart it expires again.
     bound.timer = startTimer(reattachMs, () => void end(bound).catch(() => {})).unref();
   };
   for (const [key, text] of records?.entries() ?? []) {
@@ -110,7 +111,7 @@ function createRegistry({
       const isOver = isOverrideId(functionId);
       if (isOver) overrides.add(functionId);
       changed();
-      // Also when it is known already: that may not have been noted yet.
+      // Also when it is known already: its record may not have been written yet.
       if (isOver) await records?.put(OVERRIDE + functionId, functionId);
     },
     async withdraw(functionId, how) {
@@ -149,8 +150,8 @@ function createRegistry({
       else awaitReturn(bound);
     },
     triggers: () => (list ??= Array.from(byId.values(), ({ trigger }) => trigger)),
-    watch(tell) {
-      const entry = { tell };
+    watch(notify) {
+      const entry = { notify };
       listeners.add(entry);
       return () => void listeners.delete(entry);
     },

@@ -1,4 +1,4 @@
--- Says up to which version a member has come.
+-- Records the version that a member has reached.
 -- KEYS: 1 acks, 2 leases, 3 channel of changes
 -- ARGV: 1 member, 2 lineage, 3 version
 -- Returns: 1, or 0 when the member has no lease

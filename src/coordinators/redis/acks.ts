@@ -4,27 +4,27 @@ import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
 import { startTimer } from "../../timers/timers.ts";
 
-/** What acks work with. */
+/** Dependencies of the acks. */
 export interface AcksOptions {
   readonly commands: FleetCommands;
   readonly replica: Replica;
   readonly membership: Membership;
 }
 
-/** Who has come how far in the log. */
+/** How far each member has replayed the log. */
 export interface Acks {
-  /** Hears how far a member has come. */
+  /** Records the ack of a member. */
   note(member: string, ack: Ack): void;
-  /** Hears what Redis has noted of all members: what is missing of this one is told again. */
+  /** Records the acks that Redis has of all members, and resends this member's if it is missing. */
   noteAll(acks: ReadonlyMap<string, Ack>): void;
   /**
-   * Resolves with true when every other member has come as far as this one has now, or is gone; with
-   * false when the log was lost meanwhile.
+   * Resolves with true when every other member has reached this member's present position or is
+   * gone; with false when the log was lost meanwhile.
    *
-   * @throws StreamError STORE_UNAVAILABLE when that takes too long.
+   * @throws StreamError STORE_UNAVAILABLE after `timeoutMs`.
    */
   everywhere(timeoutMs: number): Promise<boolean>;
-  /** Ends. Who waits is rejected. */
+  /** Closes it. Pending waits reject. */
   close(): void;
 }
 
@@ -33,21 +33,21 @@ interface Waiter {
   readonly settle: (outcome: boolean | "ended") => void;
 }
 
-/** Tells how far this process has come, and hears it of the others. */
+/** Publishes this member's ack, and tracks those of the others. */
 export function createAcks({ commands, replica, membership }: AcksOptions): Acks {
   const known = new Map<string, Ack>();
   const waiters = new Set<Waiter>();
-  let told: { readonly member: string; readonly position: Position } | undefined;
-  let telling = false;
+  let sent: { readonly member: string; readonly position: Position } | undefined;
+  let sending = false;
   let closed = false;
 
-  const hasCome = (member: string, since: number, { lineage, version }: Position) => {
+  const hasReached = (member: string, since: number, { lineage, version }: Position) => {
     const ack = known.get(member);
     return since >= version || (ack?.lineage === lineage && ack.version >= version);
   };
   const isEverywhere = (position: Position) => {
     for (const [id, { since }] of replica.state.members)
-      if (id !== membership.id && !hasCome(id, since, position)) return false;
+      if (id !== membership.id && !hasReached(id, since, position)) return false;
     return true;
   };
   const review = () => {
@@ -57,31 +57,31 @@ export function createAcks({ commands, replica, membership }: AcksOptions): Acks
       else if (isEverywhere(position)) settle(true);
     }
   };
-  const isTold = () =>
-    told?.member === membership.id &&
-    told.position.lineage === replica.position.lineage &&
-    told.position.version === replica.position.version;
-  const tell = async () => {
-    if (telling) return;
-    telling = true;
+  const isSent = () =>
+    sent?.member === membership.id &&
+    sent.position.lineage === replica.position.lineage &&
+    sent.position.version === replica.position.version;
+  const send = async () => {
+    if (sending) return;
+    sending = true;
     try {
-      // Who is alone has nobody to tell; one who joins later knows all that was before.
-      while (!closed && !isTold() && replica.state.members.size > 1) {
+      // A sole member needs no acks; a member that joins later starts from the present state.
+      while (!closed && !isSent() && replica.state.members.size > 1) {
         const { id: member } = membership;
         const { position } = replica;
         if (!replica.state.members.has(member)) break;
         await commands.ack(member, position);
-        told = { member, position };
+        sent = { member, position };
       }
     } catch {
-      // The next heartbeat shows that it is missing.
+      // The next heartbeat shows that the ack is missing.
     } finally {
-      telling = false;
+      sending = false;
     }
   };
   membership.watch(() => {
     for (const member of known.keys()) if (!replica.state.members.has(member)) known.delete(member);
-    void tell();
+    void send();
     review();
   });
 
@@ -95,9 +95,9 @@ export function createAcks({ commands, replica, membership }: AcksOptions): Acks
     noteAll(acks) {
       for (const [member, ack] of acks) this.note(member, ack);
       const own = acks.get(membership.id);
-      if (own === undefined || !isTold() || own.version < (told?.position.version ?? 0))
-        told = undefined;
-      void tell();
+      if (own === undefined || !isSent() || own.version < (sent?.position.version ?? 0))
+        sent = undefined;
+      void send();
     },
     everywhere(timeoutMs) {
       const { position } = replica;

@@ -1,7 +1,8 @@
--- Hands some of the subscriptions of a member that is gone to another one.
--- KEYS: 1 what the one who is gone held, 2 what the other one holds, 3 holders, 4 leases
--- ARGV: 1 member that is gone, 2 the other one, 3 about how many
--- Returns: {id, payload, id, payload ...}; empty when none is left, the first lives, or the other does not
+-- Moves some subscriptions of a member that is gone to another member.
+-- KEYS: 1 subscriptions of the member that is gone, 2 of the adopting member, 3 holders, 4 leases
+-- ARGV: 1 member that is gone, 2 adopting member, 3 about how many to move
+-- Returns: {id, payload, id, payload ...}; empty when none is left, when the first member still has
+--          a lease, or when the second has none
 if redis.call('ZSCORE', KEYS[4], ARGV[1]) or not redis.call('ZSCORE', KEYS[4], ARGV[2]) then
   return {}
 end

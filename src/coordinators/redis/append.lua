@@ -1,11 +1,11 @@
--- Appends one record to the log of a fleet, unless somebody else appended since the caller looked.
+-- Appends one record to the log of a fleet, unless the head has moved since the caller read it.
 -- KEYS: 1 head, 2 log, 3 snapshot, 4 leases, 5 acks, 6 beat, 7 channel of changes
--- ARGV: 1-3 lineage, version and token of the head that the caller knows ('', '0', '' when there is none),
+-- ARGV: 1-3 lineage, version and token of the expected head ('', '0', '': no log),
 --       4-6 lineage, version and token of the new head, 7 entries (JSON),
---       8 member that appends ('': anybody), 9 length of a lease in ms,
---       10 members that get a lease (JSON list), 11 members whose lease goes (JSON list),
---       12 state at the version that the caller knows (JSON), to begin the log anew with ('': go on)
--- Returns: {'ok', time in ms, length of the log}, {'conflict'}, or {'gone'} when the member has no lease
+--       8 member that appends ('': no member), 9 length of a lease in ms,
+--       10 members that get a lease (JSON list), 11 members whose lease is removed (JSON list),
+--       12 state at the expected version (JSON), to truncate the log to ('': keep the log)
+-- Returns: {'ok', time in ms, length of the log}, {'conflict'}, or {'gone'}: the member has no lease
 local head = redis.call('HMGET', KEYS[1], 'lineage', 'version', 'token')
 if (head[1] or '') ~= ARGV[1] or (head[2] or '0') ~= ARGV[2] or (head[3] or '') ~= ARGV[3] then
   return {'conflict'}
@@ -25,7 +25,7 @@ local now_text = string.format('%.0f', now)
 if ARGV[12] ~= '' then
   redis.call('DEL', KEYS[3])
   redis.call('HSET', KEYS[3], 'version', ARGV[2], 'state', ARGV[12])
-  -- The record of that version stays, to recognise those who have come as far as that.
+  -- The record of that version stays: its token identifies members that have read up to it.
   redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2] .. '-0')
 end
 redis.call('HSET', KEYS[1], 'lineage', ARGV[4], 'version', ARGV[5], 'token', ARGV[6])

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 
 /**
- * Which member each partition is for: the one that draws the highest number for it among those that
- * have not got their share (rendezvous hashing with bounded loads). So all have as many, give or take
- * one, and few partitions move when somebody comes or goes.
+ * Assigns each partition to the member with the highest weight for it among those below their share
+ * (rendezvous hashing with bounded loads). Member counts differ by at most one, and few partitions
+ * move when a member joins or leaves.
  *
  * @returns partition -> member; empty when there is no member.
  */
@@ -14,16 +14,16 @@ export function assignPartitions(
   const assigned = new Map<number, string>();
   const counts = new Map(members.map((member) => [member, 0]));
   const share = Math.floor(partitions / members.length);
-  /** How many may have one more. */
+  /** How many members may have one more than their share. */
   let extras = partitions % members.length;
   for (let partition = 0; partition < partitions; partition++) {
     let best = "";
     let chosen: string | undefined;
     for (const [member, count] of counts) {
       if (count > share || (count === share && extras === 0)) continue;
-      const draw = drawOf(member, partition);
-      if (chosen === undefined || draw > best || (draw === best && member > chosen)) {
-        best = draw;
+      const weight = weightOf(member, partition);
+      if (chosen === undefined || weight > best || (weight === best && member > chosen)) {
+        best = weight;
         chosen = member;
       }
     }
@@ -36,6 +36,6 @@ export function assignPartitions(
   return assigned;
 }
 
-function drawOf(member: string, partition: number): string {
+function weightOf(member: string, partition: number): string {
   return createHash("sha1").update(`${partition} ${member}`).digest("hex");
 }

@@ -1,8 +1,8 @@
-/** A call that another process is asked to make. */
+/** A request to another process to call a function. */
 export interface CallMessage {
   readonly kind: "call";
   readonly id: string;
-  /** Process that asks, and gets the answer. */
+  /** The calling process, which gets the result. */
   readonly from: string;
   readonly functionId: string;
   readonly payload: string;
@@ -11,7 +11,7 @@ export interface CallMessage {
   readonly timeoutMs: number;
 }
 
-/** What became of a call. Neither result nor error: the function returned nothing. */
+/** The outcome of a call. Neither result nor error: the function returned nothing. */
 export interface AnswerMessage {
   readonly kind: "answer";
   readonly id: string;
@@ -21,14 +21,15 @@ export interface AnswerMessage {
     | undefined;
 }
 
-/** Nobody waits for a call any more. */
+/** Cancels a call: its caller no longer waits. */
 export interface CancelMessage {
   readonly kind: "cancel";
   readonly id: string;
 }
 
 /**
- * The process that says so may have missed calls: these are all that it is making for the one that it tells.
+ * Sent by a process that may have missed calls: the ids of all calls that it is running for the
+ * receiver.
  */
 export interface RunningMessage {
   readonly kind: "running";
@@ -36,10 +37,10 @@ export interface RunningMessage {
   readonly ids: readonly string[];
 }
 
-/** What processes send each other about calls. */
+/** A message between processes about a call. */
 export type RoutingMessage = CallMessage | AnswerMessage | CancelMessage | RunningMessage;
 
-/** Reads a message; undefined: it is none. */
+/** Parses a message; undefined: invalid. */
 export function readMessage(bytes: Buffer): RoutingMessage | undefined {
   try {
     const message = JSON.parse(bytes.toString()) as RoutingMessage | null;

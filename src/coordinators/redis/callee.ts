@@ -2,19 +2,19 @@ import type { Routing } from "../../core/coordinator.ts";
 import { FunctionError } from "../../core/function-call.ts";
 import type { AnswerMessage, CallMessage } from "./call-message.ts";
 
-/** Makes the calls that other processes ask for. */
+/** Runs the calls that other processes request. */
 export interface Callee {
   readonly serve: Routing["serve"];
   run(call: CallMessage): void;
-  /** Tells the handler that nobody waits any more. */
+  /** Aborts a call: its caller no longer waits. */
   cancel(callId: string): void;
-  /** Ids of the calls that are being made for a process. */
+  /** Ids of the calls that are running for a process. */
   runningFor(process: string): readonly string[];
-  /** Tells all handlers so. */
+  /** Aborts all calls. */
   close(): void;
 }
 
-/** @param send Sends an answer to the process that asked. */
+/** @param send Sends an outcome to the calling process. */
 export function createCallee(
   send: (to: string, answer: AnswerMessage) => Promise<unknown>,
 ): Callee {
@@ -49,7 +49,7 @@ export function createCallee(
       outcome = { kind: "answer", id, error: { code, message, isUnserved } };
     }
     running.delete(id);
-    // Who asked hears by other means when the answer is lost: its feed breaks, or its time is over.
+    // If this is lost, the caller still fails: its channel breaks or its timeout expires.
     if (!signal.aborted) await send(from, outcome).catch(() => {});
   };
   return {

@@ -4,39 +4,39 @@ import type { FleetKeys } from "./fleet-keys.ts";
 import type { FleetEntry, FleetRecord } from "./fleet-log.ts";
 import type { FleetStateJson } from "./fleet-state.ts";
 
-/** A place in the log: nothing has come to it that came to another one of the same version. */
+/** A position in the log. The token tells apart two histories that reach the same version. */
 export interface Position {
-  /** Another one after the log was lost. Empty: there is no log. */
+  /** Changes when the log was lost. Empty: there is no log. */
   readonly lineage: string;
   readonly version: number;
   readonly token: string;
 }
 
-/** Before the first record of any log. */
+/** The position before the first record of any log. */
 export const NOWHERE: Position = { lineage: "", version: 0, token: "" };
 
 /** A record to be appended. */
 export interface Appending {
-  /** Where the log has to end. */
+  /** The required head of the log. */
   readonly expected: Position;
-  /** Where it ends then. */
+  /** The head after the append. */
   readonly next: Position;
   readonly entries: readonly FleetEntry[];
-  /** Who appends, and must have a lease or get one; undefined: anybody. */
+  /** The appending member, which must have a lease or get one; undefined: no member. */
   readonly author: string | undefined;
   readonly leaseMs: number;
-  /** State at the expected place, to begin the log anew with. */
+  /** State at the expected position, which the log is truncated to. */
   readonly snapshot: FleetStateJson | undefined;
 }
 
-/** What became of an append. `conflict`: somebody else was first. `gone`: the author has no lease. */
+/** The outcome of an append. `conflict`: the head has moved. `gone`: the author has no lease. */
 export type Appended =
   | { readonly kind: "ok"; readonly atMs: number; readonly logLength: number }
   | { readonly kind: "conflict" | "gone" };
 
-/** What was read of the log. */
+/** The result of reading the log. */
 export interface Reading {
-  /** `next`: the records follow what was known. Otherwise they follow the snapshot, or the beginning. */
+  /** `next`: the records follow the known position. Otherwise: the snapshot, or the beginning. */
   readonly kind: "next" | "reload" | "foreign";
   readonly atMs: number;
   readonly head: Position;
@@ -44,20 +44,20 @@ export interface Reading {
   readonly records: readonly FleetRecord[];
 }
 
-/** What a heartbeat told. */
+/** The reply to a heartbeat. */
 export interface Beat {
-  /** Whether the member has a lease, which is renewed then. */
+  /** Whether the member has a lease, now renewed. */
   readonly isMember: boolean;
   readonly atMs: number;
   readonly head: Position;
-  /** Who has a lease. */
+  /** Members with a lease. */
   readonly leases: ReadonlySet<string>;
   readonly acks: ReadonlyMap<string, Ack>;
   /** Members that hold subscriptions. */
   readonly holders: readonly string[];
 }
 
-/** How far a member has come. */
+/** The position that a member has reached. */
 export interface Ack {
   readonly lineage: string;
   readonly version: number;
@@ -71,7 +71,7 @@ const hold = luaScript(import.meta.url, "hold");
 const release = luaScript(import.meta.url, "release");
 const adopt = luaScript(import.meta.url, "adopt");
 
-/** The scripts that servers must know. */
+/** The scripts that the servers must load. */
 export const FLEET_SCRIPTS: readonly LuaScript[] = [
   append,
   read,
@@ -82,30 +82,30 @@ export const FLEET_SCRIPTS: readonly LuaScript[] = [
   adopt,
 ];
 
-/** What can be asked of Redis about a fleet. Each rejects with a StreamError when it cannot be reached. */
+/** The Redis commands of a fleet. Each rejects with a StreamError when Redis cannot be reached. */
 export interface FleetCommands {
   append(appending: Appending): Promise<Appended>;
   read(known: Position): Promise<Reading>;
   heartbeat(member: string, leaseMs: number): Promise<Beat>;
   ack(member: string, ack: Ack): Promise<void>;
-  /** Notes subscriptions. @returns false when the member has no lease. */
+  /** Records subscriptions. @returns false when the member has no lease. */
   hold(member: string, leases: Iterable<readonly [id: string, payload: string]>): Promise<boolean>;
-  /** Forgets subscriptions. */
+  /** Removes subscriptions. */
   release(member: string, ids: Iterable<string>): Promise<void>;
-  /** All subscriptions that are noted for a member. */
+  /** All subscriptions that are recorded for a member. */
   heldBy(member: string): Promise<readonly (readonly [id: string, payload: string])[]>;
-  /** Takes over some subscriptions of a member that is gone; none: it has none left, or is not gone. */
+  /** Adopts some subscriptions of a member that is gone; empty: none left, or it is not gone. */
   adopt(gone: string, member: string): Promise<readonly (readonly [id: string, payload: string])[]>;
   /**
    * Sends a message.
    *
-   * @param mayRepeat Whether it does no harm when it comes twice.
-   * @returns how many heard it.
+   * @param mayRepeat Whether a duplicate is harmless.
+   * @returns the number of receivers.
    */
   publish(channel: string, message: string, mayRepeat: boolean): Promise<number>;
 }
 
-/** How many subscriptions one command is about, so that none takes long. */
+/** Subscriptions per command, so that no command takes long. */
 const PER_COMMAND = 500;
 
 /** The commands of a fleet. */
@@ -118,8 +118,8 @@ export function fleetCommands(servers: RedisServers, keys: FleetKeys): FleetComm
         append,
         [head, log, snapshot, leases, acks, beat, changes],
         [
-          ...placeTexts(expected),
-          ...placeTexts(next),
+          ...positionTexts(expected),
+          ...positionTexts(next),
           JSON.stringify(entries),
           author ?? "",
           String(leaseMs),
@@ -134,7 +134,13 @@ export function fleetCommands(servers: RedisServers, keys: FleetKeys): FleetComm
       return text === "ok" ? { kind: text, atMs, logLength } : { kind: text };
     },
     async read(known) {
-      const reply = await servers.run(tag, read, [head, log, snapshot], placeTexts(known), "read");
+      const reply = await servers.run(
+        tag,
+        read,
+        [head, log, snapshot],
+        positionTexts(known),
+        "read",
+      );
       const [kind, atMs, lineage, version, token, , state, records] = reply as ReadReply;
       const text = String(state);
       return {
@@ -165,7 +171,7 @@ export function fleetCommands(servers: RedisServers, keys: FleetKeys): FleetComm
     },
     async ack(member, { lineage, version }) {
       const args = [member, lineage, String(version)];
-      // An older one that comes again is made good by the next heartbeat.
+      // A repeated older ack is corrected after the next heartbeat.
       await servers.run(tag, ack, [acks, leases, changes], args, "write");
     },
     async hold(member, held) {
@@ -197,7 +203,7 @@ export function fleetCommands(servers: RedisServers, keys: FleetKeys): FleetComm
   };
 }
 
-/** Reads an ack as it is stored. */
+/** Parses a stored ack. */
 export function readAck(text: string): Ack {
   const [lineage = "", version = ""] = text.split(" ");
   return { lineage, version: Number(version) };
@@ -206,7 +212,7 @@ export function readAck(text: string): Ack {
 type ReadReply = [Buffer, number, Buffer, Buffer, Buffer, Buffer, Buffer, [Buffer, Buffer[]][]];
 type BeatReply = [number, number, Buffer, Buffer, Buffer, Buffer[], Buffer[], Buffer[]];
 
-function placeTexts({ lineage, version, token }: Position): [string, string, string] {
+function positionTexts({ lineage, version, token }: Position): [string, string, string] {
   return [lineage, String(version), token];
 }
 
@@ -216,7 +222,7 @@ function entering(entry: FleetEntry): string[] {
   return entry.kind === "restore" ? entry.state.members.map(({ id }) => id) : [];
 }
 
-/** Members whose lease goes. */
+/** Members whose lease is removed. */
 function leaving(entry: FleetEntry): string[] {
   return entry.kind === "leave" || entry.kind === "expire" ? [entry.member] : [];
 }

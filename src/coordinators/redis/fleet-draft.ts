@@ -1,8 +1,8 @@
 import type { FleetState, FleetTrigger, Member, PartitionOwner } from "./fleet-state.ts";
 
-/** A state that is being changed: each part is copied before the first change of it. */
+/** A copy-on-write draft of a state: each part is copied before its first change. */
 export interface FleetDraft {
-  /** As it is by now. Parts that have not changed are those of the state before. */
+  /** The state with the changes so far. Unchanged parts are shared with the original. */
   readonly now: FleetState;
   members(): Map<string, Member>;
   overrides(): Set<string>;
@@ -12,7 +12,7 @@ export interface FleetDraft {
   origins(): Map<string, number>;
 }
 
-/** Begins a change of a state, which itself stays as it is. */
+/** Starts a draft. The given state itself is never changed. */
 export function draftOf(state: FleetState): FleetDraft {
   let now = state;
   const part = <K extends keyof FleetState, T extends FleetState[K]>(

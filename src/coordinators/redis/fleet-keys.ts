@@ -1,24 +1,24 @@
-/** Where a fleet keeps what, all at one server: names of keys and channels. */
+/** Names of the keys and channels of a fleet, all on one server. */
 export interface FleetKeys {
-  /** The hash tag that all have. */
+  /** The hash tag of all names. */
   readonly tag: string;
   /** Lineage, version and token of the last record. */
   readonly head: string;
   readonly log: string;
   readonly snapshot: string;
-  /** Member -> when its lease ends. */
+  /** Member -> time when its lease ends. */
   readonly leases: string;
-  /** Member -> lineage and version that it has come to. */
+  /** Member -> lineage and version that it has reached. */
   readonly acks: string;
-  /** When somebody last renewed a lease. */
+  /** Time of the last renewal by any member. */
   readonly beat: string;
   /** Members that hold subscriptions. */
   readonly holders: string;
   /** The subscriptions that a member holds. */
   held(member: string): string;
-  /** Channel that tells of new versions and acks. */
+  /** Channel of new versions and acks. */
   readonly changes: string;
-  /** Channel for calls to a process, and answers to its calls. */
+  /** Channel for calls to a process, and for results of its own calls. */
   calls(process: string): string;
 }
 
@@ -46,7 +46,7 @@ export function newMemberId(process: string): string {
   return `${process}/${crypto.randomUUID().slice(0, 8)}`;
 }
 
-/** Whose member id it is: the instanceId of the RedisServers of its process. */
+/** The process of a member id: the instanceId of its RedisServers. */
 export function processOf(member: string): string {
   return member.slice(0, member.lastIndexOf("/"));
 }

@@ -3,7 +3,7 @@ import type { FleetCommands } from "./fleet-commands.ts";
 import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
 
-/** What the leases of a fleet work with. */
+/** Dependencies of the leases of a fleet. */
 export interface FleetLeasesOptions {
   readonly commands: FleetCommands;
   readonly replica: Replica;
@@ -13,47 +13,47 @@ export interface FleetLeasesOptions {
 
 /** The subscriptions that the processes of a fleet hold. */
 export interface FleetLeases extends Leases {
-  /** Hears which members hold subscriptions: this process takes over those of members that are gone. */
+  /** Adopts the subscriptions of those holders that are no members any more. */
   noteHolders(holders: readonly string[]): void;
-  /** Resolves when what was released is noted no more: nobody tells its leave again. */
+  /** Resolves when all releases are stored, so that no member delivers those leaves again. */
   whenReleased(): Promise<void>;
-  /** Takes over no more. */
+  /** Stops adopting. */
   close(): void;
 }
 
 /**
- * Notes in Redis what is open here, under the name of the member that this process is, and takes over
- * what members that are gone have left.
+ * Records the open subscriptions of this process in Redis under its member id, and adopts those of
+ * members that are gone.
  */
 export function createFleetLeases(options: FleetLeasesOptions): FleetLeases {
   const { commands, replica, membership, onProblem } = options;
-  /** All that is noted for this process, orphans included. */
+  /** All subscriptions recorded for this process, orphans included. */
   const held = new Map<string, string>();
-  /** What was taken over, and not released yet. */
+  /** Adopted subscriptions that are not released yet. */
   const orphans = new Map<string, SubscriptionLease>();
-  /** What was released, and may still be noted. */
+  /** Released subscriptions that may still be recorded. */
   const released = new Set<string>();
-  const listeners = new Set<{ readonly hear: (lease: SubscriptionLease) => void }>();
+  const listeners = new Set<{ readonly notify: (lease: SubscriptionLease) => void }>();
   const adopting = new Set<string>();
   let members: ReadonlyMap<string, unknown> = new Map();
-  /** As which member, and of which lineage, all that is held was last noted. */
-  let notedAs = "";
-  let noting: Promise<void> | undefined;
-  /** Whether something may have been taken over without an answer. */
+  /** Lineage and member id under which all of `held` was last recorded. */
+  let recordedAs = "";
+  let recording: Promise<void> | undefined;
+  /** Whether an adoption may have succeeded although its reply was lost. */
   let isInDoubt = false;
   let closed = false;
 
-  const hearOf = (lease: SubscriptionLease) => {
-    for (const entry of Array.from(listeners)) if (listeners.has(entry)) entry.hear(lease);
+  const notifyAll = (lease: SubscriptionLease) => {
+    for (const entry of Array.from(listeners)) if (listeners.has(entry)) entry.notify(lease);
   };
   const takeOver = (adopted: readonly (readonly [id: string, payload: string])[]) => {
     for (const [id, payload] of adopted) {
-      // What this process held itself under another name is no orphan.
+      // A subscription that this process held under an earlier member id is no orphan.
       if (held.has(id) || released.has(id)) continue;
       const lease = { id, payload };
       held.set(id, payload);
       orphans.set(id, lease);
-      hearOf(lease);
+      notifyAll(lease);
     }
   };
   const resolveDoubt = async () => {
@@ -74,7 +74,7 @@ export function createFleetLeases(options: FleetLeasesOptions): FleetLeases {
         takeOver(adopted);
       }
     } catch (error) {
-      // The next heartbeat tells of it again, unless it is this process's by now.
+      // The next heartbeat lists the holder again, unless the adoption succeeded.
       isInDoubt = true;
       onProblem(error);
     } finally {
@@ -82,18 +82,18 @@ export function createFleetLeases(options: FleetLeasesOptions): FleetLeases {
     }
   };
   const currentName = () => `${replica.position.lineage} ${membership.id}`;
-  /** Notes all again when this process has become another member, or Redis has lost it. */
-  const noteAll = async () => {
+  /** Records all again after this process joined anew, or Redis lost its data. */
+  const recordAll = async () => {
     const name = currentName();
     const { id } = membership;
     try {
       if (!(await commands.hold(id, held))) return;
       await commands.release(id, released);
-      notedAs = name;
+      recordedAs = name;
     } catch (error) {
       onProblem(error);
     } finally {
-      noting = undefined;
+      recording = undefined;
     }
   };
   const review = () => {
@@ -103,15 +103,16 @@ export function createFleetLeases(options: FleetLeasesOptions): FleetLeases {
       for (const member of members.keys()) if (!state.members.has(member)) void adopt(member);
       members = state.members;
     }
-    if (notedAs === "") notedAs = currentName();
-    else if (notedAs !== currentName() && state.members.has(membership.id)) noting ??= noteAll();
+    if (recordedAs === "") recordedAs = currentName();
+    else if (recordedAs !== currentName() && state.members.has(membership.id))
+      recording ??= recordAll();
   };
   membership.watch(review);
   const forget = async (ids: readonly string[]) => {
     const { id: member } = membership;
     await commands.release(member, ids);
-    // Under another name it may have been noted anew.
-    if (member === membership.id && notedAs === currentName())
+    // Under a new member id it may have been recorded anew.
+    if (member === membership.id && recordedAs === currentName())
       for (const id of ids) released.delete(id);
   };
 
@@ -119,11 +120,11 @@ export function createFleetLeases(options: FleetLeasesOptions): FleetLeases {
     async hold({ id, payload }) {
       held.set(id, payload);
       try {
-        // As long as it takes to be a member, and anew when it has become another one meanwhile.
+        // Retries until this process is a member, and again when its member id has changed.
         while (held.has(id)) {
           const member = membership.id;
-          const isNoted = await commands.hold(member, [[id, payload]]);
-          if (!isNoted) await membership.ready();
+          const isRecorded = await commands.hold(member, [[id, payload]]);
+          if (!isRecorded) await membership.ready();
           else if (member === membership.id) return;
         }
       } catch (error) {
@@ -138,10 +139,10 @@ export function createFleetLeases(options: FleetLeasesOptions): FleetLeases {
       released.add(id);
       await forget([id]);
     },
-    onOrphan(hear) {
-      const entry = { hear };
+    onOrphan(notify) {
+      const entry = { notify };
       listeners.add(entry);
-      for (const lease of Array.from(orphans.values())) if (listeners.has(entry)) hear(lease);
+      for (const lease of Array.from(orphans.values())) if (listeners.has(entry)) notify(lease);
       return () => void listeners.delete(entry);
     },
     noteHolders(holders) {

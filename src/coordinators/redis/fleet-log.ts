@@ -10,10 +10,10 @@ import {
   readState,
 } from "./fleet-state.ts";
 
-/** One change of what a fleet agrees on, as JSON. What it says of somebody who is no member is void. */
+/** One change of a fleet's agreed state, as JSON. Entries of non-members are void. */
 export type FleetEntry =
   | { readonly kind: "join"; readonly member: string; readonly reattachMs: number }
-  /** It went in good order, or its lease has ended. */
+  /** The member left in good order, or its lease ended. */
   | { readonly kind: "leave" | "expire"; readonly member: string; readonly reattachMs: number }
   | { readonly kind: "provide"; readonly member: string; readonly functionIds: readonly string[] }
   | {
@@ -31,13 +31,16 @@ export type FleetEntry =
       readonly how: "withdrawn" | "lost";
       readonly reattachMs: number;
     }
-  /** Void unless its time to be taken up has passed. */
+  /** Void unless the time to bind the trigger again has passed. */
   | { readonly kind: "end"; readonly triggerId: string }
   | { readonly kind: "contend"; readonly member: string; readonly contends: boolean }
   /** Void unless the partition is free. */
   | { readonly kind: "take"; readonly member: string; readonly partition: number }
   | { readonly kind: "release"; readonly member: string; readonly partition: number }
-  /** What somebody knew from a log that was lost, and up to which versions of which lineages all is known. */
+  /**
+   * The state that a member had read of a log that was lost, and the lineages that it covers, each
+   * up to a version.
+   */
   | {
       readonly kind: "restore";
       readonly state: FleetStateJson;
@@ -45,17 +48,17 @@ export type FleetEntry =
       readonly reattachMs: number;
     };
 
-/** What was appended to the log at once. */
+/** One appended record of the log. */
 export interface FleetRecord {
   readonly version: number;
-  /** Tells it from another one of the same version that was appended after this one was lost. */
+  /** Tells this record apart from one of the same version that is appended after a loss. */
   readonly token: string;
-  /** When, by the clock of Redis. */
+  /** Time of the append, by the clock of Redis. */
   readonly atMs: number;
   readonly entries: readonly FleetEntry[];
 }
 
-/** The state after a record. Pure, so that whoever applies the same log has the same state. */
+/** The state after a record. Pure: members that apply the same log have the same state. */
 export function applyRecord(state: FleetState, record: FleetRecord): FleetState {
   const draft = draftOf(state);
   for (const entry of record.entries) apply(draft, entry, record);
@@ -93,7 +96,7 @@ function apply(draft: FleetDraft, entry: FleetEntry, { version, atMs }: FleetRec
       return void draft.members().set(entry.member, { ...member, contends: entry.contends });
     case "take":
       if (!now.owners.has(entry.partition)) {
-        // By time, not by version: those begin anew when the log is lost, and outboxes may not be.
+        // By time, not by version: versions start over when the log is lost; outboxes may survive.
         const fence = `${atMs}-${version}-${entry.member}`;
         draft.owners().set(entry.partition, { member: entry.member, fence });
       }
@@ -109,7 +112,7 @@ function join(draft: FleetDraft, id: string, version: number, lostUntilMs: numbe
   const { members, triggers } = draft.now;
   if (members.has(id)) return;
   if (members.size === 0) {
-    // They could not be taken up while nobody was there.
+    // No member could bind these triggers while the fleet was empty: they wait in full again.
     for (const trigger of triggers.values())
       if (trigger.lostUntilMs !== undefined) put(draft, { ...trigger, lostUntilMs });
   }
@@ -173,7 +176,10 @@ function lose(draft: FleetDraft, id: string, trigger: FleetTrigger, lostUntilMs:
   put(draft, { ...trigger, holders, lostUntilMs: mayEnd ? lostUntilMs : undefined });
 }
 
-/** Adds what is missing. Who is said to be there either is, and corrects the rest, or expires. */
+/**
+ * Adds what is missing. A listed member that is alive corrects its own entries; one that is not
+ * expires.
+ */
 function restore(draft: FleetDraft, entry: FleetEntry & { kind: "restore" }, atMs: number): void {
   const before = readState(entry.state);
   const lostUntilMs = atMs + entry.reattachMs;

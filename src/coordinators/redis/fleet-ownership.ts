@@ -6,23 +6,23 @@ import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
 import type { Wishes } from "./wishes.ts";
 
-/** What the ownership of a fleet works with. */
+/** Dependencies of the ownership of a fleet. */
 export interface FleetOwnershipOptions {
   readonly replica: Replica;
   readonly membership: Membership;
   readonly wishes: Wishes;
-  /** Has the fleet agree to the wishes. */
+  /** Brings the fleet's state in line with the wishes. */
   readonly reconcile: () => Promise<void>;
-  /** Has the outbox refuse what earlier owners settle. */
+  /** Makes the outbox refuse settlements by earlier owners. */
   readonly claim: (partition: number, fence: string) => Promise<void>;
   readonly onProblem: (error: unknown) => void;
 }
 
 /** The ownership of a fleet. */
 export interface FleetOwnership extends Ownership {
-  /** Looks whether there is something to gain, or to give up. */
+  /** Takes and releases partitions as the present state requires. */
   review(): void;
-  /** Gives up all. Resolves when what was under way for it is over. */
+  /** Releases all partitions. Resolves when they have drained. */
   close(): Promise<void>;
 }
 
@@ -36,16 +36,16 @@ interface Holding {
   readonly fence: string;
   readonly owner: Owner;
   phase: "claiming" | "owned" | "closing";
-  /** Resolves when the claim was answered: one that came late would undo that of the next owner. */
+  /** Resolves when the claim has completed: a late one would undo the claim of the next owner. */
   claimed: Promise<void>;
 }
 
-/** Pause before a claim is made again, in milliseconds. */
+/** Pause before a claim is retried, in milliseconds. */
 const RETRY_MS = 100;
 
 /**
- * Takes the partitions that are for this process as soon as they are free, and gives them up when they
- * are for another one: once what was under way for them is over. Without a lease it has none.
+ * Takes the partitions that are assigned to this process as soon as they are free. Drains and then
+ * releases those assigned to another one. Without a lease, this process owns none.
  */
 export function createFleetOwnership(options: FleetOwnershipOptions): FleetOwnership {
   const { replica, membership, wishes, reconcile, claim, onProblem } = options;
@@ -68,7 +68,7 @@ export function createFleetOwnership(options: FleetOwnershipOptions): FleetOwner
     contention !== undefined &&
     assignedOf(state, contention.partitions).get(partition) === membership.id;
 
-  /** What is to be taken and released. */
+  /** The partitions to take and to release. */
   const moves = (state: FleetState): readonly FleetEntry[] => {
     const { id: member } = membership;
     if (!state.members.has(member)) return [];
@@ -110,7 +110,7 @@ export function createFleetOwnership(options: FleetOwnershipOptions): FleetOwner
     holding.claimed = claiming.catch(() => {});
     try {
       await claiming;
-      // The lease may have ended since, and nobody may have noticed yet.
+      // The lease may have ended since, still unnoticed.
       review();
       if (holding.phase !== "claiming") return;
       holding.phase = "owned";
@@ -137,12 +137,12 @@ export function createFleetOwnership(options: FleetOwnershipOptions): FleetOwner
         if (isOurs && isWanted(state, partition)) void gain(partition, fence, contention.owner);
       }
     }
-    // What cannot be agreed on now is looked at again with the next change.
+    // A failed proposal is made again after the next change.
     if (moves(state).length > 0) replica.propose(moves).catch(() => {});
   };
   const unwatch = membership.watch(review);
-  /** Tells the fleet whether this process asks for partitions. The next heartbeat tries again. */
-  const tell = () => {
+  /** Publishes whether this process asks for partitions. The next heartbeat retries a failure. */
+  const announce = () => {
     wishes.contend(contention !== undefined);
     void reconcile().catch(() => {});
     review();
@@ -151,19 +151,19 @@ export function createFleetOwnership(options: FleetOwnershipOptions): FleetOwner
   return {
     review,
     contend(partitions, owner) {
-      if (contention !== undefined) throw new Error("This process asks for partitions already.");
+      if (contention !== undefined) throw new Error("This process already asks for partitions.");
       const own: Contention = { partitions, owner };
       contention = own;
-      tell();
+      announce();
       return () => {
         if (contention !== own) return;
         contention = undefined;
-        tell();
+        announce();
       };
     },
     async close() {
       contention = undefined;
-      tell();
+      announce();
       while (closing.size > 0) await Promise.all(closing);
       unwatch();
     },

@@ -8,36 +8,36 @@ import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
 import type { Wishes } from "./wishes.ts";
 
-/** What the registry of a fleet works with. */
+/** Dependencies of the registry of a fleet. */
 export interface FleetRegistryOptions {
   readonly replica: Replica;
   readonly membership: Membership;
   readonly wishes: Wishes;
   readonly acks: Acks;
-  /** Has the fleet agree to the wishes. */
+  /** Brings the fleet's state in line with the wishes. */
   readonly reconcile: () => Promise<void>;
-  /** Longest time that the others may take to know, in milliseconds. */
+  /** Longest wait for the acks of the other members, in milliseconds. */
   readonly timeoutMs: number;
 }
 
 /** The registry of a fleet. */
 export interface FleetRegistry extends Registry {
-  /** From now on nothing ends or begins. */
+  /** Stops all changes. */
   close(): void;
 }
 
-/** What the fleet agrees on, as the registry tells it, and how this process has a part in it. */
+/** The registry view of the fleet's agreed state, and this process's changes to it. */
 export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistry {
   const { replica, membership, wishes, acks, reconcile, timeoutMs } = options;
-  /** Id that was answered -> identity: after the log was lost, the trigger may have another id. */
-  const answered = new Map<string, string>();
+  /** Returned id -> identity: after the log was lost, the trigger may have another id. */
+  const returned = new Map<string, string>();
   let listedOf: FleetState["triggers"] | undefined;
   let list: readonly BoundTrigger[] = [];
-  /** When the next of the list has not been taken up in time. */
+  /** When the next trigger of the list ends. */
   let listedUntilMs = Infinity;
   let closed = false;
 
-  /** Resolves when all wishes hold, at every process. */
+  /** Resolves when all wishes are in force at every process. */
   const agree = async (): Promise<void> => {
     const deadlineMs = performance.now() + timeoutMs;
     do {
@@ -54,7 +54,7 @@ export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistr
     async withdraw(functionId, how) {
       if (closed) return;
       wishes.withdraw(functionId, how);
-      // A loss is told to nobody who would have to know it before it is answered.
+      // No other member has to know of a loss before this resolves.
       if (how === "lost") await reconcile();
       else await agree();
     },
@@ -64,22 +64,22 @@ export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistr
     overrides: () => replica.state.overrides,
     async bind(definition) {
       const identity = wishes.bind(definition);
-      let isWell = false;
+      let hasSucceeded = false;
       try {
         await agree();
         const { triggers, identities } = replica.state;
         const trigger = triggers.get(identities.get(identity) ?? "");
         if (trigger === undefined) throw unavailable(undefined);
-        answered.set(trigger.bound.id, identity);
-        isWell = true;
+        returned.set(trigger.bound.id, identity);
+        hasSucceeded = true;
         return trigger.bound;
       } finally {
-        wishes.answered(identity, isWell);
+        wishes.bindEnded(identity, hasSucceeded);
       }
     },
     async unbind(id, how) {
-      const identity = replica.state.triggers.get(id)?.identity ?? answered.get(id);
-      answered.delete(id);
+      const identity = replica.state.triggers.get(id)?.identity ?? returned.get(id);
+      returned.delete(id);
       if (identity === undefined || closed) return;
       wishes.unbind(identity, how);
       if (how === "lost") await reconcile();
@@ -87,7 +87,7 @@ export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistr
     },
     triggers() {
       const { triggers } = replica.state;
-      // Each process goes by the clock: the record that ends them comes a little later.
+      // Each process uses the clock of Redis: the record that ends a trigger comes a little later.
       const nowMs = replica.redisNowMs ?? 0;
       if (triggers === listedOf && nowMs < listedUntilMs) return list;
       listedOf = triggers;
@@ -101,7 +101,7 @@ export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistr
       list = listed;
       return list;
     },
-    watch: (tell): Unwatch => membership.watch(tell),
+    watch: (notify): Unwatch => membership.watch(notify),
     isCurrent: () => membership.isCurrent(),
     close() {
       closed = true;

@@ -10,9 +10,9 @@ import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
 import { startTimer } from "../../timers/timers.ts";
 
-/** What the routing of a fleet works with. */
+/** Dependencies of the routing of a fleet. */
 export interface FleetRoutingOptions {
-  /** Names this process. */
+  /** Id of this process. */
   readonly process: string;
   readonly keys: FleetKeys;
   readonly commands: FleetCommands;
@@ -22,41 +22,41 @@ export interface FleetRoutingOptions {
 
 /** The routing of a fleet. */
 export interface FleetRouting extends Routing {
-  /** Hears a message to this process. */
-  hear(message: Buffer): void;
+  /** Receives a message to this process. */
+  receive(message: Buffer): void;
   /** Messages to this process may have been missed. */
   doubt(): void;
-  /** Fails the calls under way. */
+  /** Fails the pending calls. */
   close(): void;
 }
 
-/** A call that waits for its answer. */
+/** A call that waits for its result. */
 interface Pending {
   readonly functionId: string;
-  /** Who was asked last. */
+  /** The member that was tried last. */
   member: string;
-  /** Whether the call has reached somebody who hears. */
+  /** Whether a provider has received the call. */
   isHanded: boolean;
   readonly settle: (outcome: string | undefined | FunctionError) => void;
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-/** Calls functions at other processes, each in turn, and answers theirs. */
+/** Calls functions at other processes, round robin, and runs the calls of those. */
 export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
   const { process, keys, commands, replica, membership } = options;
   const pending = new Map<string, Pending>();
-  /** Whose turn it is, by function. */
+  /** Function id -> index of the next provider. */
   const turns = new Map<string, number>();
   const send = (to: string, message: RoutingMessage, mayRepeat: boolean) =>
     commands.publish(keys.calls(to), JSON.stringify(message), mayRepeat);
-  // An answer that comes twice is heard once.
+  // A duplicate result is ignored.
   const callee = createCallee((to, answer) => send(to, answer, true));
   const cancel = async (to: string, id: string) => {
     try {
       await send(to, { kind: "cancel", id }, true);
     } catch {
-      // Then it runs to its end, and nobody hears of it.
+      // The call runs to its end, and its result is ignored.
     }
   };
   let closed = false;
@@ -80,7 +80,7 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
     }
   });
 
-  /** Providers to ask, in order: each time another one is the first. */
+  /** Providers in the order to try them: each call starts with the next one. */
   const turnOf = (functionId: string): readonly string[] => {
     const providers = providersOf(replica.state, functionId, membership.id);
     if (providers.length < 2) return providers;
@@ -88,12 +88,12 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
     turns.set(functionId, turn + 1);
     return [...providers.slice(turn), ...providers.slice(0, turn)];
   };
-  /** One provider after the other, until one is there. What none answers is settled. */
+  /** Tries one provider after the other until one receives the call. Fails it if none does. */
   const ask = async (call: Pending, message: CallMessage, providers: readonly string[]) => {
     const isWaiting = () => pending.get(message.id) === call;
     for (const member of providers) {
       if (!isWaiting()) return;
-      // It may have gone while another one was asked.
+      // It may have left while another one was tried.
       if (!replica.state.members.has(member)) continue;
       call.member = member;
       try {
@@ -106,7 +106,7 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
         return call.settle(stopped(text, true, error));
       }
     }
-    // Nothing ran: unlike a provider that went away during the call, this says nothing about the call.
+    // The function did not run, which is not certain when a provider goes away during the call.
     const text = `No provider of ${message.functionId} can be reached.`;
     call.settle(new FunctionError("function_not_found", text, { isUnserved: true }));
   };
@@ -166,7 +166,7 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
   return {
     call,
     serve: callee.serve,
-    hear(bytes) {
+    receive(bytes) {
       const message = readMessage(bytes);
       if (message === undefined || closed) return;
       if (message.kind === "call") callee.run(message);
@@ -188,9 +188,9 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
     doubt() {
       failWhere(
         () => true,
-        (id) => stopped(`The answer of ${id} may have been lost.`, true),
+        (id) => stopped(`The result of ${id} may have been lost.`, true),
       );
-      // So may calls of others.
+      // Calls of others may have been lost as well.
       for (const member of replica.state.members.keys()) {
         const to = processOf(member);
         const ids = callee.runningFor(to);

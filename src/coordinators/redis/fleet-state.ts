@@ -1,9 +1,9 @@
 import type { BoundTrigger } from "../../core/trigger.ts";
 import { triggerIdentity } from "../../core/trigger.ts";
 
-/** A process that takes part in the fleet. It has another id each time it joins. */
+/** A process of the fleet. It gets a new id each time it joins. */
 export interface Member {
-  /** Version of its joining; 0: before all that is known. */
+  /** Version of its join; 0: restored from a lost log. */
   readonly since: number;
   /** Ids of the functions that it provides. */
   readonly functions: ReadonlySet<string>;
@@ -11,34 +11,34 @@ export interface Member {
   readonly contends: boolean;
 }
 
-/** A trigger in force, and on whose behalf. */
+/** A trigger in force, and the members that registered it. */
 export interface FleetTrigger {
   readonly bound: BoundTrigger;
   readonly identity: string;
-  /** Members on whose behalf it is in force. */
+  /** Members that registered it. */
   readonly holders: ReadonlySet<string>;
-  /** When it ends unless somebody takes it up, by the clock of Redis; undefined: not by itself. */
+  /** When it ends unless a member binds it again, by the clock of Redis; undefined: never. */
   readonly lostUntilMs: number | undefined;
 }
 
-/** Whose a partition is. */
+/** The owner of a partition. */
 export interface PartitionOwner {
   readonly member: string;
-  /** Another one with each taking; begins with a number that grows. */
+  /** Unique for each taking; begins with a growing number. */
   readonly fence: string;
 }
 
-/** What the processes of a fleet have agreed on. Never changed in place. */
+/** The agreed state of a fleet. Never changed in place. */
 export interface FleetState {
   readonly members: ReadonlyMap<string, Member>;
-  /** Functions of custom streams, those included that have no provider now. */
+  /** Functions of custom streams, including those without a provider. */
   readonly overrides: ReadonlySet<string>;
   /** By id, oldest first. */
   readonly triggers: ReadonlyMap<string, FleetTrigger>;
   /** Identity of a trigger -> its id. */
   readonly identities: ReadonlyMap<string, string>;
   readonly owners: ReadonlyMap<number, PartitionOwner>;
-  /** Lineages whose knowledge was taken over when their log was lost -> up to which version. */
+  /** Lineages of lost logs -> the version up to which their state was restored. */
   readonly origins: ReadonlyMap<string, number>;
 }
 
@@ -60,7 +60,7 @@ export interface FleetStateJson {
   readonly origins: readonly (readonly [string, number])[];
 }
 
-/** What is agreed on before anything is. */
+/** The initial state. */
 export const EMPTY_STATE: FleetState = {
   members: new Map(),
   overrides: new Set(),

@@ -1,5 +1,5 @@
--- Notes subscriptions that a member holds. Without a lease somebody else would take them over at once.
--- KEYS: 1 what the member holds, 2 holders, 3 leases
+-- Records subscriptions of a member. Without a lease, another member would adopt them at once.
+-- KEYS: 1 subscriptions of the member, 2 holders, 3 leases
 -- ARGV: 1 member, then id and payload of each subscription
 -- Returns: 1, or 0 when the member has no lease
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end

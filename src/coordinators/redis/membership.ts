@@ -6,47 +6,47 @@ import type { FleetEntry } from "./fleet-log.ts";
 import { Replica } from "./replica.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 
-/** What a membership works with. */
+/** Dependencies of a membership. */
 export interface MembershipOptions {
-  /** Names the process. */
+  /** Id of this process. */
   readonly process: string;
   readonly commands: FleetCommands;
   readonly replica: Replica;
   readonly leaseMs: number;
   readonly reattachMs: number;
   readonly timeoutMs: number;
-  /** Makes sure that a member can commit nothing any more whose lease has ended. */
+  /** Prevents further commits by a member whose lease has ended. */
   readonly fence: (member: string) => Promise<void>;
-  /** Has the fleet agree to what this process wants, membership included. */
+  /** Brings the fleet's state in line with what this process wants, its membership included. */
   readonly reconcile: () => Promise<void>;
-  /** Hears each heartbeat that was answered. */
+  /** Called with the reply to each heartbeat. */
   readonly onBeat: (beat: Beat) => void;
   readonly onProblem: (error: unknown) => void;
 }
 
-/** How often a lease is renewed while it lasts. */
+/** Renewals per lease duration. */
 const BEATS_PER_LEASE = 5;
-/** Pause before something is tried again, in milliseconds. */
+/** Pause before a retry, in milliseconds. */
 const RETRY_MS = 25;
-/** How long after its time a trigger is ended: every process knows by its own clock then. */
+/** Delay before an expired trigger is ended: by then it has expired at every process. */
 const END_AFTER_MS = 10;
 
 /**
- * This process as a member of the fleet: it renews its lease, joins anew when it has lost it, and has
- * members expire whose lease has ended.
+ * This process as a member of the fleet: it renews its lease, joins anew after losing it, and
+ * expires members whose lease has ended.
  *
- * Its own view of its lease ends before that of the others, because it counts from when it asked.
+ * In its own view the lease ends earlier than for the others, because it counts from the request.
  */
 export class Membership {
   readonly #options: MembershipOptions;
-  readonly #listeners = new Set<{ readonly tell: () => void }>();
+  readonly #listeners = new Set<{ readonly notify: () => void }>();
   readonly #expiring = new Set<string>();
   #id: string;
   #hasJoined = false;
-  /** When the last renewal was sent after which all that it told was known here. */
+  /** Send time of the last renewal whose head this process has read. */
   #confirmedMs = -Infinity;
-  /** A renewal that told more than is known here. */
-  #told: { readonly sentMs: number; readonly beat: Beat } | undefined;
+  /** A renewal whose head this process has yet to read. */
+  #unconfirmed: { readonly sentMs: number; readonly beat: Beat } | undefined;
   #beating: Promise<void> | undefined;
   #beatTimer: Timer | undefined;
   #lapseTimer: Timer | undefined;
@@ -59,12 +59,12 @@ export class Membership {
     this.#id = newMemberId(options.process);
   }
 
-  /** The member that this process is, or is about to be. */
+  /** The member id of this process, joined or about to join. */
   get id(): string {
     return this.#id;
   }
 
-  /** Whether what is known here is what the fleet agreed on, as far as this process can tell. */
+  /** Whether the local state is certain to be the agreed one: the lease is confirmed. */
   isCurrent(): boolean {
     const isMember = this.#options.replica.state.members.has(this.#id);
     return (
@@ -72,17 +72,17 @@ export class Membership {
     );
   }
 
-  /** Calls the listener when `isCurrent` may be another, and after each change of the state. */
-  watch(tell: () => void): Unwatch {
-    const entry = { tell };
+  /** Calls the listener when `isCurrent` may have changed, and after each change of the state. */
+  watch(notify: () => void): Unwatch {
+    const entry = { notify };
     this.#listeners.add(entry);
     return () => void this.#listeners.delete(entry);
   }
 
-  /** Joins. Resolves when it holds. */
+  /** Joins. Resolves when this process is a member. */
   async join(): Promise<void> {
     const { commands, leaseMs, replica, reconcile } = this.#options;
-    // Those whose lease has ended go first: triggers that waited while nobody was there go on waiting.
+    // Expired members leave first: the triggers of an empty fleet wait in full again.
     const beat = await commands.heartbeat(this.#id, leaseMs);
     await replica.catchUp();
     await Promise.all(this.#endedOf(beat).map((member) => this.#expire(member, beat.head.lineage)));
@@ -90,7 +90,7 @@ export class Membership {
     this.#beatSoon(0);
   }
 
-  /** Renews the lease now. Resolves when that was answered or has failed. Never rejects. */
+  /** Renews the lease now. Resolves when that has succeeded or failed. Never rejects. */
   beat(): Promise<void> {
     if (this.#isEnded) return Promise.resolve();
     this.#beatTimer?.cancel();
@@ -103,10 +103,10 @@ export class Membership {
   }
 
   /**
-   * Resolves when a renewal that begins after the call has shown that this process is a member that
+   * Resolves when a renewal that starts after this call confirms that this process is a member and
    * has caught up.
    *
-   * @throws StreamError STORE_UNAVAILABLE when that takes too long.
+   * @throws StreamError STORE_UNAVAILABLE on timeout.
    */
   async ready(): Promise<void> {
     const askedMs = performance.now();
@@ -115,29 +115,29 @@ export class Membership {
     while (!isReady()) {
       if (this.#isEnded || performance.now() > askedMs + timeoutMs + leaseMs)
         throw unavailable(undefined);
-      // One that is under way was sent before.
+      // A renewal under way was sent before this call.
       await this.#beating;
       await this.beat();
       if (!isReady()) await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
     }
   }
 
-  /** The member has no lease any more: this process begins another one. */
+  /** The member has lost its lease: this process joins under a new id. */
   lose(member: string): void {
     if (this.#isEnded || member !== this.#id) return;
     this.#begin();
     void this.#reconcile();
   }
 
-  /** A lease was got by a command that was sent at this time. */
+  /** A command sent at this time was granted a lease. */
   enter(sentMs: number): void {
     this.#confirm(sentMs);
   }
 
-  /** Something has changed in the state. */
+  /** The state has changed. */
   review(): void {
     const isMember = this.#options.replica.state.members.has(this.#id);
-    this.#confirmTold();
+    this.#confirmRead();
     if (this.#hasJoined && !isMember && !this.#isEnded) {
       this.#begin();
       void this.#reconcile();
@@ -148,7 +148,7 @@ export class Membership {
     this.#endSoon();
   }
 
-  /** Renews no longer. */
+  /** Stops renewing. */
   end(): void {
     this.#isEnded = true;
     this.#hasJoined = false;
@@ -160,7 +160,7 @@ export class Membership {
     this.#id = newMemberId(this.#options.process);
     this.#hasJoined = false;
     this.#confirmedMs = -Infinity;
-    this.#told = undefined;
+    this.#unconfirmed = undefined;
     this.#notify();
   }
 
@@ -188,27 +188,27 @@ export class Membership {
     try {
       const beat = await commands.heartbeat(member, leaseMs);
       if (this.#isEnded) return;
-      replica.tellTime(beat.atMs, sentMs);
+      replica.noteTime(beat.atMs, sentMs);
       const isLost = Replica.isLost(beat.head, before);
-      if (member === this.#id && beat.isMember && !isLost) this.#told = { sentMs, beat };
-      this.#confirmTold();
+      if (member === this.#id && beat.isMember && !isLost) this.#unconfirmed = { sentMs, beat };
+      this.#confirmRead();
       if (isLost || !replica.hasReached(beat.head)) await replica.catchUp();
       if (replica.position.lineage !== beat.head.lineage) {
-        // The log was lost, and has just been put in place again.
+        // The log was lost, and has just been restored.
         inMs = 0;
         return;
       }
       if (member === this.#id && !beat.isMember && this.#hasJoined) this.#begin();
       onBeat(beat);
       for (const ended of this.#endedOf(beat)) void this.#expireLater(ended, beat.head.lineage);
-      // Also what could not be done when it was asked for.
+      // Also retries changes that have failed.
       void this.#reconcile();
     } finally {
       this.#beatSoon(Math.max(0, inMs - (performance.now() - sentMs)));
     }
   }
 
-  /** Members whose lease was taken away. */
+  /** Members without a lease. */
   #endedOf({ head: { lineage, version }, leases }: Beat): string[] {
     const { state, position } = this.#options.replica;
     if (position.lineage !== lineage) return [];
@@ -233,27 +233,27 @@ export class Membership {
     const { fence, replica, reattachMs } = this.#options;
     await fence(member);
     await replica.propose((state): readonly FleetEntry[] => {
-      // In another lineage it has got a lease again.
+      // In another lineage the member has a lease again.
       const isKnown = state.members.has(member) && replica.position.lineage === lineage;
       return isKnown ? [{ kind: "expire", member, reattachMs }] : [];
     });
   }
 
-  #confirmTold(): void {
-    const told = this.#told;
-    if (told === undefined || !this.#options.replica.hasReached(told.beat.head)) return;
-    this.#told = undefined;
-    this.#confirm(told.sentMs);
+  #confirmRead(): void {
+    const renewal = this.#unconfirmed;
+    if (renewal === undefined || !this.#options.replica.hasReached(renewal.beat.head)) return;
+    this.#unconfirmed = undefined;
+    this.#confirm(renewal.sentMs);
   }
 
   #confirm(sentMs: number): void {
     this.#confirmedMs = Math.max(this.#confirmedMs, sentMs);
     this.#lapseLater();
-    // Otherwise whoever listens is told of the state itself.
+    // Otherwise the change of the state notifies the listeners.
     if (this.isCurrent() !== this.#wasCurrent) this.#notify();
   }
 
-  /** Tells whoever listens when the lease has ended. */
+  /** Notifies the listeners when the lease ends. */
   #lapseLater(): void {
     this.#lapseTimer?.cancel();
     const leftMs = this.#confirmedMs + this.#options.leaseMs - performance.now();
@@ -262,7 +262,7 @@ export class Membership {
     this.#lapseTimer = startTimer(leftMs + 1, () => this.#lapseLater()).unref();
   }
 
-  /** Ends triggers when nobody has taken them up in time. */
+  /** Ends triggers that no member has bound again in time. */
   #endSoon(): void {
     const { replica } = this.#options;
     this.#endTimer?.cancel();
@@ -297,9 +297,9 @@ export class Membership {
     for (const entry of Array.from(this.#listeners)) {
       if (!this.#listeners.has(entry)) continue;
       try {
-        entry.tell();
+        entry.notify();
       } catch (error) {
-        // Whoever throws disturbs nobody else: it surfaces as an uncaught error.
+        // Does not disturb other listeners; surfaces as an uncaught error.
         queueMicrotask(() => {
           throw error;
         });

@@ -1,11 +1,12 @@
--- Reads what was appended to the log of a fleet since a version, or all there is to know.
+-- Reads the records of a fleet's log after a version, or the snapshot and all records after it.
 -- KEYS: 1 head, 2 log, 3 snapshot
--- ARGV: 1-3 lineage, version and token that the caller has come to
--- Returns: {kind, time in ms, lineage, version, token, snapshot version, snapshot state, records}. Kinds:
---   'next': the records follow what the caller has
---   'reload': so much was appended that the log no longer reaches back so far
---   'foreign': what the caller has is not part of this log (any more)
--- Where it is not 'next', the records follow the snapshot, or the beginning ('0', '').
+-- ARGV: 1-3 lineage, version and token that the caller has reached
+-- Returns: {kind, time in ms, lineage, version, token, snapshot version, snapshot state, records}.
+-- Kinds:
+--   'next': the records follow the caller's position
+--   'reload': the log was truncated after the caller's position
+--   'foreign': the caller's position is not, or no longer, part of this log
+-- For 'reload' and 'foreign', the records follow the snapshot, or the beginning ('0', '').
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local head = redis.call('HMGET', KEYS[1], 'lineage', 'version', 'token')

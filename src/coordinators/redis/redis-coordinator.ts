@@ -15,43 +15,46 @@ import { Replica } from "./replica.ts";
 import { Wishes } from "./wishes.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 
-/** How the coordinator of a fleet is made. */
+/** Options of the coordinator of a fleet. */
 export interface RedisCoordinatorOptions {
-  /** The Redis that the processes of the fleet share. It stays open when the coordinator is closed. */
+  /**
+   * The Redis that the processes of the fleet share. It stays open when the coordinator is closed.
+   */
   readonly servers: RedisServers;
-  /** What all keys and channels begin with: tells fleets apart that share a Redis. */
+  /** Prefix of all keys and channels, which separates fleets that share a Redis. */
   readonly keyPrefix: string;
-  /** How long a process is trusted that cannot be reached, in milliseconds. Default 10,000. */
+  /** How long an unreachable process stays a member, in milliseconds. Default 10,000. */
   readonly registryTimeoutMs?: number | undefined;
-  /** How long a trigger outlives those who registered it, in milliseconds. Default REATTACH_MS. */
+  /** How long a trigger outlives its last registrant, in milliseconds. Default REATTACH_MS. */
   readonly reattachMs?: number | undefined;
   /**
-   * Makes sure that a member can commit nothing any more: its lease has ended, and triggers are about
-   * to hold without it. It may be called more than once, and by several processes. Default: nothing is done.
+   * Prevents further commits by a member whose lease has ended, before triggers take effect without
+   * it. It may be called more than once, and by several processes. Default: does nothing.
    */
   readonly fence?: ((member: string) => Promise<void>) | undefined;
   /**
-   * Has the outbox refuse what is settled under an earlier fence of a partition. A fence begins with
-   * a decimal number, followed by `-`, that grows with each taking of a partition. Default: nothing is done.
+   * Makes the outbox refuse settlements under an earlier fence of a partition. A fence begins with
+   * a decimal number, followed by `-`, that grows with each taking of a partition. Default: does
+   * nothing.
    */
   readonly claim?: ((partition: number, fence: string) => Promise<void>) | undefined;
-  /** Told what goes wrong behind the scenes, for the operator. It is tried again. */
+  /** Called with background failures, which are retried, for the operator's log. */
   readonly onProblem?: ((error: unknown) => void) | undefined;
 }
 
 /** A coordinator for processes that share a Redis. */
 export interface RedisCoordinator extends Coordinator {
   /**
-   * Resolves when this process is a member that knows all that the fleet agreed on before the call, with
-   * the name of the member.
+   * Resolves with the member id when this process is a member that has read all that the fleet
+   * agreed on before the call.
    *
-   * @throws StreamError STORE_UNAVAILABLE when that takes too long.
+   * @throws StreamError STORE_UNAVAILABLE on timeout.
    */
   ready(): Promise<string>;
 }
 
 const DEFAULT_REGISTRY_TIMEOUT_MS = 10_000;
-/** Longest time that leaving may take, in milliseconds. */
+/** Longest time to leave the fleet, in milliseconds. */
 const LEAVE_MS = 1000;
 
 /**
@@ -114,7 +117,7 @@ export async function createRedisCoordinator(
     wishes,
     acks,
     reconcile,
-    // Whoever does not answer has no lease any more by then.
+    // By then, a member that does not respond has lost its lease.
     timeoutMs: timeoutMs + 2 * leaseMs,
   });
   const ownership = createFleetOwnership({
@@ -128,14 +131,14 @@ export async function createRedisCoordinator(
   const leases = createFleetLeases({ commands, replica, membership, onProblem });
   const routing = createFleetRouting({ process, keys, commands, replica, membership });
 
-  const unhear: Unwatch[] = [];
-  const hearChange = (message: Buffer) => {
+  const subscriptions: Unwatch[] = [];
+  const receiveChange = (message: Buffer) => {
     const [kind, lineage = "", version = "", member = ""] = message.toString().split(" ");
-    const told = readAck(`${lineage} ${version}`);
-    if (kind === "ack") acks.note(member, told);
-    else if (!replica.hasReached(told)) replica.noteNews();
+    const position = readAck(`${lineage} ${version}`);
+    if (kind === "ack") acks.note(member, position);
+    else if (!replica.hasReached(position)) replica.noteNews();
   };
-  const lookAnew = () => {
+  const resync = () => {
     replica.noteNews();
     void membership.beat();
   };
@@ -147,10 +150,10 @@ export async function createRedisCoordinator(
     acks.close();
     membership.end();
     replica.close();
-    for (const stop of unhear) stop();
+    for (const stop of subscriptions) stop();
   };
   const leave = async () => {
-    // What is under way for its partitions is over before another one has them.
+    // Its partitions drain before another member takes them.
     await Promise.all([ownership.close(), leases.whenReleased()]);
     isLeaving = true;
     await replica.propose((state) => {
@@ -160,12 +163,15 @@ export async function createRedisCoordinator(
   };
 
   try {
-    unhear.push(
-      await servers.hear(keys.tag, keys.changes, { onMessage: hearChange, onDoubt: lookAnew }),
+    subscriptions.push(
+      await servers.subscribe(keys.tag, keys.changes, {
+        onMessage: receiveChange,
+        onDoubt: resync,
+      }),
     );
-    unhear.push(
-      await servers.hear(keys.tag, keys.calls(process), {
-        onMessage: (message) => routing.hear(message),
+    subscriptions.push(
+      await servers.subscribe(keys.tag, keys.calls(process), {
+        onMessage: (message) => routing.receive(message),
         onDoubt: () => routing.doubt(),
       }),
     );
@@ -175,7 +181,7 @@ export async function createRedisCoordinator(
     end();
     throw error;
   }
-  unhear.push(servers.watch(() => servers.isUp && void membership.beat()));
+  subscriptions.push(servers.watch(() => servers.isUp && void membership.beat()));
 
   let closing: Promise<void> | undefined;
   const close = async () => {
@@ -195,7 +201,7 @@ export async function createRedisCoordinator(
   };
 }
 
-/** Waits for the work, but not for ever. */
+/** Waits for the work at most this long; ignores its failure. */
 async function within(ms: number, work: Promise<void>): Promise<void> {
   let timer: Timer | undefined;
   await Promise.race([

@@ -1,5 +1,5 @@
--- Forgets subscriptions that a member held.
--- KEYS: 1 what the member holds, 2 holders
+-- Removes subscriptions of a member.
+-- KEYS: 1 subscriptions of the member, 2 holders
 -- ARGV: 1 member, then the id of each subscription
 -- Returns: 1
 for i = 2, #ARGV do

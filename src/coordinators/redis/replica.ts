@@ -5,23 +5,26 @@ import { type FleetCommands, NOWHERE, type Position, type Reading } from "./flee
 import { type FleetEntry, type FleetRecord, applyRecord } from "./fleet-log.ts";
 import { EMPTY_STATE, type FleetState, readState, writeState } from "./fleet-state.ts";
 
-/** What is to change, given what is agreed on: nothing when it is so already. Asked again after a conflict. */
+/**
+ * Returns the changes to propose, given the agreed state; none when it is as intended already.
+ * Called again after a conflict.
+ */
 export type Intent = (state: FleetState) => readonly FleetEntry[];
 
-/** What a replica works with. */
+/** Dependencies of a replica. */
 export interface ReplicaOptions {
   readonly commands: FleetCommands;
   /** Longest time that a proposal waits for Redis, in milliseconds. */
   readonly timeoutMs: number;
   readonly leaseMs: number;
   readonly reattachMs: number;
-  /** The member on whose behalf it appends. */
+  /** The member that appends. */
   readonly author: () => string;
-  /** The member has no lease any more. */
+  /** The member has lost its lease. */
   readonly onGone: (member: string) => void;
   /** The state has changed. */
   readonly onChange: () => void;
-  /** The member has got a lease by a command that was sent at this time of performance.now(). */
+  /** The member was granted a lease by a command sent at this time of performance.now(). */
   readonly onEntered: (sentMs: number) => void;
 }
 
@@ -34,32 +37,35 @@ interface Proposal {
 }
 
 const LEFT = new StreamError("STORE_UNAVAILABLE", "The fleet was left.");
-/** After how many records the log begins anew, with a snapshot. */
+/** Records after which the log is truncated to a snapshot. */
 const MAX_LOG_LENGTH = 500;
 /** Pause after a failure, in milliseconds. */
 const RETRY_MS = 50;
-/** What others may have seen of a log that was lost, and who restores it has not: at least so many versions. */
+/**
+ * Versions to skip when a lost log is restored: other members may have seen more of it than the one
+ * that restores it.
+ */
 const LOST_VERSIONS = 1000;
 
 /**
- * This process's copy of what the fleet agrees on. It follows the log, and appends to it.
+ * This process's copy of the fleet's agreed state. It follows the log, and appends to it.
  *
- * Appends are compared with what was read last, so that each is made in full knowledge of all before.
- * When the log was lost, the copy is put in its place.
+ * An append succeeds only if the head of the log is the position of this copy, so each change is
+ * made with knowledge of all earlier ones. When the log is lost, it is restored from the copy.
  */
 export class Replica {
   readonly #options: ReplicaOptions;
   #state: FleetState = EMPTY_STATE;
   #position: Position = NOWHERE;
   #proposals: Proposal[] = [];
-  /** Those that are being appended. */
+  /** The proposals that are being appended. */
   #batch: readonly Proposal[] = [];
-  /** Those who wait for a reading that begins after they asked. */
+  /** Calls that wait for a read that starts after them. */
   #readers: { readonly resolve: () => void; readonly reject: (error: StreamError) => void }[] = [];
   #isBehind = false;
   #isRunning = false;
   #logLength = 0;
-  /** Time of Redis less performance.now(), or somewhat less. */
+  /** A lower bound of the time of Redis minus performance.now(). */
   #clockOffsetMs: number | undefined;
   #isClosed = false;
 
@@ -67,42 +73,42 @@ export class Replica {
     this.#options = options;
   }
 
-  /** What the fleet agrees on, as far as it is known here. */
+  /** The agreed state at `position`. */
   get state(): FleetState {
     return this.#state;
   }
 
-  /** How far it is known here. */
+  /** How far this copy has read the log. */
   get position(): Position {
     return this.#position;
   }
 
-  /** The time of Redis, which is never ahead of it; undefined while it is not known. */
+  /** The time of Redis, never ahead of it; undefined while it is unknown. */
   get redisNowMs(): number | undefined {
     return this.#clockOffsetMs === undefined ? undefined : performance.now() + this.#clockOffsetMs;
   }
 
-  /** Takes the time of Redis, as a reply told it just now to a command that was sent at a time. */
-  tellTime(atMs: number, sentMs: number): void {
+  /** Records the time of Redis from a reply received just now to a command sent at `sentMs`. */
+  noteTime(atMs: number, sentMs: number): void {
     const leastMs = atMs - performance.now();
     const mostMs = atMs + 1 - sentMs;
-    // What is known better from an earlier reply is kept as long as it can be right.
+    // A tighter bound from an earlier reply is kept as long as it is possible.
     this.#clockOffsetMs = Math.min(Math.max(this.#clockOffsetMs ?? leastMs, leastMs), mostMs);
   }
 
-  /** Whether a place in the log is known here. */
+  /** Whether this copy has read up to a position. */
   hasReached({ lineage, version }: Pick<Position, "lineage" | "version">): boolean {
     return this.#position.lineage === lineage && this.#position.version >= version;
   }
 
-  /** Whether a log that ends there cannot be the one that led to a place: the last of that was lost. */
-  static isLost(head: Position, place: Position): boolean {
-    if (head.lineage !== place.lineage) return true;
-    if (head.version === place.version) return head.token !== place.token;
-    return head.version < place.version;
+  /** Whether a log with this head does not contain a position: the end of its log was lost. */
+  static isLost(head: Position, position: Position): boolean {
+    if (head.lineage !== position.lineage) return true;
+    if (head.version === position.version) return head.token !== position.token;
+    return head.version < position.version;
   }
 
-  /** Reads what is new. Resolves when all is known that was there at the time of the call. */
+  /** Reads new records. Resolves when all records that were in the log at the call are applied. */
   catchUp(): Promise<void> {
     if (this.#isClosed) return Promise.reject(unavailable(undefined));
     return new Promise((resolve, reject) => {
@@ -112,16 +118,17 @@ export class Replica {
     });
   }
 
-  /** Hears that there is something new. */
+  /** Reads new records in the background. */
   noteNews(): void {
     this.catchUp().catch(() => {});
   }
 
   /**
-   * Has something agreed on. Resolves when it holds here.
+   * Proposes changes. Resolves when they are agreed on and applied here.
    *
-   * @param onAgreed Called when it holds, before the next proposal is made of any intent.
-   * @throws StreamError STORE_UNAVAILABLE when Redis cannot be reached in time. It may hold nevertheless.
+   * @param onAgreed Called when they are, before the intent of any further proposal is called.
+   * @throws StreamError STORE_UNAVAILABLE when Redis cannot be reached in time. The changes may
+   * take effect nevertheless.
    */
   propose(intent: Intent, onAgreed?: () => void): Promise<void> {
     if (this.#isClosed) return Promise.reject(unavailable(undefined));
@@ -132,7 +139,7 @@ export class Replica {
     });
   }
 
-  /** Ends. What waits is rejected. */
+  /** Closes it. Pending calls reject. */
   close(): void {
     this.#isClosed = true;
     for (const { reject } of this.#batch) reject(LEFT);
@@ -150,14 +157,14 @@ export class Replica {
   }
 
   async #work(): Promise<void> {
-    // What is asked for in this turn goes along.
+    // Batches all proposals of this event-loop turn.
     await new Promise((resolve) => setImmediate(resolve));
     while (!this.#isClosed && (this.#isBehind || this.#proposals.length > 0)) {
       try {
         if (this.#isBehind) await this.#read();
         if (!this.#isBehind && this.#proposals.length > 0) await this.#append();
       } catch (error) {
-        // An append whose answer was lost may be in the log.
+        // An append whose reply was lost may be in the log.
         this.#isBehind = true;
         this.#giveUp(error instanceof StreamError ? error : unavailable(error), performance.now());
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
@@ -180,7 +187,7 @@ export class Replica {
     try {
       const sentMs = performance.now();
       const reading = await this.#options.commands.read(this.#position);
-      this.tellTime(reading.atMs, sentMs);
+      this.noteTime(reading.atMs, sentMs);
       isDone = reading.kind === "next" ? this.#follow(reading) : await this.#reload(reading);
     } finally {
       if (!isDone) this.#readers.unshift(...readers);
@@ -194,7 +201,7 @@ export class Replica {
     return true;
   }
 
-  /** Goes on from another state than its own. @returns whether it is done. */
+  /** Adopts another state, or restores a lost log. @returns whether it is done. */
   async #reload({ kind, head, snapshot, records }: Reading): Promise<boolean> {
     const base = snapshot === undefined ? EMPTY_STATE : readState(snapshot);
     const state = records.reduce(applyRecord, base);
@@ -205,11 +212,11 @@ export class Replica {
       this.#adopt(state, head);
       return true;
     }
-    // Until it is restored, what was agreed on goes on to hold here: gates must not open meanwhile.
+    // Until the log is restored, the old state stays in force here: gates must not open meanwhile.
     const entry: FleetEntry = {
       kind: "restore",
       state: writeState(this.#state),
-      // Whoever has come no further in one of these knows nothing that would be missing.
+      // A member that has read no further in one of these has nothing to add.
       origins: [
         [lineage, version],
         [head.lineage, head.version],
@@ -267,13 +274,13 @@ export class Replica {
     }
   }
 
-  /** Undefined: this process is no member, so that nothing is on its behalf. */
+  /** Undefined: this process is no member. */
   #authorOf(state: FleetState): string | undefined {
     const author = this.#options.author();
     return state.members.has(author) ? author : undefined;
   }
 
-  /** @returns whether it is done. Otherwise there is something new to read. */
+  /** @returns whether it is done. Otherwise there are new records to read. */
   async #write(
     state: FleetState,
     expected: Position,
@@ -290,9 +297,9 @@ export class Replica {
       if (reply.kind === "gone" && author !== undefined) onGone(author);
       return false;
     }
-    this.tellTime(reply.atMs, sentMs);
+    this.noteTime(reply.atMs, sentMs);
     this.#logLength = reply.logLength;
-    // As everybody else reads it: without what JSON does not tell.
+    // As other members read it: without what JSON cannot express.
     const read = JSON.parse(JSON.stringify(entries)) as FleetEntry[];
     const record: FleetRecord = { ...next, atMs: reply.atMs, entries: read };
     const after = applyRecord(state, record);

@@ -3,28 +3,28 @@ import { processOf } from "./fleet-keys.ts";
 import type { FleetEntry } from "./fleet-log.ts";
 import type { FleetState } from "./fleet-state.ts";
 
-/** How something ends that a process had put in force. */
+/** How a registration ends. */
 type How = "withdrawn" | "lost";
 
 interface WishedTrigger {
-  /** Its id, unless an equal one is in force already. */
+  /** With the id to use unless an equal trigger is in force already. */
   readonly trigger: BoundTrigger;
-  /** Calls that have yet to be answered. */
-  waiting: number;
-  /** Whether a call was answered. */
-  isAnswered: boolean;
+  /** Pending calls of `bind`. */
+  pending: number;
+  /** Whether a call has succeeded. */
+  hasSucceeded: boolean;
 }
 
 interface Ending {
-  /** Undefined: withdrawn if this process made it, otherwise lost. */
+  /** Undefined: withdrawn if this process created the trigger, otherwise lost. */
   readonly how: How | undefined;
-  /** Id that this process gave to the trigger. */
+  /** Id that this process assigned to the trigger. */
   readonly ownId: string | undefined;
 }
 
 /**
- * What this process wants to be in force on its behalf, and what it wants to end. It remains so until
- * the fleet has agreed to it, however often Redis is away or this process has to join anew.
+ * The desired state of this process: registrations to keep in force, and registrations to end. Kept
+ * until the fleet has agreed, however often Redis fails or this process has to join anew.
  */
 export class Wishes {
   readonly #functions = new Set<string>();
@@ -47,28 +47,28 @@ export class Wishes {
 
   withdraw(functionId: string, how: How): void {
     this.#functions.delete(functionId);
-    // What was withdrawn is not made a loss by a second call.
+    // A later loss does not override a withdrawal.
     if (this.#functionEndings.get(functionId)?.how !== "withdrawn")
       this.#functionEndings.set(functionId, { how });
   }
 
-  /** @returns identity of the trigger. */
+  /** @returns the identity of the trigger. */
   bind(definition: TriggerDefinition): string {
     const identity = triggerIdentity(definition);
     const trigger = { id: crypto.randomUUID(), definition };
-    const wished = this.#triggers.get(identity) ?? { trigger, waiting: 0, isAnswered: false };
+    const wished = this.#triggers.get(identity) ?? { trigger, pending: 0, hasSucceeded: false };
     this.#triggers.set(identity, wished);
-    wished.waiting++;
+    wished.pending++;
     return identity;
   }
 
-  /** A call of `bind` is answered. When none was answered well and none waits, the wish is undone. */
-  answered(identity: string, isWell: boolean): void {
+  /** A call of `bind` has ended. The wish is undone when none has succeeded and none is pending. */
+  bindEnded(identity: string, hasSucceeded: boolean): void {
     const wished = this.#triggers.get(identity);
     if (wished === undefined) return;
-    wished.waiting--;
-    wished.isAnswered ||= isWell;
-    if (wished.waiting > 0 || wished.isAnswered) return;
+    wished.pending--;
+    wished.hasSucceeded ||= hasSucceeded;
+    if (wished.pending > 0 || wished.hasSucceeded) return;
     this.#triggers.delete(identity);
     this.#triggerEndings.set(identity, { how: undefined, ownId: wished.trigger.id });
   }
@@ -79,17 +79,17 @@ export class Wishes {
       this.#triggerEndings.set(identity, { how, ownId: undefined });
   }
 
-  /** Asks for partitions, or no longer. */
+  /** Sets whether this process asks for partitions. */
   contend(contends: boolean): void {
     this.#contends = contends;
   }
 
-  /** What has to change for all that to be so, the member included. Nothing is noted as done. */
+  /** The entries that bring a state in line with the wishes, membership included. Pure. */
   entries(state: FleetState, member: string): readonly FleetEntry[] {
     const entries: FleetEntry[] = [];
     const reattachMs = this.#reattachMs;
     const known = state.members.get(member);
-    // Ends what it was before, and begins anew with all there is.
+    // Former members of this process leave; the new one registers everything.
     if (known === undefined) {
       for (const other of state.members.keys())
         if (processOf(other) === processOf(member))
@@ -126,7 +126,9 @@ export class Wishes {
     return entries;
   }
 
-  /** The endings that there are, to be noted as done once the fleet has agreed to them. */
+  /**
+   * @returns a function that clears the present endings, to be called once the fleet has agreed.
+   */
   pendingEndings(): () => void {
     const functions = Array.from(this.#functionEndings);
     const triggers = Array.from(this.#triggerEndings);

@@ -38,7 +38,7 @@ export function createFeed(servers: RedisServers, keys: RedisKeys): RedisFeed {
     const doubt = () => {
       for (const { onDoubt } of Array.from(doubters)) onDoubt();
     };
-    const opened = servers.hear(tag, keys.ofGroup(partition, text).head, {
+    const opened = servers.subscribe(tag, keys.ofGroup(partition, text).head, {
       onMessage(packed) {
         const events = decodeMessage(packed);
         if (events === undefined) doubt();

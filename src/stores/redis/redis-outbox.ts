@@ -146,7 +146,7 @@ class OutboxListener {
       try {
         // Where to begin is read first, so that nothing that comes later is missed.
         this.#last ??= Number(textOf(await servers.send(tag, ["HGET", state, "seq"], "read")) || 0);
-        const stop = await servers.hear(tag, outbox, {
+        const stop = await servers.subscribe(tag, outbox, {
           onMessage: (packed) => this.#take(decodeOutboxMessage(packed)),
           onDoubt: () => this.#look(),
         });

@@ -6,13 +6,12 @@ import { describeForgetting, describeRestart } from "./restart.ts";
 import { describeTwoProcesses } from "./two-processes.ts";
 
 /**
- * Proves that a coordinator keeps the promises of the Coordinator port. Every adapter passes it, also
- * those of others.
+ * Proves that a coordinator keeps the promises of the Coordinator port. Every adapter passes it,
+ * third-party ones included.
  *
- * What a kind of fleet cannot do is not tested with it: tests are not registered, rather than skipped,
- * because there is nothing that would have to be done about them.
+ * Tests of what a kind of fleet cannot do by design are not registered, rather than skipped.
  *
- * @param open Makes a fleet of which nobody has heard before.
+ * @param open Creates a new fleet.
  */
 export function describeCoordinator(name: string, open: OpenFleet): void {
   const { survives, processes } = open({ reattachMs: 0 });
@@ -21,7 +20,7 @@ export function describeCoordinator(name: string, open: OpenFleet): void {
     describeProcess(open);
     if (survives) describeRestart(open);
     else describeForgetting(open);
-    // A service of one process has nobody to agree with.
+    // A local coordinator has one process only.
     if (processes === 2) describeTwoProcesses(open);
   });
 }

@@ -8,31 +8,30 @@ import type {
 } from "../../../src/core/coordinator.ts";
 import type { TriggerDefinition } from "../../../src/core/trigger.ts";
 
-/** What a test asks of the fleet it gets. */
+/** Options of a test's fleet. */
 export interface FleetRequest {
-  /** How long a trigger outlives those who registered it, in milliseconds. */
+  /** How long a trigger outlives its last registrant, in milliseconds. */
   readonly reattachMs: number;
 }
 
-/** The processes that share one coordination. Nothing happens before the first one joins. */
+/** A fleet under test. It has no process until the first one joins. */
 export interface Fleet {
   /**
-   * Another process of the fleet, or one of before that comes back. Where a fleet is one process, the
-   * one before must have closed.
+   * Adds a process, or restarts one. In a fleet of one process, the earlier one must have closed.
    */
   join(): Promise<Coordinator>;
-  /** Whether what was noted is there again for whoever joins after the last process has closed. */
+  /** Whether its state survives the last process. */
   readonly survives: boolean;
-  /** How many processes there may be at once. */
+  /** Most processes at once. */
   readonly processes: 1 | 2;
-  /** Closes what is open and removes what it left. */
+  /** Closes all processes and removes their data. */
   dispose(): Promise<void>;
 }
 
-/** Makes a fleet of which nobody has heard before. */
+/** Creates a new fleet. */
 export type OpenFleet = (request: FleetRequest) => Fleet;
 
-/** Short enough to wait for, long enough to do something else meanwhile. */
+/** Short enough to wait for, long enough for a test to act meanwhile. */
 export const REATTACH = 60;
 
 /** Longer than any test takes. */
@@ -80,7 +79,7 @@ export function idsOf(registry: Registry): readonly string[] {
     .sort();
 }
 
-/** Resolves when the registry says so: now, or after one of its changes. */
+/** Resolves when the condition holds, now or after a change of the registry. */
 export function until(registry: Registry, holds: () => boolean): Promise<void> {
   return new Promise((resolve) => {
     if (holds()) return resolve();
@@ -98,8 +97,8 @@ export function untilEnded(registry: Registry, id: string): Promise<void> {
 }
 
 /**
- * Resolves when so much time has passed that a trigger would have ended that was lost before the call:
- * one that is lost now has.
+ * Resolves when the reattach time of every trigger that was lost before the call has passed: a
+ * trigger that is lost now has ended.
  */
 export async function reattachTimePasses(registry: Registry): Promise<void> {
   const { id } = await registry.bind(triggerFor("a-clock"));
@@ -107,11 +106,11 @@ export async function reattachTimePasses(registry: Registry): Promise<void> {
   await untilEnded(registry, id);
 }
 
-/** What somebody owns, and lets a test wait for it. */
+/** The partitions that a process owns, and a way to wait for changes. */
 export interface Contender {
   /** Partition -> fence. */
   readonly owned: ReadonlyMap<number, string>;
-  /** All that was gained, in order. */
+  /** All partitions gained, in order. */
   readonly gained: readonly number[];
   /** Resolves when the condition holds. */
   until(holds: (owned: ReadonlyMap<number, string>) => boolean): Promise<void>;
@@ -154,22 +153,22 @@ export function contend(ownership: Ownership, partitions: number): Contender {
   };
 }
 
-/** Hears of orphans, and lets a test wait for so many of them. */
-export function hearOrphans(leases: Leases) {
-  const heard: SubscriptionLease[] = [];
+/** Collects orphans, and lets a test wait for a number of them. */
+export function collectOrphans(leases: Leases) {
+  const found: SubscriptionLease[] = [];
   let waiter: { readonly count: number; readonly resolve: () => void } | undefined;
   const stop = leases.onOrphan((lease) => {
-    heard.push(lease);
-    if (waiter !== undefined && heard.length >= waiter.count) waiter.resolve();
+    found.push(lease);
+    if (waiter !== undefined && found.length >= waiter.count) waiter.resolve();
   });
   return {
     stop,
-    /** Ids of those heard, each once and sorted: they may be heard again until they are released. */
-    ids: () => Array.from(new Set(heard.map(({ id }) => id))).sort(),
-    payloadOf: (id: string) => heard.find((lease) => lease.id === id)?.payload,
+    /** Distinct ids, sorted: an orphan may be delivered again until it is released. */
+    ids: () => Array.from(new Set(found.map(({ id }) => id))).sort(),
+    payloadOf: (id: string) => found.find((lease) => lease.id === id)?.payload,
     until: (count: number) =>
       new Promise<void>((resolve) => {
-        if (heard.length >= count) resolve();
+        if (found.length >= count) resolve();
         else waiter = { count, resolve };
       }),
   };

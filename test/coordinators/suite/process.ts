@@ -1,16 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { FunctionError } from "../../../src/core/function-call.ts";
 import type { OpenFleet } from "./fleet.ts";
-import { contend, fleetsOf, hearOrphans, triggerFor } from "./fleet.ts";
+import { contend, fleetsOf, collectOrphans, triggerFor } from "./fleet.ts";
 
 const byNumber = (a: number, b: number) => a - b;
 
-/** What a process that is alone has of ownership, leases and routing. */
+/** Ownership, leases and routing of a sole process. */
 export function describeProcess(open: OpenFleet): void {
   const fleets = fleetsOf(open);
 
   describe("ownership", () => {
-    it("gives each partition once, with a fence, to who is alone", async () => {
+    it("gives a sole process each partition once, with a fence", async () => {
       const { ownership } = await fleets().join();
       const contender = contend(ownership, 4);
       await contender.until((owned) => owned.size === 4);
@@ -20,7 +20,7 @@ export function describeProcess(open: OpenFleet): void {
       contender.stop();
     });
 
-    it("gives the partitions again to who contends again", async () => {
+    it("gives the partitions to a process that contends again", async () => {
       const { ownership } = await fleets().join();
       const first = contend(ownership, 2);
       await first.until((owned) => owned.size === 2);
@@ -33,15 +33,15 @@ export function describeProcess(open: OpenFleet): void {
   });
 
   describe("leases", () => {
-    it("of a process that lives are no orphans", async () => {
+    it("are no orphans while their process is alive", async () => {
       const { leases } = await fleets().join();
-      const early = hearOrphans(leases);
+      const early = collectOrphans(leases);
       await leases.hold({ id: "a", payload: "{}" });
       await leases.hold({ id: "b", payload: "{}" });
       await leases.release("a");
       await leases.release("a");
       await leases.release("never held");
-      const late = hearOrphans(leases);
+      const late = collectOrphans(leases);
       expect([early.ids(), late.ids()]).toEqual([[], []]);
       early.stop();
       late.stop();
@@ -50,7 +50,7 @@ export function describeProcess(open: OpenFleet): void {
   });
 
   describe("routing", () => {
-    it("finds nobody where nobody else is, whoever provides the function here", async () => {
+    it("finds no provider when there is no other process, even if this one provides it", async () => {
       const { registry, routing } = await fleets().join();
       routing.serve(async () => '"answered"');
       await registry.provide("here");
@@ -63,7 +63,7 @@ export function describeProcess(open: OpenFleet): void {
   });
 
   describe("closing", () => {
-    it("may be done more than once", async () => {
+    it("is idempotent", async () => {
       const coordinator = await fleets().join();
       await coordinator.registry.bind(triggerFor("f"));
       await coordinator.registry.provide("f");

@@ -12,7 +12,7 @@ import {
   untilEnded,
 } from "./fleet.ts";
 
-/** What the registry of one process promises. */
+/** The promises of the registry of one process. */
 export function describeRegistry(open: OpenFleet): void {
   const fleets = fleetsOf(open);
   /** The registry of the only process of a fleet. */
@@ -24,7 +24,7 @@ export function describeRegistry(open: OpenFleet): void {
       expect(registry.triggers()).toEqual([]);
     });
 
-    it("hold once bound, and whoever watches was told before", async () => {
+    it("are in force once bound, and watchers are notified before", async () => {
       const registry = await join();
       const definition = triggerFor("f", {
         config: {
@@ -35,16 +35,16 @@ export function describeRegistry(open: OpenFleet): void {
         metadata: { any: ["thing", null] },
       });
       const story: string[] = [];
-      registry.watch(() => story.push(`told of ${registry.triggers().length}`));
+      registry.watch(() => story.push(`saw ${registry.triggers().length}`));
       const bound = await registry.bind(definition);
       story.push("bound");
       expect(registry.triggers()).toEqual([bound]);
       expect(bound.definition).toEqual(definition);
-      expect(story.indexOf("told of 1")).toBeLessThan(story.indexOf("bound"));
-      expect(story).toContain("told of 1");
+      expect(story.indexOf("saw 1")).toBeLessThan(story.indexOf("bound"));
+      expect(story).toContain("saw 1");
     });
 
-    it("that are equal are one, whatever the order of keys in their metadata", async () => {
+    it("are the same when they are equal, whatever the order of keys in their metadata", async () => {
       const registry = await join();
       const first = await registry.bind(
         triggerFor("f", { metadata: { a: 1, b: { c: [1, { d: 2, e: 3 }], f: null } } }),
@@ -59,14 +59,14 @@ export function describeRegistry(open: OpenFleet): void {
       expect(registry.triggers()).toEqual([first]);
     });
 
-    it("that are equal are one when they are bound at the same time", async () => {
+    it("are the same when equal ones are bound at the same time", async () => {
       const registry = await join();
       const bound = await Promise.all([1, 2, 3].map(() => registry.bind(triggerFor("f"))));
       expect(new Set(bound.map(({ id }) => id)).size).toBe(1);
       expect(registry.triggers()).toHaveLength(1);
     });
 
-    it("that differ in anything are several", async () => {
+    it("are distinct when they differ in anything", async () => {
       const registry = await join();
       const config = { streamName: "orders" };
       const definitions: TriggerDefinition[] = [
@@ -93,7 +93,7 @@ export function describeRegistry(open: OpenFleet): void {
       expect(registry.triggers()).toHaveLength(definitions.length);
     });
 
-    it("have ids that are never used again", async () => {
+    it("have ids that are never reused", async () => {
       const registry = await join();
       const ids: string[] = [];
       for (let i = 0; i < 5; i++) {
@@ -104,20 +104,20 @@ export function describeRegistry(open: OpenFleet): void {
       expect(new Set(ids).size).toBe(5);
     });
 
-    it("that were withdrawn end at once, and whoever watches was told before", async () => {
+    it("end at once when they are withdrawn, and watchers are notified before", async () => {
       const registry = await join();
       const kept = await registry.bind(triggerFor("kept"));
       const { id } = await registry.bind(triggerFor("f"));
       const story: string[] = [];
-      registry.watch(() => story.push(`told of ${registry.triggers().length}`));
+      registry.watch(() => story.push(`saw ${registry.triggers().length}`));
       await registry.unbind(id, "withdrawn");
       story.push("unbound");
       expect(registry.triggers()).toEqual([kept]);
-      expect(story).toContain("told of 1");
-      expect(story.indexOf("told of 1")).toBeLessThan(story.indexOf("unbound"));
+      expect(story).toContain("saw 1");
+      expect(story.indexOf("saw 1")).toBeLessThan(story.indexOf("unbound"));
     });
 
-    it("are not touched by an unbind of what is not bound", async () => {
+    it("are unaffected by an unbind of an unknown id", async () => {
       const registry = await join();
       const kept = await registry.bind(triggerFor("kept"));
       const { id } = await registry.bind(triggerFor("f"));
@@ -129,7 +129,7 @@ export function describeRegistry(open: OpenFleet): void {
       expect(registry.triggers()).toEqual([kept]);
     });
 
-    it("are told as they were when somebody asked", async () => {
+    it("are listed as an immutable snapshot", async () => {
       const registry = await join();
       const none = registry.triggers();
       const first = await registry.bind(triggerFor("f"));
@@ -137,27 +137,27 @@ export function describeRegistry(open: OpenFleet): void {
       await registry.bind(triggerFor("g"));
       const two = registry.triggers();
       await registry.unbind(first.id, "withdrawn");
-      // What is built of a list is built anew when there is another one.
+      // Callers rebuild what they derive from the list when its identity changes.
       expect(new Set([none, one, two, registry.triggers()]).size).toBe(4);
       expect([none.length, one.length, two.length]).toEqual([0, 1, 2]);
     });
   });
 
   describe("triggers whose registrar was lost", () => {
-    it("stay for the time to come back, then end, and whoever watches is told", async () => {
+    it("stay for the reattach time, then end, and watchers are notified", async () => {
       const registry = await join(REATTACH);
       const { id } = await registry.bind(triggerFor("f"));
       const lostAt = performance.now();
       await registry.unbind(id, "lost");
       expect(idsOf(registry)).toEqual([id]);
-      // It resolves only when a watcher is told.
+      // It resolves only when a watcher is notified.
       await untilEnded(registry, id);
-      // Timers of the machine may be early by a millisecond or two.
+      // Timers may fire a millisecond or two early.
       expect(performance.now() - lostAt).toBeGreaterThan(REATTACH - 3);
       expect(registry.triggers()).toEqual([]);
     });
 
-    it("keep their id and go on when they are bound again in time", async () => {
+    it("keep their id and stay in force when they are bound again in time", async () => {
       const registry = await join(REATTACH);
       const bound = await registry.bind(triggerFor("f"));
       await registry.unbind(bound.id, "lost");
@@ -166,7 +166,7 @@ export function describeRegistry(open: OpenFleet): void {
       expect(registry.triggers()).toEqual([bound]);
     });
 
-    it("have the whole time again when they are lost again", async () => {
+    it("have the full reattach time again when they are lost again", async () => {
       const registry = await join(REATTACH);
       const { id } = await registry.bind(triggerFor("f"));
       await registry.unbind(id, "lost");
@@ -179,7 +179,7 @@ export function describeRegistry(open: OpenFleet): void {
       expect(performance.now() - lostAt).toBeGreaterThan(REATTACH - 3);
     });
 
-    it("are others when they are bound again too late", async () => {
+    it("get a new id when they are bound again too late", async () => {
       const registry = await join(REATTACH);
       const { id } = await registry.bind(triggerFor("f"));
       await registry.unbind(id, "lost");
@@ -197,12 +197,12 @@ export function describeRegistry(open: OpenFleet): void {
       await registry.unbind(id, "withdrawn");
       expect(registry.triggers()).toEqual([]);
       const again = await registry.bind(triggerFor("f"));
-      // The time of the one before does not count for this one.
+      // The reattach time of the former trigger does not apply to this one.
       await reattachTimePasses(registry);
       expect(registry.triggers()).toEqual([again]);
     });
 
-    it("stay until they are withdrawn when they are gates, which must not open by themselves (G8)", async () => {
+    it("stay until they are withdrawn when they are gates (G8)", async () => {
       const registry = await join(REATTACH);
       const gate = await registry.bind(gateBy("f"));
       const listener = await registry.bind({ ...gateBy("f"), config: { gate: false } });
@@ -217,7 +217,7 @@ export function describeRegistry(open: OpenFleet): void {
       expect(registry.triggers()).toEqual([]);
     });
 
-    it("end when they are told of leaves", async () => {
+    it("end when they are leave triggers", async () => {
       const registry = await join(REATTACH);
       const leave = await registry.bind({ ...gateBy("f"), type: "stream:leave", config: {} });
       await registry.unbind(leave.id, "lost");
@@ -227,29 +227,29 @@ export function describeRegistry(open: OpenFleet): void {
   });
 
   describe("functions", () => {
-    it("have a provider once they are provided, and whoever watches was told before", async () => {
+    it("have a provider once they are provided, and watchers are notified before", async () => {
       const registry = await join();
       expect(registry.provides("f")).toBe(false);
       const story: string[] = [];
-      registry.watch(() => story.push(`told ${registry.provides("f")}`));
+      registry.watch(() => story.push(`saw ${registry.provides("f")}`));
       await registry.provide("f");
       story.push("provided");
       expect(registry.provides("f")).toBe(true);
       expect(registry.provides("g")).toBe(false);
       expect([...registry.functions()]).toEqual(["f"]);
-      expect(story).toContain("told true");
-      expect(story.indexOf("told true")).toBeLessThan(story.indexOf("provided"));
+      expect(story).toContain("saw true");
+      expect(story.indexOf("saw true")).toBeLessThan(story.indexOf("provided"));
     });
 
     it.each(["withdrawn", "lost"] as const)(
-      "have none once it is %s, and whoever watches is told",
+      "have no provider once it is %s, and watchers are notified",
       async (how) => {
         const registry = await join();
         await registry.provide("f");
         await registry.provide("g");
-        const told = until(registry, () => !registry.provides("f"));
+        const ended = until(registry, () => !registry.provides("f"));
         await registry.withdraw("f", how);
-        await told;
+        await ended;
         expect([registry.provides("f"), registry.provides("g")]).toEqual([false, true]);
         await registry.withdraw("f", how);
         await registry.withdraw("never provided", how);
@@ -287,49 +287,49 @@ export function describeRegistry(open: OpenFleet): void {
       await registry.provide(get);
       expect(registry.provides(get)).toBe(true);
       await registry.withdraw(get, "lost");
-      const told = until(registry, () => !registry.overrides().has(get));
+      const ended = until(registry, () => !registry.overrides().has(get));
       await registry.withdraw(get, "withdrawn");
-      await told;
+      await ended;
       expect(Array.from(registry.overrides())).toEqual([]);
     });
   });
 
   describe("watching the registry", () => {
-    it("tells every listener, and nothing more to one that stopped", async () => {
+    it("notifies every listener until it stops", async () => {
       const registry = await join();
-      const heard: string[] = [];
-      const stopFirst = registry.watch(() => heard.push("first"));
-      const stopSecond = registry.watch(() => heard.push("second"));
+      const called: string[] = [];
+      const stopFirst = registry.watch(() => called.push("first"));
+      const stopSecond = registry.watch(() => called.push("second"));
       await registry.provide("f");
-      expect(new Set(heard)).toEqual(new Set(["first", "second"]));
+      expect(new Set(called)).toEqual(new Set(["first", "second"]));
       stopFirst();
       stopFirst();
-      heard.length = 0;
+      called.length = 0;
       await registry.bind(triggerFor("f"));
-      expect(new Set(heard)).toEqual(new Set(["second"]));
+      expect(new Set(called)).toEqual(new Set(["second"]));
       stopSecond();
-      heard.length = 0;
+      called.length = 0;
       await registry.withdraw("f", "withdrawn");
-      expect(heard).toEqual([]);
+      expect(called).toEqual([]);
     });
 
-    it("tells nothing more to a listener that another one stopped", async () => {
+    it("does not notify a listener that another one has stopped", async () => {
       const registry = await join();
-      const heard: string[] = [];
+      const called: string[] = [];
       const stops: (() => void)[] = [];
       const stopAll = () => stops.forEach((stop) => stop());
       for (const name of ["first", "second"]) {
         const stop = registry.watch(() => {
-          heard.push(name);
+          called.push(name);
           stopAll();
         });
         stops.push(stop);
       }
       await registry.provide("f");
-      expect(heard).toHaveLength(1);
+      expect(called).toHaveLength(1);
     });
 
-    it("says that what it says is what the fleet agreed on", async () => {
+    it("reports that it is current", async () => {
       const registry = await join();
       expect(registry.isCurrent()).toBe(true);
     });

@@ -4,19 +4,19 @@ import {
   REATTACH,
   fleetsOf,
   gateBy,
-  hearOrphans,
+  collectOrphans,
   idsOf,
   reattachTimePasses,
   triggerFor,
   untilEnded,
 } from "./fleet.ts";
 
-/** What a fleet knows that survives its last process. */
+/** The state of a fleet that survives its last process. */
 export function describeRestart(open: OpenFleet): void {
   const fleets = fleetsOf(open);
 
   describe("after a restart of all processes", () => {
-    it("triggers are there with their ids and definitions, and are taken up again", async () => {
+    it("triggers keep their ids and definitions, and can be bound again", async () => {
       const fleet = fleets();
       const first = await fleet.join();
       const definitions = [
@@ -43,7 +43,7 @@ export function describeRestart(open: OpenFleet): void {
       expect(registry.triggers()).toHaveLength(bound.length);
     });
 
-    it("triggers have the whole time to be registered again, then they end", async () => {
+    it("triggers end unless they are bound again within the full reattach time", async () => {
       const fleet = fleets(REATTACH);
       const first = await fleet.join();
       const taken = await first.registry.bind(triggerFor("taken"));
@@ -55,7 +55,7 @@ export function describeRestart(open: OpenFleet): void {
       expect(idsOf(second.registry)).toEqual([taken.id, left.id].sort());
       await second.registry.bind(triggerFor("taken"));
       await untilEnded(second.registry, left.id);
-      // Joining may have taken a moment of it.
+      // Joining may have taken some of that time.
       expect(performance.now() - joinedAt).toBeGreaterThan(REATTACH / 2);
       await reattachTimePasses(second.registry);
       expect(idsOf(second.registry)).toEqual([taken.id]);
@@ -64,7 +64,7 @@ export function describeRestart(open: OpenFleet): void {
       expect(idsOf(registry)).toEqual([taken.id]);
     });
 
-    it("gates and custom streams are there as long as it takes (G8)", async () => {
+    it("gates and custom streams stay until they are withdrawn (G8)", async () => {
       const fleet = fleets(REATTACH);
       const first = await fleet.join();
       const gate = await first.registry.bind(gateBy("gatekeeper"));
@@ -84,14 +84,14 @@ export function describeRestart(open: OpenFleet): void {
       expect(idsOf(registry)).toEqual([gate.id]);
       const known = ["stream::get(orders)", "stream::set(lost)"];
       expect(Array.from(registry.overrides()).sort()).toEqual(known);
-      // Who provided them is gone.
+      // Their providers are gone.
       for (const id of ["gatekeeper", ...known]) expect(registry.provides(id)).toBe(false);
       expect((await registry.bind(gateBy("gatekeeper"))).id).toBe(gate.id);
       await registry.withdraw("stream::set(lost)", "withdrawn");
       expect(Array.from(registry.overrides())).toEqual(["stream::get(orders)"]);
     });
 
-    it("what ended stays ended, and its ids are not used again", async () => {
+    it("ended triggers stay ended, and their ids are not reused", async () => {
       const fleet = fleets();
       const seen: string[] = [];
       for (let round = 0; round < 3; round++) {
@@ -107,7 +107,7 @@ export function describeRestart(open: OpenFleet): void {
       expect(new Set(seen).size).toBe(6);
     });
 
-    it("leases are orphans that were held and not released", async () => {
+    it("leases that were not released are orphans", async () => {
       const fleet = fleets();
       const first = await fleet.join();
       const payload = '{"subscription_id":"é\u{1f600}","context":null}';
@@ -117,7 +117,7 @@ export function describeRestart(open: OpenFleet): void {
       await first.leases.release("b");
       await first.close();
       const second = await fleet.join();
-      const orphans = hearOrphans(second.leases);
+      const orphans = collectOrphans(second.leases);
       await second.leases.hold({ id: "new", payload: "4" });
       await orphans.until(2);
       expect(orphans.ids()).toEqual(["a", "c"]);
@@ -126,30 +126,30 @@ export function describeRestart(open: OpenFleet): void {
       orphans.stop();
     });
 
-    it("orphans are heard again until they are released, by whoever listens", async () => {
+    it("orphans are delivered to each listener until they are released", async () => {
       const fleet = fleets();
       const first = await fleet.join();
       for (const id of ["a", "b", "c"]) await first.leases.hold({ id, payload: `"${id}"` });
       await first.close();
       const second = await fleet.join();
-      const heard = hearOrphans(second.leases);
-      await heard.until(3);
-      heard.stop();
+      const found = collectOrphans(second.leases);
+      await found.until(3);
+      found.stop();
       await second.leases.release("b");
-      const again = hearOrphans(second.leases);
+      const again = collectOrphans(second.leases);
       await again.until(2);
       expect(again.ids()).toEqual(["a", "c"]);
       again.stop();
       await second.close();
       const third = await fleet.join();
-      const later = hearOrphans(third.leases);
+      const later = collectOrphans(third.leases);
       await later.until(2);
       expect(later.ids()).toEqual(["a", "c"]);
       await Promise.all([third.leases.release("a"), third.leases.release("c")]);
       later.stop();
       await third.close();
       const last = await fleet.join();
-      const none = hearOrphans(last.leases);
+      const none = collectOrphans(last.leases);
       await last.leases.hold({ id: "d", payload: "1" });
       expect(none.ids()).toEqual([]);
       none.stop();
@@ -157,12 +157,12 @@ export function describeRestart(open: OpenFleet): void {
   });
 }
 
-/** What a fleet forgets of which nothing survives. */
+/** The restart of a fleet whose state does not survive. */
 export function describeForgetting(open: OpenFleet): void {
   const fleets = fleetsOf(open);
 
   describe("after a restart of all processes", () => {
-    it("nothing is there, and no leave is told", async () => {
+    it("the fleet is empty, and there are no orphans", async () => {
       const fleet = fleets();
       const first = await fleet.join();
       await first.registry.bind(triggerFor("f"));
@@ -171,7 +171,7 @@ export function describeForgetting(open: OpenFleet): void {
       await first.leases.hold({ id: "a", payload: "{}" });
       await first.close();
       const { registry, leases } = await fleet.join();
-      const orphans = hearOrphans(leases);
+      const orphans = collectOrphans(leases);
       expect(registry.triggers()).toEqual([]);
       expect(Array.from(registry.overrides())).toEqual([]);
       expect(orphans.ids()).toEqual([]);

@@ -7,7 +7,7 @@ import {
   contend,
   fleetsOf,
   gateBy,
-  hearOrphans,
+  collectOrphans,
   idsOf,
   reattachTimePasses,
   triggerFor,
@@ -15,7 +15,7 @@ import {
   untilEnded,
 } from "./fleet.ts";
 
-/** What two processes of a fleet have in common. */
+/** The promises of a coordinator to two processes of a fleet. */
 export function describeTwoProcesses(open: OpenFleet): void {
   const fleets = fleetsOf(open);
   const joinTwo = async (reattachMs?: number) => {
@@ -24,22 +24,22 @@ export function describeTwoProcesses(open: OpenFleet): void {
   };
 
   describe("triggers of two processes", () => {
-    it("hold at both once bound at one, and whoever watches was told before", async () => {
+    it("are in force at both once bound at one, and watchers are notified before", async () => {
       const [a, b] = await joinTwo();
       const story: string[] = [];
-      b.registry.watch(() => story.push(`told of ${b.registry.triggers().length}`));
+      b.registry.watch(() => story.push(`saw ${b.registry.triggers().length}`));
       const bound = await a.registry.bind(triggerFor("f", { metadata: { x: [null] } }));
       story.push("bound");
       expect(idsOf(b.registry)).toEqual([bound.id]);
       const there = b.registry.triggers()[0];
       expect(JSON.stringify(there)).toBe(JSON.stringify(bound));
-      expect(story.indexOf("told of 1")).toBeLessThan(story.indexOf("bound"));
-      expect(story).toContain("told of 1");
+      expect(story.indexOf("saw 1")).toBeLessThan(story.indexOf("bound"));
+      expect(story).toContain("saw 1");
       await a.registry.unbind(bound.id, "withdrawn");
       await untilEnded(b.registry, bound.id);
     });
 
-    it("that are equal are one, and end when the last process has withdrawn it", async () => {
+    it("are the same when they are equal, and end when the last process has withdrawn them", async () => {
       const [a, b] = await joinTwo();
       const [first, second] = await Promise.all([
         a.registry.bind(triggerFor("f", { metadata: { x: 1, y: 2 } })),
@@ -52,7 +52,7 @@ export function describeTwoProcesses(open: OpenFleet): void {
       await Promise.all([untilEnded(a.registry, first.id), untilEnded(b.registry, first.id)]);
     });
 
-    it("stay while one process holds what the other lost", async () => {
+    it("stay while one process holds them and the other has lost them", async () => {
       const [a, b] = await joinTwo(REATTACH);
       const { id } = await a.registry.bind(triggerFor("f"));
       await b.registry.bind(triggerFor("f"));
@@ -63,7 +63,7 @@ export function describeTwoProcesses(open: OpenFleet): void {
       await Promise.all([untilEnded(a.registry, id), untilEnded(b.registry, id)]);
     });
 
-    it("are taken up by the other process with the same id", async () => {
+    it("keep their id when the other process binds them again", async () => {
       const [a, b] = await joinTwo(REATTACH);
       const { id } = await a.registry.bind(triggerFor("f"));
       await a.registry.unbind(id, "lost");
@@ -72,7 +72,7 @@ export function describeTwoProcesses(open: OpenFleet): void {
       expect(idsOf(b.registry)).toEqual([id]);
     });
 
-    it("of a process that has closed are lost: they end unless somebody takes them up, gates stay (G8)", async () => {
+    it("are lost when their process closes: they end unless bound again, and gates stay (G8)", async () => {
       const [a, b] = await joinTwo(REATTACH);
       const gate = await a.registry.bind(gateBy("f"));
       const left = await a.registry.bind(triggerFor("left"));
@@ -109,7 +109,7 @@ export function describeTwoProcesses(open: OpenFleet): void {
       expect(b.registry.overrides().has(get)).toBe(true);
     });
 
-    it("have one until the last process has withdrawn it", async () => {
+    it("have a provider until the last process has withdrawn it", async () => {
       const [a, b] = await joinTwo();
       await Promise.all([a, b].map(({ registry }) => registry.provide(get)));
       await a.registry.withdraw(get, "withdrawn");
@@ -121,7 +121,7 @@ export function describeTwoProcesses(open: OpenFleet): void {
       await Promise.all([a, b].map((each) => until(each.registry, () => gone(each))));
     });
 
-    it("of a process that has closed have none, and those of custom streams stay known", async () => {
+    it("have no provider once their process has closed, and custom streams stay known", async () => {
       const [a, b] = await joinTwo();
       await a.registry.provide("f");
       await a.registry.provide(get);
@@ -134,12 +134,12 @@ export function describeTwoProcesses(open: OpenFleet): void {
   describe("ownership of two processes", () => {
     const PARTITIONS = 8;
 
-    it("gives each partition to one of them, and all to the one that is left", async () => {
+    it("gives each partition to one of them, and all to the last one left", async () => {
       const [a, b] = await joinTwo();
       const ofA = contend(a.ownership, PARTITIONS);
       await ofA.until((owned) => owned.size === PARTITIONS);
       const ofB = contend(b.ownership, PARTITIONS);
-      // Both have some, at some time; never do both have the same.
+      // Both own some at some time, and never the same.
       await ofB.until((owned) => owned.size > 0);
       for (const partition of ofB.owned.keys()) expect(ofA.owned.has(partition)).toBe(false);
       const fencesOfA = new Map(ofA.owned);
@@ -149,7 +149,7 @@ export function describeTwoProcesses(open: OpenFleet): void {
       ofB.stop();
     });
 
-    it("gives what one gives up to the other", async () => {
+    it("gives partitions that one process releases to the other", async () => {
       const [a, b] = await joinTwo();
       const ofA = contend(a.ownership, PARTITIONS);
       const ofB = contend(b.ownership, PARTITIONS);
@@ -161,9 +161,9 @@ export function describeTwoProcesses(open: OpenFleet): void {
   });
 
   describe("leases of two processes", () => {
-    it("become orphans when their process has closed, and are heard by the other", async () => {
+    it("become orphans when their process has closed, and the other adopts them", async () => {
       const [a, b] = await joinTwo();
-      const orphans = hearOrphans(b.leases);
+      const orphans = collectOrphans(b.leases);
       await a.leases.hold({ id: "held", payload: '{"é":1}' });
       await a.leases.hold({ id: "released", payload: "{}" });
       await b.leases.hold({ id: "own", payload: "{}" });
@@ -179,7 +179,7 @@ export function describeTwoProcesses(open: OpenFleet): void {
   });
 
   describe("routing between two processes", () => {
-    it("has the other one answer, with all that belongs to the call", async () => {
+    it("calls the other process with payload, metadata and depth", async () => {
       const [a, b] = await joinTwo();
       const calls: [string, string, CallOptions][] = [];
       a.routing.serve(async (...call) => {
@@ -193,7 +193,7 @@ export function describeTwoProcesses(open: OpenFleet): void {
       expect(calls).toMatchObject([["f", '{"p":"\u{1f600}"}', { metadata: '{"m":1}', depth: 3 }]]);
     });
 
-    it("hands on that a function returned nothing, and why it failed", async () => {
+    it("returns an empty result, and the error of a failed call", async () => {
       const [a, b] = await joinTwo();
       a.routing.serve(async (functionId) => {
         if (functionId === "silent") return undefined;
@@ -207,7 +207,7 @@ export function describeTwoProcesses(open: OpenFleet): void {
       await expect(failed).rejects.toMatchObject({ code: "my_code", message: "My reason." });
     });
 
-    it("finds nobody when only the caller provides the function", async () => {
+    it("finds no provider when only the caller provides the function", async () => {
       const [a, b] = await joinTwo();
       for (const { routing } of [a, b]) routing.serve(async () => '"answered"');
       await a.registry.provide("f");
