@@ -1,19 +1,23 @@
 import type { IncomingMessage } from "node:http";
 
-/** Largest body of an answer, in bytes. */
+/** Largest body of a response, in bytes. */
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
-/** What an attempt was answered. */
+/** The response to an attempt. */
 export interface Answer {
   readonly status: number;
   /** The headers of that name; undefined when absent. */
   readonly location: string | undefined;
   readonly retryAfter: string | undefined;
-  /** The body of a 2xx: its text, or what it cannot be used for. Other answers are not read. */
+  /** The body of a 2xx: its text, or why it is unusable. Other responses are not read. */
   readonly body: { readonly text: string } | "too large" | "not UTF-8";
 }
 
-/** Reads an answer, and lets go of what it does not read. @throws when the connection breaks. */
+/**
+ * Reads a response; closes the connection of an unread body.
+ *
+ * @throws when the connection breaks.
+ */
 export async function readAnswer(response: IncomingMessage): Promise<Answer> {
   const { statusCode: status = 0, headers } = response;
   const { location, "retry-after": retryAfter } = headers;
@@ -22,7 +26,7 @@ export async function readAnswer(response: IncomingMessage): Promise<Answer> {
   return { status, location, retryAfter, body: { text: "" } };
 }
 
-/** Whether a status says that all went well. */
+/** Whether a status is a 2xx. */
 export function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }

@@ -1,12 +1,15 @@
-/** How long to wait before an attempt, as far as the caller decides. */
+/** Options of the wait between attempts. */
 export interface Backoff {
   /** Wait before the second attempt, in milliseconds. It doubles with each further one. */
   readonly initialMs: number;
-  /** From 0 to below 1: takes up to half of the wait away, so that many who failed together come apart. */
+  /**
+   * From 0 to below 1: shortens the wait by up to half, so that calls that fail together spread
+   * out.
+   */
   readonly random: () => number;
 }
 
-/** Wait after an attempt that failed, in milliseconds: at least what the answer asked for. */
+/** Wait after a failed attempt, in milliseconds: at least what the response asked for. */
 export function backoffAfter(
   attempt: number,
   { initialMs, random }: Backoff,
@@ -16,7 +19,7 @@ export function backoffAfter(
   return Math.max(Math.round(whole * (1 - random() / 2)), askedMs ?? 0);
 }
 
-/** What a `retry-after` asks for, in milliseconds: seconds or a date; undefined when it is neither. */
+/** Parses a `retry-after`, in seconds or a date, to milliseconds; undefined when it is neither. */
 export function retryAfterMs(header: string | undefined, now: number): number | undefined {
   if (header === undefined) return undefined;
   if (/^\d+$/.test(header)) return Number(header) * 1000;

@@ -2,21 +2,22 @@ import { FunctionError } from "../core/function-call.ts";
 import type { Invocation } from "../functions/provider.ts";
 import { startTimer } from "../timers/timers.ts";
 
-/** What a call under way has to keep to. */
+/** The deadline of a call. */
 export interface Deadline {
-  /** Aborted with a FunctionError when the time is up, or nobody waits any more. */
+  /** Aborted with a FunctionError at the deadline, or when the caller gives up. */
   readonly signal: AbortSignal;
-  /** Time that is left, in milliseconds. */
+  /** Remaining time, in milliseconds. */
   remainingMs(): number;
 }
 
-/** Ends the calls of one function in time. */
+/** Enforces the deadlines of one function's calls. */
 export interface Deadlines {
   /**
-   * Runs a call within the caller's time and the function's own.
+   * Runs a call within the caller's timeout and the function's own.
    *
-   * @throws FunctionError TIMEOUT when the time is up, invocation_stopped when it was given up or all
-   *   is closed; else what the call throws.
+   * @throws FunctionError TIMEOUT at the deadline, invocation_stopped when the caller gives up or
+   * this
+   *   is closed; otherwise whatever the call throws.
    */
   run<T>(
     invocation: Pick<Invocation, "timeoutMs" | "signal">,
@@ -26,7 +27,7 @@ export interface Deadlines {
   close(): void;
 }
 
-/** @param mostMs Most time of each call, in milliseconds. */
+/** @param mostMs Longest time of each call, in milliseconds. */
 export function openDeadlines(functionId: string, mostMs: number): Deadlines {
   const underWay = new Set<AbortController>();
   let isClosed = false;
@@ -58,7 +59,7 @@ export function openDeadlines(functionId: string, mostMs: number): Deadlines {
       try {
         return await call({ signal, remainingMs: () => end - performance.now() });
       } catch (error) {
-        // Whatever broke then, broke because of that.
+        // After an abort, errors are its consequence.
         throw signal.aborted ? signal.reason : error;
       } finally {
         timer.cancel();

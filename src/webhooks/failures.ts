@@ -3,8 +3,8 @@ import { MAX_ANSWER_BYTES } from "./answer.ts";
 import { WEBHOOK_URL } from "./webhook-url.ts";
 
 /**
- * The failures of one webhook. Their sentences hold neither URL nor body nor secret; what the network
- * said is in the cause.
+ * The failures of one webhook. Their sentences contain neither URL nor body nor secret; errors of
+ * the network are in the cause.
  */
 export interface Failures {
   readonly unreachable: (attempt: number, cause: unknown) => FunctionError;
@@ -17,30 +17,30 @@ export interface Failures {
   readonly metadataTooLarge: (mostBytes: number) => FunctionError;
 }
 
-/** Makes the failures of a function's calls. */
+/** Creates the failures of a function's calls. */
 export function failuresOf(functionId: string, allowRedirects: boolean): Failures {
   const failed = (sentence: string, cause?: unknown) =>
     new FunctionError("invocation_failed", `The function ${functionId} ${sentence}`, { cause });
   const may = allowRedirects
-    ? "it may answer with a status from 200 to 299, or redirect with 307 or 308, which keep the POST."
-    : "it may answer with a status from 200 to 299.";
+    ? "it may respond with a status from 200 to 299, or redirect with 307 or 308, which keep the POST."
+    : "it may respond with a status from 200 to 299.";
   return {
     unreachable: (attempt, cause) =>
       failed(`could not be reached in attempt ${attempt} (${codeOf(cause)}).`, bare(cause)),
     badStatus: (attempt, status) =>
-      failed(`answered attempt ${attempt} with status ${status}; ${may}`),
+      failed(`responded to attempt ${attempt} with status ${status}; ${may}`),
     tooManyRedirects: (most) =>
       failed(`redirected more than ${most} times; it may do so up to that.`),
     badRedirect: () =>
-      failed(
-        `redirected to what is not a webhook; it may be ${WEBHOOK_URL.may}, and https after https.`,
-      ),
+      failed(`redirected to an invalid URL; it may be ${WEBHOOK_URL.may}, and https after https.`),
     privateAddress: () =>
       failed("leads to a private address; it may do so with allow_private_addresses: true."),
     notJson: () =>
-      failed("answered with what is not JSON; it may answer with any JSON value, or nothing."),
+      failed(
+        "responded with a body that is not JSON; it may respond with any JSON value, or nothing.",
+      ),
     tooLarge: () =>
-      failed(`answered with too much; its answer may have up to ${MAX_ANSWER_BYTES} bytes.`),
+      failed(`responded with too much; its response may have up to ${MAX_ANSWER_BYTES} bytes.`),
     metadataTooLarge: (mostBytes) =>
       new FunctionError(
         "payload_too_large",
@@ -49,7 +49,7 @@ export function failuresOf(functionId: string, allowRedirects: boolean): Failure
   };
 }
 
-/** An error of the network without what Node attaches to it: pieces of the answer, certificates. */
+/** A network error without what Node attaches to it: pieces of the response, certificates. */
 function bare(error: unknown): Error {
   const { message, code } = error as NodeJS.ErrnoException;
   return Object.assign(new Error(message), { code });

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from "node:net";
 
-/** Blocks of IPv4 that are not out in the internet: `[first address, bits of the prefix]`. */
+/** IPv4 blocks that are not on the public internet: `[first address, bits of the prefix]`. */
 const PRIVATE_V4 = [
   // This network, and unspecified
   ["0.0.0.0", 8],
@@ -9,17 +9,17 @@ const PRIVATE_V4 = [
   ["100.64.0.0", 10],
   // This machine
   ["127.0.0.0", 8],
-  // The host of a virtual machine in Azure, which hands out its settings and certificates
+  // The host of a virtual machine in Azure, which serves its settings and certificates
   ["168.63.129.16", 32],
   // Link-local, where clouds have their metadata
   ["169.254.0.0", 16],
   ["172.16.0.0", 12],
-  // Protocols of the IETF; Oracle's cloud has its metadata here
+  // IETF protocols; Oracle's cloud has its metadata here
   ["192.0.0.0", 24],
-  // Relays of 6to4, which are out of use
+  // 6to4 relays, deprecated
   ["192.88.99.0", 24],
   ["192.168.0.0", 16],
-  // Benchmarks and documents
+  // Benchmarks and documentation
   ["192.0.2.0", 24],
   ["198.18.0.0", 15],
   ["198.51.100.0", 24],
@@ -29,20 +29,20 @@ const PRIVATE_V4 = [
   ["240.0.0.0", 4],
 ] as const;
 
-/** The same of IPv6. Only 2000::/3 is out in the internet, and not all of it. */
+/** The same for IPv6. Only 2000::/3 is on the public internet, and not all of it. */
 const PRIVATE_V6 = [
   ["::", 3],
   ["4000::", 2],
   ["8000::", 1],
-  // Tunnels and other protocols, whose addresses may hold private ones
+  // Tunnels and other protocols, whose addresses may embed private ones
   ["2001::", 23],
   ["2002::", 16],
-  // Documents
+  // Documentation
   ["2001:db8::", 32],
   ["3fff::", 20],
 ] as const;
 
-/** Blocks of IPv6 whose last 32 bits are an address of IPv4: mapped ones, and those of NAT64. */
+/** IPv6 blocks whose last 32 bits are an IPv4 address: mapped addresses, and NAT64. */
 const V4_WITHIN = ["::ffff:", "64:ff9b::"];
 const V4_WITHIN_BITS = 96;
 
@@ -58,7 +58,7 @@ for (const [first, bits] of PRIVATE_V4) {
 for (const [first, bits] of PRIVATE_V6) privateV6.addSubnet(first, bits, "ipv6");
 for (const prefix of V4_WITHIN) v4Within.addSubnet(`${prefix}0.0.0.0`, V4_WITHIN_BITS, "ipv6");
 
-/** Whether an IP address is one of the internet at large; false for what is no address. */
+/** Whether an IP address is on the public internet; false for an invalid address. */
 export function isPublicAddress(address: string): boolean {
   switch (isIP(address)) {
     case 4:
@@ -73,7 +73,7 @@ export function isPublicAddress(address: string): boolean {
 }
 
 /**
- * Whether the host of a URL is a private address by its very name, before anybody looks it up.
+ * Whether the host of a URL is private by its name alone, before any lookup.
  *
  * @param isPublic Judges literal addresses.
  */

@@ -3,7 +3,7 @@ import type { LookupFunction } from "node:net";
 import { isPublicAddress } from "./public-address.ts";
 import { sleep } from "../timers/timers.ts";
 
-/** What webhooks take from around them. */
+/** The environment of webhooks: clock, randomness, resolver and trust. */
 export interface Surroundings {
   /** Unix milliseconds. */
   now(): number;
@@ -11,15 +11,15 @@ export interface Surroundings {
   random(): number;
   /** Waits. Rejects when the signal is aborted. */
   delay(ms: number, signal: AbortSignal): Promise<void>;
-  /** Finds the addresses of a host. */
+  /** Resolves the addresses of a host. */
   readonly lookup: LookupFunction;
-  /** Whether an address is out in the internet, and not on this machine or in its network. */
+  /** Whether an address is on the public internet, and not on this machine or in its network. */
   readonly isPublic: (address: string) => boolean;
-  /** Who vouches for servers, as PEM; undefined: whom Node trusts. */
+  /** Trusted certificate authorities, as PEM; undefined: those of Node. */
   readonly authorities: string | undefined;
 }
 
-/** The machine's clock, chance and resolver. */
+/** The environment of this machine. */
 export const MACHINE: Surroundings = {
   now: () => Date.now(),
   random: () => Math.random(),

@@ -9,34 +9,34 @@ export interface Post {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string | number>>;
   readonly body: Uint8Array;
-  /** Ends it, with its reason. */
+  /** Aborts the request. */
   readonly signal: AbortSignal;
 }
 
-/** Connections to webhooks, kept open for the next POST. */
+/** Keep-alive connections to webhooks. */
 export interface Transport {
-  /** Resolves when the head of the answer is there. @throws what `refuse` makes, or why the network failed. */
+  /** Resolves with the head of the response. @throws the error of `refuse`, or a network error. */
   post(post: Post): Promise<IncomingMessage>;
   /** Closes all connections. */
   close(): void;
 }
 
-/** How connections are made. */
+/** Options of a transport. */
 export interface TransportOptions extends Pick<
   Surroundings,
   "lookup" | "isPublic" | "authorities"
 > {
   readonly allowPrivateAddresses: boolean;
-  /** Makes the error for a host that leads to a private address. */
+  /** Creates the error for a host that leads to a private address. */
   readonly refuse: () => Error;
 }
 
-/** How long a connection is kept that nobody uses, in milliseconds: less than servers usually do. */
+/** How long an idle connection is kept, in milliseconds: less than servers usually keep it. */
 const IDLE_MS = 4000;
-/** How long one of several addresses of a host may take before the next is tried, in milliseconds. */
+/** Connection timeout of one of several addresses before the next is tried, in milliseconds. */
 const ADDRESS_TIMEOUT_MS = 2000;
 
-/** Opens a transport. Nothing is connected yet. */
+/** Creates a transport, without connecting yet. */
 export function openTransport(options: TransportOptions): Transport {
   const { allowPrivateAddresses, refuse, isPublic, authorities } = options;
   const lookup = allowPrivateAddresses ? options.lookup : guarded(options);
@@ -47,12 +47,12 @@ export function openTransport(options: TransportOptions): Transport {
     lookup,
   };
   const http = new HttpAgent(kept);
-  // Said outright, so that no environment variable turns it off.
+  // Explicit, so that no environment variable turns it off.
   const https = new HttpsAgent({ ...kept, ca: authorities, rejectUnauthorized: true });
   return {
     async post({ url, headers, body, signal }) {
       signal.throwIfAborted();
-      // A literal address is connected to without a lookup.
+      // Node connects to a literal address without a lookup.
       if (!allowPrivateAddresses && isPrivateHost(url, isPublic)) throw refuse();
       const how = { method: "POST", headers };
       return new Promise((resolve, reject) => {
@@ -66,7 +66,7 @@ export function openTransport(options: TransportOptions): Transport {
         request.on("error", reject);
         request.on("close", () => {
           signal.removeEventListener("abort", end);
-          reject(new Error("The connection was closed without an answer."));
+          reject(new Error("The connection was closed without a response."));
         });
         request.end(body);
       });
@@ -79,8 +79,8 @@ export function openTransport(options: TransportOptions): Transport {
 }
 
 /**
- * A lookup that fails when any address of a host is private. The addresses that it gives are the ones
- * that are connected to, so a name cannot lead elsewhere after it was looked at.
+ * A lookup that fails when any address of a host is private. The connection uses the very addresses
+ * that were checked, so DNS rebinding cannot lead it elsewhere.
  */
 function guarded({ lookup, isPublic, refuse }: TransportOptions): LookupFunction {
   return (hostname, options, callback) => {

@@ -4,17 +4,19 @@ import { WEBHOOK_URL, isWebhookUrl } from "./webhook-url.ts";
 
 /** A function that is called by an HTTP POST. */
 export interface WebhookOptions {
-  /** What the function is called. */
+  /** Id of the function. */
   readonly id: string;
-  /** Where the POST goes. */
+  /** Target of the POST. */
   readonly url: string;
-  /** What requests are signed with: `whsec_` and 24 to 64 bytes as base64. */
+  /** Key of the signatures: `whsec_` and 24 to 64 bytes as base64. */
   readonly secret: string;
-  /** Most time for a call with all its attempts, in milliseconds. Default 10,000. */
+  /** Longest time of a call with all its attempts, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number | undefined;
   /** Most attempts of one call. Default 3. */
   readonly maxAttempts?: number | undefined;
-  /** Wait before the second attempt, in milliseconds; it doubles with each further one. Default 250. */
+  /**
+   * Wait before the second attempt, in milliseconds; it doubles with each further one. Default 250.
+   */
   readonly initialBackoffMs?: number | undefined;
   /** Whether redirects that keep the POST are followed. Default false. */
   readonly allowRedirects?: boolean | undefined;
@@ -22,12 +24,12 @@ export interface WebhookOptions {
   readonly allowPrivateAddresses?: boolean | undefined;
 }
 
-/** Options that were checked, with nothing absent. */
+/** Checked options, with the defaults filled in. */
 export type WebhookSettings = {
   readonly [Name in keyof WebhookOptions]-?: NonNullable<WebhookOptions[Name]>;
 };
 
-/** What options are unless told otherwise. */
+/** The defaults. */
 export const DEFAULT_WEBHOOK = {
   timeoutMs: 10_000,
   maxAttempts: 3,
@@ -41,7 +43,7 @@ const MAX_WAIT_MS = 365 * 86_400_000;
 const MAX_ATTEMPTS = 100;
 
 /**
- * Checks options, and fills in what is absent.
+ * Checks options, and fills in the defaults.
  *
  * @throws Error with a sentence that never shows the secret; FunctionError about the id.
  */

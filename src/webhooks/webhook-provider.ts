@@ -14,11 +14,11 @@ import { redirectTarget } from "./webhook-url.ts";
 
 /** A provider that calls a webhook. */
 export interface WebhookProvider extends Provider {
-  /** Gives up calls under way, closes all connections, and refuses later calls. Idempotent. */
+  /** Stops running calls, closes all connections, and refuses later calls. Idempotent. */
   close(): void;
 }
 
-/** What is posted, the same in every attempt of a call. */
+/** The message of a call, the same in every attempt. */
 interface Message {
   readonly id: string;
   readonly body: Uint8Array;
@@ -39,19 +39,19 @@ export const MAX_REDIRECTS = 5;
 /** Redirects that keep the POST and its body. */
 const KEEPING = [307, 308];
 /**
- * Largest metadata, as it stands in the header: servers take some 16 KiB of headers in all.
+ * Largest metadata as encoded in the header: servers accept about 16 KiB of headers in total.
  *
  * @internal
  */
 export const MAX_METADATA_BYTES = 8 * 1024;
 
 /**
- * Answers calls by a POST of the payload, signed as Standard Webhooks says. A call is one message: all
- * its attempts have one `webhook-id`, so the receiver can tell a repetition. What the receiver answers
- * with a 2xx is the result.
+ * Calls a webhook: a POST of the payload, signed according to Standard Webhooks. A call is one
+ * message: all its attempts have the same `webhook-id`, so that the receiver recognises duplicates.
+ * The body of a 2xx response is the result.
  *
- * Calls fail with `invocation_failed` when there is no such answer, `TIMEOUT` when there is none in
- * time, `invocation_stopped` when nobody waits any more.
+ * Calls fail with `invocation_failed` without such a response, `TIMEOUT` without one in time, and
+ * `invocation_stopped` when the caller gives up.
  *
  * @throws Error with a sentence when the options are wrong.
  */
@@ -89,12 +89,12 @@ export function webhookProvider(
     }
   };
 
-  /** What was answered, or how the network failed. */
+  /** The response, or the error of the network. */
   const attemptAt = async (message: Message, signal: AbortSignal): Promise<Outcome> => {
     try {
       return { answer: await answerTo(message, signal) };
     } catch (error) {
-      // What has a sentence already is no failure of the network.
+      // A FunctionError is no failure of the network.
       if (error instanceof FunctionError) throw error;
       return { error };
     }
@@ -155,7 +155,7 @@ export function webhookProvider(
   };
 }
 
-/** Whether a status says that another attempt may go better. */
+/** Whether another attempt may succeed after this status. */
 function mayPass(status: number): boolean {
   return status === 429 || status >= 500;
 }

@@ -1,8 +1,8 @@
 import { createHmac } from "node:crypto";
 
 /**
- * What a webhook's secret looks like, as the Standard Webhooks specification writes it, and the end of
- * the sentence "it may be ...". The numbers are groups of three bytes.
+ * The form of a webhook's secret, as in the Standard Webhooks specification, and the end of the
+ * sentence "it may be ...". The repetition counts are groups of three bytes.
  */
 export const WEBHOOK_SECRET = {
   pattern:
@@ -13,7 +13,7 @@ export const WEBHOOK_SECRET = {
 /** The `webhook-signature` of a request: the HMAC-SHA256 of `id.timestamp.body`. */
 export type Sign = (id: string, timestamp: number, body: Uint8Array) => string;
 
-/** Signs with a secret that has the form above. */
+/** Creates a signer for a secret of the form above. */
 export function signer(secret: string): Sign {
   const key = Buffer.from(secret.replace("whsec_", ""), "base64");
   return (id, timestamp, body) => {

@@ -8,10 +8,10 @@ import type { Surroundings } from "../../src/webhooks/surroundings.ts";
 import type { WebhookOptions } from "../../src/webhooks/webhook-options.ts";
 import { type WebhookProvider, webhookProvider } from "../../src/webhooks/webhook-provider.ts";
 
-/** Of the Standard Webhooks specification's own examples. */
+/** From the examples of the Standard Webhooks specification. */
 export const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/** A webhook of a test: where it goes is all that has to be said. */
+/** A webhook of a test, of which only the URL is required. */
 export function hookTo(
   url: string,
   options: Partial<WebhookOptions> = {},
@@ -44,7 +44,7 @@ export async function call(
   });
 }
 
-/** The failure of a call that has to fail, as `code: message`. It never shows the secret, or `hunter2`. */
+/** The failure of a call that must fail, as `code: message`, without the secret and `hunter2`. */
 export async function failureOf(
   hook: WebhookProvider,
   invocation: Partial<Invocation> = {},
@@ -60,7 +60,7 @@ export async function failureOf(
   return `${error.code}: ${error.message}`;
 }
 
-/** Surroundings in which nobody waits, and the waits that were asked for, in milliseconds. */
+/** Surroundings without real waits, and the requested waits, in milliseconds. */
 export function hasty(): { waits: number[]; delay: Surroundings["delay"] } {
   const waits: number[] = [];
   return {
@@ -71,7 +71,7 @@ export function hasty(): { waits: number[]; delay: Surroundings["delay"] } {
   };
 }
 
-/** A resolver that gives the addresses of each question in turn, and the hosts that were asked for. */
+/** A resolver with the addresses of each lookup in turn, and the requested hosts. */
 export function resolver(...answers: readonly (readonly string[])[]): {
   asked: string[];
   lookup: LookupFunction;

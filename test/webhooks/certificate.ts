@@ -1,6 +1,5 @@
 /*
- * A certificate for hooks.test that nobody vouches for but itself, and its key. They are good for the
- * tests only.
+ * A self-signed certificate for hooks.test, and its key. For tests only.
  */
 
 export const CERTIFICATE = `-----BEGIN CERTIFICATE-----

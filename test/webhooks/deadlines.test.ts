@@ -7,14 +7,14 @@ describe("a call that takes too long", () => {
   const pass = (ms: number) => vi.advanceTimersByTime(ms);
 
   beforeEach(() => {
-    // The clock of deadlines. Connections have one of their own.
+    // Fakes the clock of deadlines; connections use another one.
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   });
   afterEach(() => {
     vi.useRealTimers();
   });
 
-  it("ends after the time of the caller, or that of the function if it is less", async () => {
+  it("ends after the timeout of the caller or of the function, whichever is shorter", async () => {
     const receiver = await receive(() => pass(5000));
     const hook = hookTo(receiver.url);
     expect(await failureOf(hook, { timeoutMs: 5000 })).toBe(late(5000));
@@ -22,7 +22,7 @@ describe("a call that takes too long", () => {
     await receiver.deserted();
   });
 
-  it("takes ten seconds unless told otherwise", async () => {
+  it("ends after ten seconds by default", async () => {
     const receiver = await receive((response, index) => {
       pass(index === 0 ? 9999 : 10_000);
       response.end("1");
@@ -32,7 +32,7 @@ describe("a call that takes too long", () => {
     expect(await failureOf(hook)).toBe(late(10_000));
   });
 
-  it("ends in the middle of an answer", async () => {
+  it("ends in the middle of a response", async () => {
     const receiver = await receive((response) => {
       response.writeHead(200).write("[", () => setImmediate(pass, 10_000));
     });
@@ -40,7 +40,7 @@ describe("a call that takes too long", () => {
     await receiver.deserted();
   });
 
-  it("ends while the host is looked up", async () => {
+  it("ends during the lookup of the host", async () => {
     const hook = hookTo(
       "http://hooks.test/",
       {},
@@ -61,7 +61,7 @@ describe("a call that takes too long", () => {
   });
 });
 
-describe("a call that is given up", () => {
+describe("a call that its caller gives up", () => {
   it("ends at once, and so does its request", async () => {
     const stop = new AbortController();
     const receiver = await receive(() => stop.abort());
@@ -71,15 +71,15 @@ describe("a call that is given up", () => {
     await receiver.deserted();
   });
 
-  it("is not begun when it was given up before", async () => {
+  it("sends nothing when it was given up before", async () => {
     const receiver = await receive(answering(200));
     await failureOf(hookTo(receiver.url), { signal: AbortSignal.abort() });
     expect(receiver.connections()).toBe(0);
   });
 });
 
-describe("a webhook that is closed", () => {
-  it("lets go of its connections", async () => {
+describe("closing a webhook", () => {
+  it("closes its connections", async () => {
     const receiver = await receive(answering(200));
     const hook = hookTo(receiver.url);
     await call(hook);
@@ -87,11 +87,11 @@ describe("a webhook that is closed", () => {
     hook.close();
     hook.close();
     await receiver.deserted();
-    // Unused ones go by themselves after four seconds.
+    // Idle connections would end after four seconds anyway.
     expect(performance.now() - before).toBeLessThan(3000);
   });
 
-  it("ends calls under way, and begins none", async () => {
+  it("ends running calls, and refuses new ones", async () => {
     const receiver = await receive(() => hook.close());
     const hook = hookTo(receiver.url);
     expect(await failureOf(hook)).toBe(

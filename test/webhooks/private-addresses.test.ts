@@ -23,7 +23,7 @@ const PUBLIC_V4 = [
   ...["223.255.255.255"],
 ];
 
-describe("an address", () => {
+describe("isPublicAddress", () => {
   it.each([
     ...PRIVATE_V4,
     ...["::", "::1", "::2", "::7f00:1", "::127.0.0.1", "fe80::1", "fe80::1%eth0", "febf::1"],
@@ -44,7 +44,7 @@ describe("an address", () => {
       "localhost",
       "1",
     ],
-  ])("%s is private, or none", (address) => {
+  ])("is false for %s", (address) => {
     expect(isPublicAddress(address)).toBe(false);
   });
 
@@ -53,7 +53,7 @@ describe("an address", () => {
     ...PUBLIC_V4.map((address) => `::ffff:${address}`),
     ...PUBLIC_V4.map((address) => `64:ff9b::${address}`),
     ...["2606:4700:4700::1111", "2001:4860:4860::8888", "2a00::1", "3ffe::1"],
-  ])("%s is public", (address) => {
+  ])("is true for %s", (address) => {
     expect(isPublicAddress(address)).toBe(true);
   });
 });
@@ -64,7 +64,7 @@ describe("a webhook that leads to a private address", () => {
     ...["LOCALHOST.", "hooks.localhost", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]"],
     ...["[64:ff9b::127.0.0.1]", "169.254.169.254", "168.63.129.16", "0xa83f8110"],
     ...["10.0.0.1", "[fe80::1]", "[fd00::1]"],
-  ])("by its URL is not called: %s", async (host) => {
+  ])("is not called when its URL names %s", async (host) => {
     const receiver = await receive(answering(200));
     const { asked, lookup } = resolver(["127.0.0.1"]);
     const hook = hookTo(`http://${host}:${receiver.port}/`, GUARDED, { lookup });
@@ -78,17 +78,17 @@ describe("a webhook that leads to a private address", () => {
     ["an address of IPv6", ["::1"]],
     ["a mapped address", ["::ffff:127.0.0.1"]],
     ["one of several addresses", ["2606:4700:4700::1111", "127.0.0.1"]],
-  ])("by its name is not called: %s", async (_, addresses) => {
+  ])("is not called when its name resolves to %s", async (_, addresses) => {
     const receiver = await receive(answering(200));
     const { asked, lookup } = resolver(addresses);
     const hook = hookTo(`http://hooks.test:${receiver.port}/`, GUARDED, { ...hasty(), lookup });
     expect(await failureOf(hook)).toBe(REFUSED);
     expect(receiver.connections()).toBe(0);
-    // It is not tried again.
+    // The failure is final.
     expect(asked).toEqual(["hooks.test"]);
   });
 
-  it("by its name is not called over https either", async () => {
+  it("is not called over https either", async () => {
     const receiver = await receiveSecurely(answering(200));
     const { lookup } = resolver(["127.0.0.1"]);
     const hook = hookTo(`https://hooks.test:${receiver.port}/`, GUARDED, { lookup });
@@ -96,7 +96,7 @@ describe("a webhook that leads to a private address", () => {
     expect(receiver.connections()).toBe(0);
   });
 
-  it("is called when it may be", async () => {
+  it("is called when private addresses are allowed", async () => {
     const receiver = await receive(answering(200, "1"));
     const { asked, lookup } = resolver(["127.0.0.1"]);
     expect(await call(hookTo(`http://hooks.test:${receiver.port}/`, {}, { lookup }))).toBe("1");
@@ -105,11 +105,13 @@ describe("a webhook that leads to a private address", () => {
   });
 });
 
-/** Here 127.0.0.1, where the receiver is, is an address of the internet, and nothing else of this machine is. */
+/**
+ * Treats 127.0.0.1, the address of the receiver, as public, and no other address of this machine.
+ */
 const OUTSIDE = { isPublic: (address: string) => address === "127.0.0.1" };
 
-describe("a name that changes where it leads", () => {
-  it("is connected to at the address that was looked at", async () => {
+describe("a host whose addresses change (DNS rebinding)", () => {
+  it("is connected to at the address that was checked", async () => {
     const receiver = await receive(answering(200, "1"));
     const { asked, lookup } = resolver(["127.0.0.1"], ["127.0.0.9"]);
     const hook = hookTo(`http://rebound.test:${receiver.port}/`, GUARDED, { ...OUTSIDE, lookup });
@@ -117,7 +119,7 @@ describe("a name that changes where it leads", () => {
     expect(asked).toEqual(["rebound.test"]);
   });
 
-  it("is looked at again for every connection", async () => {
+  it("is checked again for every connection", async () => {
     const receiver = await receive(answering(503));
     const { asked, lookup } = resolver(["127.0.0.1"], ["127.0.0.9"]);
     const around = { ...OUTSIDE, ...hasty(), lookup };

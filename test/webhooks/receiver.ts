@@ -13,32 +13,32 @@ import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
 import { CERTIFICATE, KEY } from "./certificate.ts";
 
-/** A request that came, whole. */
+/** A complete received request. */
 export interface Received {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
-  /** Port that it came from: the same for requests on one connection. */
+  /** Port of the client: the same for requests on one connection. */
   readonly from: number;
 }
 
-/** A server that takes webhooks. */
+/** A server that receives webhooks. */
 export interface Receiver {
   readonly port: number;
-  /** What it is called with an address in its URL. */
+  /** Its URL, with an IP address. */
   readonly url: string;
   readonly received: readonly Received[];
-  /** How many connections it has had. */
+  /** Number of connections so far. */
   readonly connections: () => number;
-  /** Resolves when none of them is left. */
+  /** Resolves when all connections are closed. */
   readonly deserted: () => Promise<void>;
 }
 
-/** What answers the request of that index, from 0. */
+/** Responds to the request of that index, from 0. */
 export type Answering = (response: ServerResponse, index: number, request: Received) => void;
 
-/** An answer with a status, and perhaps headers and a body. */
+/** A response with a status, and optional headers and body. */
 export function answering(
   status: number,
   body: string | Uint8Array = "",
@@ -112,7 +112,7 @@ async function readRequest(request: IncomingMessage): Promise<Received> {
   };
 }
 
-/** The signature that a request has to have, worked out as its receiver would. */
+/** The expected signature of a request, computed as by its receiver. */
 export function signatureOf({ headers, body }: Received, secret: string): string {
   const key = Buffer.from(secret.slice("whsec_".length), "base64");
   const signed = `${String(headers["webhook-id"])}.${String(headers["webhook-timestamp"])}.${body}`;

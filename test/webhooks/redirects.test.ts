@@ -5,7 +5,7 @@ import { type Answering, answering, receive, receiveSecurely, signatureOf } from
 
 const FOLLOWING = { allowRedirects: true };
 
-/** Redirects so often, each time to the next path, and then answers. */
+/** Redirects `times` times, each time to the next path, and then responds. */
 function redirecting(status: number, times: number): Answering {
   return (response, index, request) => {
     const answer =
@@ -20,7 +20,7 @@ describe("redirects", () => {
   it("are not followed unless they are allowed", async () => {
     const receiver = await receive(redirecting(307, 1));
     expect(await failureOf(hookTo(receiver.url, {}, hasty()))).toBe(
-      "invocation_failed: The function orders::notify answered attempt 1 with status 307; it may answer with a status from 200 to 299.",
+      "invocation_failed: The function orders::notify responded to attempt 1 with status 307; it may respond with a status from 200 to 299.",
     );
     expect(receiver.received).toHaveLength(1);
   });
@@ -37,7 +37,7 @@ describe("redirects", () => {
     }
   });
 
-  it("are followed five times, and not once more", async () => {
+  it("are followed at most five times", async () => {
     const receiver = await receive(redirecting(307, 6));
     expect(await failureOf(hookTo(receiver.url, FOLLOWING, hasty()))).toBe(
       "invocation_failed: The function orders::notify redirected more than 5 times; it may do so up to that.",
@@ -50,7 +50,7 @@ describe("redirects", () => {
     async (status) => {
       const receiver = await receive(redirecting(status, 1));
       expect(await failureOf(hookTo(receiver.url, FOLLOWING, hasty()))).toBe(
-        `invocation_failed: The function orders::notify answered attempt 1 with status ${status}; it may answer with a status from 200 to 299, or redirect with 307 or 308, which keep the POST.`,
+        `invocation_failed: The function orders::notify responded to attempt 1 with status ${status}; it may respond with a status from 200 to 299, or redirect with 307 or 308, which keep the POST.`,
       );
       expect(receiver.received).toHaveLength(1);
     },
@@ -58,14 +58,14 @@ describe("redirects", () => {
 
   it.each([
     ["nowhere", {}],
-    ["what is no URL", { location: "http://[" }],
+    ["an invalid URL", { location: "http://[" }],
     ["a file", { location: "file:///etc/passwd" }],
     ["a URL with a password", { location: "http://user:hunter2@hooks.test/" }],
   ])("to %s are refused", async (_, headers) => {
     const receiver = await receive(answering(307, "", headers));
     const failure = await failureOf(hookTo(receiver.url, FOLLOWING, hasty()));
     expect(failure).toBe(
-      "invocation_failed: The function orders::notify redirected to what is not a webhook; it may be an http or https URL without user name, password and fragment, such as https://hooks.example.com/orders, and https after https.",
+      "invocation_failed: The function orders::notify redirected to an invalid URL; it may be an http or https URL without user name, password and fragment, such as https://hooks.example.com/orders, and https after https.",
     );
     expect(receiver.received).toHaveLength(1);
   });
@@ -75,11 +75,11 @@ describe("redirects", () => {
     const secure = await receiveSecurely(answering(307, "", { location: open.url }));
     const around = { ...resolver(["127.0.0.1"]), authorities: CERTIFICATE };
     const hook = hookTo(`https://hooks.test:${secure.port}/`, FOLLOWING, around);
-    expect(await failureOf(hook)).toContain("redirected to what is not a webhook");
+    expect(await failureOf(hook)).toContain("redirected to an invalid URL");
     expect(open.received).toHaveLength(0);
   });
 
-  it("begin anew in the next attempt", async () => {
+  it("start over in the next attempt", async () => {
     const receiver = await receive((response, index, request) => {
       const answers = [
         answering(308, "", { location: "/moved" }),

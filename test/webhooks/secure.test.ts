@@ -6,13 +6,13 @@ import { answering, receiveSecurely } from "./receiver.ts";
 const HERE = resolver(["127.0.0.1"]);
 
 describe("a webhook over https", () => {
-  it("is called when somebody trusted vouches for the server", async () => {
+  it("is called when its certificate is trusted", async () => {
     const receiver = await receiveSecurely(answering(200, "1"));
     const around = { lookup: HERE.lookup, authorities: CERTIFICATE };
     expect(await call(hookTo(`https://hooks.test:${receiver.port}/`, {}, around))).toBe("1");
   });
 
-  it("is not called when nobody does, whatever the environment says", async () => {
+  it("is not called when its certificate is not trusted, whatever the environment says", async () => {
     onTestFinished(() => void vi.unstubAllEnvs());
     vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
     const receiver = await receiveSecurely(answering(200, "1"));

@@ -21,7 +21,7 @@ describe("the options of a webhook", () => {
     );
   });
 
-  it("are refused with a secret that is none, which is not shown", () => {
+  it("are refused with an invalid secret, which is not shown", () => {
     const refused = [
       SECRET.slice(6),
       "whsec_",
@@ -37,11 +37,11 @@ describe("the options of a webhook", () => {
       );
   });
 
-  it("take secrets of 24 to 64 bytes", () => {
+  it("accept secrets of 24 to 64 bytes", () => {
     for (let bytes = 24; bytes <= 64; bytes++) of({ secret: secretOf(bytes) })().close();
   });
 
-  it("are refused with other numbers than there may be, and with an id that is reserved", () => {
+  it("are refused with numbers out of range, and with a reserved id", () => {
     expect(of({ timeoutMs: 0 })).toThrow(
       "timeoutMs of the webhook f is 0; it may be an integer from 1 to 31536000000.",
     );

@@ -4,9 +4,9 @@ import { SECRET, call, failureOf, hasty, hookTo } from "./calling.ts";
 import { answering, receive, signatureOf } from "./receiver.ts";
 
 const NOT_JSON =
-  "invocation_failed: The function orders::notify answered with what is not JSON; it may answer with any JSON value, or nothing.";
+  "invocation_failed: The function orders::notify responded with a body that is not JSON; it may respond with any JSON value, or nothing.";
 const TOO_MUCH =
-  "invocation_failed: The function orders::notify answered with too much; its answer may have up to 4194304 bytes.";
+  "invocation_failed: The function orders::notify responded with too much; its response may have up to 4194304 bytes.";
 const LIMIT = 4 * 1024 * 1024;
 
 describe("a call of a webhook", () => {
@@ -31,7 +31,7 @@ describe("a call of a webhook", () => {
     expect(request?.headers).not.toHaveProperty("millrace-metadata");
   });
 
-  it("has an id of its own", async () => {
+  it("has a unique id", async () => {
     const receiver = await receive(answering(204));
     const hook = hookTo(receiver.url);
     await Promise.all([call(hook), call(hook), call(hook)]);
@@ -43,14 +43,14 @@ describe("a call of a webhook", () => {
     ["größe", "gr%C3%B6%C3%9Fe"],
     [" 100% ", "%20100%25%20"],
     ["a\u{1F389}", "a%F0%9F%8E%89"],
-  ])("names the function %j so that decodeURIComponent gives it back", async (id, header) => {
+  ])("names the function %j so that decodeURIComponent restores it", async (id, header) => {
     const receiver = await receive(answering(204));
     await call(hookTo(receiver.url, { id }));
     expect(receiver.received[0]?.headers["millrace-function"]).toBe(header);
     expect(decodeURIComponent(header)).toBe(id);
   });
 
-  it("hands on the metadata, as it is when it is ASCII", async () => {
+  it("carries the metadata, literally when it is ASCII", async () => {
     const receiver = await receive(answering(204));
     const hook = hookTo(receiver.url);
     await call(hook, { metadata: '{"by": ["ann", 1]}' });
@@ -61,7 +61,7 @@ describe("a call of a webhook", () => {
     ]);
   });
 
-  it("is not made with metadata that no header takes", async () => {
+  it("is refused when its metadata is too large for a header", async () => {
     const receiver = await receive(answering(204));
     const hook = hookTo(receiver.url);
     await call(hook, { metadata: `"${"a".repeat(8190)}"` });
@@ -71,7 +71,7 @@ describe("a call of a webhook", () => {
     expect(receiver.received).toHaveLength(1);
   });
 
-  it("uses the connection of the one before", async () => {
+  it("reuses the connection of an earlier call", async () => {
     const receiver = await receive(answering(200, "1"));
     const hook = hookTo(receiver.url);
     for (let n = 0; n < 5; n++) await call(hook);
@@ -80,13 +80,13 @@ describe("a call of a webhook", () => {
   });
 });
 
-describe("the answer of a webhook", () => {
+describe("the response of a webhook", () => {
   it.each(["null", "0", '"text"', "[1, 2]", ' {"a":\n1} '])("%j is the result", async (body) => {
     const receiver = await receive(answering(201, body));
     expect(await call(hookTo(receiver.url))).toBe(body);
   });
 
-  it.each([200, 202, 204])("with status %d and without a body is no result", async (status) => {
+  it.each([200, 202, 204])("is no result with status %d and no body", async (status) => {
     const receiver = await receive(answering(status));
     expect(await call(hookTo(receiver.url))).toBeUndefined();
   });
@@ -97,7 +97,7 @@ describe("the answer of a webhook", () => {
     ["JSON that is cut short", '{"a":'],
     ["blanks", " \n"],
     ["no UTF-8", Uint8Array.of(0x22, 0xff, 0x22)],
-  ])("is not used when it is %s, and nobody sees it", async (_, body) => {
+  ])("is refused when it is %s, and not shown", async (_, body) => {
     const receiver = await receive(answering(200, body));
     expect(await failureOf(hookTo(receiver.url))).toBe(NOT_JSON);
     expect(receiver.received).toHaveLength(1);
@@ -109,7 +109,7 @@ describe("the answer of a webhook", () => {
     expect(await call(hookTo(receiver.url))).toBe(body);
   });
 
-  it("is not read when it says that it is larger", async () => {
+  it("is not read when its content-length is larger", async () => {
     const receiver = await receive((response) => {
       response.writeHead(200, { "content-length": LIMIT + 1 }).flushHeaders();
     });
@@ -133,7 +133,7 @@ describe("the answer of a webhook", () => {
   });
 });
 
-describe("an attempt that failed", () => {
+describe("a failed attempt", () => {
   it("is repeated with the same id and body, signed anew", async () => {
     const receiver = await receive((response, index, request) =>
       answering(index < 2 ? 503 : 200, index < 2 ? "" : '"done"')(response, index, request),
@@ -154,7 +154,7 @@ describe("an attempt that failed", () => {
   it.each([429, 500, 502, 503, 599])("is repeated after status %d", async (status) => {
     const receiver = await receive(answering(status, "hunter2"));
     expect(await failureOf(hookTo(receiver.url, {}, hasty()))).toBe(
-      `invocation_failed: The function orders::notify answered attempt 3 with status ${status}; it may answer with a status from 200 to 299.`,
+      `invocation_failed: The function orders::notify responded to attempt 3 with status ${status}; it may respond with a status from 200 to 299.`,
     );
     expect(receiver.received).toHaveLength(3);
   });
@@ -164,13 +164,13 @@ describe("an attempt that failed", () => {
     async (status) => {
       const receiver = await receive(answering(status));
       expect(await failureOf(hookTo(receiver.url, {}, hasty()))).toBe(
-        `invocation_failed: The function orders::notify answered attempt 1 with status ${status}; it may answer with a status from 200 to 299.`,
+        `invocation_failed: The function orders::notify responded to attempt 1 with status ${status}; it may respond with a status from 200 to 299.`,
       );
       expect(receiver.received).toHaveLength(1);
     },
   );
 
-  it("is repeated when the connection broke, before an answer or within it", async () => {
+  it("is repeated when the connection broke, before or within a response", async () => {
     const receiver = await receive((response, index) => {
       if (index === 0) response.destroy();
       else if (index === 1) {
@@ -182,7 +182,7 @@ describe("an attempt that failed", () => {
     expect(receiver.received).toHaveLength(3);
   });
 
-  it("ends when the answer switches to another protocol", async () => {
+  it("ends when the response switches to another protocol", async () => {
     const receiver = await receive((response, index) => {
       const head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
       if (index === 0) response.socket?.end(head);
@@ -191,7 +191,7 @@ describe("an attempt that failed", () => {
     expect(await call(hookTo(receiver.url, {}, hasty()))).toBe("2");
   });
 
-  it("is told by the network's code when there is no way there", async () => {
+  it("is reported with the error code of the network when the host is unreachable", async () => {
     const unknown = Object.assign(new Error("There is no such host."), { code: "ENOTFOUND" });
     const hook = hookTo(
       "http://hooks.test/",
@@ -206,7 +206,7 @@ describe("an attempt that failed", () => {
     });
   });
 
-  it("is told without what came when that was no HTTP", async () => {
+  it("is reported without the received bytes when those are not HTTP", async () => {
     const receiver = await receive((response) => response.socket?.end("hunter2\r\n\r\n"));
     const error: unknown = await call(hookTo(receiver.url, {}, hasty())).catch(
       (reason: unknown) => reason,
@@ -216,7 +216,7 @@ describe("an attempt that failed", () => {
     expect(error).not.toHaveProperty("cause.rawPacket");
   });
 
-  it("is repeated as often as maxAttempts says", async () => {
+  it("is repeated up to maxAttempts", async () => {
     const receiver = await receive(answering(500));
     for (const maxAttempts of [1, 2, 7])
       await failureOf(hookTo(receiver.url, { maxAttempts }, hasty()));
@@ -237,7 +237,7 @@ describe("the wait before the next attempt", () => {
     return waits;
   };
 
-  it("doubles, less up to half of it by chance", async () => {
+  it("doubles, less a random part of up to half", async () => {
     expect(await waitsFor(undefined, 0)).toEqual([250, 500, 1000]);
     expect(await waitsFor(undefined, 0.5)).toEqual([188, 375, 750]);
     expect(await waitsFor(undefined, 0.9999)).toEqual([125, 250, 500]);
@@ -248,12 +248,12 @@ describe("the wait before the next attempt", () => {
     expect(await waitsFor("Thu, 01 Jan 2026 00:01:00 GMT")).toEqual([60_000, 60_000, 60_000]);
   });
 
-  it("is its own when retry-after asks for less, for the past, or for nonsense", async () => {
+  it("ignores a retry-after that is shorter, in the past, or invalid", async () => {
     for (const header of ["0", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", "-5"])
       expect([header, await waitsFor(header)]).toEqual([header, [250, 500, 1000]]);
   });
 
-  it("is not begun when the call would be over before its end", async () => {
+  it("is skipped when the deadline of the call would pass first", async () => {
     expect(await waitsFor("60", 0, 59_000)).toEqual([]);
     expect(await waitsFor("3600000000000")).toEqual([]);
     expect(await waitsFor("61", 0, 3_600_000)).toEqual([61_000, 61_000, 61_000]);

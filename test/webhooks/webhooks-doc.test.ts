@@ -16,7 +16,7 @@ import { SECRET, call, failureOf, hasty, hookTo } from "./calling.ts";
 const { text, snippets } = await readMarkdown("docs/webhooks.md");
 
 describe("the limits in docs/webhooks.md", () => {
-  it("are those that there are", () => {
+  it("match the code", () => {
     expect(tableAfter(text, "Limits")).toEqual([
       ["size of a payload", `${DEFAULT_FUNCTION_LIMITS.maxPayloadBytes / 1024 ** 2} MiB`],
       ["size of an answer", `${MAX_ANSWER_BYTES / 1024 ** 2} MiB`],
@@ -41,8 +41,8 @@ describe("the receiver in docs/webhooks.md", () => {
     expect(others).toEqual([]);
     folder = await mkdtemp(join(tmpdir(), "millrace-receiver-"));
     const file = join(folder, "receiver.mjs");
-    const telling = 'server.on("listening", () => console.log(server.address().port));';
-    await writeFile(file, `${code}\n${telling}\n`);
+    const reporting = 'server.on("listening", () => console.log(server.address().port));';
+    await writeFile(file, `${code}\n${reporting}\n`);
     const running = spawn(process.execPath, [file], {
       env: { ORDERS_SECRET: SECRET },
       stdio: ["ignore", "pipe", "inherit"],
@@ -56,7 +56,7 @@ describe("the receiver in docs/webhooks.md", () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it("answers what was signed with its secret", async () => {
+  it("accepts requests that are signed with its secret", async () => {
     const hook = hookTo(url);
     expect(await call(hook, { payload: '{"amount":7}' })).toBe('{"accepted":true}');
     expect(await call(hook, { payload: '{"amount":7000, "to": "Jörg"}' })).toBe(
@@ -64,7 +64,7 @@ describe("the receiver in docs/webhooks.md", () => {
     );
   });
 
-  it("refuses what was signed with another secret, a while ago, or not at all", async () => {
+  it("refuses requests signed with another secret, too long ago, or not at all", async () => {
     const other = `whsec_${Buffer.alloc(32, 1).toString("base64")}`;
     const old = { ...hasty(), now: () => Date.now() - 301_000 };
     for (const hook of [hookTo(url, { secret: other }), hookTo(url, {}, old)])
@@ -72,7 +72,7 @@ describe("the receiver in docs/webhooks.md", () => {
     expect((await fetch(url, { method: "POST", body: "{}" })).status).toBe(401);
   });
 
-  it("does not do twice what comes twice", async () => {
+  it("processes a duplicate only once", async () => {
     const timestamp = Math.floor(Date.now() / 1000);
     const post = async (body: string, headers: Record<string, string>) =>
       (await fetch(url, { method: "POST", body, headers })).text();
