@@ -2,6 +2,7 @@ import { StreamError } from "../core/errors.ts";
 import { MAX_NAME_BYTES } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Target } from "./target.ts";
+import { parseNested } from "../core/nesting.ts";
 
 /** What a client asks for. */
 export type ClientFrame = JoinFrame | LeaveFrame;
@@ -33,7 +34,7 @@ export interface LeaveFrame {
 export function readClientFrame(json: string): ClientFrame {
   let frame: unknown;
   try {
-    frame = JSON.parse(json);
+    frame = parseNested(json);
   } catch {
     throw invalid("The frame", "is not JSON", "{type, data}");
   }

@@ -1,7 +1,9 @@
+import { BODY_TIMEOUT_MS } from "./request-body.ts";
+
 /** How often it is looked whether a body has come too late, in milliseconds. */
 const LOOK_MS = 1000;
 
-/** What waits for the rest of a body. */
+/** What waits for the rest of a message. */
 export interface Awaiting {
   /** It took too long. Called once. */
   late(): void;
@@ -44,3 +46,6 @@ export class BodyDeadlines {
     this.#timer = undefined;
   }
 }
+
+/** Those of all messages of requests. */
+export const BODY_DEADLINES = new BodyDeadlines(BODY_TIMEOUT_MS);

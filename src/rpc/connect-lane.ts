@@ -7,10 +7,11 @@ import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { toConnectError } from "./connect-error.ts";
 import type { Transport } from "./prepared-call.ts";
-import { MAX_REQUEST_BYTES } from "./request-body.ts";
+import { maxRequestBytes } from "./request-limits.ts";
 import { UnaryCall } from "./unary-call.ts";
 import { type UnaryMethod, unaryMethods } from "./unary-methods.ts";
 import { connectTimeoutMs } from "./deadline.ts";
+import { BodyBudget } from "../core/body-budget.ts";
 
 const JSON_TYPE = "application/json";
 const PROTO_TYPE = "application/proto";
@@ -48,8 +49,13 @@ export type ConnectLane = (exchange: ConnectExchange, transport: () => Transport
  *
  * It takes plain requests of programs; whatever asks for more (a GET, a compressed request, a page of
  * another origin) goes the long way, with the same answers: the same handlers, decoders and errors serve both.
+ *
+ * @param budget What is held of requests is taken from it.
  */
-export function createConnectLane(handlers: Handlers): ConnectLane {
+export function createConnectLane(
+  handlers: Handlers,
+  budget: BodyBudget = new BodyBudget(),
+): ConnectLane {
   const methods = new Map(
     unaryMethods(handlers).map((each) => [`/${StreamService.typeName}/${each.of.name}`, each]),
   );
@@ -59,7 +65,7 @@ export function createConnectLane(handlers: Handlers): ConnectLane {
     exchange.body.on("error", ignore);
     const timeout = exchange.headers["connect-timeout-ms"];
     const timeoutMs = timeout === undefined ? undefined : connectTimeoutMs(String(timeout));
-    new ConnectCall(exchange, method).begin(method.of, transport(), timeoutMs);
+    new ConnectCall(exchange, method, budget).begin(method.of, transport(), timeoutMs);
     return true;
   };
 }
@@ -84,15 +90,15 @@ class ConnectCall extends UnaryCall<Uint8Array> {
   readonly #exchange: ConnectExchange;
   readonly #method: UnaryMethod;
 
-  constructor(exchange: ConnectExchange, method: UnaryMethod) {
-    super(exchange.body, MAX_REQUEST_BYTES);
+  constructor(exchange: ConnectExchange, method: UnaryMethod, budget: BodyBudget) {
+    super(exchange.body, maxRequestBytes(method.of), 0, budget);
     this.#exchange = exchange;
     this.#method = method;
     exchange.onClose(() => this.leave());
   }
 
   protected isTooLarge(): boolean {
-    return Number(this.#exchange.headers["content-length"] ?? 0) > MAX_REQUEST_BYTES;
+    return Number(this.#exchange.headers["content-length"] ?? 0) > maxRequestBytes(this.#method.of);
   }
 
   protected async run(body: Buffer): Promise<Uint8Array> {

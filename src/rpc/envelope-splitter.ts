@@ -1,50 +1,104 @@
-import { MAX_REQUEST_BYTES, bodyInvalid, bodyTooLarge } from "./request-body.ts";
+import type { BodyBudget } from "../core/body-budget.ts";
+import { type Awaiting, BODY_DEADLINES } from "./body-deadlines.ts";
+import { BodyBuffer } from "./body-buffer.ts";
+import {
+  type Envelope,
+  PREFIX_BYTES,
+  bodyInvalid,
+  bodyLate,
+  bodyTooLarge,
+} from "./request-body.ts";
 
-const PREFIX_BYTES = 5;
+/** How messages are cut. */
+export interface SplitterOptions {
+  /** Largest message, in bytes. */
+  readonly maxBytes: number;
+  readonly budget: BodyBudget;
+  /** Called once when a message that has begun does not arrive whole in time, with the refusal. */
+  readonly onLate: (refusal: Error) => void;
+}
 
-/** Cuts a stream of bytes into the messages of plain gRPC, as they come. */
-export class EnvelopeSplitter {
-  /** What is left of the chunks before: less than a message. */
-  #rest: Buffer[] = [];
-  #restBytes = 0;
-  /** Bytes that are needed to go on. */
+/**
+ * Cuts a stream of bytes into length-prefixed messages, as they come. What is kept of a message that is not
+ * whole yet is taken from the budget, and has its time to become whole.
+ */
+export class EnvelopeSplitter implements Awaiting {
+  readonly #options: SplitterOptions;
+  /** A message that is not whole yet, with its prefix. */
+  readonly #rest: BodyBuffer;
+  /** How many bytes of it make it whole, as far as is known. */
   #needed = PREFIX_BYTES;
+
+  constructor(options: SplitterOptions) {
+    this.#options = options;
+    this.#rest = new BodyBuffer(options.budget);
+  }
 
   /** Whether nothing is left over. */
   get isAtEnd(): boolean {
-    return this.#restBytes === 0;
+    return this.#rest.length === 0;
   }
 
   /**
    * Takes more bytes.
    *
-   * @param onMessage Called with each message that is whole now. The bytes are part of the chunk.
-   * @throws StreamError REQUEST_INVALID for what is no message, or too large.
+   * @param onMessage Called with each message that is whole now.
+   * @throws StreamError REQUEST_INVALID for what is too large, OVERLOADED.
    */
-  push(chunk: Buffer, onMessage: (message: Buffer) => void): void {
-    if (this.#restBytes + chunk.length < this.#needed) {
-      this.#rest.push(chunk);
-      this.#restBytes += chunk.length;
-      return;
-    }
-    let bytes = chunk;
-    if (this.#restBytes > 0)
-      bytes = Buffer.concat([...this.#rest, chunk], this.#restBytes + chunk.length);
+  push(chunk: Uint8Array, onMessage: (message: Envelope) => void): void {
     let at = 0;
-    for (;;) {
-      this.#needed = PREFIX_BYTES;
-      if (bytes.length - at < PREFIX_BYTES) break;
-      const size = bytes.readUInt32BE(at + 1);
-      if (size > MAX_REQUEST_BYTES) throw bodyTooLarge();
-      this.#needed += size;
-      if (bytes.length - at < this.#needed) break;
-      checkFlags(bytes[at] ?? 0);
-      onMessage(bytes.subarray(at + PREFIX_BYTES, at + this.#needed));
-      at += this.#needed;
+    while (at < chunk.byteLength) {
+      if (this.isAtEnd) {
+        const end = wholeEnd(chunk, at, this.#options.maxBytes);
+        if (end !== undefined) {
+          onMessage(envelopeAt(chunk, at, end));
+          at = end;
+          continue;
+        }
+        BODY_DEADLINES.begin(this);
+      }
+      const to = Math.min(chunk.byteLength, at + this.#needed - this.#rest.length);
+      this.#rest.push(chunk.subarray(at, to));
+      at = to;
+      if (this.#rest.length === PREFIX_BYTES && this.#needed === PREFIX_BYTES)
+        this.#needed += sizeAt(this.#rest.bytes, 0, this.#options.maxBytes);
+      if (this.#rest.length < this.#needed) continue;
+      const { bytes } = this.#rest;
+      // Given back first, and forgotten: the next message may come while this one is decoded.
+      this.release();
+      onMessage(envelopeAt(bytes, 0, bytes.byteLength));
     }
-    this.#rest = at === bytes.length ? [] : [bytes.subarray(at)];
-    this.#restBytes = bytes.length - at;
   }
+
+  /** Forgets what is left over. To be called when no more comes. Idempotent. */
+  release(): void {
+    if (!this.isAtEnd) BODY_DEADLINES.end(this);
+    this.#rest.release();
+    this.#needed = PREFIX_BYTES;
+  }
+
+  /** @see Awaiting */
+  late(): void {
+    this.#options.onLate(bodyLate());
+  }
+}
+
+/** Where the message that begins at a position ends; undefined when it is not whole. */
+function wholeEnd(bytes: Uint8Array, at: number, maxBytes: number): number | undefined {
+  if (bytes.byteLength - at < PREFIX_BYTES) return undefined;
+  const end = at + PREFIX_BYTES + sizeAt(bytes, at, maxBytes);
+  return end <= bytes.byteLength ? end : undefined;
+}
+
+/** The size of the message whose prefix is at a position. @throws StreamError REQUEST_INVALID */
+function sizeAt(bytes: Uint8Array, at: number, maxBytes: number): number {
+  const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(at + 1);
+  if (size > maxBytes) throw bodyTooLarge(maxBytes);
+  return size;
+}
+
+function envelopeAt(bytes: Uint8Array, at: number, end: number): Envelope {
+  return { flags: bytes[at] ?? 0, data: bytes.subarray(at + PREFIX_BYTES, end) };
 }
 
 /** @throws StreamError REQUEST_INVALID unless the message is plain. */

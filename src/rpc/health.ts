@@ -6,6 +6,7 @@ import {
 } from "../../gen/grpc/health/v1/health_pb.ts";
 import { StreamError } from "../core/errors.ts";
 import { toConnectError } from "./connect-error.ts";
+import { preparedCall } from "./prepared-call.ts";
 
 /** Whether calls are welcome. */
 export type HealthStatus = "serving" | "not_serving";
@@ -79,23 +80,34 @@ const MAX_PENDING = 100;
 export function healthRoutes(router: ConnectRouter, health: Health): void {
   const knows = (service: string) => service === "" || health.services.includes(service);
   router.service(HealthService, {
-    check({ service }) {
+    check(request, context) {
+      const { service } = messageOf(request, context);
       if (!knows(service)) throw unknownService(health);
       return { status: SERVING_STATUS[health.status] };
     },
-    list() {
+    list(request, context) {
+      messageOf(request, context);
       const response = { status: SERVING_STATUS[health.status] };
       return {
         statuses: Object.fromEntries(["", ...health.services].map((name) => [name, response])),
       };
     },
-    async *watch({ service }: HealthCheckRequest, { signal }: HandlerContext) {
+    async *watch(request: HealthCheckRequest, context: HandlerContext) {
+      const { service } = messageOf(request, context);
+      const { signal } = context;
       if (!knows(service)) yield { status: ServingStatus.SERVICE_UNKNOWN };
       for await (const status of statuses(health, signal)) {
         if (knows(service)) yield { status: SERVING_STATUS[status] };
       }
     },
   });
+}
+
+/** The request as the service has read it, where it has; as the framework has, elsewhere. */
+function messageOf<M>(request: M, { values }: HandlerContext): M {
+  const { refusal, message } = values.get(preparedCall);
+  if (refusal !== undefined) throw toConnectError(refusal);
+  return (message as M | undefined) ?? request;
 }
 
 const SERVING_STATUS: Record<HealthStatus, ServingStatus> = {

@@ -27,6 +27,11 @@ const RESPONSE_HEADERS = {
 const STREAMING_HEADERS = { ...RESPONSE_HEADERS, ...UNBUFFERED };
 const WITH_TRAILERS = { waitForTrailers: true };
 
+/** Whether nobody takes an answer any more. A stream that was reset is closed before it is destroyed. */
+export function isGone(stream: ServerHttp2Stream): boolean {
+  return stream.closed || stream.destroyed;
+}
+
 /** Sends the headers of the answer, once. */
 export function respond(stream: ServerHttp2Stream): void {
   if (!stream.headersSent) stream.respond({ ...RESPONSE_HEADERS }, WITH_TRAILERS);
@@ -49,7 +54,7 @@ export function trailersOf(failure: unknown): Record<string, string> {
 
 /** Reads away what was not read of a request that is answered, for a while. */
 export function letGo(stream: ServerHttp2Stream): void {
-  if (stream.readableEnded || stream.destroyed) return;
+  if (stream.readableEnded || isGone(stream)) return;
   stream.resume();
   // Who is told that the call is over and sends on, or forgets to end, would hold the stream for good.
   const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), FAREWELL_MS);

@@ -8,6 +8,7 @@ import { createSubscribeLane } from "./subscribe-lane.ts";
 import { createUnaryLane } from "./unary-lane.ts";
 import { unaryMethods } from "./unary-methods.ts";
 import { createWriteLane } from "./write-lane.ts";
+import { BodyBudget } from "../core/body-budget.ts";
 
 /**
  * Takes an HTTP/2 stream if it is for the lane.
@@ -29,14 +30,21 @@ export type Lane = (
  * long way, with the same answers: the same handlers, decoders and errors serve both.
  *
  * @param draining Aborted, with the error to tell, when streams of writes have to end.
+ * @param budget What is held of requests is taken from it.
  */
-export function createLane(handlers: Handlers, draining: AbortSignal): Lane {
+export function createLane(
+  handlers: Handlers,
+  draining: AbortSignal,
+  budget: BodyBudget = new BodyBudget(),
+): Lane {
   const prefix = `/${StreamService.typeName}/`;
   const methods = new Map<string, LaneMethod>(
     [
-      ...unaryMethods(handlers).map((each) => [each.of.name, createUnaryLane(each)] as const),
-      [StreamService.method.subscribe.name, createSubscribeLane(handlers)],
-      [StreamService.method.write.name, createWriteLane(handlers, draining)],
+      ...unaryMethods(handlers).map(
+        (each) => [each.of.name, createUnaryLane(each, budget)] as const,
+      ),
+      [StreamService.method.subscribe.name, createSubscribeLane(handlers, budget)],
+      [StreamService.method.write.name, createWriteLane(handlers, draining, budget)],
     ].map(([name, method]) => [`${prefix}${name as string}`, method as LaneMethod]),
   );
   return (stream, headers, transport) => {

@@ -10,6 +10,7 @@ import type { Throttle } from "../limits/throttle.ts";
 import { bodyInvalid } from "./request-body.ts";
 import { type RequestFormat, requestFormat } from "./request-format.ts";
 import { type RequestReader, createRequestReader, isReadable } from "./request-reader.ts";
+import type { BodyBudget } from "../core/body-budget.ts";
 
 /** A call as an implementation finds it in its context: read, decoded and permitted, or refused. */
 export interface PreparedCall {
@@ -61,10 +62,17 @@ export type CallHandler = (
  * The framework keeps what it is good at: framing and errors of three protocols, deadlines and
  * compression of answers. It is given an empty message; the true one, or the refusal, lies in the
  * context, where the implementation takes it (see routes).
+ *
+ * @param budget What is held of requests is taken from it.
+ * @param isOpen Whether everybody may call, as health and reflection.
  */
-export function prepareCalls(handler: UniversalHandler): CallHandler {
+export function prepareCalls(
+  handler: UniversalHandler,
+  budget: BodyBudget,
+  isOpen = false,
+): CallHandler {
   const { method } = handler;
-  const reader = createRequestReader(method) as RequestReader<unknown>;
+  const reader = createRequestReader(method, budget) as RequestReader<unknown>;
   const takesMany =
     method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming";
   return async (request, { permit, ...transport }) => {
@@ -75,9 +83,9 @@ export function prepareCalls(handler: UniversalHandler): CallHandler {
 
     const prepare = async (): Promise<PreparedCall> => {
       try {
-        const throttle = permit(method);
+        const throttle = isOpen ? undefined : permit(method);
         if (!takesMany) return { message: await reader.one(request, url, format), ...transport };
-        if (isHttp1(request) || format.protocol === "grpc-web") {
+        if (isHttp1(request) || (format.protocol === "grpc-web" && !isOpen)) {
           throw bodyInvalid(
             `${method.name} streams both ways; it may be called over HTTP/2 with gRPC or Connect.`,
           );

@@ -11,7 +11,7 @@ import {
   file_google_protobuf_type,
   file_google_protobuf_wrappers,
 } from "@bufbuild/protobuf/wkt";
-import { Code, type ConnectRouter } from "@connectrpc/connect";
+import { Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import {
   type ServerReflectionRequest as RequestV1,
@@ -23,6 +23,7 @@ import {
 } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { toConnectError } from "./connect-error.ts";
 import { type EncodedFiles, type Schema, createSchema } from "./reflection-schema.ts";
+import { preparedCall } from "./prepared-call.ts";
 
 /** What no service imports, but clients ask for: the details of errors, and what `Any` may hold. */
 const COMMON_FILES = [
@@ -60,12 +61,15 @@ export function reflectionRoutes(router: ConnectRouter, draining?: AbortSignal):
       COMMON_FILES,
     ));
   router.service(ServerReflectionV1, {
-    serverReflectionInfo: (requests, { signal }) =>
-      answers<RequestV1>(schema, until(requests, signal, draining)),
+    serverReflectionInfo: (requests, context) =>
+      answers<RequestV1>(schema, until(questions(requests, context), context.signal, draining)),
   });
   router.service(ServerReflectionV1Alpha, {
-    serverReflectionInfo: (requests, { signal }) =>
-      answers<RequestV1Alpha>(schema, until(requests, signal, draining)),
+    serverReflectionInfo: (requests, context) =>
+      answers<RequestV1Alpha>(
+        schema,
+        until(questions(requests, context), context.signal, draining),
+      ),
   });
 }
 
@@ -82,6 +86,24 @@ type Answer =
 interface ExtensionNumbers {
   baseTypeName: string;
   extensionNumber: number[];
+}
+
+/** The questions as the service reads them, where it does; as the framework does, elsewhere. */
+async function* questions<R extends Request>(
+  requests: AsyncIterable<R>,
+  { values }: HandlerContext,
+): AsyncGenerator<R, void> {
+  const { refusal, messages, reader, format } = values.get(preparedCall);
+  if (refusal !== undefined) throw toConnectError(refusal);
+  if (messages === undefined || reader === undefined || format === undefined) {
+    yield* requests;
+    return;
+  }
+  try {
+    for await (const bytes of messages) yield reader.decode(bytes, format.json) as R;
+  } catch (error) {
+    throw toConnectError(error);
+  }
 }
 
 async function* answers<R extends Request>(schema: () => Schema, requests: AsyncIterable<R>) {

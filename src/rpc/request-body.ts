@@ -1,17 +1,18 @@
 import { StreamError } from "../core/errors.ts";
+import type { BodyBuffer } from "./body-buffer.ts";
 
-/** Largest request message, in bytes, before and after decompression. */
+/** Largest request message with values or payloads, in bytes, before and after decompression. */
 export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
-/** Longest wait for the body of a request with one message, in milliseconds. */
+/** Longest wait for a message of a request, from its first byte to its last, in milliseconds. */
 export const BODY_TIMEOUT_MS = 30_000;
+/** Length of the prefix of a message of gRPC, gRPC-Web or a Connect stream, in bytes. */
+export const PREFIX_BYTES = 5;
 
 /** One length-prefixed message of gRPC, gRPC-Web or a Connect stream. */
 export interface Envelope {
   readonly flags: number;
   readonly data: Uint8Array;
 }
-
-const PREFIX_BYTES = 5;
 
 /** A request that the protocol's framing makes invalid. */
 export function bodyInvalid(sentence: string, field?: string): StreamError {
@@ -23,63 +24,56 @@ export function bodyInvalid(sentence: string, field?: string): StreamError {
 }
 
 /** The refusal of an oversized request. */
-export function bodyTooLarge(): StreamError {
-  return bodyInvalid(
-    `The request has more than ${MAX_REQUEST_BYTES} bytes; it may have up to that.`,
-  );
+export function bodyTooLarge(maxBytes: number): StreamError {
+  return bodyInvalid(`The request has more than ${maxBytes} bytes; it may have up to that.`);
 }
 
-/** Reads a whole body. @throws StreamError REQUEST_INVALID over the limit. */
-export async function readWhole(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of body) {
-    length += chunk.byteLength;
-    if (length > MAX_REQUEST_BYTES) throw bodyTooLarge();
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks, length);
+/** The refusal of a request that does not come whole. */
+export function bodyLate(): StreamError {
+  return bodyInvalid(`The request did not arrive whole within ${BODY_TIMEOUT_MS} ms.`);
 }
 
-/** Splits a body into envelopes. @throws StreamError REQUEST_INVALID when one is cut short or over the limit. */
-export async function* readEnvelopes(
+/** The refusal of a message that ends too early. */
+export function bodyCutShort(): StreamError {
+  return bodyInvalid("The request is cut short in the middle of a message.");
+}
+
+/**
+ * Reads a whole body into a buffer.
+ *
+ * @param isEnveloped Whether it is one length-prefixed message rather than the message itself.
+ * @throws StreamError REQUEST_INVALID as soon as it is too large, OVERLOADED.
+ */
+export async function readBody(
   body: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Envelope, void> {
-  let buffered: Uint8Array[] = [];
-  let length = 0;
-  let needed = PREFIX_BYTES;
+  buffer: BodyBuffer,
+  maxBytes: number,
+  isEnveloped: boolean,
+): Promise<Buffer> {
+  const mostBytes = isEnveloped ? maxBytes + PREFIX_BYTES : maxBytes;
   for await (const chunk of body) {
-    buffered.push(chunk);
-    length += chunk.byteLength;
-    if (length < needed) continue;
-    let bytes = buffered.length === 1 ? chunk : Buffer.concat(buffered, length);
-    for (;;) {
-      needed = PREFIX_BYTES;
-      if (bytes.byteLength < needed) break;
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      const size = view.getUint32(1);
-      if (size > MAX_REQUEST_BYTES) throw bodyTooLarge();
-      needed += size;
-      if (bytes.byteLength < needed) break;
-      yield { flags: view.getUint8(0), data: bytes.subarray(PREFIX_BYTES, needed) };
-      bytes = bytes.subarray(needed);
-    }
-    buffered = bytes.byteLength === 0 ? [] : [bytes];
-    length = bytes.byteLength;
+    if (buffer.length + chunk.byteLength > mostBytes) throw bodyTooLarge(maxBytes);
+    buffer.push(chunk);
+    if (isEnveloped && claimsMoreThan(buffer.bytes, maxBytes)) throw bodyTooLarge(maxBytes);
   }
-  if (length > 0) throw bodyInvalid("The request is cut short in the middle of a message.");
+  return buffer.bytes;
 }
 
-/** The one message of a call that takes one. @throws StreamError REQUEST_INVALID unless there is exactly one. */
-export async function readSingle(envelopes: AsyncIterable<Envelope>): Promise<Envelope> {
-  let single: Envelope | undefined;
-  for await (const envelope of envelopes) {
-    if (single !== undefined)
-      throw bodyInvalid("The request has more than one message; this call takes one.");
-    single = envelope;
-  }
-  if (single === undefined) throw bodyInvalid("The request has no message; this call takes one.");
-  return single;
+/** Whether a message that has begun says that it is larger than that. */
+export function claimsMoreThan(body: Buffer, maxBytes: number): boolean {
+  return body.length >= PREFIX_BYTES && body.readUInt32BE(1) > maxBytes;
+}
+
+/** The one message of an enveloped body. @throws StreamError REQUEST_INVALID unless there is exactly one, whole. */
+export function singleEnvelope(body: Buffer, maxBytes: number): Envelope {
+  if (body.length === 0) throw bodyInvalid("The request has no message; this call takes one.");
+  if (body.length < PREFIX_BYTES) throw bodyCutShort();
+  if (claimsMoreThan(body, maxBytes)) throw bodyTooLarge(maxBytes);
+  const end = PREFIX_BYTES + body.readUInt32BE(1);
+  if (body.length < end) throw bodyCutShort();
+  if (body.length > end)
+    throw bodyInvalid("The request has more than one message; this call takes one.");
+  return { flags: body[0] ?? 0, data: body.subarray(PREFIX_BYTES, end) };
 }
 
 /** Rejects when the promise takes longer than that, or as soon as the signal is aborted, with its reason. */
@@ -94,10 +88,7 @@ export async function within<T>(
     onAbort = () => reject(signal?.reason as Error);
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted === true) onAbort();
-    timer = setTimeout(
-      () => reject(bodyInvalid(`The request did not arrive whole within ${timeoutMs} ms.`)),
-      timeoutMs,
-    );
+    timer = setTimeout(() => reject(bodyLate()), timeoutMs);
   });
   try {
     return await Promise.race([promise, timeout]);

@@ -1,33 +1,31 @@
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
-import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
-import { ConnectError } from "@connectrpc/connect";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
+import type { BodyBudget } from "../core/body-budget.ts";
+import { StreamError } from "../core/errors.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import { compileJsonDecoder } from "../wire/decode-json.ts";
 import type { Decoded } from "../wire/decoded.ts";
-import { StreamError } from "../core/errors.ts";
+import { BodyBuffer } from "./body-buffer.ts";
+import { EnvelopeSplitter, checkFlags } from "./envelope-splitter.ts";
+import { inflate, isInflatable } from "./inflate.ts";
 import {
   BODY_TIMEOUT_MS,
   type Envelope,
-  MAX_REQUEST_BYTES,
+  bodyCutShort,
   bodyInvalid,
-  bodyTooLarge,
-  readEnvelopes,
-  readSingle,
-  readWhole,
+  readBody,
+  singleEnvelope,
   within,
 } from "./request-body.ts";
 import type { RequestFormat } from "./request-format.ts";
+import { maxRequestBytes } from "./request-limits.ts";
 
 const COMPRESSED_FLAG = 1;
-const COMPRESSIONS = new Map(
-  [compressionGzip, compressionBrotli].map((compression) => [compression.name, compression]),
-);
 
 /** Whether messages of this format can be read here. */
 export function isReadable(format: RequestFormat): boolean {
-  return format.compression === undefined || COMPRESSIONS.has(format.compression);
+  return format.compression === undefined || isInflatable(format.compression);
 }
 
 /**
@@ -35,49 +33,115 @@ export function isReadable(format: RequestFormat): boolean {
  *
  * The service decodes requests itself rather than letting the RPC framework do it: what the contract
  * refuses (invalid Unicode, forbidden keys, unknown JSON fields, fractional integers) is seen only in
- * the bytes, and each refusal names its field.
+ * the bytes, each refusal names its field, and all that is held of requests is bounded.
  */
 export interface RequestReader<M> {
   /** The message of a call that takes one. */
   one(request: UniversalServerRequest, url: URL, format: RequestFormat): Promise<Decoded<M>>;
-  /** The bytes of each message of a call that takes many, in order. */
+  /** The bytes of each message of a call that takes many, in order. Each counts until the next is asked for. */
   many(request: UniversalServerRequest, format: RequestFormat): AsyncIterable<Uint8Array>;
   /** Decodes one message. */
   decode(bytes: Uint8Array, json: boolean): Decoded<M>;
 }
 
-/** Compiles a reader for the requests of a method. */
+/** Compiles a reader for the requests of a method. @param budget What is held of requests is taken from it. */
 export function createRequestReader<I extends DescMessage>(
   method: DescMethod & { input: I },
+  budget: BodyBudget,
 ): RequestReader<MessageShape<I>> {
   const fromBinary = compileBinaryDecoder(method.input);
   const fromJson = compileJsonDecoder(method.input);
+  const maxBytes = maxRequestBytes(method);
   const decode = (bytes: Uint8Array, json: boolean) => (json ? fromJson(bytes) : fromBinary(bytes));
+
+  const readOne = async (
+    request: UniversalServerRequest,
+    url: URL,
+    { framing, json, compression }: RequestFormat,
+    buffer: BodyBuffer,
+  ) => {
+    let isCompressed = compression !== undefined;
+    let bytes: Uint8Array;
+    if (framing === "query") buffer.push((bytes = queryMessage(url)));
+    else {
+      const isEnveloped = framing === "envelopes";
+      const body = await readBody(byteBody(request), buffer, maxBytes, isEnveloped);
+      bytes = body;
+      if (isEnveloped) {
+        const envelope = singleEnvelope(body, maxBytes);
+        isCompressed = isCompressedMessage(envelope, compression);
+        bytes = envelope.data;
+      }
+    }
+    if (!isCompressed || compression === undefined) return decode(bytes, json);
+    const inflated = await inflate(bytes, compression, maxBytes, budget);
+    try {
+      return decode(inflated.bytes, json);
+    } finally {
+      inflated.release();
+    }
+  };
+
   return {
     async one(request, url, format) {
-      const reading = readMessage(request, url, format);
-      return decode(await within(reading, BODY_TIMEOUT_MS, request.signal), format.json);
+      const buffer = new BodyBuffer(budget);
+      try {
+        const reading = readOne(request, url, format, buffer);
+        return await within(reading, BODY_TIMEOUT_MS, request.signal);
+      } finally {
+        buffer.close();
+      }
     },
-    async *many(request, format) {
-      for await (const envelope of readEnvelopes(byteBody(request)))
-        yield await messageOf(envelope, format);
+    async *many(request, { compression }) {
+      for await (const envelope of envelopesOf(byteBody(request), maxBytes, budget)) {
+        const { data } = envelope;
+        if (!isCompressedMessage(envelope, compression) || compression === undefined) {
+          yield data;
+          continue;
+        }
+        budget.take(data.byteLength);
+        let inflated;
+        try {
+          inflated = await inflate(data, compression, maxBytes, budget);
+        } finally {
+          budget.give(data.byteLength);
+        }
+        try {
+          yield inflated.bytes;
+        } finally {
+          inflated.release();
+        }
+      }
     },
     decode,
   };
 }
 
-async function readMessage(
-  request: UniversalServerRequest,
-  url: URL,
-  format: RequestFormat,
-): Promise<Uint8Array> {
-  switch (format.framing) {
-    case "query":
-      return decompress(queryMessage(url), format.compression);
-    case "body":
-      return decompress(await readWhole(byteBody(request)), format.compression);
-    case "envelopes":
-      return messageOf(await readSingle(readEnvelopes(byteBody(request))), format);
+/** The messages of a body, as they come. @throws StreamError REQUEST_INVALID, OVERLOADED */
+async function* envelopesOf(
+  body: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  budget: BodyBudget,
+): AsyncGenerator<Envelope, void> {
+  let fail = (_refusal: Error) => {};
+  const onLate = (refusal: Error) => fail(refusal);
+  const splitter = new EnvelopeSplitter({ maxBytes, budget, onLate });
+  const chunks = body[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        fail = reject;
+        chunks.next().then(resolve, reject);
+      });
+      if (next.done === true) break;
+      const whole: Envelope[] = [];
+      splitter.push(next.value, (envelope) => whole.push(envelope));
+      yield* whole;
+    }
+    if (!splitter.isAtEnd) throw bodyCutShort();
+  } finally {
+    splitter.release();
+    void chunks.return?.();
   }
 }
 
@@ -91,39 +155,38 @@ function queryMessage(url: URL): Uint8Array {
   }
 }
 
-/** Reads the one message of a plain gRPC request. @throws StreamError REQUEST_INVALID */
-export async function readGrpcMessage(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const single = readSingle(readEnvelopes(unbroken(body)));
-  return messageOf(await within(single, BODY_TIMEOUT_MS), PLAIN_GRPC);
-}
-
-const PLAIN_GRPC: RequestFormat = {
-  framing: "envelopes",
-  protocol: "grpc",
-  json: false,
-  compression: undefined,
-};
-
-async function messageOf({ flags, data }: Envelope, format: RequestFormat): Promise<Uint8Array> {
-  const compressed = (flags & COMPRESSED_FLAG) !== 0;
-  if (flags !== (compressed ? COMPRESSED_FLAG : 0))
-    throw bodyInvalid(`The request has a message with flags ${flags}; they may be 0 or 1.`);
-  if (compressed && format.compression === undefined) {
-    throw bodyInvalid("The request has a compressed message but names no compression.");
-  }
-  return compressed ? decompress(data, format.compression) : data;
-}
-
-async function decompress(bytes: Uint8Array, name: string | undefined): Promise<Uint8Array> {
-  const compression = name === undefined ? undefined : COMPRESSIONS.get(name);
-  if (compression === undefined) return bytes;
+/**
+ * Reads and decodes the one message of a plain gRPC request.
+ *
+ * @param signal Ends the wait, with its reason.
+ * @throws StreamError REQUEST_INVALID, OVERLOADED, and what `decode` throws
+ */
+export async function readGrpcMessage<M>(
+  body: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  budget: BodyBudget,
+  decode: (message: Uint8Array) => M,
+  signal?: AbortSignal,
+): Promise<M> {
+  const buffer = new BodyBuffer(budget);
   try {
-    return await compression.decompress(bytes, MAX_REQUEST_BYTES);
-  } catch (error) {
-    // The library says what is too large with a code of its own; what is malformed, with another.
-    const tooLarge = error instanceof ConnectError && /larger than|exceeds/.test(error.rawMessage);
-    throw tooLarge ? bodyTooLarge() : bodyInvalid(`The request is not valid ${name} data.`);
+    const reading = readBody(unbroken(body), buffer, maxBytes, true);
+    const { flags, data } = singleEnvelope(
+      await within(reading, BODY_TIMEOUT_MS, signal),
+      maxBytes,
+    );
+    checkFlags(flags);
+    return decode(data);
+  } finally {
+    buffer.close();
   }
+}
+
+/** Whether a message has to be inflated. @throws StreamError REQUEST_INVALID when its flags make no sense. */
+function isCompressedMessage({ flags }: Envelope, compression: string | undefined): boolean {
+  if (flags === COMPRESSED_FLAG && compression !== undefined) return true;
+  checkFlags(flags);
+  return false;
 }
 
 function byteBody(request: UniversalServerRequest): AsyncIterable<Uint8Array> {

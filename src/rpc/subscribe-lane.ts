@@ -8,12 +8,21 @@ import type { Decoded } from "../wire/decoded.ts";
 import { frameEnvelope } from "../wire/frame-bytes.ts";
 import { type Joined, beginJoined } from "../fanout/joined.ts";
 import { byteLengthOf, createRecent } from "../wire/recent.ts";
-import { type LaneMethod, letGo, respondStreaming, timeoutOf, trailersOf } from "./lane-answer.ts";
+import {
+  type LaneMethod,
+  isGone,
+  letGo,
+  respondStreaming,
+  timeoutOf,
+  trailersOf,
+} from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
 import { readGrpcMessage } from "./request-reader.ts";
 import { FAREWELL_MS } from "./routes.ts";
 import { startTimer } from "../timers/timers.ts";
 import { deadlineExceeded } from "./deadline.ts";
+import type { BodyBudget } from "../core/body-budget.ts";
+import { maxRequestBytes } from "./request-limits.ts";
 
 const { method } = StreamService;
 /** How much is joined into one write, in bytes. */
@@ -23,24 +32,33 @@ const JOIN_BYTES = 64 * 1024;
  * The short way of Subscribe: from the subscription's frames to the HTTP/2 stream. Each frame is encoded once
  * however many subscribers hear it, and what a subscriber has to hear at one time goes out in one write.
  */
-export function createSubscribeLane(handlers: Handlers): LaneMethod {
+export function createSubscribeLane(handlers: Handlers, budget: BodyBudget): LaneMethod {
   const decode = compileBinaryDecoder(method.subscribe.input);
+  const maxBytes = maxRequestBytes(method.subscribe);
+  const read: Read = (stream, signal) => readGrpcMessage(stream, maxBytes, budget, decode, signal);
   return (stream, headers, transport) => {
-    answer(handlers, decode, stream, headers, transport).catch(() => stream.destroy());
+    answer(handlers, read, stream, headers, transport).catch(() => stream.destroy());
   };
 }
 
+/** Reads the request. The signal ends the wait. */
+type Read = (
+  stream: ServerHttp2Stream,
+  signal: AbortSignal | undefined,
+) => Promise<Decoded<SubscribeRequest>>;
+
 async function answer(
   handlers: Handlers,
-  decode: (bytes: Uint8Array) => Decoded<SubscribeRequest>,
+  read: Read,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   { permit, abort, auth }: Transport,
 ): Promise<void> {
   let failure: unknown;
   let late: ConnectError | undefined;
-  let onLate = () => {};
   const timeoutMs = timeoutOf(headers);
+  const waiting = timeoutMs === undefined ? undefined : new AbortController();
+  let onLate = () => waiting?.abort(late);
   const deadline =
     timeoutMs === undefined
       ? undefined
@@ -52,17 +70,17 @@ async function answer(
   stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
   try {
     permit(method.subscribe);
-    const request = decode(await readGrpcMessage(stream));
+    const request = await read(stream, waiting?.signal);
     const subscription = await handlers.subscribe({ ...request, auth: auth() });
     onLate = () => subscription.close();
     stream.on("close", onLate);
-    if (stream.destroyed || late !== undefined) subscription.close();
+    if (isGone(stream) || late !== undefined) subscription.close();
     // A transport that takes nothing cannot be told anything: it is cut.
     let farewell: NodeJS.Timeout | undefined;
     subscription.onEnd(() => {
       if (subscription.error !== undefined) farewell = setTimeout(abort, FAREWELL_MS);
     });
-    respondStreaming(stream);
+    if (!isGone(stream)) respondStreaming(stream);
     await send(stream, subscription);
     clearTimeout(farewell);
     failure = subscription.error;
@@ -71,7 +89,7 @@ async function answer(
   }
   deadline?.cancel();
   failure = late ?? failure;
-  if (stream.destroyed) return;
+  if (isGone(stream)) return;
   respondStreaming(stream);
   stream.end();
   letGo(stream);
@@ -83,13 +101,14 @@ type Subscription = Awaited<ReturnType<Handlers["subscribe"]>>;
 function send(stream: ServerHttp2Stream, subscription: Subscription): Promise<void> {
   return new Promise((resolve) => {
     const pump = () => {
-      while (!stream.destroyed) {
+      while (!isGone(stream)) {
         const joined = takeFrames(subscription);
         if (joined.byteLength > 0) {
           if (!stream.write(joined.bytes)) return void stream.once("drain", pump);
         } else if (subscription.ended) return resolve();
         else return subscription.onReadable(reader);
       }
+      resolve();
     };
     const reader = { wake: pump };
     stream.on("close", resolve);

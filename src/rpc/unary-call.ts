@@ -1,12 +1,12 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Readable } from "node:stream";
-import { type Awaiting, BodyDeadlines } from "./body-deadlines.ts";
+import type { BodyBudget } from "../core/body-budget.ts";
+import { BodyBuffer } from "./body-buffer.ts";
+import { type Awaiting, BODY_DEADLINES } from "./body-deadlines.ts";
 import type { Transport } from "./prepared-call.ts";
-import { BODY_TIMEOUT_MS, bodyInvalid, bodyTooLarge } from "./request-body.ts";
+import { bodyLate, bodyTooLarge } from "./request-body.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 import { deadlineExceeded } from "./deadline.ts";
-
-const DEADLINES = new BodyDeadlines(BODY_TIMEOUT_MS);
 
 /**
  * One call that takes one message and gives one, on its way.
@@ -17,21 +17,25 @@ const DEADLINES = new BodyDeadlines(BODY_TIMEOUT_MS);
 export abstract class UnaryCall<Answer> implements Awaiting {
   readonly #body: Readable;
   readonly #maxBytes: number;
-  #first: Buffer | undefined;
-  #more: Buffer[] | undefined;
-  #length = 0;
+  readonly #prefixBytes: number;
+  readonly #buffer: BodyBuffer;
   #timer: Timer | undefined;
   #isOver = false;
 
-  /** @param maxBytes Largest body, in bytes. */
-  constructor(body: Readable, maxBytes: number) {
+  /**
+   * @param maxBytes Largest message, in bytes.
+   * @param prefixBytes What precedes it in the body.
+   */
+  constructor(body: Readable, maxBytes: number, prefixBytes: number, budget: BodyBudget) {
     this.#body = body;
     this.#maxBytes = maxBytes;
+    this.#prefixBytes = prefixBytes;
+    this.#buffer = new BodyBuffer(budget);
   }
 
   /** Whether the first chunk of a body tells that it is too large. */
   protected abstract isTooLarge(first: Buffer): boolean;
-  /** Runs the call on a whole body. May throw at once. */
+  /** Runs the call on a whole body, which it decodes before it returns. May throw at once. */
   protected abstract run(body: Buffer): Promise<Answer>;
   /** Sends the answer, or the failure. Called once, unless the caller is gone. */
   protected abstract send(answer: Answer | undefined, failure: unknown): void;
@@ -49,49 +53,51 @@ export abstract class UnaryCall<Answer> implements Awaiting {
     } catch (refusal) {
       return this.#fail(refusal);
     }
-    DEADLINES.begin(this);
+    BODY_DEADLINES.begin(this);
     body.on("data", (chunk: Buffer) => this.#take(chunk));
     body.on("end", () => {
-      DEADLINES.end(this);
+      BODY_DEADLINES.end(this);
       if (!this.#isOver) this.#run();
     });
   }
 
   /** The body took too long. */
   late(): void {
-    this.#fail(bodyInvalid(`The request did not arrive whole within ${BODY_TIMEOUT_MS} ms.`));
+    this.#fail(bodyLate());
   }
 
   /** To be called when the caller is gone. */
   protected leave(): void {
     this.#isOver = true;
     this.#timer?.cancel();
-    DEADLINES.end(this);
+    BODY_DEADLINES.end(this);
+    this.#buffer.release();
   }
 
   #take(chunk: Buffer): void {
     if (this.#isOver) return;
-    this.#length += chunk.length;
-    if (this.#first === undefined) this.#first = chunk;
-    else (this.#more ??= []).push(chunk);
-    if (this.#length > this.#maxBytes || (chunk === this.#first && this.isTooLarge(chunk)))
-      this.#fail(bodyTooLarge());
+    const buffer = this.#buffer;
+    const isFirst = buffer.length === 0;
+    const mostBytes = this.#maxBytes + this.#prefixBytes;
+    if (buffer.length + chunk.length > mostBytes || (isFirst && this.isTooLarge(chunk)))
+      return this.#fail(bodyTooLarge(this.#maxBytes));
+    try {
+      buffer.push(chunk);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #run(): void {
     const fail = (error: unknown) => this.#fail(error);
     try {
-      void this.run(this.#whole()).then((answer) => this.#end(answer, undefined), fail);
+      const running = this.run(this.#buffer.bytes);
+      // It has been decoded.
+      this.#buffer.release();
+      void running.then((answer) => this.#end(answer, undefined), fail);
     } catch (error) {
       fail(error);
     }
-  }
-
-  #whole(): Buffer {
-    if (this.#first === undefined) return NOTHING;
-    return this.#more === undefined
-      ? this.#first
-      : Buffer.concat([this.#first, ...this.#more], this.#length);
   }
 
   #fail(failure: unknown): void {
@@ -104,5 +110,3 @@ export abstract class UnaryCall<Answer> implements Awaiting {
     this.send(answer, failure);
   }
 }
-
-const NOTHING = Buffer.alloc(0);

@@ -5,14 +5,23 @@ import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import type { Decoded } from "../wire/decoded.ts";
 import { type WriteResult, writeEnvelope } from "../wire/response-bytes.ts";
-import { EnvelopeSplitter } from "./envelope-splitter.ts";
-import { type LaneMethod, letGo, respondStreaming, timeoutOf, trailersOf } from "./lane-answer.ts";
+import { EnvelopeSplitter, checkFlags } from "./envelope-splitter.ts";
+import {
+  type LaneMethod,
+  isGone,
+  letGo,
+  respondStreaming,
+  timeoutOf,
+  trailersOf,
+} from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
-import { bodyInvalid } from "./request-body.ts";
+import { bodyCutShort } from "./request-body.ts";
 import { failedWrite, performWrite, requestIdOfBinary } from "./write-call.ts";
 import { MAX_IN_FLIGHT } from "./write-stream.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 import { deadlineExceeded } from "./deadline.ts";
+import type { BodyBudget } from "../core/body-budget.ts";
+import { maxRequestBytes } from "./request-limits.ts";
 
 const { write } = StreamService.method;
 /** Answers that are written with one call, at most, in bytes. */
@@ -21,7 +30,11 @@ const JOIN_BYTES = 64 * 1024;
 type Decode = (bytes: Uint8Array) => Decoded<WriteRequest>;
 
 /** Streams of writes: many requests in, as many answers out. @see answerWrites for what it promises */
-export function createWriteLane(handlers: Handlers, draining: AbortSignal): LaneMethod {
+export function createWriteLane(
+  handlers: Handlers,
+  draining: AbortSignal,
+  budget: BodyBudget,
+): LaneMethod {
   const decode: Decode = compileBinaryDecoder(write.input);
   return (stream, headers, transport) => {
     let throttle: Throttle | undefined;
@@ -30,6 +43,7 @@ export function createWriteLane(handlers: Handlers, draining: AbortSignal): Lane
       stream,
       (bytes, reply) => answerOne(handlers, decode, throttle, bytes, reply),
       draining,
+      budget,
     );
     call.begin(headers, { ...transport, permit });
   };
@@ -80,7 +94,7 @@ class WriteCall {
   readonly #stream: ServerHttp2Stream;
   readonly #answer: (bytes: Uint8Array, reply: Reply) => void;
   readonly #draining: AbortSignal;
-  readonly #splitter = new EnvelopeSplitter();
+  readonly #splitter: EnvelopeSplitter;
   #answers: Uint8Array[] = [];
   #inFlight = 0;
   #isFlushing = false;
@@ -96,10 +110,16 @@ class WriteCall {
     stream: ServerHttp2Stream,
     answer: (bytes: Uint8Array, reply: Reply) => void,
     draining: AbortSignal,
+    budget: BodyBudget,
   ) {
     this.#stream = stream;
     this.#answer = answer;
     this.#draining = draining;
+    this.#splitter = new EnvelopeSplitter({
+      maxBytes: maxRequestBytes(write),
+      budget,
+      onLate: (refusal) => this.#endRequests(refusal),
+    });
   }
 
   begin(headers: IncomingHttpHeaders, { permit }: Transport): void {
@@ -120,14 +140,15 @@ class WriteCall {
       this.#draining.removeEventListener("abort", drain);
       this.#timer?.cancel();
       this.#isOver = true;
+      this.#splitter.release();
     });
     if (this.#draining.aborted) return drain();
     // Who waits for the headers before it writes gets them now.
-    respondStreaming(stream);
+    if (!isGone(stream)) respondStreaming(stream);
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
     stream.on("end", () => {
       if (this.#splitter.isAtEnd) this.#endRequests(undefined);
-      else this.#endRequests(bodyInvalid("The request is cut short in the middle of a message."));
+      else this.#endRequests(bodyCutShort());
     });
     stream.on("drain", () => {
       this.#isBlocked = false;
@@ -139,7 +160,10 @@ class WriteCall {
   #take(chunk: Buffer): void {
     if (this.#hasEnded) return;
     try {
-      this.#splitter.push(chunk, (message) => this.#start(message));
+      this.#splitter.push(chunk, ({ flags, data }) => {
+        checkFlags(flags);
+        this.#start(data);
+      });
     } catch (error) {
       return this.#endRequests(error);
     }
@@ -198,6 +222,7 @@ class WriteCall {
   #endRequests(failure: unknown): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    this.#splitter.release();
     this.#failure = failure;
     this.#stream.resume();
     this.#review();
@@ -209,7 +234,7 @@ class WriteCall {
     this.#hasEnded = true;
     this.#timer?.cancel();
     const stream = this.#stream;
-    if (stream.destroyed) return;
+    if (isGone(stream)) return;
     stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
     respondStreaming(stream);
     stream.end();

@@ -10,6 +10,7 @@ import type { WriteResult } from "../wire/response-bytes.ts";
 import type { RequestReader } from "./request-reader.ts";
 import { batchResponse, deleteResponse, setResponse, updateResponse } from "./results.ts";
 import { failedWrite, performWrite, requestIdOfBinary } from "./write-call.ts";
+import { withoutTooDeep } from "../core/nesting.ts";
 
 /** Most requests of one stream of writes under way; beyond it the stream is not read. */
 export const MAX_IN_FLIGHT = 1000;
@@ -133,10 +134,8 @@ function resultMessage(
 
 function requestIdOfJson(bytes: Uint8Array): bigint {
   try {
-    const { requestId, request_id: alias } = JSON.parse(Buffer.from(bytes).toString()) as Record<
-      string,
-      unknown
-    >;
+    const json = withoutTooDeep(Buffer.from(bytes).toString());
+    const { requestId, request_id: alias } = JSON.parse(json) as Record<string, unknown>;
     const id = BigInt((requestId ?? alias) as string);
     return id >= 0n && id < 2n ** 64n ? id : 0n;
   } catch {

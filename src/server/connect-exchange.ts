@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { ConnectExchange } from "../rpc/connect-lane.ts";
-import { letGo } from "../rpc/lane-answer.ts";
+import { isGone, letGo } from "../rpc/lane-answer.ts";
 
 /** A request over HTTP/1.1, for the lane of Connect. */
 export function exchangeOver1(request: IncomingMessage, response: ServerResponse): ConnectExchange {
@@ -34,7 +34,7 @@ export function exchangeOver2(
     body: stream,
     onClose: (callback) => stream.on("close", callback),
     respond(status, fields, body) {
-      if (stream.destroyed) return;
+      if (isGone(stream)) return;
       stream.respond({ ":status": status, ...fields });
       stream.end(body);
       letGo(stream);

@@ -13,7 +13,7 @@ import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { createConnectLane } from "../rpc/connect-lane.ts";
 import { withDeadline } from "../rpc/deadline.ts";
 import { type CallHandler, type Transport, prepareCalls } from "../rpc/prepared-call.ts";
-import { MAX_REQUEST_BYTES } from "../rpc/request-body.ts";
+import { MAX_SMALL_REQUEST_BYTES } from "../rpc/request-limits.ts";
 import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
 import { countPublicCalls, publicPermit } from "../rpc/public-call.ts";
 import { fromGrpcWebText, isGrpcWebText, toGrpcWebText } from "../rpc/grpc-web-text.ts";
@@ -34,6 +34,7 @@ import type { Connection, Permits } from "./permits.ts";
 import type { Request, RequestListener, Response } from "./listener.ts";
 import { type Workers, workerRoutes } from "./worker-routes.ts";
 import { type StaticPages, answerStatic, loadDemoPage } from "./static-pages.ts";
+import type { BodyBudget } from "../core/body-budget.ts";
 
 /** What the handler of the port serves. */
 export interface HttpHandlerOptions {
@@ -42,6 +43,8 @@ export interface HttpHandlerOptions {
   readonly callers: Callers;
   readonly permits: Permits;
   readonly health: Health;
+  /** What is held of bodies is taken from it. */
+  readonly bodies: BodyBudget;
   /** Aborted when the service goes down: streams of writes end. */
   readonly draining: AbortSignal;
   /** Told of failures nobody else hears of. */
@@ -56,7 +59,7 @@ interface Route {
 
 /** By HTTP/2 session, or by the socket of HTTP/1.1. */
 const connectionIds = createConnectionIds();
-/** Services whose requests we read ourselves. */
+/** Services that not everybody may call. */
 const OURS: readonly string[] = [StreamService.typeName, WorkerService.typeName];
 /** Parameters of gRPC's content types, which say nothing that the service needs. */
 const GRPC_PARAMETERS = /^(application\/grpc[^;\s]*)\s*;.*$/i;
@@ -67,7 +70,7 @@ const DISMISS_MS = 1000;
 export function createHttpHandler(options: HttpHandlerOptions): RequestListener {
   const { callers, permits, health } = options;
   const calls = createCalls(options);
-  const connectLane = createConnectLane(options.handlers);
+  const connectLane = createConnectLane(options.handlers, options.bodies);
   const pages = loadPages(options);
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";
@@ -114,10 +117,11 @@ function loadPages({ onError }: HttpHandlerOptions): StaticPages {
 }
 
 function createCalls(options: HttpHandlerOptions): Map<string, Route> {
-  const { handlers, workers, health, draining } = options;
+  const { handlers, workers, health, draining, bodies } = options;
   const router = createConnectRouter({
     acceptCompression: [compressionGzip, compressionBrotli],
-    readMaxBytes: MAX_REQUEST_BYTES,
+    // Of requests it sees what stands in for them, and those whose format is none of ours.
+    readMaxBytes: MAX_SMALL_REQUEST_BYTES,
     jsonOptions: { ignoreUnknownFields: false },
     interceptors: [countPublicCalls],
   });
@@ -132,16 +136,22 @@ function createCalls(options: HttpHandlerOptions): Map<string, Route> {
         handler,
         call: withDeadline(
           OURS.includes(handler.service.typeName)
-            ? prepareCalls(handler)
-            : (request, { permit }) => {
-                const contextValues = request.contextValues ?? createContextValues();
-                contextValues.set(publicPermit, () => void permit(handler.method));
-                return handler({ ...request, contextValues });
-              },
+            ? prepareCalls(handler, bodies)
+            : publicCalls(handler, bodies),
         ),
       },
     ]),
   );
+}
+
+/** Calls that everybody may make, counted for each caller. */
+function publicCalls(handler: UniversalHandler, bodies: BodyBudget): CallHandler {
+  const call = prepareCalls(handler, bodies, true);
+  return (request, transport) => {
+    const contextValues = request.contextValues ?? createContextValues();
+    contextValues.set(publicPermit, () => void transport.permit(handler.method));
+    return call({ ...request, contextValues }, transport);
+  };
 }
 
 async function answerCall(
@@ -181,11 +191,19 @@ async function answerCall(
 function dismiss(request: Request): void {
   // A refusal may come before the body was read: the rest is read away, or the connection is stuck.
   request.resume();
-  if (request.complete || !("stream" in request)) return;
-  const { stream } = request;
-  // Who is told that the call is over and sends on, or forgets to end, would hold the stream for good.
-  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), DISMISS_MS);
-  stream.once("close", () => clearTimeout(timer));
+  if (request.complete) return;
+  // Who is told that the call is over and sends on, or forgets to end, would hold it for good.
+  if ("stream" in request) {
+    const { stream } = request;
+    const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), DISMISS_MS);
+    stream.once("close", () => clearTimeout(timer));
+    return;
+  }
+  const { socket } = request;
+  const timer = setTimeout(() => socket.destroy(), DISMISS_MS);
+  const keep = () => clearTimeout(timer);
+  request.once("end", keep);
+  request.once("close", keep);
 }
 
 function transportOfRequest(request: Request, permits: Permits): Transport {

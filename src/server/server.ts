@@ -31,6 +31,7 @@ import { readTokenFile } from "./api-token-file.ts";
 import { createDrainDelay } from "./drain-delay.ts";
 import { createProblemLog } from "./problem-log.ts";
 import { DEFAULT_FOLDER, type OpenedStore, type StoreOptions, openStore } from "./open-store.ts";
+import { BodyBudget } from "../core/body-budget.ts";
 
 /** How to run a server. Every option has a default. */
 export interface ServerOptions extends EngineOptions {
@@ -65,6 +66,11 @@ export interface ServerOptions extends EngineOptions {
   readonly workerAllowedOrigins?: readonly string[] | undefined;
   /** Bounds of one worker; what is absent has its default. */
   readonly workerLimits?: Partial<WorkerLimits> | undefined;
+  /**
+   * Most bytes of requests, frames and webhooks' answers that are held while they arrive, inflated ones
+   * included; more are refused with `OVERLOADED`. Default 64 MiB.
+   */
+  readonly maxBodyBytesInFlight?: number | undefined;
   /** Functions that are called by an HTTP POST. Default none. */
   readonly webhooks?: readonly WebhookOptions[] | undefined;
   /**
@@ -174,12 +180,14 @@ async function open(
   const limiter = new CallerLimiter(limits);
   const permits = createPermits(callers, limiter);
   const workers = workersOf(engine, options.workerLimits);
+  const bodies = new BodyBudget(options.maxBodyBytesInFlight);
   const handler = createHttpHandler({
     handlers: engine.handlers,
     workers,
     callers,
     permits,
     health,
+    bodies,
     draining: draining.signal,
     onError: (error, path) => logger.warn({ err: error, path }, "a call failed"),
   });
@@ -204,6 +212,7 @@ async function open(
       handlers: engine.handlers,
       permits,
       draining: draining.signal,
+      bodies,
     }),
     onUpgrade: (request, socket, head) =>
       upgradeWorker(request, socket, head) || bridge.upgrade(request, socket, head),

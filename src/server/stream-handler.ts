@@ -9,9 +9,10 @@ export function createStreamHandler({
   handlers,
   permits,
   draining,
-}: Pick<HttpHandlerOptions, "handlers" | "permits" | "draining">): StreamListener {
-  const grpc = createLane(handlers, draining);
-  const connect = createConnectLane(handlers);
+  bodies,
+}: Pick<HttpHandlerOptions, "handlers" | "permits" | "draining" | "bodies">): StreamListener {
+  const grpc = createLane(handlers, draining, bodies);
+  const connect = createConnectLane(handlers, bodies);
   return (stream, headers) => {
     const transport = () => transportOf(stream, headers, permits);
     return grpc(stream, headers, transport) || connect(exchangeOver2(stream, headers), transport);

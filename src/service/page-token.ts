@@ -1,6 +1,7 @@
 import { StreamError } from "../core/errors.ts";
 import { MAX_NAME_BYTES } from "../core/names.ts";
 import { utf8Length } from "../core/text.ts";
+import { parseNested } from "../core/nesting.ts";
 
 /**
  * Page tokens: where a listing goes on, and which listing it is. Opaque to callers, and only good
@@ -50,7 +51,7 @@ function decode(token: string): unknown {
   try {
     const binary = atob(token.replaceAll("-", "+").replaceAll("_", "/"));
     const bytes = Uint8Array.from(binary, (char) => char.charCodeAt(0));
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return parseNested(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
     return undefined;
   }

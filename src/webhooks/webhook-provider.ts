@@ -11,6 +11,7 @@ import { openTransport } from "./transport.ts";
 import { type WebhookOptions, checkWebhook } from "./webhook-options.ts";
 import { signer } from "./webhook-secret.ts";
 import { redirectTarget } from "./webhook-url.ts";
+import { parseNested } from "../core/nesting.ts";
 
 /** A provider that calls a webhook. */
 export interface WebhookProvider extends Provider {
@@ -163,7 +164,7 @@ function mayPass(status: number): boolean {
 function isJsonOrEmpty(text: string): boolean {
   if (text === "") return true;
   try {
-    JSON.parse(text);
+    parseNested(text);
     return true;
   } catch {
     return false;

@@ -5,6 +5,7 @@ import { type FieldPath, fieldError, fieldText, located, pathText } from "./deco
 import { type FieldSchema, type MessageSchema, messageSchema } from "./decode-schema.ts";
 import { closest } from "./decode-suggestion.ts";
 import type { Decoded } from "./decoded.ts";
+import { withoutTooDeep } from "../core/nesting.ts";
 
 type Plain = Record<string, unknown>;
 
@@ -63,7 +64,8 @@ function parseBody(body: Uint8Array | string): { json: unknown; sound: boolean }
     }
   }
   try {
-    return { json: JSON.parse(text), sound };
+    // What is too deep is cut off, and still deep enough for its field to be refused by name.
+    return { json: JSON.parse(withoutTooDeep(text)), sound };
   } catch {
     throw sound
       ? new StreamError(

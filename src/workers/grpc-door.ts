@@ -14,6 +14,7 @@ import type { WorkerDirectory } from "./worker-directory.ts";
 import { type WorkerHost, WorkerSession } from "./worker-session.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 import { carriedTimeoutMs } from "../functions/call-timeout.ts";
+import { MAX_NESTING, parseNested } from "../core/nesting.ts";
 
 /** A message of a worker. */
 export type WorkerMessage = Decoded<ConnectRequest>["message"];
@@ -213,9 +214,12 @@ function outcomeOf({ outcome }: MessageOf<"result">): CallOutcome {
 function jsonOf(field: string, text: string): unknown {
   if (text === "") return undefined;
   try {
-    return JSON.parse(text) as unknown;
+    return parseNested(text);
   } catch {
-    throw new FunctionError("deserialization_error", `${field} is not JSON; it may be JSON text.`);
+    throw new FunctionError(
+      "deserialization_error",
+      `${field} is not JSON; it may be JSON text of up to ${MAX_NESTING} levels.`,
+    );
   }
 }
 

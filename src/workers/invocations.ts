@@ -5,6 +5,7 @@ import { overriddenStream } from "../core/overrides.ts";
 import { type Cause, currentCause } from "../functions/cause.ts";
 import type { Invocation, Provider } from "../functions/provider.ts";
 import type { WorkerLimits } from "./worker-limits.ts";
+import { parseNested } from "../core/nesting.ts";
 
 /** A call on its way to a worker. */
 export interface OutgoingCall extends Invocation {
@@ -200,7 +201,7 @@ function settle({ call, resolve, reject }: Pending, outcome: CallOutcome): void 
 
 function isJson(text: string): boolean {
   try {
-    JSON.parse(text);
+    parseNested(text);
     return true;
   } catch {
     return false;

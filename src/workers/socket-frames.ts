@@ -1,4 +1,5 @@
 import type { OutgoingCall } from "./invocations.ts";
+import { MAX_NESTING, withoutTooDeep } from "../core/nesting.ts";
 
 /*
  * The frames of door 2, as published workers speak them: JSON objects with a `type` in small letters.
@@ -28,7 +29,7 @@ export type SocketFrame =
       /** Absent: nobody waits for an answer. */
       readonly invocationId: string | undefined;
       readonly functionId: string;
-      /** JSON text; undefined: it cannot be written as such. */
+      /** JSON text; undefined: it nests too deep. */
       readonly payload: string | undefined;
       /** JSON text. */
       readonly metadata: string | undefined;
@@ -55,8 +56,10 @@ type Raw = Readonly<Record<string, unknown>>;
 /** Reads a frame; undefined when it is none. Unknown types and fields are ignored. */
 export function readSocketFrame(text: string): SocketFrame | undefined {
   let raw: unknown;
+  const shallow = withoutTooDeep(text);
+  const isDeep = shallow !== text;
   try {
-    raw = JSON.parse(text);
+    raw = JSON.parse(shallow);
   } catch {
     return undefined;
   }
@@ -76,11 +79,11 @@ export function readSocketFrame(text: string): SocketFrame | undefined {
     case "unregistertrigger":
       return isText(raw["id"]) ? { type: raw["type"], id: raw["id"] } : undefined;
     case "registertrigger":
-      return readTriggerFrame(raw);
+      return isDeep ? undefined : readTriggerFrame(raw);
     case "invokefunction":
-      return readInvokeFrame(raw);
+      return readInvokeFrame(raw, isDeep);
     case "invocationresult":
-      return readResultFrame(raw);
+      return readResultFrame(raw, isDeep);
     default:
       return isText(raw["type"]) ? { type: "other" } : undefined;
   }
@@ -92,7 +95,7 @@ function readTriggerFrame(raw: Raw): SocketFrame | undefined {
   return { type: "registertrigger", id, triggerType, functionId, config, metadata };
 }
 
-function readInvokeFrame(raw: Raw): SocketFrame | undefined {
+function readInvokeFrame(raw: Raw, isDeep: boolean): SocketFrame | undefined {
   const { invocation_id: invocationId, function_id: functionId, data, metadata, action } = raw;
   const isId = invocationId === undefined || invocationId === null || isText(invocationId);
   if (!isId || !isText(functionId)) return undefined;
@@ -100,45 +103,35 @@ function readInvokeFrame(raw: Raw): SocketFrame | undefined {
     type: "invokefunction",
     invocationId: invocationId ?? undefined,
     functionId,
-    payload: jsonText(data === undefined ? {} : data),
-    metadata: metadata === undefined || metadata === null ? undefined : jsonText(metadata),
+    payload: isDeep ? undefined : JSON.stringify(data === undefined ? {} : data),
+    metadata: metadata === undefined || metadata === null ? undefined : JSON.stringify(metadata),
     action: isObject(action) && isText(action["type"]) ? action["type"] : undefined,
   };
 }
 
-function readResultFrame(raw: Raw): SocketFrame | undefined {
+function readResultFrame(raw: Raw, isDeep: boolean): SocketFrame | undefined {
   const { invocation_id: invocationId, result, error } = raw;
   if (!isText(invocationId)) return undefined;
-  const text = result === undefined ? undefined : jsonText(result);
-  const isUnreadable = result !== undefined && text === undefined;
+  const text = result === undefined || isDeep ? undefined : JSON.stringify(result);
   const given = error === undefined || error === null ? undefined : frameErrorOf(error);
   return {
     type: "invocationresult",
     invocationId,
     result: text,
-    error: isUnreadable ? TOO_DEEP : given,
+    error: isDeep ? TOO_DEEP : given,
   };
 }
 
 const TOO_DEEP: FrameError = {
   code: "invocation_failed",
-  message: "The function returned what is nested too deep.",
+  message: `The function returned too many levels of arrays and objects; it may return up to ${MAX_NESTING}.`,
 };
-
-/** JSON text; undefined for what is nested so deep that it cannot be written, though it could be read. */
-function jsonText(json: unknown): string | undefined {
-  try {
-    return JSON.stringify(json);
-  } catch {
-    return undefined;
-  }
-}
 
 function frameErrorOf(error: unknown): FrameError {
   const { code, message } = isObject(error) ? error : {};
   return {
     code: isText(code) && code !== "" ? code : "invocation_failed",
-    message: isText(message) ? message : (jsonText(error) ?? ""),
+    message: isText(message) ? message : JSON.stringify(error),
   };
 }
 

@@ -1,4 +1,5 @@
 import { FunctionError } from "../core/function-call.ts";
+import { MAX_NESTING } from "../core/nesting.ts";
 import type { WorkerLine } from "./invocations.ts";
 import {
   type SocketFrame,
@@ -168,7 +169,7 @@ export class SocketWorker {
       if (isAwaited) this.#send(resultFrame(invocationId, functionId, outcome));
     };
     if (payload === undefined) {
-      const message = "data is nested too deep; it may have less levels.";
+      const message = `data has too many levels of arrays and objects; it may have up to ${MAX_NESTING}.`;
       return answer({ error: { code: "deserialization_error", message } });
     }
     if (functionId === REGISTER_WORKER) {

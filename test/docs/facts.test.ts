@@ -55,6 +55,7 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
   workerPort: true,
   workerAllowedOrigins: true,
   workerLimits: true,
+  maxBodyBytesInFlight: true,
 };
 
 describe("README.md", () => {

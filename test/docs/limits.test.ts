@@ -6,6 +6,10 @@ import { MAX_VALUE_BYTES, MAX_VALUE_DEPTH } from "../../src/core/value.ts";
 import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../src/live/frame-queue.ts";
 import { PART_LIMITS } from "../../src/live/state-reader.ts";
 import { BODY_TIMEOUT_MS, MAX_REQUEST_BYTES } from "../../src/rpc/request-body.ts";
+import { FREE_INFLATION_BYTES, MAX_INFLATION } from "../../src/rpc/inflate.ts";
+import { MAX_SMALL_REQUEST_BYTES } from "../../src/rpc/request-limits.ts";
+import { DEFAULT_BODY_BYTES_IN_FLIGHT } from "../../src/core/body-budget.ts";
+import { MAX_NESTING } from "../../src/core/nesting.ts";
 import { MAX_OPS } from "../../src/core/op-json.ts";
 import { DEFAULT_CALLER_LIMITS as CALLER } from "../../src/limits/caller-limits.ts";
 import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../src/limits/snapshot-memory.ts";
@@ -37,7 +41,13 @@ const FACTS: Readonly<Record<string, string>> = {
   "what a subscription holds": `${bytes(SUBSCRIBER_QUEUE.maxBytes)} or ${count(SUBSCRIBER_QUEUE.maxFrames)} frames`,
   "snapshots that subscribers have not read, in all": bytes(DEFAULT_MAX_SNAPSHOT_BYTES),
   "writes that wait for the store": `${count(DISK_QUEUE.maxWaiting)}, or ${bytes(DISK_QUEUE.maxWaitingBytes)} of values`,
-  "time for the body of a request to arrive": seconds(BODY_TIMEOUT_MS),
+  "the same of a request without values: reads, `Delete`, `Subscribe`, health, reflection":
+    bytes(MAX_SMALL_REQUEST_BYTES),
+  [`how many times as large a compressed message may become, over ${bytes(FREE_INFLATION_BYTES)}`]:
+    count(MAX_INFLATION),
+  "levels of JSON from outside, with all that is around a value": count(MAX_NESTING),
+  "bytes of requests, frames and answers of webhooks that are held while they arrive, inflated ones included": `${bytes(DEFAULT_BODY_BYTES_IN_FLIGHT)}; more get \`OVERLOADED\``,
+  "time for the body of a request, or one message of a stream, to arrive": seconds(BODY_TIMEOUT_MS),
 };
 
 const socketRows = tableAfter(text, "Limits of a socket").map(([, value = "", key = ""]) => [

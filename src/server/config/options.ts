@@ -62,6 +62,7 @@ export function toServerOptions(config: Config) {
       },
       limitTrustedCallers: limits.limit_trusted_callers,
     },
+    maxBodyBytesInFlight: limits.max_body_bytes_in_flight,
     webhooks: config.functions.map((webhook) => ({
       id: webhook.id,
       url: webhook.url,

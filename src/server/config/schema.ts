@@ -5,6 +5,7 @@ import { DEFAULT_TRIGGER_LIMITS as TRIGGERS } from "../../triggers/partition-dis
 import { DEFAULT_CALLER_LIMITS as CALLERS } from "../../limits/caller-limits.ts";
 import { isAddressRange } from "../../limits/client-addresses.ts";
 import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../limits/snapshot-memory.ts";
+import { DEFAULT_BODY_BYTES_IN_FLIGHT } from "../../core/body-budget.ts";
 import { DEFAULT_HISTORY } from "../../core/store.ts";
 import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
 import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
@@ -195,6 +196,11 @@ export const CONFIG = z.strictObject({
         "1TiB",
         "Most bytes of values that wait for the store; more are refused with `OVERLOADED`.",
       ).prefault(SIZE.format(DISK_QUEUE.maxWaitingBytes)),
+      max_body_bytes_in_flight: size(
+        "8MiB",
+        "64GiB",
+        "Most bytes of requests, frames and answers of webhooks held while they arrive; more are refused with `OVERLOADED`.",
+      ).prefault(SIZE.format(DEFAULT_BODY_BYTES_IN_FLIGHT)),
       max_socket_subscriptions: integer(
         1,
         100_000,

@@ -41,6 +41,7 @@ limits:
   max_trigger_backlog: 100000 # default
   max_waiting_writes: 100000 # default
   max_waiting_bytes: 256MiB # default
+  max_body_bytes_in_flight: 64MiB # default
   max_socket_subscriptions: 1000 # default
   max_socket_frame_bytes: 64KiB # default
   max_socket_malformed_frames: 10 # default

@@ -1,0 +1,22 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
+import { MAX_REQUEST_BYTES } from "./request-body.ts";
+
+/**
+ * Largest request message of names, positions and page tokens alone, in bytes, before and after
+ * decompression: several times what its fields can need.
+ */
+export const MAX_SMALL_REQUEST_BYTES = 16 * 1024;
+
+const { set, update, batch, send, write } = StreamService.method;
+/** Methods whose requests carry values or payloads. */
+const LARGE: ReadonlySet<DescMethod> = new Set<DescMethod>([
+  ...[set, update, batch, send, write],
+  WorkerService.method.connect,
+]);
+
+/** Largest request message of a method, in bytes. */
+export function maxRequestBytes(method: DescMethod): number {
+  return LARGE.has(method) ? MAX_REQUEST_BYTES : MAX_SMALL_REQUEST_BYTES;
+}
