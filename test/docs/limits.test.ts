@@ -46,7 +46,7 @@ const FACTS: Readonly<Record<string, string>> = {
   [`how many times as large a compressed message may become, over ${bytes(FREE_INFLATION_BYTES)}`]:
     count(MAX_INFLATION),
   "levels of JSON from outside, with all that is around a value": count(MAX_NESTING),
-  "bytes of requests, frames and answers of webhooks that are held while they arrive, inflated ones included": `${bytes(DEFAULT_BODY_BYTES_IN_FLIGHT)}; more get \`OVERLOADED\``,
+  "bytes of requests, frames and responses of webhooks that are held while they arrive, inflated ones included": `${bytes(DEFAULT_BODY_BYTES_IN_FLIGHT)}; more get \`OVERLOADED\``,
   "time for the body of a request, or one message of a stream, to arrive": seconds(BODY_TIMEOUT_MS),
 };
 
