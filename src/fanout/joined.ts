@@ -1,15 +1,16 @@
 /**
- * Parts joined to one piece of bytes, made once for all who have to hear the same parts now.
+ * Parts joined into one buffer, made once for all subscribers that receive the same parts in one
+ * turn.
  *
- * The chains of a turn of the event loop form a tree: who goes on with the same part comes to the same
- * chain. They are forgotten soon after the turn.
+ * The chains of a turn of the event loop form a tree: the same part added to the same chain leads
+ * to the same next chain. The tree is dropped right after the turn.
  */
 export interface Joined {
   /** Length of all parts, in bytes. */
   readonly byteLength: number;
-  /** All parts. Shared, so not to be changed. */
+  /** All parts. Shared: do not modify. */
   readonly bytes: Buffer;
-  /** The same and one part more. */
+  /** This chain and one more part. */
   plus(part: Buffer): Joined;
 }
 
@@ -18,7 +19,7 @@ class Chain implements Joined {
   readonly #before: Chain | undefined;
   readonly #part: Buffer;
   #bytes: Buffer | undefined;
-  // Nearly all go on alike, so one is at hand.
+  // Nearly all subscribers continue with the same part, so the first one needs no map.
   #next: Chain | undefined;
   #others: Map<Buffer, Chain> | undefined;
 
@@ -54,13 +55,13 @@ class Chain implements Joined {
 
 let root: Chain | undefined;
 const NOTHING = Buffer.alloc(0);
-const forget = () => (root = undefined);
+const drop = () => (root = undefined);
 
-/** Begins with no part. To be used in this turn of the event loop. */
+/** The empty chain of this turn of the event loop. To be used within the turn. */
 export function beginJoined(): Joined {
   if (root === undefined) {
     root = new Chain(undefined, NOTHING);
-    setImmediate(forget);
+    setImmediate(drop);
   }
   return root;
 }

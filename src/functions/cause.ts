@@ -1,49 +1,49 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 
 /**
- * What led to the code that runs now: handlers of this process run under the cause of their call, and
- * whatever they call or write in turn goes by it. Code that no call led to has the outermost cause.
+ * The cause of the running code: handlers of this process run under the cause of their call, and
+ * their own calls and writes inherit it. Code outside of any call has the outermost cause.
  */
 export interface Cause {
-  /** How many firings and calls led here: 0 outside of all. */
+  /** Number of firings and calls that led here: 0 outside of any call. */
   readonly depth: number;
-  /** Custom streams whose functions are being called on the way here. */
+  /** Custom streams whose functions are on the call chain that led here. */
   readonly overriding: readonly string[];
 }
 
 const OUTERMOST: Cause = Object.freeze({ depth: 0, overriding: [] });
 const causes = new AsyncLocalStorage<Cause>();
 
-/** How deep calls and firings may lead to one another: a function that sets itself off ends here. */
+/** Longest chain of calls and firings: it ends a function that triggers itself. */
 export const MAX_DEPTH = 16;
 
-/** Of code that runs now under a cause for as long as it runs without a pause. */
-let ofPlainCode: Cause | undefined;
+/** Cause of the synchronous code that runs now. */
+let ofSyncCode: Cause | undefined;
 
 /** The cause of the code that runs now. */
 export function currentCause(): Cause {
-  return ofPlainCode ?? causes.getStore() ?? OUTERMOST;
+  return ofSyncCode ?? causes.getStore() ?? OUTERMOST;
 }
 
-/** Runs code under a cause, with all that it awaits. */
+/** Runs code under a cause, including everything it awaits. */
 export function runCaused<T>(cause: Cause, work: () => T): T {
   return causes.run(cause, () => runUnder(undefined, work));
 }
 
 /**
- * Runs code under a cause that ends when it returns. Unlike the other it costs nothing: once anything has
- * run with what it awaits, every promise of the process costs more.
+ * Runs code under a cause that ends when the code returns. Unlike runCaused it costs nothing: once
+ * AsyncLocalStorage is in use, every promise of the process costs more.
  */
 export function runCausedPlain<T>(cause: Cause, work: () => T): T {
   return runUnder(cause, work);
 }
 
 function runUnder<T>(cause: Cause | undefined, work: () => T): T {
-  const before = ofPlainCode;
-  ofPlainCode = cause;
+  const before = ofSyncCode;
+  ofSyncCode = cause;
   try {
     return work();
   } finally {
-    ofPlainCode = before;
+    ofSyncCode = before;
   }
 }

@@ -3,12 +3,15 @@ import { StreamError } from "../core/errors.ts";
 import { checkName } from "../core/names.ts";
 import { overriddenStream } from "../core/overrides.ts";
 
-/** Names of functions that the service keeps for itself. */
+/** Names of functions that are reserved for the service. */
 const RESERVED = /^(?:engine|millrace)::/;
 /** The built-in functions of streams. `stream::set(NAME)` and the like belong to custom streams. */
 const BUILT_IN = /^stream::(?:set|get|update|delete|send|list|list_groups|list_all)$/;
 
-/** Checks the id of a function: a name, or that of a custom stream's function, whose stream has a name. @throws FunctionError deserialization_error */
+/**
+ * Checks the id of a function: a name, or that of a custom stream's function, whose stream has a
+ * name. @throws FunctionError deserialization_error
+ */
 export function checkFunctionId(field: string, id: unknown): string {
   try {
     const streamName = typeof id === "string" ? overriddenStream(id) : undefined;
@@ -20,7 +23,9 @@ export function checkFunctionId(field: string, id: unknown): string {
   }
 }
 
-/** Checks an id that somebody wants to provide. @throws FunctionError deserialization_error, FORBIDDEN */
+/**
+ * Checks the id of a function to provide. @throws FunctionError deserialization_error, FORBIDDEN
+ */
 export function checkProvidable(id: unknown): string {
   const known = checkFunctionId("function id", id);
   if (RESERVED.test(known) || BUILT_IN.test(known)) {

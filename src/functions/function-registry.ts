@@ -8,7 +8,7 @@ import { LazySignal } from "./lazy-signal.ts";
 import type { EndOfRegistration, Provider, Registration } from "./provider.ts";
 import { startTimer } from "../timers/timers.ts";
 
-/** What the registry works with. */
+/** Dependencies of the registry. */
 export interface FunctionRegistryOptions {
   readonly coordinator: Pick<Coordinator, "registry" | "routing">;
   readonly limits: FunctionLimits;
@@ -17,32 +17,32 @@ export interface FunctionRegistryOptions {
 /** A function that can be called. */
 export interface ListedFunction {
   readonly functionId: string;
-  /** Whether it is one of the service itself. */
+  /** Whether it is built into the service. */
   readonly isBuiltIn: boolean;
-  /** What the worker of this process that provides it calls itself; empty when there is none. */
+  /** Name of a worker connected to this process that provides it; empty when there is none. */
   readonly workerName: string;
 }
 
-/** A provider, and what it is doing. */
-interface Place {
+/** A registered provider and its calls in flight. */
+interface Slot {
   readonly provider: Provider;
-  /** Ends the calls in flight, by telling each why. */
+  /** Fails each call in flight with a reason. */
   readonly inFlight: Set<(reason: FunctionError) => void>;
 }
 
 interface Entry {
-  readonly places: Place[];
-  /** Whose turn it is. */
+  readonly slots: Slot[];
+  /** Index of the next provider in turn. */
   next: number;
   inFlight: number;
 }
 
 /**
- * All functions that can be called here: those of this process, of its workers, and those that other
- * processes provide.
+ * All functions that can be called here: those of this process, of its workers, and those that
+ * other processes provide.
  *
- * Providers of one id share its calls in turn. A call fails when its deadline passes, when its provider
- * goes, or at once when too many are in flight.
+ * Calls rotate among the providers of an id. A call fails when its deadline passes, when its
+ * provider disconnects, or at once when too many are in flight.
  */
 export class FunctionRegistry {
   readonly #registry: Coordinator["registry"];
@@ -67,20 +67,21 @@ export class FunctionRegistry {
   }
 
   /**
-   * Adds a provider of a function, beside those it has. Resolves when every process of the fleet
+   * Adds a provider of a function, beside its other ones. Resolves when every process of the fleet
    * knows.
    *
-   * @throws FunctionError deserialization_error when the id is no name, FORBIDDEN when it is reserved.
+   * @throws FunctionError deserialization_error when the id is not a name, FORBIDDEN when it is
+   *   reserved.
    */
   async register(id: unknown, provider: Provider): Promise<Registration> {
     const functionId = checkProvidable(id);
-    const entry = this.#entries.get(functionId) ?? { places: [], next: 0, inFlight: 0 };
+    const entry = this.#entries.get(functionId) ?? { slots: [], next: 0, inFlight: 0 };
     this.#entries.set(functionId, entry);
-    const place: Place = { provider, inFlight: new Set() };
-    entry.places.push(place);
+    const slot: Slot = { provider, inFlight: new Set() };
+    entry.slots.push(slot);
     let ended: Promise<void> | undefined;
     const unregister = (how: EndOfRegistration = "withdrawn") =>
-      (ended ??= this.#remove(functionId, entry, place, how));
+      (ended ??= this.#remove(functionId, entry, slot, how));
     try {
       await this.#registry.provide(functionId);
     } catch (error) {
@@ -90,7 +91,7 @@ export class FunctionRegistry {
     return { unregister };
   }
 
-  /** Whether somebody provides the function, here or elsewhere. */
+  /** Whether the function has a provider, here or at another process. */
   has(functionId: string): boolean {
     return (
       this.#entries.has(functionId) ||
@@ -107,7 +108,7 @@ export class FunctionRegistry {
       .map((functionId) => {
         const names = this.#entries
           .get(functionId)
-          ?.places.map(({ provider }) => provider.workerName);
+          ?.slots.map(({ provider }) => provider.workerName);
         const workerName = names?.find((name) => name !== undefined && name !== "") ?? "";
         return { functionId, isBuiltIn: this.#builtIn.has(functionId), workerName };
       });
@@ -121,7 +122,7 @@ export class FunctionRegistry {
     if (depth > MAX_DEPTH) {
       throw new FunctionError(
         "invocation_failed",
-        `Calls and triggers have led to one another ${MAX_DEPTH} times; the function ${functionId} is not called once more.`,
+        `The chain of calls and triggers is ${MAX_DEPTH} long; the function ${functionId} is not called again.`,
       );
     }
     if (
@@ -133,7 +134,7 @@ export class FunctionRegistry {
         `The payload for ${functionId} is too large; it may have up to ${this.#limits.maxPayloadBytes} bytes as JSON text.`,
       );
     }
-    // Who says how deep it is calls for something that happened, not on behalf of the code around it.
+    // A call with an explicit depth is made for an event, not on behalf of the surrounding code.
     const overriding = options.depth === undefined ? before.overriding : [];
     const mayRoute = this.#registry.provides(functionId);
     return this.#callHere(
@@ -145,7 +146,7 @@ export class FunctionRegistry {
     );
   };
 
-  /** @param mayRoute Whether another process may be asked. */
+  /** @param mayRoute Whether the call may be routed to another process. */
   async #callHere(
     functionId: string,
     payload: string,
@@ -155,9 +156,9 @@ export class FunctionRegistry {
   ): Promise<string | undefined> {
     const builtIn = this.#builtIn.get(functionId);
     const entry = this.#entries.get(functionId);
-    const place = entry?.places[entry.next % entry.places.length];
-    if (entry !== undefined) entry.next = (entry.next + 1) % entry.places.length;
-    if (builtIn === undefined && place === undefined && !mayRoute) {
+    const slot = entry?.slots[entry.next % entry.slots.length];
+    if (entry !== undefined) entry.next = (entry.next + 1) % entry.slots.length;
+    if (builtIn === undefined && slot === undefined && !mayRoute) {
       throw new FunctionError(
         "function_not_found",
         `The function ${functionId} has no provider; register it first.`,
@@ -175,10 +176,10 @@ export class FunctionRegistry {
     this.#inFlight++;
     if (entry !== undefined) entry.inFlight++;
     try {
-      // What a built-in function lists, a custom stream may list, too.
+      // Lists of a custom stream have the limit of the built-in lists.
       const isList = builtIn !== undefined || LISTS.test(functionId);
       const limit = isList ? this.#limits.maxBuiltInResultBytes : this.#limits.maxPayloadBytes;
-      const result = await this.#run(builtIn, place, functionId, payload, options, cause);
+      const result = await this.#run(builtIn, slot, functionId, payload, options, cause);
       return checkResult(functionId, result, limit);
     } finally {
       this.#inFlight--;
@@ -188,7 +189,7 @@ export class FunctionRegistry {
 
   #run(
     builtIn: Provider | undefined,
-    place: Place | undefined,
+    slot: Slot | undefined,
     functionId: string,
     payload: string,
     options: CallOptions,
@@ -197,7 +198,7 @@ export class FunctionRegistry {
     const timeoutMs = timeoutOf(options.timeoutMs, this.#limits.timeoutMs);
     const { metadata } = options;
     const stop = new LazySignal();
-    const provider = builtIn ?? place?.provider;
+    const provider = builtIn ?? slot?.provider;
     return new Promise((resolve, reject) => {
       const fail = (reason: FunctionError) => {
         settle();
@@ -208,16 +209,16 @@ export class FunctionRegistry {
         const sentence = `The function ${functionId} took more than ${timeoutMs} ms.`;
         fail(new FunctionError("TIMEOUT", sentence));
       });
-      const giveUp = () =>
+      const abandon = () =>
         fail(new FunctionError("invocation_stopped", `The call of ${functionId} was given up.`));
       const settle = () => {
         timer.cancel();
-        place?.inFlight.delete(fail);
-        options.signal?.removeEventListener("abort", giveUp);
+        slot?.inFlight.delete(fail);
+        options.signal?.removeEventListener("abort", abandon);
       };
-      place?.inFlight.add(fail);
-      if (options.signal?.aborted === true) return giveUp();
-      options.signal?.addEventListener("abort", giveUp, { once: true });
+      slot?.inFlight.add(fail);
+      if (options.signal?.aborted === true) return abandon();
+      options.signal?.addEventListener("abort", abandon, { once: true });
       const invoke = async () =>
         provider === undefined
           ? this.#routing.call(functionId, payload, { ...options, timeoutMs, signal: stop.signal })
@@ -247,27 +248,27 @@ export class FunctionRegistry {
   async #remove(
     functionId: string,
     entry: Entry,
-    place: Place,
+    slot: Slot,
     how: EndOfRegistration,
   ): Promise<void> {
-    entry.places.splice(entry.places.indexOf(place), 1);
-    if (entry.places.length === 0 && this.#entries.get(functionId) === entry)
+    entry.slots.splice(entry.slots.indexOf(slot), 1);
+    if (entry.slots.length === 0 && this.#entries.get(functionId) === entry)
       this.#entries.delete(functionId);
     const stopped = new FunctionError(
       "invocation_stopped",
       `The provider of ${functionId} went away during the call.`,
       { isUnserved: true },
     );
-    if (how !== "drained") for (const fail of Array.from(place.inFlight)) fail(stopped);
+    if (how !== "drained") for (const fail of Array.from(slot.inFlight)) fail(stopped);
     if (!this.#entries.has(functionId))
       await this.#registry.withdraw(functionId, how === "withdrawn" ? how : "lost");
   }
 }
 
-/** Functions of custom streams that return all there is. */
+/** Functions of custom streams that return whole lists. */
 const LISTS = /^stream::list(?:_groups)?\(/;
 
-/** What a caller gives may be no time at all. */
+/** A timeout from a caller may be invalid. */
 function timeoutOf(given: number | undefined, fallback: number): number {
   const isTime = typeof given === "number" && given > 0;
   return isTime ? given : fallback;

@@ -1,30 +1,36 @@
 import { FunctionError } from "../core/function-call.ts";
 import type { Provider } from "./provider.ts";
 
-/** What a handler learns of its call besides the payload. */
+/** What a handler receives about its call, besides the payload. */
 export interface CallContext {
   readonly functionId: string;
-  /** Metadata of the trigger that calls; undefined when it has none, or no trigger calls. */
+  /**
+   * Metadata of the calling trigger; undefined when it has none, or when the caller is not a
+   * trigger.
+   */
   // oxlint-disable-next-line typescript/no-explicit-any -- as with payloads
   readonly metadata: any;
-  /** Aborted when nobody waits for the answer any more: the deadline passed, or the function was unregistered. */
+  /**
+   * Aborted when no caller waits for the result any more: the deadline passed, the caller abandoned
+   * the call, or the function was unregistered.
+   */
   readonly signal: AbortSignal;
-  /** Most time that the call may take, in milliseconds. */
+  /** Longest duration of the call, in milliseconds. */
   readonly timeoutMs: number;
 }
 
 /**
- * A function of this process. What it returns is its result, as JSON; nothing is no result. What it
- * throws fails the call.
+ * A function of this process. Its return value is the result, as JSON; undefined is no result. An
+ * error that it throws fails the call.
  */
-// oxlint-disable-next-line typescript/no-explicit-any -- what a payload holds is between caller and handler
+// oxlint-disable-next-line typescript/no-explicit-any -- caller and handler agree on the payload
 export type Handler = (payload: any, context: CallContext) => unknown;
 
 const AsyncFunction = (async () => {}).constructor;
 
-/** Has a handler answer calls. It gets its own copy of each payload. */
+/** A provider that calls a handler, with its own copy of each payload. */
 export function handlerProvider(handler: Handler): Provider {
-  // One that has ever returned a promise may go on after it has returned.
+  // A handler that has ever returned a promise may still run after it has returned.
   let isPlain = !(handler instanceof AsyncFunction);
   return {
     get isPlain() {
@@ -36,7 +42,7 @@ export function handlerProvider(handler: Handler): Provider {
         functionId,
         metadata: metadata === undefined ? undefined : (JSON.parse(metadata) as unknown),
         timeoutMs,
-        // Made only for those who look at it.
+        // Created only when the handler reads it.
         get signal() {
           return invocation.signal;
         },
@@ -64,7 +70,7 @@ function resultText(functionId: string, result: unknown): string | undefined {
   } catch (cause) {
     throw new FunctionError(
       "invocation_failed",
-      `The function ${functionId} returned what is not JSON; it may return any JSON value, or nothing.`,
+      `The function ${functionId} returned a value that is not JSON; it may return any JSON value, or nothing.`,
       { cause },
     );
   }

@@ -1,10 +1,10 @@
 import { FunctionError } from "../core/function-call.ts";
 
 /**
- * The JSON text of what a caller gives.
+ * The JSON text of a caller's value.
  *
- * @param field What to call it in messages, for example `payload`.
- * @throws FunctionError deserialization_error for what is no JSON.
+ * @param field Name in messages, for example `payload`.
+ * @throws FunctionError deserialization_error when the value is not JSON.
  */
 export function jsonText(field: string, json: unknown): string {
   try {

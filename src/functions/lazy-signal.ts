@@ -1,9 +1,9 @@
-/** An abort signal that is made when somebody asks for it: most calls are over before anybody does. */
+/** An abort signal that is created on first use: most calls end without one. */
 export class LazySignal {
   #controller: AbortController | undefined;
   #aborted: { readonly reason: unknown } | undefined;
 
-  /** The signal. Aborted already, if it was before anybody asked. */
+  /** The signal, already aborted if `abort` was called before. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();

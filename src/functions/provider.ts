@@ -1,30 +1,33 @@
-/** One call, as a provider gets it. */
+/** One call, as a provider receives it. */
 export interface Invocation {
   readonly functionId: string;
   /** JSON text. */
   readonly payload: string;
-  /** JSON text; undefined: there is none. */
+  /** JSON text; undefined: none. */
   readonly metadata: string | undefined;
-  /** Most time that it may take, in milliseconds. Whoever calls has a clock of its own for it. */
+  /** Longest duration of the call, in milliseconds. The registry enforces it with its own timer. */
   readonly timeoutMs: number;
-  /** Aborted when nobody waits for the answer any more. */
+  /** Aborted when no caller waits for the result any more. */
   readonly signal: AbortSignal;
 }
 
-/** Answers calls of a function: a handler in this process, a worker, a webhook. */
+/** Serves the calls of a function: a handler in this process, a worker or a webhook. */
 export interface Provider {
-  /** Whether what it does is over, as far as it calls or writes, when it returns. Default no. */
+  /** Whether it makes all of its calls and writes before `invoke` returns. Default no. */
   readonly isPlain?: boolean;
-  /** What the worker that it is calls itself, for listings. Absent or empty: it is none, or has no name. */
+  /** Name of the worker, for listings. Absent or empty: it is not a worker, or has no name. */
   readonly workerName?: string;
-  /** @returns JSON text; undefined for no result. @throws what becomes a FunctionError. */
+  /**
+   * @returns JSON text; undefined for no result. @throws Any error; the registry makes it a
+   *   FunctionError.
+   */
   invoke(invocation: Invocation): Promise<string | undefined>;
 }
 
-/** What was registered, until it is taken back. */
+/** A registered function or trigger. */
 export interface Registration {
   /**
-   * Takes it back. Calls in flight fail with `invocation_stopped`. Idempotent.
+   * Ends the registration. Calls in flight fail with `invocation_stopped`. Idempotent.
    *
    * @param how Default `withdrawn`.
    */
@@ -32,7 +35,8 @@ export interface Registration {
 }
 
 /**
- * How a registration ends. `withdrawn`: by somebody's wish. `lost`: whoever made it went away without a
- * word. `drained`: they went in good order, so calls in flight may finish; otherwise as `lost`.
+ * How a registration ends. `withdrawn`: on request. `lost`: its registrant disconnected without
+ * notice. `drained`: its registrant disconnected after a drain, so calls in flight may finish;
+ * otherwise as `lost`.
  */
 export type EndOfRegistration = "withdrawn" | "lost" | "drained";

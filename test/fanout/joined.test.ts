@@ -7,7 +7,7 @@ const join = (parts: readonly Buffer[]) =>
   parts.reduce((joined, part) => joined.plus(part), beginJoined());
 
 describe("joined parts", () => {
-  test("are the bytes of all of them, in order, whoever joined what before", () => {
+  test("are the bytes of all parts in order, whatever was joined before", () => {
     fc.assert(
       fc.property(fc.array(fc.array(fc.constantFrom(...PARTS))), (lists) => {
         for (const parts of lists) {
@@ -20,14 +20,14 @@ describe("joined parts", () => {
     );
   });
 
-  test("are the same bytes for all who join the same in one turn of the event loop", () => {
+  test("share one buffer for the same parts in one turn of the event loop", () => {
     const [a, b, c] = PARTS as [Buffer, Buffer, Buffer];
     expect(join([a, b]).bytes).toBe(join([a, b]).bytes);
     expect(join([a]).bytes).toBe(a);
     expect(join([a, c]).bytes).not.toBe(join([a, b]).bytes);
   });
 
-  test("are not kept beyond the turn", async () => {
+  test("are dropped after the event-loop turn", async () => {
     const [a, b] = PARTS as [Buffer, Buffer];
     const before = join([a, b]).bytes;
     await new Promise((resolve) => setImmediate(resolve));

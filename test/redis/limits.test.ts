@@ -83,7 +83,7 @@ describeWithRedis("a store in Redis", () => {
     });
     await redis.command("CONFIG", "SET", "maxmemory", "0");
     await commit(store, group, put("a", 2));
-    await ear.heard(2);
+    await ear.received(2);
     expect(ear.events.map(({ kind }) => kind)).toEqual(["change", "change"]);
   });
 });

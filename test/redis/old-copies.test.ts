@@ -144,7 +144,7 @@ describeWithRedis("an older copy in place of the data", () => {
     const ear = await listen(store, group);
     await store.broadcast(group, { type: "t", itemId: undefined, value: Value.of(1) });
     await commit(store, group, put("a", 3));
-    await ear.heard(2);
+    await ear.received(2);
     expect(ear.events.map((event) => event.timestamp)).toEqual([beganMs + 1, beganMs + 2]);
     expect(await store.get(group, "a")).toMatchObject({ syncTimestamp: beganMs + 2 });
   });

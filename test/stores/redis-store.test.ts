@@ -6,7 +6,7 @@ import { describeWithRedis } from "../support/redis/required-redis.ts";
 import type { OpenStore } from "./suite/fixture.ts";
 import { describeStore } from "./suite/store.suite.ts";
 
-/** Makes empty stores, each under a prefix of its own. */
+/** Opens empty stores, each under its own prefix. */
 function storesAt(url: () => string, partitions: number): OpenStore {
   return async (request) => {
     const keyPrefix = randomPrefix();
@@ -39,7 +39,7 @@ describeWithRedis("on a cluster,", () => {
   );
 });
 
-// Somebody's own server: under a prefix of our own, which is all that is touched.
+// A server given by the environment: the tests touch only keys under their own prefix.
 const own = process.env["REDIS_URL"];
 if (own !== undefined && own !== "") {
   describeStore(

@@ -22,7 +22,7 @@ import { itemsOfValues } from "./snapshot-ids.ts";
 
 /** A store in which some streams are custom. */
 export interface CustomStore extends Store {
-  /** Whether the values of a stream live outside. */
+  /** Whether functions store the values of a stream. */
   isCustom(streamName: string): boolean;
 }
 
@@ -30,12 +30,12 @@ const ANY_ITEM = "any";
 const READ_PAGE: ReadLimits = { maxCount: 1000, maxBytes: 8 * 1024 * 1024 };
 
 /**
- * Streams whose values live outside, over a store that has everything else: their positions, logs,
- * events and firings, and what was seen written.
+ * Streams whose values are stored outside the service, over a store that holds everything else:
+ * their positions, logs, events and outbox, and the values written through the service.
  *
- * A write goes outside first, then its change is recorded here, under one lock per group; a crash in
- * between leaves a value without its event. Changes that are made outside are not seen. What has no
- * function of its own goes to the store within.
+ * A write calls the outside first and then records its change in the store, under one lock per
+ * group; a crash in between leaves a value without its event. Changes made outside the service are
+ * not observed. Operations without a function of their own use the inner store.
  */
 export function customStreams(store: Store, outside: Outside): CustomStore {
   const locks = createGroupLocks();
@@ -45,16 +45,16 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     return locks.run(group, work);
   };
 
-  /** The value before a write: as the outside has it, if it can say so. */
+  /** The value before a write: from the outside if the stream has a `get`. */
   const before = async (group: GroupKey, itemId: string): Promise<Value | undefined> => {
     if (outside.has("get", group.streamName)) return outside.get(group, itemId);
     return (await store.get(group, itemId)).item?.value;
   };
 
-  /** The value after a write that did not say what it wrote; undefined when it cannot be told. */
+  /** The value after a write that did not return it; undefined when it is unknown. */
   const readBack = async (group: GroupKey, itemId: string): Promise<Value | undefined> => {
     if (!outside.has("get", group.streamName)) return undefined;
-    // The write has happened, whatever becomes of this.
+    // The write has happened: a failed read must not fail it.
     return outside.get(group, itemId).catch(() => undefined);
   };
 
@@ -77,11 +77,11 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       case "reduce": {
         if (mutation.steps !== undefined && outside.has("update", streamName)) {
           const { oldValue, newValue } = await outside.update(group, itemId, mutation.steps());
-          // What it did not say is what is there now; without a way to ask, what it should have done.
+          // A value that it did not return is read back; without a `get` it is computed.
           const after = newValue ?? (await readBack(group, itemId)) ?? mutation.reduce(old).value;
           return record(oldValue === undefined ? old : oldValue.value, after);
         }
-        // Read, reduce, and set: the errors of steps are those of the reduce.
+        // Read, reduce, set: the errors are those of the reduce.
         const { value, errors } = mutation.reduce(old);
         const written = outside.has("set", streamName)
           ? await outside.set(group, itemId, value)
@@ -120,14 +120,14 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     } catch (cause) {
       throw new StreamError(
         "OUTCOME_UNKNOWN",
-        "The value was written, but the change could not be recorded; nobody was told of it.",
+        "The value was written, but the change could not be recorded; no subscriber receives it.",
         { cause },
       );
     }
   };
 
-  /** What was seen written in a group. */
-  const seenIn = async (group: GroupKey): Promise<Item[]> => {
+  /** The items of a group that were written through the service. */
+  const writtenIn = async (group: GroupKey): Promise<Item[]> => {
     const items: Item[] = [];
     let after: string | undefined;
     do {
@@ -137,21 +137,21 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     } while (after !== undefined);
     return items;
   };
-  /** All items at one position: nobody writes through the service meanwhile. */
+  /** All items at one position: the lock keeps other writers out. */
   const readAll = (group: GroupKey) =>
     locked(group, async () => {
       const values = await outside.list(group);
-      // Where the group stands; no item is asked for.
+      // Only the head is needed.
       const { item: _, ...head } = await store.get(group, ANY_ITEM);
-      return { ...head, items: itemsOfValues(values, await seenIn(group)) };
+      return { ...head, items: itemsOfValues(values, await writtenIn(group)) };
     });
 
   const readItem = async (group: GroupKey, itemId: string): Promise<ItemRead> => {
     const value = await outside.get(group, itemId);
-    const seen = await store.get(group, itemId);
-    if (value === undefined) return { ...seen, item: undefined };
-    const known = seen.item ?? { itemId, revision: 0, createTimeMs: 0, updateTimeMs: 0 };
-    return { ...seen, item: { ...known, value } };
+    const recorded = await store.get(group, itemId);
+    if (value === undefined) return { ...recorded, item: undefined };
+    const known = recorded.item ?? { itemId, revision: 0, createTimeMs: 0, updateTimeMs: 0 };
+    return { ...recorded, item: { ...known, value } };
   };
 
   return {
@@ -174,7 +174,7 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     async get(group, itemId) {
       if (!outside.has("get", group.streamName)) return store.get(group, itemId);
       refuseReentry(group.streamName);
-      // While nobody writes, value and position belong together without a lock.
+      // Without a concurrent write, value and position match without a lock.
       if (!locks.isHeld(group)) {
         const [head] = await store.heads([group]);
         const read = await readItem(group, itemId);
@@ -211,7 +211,7 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
   };
 }
 
-/** Reads what was read once, in parts. */
+/** A reader of items in memory. */
 function readerOf(items: readonly Item[], head: StateHead): SnapshotReader {
   let at = 0;
   return {
@@ -226,8 +226,8 @@ function readerOf(items: readonly Item[], head: StateHead): SnapshotReader {
 }
 
 /**
- * Where a page begins: after the last item of the page before, wherever that is now; for one without an
- * id, where it was, as long as nothing was written.
+ * Where a page begins: after the last item of the page before, wherever it is now. After an item
+ * without an id: at the next index, as long as nothing was written.
  *
  * @throws StreamError PAGE_TOKEN_INVALID
  */

@@ -2,18 +2,18 @@ import { StreamError } from "../../core/errors.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
 
-/** Lets one at a time work on a group, in the order they came. */
+/** A fair lock per group: one holder at a time, first come, first served. */
 export interface GroupLocks {
-  /** Runs the work when those before it are over, however they ended. */
+  /** Runs the work once all earlier work of the group has ended, even if that failed. */
   run<T>(group: GroupKey, work: () => Promise<T>): Promise<T>;
-  /** Whether somebody works on the group, or waits to. */
+  /** Whether any work of the group is running or waiting. */
   isHeld(group: GroupKey): boolean;
 }
 
-/** Most that wait for one group: its outside is too slow for more. */
+/** Most calls that wait for one group: its functions are too slow for more. */
 const MAX_WAITING = 1000;
 
-/** No group is locked. */
+/** Creates the locks, all free. */
 export function createGroupLocks(): GroupLocks {
   const queues = new Map<string, { last: Promise<void>; waiting: number }>();
   return {

@@ -7,18 +7,18 @@ import { type Override, overriddenStream, overrideId } from "../../core/override
 import { Value } from "../../core/value.ts";
 import { currentCause, runCaused } from "../../functions/cause.ts";
 
-/** What a write to the outside did, as far as it said so. */
+/** Result of a write to the outside, as far as its function returned it. */
 export interface Written {
-  /** Undefined: it did not say. */
+  /** Undefined: the function did not return it. */
   readonly oldValue: { readonly value: Value | undefined } | undefined;
   readonly newValue: Value | undefined;
 }
 
-/** The values of custom streams, which live outside of the service and are reached by functions. */
+/** The values of custom streams, stored outside the service and accessed by functions. */
 export interface Outside {
   /** Whether the stream has functions of its own. */
   isCustom(streamName: string): boolean;
-  /** Whether the stream does this by a function of its own. */
+  /** Whether the stream has a function for the operation. */
   has(override: Override, streamName: string): boolean;
   /** The value of an item; undefined when there is none. */
   get(group: GroupKey, itemId: string): Promise<Value | undefined>;
@@ -37,8 +37,8 @@ export interface Outside {
 /**
  * Calls the functions of custom streams.
  *
- * @throws StreamError STORE_UNAVAILABLE when a function fails, OUTCOME_UNKNOWN when a write may have
- *   happened all the same, INTERNAL with a cause of code JSON_ERROR when an answer has the wrong shape.
+ * @throws StreamError STORE_UNAVAILABLE when a function fails, OUTCOME_UNKNOWN when a write may
+ *   have happened, INTERNAL with a cause of code JSON_ERROR when a result has the wrong shape.
  */
 export function createOutside(call: Call, registry: Registry): Outside {
   let ids: ReadonlySet<string> | undefined;
@@ -50,7 +50,7 @@ export function createOutside(call: Call, registry: Registry): Outside {
   };
   registry.watch(() => (ids = undefined));
 
-  const ask = async (
+  const callOutside = async (
     override: Override,
     {
       streamName,
@@ -62,15 +62,15 @@ export function createOutside(call: Call, registry: Registry): Outside {
     const cause = currentCause();
     const fields = JSON.stringify({ stream_name: streamName, ...payload });
     const text = splice === "" ? fields : `${fields.slice(0, -1)},${splice}}`;
-    let answer: string | undefined;
+    let result: string | undefined;
     try {
-      answer = await runCaused({ ...cause, overriding: [...cause.overriding, streamName] }, () =>
+      result = await runCaused({ ...cause, overriding: [...cause.overriding, streamName] }, () =>
         call(id, text),
       );
     } catch (error) {
       throw failure(id, override, FunctionError.from(error));
     }
-    return answer === undefined ? undefined : JSON.parse(answer);
+    return result === undefined ? undefined : JSON.parse(result);
   };
   const itemPayload = ({ streamName, groupId }: GroupKey, itemId: string) => ({
     streamName,
@@ -83,8 +83,8 @@ export function createOutside(call: Call, registry: Registry): Outside {
     itemId: string,
     splice?: string,
   ): Promise<Written> => {
-    const answer = await ask(override, itemPayload(group, itemId), splice);
-    return writtenOf(overrideId(override, group.streamName), answer);
+    const result = await callOutside(override, itemPayload(group, itemId), splice);
+    return writtenOf(overrideId(override, group.streamName), result);
   };
 
   return {
@@ -95,26 +95,26 @@ export function createOutside(call: Call, registry: Registry): Outside {
     has: (override, streamName) =>
       (ids ?? refresh()).size > 0 && (ids ?? refresh()).has(overrideId(override, streamName)),
     async get(group, itemId) {
-      const answer = await ask("get", itemPayload(group, itemId));
+      const result = await callOutside("get", itemPayload(group, itemId));
       // Existing adapters return null for what they do not have.
-      if (answer === undefined || answer === null) return undefined;
-      return valueOf(overrideId("get", group.streamName), answer);
+      if (result === undefined || result === null) return undefined;
+      return valueOf(overrideId("get", group.streamName), result);
     },
     set: (group, itemId, data) => write("set", group, itemId, `"data":${data.text}`),
     update: (group, itemId, ops) => write("update", group, itemId, `"ops":${ops}`),
     delete: (group, itemId) => write("delete", group, itemId),
     async list({ streamName, groupId }) {
       const id = overrideId("list", streamName);
-      const answer = (await ask("list", { streamName, group_id: groupId })) ?? [];
-      if (!Array.isArray(answer)) throw wrongShape(id, "a list of values");
-      return answer.map((each) => valueOf(id, each));
+      const result = (await callOutside("list", { streamName, group_id: groupId })) ?? [];
+      if (!Array.isArray(result)) throw wrongShape(id, "a list of values");
+      return result.map((each) => valueOf(id, each));
     },
     async groups(streamName) {
       const id = overrideId("list_groups", streamName);
-      const answer = (await ask("list_groups", { streamName })) ?? [];
-      if (!Array.isArray(answer)) throw wrongShape(id, "a list of group ids");
+      const result = (await callOutside("list_groups", { streamName })) ?? [];
+      if (!Array.isArray(result)) throw wrongShape(id, "a list of group ids");
       try {
-        return answer.map((each: unknown) => checkName("group id", each));
+        return result.map((each: unknown) => checkName("group id", each));
       } catch {
         throw wrongShape(id, "a list of group ids");
       }
@@ -122,7 +122,7 @@ export function createOutside(call: Call, registry: Registry): Outside {
   };
 }
 
-/** Refuses a call that a function of a custom stream makes to its own stream: it would wait for itself. */
+/** Refuses a call of a custom stream's function to its own stream: it would wait for itself. */
 export function refuseReentry(streamName: string): void {
   if (!currentCause().overriding.includes(streamName)) return;
   throw new StreamError(
@@ -131,11 +131,11 @@ export function refuseReentry(streamName: string): void {
   );
 }
 
-function writtenOf(id: string, answer: unknown): Written {
-  if (answer === undefined || answer === null) return { oldValue: undefined, newValue: undefined };
-  if (typeof answer !== "object" || Array.isArray(answer))
+function writtenOf(id: string, result: unknown): Written {
+  if (result === undefined || result === null) return { oldValue: undefined, newValue: undefined };
+  if (typeof result !== "object" || Array.isArray(result))
     throw wrongShape(id, "{old_value, new_value}, or nothing");
-  const { old_value: before, new_value: after } = answer as Readonly<Record<string, unknown>>;
+  const { old_value: before, new_value: after } = result as Readonly<Record<string, unknown>>;
   return {
     oldValue:
       before === undefined
@@ -154,7 +154,7 @@ function valueOf(id: string, json: unknown): Value {
 }
 
 function wrongShape(id: string, may: string): StreamError {
-  const message = `The custom stream's function ${id} answered in the wrong shape; it may return ${may}.`;
+  const message = `The custom stream's function ${id} returned the wrong shape; it may return ${may}.`;
   return new StreamError("INTERNAL", message, { cause: new FunctionError("JSON_ERROR", message) });
 }
 
@@ -164,7 +164,7 @@ function failure(id: string, override: Override, error: FunctionError): StreamEr
   if (isWrite && (code === "TIMEOUT" || code === "invocation_stopped")) {
     return new StreamError(
       "OUTCOME_UNKNOWN",
-      `The custom stream's function ${id} did not answer (${code}); the call may or may not have taken effect.`,
+      `The custom stream's function ${id} did not respond (${code}); the call may or may not have taken effect.`,
       { cause: error },
     );
   }

@@ -4,10 +4,10 @@ import { canonical } from "../../core/trigger.ts";
 import type { Value } from "../../core/value.ts";
 
 /**
- * Finds the items that listed values are: those that the service has seen written with that value, in
- * turn when there are several; else the id that the value itself has; else none (`""`).
+ * Matches listed values with items: with an item written through the service with that value, each
+ * item once; otherwise the id is the `id` field of the value, and otherwise `""`.
  *
- * @param seen What the service has seen written.
+ * @param seen The items written through the service.
  */
 export function itemsOfValues(values: readonly Value[], seen: readonly Item[]): Item[] {
   const byText = new Map<string, Item[]>();
@@ -41,7 +41,7 @@ export function itemsOfValues(values: readonly Value[], seen: readonly Item[]): 
   });
 }
 
-/** The id that a value has itself, if that is a name; else `""`. */
+/** The `id` field of a value if it is a valid name, otherwise `""`. */
 function idIn(value: Value): string {
   const json = value.json();
   if (typeof json !== "object" || json === null || Array.isArray(json)) return "";

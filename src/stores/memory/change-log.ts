@@ -1,14 +1,14 @@
 import type { ChangeEvent } from "../../core/change.ts";
 import type { LogExtent } from "../../core/retention.ts";
 
-/** A group's recent changes, oldest first, contiguous. Every step costs O(1) over time. */
+/** A group's recent changes, oldest first, contiguous. Every operation is amortized O(1). */
 export class ChangeLog {
   #changes: (ChangeEvent | undefined)[] = [];
-  // Dropped changes leave their places empty until these are half of the array.
+  // Dropped changes leave empty slots until these are half of the array.
   #dropped = 0;
   #bytes = 0;
 
-  /** How much it holds. */
+  /** Its size and age. */
   get extent(): LogExtent {
     return {
       count: this.#changes.length - this.#dropped,

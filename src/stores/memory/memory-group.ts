@@ -23,14 +23,14 @@ import type {
 import { ChangeLog } from "./change-log.ts";
 import { SortedMap } from "./sorted-map.ts";
 
-/** Everything the memory store knows of one group. */
+/** The state of one group: items, log, head and clock. */
 export class MemoryGroup {
   /** Its names. */
   readonly key: GroupKey;
   /** Its names as one string. */
   readonly text: string;
-  /** When the sweeper looks after it; undefined while it need not. Kept by the store. */
-  careMs: number | undefined;
+  /** When the group is due for a sweep; undefined: not before its next change. Set by the store. */
+  sweepAtMs: number | undefined;
   #head: Head = { position: ORIGIN, timestamp: 0 };
   #lastChangeMs = 0;
   readonly #items = new Map<string, StoredItem>();
@@ -43,7 +43,7 @@ export class MemoryGroup {
     this.text = groupKeyText(key);
   }
 
-  /** Where it stands. */
+  /** Its head. */
   get head(): Head {
     return this.#head;
   }
@@ -53,7 +53,7 @@ export class MemoryGroup {
     return this.#items.size;
   }
 
-  /** What its retention goes by. */
+  /** Inputs of its retention. */
   get age(): GroupAge {
     return {
       log: this.#log.extent,
@@ -103,13 +103,13 @@ export class MemoryGroup {
     };
   }
 
-  /** Takes the next timestamp, for an event that is not a change. */
+  /** Takes the next timestamp, for a transient event. */
   tick(nowMs: number, floor: number): Head {
     this.#head = { ...this.#head, timestamp: nextTimestamp(this.#head.timestamp, nowMs, floor) };
     return this.#head;
   }
 
-  /** Drops what the log may no longer hold. */
+  /** Trims the log to its limits. */
   trim(nowMs: number, history: History): void {
     while (mustTrim(this.#log.extent, nowMs, history)) this.#log.dropOldest();
   }
@@ -146,7 +146,7 @@ export class MemoryGroup {
     let bytes = 0;
     for (let index = from.revision + 1 - logStart; index < count; index++) {
       const change = this.#log.at(index)!;
-      // Too old, but not swept yet.
+      // Expired, but not swept yet.
       if (changes.length === 0 && isExpired(change.timeMs, nowMs, history))
         return { lost: true, head };
       bytes += change.value.size;
@@ -165,6 +165,6 @@ function cursor(after: string | undefined): number | undefined {
   if (Number.isSafeInteger(revision) && revision > 0) return revision;
   throw new StreamError(
     "PAGE_TOKEN_INVALID",
-    "page_token is not one that this listing gave; it may be the next_page_token of the page before.",
+    "page_token is not one of this listing; it may be the next_page_token of the page before.",
   );
 }

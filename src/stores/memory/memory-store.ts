@@ -22,28 +22,28 @@ import { MemoryGroup } from "./memory-group.ts";
 import { SortedMap } from "./sorted-map.ts";
 import { startInterval } from "../../timers/timers.ts";
 
-/** How a memory store is made. */
+/** Options of a memory store. */
 export interface MemoryStoreOptions {
-  /** How much history a group keeps; what is absent has its default. */
+  /** How much history a group keeps; absent limits have their defaults. */
   readonly history?: HistoryOptions | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
   readonly clock?: (() => number) | undefined;
-  /** Names a new history; never twice the same. Default: random. */
+  /** Generates a unique epoch. Default: a random UUID. */
   readonly newEpoch?: (() => string) | undefined;
-  /** How often groups that nobody writes are looked after, in milliseconds. Default 1,000; 0: never. */
+  /** Interval of sweeps of idle groups, in milliseconds. Default 1,000; 0: never. */
   readonly sweepIntervalMs?: number | undefined;
 }
 
-/** A store that lives and dies with the process. */
+/** A store whose data lives as long as the process. */
 export interface MemoryStore extends Store {
-  /** Drops history that has expired in groups that nobody writes. The store does so by itself, too. */
+  /** Drops the expired history of idle groups. The store also does so by itself. */
   sweep(): void;
 }
 
 /**
- * A store in memory. It keeps every promise of the Store port but durability: each start begins new
- * epochs. Reads and writes of a group cost the same however many other groups there are. Its
- * snapshot readers are not stable: each page is the present.
+ * A store in memory. It keeps every promise of the Store port except durability: each start begins
+ * new epochs. The cost of reads and writes of a group does not depend on the number of groups. Its
+ * snapshot readers are not stable: each page is read at the current position.
  */
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const history = historyOf(options.history);
@@ -52,11 +52,11 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const groups = new Map<string, MemoryGroup>();
   /** Groups that hold items. */
   const present = new SortedMap<string, GroupKey>(compareUtf8);
-  /** Number of such groups by stream. */
+  /** Number of groups that hold items, by stream. */
   const streams = new Map<string, number>();
-  /** Groups that need care, the earliest first: one entry each. */
-  const care = new SortedMap<MemoryGroup, undefined>(
-    (a, b) => (a.careMs ?? 0) - (b.careMs ?? 0) || compareUtf8(a.text, b.text),
+  /** Groups with a time to sweep, the earliest first. */
+  const sweepQueue = new SortedMap<MemoryGroup, undefined>(
+    (a, b) => (a.sweepAtMs ?? 0) - (b.sweepAtMs ?? 0) || compareUtf8(a.text, b.text),
   );
   const watchers = createWatchers();
   const groupClock = new GroupClock();
@@ -74,7 +74,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const findOrAdd = (key: GroupKey) => find(key) ?? new MemoryGroup(key);
 
   const indexPresence = (group: MemoryGroup, before: number) => {
-    // Nearly always nothing changes, and finding a place among all groups has its price.
+    // It rarely changes, and a lookup among all groups is not free.
     if (group.itemCount > 0 === before > 0) return;
     const { streamName } = group.key;
     if (group.itemCount > 0) present.set(group.text, group.key);
@@ -84,28 +84,28 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     else streams.delete(streamName);
   };
 
-  const scheduleCare = (group: MemoryGroup) => {
-    if (group.careMs !== undefined) return;
-    group.careMs = nextCareMs(group.age, history);
-    if (group.careMs !== undefined) care.set(group, undefined);
+  const scheduleSweep = (group: MemoryGroup) => {
+    if (group.sweepAtMs !== undefined) return;
+    group.sweepAtMs = nextCareMs(group.age, history);
+    if (group.sweepAtMs !== undefined) sweepQueue.set(group, undefined);
   };
 
   const sweep = () => {
     const nowMs = clock();
     for (;;) {
-      const group = care.first()?.[0];
-      if (group?.careMs === undefined || group.careMs > nowMs) return;
-      care.delete(group);
-      group.careMs = undefined;
+      const group = sweepQueue.first()?.[0];
+      if (group?.sweepAtMs === undefined || group.sweepAtMs > nowMs) return;
+      sweepQueue.delete(group);
+      group.sweepAtMs = undefined;
       group.trim(nowMs, history);
       if (mayForget(group.age, nowMs, history)) groups.delete(group.text);
-      else scheduleCare(group);
+      else scheduleSweep(group);
     }
   };
 
   const intervalMs = options.sweepIntervalMs ?? 1000;
   const timer = intervalMs > 0 ? startInterval(intervalMs, sweep) : undefined;
-  // Not to keep a process alive that has nothing else to do.
+  // The timer must not keep the process alive.
   timer?.unref();
 
   const snapshot = (key: GroupKey): SnapshotReader => {
@@ -163,10 +163,10 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         allFired.push(fired);
         group.trim(nowMs, history);
         indexPresence(group, itemsBefore);
-        scheduleCare(group);
+        scheduleSweep(group);
       }
       if (known === undefined && announced.length > 0) groups.set(group.text, group);
-      // Entered first: a listener may write, and what that fires comes later.
+      // Appended before the announcement: a listener may write, and its firings come later.
       outbox.append(group.key, joined(allFired));
       watchers.announce(group.text, joined(announced));
       return outcomes;
@@ -179,7 +179,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         groupClock.floor(group.head.timestamp, 0),
       );
       groups.set(group.text, group);
-      scheduleCare(group);
+      scheduleSweep(group);
       const event: TransientEvent = { kind: "event", ...message, after: position, timestamp };
       if (fires !== undefined) outbox.append(group.key, [{ event, firing: fires }]);
       watchers.announce(group.text, [event]);
@@ -240,7 +240,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   };
 }
 
-/** The lists one after the other: mostly there is one. */
+/** The lists concatenated, without a copy when there is one. */
 function joined<T>(lists: readonly (readonly T[])[]): readonly T[] {
   const [first = []] = lists;
   return lists.length > 1 ? lists.flat() : first;

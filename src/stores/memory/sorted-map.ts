@@ -1,4 +1,4 @@
-// A chunk is split above this many entries: large enough to be few, small enough to be moved cheaply.
+// A chunk is split above this size: large enough for few chunks, small enough for cheap moves.
 const MAX_CHUNK = 512;
 
 interface Chunk<K, V> {
@@ -7,8 +7,8 @@ interface Chunk<K, V> {
 }
 
 /**
- * A map that keeps its keys in order. Finding, inserting and deleting cost O(log n) comparisons and
- * the move of one small chunk; walking on from any key costs what is walked.
+ * A map that keeps its keys in order. Lookup, insertion and deletion cost O(log n) comparisons and
+ * the move of one small chunk; iteration from any key costs O(1) per entry after the lookup.
  */
 export class SortedMap<K, V> {
   readonly #compare: (a: K, b: K) => number;
@@ -47,7 +47,7 @@ export class SortedMap<K, V> {
     chunk.values.splice(index, 0, value);
     this.#size += 1;
     if (chunk.keys.length <= MAX_CHUNK) return;
-    // Keys that only grow leave full chunks behind; others are halved.
+    // Appends of growing keys leave full chunks behind; other chunks are halved.
     const grows = index === MAX_CHUNK && chunkIndex === chunks.length - 1;
     const half = grows ? MAX_CHUNK : MAX_CHUNK >>> 1;
     chunks.splice(chunkIndex + 1, 0, {
@@ -70,7 +70,9 @@ export class SortedMap<K, V> {
     return true;
   }
 
-  /** Entries with keys after `after` (all without it), in order. The map must not change meanwhile. */
+  /**
+   * Entries with keys after `after` (default: all), in order. The map must not change meanwhile.
+   */
   *entries(after?: K): Generator<readonly [K, V]> {
     let chunkIndex = after === undefined ? 0 : this.#chunkOf(after);
     let index = 0;
@@ -98,7 +100,7 @@ export class SortedMap<K, V> {
   }
 }
 
-/** Number of leading places for which `before` holds. */
+/** Number of leading indexes for which `before` holds. */
 function partition(length: number, before: (index: number) => boolean): number {
   let low = 0;
   let high = length;

@@ -17,7 +17,7 @@ import {
 describe.each(STORES)("writes of a custom stream over the $kind store", ({ open }) => {
   const services = servicesOf(open);
 
-  it("of one group go one at a time, in the order of the calls (G2)", async () => {
+  it("of one group run one at a time, in the order of the calls (G2)", async () => {
     const service = await services();
     const stock = table();
     let running = 0;
@@ -58,7 +58,7 @@ describe.each(STORES)("writes of a custom stream over the $kind store", ({ open 
     await frames.return?.();
   });
 
-  it("go one at a time also when they come while others wait", async () => {
+  it("run one at a time, also when they arrive while others wait", async () => {
     const service = await services();
     const stock = table();
     let running = 0;
@@ -79,7 +79,7 @@ describe.each(STORES)("writes of a custom stream over the $kind store", ({ open 
     expect((await service.list(GROUP)).position.revision).toBe(32);
   });
 
-  it("of different groups run side by side", async () => {
+  it("of different groups run concurrently", async () => {
     const service = await services();
     const stock = table();
     const [begun, held] = [gate(), gate()];
@@ -108,7 +108,7 @@ describe.each(STORES)("writes of a custom stream over the $kind store", ({ open 
     ]);
   });
 
-  it("go on after one that failed", async () => {
+  it("continue after a failed one", async () => {
     const service = await services();
     const stock = table();
     await service.createStream("stock", {
@@ -125,7 +125,7 @@ describe.each(STORES)("writes of a custom stream over the $kind store", ({ open 
     expect(await service.get(TEA)).toMatchObject({ data: 3, revision: 3 });
   });
 
-  it("are seen by reads that begin later, and never without their revision (G10)", async () => {
+  it("are visible to later reads, and never without their revision (G10)", async () => {
     const service = await services();
     const stock = table();
     const [written, held] = [gate(), gate()];
@@ -139,7 +139,7 @@ describe.each(STORES)("writes of a custom stream over the $kind store", ({ open 
     });
     const write = service.set({ ...TEA, data: 1 });
     await written.opened;
-    // The value is outside already, its change is not recorded yet.
+    // The value is stored outside, but its change is not recorded yet.
     const reads = [service.get(TEA), service.list(GROUP), service.subscribe(GROUP)] as const;
     held.open();
     await write;
@@ -155,7 +155,7 @@ describe.each(STORES)("writes of a custom stream over the $kind store", ({ open 
     await frames.return?.();
   });
 
-  it("that come during a read leave it no value of one revision with the number of another", async () => {
+  it("during a read never pair the value of one revision with the number of another", async () => {
     const service = await services();
     const stock = table({ tea: "old" });
     const [asked, held] = [gate(), gate()];
@@ -178,7 +178,7 @@ describe.each(STORES)("writes of a custom stream over the $kind store", ({ open 
     expect(await read).toMatchObject({ data: "new", revision: 1 });
   });
 
-  it("and a snapshot taken among them make up one state (G3)", async () => {
+  it("and a snapshot taken among them yield one state (G3)", async () => {
     const service = await services();
     const stock = table();
     await service.createStream("stock", {
@@ -223,7 +223,7 @@ describe.each(STORES)("writes of a custom stream over the $kind store", ({ open 
 describe("calls that wait for one group of a custom stream", () => {
   const services = servicesOf();
 
-  it("are at most a thousand: more are refused, and those that wait are done", async () => {
+  it("are at most a thousand: more are refused, and the waiting ones complete", async () => {
     const service = await services();
     const stock = table();
     const held = gate();
@@ -259,7 +259,7 @@ describe("a custom stream over a store that fails", () => {
     };
   });
 
-  it("leaves the outcome open when a change cannot be recorded: it was written, and nobody was told", async () => {
+  it("fails with an unknown outcome when the value is written but its change cannot be recorded", async () => {
     broken = false;
     const service = await services();
     const stock = table();

@@ -15,7 +15,7 @@ import {
 describe.each(STORES)("events of a custom stream over the $kind store", ({ open }) => {
   const services = servicesOf(open);
 
-  it("say create, update and delete, with contiguous revisions and the full value (G2, G3)", async () => {
+  it("are creates, updates and deletes, with contiguous revisions and the full value (G2, G3)", async () => {
     const service = await services();
     await service.createStream("stock", table());
     const frames = await service.subscribe(GROUP);
@@ -43,7 +43,7 @@ describe.each(STORES)("events of a custom stream over the $kind store", ({ open 
     await frames.return?.();
   });
 
-  it("begin after a snapshot of what is outside, which has their position (G3, G10)", async () => {
+  it("follow a snapshot of the outside values at their position (G3, G10)", async () => {
     const service = await services();
     const stock = table({ old: { id: "old", n: 1 } });
     await service.createStream("stock", stock);
@@ -78,7 +78,7 @@ describe.each(STORES)("events of a custom stream over the $kind store", ({ open 
     await frames.return?.();
   });
 
-  it("are replayed to whoever resumes, and the snapshot is not read then (G4)", async () => {
+  it("are replayed to resuming subscribers, without reading the snapshot (G4)", async () => {
     const service = await services();
     const stock = table();
     await service.createStream("stock", stock);
@@ -98,7 +98,7 @@ describe.each(STORES)("events of a custom stream over the $kind store", ({ open 
     await frames.return?.();
   });
 
-  it("of before the stream was custom are replayed like those after (G4)", async () => {
+  it("from before the stream was custom are replayed like later ones (G4)", async () => {
     const service = await services();
     const before = await service.set({ ...TEA, data: 1 });
     await service.set({ ...TEA, data: 2 });
@@ -112,7 +112,7 @@ describe.each(STORES)("events of a custom stream over the $kind store", ({ open 
     await frames.return?.();
   });
 
-  it("sent by hand come like elsewhere", async () => {
+  it("made by send are delivered as in other streams", async () => {
     const service = await services();
     await service.createStream("stock", table());
     const frames = await service.subscribe(GROUP);
@@ -125,7 +125,7 @@ describe.each(STORES)("events of a custom stream over the $kind store", ({ open 
     await frames.return?.();
   });
 
-  it("fire triggers, with the event as it was (G1)", async () => {
+  it("fire triggers with the recorded event (G1)", async () => {
     const service = await services();
     await service.createStream("stock", table());
     const fired: Json[] = [];
@@ -160,7 +160,7 @@ describe.each(STORES)("events of a custom stream over the $kind store", ({ open 
     ]);
   });
 
-  it("come to thousands of values in a snapshot of several parts", async () => {
+  it("follow a snapshot of thousands of values in several parts", async () => {
     const service = await services();
     const count = 2500;
     const rows = Array.from({ length: count }, (_, i) => ({ id: `i${i}`, text: "x".repeat(200) }));
@@ -169,7 +169,7 @@ describe.each(STORES)("events of a custom stream over the $kind store", ({ open 
     const ids: string[] = [];
     for (let last = false; !last;) {
       const [frame] = await take(frames, 1);
-      if (frame?.kind !== "sync") throw new Error("Something else came.");
+      if (frame?.kind !== "sync") throw new Error("Another frame came.");
       expect(frame.first).toBe(ids.length === 0);
       expect(frame.position).toEqual({ epoch: "", revision: 0 });
       ids.push(...frame.items.map(({ itemId }) => itemId));
@@ -183,7 +183,7 @@ describe.each(STORES)("events of a custom stream over the $kind store", ({ open 
 describe("ids in a snapshot of a custom stream", () => {
   const services = servicesOf();
 
-  it("are those that values were seen written under, whatever the order of their keys", async () => {
+  it("are those under which the values were written, whatever the order of their keys", async () => {
     const service = await services();
     let rows: unknown[] = [];
     await service.createStream("stock", { list: () => rows });
@@ -197,7 +197,7 @@ describe("ids in a snapshot of a custom stream", () => {
     ]);
   });
 
-  it("are given in turn to equal values, no more often than they were seen", async () => {
+  it("are assigned in turn to equal values, each at most once", async () => {
     const service = await services();
     await service.createStream("stock", { list: () => ["same", "same", "same"] });
     await service.set({ ...GROUP, itemId: "a", data: "same" });
@@ -209,7 +209,7 @@ describe("ids in a snapshot of a custom stream", () => {
     ]);
   });
 
-  it("are else the ids that values have themselves, with what is known of such an item", async () => {
+  it("fall back to the id field of the value, with the recorded revision and times of that item", async () => {
     const service = await services();
     await service.createStream("stock", {
       list: () => [
@@ -225,7 +225,7 @@ describe("ids in a snapshot of a custom stream", () => {
     ]);
   });
 
-  it("are empty where there is none, or none that is a name", async () => {
+  it("are empty for values without an id that is a valid name", async () => {
     const service = await services();
     const rows = [
       "text",
@@ -246,7 +246,7 @@ describe("ids in a snapshot of a custom stream", () => {
     expect(items.map(([, data]) => data)).toEqual(rows);
   });
 
-  it("are never given twice", async () => {
+  it("are never assigned twice", async () => {
     const service = await services();
     await service.createStream("stock", {
       list: () => [{ id: "tea", n: 2 }, "written as tea", { id: "milk" }, { id: "milk", n: 2 }],
@@ -261,7 +261,7 @@ describe("ids in a snapshot of a custom stream", () => {
     ]);
   });
 
-  it("are forgotten with the item that was removed", async () => {
+  it("are forgotten with a removed item", async () => {
     const service = await services();
     const stock = table();
     await service.createStream("stock", { ...only(stock, "set", "delete"), list: () => ["a"] });

@@ -19,7 +19,7 @@ import {
 const ops = [{ type: "set", path: "a", value: 1 }] as const;
 const payload = { stream_name: "stock", group_id: "shop", item_id: "tea" };
 
-/** Every call that reaches the functions of a custom stream, by the function that it reaches. */
+/** Every call that reaches the functions of a custom stream, by function. */
 const CALLS: Readonly<Record<string, (service: StreamService) => Promise<unknown>>> = {
   get: (service) => service.get(TEA),
   set: (service) => service.set({ ...TEA, data: 1 }),
@@ -31,7 +31,7 @@ const CALLS: Readonly<Record<string, (service: StreamService) => Promise<unknown
 const ALL = Object.entries(CALLS);
 const WRITES = ["set", "update", "delete"];
 
-/** What a read of the service shows of what the built-in store has. */
+/** The contents of the built-in store, as read through the service. */
 async function within(service: StreamService): Promise<unknown> {
   return (await service.listAll()).streams;
 }
@@ -58,7 +58,7 @@ describe("a custom stream refuses", () => {
     expect(await within(service)).toEqual([]);
   });
 
-  it("batches also when it has a single function, of whatever kind", async () => {
+  it("batches even when it has a single function of any kind", async () => {
     const service = await services();
     const mutations = [{ delete: { itemId: "tea" } }];
     await service.createStream("stock", only(table(), "listGroups"));
@@ -82,13 +82,13 @@ describe("a custom stream refuses", () => {
       const answers: Readonly<Record<string, unknown>> = { list: [], listGroups: [] };
       await service.createStream("stock", { ...stock, [method]: asking(answers[method]) });
       await CALLS[method]?.(service);
-      // The last one comes as an error of a function, which has a code.
+      // The last one is the error of a function, which has a code.
       const expected = [...Array.from({ length: 8 }, () => unsupported), undefined];
       expect(reasons).toEqual(expected);
     },
   );
 
-  it("such a call also by way of other functions and other custom streams", async () => {
+  it("such a call also through other functions and other custom streams", async () => {
     const service = await services();
     const reasons: unknown[] = [];
     await service.registerFunction("helper", async () => {
@@ -108,7 +108,7 @@ describe("a custom stream refuses", () => {
     expect(reasons).toEqual([unsupported]);
   });
 
-  it("nothing that its functions ask of other streams, nor what is asked after they are done", async () => {
+  it("no calls of its functions to other streams, and no calls after they are done", async () => {
     const service = await services();
     const other = { ...TEA, streamName: "ordinary" };
     const stock = table();
@@ -125,7 +125,7 @@ describe("a custom stream refuses", () => {
     expect(await service.get(TEA)).toMatchObject({ data: "b" });
   });
 
-  it("nothing that triggers write when it has changed", async () => {
+  it("no writes of triggers that its changes fire", async () => {
     const service = await services();
     const stock = table();
     const written = gate();
@@ -145,31 +145,28 @@ describe("a custom stream refuses", () => {
 describe("a function of a custom stream that fails", () => {
   const services = servicesOf();
 
-  it.each(ALL)(
-    "by throwing makes the call fail, and can be tried again: %s",
-    async (method, call) => {
-      const service = await services();
-      const stock = table({ tea: {} });
-      let broken = true;
-      const real = stock[method as keyof StreamAdapter];
-      await service.createStream("stock", {
-        ...stock,
-        [method]: (input: never) => {
-          if (broken) throw new Error("secret of the database");
-          return real(input);
-        },
-      });
-      const failed = call(service);
-      await expect(failed).rejects.toMatchObject({ reason: "STORE_UNAVAILABLE", retryable: true });
-      await expect(failed).rejects.not.toThrow("secret");
-      expect(await within(service)).toEqual([]);
-      broken = false;
-      expect(await reasonOf(call(service))).toBe("not refused");
-    },
-  );
+  it.each(ALL)("by throwing fails the call, which can be repeated: %s", async (method, call) => {
+    const service = await services();
+    const stock = table({ tea: {} });
+    let broken = true;
+    const real = stock[method as keyof StreamAdapter];
+    await service.createStream("stock", {
+      ...stock,
+      [method]: (input: never) => {
+        if (broken) throw new Error("secret of the database");
+        return real(input);
+      },
+    });
+    const failed = call(service);
+    await expect(failed).rejects.toMatchObject({ reason: "STORE_UNAVAILABLE", retryable: true });
+    await expect(failed).rejects.not.toThrow("secret");
+    expect(await within(service)).toEqual([]);
+    broken = false;
+    expect(await reasonOf(call(service))).toBe("not refused");
+  });
 
   it.each(ALL)(
-    "by not answering in time leaves a write open, and no read: %s",
+    "by a timeout leaves the outcome of a write unknown, but not of a read: %s",
     async (method, call) => {
       const service = await services({ functionLimits: { timeoutMs: 20 } });
       const stock = table({ tea: {} });
@@ -182,7 +179,7 @@ describe("a function of a custom stream that fails", () => {
   );
 
   it.each(ALL)(
-    "by going away in the call leaves a write open, and no read: %s",
+    "by disconnecting during the call leaves the outcome of a write unknown, but not of a read: %s",
     async (method, call) => {
       const service = await services();
       const begun = gate();
@@ -197,7 +194,7 @@ describe("a function of a custom stream that fails", () => {
     },
   );
 
-  it("before it wrote leaves the value, and the next write goes on", async () => {
+  it("before it wrote leaves the value unchanged, and the next write succeeds", async () => {
     const service = await services();
     const stock = table({ tea: 1 });
     let broken = true;
@@ -218,7 +215,7 @@ describe("a function of a custom stream that fails", () => {
     });
   });
 
-  it("makes a subscription fail that begins with it", async () => {
+  it("fails a subscription that starts with it", async () => {
     const service = await services();
     const broken = () => {
       throw new Error("It is broken.");
@@ -250,7 +247,7 @@ describe("a function of a custom stream that fails", () => {
     ["listGroups", "a list with an empty name", ["shop", ""]],
     ["listGroups", "a list with a name that is too long", ["x".repeat(257)]],
   ])(
-    "by answering %s with %s is a fault inside, which functions see as JSON_ERROR",
+    "by a result of %s that is %s is an internal error, and JSON_ERROR for functions",
     async (method, _what, answer) => {
       const service = await services();
       const stock = table({ tea: {} });
@@ -268,11 +265,11 @@ describe("a function of a custom stream that fails", () => {
   );
 });
 
-describe("a custom stream whose provider has gone", () => {
+describe("a custom stream without its provider", () => {
   const services = servicesOf();
   const tempFolder = tempFolders();
 
-  it("without a word fails its calls, rather than to write into the built-in store", async () => {
+  it("after a disconnect fails its calls instead of writing into the built-in store", async () => {
     const service = await services();
     const stock = table();
     const registration = await service.createStream("stock", stock);
@@ -286,7 +283,7 @@ describe("a custom stream whose provider has gone", () => {
     );
     expect(await reasonOf(service.subscribe(GROUP))).toBe("STORE_UNAVAILABLE");
     expect(stock.rows).toEqual(new Map([["tea", 1]]));
-    // It comes back, and all goes on.
+    // The provider returns, and calls succeed again.
     const again = await service.createStream("stock", stock);
     expect(await service.set({ ...TEA, data: 2 })).toMatchObject({
       oldValue: 1,
@@ -299,7 +296,7 @@ describe("a custom stream whose provider has gone", () => {
     await again.unregister("withdrawn");
   });
 
-  it("by its wish is an ordinary stream again, with what was seen written", async () => {
+  it("after a withdrawal is an ordinary stream again, with the values written through the service", async () => {
     const service = await services();
     const stock = table({ unseen: 1 });
     const registration = await service.createStream("stock", stock);
@@ -320,7 +317,7 @@ describe("a custom stream whose provider has gone", () => {
     expect(stock.rows.get("tea")).toBe(1);
   });
 
-  it("stays custom as long as another one is there, and shares its calls until then", async () => {
+  it("stays custom while another provider remains; both share the calls until then", async () => {
     const service = await services();
     const stock = table({ tea: 4 });
     const first = await service.createStream("stock", stock);
@@ -331,7 +328,7 @@ describe("a custom stream whose provider has gone", () => {
     expect(await service.get(TEA)).toBeUndefined();
   });
 
-  it("without a word stays custom over a restart on disk, until it is withdrawn (G6)", async () => {
+  it("after a disconnect stays custom across a restart on disk, until it is withdrawn (G6)", async () => {
     const folder = await tempFolder();
     const start = async () => {
       const store = await openLmdbStore({ folder, sweepIntervalMs: 0 });

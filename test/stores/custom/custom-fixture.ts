@@ -17,7 +17,7 @@ import { memoryStore } from "../../../src/stores/memory/memory-store.ts";
 export const GROUP = { streamName: "stock", groupId: "shop" } as const;
 export const TEA = { ...GROUP, itemId: "tea" } as const;
 
-/** The two stores that there are, as makers of empty ones. */
+/** Openers of empty stores, in memory and on disk. */
 export const STORES: readonly { readonly kind: string; open(): Promise<Store> }[] = [
   { kind: "memory", open: async () => memoryStore({ sweepIntervalMs: 0 }) },
   {
@@ -36,7 +36,7 @@ export const STORES: readonly { readonly kind: string; open(): Promise<Store> }[
   },
 ];
 
-/** Makes services for the tests of a file, and closes them after each. */
+/** Opens services for the tests of a file, and closes them after each. */
 export function servicesOf(
   open: () => Promise<Store> = async () => memoryStore({ sweepIntervalMs: 0 }),
 ): (options?: EngineOptions) => Promise<StreamService> {
@@ -53,13 +53,13 @@ export function servicesOf(
   };
 }
 
-/** Values kept outside, and what was asked of them. */
+/** Values stored outside, and the calls made for them. */
 export interface Table extends Required<StreamAdapter> {
   /** Group -> item -> value. */
   readonly groups: Map<string, Map<string, unknown>>;
   /** Name and input of every call, in order. */
   readonly calls: [method: string, input: Record<string, unknown>][];
-  /** The values of the usual group. */
+  /** The values of the default group. */
   readonly rows: Map<string, unknown>;
 }
 
@@ -98,12 +98,12 @@ export function table(rows: Readonly<Record<string, unknown>> = {}): Table {
   };
 }
 
-/** Only some methods of an adapter. */
+/** An adapter with only some of its methods. */
 export function only(adapter: StreamAdapter, ...methods: (keyof StreamAdapter)[]): StreamAdapter {
   return Object.fromEntries(methods.map((method) => [method, adapter[method]]));
 }
 
-/** All but some methods of an adapter. */
+/** An adapter without some of its methods. */
 export function without(
   adapter: StreamAdapter,
   ...methods: (keyof StreamAdapter)[]
@@ -135,7 +135,7 @@ export async function itemsOf(
   return items.map(({ itemId, data, revision }) => [itemId, data, revision] as const);
 }
 
-/** Resolves when told, and says that somebody waits for it. */
+/** A promise that the test resolves. */
 export function gate(): { readonly opened: Promise<void>; open(): void } {
   let open = () => {};
   const opened = new Promise<void>((resolve) => (open = resolve));

@@ -4,7 +4,7 @@ import { GROUP, servicesOf } from "./custom-fixture.ts";
 const services = servicesOf();
 
 describe("a listing of a custom stream", () => {
-  it("misses no item when others go between its pages", async () => {
+  it("misses no item when others are deleted between its pages", async () => {
     const service = await services();
     const rows = new Map(["a", "b", "c", "d"].map((id) => [id, { id }]));
     await service.createStream("stock", {
@@ -16,7 +16,7 @@ describe("a listing of a custom stream", () => {
     const second = await service.list({ ...GROUP, pageSize: 2, pageToken: first.nextPageToken });
     expect(second.items.map(({ itemId }) => itemId)).toEqual(["c", "d"]);
     await service.delete({ ...GROUP, itemId: "b" });
-    // Where that one ended is gone, and nobody can tell where it was.
+    // The last item of that page is deleted, so its place is unknown.
     await expect(
       service.list({ ...GROUP, pageSize: 2, pageToken: first.nextPageToken }),
     ).rejects.toMatchObject({ reason: "PAGE_TOKEN_INVALID" });

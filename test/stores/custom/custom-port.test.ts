@@ -11,7 +11,7 @@ import { changesSince, groupOf, mark, put, remove } from "../suite/fixture.ts";
 import { record } from "../suite/outbox.ts";
 import { describeStore } from "../suite/store.suite.ts";
 
-/** A store in which the stream `custom` is one, over another store. */
+/** A store with the custom stream `custom`, over another store. */
 async function around(within: Store): Promise<{ store: Store; written: unknown[] }> {
   const written: unknown[] = [];
   const coordinator = localCoordinator();
@@ -22,7 +22,7 @@ async function around(within: Store): Promise<{ store: Store; written: unknown[]
   return { store, written };
 }
 
-// Streams that are not custom ones must not notice that others are.
+// A custom stream must not affect ordinary ones.
 describeStore("memory, with a custom stream beside,", async (request) => {
   const within = memoryStore({ ...request, sweepIntervalMs: 0 });
   const { store } = await around(within);
@@ -32,7 +32,7 @@ describeStore("memory, with a custom stream beside,", async (request) => {
 describe("the port of a store with custom streams", () => {
   const group = groupOf("room", "custom");
 
-  it("runs the commits of one call in order, each for itself, and those it cannot do not at all (G1)", async () => {
+  it("runs the commits of one call in order, each on its own, and unsupported ones not at all (G1)", async () => {
     const { store, written } = await around(memoryStore({ sweepIntervalMs: 0 }));
     const commits: Commit[] = [
       { mutations: [put("a", 1)] },

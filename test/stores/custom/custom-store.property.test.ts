@@ -5,7 +5,7 @@ import type { UpdateStep } from "../../../src/service/plain.ts";
 import type { StreamService } from "../../../src/service/stream-service.ts";
 import { GROUP, type Table, only, servicesOf, table, take, without } from "./custom-fixture.ts";
 
-// Few items and keys, so that calls meet.
+// Few items and keys, so that calls collide.
 const itemId = fc.constantFrom("a", "b", "c");
 const key = fc.constantFrom("x", "y", "", "__proto__");
 const legalKey = fc.constantFrom("x", "y", "z");
@@ -44,7 +44,7 @@ const call: fc.Arbitrary<Call> = fc.oneof(
   fc.constant({ kind: "list" as const }),
 );
 
-/** Makes one call; a refusal is a result too. Epochs differ from stream to stream. */
+/** Makes one call; a refusal is a result too. Epochs differ between streams. */
 async function outcome(service: StreamService, streamName: string, made: Call): Promise<unknown> {
   const group = { ...GROUP, streamName };
   const run = async () => {
@@ -68,7 +68,7 @@ async function outcome(service: StreamService, streamName: string, made: Call): 
   }
 }
 
-/** The result without what differs from stream to stream: epochs and wall clock. */
+/** The result without epochs and wall clock, which differ between streams. */
 function comparable(result: unknown): unknown {
   const hidden = new Set(["epoch", "createTime", "updateTime", "timestamp"]);
   const text = JSON.stringify(result, (name, member: unknown) =>
@@ -77,18 +77,24 @@ function comparable(result: unknown): unknown {
   return text === undefined ? undefined : (JSON.parse(text) as unknown);
 }
 
-/** No call of these makes a value null, which a custom stream with `get` cannot tell from none. */
+/**
+ * Whether no call makes a value null: a custom stream with `get` cannot distinguish null from
+ * absent.
+ */
 function keepsNoNull(made: Call): boolean {
   if (made.kind === "set") return made.data !== null;
   if (made.kind !== "update") return true;
-  // An append to null, and a set of the root, are what can leave null behind.
+  // Only an append to null and a set of the root can leave null.
   return made.ops.every((each) => !("value" in each) || each.path !== "" || each.value !== null);
 }
 
 describe("a custom stream", () => {
   const services = servicesOf();
 
-  /** Makes the same calls on an ordinary stream and on a custom one, and compares all that can be seen. */
+  /**
+   * Makes the same calls on an ordinary stream and on a custom one, and compares all visible
+   * results.
+   */
   const same = async (
     calls: readonly Call[],
     adapterOf: (stock: Table) => Parameters<StreamService["createStream"]>[1],
@@ -117,18 +123,18 @@ describe("a custom stream", () => {
     await service.close();
   };
 
-  it("without update gives what an ordinary one gives, events and errors of steps included", async () => {
+  it("without update equals an ordinary one, including events and errors of steps", async () => {
     const calls = fc.array(call.filter(keepsNoNull), { maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(calls, (made) =>
-        // Values in a list have no ids of their own here, and equal ones cannot be told apart.
+        // Listed values have no ids here, and equal ones are indistinguishable.
         same(made, (stock) => without(stock, "update", "list")),
       ),
       { numRuns: 150 },
     );
   });
 
-  it("of which only writes are outside gives what an ordinary one gives, null included", async () => {
+  it("with only its writes outside equals an ordinary one, including null", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(call, { maxLength: 12 }), (made) =>
         same(made, (stock) => only(stock, "set", "delete")),
@@ -137,8 +143,8 @@ describe("a custom stream", () => {
     );
   });
 
-  it("with an update that says what it did gives what an ordinary one gives", async () => {
-    // What was skipped is not known of an update that was made outside.
+  it("with an update that returns its values equals an ordinary one", async () => {
+    // The skipped steps of an outside update are unknown.
     const made = call.filter(keepsNoNull).filter(({ kind }) => kind !== "update");
     const plainUpdate = fc.record({
       kind: fc.constant("update" as const),

@@ -29,7 +29,7 @@ describe("a custom stream", () => {
     expect(stock.rows).toEqual(new Map([["milk", { n: 1 }]]));
   });
 
-  it("calls each function with what it is about, and nothing else", async () => {
+  it("calls each function with its names and data, and nothing else", async () => {
     const service = await services();
     const stock = table();
     await service.createStream("stock", stock);
@@ -50,7 +50,7 @@ describe("a custom stream", () => {
     expect(await calls(service.update({ ...TEA, ops }))).toEqual([
       ["get", item],
       ["update", { ...item, ops }],
-      // It did not say what it made of it.
+      // The update did not return the new value.
       ["get", item],
     ]);
     expect(await calls(service.get(TEA))).toEqual([["get", item]]);
@@ -88,7 +88,7 @@ describe("a custom stream", () => {
     });
   });
 
-  it("has an ordinary stream beside it, which it does not touch", async () => {
+  it("does not affect an ordinary stream beside it", async () => {
     const service = await services();
     const stock = table();
     await service.createStream("stock", stock);
@@ -99,7 +99,7 @@ describe("a custom stream", () => {
     expect((await service.listGroups({ streamName: "stocks" })).groups).toEqual(["shop"]);
   });
 
-  it("is read as it is outside, also after changes behind the service, which nobody is told of", async () => {
+  it("is read from the outside, also after changes made behind the service, which have no events", async () => {
     const service = await services();
     const stock = table();
     await service.createStream("stock", stock);
@@ -116,7 +116,7 @@ describe("a custom stream", () => {
     await frames.return?.();
   });
 
-  it("shows among all streams the groups that were seen written", async () => {
+  it("has the groups written through the service in the list of all streams", async () => {
     const service = await services();
     await service.createStream("stock", table({ unseen: 1 }));
     await service.set({ ...TEA, groupId: "seen", data: 1 });
@@ -131,17 +131,17 @@ describe("a custom stream", () => {
   });
 });
 
-describe("what an adapter leaves out", () => {
+describe("the part that an adapter leaves out", () => {
   const services = servicesOf();
 
-  it("is all of it: then the stream is an ordinary one", async () => {
+  it("is everything: then the stream is an ordinary one", async () => {
     const service = await services();
     await service.createStream("stock", {});
     await service.set({ ...TEA, data: 1, expectedRevision: 0 });
     expect(await itemsOf(service)).toEqual([["tea", 1, 1]]);
   });
 
-  it("is get: then items are read as they were seen written", async () => {
+  it("is get: then items are read as written through the service", async () => {
     const service = await services();
     const stock = table({ tea: "unseen" });
     await service.createStream("stock", without(stock, "get"));
@@ -154,7 +154,7 @@ describe("what an adapter leaves out", () => {
     expect(stock.rows).toEqual(new Map());
   });
 
-  it("is set: then values are written within, while get says what they are", async () => {
+  it("is set: then values are written to the store, and get still reads the outside", async () => {
     const service = await services();
     const stock = table({ tea: "outside" });
     await service.createStream("stock", only(stock, "get"));
@@ -190,7 +190,7 @@ describe("what an adapter leaves out", () => {
     expect(stock.rows.get("tea")).toEqual({ n: 3, missing: 2 });
   });
 
-  it("is update and set: then updates are made within, of what get gives", async () => {
+  it("is update and set: then updates reduce the value of get into the store", async () => {
     const service = await services();
     await service.createStream("stock", only(table({ tea: 4 }), "get"));
     const ops = [{ type: "increment", path: "", by: 1 }] as const;
@@ -198,7 +198,7 @@ describe("what an adapter leaves out", () => {
     expect(await itemsOf(service)).toEqual([["tea", 5, 1]]);
   });
 
-  it("is delete: then items are removed from what was seen written", async () => {
+  it("is delete: then items are removed from the store", async () => {
     const service = await services();
     const stock = table({ tea: 4 });
     await service.createStream("stock", without(stock, "delete", "list", "listGroups"));
@@ -208,7 +208,7 @@ describe("what an adapter leaves out", () => {
     expect(stock.rows.get("tea")).toBe(5);
   });
 
-  it("is list: then a group has what was seen written, page by page", async () => {
+  it("is list: then a group has the values written through the service, page by page", async () => {
     const service = await services();
     const stock = table({ unseen: 0 });
     await service.createStream("stock", without(stock, "list"));
@@ -226,7 +226,7 @@ describe("what an adapter leaves out", () => {
     await frames.return?.();
   });
 
-  it("is listGroups: then a stream has the groups that were seen written", async () => {
+  it("is listGroups: then a stream has the groups written through the service", async () => {
     const service = await services();
     const stock = table({ unseen: 0 });
     await service.createStream("stock", without(stock, "listGroups"));
@@ -236,7 +236,7 @@ describe("what an adapter leaves out", () => {
   });
 });
 
-describe("what the functions of a custom stream return", () => {
+describe("the result of a function of a custom stream", () => {
   const services = servicesOf();
 
   it.each([
@@ -260,7 +260,7 @@ describe("what the functions of a custom stream return", () => {
     expect(await service.set({ ...TEA, data: 1 })).toMatchObject({ created: true });
   });
 
-  it("is what a write did, if it says so", async () => {
+  it("may be the old and new values of a write", async () => {
     const service = await services();
     const frames = await service.subscribe(GROUP);
     await service.createStream("stock", {
@@ -287,7 +287,7 @@ describe("what the functions of a custom stream return", () => {
     ]);
   });
 
-  it("is null for an old value where there was none, whatever get gave", async () => {
+  it("has a null old value for a missing item, whatever get returned", async () => {
     const service = await services();
     const frames = await service.subscribe(GROUP);
     await service.createStream("stock", {
@@ -308,7 +308,7 @@ describe("what the functions of a custom stream return", () => {
     ]);
   });
 
-  it("may come later, and from a method that needs its adapter", async () => {
+  it("may be a promise, and come from a method that uses its adapter", async () => {
     const service = await services();
     class Shelf {
       readonly #rows = new Map<string, unknown>([["tea", 4]]);
@@ -333,14 +333,14 @@ describe("what the functions of a custom stream return", () => {
     expect(await service.delete(TEA)).toEqual({ oldValue: undefined, position: undefined });
   });
 
-  it("is nothing from lists where there is nothing", async () => {
+  it("may be undefined for empty lists", async () => {
     const service = await services();
     await service.createStream("stock", { list: () => null, listGroups: () => undefined });
     expect(await itemsOf(service)).toEqual([]);
     expect((await service.listGroups({ streamName: "stock" })).groups).toEqual([]);
   });
 
-  it("is a list of groups in any order, each shown once, sorted and page by page", async () => {
+  it("may be a list of groups in any order, which is listed sorted, without duplicates, page by page", async () => {
     const service = await services();
     await service.createStream("stock", {
       listGroups: () => ["c", "é", "a", "c", "b", "\u{1f600}"],
@@ -355,7 +355,7 @@ describe("what the functions of a custom stream return", () => {
     expect(seen).toEqual([["a", "b"], ["c", "é"], ["\u{1f600}"]]);
   });
 
-  it("is a list of values, which is listed page by page", async () => {
+  it("may be a list of values, which is listed page by page", async () => {
     const service = await services();
     const rows = Array.from({ length: 5 }, (_, i) => ({ id: `i${i}` }));
     await service.createStream("stock", { list: () => rows });
@@ -370,7 +370,7 @@ describe("what the functions of a custom stream return", () => {
     expect(seen).toEqual(["i0", "i1", "i2", "i3", "i4"]);
   });
 
-  it("is a listing that has its own page tokens, and takes no others", async () => {
+  it("is listed with page tokens of its own, and refuses others", async () => {
     const service = await services();
     await service.createStream("stock", { list: () => ["a", "b"] });
     const tokenOf = (...cursor: string[]) =>

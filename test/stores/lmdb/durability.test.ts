@@ -145,7 +145,7 @@ describe("an lmdb store and its disk", () => {
     );
     expect((await late).position.revision).toBe(36);
     expect(disk.submitted.length - before).toBe(4);
-    await ear.heard(36);
+    await ear.received(36);
     await store.close();
   });
 

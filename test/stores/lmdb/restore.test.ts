@@ -105,7 +105,7 @@ describe("data that was put back from a backup", () => {
     const ear = await listen(store, group);
     await store.broadcast(group, { type: "t", itemId: undefined, value: Value.of(1) });
     await commit(store, group, put("a", 2));
-    await ear.heard(2);
+    await ear.received(2);
     expect(ear.events.map(({ timestamp }) => timestamp)).toEqual([beganMs + 1, beganMs + 2]);
     const reader = await store.snapshot(group);
     expect(await reader.next(limits)).toMatchObject({ syncTimestamp: beganMs + 2 });

@@ -20,13 +20,13 @@ import {
 } from "./fixture.ts";
 import { storesOf } from "./setup.ts";
 
-/** What one commit does, and that it does all of it or nothing. */
+/** The effects of one commit, and its atomicity. */
 export function describeCommits(open: OpenStore): void {
   const stores = storesOf(open);
   const group = groupOf("room");
 
   describe("commits", () => {
-    it("creates, updates and deletes an item and tells the values before and after", async () => {
+    it("creates, updates and deletes an item and returns the values before and after", async () => {
       const { store } = await stores();
       const created = await commit(store, group, put("a", { n: 1 }));
       const updated = await commit(store, group, put("a", null));
@@ -51,7 +51,7 @@ export function describeCommits(open: OpenStore): void {
       expect(first.position.epoch).not.toBe("");
     });
 
-    it("keeps a stored null apart from a missing item", async () => {
+    it("distinguishes a stored null from a missing item", async () => {
       const { store } = await stores();
       await commit(store, group, put("a", null));
       expect((await store.get(group, "a")).item?.value.json()).toBe(null);
@@ -60,7 +60,7 @@ export function describeCommits(open: OpenStore): void {
 
     it("deletes a missing item without a revision, an event or an epoch", async () => {
       const { store } = await stores();
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       const outcome = await commit(store, group, remove("a"));
       expect(outcome.results).toEqual([
         { revision: undefined, oldValue: undefined, newValue: undefined, errors: [] },
@@ -70,11 +70,11 @@ export function describeCommits(open: OpenStore): void {
         { position: { epoch: "", revision: 0 }, timestamp: 0 },
       ]);
       await commit(store, group, put("b", 1), remove("a"), put("c", 1));
-      await ear.heard(2);
-      expect(ear.events.map(({ itemId }) => itemId)).toEqual(["b", "c"]);
+      await recorder.received(2);
+      expect(recorder.events.map(({ itemId }) => itemId)).toEqual(["b", "c"]);
     });
 
-    it("lets mutations see the ones before them", async () => {
+    it("applies each mutation to the result of those before it", async () => {
       const { store } = await stores();
       const { results } = await commit(
         store,
@@ -102,11 +102,11 @@ export function describeCommits(open: OpenStore): void {
       expect(await contents(store, group)).toEqual([["a", "z"]]);
     });
 
-    it("changes nothing at all when a late mutation is refused (G1)", async () => {
+    it("changes nothing when a later mutation is refused (G1)", async () => {
       const { store } = await stores();
       await commit(store, group, put("a", 1), put("b", 1));
       const before = await store.heads([group]);
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       const failing = {
         kind: "reduce",
         bytes: 0,
@@ -128,11 +128,11 @@ export function describeCommits(open: OpenStore): void {
       expect(await store.heads([group])).toEqual(before);
       expect(await changesSince(store, group, 2)).toEqual([]);
       await commit(store, group, put("e", 1));
-      await ear.heard(1);
-      expect(ear.events).toMatchObject([{ itemId: "e", position: { revision: 3 } }]);
+      await recorder.received(1);
+      expect(recorder.events).toMatchObject([{ itemId: "e", position: { revision: 3 } }]);
     });
 
-    it("hides what a reduce threw that is not meant for callers", async () => {
+    it("hides internal errors of a reduce from callers", async () => {
       const { store } = await stores();
       const error = await refusal(store, group, [
         {
@@ -149,7 +149,7 @@ export function describeCommits(open: OpenStore): void {
       expect(error.metadata).toEqual({});
     });
 
-    it("hands on what a reduce reports", async () => {
+    it("returns the errors that a reduce reports", async () => {
       const { store } = await stores();
       const errors = [{ opIndex: 1, code: "increment.not_number", message: "It is not a number." }];
       const { results } = await commit(store, group, {
@@ -161,7 +161,7 @@ export function describeCommits(open: OpenStore): void {
       expect(results[0]?.errors).toEqual(errors);
     });
 
-    it("commits when the values just fit into the answer, and nothing when they do not", async () => {
+    it("commits when the values just fit into the response, and refuses the commit otherwise", async () => {
       const { store } = await stores();
       const small = Value.of("old");
       const large = Value.of("a longer value");
@@ -196,7 +196,7 @@ export function describeCommits(open: OpenStore): void {
       });
     });
 
-    it("gives every event its own timestamp while the clock stands still or goes back", async () => {
+    it("gives every event a new timestamp while the clock stands still or goes back", async () => {
       const clock = testClock();
       const { store } = await stores({ clock });
       const start = clock.nowMs;
@@ -215,7 +215,7 @@ export function describeCommits(open: OpenStore): void {
       expect(await store.heads([group])).toMatchObject([{ timestamp: start + 60_000 }]);
     });
 
-    it("runs the commits of one call in order, and a refusal concerns its own only", async () => {
+    it("runs the commits of one call in order, and a refusal affects only its own", async () => {
       const { store } = await stores();
       const outcomes = await store.run(group, [
         { mutations: [put("a", 1)] },
@@ -231,23 +231,23 @@ export function describeCommits(open: OpenStore): void {
       expect(await store.heads([group])).toMatchObject([{ position: { revision: 3 } }]);
     });
 
-    it("answers a call without commits", async () => {
+    it("accepts a call without commits", async () => {
       const { store } = await stores();
       expect(await store.run(group, [])).toEqual([]);
     });
 
-    it("orders concurrent writers of one group without loss (G2)", async () => {
+    it("orders concurrent writes of one group without loss (G2)", async () => {
       const { store } = await stores();
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       const writers = Array.from({ length: 20 }, async (_, writer) => {
         for (let i = 0; i < 10; i++)
           await commit(store, group, mark("shared", `${writer}.${i} `), put(`own-${writer}`, i));
       });
       await Promise.all(writers);
-      await ear.heard(400);
-      expect(ear.events.map((event) => event.kind === "change" && event.position.revision)).toEqual(
-        Array.from({ length: 400 }, (_, i) => i + 1),
-      );
+      await recorder.received(400);
+      expect(
+        recorder.events.map((event) => event.kind === "change" && event.position.revision),
+      ).toEqual(Array.from({ length: 400 }, (_, i) => i + 1));
       const shared = (await store.get(group, "shared")).item?.value.json();
       const marks = (shared as string).trim().split(" ");
       expect(marks.length).toBe(200);
@@ -255,10 +255,10 @@ export function describeCommits(open: OpenStore): void {
         const own = marks.filter((text) => text.startsWith(`${writer}.`));
         expect(own).toEqual(Array.from({ length: 10 }, (_, i) => `${writer}.${i}`));
       }
-      expect(await changesSince(store, group, 0)).toEqual(ear.events);
+      expect(await changesSince(store, group, 0)).toEqual(recorder.events);
     });
 
-    it("takes the largest values and the longest names", async () => {
+    it("accepts the largest values and the longest names", async () => {
       const { store } = await stores({ history: { maxBytes: 64 * 1024 * 1024 } });
       const longest = groupOf("\u{1f600}".repeat(64), "é".repeat(128));
       const text = "x".repeat(1024 * 1024 - 10);
@@ -275,7 +275,7 @@ export function describeCommits(open: OpenStore): void {
       expect(await store.groups(longest.streamName, { limit: 10 })).toEqual([longest.groupId]);
     });
 
-    it("gives back values as they came", async () => {
+    it("returns values unchanged", async () => {
       const { store } = await stores();
       const values = [
         0,

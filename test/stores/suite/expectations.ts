@@ -31,7 +31,7 @@ export function describeExpectations(open: OpenStore): void {
       });
     });
 
-    it("takes 0 for an item that must not exist", async () => {
+    it("treats 0 as an item that must not exist", async () => {
       const { store } = await stores();
       expect(await refusal(store, group, [put("a", 1, 7)])).toMatchObject({
         reason: "REVISION_MISMATCH",
@@ -97,7 +97,7 @@ export function describeExpectations(open: OpenStore): void {
       });
     });
 
-    it("lets one of many writers win an expected revision", async () => {
+    it("accepts one of many concurrent writes that expect the same revision", async () => {
       const { store } = await stores();
       await commit(store, group, put("a", 0));
       const outcomes = await Promise.all(

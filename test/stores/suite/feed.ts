@@ -7,15 +7,15 @@ import { storesOf } from "./setup.ts";
 
 const message = (text: string) => ({ type: "message", itemId: undefined, value: Value.of(text) });
 
-/** What watchers hear. */
+/** The events that watchers receive. */
 export function describeFeed(open: OpenStore): void {
   const stores = storesOf(open);
   const group = groupOf("room");
 
   describe("feed", () => {
-    it("announces what is logged, in log order, once (G2)", async () => {
+    it("announces each logged change once, in log order (G2)", async () => {
       const { store } = await stores();
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       await commit(store, group, put("a", 1), put("b", 2));
       await commit(store, group, remove("a"));
       await store.run(group, [
@@ -23,13 +23,13 @@ export function describeFeed(open: OpenStore): void {
         { mutations: [put("c", 2, 0)] },
         { mutations: [put("c", 3)] },
       ]);
-      await ear.heard(5);
-      expect(ear.events).toEqual(await changesSince(store, group, 0));
+      await recorder.received(5);
+      expect(recorder.events).toEqual(await changesSince(store, group, 0));
     });
 
     it("announces to every watcher of the group and of no other", async () => {
       const { store } = await stores();
-      const ears = await Promise.all([
+      const recorders = await Promise.all([
         listen(store, group),
         listen(store, group),
         listen(store, groupOf("roo")),
@@ -37,98 +37,102 @@ export function describeFeed(open: OpenStore): void {
       const other = await listen(store, groupOf("room", "stream2"));
       await commit(store, group, put("a", 1));
       await commit(store, groupOf("room", "stream2"), put("z", 1));
-      await Promise.all([ears[0]?.heard(1), ears[1]?.heard(1), other.heard(1)]);
-      expect(ears.map((ear) => ear.events.map(({ itemId }) => itemId))).toEqual([["a"], ["a"], []]);
+      await Promise.all([recorders[0]?.received(1), recorders[1]?.received(1), other.received(1)]);
+      expect(recorders.map((recorder) => recorder.events.map(({ itemId }) => itemId))).toEqual([
+        ["a"],
+        ["a"],
+        [],
+      ]);
       expect(other.events).toMatchObject([{ itemId: "z" }]);
     });
 
-    it("tells a watcher nothing of before, and nothing after it stopped", async () => {
+    it("delivers no earlier events to a watcher, and none after it stopped", async () => {
       const { store } = await stores();
       await commit(store, group, put("a", 1));
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       const stayed = await listen(store, group);
       await commit(store, group, put("b", 1));
-      await ear.heard(1);
-      ear.stop();
-      ear.stop();
+      await recorder.received(1);
+      recorder.stop();
+      recorder.stop();
       await commit(store, group, put("c", 1));
-      await stayed.heard(2);
-      expect(ear.events).toMatchObject([{ itemId: "b" }]);
+      await stayed.received(2);
+      expect(recorder.events).toMatchObject([{ itemId: "b" }]);
     });
 
     it("stops a watcher in the middle of a batch", async () => {
       const { store } = await stores();
-      const heard: GroupEvent[] = [];
+      const received: GroupEvent[] = [];
       const stop = await store.watch(group, (event) => {
-        heard.push(event);
+        received.push(event);
         stop();
       });
       const stayed = await listen(store, group);
       await commit(store, group, put("a", 1), put("b", 1));
-      await stayed.heard(2);
-      expect(heard).toMatchObject([{ itemId: "a" }]);
+      await stayed.received(2);
+      expect(received).toMatchObject([{ itemId: "a" }]);
     });
 
-    it("keeps one order for all when a watcher writes", async () => {
+    it("keeps one order for all watchers when one of them writes", async () => {
       const { store } = await stores();
       let answers = 0;
       const writes: Promise<unknown>[] = [];
       const stop = await store.watch(group, () => {
         if (answers++ < 3) writes.push(commit(store, group, put(`answer${answers}`, 1)));
       });
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       await commit(store, group, put("a", 1), put("b", 1));
-      await ear.heard(5);
+      await recorder.received(5);
       await Promise.all(writes);
       stop();
-      expect(ear.events.map((event) => event.kind === "change" && event.position.revision)).toEqual(
-        [1, 2, 3, 4, 5],
-      );
+      expect(
+        recorder.events.map((event) => event.kind === "change" && event.position.revision),
+      ).toEqual([1, 2, 3, 4, 5]);
     });
 
     it("announces transient events between the changes they were sent between", async () => {
       const { store } = await stores();
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       const first = await commit(store, group, put("a", 1));
       await store.broadcast(group, message("one"));
       await store.broadcast(group, { type: "typing", itemId: "a", value: Value.of({ on: true }) });
       await commit(store, group, put("a", 2));
-      await ear.heard(4);
-      expect(ear.events).toMatchObject([
+      await recorder.received(4);
+      expect(recorder.events).toMatchObject([
         { kind: "change", position: { revision: 1 } },
         { kind: "event", type: "message", itemId: undefined, after: first.position },
         { kind: "event", type: "typing", itemId: "a", after: first.position },
         { kind: "change", position: { revision: 2 } },
       ]);
-      expect(ear.events[2]?.value.json()).toEqual({ on: true });
+      expect(recorder.events[2]?.value.json()).toEqual({ on: true });
     });
 
-    it("takes calls made together in the order they were made", async () => {
+    it("applies concurrent calls in the order they were made", async () => {
       const { store } = await stores();
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       const calls: Promise<unknown>[] = [];
       for (let i = 0; i < 20; i++) {
         calls.push(commit(store, group, put("a", i)), store.broadcast(group, message(String(i))));
       }
       await Promise.all(calls);
-      await ear.heard(40);
-      expect(ear.events.map((event) => `${event.kind} ${event.value.text}`)).toEqual(
+      await recorder.received(40);
+      expect(recorder.events.map((event) => `${event.kind} ${event.value.text}`)).toEqual(
         Array.from({ length: 20 }, (_, i) => [`change ${i}`, `event "${i}"`]).flat(),
       );
     });
 
-    it("gives changes and transient events one increasing clock", async () => {
+    it("gives changes and transient events increasing timestamps of one clock", async () => {
       const clock = testClock();
       const { store } = await stores({ clock });
       const start = clock.nowMs;
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       await store.broadcast(group, message("first"));
       await commit(store, group, put("a", 1));
       await store.broadcast(group, message("second"));
       await store.broadcast(group, message("third"));
       await commit(store, group, put("a", 2));
-      await ear.heard(5);
-      expect(ear.events.map(({ timestamp }) => timestamp)).toEqual(
+      await recorder.received(5);
+      expect(recorder.events.map(({ timestamp }) => timestamp)).toEqual(
         [0, 1, 2, 3, 4].map((ms) => start + ms),
       );
       expect(await store.heads([group])).toMatchObject([{ timestamp: start + 4 }]);
@@ -136,10 +140,10 @@ export function describeFeed(open: OpenStore): void {
 
     it("neither logs a transient event nor creates a group for it", async () => {
       const { store } = await stores();
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       await store.broadcast(group, message("hello"));
-      await ear.heard(1);
-      expect(ear.events).toMatchObject([{ after: { epoch: "", revision: 0 } }]);
+      await recorder.received(1);
+      expect(recorder.events).toMatchObject([{ after: { epoch: "", revision: 0 } }]);
       expect(await store.heads([group])).toMatchObject([{ position: { epoch: "", revision: 0 } }]);
       expect(
         await store.since(group, { epoch: "", revision: 0 }, { maxCount: 10, maxBytes: 1e6 }),
@@ -178,7 +182,7 @@ export function describeFeed(open: OpenStore): void {
       reader.close();
     });
 
-    it("finishes the writes that were under way", async () => {
+    it("finishes the writes in progress", async () => {
       const { store } = await stores();
       const writes = Array.from({ length: 30 }, (_, i) => commit(store, group, put(`i${i}`, i)));
       await store.close();

@@ -13,7 +13,7 @@ import type { StreamError } from "../../../src/core/errors.ts";
 import { Value } from "../../../src/core/value.ts";
 import type { Json } from "../../../src/core/value.ts";
 
-/** What a test asks of the store it gets. */
+/** What a test needs of its store. */
 export interface StoreRequest {
   readonly history?: Partial<History>;
   readonly clock?: () => number;
@@ -23,16 +23,16 @@ export interface StoreRequest {
 /** A store for one test. */
 export interface StoreFixture {
   readonly store: Store;
-  /** Does what the store does by itself from time to time: looks after groups that nobody writes. */
+  /** Sweeps idle groups, as the store does periodically. */
   sweep(): Promise<void>;
-  /** Closes the store and removes what it left. */
+  /** Closes the store and removes its data. */
   dispose(): Promise<void>;
 }
 
-/** Makes an empty store. */
+/** Opens an empty store. */
 export type OpenStore = (request: StoreRequest) => Promise<StoreFixture>;
 
-/** A clock that stands still until told. */
+/** A clock that tests set. */
 export interface TestClock {
   (): number;
   nowMs: number;
@@ -47,7 +47,7 @@ export function testClock(): TestClock {
 /** Limits that no test reaches. */
 export const ALL: ReadLimits = { maxCount: 100_000, maxBytes: 1e9 };
 
-/** A group of the usual stream. */
+/** A group of the default stream. */
 export function groupOf(groupId: string, streamName = "stream"): GroupKey {
   return { streamName, groupId };
 }
@@ -118,7 +118,9 @@ export async function contents(
   return items.map(brief);
 }
 
-/** All changes since a revision of the group's epoch; "lost" when the log cannot tell. */
+/**
+ * All changes since a revision of the group's epoch; "lost" when the log does not reach back to it.
+ */
 export async function changesSince(
   store: Store,
   group: GroupKey,
@@ -139,16 +141,16 @@ export function plain(event: GroupEvent): Record<string, unknown> {
   return { ...event, value: event.value.json() };
 }
 
-/** Hears a group and lets a test wait for what it hears. */
-export interface Ear {
+/** Records the events of a group and lets a test wait for them. */
+export interface EventRecorder {
   readonly events: readonly GroupEvent[];
-  /** Resolves once so many events were heard in all. */
-  heard(count: number): Promise<void>;
+  /** Resolves once `count` events were received in total. */
+  received(count: number): Promise<void>;
   stop(): void;
 }
 
-/** Starts to hear a group. */
-export async function listen(store: Store, group: GroupKey): Promise<Ear> {
+/** Starts recording the events of a group. */
+export async function listen(store: Store, group: GroupKey): Promise<EventRecorder> {
   const events: GroupEvent[] = [];
   let waiting: { count: number; resolve: () => void }[] = [];
   const stop = await store.watch(group, (event) => {
@@ -158,7 +160,7 @@ export async function listen(store: Store, group: GroupKey): Promise<Ear> {
   });
   return {
     events,
-    heard: (count) =>
+    received: (count) =>
       new Promise((resolve) => {
         if (events.length >= count) resolve();
         else waiting.push({ count, resolve });

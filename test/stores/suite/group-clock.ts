@@ -8,12 +8,12 @@ import { storesOf } from "./setup.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** A state that says what its sync carries. */
+/** A state with the timestamp of its sync. */
 interface ClockedHead extends Head {
   readonly syncTimestamp: number;
 }
 
-/** The state of a group, however it is read. */
+/** Every way to read the state of a group. */
 const READS: readonly (readonly [string, (store: Store, group: GroupKey) => Promise<StateHead>])[] =
   [
     ["get", (store, group) => store.get(group, "a")],
@@ -30,7 +30,7 @@ const READS: readonly (readonly [string, (store: Store, group: GroupKey) => Prom
     ],
   ];
 
-/** Clients that order by time take every sync of a new epoch, and every event after a sync. */
+/** Clients that order by time accept every sync of a new epoch, and every event after a sync. */
 export function describeGroupClock(open: OpenStore): void {
   const stores = storesOf(open);
   const group = groupOf("room");
@@ -69,19 +69,19 @@ export function describeGroupClock(open: OpenStore): void {
     it("is after all events of a group that was forgotten", async () => {
       const clock = testClock();
       const { store, sweep } = await stores({ clock, history: { maxAgeMs: 10 } });
-      const ear = await listen(store, group);
-      // Many in one millisecond, so that they run ahead of the clock.
+      const recorder = await listen(store, group);
+      // Many in one millisecond, so that their timestamps run ahead of the clock.
       await commit(store, group, ...Array.from({ length: 50 }, (__, i) => put(`i${i}`, i)));
       await commit(store, group, ...Array.from({ length: 50 }, (__, i) => remove(`i${i}`)));
-      await ear.heard(100);
-      ear.stop();
+      await recorder.received(100);
+      recorder.stop();
       for (let i = 0; i < 3; i++) {
         clock.nowMs += 100;
         await sweep();
       }
       const { position, syncTimestamp } = await read(store, group);
       expect(position).toEqual({ epoch: "", revision: 0 });
-      expect(syncTimestamp).toBeGreaterThan(ear.events.at(-1)?.timestamp ?? Infinity);
+      expect(syncTimestamp).toBeGreaterThan(recorder.events.at(-1)?.timestamp ?? Infinity);
     });
 
     it.each([
@@ -98,17 +98,17 @@ export function describeGroupClock(open: OpenStore): void {
       clock.nowMs += step;
       await commit(store, group, put("a", 1));
       await store.broadcast(other, ping);
-      await Promise.all([first.heard(1), second.heard(1)]);
+      await Promise.all([first.received(1), second.received(1)]);
       expect(first.events[0]?.timestamp).toBeGreaterThan(before.syncTimestamp);
       expect(second.events[0]?.timestamp).toBeGreaterThan(beforeOther.syncTimestamp);
       const after = await read(store, group);
       expect(after.syncTimestamp).toBe(first.events[0]?.timestamp);
       await commit(store, group, put("a", 2));
-      await first.heard(2);
+      await first.received(2);
       expect(first.events[1]?.timestamp).toBeGreaterThan(after.syncTimestamp);
     });
 
-    it("is before the event of a write that was under way when the state was read", async () => {
+    it("is before the event of a write that was in progress when the state was read", async () => {
       const clock = testClock();
       const { store } = await stores({
         clock: () => {
@@ -118,7 +118,7 @@ export function describeGroupClock(open: OpenStore): void {
       });
       for (let i = 0; i < 10; i++) {
         const fresh = groupOf(`g${i}`);
-        const ear = await listen(store, fresh);
+        const recorder = await listen(store, fresh);
         let isDone = false;
         const written = commit(store, fresh, put("a", 1)).then(() => (isDone = true));
         const syncs: number[] = [];
@@ -128,8 +128,8 @@ export function describeGroupClock(open: OpenStore): void {
           await new Promise((resolve) => setImmediate(resolve));
         }
         await written;
-        await ear.heard(1);
-        for (const sync of syncs) expect(ear.events[0]?.timestamp).toBeGreaterThan(sync);
+        await recorder.received(1);
+        for (const sync of syncs) expect(recorder.events[0]?.timestamp).toBeGreaterThan(sync);
       }
     });
   });

@@ -5,7 +5,7 @@ import type { OpenStore } from "./fixture.ts";
 import { commit, contents, groupOf, put, remove } from "./fixture.ts";
 import { storesOf } from "./setup.ts";
 
-// Names that a careless encoding mixes up, or sorts in another order than UTF-8 does.
+// Names that a careless encoding confuses, or sorts in another order than UTF-8 does.
 const NASTY = [
   " ",
   "a",
@@ -36,7 +36,7 @@ const NASTY = [
   "toString",
 ];
 
-/** What reads over groups and streams show. */
+/** Reads over groups and streams. */
 export function describeGroupReads(open: OpenStore): void {
   const stores = storesOf(open);
 
@@ -52,7 +52,7 @@ export function describeGroupReads(open: OpenStore): void {
       expect(await store.groups("none", { limit: 10 })).toEqual([]);
     });
 
-    it("pages over the groups of a stream, also after one that is gone", async () => {
+    it("pages over the groups of a stream, also after a deleted one", async () => {
       const { store } = await stores();
       for (const name of ["a", "b", "c", "d", "e"]) await commit(store, groupOf(name), put("i", 1));
       expect(await store.groups("stream", { limit: 2 })).toEqual(["a", "b"]);
@@ -104,7 +104,7 @@ export function describeGroupReads(open: OpenStore): void {
       expect(seen).toEqual(sorted);
     });
 
-    it("keeps names apart that look alike", async () => {
+    it("distinguishes names that look alike", async () => {
       const { store } = await stores();
       const triples = [
         ["a:b", "c", "d"],
@@ -135,7 +135,7 @@ export function describeGroupReads(open: OpenStore): void {
       }
     });
 
-    it("keeps nasty item ids apart and in creation order", async () => {
+    it("distinguishes nasty item ids and keeps them in creation order", async () => {
       const { store } = await stores();
       const group = groupOf("room");
       await commit(store, group, ...NASTY.map((id, i) => put(id, i)));

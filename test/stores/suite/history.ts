@@ -6,7 +6,7 @@ import { storesOf } from "./setup.ts";
 
 const ORIGIN = { epoch: "", revision: 0 };
 
-/** What the log remembers, and for how long. */
+/** Which changes the log keeps, and for how long. */
 export function describeHistory(open: OpenStore): void {
   const stores = storesOf(open);
   const group = groupOf("room");
@@ -33,7 +33,7 @@ export function describeHistory(open: OpenStore): void {
       });
     });
 
-    it("replays in parts by count or by bytes, but never before one change", async () => {
+    it("replays in parts by count or by bytes, with at least one change each", async () => {
       const { store } = await stores();
       const { size } = Value.of("0123456789");
       const { epoch } = (
@@ -91,7 +91,7 @@ export function describeHistory(open: OpenStore): void {
       expect(await changesSince(store, group, 12)).toHaveLength(3);
     });
 
-    it("drops the oldest changes when the log passes its bytes", async () => {
+    it("drops the oldest changes when the log exceeds its bytes", async () => {
       const { size } = Value.of("0123456789");
       const { store } = await stores({ history: { maxBytes: 3 * size } });
       for (let i = 0; i < 5; i++) await commit(store, group, put("a", "0123456789"));
@@ -125,7 +125,7 @@ export function describeHistory(open: OpenStore): void {
       expect(await contents(store, group)).toEqual([["a", 2]]);
     });
 
-    it("keeps a quiet group that holds items for ever, at its position", async () => {
+    it("keeps an idle group that holds items forever, at its position", async () => {
       const clock = testClock();
       const { store, sweep } = await stores({ clock, history: { maxAgeMs } });
       const { position } = await commit(store, group, put("a", 1));
@@ -189,7 +189,7 @@ export function describeHistory(open: OpenStore): void {
       expect(await store.heads([group])).toMatchObject([{ timestamp: 0 }]);
     });
 
-    it("names every new history differently", async () => {
+    it("gives every new history a new epoch", async () => {
       const { store } = await stores();
       const groups = Array.from({ length: 20 }, (_, i) => groupOf(`g${i}`));
       const epochs = await Promise.all(
@@ -198,7 +198,7 @@ export function describeHistory(open: OpenStore): void {
       expect(new Set(epochs).size).toBe(20);
     });
 
-    it("looks after many groups that are due at once", async () => {
+    it("sweeps many groups that are due at once", async () => {
       const clock = testClock();
       const { store, sweep } = await stores({ clock, history: { maxAgeMs } });
       const groups = Array.from({ length: 600 }, (_, i) => groupOf(`g${i}`));

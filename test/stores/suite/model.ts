@@ -24,7 +24,7 @@ interface CommitPlan {
   readonly maxReturnBytes: number | undefined;
 }
 
-/** One thing to do. Commits and events of one step are sent together, in order. */
+/** One step of a history. Its commits and events are sent together, in order. */
 type Step =
   | {
       readonly kind: "send";
@@ -78,7 +78,7 @@ const history: fc.Arbitrary<History> = fc.record({
   maxAgeMs: fc.constantFrom(1000, 3_600_000),
 });
 
-/** Random histories, compared with a model in everything that can be seen. */
+/** Random histories, compared with a model in everything visible. */
 export function describeModel(open: OpenStore): void {
   const stores = storesOf(open);
 
@@ -113,9 +113,9 @@ class ModelRun {
   readonly #clock: TestClock;
   readonly #history: History;
   readonly #groups = GROUPS.map(() => new NaiveGroup());
-  /** What every group should announce. */
+  /** The events that each group should announce. */
   readonly #announced: unknown[][] = GROUPS.map(() => []);
-  readonly #ears: Awaited<ReturnType<typeof listen>>[] = [];
+  readonly #recorders: Awaited<ReturnType<typeof listen>>[] = [];
   /** The store's epoch of a group's era. */
   readonly #epochs = new Map<string, string>();
 
@@ -126,11 +126,11 @@ class ModelRun {
   }
 
   async start(): Promise<void> {
-    for (const group of GROUPS) this.#ears.push(await listen(this.#store, group));
+    for (const group of GROUPS) this.#recorders.push(await listen(this.#store, group));
   }
 
   async send(calls: readonly (CommitPlan | { readonly broadcast: number })[]): Promise<void> {
-    // Everything is sent before anything is awaited; the store takes it in this order.
+    // Everything is sent before anything is awaited; the store applies it in this order.
     const pending = calls.map((call) => {
       if ("broadcast" in call) {
         const message = { type: "m", itemId: undefined, value: Value.of("x") };
@@ -225,9 +225,9 @@ class ModelRun {
   }
 
   async finish(): Promise<void> {
-    for (const [index, ear] of this.#ears.entries()) {
-      await ear.heard(this.#announced[index]!.length);
-      const heard = ear.events.map((event) =>
+    for (const [index, recorder] of this.#recorders.entries()) {
+      await recorder.received(this.#announced[index]!.length);
+      const received = recorder.events.map((event) =>
         event.kind === "event"
           ? { after: event.after.revision, timestamp: event.timestamp }
           : {
@@ -238,11 +238,11 @@ class ModelRun {
               timestamp: event.timestamp,
             },
       );
-      expect(heard).toEqual(this.#announced[index]);
+      expect(received).toEqual(this.#announced[index]);
     }
   }
 
-  /** The store's name for the group's present era; what it shows first is its name from then on. */
+  /** The store's epoch for the group's current era: the first one seen is kept. */
   #epochOf(index: number, seen?: string): string | undefined {
     const group = this.#groups[index]!;
     if (!group.alive) return "";

@@ -21,7 +21,7 @@ interface NaiveItem {
   readonly updateTimeMs: number;
 }
 
-/** What the model says of a commit. */
+/** The model's outcome of a commit. */
 export type NaiveOutcome =
   | {
       readonly ok: true;
@@ -39,11 +39,11 @@ export interface NaiveCommit {
 }
 
 /**
- * A group as one would explain it to somebody: all changes of its present history in a list, and
- * everything else read off that list. As slow as it likes.
+ * A group by its definition: a list of all changes of its current history, and everything else is
+ * derived from that list. Speed does not matter.
  */
 export class NaiveGroup {
-  /** Which history it is in, from 1; 0 before the first. */
+  /** Number of its history, from 1; 0 before the first. */
   era = 0;
   /** Whether it was written since it was last forgotten. */
   alive = false;
@@ -153,7 +153,7 @@ export class NaiveGroup {
     return later.every((change) => kept.includes(change)) ? later : "lost";
   }
 
-  /** Forgets what is empty and old enough. */
+  /** Forgets the group when it is empty and old enough. */
   sweep(nowMs: number, history: History): void {
     const last = Math.max(this.timestamp, this.changes.at(-1)?.timeMs ?? 0);
     if (this.items.length > 0 || nowMs - last <= history.maxAgeMs) return;

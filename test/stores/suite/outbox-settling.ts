@@ -7,32 +7,32 @@ import { commit, groupOf, listen, put } from "./fixture.ts";
 import { firing, waitingOf } from "./outbox.ts";
 import { storesOf } from "./setup.ts";
 
-// Nobody has owned a partition before.
+// No process has owned a partition before.
 const FENCE = "";
 
-/** Hears a partition of an outbox and lets a test wait for what it hears. */
-function hear(store: Store, partition: number, onHeads: (heads: readonly OutboxHead[]) => void) {
-  const heard: OutboxHead[] = [];
+/** Records the entries of a partition and lets a test wait for them. */
+function record(store: Store, partition: number, onHeads: (heads: readonly OutboxHead[]) => void) {
+  const received: OutboxHead[] = [];
   let waiter: { readonly count: number; readonly resolve: () => void } | undefined;
   const stop = store.outbox.watch(partition, (heads) => {
-    heard.push(...heads);
+    received.push(...heads);
     onHeads(heads);
-    if (waiter !== undefined && heard.length >= waiter.count) waiter.resolve();
+    if (waiter !== undefined && received.length >= waiter.count) waiter.resolve();
   });
   const until = (count: number) =>
     new Promise<void>((resolve) => {
-      if (heard.length >= count) resolve();
+      if (received.length >= count) resolve();
       else waiter = { count, resolve };
     });
-  return { heard, stop, until };
+  return { received, stop, until };
 }
 
-/** Reading, settling and watching what there is to fire. */
+/** Reading, settling and watching the outbox. */
 export function describeOutboxSettling(open: OpenStore): void {
   const stores = storesOf(open);
   const group = groupOf("room");
 
-  /** A store with so many entries of one group, each for `t` and `u`. */
+  /** A store with `count` entries of one group, each for `t` and `u`. */
   const filled = async (count: number) => {
     const { store } = await stores();
     const mutations = Array.from({ length: count }, (_, i) => firing(put(`i${i}`, i), "t", "u"));
@@ -42,7 +42,7 @@ export function describeOutboxSettling(open: OpenStore): void {
   };
 
   describe("reading the outbox", () => {
-    it("goes page by page, oldest first, without a miss or a repetition", async () => {
+    it("pages through all entries once, oldest first", async () => {
       const { store, partition, seqs } = await filled(25);
       const read: number[] = [];
       const sizes: number[] = [];
@@ -57,7 +57,7 @@ export function describeOutboxSettling(open: OpenStore): void {
       expect(sizes).toEqual([10, 10, 5]);
     });
 
-    it("goes on where it was while entries come and go", async () => {
+    it("continues at its place while entries are added and settled", async () => {
       const { store, partition, seqs } = await filled(6);
       const first = await store.outbox.scan(partition, 0, 3);
       const settled = [seqs[0], seqs[3]].map((seq) => ({
@@ -75,7 +75,7 @@ export function describeOutboxSettling(open: OpenStore): void {
   });
 
   describe("settling", () => {
-    it("removes what is complete, and nothing else", async () => {
+    it("removes complete entries, and no others", async () => {
       const { store, partition, seqs } = await filled(4);
       const settled = [seqs[1], seqs[2]].map((seq) => ({
         seq: seq as number,
@@ -89,7 +89,7 @@ export function describeOutboxSettling(open: OpenStore): void {
       expect(await store.outbox.read(partition, seqs[0] as number)).toBeDefined();
     });
 
-    it("leaves the triggers of an entry that are not done", async () => {
+    it("keeps the unsettled triggers of an entry", async () => {
       const { store, partition, seqs } = await filled(2);
       const seq = seqs[0] as number;
       await store.outbox.settle(partition, [{ seq, triggers: ["t"], complete: false }], FENCE);
@@ -102,7 +102,7 @@ export function describeOutboxSettling(open: OpenStore): void {
       expect((await waitingOf(store, group)).heads.map((head) => head.seq)).toEqual([seqs[1]]);
     });
 
-    it("takes parts and the whole of entries together, in whatever way they come", async () => {
+    it("accepts partial and complete settlements together, in any order", async () => {
       const { store, partition, seqs } = await filled(3);
       const [first, second, third] = seqs as [number, number, number];
       await Promise.all([
@@ -122,7 +122,7 @@ export function describeOutboxSettling(open: OpenStore): void {
       expect(heads.map(({ seq, triggers }) => [seq, triggers])).toEqual([[third, ["t"]]]);
     });
 
-    it("of nothing, of what is gone, and once more changes nothing", async () => {
+    it("of nothing, of a missing entry, and a second time changes nothing", async () => {
       const { store, partition, seqs } = await filled(2);
       const done = { seq: seqs[0] as number, triggers: ["t", "u"], complete: true };
       await store.outbox.settle(partition, [], FENCE);
@@ -133,7 +133,7 @@ export function describeOutboxSettling(open: OpenStore): void {
       expect(heads.map(({ seq, triggers }) => [seq, triggers])).toEqual([[seqs[1], ["t", "u"]]]);
     });
 
-    it("never gives the number of an entry to a later one while the store is open", async () => {
+    it("never reuses the number of an entry while the store is open", async () => {
       const { store, partition, seqs } = await filled(3);
       const settled = seqs.map((seq) => ({ seq, triggers: ["t", "u"], complete: true }));
       await store.outbox.settle(partition, settled, FENCE);
@@ -145,9 +145,9 @@ export function describeOutboxSettling(open: OpenStore): void {
   });
 
   describe("watching the outbox", () => {
-    it("tells of new entries, once, in order, and of no older ones", async () => {
+    it("reports new entries once and in order, and no older ones", async () => {
       const { store, partition, seqs } = await filled(2);
-      const ear = hear(store, partition, () => {});
+      const recorder = record(store, partition, () => {});
       const writes = Array.from({ length: 20 }, (_, i) =>
         commit(store, group, firing(put("a", i), `t${i}`), firing(put("b", i), `u${i}`)),
       );
@@ -158,19 +158,22 @@ export function describeOutboxSettling(open: OpenStore): void {
         value: Value.of(1),
         fires: { triggers: ["last"], depth: 2 },
       });
-      await ear.until(41);
-      ear.stop();
+      await recorder.until(41);
+      recorder.stop();
       const expected = Array.from({ length: 20 }, (_, i) => [[`t${i}`], [`u${i}`]]).flat();
-      expect(ear.heard.map(({ triggers }) => triggers)).toEqual([...expected, ["last"]]);
+      expect(recorder.received.map(({ triggers }) => triggers)).toEqual([...expected, ["last"]]);
       const { heads } = await waitingOf(store, group);
-      expect(heads.map(({ seq }) => seq)).toEqual([...seqs, ...ear.heard.map(({ seq }) => seq)]);
-      expect(ear.heard.at(-1)).toMatchObject({ group, depth: 2 });
+      expect(heads.map(({ seq }) => seq)).toEqual([
+        ...seqs,
+        ...recorder.received.map(({ seq }) => seq),
+      ]);
+      expect(recorder.received.at(-1)).toMatchObject({ group, depth: 2 });
     });
 
-    it("tells of an entry only when whoever asks can read it, and its change too (G1, G6)", async () => {
+    it("reports an entry only when it and its change can be read (G1, G6)", async () => {
       const { store, partition } = await filled(1);
       const looks: Promise<unknown>[] = [];
-      const ear = hear(store, partition, (heads) => {
+      const recorder = record(store, partition, (heads) => {
         for (const { seq } of heads) {
           looks.push(
             Promise.all([
@@ -179,67 +182,67 @@ export function describeOutboxSettling(open: OpenStore): void {
               store.get(group, "a"),
             ]).then(([entry, page, read]) => {
               const value = Number(entry?.event.value.json());
-              // A later change may have been made meanwhile, which whoever asks sees, too.
+              // The read may also see a later change.
               return [value, page[0]?.seq === seq, Number(read.item?.value.json()) >= value];
             }),
           );
         }
       });
       for (const value of [1, 2, 3]) await commit(store, group, firing(put("a", value), "t"));
-      await ear.until(3);
-      ear.stop();
+      await recorder.until(3);
+      recorder.stop();
       expect(await Promise.all(looks)).toEqual([1, 2, 3].map((value) => [value, true, true]));
     });
 
-    it("tells nothing of what fires nothing, of a refusal, or after it stopped", async () => {
+    it("reports nothing for writes that fire nothing, for refusals, or after it stopped", async () => {
       const { store, partition } = await filled(1);
-      const ear = hear(store, partition, () => {});
-      const stayed = hear(store, partition, () => {});
+      const recorder = record(store, partition, () => {});
+      const stayed = record(store, partition, () => {});
       await commit(store, group, put("a", 1));
       await store.run(group, [{ mutations: [firing(put("a", 2, 0), "refused")] }]);
-      await commit(store, group, firing(put("a", 3), "heard"));
-      await ear.until(1);
-      ear.stop();
-      ear.stop();
+      await commit(store, group, firing(put("a", 3), "seen"));
+      await recorder.until(1);
+      recorder.stop();
+      recorder.stop();
       await commit(store, group, firing(put("a", 4), "later"));
       await stayed.until(2);
       stayed.stop();
-      expect(ear.heard.map(({ triggers }) => triggers)).toEqual([["heard"]]);
-      expect(stayed.heard.map(({ triggers }) => triggers)).toEqual([["heard"], ["later"]]);
+      expect(recorder.received.map(({ triggers }) => triggers)).toEqual([["seen"]]);
+      expect(stayed.received.map(({ triggers }) => triggers)).toEqual([["seen"], ["later"]]);
     });
 
-    it("tells nothing more to a listener that another one stopped", async () => {
+    it("reports nothing more to a listener that another one stopped", async () => {
       const { store, partition } = await filled(1);
-      const ears: ReturnType<typeof hear>[] = [];
-      const stopAll = () => ears.forEach(({ stop }) => stop());
-      ears.push(hear(store, partition, stopAll), hear(store, partition, stopAll));
-      const stayed = hear(store, partition, () => {});
+      const recorders: ReturnType<typeof record>[] = [];
+      const stopAll = () => recorders.forEach(({ stop }) => stop());
+      recorders.push(record(store, partition, stopAll), record(store, partition, stopAll));
+      const stayed = record(store, partition, () => {});
       await commit(store, group, firing(put("a", 1), "t"));
       await stayed.until(1);
       stayed.stop();
-      expect(ears.flatMap(({ heard }) => heard)).toHaveLength(1);
+      expect(recorders.flatMap(({ received }) => received)).toHaveLength(1);
     });
 
-    it("keeps one listener's failure from the others and from whoever writes", async () => {
+    it("isolates a listener's failure from the other listeners and from writers", async () => {
       const { store, partition } = await filled(1);
       const failure = new Error("A listener failed.");
       const uncaught: unknown[] = [];
       const others = process.listeners("uncaughtException");
       process.removeAllListeners("uncaughtException");
       process.on("uncaughtException", (error) => uncaught.push(error));
-      const bad = hear(store, partition, () => {
+      const bad = record(store, partition, () => {
         throw failure;
       });
-      const ear = hear(store, partition, () => {});
+      const recorder = record(store, partition, () => {});
       await commit(store, group, firing(put("a", 1), "t"));
       await commit(store, group, firing(put("a", 2), "t"));
-      await ear.until(2);
+      await recorder.until(2);
       await new Promise((resolve) => setImmediate(resolve));
       process.removeAllListeners("uncaughtException");
       for (const listener of others) process.on("uncaughtException", listener);
       bad.stop();
-      ear.stop();
-      // Once for each time it was told: entries may come several at a time.
+      recorder.stop();
+      // One error for each notification: entries may come several at a time.
       expect(new Set(uncaught)).toEqual(new Set([failure]));
       expect(store.failure).toBeUndefined();
     });
@@ -248,22 +251,24 @@ export function describeOutboxSettling(open: OpenStore): void {
       const { store, partition, seqs } = await filled(1);
       const writes: Promise<unknown>[] = [];
       let answers = 0;
-      const ear = hear(store, partition, () => {
+      const recorder = record(store, partition, () => {
         if (answers++ < 3)
           writes.push(commit(store, group, firing(put(`answer${answers}`, 1), "t")));
       });
-      const all = hear(store, partition, () => {});
+      const all = record(store, partition, () => {});
       const events = await listen(store, group);
       await commit(store, group, firing(put("a", 1), "t"), firing(put("b", 1), "t"));
-      await Promise.all([ear.until(5), all.until(5), events.heard(5)]);
+      await Promise.all([recorder.until(5), all.until(5), events.received(5)]);
       await Promise.all(writes);
-      ear.stop();
+      recorder.stop();
       all.stop();
       const { heads } = await waitingOf(store, group);
-      expect(heads.map(({ seq }) => seq)).toEqual([...seqs, ...all.heard.map(({ seq }) => seq)]);
-      expect(ear.heard).toEqual(all.heard);
+      expect(heads.map(({ seq }) => seq)).toEqual([...seqs, ...all.received.map(({ seq }) => seq)]);
+      expect(recorder.received).toEqual(all.received);
       const items = await Promise.all(
-        all.heard.map(async ({ seq }) => (await store.outbox.read(partition, seq))?.event.itemId),
+        all.received.map(
+          async ({ seq }) => (await store.outbox.read(partition, seq))?.event.itemId,
+        ),
       );
       expect(items).toEqual(events.events.map(({ itemId }) => itemId));
     });

@@ -20,15 +20,15 @@ import {
 } from "./fixture.ts";
 import { storesOf } from "./setup.ts";
 
-/** Outboxes of one process have one partition. Those of others may have more: all of them are read. */
+/** Outboxes of one process have one partition; others may have more. The tests read all of them. */
 const MANY = 10_000;
 
-/** The mutation with what it sets off. */
+/** The mutation with its firing. */
 export function firing(mutation: Mutation, ...triggers: readonly string[]): Mutation {
   return { ...mutation, fires: { triggers, depth: 0 } };
 }
 
-/** A change that was made elsewhere. */
+/** A change made outside the store. */
 export function record(
   itemId: string,
   before: Json | undefined,
@@ -39,7 +39,7 @@ export function record(
   return { kind: "record", itemId, before: valueOf(before), after: valueOf(after), fires };
 }
 
-/** All there is to fire, by partition. */
+/** All outbox entries, by partition. */
 export async function waiting(store: Store): Promise<readonly OutboxHead[][]> {
   const { outbox } = store;
   const partitions = Array.from({ length: outbox.partitions }, (_, partition) => partition);
@@ -55,7 +55,7 @@ export async function waiting(store: Store): Promise<readonly OutboxHead[][]> {
   );
 }
 
-/** What there is to fire of a group, and in which partition. */
+/** The outbox entries of a group, and their partition. */
 export async function waitingOf(
   store: Store,
   group: GroupKey,
@@ -70,7 +70,7 @@ export async function waitingOf(
   return { partition, heads: all[partition]?.filter(isOurs) ?? [] };
 }
 
-/** What there is to fire of a group, as [triggers, the event's type, item and value]. */
+/** The outbox entries of a group, as [triggers, the event's type, item and value]. */
 export async function brieflyWaiting(store: Store, group: GroupKey): Promise<readonly unknown[]> {
   const { partition, heads } = await waitingOf(store, group);
   return Promise.all(
@@ -81,14 +81,14 @@ export async function brieflyWaiting(store: Store, group: GroupKey): Promise<rea
   );
 }
 
-/** The outbox: what commits and events set off. */
+/** The outbox entries of commits and events. */
 export function describeOutbox(open: OpenStore): void {
   const stores = storesOf(open);
   const group = groupOf("room");
   const other = groupOf("other", "stream2");
 
   describe("outbox", () => {
-    it("is empty at first, and stays so when nothing is fired", async () => {
+    it("is empty at first, and stays empty when nothing fires", async () => {
       const { store } = await stores();
       expect(store.outbox.partitions).toBeGreaterThanOrEqual(1);
       await commit(store, group, put("a", 1), mark("b", "x"), remove("a"));
@@ -123,7 +123,7 @@ export function describeOutbox(open: OpenStore): void {
       ]);
     });
 
-    it("gets nothing of a commit that is refused (G1)", async () => {
+    it("gets no entry from a refused commit (G1)", async () => {
       const { store } = await stores();
       await commit(store, group, put("a", 1));
       await refusal(store, group, [firing(put("b", 1), "t"), firing(put("a", 2, 0), "t")]);
@@ -151,14 +151,14 @@ export function describeOutbox(open: OpenStore): void {
       ]);
     });
 
-    it("gets nothing of a delete of what is missing", async () => {
+    it("gets no entry from a delete of a missing item", async () => {
       const { store } = await stores();
       await commit(store, group, firing(remove("missing"), "t"), firing(put("a", 1), "u"));
       await commit(store, group, firing(remove("missing"), "t"));
       expect(await brieflyWaiting(store, group)).toEqual([[["u"], "create", "a", 1]]);
     });
 
-    it("gets transient events that fire, between the changes they were sent between", async () => {
+    it("gets firing transient events, between the changes they were sent between", async () => {
       const { store } = await stores();
       const send = (itemId: string | undefined, data: Json, fires: Firing) =>
         store.broadcast(group, { type: "ping", itemId, value: Value.of(data), fires });
@@ -176,10 +176,10 @@ export function describeOutbox(open: OpenStore): void {
       expect(heads.map(({ depth }) => depth)).toEqual([0, 2, 0, 0]);
     });
 
-    it("has the whole event that was announced: value, position and timestamp", async () => {
+    it("has the whole announced event: value, position and timestamp", async () => {
       const clock = testClock();
       const { store } = await stores({ clock });
-      const ear = await listen(store, group);
+      const recorder = await listen(store, group);
       await commit(store, group, firing(put("a", { deep: [null, "é\u{1f600}"] }), "t"));
       await store.broadcast(group, {
         type: "ping",
@@ -189,16 +189,20 @@ export function describeOutbox(open: OpenStore): void {
       });
       clock.nowMs += 5;
       await commit(store, group, firing(remove("a"), "t"));
-      await ear.heard(3);
+      await recorder.received(3);
       const { partition, heads } = await waitingOf(store, group);
       const entries = await Promise.all(heads.map(({ seq }) => store.outbox.read(partition, seq)));
-      expect(entries).toEqual(ear.events.map((event, i) => ({ ...heads[i], event: { ...event } })));
-      expect(entries.map((entry) => entry && plain(entry.event))).toEqual(ear.events.map(plain));
+      expect(entries).toEqual(
+        recorder.events.map((event, i) => ({ ...heads[i], event: { ...event } })),
+      );
+      expect(entries.map((entry) => entry && plain(entry.event))).toEqual(
+        recorder.events.map(plain),
+      );
       const sizes = entries.map((entry) => entry?.event.value.size);
-      expect(sizes).toEqual(ear.events.map(({ value }) => value.size));
+      expect(sizes).toEqual(recorder.events.map(({ value }) => value.size));
     });
 
-    it("has the entries of each group in revision order, under growing numbers (G2)", async () => {
+    it("has the entries of each group in revision order, with growing numbers (G2)", async () => {
       const { store } = await stores();
       const writers = [group, other].flatMap((key) =>
         Array.from({ length: 5 }, async (_, writer) => {
@@ -227,7 +231,7 @@ export function describeOutbox(open: OpenStore): void {
       }
     });
 
-    it("says nothing of entries that are not there", async () => {
+    it("returns nothing for missing entries", async () => {
       const { store } = await stores();
       expect(await store.outbox.read(0, 1)).toBeUndefined();
       await commit(store, group, firing(put("a", 1), "t"));
@@ -238,10 +242,10 @@ export function describeOutbox(open: OpenStore): void {
     });
   });
 
-  describe("changes that were made elsewhere", () => {
-    it("are what their values before and after say, whatever the group holds", async () => {
+  describe("changes made outside the store", () => {
+    it("follow from their values before and after, whatever the group holds", async () => {
       const { store } = await stores();
-      // The group holds something of each item already, and nothing of the second ones.
+      // The group already holds the first items, and none of the second ones.
       await commit(store, group, put("create", "own"), put("update", "own"), put("delete", "own"));
       const { results, position } = await commit(
         store,
@@ -285,7 +289,7 @@ export function describeOutbox(open: OpenStore): void {
       ]);
     });
 
-    it("leave the group with what they say", async () => {
+    it("leave the group with their values", async () => {
       const { store } = await stores();
       await commit(store, group, put("a", "own"), put("b", "own"));
       await commit(
@@ -306,7 +310,7 @@ export function describeOutbox(open: OpenStore): void {
       expect(await store.allGroups({ limit: 10 })).toEqual({ groups: [], streamCount: 0 });
     });
 
-    it("of what nobody had stored here leave no group behind", async () => {
+    it("of items that the store never held leave no group behind", async () => {
       const { store } = await stores();
       await commit(store, group, record("gone", 1, undefined));
       expect(await store.allGroups({ limit: 10 })).toEqual({ groups: [], streamCount: 0 });
@@ -315,7 +319,7 @@ export function describeOutbox(open: OpenStore): void {
       expect(await store.allGroups({ limit: 10 })).toEqual({ groups: [group], streamCount: 1 });
     });
 
-    it("see each other in one commit no more than they say", async () => {
+    it("use only their own values within one commit", async () => {
       const { store } = await stores();
       const outcome = await attempt(store, group, [
         record("a", undefined, 1),
@@ -330,14 +334,14 @@ export function describeOutbox(open: OpenStore): void {
       expect(await contents(store, group)).toEqual([["a", 3]]);
     });
 
-    it("hand on the errors of steps that were skipped on the way", async () => {
+    it("return the errors of skipped steps", async () => {
       const { store } = await stores();
       const errors = [{ opIndex: 1, code: "increment.not_number", message: "It is not a number." }];
       const { results } = await commit(store, group, { ...record("a", 1, 2), errors } as Mutation);
       expect(results[0]?.errors).toEqual(errors);
     });
 
-    it("fire when they are changes, and nothing when they are none (G1)", async () => {
+    it("fire when they change the item, and not otherwise (G1)", async () => {
       const { store } = await stores();
       const fires = { triggers: ["t"], depth: 1 };
       await commit(

@@ -6,7 +6,7 @@ import type { OpenStore } from "./fixture.ts";
 import { ALL, brief, commit, contents, groupOf, put, remove } from "./fixture.ts";
 import { storesOf } from "./setup.ts";
 
-/** What reads of one group show. */
+/** Reads of one group. */
 export function describeReads(open: OpenStore): void {
   const stores = storesOf(open);
   const group = groupOf("room");
@@ -14,7 +14,7 @@ export function describeReads(open: OpenStore): void {
   const numbered = (count: number) => Array.from({ length: count }, (_, i) => put(`i${i}`, i));
 
   describe("reads", () => {
-    it("shows a never-written group as empty and at the origin", async () => {
+    it("returns a group that was never written as empty and at the origin", async () => {
       const { store } = await stores();
       const origin = { epoch: "", revision: 0 };
       expect(await store.get(group, "a")).toEqual({
@@ -45,7 +45,7 @@ export function describeReads(open: OpenStore): void {
       reader.close();
     });
 
-    it("reads an item together with where its group stands", async () => {
+    it("reads an item together with its group's head", async () => {
       const { store } = await stores();
       await commit(store, group, put("a", "x"));
       const { position } = await commit(store, group, put("b", "y"));
@@ -59,7 +59,7 @@ export function describeReads(open: OpenStore): void {
       expect(await store.get(group, "c")).toMatchObject({ position, item: undefined });
     });
 
-    it("tells the heads of groups in the order asked", async () => {
+    it("returns the heads of groups in the requested order", async () => {
       const { store } = await stores();
       await commit(store, groupOf("one"), put("a", 1));
       await commit(store, groupOf("two"), put("a", 1), put("b", 1));
@@ -72,7 +72,7 @@ export function describeReads(open: OpenStore): void {
       expect(heads.map(({ position }) => position.revision)).toEqual([2, 0, 1, 2]);
     });
 
-    it("shows every write that was acknowledged before (G10)", async () => {
+    it("sees every write acknowledged before (G10)", async () => {
       const { store } = await stores();
       const writes = Array.from({ length: 50 }, async (_, i) => {
         const { position } = await commit(store, group, put(`i${i}`, i));
@@ -85,7 +85,7 @@ export function describeReads(open: OpenStore): void {
       await Promise.all(writes);
     });
 
-    it("lists items in creation order, a deleted and re-created one last", async () => {
+    it("lists items in creation order, a re-created one last", async () => {
       const { store } = await stores();
       await commit(store, group, put("c", 1), put("a", 1), put("b", 1), put("d", 1));
       await commit(store, group, put("c", 2));
@@ -100,7 +100,7 @@ export function describeReads(open: OpenStore): void {
       ]);
     });
 
-    it("ends a page by count or by bytes, but never before one item", async () => {
+    it("ends a page by count or by bytes, with at least one item", async () => {
       const { store } = await stores();
       const { size } = Value.of("0123456789");
       await commit(
@@ -127,7 +127,7 @@ export function describeReads(open: OpenStore): void {
         const { items, next } = await store.list(group, { maxCount: 3, maxBytes: 1e9, after });
         seen.push(...ids(items));
         after = next;
-        // The last item of this page goes, one of each later page is rewritten, a new one comes.
+        // Deletes the last item of this page, rewrites one of each later page, creates a new one.
         await commit(
           store,
           group,
@@ -142,7 +142,7 @@ export function describeReads(open: OpenStore): void {
       expect(new Set(seen).size).toBe(seen.length);
     });
 
-    it("refuses a cursor that it did not give", async () => {
+    it("refuses a foreign cursor", async () => {
       const { store } = await stores();
       await commit(store, group, put("a", 1));
       await expect(store.list(group, { ...ALL, after: "elsewhere" })).rejects.toMatchObject({
@@ -178,7 +178,7 @@ export function describeReads(open: OpenStore): void {
         expect(page).toMatchObject({ position, timestamp: head?.timestamp });
     });
 
-    it("shows one position on all pages of a stable reader while others write", async () => {
+    it("has one position on all pages of a stable reader while others write", async () => {
       const { store } = await stores();
       const { position } = await commit(store, group, ...numbered(10));
       const reader = await store.snapshot(group);
@@ -208,7 +208,7 @@ export function describeReads(open: OpenStore): void {
       expect(seen.filter((id) => untouched.includes(id))).toEqual(untouched);
     });
 
-    it("takes pages as read that another reader was given, where it can", async () => {
+    it("skips pages that another reader has read, where it can", async () => {
       const { store } = await stores();
       await commit(store, group, ...numbered(10));
       const limits = { maxCount: 4, maxBytes: 1e9 };
@@ -229,7 +229,7 @@ export function describeReads(open: OpenStore): void {
       expect(other.skip?.(third) ?? false).toBe(false);
     });
 
-    it("reads side by side, and closes more than once", async () => {
+    it("supports concurrent readers, and closes idempotently", async () => {
       const { store } = await stores();
       await commit(store, group, ...numbered(8));
       const readers = await Promise.all(Array.from({ length: 5 }, () => store.snapshot(group)));

@@ -12,11 +12,11 @@ import { describeReads } from "./reads.ts";
 import { describeGroupReads } from "./group-reads.ts";
 
 /**
- * Proves that a store keeps the promises of the Store port. Every adapter passes it, also those of
- * others.
+ * Verifies that a store keeps the promises of the Store port. Every adapter has to pass it,
+ * including third-party ones.
  *
- * @param open Makes an empty store that goes by the given clock, history and epochs, and does not
- *   look after quiet groups before it is told to.
+ * @param open Opens an empty store that uses the given clock, history and epochs, and sweeps idle
+ *   groups only on request.
  */
 export function describeStore(name: string, open: OpenStore): void {
   describe(`${name} store`, () => {
