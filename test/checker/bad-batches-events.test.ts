@@ -20,8 +20,8 @@ describe("batches", () => {
     {
       title: "a snapshot with a part of a batch",
       breaks: ["G1"],
-      says: /A sync is at revision 1, in the midst of batch writer:1/,
-      tell(story) {
+      says: /A sync is at revision 1, inside batch writer:1/,
+      record(story) {
         const sub = story.subscribe();
         story.write(PAIR, { batch: true }).acked({ position: at(2) });
         sub.sync([["a", "a1", 1]], 1);
@@ -30,8 +30,8 @@ describe("batches", () => {
     {
       title: "a listing with a part of a batch of unknown outcome",
       breaks: ["G1"],
-      says: /A list is at revision 1, in the midst of batch writer:1/,
-      tell(story) {
+      says: /A list is at revision 1, inside batch writer:1/,
+      record(story) {
         story.write(PAIR, { batch: true }).unknown();
         story.list([[["a", "a1", 1]], 1]);
         story.final(
@@ -46,8 +46,8 @@ describe("batches", () => {
     {
       title: "a heartbeat within a batch",
       breaks: ["G1"],
-      says: /A heartbeat is at revision 1, in the midst of batch writer:1/,
-      tell(story) {
+      says: /A heartbeat is at revision 1, inside batch writer:1/,
+      record(story) {
         const sub = pair(story);
         sub.heartbeat(1);
         sub.change("create", "b", "b1", 2);
@@ -56,8 +56,8 @@ describe("batches", () => {
     {
       title: "the head of a replay within a batch",
       breaks: ["G1"],
-      says: /A replay's head is at revision 1, in the midst of batch writer:1/,
-      tell(story) {
+      says: /A replay's head is at revision 1, inside batch writer:1/,
+      record(story) {
         pair(story).end("cut");
         story.subscribe({ from: 0 }).resumed(0, 1);
       },
@@ -65,8 +65,8 @@ describe("batches", () => {
     {
       title: "a transient event within a batch",
       breaks: ["G1"],
-      says: /A transient event came in the midst of batch writer:2/,
-      tell(story) {
+      says: /A transient event came inside batch writer:2/,
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         const send = story.send("x");
@@ -82,7 +82,7 @@ describe("batches", () => {
       title: "another change within a batch",
       breaks: ["G1"],
       says: /Other changes come between those of batch writer:1/,
-      tell(story) {
+      record(story) {
         const batch = story.write(PAIR, { batch: true });
         story.write([put("c", "c1")]).unknown();
         batch.acked({ position: at(3), results: [{ position: at(1) }, { position: at(3) }] });
@@ -92,7 +92,7 @@ describe("batches", () => {
       title: "another change within a batch of unknown outcome",
       breaks: ["G1"],
       says: /Revision 2 of another write comes between those of batch writer:1/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story.write(PAIR, { batch: true }).unknown();
@@ -106,7 +106,7 @@ describe("batches", () => {
       title: "a batch in another order",
       breaks: ["G1"],
       says: /The changes of batch writer:1 are not in its order/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story.write(PAIR, { batch: true }).unknown();
@@ -118,7 +118,7 @@ describe("batches", () => {
       title: "a part of a batch of unknown outcome",
       breaks: ["G1"],
       says: /Only a part of batch writer:1 took effect: its mutation 1 is missing/,
-      tell(story) {
+      record(story) {
         story.write(PAIR, { batch: true }).unknown();
         story.final([["a", "a1", 1]], 1);
       },
@@ -126,7 +126,7 @@ describe("batches", () => {
   ]);
 });
 
-/** A subscription from the beginning that got change 1. */
+/** A subscription from the beginning that has received change 1. */
 function live(story: Story): StorySubscription {
   const sub = story.subscribe();
   sub.sync([], 0);
@@ -138,10 +138,10 @@ function live(story: Story): StorySubscription {
 describe("transient events", () => {
   testBad([
     {
-      title: "an event that comes twice",
+      title: "an event that arrives twice",
       breaks: ["events"],
       says: /An event came 2 times, but was sent once/,
-      tell(story) {
+      record(story) {
         const sub = live(story);
         story.send("x").acked();
         sub.event("x", 11);
@@ -149,16 +149,16 @@ describe("transient events", () => {
       },
     },
     {
-      title: "an event that nobody sent",
+      title: "an event that no client sent",
       breaks: ["events"],
-      says: /An event came that nobody sent/,
-      tell: (story) => live(story).event("x", 11),
+      says: /An event came that no client sent/,
+      record: (story) => live(story).event("x", 11),
     },
     {
       title: "an event that was refused",
       breaks: ["events"],
       says: /An event came that was refused/,
-      tell(story) {
+      record(story) {
         const sub = live(story);
         story.send("x").refused("VALUE_INVALID");
         sub.event("x", 11);
@@ -168,7 +168,7 @@ describe("transient events", () => {
       title: "an event before it was sent",
       breaks: ["events"],
       says: /An event came before it was sent/,
-      tell(story) {
+      record(story) {
         live(story).event("x", 11);
         story.send("x").acked();
       },
@@ -178,7 +178,7 @@ describe("transient events", () => {
       breaks: ["events"],
       says: /came to a subscription that began after it: it was replayed/,
       options: { slackMs: 10 },
-      tell(story) {
+      record(story) {
         live(story).end("cut");
         story.send("x").acked();
         story.wait(20);
@@ -191,7 +191,7 @@ describe("transient events", () => {
       title: "an event before a change that was acknowledged before it was sent",
       breaks: ["events"],
       says: /An event came before revision 2, although revision 2 was acknowledged before it was sent/,
-      tell(story) {
+      record(story) {
         const sub = live(story);
         story.set("a", "a2", 2);
         story.send("x").acked();
@@ -199,10 +199,10 @@ describe("transient events", () => {
       },
     },
     {
-      title: "an event before a change of the item that it follows",
+      title: "an event before the preceding change of its item",
       breaks: ["events"],
       says: /An event came before revision 1/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe({ item: "a" });
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -215,7 +215,7 @@ describe("transient events", () => {
       title: "an event within a replay",
       breaks: ["events"],
       says: /An event came within the replay: revision 2 was still to come/,
-      tell(story) {
+      record(story) {
         live(story).end("cut");
         const write = story.write([put("a", "a2")]);
         const send = story.send("x");
@@ -231,7 +231,7 @@ describe("transient events", () => {
       title: "an event about the group in an item subscription",
       breaks: ["events"],
       says: /An event that is not about item "a" came to a subscription of it/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe({ item: "a" });
         sub.sync([], 0);
         story.send("x").acked();
@@ -243,7 +243,7 @@ describe("transient events", () => {
       breaks: ["events"],
       says: /An event that was sent while the subscription was live did not arrive/,
       options: { expectEvents: true, slackMs: 10 },
-      tell(story) {
+      record(story) {
         live(story);
         story.send("x").acked();
         story.wait(20);
@@ -259,7 +259,7 @@ describe("the clock", () => {
       title: "two changes with one timestamp",
       breaks: ["clock"],
       says: /Revision 2 has timestamp 10, not later than 10 of revision 1/,
-      tell(story) {
+      record(story) {
         const sub = live(story);
         story.set("a", "a2", 2);
         sub.change("update", "a", "a2", 2, { timestamp: 10 });
@@ -269,7 +269,7 @@ describe("the clock", () => {
       title: "one change with two timestamps",
       breaks: ["clock"],
       says: /timestamp 10 and timestamp 11/,
-      tell(story) {
+      record(story) {
         live(story);
         const sub = story.subscribe({ from: 0, subscriber: "other" });
         sub.resumed(0, 1);
@@ -280,7 +280,7 @@ describe("the clock", () => {
       title: "an event that is not later than the change before it",
       breaks: ["clock"],
       says: /A frame with timestamp 10 came after 10/,
-      tell(story) {
+      record(story) {
         const sub = live(story);
         story.send("x").acked();
         sub.event("x", 10);
@@ -290,7 +290,7 @@ describe("the clock", () => {
       title: "a sync with the timestamp of a later change",
       breaks: ["clock"],
       says: /A sync at revision 1 has timestamp 20, not before that of the next revision, 20/,
-      tell(story) {
+      record(story) {
         const sub = live(story);
         const late = story.subscribe({ subscriber: "other" });
         story.set("a", "a2", 2);
@@ -302,7 +302,7 @@ describe("the clock", () => {
       title: "a sync with a timestamp from before its last change",
       breaks: ["clock"],
       says: /A sync at revision 1 has timestamp 9, before that of this revision, 10/,
-      tell(story) {
+      record(story) {
         live(story);
         story.subscribe({ subscriber: "other" }).sync([["a", "a1", 1]], 1, { timestamp: 9 });
       },
@@ -316,13 +316,13 @@ describe("malformed histories", () => {
       title: "an acknowledged write without a position",
       breaks: ["record"],
       says: /was acknowledged without a position/,
-      tell: (story) => story.write([put("a", "a1")]).acked({}),
+      record: (story) => story.write([put("a", "a1")]).acked({}),
     },
     {
       title: "two outcomes of one write",
       breaks: ["record"],
       says: /has two outcomes/,
-      tell(story) {
+      record(story) {
         const write = story.write([put("a", "a1")]);
         write.unknown();
         write.unknown();
@@ -332,7 +332,7 @@ describe("malformed histories", () => {
       title: "a frame after the end of its attempt",
       breaks: ["record"],
       says: /has a record after it ended/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.end();
         sub.heartbeat(0);

@@ -20,7 +20,7 @@ describe("reads", () => {
       title: "a listing that lacks an acknowledged write",
       breaks: ["G10"],
       says: /A list shows revision 1, but revision 2 was acknowledged before the call began/,
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1);
         story.set("a", "a2", 2);
         story.list([[["a", "a1", 1]], 1]);
@@ -30,7 +30,7 @@ describe("reads", () => {
       title: "a listing that shows a written group as never written",
       breaks: ["G10"],
       says: /shows the group as never written, but revision 1 was acknowledged/,
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1);
         story.list([[], 0]);
       },
@@ -39,7 +39,7 @@ describe("reads", () => {
       title: "a listing that lacks a delivered change",
       breaks: ["G1"],
       says: /A list shows revision 1, but revision 2 was delivered before the call began/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -53,7 +53,7 @@ describe("reads", () => {
       title: "a stale Get",
       breaks: ["G10"],
       says: /A Get of item "a" shows revision 1, but the item had a later value at revision 3/,
-      tell(story) {
+      record(story) {
         five(story);
         story.get("a", ["a1", 1]);
       },
@@ -62,7 +62,7 @@ describe("reads", () => {
       title: "a Get of a deleted item",
       breaks: ["G10"],
       says: /A Get of item "c" shows revision 4, but the item had been deleted at revision 5/,
-      tell(story) {
+      record(story) {
         five(story);
         story.get("c", ["c1", 4]);
       },
@@ -71,16 +71,16 @@ describe("reads", () => {
       title: "a Get that misses an item",
       breaks: ["G10"],
       says: /A Get of item "b" found nothing, but it was written at revision 2/,
-      tell(story) {
+      record(story) {
         five(story);
         story.get("b");
       },
     },
     {
-      title: "a Delete that found nothing where there was something",
+      title: "a Delete that found nothing although the item existed",
       breaks: ["G10"],
       says: /A Delete of item "b" found nothing/,
-      tell(story) {
+      record(story) {
         five(story);
         story.write([{ op: "delete", item: "b" }]).acked({});
       },
@@ -90,7 +90,7 @@ describe("reads", () => {
       breaks: ["G10"],
       says: /Epoch "e" was shown again after another epoch had replaced it/,
       options: { durable: false },
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1, "e");
         story.set("a", "a2", 1, "f");
         story.list([[["a", "a1", 1]], 1]);
@@ -105,7 +105,7 @@ describe("writes", () => {
       title: "an acknowledged write that is lost at the end",
       breaks: ["G6"],
       says: /A list shows revision 4, but revision 5 was acknowledged/,
-      tell(story) {
+      record(story) {
         five(story);
         story.final(
           [
@@ -121,7 +121,7 @@ describe("writes", () => {
       title: "an acknowledged write without effect at the end",
       breaks: ["G6"],
       says: /A list at revision 5 has item "a" at revision 1, but change 3 was later/,
-      tell(story) {
+      record(story) {
         five(story);
         story.final(
           [
@@ -136,7 +136,7 @@ describe("writes", () => {
       title: "a deleted item that is back at the end",
       breaks: ["G6"],
       says: /has item "c", which was deleted at revision 5: it is back/,
-      tell(story) {
+      record(story) {
         five(story);
         story.final(
           [
@@ -152,7 +152,7 @@ describe("writes", () => {
       title: "a history that was lost",
       breaks: ["G6"],
       says: /The group had 2 epochs: "e", "f". History was lost/,
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1, "e");
         story.set("a", "a2", 1, "f");
       },
@@ -160,8 +160,8 @@ describe("writes", () => {
     {
       title: "an acknowledged revision that holds another change",
       breaks: ["G2"],
-      says: /Revision 1 of epoch "e" is told in two ways by the acknowledgement/,
-      tell(story) {
+      says: /Revision 1 of epoch "e" is reported differently by the acknowledgement/,
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -173,7 +173,7 @@ describe("writes", () => {
       title: "two writes acknowledged at one revision",
       breaks: ["G2"],
       says: /were both acknowledged at revision 1/,
-      tell(story) {
+      record(story) {
         story.set("a", "same", 1);
         story.set("a", "same", 1);
       },
@@ -181,8 +181,8 @@ describe("writes", () => {
     {
       title: "a write that comes before one acknowledged earlier",
       breaks: ["G2"],
-      says: /An acknowledgement told of revision 2 before the write of the earlier revision 1 was asked for/,
-      tell(story) {
+      says: /An acknowledgement showed revision 2 before the write of the earlier revision 1 was requested/,
+      record(story) {
         story.write([put("b", "b1")]);
         story.set("a", "a1", 2);
         story.set("a", "a2", 1);
@@ -192,7 +192,7 @@ describe("writes", () => {
       title: "writes of one pipe in another order",
       breaks: ["G2"],
       says: /was sent after writer:1 in one pipe, but took effect before it/,
-      tell(story) {
+      record(story) {
         const [one, two] = [
           story.write([put("a", "a1")], { pipe: "p" }),
           story.write([put("a", "a2")], { pipe: "p" }),
@@ -213,7 +213,7 @@ describe("writes", () => {
       title: "a refused write that took effect",
       breaks: ["G1"],
       says: /is the work of write writer:1, which was refused/,
-      tell(story) {
+      record(story) {
         const sub = seen(story);
         story.write([put("a", "a1")]).refused("REVISION_MISMATCH");
         story.write([put("b", "b1")]).unknown();
@@ -224,7 +224,7 @@ describe("writes", () => {
       title: "an unknown write that took effect twice",
       breaks: ["G1"],
       says: /which took effect more than once/,
-      tell(story) {
+      record(story) {
         const sub = seen(story);
         story.write([put("a", "a1")]).unknown();
         story.write([put("b", "b1")]).unknown();
@@ -236,7 +236,7 @@ describe("writes", () => {
       title: "an acknowledged write that took effect twice",
       breaks: ["G1"],
       says: /which took effect more than once/,
-      tell(story) {
+      record(story) {
         const sub = seen(story);
         story.set("a", "a1", 1);
         story.write([put("b", "b1")]).unknown();
@@ -245,20 +245,20 @@ describe("writes", () => {
       },
     },
     {
-      title: "a change that nobody asked for",
+      title: "a change that no client requested",
       breaks: ["G1"],
-      says: /Revision 1 of item "a" has a value that nobody wrote/,
-      tell(story) {
+      says: /Revision 1 of item "a" has a value that no client wrote/,
+      record(story) {
         const sub = seen(story);
         story.write([put("b", "b1")]).unknown();
         sub.change("create", "a", "a1", 1);
       },
     },
     {
-      title: "a delete that nobody asked for",
+      title: "a delete that no client requested",
       breaks: ["G1"],
-      says: /Revision 2 of item "a" is a delete that nobody asked for/,
-      tell(story) {
+      says: /Revision 2 of item "a" is a delete that no client requested/,
+      record(story) {
         const sub = seen(story);
         story.set("a", "a1", 1);
         story.write([put("b", "b1")]).unknown();
@@ -267,10 +267,10 @@ describe("writes", () => {
       },
     },
     {
-      title: "a torn value, against what was written under its tag",
+      title: "a torn value, compared with the write of its tag",
       breaks: ["G1"],
       says: /has a torn value: write writer:1 wrote another one under this tag/,
-      tell(story) {
+      record(story) {
         const sub = seen(story);
         story.write([{ op: "set", item: "a", value: { tag: "w1", pad: "xxxx" } }]).unknown();
         sub.change("create", "a", { tag: "w1", pad: "xx" }, 1);
@@ -280,17 +280,17 @@ describe("writes", () => {
       title: "a torn value, by its seal",
       breaks: ["G1"],
       says: /Revision 1 of item "a" has a torn value/,
-      tell(story) {
+      record(story) {
         const sub = seen(story);
         story.write([{ op: "update", item: "a", tag: "w1" }]).unknown();
         sub.change("create", "a", { tag: "w1", pad: "half", sum: 7 }, 1);
       },
     },
     {
-      title: "a change delivered before its write was asked for",
+      title: "a change delivered before its write was requested",
       breaks: ["G1"],
-      says: /A change told of revision 1 before its write was asked for/,
-      tell(story) {
+      says: /A change showed revision 1 before its write was requested/,
+      record(story) {
         const sub = seen(story);
         story.write([put("b", "b1")]).refused("STORE_UNAVAILABLE");
         story.write([put("b", "b2")]).unknown();

@@ -20,7 +20,7 @@ describe("snapshots", () => {
       title: "a stale snapshot at an old position",
       breaks: ["G10"],
       says: /A sync shows revision 2, but revision 5 was acknowledged before the call began/,
-      tell(story) {
+      record(story) {
         five(story);
         story.subscribe().sync(
           [
@@ -35,7 +35,7 @@ describe("snapshots", () => {
       title: "a snapshot that lacks a change up to its position",
       breaks: ["G3"],
       says: /has item "a" at revision 1, but change 3 was later: it is stale/,
-      tell(story) {
+      record(story) {
         five(story);
         story.subscribe().sync(
           [
@@ -50,7 +50,7 @@ describe("snapshots", () => {
       title: "a snapshot that lacks an item",
       breaks: ["G3"],
       says: /lacks item "b", which was written at revision 2 and not deleted/,
-      tell(story) {
+      record(story) {
         five(story);
         story.subscribe().sync([["a", "a2", 3]], 5);
       },
@@ -59,7 +59,7 @@ describe("snapshots", () => {
       title: "a snapshot with a deleted item",
       breaks: ["G3"],
       says: /has item "c", which was deleted at revision 5: it is back/,
-      tell(story) {
+      record(story) {
         five(story);
         story.subscribe().sync(
           [
@@ -75,7 +75,7 @@ describe("snapshots", () => {
       title: "a snapshot with a value that never was",
       breaks: ["G3"],
       says: /value "b1" and value "b9"/,
-      tell(story) {
+      record(story) {
         five(story);
         story.subscribe().sync(
           [
@@ -87,10 +87,10 @@ describe("snapshots", () => {
       },
     },
     {
-      title: "a snapshot without revisions that has an old value",
+      title: "a snapshot without revisions and with an old value",
       breaks: ["G3"],
       says: /has item "a" with a value that it did not have/,
-      tell(story) {
+      record(story) {
         five(story);
         story.subscribe().sync(
           [
@@ -105,7 +105,7 @@ describe("snapshots", () => {
       title: "a snapshot with an item twice",
       breaks: ["G3"],
       says: /has item "b" twice/,
-      tell(story) {
+      record(story) {
         five(story);
         story.subscribe().sync(
           [
@@ -118,10 +118,10 @@ describe("snapshots", () => {
       },
     },
     {
-      title: "a snapshot with an item from after it",
+      title: "a snapshot with an item from after its position",
       breaks: ["G3"],
       says: /has item "a" at revision 3, which it does not include/,
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1);
         story.set("b", "b1", 2);
         const sub = story.subscribe();
@@ -137,10 +137,10 @@ describe("snapshots", () => {
       },
     },
     {
-      title: "a snapshot in another order than that of creation",
+      title: "a snapshot that is not in creation order",
       breaks: ["listing"],
       says: /does not have its items in creation order/,
-      tell(story) {
+      record(story) {
         five(story);
         story.subscribe().sync(
           [
@@ -155,7 +155,7 @@ describe("snapshots", () => {
       title: "an item snapshot that lacks its item",
       breaks: ["G3"],
       says: /lacks item "a", which was written at revision 3 and not deleted/,
-      tell(story) {
+      record(story) {
         five(story);
         story.subscribe({ item: "a" }).sync([], 5);
       },
@@ -164,17 +164,17 @@ describe("snapshots", () => {
       title: "a listing that differs from the state",
       breaks: ["G1"],
       says: /A list at revision 5 lacks item "b"/,
-      tell(story) {
+      record(story) {
         five(story);
         story.list([[["a", "a2", 3]], 5]);
       },
     },
     {
-      title: "two snapshots at one position that differ, although nobody saw the changes",
+      title: "two snapshots at one position that differ, although the changes were not observed",
       breaks: ["G1"],
       says: /has item "b", which another snapshot lacked: it is back/,
       options: { allWritesRecorded: false },
-      tell(story) {
+      record(story) {
         story.subscribe().sync([["a", "a2", 3]], 5);
         story.list([
           [
@@ -186,10 +186,10 @@ describe("snapshots", () => {
       },
     },
     {
-      title: "a create of what was there",
+      title: "a create of an existing item",
       breaks: ["G1"],
       says: /Revision 2 creates item "a", which existed since revision 1/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -199,10 +199,10 @@ describe("snapshots", () => {
       },
     },
     {
-      title: "a delete with a value that was not there",
+      title: "a delete with a value that the item did not have",
       breaks: ["G1"],
       says: /Revision 2 deletes item "a" with a value that it did not have/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -212,10 +212,10 @@ describe("snapshots", () => {
       },
     },
     {
-      title: "an old value that was not there",
+      title: "an old value that the item did not have",
       breaks: ["G1"],
-      says: /was told an old value that item "a" did not have/,
-      tell(story) {
+      says: /returned an old value that item "a" did not have/,
+      record(story) {
         story.set("a", "a1", 1);
         story.write([put("a", "a2")]).acked({
           position: { epoch: "e", revision: 2 },
@@ -227,7 +227,7 @@ describe("snapshots", () => {
       title: "a write whose expectation was not met",
       breaks: ["G1"],
       says: /although it expected item "a" at revision 0; it was at 1/,
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1);
         story
           .write([{ op: "set", item: "a", value: "a2", expectedRevision: 0 }])
@@ -238,7 +238,7 @@ describe("snapshots", () => {
       title: "a listing of several positions that missed an item",
       breaks: ["listing"],
       says: /A listing of several pages missed item "b", which existed throughout/,
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1);
         story.set("b", "b1", 2);
         const write = story.write([put("c", "c1")]);

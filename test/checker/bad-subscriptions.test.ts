@@ -18,19 +18,19 @@ describe("order, completeness and uniqueness", () => {
       title: "a gap in a group subscription",
       breaks: ["G3"],
       says: /After revision 2 came revision 4: revision 3 is missing/,
-      tell: (story) => begun(story).change("update", "a", "a4", 4),
+      record: (story) => begun(story).change("update", "a", "a4", 4),
     },
     {
-      title: "a change that comes twice",
+      title: "a change that arrives twice",
       breaks: ["G3", "clock"],
       says: /Revision 2 came again/,
-      tell: (story) => begun(story).change("update", "a", "a2", 2),
+      record: (story) => begun(story).change("update", "a", "a2", 2),
     },
     {
-      title: "two changes that change places",
+      title: "two swapped changes",
       breaks: ["G2", "G3", "clock"],
       says: /Revision 3 came after revision 4: out of order/,
-      tell(story) {
+      record(story) {
         const sub = begun(story);
         sub.change("update", "a", "a4", 4);
         sub.change("update", "a", "a3", 3);
@@ -41,7 +41,7 @@ describe("order, completeness and uniqueness", () => {
       breaks: ["G3"],
       says: /The epoch changed from "e" to "f" without a new sync/,
       options: { durable: false },
-      tell(story) {
+      record(story) {
         const sub = begun(story);
         story.set("a", "f1", 1, "f");
         sub.change("create", "a", "f1", 1, { epoch: "f", timestamp: 100 });
@@ -51,7 +51,7 @@ describe("order, completeness and uniqueness", () => {
       title: "a missing change of the item of an item subscription",
       breaks: ["G3"],
       says: /After revision 0 came revision 3: revision 1 is missing/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe({ item: "a" });
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -64,7 +64,7 @@ describe("order, completeness and uniqueness", () => {
       title: "a change of another item in an item subscription",
       breaks: ["G3"],
       says: /A change of item "b" came to a subscription of item "a"/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe({ item: "a" });
         sub.sync([], 0);
         story.set("b", "b1", 1);
@@ -75,13 +75,13 @@ describe("order, completeness and uniqueness", () => {
       title: "a frame before any sync",
       breaks: ["G3"],
       says: /A heartbeat frame came before any sync or resumed frame/,
-      tell: (story) => story.subscribe().heartbeat(0),
+      record: (story) => story.subscribe().heartbeat(0),
     },
     {
       title: "a change between the parts of a sync",
       breaks: ["G3"],
       says: /A change frame came between the parts of a sync/,
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1);
         const sub = story.subscribe();
         sub.sync([["a", "a1", 1]], 1, { last: false });
@@ -94,7 +94,7 @@ describe("order, completeness and uniqueness", () => {
       title: "parts of a sync at two positions",
       breaks: ["G3"],
       says: /Parts of one sync are at different positions: 1 and 2/,
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1);
         const sub = story.subscribe();
         sub.sync([["a", "a1", 1]], 1, { last: false });
@@ -103,10 +103,10 @@ describe("order, completeness and uniqueness", () => {
       },
     },
     {
-      title: "a fresh sync behind what the subscription had",
+      title: "a fresh sync behind the position of the subscription",
       breaks: ["G3"],
       says: /A fresh sync at revision 1 goes back behind revision 2/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -120,7 +120,7 @@ describe("order, completeness and uniqueness", () => {
       title: "a live subscription that lacks the last change at the end",
       breaks: ["G3"],
       says: /The subscription ends at revision 2, although the last change that it follows is 4/,
-      tell(story) {
+      record(story) {
         begun(story);
         story.final([["a", "a4", 4]], 4);
       },
@@ -129,7 +129,7 @@ describe("order, completeness and uniqueness", () => {
       title: "a live item subscription that lacks the last change at the end",
       breaks: ["G3"],
       says: /The subscription ends at revision 0, although the last change that it follows is 1/,
-      tell(story) {
+      record(story) {
         story.subscribe({ item: "a" }).sync([], 0);
         story.set("a", "a1", 1);
         story.set("b", "b1", 2);
@@ -143,10 +143,10 @@ describe("order, completeness and uniqueness", () => {
       },
     },
     {
-      title: "two observers who saw different changes under one revision",
+      title: "two observers that saw different changes under one revision",
       breaks: ["G2", "G1"],
-      says: /Revision 1 of epoch "e" is told in two ways .* value "a1" and value "x"/,
-      tell(story) {
+      says: /Revision 1 of epoch "e" is reported differently .* value "a1" and value "x"/,
+      record(story) {
         const [one, two] = [story.subscribe(), story.subscribe({ subscriber: "other" })];
         one.sync([], 0);
         two.sync([], 0);
@@ -162,10 +162,10 @@ describe("order, completeness and uniqueness", () => {
 describe("resume", () => {
   testBad([
     {
-      title: "a replay that begins at the position asked for",
+      title: "a replay that begins at the requested position",
       breaks: ["G3"],
       says: /Revision 2 came again, or was part of the state before/,
-      tell(story) {
+      record(story) {
         begun(story).end("cut");
         const sub = story.subscribe({ from: 2 });
         sub.resumed(2, 4);
@@ -176,7 +176,7 @@ describe("resume", () => {
       title: "a silent hole after a resume",
       breaks: ["G3"],
       says: /After revision 2 came revision 4: revision 3 is missing/,
-      tell(story) {
+      record(story) {
         begun(story).end("cut");
         const sub = story.subscribe({ from: 2 });
         sub.resumed(2, 4);
@@ -184,19 +184,19 @@ describe("resume", () => {
       },
     },
     {
-      title: "a resume from another position than the one asked for",
+      title: "a resume from another position than the requested one",
       breaks: ["G4"],
       says: /asked to resume from "e"\/2 and was resumed from "e"\/3/,
-      tell(story) {
+      record(story) {
         begun(story).end("cut");
         story.subscribe({ from: 2 }).resumed(3, 4);
       },
     },
     {
-      title: "a resume that nobody asked for",
+      title: "a resume without a request",
       breaks: ["G4"],
       says: /was resumed although it gave no position/,
-      tell(story) {
+      record(story) {
         begun(story).end("cut");
         story.subscribe().resumed(4, 4);
       },
@@ -205,7 +205,7 @@ describe("resume", () => {
       title: "an honoured position of another epoch",
       breaks: ["G4"],
       says: /Position "old"\/2 was honoured by a history of epoch "e"/,
-      tell(story) {
+      record(story) {
         begun(story).end("cut");
         const old = { epoch: "old", revision: 2 };
         story.subscribe({ from: old }).resumed(old, 4);
@@ -215,17 +215,17 @@ describe("resume", () => {
       title: "an honoured position ahead of the group",
       breaks: ["G4"],
       says: /Position "e"\/9 was honoured although the group was only at revision 4/,
-      tell(story) {
+      record(story) {
         begun(story).end("cut");
         story.subscribe({ from: 9 }).resumed(9, 4);
       },
     },
     {
-      title: "a fresh sync where the log still has everything",
+      title: "a fresh sync although the log still has everything",
       breaks: ["G4"],
       says: /asked to resume from "e"\/2, which the log still holds, and got a fresh sync/,
       options: { expectResume: true },
-      tell(story) {
+      record(story) {
         begun(story).end("cut");
         story.subscribe({ from: 2 }).sync([["a", "a4", 4]], 4);
       },
@@ -234,19 +234,19 @@ describe("resume", () => {
       title: "a hole after a dropped queue",
       breaks: ["G4"],
       says: /had reached "e"\/2 and was resumed from "e"\/3: a silent hole/,
-      tell: (story) => begun(story).resumed(3, 4),
+      record: (story) => begun(story).resumed(3, 4),
     },
     {
       title: "changes that repeat after a dropped queue",
       breaks: ["G4"],
       says: /had reached "e"\/2 and was resumed from "e"\/1: changes repeat/,
-      tell: (story) => begun(story).resumed(1, 4),
+      record: (story) => begun(story).resumed(1, 4),
     },
     {
       title: "a hole after the dropped queue of an item subscription",
       breaks: ["G4"],
       says: /had reached "e"\/1 and was resumed from "e"\/3: a silent hole/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe({ item: "a" });
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -265,13 +265,13 @@ describe("heartbeats", () => {
       title: "a heartbeat ahead of the changes that it promises",
       breaks: ["G5"],
       says: /A heartbeat promised revision 4 when only 2 had arrived/,
-      tell: (story) => begun(story).heartbeat(4),
+      record: (story) => begun(story).heartbeat(4),
     },
     {
       title: "a heartbeat ahead of a change of the item that it promises",
       breaks: ["G5"],
       says: /promised revision 2, but change 1 of the item had not arrived/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe({ item: "a" });
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -280,10 +280,10 @@ describe("heartbeats", () => {
       },
     },
     {
-      title: "a heartbeat before the write was asked for",
+      title: "a heartbeat before the write was requested",
       breaks: ["G5"],
-      says: /A heartbeat told of revision 1 before its write was asked for/,
-      tell(story) {
+      says: /A heartbeat showed revision 1 before its write was requested/,
+      record(story) {
         const sub = story.subscribe({ item: "b" });
         sub.sync([], 0);
         story.write([{ op: "set", item: "a", value: "never" }]).unknown();
@@ -292,10 +292,10 @@ describe("heartbeats", () => {
       },
     },
     {
-      title: "a heartbeat that no number of writes can have reached",
+      title: "a heartbeat beyond the number of requested writes",
       breaks: ["G5"],
-      says: /told of revision 9 when only 1 changes had been asked for/,
-      tell(story) {
+      says: /showed revision 9 when only 1 changes had been requested/,
+      record(story) {
         const sub = story.subscribe({ item: "b" });
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -307,13 +307,13 @@ describe("heartbeats", () => {
       breaks: ["G5"],
       says: /A heartbeat of epoch "f" came in a segment of epoch "e"/,
       options: { durable: false },
-      tell: (story) => begun(story).heartbeat(2, "f"),
+      record: (story) => begun(story).heartbeat(2, "f"),
     },
     {
-      title: "a listing behind what a heartbeat promised",
+      title: "a listing behind the position of a heartbeat",
       breaks: ["G5"],
       says: /shows revision 1, but revision 2 was promised by a heartbeat/,
-      tell(story) {
+      record(story) {
         const sub = story.subscribe({ item: "b" });
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -327,7 +327,7 @@ describe("heartbeats", () => {
       breaks: ["G5"],
       says: /For 201 ms no frame with a position came/,
       options: { heartbeatIntervalMs: 100, slackMs: 50 },
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story.wait(200);
@@ -339,7 +339,7 @@ describe("heartbeats", () => {
       breaks: ["G5"],
       says: /A heartbeat at revision 0 came \d+ ms after revision 1 was known/,
       options: { heartbeatIntervalMs: 100, slackMs: 50 },
-      tell(story) {
+      record(story) {
         const sub = story.subscribe({ item: "b" });
         sub.sync([], 0);
         story.set("a", "a1", 1);

@@ -15,8 +15,8 @@ function gaps(count: number) {
   return story;
 }
 
-describe("what the checker finds", () => {
-  test("names the guarantee, the check, the place and the evidence", () => {
+describe("a violation", () => {
+  test("names the guarantee, the check, the location and the evidence", () => {
     expect(check(gaps(1).history)).toEqual([
       {
         guarantee: "G3",
@@ -31,13 +31,13 @@ describe("what the checker finds", () => {
     ]);
   });
 
-  test("is limited per check, and the rest is counted", () => {
+  test("is listed up to a limit per check, and the rest is counted", () => {
     const violations = check(gaps(10).history, { maxPerCheck: 3 });
     expect(violations).toHaveLength(4);
     expect(violations.at(-1)?.message).toBe('The check "order" found 7 more.');
   });
 
-  test("reads as a report by guarantee", () => {
+  test("is printed in a report by guarantee", () => {
     const report = describeViolations(check(gaps(2).history));
     expect(report).toMatch(/^2 violations:/);
     expect(report).toContain("G3 (Complete and unique");
@@ -47,14 +47,14 @@ describe("what the checker finds", () => {
     expect(describeViolations([])).toBe("No guarantee was broken.");
   });
 
-  test("does not depend on the order of records of different clients", () => {
+  test("is independent of the order of records of different clients", () => {
     const { history } = gaps(2);
     const frames = history.filter((record) => record.kind === "frame");
     const others = history.filter((record) => record.kind !== "frame");
     expect(check([...others, ...frames])).toEqual(check(history));
   });
 
-  test("keeps groups apart", () => {
+  test("concerns one group only", () => {
     const [one, two] = [createStory(), createStory()];
     one.set("a", "a1", 1);
     two.set("b", "b1", 1);

@@ -122,7 +122,7 @@ export function editChange(
 
 type Items = ListRecord["pages"][number]["items"];
 
-/** Edits the items of a sync of a group in one part, which has some. */
+/** Edits the items of a non-empty one-part sync of a group. */
 export function editSync(
   history: History,
   random: Random,

@@ -3,10 +3,10 @@ import { testGood } from "./verdict.ts";
 
 describe("the checker", () => {
   testGood([
-    { title: "an empty history", tell: () => {} },
+    { title: "an empty history", record: () => {} },
     {
       title: "a group subscription from before the first write to the final listing",
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         sub.heartbeat(0);
@@ -26,7 +26,7 @@ describe("the checker", () => {
     {
       title: "a resume that replays, one at head, one from the origin, and an honest fresh sync",
       options: { expectResume: true },
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1);
         const one = story.subscribe();
         one.sync([["a", "a1", 1]], 1);
@@ -49,8 +49,8 @@ describe("the checker", () => {
       },
     },
     {
-      title: "a subscriber that fell behind and got a replay, then a fresh sync",
-      tell(story) {
+      title: "a subscriber that fell behind and received a replay, then a fresh sync",
+      record(story) {
         const sub = story.subscribe({ slow: true });
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -63,8 +63,8 @@ describe("the checker", () => {
       },
     },
     {
-      title: "a sync in parts that is begun anew",
-      tell(story) {
+      title: "a sync in parts that starts over",
+      record(story) {
         story.set("a", "a1", 1);
         story.set("b", "b1", 2);
         const sub = story.subscribe();
@@ -76,7 +76,7 @@ describe("the checker", () => {
     },
     {
       title: "an item subscription, whose revisions skip",
-      tell(story) {
+      record(story) {
         const sub = story.subscribe({ item: "a" });
         sub.sync([], 0);
         story.set("a", "a1", 1);
@@ -99,7 +99,7 @@ describe("the checker", () => {
     },
     {
       title: "unknown outcomes that happened, did not, or were lost with the connection",
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story.write([{ op: "set", item: "a", value: "happened" }]).unknown();
@@ -115,8 +115,8 @@ describe("the checker", () => {
       },
     },
     {
-      title: "changes that nobody saw, explained by what they may have been",
-      tell(story) {
+      title: "unobserved changes with a possible explanation",
+      record(story) {
         story.set("a", "a1", 1);
         story.write([{ op: "delete", item: "a" }]).unknown();
         story.write([{ op: "set", item: "b", value: "b1" }]).unknown();
@@ -126,8 +126,8 @@ describe("the checker", () => {
       },
     },
     {
-      title: "batches, acknowledged and unknown, whole or not at all",
-      tell(story) {
+      title: "batches, acknowledged and unknown, complete or not at all",
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story
@@ -170,7 +170,7 @@ describe("the checker", () => {
     },
     {
       title: "a batch cut in two by the end of the connection and never seen again",
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story
@@ -187,9 +187,9 @@ describe("the checker", () => {
       },
     },
     {
-      title: "a store in memory that lost everything",
+      title: "a memory store that lost all data",
       options: { durable: false },
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1);
         const sub = story.subscribe();
         sub.sync([["a", "a1", 1]], 1);
@@ -201,9 +201,9 @@ describe("the checker", () => {
       },
     },
     {
-      title: "transient events to those whom they concern",
+      title: "transient events to matching subscriptions",
       options: { expectEvents: true, slackMs: 0 },
-      tell(story) {
+      record(story) {
         const group = story.subscribe();
         group.sync([], 0);
         const item = story.subscribe({ item: "a", subscriber: "other" });
@@ -222,7 +222,7 @@ describe("the checker", () => {
     },
     {
       title: "a listing whose pages were read at several positions",
-      tell(story) {
+      record(story) {
         story.set("a", "a1", 1);
         story.set("b", "b1", 2);
         story.set("c", "c1", 3);
@@ -244,8 +244,8 @@ describe("the checker", () => {
       },
     },
     {
-      title: "snapshots of a door that tells no revisions of items",
-      tell(story) {
+      title: "snapshots of a door that reports no revisions of items",
+      record(story) {
         story.set("a", "a1", 1);
         story.write([{ op: "set", item: "a", value: "a2" }]).unknown();
         story.subscribe().sync([["a", "a1"]], 1);
@@ -270,7 +270,7 @@ describe("the checker", () => {
     {
       title: "heartbeats in time",
       options: { heartbeatIntervalMs: 100, slackMs: 10 },
-      tell(story) {
+      record(story) {
         const sub = story.subscribe();
         sub.sync([], 0);
         story.wait(100);

@@ -26,7 +26,7 @@ import {
 } from "./edits.ts";
 import type { Random } from "./random.ts";
 
-/** One thing that can be made wrong in a good history, so that the records prove it. */
+/** A mistake that can be made in a good history, so that the records prove it. */
 export interface Mutation {
   readonly name: string;
   /** At least one of these must be named. */
@@ -35,7 +35,7 @@ export interface Mutation {
   mutate(history: History, random: Random): History | undefined;
 }
 
-/** The mistakes that the checker has to find. */
+/** The mistakes that the checker must find. */
 export const MUTATIONS: readonly Mutation[] = [
   {
     name: "drop a change",
@@ -154,13 +154,13 @@ export const MUTATIONS: readonly Mutation[] = [
     mutate: (history, random) => editSync(history, random, (items) => items.slice(1)),
   },
   {
-    name: "bring an old item into a snapshot",
+    name: "add an old item to a snapshot",
     breaks: ["G3", "G2"],
     mutate: (history, random) =>
       editSync(history, random, (items) => [...items, { item: "i9", value: '"x"', revision: 1 }]),
   },
   {
-    name: "turn the items of a snapshot round",
+    name: "reverse the items of a snapshot",
     breaks: ["listing"],
     mutate: (history, random) =>
       editSync(history, random, (items) => (items.length > 1 ? items.toReversed() : undefined)),
@@ -215,7 +215,7 @@ export const MUTATIONS: readonly Mutation[] = [
       }),
   },
   {
-    name: "forget that a write was asked for",
+    name: "omit the request of a write",
     breaks: ["G1"],
     mutate: (history, random) =>
       onSome(ackedSets(history), random, ({ record }) =>
@@ -226,7 +226,7 @@ export const MUTATIONS: readonly Mutation[] = [
       ),
   },
   {
-    name: "ask for a write after its change was seen",
+    name: "request a write after its change was seen",
     breaks: ["G1"],
     mutate: (history, random) =>
       onSome(ackedSets(history), random, ({ record }) => {
@@ -254,7 +254,7 @@ export const MUTATIONS: readonly Mutation[] = [
     },
   },
   {
-    name: "bring back a deleted item at the end",
+    name: "restore a deleted item at the end",
     breaks: ["G1", "G6"],
     mutate: (history, random) =>
       editFinal(history, random, (items, { group }) => {
@@ -320,7 +320,7 @@ export const MUTATIONS: readonly Mutation[] = [
       ),
   },
   {
-    name: "let a transient event overtake the changes that it follows",
+    name: "let a transient event overtake the changes before it",
     breaks: ["events", "clock"],
     mutate: (history, random) =>
       onSome(

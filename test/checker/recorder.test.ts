@@ -18,7 +18,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** Does one of everything. */
+/** Records one of everything. */
 function recordAll(sink: RecordSink, client: string): void {
   let now = 0;
   const recorder = createRecorder({ client, sink, now: () => ++now, maxValueChars: 20 });
@@ -57,7 +57,7 @@ function recordAll(sink: RecordSink, client: string): void {
 }
 
 describe("the recorder", () => {
-  test("puts an intention into the sink before the call and the outcome after it, with their times", () => {
+  test("records an intention before the call and the outcome after it, with their times", () => {
     const sink = memorySink();
     let now = 10;
     const recorder = createRecorder({ client: "c", sink, now: () => now });
@@ -83,7 +83,7 @@ describe("the recorder", () => {
     });
   });
 
-  test("names every call and attempt apart", () => {
+  test("gives every call and attempt a unique name", () => {
     const sink = memorySink();
     for (const client of ["one", "two"]) recordAll(sink, client);
     const ids = sink.records.flatMap((record) =>
@@ -96,7 +96,7 @@ describe("the recorder", () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  test("writes to a file what it would have kept in memory, each record at once", () => {
+  test("writes the same records to a file as to memory, each at once", () => {
     const memory = memorySink();
     const path = join(folder, "one.jsonl");
     const file = fileSink(path);
@@ -116,7 +116,7 @@ describe("the recorder", () => {
     expect(() => recordAll(file, "c")).toThrow("closed");
   });
 
-  test("uses a clock that does not go back", () => {
+  test("uses a monotonic clock", () => {
     const [a, b] = [monotonicMs(), monotonicMs()];
     expect(b).toBeGreaterThanOrEqual(a);
   });
@@ -137,7 +137,7 @@ describe("loading a history", () => {
     expect([...clients]).toEqual(["one", "two"]);
   });
 
-  test("leaves out a last line that its writer's death cut short, and takes later files", () => {
+  test("skips a last line that its writer's death cut short, and reads later files", () => {
     const [cut, whole] = [join(folder, "cut.jsonl"), join(folder, "whole.jsonl")];
     for (const path of [cut, whole]) {
       const file = fileSink(path);
@@ -148,7 +148,7 @@ describe("loading a history", () => {
     expect(loadHistory([cut, whole])).toHaveLength(2 * loadHistory([whole]).length);
   });
 
-  test("refuses a line that is not a record and names it", () => {
+  test("refuses a line that is not a record, and names it", () => {
     const path = join(folder, "bad.jsonl");
     appendFileSync(path, '{"kind":"end"}\nnonsense\n{"kind":"end"}\n');
     expect(() => loadHistory([path])).toThrow(`${path}:2`);
@@ -167,7 +167,7 @@ describe("loading a history", () => {
     );
   });
 
-  test("gives back a simulated history as it was", () => {
+  test("restores a simulated history unchanged", () => {
     const history = simulate({ seed: 1 });
     const path = join(folder, "simulated.jsonl");
     const file = fileSink(path);

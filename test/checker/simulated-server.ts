@@ -7,7 +7,7 @@ import type {
   SubscriptionHandle,
 } from "../support/checker/index.ts";
 
-/** What can be planted in the server. */
+/** The bugs that can be planted in the server. */
 export type Bug =
   | "event before commit"
   | "skipped revision"
@@ -28,7 +28,7 @@ interface LogEntry {
 
 /** A frame on its way to a subscriber. */
 export interface Delivery {
-  /** What the subscriber knows afterwards; undefined when the frame has no position. */
+  /** The subscriber's position afterwards; undefined when the frame has none. */
   readonly position: Position | undefined;
   /** Whether it is a part of a sync, with more to come. */
   readonly partial?: boolean;
@@ -41,12 +41,12 @@ export interface ServerSubscription {
   queue: Delivery[];
 }
 
-/** What a commit did; undefined: an expectation was not met. */
+/** The result of a commit; undefined: an expectation was not met. */
 export type CommitResult =
   | { readonly position: Position | undefined; readonly results: ResultInput[] }
   | undefined;
 
-/** One group of a small server in memory that keeps every guarantee, unless a bug is planted. */
+/** One group of a small in-memory server that keeps every guarantee, unless a bug is planted. */
 export interface SimulatedGroup {
   readonly items: ReadonlyMap<string, { readonly value: Json; readonly revision: number }>;
   head(): Position;
@@ -55,20 +55,20 @@ export interface SimulatedGroup {
   /** With "event before commit": announces a first mutation, before anything is stored. */
   announceEarly(mutation: MutationInput): void;
   send(event: string, item: string | undefined, value: Json): void;
-  /** Opens a subscription: by replay when asked for and the log has it, else by a sync in parts. */
+  /** Opens a subscription: by replay if requested and possible, otherwise by a sync in parts. */
   open(
     item: string | undefined,
     resumeFrom: Position | undefined,
     honour: boolean,
   ): ServerSubscription;
-  /** Drops the queue of a subscription and goes on from what its client has received. */
+  /** Drops the queue of a subscription and continues from the position of its client. */
   reopen(subscription: ServerSubscription, received: Position | undefined, honour: boolean): void;
   close(subscription: ServerSubscription): void;
   heartbeat(subscription: ServerSubscription): void;
   snapshot(): ItemInput[];
-  /** Forgets everything, subscriptions too, as a store in memory does when its process ends. */
+  /** Loses everything, subscriptions included, like a memory store when its process ends. */
   forget(): void;
-  /** Ends all subscriptions, as a crash does. */
+  /** Ends all subscriptions, like a crash. */
   disconnect(): void;
 }
 
@@ -184,13 +184,13 @@ export function createSimulatedGroup(
         if (entry === undefined) return { old: "none" };
         apply(mutation, entry);
         entries.push(entry);
-        const told = {
+        const result = {
           position: entry.position,
           old: old === undefined ? ("none" as const) : { value: old.value },
         };
         return mutation.op === "delete"
-          ? told
-          : { ...told, created: old === undefined, new: { value: entry.value } };
+          ? result
+          : { ...result, created: old === undefined, new: { value: entry.value } };
       });
       if (bug !== "event before commit") for (const entry of entries) announce(entry);
       return {

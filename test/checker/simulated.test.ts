@@ -12,7 +12,7 @@ import type { Bug } from "./simulated-server.ts";
 import { type Scenario, simulate } from "./simulation.ts";
 
 describe("the checker, on simulated histories", () => {
-  test("is silent about a server that keeps its promises", () => {
+  test("finds nothing in a correct server", () => {
     const scenario = fc.record({
       seed: fc.nat(),
       steps: fc.constantFrom(20, 200, 600),
@@ -40,7 +40,7 @@ describe("the checker, on simulated histories", () => {
         fc.property(fc.nat(), (seed) => {
           const good = simulate({ seed, untagged: false });
           const bad = mutation.mutate(good, createRandom(seed));
-          // Not every history has a place for every mistake: then another one is made.
+          // Not every history has a place for every mistake: if not, another history is used.
           fc.pre(bad !== undefined);
           const violations = check(bad);
           const named = violations.some(({ guarantee }) => mutation.breaks.includes(guarantee));
@@ -53,7 +53,7 @@ describe("the checker, on simulated histories", () => {
   );
 });
 
-/** A bug of a server: the guarantee that it breaks, and a scenario in which it is bound to show. */
+/** A bug of a server: the guarantee that it breaks, and a scenario that is certain to show it. */
 const BUGS: readonly (readonly [Bug, Guarantee, Partial<Scenario>])[] = [
   ["event before commit", "G1", {}],
   ["skipped revision", "G3", {}],

@@ -17,20 +17,22 @@ import {
   type SimulatedGroup,
 } from "./simulated-server.ts";
 
-/** What shall happen in a simulated history. */
+/** The parameters of a simulated history. */
 export interface Scenario {
   readonly seed: number;
-  /** Things that happen, one after another. Default 400. */
+  /** Number of steps. Default 400. */
   readonly steps?: number;
   /** Default 2. */
   readonly groups?: number;
-  /** Whether each group has a subscriber that is never cut, so that every change is seen. Default true. */
+  /** Whether each group has a subscriber that is never cut and sees every change. Default true. */
   readonly observed?: boolean;
-  /** A crash loses everything in memory. Default: it loses nothing. */
+  /** Whether a crash loses all data. Default false. */
   readonly volatile?: boolean;
-  /** How often a resume is honoured; else a fresh sync comes. Default 0.8. */
+  /** Share of resumes that are honoured; the others get a fresh sync. Default 0.8. */
   readonly honoured?: number;
-  /** Whether some updates leave no tag, so that their changes cannot be told apart. Default true. */
+  /**
+   * Whether some updates leave no tag, so that their changes are indistinguishable. Default true.
+   */
   readonly untagged?: boolean;
   readonly bug?: Bug;
 }
@@ -40,9 +42,9 @@ interface PendingWrite {
   readonly mutations: readonly MutationInput[];
   readonly handle: WriteHandle;
   stage: "sent" | "announced" | "done";
-  /** Tells the outcome; undefined as long as the server has not answered. */
+  /** Records the outcome; undefined until the server has responded. */
   answer: (() => void) | undefined;
-  /** The client gave up: it told the outcome as unknown. */
+  /** The client gave up, and recorded the outcome as unknown. */
   lost: boolean;
 }
 
@@ -51,7 +53,7 @@ interface Reader {
   readonly item: string | undefined;
   readonly list: ListHandle | undefined;
   readonly get: GetHandle | undefined;
-  /** Of a listing: ids already shown, in pages that are each read at a time of their own. */
+  /** Of a listing: ids already shown; each page is read at a different time. */
   shown: string[] | undefined;
 }
 
@@ -64,11 +66,11 @@ interface Follower {
   handle: SubscriptionHandle | undefined;
   server: ServerSubscription | undefined;
   received: Position | undefined;
-  /** Whether it has got a part of a sync, with more to come. */
+  /** Whether it has received a part of a sync, with more to come. */
   midSync: boolean;
 }
 
-/** Plays a scenario of clients against a small server and returns what they recorded. */
+/** Runs a scenario of clients against a small server and returns their records. */
 export function simulate(scenario: Scenario): History {
   const {
     seed,
@@ -144,7 +146,7 @@ export function simulate(scenario: Scenario): History {
   const loseWrite = (write: PendingWrite): void => {
     if (!write.lost) write.handle.unknown("connection lost");
     write.lost = true;
-    // It may have happened, may still happen, or never does.
+    // It may have happened, may still happen, or may never happen.
     if (write.stage === "done" || random.chance(0.5)) writes.splice(writes.indexOf(write), 1);
   };
   const startRead = (): void => {
@@ -300,7 +302,7 @@ function readOn(read: Reader, pageSize: number): boolean {
     else read.get?.found(found.value, found.revision);
     return true;
   }
-  // The place after the last one shown, in creation order: revisions of creation are not kept here,
+  // The index after the last shown item, in creation order: creation revisions are not kept here,
   // so a page begins after the last shown item that still exists in its old place.
   const all = read.group.snapshot();
   const shown = read.shown ?? [];

@@ -12,11 +12,11 @@ import {
   type WriteHandle,
 } from "../support/checker/index.ts";
 
-/** An item in a story: id, value, and revision, which some doors do not tell. */
+/** An item in a story: id, value, and revision, which some doors do not report. */
 export type StoryItem = readonly [item: string, value: Json, revision?: number];
 
 /**
- * A short history told by hand: one group, one epoch unless said otherwise, a clock that goes on by
+ * A short history written by hand: one group, by default one epoch, and a clock that advances by
  * one millisecond per record. Change `r` has timestamp `10 r`.
  */
 export interface Story {
@@ -67,7 +67,7 @@ export interface StorySubscription {
 /** Name of the group of all stories. */
 export const GROUP = "room";
 
-/** Begins a story. */
+/** Starts a story. */
 export function createStory(): Story {
   const sink = memorySink();
   let now = 0;
@@ -98,7 +98,7 @@ export function createStory(): Story {
       const recorder = readers.get(subscriber) ?? recorderOf(subscriber);
       readers.set(subscriber, recorder);
       const resumeFrom = from === undefined ? undefined : at(from);
-      return told(
+      return subscription(
         recorder.subscribe({ group: GROUP, subscriber, resumeFrom, ...options }),
         itemsOf,
       );
@@ -127,7 +127,7 @@ export function at(revision: number | Position, epoch = "e"): Position {
   return { epoch: revision === 0 ? "" : epoch, revision };
 }
 
-function told(
+function subscription(
   handle: SubscriptionHandle,
   itemsOf: (items: readonly StoryItem[]) => ItemInput[],
 ): StorySubscription {

@@ -22,7 +22,7 @@ describe("the text of a value", () => {
     );
   });
 
-  test("is a digest over the limit, which keeps the tag and tells values apart", () => {
+  test("is a digest over the limit, which keeps the tag and distinguishes values", () => {
     const [a, b] = [valueText(sealedValue("w1:7", 1000)), valueText(sealedValue("w1:8", 1000))];
     expect(a.length).toBeLessThan(200);
     expect(a).toBe(valueText(sealedValue("w1:7", 1000)));
@@ -31,7 +31,7 @@ describe("the text of a value", () => {
     expect(valueText(sealedValue("w1:7", 999))).not.toBe(a);
   });
 
-  test("tells the tag of an object that has one", () => {
+  test("contains the tag of an object that has one", () => {
     expect(tagOf(valueText({ tag: "t", n: 1 }))).toBe("t");
     expect(tagOf(valueText({ tag: 1 }))).toBeUndefined();
     expect(tagOf(valueText({ nested: { tag: "t" } }))).toBeUndefined();
@@ -40,7 +40,7 @@ describe("the text of a value", () => {
 });
 
 describe("a sealed value", () => {
-  test("is whole as long as nothing is cut or mixed, short or long", () => {
+  test("is intact unless it was cut or mixed, whatever its length", () => {
     for (const chars of [0, 10, 5000]) {
       const whole = sealedValue("w1:7", chars);
       expect(whole.pad).toHaveLength(chars);
@@ -52,7 +52,7 @@ describe("a sealed value", () => {
     }
   });
 
-  test("is not looked for in other values", () => {
+  test("is not assumed in other values", () => {
     for (const value of [null, 1, "sum", [], {}, { sum: 1 }, { tag: "t", sum: 1 }])
       expect(isTorn(valueText(value))).toBe(false);
   });

@@ -7,31 +7,31 @@ import {
 } from "../support/checker/index.ts";
 import { createStory, type Story } from "./story.ts";
 
-/** A history with something wrong, and what the checker has to say of it. */
+/** A history with a violation, and the expected report. */
 export interface BadCase {
   readonly title: string;
   /** All guarantees that the checker must name, and no others. */
   readonly breaks: readonly Guarantee[];
-  /** What one of its sentences must say. */
+  /** A pattern of one of its sentences. */
   readonly says: RegExp;
   readonly options?: CheckOptions;
-  tell(story: Story): void;
+  record(story: Story): void;
 }
 
-/** A history that fits a service that keeps its promises. */
+/** A history of a correct service. */
 export interface GoodCase {
   readonly title: string;
   readonly options?: CheckOptions;
-  tell(story: Story): void;
+  record(story: Story): void;
 }
 
-/** One test per case: the checker names the guarantee and says what is wrong. */
+/** One test per case: the checker names the guarantee and the violation. */
 export function testBad(cases: readonly BadCase[]): void {
   test.for(cases.map((bad) => [`${bad.title} (${bad.breaks.join(", ")})`, bad] as const))(
     "catches %s",
     ([, bad]) => {
       const story = createStory();
-      bad.tell(story);
+      bad.record(story);
       const violations = check(story.history, bad.options);
       const description = describeViolations(violations);
       const named = [...new Set(violations.map(({ guarantee }) => guarantee))].sort();
@@ -45,11 +45,11 @@ export function testBad(cases: readonly BadCase[]): void {
   );
 }
 
-/** One test per case: the checker has nothing to say. */
+/** One test per case: the checker finds no violation. */
 export function testGood(cases: readonly GoodCase[]): void {
-  test.for(cases.map((good) => [good.title, good] as const))("is silent about %s", ([, good]) => {
+  test.for(cases.map((good) => [good.title, good] as const))("accepts %s", ([, good]) => {
     const story = createStory();
-    good.tell(story);
+    good.record(story);
     const violations = check(story.history, good.options);
     expect(describeViolations(violations)).toBe(describeViolations([]));
   });

@@ -20,7 +20,9 @@ import { type CheckOptions, settingsOf } from "./options.ts";
 import { traceSubscription } from "./trace.ts";
 import { createFindings, type Violation } from "./violation.ts";
 
-/** All checks, in the order in which they run. `origin` comes first: it traces changes to writes. */
+/**
+ * All checks, in the order in which they run. `origin` comes first: it traces changes to writes.
+ */
 const CHECKS: readonly (readonly [string, (context: CheckContext) => void])[] = [
   ["origin", checkOrigin],
   ["order", checkOrder],
@@ -38,13 +40,13 @@ const CHECKS: readonly (readonly [string, (context: CheckContext) => void])[] = 
 ];
 
 /**
- * Judges a history against the guarantees. Pure: it looks at nothing but the records, and knows
- * nothing of how the service works.
+ * Checks a history against the guarantees. Pure: it uses the records only, and knows nothing of how
+ * the service works.
  *
- * It reports only what the records prove: every violation is a broken guarantee (or a broken record),
- * whatever happened that nobody saw. No violation means that the records fit a service that keeps
- * them; the more is recorded (above all: every write, a group subscription that sees every change, a
- * final listing of each group), the more that says.
+ * It reports only what the records prove: every violation is a broken guarantee (or a broken
+ * record), whatever else happened unrecorded. No violation means that the records are consistent
+ * with the guarantees; the more is recorded (above all: every write, a group subscription that sees
+ * every change, a final listing of each group), the stronger that is.
  */
 export function check(history: History, options: CheckOptions = {}): Violation[] {
   const settings = settingsOf(options);

@@ -3,7 +3,7 @@ import { type GroupModel, isOneSnapshot } from "./model.ts";
 import { whereOf } from "./trace.ts";
 import type { Where } from "./violation.ts";
 
-/** A statement about the state of a group at a position. */
+/** A claim about the state of a group at a position. */
 export interface Claim {
   readonly what: "sync" | "list";
   readonly epoch: string;
@@ -12,16 +12,16 @@ export interface Claim {
   readonly start: number;
   readonly items: readonly SnapshotItem[];
   /**
-   * What it speaks of: `group`, that these are all items; `page`, only that these are among them; an
-   * object, that this item is as told, or missing.
+   * Its scope: `group`: these are all items; `page`: these are among the items; an object: this
+   * item is as shown, or missing.
    */
   readonly scope: "group" | "page" | { readonly item: string };
-  /** Taken when everything was quiet. */
+  /** Taken when all clients were idle. */
   readonly final: boolean;
   readonly where: Where;
 }
 
-/** All statements that syncs and listings of a group make. */
+/** All claims of the syncs and listings of a group. */
 export function claimsOf(group: GroupModel): readonly Claim[] {
   const claims: Claim[] = [];
   for (const { record, segments } of group.subscriptions) {
@@ -50,7 +50,7 @@ export function claimsOf(group: GroupModel): readonly Claim[] {
         where,
       });
     }
-    // Each page is a read of its own, begun when the page before it had arrived.
+    // Each page is a separate read, which began when the previous page had arrived.
     pages.forEach(({ position, items }, i) => {
       if (whole && i === 0) return;
       const start = pages[i - 1]?.t ?? list.t;

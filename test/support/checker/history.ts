@@ -2,14 +2,14 @@ import type { Position } from "../../../src/core/position.ts";
 import type { ValueText } from "./value-text.ts";
 
 /**
- * The language of histories: what clients of a long test did and saw, one record per line of JSON.
+ * The format of histories: what the clients of a test did and saw, one record per line of JSON.
  *
  * Times (`t`) are milliseconds of one monotonic clock that all recorders of a machine share. A
- * record of something asked is written before the call leaves; a record of something answered after
- * the answer arrived. So a call took effect, if at all, between its two records, and what a frame
- * says was true at the service no later than the frame's `t`.
+ * request is recorded before it is sent, and a response after it has arrived. So a call took
+ * effect, if at all, between its two records, and the content of a frame was true at the service no
+ * later than the frame's `t`.
  *
- * `group` is any text that names one (stream, group) pair, the same in all records.
+ * `group` is any unique name of a (stream, group) pair.
  */
 export type History = readonly HistoryRecord[];
 
@@ -24,7 +24,7 @@ export type HistoryRecord =
   | ListRecord
   | GetRecord;
 
-/** A write is about to be called. */
+/** A write is about to be requested. */
 export interface WriteRecord {
   readonly kind: "write";
   readonly t: number;
@@ -36,11 +36,13 @@ export interface WriteRecord {
   readonly mutations: readonly MutationRecord[];
   /** Whether the call is a Batch. */
   readonly batch?: boolean;
-  /** Names a pipelined stream of writes: those of one pipe and group take effect in the order sent. */
+  /**
+   * Names a pipelined stream of writes: those of one pipe and group take effect in the order sent.
+   */
   readonly pipe?: string;
 }
 
-/** One change that a write asks for. */
+/** One change that a write requests. */
 export interface MutationRecord {
   readonly op: "set" | "update" | "delete";
   readonly item: string;
@@ -65,30 +67,30 @@ export interface SendRecord {
   readonly value: ValueText;
 }
 
-/** The answer to a write or a send. An intention without one counts as unknown. */
+/** The outcome of a write or a send. An intention without one counts as unknown. */
 export interface OutcomeRecord {
   readonly kind: "outcome";
   readonly t: number;
   readonly id: string;
   /**
-   * `refused`: the service said that nothing happened. `unknown`: the connection or the patience was
-   * lost, or the service said that it may have happened.
+   * `refused`: by the response, nothing happened. `unknown`: there was no response in time, or one
+   * by which it may have happened.
    */
   readonly outcome: "acked" | "refused" | "unknown";
   /** Of an acknowledged write; absent when nothing changed (a delete of a missing item). */
   readonly position?: Position;
-  /** One per mutation, as far as the answer has them. */
+  /** One per mutation, as far as the response has them. */
   readonly results?: readonly MutationResultRecord[];
   /** Why it was refused, or is unknown. */
   readonly reason?: string;
 }
 
-/** What the acknowledgement says of one mutation. Absent members were not in the answer. */
+/** The result of one mutation in an acknowledgement. Absent members were not in the response. */
 export interface MutationResultRecord {
   /** Absent for a single write (its own position counts) and for a delete of a missing item. */
   readonly position?: Position;
   readonly created?: boolean;
-  /** Value before; null when the answer carried values and there was no item. */
+  /** Value before; null when the response carried values and there was no item. */
   readonly oldValue?: ValueText | null;
   readonly newValue?: ValueText;
 }
@@ -99,16 +101,18 @@ export interface SubscribeRecord {
   readonly t: number;
   /** Names the attempt; unique in the history. */
   readonly subscription: string;
-  /** Who subscribes; makes several attempts over time. */
+  /** The subscriber, which makes several attempts over time. */
   readonly subscriber: string;
   readonly group: string;
   /** Follows one item; absent: the whole group. */
   readonly item?: string;
   /** Absent: none was given. */
   readonly resumeFrom?: Position;
-  /** The client reads slowly on purpose: times of its frames are not judged, and its queue may be dropped. */
+  /**
+   * The client reads slowly on purpose: its frame times are not checked, its queue may be dropped.
+   */
   readonly slow?: boolean;
-  /** A fresh sync is a right answer to this resume, whatever the options of the check say. */
+  /** A fresh sync is a correct response to this resume, whatever the options of the check. */
   readonly resumeOptional?: boolean;
 }
 
@@ -120,7 +124,7 @@ export interface FrameRecord {
   readonly frame: Frame;
 }
 
-/** An attempt ended. One without this record is taken to be live at the end of the history. */
+/** An attempt ended. An attempt without this record is live at the end of the history. */
 export interface EndRecord {
   readonly kind: "end";
   readonly t: number;
@@ -134,29 +138,29 @@ export interface EndRecord {
 /** All pages of a List, recorded when the last one arrived. */
 export interface ListRecord {
   readonly kind: "list";
-  /** When the first page was asked for. */
+  /** When the first page was requested. */
   readonly t: number;
   readonly client: string;
   readonly group: string;
   readonly pages: readonly ListPage[];
-  /** Taken when all writes were answered and everything was quiet. */
+  /** Taken when all writes had completed and all clients were idle. */
   readonly final?: boolean;
 }
 
 /** One page of a List. */
 export interface ListPage {
-  /** When it arrived. The next page was asked for after that. */
+  /** When it arrived. The next page was requested after that. */
   readonly t: number;
   readonly position: Position;
   readonly items: readonly SnapshotItem[];
 }
 
-/** A Get, recorded when the answer arrived. */
+/** A Get, recorded when the response arrived. */
 export interface GetRecord {
   readonly kind: "get";
-  /** When it was asked for. */
+  /** When it was requested. */
   readonly t: number;
-  /** When the answer arrived. */
+  /** When the response arrived. */
   readonly end: number;
   readonly client: string;
   readonly group: string;
@@ -169,7 +173,7 @@ export interface GetRecord {
 export interface SnapshotItem {
   readonly item: string;
   readonly value: ValueText;
-  /** Absent on doors that do not tell it. */
+  /** Absent on doors that do not report it. */
   readonly revision?: number;
 }
 
@@ -212,7 +216,7 @@ export interface HeartbeatFrame {
   readonly position: Position;
 }
 
-/** The position asked for was honoured. */
+/** The requested position was honoured. */
 export interface ResumedFrame {
   readonly type: "resumed";
   readonly position: Position;

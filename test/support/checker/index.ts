@@ -1,26 +1,26 @@
 /**
  * The recorder and the checker of long tests.
  *
- * Clients record what they do and see (createRecorder, one per client, each into its own file or all
- * into one sink); afterwards `check` judges all their records together:
+ * Clients record what they do and see (createRecorder, one per client, each into its own file or
+ * all into one sink); afterwards `check` checks all records together:
  *
  *     const sink = fileSink("/tmp/run/client-1.jsonl");
  *     const recorder = createRecorder({ client: "client-1", sink });
  *     const write = recorder.write({ group, mutations: [{ op: "set", item, value: sealedValue("client-1:1") }] });
  *     // ... call Set, then one of:
  *     write.acked({ position });
- *     write.refused(reason); // only when the service said that nothing happened
+ *     write.refused(reason); // only when the response says that nothing happened
  *     write.unknown(reason); // everything else
- *     // ... at the end, when every write is answered and every subscriber has caught up:
+ *     // ... at the end, when every write has completed and every subscriber has caught up:
  *     const list = recorder.list(group, { final: true }); // its pages, then list.done()
  *     const violations = check(loadHistory(files), { expectResume: true });
  *     if (violations.length > 0) throw new Error(describeViolations(violations));
  *
- * What makes a history worth judging: every write to its groups is recorded; values are unique (a
- * `tag` of client and counter in each, updates included); each group has a subscription that sees
- * every change; each group has a final listing.
+ * A useful history: every write to its groups is recorded; values are unique (a `tag` of client and
+ * counter in each, updates included); each group has a subscription that sees every change; each
+ * group has a final listing.
  *
- * Not judged: G7, G8, G9 and the codes of errors, which need other tests.
+ * Not checked: G7, G8, G9 and error codes, which need other tests.
  */
 export { check } from "./check.ts";
 export type * from "./history.ts";

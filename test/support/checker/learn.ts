@@ -1,18 +1,18 @@
 import type { Position } from "../../../src/core/position.ts";
 import type { SnapshotItem } from "./history.ts";
-import type { FactSource, Ledger, Told } from "./ledger.ts";
+import type { FactSource, Ledger, Observation } from "./ledger.ts";
 import type { GroupModel, Write } from "./model.ts";
 import type { Segment } from "./trace.ts";
 import { whereOf } from "./trace.ts";
 import type { Guarantee, Report, Where } from "./violation.ts";
 
 /**
- * Fills the ledgers of a group with everything that anybody was told of it, acknowledgements first,
- * and reports where two accounts of one revision disagree: an order that is not one (G2), a
- * snapshot that shows what never was (G3 for a sync, G1 for a read), two timestamps (clock).
+ * Fills the ledgers of a group with everything that any client received, acknowledgements first,
+ * and reports where two observations of one revision disagree: a broken order (G2), a snapshot of a
+ * state that never was (G3 for a sync, G1 for a read), two timestamps (clock).
  */
 export function learnGroup(group: GroupModel, report: Report): void {
-  const told = (ledger: Ledger, what: Told): void => {
+  const observe = (ledger: Ledger, what: Observation): void => {
     const { fact, contradiction } = ledger.learn(what);
     if (contradiction === undefined) return;
     const guarantee =
@@ -20,17 +20,17 @@ export function learnGroup(group: GroupModel, report: Report): void {
     report(
       guarantee,
       what.source.where,
-      `Revision ${what.revision} of epoch ${JSON.stringify(ledger.epoch)} is told in two ways by ${name(fact.source)} and by ${name(what.source)}: ${contradiction.text}.`,
+      `Revision ${what.revision} of epoch ${JSON.stringify(ledger.epoch)} is reported differently by ${name(fact.source)} and by ${name(what.source)}: ${contradiction.text}.`,
       { ...fact, source: fact.source, write: fact.write?.record.id },
       what,
     );
   };
-  for (const write of group.writes) learnWrite(group, write, told, report);
-  // Changes before snapshots: where both tell of a revision, the snapshot is the one to be judged.
+  for (const write of group.writes) learnWrite(group, write, observe, report);
+  // Changes before snapshots: if both show a revision, the snapshot is the one to be checked.
   const segments = group.subscriptions.flatMap((subscription) => subscription.segments);
-  for (const segment of segments) learnSteps(group, segment, told);
-  for (const segment of segments) learnOpening(group, segment, told);
-  learnReads(group, told);
+  for (const segment of segments) learnSteps(group, segment, observe);
+  for (const segment of segments) learnOpening(group, segment, observe);
+  learnReads(group, observe);
 }
 
 const GUARANTEE_OF: Readonly<Record<FactSource["what"], Guarantee>> = {
@@ -41,9 +41,9 @@ const GUARANTEE_OF: Readonly<Record<FactSource["what"], Guarantee>> = {
   get: "G1",
 };
 
-type Tell = (ledger: Ledger, told: Told) => void;
+type Observe = (ledger: Ledger, observe: Observation) => void;
 
-function learnWrite(group: GroupModel, write: Write, told: Tell, report: Report): void {
+function learnWrite(group: GroupModel, write: Write, observe: Observe, report: Report): void {
   const { record, answer, end } = write;
   if (write.outcome !== "acked") return;
   const where: Where = { group: group.group, client: record.client };
@@ -62,7 +62,7 @@ function learnWrite(group: GroupModel, write: Write, told: Tell, report: Report)
     return;
   }
   const ledger = group.ledger(position.epoch);
-  // The acknowledgement of a lone delete of a missing item has no position, and so proves nothing.
+  // The acknowledgement of a single delete of a missing item has no position, so it proves nothing.
   const evidence = { t: end, revision: position.revision, what: "ack", where } as const;
   ledger.shown.add(evidence);
   ledger.acked.add(evidence);
@@ -80,7 +80,7 @@ function learnWrite(group: GroupModel, write: Write, told: Tell, report: Report)
           ? "create"
           : "update";
     const known = op === "set" ? value : put ? result?.newValue : (result?.oldValue ?? undefined);
-    told(ledger, { revision, item, put, type, value: known, source: { what: "ack", where } });
+    observe(ledger, { revision, item, put, type, value: known, source: { what: "ack", where } });
     const fact = ledger.at(revision);
     if (fact === undefined || fact.item !== item || fact.put !== put) return;
     if (fact.write !== undefined) {
@@ -96,18 +96,18 @@ function learnWrite(group: GroupModel, write: Write, told: Tell, report: Report)
   });
 }
 
-function learnOpening(group: GroupModel, segment: Segment, told: Tell): void {
+function learnOpening(group: GroupModel, segment: Segment, observe: Observe): void {
   const where = whereOf(segment.subscription, segment.frame);
   const { openedAt: t, base, head } = segment;
   if (segment.kind === "sync") {
     group.ledger(base.epoch).shown.add({ t, revision: base.revision, what: "sync", where });
-    learnItems(group, segment.items, base, { what: "sync", where }, told);
+    learnItems(group, segment.items, base, { what: "sync", where }, observe);
   } else if (head !== undefined) {
     group.ledger(head.epoch).shown.add({ t, revision: head.revision, what: "resumed", where });
   }
 }
 
-function learnSteps(group: GroupModel, segment: Segment, told: Tell): void {
+function learnSteps(group: GroupModel, segment: Segment, observe: Observe): void {
   for (const { frame, t, index } of segment.steps) {
     if (frame.type === "event") continue;
     const { epoch, revision } = frame.position;
@@ -117,28 +117,28 @@ function learnSteps(group: GroupModel, segment: Segment, told: Tell): void {
     if (frame.type === "heartbeat") continue;
     const { change: type, item, value, timestamp } = frame;
     const source: FactSource = { what: "change", where };
-    told(ledger, { revision, item, put: type !== "delete", type, value, timestamp, source });
+    observe(ledger, { revision, item, put: type !== "delete", type, value, timestamp, source });
   }
 }
 
-function learnReads(group: GroupModel, told: Tell): void {
+function learnReads(group: GroupModel, observe: Observe): void {
   for (const list of group.lists) {
     const where: Where = { group: group.group, client: list.client };
     for (const { t, position, items } of list.pages) {
       group
         .ledger(position.epoch)
         .shown.add({ t, revision: position.revision, what: "list", where });
-      learnItems(group, items, position, { what: "list", where }, told);
+      learnItems(group, items, position, { what: "list", where }, observe);
     }
   }
-  // A Get names no epoch, so it says something only where there is just one.
+  // A Get names no epoch, so it is usable only if there is just one.
   const ledger = onlyLedger(group);
   if (ledger === undefined) return;
   for (const { found, end, item, client } of group.gets) {
     if (found === undefined) continue;
     const where: Where = { group: group.group, client };
     ledger.shown.add({ t: end, revision: found.revision, what: "get", where });
-    told(ledger, {
+    observe(ledger, {
       revision: found.revision,
       item,
       put: true,
@@ -153,13 +153,13 @@ function learnItems(
   items: readonly SnapshotItem[],
   position: Position,
   source: FactSource,
-  told: Tell,
+  observe: Observe,
 ): void {
   const ledger = group.ledger(position.epoch);
   for (const { item, value, revision } of items) {
-    // An item ahead of its snapshot is judged with the snapshot; it must not poison the ledger.
+    // An item ahead of its snapshot is reported with the snapshot; it must not spoil the ledger.
     if (revision === undefined || revision < 1 || revision > position.revision) continue;
-    told(ledger, { revision, item, put: true, value, source });
+    observe(ledger, { revision, item, put: true, value, source });
   }
 }
 
@@ -173,6 +173,6 @@ export function onlyLedger(group: GroupModel): Ledger | undefined {
 
 function name({ what, where }: FactSource): string {
   const frame = where.frame === undefined ? "" : `, frame ${where.frame}`;
-  const who = where.subscription ?? where.client ?? "somebody";
-  return `${what === "ack" ? "the acknowledgement" : `a ${what}`} of ${who}${frame}`;
+  const client = where.subscription ?? where.client ?? "an unknown client";
+  return `${what === "ack" ? "the acknowledgement" : `a ${what}`} of ${client}${frame}`;
 }

@@ -9,28 +9,31 @@ export interface Fact {
   readonly revision: number;
   readonly item: string;
   readonly put: boolean;
-  /** What a subscriber or an acknowledgement called it. */
+  /** Its type, by a subscriber or an acknowledgement. */
   type: "create" | "update" | "delete" | undefined;
-  /** The new value; for a delete, the removed one. Undefined as long as nobody told it. */
+  /** The new value; for a delete, the removed one. Undefined until it is observed. */
   value: ValueText | undefined;
   timestamp: number | undefined;
-  /** Who told it first. */
+  /** The first observation. */
   readonly source: FactSource;
-  /** The write that made it, if it could be traced, with the index of the mutation. */
+  /** The write that caused it, if it could be traced, with the index of the mutation. */
   write: Write | undefined;
   mutation: number | undefined;
-  /** How sure that is: told by the acknowledgement, the only write that fits, or one of several that do. */
+  /**
+   * How sure that is: shown by the acknowledgement, the only write that fits, or one of several
+   * that do.
+   */
   trace: "acked" | "sole" | "guess" | undefined;
 }
 
-/** Who told a fact. */
+/** The origin of an observation. */
 export interface FactSource {
   readonly what: "ack" | "change" | "sync" | "list" | "get";
   readonly where: Where;
 }
 
-/** A fact as it is told. */
-export interface Told {
+/** A change as a client observed it. */
+export interface Observation {
   readonly revision: number;
   readonly item: string;
   readonly put: boolean;
@@ -40,29 +43,29 @@ export interface Told {
   readonly source: FactSource;
 }
 
-/** What two accounts of one change disagree about. */
+/** A disagreement of two observations of one change. */
 export interface Contradiction {
   readonly about: "change" | "timestamp";
-  /** "what the record says and what was told". */
+  /** "the fact on record and the observation". */
   readonly text: string;
 }
 
 /**
- * The history of one group in one epoch, put together from everything that anybody was told.
- * Learn first, then ask; learning anew re-sorts.
+ * The history of one group in one epoch, built from all observations. Learn first, then query: a
+ * query after more observations sorts again.
  */
 export interface Ledger {
   readonly epoch: string;
-  /** Everything that proves how far the epoch had come, and when. */
+  /** All proofs of how far the epoch had progressed, and when. */
   readonly shown: Timeline;
   /** The part of it that acknowledgements prove. */
   readonly acked: Timeline;
   /**
-   * Takes a fact.
+   * Adds an observation.
    *
-   * @returns The fact on record, and what it contradicts, if it does. Then the record stays as it was.
+   * @returns The fact on record, and the contradiction, if any; then the fact is left unchanged.
    */
-  learn(told: Told): { fact: Fact; contradiction: Contradiction | undefined };
+  learn(shown: Observation): { fact: Fact; contradiction: Contradiction | undefined };
   at(revision: number): Fact | undefined;
   /** All facts by revision. */
   facts(): readonly Fact[];
@@ -84,10 +87,10 @@ export function createLedger(epoch: string): Ledger {
     epoch,
     shown: createTimeline(),
     acked: createTimeline(),
-    learn(told) {
-      const fact = known.get(told.revision);
-      if (fact !== undefined) return { fact, contradiction: merge(fact, told) };
-      const { revision, item, put, type, value, timestamp, source } = told;
+    learn(shown) {
+      const fact = known.get(shown.revision);
+      if (fact !== undefined) return { fact, contradiction: merge(fact, shown) };
+      const { revision, item, put, type, value, timestamp, source } = shown;
       const fresh: Fact = {
         ...{ revision, item, put, type, value, timestamp, source },
         ...{ write: undefined, mutation: undefined, trace: undefined },
@@ -116,28 +119,28 @@ export function createLedger(epoch: string): Ledger {
   };
 }
 
-/** Adds what is new in `told` to the fact; says what does not fit. */
-function merge(fact: Fact, told: Told): Contradiction | undefined {
-  const text = difference(fact, told);
+/** Adds what is new in `shown` to the fact; returns a contradiction. */
+function merge(fact: Fact, shown: Observation): Contradiction | undefined {
+  const text = difference(fact, shown);
   if (text !== undefined) return { about: "change", text };
-  if (differs(fact.timestamp, told.timestamp)) {
+  if (differs(fact.timestamp, shown.timestamp)) {
     return {
       about: "timestamp",
-      text: `timestamp ${fact.timestamp} and timestamp ${told.timestamp}`,
+      text: `timestamp ${fact.timestamp} and timestamp ${shown.timestamp}`,
     };
   }
-  fact.type ??= told.type;
-  fact.value ??= told.value;
-  fact.timestamp ??= told.timestamp;
+  fact.type ??= shown.type;
+  fact.value ??= shown.value;
+  fact.timestamp ??= shown.timestamp;
   return undefined;
 }
 
-function difference(fact: Fact, told: Told): string | undefined {
-  if (fact.item !== told.item)
-    return `item ${JSON.stringify(fact.item)} and item ${JSON.stringify(told.item)}`;
-  if (fact.put !== told.put) return fact.put ? "a value and a delete" : "a delete and a value";
-  if (differs(fact.type, told.type)) return `${fact.type} and ${told.type}`;
-  if (differs(fact.value, told.value)) return `value ${fact.value} and value ${told.value}`;
+function difference(fact: Fact, shown: Observation): string | undefined {
+  if (fact.item !== shown.item)
+    return `item ${JSON.stringify(fact.item)} and item ${JSON.stringify(shown.item)}`;
+  if (fact.put !== shown.put) return fact.put ? "a value and a delete" : "a delete and a value";
+  if (differs(fact.type, shown.type)) return `${fact.type} and ${shown.type}`;
+  if (differs(fact.value, shown.value)) return `value ${fact.value} and value ${shown.value}`;
   return undefined;
 }
 

@@ -13,21 +13,21 @@ import { createLedger, type Ledger } from "./ledger.ts";
 import type { Segment } from "./trace.ts";
 import type { Report } from "./violation.ts";
 
-/** A write with what became of it. */
+/** A write and its outcome. */
 export interface Write {
   readonly record: WriteRecord;
   readonly start: number;
-  /** When the outcome was known; Infinity when it never was. */
+  /** Time of the outcome; Infinity without one. */
   readonly end: number;
   readonly outcome: OutcomeRecord["outcome"];
   readonly answer: OutcomeRecord | undefined;
   /** Of an acknowledged write: the revision of each mutation, undefined when it changed nothing. */
   readonly revisions: readonly (number | undefined)[];
-  /** Whether `revisions` tell everything. False: acknowledged, but the answer left revisions open. */
+  /** Whether `revisions` is complete. False: acknowledged, but the response left revisions open. */
   readonly placed: boolean;
 }
 
-/** A transient event with what became of it. */
+/** A transient event and its outcome. */
 export interface Send {
   readonly record: SendRecord;
   readonly start: number;
@@ -44,7 +44,7 @@ export interface Subscription {
   segments: readonly Segment[];
 }
 
-/** Everything a history says of one group. */
+/** Everything in a history about one group. */
 export interface GroupModel {
   readonly group: string;
   readonly writes: readonly Write[];
@@ -52,11 +52,11 @@ export interface GroupModel {
   readonly subscriptions: readonly Subscription[];
   readonly lists: readonly ListRecord[];
   readonly gets: readonly GetRecord[];
-  /** What was told of each epoch; the origin's, `""`, is among them once somebody was told of it. */
+  /** The ledger of each epoch; that of the origin, `""`, once a client has seen it. */
   readonly ledgers: ReadonlyMap<string, Ledger>;
-  /** The ledger of an epoch, made when it is missing. */
+  /** The ledger of an epoch, created when it is missing. */
   ledger(epoch: string): Ledger;
-  /** The last listing taken in quiet whose pages have one position. */
+  /** The last final listing whose pages have one position. */
   readonly final: ListRecord | undefined;
 }
 
@@ -69,10 +69,10 @@ interface Draft extends GroupModel {
   final: ListRecord | undefined;
 }
 
-/** Sorts a history by groups and joins what belongs together. Reports what does not fit together. */
+/** Groups a history by group, and joins related records. Reports records that do not match. */
 export function buildModel(history: History, report: Report): readonly GroupModel[] {
   const groups = new Map<string, Draft>();
-  const asked: (WriteRecord | SendRecord)[] = [];
+  const intentions: (WriteRecord | SendRecord)[] = [];
   const ids = new Set<string>();
   const outcomes = new Map<string, OutcomeRecord>();
   const attempts = new Map<string, { frames: FrameRecord[]; end: EndRecord | undefined }>();
@@ -94,7 +94,7 @@ export function buildModel(history: History, report: Report): readonly GroupMode
     switch (record.kind) {
       case "write":
       case "send":
-        if (isNew(record.id)) asked.push(record);
+        if (isNew(record.id)) intentions.push(record);
         break;
       case "outcome":
         if (outcomes.has(record.id))
@@ -130,7 +130,7 @@ export function buildModel(history: History, report: Report): readonly GroupMode
           report(
             "record",
             { group: record.group },
-            "The final listing was not taken in quiet: its pages differ in position.",
+            "The final listing was taken during writes: its pages differ in position.",
           );
         break;
       }
@@ -140,7 +140,7 @@ export function buildModel(history: History, report: Report): readonly GroupMode
     }
   }
 
-  for (const record of asked) {
+  for (const record of intentions) {
     const answer = outcomes.get(record.id);
     outcomes.delete(record.id);
     const common = {
@@ -189,7 +189,7 @@ function emptyGroup(name: string): Draft {
   };
 }
 
-/** Which revision each mutation took, as far as the answer tells or it follows. */
+/** The revision of each mutation, as far as the response states or implies it. */
 function place(
   record: WriteRecord,
   answer: OutcomeRecord | undefined,
@@ -200,7 +200,7 @@ function place(
   const { position, results } = answer;
   if (mutations.length === 1) {
     const revision = results?.[0]?.position?.revision ?? position?.revision;
-    // A batch that deletes one missing item has the position of the group but none of its own.
+    // A batch that only deletes a missing item has the position of the group but no revision.
     if (record.batch === true && mutations[0]?.op === "delete") {
       return { revisions: [results?.[0]?.position?.revision], placed: results !== undefined };
     }

@@ -1,4 +1,4 @@
-/** What the checker may assume and shall demand. */
+/** The assumptions and requirements of the checker. */
 export interface CheckOptions {
   /**
    * Nothing may be lost during the history: the store is durable, or was never restarted. Then a
@@ -6,13 +6,13 @@ export interface CheckOptions {
    */
   readonly durable?: boolean | undefined;
   /**
-   * Every write to the groups since they were empty is in the history. Then a change that nobody
-   * asked for is a fault. Default true.
+   * The history has every write to the groups since they were empty. Then a change without a write
+   * is a fault. Default true.
    */
   readonly allWritesRecorded?: boolean | undefined;
   /**
-   * Every resume from a position that somebody was told in the present epoch must be honoured,
-   * because the log keeps everything. Default false: a fresh sync is always a right answer.
+   * Every resume from a position that a client received in the present epoch must be honoured,
+   * because the log keeps everything. Default false: a fresh sync is always a correct response.
    */
   readonly expectResume?: boolean | undefined;
   /**
@@ -20,7 +20,7 @@ export interface CheckOptions {
    * less than `slackMs` after the event was acknowledged. Default false.
    */
   readonly expectEvents?: boolean | undefined;
-  /** Judge the times of heartbeats by this interval. Default: do not. */
+  /** Check the times of heartbeats by this interval. Default: do not. */
   readonly heartbeatIntervalMs?: number | undefined;
   /** How late a frame may reach a client that reads. Default 2,000. */
   readonly slackMs?: number | undefined;
@@ -39,7 +39,7 @@ export interface Settings {
   readonly maxPerCheck: number;
 }
 
-/** Puts the defaults in. */
+/** Applies the defaults. */
 export function settingsOf(options: CheckOptions): Settings {
   return {
     durable: options.durable ?? true,

@@ -11,31 +11,31 @@ import type { RecordSink } from "./sink.ts";
 import { DEFAULT_MAX_CHARS, type Json, valueText } from "./value-text.ts";
 
 /**
- * Writes down what one client does and sees.
+ * Records what one client does and sees.
  *
- * Call the methods here before the call to the service leaves, and those of the handles right after
- * something arrived: each puts one record into the sink before it returns, with the time of that
- * moment. Values are given as JSON and kept as their text.
+ * Call these methods before a request is sent, and the methods of the handles right after something
+ * has arrived: each appends one record to the sink before it returns, with the current time. Values
+ * are given as JSON and kept as text.
  */
 export interface Recorder {
-  /** A Set, Update, Delete or Batch is about to be called. */
+  /** A Set, Update, Delete or Batch is about to be sent. */
   write(intent: WriteIntent): WriteHandle;
-  /** A Send is about to be called. */
+  /** A Send is about to be sent. */
   send(intent: {
     group: string;
     event: string;
     item?: string | undefined;
     value: Json;
   }): OutcomeHandle;
-  /** A Subscribe is about to be called. */
+  /** A Subscribe is about to be sent. */
   subscribe(attempt: SubscribeIntent): SubscriptionHandle;
-  /** A List is about to be called, or the first of its pages. */
+  /** A List, or its first page, is about to be requested. */
   list(group: string, options?: { final?: boolean }): ListHandle;
-  /** A Get is about to be called. */
+  /** A Get is about to be sent. */
   get(group: string, item: string): GetHandle;
 }
 
-/** A write, as its caller knows it. */
+/** A write, as its caller makes it. */
 export interface WriteIntent {
   readonly group: string;
   readonly mutations: readonly MutationInput[];
@@ -43,40 +43,40 @@ export interface WriteIntent {
   readonly pipe?: string | undefined;
 }
 
-/** One mutation. An update whose result will carry a first-level member `tag` says so. */
+/** One mutation. An update names the first-level member `tag` of its result, if any. */
 export type MutationInput =
   | { op: "set"; item: string; value: Json; expectedRevision?: number | undefined }
   | { op: "update"; item: string; tag?: string | undefined; expectedRevision?: number | undefined }
   | { op: "delete"; item: string; expectedRevision?: number | undefined };
 
-/** What an acknowledgement says. For a single write give `results` one entry, or none. */
+/** The content of an acknowledgement. For a single write, `results` has one entry, or none. */
 export interface Acknowledgement {
   readonly position?: Position | undefined;
   readonly results?: readonly ResultInput[] | undefined;
 }
 
-/** What an acknowledgement says of one mutation. */
+/** The result of one mutation in an acknowledgement. */
 export interface ResultInput {
   readonly position?: Position | undefined;
   readonly created?: boolean | undefined;
-  /** `"none"` when the answer carries values and there was no item; absent when it carries none. */
+  /** `"none"`: the response carries values and there was no item. Absent: it carries no values. */
   readonly old?: { readonly value: Json } | "none" | undefined;
   readonly new?: { readonly value: Json } | undefined;
 }
 
-/** Takes the outcome of a call. Call one of them, once; none of them counts as unknown. */
+/** Records the outcome of a call. Call one method, once; a call without an outcome is unknown. */
 export interface OutcomeHandle {
   acked(): void;
   refused(reason: string): void;
   unknown(reason?: string): void;
 }
 
-/** Takes the outcome of a write. */
+/** Records the outcome of a write. */
 export interface WriteHandle extends Omit<OutcomeHandle, "acked"> {
   acked(acknowledgement: Acknowledgement): void;
 }
 
-/** An attempt to subscribe. The subscriber's name is the recorder's client unless given. */
+/** An attempt to subscribe. The subscriber is by default the recorder's client. */
 export interface SubscribeIntent {
   readonly group: string;
   readonly item?: string | undefined;
@@ -86,7 +86,7 @@ export interface SubscribeIntent {
   readonly resumeOptional?: boolean | undefined;
 }
 
-/** Takes what an attempt receives. */
+/** Records what an attempt receives. */
 export interface SubscriptionHandle {
   /** Name of the attempt in the history. */
   readonly subscription: string;
@@ -110,20 +110,22 @@ export interface SubscriptionHandle {
   end(by: "server" | "cut" | "client", details?: { code?: string; reason?: string }): void;
 }
 
-/** An item in a snapshot. `revision` is absent on doors that do not tell it. */
+/** An item in a snapshot. `revision` is absent on doors that do not report it. */
 export interface ItemInput {
   readonly item: string;
   readonly value: Json;
   readonly revision?: number | undefined;
 }
 
-/** Takes the pages of a List. A listing that failed half-way is not recorded: do not call done. */
+/**
+ * Records the pages of a List. Do not call `done` for a listing that failed: it is not recorded.
+ */
 export interface ListHandle {
   page(items: readonly ItemInput[], position: Position): void;
   done(): void;
 }
 
-/** Takes the answer of a Get. */
+/** Records the response to a Get. */
 export interface GetHandle {
   found(value: Json, revision: number): void;
   missing(): void;
@@ -134,7 +136,8 @@ export interface GetHandle {
  *
  * @param options.client Names the client; unique over all recorders of a history.
  * @param options.now Milliseconds of the shared monotonic clock.
- * @param options.maxValueChars Longer values are kept as digests. The same for all recorders of a history.
+ * @param options.maxValueChars Longer values are kept as digests. The same for all recorders of a
+ *   history.
  */
 export function createRecorder(options: {
   client: string;
@@ -172,8 +175,14 @@ export function createRecorder(options: {
         ...outcomes(id),
         acked({ position, results }) {
           const t = now();
-          const told = results?.map((result) => resultRecord(result, text));
-          put({ kind: "outcome", t, id, outcome: "acked", ...given({ position, results: told }) });
+          const mutationResults = results?.map((result) => resultRecord(result, text));
+          put({
+            kind: "outcome",
+            t,
+            id,
+            outcome: "acked",
+            ...given({ position, results: mutationResults }),
+          });
         },
       };
     },

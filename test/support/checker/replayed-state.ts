@@ -4,37 +4,37 @@ import type { ValueText } from "./value-text.ts";
 
 /** An item in the state. */
 export interface ReplayedItem {
-  /** That of its last change; undefined when only a snapshot told of it, without a revision. */
+  /** Revision of its last change; undefined when only a snapshot without revisions shows it. */
   readonly revision: number | undefined;
-  /** Undefined when nobody told it. */
+  /** Undefined when it was never observed. */
   readonly value: ValueText | undefined;
-  /** Revision since which it exists; where that is unknown, one at which it did. */
+  /** Revision since which it exists; if that is unknown, a revision at which it did. */
   readonly createdAt: number;
 }
 
 /**
- * The state of a group, replayed from what is known of one epoch, change by change.
+ * The state of a group, replayed from the known changes of one epoch.
  *
- * An epoch begins with nothing before revision 1. Unknown revisions make doubtful whatever they may
- * have touched, until a change of the item or a whole snapshot settles it.
+ * An epoch begins empty, before revision 1. Unknown revisions make uncertain whatever they may have
+ * changed, until a change of the item or a complete snapshot resolves it.
  */
 export interface ReplayedState {
-  /** Applies all known changes up to a revision, telling of each before it is applied. */
+  /** Applies all known changes up to a revision, calling back before each. */
   advance(revision: number, before: (fact: Fact) => void): void;
   item(item: string): ReplayedItem | undefined;
   /** Ids of the items in creation order, as far as known. */
   items(): Iterable<string>;
   /** The last known change of the item, up to here. */
   lastChange(item: string): Fact | undefined;
-  /** Revision up to which the state of the item is known without doubt. */
+  /** Revision up to which the state of the item is certain. */
   settledAt(item: string): number;
   /** Whether no unknown revision can have changed the item since. */
   isCertain(item: string): boolean;
-  /** Whether the state is known as a whole. */
+  /** Whether the whole state is known. */
   isExact(): boolean;
   /** The last unknown revision; 0 when there was none. */
   lastGap(): number;
-  /** Takes a whole snapshot at the present revision as the new ground. */
+  /** Takes a complete snapshot at the present revision as the new base. */
   rebase(revision: number, items: readonly SnapshotItem[]): void;
 }
 
@@ -53,7 +53,7 @@ export function createReplayedState(ledger: Ledger): ReplayedState {
     const { item, revision, value } = fact;
     if (fact.put) {
       const before = state.get(item);
-      // After a gap the item may have been deleted in between: then it is new and goes last.
+      // In a gap the item may have been deleted: then it is new, and last in order.
       const renewed = before !== undefined && fact.type === "create";
       if (renewed) state.delete(item);
       state.set(item, {
@@ -93,15 +93,15 @@ export function createReplayedState(ledger: Ledger): ReplayedState {
       if (gap > ground) {
         const before = new Map(state);
         state.clear();
-        for (const told of items)
-          state.set(told.item, settle(told, before.get(told.item), revision));
+        for (const shown of items)
+          state.set(shown.item, settle(shown, before.get(shown.item), revision));
       }
       ground = revision;
     },
   };
 }
 
-/** An item as a whole snapshot at a revision shows it. */
+/** An item of a complete snapshot at a revision. */
 function settle(
   { value, revision }: SnapshotItem,
   known: ReplayedItem | undefined,

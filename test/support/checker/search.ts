@@ -30,7 +30,7 @@ export function countBelow<T>(
   return low;
 }
 
-/** The list of a key, made when it is missing. */
+/** The list of a key, created when it is missing. */
 export function listAt<K, T>(lists: Map<K, T[]>, key: K): T[] {
   let list = lists.get(key);
   if (list === undefined) lists.set(key, (list = []));

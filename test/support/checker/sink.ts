@@ -2,13 +2,13 @@ import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { StringDecoder } from "node:string_decoder";
 import type { History, HistoryRecord } from "./history.ts";
 
-/** Where a recorder puts its records. */
+/** The destination of a recorder's records. */
 export interface RecordSink {
-  /** Takes one record. When it returns, the death of this process no longer loses the record. */
+  /** Appends one record. Once it returns, the record survives the death of this process. */
   append(record: HistoryRecord): void;
 }
 
-/** Records in memory, for tests of one process. */
+/** A sink in memory, for tests of one process. */
 export interface MemorySink extends RecordSink {
   /** Everything appended so far. */
   readonly records: HistoryRecord[];
@@ -20,7 +20,7 @@ export function memorySink(): MemorySink {
   return { records, append: (record) => void records.push(record) };
 }
 
-/** Records in a file. */
+/** A sink to a file. */
 export interface FileSink extends RecordSink {
   /** Closes the file. Idempotent. */
   close(): void;
@@ -28,7 +28,7 @@ export interface FileSink extends RecordSink {
 
 /**
  * Creates a sink that appends one line of JSON per record to a file, each with one system call, so
- * that a `kill -9` of this process or of any other loses no whole record. (A power cut may.)
+ * that a `kill -9` of any process loses no complete record. (A power failure may.)
  */
 export function fileSink(path: string): FileSink {
   let file: number | undefined = openSync(path, "a");
@@ -46,8 +46,8 @@ export function fileSink(path: string): FileSink {
 }
 
 /**
- * Reads the records of several files, file after file. The last line of a file may be cut short by
- * the death of its writer: it is left out. Any other line that is not JSON is an error.
+ * Reads the records of several files, one after the other. A last line that the death of its writer
+ * cut short is skipped. Any other line that is not JSON is an error.
  */
 export function loadHistory(files: readonly string[]): History {
   const records: HistoryRecord[] = [];

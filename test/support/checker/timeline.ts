@@ -1,23 +1,23 @@
 import { countBelow } from "./search.ts";
 import type { Where } from "./violation.ts";
 
-/** Proof that a group had reached a revision: somebody was told so. */
+/** Proof that a group had reached a revision: a client observed it. */
 export interface Evidence {
-  /** When it was told. */
+  /** When it was observed. */
   readonly t: number;
   readonly revision: number;
-  /** What told it. */
+  /** By what it was observed. */
   readonly what: "ack" | "change" | "sync" | "heartbeat" | "resumed" | "list" | "get";
   readonly where: Where;
 }
 
 /**
- * What was known at which time about how far a group had come in one epoch. Add everything, then
- * ask: the first question sorts.
+ * How far a group was known to have progressed in one epoch, over time. Add everything, then query:
+ * the first query sorts.
  */
 export interface Timeline {
   add(evidence: Evidence): void;
-  /** The highest revision known strictly before a time, with its proof; undefined when nothing was. */
+  /** The highest revision known strictly before a time, with its proof; undefined: none. */
   floorBefore(t: number): Evidence | undefined;
   /** All entries by time. */
   entries(): readonly Evidence[];

@@ -9,27 +9,27 @@ import type {
 import type { Subscription } from "./model.ts";
 import type { Report, Where } from "./violation.ts";
 
-/** A stretch of a subscription that begins with a state, or with the promise to go on from one. */
+/** A part of a subscription that begins with a state, or with the promise to continue from one. */
 export interface Segment {
   readonly kind: "sync" | "resumed";
   readonly subscription: Subscription;
-  /** Place in the subscription, from 0. */
+  /** Index in the subscription, from 0. */
   readonly index: number;
-  /** Where it begins: the position of the state, or the one that was honoured. */
+  /** Its start: the position of the state, or the one that was honoured. */
   readonly base: Position;
-  /** Of a resumed segment: what the replay reaches. */
+  /** Of a resumed segment: the end of the replay. */
   readonly head: Position | undefined;
   /** Of a sync: all items of all parts. */
   readonly items: readonly SnapshotItem[];
   /** Of a sync: its timestamp. */
   readonly timestamp: number | undefined;
-  /** Whether a sync got its last part. Nothing else follows in a segment without it. */
+  /** Whether a sync is complete. No other frame follows in a segment without its last part. */
   readonly complete: boolean;
   /** When the frame that opened it arrived; of a sync, its last part. */
   readonly openedAt: number;
   /** Index of that frame. */
   readonly frame: number;
-  /** What followed. */
+  /** The later frames. */
   readonly steps: readonly Step[];
   /** When the next segment began or the attempt ended; Infinity when neither happened. */
   readonly endsAt: number;
@@ -52,15 +52,15 @@ interface Draft extends Segment {
   endsAt: number;
 }
 
-/** Where a frame of a subscription is. */
+/** The location of a frame in a subscription. */
 export function whereOf(subscription: Subscription, frame?: number): Where {
   const { group, subscriber, subscription: id } = subscription.record;
   return { group, client: subscriber, subscription: id, frame };
 }
 
 /**
- * Cuts the frames of an attempt into segments. Reports frames that cannot stand where they do (G3):
- * before any opening, between the parts of a sync, parts that do not belong together.
+ * Splits the frames of an attempt into segments. Reports misplaced frames (G3): before any opening,
+ * between the parts of a sync, or parts that do not belong together.
  */
 export function traceSubscription(subscription: Subscription, report: Report): readonly Segment[] {
   const segments: Draft[] = [];

@@ -10,13 +10,13 @@ export type Json =
   | { readonly [key: string]: Json };
 
 /**
- * A JSON value as the checker knows it: one text per value, whatever the order of its keys, so that
- * equal values are equal texts. A value over the recorder's limit is kept as a digest that is again
- * JSON: `{"chars","sha256"}` plus its `tag`, and `"torn":true` when its seal was broken.
+ * The canonical text of a JSON value, whatever the order of its keys: equal values are equal texts.
+ * A value over the recorder's limit is kept as a digest, which is again JSON: `{"chars","sha256"}`
+ * plus its `tag`, and `"torn":true` when its seal was broken.
  */
 export type ValueText = string;
 
-/** Characters above which a value is kept as its digest, unless told otherwise. */
+/** Default of the characters above which a value is kept as its digest. */
 export const DEFAULT_MAX_CHARS = 256;
 
 /** The text of a value. */
@@ -39,15 +39,15 @@ export function tagOf(text: ValueText): string | undefined {
 }
 
 /**
- * A value that shows whether it is whole: an object with the tag, as many characters of padding as
- * asked, which follow from the tag, and a checksum of both.
+ * A value that proves its own integrity: an object with the tag, the requested number of characters
+ * of padding, which are derived from the tag, and a checksum of both.
  */
 export function sealedValue(tag: string, padChars = 0): { tag: string; pad: string; sum: number } {
   const pad = padding(tag, padChars);
   return { tag, pad, sum: checksum(tag + pad) };
 }
 
-/** Whether the value was sealed once and is no longer what was sealed. */
+/** Whether the value was sealed once and no longer matches its seal. */
 export function isTorn(text: ValueText): boolean {
   if (text.includes('"torn":true')) return true;
   if (!text.startsWith("{") || !text.includes('"sum":')) return false;
@@ -79,7 +79,7 @@ function canonical(value: Json): string {
   return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`).join(",")}}`;
 }
 
-/** FNV-1a over UTF-16 units: enough to see a value that was cut or mixed. */
+/** FNV-1a over UTF-16 units: enough to detect a value that was cut or mixed. */
 function checksum(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);

@@ -1,4 +1,4 @@
-/** Which promise was broken. `record`: none, the history itself makes no sense. */
+/** The guarantee that was broken. `record`: none, the history itself is malformed. */
 export type Guarantee =
   | "G1"
   | "G2"
@@ -12,10 +12,10 @@ export type Guarantee =
   | "listing"
   | "record";
 
-/** What each of them says, in a few words. */
+/** Short descriptions of the guarantees. */
 const GUARANTEES: Readonly<Record<Guarantee, string>> = {
   G1: "Atomic: no state without its event, no event without its state, no part of a batch",
-  G2: "Ordered: one order of changes, the store's, for everybody",
+  G2: "Ordered: one order of changes, the store's, for all subscribers",
   G3: "Complete and unique: within a segment every change once, without a gap, from a true state",
   G4: "Resumable: an honest replay or a fresh sync, never a silent hole",
   G5: "Bookmarked: a heartbeat's position is true and in time",
@@ -27,10 +27,10 @@ const GUARANTEES: Readonly<Record<Guarantee, string>> = {
   record: "The history is malformed: a fault of the test, not of the service",
 };
 
-/** A place in a history. */
+/** A location in a history. */
 export interface Where {
   readonly group?: string | undefined;
-  /** Who saw it: a subscriber or another client. */
+  /** The client that saw it: a subscriber or another one. */
   readonly client?: string | undefined;
   /** The attempt to subscribe. */
   readonly subscription?: string | undefined;
@@ -43,13 +43,13 @@ export interface Violation extends Where {
   readonly guarantee: Guarantee;
   /** The check that found it. */
   readonly check: string;
-  /** One sentence: what was seen, and what should have been. */
+  /** One sentence: what was seen, and what was expected. */
   readonly message: string;
-  /** The records that prove it, in short. */
+  /** The records that prove it, abbreviated. */
   readonly evidence: readonly string[];
 }
 
-/** Takes what a check finds. */
+/** Receives the findings of a check. */
 export type Report = (
   guarantee: Guarantee,
   where: Where,
@@ -57,11 +57,11 @@ export type Report = (
   ...evidence: readonly unknown[]
 ) => void;
 
-/** Collects violations of all checks, at most so many of each. */
+/** Collects violations of all checks, up to a limit for each. */
 export interface Findings {
-  /** A report that signs with the name of the check. */
+  /** A report function that adds the name of the check. */
   reportFor(check: string): Report;
-  /** All found so far; where a check found more than the limit, a last entry counts the rest. */
+  /** All violations so far; if a check found more than the limit, a last entry counts the rest. */
   violations(): Violation[];
 }
 
@@ -102,7 +102,7 @@ export function createFindings(maxPerCheck: number): Findings {
   };
 }
 
-/** A report for people: violations by guarantee, each with its place and evidence. */
+/** A readable report: violations by guarantee, each with its location and evidence. */
 export function describeViolations(violations: readonly Violation[]): string {
   if (violations.length === 0) return "No guarantee was broken.";
   const lines = [`${violations.length} violation${violations.length === 1 ? "" : "s"}:`];

@@ -6,7 +6,7 @@ import type { Where } from "../violation.ts";
 import type { CheckContext } from "./context.ts";
 import { isTraceable } from "./origin.ts";
 
-/** The revisions that one batch took, as far as it is sure. */
+/** The revisions that one batch took, as far as they are certain. */
 interface Span {
   readonly first: number;
   readonly last: number;
@@ -14,15 +14,15 @@ interface Span {
 }
 
 /**
- * A batch is one step (G1): its changes take consecutive revisions in its order, all of them or none,
- * nothing comes between them on a subscription, and nobody is shown a position in the midst of it. (A
- * subscriber that had received a part may go on from there.)
+ * A batch is atomic (G1): its changes take consecutive revisions in its order, all of them or none;
+ * no other frame comes between them on a subscription, and no client sees a position inside it. (A
+ * subscriber that had received a part may resume from there.)
  */
 export function checkBatches(context: CheckContext): void {
   for (const ledger of context.group.ledgers.values()) {
     const spans = spansOf(context, ledger);
     if (spans.length === 0) continue;
-    // For each revision in the midst of a batch, the batch.
+    // Each revision inside a batch -> the batch.
     const inside = new Map<number, Span>();
     for (const span of spans) {
       for (let revision = span.first; revision < span.last; revision++) inside.set(revision, span);
@@ -34,7 +34,7 @@ export function checkBatches(context: CheckContext): void {
   }
 }
 
-/** Finds the changes of each batch and judges how they lie together. */
+/** Finds the changes of each batch and checks that they are consecutive. */
 function spansOf(context: CheckContext, ledger: Ledger): readonly Span[] {
   const changes = new Map<Write, Fact[]>();
   for (const fact of ledger.facts()) {
@@ -77,7 +77,8 @@ function problemOf(
       ? undefined
       : `Other changes come between those of batch ${id}.`;
   }
-  // Of an unknown batch only changes with a value of their own are sure; deletes may lie between.
+  // Of an unknown batch, only changes with a unique value are certain; deletes may lie between
+  // them.
   const firstIndex = indexes[0] ?? 0;
   const lastIndex = indexes.at(-1) ?? 0;
   for (let revision = first + 1; revision < last; revision++) {
@@ -99,26 +100,26 @@ function problemOf(
   const upTo = last + mutations.length - 1 - lastIndex;
   const missing = mutations.findIndex((mutation, index) => {
     if (!isTraceable(mutation) || indexes.includes(index)) return false;
-    // A change of the item that cannot be told whose it is may be the missing one.
+    // A change of the item whose write is uncertain may be the missing one.
     return !ledger
       .factsOf(mutation.item)
       .some(({ trace, revision }) => trace === "guess" && revision >= from && revision <= upTo);
   });
   if (missing === -1) return undefined;
-  // So may a revision that nobody saw, if it lies where that would be.
+  // So may an unrecorded revision in the right place.
   const [final] = group.final?.pages ?? [];
   const end = final?.position.epoch === ledger.epoch ? final.position.revision : undefined;
   if (!ledger.isComplete(from - 1, Math.min(upTo, end ?? upTo))) return undefined;
   return `Only a part of batch ${id} took effect: its mutation ${missing} is missing.`;
 }
 
-/** Nobody is shown a position in the midst of a batch. */
+/** No client sees a position inside a batch. */
 function checkPositions(
   { group, claims, report }: CheckContext,
   ledger: Ledger,
   inside: ReadonlyMap<number, Span>,
 ): void {
-  const tell = (
+  const check = (
     what: string,
     position: { epoch: string; revision: number } | undefined,
     where: Where,
@@ -128,23 +129,23 @@ function checkPositions(
     report(
       "G1",
       where,
-      `A ${what} is at revision ${position?.revision}, in the midst of batch ${span.id}.`,
+      `A ${what} is at revision ${position?.revision}, inside batch ${span.id}.`,
       span,
     );
   };
-  for (const claim of claims) tell(claim.what, claim, claim.where);
+  for (const claim of claims) check(claim.what, claim, claim.where);
   for (const { segments } of group.subscriptions) {
     for (const { head, subscription, frame, steps } of segments) {
-      tell("replay's head", head, whereOf(subscription, frame));
+      check("replay's head", head, whereOf(subscription, frame));
       for (const step of steps) {
         if (step.frame.type === "heartbeat")
-          tell("heartbeat", step.frame.position, whereOf(subscription, step.index));
+          check("heartbeat", step.frame.position, whereOf(subscription, step.index));
       }
     }
   }
 }
 
-/** Between two changes of a batch nothing else comes, a transient event neither. */
+/** No other frame comes between two changes of a batch, not even a transient event. */
 function checkDelivery(
   { report }: CheckContext,
   segment: Segment,
@@ -161,7 +162,7 @@ function checkDelivery(
       report(
         "G1",
         whereOf(segment.subscription, between),
-        `A transient event came in the midst of batch ${open.id}.`,
+        `A transient event came inside batch ${open.id}.`,
         open,
       );
     }

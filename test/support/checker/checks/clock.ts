@@ -3,8 +3,8 @@ import type { CheckContext } from "./context.ts";
 
 /**
  * Timestamps of a group's events are integers, strictly increasing in revision order and in the
- * order in which a subscription receives them. A sync carries that of the group's last event: not
- * before the change at its position, not as late as the next.
+ * order in which a subscription receives them. A sync carries the timestamp of the group's last
+ * event: not before that of the change at its position, and before that of the next.
  */
 export function checkClock(context: CheckContext): void {
   const { group, report } = context;

@@ -3,10 +3,12 @@ import type { GroupModel } from "../model.ts";
 import type { Settings } from "../options.ts";
 import type { Report } from "../violation.ts";
 
-/** What a check gets: one group, with its ledgers filled. It says what is wrong and changes nothing. */
+/**
+ * The input of a check: one group, with its ledgers filled. A check reports, and changes nothing.
+ */
 export interface CheckContext {
   readonly group: GroupModel;
-  /** All statements about the state of the group. */
+  /** All claims about the state of the group. */
   readonly claims: readonly Claim[];
   readonly settings: Settings;
   readonly report: Report;

@@ -4,31 +4,31 @@ import { countUpTo } from "../search.ts";
 import { type Segment, type Step, whereOf } from "../trace.ts";
 import type { CheckContext } from "./context.ts";
 
-/** All sends that look the same, with when it was first known that one had happened. */
+/** All sends that look the same, and the time when one was first known to have happened. */
 interface Sent {
   readonly sends: Send[];
-  heardAt: number;
+  knownAt: number;
 }
 
 /**
- * Transient events: each was sent, reaches an attempt at most once, is never replayed to one that
- * began later, goes only to those whom it concerns, and never comes before a change that was
- * acknowledged before it was sent, nor within a replay. With `expectEvents`, one that was sent after
- * a segment was opened arrives in it.
+ * Transient events: each was sent, reaches an attempt at most once, is never replayed to an attempt
+ * that began later, reaches only matching subscriptions, and never comes before a change that was
+ * acknowledged before the send, nor within a replay. With `expectEvents`, an event sent after a
+ * segment was opened arrives in it.
  */
 export function checkEvents(context: CheckContext): void {
   const sent = new Map<string, Sent>();
   for (const send of context.group.sends) {
     const key = keyOf(send.record);
-    const entry = sent.get(key) ?? { sends: [], heardAt: Infinity };
+    const entry = sent.get(key) ?? { sends: [], knownAt: Infinity };
     entry.sends.push(send);
-    if (send.outcome === "acked") entry.heardAt = Math.min(entry.heardAt, send.end);
+    if (send.outcome === "acked") entry.knownAt = Math.min(entry.knownAt, send.end);
     sent.set(key, entry);
   }
   for (const { frames } of context.group.subscriptions) {
     for (const { frame, t } of frames) {
       const entry = frame.type === "event" ? sent.get(keyOf(frame)) : undefined;
-      if (entry !== undefined) entry.heardAt = Math.min(entry.heardAt, t);
+      if (entry !== undefined) entry.knownAt = Math.min(entry.knownAt, t);
     }
   }
   for (const { segments, record } of context.group.subscriptions) {
@@ -71,7 +71,7 @@ function checkSegment(
       if (settings.allWritesRecorded)
         fault(
           entry === undefined
-            ? "An event came that nobody sent."
+            ? "An event came that no client sent."
             : "An event came that was refused.",
         );
       continue;
@@ -82,10 +82,10 @@ function checkSegment(
       fault(
         `An event came ${count} times, but was sent ${sends.length === 1 ? "once" : `${sends.length} times`}.`,
       );
-    if (sends.length === 1 && entry.heardAt + settings.slackMs < record.t) {
+    if (sends.length === 1 && entry.knownAt + settings.slackMs < record.t) {
       fault(
         "An event came to a subscription that began after it: it was replayed.",
-        `known at ${entry.heardAt}, began at ${record.t}`,
+        `known at ${entry.knownAt}, began at ${record.t}`,
       );
     }
     const start = Math.min(...sends.map((send) => send.start));
@@ -94,7 +94,7 @@ function checkSegment(
   }
 }
 
-/** The changes that an event follows came before it. */
+/** The changes that precede an event arrived before it. */
 function checkFollows(
   { group, settings, report }: CheckContext,
   segment: Segment,
@@ -129,7 +129,7 @@ function checkFollows(
     return;
   }
   for (const ledger of group.ledgers.values()) {
-    // After the origin comes the one epoch there is, unless the store may have lost others.
+    // The origin is followed by the only epoch, unless the store may have lost others.
     if (ledger.epoch !== epoch && !(fromOrigin && settings.durable)) continue;
     const floor = ledger.acked.floorBefore(sentAt);
     const missing = floor === undefined ? undefined : lacks(floor.revision, ledger.epoch);
@@ -163,7 +163,7 @@ function checkArrived(
   }
 }
 
-/** Up to when a subscription without an end is known to have been live. */
+/** The time until which a subscription without an end is known to have been live. */
 function lastKnown(frames: readonly FrameRecord[], final: number | undefined): number {
   return Math.max(frames.at(-1)?.t ?? -Infinity, final ?? -Infinity);
 }

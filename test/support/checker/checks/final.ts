@@ -5,7 +5,7 @@ import { whereOf } from "../trace.ts";
 import type { CheckContext } from "./context.ts";
 
 /**
- * At the end, when everything is quiet, every subscription that is still live has received every
+ * At the end, once all clients are idle, every subscription that is still live has received every
  * change (G3): the state that a client folds from its frames equals the final listing.
  */
 export function checkFinal(context: CheckContext): void {
@@ -56,7 +56,7 @@ function compare(
     );
     return;
   }
-  // It may have gone on after the listing; and a resumed one knows only what changed since.
+  // It may have continued after the listing; a resumed one knows only the changes since.
   if (revision > final.revision || state === undefined) return;
   const wanted = only === undefined ? items : new Map([...items].filter(([item]) => item === only));
   for (const [item, { value }] of wanted) {
@@ -81,7 +81,7 @@ function compare(
   }
 }
 
-/** What a client of this attempt knows. The state is undefined when it began before the attempt. */
+/** The state of this attempt's client; undefined when it dates from before the attempt. */
 function fold(subscription: Subscription): {
   state: Map<string, string> | undefined;
   epoch: string;

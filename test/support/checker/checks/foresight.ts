@@ -5,10 +5,10 @@ import type { Guarantee } from "../violation.ts";
 import type { CheckContext } from "./context.ts";
 
 /**
- * Nobody is told of a revision before the writes up to it were asked for: not of the change itself
- * (G1), not by a heartbeat (G5), and no acknowledgement skips the order of the store (G2), so a
- * write that began after another one was acknowledged comes after it. Writes of one pipe take effect
- * in the order sent (G2).
+ * No client sees a revision before the writes up to it were requested: neither by the change itself
+ * (G1) nor by a heartbeat (G5). No acknowledgement violates the order of the store (G2): a write
+ * that began after another one was acknowledged comes after it. Writes of one pipe take effect in
+ * the order sent (G2).
  */
 export function checkForesight(context: CheckContext): void {
   const starts = context.group.writes
@@ -28,7 +28,7 @@ function checkLedger(
   starts: readonly number[],
 ): void {
   const facts = ledger.facts();
-  // The earliest time at which the group can have been at each known revision, and why.
+  // The earliest time at which the group can have reached each known revision, and why.
   let latest = { start: -Infinity, revision: 0 };
   const earliest = facts.map(({ revision, write }) => {
     if (write !== undefined && write.start > latest.start)
@@ -42,21 +42,21 @@ function checkLedger(
     if (bound !== undefined && bound.start > t) {
       const own = bound.revision === revision;
       const message = own
-        ? `${said(evidence)} revision ${revision} before its write was asked for.`
-        : `${said(evidence)} revision ${revision} before the write of the earlier revision ${bound.revision} was asked for.`;
+        ? `${said(evidence)} revision ${revision} before its write was requested.`
+        : `${said(evidence)} revision ${revision} before the write of the earlier revision ${bound.revision} was requested.`;
       report(
         GUARANTEE_OF[evidence.what],
         where,
         message,
-        `told at ${t}, asked for at ${bound.start}`,
+        `seen at ${t}, requested at ${bound.start}`,
       );
       continue;
     }
     if (!settings.allWritesRecorded) continue;
     const possible = countBelow(starts, t, (start) => start);
     if (revision > possible) {
-      const message = `${said(evidence)} revision ${revision} when only ${possible} changes had been asked for.`;
-      report(GUARANTEE_OF[evidence.what], where, message, `told at ${t}`);
+      const message = `${said(evidence)} revision ${revision} when only ${possible} changes had been requested.`;
+      report(GUARANTEE_OF[evidence.what], where, message, `seen at ${t}`);
     }
   }
 }
@@ -72,7 +72,7 @@ const GUARANTEE_OF: Readonly<Record<Evidence["what"], Guarantee>> = {
 };
 
 function said({ what }: Evidence): string {
-  return `${what === "ack" ? "An acknowledgement" : `A ${what}`} told of`;
+  return `${what === "ack" ? "An acknowledgement" : `A ${what}`} showed`;
 }
 
 function checkPipes({ group, report }: CheckContext, ledger: Ledger): void {

@@ -6,10 +6,10 @@ import type { Guarantee, Where } from "../violation.ts";
 import type { CheckContext } from "./context.ts";
 
 /**
- * List and the snapshot of Subscribe include every write acknowledged before the call began
- * (G10), and everything else that anybody had been told by then: a change that was delivered is part
- * of the state (G1), a heartbeat's position was reached (G5). What is missing from the final listing
- * was lost (G6).
+ * List and the snapshot of Subscribe include every write acknowledged before the call began (G10),
+ * and everything else that any client had received by then: a delivered change is part of the state
+ * (G1), and the position of a heartbeat is reached (G5). A write that is missing from the final
+ * listing was lost (G6).
  */
 export function checkFreshness(context: CheckContext): void {
   for (const claim of context.claims) {
@@ -29,12 +29,12 @@ function checkClaim({ group, report }: CheckContext, claim: Claim): void {
     guaranteeOf(floor, claim),
     claim.where,
     `A ${claim.what} shows revision ${claim.revision}, but revision ${floor.revision} ${proof(floor)} before the call began.`,
-    `told at ${floor.t}, called at ${claim.start}`,
+    `seen at ${floor.t}, called at ${claim.start}`,
     floor.where,
   );
 }
 
-/** Shown as never written, although it was. Only a store that may lose everything can do that. */
+/** Shown as never written, although it was. Legitimate only for a store that may lose all data. */
 function checkOrigin({ group, settings, report }: CheckContext, claim: Claim): void {
   if (!settings.durable) return;
   for (const ledger of group.ledgers.values()) {
@@ -49,7 +49,7 @@ function checkOrigin({ group, settings, report }: CheckContext, claim: Claim): v
   }
 }
 
-/** What proves the highest revision before a time; an acknowledgement, if it proves as much. */
+/** The proof of the highest revision before a time: preferably an acknowledgement. */
 export function highest(ledger: Ledger, before: number): Evidence | undefined {
   const shown = ledger.shown.floorBefore(before);
   const acked = ledger.acked.floorBefore(before);

@@ -7,7 +7,7 @@ import type { Guarantee, Where } from "../violation.ts";
 import type { CheckContext } from "./context.ts";
 import { highest } from "./freshness.ts";
 
-/** A read of one item that tells no position. */
+/** A read of one item that carries no position. */
 interface Read {
   readonly what: "Get" | "Delete";
   readonly item: string;
@@ -18,8 +18,9 @@ interface Read {
 }
 
 /**
- * A Get, and a Delete that found nothing, tell no position, so they are compared with the item's own
- * changes: they include every one acknowledged (G10) or delivered (G1) before the call began.
+ * A Get, and a Delete that found nothing, carry no position, so they are compared with the changes
+ * of the item: they include every change acknowledged (G10) or delivered (G1) before the call
+ * began.
  */
 export function checkGets({ group, settings, report }: CheckContext): void {
   const ledger = onlyLedger(group);
@@ -41,7 +42,7 @@ export function checkGets({ group, settings, report }: CheckContext): void {
       const message = `A ${read.what} of item ${name} shows revision ${read.revision}, but the item ${what} at revision ${last.revision} before the call began.`;
       report(guaranteeOf(ledger, read, last, floor), read.where, message, evidence);
     } else if (last.put && settings.durable) {
-      // A store that may lose everything can lose it unseen, if nobody writes or reads afterwards.
+      // A store that may lose all data can lose it unnoticed, without a later write or read.
       if (facts.slice(count).some((fact) => !fact.put)) continue;
       unseen ??= unseenDeletes(group);
       const complete = ledger.isComplete(last.revision, ledger.facts().at(-1)?.revision ?? 0);
@@ -84,7 +85,7 @@ function guaranteeOf(ledger: Ledger, read: Read, last: Fact, floor: Evidence): G
   return floor.what === "change" ? "G1" : "G10";
 }
 
-/** Items with a delete that may have happened without anybody being told. */
+/** Items with a delete that may have taken effect unrecorded. */
 function unseenDeletes(group: GroupModel): ReadonlySet<string> {
   const open = group.writes.filter(
     ({ outcome, placed }) => outcome === "unknown" || (outcome === "acked" && !placed),

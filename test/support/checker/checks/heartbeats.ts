@@ -5,8 +5,8 @@ import type { CheckContext } from "./context.ts";
 
 /**
  * A heartbeat at P promises that every matching change up to P was sent before it (G5). With
- * `heartbeatIntervalMs`, also that frames with a position never lie further apart than that, and that
- * P is not older than that. (That P is not ahead of the group is judged with foresight.)
+ * `heartbeatIntervalMs`, frames with a position are never further apart than that, and P is not
+ * older than that. (The foresight check verifies that P is not ahead of the group.)
  */
 export function checkHeartbeats(context: CheckContext): void {
   for (const { segments } of context.group.subscriptions) {
@@ -88,7 +88,9 @@ function checkTime(context: CheckContext, segment: Segment, allowedMs: number): 
   if (end !== Infinity) checkGap(end);
 }
 
-/** The store confirmed the position of a heartbeat within the interval, so it is not older than that. */
+/**
+ * The store confirms the position of a heartbeat within the interval, so it is not older than that.
+ */
 function checkAge(
   { group, settings, report }: CheckContext,
   segment: Segment,
@@ -97,7 +99,7 @@ function checkAge(
 ): void {
   const { position } = step.frame;
   for (const ledger of group.ledgers.values()) {
-    // A store that may lose everything can come back to the origin.
+    // A store that may lose all data can return to the origin.
     if (ledger.epoch !== position.epoch && !(position.epoch === "" && settings.durable)) continue;
     const floor = ledger.shown.floorBefore(step.t - allowedMs);
     if (floor === undefined || floor.revision <= position.revision) continue;

@@ -4,14 +4,14 @@ import { countUpTo } from "../search.ts";
 import { type Segment, whereOf } from "../trace.ts";
 import type { CheckContext } from "./context.ts";
 
-/** Missing revisions that are remembered per segment, to tell a late change from a repeated one. */
+/** Most missing revisions kept per segment, to distinguish a late change from a repeated one. */
 const MAX_MISSED = 10_000;
 
 /**
- * Within a segment every later change comes exactly once, in revision order, in one epoch, and it
- * is one that the subscription asked for (G2, G3). For a group that means contiguous revisions; for
- * one item, every change of it that anybody knows of. A later segment of the same subscription does
- * not go back behind what was received.
+ * Within a segment, every later change arrives exactly once, in revision order, in one epoch, and
+ * matches the subscription (G2, G3). For a group, that means contiguous revisions; for an item,
+ * every recorded change of it. A later segment of the same subscription does not go back behind
+ * what was received.
  */
 export function checkOrder(context: CheckContext): void {
   for (const { segments } of context.group.subscriptions) {
@@ -32,7 +32,7 @@ export function checkOrder(context: CheckContext): void {
   }
 }
 
-/** Judges one segment. Returns the position that it reached. */
+/** Checks one segment. Returns the position that it reached. */
 function checkSegment(
   { group, report }: CheckContext,
   segment: Segment,
@@ -46,7 +46,7 @@ function checkSegment(
     const where = whereOf(segment.subscription, index);
     const { revision } = frame.position;
     if (frame.position.epoch !== epoch) {
-      // The first write to a group gives it its epoch; there is nothing before it to lose.
+      // The first write to a group creates its epoch; there is no history before it to lose.
       if (epoch !== "" || last !== 0) {
         const message = `The epoch changed from ${JSON.stringify(epoch)} to ${JSON.stringify(frame.position.epoch)} without a new sync.`;
         report("G3", where, message, frame);

@@ -6,11 +6,11 @@ import { isTorn, tagOf, type ValueText } from "../value-text.ts";
 import type { CheckContext } from "./context.ts";
 
 /**
- * Every change is the work of one write that was asked for (G1): an acknowledged write took effect
- * exactly at its position, a refused one never, an unknown one at most once, and no value is torn.
+ * Every change is the effect of one recorded write (G1): an acknowledged write took effect exactly
+ * at its position, a refused one never, an unknown one at most once, and no value is torn.
  *
- * Changes that no acknowledgement explains are matched with writes of unknown outcome, oldest first.
- * The match is noted in the fact, for the checks that come after.
+ * Changes that no acknowledgement explains are matched with writes of unknown outcome, oldest
+ * first. The match is recorded in the fact, for later checks.
  */
 export function checkOrigin(context: CheckContext): void {
   const { group, settings } = context;
@@ -24,27 +24,27 @@ export function checkOrigin(context: CheckContext): void {
     [...group.ledgers.values()].map((ledger) => [ledger, ledger.shown.entries()[0]?.t ?? 0]),
   );
   const ledgers = [...knownAt.keys()].sort((a, b) => (knownAt.get(a) ?? 0) - (knownAt.get(b) ?? 0));
-  const told = writesByLook(group.writes);
+  const known = writesByLook(group.writes);
   for (const fact of ledgers.flatMap((ledger) => ledger.facts())) {
     checkSeal(context, fact);
     if (fact.write !== undefined) continue;
-    const candidate = isRefused(fact, told) ? undefined : open.take(fact);
+    const candidate = isRefused(fact, known) ? undefined : open.take(fact);
     if (candidate !== undefined) {
       fact.write = candidate.write;
       fact.mutation = candidate.index;
       fact.trace = candidate.sole ? "sole" : "guess";
     } else if (settings.allWritesRecorded) {
-      reportStray(context, fact, told);
+      reportStray(context, fact, known);
     }
   }
 }
 
-/** Whether the value of a change is one that only refused writes had. No update can make it up. */
+/** Whether only refused writes had the value of a change. */
 function isRefused(
   { item, value, put }: Fact,
-  told: ReadonlyMap<string, readonly Write[]>,
+  known: ReadonlyMap<string, readonly Write[]>,
 ): boolean {
-  const same = put && value !== undefined ? told.get(valueLook(item, value)) : undefined;
+  const same = put && value !== undefined ? known.get(valueLook(item, value)) : undefined;
   return same !== undefined && same.every(({ outcome }) => outcome === "refused");
 }
 
@@ -56,7 +56,7 @@ interface Candidate {
 /** Mutations that may have taken effect, by what their change looks like. */
 interface Candidates {
   add(mutation: MutationRecord, candidate: Candidate): void;
-  /** Takes the first one that fits. `sole`: no other ever did, and it can be told by its value. */
+  /** Takes the first one that fits. `sole`: no other one ever did, and its value identifies it. */
   take(fact: Fact): (Candidate & { readonly sole: boolean }) | undefined;
 }
 
@@ -96,7 +96,7 @@ function createCandidates(): Candidates {
   };
 }
 
-/** Whether the change that a mutation makes can be told by its value. */
+/** Whether the value of a mutation's change identifies it. */
 export function isTraceable({ op, tag }: MutationRecord): boolean {
   return op === "set" || (op === "update" && tag !== undefined);
 }
@@ -132,7 +132,7 @@ function writesByLook(writes: readonly Write[]): Map<string, Write[]> {
 function reportStray(
   { report }: CheckContext,
   fact: Fact,
-  told: ReadonlyMap<string, readonly Write[]>,
+  known: ReadonlyMap<string, readonly Write[]>,
 ): void {
   const { item, revision, value, source } = fact;
   const say = (message: string, ...evidence: unknown[]) =>
@@ -142,12 +142,12 @@ function reportStray(
       `Revision ${revision} of item ${JSON.stringify(item)} ${message}`,
       ...evidence,
     );
-  if (!fact.put) return say("is a delete that nobody asked for.", value ?? "");
+  if (!fact.put) return say("is a delete that no client requested.", value ?? "");
   const tag = value === undefined ? undefined : tagOf(value);
-  const [same] = (value === undefined ? undefined : told.get(valueLook(item, value))) ?? [];
-  const [tagged] = (tag === undefined ? undefined : told.get(tagLook(item, tag))) ?? [];
+  const [same] = (value === undefined ? undefined : known.get(valueLook(item, value))) ?? [];
+  const [tagged] = (tag === undefined ? undefined : known.get(tagLook(item, tag))) ?? [];
   const write = same ?? tagged;
-  if (write === undefined) return say("has a value that nobody wrote.", value ?? "");
+  if (write === undefined) return say("has a value that no client wrote.", value ?? "");
   const { id, mutations } = write.record;
   if (write.outcome === "refused")
     return say(`is the work of write ${id}, which was refused.`, write.answer?.reason ?? "");

@@ -4,11 +4,11 @@ import { type Segment, whereOf } from "../trace.ts";
 import type { CheckContext } from "./context.ts";
 
 /**
- * A position is honoured or it is not, and nothing in between (G4): `resumed` names the position that
- * was asked for (inside a subscription, the one it had reached), belongs to the history that goes on,
- * and never comes unasked. A fresh sync is always honest, unless the options demand the replay.
+ * A position is either honoured or not (G4): `resumed` names the requested position (inside a
+ * subscription, the one it had reached), belongs to the history that follows, and never comes
+ * without a request. A fresh sync is always correct, unless the options demand the replay.
  *
- * That nothing is missing or repeated after `resumed` is judged with the order of changes.
+ * The order check verifies that nothing is missing or repeated after `resumed`.
  */
 export function checkResume(context: CheckContext): void {
   for (const subscription of context.group.subscriptions) {
@@ -56,7 +56,7 @@ function checkHead({ report }: CheckContext, segment: Segment): void {
   }
 }
 
-/** After a dropped queue, a replay goes on exactly where the subscription was. */
+/** After a dropped queue, a replay continues exactly where the subscription was. */
 function checkContinued(
   { group, report }: CheckContext,
   segment: Segment,
@@ -69,7 +69,7 @@ function checkContinued(
   const had = `The subscription had reached ${show(reached)} and was resumed from ${show(base)}`;
   if (base.epoch !== reached.epoch) return report("G4", where, `${had}: another history.`);
   if (item !== undefined) {
-    // Of one item, only changes of it count: where it had none, positions are as good as equal.
+    // For an item, only its changes count: positions without one between them are equivalent.
     const facts = group.ledger(base.epoch).factsOf(item);
     const upTo = (revision: number) => countUpTo(facts, revision, (fact) => fact.revision);
     if (upTo(base.revision) === upTo(reached.revision)) return;
@@ -81,13 +81,13 @@ function checkContinued(
   );
 }
 
-/** Where the options demand it, a position of the present history is honoured. */
+/** If the options demand it, a position of the present history is honoured. */
 function checkDemanded({ group, settings, report }: CheckContext, segment: Segment): void {
   const { resumeFrom, resumeOptional, t } = segment.subscription.record;
   if (!settings.expectResume || resumeFrom === undefined || resumeOptional === true) return;
   const sameHistory = resumeFrom.epoch === segment.base.epoch || samePosition(resumeFrom, ORIGIN);
   if (!sameHistory) return;
-  // Only a position that somebody had been told must be known to the service.
+  // Only a position that a client had received must be known to the service.
   const known = group.ledger(segment.base.epoch).shown.floorBefore(t)?.revision ?? 0;
   if (resumeFrom.revision > known) return;
   const message = `The subscription asked to resume from ${show(resumeFrom)}, which the log still holds, and got a fresh sync.`;

@@ -8,17 +8,19 @@ import type { Guarantee, Report, Where } from "../violation.ts";
 import type { CheckContext } from "./context.ts";
 
 /**
- * The history of each epoch is replayed, and every statement about the state is compared with it:
+ * The history of each epoch is replayed, and every claim about the state is compared with it:
  *
  * - a sync or a listing at P holds exactly the items that the changes up to P leave, in creation
  *   order, each with its value and revision; nothing that was deleted is back (G3 for a sync, G1 for
  *   a listing, G6 when an acknowledged write is missing at the end);
- * - create, update and delete say truly what was there before, and so do `created`, `oldValue` and a
- *   met expectation in an acknowledgement (G1);
- * - a listing whose pages have several positions misses and repeats nothing that existed throughout.
+ * - create, update and delete agree with the state before, and so do `created`, `oldValue` and a
+ *   met
+ *   expectation in an acknowledgement (G1);
+ * - a listing whose pages have several positions misses and repeats nothing that existed
+ *   throughout.
  *
- * Where revisions are unknown, only what they cannot explain is a fault; the next whole snapshot is
- * then taken as the new ground.
+ * Where revisions are unknown, only what they cannot explain is a fault; the next complete snapshot
+ * is the new base.
  */
 export function checkState(context: CheckContext): void {
   const claims = new Map<string, Claim[]>();
@@ -37,7 +39,7 @@ export function checkState(context: CheckContext): void {
 
 interface Stop {
   readonly revision: number;
-  /** Pages begin before whole snapshots are compared, and end after. */
+  /** Pages start before complete snapshots are compared, and end after. */
   readonly rank: 0 | 1 | 2;
   visit(state: ReplayedState): void;
 }
@@ -67,7 +69,9 @@ function checkEpoch(
   state.advance(Infinity, onFact);
 }
 
-/** What a change and its acknowledgement say about the state before it. Called before it is applied. */
+/**
+ * Checks a change and its acknowledgement against the state before it. Called before it is applied.
+ */
 function checkFact(fact: Fact, state: ReplayedState, report: Report): void {
   const { item, revision, type } = fact;
   if (!state.isCertain(item)) return;
@@ -107,16 +111,16 @@ function checkFact(fact: Fact, state: ReplayedState, report: Report): void {
   const { write, mutation, trace } = fact;
   if (write === undefined || mutation === undefined || trace === "guess") return;
   const by: Where = { group: write.record.group, client: write.record.client };
-  const told = write.answer?.results?.[mutation]?.oldValue;
+  const shown = write.answer?.results?.[mutation]?.oldValue;
   if (
-    told !== undefined &&
-    ((told === null) !== (before === undefined) || differ(told ?? undefined, before?.value))
+    shown !== undefined &&
+    ((shown === null) !== (before === undefined) || differ(shown ?? undefined, before?.value))
   ) {
-    const message = `The write ${write.record.id} at revision ${revision} was told an old value that item ${name} did not have.`;
-    report("G1", by, message, told ?? "none", before?.value ?? "none");
+    const message = `The write ${write.record.id} at revision ${revision} returned an old value that item ${name} did not have.`;
+    report("G1", by, message, shown ?? "none", before?.value ?? "none");
   }
   const expected = write.record.mutations[mutation]?.expectedRevision;
-  // A batch checks all expectations against the group before it, so an earlier mutation is no matter.
+  // A batch checks all expectations against the group before it, so earlier mutations do not count.
   const own = write.record.mutations.findIndex((other) => other.item === item) === mutation;
   const found = before === undefined ? 0 : before.revision;
   if (own && expected !== undefined && found !== undefined && expected !== found) {
@@ -134,43 +138,43 @@ function checkClaim(claim: Claim, state: ReplayedState, report: Report): void {
   };
 
   const seen = new Set<string>();
-  for (const told of items) {
-    const name = JSON.stringify(told.item);
-    if (seen.has(told.item))
-      fault(scope === "page" ? "listing" : guaranteeOf(claim), `has item ${name} twice.`, told);
-    else if (typeof scope === "object" && told.item !== scope.item)
-      fault("G3", `of one item has item ${name}.`, told);
-    seen.add(told.item);
-    const now = state.item(told.item);
-    const last = state.lastChange(told.item);
-    if (told.revision !== undefined && (told.revision < 1 || told.revision > revision)) {
+  for (const shown of items) {
+    const name = JSON.stringify(shown.item);
+    if (seen.has(shown.item))
+      fault(scope === "page" ? "listing" : guaranteeOf(claim), `has item ${name} twice.`, shown);
+    else if (typeof scope === "object" && shown.item !== scope.item)
+      fault("G3", `of one item has item ${name}.`, shown);
+    seen.add(shown.item);
+    const now = state.item(shown.item);
+    const last = state.lastChange(shown.item);
+    if (shown.revision !== undefined && (shown.revision < 1 || shown.revision > revision)) {
       fault(
         guaranteeOf(claim),
-        `has item ${name} at revision ${told.revision}, which it does not include.`,
-        told,
+        `has item ${name} at revision ${shown.revision}, which it does not include.`,
+        shown,
       );
-    } else if ((told.revision ?? Infinity) < (now?.revision ?? 0)) {
-      const message = `has item ${name} at revision ${told.revision}, but change ${now?.revision} was later: it is stale.`;
-      fault(guaranteeOf(claim, last), message, told, now?.value ?? "");
+    } else if ((shown.revision ?? Infinity) < (now?.revision ?? 0)) {
+      const message = `has item ${name} at revision ${shown.revision}, but change ${now?.revision} was later: it is stale.`;
+      fault(guaranteeOf(claim, last), message, shown, now?.value ?? "");
     } else if (
       now === undefined &&
-      (state.isCertain(told.item) || (told.revision ?? Infinity) <= state.settledAt(told.item))
+      (state.isCertain(shown.item) || (shown.revision ?? Infinity) <= state.settledAt(shown.item))
     ) {
       if (last === undefined)
-        fault(guaranteeOf(claim), `has item ${name}, which nobody had written.`, told);
+        fault(guaranteeOf(claim), `has item ${name}, which no client had written.`, shown);
       else {
         const gone = last.put
           ? "another snapshot lacked"
           : `was deleted at revision ${last.revision}`;
-        fault(guaranteeOf(claim, last), `has item ${name}, which ${gone}: it is back.`, told);
+        fault(guaranteeOf(claim, last), `has item ${name}, which ${gone}: it is back.`, shown);
       }
-    } else if (now !== undefined && told.revision === undefined && state.isCertain(told.item)) {
+    } else if (now !== undefined && shown.revision === undefined && state.isCertain(shown.item)) {
       // A value with its revision was compared with the change when the ledger was filled.
-      if (differ(told.value, now.value))
+      if (differ(shown.value, now.value))
         fault(
           guaranteeOf(claim),
           `has item ${name} with a value that it did not have.`,
-          told,
+          shown,
           now.value,
         );
     }
@@ -197,7 +201,7 @@ function checkClaim(claim: Claim, state: ReplayedState, report: Report): void {
   }
 }
 
-/** Statements of a listing whose pages were read at several positions. */
+/** The claims of a listing whose pages were read at several positions. */
 function stopsOfListing(list: ListRecord, where: Where, report: Report): Stop[] {
   const revisions = list.pages.map(({ position }) => position.revision);
   const [from, to] = [Math.min(...revisions), Math.max(...revisions)];
@@ -244,11 +248,11 @@ function guaranteeOf(claim: Claim, missed?: Fact): Guarantee {
 
 function sameOrder(
   expected: Iterable<string>,
-  told: readonly { readonly item: string }[],
+  shown: readonly { readonly item: string }[],
 ): boolean {
   let i = 0;
-  for (const item of expected) if (told[i++]?.item !== item) return false;
-  return i === told.length;
+  for (const item of expected) if (shown[i++]?.item !== item) return false;
+  return i === shown.length;
 }
 
 function differ(a: string | undefined, b: string | undefined): boolean {
