@@ -1,20 +1,20 @@
-/** Who listens to what of a group, counted, and when each was last told something. */
+/** Counts the followers of a group and of each item, and notes when each last received a frame. */
 export class Audience {
   #whole = 0;
-  #wholeToldAtMs = 0;
-  #items: Map<string, { count: number; toldAtMs: number }> | undefined;
+  #wholeSentAtMs = 0;
+  #items: Map<string, { count: number; sentAtMs: number }> | undefined;
 
-  /** Whether somebody follows the whole group. */
+  /** Whether the whole group has a follower. */
   get wantsAll(): boolean {
     return this.#whole > 0;
   }
 
-  /** Ids of the items that somebody follows. */
+  /** Ids of the items that have a follower. */
   get itemIds(): string[] {
     return Array.from(this.#items?.keys() ?? []);
   }
 
-  /** Adds one who follows an item; undefined: the whole group. */
+  /** Counts a follower of an item; undefined: of the whole group. */
   add(itemId: string | undefined): void {
     if (itemId === undefined) {
       this.#whole++;
@@ -22,11 +22,11 @@ export class Audience {
     }
     this.#items ??= new Map();
     const entry = this.#items.get(itemId);
-    if (entry === undefined) this.#items.set(itemId, { count: 1, toldAtMs: 0 });
+    if (entry === undefined) this.#items.set(itemId, { count: 1, sentAtMs: 0 });
     else entry.count++;
   }
 
-  /** Takes back one add(). */
+  /** Undoes one add(). */
   remove(itemId: string | undefined): void {
     if (itemId === undefined) {
       this.#whole--;
@@ -36,21 +36,21 @@ export class Audience {
     if (entry !== undefined && --entry.count === 0) this.#items?.delete(itemId);
   }
 
-  /** Whether an event of this item concerns somebody; undefined: an event of the group as a whole. */
+  /** Whether an event of this item has a follower; undefined: an event of the group as a whole. */
   wants(itemId: string | undefined): boolean {
     return this.#whole > 0 || (itemId !== undefined && this.#items?.has(itemId) === true);
   }
 
-  /** Notes that all whom a change of this item concerns are told of it. */
+  /** Notes that a change of this item was sent to its followers and those of the whole group. */
   tell(itemId: string, nowMs: number): void {
-    this.#wholeToldAtMs = nowMs;
+    this.#wholeSentAtMs = nowMs;
     const entry = this.#items?.get(itemId);
-    if (entry !== undefined) entry.toldAtMs = nowMs;
+    if (entry !== undefined) entry.sentAtMs = nowMs;
   }
 
-  /** When followers of this item, or of the whole group, were last told something; 0: never. */
+  /** When a change was last sent to the followers of this item, or of the whole group; 0: never. */
   toldAtMs(itemId: string | undefined): number {
-    if (itemId === undefined) return this.#wholeToldAtMs;
-    return this.#items?.get(itemId)?.toldAtMs ?? 0;
+    if (itemId === undefined) return this.#wholeSentAtMs;
+    return this.#items?.get(itemId)?.sentAtMs ?? 0;
   }
 }

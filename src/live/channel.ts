@@ -9,47 +9,50 @@ import type { Deliverer, Rounds } from "./rounds.ts";
 import type { SharedParts } from "./shared-parts.ts";
 import { Sequencer, type SequencerOutput } from "./sequencer.ts";
 
-/** Pause after a comparison with the store that failed, in milliseconds. */
+/** Pause after a failed comparison with the store, in milliseconds. */
 const COMPARE_AGAIN_MS = 100;
-/** Most events that wait for a round, and their bytes: beyond it they are delivered at once. */
+/** Most events that wait for a round, and their bytes: beyond these they are delivered at once. */
 const MAX_GATHERED = 500;
 const MAX_GATHERED_BYTES = 256 * 1024;
-/** How many followers hear a batch at a time. */
+/** How many followers receive a batch in one call of deliver(). */
 const FOLLOWERS_AT_ONCE = 16;
 
-/** Who follows a channel: hears each event of the group once, in order. Must return at once. */
+/** Receives each event of a channel's group once, in order. Its methods must return at once. */
 export interface Follower {
-  /** How many of the channel's events it has heard, or came before it. Kept by the channel. */
-  heard: number;
-  /** The next events, oldest first. Everybody gets the same array: it must not be changed, nor kept. */
+  /** How many of the channel's events it has received, or preceded it. Kept by the channel. */
+  received: number;
+  /**
+   * Receives the next events, oldest first. All followers share the array: do not change or keep
+   * it.
+   */
   release(events: readonly GroupEvent[]): void;
-  /** History was lost: only a fresh snapshot tells the state now. */
+  /** History was lost: only a fresh snapshot has the current state. */
   reset(): void;
 }
 
 /**
- * The live feed of one group in this process: one watch of the store, however many follow.
+ * The live feed of one group in this process: one watch of the store for any number of followers.
  *
- * A writer's own process hears of its change here like everybody else: one road, so one order. Events
- * are given to the followers in rounds, as many as there are (see Rounds).
+ * A writer's own process receives its change here too: a single path gives a single order. Events
+ * are delivered to the followers in rounds, several at a time (see Rounds).
  */
 export class Channel implements Deliverer, SequencerOutput {
   readonly group: GroupKey;
-  /** The states of the group, for who begins to follow. */
+  /** The states of the group, for new followers. */
   readonly states: GroupStates;
   readonly #followers = new FewMap<Follower, true>();
   readonly #store: Store;
   readonly #rounds: Rounds;
   readonly #sequencer: Sequencer;
   #delivered: Position;
-  /** What the next batch will be. */
+  /** The next batch. */
   #gathered: GroupEvent[] = [];
   #gatheredBytes = 0;
   #isDue = false;
-  /** What is being given to the followers, and those who have not been looked at. */
+  /** The batch being delivered, and the followers that are still to receive it. */
   #batch: readonly GroupEvent[] | undefined;
   #remaining: Iterator<Follower, undefined> | undefined;
-  /** How many events there were before the batch, and before what is gathered. */
+  /** How many events preceded the batch, and the gathered ones. */
   #countBeforeBatch = 0;
   #countBeforeGathered = 0;
   #unwatch: Unwatch = () => {};
@@ -73,9 +76,9 @@ export class Channel implements Deliverer, SequencerOutput {
   }
 
   /**
-   * Starts the feed. Resolves once every later commit will be heard.
+   * Starts the feed. Resolves once every later commit will be received.
    *
-   * @param sharing What those who begin to follow share of states. @see GroupStates
+   * @param sharing The snapshot parts that new followers share. @see GroupStates
    */
   static async open(
     store: Store,
@@ -110,19 +113,19 @@ export class Channel implements Deliverer, SequencerOutput {
     }
   }
 
-  /** Who begins to follow now hears all that comes after this. */
+  /** A new follower receives every event after this position. */
   get position(): Position {
     return this.#sequencer.position;
   }
 
-  /** Everything up to here was given to the followers. */
+  /** Everything up to here was delivered to the followers. */
   get delivered(): Position {
     return this.#delivered;
   }
 
-  /** Adds one who hears what comes from now on. */
+  /** Adds a follower, which receives the events from now on. */
   follow(follower: Follower): void {
-    follower.heard = this.#count;
+    follower.received = this.#count;
     this.#followers.set(follower, true);
   }
 
@@ -131,19 +134,19 @@ export class Channel implements Deliverer, SequencerOutput {
     this.#followers.delete(follower);
   }
 
-  /** Gives a follower what waits for a round, now. */
+  /** Delivers the events that wait for a round to this follower now. */
   catchUp(follower: Follower): void {
     if (this.#batch !== undefined) give(this.#batch, this.#countBeforeBatch, follower);
     give(this.#gathered, this.#countBeforeGathered, follower);
   }
 
-  /** Takes the store's word on where the group stands. Resolves once followers have heard all up to it. */
+  /** Compares with a head of the store. Resolves once every event up to it was delivered. */
   async confirm(head: Head, asked: Position): Promise<void> {
     await this.#sequencer.confirm(head, asked);
     this.#deliverAll();
   }
 
-  /** Compares with the store, and goes on from the log when something was missed. */
+  /** Compares with the store, and reads from the log what was missed. */
   compare(): void {
     this.#mustCompareAgain = true;
     if (!this.#isComparing) void this.#compareUntilKnown();
@@ -164,7 +167,7 @@ export class Channel implements Deliverer, SequencerOutput {
     return this.#giveBatch(FOLLOWERS_AT_ONCE);
   }
 
-  /** How many events there were. */
+  /** How many events were released. */
   get #count(): number {
     return this.#countBeforeGathered + this.#gathered.length;
   }
@@ -197,7 +200,7 @@ export class Channel implements Deliverer, SequencerOutput {
     this.#remaining = this.#followers.keys()[Symbol.iterator]();
   }
 
-  /** @returns Whether nobody is left to hear it. */
+  /** @returns Whether every follower has received it. */
   #giveBatch(mostFollowers: number): boolean {
     const batch = this.#batch;
     if (batch === undefined) return true;
@@ -205,7 +208,7 @@ export class Channel implements Deliverer, SequencerOutput {
       const follower = this.#remaining?.next().value;
       if (follower === undefined) return this.#endBatch(batch);
       give(batch, this.#countBeforeBatch, follower);
-      // A follower may have had all delivered, or there was a reset.
+      // The follower's code may have delivered everything, or reset the channel.
       if (this.#batch !== batch) return true;
     }
     return false;
@@ -226,7 +229,7 @@ export class Channel implements Deliverer, SequencerOutput {
     this.#gatheredBytes = 0;
     this.#delivered = this.position;
     for (const follower of this.#followers.keys()) {
-      follower.heard = this.#count;
+      follower.received = this.#count;
       follower.reset();
     }
   }
@@ -248,10 +251,14 @@ export class Channel implements Deliverer, SequencerOutput {
   }
 }
 
-/** Gives a follower what it has not heard of some events, before which there were so many. */
+/**
+ * Delivers the events that the follower has not received yet.
+ *
+ * @param countBefore How many events were released before these.
+ */
 function give(events: readonly GroupEvent[], countBefore: number, follower: Follower): void {
-  const known = follower.heard - countBefore;
+  const known = follower.received - countBefore;
   if (known >= events.length) return;
-  follower.heard = countBefore + events.length;
+  follower.received = countBefore + events.length;
   follower.release(known <= 0 ? events : events.slice(known));
 }

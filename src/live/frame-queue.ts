@@ -1,20 +1,20 @@
 import { type Frame, frameBytes } from "../core/frame.ts";
 
-/** Bounds of what one subscription may hold beyond the transport's own buffers (G7). */
+/** Limits of the frames that one subscription holds beyond the transport's own buffers (G7). */
 export interface QueueLimits {
-  /** Most bytes, by frameBytes. One frame is always taken, however large. */
+  /** Most bytes, by frameBytes. One frame always fits, however large. */
   readonly maxBytes: number;
   /** Most frames. */
   readonly maxFrames: number;
 }
 
-/** Bounds unless told otherwise. */
+/** Default limits. */
 export const DEFAULT_QUEUE_LIMITS: QueueLimits = { maxBytes: 1024 * 1024, maxFrames: 1000 };
 
-/** Never added to: what a queue holds that is empty. */
+/** The array of every empty queue. Never added to. */
 const NONE: never[] = [];
 
-/** A first-in first-out queue of frames with bounds by count and bytes. */
+/** A first-in first-out queue of frames, limited by count and bytes. */
 export class FrameQueue<T extends Frame = Frame> {
   readonly #limits: QueueLimits;
   #frames: (T | undefined)[] = NONE;
@@ -29,15 +29,15 @@ export class FrameQueue<T extends Frame = Frame> {
     return this.#frames.length - this.#start;
   }
 
-  /** Adds a frame whatever the bounds say. */
+  /** Adds a frame, even beyond the limits. */
   push(frame: T): void {
-    // A literal is as long as it needs to be; most queues have one frame at a time.
+    // A literal has no spare capacity; most queues hold one frame at a time.
     if (this.#frames.length === 0) this.#frames = [frame];
     else this.#frames.push(frame);
     this.#bytes += frameBytes(frame);
   }
 
-  /** Adds a frame if it fits, and says whether it did. */
+  /** Adds a frame if it fits. Returns whether it did. */
   offer(frame: T): boolean {
     const fits =
       this.length === 0 ||
@@ -53,7 +53,7 @@ export class FrameQueue<T extends Frame = Frame> {
     if (frame === undefined) return undefined;
     this.#frames[this.#start++] = undefined;
     this.#bytes -= frameBytes(frame);
-    // Amortised: what was taken is let go of when it is half of the array.
+    // Amortised: the slots of taken frames are freed when they are half of the array.
     if (this.#start === this.#frames.length) this.clear();
     else if (this.#start > 64 && this.#start * 2 > this.#frames.length) {
       this.#frames = this.#frames.slice(this.#start);

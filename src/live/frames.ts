@@ -2,7 +2,7 @@ import type { StreamError } from "../core/errors.ts";
 import type { Frame } from "../core/frame.ts";
 import type { Reader } from "./reader.ts";
 
-/** What the iterator needs of a subscription. */
+/** The part of a subscription that the iterator uses. */
 interface FrameSource {
   readonly ended: boolean;
   readonly error: StreamError | undefined;
@@ -14,12 +14,12 @@ interface FrameSource {
 /**
  * A subscription as an async iterator: for await, one frame at a time.
  *
- * It is done when the subscription is closed, and rejects once when the service ended it. Written out,
- * because a generator cannot be returned from while it waits.
+ * It is done when the subscription is closed, and rejects once when the service ended it. Not a
+ * generator, because return() has no effect on a generator while it waits.
  */
 export class FrameIterator implements AsyncIterableIterator<Frame, undefined> {
   readonly #subscription: FrameSource;
-  #told = false;
+  #isDone = false;
 
   constructor(subscription: FrameSource) {
     this.#subscription = subscription;
@@ -30,7 +30,7 @@ export class FrameIterator implements AsyncIterableIterator<Frame, undefined> {
   }
 
   return(): Promise<IteratorResult<Frame, undefined>> {
-    this.#told = true;
+    this.#isDone = true;
     this.#subscription.close();
     return Promise.resolve({ done: true, value: undefined });
   }
@@ -48,8 +48,8 @@ export class FrameIterator implements AsyncIterableIterator<Frame, undefined> {
     if (!this.#subscription.ended)
       return this.#subscription.onReadable({ wake: () => this.#pull(resolve, reject) });
     const { error } = this.#subscription;
-    if (error === undefined || this.#told) return resolve({ done: true, value: undefined });
-    this.#told = true;
+    if (error === undefined || this.#isDone) return resolve({ done: true, value: undefined });
+    this.#isDone = true;
     reject(error);
   }
 }

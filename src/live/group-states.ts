@@ -11,43 +11,43 @@ import {
   readItems,
 } from "./state-reader.ts";
 
-/** How long a state is kept for others who ask, in milliseconds. */
+/** How long a state is kept for other readers, in milliseconds. */
 const KEPT_MS = 1000;
 
 /** A state that any number of readers can read. */
 interface Followable {
-  /** Where the group stood. */
+  /** The group's head at that state. */
   readonly head: Head;
   follow(): StateReader;
 }
 
-/** What came of reading a state. */
+/** The result of opening a state. */
 interface Reading {
-  /** For who asked. */
+  /** For the caller. */
   readonly own: StateReader;
-  /** For others; undefined when each has to read for itself. */
+  /** For other readers; undefined when each has to read for itself. */
   readonly others: Followable | undefined;
 }
 
 /**
- * The states of one group, read for many who ask at about the same time, as they do after a
- * disconnect: while nothing happens in the group, all get the same frames, which are encoded once. A
- * large state of a store that can hold one still is read by each at its own pace, from the parts that
- * others have just read (see SharedParts).
+ * The states of one group, shared by many readers at about the same time, as after a disconnect:
+ * while the group does not change, all get the same frames, which are encoded once. A large state
+ * of a store with stable snapshots is read by each at its own pace, from the parts that others have
+ * just read (see SharedParts).
  *
- * A state is at or after all that was acknowledged before it was asked for (G10): one that somebody
- * else asked for is used only when the store's head, read meanwhile, is not ahead of it.
+ * A state is at or after every write acknowledged before it was requested (G10): a state that
+ * another reader requested is used only when the store's head, read since then, is not ahead of it.
  */
 export class GroupStates {
   readonly #store: Store;
   readonly #group: GroupKey;
   readonly #sharing: (group: GroupKey) => SharedParts | undefined;
-  /** What was asked for last; it does not reject. */
+  /** The latest shared state; it does not reject. */
   #latest: Promise<Followable | undefined> | undefined;
 
   /**
-   * @param sharing What those who read the group share; undefined when the store's head does not tell
-   *   all that may have changed: then each reads for itself.
+   * @param sharing The snapshot parts that readers of the group share; undefined when the store's
+   *   head does not show every change: then each reads for itself.
    */
   constructor(
     store: Store,
@@ -77,7 +77,8 @@ export class GroupStates {
     if (latest === undefined) return this.#read(shared);
     const [state, [head]] = await Promise.all([latest, this.#store.heads([this.#group])]);
     if (state !== undefined && isFresh(state.head, head as Head)) return state.follow();
-    // One after another would read what has changed meanwhile: each but the first reads for itself.
+    // Waiting for the new latest state could find it outdated again, so only one caller reads that
+    // one and each of the others reads for itself.
     if (this.#latest === latest) return this.#read(shared);
     return readGroup(this.#store, this.#group, shared);
   }
@@ -115,7 +116,7 @@ export class GroupStates {
   }
 }
 
-/** What others get, too, where the state allows it. */
+/** A reading that others share where the state allows it. */
 function forAll(state: Followable): Reading {
   return { own: state.follow(), others: isSharable(state.head.position) ? state : undefined };
 }
@@ -128,7 +129,7 @@ function isFresh(state: Head, { position, timestamp }: Head): boolean {
   );
 }
 
-/** @param rest Where the parts after the first come from; undefined: there are none. */
+/** @param rest The parts after the first; undefined: there are none. */
 function beginningWith(first: SyncFrame, rest: StateReader | undefined): StateReader {
   let isTaken = false;
   return {

@@ -11,19 +11,22 @@ import { Rounds } from "./rounds.ts";
 import { SharedParts } from "./shared-parts.ts";
 import { Subscription } from "./subscription.ts";
 
-/** Times and bounds of all subscriptions. */
+/** Dependencies, timeouts and limits of all subscriptions. */
 export interface HubOptions {
   readonly store: Store;
   /** Unix milliseconds. */
   readonly now: () => number;
   /** Longest silence before a heartbeat (G5). */
   readonly heartbeatIntervalMs: number;
-  /** How long a reader may leave frames lying before its subscription ends (G7). */
+  /** How long frames may wait for a reader before its subscription ends (G7). */
   readonly stallTimeoutMs: number;
   readonly queueLimits: QueueLimits;
-  /** What snapshots hold for subscribers that have not read them. Default: its own, with the default limit. */
+  /**
+   * Memory of the snapshot parts that subscribers have not read. Default: one with the default
+   * limit.
+   */
   readonly memory?: SnapshotMemory | undefined;
-  /** Whether all that changes of a group goes through the store. Default: it does. */
+  /** Whether every change of a group goes through the store. Default: it does. */
   readonly sharesStates?: ((group: GroupKey) => boolean) | undefined;
 }
 
@@ -38,21 +41,21 @@ interface Entry {
   readonly opened: Promise<Channel>;
   channel: Channel | undefined;
   readonly subscriptions: FewMap<Subscription, true>;
-  /** Subscriptions that are open or about to open. The last one to go closes the channel. */
+  /** Subscriptions that are open or opening. The channel closes with the last of them. */
   users: number;
-  /** When the store was first asked in vain where the group stands; undefined while it answers. */
+  /** Start of the first of the reads of the head that failed; undefined while they succeed. */
   unconfirmedSinceMs: number | undefined;
 }
 
 const always = () => true;
-/** How long parts of states that nobody asks for are kept, in milliseconds, at least. */
+/** How long unused snapshot parts are kept, in milliseconds, at least. */
 const TIDY_MS = 1000;
-/** How many groups are asked for in one read of heads. */
+/** How many groups one read of heads covers. */
 const HEADS_PER_READ = 500;
 
 /**
- * All live subscriptions of this process, by group. The first follower of a group starts its channel,
- * the last one stops it. The hub never calls the service.
+ * All live subscriptions of this process, by group. The first follower of a group starts its
+ * channel, the last one stops it. The hub never calls the service.
  */
 export class Hub {
   readonly #options: HubOptions;
@@ -60,7 +63,7 @@ export class Hub {
   readonly #rounds = new Rounds();
   readonly #parts = new SharedParts();
   readonly #memory: SnapshotMemory;
-  /** What those who read the states of a group share: one function for all groups. */
+  /** The snapshot parts that readers of a group share: one function for all groups. */
   readonly #sharing = (group: GroupKey): SharedParts | undefined => {
     const { sharesStates = always } = this.#options;
     return sharesStates(group) ? this.#parts : undefined;
@@ -79,10 +82,10 @@ export class Hub {
   }
 
   /**
-   * Starts a subscription. Resolves when its first frame is there.
+   * Starts a subscription. Resolves when its first frame can be read.
    *
-   * @throws StreamError SHUTTING_DOWN after close(), STORE_UNAVAILABLE when the store cannot be read,
-   *   OVERLOADED when there is no memory for its snapshot.
+   * @throws StreamError SHUTTING_DOWN after close(), STORE_UNAVAILABLE when the store cannot be
+   *   read, OVERLOADED when the memory of unread snapshots is full.
    */
   async follow(request: FollowRequest): Promise<Subscription> {
     if (this.#refusal !== undefined) throw this.#refusal;
@@ -106,9 +109,9 @@ export class Hub {
   }
 
   /**
-   * To be called regularly, a few times per heartbeat interval: sends the heartbeats that are due,
-   * after asking the store where those groups stand, and ends subscriptions that stalled or that the
-   * store could not confirm for two intervals.
+   * To be called a few times per heartbeat interval: reads the heads of the groups whose heartbeats
+   * are due, sends these, and ends subscriptions that stalled or that the store could not confirm
+   * for two intervals.
    */
   async tick(): Promise<void> {
     const now = this.#options.now();
@@ -157,7 +160,7 @@ export class Hub {
         if (entry.users === 0) channel.close();
       },
       () => {
-        // Whoever waits for it gets the error; whoever comes later tries afresh.
+        // Calls that wait for it get the error; a later call tries again.
         if (this.#entries.get(key) === entry) this.#entries.delete(key);
       },
     );
@@ -171,7 +174,7 @@ export class Hub {
     entry.channel?.close();
   }
 
-  /** Ends what must end, and says whether somebody is due a heartbeat. */
+  /** Ends stalled and unconfirmed subscriptions. Returns whether a heartbeat is due. */
   #review(entry: Entry, now: number): boolean {
     const { heartbeatIntervalMs, stallTimeoutMs } = this.#options;
     const unconfirmedMs =
@@ -183,7 +186,7 @@ export class Hub {
         subscription.fail(
           new StreamError(
             "SLOW_SUBSCRIBER",
-            `The subscriber took nothing for ${stallTimeoutMs} ms; resume when ready.`,
+            `The subscriber read nothing for ${stallTimeoutMs} ms; resume when ready.`,
           ),
         );
       } else if (quietMs >= 2 * heartbeatIntervalMs && unconfirmedMs >= heartbeatIntervalMs) {
@@ -208,8 +211,8 @@ export class Hub {
     try {
       heads = await store.heads(channels.map((channel) => channel.group));
     } catch {
-      // What cannot be had for all may be had for some: they need not lie at the same server. What fails
-      // then is tried again by the next tick; unconfirmedSinceMs tells for how long.
+      // One unreachable server must not block the other groups, so each is read on its own. The
+      // next tick retries those that fail; unconfirmedSinceMs shows for how long.
       if (entries.length > 1) await Promise.all(entries.map((entry) => this.#confirm([entry])));
       return;
     }
@@ -221,7 +224,7 @@ export class Hub {
         } catch {
           return;
         }
-        // An answer that took longer than an interval proves too little.
+        // A response that took longer than an interval is too old to prove anything.
         if (now() - startedMs >= heartbeatIntervalMs) return;
         entry.unconfirmedSinceMs = undefined;
         for (const subscription of entry.subscriptions.keys()) {

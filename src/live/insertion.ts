@@ -7,19 +7,22 @@ import type { StateReader } from "./state-reader.ts";
 import type { Subscription } from "./subscription.ts";
 
 /**
- * The snapshot of one who joins while others follow: it has a place between their frames.
+ * The snapshot of a member that joins while others follow, inserted between their frames.
  *
  *     reading --first part--> waiting --due--> sending --last part--> over
  *                ^               |
  *                '--- restart ---'
  *
- * While a part is being read, and until the last one was taken, nothing else may go out: it waits in
- * the bounded queue of the subscription (G7). One part is held, so a join costs no more than a slow
- * reader does, however large the snapshot.
+ * While a part is being read, and until the last one was taken, other frames wait in the bounded
+ * queue of the subscription (G7). One part is held at a time, so a join costs no more than a slow
+ * reader, however large the snapshot.
  */
 export class Insertion<M extends { readonly itemId: string | undefined }> {
   readonly member: M;
-  /** Resolves when the first part was taken, or it was ended before; rejects when that was for an error. */
+  /**
+   * Resolves when the first part was taken, or it ended before that; rejects when an error ended
+   * it.
+   */
   readonly begun: Promise<void>;
   /** Resolves when it is over. */
   readonly over: Promise<void>;
@@ -28,9 +31,9 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
   #state: StateReader;
   #part: SyncFrame | undefined;
   readonly #memory: SnapshotMemory;
-  /** The part that was read last, which counts until the next is read. */
+  /** The last part read; it counts in the memory until the next one is read. */
   #unread: SyncFrame | undefined;
-  /** Where the feed stood when the snapshot was asked for. */
+  /** Position of the feed when the snapshot was requested. */
   #asked: Position = ORIGIN;
   #isBegun = false;
   #isOver = false;
@@ -38,10 +41,10 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
   #conclude = () => {};
 
   /**
-   * Begins to read.
+   * Starts reading.
    *
-   * @param member Whose snapshot it is.
-   * @param onPart Called when a part was read, and when it was ended by a failed read.
+   * @param member The member that joins.
+   * @param onPart Called when a part was read, and when a failed read ended it.
    */
   constructor(member: M, subscription: Subscription, memory: SnapshotMemory, onPart: () => void) {
     this.member = member;
@@ -66,7 +69,7 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     return this.#isBegun;
   }
 
-  /** Whether the last part was taken, or it was ended. */
+  /** Whether the last part was taken, or it ended before that. */
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -76,7 +79,7 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     return this.#part?.position;
   }
 
-  /** Whether all up to its position went out, and `next`, which is the next to go, lies beyond. */
+  /** Whether every frame up to its position was sent, and the next frame to send lies beyond. */
   isDue(next: Frame | undefined): boolean {
     if (this.#part === undefined) return false;
     const { position, timestamp } = this.#part;
@@ -96,13 +99,13 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     }
   }
 
-  /** Whether what comes after this position comes after the snapshot, too. */
+  /** Whether the snapshot is at or after this position. */
   covers(position: Position): boolean {
     const at = this.#part?.position;
     return at?.epoch === position.epoch && at.revision >= position.revision;
   }
 
-  /** Takes the part that was read, and reads the next. */
+  /** Takes the part that was read, and starts reading the next. */
   take(): SyncFrame {
     const part = this.#part;
     if (part === undefined) throw new Error("The part is still being read.");
@@ -114,7 +117,7 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     return part;
   }
 
-  /** Reads the snapshot anew, before a part of it was taken. */
+  /** Reads a new snapshot. Allowed until a part was taken. */
   restart(): void {
     this.#state.close();
     this.#part = undefined;
@@ -134,9 +137,9 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
     this.#conclude();
   }
 
-  /** Whether a place in the feed is the snapshot's or comes after it. */
+  /** Whether a position in the feed is at or after the snapshot's. */
   #isReached(at: Position, position: Position): boolean {
-    // A group that is at the origin, and was not before, was forgotten: a snapshot for all is to come.
+    // A group that returned to the origin was forgotten: a snapshot for all members will follow.
     const sameHistory =
       at.epoch === position.epoch || (position.epoch === "" && this.#asked.epoch === "");
     return sameHistory && at.revision >= position.revision;
@@ -164,14 +167,14 @@ export class Insertion<M extends { readonly itemId: string | undefined }> {
       this.#hold(part);
       if (!this.#isBegun) this.#memory.check();
       this.#part = part;
-      // This is the store's word on where the group stands. When the feed lost what lies between, it is
-      // read from the log now; should that fail, the next event or heartbeat finds the gap.
+      // The part has the store's head. If the feed missed events up to it, they are read from the
+      // log now; should that fail, the next event or heartbeat finds the gap.
       if (part.first) channel.confirm(part, asked).catch(() => {});
     } catch (error) {
       if (!isCurrent()) return;
       const failure = StreamError.from(error);
       this.end(failure);
-      // A snapshot of which parts went out cannot be taken back.
+      // A snapshot that was sent in part cannot be withdrawn.
       if (this.#isBegun) this.#subscription.fail(failure);
     }
     this.#onPart();

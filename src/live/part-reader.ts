@@ -7,14 +7,14 @@ import type { Channel } from "./channel.ts";
 import type { Interest } from "./interest.ts";
 import { PART_LIMITS, type StateReader } from "./state-reader.ts";
 
-/** What was read. */
+/** One part of a snapshot or of the log. */
 export type Part =
   | { readonly kind: "sync"; readonly frame: SyncFrame }
   | { readonly kind: "log"; readonly changes: readonly ChangeEvent[]; readonly head: Position };
 
 /**
- * What a subscription reads while it loads: a snapshot part by part and the log after it, or the log
- * alone. When the log no longer reaches back, a snapshot takes its place.
+ * Reads for a subscription that is loading: a snapshot part by part and then the log, or the log
+ * alone. When the log no longer reaches back far enough, a snapshot replaces it.
  */
 export class PartReader {
   readonly #store: Store;
@@ -26,7 +26,7 @@ export class PartReader {
   #source: "snapshot" | "log" = "snapshot";
   /** The snapshot being read. */
   #state: StateReader | undefined;
-  /** Grows when what is being read is no longer wanted. */
+  /** Grows with each start(), which makes reads under way outdated. */
   #generation = 0;
 
   constructor(store: Store, channel: Channel, interest: Interest, memory: SnapshotMemory) {
@@ -36,12 +36,12 @@ export class PartReader {
     this.#interest = interest;
   }
 
-  /** What the next part will be of, unless the log no longer reaches back. */
+  /** The source of the next part, unless the log no longer reaches back far enough. */
   get source(): "snapshot" | "log" {
     return this.#source;
   }
 
-  /** Begins anew: what is being read is no longer wanted. */
+  /** Starts over and discards the read under way. */
   start(source: "snapshot" | "log"): void {
     this.#generation++;
     this.release();
@@ -49,22 +49,24 @@ export class PartReader {
     this.#source = source;
   }
 
-  /** To be called when the subscriber has read all parts: it asks for more once its transport took them. */
+  /**
+   * To be called when the subscriber has read all parts: it reads on once its transport took them.
+   */
   release(): void {
     if (this.#unread === undefined) return;
     this.#memory.release(this.#unread);
     this.#unread = undefined;
   }
 
-  /** Reads the log after a position, whatever came before: to resume. */
+  /** Reads the log after a position, to resume from it. */
   resume(from: Position): Promise<Replay> {
     return this.#store.since(this.#channel.group, from, PART_LIMITS);
   }
 
   /**
-   * Reads the next part; undefined when it is no longer wanted.
+   * Reads the next part; undefined when start() was called meanwhile.
    *
-   * @param cursor Where the log is read from.
+   * @param cursor The position after which the log is read.
    * @throws StreamError when the store cannot be read.
    */
   async next(cursor: Position): Promise<Part | undefined> {
@@ -81,7 +83,7 @@ export class PartReader {
     try {
       frame = await state.next();
     } catch (error) {
-      // A snapshot that is no longer wanted was closed under the reader's hands.
+      // start() closed the snapshot during the read.
       if (!isWanted()) return undefined;
       throw error;
     }

@@ -1,8 +1,8 @@
 /**
- * Who reads frames and waits for more. An object, where others have a callback: there is one for each of
- * many thousand subscriptions, and to wake it costs as much as there is to touch.
+ * Reads frames and waits for more. An object instead of a callback: there is one for each of many
+ * thousand subscriptions, and waking it costs as much as the memory that it touches.
  */
 export interface Reader {
-  /** There may be something to read, or room again for what was read. */
+  /** Called when there may be frames to read, or room again for those that were read. */
   wake(): void;
 }

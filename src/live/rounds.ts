@@ -1,35 +1,36 @@
-/** Somebody who has events to deliver. */
+/** Delivers its pending events in a round. */
 export interface Deliverer {
   /**
-   * Delivers the next few of what there is.
+   * Delivers some of the pending events.
    *
-   * @returns Whether that was all.
+   * @returns Whether none are left.
    */
   deliver(): boolean;
 }
 
-/** The longest time that a round waits for more to go out with it, in milliseconds. */
+/** The longest pause between two rounds, in milliseconds. */
 const MAX_PAUSE_MS = 10;
-/** A round of this length or less is followed by the next without a pause, in milliseconds. */
+/** No pause follows a round of at most this length, in milliseconds. */
 const LIGHT_ROUND_MS = 0.5;
 /** The longest time that a round keeps the event loop from other work, in milliseconds. */
 const SLICE_MS = 4;
-/** How many deliver between two looks at the clock. */
+/** How many calls of deliver() are made between two readings of the clock. */
 const PER_STEP = 16;
 
 /**
- * Has events delivered in rounds, so that each subscriber hears all there is at once: what a write to
- * its connection costs is paid once for several events, not for each.
+ * Delivers events in rounds, so that each subscriber receives several at once: one write to its
+ * connection serves several events.
  *
- * A round begins at the end of the turn of the event loop in which the first of it was added: what is
- * seldom is not delayed. Under load there is a pause after a round, as long as the round was and never
- * longer than MAX_PAUSE_MS, in which events gather. A long round is cut into slices, between which the
- * event loop does its other work, and a slice into steps, between which Node does what follows a write:
- * each connection is still in the processor's caches then. Who was added first delivers first.
+ * A round begins at the end of the event-loop turn in which its first deliverer was added: rare
+ * events are not delayed. Under load a pause follows each round, as long as the round but at most
+ * MAX_PAUSE_MS, in which events gather. A long round is cut into slices, between which the event
+ * loop does its other work, and a slice into steps, between which Node finishes the writes: each
+ * connection is still in the processor's caches then. Deliverers run in the order in which they
+ * were added.
  */
 export class Rounds {
   #due: Deliverer[] = [];
-  /** The round under way, and how many of it are done. */
+  /** The round under way, and how many of its deliverers are done. */
   #round: Deliverer[] = [];
   #done = 0;
   #roundMs = 0;
@@ -37,7 +38,7 @@ export class Rounds {
   #isPlanned = false;
   #notBeforeMs = 0;
 
-  /** Adds one who has something to deliver, and is called once, soon. */
+  /** Adds a deliverer to the next round, which calls it until it has nothing left. */
   add(deliverer: Deliverer): void {
     this.#due.push(deliverer);
     if (!this.#isPlanned) this.#plan();

@@ -4,30 +4,33 @@ import type { GroupKey } from "../core/names.ts";
 import { type Position, isNews, isNext } from "../core/position.ts";
 import type { Head, ReadLimits, Replay } from "../core/store.ts";
 
-/** What the sequencer reads of the store. */
+/** The part of the store that the sequencer reads. */
 export interface LogReader {
   since(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay>;
 }
 
-/** Where the sequencer's events go. Both are called synchronously and in order. */
+/** Receives the sequencer's events. Its methods are called synchronously and in order. */
 export interface SequencerOutput {
-  /** The next event: a change follows its predecessor without a gap, an event follows the change it was sent after. */
+  /**
+   * Receives the next event: a change follows its predecessor without a gap, a transient event
+   * follows the change that it was sent after.
+   */
   release(event: GroupEvent): void;
-  /** History was lost: what comes next does not follow from what came before. */
+  /** History was lost: the next event does not follow from the previous ones. */
   reset(): void;
 }
 
-/** How much of the log one catch-up read asks for. */
+/** Size of one catch-up read of the log. */
 const CATCH_UP: ReadLimits = { maxCount: 500, maxBytes: 1024 * 1024 };
-/** Most events held back while the log is read; beyond it changes are read again from the log. */
+/** Most events held back while the log is read; beyond it their changes are read from the log. */
 const MAX_HELD = 1000;
 
 /**
  * Releases the events of one group in revision order, each once (G2, G3).
  *
- * A store's feed is allowed to repeat, skip or delay; the log is the truth. On a gap the sequencer
- * reads the log first and releases what came meanwhile afterwards. When the log cannot bridge the gap
- * it says `reset` and goes on from the store's head.
+ * A store's feed may repeat, skip or delay events; the log is the source of truth. On a gap the
+ * sequencer reads the log, and then releases the events that arrived meanwhile. When the log does
+ * not bridge the gap, it calls `reset` and continues from the store's head.
  *
  *     in order --gap, or head ahead--> reading --caught up--> in order
  *                                         '-- lost --> reset --> in order
@@ -40,7 +43,7 @@ export class Sequencer {
   #reading = false;
   #held: GroupEvent[] = [];
 
-  /** @param start Where the group stands: everything up to here counts as released. */
+  /** @param start The group's position: everything up to here counts as released. */
   constructor(group: GroupKey, log: LogReader, start: Position, output: SequencerOutput) {
     this.#group = group;
     this.#log = log;
@@ -53,7 +56,7 @@ export class Sequencer {
     return this.#position;
   }
 
-  /** Takes an event of the store's feed. */
+  /** Receives an event of the store's feed. */
   offer(event: GroupEvent): void {
     if (this.#reading) this.#hold(event);
     else if (event.kind === "event") this.#offerEvent(event);
@@ -61,15 +64,15 @@ export class Sequencer {
   }
 
   /**
-   * Compares with a head read from the store, asked for when the sequencer stood at `asked`.
-   * Resolves once everything up to that head is released.
+   * Compares with a head of the store, whose read began when the sequencer's position was `asked`.
+   * Resolves once everything up to that head was released.
    *
-   * @throws StreamError when the store cannot be read; the sequencer then stays where it is.
+   * @throws StreamError when the store cannot be read; the position then stays unchanged.
    */
   async confirm(head: Head, asked: Position): Promise<void> {
     const { epoch, revision } = head.position;
     if (epoch === this.#position.epoch && revision <= this.#position.revision) {
-      // A store that is behind what it announced before we asked has lost changes.
+      // A head below what the store had announced before the read means that it lost changes.
       if (asked.epoch === epoch && revision < asked.revision) this.#reset(head.position);
       return;
     }
@@ -118,8 +121,8 @@ export class Sequencer {
       this.#reading = false;
       const held = this.#held;
       this.#held = [];
-      // A read that brought nothing would bring nothing again: what still does not follow is let go
-      // of, and the next event or heartbeat finds the gap.
+      // A read without progress would find nothing again: events that still do not follow are
+      // dropped, and the next event or heartbeat finds the gap.
       const progressed = this.#position !== start;
       for (const event of held) if (progressed || this.#follows(event)) this.offer(event);
     }

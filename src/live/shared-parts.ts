@@ -3,25 +3,26 @@ import { type GroupKey, groupKeyText } from "../core/names.ts";
 import { RecentMap } from "../core/recent-map.ts";
 import type { Head, SnapshotPage } from "../core/store.ts";
 
-/** About how much is kept, in bytes. */
+/** Approximate size of the cache, in bytes. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
-/** A part of a state: as the store gave it, and as all who read it get it. */
+/** A part of a state: the store's page, and the frame that all its readers get. */
 export interface SharedPart {
   readonly page: SnapshotPage;
   readonly frame: SyncFrame;
 }
 
 /**
- * The parts of snapshots that were read last. Many who read one large state at about the same time, as
- * they do after a disconnect, find each part here but the first of them: it is read and encoded once.
- * Nobody waits for anybody: who reads more slowly, or comes later, than what is kept reads for itself.
+ * A cache of the snapshot parts that were read last. Of many subscribers that read one large state
+ * at about the same time, as after a disconnect, the first reads and encodes each part, and the
+ * others find it here. Readers never wait for one another: one that is too late for a part reads it
+ * from the store.
  */
 export class SharedParts {
   #parts = newParts();
   #isUsed = false;
 
-  /** The part of a state that begins after so many items. */
+  /** The part of a state that begins after `place` items. */
   find(group: GroupKey, head: Head, place: number): SharedPart | undefined {
     this.#isUsed = true;
     return this.#parts.get(keyOf(group, head, place));
@@ -32,7 +33,10 @@ export class SharedParts {
     this.#parts.set(keyOf(group, part.page, place), part);
   }
 
-  /** To be called about once a second: forgets everything when nobody has asked since the call before. */
+  /**
+   * To be called about once a second: forgets all parts when find() was not called since the last
+   * call.
+   */
   tidy(): void {
     if (!this.#isUsed) this.#parts = newParts();
     this.#isUsed = false;

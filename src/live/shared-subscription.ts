@@ -12,70 +12,73 @@ import type { StateReader } from "./state-reader.ts";
 import type { Reader } from "./reader.ts";
 import type { Subscription } from "./subscription.ts";
 
-/** One of those who share a subscription. Identity counts, so one object is one member. */
+/** A member of a shared subscription, identified by the object itself. */
 export interface Member {
   /** Follows this item; undefined: the whole group. */
   readonly itemId: string | undefined;
 }
 
-/** What is to be sent: to one member, or once for all whom the event concerns. */
+/** A frame to send: to one member, or once for every member that follows the event's item. */
 export type SharedFrame<M extends Member> =
   | { readonly to: M; readonly frame: SyncFrame | ResumedFrame | HeartbeatFrame }
   | { readonly to: undefined; readonly frame: ChangeEvent | TransientEvent };
 
-/** How a shared subscription works. */
+/** Dependencies of a shared subscription. */
 export interface SharedSubscriptionOptions {
   /** Opens the subscription of the group. */
   readonly subscribe: (
     interest: Interest,
     resumeFrom: Position | undefined,
   ) => Promise<Subscription>;
-  /** What snapshots hold for subscribers that have not read them. Default: its own, with the default limit. */
+  /**
+   * Memory of the snapshot parts that subscribers have not read. Default: one with the default
+   * limit.
+   */
   readonly memory?: SnapshotMemory | undefined;
   /** Unix milliseconds. */
   readonly now: () => number;
 }
 
-/** What a member who has had its snapshot, or was resumed, knows. */
+/** How far an active member, one that received its snapshot or was resumed, is. */
 interface Bookmark {
-  /** Events up to here are part of its snapshot. */
+  /** Its snapshot contains the events up to here. */
   readonly timestamp: number;
-  /** When it got its last sync, resumed or heartbeat, Unix milliseconds. */
+  /** When it received its last sync, resumed or heartbeat, Unix milliseconds. */
   readonly atMs: number;
 }
 
 /**
- * One subscription to a group, shared by several members with one cursor: what a socket needs whose
- * subscriptions overlap. Each event comes once, however many members it concerns, and events of the
- * group keep their order over all members.
+ * One subscription to a group, shared by several members with one cursor, for a socket whose
+ * subscriptions overlap. Each event is read once, however many members follow it, and the group's
+ * events keep their order over all members.
  *
- * The first member opens the subscription. A later one gets a snapshot of its own at a position P: the
- * frames up to P go out first, for the others; then the snapshot; then what comes after P, for all. So
- * its snapshot is at or after everything that was sent before. One member joins at a time.
+ * The first member opens the subscription. A later one gets a snapshot of its own at a position P:
+ * first the frames up to P are sent to the others, then the snapshot, then the frames after P to
+ * all. So its snapshot is at or after everything that was sent before. One member joins at a time.
  *
  * When history is lost, or the log no longer reaches back, a snapshot for all opens a new segment.
  */
 export class SharedSubscription<M extends Member> implements Interest, Reader {
-  /** What snapshots hold for subscribers that have not read them. */
+  /** Memory of the snapshot parts that subscribers have not read. */
   readonly memory: SnapshotMemory;
   readonly #options: SharedSubscriptionOptions;
   #subscription: Subscription | undefined;
-  /** Those whose turn to join has not come yet. */
+  /** Members that wait for their turn to join. */
   readonly #queued = new FewMap<M, true>();
   readonly #members = new FewMap<M, true>();
-  /** What the members follow. */
+  /** The items, or the group, that the members follow. */
   readonly #wanted = new Audience();
-  /** Members who had their snapshot, or were resumed. */
+  /** Members that received their snapshot, or were resumed. */
   readonly #active = new FewMap<M, Bookmark>();
-  /** What the active members follow. */
-  readonly #heard = new Audience();
-  /** Members whom the last opening of a segment serves, with the item found for those who follow one. */
+  /** The items, or the group, that the active members follow. */
+  readonly #activeWanted = new Audience();
+  /** Members that the current segment's opening frame serves, with the item found for each. */
   readonly #served = new FewMap<M, Item | undefined>();
-  /** Whether a snapshot for all is to come, or parts of it. */
+  /** Whether a snapshot for all members, or a part of it, is still to come. */
   #inSync = false;
-  /** Of the member who joins now. */
+  /** The snapshot of the member that is joining. */
   #insertion: Insertion<M> | undefined;
-  /** Up to here all was sent that anybody wants, whatever is read again. */
+  /** Everything that members want up to here was sent; a replay from before does not repeat it. */
   #floor: Position = ORIGIN;
   /** A frame that was read but has to wait for the insertion. */
   #heldBack: Frame | undefined;
@@ -83,7 +86,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   #lastJoin: Promise<unknown> = Promise.resolve();
   #reader: Reader | undefined;
   #onEnd: ((error: StreamError) => void) | undefined;
-  /** The subscription that will call when it is readable. */
+  /** The subscription that will wake this when it is readable. */
   #listeningTo: Subscription | undefined;
   #closed = false;
 
@@ -92,16 +95,16 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     this.memory = options.memory ?? new SnapshotMemory();
   }
 
-  /** Why the service ended it; undefined while it goes on. */
+  /** Why the service ended it; undefined while it is open. */
   get error(): StreamError | undefined {
     return this.#subscription?.error;
   }
 
   /**
-   * Adds a member. Resolves when its first frame is there to be read, or it left before. Joins wait for
-   * one another, and all but the first go on only while somebody reads.
+   * Adds a member. Resolves when its first frame can be read, or it left before. Joins wait for one
+   * another, and all but the first proceed only while frames are read.
    *
-   * @param resumeFrom Honoured only for the first member: to a later one its snapshot is the answer.
+   * @param resumeFrom Honoured only for the first member; a later one gets a snapshot instead.
    * @throws StreamError when the state cannot be read, or the subscription ended.
    */
   join(member: M, resumeFrom?: Position): Promise<void> {
@@ -111,18 +114,18 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     return join;
   }
 
-  /** Removes a member. The last one to go ends the subscription; a later join opens it anew. */
+  /** Removes a member. The last one ends the subscription; a later join opens a new one. */
   leave(member: M): void {
     if (this.#queued.delete(member) || !this.#members.delete(member)) return;
     this.#wanted.remove(member.itemId);
-    if (this.#active.delete(member)) this.#heard.remove(member.itemId);
+    if (this.#active.delete(member)) this.#activeWanted.remove(member.itemId);
     this.#served.delete(member);
     this.#out = this.#out.filter(({ to }) => to !== member);
     if (this.#insertion?.member === member) {
       this.#insertion.end();
       this.#wake();
     }
-    if (this.#members.size === 0) this.#letGo();
+    if (this.#members.size === 0) this.#release();
   }
 
   /** Takes the next frame; undefined when there is none now. */
@@ -148,8 +151,8 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   }
 
   /**
-   * Asks to be woken, once, when read() may give a frame again, or it ends. To be used after read()
-   * gave undefined. A later call takes the place of an earlier one.
+   * Wakes the reader once, when read() may return a frame again, or it ends. To be called after
+   * read() returned undefined. A later call replaces an earlier one.
    */
   onReadable(reader: Reader): void {
     this.#reader = reader;
@@ -164,7 +167,8 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   }
 
   /**
-   * The subscription is readable. One that was let go of wakes a reader who finds nothing.
+   * The subscription is readable. A released one may call this, too: the reader then finds no
+   * frame.
    *
    * @see Reader
    */
@@ -173,7 +177,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     this.#wake();
   }
 
-  /** Asks to be called when the service ends it, with the reason. */
+  /** Calls back with the reason when the service ends it. */
   onEnd(callback: (error: StreamError) => void): void {
     this.#onEnd = callback;
   }
@@ -210,7 +214,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   quietSinceMs(): number {
     let oldestMs = Infinity;
     for (const [{ itemId }, { atMs }] of this.#active)
-      oldestMs = Math.min(oldestMs, Math.max(atMs, this.#heard.toldAtMs(itemId)));
+      oldestMs = Math.min(oldestMs, Math.max(atMs, this.#activeWanted.toldAtMs(itemId)));
     return oldestMs;
   }
 
@@ -234,7 +238,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     this.#served.set(member, undefined);
     this.#inSync = false;
     const subscription = await this.#options.subscribe(this, resumeFrom);
-    // It left meanwhile, and nobody else can have joined.
+    // The member left meanwhile, and no other can have joined.
     if (!this.#members.has(member)) return subscription.close();
     this.#subscription = subscription;
     subscription.onEnd(() => {
@@ -259,13 +263,13 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   #insert(insertion: Insertion<M>): void {
     const { member } = insertion;
     const frame = insertion.take();
-    // A replay after this may hold changes that only the new member wants, and knows.
+    // A later replay may contain changes that only the new member follows and its snapshot has.
     this.#floor = frame.position;
     this.#activate(member, frame.timestamp);
     this.#put({ to: member, frame });
   }
 
-  /** Puts out what one or each member is to be sent by itself. */
+  /** Queues a frame that is sent to each member separately. */
   #distribute(frame: SyncFrame | ResumedFrame | HeartbeatFrame): void {
     switch (frame.kind) {
       case "sync":
@@ -284,12 +288,12 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     }
   }
 
-  /** Whether an event is news to an active member who follows its item. */
+  /** Whether an active member follows the event's item and has not received the event. */
   #concerns(event: ChangeEvent | TransientEvent): boolean {
     const { itemId, timestamp } = event;
     if (event.kind === "change") {
-      if (!this.#heard.wants(itemId) || this.#isBelowFloor(event)) return false;
-      this.#heard.tell(event.itemId, this.#options.now());
+      if (!this.#activeWanted.wants(itemId) || this.#isBelowFloor(event)) return false;
+      this.#activeWanted.tell(event.itemId, this.#options.now());
       return true;
     }
     for (const [member, known] of this.#active) {
@@ -304,12 +308,12 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   }
 
   #put(frame: SharedFrame<M>): void {
-    // A literal is as long as it needs to be; mostly there is one.
+    // A literal has no spare capacity; mostly there is one frame.
     if (this.#out.length === 0) this.#out = [frame];
     else this.#out.push(frame);
   }
 
-  /** A snapshot for all: each member gets what it follows of it. */
+  /** Splits a snapshot for all members: each gets the part that it follows. */
   #distributeSync(frame: SyncFrame): void {
     this.#inSync = !frame.last;
     if (frame.first) this.#reviewInsertion(frame);
@@ -330,7 +334,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     }
   }
 
-  /** A snapshot for all makes an insertion needless, or its snapshot stale. */
+  /** Ends or restarts an insertion that a snapshot for all members makes needless or stale. */
   #reviewInsertion({ position }: SyncFrame): void {
     const insertion = this.#insertionUnderWay();
     if (insertion === undefined) return;
@@ -339,18 +343,18 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   }
 
   #activate(member: M, timestamp: number): void {
-    if (!this.#active.has(member)) this.#heard.add(member.itemId);
+    if (!this.#active.has(member)) this.#activeWanted.add(member.itemId);
     this.#active.set(member, { timestamp, atMs: this.#options.now() });
   }
 
-  /** Asks to be woken when the cursor reaches the insertion, if no frame tells of it. */
+  /** Wakes the reader when the cursor reaches the insertion, even if no frame is read then. */
   #awaitCursor(subscription: Subscription, { position }: Insertion<M>): void {
-    // When it is there already, a change of epoch is to come, which wakes the reader anyway.
+    // If it is beyond already, a change of epoch follows, which wakes the reader anyway.
     if (position !== undefined && subscription.cursor.revision < position.revision)
       subscription.onCursor(position.revision, () => this.#wake());
   }
 
-  #letGo(): void {
+  #release(): void {
     const subscription = this.#subscription;
     this.#subscription = undefined;
     this.#heldBack = undefined;

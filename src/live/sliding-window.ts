@@ -3,32 +3,32 @@ import type { Position } from "../core/position.ts";
 import { FrameQueue, type QueueLimits } from "./frame-queue.ts";
 
 /**
- * What a channel released last: a contiguous suffix, within half of the bounds of a queue. The oldest
- * slide out.
+ * The last events that a channel released: a contiguous suffix, within half of a queue's limits.
+ * The oldest slide out.
  */
 export class SlidingWindow {
   readonly #limits: QueueLimits;
   #events: FrameQueue<GroupEvent> | undefined;
   #start: Position;
 
-  /** @param start It holds what is released after this. */
+  /** @param start It will hold the events released after this position. */
   constructor(limits: QueueLimits, start: Position) {
     this.#limits = limits;
     this.#start = start;
   }
 
-  /** It holds what was released after this. */
+  /** It holds the events released after this position. */
   get start(): Position {
     return this.#start;
   }
 
-  /** Begins anew. */
+  /** Drops its events, and starts over from a position. */
   restart(start: Position): void {
     this.#events = undefined;
     this.#start = start;
   }
 
-  /** Keeps an event, and lets go of the oldest over the bounds. */
+  /** Keeps an event, and drops the oldest ones beyond the limits. */
   slide(event: GroupEvent): void {
     const events = (this.#events ??= this.#create());
     while (!events.offer(event)) {
@@ -37,14 +37,14 @@ export class SlidingWindow {
     }
   }
 
-  /** Takes all, oldest first. */
+  /** Takes all events, oldest first. */
   drain(): GroupEvent[] {
     const events = this.#events?.drain() ?? [];
     this.#events = undefined;
     return events;
   }
 
-  /** Puts back the newest of what was taken. */
+  /** Puts back the newest of the events that drain() returned. */
   putBack(events: readonly GroupEvent[]): void {
     if (events.length === 0) return;
     this.#events = this.#create();

@@ -15,28 +15,31 @@ import type {
 import type { SharedParts } from "./shared-parts.ts";
 
 /**
- * Size of one part of a snapshot or replay. Small, so that a slow reader shows progress and, on a store
- * whose snapshots are stable, a large group is not held as a whole.
+ * Size of one part of a snapshot or replay. Small, so that a slow reader shows progress and, with a
+ * store whose snapshots are stable, a large group is never held as a whole.
  */
 export const PART_LIMITS: ReadLimits = { maxCount: 1000, maxBytes: 256 * 1024 };
 
-/** How often a snapshot starts over when the log moves on faster than its pages are read. */
+/** How often a snapshot is tried when the log moves on faster than its pages are read. */
 const MAX_FOLD_ATTEMPTS = 5;
 
 /** The state of a group or item at one position, part by part. */
 export interface StateReader {
-  /** The next part. Not to be called after the last one, nor before the call before resolved. */
+  /** The next part. Not to be called after the last one, nor while a call is pending. */
   next(): Promise<SyncFrame>;
-  /** Lets go of what it holds. Idempotent. */
+  /** Releases its resources. Idempotent. */
   close(): void;
 }
 
-/** Whether others may get the same frames of a state. At the origin its sync moves on with the clock. */
+/**
+ * Whether readers may share the frames of a state. At the origin the sync timestamp follows the
+ * clock.
+ */
 export function isSharable({ epoch }: Position): boolean {
   return epoch !== "";
 }
 
-/** Reads the state of some items: a single part, from the call of next(). */
+/** Reads the state of some items: a single part, read by the call of next(). */
 export function readItems(store: Store, group: GroupKey, itemIds: readonly string[]): StateReader {
   return {
     async next() {
@@ -64,10 +67,10 @@ function pick(state: Folded, itemIds: readonly string[]): SyncFrame {
 }
 
 /**
- * Reads the state of a group, from the first call of next(). All parts have one position, whatever the
- * store can do.
+ * Reads the state of a group, from the first call of next(). All parts have one position, with any
+ * store.
  *
- * @param shared What others who read the same state have read, and get to read.
+ * @param shared Parts that are shared with other readers of the same state.
  */
 export function readGroup(store: Store, group: GroupKey, shared?: SharedParts): StateReader {
   return lazily(async () => followed(await openState(store, group, shared)));
@@ -92,7 +95,7 @@ export function lazily(open: () => Promise<StateReader>): StateReader {
   };
 }
 
-/** A state that was opened: whole, for any number of readers, or being read, for one. */
+/** An opened state: whole, for any number of readers, or read part by part, for one. */
 export type OpenState =
   | { readonly kind: "whole"; readonly state: WholeState }
   | { readonly kind: "parts"; readonly reader: StateReader };
@@ -164,14 +167,16 @@ async function foldPages(
     if (attempt === MAX_FOLD_ATTEMPTS) {
       throw new StreamError(
         "STORE_UNAVAILABLE",
-        "The group changes faster than its history is kept, so that no snapshot can be taken; keep more history.",
+        "No snapshot can be taken, because the group changes faster than its history is kept; keep more history.",
       );
     }
     reader = await store.snapshot(group);
   }
 }
 
-/** One pass over the pages; undefined when the log no longer holds what changed between two of them. */
+/**
+ * One pass over the pages; undefined when the log no longer holds what changed between two of them.
+ */
 async function tryFold(
   store: Store,
   group: GroupKey,
@@ -208,18 +213,18 @@ async function foldBetween(
   return true;
 }
 
-/** A state of which everything was read. All who follow get the same parts. */
+/** A state that was read completely. All its readers get the same parts. */
 export class WholeState {
   readonly #state: Folded;
   readonly #parts: SyncFrame[] = [];
-  /** How many items are in the parts. */
+  /** How many items the parts hold. */
   #place = 0;
 
   constructor(state: Folded) {
     this.#state = state;
   }
 
-  /** Where the group stood. */
+  /** The group's head at that state. */
   get head(): Head {
     return this.#state;
   }

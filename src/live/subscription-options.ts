@@ -5,17 +5,19 @@ import type { Channel } from "./channel.ts";
 import type { QueueLimits } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
 
-/** What to follow, and how. */
+/** What a subscription follows, and its limits. */
 export interface SubscriptionOptions {
   readonly store: Store;
   /** The open feed of the group. The subscription follows it until it ends. */
   readonly channel: Channel;
-  /** What of the group to hear. When it grows, the reader asks for the state of what is new by itself. */
+  /**
+   * What to follow of the group. When it grows, the reader itself reads the state of the addition.
+   */
   readonly interest: Interest;
   /** Position up to which the reader knows the group. */
   readonly resumeFrom: Position | undefined;
   readonly limits: QueueLimits;
-  /** What snapshots hold for subscribers that have not read them. */
+  /** Memory of the snapshot parts that subscribers have not read. */
   readonly memory: SnapshotMemory;
   /** Unix milliseconds. */
   readonly now: () => number;

@@ -14,43 +14,44 @@ import type { StateReader } from "./state-reader.ts";
 import type { SubscriptionOptions } from "./subscription-options.ts";
 
 const NOTHING: readonly GroupEvent[] = [];
-/** How long a subscription waits before it reads again what gave nothing, in milliseconds. */
+/** Pause before a subscription repeats a read that found nothing, in milliseconds. */
 const RETRY_MS = 20;
 
 /**
- * One subscription: a reader pulls frames, the channel pushes events, and a bounded queue lies between.
+ * One subscription: a reader pulls frames, the channel pushes events, a bounded queue lies between.
  *
  *     loading --caught up with the channel--> live
  *        ^                                     |
- *        '---- queue over its bounds ----------'   (dropped; replay from the last frame taken)
+ *        '---- queue over its limits ----------'   (dropped; replay from the last frame taken)
  *        '---- channel reset ------------------'   (fresh snapshot)
  *     any --close, error--> ended
  *
  * While loading, parts of a snapshot or of the log are read as the reader takes them, and a sliding
- * window holds what the channel released last. Once it begins at or before what was read, the two are
- * joined and the subscription is live: a slow reader costs no more than the bounds (G7, G3).
+ * window holds the last events of the channel. Once the window begins at or before the position
+ * read so far, the two are joined and the subscription is live: a slow reader never costs more than
+ * the limits (G7, G3).
  */
 export class Subscription implements Follower {
   /** @see Follower */
-  heard = 0;
+  received = 0;
   readonly #options: SubscriptionOptions;
   readonly #queue: FrameQueue;
-  /** What the channel released while loading. */
+  /** The last events that the channel released while loading. */
   readonly #window: SlidingWindow;
 
   #phase: "loading" | "live" | "ended" = "loading";
   readonly #parts: PartReader;
-  /** Timestamp of the last snapshot: what happened up to then is part of it. */
+  /** Timestamp of the last snapshot, which contains everything up to then. */
   #syncTimestamp = 0;
-  /** Revision that the last `resumed` promised: no transient event comes before it. */
+  /** Revision that the last `resumed` promised: no transient event precedes it. */
   #promised = 0;
   #reading = false;
 
-  /** What the channel releases now, and how many of it are through. */
+  /** The events that the channel is releasing, and how many of them are processed. */
   #released: readonly GroupEvent[] = NOTHING;
   #through = 0;
 
-  /** Everything up to here is in the queue, or taken. */
+  /** Everything up to here was queued or taken. */
   #cursor: Position = ORIGIN;
   /** Everything up to here was taken by the reader. */
   #taken: Position = ORIGIN;
@@ -74,8 +75,8 @@ export class Subscription implements Follower {
   }
 
   /**
-   * Starts to follow. Resolves when the first frame is there: `sync`, or `resumed` when the position is
-   * honoured (G4). @throws StreamError when the state cannot be read, or there is no memory for it.
+   * Starts to follow. Resolves when the first frame can be read: `sync`, or `resumed` (G4).
+   * @throws StreamError when the state cannot be read, or the memory of unread snapshots is full.
    */
   static async open(options: SubscriptionOptions): Promise<Subscription> {
     const subscription = new Subscription(options);
@@ -98,23 +99,23 @@ export class Subscription implements Follower {
     return this.#options.channel;
   }
 
-  /** Everything of interest up to here lies before the reader, or was taken. */
+  /** Everything of interest up to here can be read, or was taken. */
   get cursor(): Position {
     return this.#cursor;
   }
 
-  /** Asks to be called, once, when the cursor may have reached this revision, or the subscription has ended. */
+  /** Calls back once, when the cursor may have reached this revision, or it has ended. */
   onCursor(revision: number, callback: () => void): void {
     if (this.#cursor.revision >= revision || this.ended) callback();
     else this.#cursorWatch = { revision, callback };
   }
 
-  /** Reads the state of an interest of one's own, beside the frames. The caller closes the reader. */
+  /** Reads the state of any interest, beside the frames. The caller closes the reader. */
   readState(interest: Interest): StateReader {
     return interest.readState(this.channel.states);
   }
 
-  /** Whether no frame will come any more. */
+  /** Whether it has ended: no frame follows. */
   get ended(): boolean {
     return this.#phase === "ended";
   }
@@ -125,8 +126,7 @@ export class Subscription implements Follower {
   }
 
   /**
-   * Takes the next frame; undefined when there is none now. Frames that were not taken when the
-   * subscription ended are gone.
+   * Takes the next frame; undefined when there is none now. Frames not taken by the end are lost.
    */
   read(): Frame | undefined {
     this.#progressAtMs = this.#options.now();
@@ -138,14 +138,14 @@ export class Subscription implements Follower {
     }
     if (frame === undefined) return undefined;
     this.#markTaken(frame);
-    // As early as can be: while live, the queue holds what the window would let slide away.
+    // Joins as early as possible: once live, the queue keeps events that the window would drop.
     if (this.#phase === "loading" && this.#queue.length === 0 && !this.#reading) this.#join();
     return frame;
   }
 
   /**
-   * Asks to be woken, once, when read() may give a frame again or the subscription has ended. To be
-   * used after read() gave undefined.
+   * Wakes the reader once, when read() may return a frame again or it has ended. To be called after
+   * read() returned undefined.
    */
   onReadable(reader: Reader): void {
     if (this.#queue.length > 0 || this.ended) return reader.wake();
@@ -153,13 +153,13 @@ export class Subscription implements Follower {
     this.#reader = earlier === undefined ? reader : { wake: () => (earlier.wake(), reader.wake()) };
   }
 
-  /** Asks to be called, once, when it has ended, however it ended. At once if it has. */
+  /** Calls back once, when it has ended for any reason; at once if it already has. */
   onEnd(callback: () => void): void {
     if (this.ended) callback();
     else this.#endListeners = this.#endListeners.concat(callback);
   }
 
-  /** Its frames one by one. Leaving the loop ends the subscription; so the iterator is for one use. */
+  /** Its frames one by one. Leaving the loop ends the subscription: iterate it only once. */
   [Symbol.asyncIterator](): FrameIterator {
     return new FrameIterator(this);
   }
@@ -169,29 +169,29 @@ export class Subscription implements Follower {
     this.#end(undefined);
   }
 
-  /** Ends it from the service's side: the reader is told why. */
+  /** Ends it from the service's side, with an error for the reader. */
   fail(error: StreamError): void {
     this.#end(error);
   }
 
-  /** How long the reader left frames lying, in milliseconds; 0 when it has taken all. */
+  /** How long frames have waited for the reader, in milliseconds; 0 when it has taken all. */
   stalledMs(nowMs: number): number {
     const waiting = this.#queue.length > 0 || (this.#phase === "loading" && !this.#reading);
     return waiting ? nowMs - this.#progressAtMs : 0;
   }
 
-  /** How long the reader, who has taken all there was, has had no frame with a position, in milliseconds. */
+  /** Milliseconds since the reader received a frame with a position; 0 while frames wait for it. */
   quietMs(nowMs: number): number {
     if (this.#queue.length > 0) return 0;
     const sinceMs = this.#options.interest.quietSinceMs?.() ?? Infinity;
     return nowMs - Math.min(this.#bookmarkAtMs, sinceMs);
   }
 
-  /** Tells the reader that the store confirmed the channel's position just now (G5). */
+  /** Queues a heartbeat: the store has just confirmed the channel's position (G5). */
   heartbeat(): void {
     const position = this.channel.delivered;
     if (this.#phase !== "live" || this.#queue.length > 0) return;
-    // The group was forgotten while its snapshot was read: what the reader knows is of a lost history.
+    // The group was forgotten while its snapshot was read: the reader's history is lost.
     if (position.epoch !== this.#cursor.epoch) return this.reset();
     this.#queue.push({ kind: "heartbeat", position });
     this.#wake();
@@ -199,7 +199,7 @@ export class Subscription implements Follower {
 
   /** @see Follower */
   release(events: readonly GroupEvent[]): void {
-    // May be called while others are being released: when one of those makes it live again.
+    // Reentrant: an event that is being released may make it live, which releases more.
     const outer = this.#released;
     const outerThrough = this.#through;
     this.#released = events;
@@ -220,7 +220,7 @@ export class Subscription implements Follower {
   #releaseNext(event: GroupEvent): void {
     const at = this.#through;
     if (this.#phase === "live" && this.#options.interest.matches(event.itemId)) {
-      // A reader who waits has taken all before: it takes this one and what it can of the rest itself.
+      // A waiting reader has taken everything before: it takes this event, and more, itself.
       this.#wake();
       if (this.#through !== at) return;
     }
@@ -232,7 +232,7 @@ export class Subscription implements Follower {
     }
   }
 
-  /** The next of the events that are being released, for a reader who has taken all before. */
+  /** The next event being released, for a reader that has taken everything before it. */
   #takeReleased(): GroupEvent | undefined {
     while (this.#phase === "live") {
       const event = this.#released[this.#through];
@@ -245,7 +245,7 @@ export class Subscription implements Follower {
     return undefined;
   }
 
-  /** Whether a live event is for the reader. One that leaves a gap makes the subscription load again. */
+  /** Whether to deliver a live event. One that leaves a gap makes the subscription load again. */
   #admits(event: GroupEvent): boolean {
     if (event.kind === "change") {
       if (!isNews(event.position, this.#cursor)) return false;
@@ -260,23 +260,23 @@ export class Subscription implements Follower {
     return false;
   }
 
-  /** The event is before the reader, or taken, or not for it. */
+  /** Advances the cursor past an event that was queued, taken or filtered out. */
   #pass(event: GroupEvent): void {
     if (event.kind === "event") return;
     this.#advance(event.position);
     if (this.#queue.length === 0) this.#taken = this.#cursor;
   }
 
-  /** Drops the queue: what the reader has not taken is read from the log again. */
+  /** Drops the queue: changes that the reader has not taken are read from the log again. */
   #fallBehind(event: GroupEvent): void {
-    // A transient event may come late: what was released before it is more than what it was sent after.
+    // A transient event may be late: the cursor may be beyond the position that it was sent after.
     const released = event.kind === "change" ? event.position : this.#cursor;
     this.#queue.clear();
     this.#cursor = this.#taken;
     this.#startLoading("log", released);
   }
 
-  /** @param feedStart The window holds what the channel releases after this. */
+  /** @param feedStart The window holds the events that the channel releases after this. */
   #startLoading(source: "snapshot" | "log", feedStart: Position): void {
     this.#phase = "loading";
     this.#parts.start(source);
@@ -297,7 +297,7 @@ export class Subscription implements Follower {
     return true;
   }
 
-  /** Goes on loading until there is a frame to read, or the subscription is live. */
+  /** Continues loading until a frame can be read or the subscription is live. */
   #load(): void {
     if (this.#reading || this.#join()) return;
     this.#loadPart().catch((error: unknown) => this.#end(StreamError.from(error)));
@@ -333,11 +333,11 @@ export class Subscription implements Follower {
     }
   }
 
-  /** The log has nothing more, and the channel does not follow from it: it missed that all was lost, and is told. */
+  /** Makes a channel that missed a lost history continue from the end of the log. */
   async #mendChannel(head: Position, asked: Position): Promise<void> {
     const { channel } = this.#options;
     await channel.confirm({ position: head, timestamp: 0 }, asked).catch(() => {});
-    // Reading again at once would only keep everybody else from working.
+    // Reading again at once would starve other work.
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 
@@ -350,7 +350,7 @@ export class Subscription implements Follower {
     if (this.#queue.length === 0) this.#taken = this.#cursor;
   }
 
-  /** Becomes live when the window begins at or before what was read. */
+  /** Becomes live when the window begins at or before the cursor. */
   #join(): boolean {
     if (this.#parts.source === "snapshot" || !isJoinable(this.#cursor, this.#window.start))
       return false;
@@ -371,7 +371,7 @@ export class Subscription implements Follower {
     const reader = this.#reader;
     if (reader === undefined) return;
     this.#reader = undefined;
-    // The reader had taken all there was: its time begins now.
+    // The reader had taken every frame: the stall timeout starts now.
     this.#progressAtMs = this.#options.now();
     reader.wake();
   }

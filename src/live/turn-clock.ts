@@ -1,6 +1,6 @@
 /**
- * A clock that is looked at once per turn of the event loop, however often it is asked: for times that
- * many thousand subscriptions note and nobody needs to the millisecond.
+ * A clock that reads the time once per turn of the event loop, however often it is called: for the
+ * times that many thousand subscriptions note and that need not be exact to the millisecond.
  */
 export function turnClock(now: () => number): () => number {
   let atMs = 0;

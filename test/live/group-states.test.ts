@@ -44,8 +44,8 @@ afterEach(async () => {
   await inner.close();
 });
 
-describe("several who ask for the state of a group", () => {
-  test("at the same time get the same frame, read once", async () => {
+describe("concurrent readers of a group's state", () => {
+  test("get the same frame, read once", async () => {
     gate.close();
     const reads = [1, 2, 3].map(() => states.readGroup().next());
     gate.open();
@@ -54,7 +54,7 @@ describe("several who ask for the state of a group", () => {
     expect(snapshots).toBe(1);
   });
 
-  test("each get what was acknowledged before they asked (G10)", async () => {
+  test("each get every write that was acknowledged before their request (G10)", async () => {
     gate.close();
     const early = states.readGroup().next();
     await turns();
@@ -66,13 +66,13 @@ describe("several who ask for the state of a group", () => {
       expect(frame.items.map(({ itemId }) => itemId)).toEqual(["a", "b"]);
   });
 
-  test("get another after a transient event, whose time the state has to tell", async () => {
+  test("get a new state after a transient event, with a later timestamp", async () => {
     const before = await states.readGroup().next();
     await inner.broadcast(GROUP, { type: "t", itemId: undefined, value: Value.of(1) });
     expect((await states.readGroup().next()).timestamp).toBeGreaterThan(before.timestamp);
   });
 
-  test("do not fail for one whose read failed", async () => {
+  test("do not fail when the read of one of them fails", async () => {
     gate.close();
     failsNext = true;
     const unlucky = states.readGroup().next();
@@ -98,7 +98,7 @@ describe("several who ask for the state of a group", () => {
     expect(snapshots).toBe(1);
   });
 
-  test("after a second do not get what was kept", async () => {
+  test("do not share a state for longer than a second", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     await states.readGroup().next();
     await states.readGroup().next();
@@ -109,7 +109,7 @@ describe("several who ask for the state of a group", () => {
   });
 });
 
-describe("several who read a large state of a store that holds it still", () => {
+describe("concurrent readers of a large state of a store with stable snapshots", () => {
   const tempFolder = tempFolders();
   let store: Store;
   beforeEach(async () => {
@@ -121,7 +121,7 @@ describe("several who read a large state of a store that holds it still", () => 
   });
   afterEach(() => store.close());
 
-  test("get the same parts while they keep up with one another", async () => {
+  test("get the same parts while they keep pace", async () => {
     const readers = [states.readGroup(), states.readGroup(), states.readGroup()];
     for (let last = false; !last;) {
       const frames: SyncFrame[] = [];
@@ -131,7 +131,7 @@ describe("several who read a large state of a store that holds it still", () => 
     }
   });
 
-  test("read for themselves what is no longer kept", async () => {
+  test("read the parts that are no longer cached from the store", async () => {
     const frames = await readAll(states.readGroup());
     const late = states.readGroup();
     expect(await late.next()).toBe(frames[0]);
@@ -143,7 +143,7 @@ describe("several who read a large state of a store that holds it still", () => 
     late.close();
   });
 
-  test("get what was written before they asked, and nothing later (G10, G2)", async () => {
+  test("get everything that was written before their request, and nothing later (G10, G2)", async () => {
     const before = states.readGroup();
     const [first] = [await before.next()];
     await store.run(GROUP, [mutation("late")]);

@@ -52,7 +52,7 @@ async function passTime(hub: Hub, ms: number): Promise<void> {
 }
 
 describe("heartbeats (G5)", () => {
-  test("come when the interval passed since the last frame with a position, and carry it", async () => {
+  test("come when the interval has passed since the last frame with a position, and carry the head", async () => {
     const hub = createHub(inner);
     await put("a", 1);
     const subscription = await hub.follow(REQUEST);
@@ -66,7 +66,7 @@ describe("heartbeats (G5)", () => {
     expect(kinds(subscription)).toEqual([]);
   });
 
-  test("a transient event has no position and puts no heartbeat off", async () => {
+  test("are not delayed by transient events, which have no position", async () => {
     const hub = createHub(inner);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
@@ -78,7 +78,7 @@ describe("heartbeats (G5)", () => {
     expect(kinds(subscription)).toEqual(["heartbeat"]);
   });
 
-  test("of an item subscription move its bookmark past changes of other items", async () => {
+  test("move the position of an item subscription past changes of other items", async () => {
     const hub = createHub(inner);
     const subscription = await hub.follow({ ...REQUEST, interest: interestIn("mine") });
     expect(kinds(subscription)).toEqual(["sync"]);
@@ -88,9 +88,9 @@ describe("heartbeats (G5)", () => {
     expect((subscription.read() as Frame & { kind: "heartbeat" }).position.revision).toBe(2);
   });
 
-  test("a head ahead of the feed is read from the log first, and its changes come before any heartbeat", async () => {
-    const deaf: Store = { ...bound(inner), watch: () => Promise.resolve(() => {}) };
-    const hub = createHub(deaf);
+  test("come after the changes that the feed missed, which are read from the log", async () => {
+    const silent: Store = { ...bound(inner), watch: () => Promise.resolve(() => {}) };
+    const hub = createHub(silent);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
     await put("a", 1);
@@ -100,7 +100,7 @@ describe("heartbeats (G5)", () => {
     expect(kinds(subscription)).toEqual(["change", "change"]);
   });
 
-  test("are not sent while the store does not answer; after two intervals the subscription ends instead", async () => {
+  test("are not sent while the store is unavailable; the subscription ends after two intervals", async () => {
     let fails = false;
     const failing: Store = {
       ...bound(inner),
@@ -118,7 +118,7 @@ describe("heartbeats (G5)", () => {
     expect(subscription.error?.reason).toBe("STORE_UNAVAILABLE");
   });
 
-  test("go on when the store answers again in time", async () => {
+  test("continue when the store is available again in time", async () => {
     let fails = true;
     const failing: Store = {
       ...bound(inner),
@@ -138,7 +138,7 @@ describe("heartbeats (G5)", () => {
 });
 
 describe("slow readers (G7)", () => {
-  test("a reader that takes nothing for the stall timeout is ended with SLOW_SUBSCRIBER", async () => {
+  test("a reader that reads nothing for the stall timeout is ended with SLOW_SUBSCRIBER", async () => {
     const hub = createHub(inner);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
@@ -150,7 +150,7 @@ describe("slow readers (G7)", () => {
     expect(hub.channelCount).toBe(0);
   });
 
-  test("a reader that has taken all there was is not slow, however long nothing happened", async () => {
+  test("a reader that has taken every frame is not slow, however long the group is quiet", async () => {
     const hub = createHub(inner);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
@@ -162,24 +162,24 @@ describe("slow readers (G7)", () => {
     expect(kinds(subscription)).toEqual(["change"]);
   });
 
-  test("a reader that only waits for its turn to be called has not fallen behind", async () => {
+  test("a reader that waits to be woken has not fallen behind", async () => {
     const hub = createHub(inner, 3);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
-    const heard: string[][] = [];
+    const received: string[][] = [];
     const listen = () => {
-      heard.push(kinds(subscription));
+      received.push(kinds(subscription));
       if (!subscription.ended) subscription.onReadable({ wake: listen });
     };
     subscription.onReadable({ wake: listen });
-    // More than the bounds, in one turn of the event loop.
+    // More than the queue's limit, in one turn of the event loop.
     for (let n = 0; n < 8; n++) void put("a", n);
-    while (heard.flat().length < 8) await new Promise((resolve) => setImmediate(resolve));
-    expect(heard.flat()).toEqual(Array(8).fill("change"));
-    expect(heard.length).toBeLessThan(8);
+    while (received.flat().length < 8) await new Promise((resolve) => setImmediate(resolve));
+    expect(received.flat()).toEqual(Array(8).fill("change"));
+    expect(received.length).toBeLessThan(8);
   });
 
-  test("over the bounds the queue is dropped and read from the log again, without a hole", async () => {
+  test("a queue over its limits is dropped and read from the log again, without a gap", async () => {
     const hub = createHub(inner, 3);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
@@ -193,7 +193,7 @@ describe("slow readers (G7)", () => {
     expect(revisions).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   });
 
-  test("when the log no longer reaches back the reader gets a fresh sync", async () => {
+  test("a reader gets a fresh sync when the log no longer reaches back far enough", async () => {
     inner = memoryStore({ history: { maxChanges: 2 } });
     const hub = createHub(inner, 3);
     const subscription = await hub.follow(REQUEST);
@@ -237,7 +237,7 @@ describe("channels", () => {
     expect({ unwatches, channels: hub.channelCount }).toEqual({ unwatches: 1, channels: 0 });
   });
 
-  test("a store that cannot be watched refuses the subscription and is tried afresh by the next", async () => {
+  test("a store that cannot be watched refuses the subscription; the next one tries again", async () => {
     let fails = true;
     const failing: Store = {
       ...bound(inner),
@@ -253,7 +253,7 @@ describe("channels", () => {
     expect(kinds(await hub.follow(REQUEST))).toEqual(["sync"]);
   });
 
-  test("closing ends every subscription with the error given and refuses new ones", async () => {
+  test("closing ends every subscription with the given error and refuses new ones", async () => {
     const hub = createHub(inner);
     const subscription = await hub.follow(REQUEST);
     hub.close(new StreamError("SHUTTING_DOWN", "bye"));

@@ -11,10 +11,10 @@ import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { GROUP, INTERVAL_MS, put } from "./shared-setup.ts";
 import { bound } from "./unreliable-feed.ts";
 
-/* A feed may bring a transient event late: after changes that were committed after it was sent. */
+/* A feed may deliver a transient event after changes that were committed after it was sent. */
 
 let store: Store;
-let tell: (event: GroupEvent) => void;
+let announce: (event: GroupEvent) => void;
 let nowMs = 0;
 let hub: Hub;
 
@@ -23,7 +23,7 @@ beforeEach(() => {
   const listening: Store = {
     ...bound(store),
     watch(group, listener) {
-      tell = listener;
+      announce = listener;
       return store.watch(group, listener);
     },
   };
@@ -42,11 +42,13 @@ function late(after: Position): GroupEvent {
   return { kind: "event", type: "t", itemId: undefined, value: Value.of(0), after, timestamp };
 }
 
-/** What comes until this revision, while time passes: of changes their revisions, of others their kinds. */
+/**
+ * Reads frames up to this revision, while time passes: revisions of changes, kinds of other frames.
+ */
 async function upTo(revision: number, subscription: Subscription): Promise<(number | string)[]> {
   const seen: (number | string)[] = [];
   while (seen.at(-1) !== revision) {
-    if (seen.length > 20) throw new Error(`It came ${seen.join(", ")}.`);
+    if (seen.length > 20) throw new Error(`The frames were ${seen.join(", ")}.`);
     const frame = subscription.read();
     if (frame === undefined) {
       nowMs += INTERVAL_MS / 5;
@@ -57,7 +59,7 @@ async function upTo(revision: number, subscription: Subscription): Promise<(numb
   return seen.filter((each) => each !== "event");
 }
 
-/** Follows the group, which is at revision 1, and has taken its snapshot. */
+/** Follows the group, which is at revision 1, and takes its snapshot. */
 async function follow(): Promise<{ subscription: Subscription; position: Position }> {
   await put(store, "a", 0);
   const interest = interestIn(undefined);
@@ -67,20 +69,20 @@ async function follow(): Promise<{ subscription: Subscription; position: Positio
   return { subscription, position: sync.position };
 }
 
-test("one that does not fit any more takes no change with it (G3, G5)", async () => {
+test("a late event that overfills the queue drops no change with it (G3, G5)", async () => {
   const { subscription, position } = await follow();
   await put(store, "a", 1);
   await put(store, "a", 2);
-  tell(late(position));
+  announce(late(position));
   expect(await upTo(3, subscription)).toEqual([2, 3]);
 });
 
-test("one that leaves the window of a reader who falls behind takes no change with it (G3, G5)", async () => {
+test("a late event that leaves the window of a slow reader drops no change with it (G3, G5)", async () => {
   const { subscription, position } = await follow();
   for (let n = 1; n <= 6; n++) {
     await put(store, "a", n);
-    tell(late(position));
-    tell(late(position));
+    announce(late(position));
+    announce(late(position));
   }
   expect(await upTo(7, subscription)).toEqual([2, 3, 4, 5, 6, 7]);
 });

@@ -36,7 +36,7 @@ async function fill(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await put(`i${i}`, i);
 }
 
-/** The next so many frames, waiting for each. */
+/** Takes the next `count` frames, waiting for each. */
 async function take(subscription: Subscription, count: number): Promise<Frame[]> {
   const frames: Frame[] = [];
   while (frames.length < count) {
@@ -47,7 +47,7 @@ async function take(subscription: Subscription, count: number): Promise<Frame[]>
   return frames;
 }
 
-/** A gate that calls wait at, once closed. */
+/** A gate at which calls wait while it is closed. */
 function createGate() {
   let open: (() => void) | undefined;
   let closed: Promise<void> | undefined;
@@ -61,7 +61,7 @@ function createGate() {
 }
 
 describe("a snapshot", () => {
-  test("of many pages is one position in parts, although the group changes between the pages (G1, G3)", async () => {
+  test("has one position in all its parts, although the group changes between its pages (G1, G3)", async () => {
     await fill(PART_LIMITS.maxCount * 2 + 5);
     let pages = 0;
     const busy: Store = {
@@ -74,7 +74,7 @@ describe("a snapshot", () => {
           async next(limits) {
             const page = await reader.next(limits);
             pages++;
-            // One item that was read, one that was not, one gone, one back again, one new.
+            // An item that was read, one that was not, one deleted, one created again, one new.
             await put("i0", -pages);
             await put("i2003", -pages);
             await store.run(GROUP, [{ mutations: [{ kind: "delete", itemId: "i1" }] }]);
@@ -102,7 +102,7 @@ describe("a snapshot", () => {
       if (part.kind !== "sync") continue;
       for (const item of part.items) state.set(item.itemId, item.value.text);
     }
-    // The last page was read before the changes that came after it.
+    // The last page was read before the changes that followed it.
     expect(state.get("i0")).toBe("-2");
     expect(state.get("i1")).toBe("-2");
     expect(state.get("i2003")).toBe("-2");
@@ -112,7 +112,7 @@ describe("a snapshot", () => {
     expect(later.map((frame) => frame.kind)).toEqual(Array.from({ length: 5 }, () => "change"));
   });
 
-  test("starts over when the log no longer holds what changed between two pages", async () => {
+  test("starts over when the log no longer holds the changes between two pages", async () => {
     store = memoryStore({ history: { maxChanges: 2 } });
     await fill(PART_LIMITS.maxCount + 5);
     let snapshots = 0;
@@ -158,8 +158,8 @@ describe("a snapshot", () => {
   });
 });
 
-describe("while loading", () => {
-  test("what was read before the history was lost is dropped, and a fresh sync comes (G3)", async () => {
+describe("a subscription that is loading", () => {
+  test("drops frames that were read before the history was lost, and gets a fresh sync (G3)", async () => {
     const gate = createGate();
     const slow: Store = {
       ...bound(store),
@@ -181,7 +181,7 @@ describe("while loading", () => {
     expect(frame).toMatchObject({ kind: "sync", first: true, position: { revision: 5 } });
   });
 
-  test("a snapshot that was under way when the history was lost is dropped, too", async () => {
+  test("drops a snapshot that was under way when the history was lost", async () => {
     await fill(PART_LIMITS.maxCount + 5);
     const gate = createGate();
     const slow: Store = {
@@ -212,7 +212,7 @@ describe("while loading", () => {
     ]);
   });
 
-  test("an event sent before the snapshot was read is part of the past: it does not come after it", async () => {
+  test("receives no event that was sent before its snapshot was read", async () => {
     const gate = createGate();
     const slow: Store = {
       ...bound(store),
@@ -225,7 +225,7 @@ describe("while loading", () => {
     const hub = createHub(slow);
     gate.close();
     const following = hub.follow(REQUEST);
-    // The channel listens already; the snapshot is still to be read.
+    // The channel already watches the store; the snapshot is not read yet.
     await new Promise((resolve) => setImmediate(resolve));
     await store.broadcast(GROUP, { type: "early", itemId: undefined, value: Value.of(1) });
     gate.open();
@@ -238,7 +238,7 @@ describe("while loading", () => {
     ]);
   });
 
-  test("an item subscription that fell behind goes on from where its reader was up to date", async () => {
+  test("continues from the last position at which the reader of an item was up to date", async () => {
     store = memoryStore({ history: { maxChanges: 5 } });
     const hub = createHub(store, 2);
     const subscription = await hub.follow({ ...REQUEST, interest: interestIn("mine") });
@@ -251,7 +251,7 @@ describe("while loading", () => {
   });
 });
 
-test("an answer of the store that took longer than an interval confirms nothing (G5)", async () => {
+test("a response of the store that took longer than an interval confirms nothing (G5)", async () => {
   let nowMs = 0;
   const slow: Store = {
     ...bound(store),
@@ -275,7 +275,7 @@ test("an answer of the store that took longer than an interval confirms nothing 
   expect(subscription.read()).toBeUndefined();
 });
 
-test("a group that was forgotten while it was followed is followed afresh by the next subscriber, without a heartbeat (G3)", async () => {
+test("a group that was forgotten while it was followed serves old and new subscribers without a heartbeat (G3)", async () => {
   let nowMs = 1_000_000;
   const forgetful: MemoryStore = memoryStore({ clock: () => nowMs, history: { maxAgeMs: 1000 } });
   store = forgetful;
@@ -289,7 +289,7 @@ test("a group that was forgotten while it was followed is followed afresh by the
   forgetful.sweep();
   const after = await hub.follow(REQUEST);
   await put("j", 2);
-  // Either may be told by one snapshot or by two, and by a change what the last one does not have.
+  // Each may receive one snapshot or two, and a change that the last snapshot does not contain.
   for (const subscription of [before, after]) {
     const items = new Set<string>();
     while (!items.has("j")) {

@@ -16,7 +16,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Somebody whose deliveries take so long, a millisecond at a time. */
+/** A deliverer that works for `workMs`, a millisecond per call. */
 function deliverer(name: string, workMs = 0) {
   let leftMs = workMs;
   return {
@@ -31,7 +31,7 @@ function deliverer(name: string, workMs = 0) {
   };
 }
 
-/** Lets turns of the event loop pass until so many have delivered. */
+/** Lets turns of the event loop pass until `count` deliverers are done. Returns how many passed. */
 const until = async (count: number) => {
   let turns = 0;
   for (; delivered.length < count; turns++) await turn();
@@ -39,8 +39,8 @@ const until = async (count: number) => {
 };
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-describe("who has events to deliver", () => {
-  test("delivers at the end of the turn, in the order added", async () => {
+describe("a round of deliveries", () => {
+  test("begins at the end of the turn, in the order in which deliverers were added", async () => {
     rounds.add(deliverer("a"));
     rounds.add(deliverer("b"));
     await Promise.resolve();
@@ -49,7 +49,7 @@ describe("who has events to deliver", () => {
     expect(delivered).toEqual(["a", "b"]);
   });
 
-  test("delivers without a pause when little was done before", async () => {
+  test("follows a short round without a pause", async () => {
     for (let n = 1; n <= 5; n++) {
       rounds.add(deliverer("a"));
       await turn();
@@ -57,7 +57,7 @@ describe("who has events to deliver", () => {
     }
   });
 
-  test("waits after a long round, no longer than the round was, and delivers with all who came meanwhile", async () => {
+  test("follows a long round after a pause of the same length, with all deliverers added meanwhile", async () => {
     rounds.add(deliverer("long", 5));
     await until(1);
     expect(delivered).toEqual(["long"]);
@@ -74,7 +74,7 @@ describe("who has events to deliver", () => {
     expect(delivered).toEqual(["long", "a", "b"]);
   });
 
-  test("waits 10 ms at most", async () => {
+  test("follows the round before after 10 ms at most", async () => {
     rounds.add(deliverer("long", 50));
     await until(1);
     rounds.add(deliverer("a"));
@@ -84,21 +84,21 @@ describe("who has events to deliver", () => {
     expect(delivered).toEqual(["long", "a"]);
   });
 
-  test("lets the event loop do other work in a long round, and goes on in order", async () => {
+  test("lets the event loop do other work when it is long, and continues in order", async () => {
     const names = Array.from({ length: 200 }, (_, n) => `${n}`);
     for (const name of names) rounds.add(deliverer(name, 0.1));
     expect(await until(names.length)).toBeGreaterThan(2);
     expect(delivered).toEqual(names);
   });
 
-  test("goes on with one whose deliveries are longer than a slice", async () => {
+  test("continues with a deliverer that needs longer than a slice", async () => {
     rounds.add(deliverer("long", 9));
     rounds.add(deliverer("a"));
     expect(await until(2)).toBe(3);
     expect(delivered).toEqual(["long", "a"]);
   });
 
-  test("lets what follows a delivery happen before the next few", async () => {
+  test("lets the work that follows a delivery run before the next step", async () => {
     const followed: string[] = [];
     const few = Array.from({ length: 16 }, (_, n) => ({
       deliver() {
@@ -118,7 +118,7 @@ describe("who has events to deliver", () => {
     expect(before).toBe(16);
   });
 
-  test("who is added while a round is under way delivers in the next, after all of this", async () => {
+  test("ends before deliverers that were added during it run", async () => {
     const late = deliverer("late");
     rounds.add({
       deliver() {

@@ -27,9 +27,9 @@ function event(revision: number): TransientEvent {
   return { kind: "event", type: "t", itemId: undefined, value, after, timestamp: revision };
 }
 
-/** A log that can be told what it holds, and a record of what was released. */
+/** A sequencer over a log that the test controls, and a record of its output. */
 function setup(start: Position) {
-  const heard: string[] = [];
+  const output: string[] = [];
   const log = { head: start, logStart: 1, fails: false, reads: 0 };
   const sequencer = new Sequencer(
     GROUP,
@@ -39,7 +39,7 @@ function setup(start: Position) {
         if (log.fails) throw new StreamError("STORE_UNAVAILABLE", "down");
         if (!isResumable(from, log.head, log.logStart)) return { lost: true, head: log.head };
         const changes: ChangeEvent[] = [];
-        // Two at a time, so that catching up takes several reads.
+        // Two per read, so that catching up takes several reads.
         for (
           let revision = from.revision + 1;
           revision <= log.head.revision && changes.length < 2;
@@ -53,12 +53,12 @@ function setup(start: Position) {
     start,
     {
       release: (released) =>
-        heard.push(
+        output.push(
           released.kind === "change"
             ? `c${released.position.revision}`
             : `e${released.after.revision}`,
         ),
-      reset: () => heard.push("reset"),
+      reset: () => output.push("reset"),
     },
   );
   const at = (revision: number, epoch = "e") => {
@@ -67,123 +67,123 @@ function setup(start: Position) {
   const settled = async () => {
     for (let i = 0; i < 20; i++) await Promise.resolve();
   };
-  return { heard, log, sequencer, at, settled };
+  return { output, log, sequencer, at, settled };
 }
 
 const START = { epoch: "e", revision: 3 };
 
 describe("a sequencer", () => {
-  test("releases what follows at once", () => {
-    const { heard, sequencer } = setup(START);
+  test("releases events in order at once", () => {
+    const { output, sequencer } = setup(START);
     sequencer.offer(change(4));
     sequencer.offer(event(4));
     sequencer.offer(change(5));
-    expect(heard).toEqual(["c4", "e4", "c5"]);
+    expect(output).toEqual(["c4", "e4", "c5"]);
     expect(sequencer.position.revision).toBe(5);
   });
 
   test("drops repeats", () => {
-    const { heard, log, sequencer } = setup(START);
+    const { output, log, sequencer } = setup(START);
     for (const revision of [3, 4, 4, 2]) sequencer.offer(change(revision));
-    expect(heard).toEqual(["c4"]);
+    expect(output).toEqual(["c4"]);
     expect(log.reads).toBe(0);
   });
 
   test("starts a group that was never written", () => {
-    const { heard, sequencer } = setup(ORIGIN);
+    const { output, sequencer } = setup(ORIGIN);
     sequencer.offer(change(1, "new"));
-    expect(heard).toEqual(["c1"]);
+    expect(output).toEqual(["c1"]);
     expect(sequencer.position).toEqual({ epoch: "new", revision: 1 });
   });
 
-  test("reads the log on a gap and holds back what comes meanwhile", async () => {
-    const { heard, at, sequencer, settled } = setup(START);
+  test("reads the log on a gap and holds back the events that arrive meanwhile", async () => {
+    const { output, at, sequencer, settled } = setup(START);
     at(9);
     sequencer.offer(change(9));
     sequencer.offer(event(9));
     sequencer.offer(change(10));
-    expect(heard).toEqual([]);
+    expect(output).toEqual([]);
     await settled();
-    expect(heard).toEqual(["c4", "c5", "c6", "c7", "c8", "c9", "e9", "c10"]);
+    expect(output).toEqual(["c4", "c5", "c6", "c7", "c8", "c9", "e9", "c10"]);
   });
 
-  test("an event that follows a change not yet heard waits for it", async () => {
-    const { heard, at, sequencer, settled } = setup(START);
+  test("releases an event that is ahead of its change after the change", async () => {
+    const { output, at, sequencer, settled } = setup(START);
     at(4);
     sequencer.offer(event(4));
-    expect(heard).toEqual([]);
+    expect(output).toEqual([]);
     await settled();
-    expect(heard).toEqual(["c4", "e4"]);
+    expect(output).toEqual(["c4", "e4"]);
   });
 
-  test("says reset when the log cannot bridge the gap, and goes on from the head", async () => {
-    const { heard, log, at, sequencer, settled } = setup(START);
+  test("resets when the log cannot bridge the gap, and continues from the head", async () => {
+    const { output, log, at, sequencer, settled } = setup(START);
     at(20);
     log.logStart = 15;
     sequencer.offer(change(20));
     sequencer.offer(change(21));
     await settled();
-    expect(heard).toEqual(["reset", "c21"]);
+    expect(output).toEqual(["reset", "c21"]);
   });
 
-  test("says reset when the epoch changed", async () => {
-    const { heard, at, sequencer, settled } = setup(START);
+  test("resets when the epoch changed", async () => {
+    const { output, at, sequencer, settled } = setup(START);
     at(2, "other");
     sequencer.offer(change(2, "other"));
     await settled();
-    expect(heard).toEqual(["reset"]);
+    expect(output).toEqual(["reset"]);
     expect(sequencer.position).toEqual({ epoch: "other", revision: 2 });
   });
 
-  test("stays where it is when the log cannot be read, and mends the gap at the next event", async () => {
-    const { heard, log, at, sequencer, settled } = setup(START);
+  test("keeps its position when the log cannot be read, and fills the gap at the next event", async () => {
+    const { output, log, at, sequencer, settled } = setup(START);
     at(6);
     log.fails = true;
     sequencer.offer(change(6));
     await settled();
-    expect(heard).toEqual([]);
+    expect(output).toEqual([]);
     expect(log.reads).toBe(1);
     log.fails = false;
     sequencer.offer(change(7));
     at(7);
     await settled();
-    expect(heard).toEqual(["c4", "c5", "c6", "c7"]);
+    expect(output).toEqual(["c4", "c5", "c6", "c7"]);
   });
 
-  test("does not read for ever when the feed is ahead of the log", async () => {
-    const { heard, log, sequencer, settled } = setup(START);
+  test("does not read forever when the feed is ahead of the log", async () => {
+    const { output, log, sequencer, settled } = setup(START);
     sequencer.offer(change(9));
     await settled();
-    expect(heard).toEqual([]);
+    expect(output).toEqual([]);
     expect(log.reads).toBe(1);
   });
 
-  test("a confirmed head that is ahead is caught up with before confirm resolves", async () => {
-    const { heard, at, sequencer } = setup(START);
+  test("catches up with a confirmed head before confirm resolves", async () => {
+    const { output, at, sequencer } = setup(START);
     at(6);
     await sequencer.confirm({ position: { epoch: "e", revision: 6 }, timestamp: 6 }, START);
-    expect(heard).toEqual(["c4", "c5", "c6"]);
+    expect(output).toEqual(["c4", "c5", "c6"]);
   });
 
-  test("a head read before later changes were released proves nothing against them", async () => {
-    const { heard, sequencer } = setup(START);
+  test("ignores a head that was read before later changes were released", async () => {
+    const { output, sequencer } = setup(START);
     sequencer.offer(change(4));
     await sequencer.confirm({ position: START, timestamp: 3 }, START);
-    expect(heard).toEqual(["c4"]);
+    expect(output).toEqual(["c4"]);
   });
 
-  test("a store behind what it announced has lost changes: reset (G4)", async () => {
-    const { heard, sequencer } = setup(START);
+  test("resets when the store's head is below what it announced (G4)", async () => {
+    const { output, sequencer } = setup(START);
     await sequencer.confirm({ position: { epoch: "e", revision: 1 }, timestamp: 1 }, START);
-    expect(heard).toEqual(["reset"]);
+    expect(output).toEqual(["reset"]);
     expect(sequencer.position.revision).toBe(1);
   });
 
-  test("a group that was forgotten is reset to the origin", async () => {
-    const { heard, log, sequencer } = setup(START);
+  test("resets to the origin when the group was forgotten", async () => {
+    const { output, log, sequencer } = setup(START);
     log.head = ORIGIN;
     await sequencer.confirm({ position: ORIGIN, timestamp: 0 }, START);
-    expect(heard).toEqual(["reset"]);
+    expect(output).toEqual(["reset"]);
     expect(sequencer.position).toEqual(ORIGIN);
   });
 });

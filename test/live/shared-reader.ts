@@ -7,7 +7,7 @@ import type {
   SharedSubscription,
 } from "../../src/live/shared-subscription.ts";
 
-/** What one member makes of what it hears. Throws at the first frame that it must not get (G2, G3). */
+/** The state that a member builds from its frames. Throws at the first wrong frame (G2, G3). */
 export class View implements Member {
   readonly itemId: string | undefined;
   readonly state = new Map<string, string>();
@@ -24,7 +24,7 @@ export class View implements Member {
     this.itemId = itemId;
   }
 
-  /** Takes over what another view knows, to resume from there. */
+  /** Copies the state and position of another view, to resume from there. */
   continueFrom(other: View): void {
     for (const [itemId, text] of other.state) this.state.set(itemId, text);
     this.position = other.position;
@@ -59,7 +59,7 @@ export class View implements Member {
     if (this.#inSync) throw new Error(`a ${frame.kind} between the parts of a sync`);
     if (!this.isOpen) return;
     if (frame.kind === "event") {
-      // What others are still to hear may be part of this one's snapshot.
+      // An event that is sent for other members may precede this one's snapshot.
       if (frame.timestamp > this.#timestamp) this.events.push(frame.value.text);
       return;
     }
@@ -99,8 +99,8 @@ export class View implements Member {
 }
 
 /**
- * Reads a shared subscription as a socket does, and hands each frame to the views it is for. Over all
- * views no change comes twice or out of order, and no sync is older than what went out before it.
+ * Reads a shared subscription as a socket does, and passes each frame to its views. Over all views
+ * no change comes twice or out of order, and no sync is older than the frames sent before it.
  */
 export class SharedReader {
   readonly members = new Set<View>();
@@ -113,7 +113,7 @@ export class SharedReader {
     this.shared = shared;
   }
 
-  /** Takes what there is, at most so many frames, and says how many there were. */
+  /** Takes the available frames, at most `most`. Returns how many it took. */
   drain(most = Infinity): number {
     for (let taken = 0; taken < most; taken++) {
       const frame = this.shared.read();
@@ -140,10 +140,10 @@ export class SharedReader {
     const position = "position" in frame ? frame.position : undefined;
     const isOlder = position?.epoch === this.#last.epoch && position.revision < this.#last.revision;
     if (to !== undefined) {
-      if (!this.members.has(to)) throw new Error(`a ${frame.kind} to one who left`);
+      if (!this.members.has(to)) throw new Error(`a ${frame.kind} to a member that left`);
       if (isOlder && frame.kind === "sync")
         throw new Error(`a sync at ${position.revision} after ${this.#last.revision} was sent`);
-      // It is the first member then: the history before it was for others, who left.
+      // Only a first member resumes: the frames before it were for members that left.
       if (frame.kind === "resumed") this.#last = frame.position;
       to.takeOwn(frame);
       return;
@@ -159,6 +159,6 @@ export class SharedReader {
       isWanted ||= view.isOpen;
       view.takeShared(frame);
     }
-    if (!isWanted) throw new Error(`a ${frame.kind} that nobody wants`);
+    if (!isWanted) throw new Error(`a ${frame.kind} that no member follows`);
   }
 }

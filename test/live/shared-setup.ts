@@ -10,7 +10,7 @@ export const GROUP: GroupKey = { streamName: "s", groupId: "g" };
 /** How long a subscription may be quiet, in milliseconds. */
 export const INTERVAL_MS = 15_000;
 
-/** A shared subscription of a store, with its reader. */
+/** Opens a shared subscription to a store, with its reader. */
 export function openShared(store: Store, now: () => number = () => 0, maxFrames = 1000) {
   const hub = new Hub({
     store,
@@ -24,7 +24,7 @@ export function openShared(store: Store, now: () => number = () => 0, maxFrames 
     now,
   });
   const reader = new SharedReader(shared);
-  /** Starts to join. */
+  /** Starts a join. */
   const start = (itemId?: string, from?: View): { view: View; joined: Promise<void> } => {
     const view = new View(itemId);
     if (from !== undefined) view.continueFrom(from);
@@ -46,36 +46,38 @@ export function openShared(store: Store, now: () => number = () => 0, maxFrames 
   return { hub, shared, reader, start, join, leave };
 }
 
-/** Stores a number. Followers of the group have heard of it then, unless their feed is slow. */
+/** Stores a number. Followers of the group have received it then, unless their feed is slow. */
 export async function put(store: Store, itemId: string, json: number): Promise<void> {
   await fill(store, [itemId], json);
   await round();
 }
 
-/** Stores the same number in items, while nobody follows or listens. */
+/** Stores the same number in items, without waiting for followers. */
 export async function fill(store: Store, itemIds: readonly string[], json: number): Promise<void> {
   for (const itemId of itemIds)
     await store.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
 }
 
-/** Ids of so many items. */
+/** The ids of `count` items. */
 export const idsOf = (count: number): string[] => Array.from({ length: count }, (_, i) => `i${i}`);
 
-/** Longer than there is ever a pause between rounds of deliveries, in milliseconds. */
+/** Longer than any pause between rounds of deliveries, in milliseconds. */
 const LONGER_THAN_A_PAUSE_MS = 12;
 
-/** Lets followers hear what was announced: a round that was planned before has been by then. */
+/**
+ * Waits until followers have received announced events: every round planned before is over then.
+ */
 export async function round(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, LONGER_THAN_A_PAUSE_MS));
   await turns();
 }
 
-/** Lets all other work of the process go first, a few times over. */
+/** Lets all other work of the process run first, for a few turns. */
 export async function turns(): Promise<void> {
   for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** A gate that calls wait at, once closed. */
+/** A gate at which calls wait while it is closed. */
 export function createGate() {
   let release = () => {};
   let closed: Promise<void> | undefined;

@@ -14,8 +14,8 @@ beforeEach(() => {
 });
 afterEach(() => store.close());
 
-describe("leaving", () => {
-  test("of the last member ends the subscription; a later join opens it anew", async () => {
+describe("a shared subscription whose members leave", () => {
+  test("ends with the last member; a later join opens a new one", async () => {
     const { hub, reader, join, leave } = openShared(store);
     const views = [await join(), await join("a")];
     expect(hub.channelCount).toBe(1);
@@ -26,7 +26,7 @@ describe("leaving", () => {
     expect((await join("a")).state.get("a")).toBe("1");
   });
 
-  test("in the middle of joining lets go of what was begun, at any point", async () => {
+  test("releases a join that was under way, at any point", async () => {
     const gate = createGate();
     const slow: Store = {
       ...bound(store),
@@ -59,7 +59,7 @@ describe("leaving", () => {
     expect(hub.channelCount).toBe(0);
   });
 
-  test("of the first member leaves the others in place", async () => {
+  test("keeps the others when the first member leaves", async () => {
     const { reader, join, leave } = openShared(store);
     const first = await join();
     const second = await join("a");
@@ -70,7 +70,7 @@ describe("leaving", () => {
     expect(second.state.get("a")).toBe("2");
   });
 
-  test("all at once settles every join", async () => {
+  test("settles every join when it is closed", async () => {
     const gate = createGate();
     gate.close();
     const { hub, shared, start } = openShared({ ...bound(store), get: () => gate.pass() as never });
@@ -89,7 +89,7 @@ describe("leaving", () => {
 describe("failures", () => {
   const away = new StreamError("STORE_UNAVAILABLE", "The store is away.");
 
-  test("a join whose state cannot be read is refused, and the others go on", async () => {
+  test("a join whose state cannot be read is refused, and the others continue", async () => {
     let fails = false;
     const failing: Store = {
       ...bound(store),
@@ -109,7 +109,7 @@ describe("failures", () => {
     expect((await join("a")).state.get("a")).toBe("1");
   });
 
-  test("a snapshot that fails after its first part ends the whole, because it cannot be taken back", async () => {
+  test("a snapshot that fails after its first part ends the shared subscription", async () => {
     await fill(store, idsOf(PART_LIMITS.maxCount + 5), 1);
     const failing: Store = {
       ...bound(store),
@@ -134,7 +134,7 @@ describe("failures", () => {
     await expect(shared.join(new View())).rejects.toBe(away);
   });
 
-  test("the end of the service ends all, told why, joins under way included", async () => {
+  test("the end of the service ends members and joins under way with its error", async () => {
     const gate = createGate();
     const slow: Store = {
       ...bound(store),
@@ -149,17 +149,17 @@ describe("failures", () => {
     const joins = [start("a"), start("b")].map(({ joined }) => joined);
     await turns();
     const bye = new StreamError("SHUTTING_DOWN", "bye");
-    let told: StreamError | undefined;
-    shared.onEnd(() => (told = shared.error));
+    let reason: StreamError | undefined;
+    shared.onEnd(() => (reason = shared.error));
     hub.close(bye);
-    expect(told).toBe(bye);
+    expect(reason).toBe(bye);
     for (const joined of joins) await expect(joined).rejects.toBe(bye);
     gate.open();
   });
 });
 
-describe("when history is lost", () => {
-  test("one snapshot for all serves every member, each with what it follows (G3)", async () => {
+describe("a lost history", () => {
+  test("is replaced by one snapshot, of which each member gets the items it follows (G3)", async () => {
     const forgetting = forgetful(store);
     let nowMs = 1_000_000;
     const { hub, reader, join, start } = openShared(forgetting, () => nowMs);
@@ -184,7 +184,7 @@ describe("when history is lost", () => {
 });
 
 describe("heartbeats (G5)", () => {
-  test("go to all when the whole is quiet", async () => {
+  test("reach all members when the group is quiet", async () => {
     let nowMs = 1_000_000;
     const { hub, reader, join } = openShared(store, () => nowMs);
     const views = [await join(), await join("a")];
@@ -194,7 +194,7 @@ describe("heartbeats (G5)", () => {
     expect(views.map(({ heartbeats }) => heartbeats)).toEqual([1, 1]);
   });
 
-  test("reach a quiet member although others are busy, so that its position moves on", async () => {
+  test("advance the position of a quiet member although others are busy", async () => {
     let nowMs = 1_000_000;
     const { hub, reader, join } = openShared(store, () => nowMs);
     await join();

@@ -21,7 +21,7 @@ interface Setup {
   readonly maxFrames: number;
   readonly unreliable: boolean;
   readonly slow: boolean;
-  /** Whether history is lost on the way. */
+  /** Whether history is lost during the run. */
   readonly forgets: boolean;
   /** How often the reader reads. */
   readonly pace: number;
@@ -62,7 +62,7 @@ async function run(setup: Setup): Promise<void> {
   const { seed, maxChanges, maxFrames, unreliable, slow, forgets, pace } = setup;
   const dice = random(seed);
   let stores = 0;
-  // The clock of a group goes on, whatever becomes of its history.
+  // A group's clock advances even when its history is lost.
   const fresh = () => {
     const startMs = ++stores * 1e6;
     const history = { maxChanges };
@@ -128,7 +128,7 @@ async function run(setup: Setup): Promise<void> {
       ({ isOpen, position }) =>
         isOpen && position.epoch === head?.epoch && position.revision === head.revision,
     );
-  // A heartbeat finds what the feed lost at the very end.
+  // A heartbeat finds the last changes that the feed lost.
   for (let round = 0; pending > 0 || !isUpToDate(); round++) {
     if (round > 400) {
       const at = [...reader.members].map(({ isOpen, position }) => ({ isOpen, ...position }));
@@ -139,7 +139,7 @@ async function run(setup: Setup): Promise<void> {
     nowMs += 250;
     await hub.tick();
     reader.drain();
-    // What waits before it asks the store again waits by the real clock.
+    // Retries of the store use the real clock.
     await (round < 200 ? turn() : sleep(1));
   }
   expect(failures).toEqual([]);
@@ -150,6 +150,6 @@ async function run(setup: Setup): Promise<void> {
   await inner.close();
 }
 
-test("members who come and go see each change once, in one order, and end with the state of the store, whatever the feed and the store do (G2, G3, G5, G7)", async () => {
+test("members that join and leave see each change once, in one order, and end with the state of the store, whatever the feed and the store do (G2, G3, G5, G7)", async () => {
   await fc.assert(fc.asyncProperty(setups, run), { numRuns: 200 });
 });

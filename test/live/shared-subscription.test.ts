@@ -12,8 +12,8 @@ beforeEach(() => {
 });
 afterEach(() => store.close());
 
-describe("members that overlap", () => {
-  test("hear each change once, in order, and each has the state of what it follows (G2, G3)", async () => {
+describe("overlapping members", () => {
+  test("receive each change once, in order, and have the state of the items they follow (G2, G3)", async () => {
     const { reader, join } = openShared(store);
     await put(store, "a", 1);
     const views = [await join(), await join("a"), await join("b"), await join()];
@@ -45,8 +45,8 @@ describe("members that overlap", () => {
   });
 });
 
-describe("a member who joins while others follow", () => {
-  test("gets a snapshot at or after all that was sent before, and what comes later follows it (G3)", async () => {
+describe("a member that joins while others follow", () => {
+  test("gets a snapshot at or after every frame sent before, and then the later changes (G3)", async () => {
     const { reader, join, start } = openShared(store);
     const first = await join();
     await put(store, "a", 1);
@@ -63,14 +63,14 @@ describe("a member who joins while others follow", () => {
     expect(view.state).toEqual(first.state);
   });
 
-  test("waits for nobody when the group was never written", async () => {
+  test("does not wait when the group was never written", async () => {
     const { join } = openShared(store);
     await join();
     expect((await join("a")).position).toEqual({ epoch: "", revision: 0 });
     expect((await join()).state.size).toBe(0);
   });
 
-  test("waits for no later change when the last ones concerned nobody", async () => {
+  test("waits for no later change when no member follows the last ones", async () => {
     const { join } = openShared(store);
     await join("a");
     await put(store, "b", 1);
@@ -78,7 +78,7 @@ describe("a member who joins while others follow", () => {
     expect((await join("b")).position.revision).toBe(2);
   });
 
-  test("waits for no heartbeat when the feed lost what lies before its snapshot", async () => {
+  test("waits for no heartbeat when the feed lost the changes before its snapshot", async () => {
     const { join } = openShared({ ...bound(store), watch: () => Promise.resolve(() => {}) });
     const first = await join();
     await put(store, "a", 1);
@@ -88,7 +88,7 @@ describe("a member who joins while others follow", () => {
     expect(first.state).toEqual(second.state);
   });
 
-  test("misses nothing that is committed while its snapshot is read", async () => {
+  test("misses no change that is committed while its snapshot is read", async () => {
     const gate = createGate();
     const slow: Store = {
       ...bound(store),
@@ -112,7 +112,7 @@ describe("a member who joins while others follow", () => {
     expect([first.state.get("a"), view.state.get("a")]).toEqual(["5", "5"]);
   });
 
-  test("gets a sync, however it asked, even while the first has not taken its answer (G4)", async () => {
+  test("gets a sync even if it asks to resume, and before the first member has read a frame (G4)", async () => {
     await put(store, "a", 1);
     const before = await openShared(store).join();
     await put(store, "a", 2);
@@ -125,7 +125,7 @@ describe("a member who joins while others follow", () => {
     expect(first.view.state).toEqual(second.view.state);
   });
 
-  test("hears nothing of what its snapshot has, when what others missed is read again (G3)", async () => {
+  test("receives no change that its snapshot has when others' missed changes are replayed (G3)", async () => {
     const { reader, join } = openShared(store, () => 0, 2);
     const first = await join("a");
     await store.broadcast(GROUP, { type: "t", itemId: "a", value: Value.of(1) });
@@ -138,7 +138,7 @@ describe("a member who joins while others follow", () => {
     expect(first.state.get("a")).toBe("5");
   });
 
-  test("gets a large snapshot part by part, one of them held, and nothing in between (G7)", async () => {
+  test("gets a large snapshot part by part, one held at a time, and no other frame in between (G7)", async () => {
     await fill(store, idsOf(2 * PART_LIMITS.maxCount + 5), 1);
     let pages = 0;
     const counting: Store = {
@@ -170,7 +170,7 @@ describe("a member who joins while others follow", () => {
     expect(view.state.size).toBe(2 * PART_LIMITS.maxCount + 5);
   });
 
-  test("is one of many: they are served one by one", async () => {
+  test("waits for its turn: members join one by one", async () => {
     let reading = 0;
     let most = 0;
     const counting: Store = {

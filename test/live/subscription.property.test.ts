@@ -102,7 +102,7 @@ test("readers of every speed see each change once, in order, and end with the st
 
       const head = (await inner.heads([GROUP]))[0];
       for (const { reader, subscription, itemId } of readers) {
-        // A heartbeat finds what the feed lost at the very end.
+        // A heartbeat finds the last changes that the feed lost.
         for (let round = 0; reader.position.revision !== head?.position.revision; round++) {
           if (round > 200)
             throw new Error(`stuck at ${reader.position.revision} of ${head?.position.revision}`);

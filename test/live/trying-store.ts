@@ -4,19 +4,19 @@ import type { SnapshotReader, Store } from "../../src/core/store.ts";
 import type { Random } from "../support/random.ts";
 import { bound } from "./unreliable-feed.ts";
 
-/** Lets other work go first, for a few turns. */
+/** Lets other work run first, for a few turns. */
 async function pause(dice: Random): Promise<void> {
   for (let turns = dice.below(4); turns > 0; turns--)
     await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** A store whose answers take time, before and after they are read, and whose snapshots have many pages. */
+/** Slows a store down, before and after each read, and splits its snapshots into many pages. */
 export function withSlowAnswers(store: Store, dice: Random): Store {
-  const slow = async <T>(answer: () => Promise<T>): Promise<T> => {
+  const slow = async <T>(read: () => Promise<T>): Promise<T> => {
     await pause(dice);
-    const answered = await answer();
+    const result = await read();
     await pause(dice);
-    return answered;
+    return result;
   };
   return {
     ...bound(store),
@@ -48,17 +48,20 @@ async function pagedSnapshot(store: Store, group: GroupKey, dice: Random): Promi
 
 /** A store that can lose its history. */
 export interface ForgetfulStore extends Store {
-  /** Goes on with another store, as after a restore: a new epoch, and nothing that was there before. */
+  /** Continues with another store, as after a restore: a new epoch, without the earlier data. */
   replace(store: Store): void;
 }
 
 /** Wraps a store. */
 export function forgetful(first: Store): ForgetfulStore {
   let current = first;
-  const listeners = new Map<string, { group: GroupKey; told: Set<(event: GroupEvent) => void> }>();
+  const watches = new Map<
+    string,
+    { group: GroupKey; listeners: Set<(event: GroupEvent) => void> }
+  >();
   const forward = async (store: Store, group: GroupKey, key: string) => {
     await store.watch(group, (event) => {
-      if (store === current) listeners.get(key)?.told.forEach((listener) => listener(event));
+      if (store === current) watches.get(key)?.listeners.forEach((listener) => listener(event));
     });
   };
   const keyOf = ({ streamName, groupId }: GroupKey) => JSON.stringify([streamName, groupId]);
@@ -75,20 +78,20 @@ export function forgetful(first: Store): ForgetfulStore {
     allGroups: (...args) => current.allGroups(...args),
     async watch(group, listener) {
       const key = keyOf(group);
-      const entry = listeners.get(key) ?? { group, told: new Set() };
-      if (!listeners.has(key)) {
-        listeners.set(key, entry);
+      const entry = watches.get(key) ?? { group, listeners: new Set() };
+      if (!watches.has(key)) {
+        watches.set(key, entry);
         await forward(current, group, key);
       }
-      // Each watch is one of its own, even by the same listener.
-      const told = (event: GroupEvent) => listener(event);
-      entry.told.add(told);
-      return () => entry.told.delete(told);
+      // Each watch is separate, even with the same listener.
+      const own = (event: GroupEvent) => listener(event);
+      entry.listeners.add(own);
+      return () => entry.listeners.delete(own);
     },
     close: () => current.close(),
     replace(store) {
       current = store;
-      for (const [key, { group }] of listeners) void forward(store, group, key);
+      for (const [key, { group }] of watches) void forward(store, group, key);
     },
   };
 }

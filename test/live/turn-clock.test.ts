@@ -3,7 +3,7 @@ import { turnClock } from "../../src/live/turn-clock.ts";
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-test("stands still within a turn of the event loop, and is right at its first use in the next", async () => {
+test("a turn clock stands still within a turn of the event loop, and is exact at its first use in the next", async () => {
   let nowMs = 1;
   const clock = turnClock(() => nowMs);
   expect(clock()).toBe(1);

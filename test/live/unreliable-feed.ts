@@ -3,8 +3,8 @@ import type { Store } from "../../src/core/store.ts";
 import type { Random } from "../support/random.ts";
 
 /**
- * A store whose feed loses, repeats, delays and reorders events, as a network may. Its log is honest:
- * what is left of the guarantees must come from there.
+ * A store whose feed loses, repeats, delays and reorders events, as a network may. Its log is
+ * correct, so the guarantees must come from there.
  */
 export function withUnreliableFeed(store: Store, random: Random): Store {
   return {
@@ -26,7 +26,7 @@ export function withUnreliableFeed(store: Store, random: Random): Store {
   };
 }
 
-/** A store's methods as plain properties, so that they can be spread and replaced one by one. */
+/** A store's methods as properties of a plain object, so that each can be spread and replaced. */
 export function bound(store: Store): Store {
   return {
     outbox: store.outbox,
