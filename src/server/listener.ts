@@ -12,6 +12,7 @@ import { type AddressInfo, type Socket, createServer as createNet } from "node:n
 import { once } from "node:events";
 import { letGo } from "../rpc/lane-answer.ts";
 import { type ConnectionAdmission, connectionRefuser } from "./connection-admission.ts";
+import { createDeadSessions } from "./dead-sessions.ts";
 import { hostProblem } from "./host.ts";
 import { createHttp1 } from "./http1.ts";
 import { affordableConnections } from "./open-files.ts";
@@ -104,10 +105,12 @@ export async function listen(
   const sessions = new Set<ServerHttp2Session>();
   // It does not listen itself, so the timers of header timeouts have to be armed by hand.
   h1.emit("listening");
+  const deadSessions = createDeadSessions();
   let connecting: Socket | undefined;
   h2.on("session", (session) => {
     const socket = connecting as Socket;
     sessions.add(session);
+    deadSessions.watch(session, socket);
     const stopPings = keepAlive(session, socket);
     socket.on("close", stopPings);
     session.once("remoteSettings", () => sniffer.settle(socket));
@@ -162,6 +165,7 @@ export async function listen(
     await gone;
     clearInterval(idle);
     clearTimeout(cut);
+    deadSessions.close();
     h1.close();
     h2.close();
   };
