@@ -3,59 +3,18 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser } from "playwright-core";
-import { type Server, type ServerOptions, createServer } from "millrace/server";
 import type { Json, StreamService } from "millrace";
-import {
-  type TestContext,
-  afterAll,
-  beforeAll,
-  describe,
-  expect,
-  it,
-  onTestFinished,
-} from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { createPublisher } from "../../scripts/demo/publisher.mjs";
-import { ensureBuilt } from "../../scripts/lib/build.mjs";
-import { ensureChromium } from "../../scripts/lib/chromium.mjs";
 import { PROJECT } from "../../scripts/lib/project.mjs";
 import { freePort, startChild } from "../support/long/child-server.ts";
-import { type DemoWindow, expectNoProblems, launch, openWindow } from "./windows.ts";
+import { demoWindows, startServer } from "./demo-setup.ts";
+import { type DemoWindow, expectNoProblems } from "./windows.ts";
 
 const FIGURES = { streamName: "dashboard-metrics", groupId: "this-machine" };
 const LOBBY = { streamName: "demo-presence", groupId: "lobby" };
 const BOARD = { streamName: "demo-board", groupId: "lobby" };
-/** A browser may have to be installed. */
-const SETUP_TIMEOUT_MS = 300_000;
-
-let browser: Browser | undefined;
-let missing = "";
-
-beforeAll(async () => {
-  await ensureBuilt(PROJECT);
-  const found = await ensureChromium(PROJECT);
-  if ("missing" in found) missing = found.missing;
-  else browser = await launch(found.program);
-}, SETUP_TIMEOUT_MS);
-
-afterAll(async () => browser?.close());
-
-/** Opens windows, closed after the test; skips the test where there is no browser. */
-async function windowsOf(context: TestContext, url: string, count: number) {
-  if (browser === undefined) return context.skip(missing);
-  const windows: DemoWindow[] = [];
-  onTestFinished(async () => {
-    await Promise.all(windows.map(async ({ page }) => page.context().close()));
-  });
-  for (let opened = 0; opened < count; opened++) windows.push(await openWindow(browser, url));
-  return windows as [DemoWindow, DemoWindow];
-}
-
-async function startServer(options: ServerOptions = {}): Promise<Server> {
-  const server = await createServer({ port: 0, store: { kind: "in_memory" }, ...options });
-  onTestFinished(async () => server.close());
-  return server;
-}
+const windowsOf = demoWindows();
 
 /** Publishes figures the way npm run demo does, with values that tell the tick. */
 async function publisherTo(url: string) {
@@ -151,50 +110,6 @@ describe("the demo page in Chromium", () => {
       text: "written in the first window",
     });
     expect(await valueOf(server.service, BOARD, "counter")).toEqual({ id: "counter", count: 10 });
-    expectNoProblems(windows);
-  });
-
-  it("shows who is here, their cursors, and when they leave", async (context) => {
-    const server = await startServer();
-    const windows = await windowsOf(context, server.url, 2);
-    const [first, second] = windows;
-    const chip = (at: DemoWindow, whose: DemoWindow) =>
-      at.page.locator(`#people [data-person="${whose.id}"]`);
-    await chip(first, second).waitFor();
-    await chip(second, first).waitFor();
-    const cursor = first.page.locator(`.cursor[data-person="${second.id}"]`);
-    await second.page.mouse.move(300, 300);
-    await second.page.mouse.move(500, 400);
-    await cursor.waitFor();
-    expect(await cursor.textContent()).toBe(await chip(first, second).textContent());
-    // Both windows have the same size, so the cursor comes to the same place.
-    await first.until(`(() => {
-      const { x, y } = document.querySelector(".cursor").getBoundingClientRect();
-      return Math.abs(x - 500) < 2 && Math.abs(y - 400) < 2;
-    })()`);
-    await second.page.goto("about:blank");
-    await chip(first, second).waitFor({ state: "detached" });
-    await cursor.waitFor({ state: "detached" });
-    const { items } = await server.service.list({ ...LOBBY });
-    expect(items.map(({ itemId }) => itemId)).toEqual([first.id]);
-    expectNoProblems(windows);
-  });
-
-  it("greys somebody who ended without a word, and then removes them everywhere", async (context) => {
-    const server = await startServer();
-    const windows = await windowsOf(context, server.url, 1);
-    const [{ page }] = windows;
-    const data = { id: "ghost", name: "Ghost", color: "#123456", seenAt: "2026-01-01T00:00:00Z" };
-    await page.clock.install();
-    await page.reload();
-    await windows[0].untilLive();
-    await server.service.set({ ...LOBBY, itemId: "ghost", data });
-    await page.getByText("Ghost", { exact: true }).waitFor();
-    await page.clock.fastForward(10_000);
-    await page.getByText("Ghost (away)").waitFor();
-    await page.clock.fastForward(6000);
-    await page.getByText("Ghost").waitFor({ state: "detached" });
-    expect(await server.service.get({ ...LOBBY, itemId: "ghost" })).toBeUndefined();
     expectNoProblems(windows);
   });
 

@@ -38,6 +38,8 @@ export interface DemoWindow {
   /** Forgets what was watched until now. */
   watchAnew(): Promise<void>;
   watched(): Promise<Watched>;
+  /** Ids of all people that the page has shown since it was loaded, however briefly. */
+  everShown(): Promise<string[]>;
   /** What went wrong in the page, apart from connections that could not be had. */
   readonly problems: readonly string[];
 }
@@ -60,12 +62,15 @@ const ARGS = [
 const WATCH = `
   window.watched = { figures: 0, people: 0, saidNone: false };
   window.fewest = { figures: Infinity, people: Infinity };
+  window.everShown = new Set();
   new MutationObserver(() => {
     for (const id of ["figures", "people"]) {
       const count = document.getElementById(id)?.childElementCount ?? 0;
       if (count > 0 || watched[id] > 0) fewest[id] = Math.min(fewest[id], count);
       watched[id] = Math.max(watched[id], count);
     }
+    for (const { dataset } of document.querySelectorAll("#people [data-person]"))
+      everShown.add(dataset.person);
     if (document.getElementById("no-figures")?.hidden === false) watched.saidNone = true;
   }).observe(document, { subtree: true, childList: true, attributes: true });
 `;
@@ -114,6 +119,7 @@ export async function openWindow(browser: Browser, url: string): Promise<DemoWin
       ),
     until,
     untilLive,
+    everShown: async () => page.evaluate<string[]>("Array.from(everShown)"),
     watchAnew: async () =>
       page.evaluate(
         "fewest = { figures: Infinity, people: Infinity }, watched.saidNone = false, undefined",

@@ -40,7 +40,9 @@ export function createPeople({ self, isLive, onError }) {
    * The others. Until it is known when somebody was heard of last, nobody sees them: what a snapshot or the
    * saved page has of them may be minutes old.
    *
-   * @type {Map<string, Person & { heardMs: number | undefined }>}
+   * `removeMs`: when this window last asked the service to remove somebody.
+   *
+   * @type {Map<string, Person & { heardMs: number | undefined, removeMs: number }>}
    */
   const others = new Map();
   /** @type {Map<string, HTMLLIElement>} */
@@ -63,7 +65,7 @@ export function createPeople({ self, isLive, onError }) {
     else {
       // What comes while we catch up may be old.
       const heardMs = isLive() ? performance.now() : others.get(id)?.heardMs;
-      others.set(id, { ...person, heardMs });
+      others.set(id, { ...person, heardMs, removeMs: Number.NEGATIVE_INFINITY });
     }
   }
 
@@ -109,10 +111,12 @@ export function createPeople({ self, isLive, onError }) {
   /** Looks for those who ended without a word. */
   function sweep() {
     const nowMs = performance.now();
-    for (const { id, seenAt, heardMs } of others.values()) {
+    for (const person of others.values()) {
+      const { id, seenAt, heardMs } = person;
       if (heardMs === undefined || nowMs - heardMs < GONE_MS || !isLive()) continue;
-      // Should this fail, it is tried again after as long.
-      take(id, others.get(id));
+      // A removal that fails is tried again after the same time; meanwhile nobody sees the person.
+      if (nowMs - person.removeMs < GONE_MS) continue;
+      person.removeMs = nowMs;
       void remove(id, seenAt).catch(() => {});
     }
     show();
@@ -125,7 +129,9 @@ export function createPeople({ self, isLive, onError }) {
     const present = new Set([self.id]);
     for (const person of others.values()) {
       if (person.heardMs === undefined) continue;
-      if (nowMs - person.heardMs >= GONE_MS && isLive() && !isUnsure) continue;
+      const isGone = nowMs - person.heardMs >= GONE_MS;
+      // While the page cannot know, whoever is shown stays; but nobody appears who may have left.
+      if (isGone && ((isLive() && !isUnsure) || !chips.has(person.id))) continue;
       present.add(person.id);
       showChip({ ...person, isAway: nowMs - person.heardMs > AWAY_MS });
     }
