@@ -12,7 +12,7 @@ import { type Job, type Loss, TriggerLane } from "./trigger-lane.ts";
 
 /** Bounds of triggers. Every one has a default. */
 export interface TriggerLimits {
-  /** Most calls of one trigger at once, over all groups. */
+  /** Most concurrent calls of one trigger, over all groups. */
   readonly maxConcurrent: number;
   /** Most events that wait for one trigger; beyond it the oldest are let go. */
   readonly maxBacklog: number;

@@ -6,12 +6,12 @@ import { choice, duration, integer, text } from "./kinds.ts";
 const embedded = {
   store_method: choice(
     ["file_based", "in_memory"],
-    "Whether the embedded store is on disk, or in memory and gone with the process.",
+    "Whether the embedded store is on disk, or in memory and lost when the process ends.",
   ).prefault("file_based"),
   file_path: text(
     /\S/,
     "the path of a folder",
-    "Folder of the data, for `file_based`; relative to the working directory, created when missing.",
+    "Data folder, for `file_based`; relative to the working directory, created when missing.",
   ).prefault(DEFAULT_FOLDER),
 };
 
@@ -19,23 +19,23 @@ const redis = {
   redis_url: text(
     /^rediss?(?:\+(?:sentinel|cluster))?:\/\/./,
     REDIS_URL_FORMS,
-    "Where Redis is. It may hold a password, so it is never shown.",
+    "URL of Redis. It may hold a password, so it is never shown.",
     { secret: true, accepts: isRedisUrl },
   ).prefault("redis://127.0.0.1:6379"),
   key_prefix: text(
     /^[A-Za-z0-9_.:-]{1,64}$/,
     "1 to 64 characters, each a letter from a to z, a digit or one of `_`, `-`, `.` and `:`",
-    "What the names of all keys in Redis begin with. Services that share a Redis have one each.",
+    "Prefix of all keys in Redis. Services that share a Redis need different prefixes.",
   ).prefault("millrace"),
   min_replicas: integer(
     0,
     10,
-    "Replicas of Redis that must have a write before it is acknowledged.",
+    "Number of Redis replicas that must have a write before it is acknowledged.",
   ).prefault(0),
   redis_timeout: duration(
     "100ms",
     "1m",
-    "Longest time that Redis may take to answer, or be away, before a call fails.",
+    "How long Redis may take to reply, or be unreachable, before a call fails.",
   ).prefault("5s"),
 };
 
@@ -47,7 +47,7 @@ export const ADAPTER = z
   .strictObject({
     name: choice(
       ["kv", "redis"],
-      "Where data is kept: `kv` is the embedded store of one process, `redis` is Redis, for any number of processes.",
+      "Where data is stored: `kv` is the embedded store of one process, `redis` is Redis, for any number of processes.",
     ).prefault("kv"),
     config: z.strictObject({ ...embedded, ...redis }).prefault({}),
   })

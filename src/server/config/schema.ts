@@ -29,7 +29,7 @@ const token = text(/^[\x21-\x7e]+$/, "text without spaces, in ASCII", "A token."
 
 const origin = text(
   /^\*$|^(?!.*:\/\/.*[A-Z])(?!https:.*:443$)(?!http:.*:80$)[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+$/,
-  "`*`, or an origin as browsers send it, such as https://app.example.com, in small letters and without path, final slash or default port",
+  "`*`, or an origin as browsers send it, such as https://app.example.com, in lower case and without path, final slash or default port",
   "An origin.",
 );
 
@@ -53,7 +53,7 @@ export const CONFIG = z.strictObject({
   worker_port: integer(
     0,
     65_535,
-    "Port of its own for workers that speak the protocol of iii; 0 picks a free one. They can connect at `/worker` of `port`, too.",
+    "Separate port for workers that speak the protocol of iii; 0 picks a free one. They can also connect at `/worker` of `port`.",
     { absent: "none" },
   ).optional(),
   worker_allowed_origins: list(
@@ -63,31 +63,31 @@ export const CONFIG = z.strictObject({
   adapter: ADAPTER,
   api_tokens: list(
     token,
-    "Tokens of trusted callers. With none, callers from this machine are trusted.",
+    "Tokens of trusted callers. Without any, callers from this machine are trusted.",
     { secret: true },
   ).prefault([]),
   api_token_file: text(
     /^[^\0]+$/,
     "the path of a file",
-    "File that holds the token of trusted callers when there are no `api_tokens`. When it is missing, it is created with a random token, which is printed once.",
+    "File that holds the token of trusted callers when there are no `api_tokens`. A missing file is created with a random token, which is logged once.",
     { absent: "none" },
   ).optional(),
   insecure: toggle("Trusts everybody who reaches the port.").prefault(false),
   allowed_origins: list(
     origin,
-    "Origins of the web pages that may follow streams and read answers; `*` is any.",
+    "Origins of the web pages that may follow streams and read responses; `*` is any.",
     { absent: "every loopback origin" },
   ).optional(),
   public_url: text(
     /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/,
     "a URL of http or https without query, such as https://streams.example.com",
-    "Address that browsers have the service by. Pages of its origin may follow streams and read answers.",
+    "URL of the service as browsers see it. Pages of its origin may follow streams and read responses.",
     { absent: "none" },
   ).optional(),
   auth_function: text(
     NAME,
     "the id of a function",
-    "Function that says who may follow streams: it is called for each WebSocket and each Subscribe.",
+    "Function that decides who may follow streams: it is called for each WebSocket and each Subscribe.",
     { absent: "everybody may" },
   ).optional(),
   join_gate: choice(
@@ -97,31 +97,31 @@ export const CONFIG = z.strictObject({
   gate_timeout: duration(
     "10ms",
     "1m",
-    "How long `auth_function` and the join gates may take to answer; after that the answer is no.",
+    "How long `auth_function` and the join gates may take; after that the subscriber is refused.",
   ).prefault("5s"),
   function_timeout: duration(
     "10ms",
     "1d",
-    "How long a call of a function may take unless it says otherwise.",
+    "How long a call of a function may take, unless the call sets a timeout.",
   ).prefault(DURATION.format(FUNCTIONS.timeoutMs)),
   registry_timeout: duration(
     "1s",
     "10m",
-    "How long a process may be cut off from the others of its fleet before it refuses joins and handshakes, and before they take it for gone.",
+    "How long a process may be cut off from its fleet before it refuses joins and handshakes, and before the others remove it.",
   ).prefault("10s"),
   history: z
     .strictObject({
       max_changes: integer(
         1,
         1_000_000_000,
-        "Most changes that the log of a group holds; older ones leave it.",
+        "Most changes in the log of a group; older ones are removed.",
       ).prefault(DEFAULT_HISTORY.maxChanges),
       max_age: duration(
         "1ms",
         "3650d",
         "How long a change stays in the log of its group.",
       ).prefault(DURATION.format(DEFAULT_HISTORY.maxAgeMs)),
-      max_bytes: size("1B", "1TiB", "Most bytes of values that the log of a group holds.").prefault(
+      max_bytes: size("1B", "1TiB", "Most bytes of values in the log of a group.").prefault(
         SIZE.format(DEFAULT_HISTORY.maxBytes),
       ),
     })
@@ -129,39 +129,43 @@ export const CONFIG = z.strictObject({
   heartbeat_interval: duration(
     "10ms",
     "1d",
-    "Longest silence of a subscription before it gets a heartbeat.",
+    "Longest silence of a subscription before a heartbeat is sent.",
   ).prefault("15s"),
   subscriber_queue: z
     .strictObject({
-      max_bytes: size("1KiB", "1GiB", "Most bytes that wait for one slow subscriber.").prefault(
-        SIZE.format(SUBSCRIBER_QUEUE.maxBytes),
-      ),
-      max_frames: integer(1, 1_000_000, "Most frames that wait for one slow subscriber.").prefault(
-        SUBSCRIBER_QUEUE.maxFrames,
-      ),
+      max_bytes: size(
+        "1KiB",
+        "1GiB",
+        "Most bytes that are queued for one slow subscriber.",
+      ).prefault(SIZE.format(SUBSCRIBER_QUEUE.maxBytes)),
+      max_frames: integer(
+        1,
+        1_000_000,
+        "Most frames that are queued for one slow subscriber.",
+      ).prefault(SUBSCRIBER_QUEUE.maxFrames),
     })
     .prefault({}),
   stall_timeout: duration(
     "10ms",
     "1d",
-    "How long a subscriber may take nothing before its subscription is closed.",
+    "How long a subscriber may read nothing before its subscription is closed.",
   ).prefault("60s"),
   drain_delay: duration(
     "0s",
     "10m",
-    "How long the service goes on serving after SIGTERM or SIGINT, new calls included, while its health says `not_serving`. A second signal ends the delay.",
+    "How long the service continues to serve after SIGTERM or SIGINT, new calls included, while its health reports `not_serving`. A second signal ends the delay.",
     { absent: "5s with Redis where there is no terminal, else 0s" },
   ).optional(),
   ping_interval: duration(
     "100ms",
     "1h",
-    "How often a silent WebSocket is asked for a sign of life; two missed answers end it.",
+    "How often a silent WebSocket is pinged; two missed pongs close it.",
   ).prefault(DURATION.format(BRIDGE.pingIntervalMs)),
   // A frame is one string, and those have an end at 512 MiB.
   max_sync_bytes: size(
     "1KiB",
     "256MiB",
-    "Largest snapshot that a WebSocket gets as one frame.",
+    "Largest snapshot that a WebSocket receives as one frame.",
   ).prefault(SIZE.format(BRIDGE.maxSyncBytes)),
   limits: z
     .strictObject({
@@ -178,28 +182,28 @@ export const CONFIG = z.strictObject({
       max_trigger_calls: integer(
         1,
         10_000,
-        "Most calls of one trigger at once, over all groups.",
+        "Most concurrent calls of one trigger, over all groups.",
       ).prefault(TRIGGERS.maxConcurrent),
       max_trigger_backlog: integer(
         1,
         10_000_000,
-        "Most events that wait for one trigger; beyond it the oldest become dead letters.",
+        "Most events that are queued for one trigger; beyond it the oldest become dead letters.",
       ).prefault(TRIGGERS.maxBacklog),
       // The embedded store blocks the process when more than this wait for it.
       max_waiting_writes: integer(
         1,
         300_000,
-        "Most writes that wait for the store; more are refused with `OVERLOADED`.",
+        "Most writes that are queued for the store; more are refused with `OVERLOADED`.",
       ).prefault(DISK_QUEUE.maxWaiting),
       max_waiting_bytes: size(
         "4MiB",
         "1TiB",
-        "Most bytes of values that wait for the store; more are refused with `OVERLOADED`.",
+        "Most bytes of values that are queued for the store; more are refused with `OVERLOADED`.",
       ).prefault(SIZE.format(DISK_QUEUE.maxWaitingBytes)),
       max_body_bytes_in_flight: size(
         "8MiB",
         "64GiB",
-        "Most bytes of requests, frames and answers of webhooks held while they arrive; more are refused with `OVERLOADED`.",
+        "Most bytes of requests, frames and webhook responses in memory while they arrive; more are refused with `OVERLOADED`.",
       ).prefault(SIZE.format(DEFAULT_BODY_BYTES_IN_FLIGHT)),
       max_socket_subscriptions: integer(
         1,
@@ -219,17 +223,17 @@ export const CONFIG = z.strictObject({
       max_socket_frames_per_second: integer(
         1,
         1_000_000,
-        "Frames that a WebSocket client may send per second for long.",
+        "Sustained rate of frames, per second, that a WebSocket client may send.",
       ).prefault(BRIDGE.maxFramesPerSecond),
       max_socket_frame_burst: integer(
         1,
         1_000_000,
-        "Frames that a WebSocket client may send at once.",
+        "Frames that a WebSocket client may send in a burst.",
       ).prefault(BRIDGE.maxFrameBurst),
       max_snapshot_bytes_in_flight: size(
         "1MiB",
         "1TiB",
-        "Memory of snapshots that subscribers have not read, in all; beyond it new subscriptions are refused with `OVERLOADED`.",
+        "Total memory of snapshots that subscribers have not read; beyond it new subscriptions are refused with `OVERLOADED`.",
       ).prefault(SIZE.format(DEFAULT_MAX_SNAPSHOT_BYTES)),
       trusted_proxies: list(
         addressRange,
@@ -243,45 +247,45 @@ export const CONFIG = z.strictObject({
       max_unsettled_connections: integer(
         1,
         1_000_000,
-        "Most connections that have sent no request, in all, but at most half of the files that the process may have open; beyond it the oldest one of the address that has the most is closed.",
+        "Most connections, over all addresses, that have sent no request, capped at half of the file descriptors of the process; beyond it the oldest one of the address with the most is closed.",
       ).prefault(CALLERS.maxUnsettledConnections),
       max_calls_per_second: integer(
         1,
         1_000_000,
-        "Calls per second over one connection for long; more are refused with `RATE_LIMITED`.",
+        "Sustained rate of calls, per second, over one connection; more are refused with `RATE_LIMITED`.",
       ).prefault(CALLERS.calls.perSecond),
-      max_call_burst: integer(1, 1_000_000, "Calls at once over one connection.").prefault(
+      max_call_burst: integer(1, 1_000_000, "Calls in a burst over one connection.").prefault(
         CALLERS.calls.burst,
       ),
       max_subscriptions_per_second: integer(
         1,
         1_000_000,
-        "New subscriptions per second over one connection or WebSocket for long.",
+        "Sustained rate of new subscriptions, per second, over one connection or WebSocket.",
       ).prefault(CALLERS.subscriptions.perSecond),
       max_subscription_burst: integer(
         1,
         1_000_000,
-        "New subscriptions at once over one connection or WebSocket.",
+        "New subscriptions in a burst over one connection or WebSocket.",
       ).prefault(CALLERS.subscriptions.burst),
       max_requests_per_second_per_address: integer(
         1,
         1_000_000,
-        "Calls, WebSocket handshakes and WebSocket frames per second of one address for long.",
+        "Sustained rate of calls, WebSocket handshakes and WebSocket frames, per second, from one address.",
       ).prefault(CALLERS.requestsPerAddress.perSecond),
       max_request_burst_per_address: integer(
         1,
         1_000_000,
-        "Calls, WebSocket handshakes and WebSocket frames at once of one address.",
+        "Calls, WebSocket handshakes and WebSocket frames in a burst from one address.",
       ).prefault(CALLERS.requestsPerAddress.burst),
       limit_trusted_callers: toggle(
-        "Whether trusted callers of other machines are limited in their rates, too.",
+        "Whether the rate limits also apply to trusted callers of other machines.",
       ).prefault(CALLERS.limitTrustedCallers),
     })
     .prefault({}),
   functions: WEBHOOKS.prefault([]),
   log_level: choice(
     ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
-    "What is logged on standard error: this level and worse.",
+    "Lowest level that is logged on standard error.",
   ).prefault("info"),
 });
 

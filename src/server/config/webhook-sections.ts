@@ -10,17 +10,22 @@ import { DURATION } from "./units.ts";
 const id = text(
   /^(?!(?:engine|millrace)::).{1,256}$/,
   "a name of up to 256 bytes without control characters that does not begin with engine:: or millrace:: and is no built-in function of streams",
-  "What the function is called.",
+  "Id of the function.",
   { accepts: isProvidable },
 );
 
-const url = text(WEBHOOK_URL.pattern, WEBHOOK_URL.may, "Where calls are posted.", {
+const url = text(WEBHOOK_URL.pattern, WEBHOOK_URL.may, "URL to which calls are posted.", {
   accepts: isWebhookUrl,
 });
 
-const secret = text(WEBHOOK_SECRET.pattern, WEBHOOK_SECRET.may, "What requests are signed with.", {
-  secret: true,
-});
+const secret = text(
+  WEBHOOK_SECRET.pattern,
+  WEBHOOK_SECRET.may,
+  "Key with which requests are signed.",
+  {
+    secret: true,
+  },
+);
 
 /** The list of functions that are webhooks. */
 export const WEBHOOKS = sections(
@@ -28,10 +33,10 @@ export const WEBHOOKS = sections(
     id,
     url,
     secret,
-    timeout: duration("10ms", "1h", "Most time for a call with all its attempts.").prefault(
+    timeout: duration("10ms", "1h", "Timeout of a call, over all its attempts.").prefault(
       DURATION.format(DEFAULT_WEBHOOK.timeoutMs),
     ),
-    max_attempts: integer(1, 100, "Most attempts of a call.").prefault(DEFAULT_WEBHOOK.maxAttempts),
+    max_attempts: integer(1, 100, "Most attempts per call.").prefault(DEFAULT_WEBHOOK.maxAttempts),
     initial_backoff: duration(
       "1ms",
       "1h",
@@ -41,7 +46,7 @@ export const WEBHOOKS = sections(
       DEFAULT_WEBHOOK.allowRedirects,
     ),
     allow_private_addresses: toggle(
-      "Lets the URL lead to this machine or into its network.",
+      "Lets the URL resolve to this machine or its private network.",
     ).prefault(DEFAULT_WEBHOOK.allowPrivateAddresses),
   },
   "Functions that are webhooks: a call is a signed POST.",

@@ -106,7 +106,7 @@ const REFUSED: readonly (readonly [string, string, number?])[] = [
     (origin) =>
       [
         `allowed_origins:\n  - "*"\n  - "${origin}"`,
-        `allowed_origins[1] is "${origin}"; it may be \`*\`, or an origin as browsers send it, such as https://app.example.com, in small letters and without path, final slash or default port`,
+        `allowed_origins[1] is "${origin}"; it may be \`*\`, or an origin as browsers send it, such as https://app.example.com, in lower case and without path, final slash or default port`,
         3,
       ] as const,
   ),
@@ -116,7 +116,7 @@ const REFUSED: readonly (readonly [string, string, number?])[] = [
   // Workers
   [
     "worker_allowed_origins: nobody",
-    'worker_allowed_origins is "nobody"; it may be a list, each of `*`, or an origin as browsers send it, such as https://app.example.com, in small letters and without path, final slash or default port',
+    'worker_allowed_origins is "nobody"; it may be a list, each of `*`, or an origin as browsers send it, such as https://app.example.com, in lower case and without path, final slash or default port',
   ],
   // YAML
   ["port: 1\nhost: a\nport: 2", "port is given twice", 3],
