@@ -8,10 +8,10 @@ import type { Handlers } from "./handlers.ts";
 
 type BuiltIn = (payload: Payload) => Promise<string | undefined>;
 
-/** Result of functions that say nothing but that they are done. */
+/** Result of functions without a result of their own. */
 const NULL = "null";
 
-/** Built-in function -> the code of its refusals. */
+/** Built-in function -> the code of its errors. */
 const CODES = {
   "stream::set": "STREAM_SET_ERROR",
   "stream::get": "STREAM_GET_ERROR",
@@ -24,11 +24,11 @@ const CODES = {
 } as const;
 
 /**
- * The functions `stream::set` and so on: the calls of the service, with the payloads and results that
- * existing workers know. Unknown fields of a payload are ignored.
+ * The functions `stream::set` and so on: the calls of the service, with the payloads and results
+ * that existing workers know. Unknown fields of a payload are ignored.
  *
- * Payloads of the wrong shape fail with `deserialization_error`; what the service refuses, with
- * `STREAM_SET_ERROR` and the like, the reason first in the message.
+ * Payloads of the wrong shape fail with `deserialization_error`; errors of the service have the
+ * code `STREAM_SET_ERROR` and the like, and a message that begins with the reason.
  *
  * @param maxResultBytes Largest list that they return, in bytes of JSON text.
  */
@@ -79,7 +79,7 @@ export function builtInFunctions(
         const { items, nextPageToken } = await handlers.list({ ...group, ...page });
         for (const { value } of items) {
           texts.push(value.text);
-          // With its comma.
+          // The value and its comma.
           bytes += value.size + 1;
         }
         if (bytes > maxResultBytes) {
@@ -163,7 +163,7 @@ function expectationsOf(payload: Payload) {
   const expectedRevision = isText ? Number(revision) : revision;
   if (expectedRevision !== undefined && typeof expectedRevision !== "number")
     throw malformed(
-      "expected_revision is no number; it may be an integer from 0 to 2^53-1, or absent.",
+      "expected_revision is not a number; it may be an integer from 0 to 2^53-1, or absent.",
     );
   return { expectedRevision, expectedEpoch: text(payload, "expected_epoch") };
 }
@@ -174,7 +174,7 @@ function requiredText(payload: Payload, field: string): string {
   return value;
 }
 
-/** A field that must be there, null included. */
+/** A required field; null counts as present. */
 function required(payload: Payload, field: string): unknown {
   const value = payload[field];
   if (value === undefined) throw malformed(`${field} is missing; it may be any JSON value.`);
@@ -185,7 +185,7 @@ function asFunctionError(error: unknown, code: string): FunctionError {
   if (error instanceof FunctionError) return error;
   const { reason, message, cause } = StreamError.from(error);
   if (reason === "OP_MALFORMED") return malformed(message);
-  // A custom stream whose own function answered in the wrong shape.
+  // A function of a custom stream returned the wrong shape.
   if (cause instanceof FunctionError && cause.code === "JSON_ERROR")
     return new FunctionError("JSON_ERROR", message, { cause });
   return new FunctionError(code, `${reason}: ${message}`, { cause: error });

@@ -7,11 +7,11 @@ import type { Expectations, ItemRequest } from "./requests.ts";
 
 /** Most changes of one batch. */
 export const MAX_MUTATIONS = 1000;
-/** Items, or groups, of a page unless asked otherwise, and at most. */
+/** Default and maximum number of items, or groups, of a page. */
 const DEFAULT_PAGE_SIZE = 100;
 const MAX_PAGE_SIZE = 1000;
 
-/** A request that breaks a rule of its shape. */
+/** The error for a malformed request. */
 export function requestInvalid(field: string, sentence: string): StreamError {
   return new StreamError("REQUEST_INVALID", sentence, { metadata: { field } });
 }
@@ -21,7 +21,7 @@ export function checkItem(request: ItemRequest): { group: GroupKey; itemId: stri
   return { group: checkGroup(request), itemId: checkName("item_id", request.itemId) };
 }
 
-/** A value that must be there. @throws StreamError VALUE_INVALID */
+/** Checks that a value is present. @throws StreamError VALUE_INVALID */
 export function checkData(data: Value | undefined, field = "data"): Value {
   if (data !== undefined) return data;
   throw new StreamError(
@@ -33,7 +33,7 @@ export function checkData(data: Value | undefined, field = "data"): Value {
   );
 }
 
-/** Checks what a caller expects. @throws StreamError REQUEST_INVALID */
+/** Checks the expectations of a write. @throws StreamError REQUEST_INVALID */
 export function checkExpectations(request: Expectations): void {
   checkRevision("expected_revision", request.expectedRevision);
   checkEpoch("expected_epoch", request.expectedEpoch);
@@ -53,7 +53,7 @@ export function checkPosition(field: string, position: Position): Position {
   return { epoch: position.epoch, revision: position.revision };
 }
 
-/** Kind of a transient event: `message` unless given. @throws StreamError REQUEST_INVALID */
+/** Type of a transient event, by default `message`. @throws StreamError REQUEST_INVALID */
 export function checkEventType(type: unknown): string {
   if (type === undefined || type === "") return "message";
   if (typeof type === "string" && type.isWellFormed() && utf8Length(type) <= MAX_NAME_BYTES)
@@ -64,7 +64,7 @@ export function checkEventType(type: unknown): string {
   );
 }
 
-/** Size of a page. @throws StreamError REQUEST_INVALID */
+/** Number of entries of a page. @throws StreamError REQUEST_INVALID */
 export function checkPageSize(pageSize: unknown): number {
   if (typeof pageSize !== "number" || !Number.isInteger(pageSize) || pageSize < 0) {
     throw requestInvalid(

@@ -5,20 +5,20 @@ import { writeTrigger } from "../triggers/definition.ts";
 import type { Job, Loss } from "../triggers/trigger-lane.ts";
 import type { Handlers } from "./handlers.ts";
 
-/** Stream of what triggers were not called with. Its groups are ids of functions. */
+/** Stream of dead letters. Its groups are ids of functions. */
 export const DEAD_LETTERS = "millrace:dead-letters";
 
 /** Most dead letters of one function; beyond it the oldest are removed. */
 const MAX_DEAD_LETTERS = 10_000;
-/** How many are removed at once. */
+/** Number of dead letters removed at once. */
 const TRIM_COUNT = 500;
 
 const SENTENCES: Readonly<Record<Exclude<Loss["reason"], "failed">, [string, string]>> = {
-  backlog: ["backlog_full", "Too many events waited for this trigger; the oldest were let go."],
-  depth: ["depth_exceeded", "Functions and triggers have led to one another too often."],
+  backlog: ["backlog_full", "Too many events waited for this trigger; the oldest were dropped."],
+  depth: ["depth_exceeded", "The chain of functions and triggers is too long."],
 };
 
-/** What dead letters work with. */
+/** Dependencies of dead letters. */
 export interface DeadLetterOptions {
   readonly handlers: Pick<Handlers, "set" | "batch" | "list">;
   readonly newId: () => string;
@@ -27,13 +27,13 @@ export interface DeadLetterOptions {
 }
 
 /**
- * Writes dead letters: an item per event that a trigger was not called with in the end, with all that
- * is needed to look at it and to play it again.
+ * Writes dead letters: an item for each event that a trigger gave up on, with everything needed to
+ * inspect and replay it.
  *
- * @throws StreamError when it cannot be written.
+ * @throws StreamError when the letter cannot be written.
  */
 export function createDeadLetters({ handlers, newId, clock }: DeadLetterOptions) {
-  /** Letters of each function since they were last counted. */
+  /** Letters written for each function since the last trim. */
   const written = new Map<string, number>();
 
   return async (trigger: BoundTrigger, job: Job | undefined, loss: Loss): Promise<void> => {
@@ -58,7 +58,7 @@ export function createDeadLetters({ handlers, newId, clock }: DeadLetterOptions)
   };
 }
 
-/** The letter with its payload, as JSON if that fits, else as text, else without. */
+/** The letter with its payload as JSON if that fits, otherwise as text, otherwise without it. */
 function valueOf(letter: Readonly<Record<string, Json>>, payload: string | undefined): Value {
   const { trigger: _trigger, ...short } = letter;
   const forms = [
@@ -73,11 +73,11 @@ function valueOf(letter: Readonly<Record<string, Json>>, payload: string | undef
       if (!(error instanceof StreamError)) throw error;
     }
   }
-  // Only metadata of the trigger can be as large as that.
+  // Only the trigger's metadata can be that large.
   return Value.of({ ...short, payload_omitted_chars: payload?.length ?? 0 });
 }
 
-/** Removes the oldest over the limit. */
+/** Removes the oldest letters beyond the limit. */
 async function trim(
   handlers: Pick<Handlers, "batch" | "list">,
   group: { readonly streamName: string; readonly groupId: string },
@@ -97,7 +97,7 @@ async function trim(
   await handlers.batch({ ...group, mutations, returnValues: false });
 }
 
-/** What a handler threw may be of any length. */
+/** Truncates a message: handlers may throw errors of any length. */
 function cut(message: string): string {
   const whole = message.toWellFormed();
   return whole.length > 4096 ? `${whole.slice(0, 4096).toWellFormed()}...` : whole;

@@ -5,7 +5,7 @@ import type { Provider } from "../functions/provider.ts";
 import { writeTrigger } from "../triggers/definition.ts";
 import { type Payload, payloadOf, text } from "./function-payload.ts";
 
-/** What the listings read. */
+/** Dependencies of the listings. */
 export interface EngineFunctionsOptions {
   readonly functions: Pick<FunctionRegistry, "list">;
   readonly registry: Pick<Registry, "triggers">;
@@ -16,9 +16,9 @@ interface Row {
   readonly worker_name: string;
 }
 
-/** What provides what the service has built in. */
+/** Worker name of built-in functions and trigger types. */
 const SERVICE = "millrace";
-/** Functions that are listed only when `include_internal` asks for them. */
+/** Functions that are listed only with `include_internal`. */
 const INTERNAL = /^engine::/;
 /** Most characters of a trigger's config in its summary. */
 const MAX_SUMMARY = 200;
@@ -31,11 +31,12 @@ const DESCRIPTIONS: Readonly<Record<TriggerType, string>> = {
 
 /**
  * The functions `engine::functions::list`, `engine::triggers::list` (types of triggers) and
- * `engine::registered-triggers::list`: what workers of iii ask to find out what there is.
+ * `engine::registered-triggers::list`: the discovery calls of iii workers.
  *
- * All take an optional `worker` (the exact name of a worker) and `search` (text in the id, in any case);
- * the first two also `prefix` of the id, the last one also `trigger_type` and `function_id`. Functions
- * that begin with `engine::` are left out unless `include_internal` is true. Other fields are ignored.
+ * All take an optional `worker` (the exact name of a worker) and `search` (text in the id, in any
+ * case); the first two also `prefix` of the id, the last one also `trigger_type` and `function_id`.
+ * Functions that begin with `engine::` are left out unless `include_internal` is true. Other fields
+ * are ignored.
  */
 export function engineFunctions({
   functions,
@@ -94,7 +95,7 @@ export function engineFunctions({
     Object.entries(listings).map(([id, list]): [string, Provider] => [
       id,
       {
-        // Workers call without a payload, too.
+        // Workers also call without a payload.
         invoke: async ({ payload }) =>
           JSON.stringify(list(payload === "null" ? {} : payloadOf(payload))),
       },

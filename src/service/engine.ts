@@ -28,36 +28,50 @@ import { createWrites } from "./writes.ts";
 
 export type { FunctionLimits, GateOptions, Problem, QueueLimits, TriggerLimits };
 
-/** Times and bounds of the service. Every one has a default. */
+/** Timeouts and limits of the service. Each has a default. */
 export interface EngineOptions extends GateOptions {
-  /** Longest silence of a subscription before it gets a heartbeat, in milliseconds. Default 15,000. */
+  /**
+   * Longest silence of a subscription before it gets a heartbeat, in milliseconds. Default 15,000.
+   */
   readonly heartbeatIntervalMs?: number | undefined;
-  /** How long a subscriber may take nothing before its subscription ends, in milliseconds. Default 60,000. */
+  /**
+   * How long a subscriber may make no progress before its subscription ends, in milliseconds.
+   * Default 60,000.
+   */
   readonly stallTimeoutMs?: number | undefined;
-  /** What one subscription may hold beyond the transport's buffers. Default 1 MiB or 1,000 frames. */
+  /**
+   * Limits of one subscription's queue beyond the transport's buffers. Default 1 MiB or 1,000
+   * frames.
+   */
   readonly subscriberQueue?: Partial<QueueLimits> | undefined;
-  /** Memory of snapshots that subscribers have not read, in all, in bytes; beyond it new subscriptions are refused. Default 256 MiB. */
+  /**
+   * Memory of snapshots that subscribers have not read, in all, in bytes; beyond it new
+   * subscriptions are refused. Default 256 MiB.
+   */
   readonly maxSnapshotBytes?: number | undefined;
-  /** What functions and triggers share with other processes. Default: there are none. The service closes it. */
+  /** Coordinator of the fleet. Default: a fleet of one process. The service closes it. */
   readonly coordinator?: Coordinator | undefined;
-  /** Bounds of calls of functions. */
+  /** Limits of function calls. */
   readonly functionLimits?: Partial<FunctionLimits> | undefined;
-  /** Bounds of triggers. */
+  /** Limits of triggers. */
   readonly triggerLimits?: Partial<TriggerLimits> | undefined;
-  /** How long functions may go on when the service closes, in milliseconds. Default 3,000. */
+  /** Grace period of running functions when the service closes, in milliseconds. Default 3,000. */
   readonly settleTimeoutMs?: number | undefined;
-  /** Told of failures that are the service's own, with the cause that callers are not shown. */
+  /** Notified of internal failures, with the cause that callers do not see. */
   readonly onFailure?: ((error: StreamError, call: string) => void) | undefined;
-  /** Told of what gates refused and triggers failed to do, for the operator. */
+  /** Notified of refusals by gates and failures of triggers, for the operator. */
   readonly onProblem?: ((problem: Problem) => void) | undefined;
-  /** Clock of heartbeats and timeouts, in milliseconds; it never goes back. Default: time since the process began. */
+  /**
+   * Monotonic clock of heartbeats and timeouts, in milliseconds. Default: time since the process
+   * started.
+   */
   readonly now?: (() => number) | undefined;
 }
 
-/** The service without a door. */
+/** The service without its protocols. */
 export interface Engine {
   readonly handlers: Handlers;
-  /** The port behind it. */
+  /** Its store. */
   readonly store: Store;
   readonly functions: FunctionRegistry;
   readonly reactive: Reactive;
@@ -65,13 +79,13 @@ export interface Engine {
   readonly closing: boolean;
   /** Ends every subscription with UNAVAILABLE / SHUTTING_DOWN and refuses new calls. Idempotent. */
   drain(): void;
-  /** Drains, and lets functions finish: leaves are told, calls under way end. Idempotent. */
+  /** Drains, runs the leave triggers, and waits for running functions. Idempotent. */
   settle(): Promise<void>;
   /** Drains, settles, then flushes and closes the store. Idempotent. */
   close(): Promise<void>;
 }
 
-/** Builds the service over a store, which it owns from now on. */
+/** Creates the service over a store, and takes ownership of the store. */
 export function createEngine(given: Store, options: EngineOptions = {}): Engine {
   const heartbeatIntervalMs = options.heartbeatIntervalMs ?? 15_000;
   const now = options.now ?? turnClock(() => performance.now());
@@ -88,10 +102,10 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     heartbeatIntervalMs,
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
     queueLimits: { ...DEFAULT_QUEUE_LIMITS, ...options.subscriberQueue },
-    // What lives outside may change unseen.
+    // Values stored outside the service may change unnoticed.
     sharesStates: ({ streamName }) => !store.isCustom(streamName),
   });
-  // Often enough that a heartbeat comes at most a fifth of its interval late.
+  // Frequent enough for heartbeats to be late by at most a fifth of their interval.
   const timer = setInterval(
     () => void hub.tick(),
     Math.min(1000, Math.max(10, heartbeatIntervalMs / 5)),
@@ -109,8 +123,12 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     functions,
     outbox: store.outbox,
     limits: { ...DEFAULT_TRIGGER_LIMITS, ...options.triggerLimits },
-    bury: createDeadLetters({ handlers: { ...reads, ...writes }, newId, clock: Date.now }),
-    onProblem: harmless(options.onProblem),
+    writeDeadLetter: createDeadLetters({
+      handlers: { ...reads, ...writes },
+      newId,
+      clock: Date.now,
+    }),
+    onProblem: swallowErrors(options.onProblem),
     newId,
   });
   const { gates, admissions } = reactive;
@@ -173,9 +191,9 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
       }
     },
   };
-  // What functions do on the way out, as a leave is told say, is still done.
+  // While draining, calls made by running functions (a leave handler, say) are still served.
   const isClosing = () => closing && currentCause().depth === 0;
-  const open = guarded(handlers, isClosing, harmless(options.onFailure));
+  const open = guarded(handlers, isClosing, swallowErrors(options.onFailure));
   for (const [id, provider] of builtInFunctions(open, functionLimits.maxBuiltInResultBytes))
     functions.addBuiltIn(id, provider);
   for (const [id, provider] of engineFunctions({ functions, registry: coordinator.registry }))
@@ -196,15 +214,15 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
 
 const SETTLE_TIMEOUT_MS = 3000;
 
-/** Whoever is only told of something must not be able to break what tells them. */
-function harmless<Args extends unknown[]>(
+/** Isolates the service from errors of an observer. */
+function swallowErrors<Args extends unknown[]>(
   listener: ((...args: Args) => void) | undefined,
 ): (...args: Args) => void {
   return (...args) => {
     try {
       listener?.(...args);
     } catch {
-      // Its own failure; there is nobody else to tell.
+      // An error of the observer itself: there is no further observer to notify.
     }
   };
 }

@@ -1,6 +1,6 @@
 import { FunctionError } from "../core/function-call.ts";
 
-/** The payload of a built-in function: an object of which nothing is known yet. */
+/** The payload of a built-in function: an object, not yet validated. */
 export type Payload = Readonly<Record<string, unknown>>;
 
 /** Reads a payload. @throws FunctionError deserialization_error when it is not an object. */
@@ -8,10 +8,13 @@ export function payloadOf(json: string): Payload {
   const payload: unknown = JSON.parse(json);
   if (typeof payload === "object" && payload !== null && !Array.isArray(payload))
     return payload as Payload;
-  throw malformed("The payload is no object; it may be an object with the fields of the call.");
+  throw malformed("The payload is not an object; it may be an object with the fields of the call.");
 }
 
-/** A field that is text; undefined when it is absent or null. @throws FunctionError deserialization_error */
+/**
+ * A field that is text; undefined when it is absent or null. @throws FunctionError
+ * deserialization_error
+ */
 export function text(payload: Payload, field: string): string | undefined {
   const value = payload[field] ?? undefined;
   if (value === undefined || typeof value === "string") return value;

@@ -1,16 +1,16 @@
 import { StreamError } from "../core/errors.ts";
 import type { Handlers } from "./handlers.ts";
 
-/** The refusal of whatever comes while the service goes down. */
+/** The error for calls that arrive while the service shuts down. */
 export function shuttingDown(): StreamError {
   return new StreamError("SHUTTING_DOWN", "The service is shutting down; come back in a moment.");
 }
 
 /**
- * The handlers as doors get them: they refuse new calls once the service closes, turn whatever is
- * thrown into a StreamError, and report what callers are not told.
+ * The handlers as protocols get them: they refuse new calls once the service closes, turn any
+ * thrown value into a StreamError, and report the details that callers do not see.
  *
- * @param onFailure Told of errors with a cause, and of INTERNAL ones.
+ * @param onFailure Notified of errors with a cause, and of INTERNAL ones.
  */
 export function guarded(
   handlers: Handlers,
@@ -26,7 +26,7 @@ export function guarded(
     const fail = (error: unknown): never => {
       throw failed(error, call);
     };
-    // Not async: each layer of promises around a call costs, and none of the handlers throws at once.
+    // Not async: each layer of promises has a cost, and no handler throws synchronously.
     return (request: Q): Promise<R> =>
       isClosing() ? Promise.reject(shuttingDown()) : run(request).catch(fail);
   };

@@ -28,17 +28,17 @@ export type { Reader } from "../live/reader.ts";
 export type { Member, SharedFrame, SharedSubscription } from "../live/shared-subscription.ts";
 
 /**
- * The one handlers object that every door calls.
+ * The handlers that every protocol calls.
  *
- * All rules are behind it: doors decode, call, and encode. Calls of one group take effect in the
- * order in which they were made. Every failure is a StreamError.
+ * They contain all rules: protocols only decode, call and encode. Calls of one group take effect in
+ * the order in which they were made. Every failure is a StreamError.
  */
 export interface Handlers {
   /** Stores a value. */
   set(request: SetRequest): Promise<SetResult>;
   /** Reads an item; undefined when there is none. Sees every write acknowledged before (G10). */
   get(request: ItemRequest): Promise<Item | undefined>;
-  /** Changes a value by steps. A step that fails is data of the result, not a failure. */
+  /** Changes a value by steps. A failed step is part of the result, not a failure. */
   update(request: UpdateRequest): Promise<UpdateResult>;
   /** Removes an item. */
   delete(request: DeleteRequest): Promise<DeleteResult>;
@@ -53,28 +53,29 @@ export interface Handlers {
   /** A page of all (stream, group) pairs, sorted by UTF-8 bytes. */
   listAll(request: PageRequest): Promise<ListAllResult>;
   /**
-   * Asks `auth_function` who a caller is: once per socket. (`subscribe` asks by itself.)
+   * Authenticates a caller with `auth_function`, once per socket. (`subscribe` does so by itself.)
    *
-   * @returns the caller's context, for `admit`.
+   * @returns The caller's context, for `admit`.
    * @throws StreamError AUTH_REFUSED
    */
   authenticate(request: AuthRequest): Promise<string>;
   /**
-   * Asks the join gates about a subscription that will be a member of a shared one. Whoever is admitted
-   * has to `leave` once, however it ends. (`subscribe` does both by itself.)
+   * Asks the join gates about a subscription that will be a member of a shared one. The caller has
+   * to `leave` the admission once, however the subscription ends. (`subscribe` does both by
+   * itself.)
    *
    * @throws StreamError JOIN_REFUSED
    */
   admit(request: JoinRequest): Promise<Admission>;
   /**
-   * One subscription to a group that several members share, as a socket needs whose subscriptions
-   * overlap. Nothing happens before the first join. Each member has to be admitted before it joins.
-   * The caller closes it.
+   * One subscription to a group that several members share: for sockets with overlapping
+   * subscriptions. Nothing happens before the first join. Each member has to be admitted before it
+   * joins. The caller closes it.
    */
   share<M extends Member>(request: GroupRequest): SharedSubscription<M>;
   /**
-   * Follows a group or an item, once the caller is known and admitted. Resolves when the first frame is
-   * there. The caller closes it.
+   * Follows a group or an item, once the caller is authenticated and admitted. Resolves when the
+   * first frame is available. The caller closes it.
    */
   subscribe(request: SubscribeRequest): Promise<Subscription>;
 }

@@ -8,15 +8,18 @@ import type { BatchMutation } from "./requests.ts";
 const KINDS = ["set", "update", "delete"] as const;
 
 /**
- * The mutations of a batch from the form that the library takes. JavaScript checks no types, so any
- * form is refused that is not one.
+ * Reads the mutations of a batch from their library form. JavaScript callers have no type checks,
+ * so malformed ones are refused here.
  *
- * @throws StreamError REQUEST_INVALID, OP_MALFORMED, VALUE_INVALID and the like; its metadata has the
- *   mutation's `index`.
+ * @throws StreamError REQUEST_INVALID, OP_MALFORMED, VALUE_INVALID and the like; its metadata has
+ *   the mutation's `index`.
  */
 export function mutationsFromLibrary(mutations: readonly Mutation[]): BatchMutation[] {
   if (Array.isArray(mutations)) return mutations.map(mutationFromLibrary);
-  throw invalid("mutations", `is no array; it may be an array of 1 to ${MAX_MUTATIONS} mutations`);
+  throw invalid(
+    "mutations",
+    `is not an array; it may be an array of 1 to ${MAX_MUTATIONS} mutations`,
+  );
 }
 
 function mutationFromLibrary(mutation: Mutation, index: number): BatchMutation {
@@ -38,20 +41,18 @@ function mutationFromLibrary(mutation: Mutation, index: number): BatchMutation {
 /** Checks that a mutation is an object with one key, its kind, that holds an object. */
 function checkForm(mutation: unknown, field: string): void {
   if (!isObject(mutation))
-    throw invalid(field, "is no object; it may be an object with set, update or delete");
+    throw invalid(field, "is not an object; it may be an object with set, update or delete");
   const [kind, other] = Object.keys(mutation);
   if (kind === undefined) throw invalid(field, "is empty; it may be set, update or delete");
-  const stranger = Object.keys(mutation).find((key) => !KINDS.some((known) => known === key));
-  if (stranger !== undefined) {
-    const shown = stranger.isWellFormed() && stranger.length <= 64 ? stranger : "(not shown)";
-    throw invalid(
-      `${field}.${shown}`,
-      "is no mutation that the service knows; it may be set, update or delete",
-    );
+  const unknown = Object.keys(mutation).find((key) => !KINDS.some((known) => known === key));
+  if (unknown !== undefined) {
+    const shown = unknown.isWellFormed() && unknown.length <= 64 ? unknown : "(not shown)";
+    throw invalid(`${field}.${shown}`, "is not a known mutation; it may be set, update or delete");
   }
   if (other !== undefined)
     throw invalid(`${field}.${other}`, `is given beside ${kind}; it may be given alone`);
-  if (!isObject(mutation[kind])) throw invalid(`${field}.${kind}`, "is no object; it may be one");
+  if (!isObject(mutation[kind]))
+    throw invalid(`${field}.${kind}`, "is not an object; it may be an object");
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

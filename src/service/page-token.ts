@@ -4,11 +4,11 @@ import { utf8Length } from "../core/text.ts";
 import { parseNested } from "../core/nesting.ts";
 
 /**
- * Page tokens: where a listing goes on, and which listing it is. Opaque to callers, and only good
- * for the same call with the same arguments.
+ * Page tokens: where a listing continues, and which listing it is. Opaque to callers, and valid
+ * only for the same call with the same arguments.
  */
 
-/** Makes the token of the page after this cursor. */
+/** The token of the page after a cursor. */
 export function writePageToken(listing: readonly string[], cursor: readonly string[]): string {
   const bytes = new TextEncoder().encode(JSON.stringify([listing, cursor]));
   let binary = "";
@@ -17,7 +17,7 @@ export function writePageToken(listing: readonly string[], cursor: readonly stri
 }
 
 /**
- * Reads a token back.
+ * Reads a token.
  *
  * @returns The cursor; undefined for the empty token of a first page.
  * @throws StreamError PAGE_TOKEN_INVALID when it is not one of this listing.
@@ -38,7 +38,7 @@ export function readPageToken(
   throw pageTokenInvalid();
 }
 
-/** The refusal of a token. */
+/** The error for an invalid token. */
 export function pageTokenInvalid(): StreamError {
   return new StreamError(
     "PAGE_TOKEN_INVALID",
@@ -57,7 +57,7 @@ function decode(token: string): unknown {
   }
 }
 
-/** Parts of a cursor are names, epochs, or what a store gave, which may have a name in it. */
+/** Parts of a cursor are names, epochs or cursors of a store, which may contain a name. */
 function isCursor(value: unknown): value is string[] {
   return isStrings(value) && value.every((part) => utf8Length(part) <= 2 * MAX_NAME_BYTES);
 }

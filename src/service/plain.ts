@@ -5,9 +5,9 @@ import type { Position } from "../core/position.ts";
 import type { Json, Value } from "../core/value.ts";
 import type { Subscription } from "../live/subscription.ts";
 
-/* What the library gives and takes: the domain's shapes with plain JSON in place of values. */
+/* Types of the library: those of the domain, with plain JSON in place of values. */
 
-/** An item as the library gives it: plain JSON inside. */
+/** An item as the library returns it, with plain JSON. */
 export interface Item {
   readonly itemId: string;
   readonly data: Json;
@@ -17,7 +17,7 @@ export interface Item {
   readonly updateTime: Date;
 }
 
-/** What a set did. `oldValue` is undefined when there was no item. */
+/** Result of a set. `oldValue` is undefined when there was no item. */
 export interface SetResult {
   readonly oldValue: Json | undefined;
   readonly newValue: Json;
@@ -25,13 +25,13 @@ export interface SetResult {
   readonly position: Position;
 }
 
-/** What an update did. */
+/** Result of an update. */
 export interface UpdateResult extends SetResult {
   /** Steps that were skipped, and why. */
   readonly errors: readonly OpError[];
 }
 
-/** What a delete did. Both are undefined when there was no item. */
+/** Result of a delete. Both are undefined when there was no item. */
 export interface DeleteResult {
   readonly oldValue: Json | undefined;
   readonly position: Position | undefined;
@@ -53,7 +53,7 @@ export type UpdateStep =
     }
   | { readonly type: "remove"; readonly path: string };
 
-/** One change of a batch. */
+/** One write of a batch. */
 export type Mutation =
   | {
       readonly set: {
@@ -71,7 +71,7 @@ export type Mutation =
     }
   | { readonly delete: { readonly itemId: string; readonly expectedRevision?: number } };
 
-/** What one change of a batch did. Values are undefined unless asked for. */
+/** Result of one write of a batch. Values are undefined unless `returnValues` is true. */
 export interface MutationResult {
   readonly kind: "set" | "update" | "delete";
   readonly oldValue: Json | undefined;
@@ -88,7 +88,7 @@ export interface ItemPage {
   readonly nextPageToken: string;
 }
 
-/** Which page of a listing. */
+/** The page of a listing to read. */
 export interface PageOptions {
   /** Default 100, at most 1,000. */
   readonly pageSize?: number;
@@ -96,7 +96,7 @@ export interface PageOptions {
   readonly pageToken?: string;
 }
 
-/** A frame of a subscription: as `Frame` of the protocol, with plain JSON inside. */
+/** A frame of a subscription: like `Frame` of the protocol, with plain JSON. */
 export type StreamFrame =
   | {
       readonly kind: "sync";
@@ -124,7 +124,7 @@ export type StreamFrame =
   | { readonly kind: "heartbeat"; readonly position: Position }
   | { readonly kind: "resumed"; readonly position: Position; readonly head: Position };
 
-/** Of a set or an update. */
+/** The library form of a set or an update. */
 export function plainWrite(done: {
   oldValue: Value | undefined;
   newValue: Value;
@@ -135,7 +135,7 @@ export function plainWrite(done: {
   return { oldValue: done.oldValue?.json(), newValue: done.newValue.json(), created, position };
 }
 
-/** Of an item. */
+/** The library form of an item. */
 export function plainItem({
   itemId,
   value,
@@ -152,7 +152,7 @@ export function plainItem({
   };
 }
 
-/** Of a frame. */
+/** The library form of a frame. */
 function plainFrame(frame: Frame): StreamFrame {
   switch (frame.kind) {
     case "sync":
@@ -171,7 +171,7 @@ function plainFrame(frame: Frame): StreamFrame {
   }
 }
 
-/** Of the frames of a subscription. */
+/** The library form of the frames of a subscription. */
 export function plainFrames(
   subscription: Subscription,
 ): AsyncIterableIterator<StreamFrame, undefined> {

@@ -22,7 +22,7 @@ import { type Tally, type TriggerCounts, newTally } from "../triggers/trigger-co
 import type { Job, Loss } from "../triggers/trigger-lane.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 
-/** Something that the operator should know: no caller is told. */
+/** A problem for the operator's log. Callers do not see it. */
 export interface Problem {
   readonly kind:
     | "auth_refused"
@@ -34,16 +34,16 @@ export interface Problem {
     | "internal";
   /** A sentence. */
   readonly message: string;
-  /** The function that it is about. */
+  /** The function that it concerns. */
   readonly functionId: string | undefined;
   readonly error?: unknown;
 }
 
-/** A trigger in force, and what has become of its events. */
+/** A trigger in force, and the outcomes of its events. */
 export interface TriggerStatus extends TriggerRequest {
-  /** Since this process began. */
+  /** Outcomes since this process started. */
   readonly counts: TriggerCounts;
-  /** Events that it has yet to be called with, here. */
+  /** Events of this process that it has yet to be called with. */
   readonly pending: number;
   /** Whether its function has a provider. */
   readonly served: boolean;
@@ -51,32 +51,36 @@ export interface TriggerStatus extends TriggerRequest {
 
 /** A trigger that this process has registered. */
 interface Registered {
-  /** How often. */
+  /** Number of registrations. */
   count: number;
-  /** The last of what is done about it. */
+  /** The last operation on it. */
   last: Promise<void>;
 }
 
-/** What the reactive half works with. */
+/** Dependencies of triggers and gates. */
 export interface ReactiveOptions extends GateOptions {
   readonly coordinator: Coordinator;
   readonly functions: FunctionRegistry;
   readonly outbox: Outbox;
   readonly limits: TriggerLimits;
   /** Writes a dead letter. */
-  readonly bury: (trigger: BoundTrigger, job: Job | undefined, loss: Loss) => Promise<void>;
+  readonly writeDeadLetter: (
+    trigger: BoundTrigger,
+    job: Job | undefined,
+    loss: Loss,
+  ) => Promise<void>;
   readonly onProblem: (problem: Problem) => void;
   readonly newId: () => string;
 }
 
-/** Triggers and gates: what happens when something happens. */
+/** Triggers and gates. */
 export interface Reactive {
   readonly gates: Gates;
   readonly admissions: Admissions;
-  /** What a change of an item, or an event about it, sets off; undefined: nothing. */
+  /** The triggers that a change of an item, or an event about it, fires; undefined: none. */
   firing(group: GroupKey, itemId: string | undefined): Firing | undefined;
   /**
-   * Puts a trigger in force. Resolves when it holds everywhere.
+   * Puts a trigger in force. Resolves when it is in force at every process.
    *
    * @throws FunctionError trigger_type_not_found, trigger_invalid
    */
@@ -84,19 +88,19 @@ export interface Reactive {
   /** All triggers in force. */
   status(): TriggerStatus[];
   /**
-   * Begins no more calls of `stream` triggers, tells the leaves, and waits for the calls under way, all
-   * within a time. What was not called stays in the outbox.
+   * Starts no more calls of `stream` triggers, runs the leave triggers, and waits for calls in
+   * progress, all within the timeout. Events not yet called with stay in the outbox.
    */
   close(timeoutMs: number): Promise<void>;
 }
 
-/** Puts bindings, gates, the dispatcher and leaves together. */
+/** Connects bindings, gates, the dispatcher and leaves. */
 export function createReactive(options: ReactiveOptions): Reactive {
-  const { coordinator, functions, outbox, limits, bury, onProblem, newId } = options;
+  const { coordinator, functions, outbox, limits, writeDeadLetter, onProblem, newId } = options;
   const bindings = createBindings(coordinator.registry);
-  /** Counts of what has no lane: gates, and listeners to joins. */
+  /** Counts of triggers without a queue: gates and join listeners. */
   const tallies = new Map<string, Tally>();
-  /** What this process has registered, by identity. */
+  /** Triggers that this process has registered, by identity. */
   const registrations = new Map<string, Registered>();
 
   const context: DispatchContext = {
@@ -108,17 +112,17 @@ export function createReactive(options: ReactiveOptions): Reactive {
     onError: (error) =>
       onProblem({
         kind: "internal",
-        message: "A trigger could not go on.",
+        message: "A trigger could not continue.",
         functionId: undefined,
         error,
       }),
     async onLost(trigger, job, loss) {
       const { functionId } = trigger.definition;
       onProblem(problemOf(functionId, loss));
-      // It may fire triggers in turn, which goes on counting.
+      // The dead letter may fire triggers in turn: the depth keeps growing.
       const cause = { depth: (job?.depth ?? MAX_DEPTH) + 1, overriding: [] };
       try {
-        await runCaused(cause, () => bury(trigger, job, loss));
+        await runCaused(cause, () => writeDeadLetter(trigger, job, loss));
       } catch (error) {
         const message = `An event for ${functionId} is lost: its dead letter could not be written.`;
         onProblem({ kind: "internal", message, functionId, error });
@@ -171,9 +175,9 @@ export function createReactive(options: ReactiveOptions): Reactive {
     const identity = triggerIdentity(definition);
     const registered = registrations.get(identity) ?? { count: 0, last: Promise.resolve() };
     registrations.set(identity, registered);
-    // Counted before anything is awaited: one that ends meanwhile must not take this one with it.
+    // Counted before the first await: a concurrent unregistration must not end this one too.
     registered.count++;
-    /** What concerns one trigger happens in the order asked. */
+    /** Runs the operations on one trigger in the order of their calls. */
     const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
       const result = registered.last.then(work);
       registered.last = result.then(
@@ -197,10 +201,10 @@ export function createReactive(options: ReactiveOptions): Reactive {
         await coordinator.registry.unbind(id, how === "withdrawn" ? how : "lost");
       });
     };
-    // Those who are there already leave one day, too.
+    // Subscriptions that are already open will leave too.
     if (type === "stream:leave") await admissions.holdAll();
     if (!functions.has(functionId)) {
-      const message = `A ${type} trigger waits for the function ${functionId}, which nobody provides yet.`;
+      const message = `A ${type} trigger waits for the function ${functionId}, which has no provider yet.`;
       onProblem({ kind: "trigger_waits", message, functionId });
     }
     let ended: Promise<void> | undefined;
@@ -214,7 +218,7 @@ export function createReactive(options: ReactiveOptions): Reactive {
       const triggers = bindings.match(group, itemId);
       if (triggers.length === 0) return undefined;
       const { depth } = currentCause();
-      // Dead letters of what has gone too deep set off nothing more.
+      // Dead letters of chains that are too long fire nothing more.
       return depth > MAX_DEPTH ? undefined : { triggers, depth };
     },
     register,
@@ -238,18 +242,18 @@ export function createReactive(options: ReactiveOptions): Reactive {
       const endMs = performance.now() + timeoutMs;
       const left = () => Math.max(0, endMs - performance.now());
       const dispatched = dispatcher.close();
-      const tellLeaves = async () => {
+      const runLeaves = async () => {
         await admissions.whenHandedOn();
         await leaves.whenTold();
       };
-      await within(left(), tellLeaves());
+      await within(left(), runLeaves());
       unwatch();
       await within(left(), Promise.all([leaves.close(), dispatched]));
     },
   };
 }
 
-/** Waits for the work, but not for ever. */
+/** Waits for the work, at most `ms` milliseconds. */
 async function within(ms: number, work: Promise<unknown>): Promise<void> {
   let timer: Timer | undefined;
   await Promise.race([
@@ -264,7 +268,7 @@ function problemOf(functionId: string, { reason, error, attempts }: Loss): Probl
     const why =
       reason === "backlog"
         ? "too many events wait for it"
-        : "functions and triggers have led to one another too often";
+        : "the chain of functions and triggers is too long";
     const message = `An event for ${functionId} was dropped: ${why}.`;
     return { kind: "trigger_dropped", message, functionId };
   }

@@ -5,7 +5,7 @@ import type { Handlers } from "./handlers.ts";
 import { pageTokenInvalid, readPageToken, writePageToken } from "./page-token.ts";
 import type { ListAllResult } from "./requests.ts";
 
-/** Most bytes of values in one page, so that the answer stays under 3.5 MiB. */
+/** Most bytes of values in one page, so that the response stays under 3.5 MiB. */
 const MAX_PAGE_BYTES = 2 * 1024 * 1024;
 
 /** The calls that read. */
@@ -24,7 +24,7 @@ export function createReads(
       const listing = ["list", group.streamName, group.groupId];
       const [epoch, after] = readPageToken(request.pageToken, listing, 2) ?? [];
       const page = await store.list(group, { after, maxCount, maxBytes: MAX_PAGE_BYTES });
-      // A new history has other creation orders, so that its cursors mean nothing.
+      // Creation orders do not carry over to a new history, and neither do cursors.
       if (epoch !== undefined && epoch !== page.position.epoch) throw pageTokenInvalid();
       const nextPageToken =
         page.next === undefined ? "" : writePageToken(listing, [page.position.epoch, page.next]);
@@ -36,7 +36,7 @@ export function createReads(
       const limit = checkPageSize(request.pageSize);
       const listing = ["groups", streamName];
       const [after] = readPageToken(request.pageToken, listing, 1) ?? [];
-      // One more than the page tells whether there is a next one.
+      // One entry more than the page shows whether there is a next one.
       const found = await store.groups(
         streamName,
         after === undefined ? { limit: limit + 1 } : { after, limit: limit + 1 },

@@ -6,8 +6,8 @@ import type { Position } from "../core/position.ts";
 import type { Value } from "../core/value.ts";
 
 /**
- * What doors hand to the handlers, and what they get back. Names, numbers and the presence of values
- * are checked by the handlers; a `Value` is valid by itself. `undefined` is absence.
+ * Requests and results of the handlers. The handlers check names, numbers and the presence of
+ * values; a `Value` is always valid. `undefined` means absent.
  */
 
 /** Names a group, unchecked. */
@@ -21,7 +21,7 @@ export interface ItemRequest extends GroupRequest {
   readonly itemId: string;
 }
 
-/** What the caller expects of the item and the group before a write. */
+/** State of the item and the group that a write requires. */
 export interface Expectations {
   /** Revision of the item; 0: it must not exist. */
   readonly expectedRevision?: number | undefined;
@@ -34,7 +34,7 @@ export interface SetRequest extends ItemRequest, Expectations {
   readonly data: Value | undefined;
 }
 
-/** What a set did. */
+/** Result of a set. */
 export interface SetResult {
   readonly oldValue: Value | undefined;
   readonly newValue: Value;
@@ -47,7 +47,7 @@ export interface UpdateRequest extends ItemRequest, Expectations {
   readonly ops: readonly UpdateOp[];
 }
 
-/** What an update did. */
+/** Result of an update. */
 export interface UpdateResult extends SetResult {
   /** Steps that were skipped. */
   readonly errors: readonly OpError[];
@@ -56,14 +56,14 @@ export interface UpdateResult extends SetResult {
 /** Removes an item. */
 export interface DeleteRequest extends ItemRequest, Expectations {}
 
-/** What a delete did. */
+/** Result of a delete. */
 export interface DeleteResult {
   readonly oldValue: Value | undefined;
   /** Undefined when there was no item, and so no change. */
   readonly position: Position | undefined;
 }
 
-/** One change of a batch. */
+/** One write of a batch. */
 export type BatchMutation =
   | {
       readonly kind: "set";
@@ -83,7 +83,7 @@ export type BatchMutation =
       readonly expectedRevision?: number | undefined;
     };
 
-/** Several changes of one group in one step. */
+/** Several writes of one group in one step. */
 export interface BatchRequest extends GroupRequest {
   readonly mutations: readonly BatchMutation[];
   readonly expectedEpoch?: string | undefined;
@@ -91,7 +91,7 @@ export interface BatchRequest extends GroupRequest {
   readonly returnValues: boolean;
 }
 
-/** What one change of a batch did. Values are undefined unless asked for. */
+/** Result of one write of a batch. Values are undefined unless `returnValues` is true. */
 export type BatchMutationResult =
   | {
       readonly kind: "set";
@@ -103,7 +103,7 @@ export type BatchMutationResult =
     }
   | { readonly kind: "delete"; readonly result: DeleteResult };
 
-/** What a batch did. */
+/** Result of a batch. */
 export interface BatchResult {
   /** One per mutation, in order. */
   readonly results: readonly BatchMutationResult[];
@@ -119,9 +119,9 @@ export interface SendRequest extends GroupRequest {
   readonly itemId?: string | undefined;
 }
 
-/** Which page of a listing. */
+/** The page of a listing to read. */
 export interface PageRequest {
-  /** 0: 100; over 1,000 is cut to that. */
+  /** 0: 100; more than 1,000 counts as 1,000. */
   readonly pageSize: number;
   /** Empty for the first page. */
   readonly pageToken: string;
@@ -149,20 +149,20 @@ export interface ListAllResult {
   readonly nextPageToken: string;
 }
 
-/** What to follow. */
+/** The group or item to follow. */
 export interface SubscribeRequest extends GroupRequest {
   readonly itemId?: string | undefined;
   readonly resumeFrom?: Position | undefined;
-  /** Who asks, for `auth_function`. */
+  /** The caller, for `auth_function`. */
   readonly auth: AuthRequest;
 }
 
-/** A subscription that somebody wants to make. */
+/** A subscription that asks for admission. */
 export interface JoinRequest extends GroupRequest {
   readonly itemId: string | undefined;
-  /** What its client calls it. */
+  /** Id that its client gave it. */
   readonly subscriptionId: string;
-  /** What `authenticate` said of the caller. */
+  /** The caller's context from `authenticate`. */
   readonly context: string;
   readonly connection: Connected;
 }

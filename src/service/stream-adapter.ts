@@ -13,21 +13,21 @@ interface ItemOf extends Group {
 }
 
 /**
- * Reads and writes the values of a stream. What an adapter leaves out, the built-in store does, with
- * what it has seen written.
+ * Reads and writes the values of a stream. The built-in store implements the methods that an
+ * adapter leaves out, with the values written through the service.
  *
- * An adapter may return nothing from a write: then it succeeded, with `data` as the new value and what
- * `get` gave just before as the old one. It must not call the service about its own stream.
+ * A write may return nothing: then it succeeded, with `data` as the new value and the result of
+ * `get` just before as the old one. An adapter must not call the service for its own stream.
  */
 export interface StreamAdapter {
-  /** The value of an item; null, or nothing: there is none. */
+  /** The value of an item; null or undefined when there is none. */
   get?(input: ItemOf): unknown;
   /** Stores `data`. May return `{old_value, new_value}`. */
-  // oxlint-disable-next-line typescript/no-explicit-any -- what values hold is between writer and adapter
+  // oxlint-disable-next-line typescript/no-explicit-any -- writer and adapter agree on the values
   set?(input: ItemOf & { readonly data: any }): unknown;
   /**
-   * Changes a value by steps in their JSON form. May return `{old_value, new_value}`. When it does not
-   * say so, `get` is asked for the new value. Without it, updates read, reduce and set.
+   * Changes a value by steps in their JSON form. May return `{old_value, new_value}`; otherwise
+   * `get` reads the new value. Without this method, updates read, reduce and set.
    */
   update?(input: ItemOf & { readonly ops: readonly unknown[] }): unknown;
   /** Removes an item. May return `{old_value}`. */
@@ -48,7 +48,7 @@ const METHODS: Readonly<Record<Override, keyof StreamAdapter>> = {
 };
 
 /**
- * Registers the functions of a custom stream, by `register`.
+ * Registers the functions of a custom stream with `register`.
  *
  * @throws FunctionError, StreamError NAME_INVALID
  */
@@ -58,7 +58,7 @@ export async function adapterFunctions(
   register: (functionId: string, handler: Handler) => Promise<Registration>,
 ): Promise<Registration> {
   checkName("stream_name", streamName);
-  // All at once: no call may find a stream that is custom in part.
+  // All at once: no call may see a partly custom stream.
   const attempts = await Promise.allSettled(
     OVERRIDES.flatMap((override) => {
       const handler = adapter[METHODS[override]]?.bind(adapter) as Handler | undefined;

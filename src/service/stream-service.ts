@@ -40,29 +40,32 @@ export interface CallRequest {
   readonly function_id: string;
   /** Any JSON value. Default `{}`. */
   readonly payload?: unknown;
-  /** Goes to the function beside the payload: any JSON value. */
+  /** Passed to the function beside the payload: any JSON value. */
   readonly metadata?: unknown;
-  /** Most time that it may take, in milliseconds. Default 30,000. */
+  /** Longest duration of the call, in milliseconds. Default 30,000. */
   readonly timeout_ms?: number;
 }
 
 /**
  * The service as a library: the calls of `millrace.v1.StreamService` on plain JSON, with the same
- * rules and guarantees as over the network. Every failure is a StreamError; of functions and triggers, a
- * FunctionError.
+ * rules and guarantees as over the network. Failures are StreamErrors; those of functions and
+ * triggers are FunctionErrors.
  */
 export interface StreamService {
-  /** Stores a value, replacing what the item held. */
+  /** Stores a value, replacing that of the item. */
   set(request: ItemRequest & Expectations & { readonly data: Json }): Promise<SetResult>;
   /** Reads an item; undefined when there is none. */
   get(request: ItemRequest): Promise<Item | undefined>;
-  /** Changes a value in place by steps. A step that fails is reported in `errors`; the others take effect. */
+  /**
+   * Changes a value in place by steps. Failed steps are reported in `errors`; the others take
+   * effect.
+   */
   update(
     request: ItemRequest & Expectations & { readonly ops: readonly UpdateStep[] },
   ): Promise<UpdateResult>;
   /** Removes an item. A missing item is a success that changes nothing. */
   delete(request: ItemRequest & Expectations): Promise<DeleteResult>;
-  /** Applies several changes of one group in one step: all of them or none. */
+  /** Applies several writes of one group in one step: all of them or none. */
   batch(
     request: GroupRequest & {
       readonly mutations: readonly Mutation[];
@@ -93,22 +96,22 @@ export interface StreamService {
       readonly itemId?: string;
       readonly resumeFrom?: Position;
       /**
-       * What `auth_function` is to learn of whoever this is for. Default: nothing, and a `connection_id` of
-       * its own for each call. Calls for one client may share one.
+       * The request that `auth_function` receives about the subscriber. Default: empty, with a new
+       * `connection_id` for each call. Calls for one client may share one.
        */
       readonly auth?: Partial<AuthRequest>;
     },
   ): Promise<AsyncIterableIterator<StreamFrame, undefined>>;
   /**
-   * Makes a handler of this program a function, which triggers, gates and other functions call by its
-   * id. Several handlers of one id share its calls. Resolves when it can be called.
+   * Registers a handler of this program as a function, which triggers, gates and other functions
+   * call by its id. Calls rotate among several handlers of one id. Resolves when it can be called.
    *
-   * @throws FunctionError FORBIDDEN for a reserved id, deserialization_error for what is no name.
+   * @throws FunctionError FORBIDDEN for a reserved id, deserialization_error for an invalid name.
    */
   registerFunction(id: string, handler: Handler): Promise<Registration>;
   /**
-   * Has a function called when something happens. Equal triggers are one. Resolves when it holds: no
-   * later write, and no later subscription, goes without it.
+   * Registers a trigger. Equal definitions are the same trigger. Resolves when it is in force: no
+   * later write or subscription misses it.
    *
    * @throws FunctionError trigger_type_not_found, trigger_invalid
    */
@@ -120,11 +123,11 @@ export interface StreamService {
    */
   trigger(request: CallRequest): Promise<Json | undefined>;
   /**
-   * Has an adapter of this program read and write the values of a stream, which then live where the
-   * adapter keeps them. Resolves when it holds.
+   * Makes a stream custom: an adapter of this program reads and writes its values, and stores them
+   * where it likes. Resolves when the adapter is in use.
    */
   createStream(streamName: string, adapter: StreamAdapter): Promise<Registration>;
-  /** All triggers in force, and what has become of their events. */
+  /** All triggers in force, and the outcomes of their events. */
   triggers(): readonly TriggerStatus[];
   /** Ends subscriptions, flushes and closes the store. Idempotent. */
   close(): Promise<void>;
@@ -133,7 +136,7 @@ export interface StreamService {
 /**
  * Embeds the service in this process, without a port.
  *
- * @param options.store Where data is kept, for example `memoryStore()`. The service closes it.
+ * @param options.store Store of the data, for example `memoryStore()`. The service closes it.
  */
 export function createStreamService(
   options: { readonly store: Store } & EngineOptions,
@@ -194,7 +197,7 @@ export function facade(engine: Engine): StreamService {
     },
     async subscribe(request) {
       const connectionId = request.auth?.connection_id ?? newConnectionId();
-      const auth: AuthRequest = { ...NOBODY, ...request.auth, connection_id: connectionId };
+      const auth: AuthRequest = { ...NO_CALLER, ...request.auth, connection_id: connectionId };
       return plainFrames(await handlers.subscribe({ ...request, auth }));
     },
     registerFunction: (id, handler) => functions.register(id, handlerProvider(handler)),
@@ -215,7 +218,7 @@ export function facade(engine: Engine): StreamService {
   };
 }
 
-const NOBODY: Omit<AuthRequest, "connection_id"> = {
+const NO_CALLER: Omit<AuthRequest, "connection_id"> = {
   headers: {},
   path: "",
   query_params: {},

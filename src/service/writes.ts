@@ -22,22 +22,22 @@ import type { Handlers } from "./handlers.ts";
 import type { BatchMutation, BatchMutationResult, Expectations } from "./requests.ts";
 
 /**
- * Most bytes that a batch may return, in values and in errors of steps: an answer stays under 3.5 MiB,
- * and each of 1,000 results has fields beside them.
+ * Most bytes that a batch may return in values and in errors of steps. The response stays under 3.5
+ * MiB, including the other fields of up to 1,000 results.
  */
 const MAX_RETURN_BYTES = 3 * 1024 * 1024;
-/** The part of it that values leave to errors. */
+/** The part of it that is reserved for errors. */
 const MAX_ERROR_BYTES_BESIDE_VALUES = 512 * 1024;
 
-/** What writes work with beside the store. */
+/** Dependencies of writes, besides the store. */
 export interface WriteRules {
-  /** What a change of an item, or an event about it, sets off. */
+  /** The triggers that a change of an item, or an event about it, fires. */
   readonly firing: (group: GroupKey, itemId: string | undefined) => Firing | undefined;
-  /** Whether the values of a stream live outside, where there are no batches. */
+  /** Whether a stream is custom: custom streams have no batches. */
   readonly isCustom: (streamName: string) => boolean;
 }
 
-/** The calls that change something. */
+/** The calls that write. */
 export function createWrites(
   store: Store,
   { firing, isCustom }: WriteRules,
@@ -147,14 +147,14 @@ export function createWrites(
   };
 }
 
-/** The one outcome of one commit. @throws its error when it was refused. */
+/** The outcome of a single commit. @throws StreamError when it was refused. */
 function committed([outcome]: readonly Outcome[]): Committed {
   if (outcome === undefined) throw new StreamError("INTERNAL", "The store gave no outcome.");
   if (!outcome.ok) throw outcome.error;
   return outcome;
 }
 
-/** Runs a commit whose errors name the mutation, also where there is only one. */
+/** Runs a commit whose errors name the mutation even when there is only one. */
 async function runBatch(store: Store, group: GroupKey, commit: Commit): Promise<Committed> {
   try {
     return committed(await store.run(group, [commit]));
@@ -165,7 +165,7 @@ async function runBatch(store: Store, group: GroupKey, commit: Commit): Promise<
   }
 }
 
-/** Refusals that are about one mutation of a commit. */
+/** Reasons of refusals that concern one mutation of a commit. */
 const OF_A_MUTATION: ReadonlySet<Reason> = new Set([
   "REVISION_MISMATCH",
   "VALUE_INVALID",
@@ -173,7 +173,7 @@ const OF_A_MUTATION: ReadonlySet<Reason> = new Set([
   "VALUE_TOO_LARGE",
 ]);
 
-/** A mutation's reduce over these steps, with what they weigh. @throws StreamError REQUEST_INVALID */
+/** The reduce of these steps, with its size in memory. @throws StreamError REQUEST_INVALID */
 function reducer(ops: readonly UpdateOp[], field: string) {
   checkOpCount(ops.length, field);
   const bytes = ops.reduce((sum, op) => sum + OP_BYTES + ("value" in op ? op.value.size : 0), 0);
@@ -184,7 +184,7 @@ function reducer(ops: readonly UpdateOp[], field: string) {
   };
 }
 
-/** What a step weighs beside its value, in bytes. */
+/** Approximate memory of a step besides its value, in bytes. */
 const OP_BYTES = 64;
 
 function toMutation(mutation: BatchMutation, index: number): Mutation {

@@ -4,13 +4,13 @@ import { type StreamService, createStreamService } from "../../src/service/strea
 import type { Store } from "../../src/core/store.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 
-/** Names as payloads have them. */
+/** Names of an item, as payloads have them. */
 export const group = { stream_name: "chat", group_id: "lobby" };
 export const item = { ...group, item_id: "m1" };
 /** The same group, for calls of the library. */
 export const GROUP = { streamName: "chat", groupId: "lobby" };
 
-/** Function -> the code of its refusals, and a payload that is accepted. */
+/** Function -> the code of its errors, and a valid payload. */
 export const FUNCTIONS = [
   ["stream::set", "STREAM_SET_ERROR", { ...item, data: 1 }],
   ["stream::get", "STREAM_GET_ERROR", item],
@@ -22,7 +22,7 @@ export const FUNCTIONS = [
   ["stream::list_all", "STREAM_LIST_ALL_ERROR", {}],
 ] as const;
 
-/** Makes services for the tests of a file, and closes them after each. */
+/** Opens services for the tests of a file, and closes them after each. */
 export function starter() {
   let services: StreamService[] = [];
   afterEach(async () => {
@@ -42,7 +42,7 @@ export function starter() {
         function_id: `stream::${name}`,
         ...(payload !== undefined && { payload }),
       });
-    /** Gives the usual group so many items. */
+    /** Writes `count` items to the default group. */
     const fill = async (count: number, data: (i: number) => string | number) => {
       for (let start = 0; start < count; start += 1000) {
         const size = Math.min(1000, count - start);

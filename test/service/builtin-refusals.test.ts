@@ -13,25 +13,25 @@ describe("every function of streams", () => {
     });
   });
 
-  it.each(FUNCTIONS)("cannot be registered by anybody else: %s", async (functionId) => {
+  it.each(FUNCTIONS)("cannot be registered by others: %s", async (functionId) => {
     const { service } = start();
     await expect(service.registerFunction(functionId, () => 1)).rejects.toMatchObject({
       code: "FORBIDDEN",
     });
   });
 
-  it.each(FUNCTIONS)("takes an object and nothing else: %s", async (functionId) => {
+  it.each(FUNCTIONS)("accepts only an object: %s", async (functionId) => {
     const { service } = start();
     for (const payload of [null, [], [{}], "text", 1, true]) {
       await expect(service.trigger({ function_id: functionId, payload })).rejects.toMatchObject({
         name: "FunctionError",
         code: "deserialization_error",
-        message: "The payload is no object; it may be an object with the fields of the call.",
+        message: "The payload is not an object; it may be an object with the fields of the call.",
       });
     }
   });
 
-  it.each(FUNCTIONS)("takes names that are text: %s", async (functionId, _code, payload) => {
+  it.each(FUNCTIONS)("accepts only text as names: %s", async (functionId, _code, payload) => {
     const { service } = start();
     const names = ["stream_name", "group_id", "item_id"].filter((name) => name in payload);
     for (const name of names) {
@@ -54,26 +54,29 @@ describe("every function of streams", () => {
     }
   });
 
-  it.each(FUNCTIONS)("says first why it refuses: %s", async (functionId, code, payload) => {
-    const { service } = start();
-    const names = ["stream_name", "group_id", "item_id"].filter((name) => name in payload);
-    for (const name of names) {
-      for (const wrong of ["", "x".repeat(257), "a\nb"]) {
-        // An empty item of an event is none.
-        if (functionId === "stream::send" && name === "item_id" && wrong === "") continue;
-        await expect(
-          service.trigger({ function_id: functionId, payload: { ...payload, [name]: wrong } }),
-        ).rejects.toMatchObject({
-          name: "FunctionError",
-          code,
-          message: expect.stringMatching(new RegExp(`^NAME_INVALID: ${name} `)) as unknown,
-        });
+  it.each(FUNCTIONS)(
+    "begins its message with the reason: %s",
+    async (functionId, code, payload) => {
+      const { service } = start();
+      const names = ["stream_name", "group_id", "item_id"].filter((name) => name in payload);
+      for (const name of names) {
+        for (const wrong of ["", "x".repeat(257), "a\nb"]) {
+          // An empty item id of an event means no item.
+          if (functionId === "stream::send" && name === "item_id" && wrong === "") continue;
+          await expect(
+            service.trigger({ function_id: functionId, payload: { ...payload, [name]: wrong } }),
+          ).rejects.toMatchObject({
+            name: "FunctionError",
+            code,
+            message: expect.stringMatching(new RegExp(`^NAME_INVALID: ${name} `)) as unknown,
+          });
+        }
       }
-    }
-  });
+    },
+  );
 
   it.each(FUNCTIONS)(
-    "has a code of its own when the store is gone: %s",
+    "has its own code when the store is closed: %s",
     async (functionId, code, payload) => {
       const store = memoryStore({ sweepIntervalMs: 0 });
       const { service } = start({ store });
@@ -98,12 +101,12 @@ describe("payloads of writes", () => {
     [
       "set",
       { data: 1, expected_revision: "one" },
-      "expected_revision is no number; it may be an integer from 0 to 2^53-1, or absent.",
+      "expected_revision is not a number; it may be an integer from 0 to 2^53-1, or absent.",
     ],
     [
       "set",
       { data: 1, expected_revision: "" },
-      "expected_revision is no number; it may be an integer from 0 to 2^53-1, or absent.",
+      "expected_revision is not a number; it may be an integer from 0 to 2^53-1, or absent.",
     ],
     ["update", { ops: {} }, "ops is malformed; it may be an array of up to 1000 operations."],
     [
@@ -112,7 +115,7 @@ describe("payloads of writes", () => {
       "ops[0].by is malformed; it may be an integer from -(2^53-1) to 2^53-1.",
     ],
     ["update", { ops: [{ type: "remove" }] }, /^ops\[0\]\.path is missing/],
-    ["set", { data: 1, expected_revision: true }, /^expected_revision is no number/],
+    ["set", { data: 1, expected_revision: true }, /^expected_revision is not a number/],
     ["set", { data: 1, expected_epoch: 1 }, "expected_epoch is not a string; it may be a string."],
   ])("are malformed: %s with %j", async (name, rest, message) => {
     const { call } = start();
@@ -168,7 +171,7 @@ describe("payloads of writes", () => {
     expect(await call("list_all")).toStrictEqual({ stream: [], count: 0 });
   });
 
-  it("may have expectations, as numbers and as text, and change nothing when these are not met (G1)", async () => {
+  it("may have expectations, as numbers and as text, and change nothing when one is not met (G1)", async () => {
     const { service, call } = start();
     await call("set", { ...item, data: 1, expected_revision: 0, expected_epoch: "" });
     const { epoch } = (await service.list(GROUP)).position;

@@ -4,7 +4,7 @@ import { GROUP, group, item, starter } from "./builtin-fixture.ts";
 const start = starter();
 
 describe("stream::set", () => {
-  it("gives the old value, null when there was none, and the new one", async () => {
+  it("returns the old value, null for a missing item, and the new one", async () => {
     const { service, call } = start();
     expect(await call("set", { ...item, data: { a: [null, "é"] } })).toStrictEqual({
       old_value: null,
@@ -26,7 +26,7 @@ describe("stream::set", () => {
 });
 
 describe("stream::get", () => {
-  it("gives the bare value, also when it is null, and nothing when there is none", async () => {
+  it("returns the bare value, including null, and nothing for a missing item", async () => {
     const { call } = start();
     expect(await call("get", item)).toBeUndefined();
     for (const data of [{ a: 1 }, "text", 0, false, null]) {
@@ -39,7 +39,7 @@ describe("stream::get", () => {
 });
 
 describe("stream::update", () => {
-  it("gives the old value, null when there was none, and the new one", async () => {
+  it("returns the old value, null for a missing item, and the new one", async () => {
     const { call } = start();
     const ops = [{ type: "increment", path: "n", by: 2 }];
     expect(await call("update", { ...item, ops })).toStrictEqual({
@@ -76,7 +76,7 @@ describe("stream::update", () => {
 });
 
 describe("stream::delete", () => {
-  it("gives the old value, null when there was none", async () => {
+  it("returns the old value, null for a missing item", async () => {
     const { service, call } = start();
     expect(await call("delete", item)).toStrictEqual({ old_value: null });
     await call("set", { ...item, data: { a: 1 } });
@@ -87,7 +87,7 @@ describe("stream::delete", () => {
 });
 
 describe("stream::send", () => {
-  it("gives null, and takes other names of its fields", async () => {
+  it("returns null, and accepts the other names of its fields", async () => {
     const { service, call } = start();
     const frames = await service.subscribe(GROUP);
     const payloads = [
@@ -100,12 +100,12 @@ describe("stream::send", () => {
     ];
     for (const payload of payloads) expect(await call("send", { ...group, ...payload })).toBeNull();
     await frames.next();
-    const heard: unknown[] = [];
+    const received: unknown[] = [];
     for (const _ of payloads) {
       const { value } = await frames.next();
-      if (value?.kind === "event") heard.push([value.type, value.itemId, value.data]);
+      if (value?.kind === "event") received.push([value.type, value.itemId, value.data]);
     }
-    expect(heard).toEqual([
+    expect(received).toEqual([
       ["a", "m1", 1],
       ["b", "m2", null],
       ["c", "m3", [1]],
@@ -118,7 +118,7 @@ describe("stream::send", () => {
 });
 
 describe("stream::list", () => {
-  it("gives all bare values in creation order", async () => {
+  it("returns all bare values in creation order", async () => {
     const { call } = start();
     expect(await call("list", group)).toStrictEqual([]);
     for (const [itemId, data] of [
@@ -130,7 +130,7 @@ describe("stream::list", () => {
     expect(await call("list", group)).toStrictEqual([{ n: 1 }, null, "x"]);
   });
 
-  it("gives them over several pages, by count and by bytes", async () => {
+  it("reads several pages, by count and by bytes", async () => {
     const { call, fill } = start();
     await fill(2500, (i) => i);
     expect(await call("list", group)).toStrictEqual(Array.from({ length: 2500 }, (_, i) => i));
@@ -142,7 +142,7 @@ describe("stream::list", () => {
     );
   });
 
-  it("is refused when the values are too many for one answer", async () => {
+  it("is refused when the values do not fit into one response", async () => {
     const { call, fill } = start({ functionLimits: { maxBuiltInResultBytes: 10_000 } });
     await fill(90, () => "x".repeat(98));
     expect(await call("list", group)).toHaveLength(90);
@@ -155,7 +155,7 @@ describe("stream::list", () => {
 });
 
 describe("stream::list_groups", () => {
-  it("gives the ids of all groups, sorted by UTF-8 bytes, over several pages", async () => {
+  it("returns the ids of all groups, sorted by UTF-8 bytes, over several pages", async () => {
     const { call } = start();
     expect(await call("list_groups", { stream_name: "chat" })).toStrictEqual([]);
     const ids = Array.from({ length: 1100 }, (_, i) => `g${String(i).padStart(4, "0")}`);
@@ -171,7 +171,7 @@ describe("stream::list_groups", () => {
 });
 
 describe("stream::list_all", () => {
-  it("gives all streams with their groups, each once, over several pages", async () => {
+  it("returns all streams with their groups, each once, over several pages", async () => {
     const { call } = start();
     expect(await call("list_all")).toStrictEqual({ stream: [], count: 0 });
     const ids = Array.from({ length: 1100 }, (_, i) => `g${String(i).padStart(4, "0")}`);
