@@ -9,20 +9,20 @@ import type { BridgeLimits } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
 import { BridgeSession, type SessionSocket } from "./session.ts";
 
-/** The state of a WebSocket that is open, as the standard numbers it. */
+/** The `readyState` of an open WebSocket. */
 const OPEN = 1;
-/** How long a closing handshake may take before the socket is cut, in milliseconds. */
+/** How long a closing handshake may take before the socket is terminated, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000;
-/** The same for a client that was too slow: it gets to the code once it has read what lies before it. */
+/** The same for a client that was too slow: it reads the buffered frames before the close code. */
 const SLOW_CLOSE_TIMEOUT_MS = 30_000;
-/** How much may lie in a socket before pings go unanswered, in bytes. */
+/** How many unread bytes a socket may buffer before its pings get no pong. */
 const MAX_UNREAD_BYTES = 64 * 1024;
 
-/** What sockets work with. */
+/** Dependencies of sockets. */
 export interface BridgeSocketOptions {
   readonly handlers: Handlers;
   readonly limits: BridgeLimits;
-  /** By the stream under the WebSocket. */
+  /** Connection ids, by the stream under the WebSocket. */
   readonly connectionIds: ConnectionIds;
   readonly rates: SocketRates;
 }
@@ -35,8 +35,8 @@ export interface SocketRates {
 }
 
 /**
- * A WebSocket that is open, and its session. There are many thousands, so what they have in common is
- * held by the bridge: it passes on the events of ws, and looks after the life of all with one timer.
+ * An open WebSocket and its session. There are many thousands, so the bridge holds what they share:
+ * it forwards the events of ws, and checks the liveness of all sockets with one timer.
  */
 export class BridgeSocket implements SessionSocket {
   readonly session: BridgeSession;
@@ -50,8 +50,8 @@ export class BridgeSocket implements SessionSocket {
   #isOpen = true;
 
   /**
-   * @param context What `authenticate` said of the client.
-   * @param throttle Slows down frames beside the limits of the socket; undefined when no other limit applies.
+   * @param context The client's context from `authenticate`.
+   * @param throttle A limit of frames beside those of the socket; undefined when no other applies.
    * @param onStopped Called once, when the session has ended.
    */
   constructor(
@@ -84,13 +84,13 @@ export class BridgeSocket implements SessionSocket {
   }
 
   /**
-   * Frames go past ws, which would make a header for each and every socket: it only has to know nothing
-   * of what lies between its own.
+   * Frames bypass ws, which would build a header for each socket. That is safe, because they are
+   * whole frames, and ws keeps no state between its own.
    *
    * @see SessionSocket
    */
   send(frames: Buffer, taken: () => void): void {
-    // Nothing may follow a closing frame.
+    // No frame may follow a close frame.
     if (this.#webSocket.readyState === OPEN) this.#stream.write(frames, taken);
     else process.nextTick(taken);
   }
@@ -99,10 +99,10 @@ export class BridgeSocket implements SessionSocket {
   close(code: number, reason: string): void {
     if (!this.stop()) return;
     this.#webSocket.close(code, reason);
-    this.#cutAfter(code === CLOSE.SLOW_SUBSCRIBER ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
+    this.#terminateAfter(code === CLOSE.SLOW_SUBSCRIBER ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
   }
 
-  /** Ends the session. What still comes is read away, unheard. @returns whether it was open until now. */
+  /** Ends the session; later frames are discarded. @returns Whether it was open until now. */
   stop(): boolean {
     if (!this.#isOpen) return false;
     this.#isOpen = false;
@@ -111,28 +111,28 @@ export class BridgeSocket implements SessionSocket {
     return true;
   }
 
-  /** A message came. */
+  /** Receives a message. */
   receive(data: RawData): void {
     if (this.#admitsFrame()) this.session.receive(textOf(data));
   }
 
-  /** A ping came. Who does not read its answers gets no more of them. */
+  /** Receives a ping. A client that does not read gets no more pongs. */
   receivePing(data: Buffer): void {
     if (this.#admitsFrame() && this.#webSocket.bufferedAmount <= MAX_UNREAD_BYTES)
       this.#webSocket.pong(data);
   }
 
-  /** A pong came. */
+  /** Receives a pong. */
   receivePong(): void {
     this.#admitsFrame();
   }
 
-  /** A breach of the protocol, or a frame too large: ws closes with its code, which the client gets to read. */
+  /** Ends the session after a protocol error or an oversized frame. ws sends its close code. */
   fail(): void {
-    if (this.stop()) this.#cutAfter(CLOSE_TIMEOUT_MS);
+    if (this.stop()) this.#terminateAfter(CLOSE_TIMEOUT_MS);
   }
 
-  /** To be called CHECKS_PER_INTERVAL times per interval of pings. */
+  /** To be called CHECKS_PER_INTERVAL times per ping interval. */
   check(): void {
     const next = this.#liveness.check();
     if (next === "ping") this.#webSocket.ping();
@@ -148,7 +148,7 @@ export class BridgeSocket implements SessionSocket {
     return false;
   }
 
-  #cutAfter(ms: number): void {
+  #terminateAfter(ms: number): void {
     const webSocket = this.#webSocket;
     const timer = setTimeout(() => webSocket.terminate(), ms);
     webSocket.once("close", () => clearTimeout(timer));

@@ -14,33 +14,41 @@ import { CHECKS_PER_INTERVAL } from "./liveness.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
 import { type Timer, startInterval } from "../timers/timers.ts";
 
-/** What the bridge works with. */
+/** Dependencies and limits of the bridge. */
 export interface BridgeOptions extends Omit<BridgeSocketOptions, "connectionIds" | "rates"> {
-  /** Joins of one socket. */
+  /** Rate of the joins of one socket. */
   readonly subscriptions: Rate;
   /** Whether a page of the request's origin may follow streams. */
   readonly allowsOrigin: (request: IncomingMessage) => boolean;
-  /** Counts a handshake against the limits of its client. @throws StreamError RATE_LIMITED, TOO_MANY_CONNECTIONS */
+  /**
+   * Counts a handshake against the limits of its client.
+   *
+   * @throws StreamError RATE_LIMITED, TOO_MANY_CONNECTIONS
+   */
   readonly admit: (request: IncomingMessage) => SocketAdmission;
-  /** What `auth_function` learns of a request. */
+  /** The payload of `auth_function` for a request. */
   readonly authRequest: (request: IncomingMessage, connectionId: () => string) => AuthRequest;
 }
 
 /** The WebSocket bridge for browsers. */
 export interface Bridge {
-  /** Takes an upgrade request, or refuses it with an HTTP status. @returns false when the path is not the bridge's. */
+  /**
+   * Accepts an upgrade request, or refuses it with an HTTP status.
+   *
+   * @returns false when the path is not the bridge's.
+   */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
   /** Closes every socket with 1001 and refuses new ones. Idempotent. */
   close(): void;
 }
 
-/** Most pieces in which a frame of a client may come. */
+/** Most fragments of a client's message. */
 const MAX_FRAGMENTS = 256;
 const MAX_BUFFERED_CHUNKS = 16 * 1024;
 /** The sub-protocol that carries a token, for browsers, which cannot set headers. */
 const TOKEN_PROTOCOL = "Authorization";
 
-/** Starts the bridge. It listens to nothing itself: the server hands it upgrade requests. */
+/** Creates the bridge. It opens no port: the server passes it upgrade requests. */
 export function createBridge(options: BridgeOptions): Bridge {
   const { handlers, limits, subscriptions, allowsOrigin, admit, authRequest } = options;
   const { maxFramesPerSecond, maxFrameBurst } = limits;
@@ -48,7 +56,7 @@ export function createBridge(options: BridgeOptions): Bridge {
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
-    // Compressing costs each socket more than all the rest of sending.
+    // Compression would cost each socket more than all the rest of sending.
     perMessageDeflate: false,
     maxPayload: limits.maxFrameBytes,
     maxFragments: MAX_FRAGMENTS,
@@ -56,7 +64,8 @@ export function createBridge(options: BridgeOptions): Bridge {
     autoPong: false,
     handleProtocols: (offered) => (offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false),
   });
-  // Not those of HTTP: a connection may have carried requests of others before it became a WebSocket.
+  // Not the ids of HTTP: behind a proxy, a connection may have carried requests of other clients
+  // before.
   const connectionIds = createConnectionIds();
   const socketOptions = { handlers, limits, connectionIds, rates: { frames, subscriptions } };
   const sockets = new Map<WebSocket, BridgeSocket>();
@@ -66,12 +75,12 @@ export function createBridge(options: BridgeOptions): Bridge {
     checks?.cancel();
     checks = undefined;
   };
-  // One timer for all.
+  // One timer for all sockets.
   let checks: Timer | undefined;
   const checkAll = () => {
     for (const socket of sockets.values()) socket.check();
   };
-  // One listener for all: ws says whose event it is.
+  // One listener for all sockets: `this` is the WebSocket of the event.
   function onMessage(this: WebSocket, data: RawData) {
     sockets.get(this)?.receive(data);
   }
@@ -104,7 +113,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     if (target.kind === "stream") socket.session.joinByUrl(target.target, newSubscriptionId());
   };
 
-  /** Asks who the client is, then opens the socket. */
+  /** Authenticates the client, then opens the socket. */
   const shakeHands = async (
     request: IncomingMessage,
     stream: Duplex,
@@ -114,7 +123,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     if (stream.destroyed) return;
     let context: string;
     let admission: SocketAdmission;
-    // Nobody else listens to it meanwhile.
+    // The stream has no other error listener meanwhile.
     stream.on("error", ignore);
     try {
       admission = admit(request);
@@ -158,12 +167,17 @@ export function createBridge(options: BridgeOptions): Bridge {
 }
 
 const ID_BYTES = 16;
-/** An id that no client chooses by chance. (A UUID of Node's is a tree of twenty strings.) */
+/**
+ * An id that no client picks by chance. (Node builds a UUID from twenty strings, which takes more
+ * memory.)
+ */
 const newSubscriptionId = () => randomBytes(ID_BYTES).toString("hex");
 
 const ignore = () => {};
 
-/** A token that came as a sub-protocol stands in for the header that browsers cannot send. */
+/**
+ * Moves a token sent as a sub-protocol to the `authorization` header, which browsers cannot send.
+ */
 function withToken(request: AuthRequest): AuthRequest {
   const { headers } = request;
   const [first, token] = (headers["sec-websocket-protocol"] ?? "")
@@ -173,7 +187,7 @@ function withToken(request: AuthRequest): AuthRequest {
   return { ...request, headers: { ...headers, authorization: token } };
 }
 
-/** Answers a handshake that failed. */
+/** Refuses a handshake that failed with an error. */
 function refuseFor(stream: Duplex, error: StreamError): void {
   const seconds = retryAfterSeconds(error);
   const headers = seconds === undefined ? {} : { "Retry-After": String(seconds) };
@@ -187,9 +201,9 @@ const STATUSES: Readonly<Record<string, number>> = {
 };
 
 /**
- * Answers an upgrade request with an HTTP status instead.
+ * Refuses an upgrade request with an HTTP status.
  *
- * @param headers What to send beside the usual headers.
+ * @param headers Additional headers.
  */
 export function refuse(
   socket: Duplex,
@@ -198,9 +212,9 @@ export function refuse(
   headers: Readonly<Record<string, string>> = {},
 ): void {
   const body = `${sentence}\n`;
-  // Who is refused and goes away at once is no reason to fail.
+  // A refused client that disconnects at once must not cause an unhandled error.
   socket.on("error", () => socket.destroy());
-  // Who is refused and keeps the connection open would hold it for good.
+  // A refused client must not hold the connection open forever.
   socket.once("finish", () => socket.destroy());
   const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(

@@ -1,22 +1,28 @@
 import type { StreamError } from "../core/errors.ts";
 
-/** Why the service closes a socket. Clients may come back at once, or after 4430 when they are ready. */
+/**
+ * Codes with which the service closes a socket. Clients may reconnect at once; after 4430, when
+ * they can read.
+ */
 export const CLOSE = {
   /** The service is shutting down. */
   GOING_AWAY: 1001,
-  /** The service cannot serve the socket now, or not a join of a client that joins again only after a close. */
+  /**
+   * The service cannot serve the socket now, or cannot serve a join of a client that rejoins only
+   * after a close.
+   */
   TRY_AGAIN_LATER: 1013,
   /** Too many malformed frames. */
   MALFORMED: 4400,
-  /** No sign of life. */
+  /** No frame, not even a pong, after two pings. */
   NO_PONG: 4408,
-  /** Frames or subscriptions too fast, or too many subscriptions. */
+  /** Too many frames or joins per second, or too many subscriptions. */
   TOO_MUCH: 4429,
-  /** The socket took nothing for too long. */
+  /** The client read nothing for too long. */
   SLOW_SUBSCRIBER: 4430,
 } as const;
 
-/** The code that tells the end of a subscription that the service could not go on with. */
+/** The close code for an error that ended a subscription. */
 export function closeCodeOf({ reason }: StreamError): number {
   if (reason === "SHUTTING_DOWN") return CLOSE.GOING_AWAY;
   if (reason === "SLOW_SUBSCRIBER") return CLOSE.SLOW_SUBSCRIBER;

@@ -16,15 +16,15 @@ import type { Target } from "./target.ts";
 /** A subscription of a socket. */
 export interface Join extends Target {
   readonly subscriptionId: string;
-  /** What its client asked to hear besides the dialect of all. */
+  /** The extensions that its client requested: `resumed` frames, heartbeats, snapshots in parts. */
   readonly resumes: boolean;
   readonly heartbeat: boolean;
   readonly parts: boolean;
-  /** Whether the socket's URL asked for it: an explicit join of the same target takes it over. */
+  /** Whether the socket's URL requested it: an explicit join of the same target replaces it. */
   readonly byUrl: boolean;
-  /** Whether its client has had a snapshot, or was resumed. */
+  /** Whether its client has received a snapshot, or was resumed. */
   isServed: boolean;
-  /** Every gate allowed it. Whoever ends it has to leave. */
+  /** The admission that the gates granted. It must be released with leave() at the end. */
   readonly admission: Admission;
 }
 
@@ -34,23 +34,23 @@ interface Collected {
   bytes: number;
 }
 
-/** How much is joined into one write, in bytes. */
+/** How many bytes of events are joined into one write. */
 const JOIN_BYTES = 64 * 1024;
 
-/** Whose feed it is. */
+/** Receives the ends of a feed and of its subscriptions. */
 export interface FeedOwner {
-  /** The service ended it. */
+  /** Called when the service ended the feed. */
   onEnd(group: GroupKey, error: StreamError): void;
-  /** A subscription ended because its snapshot cannot be sent. */
+  /** Called when a subscription ended because its snapshot cannot be sent. */
   onRefused(join: Join, error: StreamError): void;
 }
 
 /**
- * What a socket hears of one group, for all of its subscriptions together: one cursor, so that each
- * event goes out once and in order. It sends as the socket takes it.
+ * The frames of one group for a socket, for all its subscriptions together: one cursor, so each
+ * event is sent once and in order. It sends as fast as the socket takes the frames.
  */
 export class GroupFeed implements Reader {
-  /** Subscriptions that use it, those included that are about to. */
+  /** Number of subscriptions that use it, including those that are joining. */
   users = 0;
   readonly group: GroupKey;
   readonly #shared: SharedSubscription<Join>;
@@ -77,7 +77,11 @@ export class GroupFeed implements Reader {
     this.wake();
   }
 
-  /** Resolves when the first frame of the subscription is there, or was sent. @throws StreamError when it is refused. */
+  /**
+   * Resolves when the first frame of the subscription can be read, or was sent.
+   *
+   * @throws StreamError when it is refused.
+   */
   join(join: Join, resumeFrom: Position | undefined): Promise<void> {
     return this.#shared.join(join, resumeFrom);
   }
@@ -94,7 +98,7 @@ export class GroupFeed implements Reader {
     if (this.#collected?.size === 0) this.#collected = undefined;
   }
 
-  /** Ends all. Idempotent. */
+  /** Ends all subscriptions. Idempotent. */
   close(): void {
     this.#closed = true;
     for (const join of [...(this.#collected?.keys() ?? [])]) this.#forget(join);
@@ -102,7 +106,8 @@ export class GroupFeed implements Reader {
   }
 
   /**
-   * Sends what there is, as far as the socket takes it: events that follow one another go out as one.
+   * Sends the available frames while the socket takes them. Consecutive events are sent in one
+   * write.
    *
    * @see Reader
    */
@@ -119,12 +124,12 @@ export class GroupFeed implements Reader {
       } while (events.byteLength < JOIN_BYTES);
       if (events.byteLength > 0) outlet.send(events.bytes);
       if (next === undefined) return this.#shared.onReadable(this);
-      if (next.to !== undefined) this.#tell(next.to, next.frame);
+      if (next.to !== undefined) this.#sendTo(next.to, next.frame);
     }
   }
 
-  /** Tells one subscription. */
-  #tell(to: Join, frame: SyncFrame | ResumedFrame | HeartbeatFrame): void {
+  /** Sends a frame to one subscription. */
+  #sendTo(to: Join, frame: SyncFrame | ResumedFrame | HeartbeatFrame): void {
     const outlet = this.#outlet;
     switch (frame.kind) {
       case "sync":
@@ -142,7 +147,7 @@ export class GroupFeed implements Reader {
     }
   }
 
-  /** For a client that takes a snapshot as one frame only. */
+  /** Collects a snapshot for a client that takes it as one frame only. */
   #collect(join: Join, frame: SyncFrame): void {
     const maxSyncBytes = this.#maxSyncBytes;
     const { memory } = this.#shared;
@@ -159,14 +164,14 @@ export class GroupFeed implements Reader {
       this.leave(join);
       return this.#owner.onRefused(join, new StreamError("SNAPSHOT_TOO_LARGE", sentence));
     }
-    // Its client has had nothing yet: it is as good as new.
+    // Its client has received nothing yet, so the join can still be refused.
     if (!join.isServed && memory.isFull) {
       this.leave(join);
       return this.#owner.onRefused(join, memory.refusal());
     }
     if (!frame.last) return;
     this.#forget(join);
-    // One part is shared with others who get it.
+    // A single part is shared with the other subscriptions that get it.
     const whole =
       collected.parts.length === 1
         ? frame

@@ -1,4 +1,4 @@
-/** Bounds of one socket. */
+/** Limits of one socket. */
 export interface BridgeLimits {
   /** Most subscriptions. */
   readonly maxSubscriptions: number;
@@ -6,16 +6,18 @@ export interface BridgeLimits {
   readonly maxFrameBytes: number;
   /** Malformed frames after which the socket is closed. */
   readonly maxMalformedFrames: number;
-  /** Frames that a client may send per second for long, and at once. */
+  /** Frames that a client may send: per second on average, and in a burst. */
   readonly maxFramesPerSecond: number;
   readonly maxFrameBurst: number;
   /** Largest snapshot that is sent as one frame, in bytes. */
   readonly maxSyncBytes: number;
-  /** How often a silent client is asked for a sign of life, in milliseconds; two missed answers end it. */
+  /**
+   * Interval of pings, in milliseconds. A client that sends nothing after two of them is closed.
+   */
   readonly pingIntervalMs: number;
 }
 
-/** Bounds unless told otherwise. */
+/** Default limits. */
 export const DEFAULT_BRIDGE_LIMITS: BridgeLimits = {
   maxSubscriptions: 1000,
   maxFrameBytes: 64 * 1024,

@@ -1,12 +1,12 @@
-/** How many times per interval sockets are checked: a ping is late by a part of it, at most. */
+/** Checks per ping interval: a ping is late by one part of the interval, at most. */
 export const CHECKS_PER_INTERVAL = 8;
 
-/** Whether a client is alive. Any inbound frame is a sign of life. */
+/** Decides whether a client is alive. Any inbound frame proves it. */
 export class Liveness {
   #missed = 0;
   #checksLeft = CHECKS_PER_INTERVAL + 1;
 
-  /** A frame came. */
+  /** Notes an inbound frame. */
   onFrame(): void {
     this.#missed = 0;
   }
@@ -14,8 +14,7 @@ export class Liveness {
   /**
    * To be called CHECKS_PER_INTERVAL times per interval.
    *
-   * @returns `ping` when the client has to be asked for a sign of life, `dead` when it gave none to two
-   *   pings in a row.
+   * @returns `ping` when a ping is due, `dead` when nothing was received after two pings in a row.
    */
   check(): "ping" | "dead" | "wait" {
     if (--this.#checksLeft > 0) return "wait";

@@ -1,23 +1,28 @@
 import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import type { Reader } from "../service/handlers.ts";
 
-/** The socket as the bridge sends to it. */
+/** The sending side of a socket. */
 export interface OutletSocket {
-  /** Bytes that were sent but not yet taken by the system. */
+  /** Bytes that were sent but not yet accepted by the operating system. */
   readonly bufferedBytes: number;
-  /** Sends whole frames. `taken` is called when the system has taken them, or never will. */
+  /**
+   * Sends whole frames. `taken` is called when the operating system accepted them, or never will.
+   */
   send(frames: Buffer, taken: () => void): void;
 }
 
-/** How much may lie in a socket before its subscriptions have to wait, in bytes. */
+/** How many bytes a socket may buffer before its subscriptions have to wait. */
 const HIGH_WATER_BYTES = 64 * 1024;
-/** How much of answers to its own frames a client may leave lying, in bytes. */
+/** How many bytes of responses to its own frames a client may leave unread. */
 const MAX_UNREAD_REPLIES_BYTES = 256 * 1024;
 
-/** The way out of one socket. What the client does not take has to wait: nothing is piled up here (G7). */
+/**
+ * The sending side of one socket, with backpressure: frames that do not fit wait at their source
+ * (G7).
+ */
 export class Outlet {
   readonly #socket: OutletSocket;
-  /** Who waits, in turn. */
+  /** Readers that wait for room, in turn. */
   #waiting: Set<Reader> | undefined;
   #repliesBytes = 0;
 
@@ -25,24 +30,24 @@ export class Outlet {
     this.#socket = socket;
   }
 
-  /** Whether whoever has more to send has to wait. */
+  /** Whether readers have to wait before they send more. */
   get isFull(): boolean {
     return this.#socket.bufferedBytes > HIGH_WATER_BYTES;
   }
 
-  /** Wakes a reader, once, when there is room. Those who wait take turns. */
+  /** Wakes a reader once, when there is room. Waiting readers take turns. */
   whenFree(reader: Reader): void {
     this.#waiting ??= new Set();
     this.#waiting.delete(reader);
     this.#waiting.add(reader);
   }
 
-  /** Sends frames of a subscription, which asked first whether there is room. */
+  /** Sends frames of a subscription. The caller checks isFull first. */
   send(frames: Buffer): void {
     this.#socket.send(frames, this.#taken);
   }
 
-  /** Sends a snapshot, which counts until the system has taken it. */
+  /** Sends a snapshot, which counts in the memory until the operating system has accepted it. */
   sendSnapshot(frame: Buffer, memory: SnapshotMemory): void {
     memory.hold(frame, ({ byteLength }) => byteLength);
     this.#socket.send(frame, () => {
@@ -51,7 +56,7 @@ export class Outlet {
     });
   }
 
-  /** Answers a frame of the client. @returns false when it leaves too many answers lying. */
+  /** Responds to a frame of the client. @returns false when it leaves too many responses unread. */
   reply(frame: Buffer): boolean {
     const bytes = frame.byteLength;
     this.#repliesBytes += bytes;
@@ -62,7 +67,7 @@ export class Outlet {
     return this.#repliesBytes <= MAX_UNREAD_REPLIES_BYTES;
   }
 
-  /** Forgets those who wait. */
+  /** Forgets the waiting readers. */
   close(): void {
     this.#waiting = undefined;
   }

@@ -8,14 +8,14 @@ import type { Target } from "./target.ts";
 import { textFrame } from "./text-frame.ts";
 
 /*
- * What the bridge sends: JSON text, as frames. The dialect is that of existing stream clients; `epoch`,
- * `revision` and `subscriptionId` are additions that they ignore.
+ * The frames that the bridge sends, as JSON text. The format is that of existing stream clients;
+ * `epoch`, `revision` and `subscriptionId` are additions that they ignore.
  */
 
 /**
- * The state of what a subscription follows: one value or null for an item, all values for a group.
+ * The state that a subscription follows: one value or null for an item, all values for a group.
  *
- * @param inParts Whether the client asked for parts; otherwise the frame is the whole.
+ * @param inParts Whether the client requested parts; otherwise the frame is the whole snapshot.
  */
 export function syncFrame(
   target: Target,
@@ -30,7 +30,7 @@ export function syncFrame(
   return envelope(target, target.itemId, timestamp, event, position, subscriptionId);
 }
 
-/** The state of a group: the same bytes for everybody who gets it now. */
+/** The state of a group, encoded once for all subscriptions that get it. */
 const groupState = createRecent(({ items }: Pick<SyncFrame, "items">): Buffer => {
   const values = items.map(({ value }) => value.text);
   const ids = JSON.stringify(items.map(({ itemId }) => itemId));
@@ -42,12 +42,12 @@ function itemState({ items: [item] }: Pick<SyncFrame, "items">): string {
   return `"data":${item?.value.text ?? "null"},"ids":${ids}`;
 }
 
-/** How much the values of items take in a frame, in bytes. */
+/** Size of the values of items in a frame, in bytes. */
 export function itemsBytes(items: readonly Item[]): number {
   return items.reduce((sum, { value }) => sum + Buffer.byteLength(value.text) + 1, 0);
 }
 
-/** A change or a transient event of a group: the same bytes for everybody who hears it now. */
+/** A change or a transient event of a group, encoded once for all sockets that receive it. */
 export const eventFrame = createRecent(
   (event: ChangeEvent | TransientEvent, group: GroupKey): Buffer => {
     const { itemId, timestamp, value } = event;
@@ -77,7 +77,9 @@ export function heartbeatFrame(target: Target, subscriptionId: string, position:
   return envelope(target, target.itemId, 0, ['{"type":"heartbeat"}'], position, subscriptionId);
 }
 
-/** A frame or a join was refused, or a subscription ended. A refusal by the gate has a type of its own. */
+/**
+ * A frame or a join was refused, or a subscription ended. A refusal by a gate has a separate type.
+ */
 export function errorFrame(
   error: StreamError,
   target: Target | undefined,
@@ -92,7 +94,7 @@ export function errorFrame(
 
 const NOWHERE: Target = { streamName: "", groupId: "", itemId: undefined };
 
-/** Whether the names may be echoed: what a client made up is not sent back at any length. */
+/** Whether the names may be echoed: overlong names of a client are not sent back. */
 function isShort({ streamName, groupId, itemId = "" }: Target): boolean {
   return Math.max(streamName.length, groupId.length, itemId.length) <= MAX_NAME_BYTES;
 }

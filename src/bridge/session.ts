@@ -18,29 +18,29 @@ export interface SessionSocket extends OutletSocket, Connected {
   close(code: number, reason: string): void;
 }
 
-/** A subscription, and the feed that it hears. */
+/** A subscription and its feed. */
 interface Joined {
   readonly join: Join;
   readonly feed: GroupFeed;
 }
 
-/** What the URL asked for. */
+/** The subscription that the URL requested. */
 interface ByUrl extends Target {
   readonly subscriptionId: string;
 }
 
-/** Work on one subscription id. */
+/** A join or leave of one subscription id that is under way. */
 interface UnderWay {
   readonly done: Promise<void>;
-  /** Whether the subscription is gone after it. */
+  /** Whether the subscription has ended after it. */
   readonly leaves: boolean;
 }
 
 /**
- * One socket: its subscriptions, and what they have to say to each other.
+ * The session of one socket: reads the client's frames and manages its subscriptions.
  *
- * All subscriptions of one group share a feed. What the socket cannot take stays in the bounded queues
- * of the subscriptions (G7).
+ * All subscriptions of one group share a feed. Frames that the socket cannot take stay in the
+ * bounded queues of the subscriptions (G7).
  */
 export class BridgeSession implements FeedOwner {
   readonly #handlers: Handlers;
@@ -50,11 +50,13 @@ export class BridgeSession implements FeedOwner {
   readonly #outlet: Outlet;
   readonly #joined = new FewMap<string, Joined>();
   readonly #feeds = new FewMap<string, GroupFeed>();
-  /** What is under way, by subscription id: joins and leaves of one id wait for one another. */
+  /** Joins and leaves under way, by subscription id: those of one id wait for one another. */
   readonly #underWay = new FewMap<string, UnderWay>();
-  /** What a join of the same can take over; undefined once one has. */
+  /**
+   * The URL's subscription, which a join of the same target can replace; undefined once one has.
+   */
   #byUrl: ByUrl | undefined;
-  /** What `auth_function` said of the client. */
+  /** The client's context from `auth_function`. */
   readonly #context: string;
   #underWayCount = 0;
   #malformed = 0;
@@ -62,8 +64,8 @@ export class BridgeSession implements FeedOwner {
   #closed = false;
 
   /**
-   * @param subscriptions Gives a token for each join.
-   * @param context What `authenticate` said of the client.
+   * @param subscriptions Limits the rate of joins.
+   * @param context The client's context from `authenticate`.
    */
   constructor(
     handlers: Handlers,
@@ -80,15 +82,15 @@ export class BridgeSession implements FeedOwner {
     this.#outlet = new Outlet(socket);
   }
 
-  /** Subscribes to what the socket's URL names. */
+  /** Subscribes to the target of the socket's URL. */
   joinByUrl(target: Target, subscriptionId: string): void {
     const { streamName, groupId, itemId } = target;
-    const asked = { resume: undefined, heartbeat: false, parts: false };
-    this.#enqueueJoin({ ...target, ...asked, type: "join", subscriptionId }, true);
+    const noExtensions = { resume: undefined, heartbeat: false, parts: false };
+    this.#enqueueJoin({ ...target, ...noExtensions, type: "join", subscriptionId }, true);
     this.#byUrl = { streamName, groupId, itemId, subscriptionId };
   }
 
-  /** Takes a frame of the client; undefined when it was not text. */
+  /** Receives a frame of the client; undefined when it was not valid UTF-8. */
   receive(text: string | undefined): void {
     if (this.#closed) return;
     let frame;
@@ -134,7 +136,10 @@ export class BridgeSession implements FeedOwner {
     this.#enqueue(subscriptionId, false, () => this.#join(frame, byUrl, url), url?.subscriptionId);
   }
 
-  /** How many subscriptions there will be beside a new one and the one that it takes over, once all that is under way is done. */
+  /**
+   * How many subscriptions there will be once all joins and leaves under way are done, beside the
+   * new one and the one that it replaces.
+   */
   #countBeside(subscriptionId: string, taken = subscriptionId): number {
     const ids = new Set(this.#joined.keys());
     for (const [id, { leaves }] of this.#underWay) {
@@ -147,9 +152,9 @@ export class BridgeSession implements FeedOwner {
   }
 
   /**
-   * What concerns one subscription id happens in the order asked.
+   * Runs the joins and leaves of one subscription id in the order in which they were received.
    *
-   * @param taken Another id that it concerns, whose subscription is gone after it.
+   * @param taken Another id whose subscription the work replaces.
    */
   #enqueue(
     subscriptionId: string,
@@ -157,7 +162,8 @@ export class BridgeSession implements FeedOwner {
     work: () => Promise<void> | void,
     taken = subscriptionId,
   ): void {
-    // A client that reads nothing, and so is told nothing, must not pile up work.
+    // Joins proceed only as the client reads: one that does not read must not queue more and more
+    // work.
     if (this.#underWayCount >= this.#limits.maxFrameBurst)
       return this.#end(CLOSE.TOO_MUCH, "too many joins and leaves under way");
     this.#underWayCount++;
@@ -171,7 +177,10 @@ export class BridgeSession implements FeedOwner {
     this.#underWay.set(subscriptionId, { done, leaves });
   }
 
-  /** @param url What the URL asked for, when this asks for the same: nothing else happens to that meanwhile. */
+  /**
+   * @param url The URL's subscription, when this join has the same target. The queue keeps others
+   * from it.
+   */
   async #join(frame: JoinFrame, byUrl: boolean, url: ByUrl | undefined): Promise<void> {
     if (this.#closed) return;
     const { subscriptionId, streamName, groupId, itemId, resume, heartbeat, parts } = frame;
@@ -192,7 +201,8 @@ export class BridgeSession implements FeedOwner {
           connection: this.#socket,
         }));
       if (this.#closed) return admission.leave();
-      // Written out: of what is made by spreading, each has a shape of its own, which takes more than it.
+      // Without a spread: each object made by a spread has a hidden class of its own, which takes
+      // memory.
       const join: Join = {
         streamName,
         groupId,
@@ -207,7 +217,7 @@ export class BridgeSession implements FeedOwner {
       };
       feed = this.#useFeed({ streamName, groupId });
       await feed.join(join, resume);
-      // The one that it replaces stays until here, because a refusal would have left it in place.
+      // The replaced subscription ends only here, because a refused join must leave it in place.
       if (taken?.join.subscriptionId !== subscriptionId) this.#leave(subscriptionId);
       if (taken !== undefined) this.#detach(taken);
       if (this.#closed) return admission.leave();
@@ -215,15 +225,15 @@ export class BridgeSession implements FeedOwner {
     } catch (error) {
       if (feed !== undefined) this.#release(feed);
       if (taken === undefined) admission?.leave();
-      // What the URL asked for goes on, and keeps what it was granted.
+      // The URL's subscription continues, and keeps its admission.
       else this.#byUrl = url;
       this.#refuseJoin(StreamError.from(error), target, subscriptionId);
     }
   }
 
   /**
-   * Responds to a join that failed. When the reason may pass, a client of the original dialect has to be
-   * made to come back: it joins again only after a close.
+   * Responds to a failed join. When the error is retryable, the socket of a client without
+   * extensions is closed, because it rejoins only after a close.
    */
   #refuseJoin(error: StreamError, target: Target, subscriptionId: string): void {
     this.#reply(errorFrame(error, target, subscriptionId));
@@ -231,13 +241,16 @@ export class BridgeSession implements FeedOwner {
       this.#end(closeCodeOf(error), "a join failed for now; come back in a moment");
   }
 
-  /** The URL's subscription, for a join of the same to take its place: what was granted to it holds. */
+  /**
+   * The URL's subscription, for a join of the same target to replace it: the join gets its
+   * admission.
+   */
   #claim(url: ByUrl | undefined): Joined | undefined {
-    // Only one can have it; whoever comes second asks the gates.
+    // Only one join can claim it; a second one needs an admission of its own.
     if (url === undefined || this.#byUrl !== url) return undefined;
     this.#byUrl = undefined;
     const joined = this.#joined.get(url.subscriptionId);
-    // When it was refused, or has ended, its id may be that of something else now.
+    // When it was refused or has ended, another subscription may have its id now.
     return joined?.join.byUrl === true ? joined : undefined;
   }
 
@@ -248,7 +261,7 @@ export class BridgeSession implements FeedOwner {
     joined.join.admission.leave();
   }
 
-  /** Ends a subscription whose admission somebody else has, or gives back. */
+  /** Ends a subscription without releasing its admission. */
   #detach({ join, feed }: Joined): void {
     this.#joined.delete(join.subscriptionId);
     feed.leave(join);
@@ -278,7 +291,7 @@ export class BridgeSession implements FeedOwner {
   /** @see FeedOwner */
   onRefused(join: Join, error: StreamError): void {
     this.#reply(errorFrame(error, join, join.subscriptionId));
-    // Its join may not have been told yet that it succeeded.
+    // Queued, because its join may still be under way.
     this.#enqueue(join.subscriptionId, true, () => {
       if (this.#joined.get(join.subscriptionId)?.join === join) this.#leave(join.subscriptionId);
     });
@@ -286,11 +299,11 @@ export class BridgeSession implements FeedOwner {
 
   #reply(frame: Buffer): void {
     if (this.#closed) return;
-    if (!this.#outlet.reply(frame)) this.#end(CLOSE.SLOW_SUBSCRIBER, "answers are not taken");
+    if (!this.#outlet.reply(frame)) this.#end(CLOSE.SLOW_SUBSCRIBER, "responses are not read");
   }
 
   /**
-   * The client hears why, and comes back with all of its subscriptions.
+   * Sends the error and closes the socket: the client reconnects and rejoins all its subscriptions.
    *
    * @see FeedOwner
    */

@@ -1,11 +1,11 @@
-/** What a socket's URL asks for. */
+/** The request of a socket's URL. */
 export type UrlTarget =
   | { readonly kind: "none" }
   | { readonly kind: "stream"; readonly target: Target }
   | { readonly kind: "elsewhere" }
   | { readonly kind: "invalid"; readonly sentence: string };
 
-/** What a subscription of the bridge follows: a group, or one item of it. Names are not checked yet. */
+/** The target of a subscription: a group, or one item of it. Its names are not checked yet. */
 export interface Target {
   readonly streamName: string;
   readonly groupId: string;
@@ -16,12 +16,12 @@ export interface Target {
 const MAY =
   "it may be /stream/{stream_name}/{group_id} or /stream/{stream_name}/{group_id}/{item_id}, percent-encoded";
 
-/** Names that clients and proxies take out of a URL, encoded or not: the URL would name something else. */
+/** Names that clients and proxies remove from a URL, encoded or not, which changes its meaning. */
 const DOT_NAMES: readonly string[] = [".", ".."];
 
 /**
- * Reads the path of a socket's URL, as it was sent: names may hold encoded slashes, and nothing is
- * normalised.
+ * Reads the path of a socket's URL as it was sent, without normalisation: names may contain encoded
+ * slashes.
  */
 export function urlTarget(path: string): UrlTarget {
   if (path === "/" || path === "/ws/streams" || path === "/ws/streams/") return { kind: "none" };
@@ -29,13 +29,13 @@ export function urlTarget(path: string): UrlTarget {
   const segments = path.slice("/stream/".length).split("/");
   if (segments.length > 1 && segments.at(-1) === "") segments.pop();
   if (segments.length < 2 || segments.length > 3 || segments.includes("")) {
-    return { kind: "invalid", sentence: `The path has not two or three names; ${MAY}.` };
+    return { kind: "invalid", sentence: `The path does not have two or three names; ${MAY}.` };
   }
   try {
     const names = segments.map(decodeURIComponent);
     const dots = names.find((name) => DOT_NAMES.includes(name));
     if (dots !== undefined) {
-      const sentence = `The path has the name "${dots}", which no URL can carry; connect to / and send a join frame for it.`;
+      const sentence = `The path has the name "${dots}", which a URL cannot contain; connect to / and send a join frame for it.`;
       return { kind: "invalid", sentence };
     }
     const [streamName = "", groupId = "", itemId] = names;

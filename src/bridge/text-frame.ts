@@ -4,8 +4,8 @@ const LENGTH_IN_2_BYTES = 126;
 const LENGTH_IN_8_BYTES = 127;
 
 /**
- * A text as a whole WebSocket frame of a server (RFC 6455, 5.2), header included: who sends the same to
- * many makes it once.
+ * A text as a whole WebSocket frame of a server (RFC 6455, 5.2), with its header: a frame for many
+ * sockets is built once.
  *
  * @param parts The text in pieces; buffers hold UTF-8.
  */
@@ -13,7 +13,7 @@ export function textFrame(parts: readonly (string | Buffer)[]): Buffer {
   let bytes = 0;
   for (const part of parts) bytes += Buffer.byteLength(part);
   const headerBytes = bytes <= MAX_SHORT_BYTES ? 2 : bytes <= 0xffff ? 4 : 10;
-  // Not a part of a pool, of which it would keep the rest from being freed.
+  // Not from the buffer pool: the frame would keep the pool's whole slab in memory.
   const frame = Buffer.allocUnsafeSlow(headerBytes + bytes);
   frame[0] = FINAL_TEXT;
   if (headerBytes === 2) frame[1] = bytes;

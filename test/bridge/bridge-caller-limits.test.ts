@@ -3,7 +3,7 @@ import { memoryStore } from "millrace";
 import { type ServerOptions, createServer } from "millrace/server";
 import { connect, upgrade } from "./line.ts";
 
-/** So slow that no test sees a second token. */
+/** Too slow for a second token during a test. */
 const BARELY = 0.01;
 const GROUP = { streamName: "rooms", groupId: "lobby" };
 const from = (address: string) => ({ "x-forwarded-for": address });
@@ -23,7 +23,7 @@ describe("sockets of one address behind a proxy", () => {
     const refused = await upgrade(url, "/", FIRST);
     expect(refused).toMatchObject({ status: 429, sentence: expect.stringContaining("has 2") });
     expect(Number(refused.headers["retry-after"])).toBeGreaterThan(0);
-    // Others have places of their own.
+    // Other addresses have their own limit.
     await connect(url, "/", { headers: SECOND });
     await connect(url, "/");
     first?.socket.terminate();
@@ -41,7 +41,7 @@ describe("sockets of one address behind a proxy", () => {
     expect((await upgrade(url, "/")).status).toBe(101);
   });
 
-  it("share the frames that their address may send, and are closed with 4429 beyond them", async () => {
+  it("share the frame rate of their address, and are closed with 4429 beyond it", async () => {
     const url = await start({ requestsPerAddress: { perSecond: BARELY, burst: 10 } });
     const lines = await Promise.all(
       [FIRST, FIRST, SECOND].map((headers) => connect(url, "/", { headers })),
@@ -58,7 +58,7 @@ describe("sockets of one address behind a proxy", () => {
 });
 
 describe("a worker that guesses tokens", () => {
-  it("is refused with 429 once it is too fast", async () => {
+  it("is refused with 429 when it tries too fast", async () => {
     const server = await createServer({
       port: 0,
       store: memoryStore(),
@@ -78,7 +78,7 @@ describe("a worker that guesses tokens", () => {
 });
 
 describe("the subscriptions of a socket", () => {
-  it("are closed with 4429 when they come too fast, on this machine, too", async () => {
+  it("are closed with 4429 when they come too fast, even from this machine", async () => {
     const url = await start({ subscriptions: { perSecond: BARELY, burst: 3 } });
     const line = await connect(url, "/");
     for (let n = 0; n < 3; n++) line.join({ ...GROUP, subscriptionId: `${n}` });

@@ -6,7 +6,7 @@ import { within } from "./within.ts";
 
 const encoded = (...names: string[]) => names.map(encodeURIComponent).join("/");
 
-describe("the WebSocket door", () => {
+describe("the WebSocket bridge", () => {
   let server: Server;
   beforeAll(async () => {
     server = await createServer({ port: 0, store: { kind: "in_memory" } });
@@ -56,13 +56,13 @@ describe("the WebSocket door", () => {
     },
   );
 
-  it("says null and no id of an item that is not there", async () => {
+  it("sends null and no id for an item that does not exist", async () => {
     const line = await connect(server.url, "/stream/orders/eu/missing");
     const [sync] = await line.count(1);
     expect(sync).toMatchObject({ id: "missing", event: { type: "sync", data: null, ids: [] } });
   });
 
-  it("takes names with encoded slashes, dots and other characters as they are", async () => {
+  it("accepts names with encoded slashes, dots and other characters unchanged", async () => {
     const { streamName, groupId, itemId } = STRANGE;
     const group = await connect(server.url, `/stream/${encoded(streamName, groupId)}`);
     const item = await connect(server.url, `/stream/${encoded(streamName, groupId, itemId)}/`);
@@ -81,7 +81,7 @@ describe("the WebSocket door", () => {
   });
 
   it.each(["/", "/ws/streams", "/ws/streams/", "/?token=x"])(
-    "begins with no subscription at %s, and takes joins",
+    "starts without a subscription at %s, and accepts joins",
     async (path) => {
       const line = await connect(server.url, path);
       line.join({ subscriptionId: "s1", streamName: "orders", groupId: "eu" });
@@ -102,7 +102,7 @@ describe("the WebSocket door", () => {
     "/stream//eu",
     "/stream/orders//o-7",
     "/stream/orders/eu/o-7/more",
-  ])("refuses the URL %s with 400 and says what it may be", async (path) => {
+  ])("refuses the URL %s with 400 and names the valid forms", async (path) => {
     const { status, sentence } = await upgrade(server.url, path);
     expect(status).toBe(400);
     expect(sentence).toContain("/stream/{stream_name}/{group_id}");
@@ -123,7 +123,7 @@ describe("the WebSocket door", () => {
     "/stream/orders/eu/.%2E?a=1",
     "/stream/../healthz",
   ])(
-    "refuses the URL %s with 400 rather than following what it would be resolved to",
+    "refuses the URL %s with 400 instead of following the path that it resolves to",
     async (path) => {
       const { status, sentence } = await upgrade(server.url, path);
       expect(status).toBe(400);
@@ -131,7 +131,7 @@ describe("the WebSocket door", () => {
     },
   );
 
-  it("keeps names that only look like dots, and follows dots by a join frame", async () => {
+  it("accepts names that only look like dot segments, and dot names in a join frame", async () => {
     for (const name of ["...", ".a", "%2E", "%2e%2e"]) {
       const line = await connect(server.url, `/stream/${encoded("orders", name)}`);
       expect((await line.count(1))[0]).toMatchObject({ groupId: name });
@@ -149,14 +149,14 @@ describe("the WebSocket door", () => {
   });
 
   it.each(["/../stream/orders/eu", "//stream/orders/eu", "/./stream/orders/eu", "/x/../"])(
-    "answers 404 at %s, because it never resolves a path",
+    "responds with 404 at %s, because it never resolves a path",
     async (path) => {
       expect((await upgrade(server.url, path)).status).toBe(404);
     },
   );
 
   it.each(["/other", "/ws", "/streams/orders/eu", "/streamorders/eu", "/ws/streams/orders"])(
-    "answers 404 at %s",
+    "responds with 404 at %s",
     async (path) => {
       expect((await upgrade(server.url, path)).status).toBe(404);
     },
@@ -170,19 +170,19 @@ describe("the WebSocket door", () => {
     },
   );
 
-  it("lets pages of this machine follow", async () => {
+  it("admits pages of this machine", async () => {
     const line = await connect(server.url, "/stream/orders/eu", {
       origin: "http://localhost:5173",
     });
     expect(story(await line.count(1))).toEqual(["sync"]);
   });
 
-  it("answers the sub-protocol Authorization, which carries a token of browsers", async () => {
+  it("accepts the sub-protocol Authorization, with which browsers send a token", async () => {
     const line = await connect(server.url, "/", { protocols: ["Authorization", "s3cret"] });
     expect(line.socket.protocol).toBe("Authorization");
   });
 
-  it("answers no other sub-protocol", async () => {
+  it("accepts no other sub-protocol", async () => {
     const { status, headers } = await upgrade(server.url, "/", {
       "sec-websocket-protocol": "graphql-ws, chat",
     });
@@ -209,19 +209,19 @@ describe("the WebSocket door", () => {
         body,
       ].join("\r\n"),
     );
-    let answer = "";
+    let response = "";
     socket.setEncoding("utf8");
-    const answered = new Promise<void>((resolve, reject) => {
+    const responded = new Promise<void>((resolve, reject) => {
       socket.on("error", reject);
       socket.on("close", resolve);
       socket.on("data", (text: string) => {
-        answer += text;
-        if (answer.includes('"created":true')) resolve();
+        response += text;
+        if (response.includes('"created":true')) resolve();
       });
     });
-    await within(answered, () => `an answer, it had ${answer}`);
-    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
-    expect(answer).toContain('"created":true');
+    await within(responded, () => `a response; it received ${response}`);
+    expect(response).toMatch(/^HTTP\/1\.1 200 /);
+    expect(response).toContain('"created":true');
     const got = await server.service.get({ streamName: "plain", groupId: "g", itemId: "i" });
     expect(JSON.stringify(got)).toContain('{"n":1}');
   });

@@ -6,13 +6,13 @@ import { OPCODE, clientFrame, connectRaw } from "./raw-line.ts";
 const GROUP = { streamName: "rooms", groupId: "lobby" };
 const join = (data: object) => Buffer.from(JSON.stringify({ type: "join", data }));
 
-describe("a client that breaks the rules", () => {
+describe("a hostile client", () => {
   let server: Server;
   beforeAll(async () => {
     server = await createServer({ port: 0, store: { kind: "in_memory" } });
   });
   afterAll(async () => server?.close());
-  // Whatever a client did, others are served.
+  // Other clients are still served after each test.
   afterEach(async () => {
     const line = await connect(server.url, "/");
     line.join({ ...GROUP, subscriptionId: "s1" });
@@ -20,12 +20,12 @@ describe("a client that breaks the rules", () => {
   });
 
   it.each([
-    ["bytes that are no frames", Buffer.alloc(5000, 0xff), 1002],
-    ["a frame that is not masked", Buffer.from([0x81, 2, 0x7b, 0x7d]), 1002],
-    ["an unknown kind of frame", clientFrame(3, Buffer.from("{}")), 1002],
-    ["a continuation of nothing", clientFrame(OPCODE.continuation, Buffer.from("{}")), 1002],
+    ["bytes that are not a frame", Buffer.alloc(5000, 0xff), 1002],
+    ["an unmasked frame", Buffer.from([0x81, 2, 0x7b, 0x7d]), 1002],
+    ["an unknown opcode", clientFrame(3, Buffer.from("{}")), 1002],
+    ["a continuation without a start", clientFrame(OPCODE.continuation, Buffer.from("{}")), 1002],
     ["a ping that is too long", clientFrame(OPCODE.ping, Buffer.alloc(126)), 1002],
-    ["a ping in pieces", clientFrame(OPCODE.ping, Buffer.alloc(1), false), 1002],
+    ["a fragmented ping", clientFrame(OPCODE.ping, Buffer.alloc(1), false), 1002],
     ["a text that is not UTF-8", clientFrame(OPCODE.text, Buffer.from([0xc3, 0x28])), 1007],
   ])("is closed with a code of the protocol: %s", async (_, bytes, code) => {
     const line = await connectRaw(server.port);
@@ -33,7 +33,7 @@ describe("a client that breaks the rules", () => {
     expect(await line.closed).toBe(code);
   });
 
-  it("is closed with 1009 for a frame of 10 MB, and gets to read it while it is still sending", async () => {
+  it("is closed with 1009 for a frame of 10 MB, and receives the code while it is still sending", async () => {
     const line = await connectRaw(server.port);
     line.socket.write(clientFrame(OPCODE.text, Buffer.alloc(10_000_000, "x")));
     expect(await line.closed).toBe(1009);
@@ -41,8 +41,8 @@ describe("a client that breaks the rules", () => {
 
   it.each([
     ["by its size, with 1009", 1000, 1009],
-    ["by its pieces, with 1008", 0, 1008],
-  ])("is closed for a frame in pieces that never ends, %s", async (_, size, code) => {
+    ["by its fragments, with 1008", 0, 1008],
+  ])("is closed for a fragmented message that never ends, %s", async (_, size, code) => {
     const line = await connectRaw(server.port);
     const piece = Buffer.alloc(size, " ");
     line.socket.write(clientFrame(OPCODE.text, piece, false));
@@ -60,7 +60,7 @@ describe("a client that breaks the rules", () => {
     ["ping", OPCODE.ping, Buffer.alloc(0)],
     ["pong", OPCODE.pong, Buffer.alloc(0)],
   ])(
-    "is closed for a flood of tiny %s frames, and nothing grows",
+    "is closed for a flood of tiny %s frames, without memory growth",
     async (name, opcode, payload) => {
       const line = await connectRaw(server.port);
       const frames = Buffer.concat(
@@ -84,7 +84,7 @@ describe("a client that breaks the rules", () => {
     ["closed arrays", "[".repeat(30_000) + "]".repeat(30_000)],
     ["objects", '{"a":'.repeat(10_000)],
     ["ignored fields", `{"type":"leave","data":{"x":${"[".repeat(20_000)}${"]".repeat(20_000)}}}`],
-  ])("gets an error for JSON that is very deep: %s", async (_, text) => {
+  ])("gets an error for deeply nested JSON: %s", async (_, text) => {
     const line = await connect(server.url, "/");
     line.socket.send(text);
     expect((await line.count(1))[0]).toMatchObject({
@@ -93,7 +93,7 @@ describe("a client that breaks the rules", () => {
   });
 
   it.each(["__proto__", "constructor", "toString", "hasOwnProperty"])(
-    "may call a subscription, a stream or an item %s",
+    "may name a subscription, a stream or an item %s",
     async (name) => {
       const line = await connect(server.url, "/");
       line.join({ subscriptionId: name, streamName: name, groupId: name, id: name });
@@ -105,7 +105,7 @@ describe("a client that breaks the rules", () => {
     },
   );
 
-  it("gets an error for names that are none, cut short when they are long", async () => {
+  it("gets an error for invalid names, without those that are too long", async () => {
     const line = await connect(server.url, "/");
     const long = "x".repeat(30_000);
     line.join({ streamName: long, groupId: "g", subscriptionId: "s1" });
@@ -117,7 +117,7 @@ describe("a client that breaks the rules", () => {
     expect(frames.map(({ streamName }) => streamName)).toEqual(["", "s", "s"]);
   });
 
-  it("leaves nothing behind when it goes in the middle of anything", async () => {
+  it("does no harm when it disconnects in the middle of a frame or a join", async () => {
     const lines = await Promise.all(Array.from({ length: 50 }, () => connectRaw(server.port)));
     for (const [i, { socket }] of lines.entries()) {
       const frame = clientFrame(OPCODE.text, join({ ...GROUP, subscriptionId: `s${i}` }));
@@ -129,8 +129,8 @@ describe("a client that breaks the rules", () => {
   });
 });
 
-describe("a connection that is refused", () => {
-  it("is let go of, although its client keeps it open", async () => {
+describe("a refused connection", () => {
+  it("is closed by the service even if its client keeps it open", async () => {
     const server = await createServer({ port: 0, store: { kind: "in_memory" } });
     try {
       const line = await connectRaw(server.port, "/stream/only-one");

@@ -22,7 +22,7 @@ describe("limits of a socket", () => {
   });
   afterAll(async () => server?.close());
 
-  it("answers malformed frames with errors, and closes after too many of them with 4400", async () => {
+  it("respond to malformed frames with errors, and close after too many of them with 4400", async () => {
     const line = await connect(server.url, "/");
     const frames = [
       "no json",
@@ -49,7 +49,7 @@ describe("limits of a socket", () => {
       ...Array<undefined>(5).fill(undefined),
       "s1",
     ]);
-    // It still takes a proper frame.
+    // It still accepts a valid frame.
     line.join({ ...GROUP, subscriptionId: "s1" });
     expect(story(await line.count(7)).at(-1)).toBe("sync");
     line.socket.send(Buffer.from([0x7b, 0xff]));
@@ -57,11 +57,11 @@ describe("limits of a socket", () => {
     expect(story(line.frames).at(-1)).toBe("error");
   });
 
-  it("closes with 4429 when there are too many subscriptions", async () => {
+  it("close with 4429 when there are too many subscriptions", async () => {
     const line = await connect(server.url, "/");
     for (const subscriptionId of ["s1", "s2", "s3", "s1"]) line.join({ ...GROUP, subscriptionId });
     await line.count(4);
-    // What is left makes room at once.
+    // A leave makes room at once.
     line.leave("s3");
     line.join({ ...GROUP, subscriptionId: "other", id: "a" });
     await line.count(5);
@@ -70,7 +70,7 @@ describe("limits of a socket", () => {
     expect(line.frames).toHaveLength(5);
   });
 
-  it("counts a subscription of the URL that is taken over only once", async () => {
+  it("count a subscription of the URL and the join that replaces it once", async () => {
     const line = await connect(server.url, "/stream/rooms/limits");
     await line.count(1);
     const target = { streamName: "rooms", groupId: "limits" };
@@ -82,13 +82,13 @@ describe("limits of a socket", () => {
     expect(await line.closed).toBe(4429);
   });
 
-  it("closes with 4429 when frames come too fast", async () => {
+  it("close with 4429 when frames come too fast", async () => {
     const line = await connect(server.url, "/");
     for (let sent = 0; sent < 100; sent++) line.leave("unknown");
     expect(await line.closed).toBe(4429);
   });
 
-  it("closes with 1009 when a frame is too large", async () => {
+  it("close with 1009 when a frame is too large", async () => {
     const line = await connect(server.url, "/");
     const padding = "x".repeat(800);
     line.socket.send(JSON.stringify({ type: "join", data: { ...GROUP, padding } }));
@@ -99,7 +99,7 @@ describe("limits of a socket", () => {
     expect(await line.closed).toBe(1009);
   });
 
-  it("refuses a snapshot that is too large for one frame, and gives it in parts", async () => {
+  it("refuse a snapshot that is too large for one frame, and allow it in parts", async () => {
     const group = { streamName: "rooms", groupId: "large" };
     for (const itemId of ["a", "b"])
       await server.service.set({ ...group, itemId, data: { id: itemId, text: "x".repeat(4000) } });
@@ -117,7 +117,7 @@ describe("limits of a socket", () => {
   });
 });
 
-describe("signs of life", () => {
+describe("the liveness of a client", () => {
   let server: Server;
   beforeAll(async () => {
     server = await createServer({
@@ -128,7 +128,7 @@ describe("signs of life", () => {
   });
   afterAll(async () => server?.close());
 
-  it("are asked for, and who gives none is closed with 4408", async () => {
+  it("is checked with pings, and a silent client is closed with 4408", async () => {
     const line = await connect(server.url, "/", { autoPong: false });
     let pings = 0;
     line.socket.on("ping", () => pings++);
@@ -139,7 +139,7 @@ describe("signs of life", () => {
   it.each([
     ["pongs", true],
     ["frames", false],
-  ])("are %s of the client", async (_, autoPong) => {
+  ])("is proved by its %s", async (_, autoPong) => {
     const line = await connect(server.url, "/", { autoPong });
     let pings = 0;
     line.socket.on("ping", () => {
@@ -152,7 +152,7 @@ describe("signs of life", () => {
   });
 });
 
-describe("a service that stops", () => {
+describe("a service that shuts down", () => {
   it("closes its sockets with 1001", async () => {
     const server = await createServer({ port: 0, store: { kind: "in_memory" } });
     onTestFinished(async () => server.close());

@@ -3,7 +3,7 @@ import { type TestServer, startServer } from "../support/doors/test-server.ts";
 import { connect } from "./line.ts";
 
 const GROUP = { streamName: "rooms", groupId: "lobby" };
-/** Each of them more than the bounds of a queue; together more than the system holds for a socket. */
+/** Each value exceeds the limits of a queue; together they exceed the system's socket buffers. */
 const LARGE = "x".repeat(500_000);
 const CHANGES = 40;
 
@@ -13,7 +13,7 @@ describe("a client that does not read (G7)", () => {
   beforeAll(async () => {
     server = await startServer("memory", {
       history: { maxBytes: 64 * 1024 * 1024 },
-      // Looked after every 20 ms.
+      // Checked every 20 ms.
       heartbeatIntervalMs: 100,
       subscriberQueue: { maxFrames: 10, maxBytes: 64 * 1024 },
       now: () => Date.now() + skewMs,
@@ -26,13 +26,13 @@ describe("a client that does not read (G7)", () => {
       await server.service.set({ ...GROUP, groupId, itemId: "a", data: { n, text: LARGE } });
   };
 
-  it("is closed with 4430 when it took nothing for the stall timeout, and reads why when it reads again", async () => {
+  it("is closed with 4430 after the stall timeout, and receives the code when it reads again", async () => {
     const line = await connect(server.url, "/");
     line.join({ ...GROUP, subscriptionId: "s1" });
     await line.count(1);
     line.socket.pause();
     await write(GROUP.groupId);
-    // More than once, in case the system still took something in after the first time.
+    // Repeated, because the system may still accept bytes after the first time.
     const hurry = setInterval(() => (skewMs += 61_000), 50);
     await server.store.whenWatches(0);
     clearInterval(hurry);
@@ -40,7 +40,7 @@ describe("a client that does not read (G7)", () => {
     expect(await line.closed).toBe(4430);
   });
 
-  it("hears all it missed when it reads again in time, while others were served", async () => {
+  it("receives every missed change when it reads again in time, while others are served", async () => {
     const groupId = "patient";
     const [slow, quick] = [await connect(server.url, "/"), await connect(server.url, "/")];
     for (const line of [slow, quick]) {

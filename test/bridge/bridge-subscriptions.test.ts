@@ -6,7 +6,7 @@ const NEW_GROUP = { streamName: "rooms", groupId: "" };
 
 describe("subscriptions of a socket", () => {
   let server: Server;
-  /** A group of the test's own. */
+  /** A group that only the current test uses. */
   let group = NEW_GROUP;
   let groups = 0;
 
@@ -26,8 +26,8 @@ describe("subscriptions of a socket", () => {
     server.service.set({ ...where, itemId, data: { id: itemId, n } });
 
   /**
-   * Everything that the socket had when an event of the group reached it. It must hear the whole group
-   * by now: whoever joins later never hears the event.
+   * The frames that the socket received before a new event of the group. The socket must follow the
+   * whole group already: a later join never receives the event.
    */
   const upToMark = async (line: Line, where = group): Promise<readonly Frame[]> => {
     const isMark = ({ event, groupId }: Frame) =>
@@ -68,7 +68,7 @@ describe("subscriptions of a socket", () => {
     });
   });
 
-  it("that overlap get one frame per event (G3)", async () => {
+  it("get one frame per event when they overlap (G3)", async () => {
     await set("a", 1);
     const line = await connect(server.url, "/");
     line.join({ ...group, subscriptionId: "all" });
@@ -95,7 +95,7 @@ describe("subscriptions of a socket", () => {
     ]);
   });
 
-  it("of an item hear its changes and the events that name it, and nothing else", async () => {
+  it("of an item receive its changes and the events that name it, and nothing else", async () => {
     const line = await connect(server.url, "/");
     line.join({ ...group, subscriptionId: "one", id: "a" });
     await line.count(1);
@@ -108,7 +108,7 @@ describe("subscriptions of a socket", () => {
   });
 
   it.each(["", "/a"])(
-    "of the URL (%o after the group) are taken over by a join of the same target",
+    "of the URL (%o after the group) are replaced by a join of the same target",
     async (rest) => {
       await set("a", 1);
       const line = await connect(server.url, `/stream/${group.streamName}/${group.groupId}${rest}`);
@@ -120,7 +120,7 @@ describe("subscriptions of a socket", () => {
       expect(fresh).toEqual({ ...first, subscriptionId: "mine" });
       await set("a", 2);
       expect(story(await line.count(3)).at(-1)).toBe("update a");
-      // One subscription is left, so after its leave nobody hears the group, until somebody joins.
+      // One subscription is left, so after its leave the group has no follower until the next join.
       line.leave("mine");
       line.join({ ...group, groupId: "elsewhere", subscriptionId: "other" });
       await line.count(4);
@@ -138,7 +138,7 @@ describe("subscriptions of a socket", () => {
     },
   );
 
-  it("of the URL stay beside a join of another target", async () => {
+  it("of the URL stay open beside a join of another target", async () => {
     await set("a", 1);
     const line = await connect(server.url, `/stream/${group.streamName}/${group.groupId}`);
     await line.count(1);
@@ -166,7 +166,7 @@ describe("subscriptions of a socket", () => {
     ]);
   });
 
-  it("go on when the join that would replace them is refused", async () => {
+  it("continue when the join that would replace them is refused", async () => {
     const line = await connect(server.url, "/");
     line.join({ ...group, subscriptionId: "s1" });
     await line.count(1);
@@ -181,7 +181,7 @@ describe("subscriptions of a socket", () => {
     expect(story(await upToMark(line))).toEqual(["sync", "error", "create a"]);
   });
 
-  it("end with a leave, each for itself; a leave of an unknown id does nothing", async () => {
+  it("end with a leave, each on its own; a leave of an unknown id does nothing", async () => {
     await set("a", 1);
     const line = await connect(server.url, "/");
     line.join({ ...group, subscriptionId: "all" });
@@ -189,7 +189,7 @@ describe("subscriptions of a socket", () => {
     await line.count(2);
     line.leave("unknown");
     line.leave("all");
-    // Its sync says that the leaves before it are done.
+    // Its sync proves that the leaves before it are done.
     line.join({ ...group, groupId: "elsewhere", subscriptionId: "other" });
     await line.count(3);
     await set("b", 1);
@@ -198,7 +198,7 @@ describe("subscriptions of a socket", () => {
     expect(story(frames).at(-1)).toBe("update a");
   });
 
-  it("resume after the position given, with the changes that were missed (G4)", async () => {
+  it("resume from the given position, with the changes that were missed (G4)", async () => {
     await set("a", 1);
     const before = await connect(server.url, "/");
     before.join({ ...group, subscriptionId: "s1" });
@@ -220,7 +220,7 @@ describe("subscriptions of a socket", () => {
     });
   });
 
-  it("get a sync when the position given is not of this group's history (G4)", async () => {
+  it("get a sync when the given position is not in this group's history (G4)", async () => {
     await set("a", 1);
     const line = await connect(server.url, "/");
     const resume = { epoch: "another", revision: 1 };
@@ -231,7 +231,7 @@ describe("subscriptions of a socket", () => {
     expect(frames[0]).toMatchObject({ revision: 1, subscriptionId: "s1" });
   });
 
-  it("get a sync, whatever they resume, when the socket follows the group already", async () => {
+  it("get a sync instead of a resume when the socket already follows the group", async () => {
     await set("a", 1);
     const line = await connect(server.url, "/");
     line.join({ ...group, subscriptionId: "s1" });
@@ -245,20 +245,20 @@ describe("subscriptions of a socket", () => {
     expect(frames[2]).toMatchObject({ subscriptionId: "s2", revision: 2 });
   });
 
-  it("hear heartbeats only when they asked (G5)", async () => {
+  it("receive heartbeats only on request (G5)", async () => {
     await set("a", 1);
-    const [plain, asking] = [await connect(server.url, "/"), await connect(server.url, "/")];
+    const [plain, extended] = [await connect(server.url, "/"), await connect(server.url, "/")];
     plain.join({ ...group, subscriptionId: "s1" });
     plain.join({ ...group, subscriptionId: "s2", id: "a" });
     await plain.count(2);
-    asking.join({ ...group, subscriptionId: "without" });
-    asking.join({ ...group, subscriptionId: "with", heartbeat: true });
+    extended.join({ ...group, subscriptionId: "without" });
+    extended.join({ ...group, subscriptionId: "with", heartbeat: true });
     const isHeartbeat = ({ event }: Frame) => event.type === "heartbeat";
-    const heard = await asking.until(
+    const received = await extended.until(
       "three heartbeats",
       (all) => all.filter(isHeartbeat).length >= 3,
     );
-    for (const heartbeat of heard.filter(isHeartbeat)) {
+    for (const heartbeat of received.filter(isHeartbeat)) {
       expect(heartbeat).toMatchObject({
         ...group,
         id: null,
@@ -270,12 +270,12 @@ describe("subscriptions of a socket", () => {
     await set("a", 2);
     await set("b", 1);
     await server.service.delete({ ...group, itemId: "b" });
-    // Without extensions: these types and no others.
+    // A client without extensions gets these types and no others.
     expect(story(await upToMark(plain)).slice(2)).toEqual(["update a", "create b", "delete b"]);
     expect(story(plain.frames).slice(0, 2).toSorted()).toEqual(["sync", "sync a"]);
   });
 
-  it("take a large snapshot in parts only when they asked", async () => {
+  it("receive a large snapshot in parts only on request", async () => {
     const ids = Array.from({ length: 1500 }, (_, at) => `i${at}`);
     for (const some of [ids.slice(0, 1000), ids.slice(1000)]) {
       const mutations = some.map((itemId) => ({ set: { itemId, data: { id: itemId } } }));
@@ -304,13 +304,13 @@ describe("subscriptions of a socket", () => {
     expect(new Set(parts.map(({ revision }) => revision))).toEqual(new Set([1500]));
   });
 
-  it("carry timestamps that a sync never runs ahead of", async () => {
+  it("receive timestamps that grow, and a sync whose timestamp is never ahead of them", async () => {
     const sync = async () => {
       const line = await connect(server.url, "/");
       line.join({ ...group, subscriptionId: "s1" });
       return (await line.count(1))[0]?.timestamp;
     };
-    // Of a group of which nothing is known: the time, for clients that knew an earlier epoch of it.
+    // An unknown group has the current time, for clients that knew an earlier epoch of it.
     const beganMs = Date.now();
     expect(await sync()).toBeGreaterThanOrEqual(beganMs - 1);
     const line = await connect(server.url, "/");

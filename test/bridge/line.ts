@@ -28,7 +28,7 @@ export interface Frame {
   };
 }
 
-/** What a join asks for. */
+/** The data of a join. */
 export interface JoinData {
   readonly subscriptionId: string;
   readonly streamName: string;
@@ -39,10 +39,10 @@ export interface JoinData {
   readonly parts?: boolean;
 }
 
-/** A socket of a test. */
+/** A client's socket. */
 export interface Line {
   readonly socket: WebSocket;
-  /** Every frame that came, in order. */
+  /** Every frame received, in order. */
   readonly frames: readonly Frame[];
   /** The code that the socket was closed with. */
   readonly closed: Promise<number>;
@@ -50,7 +50,7 @@ export interface Line {
   leave(subscriptionId: string): void;
   /** Resolves with all frames so far, as soon as the condition holds for them. */
   until(what: string, holds: (frames: readonly Frame[]) => boolean): Promise<readonly Frame[]>;
-  /** Resolves with all frames so far, as soon as there are so many. */
+  /** Resolves with all frames so far, as soon as there are `frames` of them. */
   count(frames: number): Promise<readonly Frame[]>;
 }
 
@@ -77,7 +77,7 @@ export async function connect(
     closedWith = code;
     check();
   });
-  /** Resolves when the condition holds, which is looked at whenever something came. */
+  /** Resolves when the condition holds, which is checked after every frame and at the close. */
   const when = async (what: string, holds: () => boolean) => {
     let look = () => {};
     const done = new Promise<void>((resolve, reject) => {
@@ -119,13 +119,13 @@ export async function connect(
   };
 }
 
-/** What an upgrade request gets: the status, the headers and, of a refusal, the sentence. */
+/** The response to an upgrade request: status, headers and, of a refusal, the sentence. */
 export async function upgrade(
   url: string,
   path: string,
   headers: Record<string, string> = {},
 ): Promise<{ status: number; headers: IncomingMessage["headers"]; sentence: string }> {
-  // As it is: a URL would be normalised.
+  // The path is passed separately, because a URL would be normalised.
   const request: ClientRequest = httpRequest(url, {
     path,
     agent: false,
@@ -140,7 +140,7 @@ export async function upgrade(
   onTestFinished(() => {
     request.destroy();
   });
-  const answered = new Promise<{ response: IncomingMessage; sentence: string }>(
+  const responded = new Promise<{ response: IncomingMessage; sentence: string }>(
     (resolve, reject) => {
       request.on("error", reject);
       request.on("upgrade", (response, socket) => {
@@ -156,11 +156,11 @@ export async function upgrade(
     },
   );
   request.end();
-  const { response, sentence } = await within(answered, () => `an answer to ${path}`);
+  const { response, sentence } = await within(responded, () => `a response to ${path}`);
   return { status: response.statusCode ?? 0, headers: response.headers, sentence };
 }
 
-/** The types of frames, in order, each with the item that it is about. */
+/** The types of frames, in order, each with its item. */
 export function story(frames: readonly Frame[]): string[] {
   return frames.map(({ id, event }) => (id === null ? event.type : `${event.type} ${id}`));
 }

@@ -8,8 +8,8 @@ import { openProxy } from "../support/doors/proxy.ts";
 import { type Order, client, reaches } from "./published-client.ts";
 
 /*
- * Clients that order by time drop a sync that is older than what they saw. They try again two seconds
- * after a close, once, so the port has to answer by then.
+ * Clients that order by time drop a sync that is older than the last frame they saw. They reconnect once,
+ * two seconds after a close, so the port has to be open by then.
  */
 
 const group = { streamName: "orders", groupId: "eu" };
@@ -39,7 +39,7 @@ async function follower(server: Server, url = server.url) {
   return { orders, order };
 }
 
-describe("the published Node client, when it comes back to an epoch that it cannot know", () => {
+describe("the published Node client, when it reconnects to an epoch that it cannot know", () => {
   it("has no items of a group that was emptied and forgotten while it was away", async () => {
     const store = memoryStore({ history: { maxAgeMs: 50 }, sweepIntervalMs: 20 });
     const server = await open({ port: 0, store });
@@ -58,7 +58,7 @@ describe("the published Node client, when it comes back to an epoch that it cann
     await reaches(orders, (state) => state.length === 2);
   });
 
-  it("has what there is after a restart that keeps nothing", async () => {
+  it("has the new state after a restart without data", async () => {
     const first = await open({ port: 0, store: { kind: "in_memory" } });
     const { orders, order } = await follower(first);
     const { port } = first;
@@ -75,7 +75,7 @@ describe("the published Node client, when it comes back to an epoch that it cann
     await reaches(order, (state) => state?.n === 6);
   });
 
-  it("has what there was when a backup was made that was put back", async () => {
+  it("has the state of a backup that was restored", async () => {
     const top = await mkdtemp(join(tmpdir(), "millrace-published-client-"));
     onTestFinished(() => rm(top, { recursive: true, force: true }));
     const [folder, backup] = [join(top, "data"), join(top, "backup")];

@@ -31,7 +31,8 @@ describe("the published Node client", () => {
     await set("before", 0);
     const orders = followGroup(client(server));
     await reaches(orders, (state) => state.length === 1);
-    // Ten items, each written nine times and three of them deleted at the end: 93 writes, and "before".
+    // Ten items, each written nine times and three of them deleted at the end: 93 writes, and
+    // "before".
     const writes: Promise<unknown>[] = [];
     for (let n = 0; n < 9; n++)
       for (let item = 0; item < 10; item++) writes.push(set(`o-${item}`, n));
@@ -69,7 +70,7 @@ describe("the published Node client", () => {
     expect(synced).toHaveBeenCalledTimes(4);
   });
 
-  it("hears events of the group, and of an item those that name it", async () => {
+  it("receives events of the group, and of an item those that name it", async () => {
     await set("o-1", 1);
     const stream = client(server);
     const [orders, order] = [followGroup(stream), followItem(stream, "o-1")];
@@ -77,18 +78,18 @@ describe("the published Node client", () => {
       reaches(orders, (state) => state.length === 1),
       reaches(order, (state) => state !== null),
     ]);
-    const heard: string[] = [];
+    const received: string[] = [];
     const ended = new Promise<void>((resolve) => orders.onEvent("end", () => resolve()));
-    orders.onEvent("ring", (data) => heard.push(`group ${JSON.stringify(data)}`));
-    order.onEvent("ring", (data) => heard.push(`item ${JSON.stringify(data)}`));
+    orders.onEvent("ring", (data) => received.push(`group ${JSON.stringify(data)}`));
+    order.onEvent("ring", (data) => received.push(`item ${JSON.stringify(data)}`));
     const ring = { ...group, type: "ring" };
     await server.service.send({ ...ring, data: { n: 1 } });
     await server.service.send({ ...ring, data: { n: 2 }, itemId: "o-1" });
     await server.service.send({ ...ring, data: { n: 3 }, itemId: "o-2" });
     await server.service.send({ ...group, type: "other", data: null });
     await server.service.send({ ...group, type: "end", data: null });
-    await within(ended, () => `the last event, it heard ${heard.join(", ")}`);
-    expect(heard.toSorted()).toEqual([
+    await within(ended, () => `the last event, it received ${received.join(", ")}`);
+    expect(received.toSorted()).toEqual([
       'group {"n":1}',
       'group {"n":2}',
       'group {"n":3}',
@@ -124,7 +125,7 @@ describe("the published Node client", () => {
     await reaches(items[1], (state) => state?.n === 2);
   });
 
-  it("hears nothing more of what it left, and everything of the rest", async () => {
+  it("receives nothing more from subscriptions that it left, and everything from the others", async () => {
     const rest = { ...group, groupId: `${group.groupId}-rest` };
     await set("a", 1);
     await set("a", 1, rest);
@@ -136,7 +137,7 @@ describe("the published Node client", () => {
     ]);
     left.close();
     order.close();
-    // Its state says that the leaves before it are done.
+    // Its state proves that the leaves before it are done.
     const staying = followGroup(stream, rest);
     await reaches(staying, (state) => state.length === 1);
     const messages = vi.spyOn(stream, "messageListener");
@@ -150,7 +151,7 @@ describe("the published Node client", () => {
 });
 
 describe("the published Node client, when the service starts again", () => {
-  it("has the state, and what is written after it", async () => {
+  it("has the state and the later writes", async () => {
     const folder = await mkdtemp(join(tmpdir(), "millrace-published-client-"));
     onTestFinished(async () => rm(folder, { recursive: true, force: true }));
     const store = { kind: "file_based", folder } as const;
@@ -171,7 +172,7 @@ describe("the published Node client, when the service starts again", () => {
 
     const { port } = server;
     await server.close();
-    // The client tries again two seconds after the close, once, so the port has to answer by then.
+    // The client reconnects once, two seconds after the close, so the port has to be open by then.
     server = await createServer({ port, store });
     await server.service.delete({ ...group, itemId: "b" });
     await set("a", 3);
@@ -192,8 +193,8 @@ describe("the published Node client, when the service starts again", () => {
   });
 });
 
-describe("the published Node client, when its joins fail for a reason that passes", () => {
-  it("comes back by itself, and has its data, once a gate has its provider and the store can be read", async () => {
+describe("the published Node client, when its joins fail with a retryable error", () => {
+  it("reconnects and has its data once a gate has its provider and the store can be read", async () => {
     let isDown = true;
     let [refused, failed] = [() => {}, () => {}];
     const joinsFailed = Promise.all([
@@ -205,7 +206,7 @@ describe("the published Node client, when its joins fail for a reason that passe
       store: { kind: "in_memory" },
       onProblem: ({ kind }) => kind === "join_refused" && refused(),
       async setup(service) {
-        // The gate of a service whose worker has yet to start.
+        // The gate of a service whose worker has not started yet.
         const config = { condition_function_id: "is-order" };
         await service.registerTrigger({ type: "stream:join", function_id: "gate", config });
         await service.registerFunction(

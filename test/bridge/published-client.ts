@@ -8,13 +8,13 @@ const { Stream } = createRequire(import.meta.url)(
   "@motiadev/stream-client-node",
 ) as typeof StreamClient;
 
-/** What the tests store. */
+/** The value that the tests store. */
 export interface Order {
   readonly id: string;
   readonly n: number;
 }
 
-/** What the tests use of a subscription, of a group or an item. */
+/** The part of a subscription that the tests use. */
 interface Followed<T> {
   getState(): T;
   addChangeListener(listener: () => void): void;
@@ -39,7 +39,7 @@ export async function reaches<T>(followed: Followed<T>, holds: (state: T) => boo
   return followed.getState();
 }
 
-/** A client of the test, closed before its server: it does not survive a connection that is refused. */
+/** A client that is closed before its server: a refused connection would crash it. */
 export function client({ url }: Pick<Server, "url">) {
   const stream = new Stream(url.replace("http", "ws"));
   onTestFinished(() => stream.close());

@@ -3,15 +3,18 @@ import { type Socket, connect as connectTcp } from "node:net";
 import { onTestFinished } from "vitest";
 import { within } from "./within.ts";
 
-/** What a frame of the WebSocket protocol is (RFC 6455, section 5.2). */
+/** The opcodes of WebSocket frames (RFC 6455, section 5.2). */
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
-/** A connection that may break every rule of the WebSocket protocol. */
+/** A connection that can break every rule of the WebSocket protocol. */
 export interface RawLine {
   readonly socket: Socket;
-  /** Resolves with the code of the service's close frame; undefined when the connection closed without one. */
+  /**
+   * Resolves with the code of the service's close frame; undefined when the connection closed
+   * without one.
+   */
   readonly closed: Promise<number | undefined>;
-  /** Bytes that came after the handshake. */
+  /** Bytes received after the handshake. */
   readonly received: () => Buffer;
 }
 
@@ -71,7 +74,7 @@ interface ServerFrame {
   readonly payload: Buffer;
 }
 
-/** The whole frames among bytes of the service. */
+/** The complete frames in bytes of the service. */
 export function* serverFrames(bytes: Buffer): Generator<ServerFrame> {
   for (let at = 0; at + 2 <= bytes.length;) {
     const opcode = (bytes[at] ?? 0) & 0x0f;
@@ -90,7 +93,7 @@ export function* serverFrames(bytes: Buffer): Generator<ServerFrame> {
   }
 }
 
-/** The code of the close frame among frames of the service. */
+/** The code of the close frame in bytes of the service. */
 function closeCode(bytes: Buffer): number | undefined {
   for (const { opcode, payload } of serverFrames(bytes)) {
     if (opcode === OPCODE.close) return payload.length < 2 ? 1005 : payload.readUInt16BE(0);

@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => engine.close());
 
-/** A session whose socket takes what it is told to take. */
+/** Opens a session whose socket takes frames or stalls, as the test demands. */
 function open(handlers: Handlers = engine.handlers) {
   const frames: Frame[] = [];
   const waiting: { readonly bytes: number; readonly taken: () => void }[] = [];
@@ -84,7 +84,7 @@ async function settle(): Promise<void> {
 }
 
 describe("a session", () => {
-  it("sends no more than the socket takes, and lets its groups take turns (G7)", async () => {
+  it("sends no more than the socket takes, and serves its groups in turns (G7)", async () => {
     const at = open();
     for (const groupId of ["a", "b", "c"]) at.join(groupId, groupId);
     await settle();
@@ -98,11 +98,11 @@ describe("a session", () => {
     await settle();
     const order = at.frames.slice(before).map(({ groupId }) => groupId);
     expect(at.frames).toHaveLength(3 + 30);
-    // Nobody has to wait until another one has sent all.
+    // No group waits until another one has sent everything.
     for (const groupId of ["a", "b", "c"]) expect(order.indexOf(groupId)).toBeLessThan(9);
   });
 
-  it("goes on with joins only as the socket takes their answers, and is closed with 4429 when they pile up", async () => {
+  it("processes joins only as the socket takes frames, and is closed with 4429 when they pile up", async () => {
     const at = open();
     at.join("first", "g");
     await settle();
@@ -115,11 +115,11 @@ describe("a session", () => {
     expect(at.closedWith).toBe(4429);
   });
 
-  it("is closed with 4430 when answers to its frames are not taken", async () => {
+  it("is closed with 4430 when responses to its frames are not read", async () => {
     const at = open();
     at.stall();
     let sent = 0;
-    // Each is refused with an answer of some 2 KB.
+    // Each is refused with a response of some 2 KB.
     while (at.closedWith === undefined && sent < 1000) {
       at.join(`s${sent++}`, "\u0001".repeat(256));
       await settle();
@@ -128,7 +128,7 @@ describe("a session", () => {
     expect(at.bufferedBytes).toBeLessThan(300 * 1024);
   });
 
-  it("tells a join that the gate refused so, in a frame of its own type, and stays", async () => {
+  it("sends `unauthorized` for a join that a gate refused, and stays open", async () => {
     const refusing: Handlers = {
       ...engine.handlers,
       share: (request) => {
@@ -151,7 +151,7 @@ describe("a session", () => {
     ]);
   });
 
-  it("ends a subscription whose snapshot is too large, told once, and no other", async () => {
+  it("ends a subscription whose snapshot is too large, with one error, and no other", async () => {
     await set("g", "large", LARGE);
     await set("g", "small", 1);
     const at = open();
@@ -171,7 +171,7 @@ describe("a session", () => {
     expect(at.frames.slice(3).map(({ event }) => event.type)).toEqual(["update", "sync"]);
   });
 
-  it("keeps what was asked for one subscription in order, however fast it was asked", async () => {
+  it("processes joins and leaves of one subscription id in order, however fast they come", async () => {
     const at = open();
     at.join("s", "a");
     at.leave("s");
@@ -186,7 +186,7 @@ describe("a session", () => {
     ]);
   });
 
-  it("that is closed in the middle of its joins lets go of everything", async () => {
+  it("releases everything when it is closed in the middle of its joins", async () => {
     const at = open();
     for (let n = 0; n < 20; n++) at.join(`s${n}`, `g${n % 3}`, n % 2 === 0 ? "i" : undefined);
     at.session.close();

@@ -3,7 +3,7 @@ import { textFrame } from "../../src/bridge/text-frame.ts";
 import { OPCODE, serverFrames } from "./raw-line.ts";
 
 test.each([0, 1, 125, 126, 127, 65_535, 65_536, 70_000])(
-  "a text of %i bytes is one whole frame, unmasked, with the shortest length that holds it (RFC 6455, 5.2)",
+  "a text of %i bytes is one whole unmasked frame with the shortest length field (RFC 6455, 5.2)",
   (length) => {
     const frame = textFrame(["x".repeat(length)]);
     const header = length <= 125 ? 2 : length <= 65_535 ? 4 : 10;
@@ -15,7 +15,7 @@ test.each([0, 1, 125, 126, 127, 65_535, 65_536, 70_000])(
   },
 );
 
-test("a text beyond ASCII is as long as its UTF-8", () => {
+test("a text beyond ASCII has the length of its UTF-8 encoding", () => {
   const [frame] = serverFrames(textFrame(["aé", Buffer.from("😀"), ""]));
   expect(frame?.payload.toString()).toBe("aé😀");
 });

@@ -1,7 +1,7 @@
-/** How long a test waits for something, in milliseconds. */
+/** The longest wait of a test, in milliseconds. */
 const CAP_MS = 10_000;
 
-/** Waits for something, and fails with what it was when it does not come. */
+/** Waits for a promise, and fails with the description when it takes too long. */
 export async function within<T>(promise: Promise<T>, what: () => string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const cap = new Promise<never>((_, reject) => {
