@@ -12,7 +12,7 @@ import { createProgress } from "../support/long/progress.ts";
 import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
 import { random } from "../support/random.ts";
 
-/* Proof of G6 by kill -9 under load: what was acknowledged is there, and subscribers go on without a hole. */
+/* Proof of G6 by kill -9 under load: no acknowledged write is lost, and no subscriber misses one. */
 
 const CYCLES = LONG ? 20 : 3;
 const CALLS_PER_CYCLE = LONG ? 2000 : 150;
@@ -30,11 +30,11 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 interface Run {
   readonly maxChanges: number | undefined;
   readonly cycles: number;
-  /** How many writes are acknowledged between two kills, at least. */
+  /** Least number of acknowledged writes between two kills. */
   readonly callsPerCycle: number;
-  /** How long a subscriber stays away before it comes back, at most, in milliseconds. */
+  /** Longest time that a subscriber is offline before it resumes, in milliseconds. */
   readonly awayMs: number;
-  /** How many writes are acknowledged meanwhile, at most. */
+  /** Most acknowledged writes meanwhile. */
   readonly awayCalls?: number;
 }
 
@@ -72,7 +72,7 @@ async function crashUnderLoad(
     while (!over.signal.aborted) {
       const startedMs = performance.now();
       await writer.step();
-      // A call that failed at once met a server that is down: no need to hammer its port.
+      // A call that fails at once met a server that is down: no need to hammer its port.
       if (performance.now() - startedMs < 2) await sleep(10);
     }
   });
@@ -95,7 +95,7 @@ async function crashUnderLoad(
       });
       if (over.signal.aborted) break;
       await sleep(own.below(awayMs));
-      // Long enough for its group's log to move on beyond its position.
+      // Long enough for the log of its group to be trimmed beyond its position.
       await Promise.race([progress.calls(own.below(awayCalls)), ended]);
     }
   });
@@ -112,7 +112,7 @@ async function crashUnderLoad(
 
   const client = connect(url);
   for (const group of GROUPS) await list(client, recorder(`final-${group}`), group, true);
-  // After the final listing: followers from scratch and from the origin see the same history.
+  // After the final listing, followers from scratch and from the origin see the same history.
   expect(await server.stop()).toBe(0);
   return sink.records;
 }
@@ -131,10 +131,10 @@ test(
 );
 
 test(
-  "at the default retention subscribers that stayed away too long get an honest fresh sync (G4, G6)",
+  "at the default retention, subscribers that were offline too long get a fresh sync (G4, G6)",
   async () => {
     const seed = seedOfRun();
-    // A group's log holds a fraction of what is written while a subscriber is away.
+    // The log of a group keeps a fraction of the writes while a subscriber is offline.
     const maxChanges = LONG ? undefined : 5;
     const run = {
       maxChanges,
@@ -151,7 +151,7 @@ test(
   LONG ? 600_000 : 60_000,
 );
 
-/** Kinds of frames that answered an attempt with a position. */
+/** Kinds of the first frame of attempts with a position. */
 function firstAnswersToResumes(history: History): Set<string> {
   const waiting = new Set<string>();
   const answers = new Set<string>();

@@ -7,7 +7,7 @@ import { startChild } from "../support/long/child-server.ts";
 import { LONG } from "../support/long/judge.ts";
 
 /*
- * A crowd of clients that comes back within a second, as after a restart, beside silent connections.
+ * A crowd of clients that reconnect within a second, as after a restart, beside silent connections.
  */
 
 const CLIENTS = LONG ? 5000 : 500;
@@ -18,7 +18,7 @@ const SPREAD_MS = 1000;
 const FIRST_BYTE_MS = 100;
 const SCRIPT = fileURLToPath(new URL("../support/long/crowd-child.mjs", import.meta.url));
 
-/** Opens connections from processes of their own. Resolves with what each of them says. */
+/** Opens connections from child processes. Resolves with the output of each. */
 async function open(port: number, count: number, how: object): Promise<Record<string, number>[]> {
   const sizes = Array.from({ length: Math.ceil(count / PER_PROCESS) }, (_, i) =>
     Math.min(PER_PROCESS, count - i * PER_PROCESS),
@@ -40,7 +40,7 @@ const sum = (reports: readonly Record<string, number>[], name: string) =>
   reports.reduce((total, report) => total + (report[name] ?? 0), 0);
 
 test(
-  `${CLIENTS} clients that come back within a second are served beside ${SILENT} silent connections`,
+  `${CLIENTS} clients that reconnect within a second are served beside ${SILENT} silent connections`,
   { timeout: 120_000 },
   async () => {
     const server = await startChild({ port: 0, store: { kind: "in_memory" } });

@@ -22,21 +22,22 @@ import { startRedis } from "../support/redis/redis-server.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 
 /*
- * Three processes over one Redis, with everything that can go wrong at once: the checker judges what all
- * subscribers saw, the calls of the triggers are compared with the changes, the leaves with the joins.
+ * Three processes over one Redis, with all faults at once: the checker verifies what the
+ * subscribers saw; the calls of triggers are compared with the changes, and the leaves with the
+ * joins.
  */
 
 const SECONDS = LONG ? 60 : 4;
 const GROUPS = Array.from({ length: LONG ? 100 : 12 }, (_, i) => `g${i}`);
 const WRITES_PER_GROUP = LONG ? 20 : 10;
-/** Of each group: two over gRPC, one over a WebSocket. */
+/** Subscribers of each group: two over gRPC, one over a WebSocket. */
 const GRPC_FOLLOWERS = 2;
 const WRITERS = LONG ? 40 : 12;
 const ITEMS = itemNames(10);
 const INSTANCES = ["a", "b", "c"] as const;
 const CONNECTIONS = 8;
 const LEASE_MS = LONG ? 10_000 : 2000;
-/** How late a leave may be beyond that: the next look, Redis that is away, a machine that is busy. */
+/** Further delay of a leave: the next check, a Redis that is down, a busy machine. */
 const LEAVE_SLACK_MS = 6000;
 const CHILD = fileURLToPath(new URL("../support/long/fleet-child.mjs", import.meta.url));
 
@@ -49,7 +50,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** A process of the fleet, with what clients connect to. */
+/** A process of the fleet, and the proxies that clients connect to. */
 interface Instance {
   readonly name: string;
   server: ChildServer;
@@ -109,14 +110,14 @@ describeWithRedis("a fleet", () => {
             items: ITEMS,
             name,
           });
-          // Each connection serves for a while, so that all of them are used and lost.
+          // Each connection is used for a while, so that all of them are used and lost.
           const lifeEndMs = performance.now() + 1000 + own.below(10_000);
           while (performance.now() < Math.min(endMs, lifeEndMs)) {
             await sleep(Math.max(0, nextMs - performance.now()));
             nextMs = Math.max(nextMs + periodMs, performance.now() - 1000);
             const startedMs = performance.now();
             await writer.step();
-            // What failed at once met a connection that is cut, or a process that is down.
+            // A call that fails at once met a cut connection, or a process that is down.
             if (performance.now() - startedMs > 0.5) continue;
             await sleep(20);
             break;
@@ -153,7 +154,7 @@ describeWithRedis("a fleet", () => {
       );
 
       const sockets = new Set<BridgeClient>();
-      /** When each subscription of a socket ended, as its client saw it. */
+      /** When each subscription of a socket ended, as seen by its client. */
       const ended = new Map<string, number>();
       const socketFollowers = GROUPS.map(async (group, g) => {
         const own = random(dice.below(2 ** 31));
@@ -209,7 +210,8 @@ describeWithRedis("a fleet", () => {
         ) && Array.from(sockets).every((client) => client.isUpTo(heads));
       const deadlineMs = performance.now() + 30_000;
       while (!upToDate()) {
-        if (performance.now() > deadlineMs) throw new Error("not all heard of everything in time");
+        if (performance.now() > deadlineMs)
+          throw new Error("not all subscribers are up to date in time");
         await sleep(20);
       }
       over.abort();

@@ -15,7 +15,7 @@ import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
 import { connect, createWriter, follow, get, itemNames, list } from "../support/long/traffic.ts";
 import { random } from "../support/random.ts";
 
-/* Many writers, many subscribers that join, leave and stall at random; the checker judges what they saw. */
+/* Many writers, and subscribers that join, leave and stall at random; the checker verifies all. */
 
 const SECONDS = LONG ? 30 : 2;
 const GROUPS = Array.from({ length: 20 }, (_, i) => `g${i}`);
@@ -23,7 +23,7 @@ const WRITERS = LONG ? 200 : 50;
 const SUBSCRIBERS = LONG ? 200 : 50;
 const WRITES_PER_SECOND = LONG ? 2000 : 400;
 const ITEMS = itemNames(15);
-/** Connections that the clients share: a browserful each. */
+/** Connections that the clients share: as many subscriptions each as in a browser. */
 const CONNECTIONS = 20;
 
 async function load(
@@ -42,14 +42,14 @@ async function load(
   const over = new AbortController();
   setMaxListeners(0, over.signal);
   let endMs = Infinity;
-  /** Who follows now, and how far they have come. */
+  /** The present followers, and their positions. */
   const following = new Set<{ group: string; revision: number; left: boolean }>();
   let leaving = true;
 
   const writers = Array.from({ length: WRITERS }, async (_, i) => {
     const name = `w${i}`;
     const own = random(dice.below(2 ** 31));
-    // Nine in ten write over streams of writes, as writers at this rate would.
+    // Nine in ten write over streams of writes, as usual at this rate.
     const pipe = i % 10 === 0 ? undefined : createPipe(grpcOf(i));
     const writer = createWriter({
       calls: pipe ?? clientOf(i),
@@ -64,7 +64,7 @@ async function load(
     let nextMs = performance.now() + own.below(periodMs);
     while (performance.now() < endMs) {
       await sleep(Math.max(0, nextMs - performance.now()));
-      // Behind schedule nobody catches up in a burst: the rate is an upper bound.
+      // A writer behind schedule does not catch up in a burst: the rate is an upper bound.
       nextMs = Math.max(nextMs + periodMs, performance.now() - 1000);
       await writer.step();
     }
@@ -105,7 +105,7 @@ async function load(
       following.add(progress);
       const signal = AbortSignal.any([leave.signal, over.signal]);
       const position = await follow({
-        // Some with the framework's client, most with one that leaves the machine to the service.
+        // Some use the framework's client, most a cheap one that leaves the CPU to the service.
         subscribe: i % 10 === 0 ? clientOf(i).subscribe : createRawSubscribe(grpcOf(i)),
         recorder: recorder(`s${i}-${count}`),
         group,
@@ -129,7 +129,7 @@ async function load(
   await Promise.all([sleep(SECONDS * 1000), progress.calls(LONG ? 0 : 300)]);
   endMs = 0;
   await Promise.all([...writers, ...readers]);
-  // Those who follow now stay until they have seen the end; those about to leave are gone first.
+  // The present followers stay until they have seen the end, once all that are leaving have left.
   leaving = false;
   while (Array.from(following).some(({ left }) => left)) await sleep(5);
   const client = connect(server.url);

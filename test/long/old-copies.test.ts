@@ -5,8 +5,8 @@ import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { LONG } from "../support/long/judge.ts";
 
 /*
- * An older copy in place of the data of a fleet, while three servers write and follow: each way many times.
- * At normal length each way is one short run.
+ * An older copy replaces the data of a fleet while three servers write and follow: each way many
+ * times. In the short form, each way is one short run.
  */
 
 const WRITING_MS = LONG ? 700 : 200;
@@ -15,7 +15,7 @@ const runsOf = (name: string) => (LONG ? (name === FIRST ? 20 : 5) : 1);
 
 describeWithRedis("an older copy in place of the data of a fleet", () => {
   for (const [name, start] of Object.entries(OLD_COPIES)) {
-    test(`makes no revision mean two things, and no subscriber diverges: ${name} (G2, G3, G4)`, async () => {
+    test(`repeats no revision, and lets no subscriber diverge: ${name} (G2, G3, G4)`, async () => {
       const runs = runsOf(name);
       const totals = { writes: 0, changes: 0, freshSnapshots: 0, givenTwice: 0, diverged: 0 };
       const problems: string[] = [];

@@ -9,23 +9,23 @@ import { until } from "../support/hosts/stage.ts";
 import { LONG } from "../support/long/judge.ts";
 
 /*
- * Workers written with the published SDKs of Python and Rust, unchanged. The one of Rust runs at full
+ * Workers that use the published SDKs of Python and Rust, unchanged. The Rust worker runs at full
  * length only: its build takes minutes.
  */
 
 const PROGRAMS = "test/support/workers/published";
 const VENV = ".cache/iii-python";
 const PYTHON = `${VENV}/bin/python`;
-/** The newest version that was tried. */
+/** The newest tested version. */
 const PYTHON_SDK = "iii-sdk==0.25.0";
 const TARGET = ".cache/rust-worker";
 
-// Another run may hold the lock while it installs or builds.
+// Another run may hold the lock during its installation or build.
 const PYTHON_PATIENCE_MS = 120_000;
 const RUST_PATIENCE_MS = 1_200_000;
 
 it(
-  "a worker of the published Python SDK is called, hears its trigger and calls back",
+  "a worker of the published Python SDK is called, receives its trigger and calls back",
   async (context) => {
     await alone("iii-python-lock", async () => {
       await preparePython(context);
@@ -36,7 +36,7 @@ it(
 );
 
 it(
-  "a worker of the published Rust SDK is called, hears its trigger and calls back",
+  "a worker of the published Rust SDK is called, receives its trigger and calls back",
   async (context) => {
     if (!LONG) context.skip("cargo builds the SDK for minutes: npm run test:long -- published");
     await alone("rust-worker-lock", async () => {
@@ -47,7 +47,7 @@ it(
   RUST_PATIENCE_MS,
 );
 
-/** Runs a worker, and has it do all that it provides. */
+/** Runs a worker, and uses everything that it provides. */
 async function tryOut(command: (url: string) => string): Promise<void> {
   const server = await createServer({ port: 0, store: memoryStore() });
   const { service } = server;
@@ -74,12 +74,12 @@ async function tryOut(command: (url: string) => string): Promise<void> {
   }
 }
 
-/** One run at a time in an environment. */
+/** Allows one run at a time in an environment. */
 async function alone(lock: string, work: () => Promise<void>): Promise<void> {
   await withLock(join(PROJECT, ".cache", lock), () => {}, work);
 }
 
-/** Installs what is missing. Where it cannot be had, the test is skipped and says so. */
+/** Installs the SDK if it is missing. If that is impossible, skips the test with the reason. */
 async function preparePython(context: TestContext): Promise<void> {
   const version = PYTHON_SDK.split("==")[1];
   const check = `from importlib.metadata import version as v; assert v("iii-sdk") == "${version}"`;
@@ -92,7 +92,7 @@ async function preparePython(context: TestContext): Promise<void> {
     context.skip(`pip cannot get ${PYTHON_SDK} here: ${pip.stderr.trim().split("\n").at(-1)}`);
 }
 
-/** Builds the worker. Where that is not possible, the test is skipped and says so. */
+/** Builds the worker. If that is impossible, skips the test with the reason. */
 async function prepareRust(context: TestContext): Promise<void> {
   if ((await run("cargo --version", PROJECT)).status !== 0)
     context.skip("cargo is not installed here");

@@ -9,7 +9,7 @@ import { commit, groupOf, put } from "../stores/suite/fixture.ts";
 import { LONG, seedOfRun } from "../support/long/judge.ts";
 import { random } from "../support/random.ts";
 
-/* Proof of G4 for restored data: no position that a client got in the life before is honoured. */
+/* Proof of G4 for restored data: no position from before the restore is honoured. */
 
 const RESTORES = LONG ? 50 : 1;
 const TIMEOUT_MS = 300_000;
@@ -38,7 +38,7 @@ async function honoured(store: LmdbStore, positions: readonly Position[]): Promi
 
 for (const way of RESTORE_WAYS) {
   test(
-    `no restore honours a position of the life before: ${way.name} (G4)`,
+    `no position from before a restore is honoured: ${way.name} (G4)`,
     async ({ skip }) => {
       if (!(await hasProgram(way.program))) skip(`${way.program} is not installed`);
       const seed = seedOfRun();
@@ -54,7 +54,7 @@ for (const way of RESTORE_WAYS) {
         await first.close();
         await way.backUp(folder, backup);
         let after = 0;
-        // The life after the backup has some restarts, which keep every position.
+        // Some restarts after the backup, which keep every position.
         for (let starts = 1 + dice.below(3); starts > 0; starts--) {
           const store = await open(folder);
           if ((await honoured(store, seen)) < seen.length) lostByRestart += 1;
@@ -65,7 +65,7 @@ for (const way of RESTORE_WAYS) {
         }
         await way.restore(backup, folder);
         const restored = await open(folder);
-        // As many changes as the life before had, so that its revisions exist again.
+        // As many changes as before the restore, so that the same revisions exist again.
         const own = await write(restored, after + 1);
         wrong += await honoured(restored, seen);
         judged += seen.length;

@@ -5,8 +5,8 @@ import { haproxyProgram } from "../support/rolling/haproxy.ts";
 import { rollingRestart } from "../support/rolling/rolling-restart.ts";
 
 /*
- * A rolling restart of a whole fleet with its default drain delay. test/redis/rolling-restart.test.ts is the
- * short form.
+ * A rolling restart of a whole fleet with its default drain delay. The short form is
+ * test/redis/rolling-restart.test.ts.
  */
 
 describeWithRedis("a rolling restart of three processes behind a balancer", () => {

@@ -8,38 +8,42 @@ import { openFiles, residentBytes, untilFiles } from "../support/long/process-me
 import { random } from "../support/random.ts";
 
 /*
- * Many sockets with five subscriptions each, a quarter of them stalled. The checker judges what all of
- * them saw, and the service has to let go of everything afterwards.
+ * Many sockets with five subscriptions each, a quarter of them stalled. The checker verifies what
+ * all of them saw, and the service must release everything afterwards.
  *
- * The events per second are those written in all: changes, and some transient events. Each of them
- * concerns some three subscriptions, so about as many times that is delivered.
+ * The events per second are all written ones: changes, and some transient events. Each of them
+ * matches about three subscriptions, so three times as many are delivered.
  */
 
 const SECONDS = LONG ? 30 : 2;
 const SOCKETS = LONG ? 2000 : 80;
 const HEARTBEAT_MS = LONG ? 5000 : 500;
 const STALL_MS = LONG ? 8000 : 600;
-/** Has the C library give freed memory back, so that what is resident is what the service holds. */
+/**
+ * Makes the C library return freed memory, so that the resident memory is what the service holds.
+ */
 const EAGER_ALLOCATOR = {
   MALLOC_ARENA_MAX: "2",
   MALLOC_MMAP_THRESHOLD_: "65536",
   MALLOC_TRIM_THRESHOLD_: "65536",
 };
-/** How long it may take to give back what it held, in milliseconds. */
+/** Longest time until the service has released its memory, in milliseconds. */
 const GIVE_BACK_MS = LONG ? 60_000 : 10_000;
-/** How often it serves before its memory is looked at. */
+/** Warm-up rounds before its memory is measured. */
 const WARM_UPS = LONG ? 3 : 1;
-/** How often it is looked at: the heap of JavaScript shrinks after some collections only. */
+/** Measurements: the JavaScript heap shrinks only after several collections. */
 const LOOKS = LONG ? 40 : 4;
 const SIZE = {
   groups: LONG ? 2500 : 100,
   eventsPerSecond: LONG ? 5000 : 400,
   returnMs: STALL_MS / 3,
-  // After the service has given up on them, and before it cuts them off.
+  // After the service has closed them, and before it resets their connections.
   deafMs: 2 * STALL_MS + 2000,
 };
 
-/** Every fourth stalls, and a fifth of those in the middle of a snapshot, every other of them for good. */
+/**
+ * Every fourth socket stalls; a fifth of those in the middle of a snapshot, half of them for good.
+ */
 function mannerOf(i: number): Manner {
   if (i % 4 !== 0) return "live";
   if (i % 20 !== 0) return "pausing";
@@ -47,8 +51,8 @@ function mannerOf(i: number): Manner {
 }
 
 /**
- * What the service holds when nobody is connected any more: the least of some looks. The heap is given back
- * to the system little by little, so it is looked at for longer while it is more than `enoughBytes`.
+ * The memory of the service without connections: the least of several measurements. The heap is
+ * returned to the system gradually, so measuring goes on while it is more than `enoughBytes`.
  */
 async function atRest(server: ChildServer, files: number, looks: number, enoughBytes = Infinity) {
   await untilFiles(server.pid, files, 40_000);
@@ -64,7 +68,7 @@ async function atRest(server: ChildServer, files: number, looks: number, enoughB
   return least;
 }
 
-/** Memory in use, for people. */
+/** Formats memory use. */
 function memoryText({ rss, heapUsed, external }: NodeJS.MemoryUsage): string {
   const [resident, heap, beside] = [rss, heapUsed, external].map((bytes) =>
     Math.round(bytes / 2 ** 20),
@@ -76,14 +80,14 @@ async function untilUpToDate(scene: BridgeScene, sockets: readonly SceneSocket[]
   const heads = await scene.heads({ final });
   const deadline = performance.now() + 30_000;
   while (!sockets.every(({ client }) => client.isUpTo(heads))) {
-    // Heartbeats tell those who follow items that nothing is left to come.
-    if (performance.now() > deadline) throw new Error("not all heard of everything in time");
+    // Heartbeats bring subscribers of items up to the head.
+    if (performance.now() > deadline) throw new Error("not all sockets are up to date in time");
     await sleep(50);
   }
 }
 
 test(
-  `of ${SOCKETS} sockets with five subscriptions each the live ones miss nothing, the stalled ones are served again or closed, and nothing of them stays (G2, G3, G5, G7)`,
+  `of ${SOCKETS} sockets with five subscriptions each, live ones miss nothing, stalled ones recover or are closed, and all memory is released (G2, G3, G5, G7)`,
   async () => {
     const seed = seedOfRun();
     const dice = random(seed);
@@ -104,7 +108,7 @@ test(
     const fresh = await atRest(server, files, LOOKS);
     const manners = Array.from({ length: SOCKETS }, (_, i) => mannerOf(i));
 
-    /** All of it, from the first socket to the last. */
+    /** One round, from opening the sockets to closing them. */
     const serve = async (name: string, seconds: number, final: boolean) => {
       const sockets = await scene.open(name, manners);
       const startMs = performance.now();
@@ -118,7 +122,8 @@ test(
       await Promise.all(sockets.map(({ client }) => client.close()));
       return { sockets, rate, peakBytes, codes };
     };
-    // Where it begins: it has served as many before, in the same manners, so that all is loaded and sized.
+    // The baseline: after rounds with the same sockets, all code is loaded and all buffers are
+    // sized.
     for (let i = 0; i < WARM_UPS; i++) await serve(`first${i}-`, SECONDS / WARM_UPS, false);
     const before = await atRest(server, files, LOOKS);
 
@@ -135,7 +140,7 @@ test(
       { durable: true, expectEvents: true, heartbeatIntervalMs: HEARTBEAT_MS, slackMs: 5000 },
       seed,
     );
-    // It gave up on those who took nothing in the middle of their snapshot, told why, and on no other.
+    // It closed exactly the sockets that stalled in the middle of their snapshot, with the reason.
     expect(new Set(codes)).toEqual(new Set([4430]));
     const lost = await Promise.all(
       sockets

@@ -12,8 +12,8 @@ import { type Client, connect } from "../support/long/traffic.ts";
 import { random } from "../support/random.ts";
 
 /*
- * The functions of triggers against many changes of one group: what a process of its own says it was
- * called with, in a file, is compared with what was written.
+ * Trigger functions with many changes of one group: the calls that a child process logs to a file
+ * are compared with the writes.
  */
 
 const CHANGES = LONG ? 10_000 : 600;
@@ -37,7 +37,7 @@ function start(run: number, port: number, store: object): Promise<ChildServer> {
   return startChild({ options, file, run, maxDelayMs: MAX_DELAY_MS }, { script: CHILD });
 }
 
-/** What each process was called with, in order. */
+/** The calls of each process, in order. */
 async function calls(): Promise<Map<number, number[]>> {
   const byRun = new Map<number, number[]>();
   for (const line of (await readFile(file, "utf8")).split("\n").filter((each) => each !== "")) {
@@ -58,7 +58,7 @@ async function untilCalledWith(revision: number): Promise<Map<number, number[]>>
   }
 }
 
-/** Writes until so many changes are acknowledged; what fails is tried again. */
+/** Writes until that many changes are acknowledged, with retries. */
 async function write(client: Client, left: { count: number }): Promise<void> {
   while (left.count > 0) {
     left.count--;
@@ -122,7 +122,7 @@ test(`on disk, with ${KILLS} kills in between, a trigger is called with each cha
   let total = 0;
   for (const [run, revisions] of [...byRun].sort(([a], [b]) => a - b)) {
     const [first = 0] = revisions;
-    // A process takes up at or before what the one before it had begun, and skips nothing.
+    // A process starts at or before the last call of the previous one, and skips nothing.
     expect(first, `process ${run}`).toBeLessThanOrEqual(reached + 1);
     expect(revisions).toEqual(Array.from(revisions, (_, i) => first + i));
     reached = Math.max(reached, revisions.at(-1) ?? 0);

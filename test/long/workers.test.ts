@@ -13,8 +13,8 @@ import { startChild } from "../support/long/child-server.ts";
 import { LONG } from "../support/long/judge.ts";
 
 /*
- * Workers that are killed under load. Every call is answered, or fails with `invocation_stopped`, within
- * its time; others take the rest; and triggers lose nothing and keep their order.
+ * Workers that are killed under load. Every call returns, or fails with `invocation_stopped`,
+ * within its timeout; other workers take over; triggers lose nothing and keep their order.
  */
 
 const SECONDS = LONG ? 20 : 3;
@@ -47,7 +47,7 @@ async function startWorker(url: string, door: string): Promise<ChildProcess> {
   return child;
 }
 
-/** Makes calls at a rate, and says what became of them. */
+/** Makes calls at a rate, and counts their outcomes. */
 async function callAtRate(caller: Worker, endMs: number) {
   const counts = { answered: 0, stopped: 0, longestMs: 0 };
   const others: unknown[] = [];
@@ -78,7 +78,7 @@ async function callAtRate(caller: Worker, endMs: number) {
   return { ...counts, others };
 }
 
-/** Writes to all groups in turn. @returns How often to each. */
+/** Writes to all groups in turn. @returns the number of writes to each. */
 async function writeAtRate(caller: Worker, endMs: number): Promise<number> {
   let rounds = 0;
   while (performance.now() < endMs) {
@@ -96,7 +96,7 @@ async function writeAtRate(caller: Worker, endMs: number): Promise<number> {
   return rounds;
 }
 
-/** Revisions that each group's function was called with, in order, once all were. */
+/** Waits for all calls. @returns the revisions that each group's function received, in order. */
 async function eventsUpTo(revision: number): Promise<Map<string, number[]>> {
   const deadline = performance.now() + 30_000;
   for (;;) {
@@ -112,7 +112,7 @@ async function eventsUpTo(revision: number): Promise<Map<string, number[]>> {
 }
 
 test.each(["grpc", "iii"])(
-  `workers over %s that are killed lose no event of a trigger, and no call goes without an answer`,
+  `workers over %s lose no event of a trigger when they are killed, and every call ends`,
   async (door) => {
     const server = await startChild({ port: 0, store: { kind: "in_memory" } });
     const caller = registerWorker(server.url, { workerName: "caller" });
@@ -141,7 +141,7 @@ test.each(["grpc", "iii"])(
     for (const [group, revisions] of events) {
       let before = 0;
       for (const revision of revisions) {
-        // The next one, or the same once more, which a killed worker may have had.
+        // The next one, or the same again, which a killed worker may have received.
         expect([group, revision - before === 1 || revision === before]).toEqual([group, true]);
         if (revision === before) again++;
         before = revision;

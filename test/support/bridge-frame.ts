@@ -24,7 +24,7 @@ export interface BridgeFrame {
   };
 }
 
-/** Reads a frame. */
+/** Parses a frame. */
 export function readBridgeFrame(bytes: Buffer): BridgeFrame {
   return JSON.parse(bytes.toString()) as BridgeFrame;
 }

@@ -10,7 +10,7 @@ export class Reader {
   readonly state = new Map<string, string>();
   position: Position = ORIGIN;
   segments = 0;
-  /** Whether events may come later than their place, as from a feed that delays them. */
+  /** Whether events may come later than in order, as from a feed that delays them. */
   lateEvents = false;
   readonly events: string[] = [];
   #inSync = false;
@@ -21,13 +21,13 @@ export class Reader {
     this.#itemId = itemId;
   }
 
-  /** Takes over what another reader knows, to resume from there. */
+  /** Takes over the state of another reader, to resume from there. */
   continueFrom(other: Reader): void {
     for (const [itemId, text] of other.state) this.state.set(itemId, text);
     this.position = other.position;
   }
 
-  /** Takes frames, at most so many, and says how many there were. */
+  /** Takes up to `most` frames. @returns how many there were. */
   drain(subscription: Subscription, most = Infinity): number {
     for (let taken = 0; taken < most; taken++) {
       const frame = subscription.read();
@@ -83,7 +83,7 @@ export class Reader {
             throw new Error("an event before the change it follows");
         }
         if (frame.timestamp <= this.#timestamp && !this.lateEvents)
-          throw new Error("an event from before");
+          throw new Error("an event from before the snapshot");
         this.#timestamp = Math.max(this.#timestamp, frame.timestamp);
         this.events.push(frame.value.text);
         return;

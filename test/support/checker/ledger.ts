@@ -19,10 +19,7 @@ export interface Fact {
   /** The write that caused it, if it could be traced, with the index of the mutation. */
   write: Write | undefined;
   mutation: number | undefined;
-  /**
-   * How sure that is: shown by the acknowledgement, the only write that fits, or one of several
-   * that do.
-   */
+  /** How certain that is: acknowledged, the only write that fits, or one of several that fit. */
   trace: "acked" | "sole" | "guess" | undefined;
 }
 

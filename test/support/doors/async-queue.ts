@@ -1,4 +1,4 @@
-/** An async iterable that is filled from outside. */
+/** An async iterable that other code pushes to. */
 export class AsyncQueue<T> implements AsyncIterable<T> {
   readonly #elements: T[] = [];
   #ended = false;

@@ -23,7 +23,7 @@ interface H2Options {
   readonly sessionManager: Http2SessionManager;
 }
 
-/** The doors that @connectrpc/connect-node has clients for. */
+/** The doors with clients of @connectrpc/connect-node. */
 export const connectDoors: readonly Door[] = [
   h1Door("connect-h1-json", createConnectTransport),
   h1Door("connect-h1-binary", (options) =>
@@ -53,14 +53,14 @@ function h2Door(name: string, createTransport: (options: H2Options) => Transport
   };
 }
 
-/** A protobuf client over HTTP/1.1, with connections of its own. */
+/** A protobuf client over HTTP/1.1, with separate connections. */
 export function h1Stub(url: string, createTransport: (options: H1Options) => Transport): Stub {
   const agent = new Agent({ keepAlive: true });
   const options = { baseUrl: url, httpVersion: "1.1", nodeOptions: { agent } } as const;
   return transportStub(createTransport(options), () => agent.destroy());
 }
 
-/** A protobuf client over HTTP/2, with a connection of its own. */
+/** A protobuf client over HTTP/2, with a separate connection. */
 export function h2Stub(url: string, createTransport: (options: H2Options) => Transport): Stub {
   const sessionManager = new Http2SessionManager(url);
   const options = { baseUrl: url, httpVersion: "2", sessionManager } as const;
@@ -108,7 +108,7 @@ function streaming<M>(
   };
 }
 
-/** An error of @connectrpc/connect as every door's. */
+/** Converts an error of @connectrpc/connect. */
 function connectDoorError(error: unknown): DoorError {
   const failure = ConnectError.from(error);
   const details = failure.findDetails(ErrorInfoSchema);
@@ -116,7 +116,7 @@ function connectDoorError(error: unknown): DoorError {
   return new DoorError(codeName(Code[failure.code]), failure.rawMessage, info, error);
 }
 
-/** `DeadlineExceeded` as `deadline_exceeded`. */
+/** Converts `DeadlineExceeded` to `deadline_exceeded`. */
 export function codeName(name: string): string {
   return name.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
 }

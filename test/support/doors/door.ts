@@ -2,14 +2,14 @@ import type { StreamFrame, StreamService } from "millrace";
 import type { JsonObject } from "@bufbuild/protobuf";
 
 /**
- * A door: one way to call the service. Tests that are written against this run over every door.
+ * A door: one way to call the service. Tests that use this interface run over every door.
  */
 export interface Door {
   readonly name: string;
   readonly can: {
     /** Calls with a deadline. */
     readonly deadlines: boolean;
-    /** Streams of writes. Where the protocol has the call but cannot carry it: `refused`. */
+    /** Streams of writes. `refused`: the protocol has the call but cannot carry it. */
     readonly write: "yes" | "refused" | "no";
     /** Revisions and times of items in a snapshot, and metadata of errors. */
     readonly details: boolean;
@@ -18,13 +18,13 @@ export interface Door {
   client(target: DoorTarget): DoorClient;
 }
 
-/** What doors lead to: a server, and the service inside it. */
+/** The target of doors: a server, and the service inside it. */
 export interface DoorTarget {
   readonly url: string;
   readonly service: StreamService;
 }
 
-/** Options of one call, on doors that have them. */
+/** Options of one call, on doors that support them. */
 export interface CallOptions {
   readonly timeoutMs?: number;
 }
@@ -45,9 +45,9 @@ export interface DoorClient {
   readonly list: Call<"list">;
   readonly listGroups: Call<"listGroups">;
   readonly listAll: Call<"listAll">;
-  /** Follows. A refusal may come from here or from the first `next()`. `return()` cancels. */
+  /** Subscribes. A refusal may come from here or from the first `next()`. `return()` cancels. */
   subscribe(request: SubscribeRequest, options?: CallOptions): Promise<Frames>;
-  /** Opens a stream of writes, where the door has them. */
+  /** Opens a stream of writes, if the door has them. */
   write(options?: CallOptions): WriteStream;
   close(): Promise<void>;
 }
@@ -60,12 +60,12 @@ export type Frames = AsyncIterator<StreamFrame, undefined> & {
   return(): Promise<IteratorResult<StreamFrame, undefined>>;
 };
 
-/** A stream of writes. Requests and answers are the proto JSON of WriteRequest and WriteResponse. */
+/** A stream of writes, with the proto JSON of WriteRequest and WriteResponse. */
 export interface WriteStream {
   send(request: JsonObject): void;
   /** Half-closes: no more requests. */
   end(): void;
-  /** The next answer; undefined when the service ended the stream in good order. */
+  /** The next response; undefined when the service ended the stream in good order. */
   next(): Promise<JsonObject | undefined>;
   /** Cancels. */
   cancel(): Promise<void>;

@@ -7,7 +7,7 @@ import { websocketDoor } from "./websocket-door.ts";
 /** Every door. */
 export const DOORS: readonly Door[] = [libraryDoor, ...connectDoors, grpcJsDoor];
 
-/** Every door through which one can subscribe. */
+/** Every door that supports subscriptions. */
 export const SUBSCRIPTION_DOORS: readonly Door[] = [...DOORS, websocketDoor];
 
 /** The door of a name. */

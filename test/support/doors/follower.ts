@@ -10,14 +10,14 @@ import {
 type FrameOf<Kind extends StreamFrame["kind"]> = Extract<StreamFrame, { kind: Kind }>;
 
 /**
- * A careful subscriber. It folds what it hears into a state and throws at the first frame that no
- * correct service sends (G2, G3): parts of a sync that do not belong together, a revision that
- * skips or repeats, a timestamp that does not grow, a heartbeat that promises what did not come.
+ * A strict subscriber. It folds frames into a state and throws at the first frame that no correct
+ * service sends (G2, G3): parts of a sync that do not belong together, a revision that skips or
+ * repeats, a timestamp that does not grow, a heartbeat ahead of the received changes.
  */
 export class Follower {
   /** Data by item, in creation order. */
   readonly state = new Map<string, Json>();
-  /** What it was sure of last. */
+  /** The last certain position. */
   position: Position = { epoch: "", revision: 0 };
   /** Number of segments so far. */
   segments = 0;
@@ -43,7 +43,7 @@ export class Follower {
   /** The next frame. @throws DoorError when the subscription ended. */
   async next(): Promise<StreamFrame> {
     const { done, value } = await this.#frames.next();
-    if (done === true) throw new Error("the subscription ended in silence");
+    if (done === true) throw new Error("the subscription ended without an error");
     this.#take(value);
     return value;
   }
@@ -74,7 +74,7 @@ export class Follower {
     return parts;
   }
 
-  /** Reads until it is sure of a revision. */
+  /** Reads until its position has reached a revision. */
   async reach(revision: number): Promise<void> {
     while (this.#inSync || this.position.revision < revision) await this.next();
   }

@@ -26,7 +26,7 @@ function grpcJsStub(url: string): Stub {
           callOptions(options),
           (error, answer) => {
             if (error !== null) reject(error);
-            else if (answer === undefined) reject(new Error("no answer"));
+            else if (answer === undefined) reject(new Error("no response"));
             else resolve(answer);
           },
         );
@@ -39,7 +39,7 @@ function grpcJsStub(url: string): Stub {
         request,
         callOptions(options),
       );
-      // Whoever reads hears of it; whoever cancelled need not.
+      // A reader gets the error; after a cancel it is irrelevant.
       call.on("error", () => {});
       return { answers: call, cancel: () => call.cancel() };
     },

@@ -14,7 +14,11 @@ export function openH2(url: string): ClientHttp2Session {
   return session;
 }
 
-/** Sends a body, and resolves when the call is over, however it ends. @param end Whether the request ends. */
+/**
+ * Sends a body, and resolves when the call is over, however it ends.
+ *
+ * @param end Whether the request ends.
+ */
 export function callH2(
   session: ClientHttp2Session,
   path: string,

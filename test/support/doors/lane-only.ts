@@ -6,15 +6,15 @@ import { createLane } from "../../../src/rpc/lane.ts";
 import type { Handlers } from "../../../src/service/handlers.ts";
 import { createEngine } from "../../../src/service/engine.ts";
 
-/** A server that has nothing but the lane of gRPC: a call that it does not take fails. */
+/** A server with the gRPC fast path only: a call that this does not handle fails. */
 export interface LaneOnly {
   readonly url: string;
-  /** Paths of the calls that it did not take. */
+  /** Paths of the calls that the fast path did not handle. */
   readonly missed: readonly string[];
   close(): Promise<void>;
 }
 
-/** Starts one, on loopback. @param change What is other than in the service's own handlers. */
+/** Starts one on loopback. @param change Replaces handlers of the service. */
 export async function startLaneOnly(change: Partial<Handlers> = {}): Promise<LaneOnly> {
   const engine = createEngine(memoryStore());
   const lane = createLane({ ...engine.handlers, ...change }, new AbortController().signal);

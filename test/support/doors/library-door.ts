@@ -28,7 +28,7 @@ export const libraryDoor: Door = {
     write() {
       throw new Error("the library has no streams of writes");
     },
-    // The service is the server's.
+    // The service belongs to the server.
     close: async () => {},
   }),
 };

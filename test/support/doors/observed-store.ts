@@ -1,22 +1,22 @@
 import type { Store } from "../../../src/core/store.ts";
 
-/** Calls of a store that can be held up or made to fail. */
+/** Calls of a store that can be delayed or made to fail. */
 type Disturbed = "run" | "get" | "heads" | "since";
 
-/** A store that tells what it is used for, and can be disturbed. */
+/** A store that counts its use, and can be disturbed. */
 export interface ObservedStore extends Store {
-  /** Number of watches that are active. */
+  /** Number of active watches. */
   readonly watches: number;
   /** Number of reads of the log. */
   readonly logReads: number;
-  /** Resolves when there are so many watches. */
+  /** Resolves when there are that many watches. */
   whenWatches(count: number): Promise<void>;
   /**
-   * Makes calls wait, until the function returned is called. It resolves `reached` when the first
-   * one waits.
+   * Delays calls until the returned function is called. Resolves `reached` when the first one
+   * waits.
    */
   hold(method: Disturbed): { readonly reached: Promise<void>; release(): void };
-  /** Makes calls fail, until the function returned is called. */
+  /** Makes calls fail until the returned function is called. */
   fail(method: Disturbed, error: Error): () => void;
 }
 
@@ -73,7 +73,7 @@ export function observeStore(store: Store): ObservedStore {
       disturbances.set(method, () => Promise.reject(error));
       return () => disturbances.delete(method);
     },
-    // Undisturbed, a call of a group must reach the store before the next one: nothing is awaited.
+    // Undisturbed calls of a group must reach the store in order, so nothing is awaited.
     run: (group, commits) =>
       disturbances.has("run")
         ? disturbed("run", () => store.run(group, commits))

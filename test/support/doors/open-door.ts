@@ -7,13 +7,13 @@ import {
   startServer,
 } from "./test-server.ts";
 
-/** What a suite works with, from its first test to its last. */
+/** The server and client of a suite, for all of its tests. */
 export interface OpenDoor {
   readonly client: DoorClient;
   readonly server: TestServer;
 }
 
-/** Starts a server before the tests of the suite, with a client at its door, and stops both after them. */
+/** Starts a server and a client before the tests of the suite, and stops both after them. */
 export function openDoor(door: Door, kind: StoreKind, options?: TestServerOptions): OpenDoor {
   let open: OpenDoor | undefined;
   beforeAll(async () => {

@@ -1,19 +1,23 @@
 import { type AddressInfo, type Socket, connect, createServer } from "node:net";
 import { once } from "node:events";
 
-/** A connection in between: it passes bytes on until told otherwise. */
+/** A TCP proxy, which can be disturbed. */
 export interface Proxy {
   readonly url: string;
-  /** Takes nothing more from the server, as if the client's machine were too slow. */
+  /** Stops reading from the server, as if the client were too slow. */
   stall(): void;
-  /** Goes on. */
+  /** Reads again. */
   flow(): void;
-  /** Drops every connection without a word. */
+  /** Drops every connection. */
   cut(): void;
   close(): Promise<void>;
 }
 
-/** Opens a proxy in front of a port of this machine. @param options.delayMs How late it passes on what comes. */
+/**
+ * Opens a proxy in front of a port of this machine.
+ *
+ * @param options.delayMs Delay of forwarded bytes.
+ */
 export async function openProxy(
   port: number,
   { delayMs = 0 }: { readonly delayMs?: number } = {},
@@ -33,7 +37,7 @@ export async function openProxy(
     else near.on("data", (chunk) => setTimeout(() => void far.write(chunk), delayMs));
     far.on("data", (chunk) => near.write(chunk));
     far.on("end", () => near.end());
-    // A server that is not there must not look like one that is slow.
+    // A server that is down must not look like a slow one.
     far.on("close", () => near.destroy());
     near.on("close", () => far.destroy());
     fars.add(far.on("close", () => fars.delete(far)));

@@ -13,7 +13,7 @@ export interface RawRequest {
   readonly keepOpen?: boolean;
 }
 
-/** An answer as bytes. */
+/** A response as bytes. */
 export interface RawAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
@@ -21,7 +21,7 @@ export interface RawAnswer {
   readonly trailers: IncomingHttpHeaders;
 }
 
-/** Sends bytes and gives back bytes, over one connection as far as it lives. */
+/** Sends and receives bytes, over one connection while it lasts. */
 export interface RawClient {
   readonly httpVersion: "1.1" | "2";
   request(request: RawRequest): Promise<RawAnswer>;
@@ -48,7 +48,7 @@ export function rawHttp1(url: string): RawClient {
             }, reject);
           },
         );
-        // A refusal may come before the body is sent whole: then only the answer counts.
+        // A refusal may come before the whole body is sent: then only the response counts.
         sent.on("error", (error) => setImmediate(reject, error));
         if (body !== undefined) sent.write(body);
         if (!keepOpen) sent.end();
@@ -62,7 +62,7 @@ export function rawHttp2(url: string): RawClient {
   let session: ClientHttp2Session | undefined;
   const open = () => {
     if (session === undefined || session.closed || session.destroyed) {
-      // Enough for the largest body: over it, Node's client turns away the answers that it gets.
+      // Enough for the largest body: beyond it, Node's client rejects responses.
       session = connect(url, { maxSessionMemory: 1000 });
       session.on("error", () => {});
     }

@@ -21,7 +21,7 @@ export type Method =
   | "listAll"
   | "subscribe";
 
-/** Why a call was refused, as the caller sees it. */
+/** A refusal, as the caller sees it. */
 export interface Refusal {
   readonly status: number;
   /** Connect's name. */
@@ -37,14 +37,14 @@ export interface RawProtocol {
   readonly name: string;
   readonly json: boolean;
   readonly httpVersion: "1.1" | "2";
-  /** How messages travel. */
+  /** The transport of messages. */
   readonly framing: "body" | "envelopes" | "query";
   readonly contentType: string;
   readonly compressionHeader: string;
   can(method: Method): boolean;
   /** A request with one encoded message. */
   request(method: Method, message: Uint8Array): RawRequest;
-  /** Why it was refused; undefined when it was not. */
+  /** The refusal; undefined: accepted. */
   refusal(answer: RawAnswer): Refusal | undefined;
 }
 
@@ -66,7 +66,7 @@ export function envelope(message: Uint8Array, flags = 0): Uint8Array {
   return Buffer.concat([prefix, message]);
 }
 
-/** Every protocol that a server of this service speaks, in every encoding. */
+/** Every protocol of the service, in every encoding. */
 export const RAW_PROTOCOLS: readonly RawProtocol[] = (["1.1", "2"] as const).flatMap(
   (httpVersion) =>
     [true, false].flatMap((json) => [
@@ -181,11 +181,11 @@ function write(stream: RawProtocol): RawProtocol {
       const failed = stream.refusal(answer);
       if (failed !== undefined) return failed;
       const [first] = envelopes(answer.body);
-      if (first === undefined) throw new Error("a request has no answer");
+      if (first === undefined) throw new Error("a request has no response");
       const response = stream.json
         ? fromJson(WriteResponseSchema, JSON.parse(first.data.toString()) as JsonValue)
         : fromBinary(WriteResponseSchema, first.data);
-      if (response.requestId !== 7n) throw new Error("an answer has another id than its request");
+      if (response.requestId !== 7n) throw new Error("a response has another id than its request");
       const { result } = response;
       return result.case === "error" ? { status: 200, ...result.value } : undefined;
     },

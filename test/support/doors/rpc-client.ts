@@ -20,7 +20,7 @@ import {
 } from "./door.ts";
 import * as plain from "./rpc-messages.ts";
 
-/** A call that streams: its answers, and how to let go of it. */
+/** A streaming call: its responses, and how to cancel it. */
 export interface StreamingCall<M> {
   readonly answers: AsyncIterable<M>;
   cancel(): void;

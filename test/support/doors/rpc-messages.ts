@@ -30,18 +30,20 @@ export function toValue(json: Json): ValueMessage {
   return fromJson(ValueSchema, json as JsonValue);
 }
 
-/** The JSON of a value that must be there. */
+/** The JSON of a required value. */
 function json(value: ValueMessage | undefined): Json {
-  if (value === undefined) throw new Error("a value is missing in an answer");
+  if (value === undefined) throw new Error("a value is missing in a response");
   return toJson(ValueSchema, value) as Json;
 }
 
-/** The JSON of a value that may be missing. */
+/** The JSON of an optional value. */
 export function optionalJson(value: ValueMessage | undefined): Json | undefined {
   return value === undefined ? undefined : json(value);
 }
 
-/** A request with what it expects as messages have it: 64-bit numbers as bigints, absent left out. */
+/**
+ * A request with its expectation as in messages: 64-bit numbers as bigints, absent ones omitted.
+ */
 export function expecting<T extends Expectations>({
   expectedRevision,
   expectedEpoch,
@@ -59,9 +61,9 @@ export function toPosition({ epoch, revision }: Position) {
   return { epoch, revision: BigInt(revision) };
 }
 
-/** A position that must be there. */
+/** A required position. */
 export function position(message: PositionMessage | undefined): Position {
-  if (message === undefined) throw new Error("a position is missing in an answer");
+  if (message === undefined) throw new Error("a position is missing in a response");
   return { epoch: message.epoch, revision: Number(message.revision) };
 }
 
@@ -102,7 +104,7 @@ export function toMutation(mutation: Mutation) {
   return { mutation: { case: "delete" as const, value: expecting(mutation.delete) } };
 }
 
-/** Of a set or an update. */
+/** The result of a set or an update. */
 export function written(done: SetResponse | UpdateResponse): SetResult {
   return {
     oldValue: optionalJson(done.oldValue),
@@ -117,9 +119,9 @@ export function opError({ opIndex, code, message }: UpdateError): OpError {
   return { opIndex, code, message };
 }
 
-/** Of one change of a batch. */
+/** The result of one change of a batch. */
 export function mutationResult({ result }: MutationResultMessage): MutationResult {
-  if (result.case === undefined) throw new Error("a result is missing in an answer");
+  if (result.case === undefined) throw new Error("a result is missing in a response");
   const { value } = result;
   return {
     kind: result.case,
@@ -134,7 +136,7 @@ export function mutationResult({ result }: MutationResultMessage): MutationResul
 export function item(message: ItemMessage): Item {
   const { createTime, updateTime } = message;
   if (createTime === undefined || updateTime === undefined)
-    throw new Error("an item has no times in an answer");
+    throw new Error("an item has no times in a response");
   return {
     itemId: message.itemId,
     data: json(message.data),

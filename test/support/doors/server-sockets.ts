@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { Socket } from "node:net";
 import { onTestFinished } from "vitest";
 
-/** The server's ends of connections made to a port from now on, until the test ends. */
+/** The server's ends of all later connections to a port, until the test ends. */
 export interface ServerSockets {
   readonly all: readonly Socket[];
   /** Resolves with the next one. */

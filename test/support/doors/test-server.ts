@@ -10,15 +10,15 @@ import { sharedRedis } from "../redis/shared-redis.ts";
 import type { DoorTarget } from "./door.ts";
 import { type ObservedStore, observeStore } from "./observed-store.ts";
 
-/** Where a server under test keeps its data. */
+/** The store of a server under test. */
 export type StoreKind = "memory" | "file" | "redis";
 
-/** How to start a server under test. */
+/** Options of a server under test. */
 export interface TestServerOptions extends Omit<ServerOptions, "store" | "port"> {
   readonly history?: Partial<History>;
 }
 
-/** A server under test, on a port of its own. */
+/** A server under test, on a free port. */
 export interface TestServer extends DoorTarget {
   readonly server: Server;
   readonly port: number;

@@ -1,6 +1,6 @@
 let made = 0;
 
-/** A name that no other test uses in this process. */
+/** A name that is unique in this process. */
 export function uniqueName(stem: string): string {
   return `${stem}-${++made}`;
 }

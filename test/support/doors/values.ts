@@ -1,14 +1,17 @@
 import type { Json } from "millrace";
 import { random } from "../random.ts";
 
-/** An array within an array, and so on: so many levels. */
+/** Nested arrays of that many levels. */
 export function nested(levels: number): Json {
   let value: Json = "innermost";
   for (let level = 0; level < levels; level++) value = [value];
   return value;
 }
 
-/** A string whose value takes that many bytes, at least 130 and fewer than 2 MiB, as an encoded google.protobuf.Value. */
+/**
+ * A string whose value takes that many bytes, at least 130 and fewer than 2 MiB, as an encoded
+ * google.protobuf.Value.
+ */
 export function textOfBytes(bytes: number): string {
   const lengthBytes = bytes - 2 < 0x80 ? 1 : bytes - 3 < 0x4000 ? 2 : 3;
   return "x".repeat(bytes - 1 - lengthBytes);

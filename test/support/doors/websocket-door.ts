@@ -12,7 +12,10 @@ import {
 } from "./door.ts";
 import { libraryDoor } from "./library-door.ts";
 
-/** The bridge for browsers, with all extensions asked for. It serves subscriptions; other calls take the library. */
+/**
+ * The bridge for browsers, with all extensions. It serves subscriptions; other calls use the
+ * library.
+ */
 export const websocketDoor: Door = {
   name: "websocket",
   can: { deadlines: false, write: "no", details: false },
@@ -32,7 +35,7 @@ export const websocketDoor: Door = {
   },
 };
 
-/** One subscription on a socket of its own. */
+/** One subscription on a separate socket. */
 function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
   const { streamName, groupId, itemId, resumeFrom: resume } = request;
   const received = new AsyncQueue<StreamFrame | DoorError>();
@@ -45,8 +48,8 @@ function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
     socket.close();
   };
   socket.on("open", () => {
-    const asked = { resume, heartbeat: true, parts: true };
-    const data = { subscriptionId: "s", streamName, groupId, id: itemId, ...asked };
+    const extensions = { resume, heartbeat: true, parts: true };
+    const data = { subscriptionId: "s", streamName, groupId, id: itemId, ...extensions };
     socket.send(JSON.stringify({ type: "join", data }));
   });
   socket.on("message", (bytes: Buffer) => {
@@ -106,7 +109,7 @@ function frameOf(frame: BridgeFrame): StreamFrame {
   }
 }
 
-/** An item of which the door tells the value only. */
+/** An item, of which the door reports the value only. */
 function bareItem(item: { itemId: string; data: Json }) {
   return { ...item, revision: 0, createTime: new Date(0), updateTime: new Date(0) };
 }

@@ -1,4 +1,4 @@
-# Makes one call of each kind with grpcio, and prints what came of it.
+# Makes one call of each kind with grpcio, and prints the outcomes.
 import sys
 
 import grpc

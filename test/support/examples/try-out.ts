@@ -8,19 +8,19 @@ import { PROJECT } from "../../docs/markdown.ts";
 import { type Running, start } from "../../docs/processes.ts";
 import { openProxy } from "../doors/proxy.ts";
 
-/** The programs of one language, and what is particular about them. */
+/** The example programs of one language. */
 export interface Programs {
-  /** What its functions begin with: `go`. */
+  /** Prefix of its functions, such as `go`. */
   readonly prefix: string;
   /** What it prints when it crashes. */
   readonly crash: string;
-  /** How to start one, as a line for the shell. @param address Of the service, `host:port`. */
+  /** Shell command that starts one. @param address Of the service, `host:port`. */
   readonly command: (program: "worker" | "subscriber", address: string) => string;
 }
 
 /**
- * Tries out a worker and a subscriber: they work, come back after a cut and after a restart of the
- * service, and leave in good order.
+ * Tests a worker and a subscriber: they work, reconnect after a cut and after a restart of the
+ * service, and shut down gracefully.
  */
 export async function tryOut({ prefix, crash, command }: Programs): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), `millrace-${prefix}-`));
@@ -91,7 +91,7 @@ async function isReady(worker: Running, times: number): Promise<void> {
   await worker.shows((printed) => (printed.match(/^ready$/gm) ?? []).length >= times);
 }
 
-/** Waits until the state that a subscriber printed last is as wanted. */
+/** Waits until the last state that a subscriber printed is the expected one. */
 async function shows(subscriber: Running, state: object): Promise<void> {
   await subscriber.shows((printed) => {
     const last = printed.match(/^\{.*\}$/gm)?.at(-1);

@@ -1,17 +1,17 @@
 import { within } from "../../bridge/within.ts";
 
-/** What a function was called with, in order. */
+/** The calls of a function, in order. */
 export interface Calls<T> {
   readonly all: readonly T[];
-  /** The function, or a part of it. */
+  /** Records a call: the function itself, or a part of it. */
   readonly record: (payload: T) => void;
-  /** Resolves with all calls so far, as soon as there are so many. */
+  /** Resolves with all calls so far, as soon as there are that many. */
   count(calls: number): Promise<readonly T[]>;
-  /** Resolves with all calls so far, as soon as the condition holds for them. */
+  /** Resolves with all calls so far, as soon as they satisfy the condition. */
   until(what: string, holds: (calls: readonly T[]) => boolean): Promise<readonly T[]>;
 }
 
-/** Nothing was called yet. */
+/** Starts without calls. */
 export function newCalls<T>(): Calls<T> {
   const all: T[] = [];
   const checks = new Set<() => void>();
@@ -42,7 +42,7 @@ export function newCalls<T>(): Calls<T> {
   };
 }
 
-/** A promise that somebody else fulfils. */
+/** A promise and its resolver. */
 export function promised<T = void>(): {
   readonly promise: Promise<T>;
   readonly resolve: (value: T) => void;

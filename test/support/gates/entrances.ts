@@ -4,33 +4,33 @@ import { type BridgeFrame, readBridgeFrame } from "../bridge-frame.ts";
 import { type Door, DoorError, type DoorTarget } from "../doors/door.ts";
 import { doorNamed } from "../doors/doors.ts";
 
-/** What to follow. */
+/** The target of a subscription. */
 export interface Wanted {
   readonly streamName: string;
   readonly groupId: string;
   readonly itemId: string;
 }
 
-/** A way to follow something, as somebody sees it who may not be let in. */
+/** A way to subscribe, from the view of a caller that gates may refuse. */
 export interface Entrance {
   readonly name: string;
-  /** How many callers and how many joins there are in what is followed first. */
+  /** Number of authentications and of joins in the first `follow`. */
   readonly asks: { readonly auth: number; readonly join: number };
-  /** How a caller is turned away who may not come. */
+  /** The refusal of an unauthenticated caller. */
   readonly stranger: string;
-  /** How a caller is turned away from what they may not follow. */
+  /** The refusal of a subscription by a gate. */
   readonly unwanted: (wanted: Wanted) => string;
-  /** Comes to the entrance. The caller closes the visit. */
+  /** Connects. The caller closes the visit. */
   visit(target: DoorTarget): Visit;
 }
 
-/** Somebody at an entrance. */
+/** A caller at an entrance. */
 export interface Visit {
   /**
-   * Tries to follow, beside all they followed before.
+   * Tries to subscribe, in addition to all earlier subscriptions.
    *
-   * @returns in words, each thing that is heard until it is certain whether they may: `in: ...` when
-   *   they are let in. What is heard late is in the next answer.
+   * @returns a description of each event until the outcome is certain; `in: ...`: admitted. Later
+   *   events are in the next result.
    */
   follow(wanted: Wanted): Promise<string[]>;
   close(): Promise<void>;
@@ -52,7 +52,7 @@ export const ENTRANCES: readonly Entrance[] = [
   socket("websocket join", 2),
 ];
 
-/** Follows twice side by side: from scratch, and from a position that would be honoured. */
+/** Subscribes twice in parallel: from scratch, and from a position that would be honoured. */
 function door(name: string, door: Door, timeoutMs?: number): Entrance {
   const options = timeoutMs === undefined ? undefined : { timeoutMs };
   return {
@@ -83,9 +83,9 @@ function door(name: string, door: Door, timeoutMs?: number): Entrance {
 }
 
 /**
- * Follows what the URL asks for, if there is a path for it, and then by joins, of which one resumes.
+ * Subscribes by the path of the URL, if there is one, and then by joins, of which one resumes.
  *
- * @param joins How many joins there are in what is followed first.
+ * @param joins Number of joins in the first `follow`.
  */
 function socket(name: string, joins: number, path?: (wanted: Wanted) => string): Entrance {
   return {
@@ -96,26 +96,26 @@ function socket(name: string, joins: number, path?: (wanted: Wanted) => string):
       `unauthorized ${streamName} ${groupId} ${itemId}`,
     visit(target) {
       let socket: WebSocket | undefined;
-      let heard: string[] = [];
+      let received: string[] = [];
       let look = () => {};
-      /** Comes again with what is being asked for, as clients of the original dialect do. */
+      /** Reconnects for the requested subscription, like clients of the original dialect. */
       let comeBack = () => {};
-      const hear = (words: string) => {
-        heard.push(words);
+      const receive = (words: string) => {
+        received.push(words);
         look();
       };
       const open = (at: string) => {
         const opened = new WebSocket(target.url.replace("http", "ws") + at);
         opened.on("unexpected-response", (request, { statusCode }) => {
-          hear(`HTTP ${statusCode}`);
+          receive(`HTTP ${statusCode}`);
           request.destroy();
         });
         opened.on("error", () => {});
         opened.on("close", (code) => {
           if (code === CLOSE.TRY_AGAIN_LATER) comeBack();
-          else hear(`closed ${code}`);
+          else receive(`closed ${code}`);
         });
-        opened.on("message", (bytes: Buffer) => hear(wordsOf(readBridgeFrame(bytes))));
+        opened.on("message", (bytes: Buffer) => receive(wordsOf(readBridgeFrame(bytes))));
         return opened;
       };
       const end = (ended: WebSocket | undefined) => {
@@ -140,14 +140,14 @@ function socket(name: string, joins: number, path?: (wanted: Wanted) => string):
           } else come();
           await new Promise<void>((resolve) => {
             look = () => {
-              const isTurnedAway = heard.some((each) => /^(?:HTTP|closed)/.test(each));
-              if (isTurnedAway || heard.length >= Math.max(1, frames.length)) resolve();
+              const isRefused = received.some((each) => /^(?:HTTP|closed)/.test(each));
+              if (isRefused || received.length >= Math.max(1, frames.length)) resolve();
             };
             look();
           });
           comeBack = () => {};
-          const all = heard;
-          heard = [];
+          const all = received;
+          received = [];
           return all;
         },
         async close() {

@@ -4,7 +4,7 @@ import type { DoorTarget } from "../doors/door.ts";
 import { uniqueName } from "../doors/unique.ts";
 import { type Calls, newCalls } from "./calls.ts";
 
-/** What join and leave functions get. */
+/** The payload of join and leave functions. */
 export interface JoinPayload {
   readonly subscription_id: string;
   readonly stream_name: string;
@@ -14,7 +14,7 @@ export interface JoinPayload {
   readonly connection_id: string;
 }
 
-/** A join as its leave will have it. @throws Error when its action is wrong. */
+/** The payload that the leave of a join has. @throws Error when its action is wrong. */
 export function asLeave({
   action,
   ...joined
@@ -23,30 +23,32 @@ export function asLeave({
   return joined;
 }
 
-/** A server with a gate, whose joins and leaves are watched. */
+/** A server with a gate, and records of its joins and leaves. */
 export interface Gatehouse extends DoorTarget {
   readonly server: Server;
   /** The registration of the gate. */
   readonly gate: Registration;
-  /** What the gate does about a join. At first it allows all. */
+  /** The decision of the gate about a join. Initially it allows all. */
   decide: (joined: JoinPayload) => unknown;
-  /** What the gate was asked. */
+  /** Calls of the gate. */
   readonly joins: Calls<JoinPayload>;
-  /** What leaves were told. */
+  /** Calls of the leave trigger. */
   readonly leaves: Calls<JoinPayload>;
-  /** What the operator was told. */
+  /** Problems reported to the operator. */
   readonly problems: readonly Problem[];
   /**
-   * All leaves that are told up to now. Ends a subscription of its own and waits for its leave: what was
-   * to be told before it was told.
+   * All leaves received up to now. Ends a subscription of its own and waits for its leave: earlier
+   * leaves have arrived by then.
    */
   leavesSoFar(): Promise<readonly JoinPayload[]>;
 }
 
-/** Stream of the subscriptions that nobody counts, and path of whoever makes them: every gate has to allow them. */
+/**
+ * Stream of uncounted barrier subscriptions, and path of their caller: every gate must allow them.
+ */
 export const MARKS = "marks";
 
-/** Opens a server with a gate and somebody who is told of leaves. The caller closes it. */
+/** Opens a server with a gate and a leave trigger. The caller closes it. */
 export async function openGatehouse({ setup, ...options }: ServerOptions = {}): Promise<Gatehouse> {
   const joins = newCalls<JoinPayload>();
   const leaves = newCalls<JoinPayload>();
@@ -96,7 +98,7 @@ export async function openGatehouse({ setup, ...options }: ServerOptions = {}): 
   return house;
 }
 
-/** Follows a group, and stops as soon as it is in. */
+/** Subscribes to a group, and cancels as soon as it is admitted. */
 export async function visit(
   service: StreamService,
   group: Parameters<StreamService["subscribe"]>[0],

@@ -1,9 +1,9 @@
-// Runs a server in a process of its own, from the build, that prints a JSON line for each join that its
-// gate is asked about, and for each leave that it is told of: {"kind": "join" or "leave", "payload"}.
-// The first line is {"kind": "listening", "url"}. It stops on SIGTERM.
-// argv[2]: { store: options of the store; gate: whether it provides the gate; late: whether it asks to be told
-// of leaves only on SIGUSR2, which it answers with {"kind": "asked"}; stuck: the group whose leaves are
-// told, but never done }. The context of a caller is what the query of its URL says is the `user`.
+// Runs a server from the build that prints a JSON line for each join that its gate receives, and
+// for each leave that its trigger receives: {"kind": "join" or "leave", "payload"}. The first line
+// is {"kind": "listening", "url"}. It stops on SIGTERM. argv[2]: { store: options of the store;
+// gate: whether it provides the gate; late: whether it registers the leave trigger only on SIGUSR2,
+// then prints {"kind": "asked"}; stuck: the group whose leaves are received, but never finished }.
+// The context of a caller is the `user` in the query of its URL.
 import { createServer } from "../../../dist/src/server/index.js";
 
 const { store, gate, late, stuck } = JSON.parse(process.argv[2] ?? "{}");

@@ -91,6 +91,6 @@ export async function leavesSoFar({ url, leaves }: LeaveChild): Promise<JoinPayl
   line.join({ streamName: "rooms", groupId: mark, subscriptionId: mark });
   await line.count(1);
   line.socket.terminate();
-  const all = await leaves.until("the mark", (told) => idsOf(told).includes(mark));
+  const all = await leaves.until("the mark", (received) => idsOf(received).includes(mark));
   return all.filter((each) => !each.subscription_id.startsWith("mark-"));
 }

@@ -2,7 +2,7 @@ import { registerWorker } from "millrace/worker";
 import { openProxy } from "../doors/proxy.ts";
 import type { Host } from "./host.ts";
 
-/** Functions in a worker that uses the SDK of the project, over gRPC. */
+/** Functions in a worker that uses the SDK of this project, over gRPC. */
 export const grpcWorkerHost: Host = {
   name: "a worker over gRPC",
   can: { causes: true, signals: true, results: true },

@@ -7,8 +7,8 @@ import type { Host } from "./host.ts";
 /**
  * Functions in a worker that uses the published SDK of iii, unchanged, over a WebSocket.
  *
- * It does not say when a registration holds. Its frames take effect in order, so a call that was made
- * after one and is answered proves it; what was refused shows only in what does not work.
+ * It does not report when a registration is in force. Frames take effect in order, so the response
+ * to a later call proves it; a refusal shows only by what does not work.
  */
 export const iiiWorkerHost: Host = {
   name: "a worker of iii-sdk",

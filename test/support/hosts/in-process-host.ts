@@ -1,7 +1,7 @@
 import type { Registration } from "millrace";
 import type { Host } from "./host.ts";
 
-/** Functions in the program of the service. */
+/** Functions in the process of the service. */
 export const inProcessHost: Host = {
   name: "in-process",
   can: { causes: true, signals: true, results: true },

@@ -3,13 +3,13 @@ import { type Problem, type StreamService, memoryStore } from "millrace";
 import { type Server, type ServerOptions, createServer } from "millrace/server";
 import type { Host, HostClient, HostHandler } from "./host.ts";
 
-/** A service with hosts around it. */
+/** A service under test, with its hosts. */
 export interface Stage {
   readonly service: StreamService;
   readonly server: Server;
-  /** What the operator was told. */
+  /** Problems reported to the operator. */
   readonly problems: readonly Problem[];
-  /** A host that came, one more each time. */
+  /** Connects one more host. */
   join(): Promise<HostClient>;
 }
 
@@ -46,7 +46,7 @@ export function stagesOf(host: Host): (options?: ServerOptions) => Promise<Stage
   };
 }
 
-/** Waits until something holds. Rejects, with what it last was, after five seconds. */
+/** Waits until a condition holds. Rejects with the last value after five seconds. */
 export async function until<T>(read: () => T, holds: (value: T) => boolean): Promise<T> {
   const deadline = performance.now() + 5000;
   for (;;) {
@@ -58,7 +58,7 @@ export async function until<T>(read: () => T, holds: (value: T) => boolean): Pro
   }
 }
 
-/** Keeps what a function was called with. */
+/** Records the calls of a function. */
 export function recorder<T = unknown>() {
   const calls: T[] = [];
   const handler: HostHandler = (payload) => {
@@ -67,7 +67,7 @@ export function recorder<T = unknown>() {
   return {
     calls,
     handler,
-    /** Waits for so many calls. */
+    /** Waits for a number of calls. */
     heard: (count: number) =>
       until(
         () => calls,
@@ -76,7 +76,7 @@ export function recorder<T = unknown>() {
   };
 }
 
-/** A promise that somebody else fulfils. */
+/** A promise and its resolver. */
 export function gate() {
   let open = () => {};
   const opened = new Promise<void>((resolve) => (open = resolve));

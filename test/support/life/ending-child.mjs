@@ -1,7 +1,7 @@
-// Uses the library, then runs a server in a process of its own, from the build. Prints a JSON line with
-// its `url`. On SIGTERM it closes the server and does nothing more: the process has to end by itself.
-// If it has not after a second, it prints what keeps it alive and exits with 3.
-// argv[2]: the `store` of both, as createServer takes it.
+// Uses the library, then runs a server from the build. Prints a JSON line with its `url`. On
+// SIGTERM it closes the server and does nothing more: the process must end by itself. After a
+// second, it prints what keeps the process alive and exits with 3. argv[2]: the `store` of both, as
+// createServer takes it.
 import { createStreamService, memoryStore } from "../../../dist/src/index.js";
 import { createServer } from "../../../dist/src/server/index.js";
 

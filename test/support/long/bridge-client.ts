@@ -3,36 +3,36 @@ import type { Position } from "../../../src/core/position.ts";
 import { type BridgeFrame, framePosition, readBridgeFrame, syncItems } from "../bridge-frame.ts";
 import type { Recorder, SubscriptionHandle } from "../checker/index.ts";
 
-/** What one subscription of a socket follows. */
+/** The target of one subscription of a socket. */
 export interface Follow {
   readonly group: string;
   readonly item?: string | undefined;
 }
 
-/** How to open a socket with subscriptions. */
+/** Options of a socket with subscriptions. */
 export interface BridgeClientOptions {
   readonly url: string;
   readonly streamName: string;
-  /** One per subscription, each with a name of its own. */
+  /** One per subscription, each with a unique name. */
   readonly recorder: (index: number) => Recorder;
   readonly follows: readonly Follow[];
-  /** It does not read all the time: times of its frames are not judged. */
+  /** It does not read all the time: times of its frames are not checked. */
   readonly slow?: boolean | undefined;
-  /** It stops to read as soon as it has joined, before its snapshots came. */
+  /** It stops reading as soon as it has joined, before its snapshots arrive. */
   readonly stallsAtOnce?: boolean | undefined;
-  /** What the ids of its subscriptions begin with, for who needs them to be unique. Default nothing. */
+  /** Prefix of its subscription ids, for tests that need unique ones. Default none. */
   readonly idPrefix?: string | undefined;
 }
 
 interface Following extends Follow {
   readonly handle: SubscriptionHandle;
   position: Position | undefined;
-  /** Whether it had its whole snapshot. */
+  /** Whether it has received its whole snapshot. */
   isOpen: boolean;
   isOver: boolean;
 }
 
-/** A socket with several subscriptions, which records all that they hear. */
+/** A socket with several subscriptions, which records all frames that they receive. */
 export class BridgeClient {
   /** Resolves when every subscription has its state, or it stalls. */
   readonly ready: Promise<void>;
@@ -69,15 +69,15 @@ export class BridgeClient {
     socket.on("open", () => {
       for (const [i, { group: groupId, item: id }] of follows.entries()) {
         const data = { subscriptionId: `${this.#idPrefix}${i}`, streamName, groupId, id };
-        const asked = { heartbeat: true, parts: true };
-        socket.send(JSON.stringify({ type: "join", data: { ...data, ...asked } }));
+        const extensions = { heartbeat: true, parts: true };
+        socket.send(JSON.stringify({ type: "join", data: { ...data, ...extensions } }));
       }
       if (stallsAtOnce !== true) return;
       socket.pause();
       this.#onReady();
     });
     socket.on("message", (bytes: Buffer) => this.#take(readBridgeFrame(bytes)));
-    // A failed connection is closed, too.
+    // A failed connection also emits close.
     socket.on("error", () => {});
     this.closed = new Promise((resolve) => {
       socket.on("close", (code) => {
@@ -90,12 +90,12 @@ export class BridgeClient {
     });
   }
 
-  /** Whether it was closed before it left. */
+  /** Whether the service closed it. */
   get endedByService(): boolean {
     return this.#isClosed && !this.#left;
   }
 
-  /** Stops to read. */
+  /** Stops reading. */
   pause(): void {
     this.#socket.pause();
   }
@@ -105,7 +105,7 @@ export class BridgeClient {
     this.#socket.resume();
   }
 
-  /** Whether every subscription has heard of all up to these positions, or is over. */
+  /** Whether every subscription has reached these positions, or is over. */
   isUpTo(heads: ReadonlyMap<string, Position>): boolean {
     if (this.#isClosed) return true;
     return this.#followings.every(({ group, position, isOver }) => {
@@ -115,7 +115,7 @@ export class BridgeClient {
     });
   }
 
-  /** Leaves. */
+  /** Closes the socket. */
   async close(): Promise<void> {
     this.#left = !this.#isClosed;
     this.#socket.resume();
@@ -143,7 +143,7 @@ export class BridgeClient {
       following.position = position;
       return;
     }
-    if (type !== "sync") throw new Error(`a ${type} that nobody asked for`);
+    if (type !== "sync") throw new Error(`an unexpected ${type}`);
     const { timestamp } = frame;
     const items = syncItems(frame).map(({ itemId, data }) => ({ item: itemId, value: data }));
     handle.sync({ items, position, first, last, timestamp });

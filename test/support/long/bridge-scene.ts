@@ -7,21 +7,21 @@ import type { Random } from "../random.ts";
 import { BridgeClient, type Follow } from "./bridge-client.ts";
 import { type Client, connect, itemInput } from "./traffic.ts";
 
-/** How large a scene is. */
+/** The size of a scene. */
 export interface SceneSize {
   readonly groups: number;
-  /** After how long those who stall for a while read again, in milliseconds. */
+  /** Time after which `returning` sockets read again, in milliseconds. */
   readonly returnMs: number;
-  /** After how long those whom the service has given up on read why, in milliseconds. */
+  /** Time after which `deaf` sockets read why the service dropped them, in milliseconds. */
   readonly deafMs: number;
-  /** Changes and transient events, as they are written, in all. */
+  /** Changes and transient events written per second, in total. */
   readonly eventsPerSecond: number;
 }
 
 /**
- * What a socket does. `live` reads all the time. The others stall: `pausing` stops to read once it has
- * its state, `returning` and `deaf` in the middle of a snapshot that is larger than what the system
- * holds for a socket; `returning` reads again before it is too late.
+ * The behaviour of a socket. `live` reads all the time. The others stall: `pausing` stops reading
+ * once it has its state, `returning` and `deaf` in the middle of a snapshot that is larger than the
+ * socket buffers of the system; `returning` reads again before the stall timeout.
  */
 export type Manner = "live" | "pausing" | "returning" | "deaf";
 
@@ -33,18 +33,18 @@ export interface SceneSocket {
 
 const STREAM = "sockets";
 const HEAVY = "heavy";
-/** All of them are written with one call: it is the service that has work to do, not its writers. */
+/** Written with one call, to load the service and not its writers. */
 const ITEMS = Array.from({ length: 25 }, (_, i) => `i${i}`);
-/** Together twice what the system may hold for a socket. */
+/** In total twice the socket buffers of the system. */
 const HEAVY_ITEMS = ITEMS.slice(0, 8);
 const HEAVY_CHARS = 900_000;
 const WRITERS = 32;
 /** Connections that the writers share. */
 const CONNECTIONS = 8;
-/** How many sockets connect at once. */
+/** Sockets that connect at once. */
 const AT_ONCE = 100;
 
-/** Writers and sockets around one service, and everything they see on record. */
+/** Writers and sockets of one service, which record everything they see. */
 export class BridgeScene {
   readonly #url: string;
   readonly #sink: RecordSink;
@@ -90,14 +90,14 @@ export class BridgeScene {
         else await this.#writeBatch(client, group, ITEMS, 80);
         const made = isEvent ? 1 : ITEMS.length;
         events += made;
-        // What a moment without an answer has cost is caught up on, but no longer pause is.
+        // Catches up after a short delay, but not after a longer pause.
         nextMs = Math.max(nextMs + made * msPerEvent, performance.now() - 5000);
       }
     });
     return events;
   }
 
-  /** Opens sockets, some at a time. @param manners One for each. */
+  /** Opens one socket per manner, some at a time. */
   async open(name: string, manners: readonly Manner[]): Promise<SceneSocket[]> {
     const all: SceneSocket[] = [];
     for (let start = 0; start < manners.length; start += AT_ONCE) {
@@ -123,7 +123,7 @@ export class BridgeScene {
     return all;
   }
 
-  /** Lists all groups, finally when nobody writes any more. @returns where they stand. */
+  /** Lists all groups; `final`: after all writes. @returns their heads. */
   async heads(options: { final: boolean }): Promise<Map<string, Position>> {
     const heads = new Map<string, Position>();
     const left = [HEAVY, ...this.#groups];

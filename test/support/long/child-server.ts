@@ -8,14 +8,14 @@ import type { ServerOptions } from "millrace/server";
 
 const SCRIPT = fileURLToPath(new URL("server-child.mjs", import.meta.url));
 
-/** A server in a process of its own, which can be killed at any moment. */
+/** A server in a child process, which can be killed at any moment. */
 export interface ChildServer {
   readonly url: string;
   /** Id of the process. */
   readonly pid: number;
-  /** Has it collect its garbage, when it was started so that it can. @returns what it uses then. */
+  /** Collects its garbage, if it was started with `--expose-gc`. @returns its memory use. */
   collect(): Promise<NodeJS.MemoryUsage>;
-  /** Ends it with SIGKILL, as a crash would. */
+  /** Ends it with SIGKILL, like a crash. */
   kill(): Promise<void>;
   /** Ends it with SIGTERM. @returns its exit code. */
   stop(): Promise<number | null>;
@@ -24,13 +24,13 @@ export interface ChildServer {
 /** Options that survive JSON. */
 export type ChildOptions = Omit<ServerOptions, "logger" | "now">;
 
-/** How to start the process of a server. */
+/** Options of the process of a server. */
 export interface ChildProcessOptions {
   /** Flags of Node, for example `--expose-gc`. */
   readonly flags?: readonly string[];
-  /** Environment beside that of this process. */
+  /** Environment in addition to that of this process. */
   readonly env?: Readonly<Record<string, string>>;
-  /** What the process runs in place of a plain server; it gets the options as JSON, and prints the same line. */
+  /** A script to run instead; it gets the options as JSON, and prints the same line. */
   readonly script?: string;
 }
 
@@ -40,7 +40,7 @@ export async function startChild(
   { flags = [], env = {}, script = SCRIPT }: ChildProcessOptions = {},
 ): Promise<ChildServer> {
   const child = spawn(process.execPath, [...flags, script, JSON.stringify(options)], {
-    // It ends when nobody holds its input any more, however this process ends.
+    // It ends when its stdin closes, however this process ends.
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
@@ -71,7 +71,7 @@ export async function startChild(
   };
 }
 
-/** A port that was free a moment ago, for a server that has to come back at the same address. */
+/** A port that was free a moment ago, for a server that must restart at the same address. */
 export async function freePort(): Promise<number> {
   const server = createNet().listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -1,4 +1,4 @@
-/** Ends this process with the one that started it, however that ends: its input is a pipe that nobody holds then. */
+/** Ends this process with its parent, however that ends: the pipe of its stdin closes then. */
 export function endWithParent() {
   process.stdin.on("close", () => process.exit(1));
   process.stdin.resume();

@@ -22,19 +22,19 @@ async function readLines(file: string): Promise<readonly Line[]> {
     });
 }
 
-/** What became of the changes. */
+/** The outcome of the changes. */
 export interface TriggerCalls {
   readonly changes: number;
   readonly total: number;
-  /** Calls with a change that the trigger was called with before. */
+  /** Calls with a change that the trigger had received before. */
   readonly repeated: number;
   /** Calls that skipped a change: a sentence each. */
   readonly disorder: readonly string[];
 }
 
 /**
- * Waits until every trigger was called with the last change of every group, and says what each of them
- * was called with.
+ * Waits until every trigger was called with the last change of every group. @returns the calls of
+ * each.
  */
 export async function callsOf(
   file: string,
@@ -83,7 +83,7 @@ function review(lines: readonly Line[]) {
   return { reached, disorder, total, repeated };
 }
 
-/** What became of the subscriptions. */
+/** The outcome of the subscriptions. */
 export interface Leaves {
   readonly joins: number;
   readonly leaves: number;
@@ -92,11 +92,11 @@ export interface Leaves {
   readonly missing: readonly string[];
   /** Leaves without a join. */
   readonly unknown: readonly string[];
-  /** Leaves that came later than this after their subscription had ended, in milliseconds: a sentence each. */
+  /** Leaves that came too late after the end of their subscription: a sentence each. */
   late(endedMs: ReadonlyMap<string, number>, limitMs: number): readonly string[];
 }
 
-/** Waits until every join has its leave, or the time is over. */
+/** Waits until every join has its leave, or the time has passed. */
 export async function leavesOf(file: string, timeoutMs: number): Promise<Leaves> {
   const deadlineMs = performance.now() + timeoutMs;
   for (;;) {

@@ -1,8 +1,8 @@
-// Runs a server of a fleet in a process of its own, from the build, with functions of its own. It writes
-// a line to a file for each call of them:
-//   log NAME GROUP REVISION     a change, told to the trigger of this process
+// Runs a server of a fleet from the build, with its own functions. It writes a line to a file for
+// each call of them:
+//   log NAME GROUP REVISION     a change, received by the trigger of this process
 //   join ID TIME                a subscription that every gate allowed
-//   leave ID TIME               and that it has ended
+//   leave ID TIME               the end of that subscription
 // argv[2]: { options: of createServer, name, file }
 import { appendFileSync } from "node:fs";
 import { createServer } from "../../../dist/src/server/index.js";
@@ -26,7 +26,7 @@ const server = await createServer({
       function_id: `log-${name}`,
       config: { stream_name: "long" },
     });
-    // The same at every process of the fleet: one of them is called.
+    // Every process of the fleet provides the same functions: one of them is called.
     for (const kind of /** @type {const} */ (["join", "leave"])) {
       await service.registerFunction(kind, ({ subscription_id: id }) => {
         write(`${kind} ${id} ${Date.now()}`);

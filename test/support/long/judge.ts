@@ -4,12 +4,12 @@ import { type CheckOptions, type History, check, describeViolations } from "../c
 /** Whether this run is the long one (`npm run test:long`). */
 export const LONG = process.env["MILLRACE_LONG"] === "1";
 
-/** Seed of this run: given, to repeat one, or new. */
+/** Seed of this run: a given one, to repeat a run, or a new one. */
 export function seedOfRun(): number {
   return Number(process.env["MILLRACE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 }
 
-/** Lets the checker judge a history, prints what it saw, and fails with the seed when it complains. */
+/** Checks a history, prints a summary, and fails with the seed when there are violations. */
 export function judge(title: string, history: History, options: CheckOptions, seed: number): void {
   const started = performance.now();
   const violations = check(history, options);

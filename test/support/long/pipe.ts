@@ -9,7 +9,7 @@ type Request = MessageInitShape<typeof WriteRequestSchema>;
 type Call = NonNullable<Request["call"]>;
 type Result = WriteResponse["result"];
 
-/** The writing calls over one `Write` stream: pipelined, and far cheaper than a call each. */
+/** Writes over one `Write` stream: pipelined, and far cheaper than one call each. */
 export function createPipe(grpc: RawGrpc): Calls & { close(): void } {
   const pending = new Map<
     bigint,
@@ -46,7 +46,7 @@ export function createPipe(grpc: RawGrpc): Calls & { close(): void } {
       const { code, message } = result.value;
       throw new ConnectError(message, codeFromString(code) ?? Code.Unknown);
     }
-    if (result.case !== kind) throw new Error(`an answer of kind ${result.case} to a ${kind}`);
+    if (result.case !== kind) throw new Error(`a response of kind ${result.case} to a ${kind}`);
     return result.value as Extract<Result, { case: K }>["value"];
   };
   return {

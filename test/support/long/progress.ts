@@ -1,8 +1,8 @@
 import type { RecordSink } from "../checker/index.ts";
 
-/** A sink that also tells how far the clients got, so that a test waits for work and not for time. */
+/** A sink that also counts the progress of clients, so that a test waits for work, not for time. */
 export interface Progress extends RecordSink {
-  /** Resolves when so many more calls were acknowledged. */
+  /** Resolves after that many further acknowledgements. */
   calls(count: number): Promise<void>;
 }
 

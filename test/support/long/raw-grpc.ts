@@ -13,21 +13,21 @@ const CODES = new Map([
   ["14", Code.Unavailable],
 ]);
 
-/** One call over bare HTTP/2. */
+/** One call over plain HTTP/2. */
 export interface RawCall {
   send(message: Uint8Array): void;
-  /** Says that no message follows. */
+  /** Half-closes. */
   end(): void;
-  /** The answers' messages, until the call ends; throws when it ends with an error. */
+  /** The response messages, until the call ends; throws when it ends with an error. */
   messages(): AsyncGenerator<Buffer, void>;
-  /** Cuts the call. Idempotent. */
+  /** Resets the call. Idempotent. */
   close(): void;
 }
 
-/** gRPC over bare HTTP/2: what a client costs is spent on messages, so that a test can have many. */
+/** gRPC over plain HTTP/2, cheap enough for tests with many clients. */
 export type RawGrpc = (method: string) => RawCall;
 
-/** Calls over one connection, opened at the first call and again after it was lost. */
+/** Calls over one connection, which opens at the first call and reopens after a loss. */
 export function createRawGrpc(url: string): RawGrpc {
   let session: ClientHttp2Session | undefined;
   const open = () => {

@@ -6,7 +6,7 @@ import {
 } from "millrace/v1";
 import type { RawGrpc } from "./raw-grpc.ts";
 
-/** Follows over bare HTTP/2. */
+/** Subscriptions over plain HTTP/2. */
 export type RawSubscribe = (
   request: MessageInitShape<typeof SubscribeRequestSchema>,
   options: { signal: AbortSignal },

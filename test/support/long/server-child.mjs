@@ -1,6 +1,6 @@
-// Runs a server in a process of its own, from the build, with the options given as JSON in argv[2].
-// Prints the same line as `millrace serve` and stops on SIGTERM. With --expose-gc it collects its
-// garbage on SIGUSR2, and prints what memory it has in use then.
+// Runs a server from the build, with the options given as JSON in argv[2]. Prints the same line as
+// `millrace serve` and stops on SIGTERM. With --expose-gc, it collects its garbage on SIGUSR2, and
+// prints its memory use.
 import { createServer } from "../../../dist/src/server/index.js";
 import { endWithParent } from "./end-with-parent.mjs";
 

@@ -26,18 +26,18 @@ import type { RawSubscribe } from "./raw-subscribe.ts";
 
 export type Client = ReturnType<typeof connect>;
 
-/** A client with a connection of its own. */
+/** A client with a separate connection. */
 export function connect(url: string) {
   return createClient(StreamService, createGrpcTransport({ baseUrl: url }));
 }
 
-/** Names of the items of a group. Those of updates hold no sealed value. */
+/** Names of the items of a group. Items of updates hold no sealed value. */
 export interface Items {
   readonly set: readonly string[];
   readonly updated: readonly string[];
 }
 
-/** So many items of each kind. */
+/** That many items of each kind. */
 export function itemNames(count: number): Items {
   const names = (prefix: string) => Array.from({ length: count }, (_, i) => `${prefix}${i}`);
   return { set: names("s"), updated: names("u") };
@@ -46,10 +46,10 @@ export function itemNames(count: number): Items {
 /** Stream of all long tests. */
 const STREAM = "long";
 
-/** The calls of a writer, one by one or over a stream of writes. */
+/** The calls of a writer, single or over a stream of writes. */
 export type Calls = Pick<Client, "set" | "update" | "delete" | "batch" | "send">;
 
-/** What one writer does next. */
+/** The options of one writer. */
 export interface WriterOptions {
   readonly calls: Calls;
   /** Whether its calls go over a stream of writes. */
@@ -62,7 +62,7 @@ export interface WriterOptions {
   readonly name: string;
 }
 
-/** Writes in turn: sets, updates, deletes, batches and sends, one call of step() each. */
+/** A writer of sets, updates, deletes, batches and sends, one per call of step(). */
 export function createWriter(options: WriterOptions) {
   const { calls, recorder, dice, groups, items, name } = options;
   const pipe = options.pipe === true ? name : undefined;
@@ -124,7 +124,7 @@ export function createWriter(options: WriterOptions) {
   };
 
   return {
-    /** One call. Resolves when it was answered, or failed; never rejects. */
+    /** One call. Resolves when it has succeeded or failed; never rejects. */
     async step(): Promise<void> {
       const group = dice.pick(groups);
       const kind = dice.below(20);
@@ -183,14 +183,14 @@ function failed(
   error: unknown,
 ): void {
   const { code, rawMessage, details } = ConnectError.from(error);
-  // Anything but a refusal that the service gave a reason for may have happened before the answer was
-  // lost; a client gives codes of its own, Aborted among them.
+  // Without a refusal with a reason of the service, the call may have taken effect before the
+  // response was lost; clients create codes themselves, Aborted among them.
   const isRefusal = code === Code.InvalidArgument || code === Code.Aborted;
   if (isRefusal && details.length > 0) handle.refused(`${Code[code]}: ${rawMessage}`);
   else handle.unknown(`${Code[code]}: ${rawMessage}`);
 }
 
-/** What a follower does. */
+/** The options of a follower. */
 export interface FollowOptions {
   readonly subscribe: Client["subscribe"] | RawSubscribe;
   readonly recorder: Recorder;
@@ -224,9 +224,9 @@ export async function follow(options: FollowOptions): Promise<Position | undefin
   };
   try {
     for await (const response of subscribe(request, { signal })) {
-      const told = record(handle, response);
-      position = told ?? position;
-      await onFrame?.(told);
+      const reached = record(handle, response);
+      position = reached ?? position;
+      await onFrame?.(reached);
     }
     handle.end("server", { reason: "ended without an error" });
   } catch (error) {
@@ -244,7 +244,7 @@ export async function follow(options: FollowOptions): Promise<Position | undefin
   return position;
 }
 
-/** Records a frame. @returns the position that it lets a client resume from. */
+/** Records a frame. @returns the position from which a client can resume after it. */
 function record(handle: SubscriptionHandle, { frame }: SubscribeResponse): Position | undefined {
   switch (frame.case) {
     case "sync": {
@@ -291,7 +291,11 @@ function record(handle: SubscriptionHandle, { frame }: SubscribeResponse): Posit
   }
 }
 
-/** Reads all items of a group, page by page, and records the listing. @returns position of the last page. */
+/**
+ * Reads all items of a group, page by page, and records the listing.
+ *
+ * @returns position of the last page.
+ */
 export async function list(
   client: Client,
   recorder: Recorder,
@@ -311,7 +315,7 @@ export async function list(
   }
 }
 
-/** Reads one item and records the answer. */
+/** Reads one item and records the response. */
 export async function get(
   client: Client,
   recorder: Recorder,

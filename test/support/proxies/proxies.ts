@@ -14,16 +14,16 @@ export interface ProxyKind {
   readonly program: DebianProgram;
   /** Language of its block in docs/proxies.md. */
   readonly language: string;
-  /** The configuration around the snippet, in a folder of its own. */
+  /** The configuration around the snippet, in a separate folder. */
   readonly configuration: (snippet: string, folder: string) => string;
   readonly args: (file: string) => readonly string[];
 }
 
-/** A proxy in a process of its own. */
+/** A proxy in a child process. */
 export interface RunningProxy {
-  /** Where it speaks HTTP/1.1. */
+  /** Its URL for HTTP/1.1. */
   readonly url: string;
-  /** Where it speaks HTTP/2. */
+  /** Its URL for HTTP/2. */
   readonly http2Url: string;
   stop(): Promise<void>;
 }
@@ -73,12 +73,12 @@ export const PROXIES: readonly ProxyKind[] = [
   },
 ];
 
-/** The program of a proxy, or why there is none. It may have to be fetched. */
+/** The program of a proxy, or why it is missing. It may be fetched. */
 export function proxyProgram({ program }: ProxyKind) {
   return ensureDebianProgram(PROJECT, program);
 }
 
-/** Starts a proxy with its snippet of the documents, in front of a port of this machine. */
+/** Starts a proxy with its snippet of the docs, in front of a port of this machine. */
 export async function startProxy(
   kind: ProxyKind,
   program: string,
@@ -116,7 +116,7 @@ export async function startProxy(
   };
 }
 
-/** Waits until a port is listened to: a proxy does not say it. */
+/** Waits until a port accepts connections: a proxy does not report it. */
 async function reachable(child: ChildProcess, port: number, said: () => string): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (child.exitCode === null && performance.now() < deadline) {

@@ -1,6 +1,6 @@
-// Runs a server in a process of its own, from the build, with a function that is called with every
-// change of the stream "long". It writes the revision of each call to a file, after a random delay.
-// argv[2]: { options: of createServer, file, run: what this process is called in the file, maxDelayMs }
+// Runs a server from the build, with a function that is called with every change of the stream
+// "long". It writes the revision of each call to a file, after a random delay. argv[2]: { options:
+// of createServer, file, run: name of this process in the file, maxDelayMs }
 import { appendFileSync } from "node:fs";
 import { createServer } from "../../../dist/src/server/index.js";
 import { endWithParent } from "../long/end-with-parent.mjs";

@@ -5,30 +5,30 @@ import type { Json, Position, StreamService } from "millrace";
 import { compareUtf8 } from "../../../src/core/text.ts";
 import type { CopiedRedis } from "./old-copies.ts";
 
-/** What came of an older copy in place of the data of a fleet that is in use. */
+/** The outcome of replacing the data of a running fleet by an older copy. */
 export interface CopiedFleetResult {
-  /** What makes the same position of one epoch two different changes, as sentences. */
+  /** Positions that stand for two different changes of one epoch, as sentences. */
   readonly givenTwice: readonly string[];
-  /** Subscribers that did not get what is stored in the end, or that saw a gap, as sentences. */
+  /** Subscribers that did not reach the final state, or that saw a gap, as sentences. */
   readonly diverged: readonly string[];
   /** Acknowledged writes. */
   readonly writes: number;
   /** Changes that subscribers received. */
   readonly changes: number;
-  /** Snapshots that subscribers received in an epoch that is not their first one. */
+  /** Snapshots that subscribers received in an epoch other than their first. */
   readonly freshSnapshots: number;
 }
 
 const BUSY = ["busy-0", "busy-1", "busy-2"];
-/** Nobody writes it any more when the copy comes. */
+/** Not written any more when the copy is put in place. */
 const QUIET = "quiet";
 const PAUSE_MS = 5;
-/** How long subscribers may take until they have what is stored. */
+/** Longest time until subscribers have the stored state. */
 const SETTLE_MS = 10_000;
 
 const groupOf = (groupId: string) => ({ streamName: "copied", groupId });
 
-/** What everybody saw: which change a position of a group is. */
+/** All observations: the change at each position of a group. */
 class Journal {
   readonly givenTwice: string[] = [];
   readonly #changes = new Map<string, string>();
@@ -42,7 +42,7 @@ class Journal {
   }
 }
 
-/** Follows a group as a client that keeps what it received. */
+/** Follows a group like a client that keeps its state. */
 class Follower {
   readonly items = new Map<string, Json>();
   readonly problems: string[] = [];
@@ -115,10 +115,10 @@ class Follower {
 }
 
 /**
- * Three servers, each with a writer and a subscriber of each group. The copy is taken and put in place while all
- * of them go on.
+ * Three servers, each with a writer and a subscriber of each group. The copy is taken and put in
+ * place while all of them continue.
  *
- * @param writingMs How long they write before, between and after.
+ * @param writingMs Duration of the writes before, between and after.
  */
 export async function copyUnderFleet(
   redis: CopiedRedis,
@@ -154,9 +154,9 @@ export async function copyUnderFleet(
   const writing = services.map(async (service, w) => {
     for (let i = 0; !isOver; i++) {
       const groupId = BUSY[i % BUSY.length] ?? "";
-      // One that fails may have taken effect: then its followers note it.
+      // A failed write may have taken effect: then its followers record it.
       await write(service, groupId, `i${i % 5}`, `${w}-${i}`).catch(() => {});
-      // The last server writes seldom, so it knows of few commits.
+      // The last server writes rarely, so it knows of few commits.
       await delay(w === 2 ? PAUSE_MS * 20 : PAUSE_MS);
     }
   });
@@ -170,7 +170,7 @@ export async function copyUnderFleet(
   await Promise.all(writing);
   const diverged = await settled(first, followers);
   for (const { one } of followers) one.close();
-  // What ends them is an event in their group.
+  // An event in their group ends them.
   for (const groupId of [...BUSY, QUIET]) await write(first, groupId, "end", "end");
   await Promise.all(following);
   return {
@@ -182,7 +182,7 @@ export async function copyUnderFleet(
   };
 }
 
-/** Waits until all followers have what is stored. @returns those that do not get there. */
+/** Waits until all followers have the stored state. @returns those that do not reach it. */
 async function settled(
   service: StreamService,
   followers: readonly { readonly groupId: string; readonly one: Follower }[],

@@ -7,16 +7,16 @@ import { DEFAULT_QUEUE_LIMITS } from "../../../src/live/frame-queue.ts";
 import { Hub } from "../../../src/live/hub.ts";
 import { interestIn } from "../../../src/live/interest.ts";
 
-/** Somebody who follows a group, and keeps its state as a client would. */
+/** Follows a group, and keeps its state like a client. */
 export interface Follower {
   readonly frames: readonly Frame[];
-  /** Items as the frames say. */
+  /** Items folded from the frames. */
   state(): ReadonlyMap<string, Json>;
   /** Resolves when the condition holds. */
   until(holds: (frames: readonly Frame[]) => boolean): Promise<void>;
 }
 
-/** Follows a group over a hub of its own, until the test is over. */
+/** Follows a group over a separate hub, until the test ends. */
 export async function follow(store: Store, group: GroupKey): Promise<Follower> {
   const hub = new Hub({
     store,

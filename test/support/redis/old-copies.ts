@@ -5,7 +5,9 @@ import { Redis } from "ioredis";
 import { onTestFinished } from "vitest";
 import { type RedisOptions, type RedisProcess, startRedis } from "./redis-server.ts";
 
-/** A server whose data can be replaced by an older copy while its process and its connections live on. */
+/**
+ * A server whose data can be replaced by an older copy while its process and connections live on.
+ */
 export interface CopiedRedis {
   readonly url: string;
   readonly command: RedisProcess["command"];
@@ -15,7 +17,7 @@ export interface CopiedRedis {
   bringBack(): Promise<void>;
 }
 
-/** The ways in which an older copy gets in place of the data. */
+/** The ways in which an older copy replaces the data. */
 export const OLD_COPIES: Readonly<Record<string, () => Promise<CopiedRedis>>> = {
   "a master that follows a detached replica for a moment": detachedReplica,
   "a demoted master that comes back": demotedMaster,
@@ -35,7 +37,7 @@ async function replicates(replica: RedisProcess): Promise<void> {
     await delay(10);
 }
 
-/** Waits until a replica has all that its master has. */
+/** Waits until a replica has all data of its master. */
 async function catchUp(master: RedisProcess, replica: RedisProcess): Promise<void> {
   const offsetOf = async (server: RedisProcess, field: string) =>
     new RegExp(`${field}:(\\d+)`).exec(String(await server.command("INFO", "replication")))?.[1];

@@ -6,7 +6,7 @@ const SLOTS = 16_384;
 
 /** A cluster of real servers. */
 export interface RedisCluster {
-  /** The masters, in the order of their slots, and then the replica of each, in the same order. */
+  /** The masters in slot order, followed by the replica of each in the same order. */
   readonly nodes: readonly RedisProcess[];
   /** `redis+cluster://127.0.0.1:P1,127.0.0.1:P2,127.0.0.1:P3`, of the masters. */
   readonly url: string;
@@ -14,13 +14,13 @@ export interface RedisCluster {
   dispose(): Promise<void>;
 }
 
-/** How to start a cluster. */
+/** Options of a cluster. */
 export interface ClusterOptions extends RedisDurability {
-  /** How many replicas each master has. */
+  /** Replicas per master. */
   readonly replicas?: 0 | 1;
 }
 
-/** Starts three masters and makes them a cluster. Resolves when every node says that it is well. */
+/** Starts three masters and forms a cluster. Resolves when every node reports that it is up. */
 export async function startCluster({
   replicas = 0,
   ...durability
@@ -43,7 +43,7 @@ export async function startCluster({
   return { nodes, url: `redis+cluster://${addresses.join(",")}`, dispose };
 }
 
-/** Makes a cluster of nodes that know nothing of each other. */
+/** Forms a cluster of separate nodes. */
 async function join(nodes: readonly RedisProcess[]): Promise<void> {
   const masters = nodes.slice(0, MASTERS);
   const [first, ...others] = nodes as [RedisProcess, ...RedisProcess[]];
@@ -68,7 +68,7 @@ async function join(nodes: readonly RedisProcess[]): Promise<void> {
   await untilReplied(replicas, ["INFO", "replication"], (info) =>
     info.includes("master_link_status:up"),
   );
-  // Everybody has to know whose replica it is, or nobody votes for it.
+  // Every node must know the master of a replica, or none votes for it.
   await untilReplied(nodes, ["CLUSTER", "NODES"], (known) => {
     return known.split("slave").length - 1 === replicas.length;
   });

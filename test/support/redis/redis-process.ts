@@ -8,46 +8,47 @@ import { redisProgram } from "./required-redis.ts";
 
 const CHILD = fileURLToPath(new URL("redis-child.mjs", import.meta.url));
 
-/** What a server says when it listens, and what a sentinel says. */
+/** The log lines of a server and of a Sentinel that listen. */
 const READY = /Ready to accept connections|Sentinel ID is/;
-/** How much of what it said is told when it does not come up. */
+/** Output lines to report when it does not start. */
 const MAX_LINES = 20;
 
 /**
- * Ports are taken from below those that systems give to outgoing connections, or a client that waits
- * for its server would sooner or later be given the server's port. A node of a cluster also listens at
- * 10000 above, so those are left free too.
+ * Ports are below those that systems assign to outgoing connections, or a client that waits for its
+ * server would sooner or later be assigned the server's port. A cluster node also listens at 10000
+ * above, so those ports are left free too.
  */
 const FIRST_PORT = 10_000;
 const PORTS = 10_000;
 const BUS_ABOVE = 10_000;
 
-/** The other ends of what holds servers alive. */
+/** The pipes that keep servers alive. */
 const holds = new Set<Writable>();
-// The processes that vitest runs tests in outlive it when it is killed, until their test is over.
+// When vitest is killed, its worker processes live until their test is over.
 process.on("disconnect", () => {
   for (const hold of holds) hold.destroy();
 });
 
-/** A process of redis-server. It dies with the process of the tests. */
+/** A process of redis-server. It ends with the process of the tests. */
 export interface RunningRedis {
   /** Id of the server itself. */
   readonly pid: number;
-  /** Sends a signal, if it still runs. */
+  /** Sends a signal if it still runs. */
   signal(name: NodeJS.Signals): void;
   /** Resolves when it has ended. */
   readonly ended: Promise<void>;
 }
 
 /**
- * Runs a server until it says that it listens.
+ * Starts a server. Resolves when it listens.
  *
- * @throws {Error} With the last that it said, when it ended instead.
+ * @throws {Error} With its last output, when it ended instead.
  */
 export async function runRedis(args: readonly string[]): Promise<RunningRedis> {
   const found = await redisProgram();
   if ("missing" in found) throw new Error(found.missing);
-  // In a group of its own: a Ctrl-C at the terminal is for the tests, which then let go of it.
+  // In a separate process group: a Ctrl-C at the terminal is for the tests, which then end the
+  // server.
   const child = spawn(process.execPath, [CHILD, found.program, ...args], {
     stdio: ["pipe", "pipe", "pipe"],
     detached: true,
@@ -58,23 +59,23 @@ export async function runRedis(args: readonly string[]): Promise<RunningRedis> {
   const pid = await new Promise<number>((resolve, reject) => {
     let pid = 0;
     let isReady = false;
-    const hear = (line: string) => {
+    const onLine = (line: string) => {
       said.push(line);
       if (said.length > MAX_LINES) said.shift();
-      // The two processes write side by side, in any order.
+      // The two processes write in parallel, in any order.
       pid ||= Number(/^redis-child: (\d+)$/.exec(line)?.[1] ?? 0);
       isReady ||= READY.test(line);
       if (pid !== 0 && isReady) resolve(pid);
     };
-    createInterface(child.stdout).on("line", hear);
-    createInterface(child.stderr).on("line", hear);
+    createInterface(child.stdout).on("line", onLine);
+    createInterface(child.stderr).on("line", onLine);
     child.once("close", () => reject(new Error(`redis-server ended:\n${said.join("\n")}`)));
   });
   return {
     pid,
     ended,
     signal(name) {
-      // The other process waits for the server, so the id is nobody else's as long as it runs itself.
+      // The other process waits for the server, so the id is not reused while that one runs.
       if (child.exitCode === null && isAlive(pid)) process.kill(pid, name);
     },
   };
@@ -89,7 +90,7 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** A port that is free, and stays so while its server is away. */
+/** A free port, which stays free while its server is down. */
 export async function redisPort(): Promise<number> {
   for (;;) {
     const port = FIRST_PORT + Math.floor(Math.random() * PORTS);

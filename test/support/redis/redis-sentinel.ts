@@ -6,14 +6,14 @@ import {
 } from "./redis-server.ts";
 import { untilReplied } from "./replies.ts";
 
-/** What the sentinels call the master. */
+/** The name of the master at the Sentinels. */
 const NAME = "millrace";
 const SENTINELS = 3;
 const QUORUM = 2;
 
-/** A master with a replica, and the sentinels that put it in the master's place when that is gone. */
+/** A master with a replica, and the Sentinels that promote the replica when the master is gone. */
 export interface RedisSentinels {
-  /** The first master. After a failover it is the replica, if it is there. */
+  /** The first master. After a failover it is the replica, if it is up. */
   readonly master: RedisProcess;
   readonly replica: RedisProcess;
   readonly sentinels: readonly RedisProcess[];
@@ -23,7 +23,7 @@ export interface RedisSentinels {
   dispose(): Promise<void>;
 }
 
-/** Starts all of them. Resolves when each sentinel knows the replica and the other sentinels. */
+/** Starts all of them. Resolves when each Sentinel knows the replica and the other Sentinels. */
 export async function startSentinels(durability: RedisDurability = {}): Promise<RedisSentinels> {
   const started: RedisProcess[] = [];
   const dispose = async () => void (await Promise.all(started.map(async (one) => one.dispose())));
@@ -35,7 +35,7 @@ export async function startSentinels(durability: RedisDurability = {}): Promise<
   try {
     const master = await keep(startRedis(durability));
     const replica = await keep(startRedis({ ...durability, replicaOf: master }));
-    // Sentinels ask the master for its replicas when they come up, and then only every ten seconds.
+    // Sentinels query the replicas at startup, and then only every ten seconds.
     await untilReplied([replica], ["INFO", "replication"], (info) =>
       info.includes("master_link_status:up"),
     );

@@ -4,66 +4,66 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import { type RunningRedis, redisPort, runRedis } from "./redis-process.ts";
 
-/** Between looking for a free port and listening there, somebody else may take it. */
+/** Attempts to start: another process may take the free port before the server listens. */
 const TRIES = 5;
 
-/** A server of Redis in a process of its own, which can be killed at any moment. */
+/** A Redis server in a child process, which can be killed at any moment. */
 export interface RedisProcess {
   readonly port: number;
   /** `redis://127.0.0.1:PORT`. */
   readonly url: string;
-  /** Where its data and its configuration are. */
+  /** Folder of its data and configuration. */
   readonly folder: string;
-  /** Id of the server's process, another one after each restart. */
+  /** Id of the server's process, new after each restart. */
   readonly pid: number;
-  /** Ends it with SIGKILL, as a crash would. Resolves when it is gone. */
+  /** Ends it with SIGKILL, like a crash. Resolves when it is gone. */
   kill(): Promise<void>;
   /** Ends it with SIGTERM, in good order. Resolves when it is gone. */
   stop(): Promise<void>;
-  /** Has it stand still, with its connections open, as a machine without time for it would. */
+  /** Pauses the process, with its connections open, like an overloaded machine. */
   pause(): void;
-  /** Has it go on. */
+  /** Resumes the process. */
   resume(): void;
   /** Kills it if it runs, and starts it with the same port, folder and options. */
   restart(): Promise<void>;
-  /** Sends one command over a connection of its own. Resolves with the reply, rejects with an error. */
+  /** Sends one command over a separate connection. Rejects with an error reply. */
   command(name: string, ...args: (string | number | Buffer)[]): Promise<unknown>;
   /** Kills it if it runs, and removes the folder if none was given. */
   dispose(): Promise<void>;
 }
 
-/** Where a server is, and what it is told beside what it does here. */
+/** The address, folder and further configuration of a server. */
 export interface RedisPlace {
-  /** To come back at the same address. Unless given, one that is free. */
+  /** Port. Default: a free one. */
   readonly port?: number;
-  /** To come back with the same data. Unless given, one of its own, removed in the end. */
+  /** Folder of its data. Default: a temporary one. */
   readonly folder?: string;
   /** More of the configuration, for example `["--maxmemory", "10mb"]`. */
   readonly args?: readonly string[];
 }
 
-/** How a server keeps its data. */
+/** The persistence of a server. */
 export interface RedisDurability {
-  /** Has it write an append-only file, and says when that is flushed. Unless given, it keeps nothing. */
+  /** Enables the append-only file, with this flush policy. Default: no persistence. */
   readonly appendfsync?: "always" | "everysec" | "no";
 }
 
-/** How to start a server. */
+/** Options of a server. */
 export interface RedisOptions extends RedisPlace, RedisDurability {
-  /** Makes it a node for a cluster. */
+  /** Makes it a cluster node. */
   readonly cluster?: boolean;
   /** Makes it a replica of another server. */
   readonly replicaOf?: { readonly port: number };
 }
 
-/** Starts a server and waits until it answers. */
+/** Starts a server and waits until it replies. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisProcess> {
   const { appendfsync, cluster = false, replicaOf } = options;
   const lines = [
     'save ""',
     `appendonly ${appendfsync === undefined ? "no" : "yes"}`,
     `appendfsync ${appendfsync ?? "no"}`,
-    // A replica is served at once, rather than together with those that may ask within seconds.
+    // Syncs a replica at once, without waiting for others to arrive.
     "repl-diskless-sync-delay 0",
   ];
   if (cluster) lines.push("cluster-enabled yes", "cluster-node-timeout 2000");
@@ -80,7 +80,7 @@ export async function startConfigured(
   const file = join(folder, "redis.conf");
   const run = async () => runRedis([file, ...args]);
   const removeFolder = async () => {
-    // What a killed server was just writing, a process of its own may still write.
+    // A child process of a killed server may still be writing.
     if (givenFolder === undefined)
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   };
@@ -113,7 +113,7 @@ export async function startConfigured(
     },
     kill: async () => end("SIGKILL"),
     async stop() {
-      // One that stands still hears nothing.
+      // A paused process handles no signal.
       running.signal("SIGCONT");
       await end("SIGTERM");
     },
@@ -134,7 +134,7 @@ export async function startConfigured(
   return server;
 }
 
-/** Sends one command over a connection of its own. */
+/** Sends one command over a separate connection. */
 async function command(port: number, name: string, args: (string | number | Buffer)[]) {
   const connection = new Redis({
     port,
@@ -145,7 +145,7 @@ async function command(port: number, name: string, args: (string | number | Buff
     retryStrategy: () => null,
     maxRetriesPerRequest: 0,
   });
-  // The command itself fails with what is told here.
+  // The command itself fails with the same error.
   connection.on("error", () => {});
   try {
     await connection.connect();

@@ -9,7 +9,7 @@ import {
   prepareForStore,
 } from "../../../src/stores/redis/redis-store.ts";
 
-/** How a test opens a store. */
+/** Options of a test's store. */
 export interface RedisStoreRequest
   extends Omit<RedisStoreOptions, "servers">, Omit<RedisServersOptions, "target"> {}
 
@@ -19,12 +19,12 @@ export interface OpenedRedisStore {
   readonly servers: RedisServers;
 }
 
-/** A prefix that nobody else uses. */
+/** A unique prefix. */
 export function randomPrefix(): string {
   return `test-${randomUUID()}`;
 }
 
-/** Opens a store as a process would. Whoever opens it closes it. */
+/** Opens a store like a separate process. The caller closes it. */
 export async function openStoreAt(
   url: string,
   { minReplicas, timeoutMs, onProblem, ...options }: RedisStoreRequest = {},
@@ -46,7 +46,7 @@ export async function openStoreAt(
   }
 }
 
-/** Opens a store that is closed when the test is over. */
+/** Opens a store that is closed when the test ends. */
 export async function openForTest(
   url: string,
   request: RedisStoreRequest = {},

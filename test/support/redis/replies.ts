@@ -6,13 +6,13 @@ const LOOK_MS = 25;
 
 type Command = readonly [string, ...(string | number)[]];
 
-/** What a server replies to a command, as text; the parts of a list one to a line. */
+/** The reply to a command, as text; the elements of a list one per line. */
 export async function replied(server: RedisProcess, [name, ...args]: Command): Promise<string> {
   const reply = await server.command(name, ...args);
   return Array.isArray(reply) ? reply.flat(Infinity).join("\n") : String(reply);
 }
 
-/** Waits until each of some servers replies what is wanted. Rejects, with what one replied last. */
+/** Waits until all servers reply as expected. Rejects with the last reply. */
 export async function untilReplied(
   servers: readonly RedisProcess[],
   command: Command,

@@ -4,13 +4,15 @@ import { type Redis, ensureRedis } from "../../../scripts/lib/redis.mjs";
 
 let found: Promise<Redis> | undefined;
 
-/** The server that the tests of this process run, or why there is none. It may have to be fetched. */
+/** The server program for the tests of this process, or why it is missing. It may be fetched. */
 export async function redisProgram(): Promise<Redis> {
   found ??= ensureRedis(PROJECT);
   return found;
 }
 
-/** Describes what needs a Redis server. Where there is none, that is one skipped test that says why. */
+/**
+ * Describes tests that need a Redis server. Without one, there is one skipped test with the reason.
+ */
 export function describeWithRedis(name: string, body: () => void | Promise<void>): void {
   describe(name, async () => {
     const redis = await redisProgram();

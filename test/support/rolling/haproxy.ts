@@ -15,12 +15,12 @@ const HAPROXY = {
   versionFlag: "-v",
 };
 
-/** The balancer that the tests of this process run, or why there is none. It may have to be fetched. */
+/** The balancer program for the tests of this process, or why it is missing. It may be fetched. */
 export function haproxyProgram() {
   return ensureDebianProgram(PROJECT, HAPROXY);
 }
 
-/** Runs a balancer for the length of a test, once `url` answers 200. */
+/** Runs a balancer until the test ends. Resolves when `url` responds with 200. */
 export async function startHaproxy(config: string, url: string): Promise<void> {
   const haproxy = await haproxyProgram();
   if ("missing" in haproxy) throw new Error(haproxy.missing);

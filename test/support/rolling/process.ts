@@ -6,7 +6,7 @@ import { PROJECT } from "../../../scripts/lib/project.mjs";
 
 const CLI = join(PROJECT, "dist/src/server/cli.js");
 
-/** The built service in a process of its own, without a terminal. */
+/** The built service in a child process, without a terminal. */
 export interface CliProcess {
   readonly url: string;
   readonly child: ChildProcess;
@@ -16,14 +16,14 @@ export interface CliProcess {
   readonly ended: Promise<number | null>;
 }
 
-/** How to start it. */
+/** Its options. */
 export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
   readonly cwd?: string;
 }
 
-/** Starts `millrace serve`, and waits until every door answers. */
+/** Starts `millrace serve`, and waits until every door responds. */
 export async function startCli({ env = {}, args = [], cwd = PROJECT }: CliOptions) {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith("MILLRACE_"));
   const child = spawn(process.execPath, [CLI, "serve", ...args], {

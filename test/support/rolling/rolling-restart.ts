@@ -15,9 +15,9 @@ import { startRedis } from "../redis/redis-server.ts";
 import { startHaproxy } from "./haproxy.ts";
 import { type CliProcess, startCli } from "./process.ts";
 
-/** How long the restart is, and how much is called meanwhile. */
+/** The length of the restart, and the number of calls meanwhile. */
 export interface RollingRestart {
-  /** How many of the three processes are restarted, one after the other. */
+  /** Processes to restart of the three, one after the other. */
   readonly restarts: number;
   /** Least number of calls. */
   readonly calls: number;
@@ -25,12 +25,12 @@ export interface RollingRestart {
   readonly drainDelay?: string;
 }
 
-/** What came of the calls. */
+/** The outcome of the calls. */
 export interface RollingResult {
   readonly calls: number;
   readonly failures: readonly string[];
   readonly longestMs: number;
-  /** Items that a caller was told are set and that are not there in the end. */
+  /** Items of acknowledged sets that are missing in the end. */
   readonly missing: readonly string[];
 }
 
@@ -93,7 +93,7 @@ export async function rollingRestart(options: RollingRestart): Promise<RollingRe
     const status = await before.ended;
     if (status !== 0) failures.push(`a process ended with ${status}`);
     processes[i] = await start(port);
-    // The balancer looks every second.
+    // The balancer checks every second.
     await delay(1500);
   }
   isOver = true;
@@ -114,7 +114,7 @@ async function balancerConfig(entry: number, ports: readonly number[]): Promise<
   return config;
 }
 
-/** Callers with a connection per call, with connections that are kept, and over gRPC. */
+/** Callers with a connection per call, with keep-alive connections, and over gRPC. */
 function kindsOfCaller(url: string) {
   const keep = new Agent({ keepAlive: true });
   onTestFinished(() => keep.destroy());

@@ -1,10 +1,11 @@
 import { z } from "zod";
 
 /*
- * What the published SDKs of iii declare of the frames that a service sends them: the npm package
- * 0.22.1, the Python package 0.22.1 and 0.25.0, the crate 0.22.1 and 0.25.0. Each frame has the strictest
- * of their types: the crate drops a frame whose invocation_id is not a UUID, and like the Python package
- * one that lacks a field without a default. A field that none of them knows is a mistake here.
+ * The types that the published SDKs of iii declare for frames of a service: the npm package
+ * 0.22.1, the Python package 0.22.1 and 0.25.0, the crate 0.22.1 and 0.25.0. Each frame has the
+ * strictest of their types: the crate drops a frame whose invocation_id is not a UUID, and like the
+ * Python package one that lacks a field without a default. A field that none of them knows is a
+ * mistake here.
  */
 
 const ERROR = z.strictObject({
@@ -13,10 +14,10 @@ const ERROR = z.strictObject({
   stacktrace: z.string().optional(),
 });
 const TRACE = { traceparent: z.string().optional(), baggage: z.string().optional() };
-/** Any JSON value, which must be there. */
+/** Any JSON value; required. */
 const JSON_VALUE = z.json();
 
-/** A frame that every published SDK takes. */
+/** A frame that every published SDK accepts. */
 export const PUBLISHED_FRAME = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("workerregistered"),

@@ -7,9 +7,9 @@ import { until } from "../hosts/stage.ts";
 
 type Message = NonNullable<MessageInitShape<typeof ConnectRequestSchema>["message"]>;
 
-/** A worker that says exactly what it is told to, over gRPC. */
+/** A worker over gRPC that sends exactly the given messages. */
 export interface RawWorker {
-  /** What it heard, in order. */
+  /** The received messages, in order. */
   readonly heard: ConnectResponse["message"][];
   say(message: Message): void;
   /** Waits for a message of a kind, the `nth` of them from 0. */
@@ -19,13 +19,13 @@ export interface RawWorker {
   ): Promise<Extract<ConnectResponse["message"], { case: Case }>["value"]>;
   /** Half-closes. */
   finish(): void;
-  /** Goes without a word. */
+  /** Disconnects without notice. */
   vanish(): void;
   /** Why the stream ended; undefined: in good order. */
   readonly ended: Promise<ConnectError | undefined>;
 }
 
-/** Opens one. Nothing is said yet. */
+/** Connects without sending a message. */
 export function openRawWorker(url: string, headers: Record<string, string> = {}): RawWorker {
   const sessionManager = new Http2SessionManager(url);
   const client = createClient(WorkerService, createGrpcTransport({ baseUrl: url, sessionManager }));
@@ -58,7 +58,7 @@ export function openRawWorker(url: string, headers: Record<string, string> = {})
   };
 }
 
-/** One that has been welcomed. */
+/** Connects, and waits for the welcome. */
 export async function openWorker(
   url: string,
   hello: Extract<Message, { case: "hello" }>["value"] = {},

@@ -1,12 +1,13 @@
-// A worker in a process of its own: over gRPC with our SDK, or over a WebSocket with that of iii.
-// argv[2]: { url, door, file }. Its function "work" answers what it is given after a moment; "log" writes
-// group and revision of each change of the stream "long" to the file. Prints "ready" when both hold.
+// A worker: over gRPC with the SDK of this project, or over a WebSocket with that of iii.
+// argv[2]: { url, door, file }. Its function "work" returns its payload after a short delay; "log"
+// writes group and revision of each change of the stream "long" to the file. Prints "ready" when
+// both are in force.
 import { appendFileSync } from "node:fs";
 import { registerWorker as registerIii } from "iii-sdk";
 import { registerWorker } from "../../../dist/src/worker/index.js";
 
 const { url, door, file } = JSON.parse(process.argv[2] ?? "{}");
-// Its words are about connections, and this process is killed anyway.
+// Silences the log of the SDK, which is about connections: this process is killed anyway.
 console.debug = () => {};
 console.error = () => {};
 
@@ -31,7 +32,7 @@ if (door === "iii") {
   worker.registerFunction("work", work);
   worker.registerFunction("log", log);
   worker.registerTrigger(trigger);
-  // Frames take effect in order: what is answered comes after them.
+  // Frames take effect in order: the response to this call comes after them.
   await worker.trigger({ function_id: "stream::list_all", payload: {} });
 } else {
   const worker = registerWorker(url, { workerName: "child", reconnect: { initialMs: 50 } });

@@ -1,4 +1,4 @@
-//! A worker of the published Rust SDK: a function, a trigger that writes what it hears, and `ready`.
+//! A worker of the published Rust SDK: a function, a trigger that prints its payloads, and `ready`.
 #![allow(deprecated)]
 
 use std::{env, time::Duration};
