@@ -3,6 +3,11 @@ import { StreamError } from "./errors.ts";
 /** Most bytes of bodies held at a time unless told otherwise: 64 MiB. */
 export const DEFAULT_BODY_BYTES_IN_FLIGHT = 64 * 1024 * 1024;
 
+/** Bodies up to this size are small, in bytes. */
+export const SMALL_BODY_BYTES = 16 * 1024;
+/** The part of the budget that only small bodies may use: 1 of so many. */
+const SMALL_SHARE = 8;
+
 /**
  * Bounds the bytes of bodies that are in memory at a time, over all doors of a server: requests, frames
  * and answers that are still arriving, and what compressed ones come to. It ends when a body is decoded;
@@ -12,11 +17,14 @@ export const DEFAULT_BODY_BYTES_IN_FLIGHT = 64 * 1024 * 1024;
  */
 export class BodyBudget {
   readonly maxBytes: number;
+  /** Most bytes held at a time when a body that is not small takes more. */
+  readonly #maxBytesOfLarge: number;
   #heldBytes = 0;
 
   /** @param maxBytes Most bytes held at a time. */
   constructor(maxBytes: number = DEFAULT_BODY_BYTES_IN_FLIGHT) {
     this.maxBytes = maxBytes;
+    this.#maxBytesOfLarge = maxBytes - maxBytes / SMALL_SHARE;
   }
 
   /** Bytes held now. */
@@ -24,9 +32,16 @@ export class BodyBudget {
     return this.#heldBytes;
   }
 
-  /** Takes bytes. @throws StreamError OVERLOADED, and takes nothing, when they are more than is left. */
-  take(bytes: number): void {
-    if (this.#heldBytes + bytes > this.maxBytes) throw tooManyBodies();
+  /**
+   * Takes bytes. Large bodies leave a part of the budget to small ones, so that a crowd of large ones
+   * does not keep all other calls out.
+   *
+   * @param size Bytes that their body has taken then. Default: these alone.
+   * @throws StreamError OVERLOADED, and takes nothing, when they are more than is left.
+   */
+  take(bytes: number, size: number = bytes): void {
+    const most = size > SMALL_BODY_BYTES ? this.#maxBytesOfLarge : this.maxBytes;
+    if (this.#heldBytes + bytes > most) throw tooManyBodies();
     this.#heldBytes += bytes;
   }
 

@@ -71,7 +71,7 @@ export class BodyBuffer {
   }
 
   #take(bytes: number): void {
-    this.#budget.take(bytes);
+    this.#budget.take(bytes, this.#taken + bytes);
     this.#taken += bytes;
   }
 }

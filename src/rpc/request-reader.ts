@@ -20,6 +20,7 @@ import {
 } from "./request-body.ts";
 import type { RequestFormat } from "./request-format.ts";
 import { maxRequestBytes } from "./request-limits.ts";
+import { LARGE_BODY_BYTES, largeBodyTurn } from "../timers/turns.ts";
 
 const COMPRESSED_FLAG = 1;
 
@@ -73,9 +74,13 @@ export function createRequestReader<I extends DescMessage>(
         bytes = envelope.data;
       }
     }
-    if (!isCompressed || compression === undefined) return decode(bytes, json);
+    if (!isCompressed || compression === undefined) {
+      if (bytes.byteLength >= LARGE_BODY_BYTES) await largeBodyTurn();
+      return decode(bytes, json);
+    }
     const inflated = await inflate(bytes, compression, maxBytes, budget);
     try {
+      if (inflated.bytes.byteLength >= LARGE_BODY_BYTES) await largeBodyTurn();
       return decode(inflated.bytes, json);
     } finally {
       inflated.release();
@@ -96,7 +101,8 @@ export function createRequestReader<I extends DescMessage>(
       for await (const envelope of envelopesOf(byteBody(request), maxBytes, budget)) {
         const { data } = envelope;
         if (!isCompressedMessage(envelope, compression) || compression === undefined) {
-          yield data;
+          if (data.byteLength < LARGE_BODY_BYTES) yield data;
+          else yield* inTurn(data, budget);
           continue;
         }
         budget.take(data.byteLength);
@@ -107,6 +113,7 @@ export function createRequestReader<I extends DescMessage>(
           budget.give(data.byteLength);
         }
         try {
+          if (inflated.bytes.byteLength >= LARGE_BODY_BYTES) await largeBodyTurn();
           yield inflated.bytes;
         } finally {
           inflated.release();
@@ -115,6 +122,17 @@ export function createRequestReader<I extends DescMessage>(
     },
     decode,
   };
+}
+
+/** A large message, when its turn has come; until then it counts. */
+async function* inTurn(data: Uint8Array, budget: BodyBudget): AsyncGenerator<Uint8Array, void> {
+  budget.take(data.byteLength);
+  try {
+    await largeBodyTurn();
+  } finally {
+    budget.give(data.byteLength);
+  }
+  yield data;
 }
 
 /** The messages of a body, as they come. @throws StreamError REQUEST_INVALID, OVERLOADED */

@@ -5,6 +5,7 @@ import { BodyBuffer } from "./body-buffer.ts";
 import { type Awaiting, BODY_DEADLINES } from "./body-deadlines.ts";
 import type { Transport } from "./prepared-call.ts";
 import { bodyLate, bodyTooLarge } from "./request-body.ts";
+import { LARGE_BODY_BYTES, largeBodyTurn } from "../timers/turns.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 import { deadlineExceeded } from "./deadline.ts";
 
@@ -57,7 +58,8 @@ export abstract class UnaryCall<Answer> implements Awaiting {
     body.on("data", (chunk: Buffer) => this.#take(chunk));
     body.on("end", () => {
       BODY_DEADLINES.end(this);
-      if (!this.#isOver) this.#run();
+      if (this.#buffer.length >= LARGE_BODY_BYTES) void largeBodyTurn().then(() => this.#run());
+      else this.#run();
     });
   }
 
@@ -89,6 +91,7 @@ export abstract class UnaryCall<Answer> implements Awaiting {
   }
 
   #run(): void {
+    if (this.#isOver) return;
     const fail = (error: unknown) => this.#fail(error);
     try {
       const running = this.run(this.#buffer.bytes);

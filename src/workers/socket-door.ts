@@ -5,6 +5,7 @@ import { SocketWorker } from "./socket-worker.ts";
 import type { WorkerDirectory } from "./worker-directory.ts";
 import type { WorkerHost } from "./worker-session.ts";
 import { startTimer } from "../timers/timers.ts";
+import { LARGE_BODY_BYTES, largeBodyTurn } from "../timers/turns.ts";
 
 /** What the door works with. */
 export interface SocketDoorOptions {
@@ -75,7 +76,7 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
             },
           },
         });
-        webSocket.on("message", (data: RawData) => {
+        receiveInTurn(webSocket, (data) => {
           try {
             worker.receive(textOf(data));
           } catch (error) {
@@ -100,6 +101,28 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
       }
     },
   };
+}
+
+/** Has frames received in order, of large ones one per turn of the event loop over all sockets. */
+function receiveInTurn(webSocket: WebSocket, receive: (data: RawData) => void): void {
+  const waiting: RawData[] = [];
+  const next = async () => {
+    for (let data = waiting[0]; data !== undefined; data = waiting[0]) {
+      if (sizeOf(data) >= LARGE_BODY_BYTES) await largeBodyTurn();
+      if (webSocket.readyState !== webSocket.CLOSED) receive(data);
+      waiting.shift();
+    }
+  };
+  webSocket.on("message", (data: RawData) => {
+    if (waiting.length === 0 && sizeOf(data) < LARGE_BODY_BYTES) receive(data);
+    else if (waiting.push(data) === 1) void next();
+  });
+}
+
+function sizeOf(data: RawData): number {
+  return Array.isArray(data)
+    ? data.reduce((sum, part) => sum + part.byteLength, 0)
+    : data.byteLength;
 }
 
 /** Ends a socket from which nothing comes: any frame is a sign of life. */
