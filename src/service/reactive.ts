@@ -147,7 +147,7 @@ export function createReactive(options: ReactiveOptions): Reactive {
         message: `${gate} refused: ${why}.`,
         functionId: gate,
       }),
-    onTold(trigger, error) {
+    onListenerResult(trigger, error) {
       const tally = tallyOf(trigger.id);
       if (error === undefined) tally.fired++;
       else {
@@ -243,8 +243,8 @@ export function createReactive(options: ReactiveOptions): Reactive {
       const left = () => Math.max(0, endMs - performance.now());
       const dispatched = dispatcher.close();
       const runLeaves = async () => {
-        await admissions.whenHandedOn();
-        await leaves.whenTold();
+        await admissions.whenQueued();
+        await leaves.whenDelivered();
       };
       await within(left(), runLeaves());
       unwatch();

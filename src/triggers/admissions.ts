@@ -5,47 +5,55 @@ import { type Joined, leavePayload } from "./payloads.ts";
 
 /** A subscription that every gate allowed. */
 export interface Admission {
-  /** It has ended, however it ended: those who want to are told. Only the first call counts. */
+  /**
+   * Reports the end of the subscription, whatever its cause: leave triggers run. Only the first
+   * call counts.
+   */
   leave(): void;
 }
 
-/** Lets subscriptions in, and remembers who has to be told when they end. */
+/** Admits subscriptions, and keeps track of the leaves to deliver when they end. */
 export interface Admissions {
   /**
-   * Asks the gates. Whoever is admitted has to `leave` once, also when nothing came of the subscription.
+   * Asks the gates. An admission must be released with `leave` exactly once, even when the
+   * subscription fails afterwards.
    *
-   * @throws StreamError JOIN_REFUSED; then there is no leave. STORE_UNAVAILABLE when it cannot be noted.
+   * @throws StreamError JOIN_REFUSED; then there is no leave. STORE_UNAVAILABLE when the lease
+   *   cannot be recorded.
    */
   admit(joined: Joined): Promise<Admission>;
-  /** To be called when somebody first wants to be told of leaves: notes those who are there already. */
+  /** Records leases for the open subscriptions. To be called when a leave trigger is registered. */
   holdAll(): Promise<void>;
-  /** To be called when all are ending: resolves when nobody is at the gates or in, and all leaves were handed on to be told. */
-  whenHandedOn(): Promise<void>;
+  /**
+   * Resolves when no subscription is open or at the gates, and all leaves are queued. For the
+   * drain.
+   */
+  whenQueued(): Promise<void>;
 }
 
-/** What is known of an open subscription. There are many thousands, so it is one object. */
+/** An open subscription. There are many thousands, so each is one object. */
 class Open implements Admission, SubscriptionLease {
   readonly #newId: () => string;
   #id: string | undefined;
   readonly #joined: Joined;
-  /** When the listeners to joins were told: nobody hears of a leave before its join. */
-  readonly told: Promise<void>;
+  /** Resolves when the join listeners have run: no leave is delivered before its join. */
+  readonly joinDelivered: Promise<void>;
   isLeased = false;
   readonly #onLeave: (open: Open) => void;
 
   constructor(
     newId: () => string,
     joined: Joined,
-    told: Promise<void>,
+    joinDelivered: Promise<void>,
     onLeave: (open: Open) => void,
   ) {
     this.#newId = newId;
     this.#joined = joined;
-    this.told = told;
+    this.joinDelivered = joinDelivered;
     this.#onLeave = onLeave;
   }
 
-  // Both are made when they are asked for: mostly nobody asks.
+  // Both are created on first use: most subscriptions need neither.
   get id(): string {
     return (this.#id ??= this.#newId());
   }
@@ -59,7 +67,7 @@ class Open implements Admission, SubscriptionLease {
   }
 }
 
-/** Puts gates, leases and leaves together. */
+/** Connects gates, leases and leaves. */
 export function createAdmissions(
   gates: Gates,
   leaves: Leaves,
@@ -67,7 +75,7 @@ export function createAdmissions(
   newId: () => string,
 ): Admissions {
   const open = new Set<Open>();
-  /** Those at the gates, those who are in, and those whose leave was not handed on yet. */
+  /** Number of subscriptions at the gates, open, or with a leave that is not queued yet. */
   let present = 0;
   const waiters: (() => void)[] = [];
   const gone = () => {
@@ -80,21 +88,21 @@ export function createAdmissions(
   };
   const leave = (subscription: Open) => {
     if (!open.delete(subscription)) return;
-    void subscription.told.then(() => {
-      leaves.tell(subscription, subscription.isLeased);
+    void subscription.joinDelivered.then(() => {
+      leaves.deliver(subscription, subscription.isLeased);
       gone();
     });
   };
   return {
     async admit(joined) {
       present++;
-      const { told } = await gates.admit(joined).catch((error: unknown) => {
+      const { joinDelivered } = await gates.admit(joined).catch((error: unknown) => {
         gone();
         throw error;
       });
-      const subscription = new Open(newId, joined, told, leave);
+      const subscription = new Open(newId, joined, joinDelivered, leave);
       open.add(subscription);
-      // Where nobody wants to be told, nothing has to survive.
+      // Without leave triggers no lease has to survive this process.
       if (leaves.isWanted) {
         try {
           await hold(subscription);
@@ -108,7 +116,7 @@ export function createAdmissions(
     async holdAll() {
       await Promise.all(Array.from(open, hold));
     },
-    async whenHandedOn() {
+    async whenQueued() {
       if (present > 0) await new Promise<void>((resolve) => waiters.push(resolve));
     },
   };

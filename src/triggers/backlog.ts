@@ -1,43 +1,43 @@
 import { Fifo } from "../core/fifo.ts";
 
-/** A job whose turn has come. */
+/** A job taken from the backlog. */
 export interface Turn {
   readonly seq: number;
   readonly keyText: string;
 }
 
-/** Jobs of one key, in the order they came. */
+/** The jobs of one key, in order of arrival. */
 interface Key {
   readonly seqs: Fifo<number>;
-  /** Whether one of them has been taken, and is not over. */
+  /** Whether one of them is taken and not released. */
   isBusy: boolean;
-  /** Whether it stands in the list of keys whose turn it is. */
+  /** Whether it is in the list of ready keys. */
   isListed: boolean;
 }
 
-/** How much longer than needed a list may be before what is stale in it is removed. */
+/** How many stale entries a list may have before it is compacted. */
 const SLACK = 1024;
 
 /**
- * Jobs that wait, by key: of each key one is taken at a time, in order, and keys take turns. It costs as
- * much memory as there are jobs in it, whatever has gone through it.
+ * Waiting jobs, by key: one job of each key is taken at a time, in order, and keys take turns. Its
+ * memory is proportional to the jobs in it, not to those that passed through.
  */
 export class Backlog {
   readonly #keys = new Map<string, Key>();
-  /** Keys whose turn it is, with some that have gone meanwhile. */
+  /** Ready keys, including stale ones. */
   #ready = new Fifo<string>();
-  /** Key of each job that was not taken. */
+  /** Key of each job that is not taken. */
   readonly #waiting = new Map<number, string>();
-  /** Jobs that were taken, and are not over. */
+  /** Jobs that are taken and not released. */
   readonly #taken = new Set<number>();
-  /** Those of them that wait for another attempt. */
+  /** Taken jobs that wait for another attempt. */
   readonly #held = new Set<number>();
-  /** All jobs in the order they came, with some that are over; but those in `#passed` came before. */
+  /** All jobs in order of arrival, including stale ones; those in `#passed` arrived before. */
   #order = new Fifo<number>();
-  /** Jobs that were being called when the oldest was looked for, oldest first. */
+  /** Taken jobs that dropOldest has removed from `#order`, oldest first. */
   readonly #passed = new Set<number>();
 
-  /** Jobs that wait: to be taken, or for another attempt. */
+  /** Number of jobs that wait to be taken or for another attempt. */
   get size(): number {
     return this.#waiting.size + this.#held.size;
   }
@@ -57,7 +57,7 @@ export class Backlog {
     if (this.#order.length > 2 * jobs + SLACK) this.#tidyOrder();
   }
 
-  /** Takes the next job whose turn it is. Its key is busy until `release`. */
+  /** Takes the next job. Its key is busy until `release`. */
   take(): Turn | undefined {
     for (let keyText = this.#ready.shift(); keyText !== undefined; keyText = this.#ready.shift()) {
       const key = this.#keys.get(keyText);
@@ -73,7 +73,7 @@ export class Backlog {
     return undefined;
   }
 
-  /** A job that was taken is over. */
+  /** Releases a taken job, which has ended. */
   release({ seq, keyText }: Turn): void {
     this.#taken.delete(seq);
     this.#passed.delete(seq);
@@ -84,17 +84,17 @@ export class Backlog {
     else this.#keys.delete(keyText);
   }
 
-  /** A job that was taken waits for another attempt. */
+  /** Marks a taken job as waiting for another attempt. */
   hold(seq: number): void {
     this.#held.add(seq);
   }
 
-  /** It does no longer. */
+  /** Ends the wait of a held job. */
   unhold(seq: number): void {
     this.#held.delete(seq);
   }
 
-  /** Removes the oldest that waits. @returns It, and whether it was taken before and is held. */
+  /** Removes the oldest waiting job. @returns The job, and whether it is taken and held. */
   dropOldest(): { readonly seq: number; readonly isHeld: boolean } | undefined {
     for (const seq of this.#passed) if (this.#held.delete(seq)) return { seq, isHeld: true };
     for (let seq = this.#order.shift(); seq !== undefined; seq = this.#order.shift()) {
@@ -104,7 +104,7 @@ export class Backlog {
       if (keyText === undefined) continue;
       this.#waiting.delete(seq);
       const key = this.#keys.get(keyText);
-      // The oldest of all is the oldest of its key.
+      // The oldest job of all is the oldest of its key.
       key?.seqs.shift();
       if (key?.seqs.length === 0 && !key.isBusy) this.#keys.delete(keyText);
       if (this.#ready.length > 2 * this.#keys.size + SLACK) this.#tidyReady();
@@ -113,7 +113,7 @@ export class Backlog {
     return undefined;
   }
 
-  /** Removes all that were not taken. @returns them, in order. */
+  /** Removes all jobs that are not taken. @returns The jobs, in order. */
   clear(): number[] {
     const seqs = Array.from(this.#waiting.keys());
     this.#keys.clear();

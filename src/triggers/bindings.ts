@@ -4,13 +4,16 @@ import type { Unwatch } from "../core/store.ts";
 import type { BoundTrigger, TriggerType } from "../core/trigger.ts";
 import { StreamIndex } from "./stream-index.ts";
 
-/** The triggers in force, indexed by what they listen to. */
+/** The triggers in force, indexed by what they match. */
 export interface Bindings {
-  /** Ids of the triggers that an event of this group and item fires: the same object when there are none. */
+  /**
+   * Ids of the triggers that an event of this group and item fires: the same object when there are
+   * none.
+   */
   match(group: GroupKey, itemId: string | undefined): readonly string[];
   /** A trigger by its id; undefined when it is not in force. */
   get(id: string): BoundTrigger | undefined;
-  /** All of a type. */
+  /** All triggers of a type. */
   ofType(type: TriggerType): readonly BoundTrigger[];
   /** Calls the listener after each change. */
   watch(listener: () => void): Unwatch;
@@ -23,7 +26,7 @@ export function createBindings(registry: Registry): Bindings {
   let ofStreams = new StreamIndex([]);
   let indexed: readonly BoundTrigger[] | undefined;
 
-  // Looked at when asked, so that nobody sees the registry ahead of the index.
+  // Refreshed on each read, so that the index is never behind the registry.
   const refresh = () => {
     const triggers = registry.triggers();
     if (triggers === indexed) return;

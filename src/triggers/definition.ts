@@ -10,22 +10,22 @@ import {
 } from "../core/trigger.ts";
 import { type Json, Value } from "../core/value.ts";
 
-/** A trigger as somebody registers it: nothing of it is known yet. */
+/** A trigger as registered, not yet validated. */
 export interface TriggerRequest {
   /** One of `stream`, `stream:join` and `stream:leave`. */
   readonly type: string;
   /** Id of the function that it calls. It need not have a provider yet. */
   readonly function_id: string;
-  /** What it listens to; which keys it may have depends on the type. */
+  /** What it matches; the allowed keys depend on the type. */
   readonly config?: unknown;
-  /** Goes to the function beside each payload: any JSON value. */
+  /** Passed to the function beside each payload: any JSON value. */
   readonly metadata?: unknown;
 }
 
-/** A definition that was checked, and what is odd about it. */
+/** A validated definition, with warnings. */
 export interface ReadTrigger {
   readonly definition: TriggerDefinition;
-  /** Keys of its config that mean nothing: ignored, but worth a warning. */
+  /** Unknown keys of its config: ignored, but worth a warning. */
   readonly unknownKeys: readonly string[];
 }
 
@@ -44,17 +44,18 @@ const KEYS: Readonly<Record<TriggerType, readonly string[]>> = {
 type Section = Readonly<Record<string, unknown>>;
 
 /**
- * Checks a trigger. In `config`, `null` and `""` are as good as absent; unknown keys are ignored, as
- * elsewhere in payloads.
+ * Checks a trigger. In `config`, `null` and `""` count as absent; unknown keys are ignored, as in
+ * other payloads.
  *
- * @throws FunctionError trigger_type_not_found, trigger_invalid with a sentence that names the field.
+ * @throws FunctionError trigger_type_not_found, trigger_invalid with a sentence that names the
+ *   field.
  */
 export function readTrigger(request: TriggerRequest): ReadTrigger {
   const type = TRIGGER_TYPES.find((known) => known === request.type);
   if (type === undefined) {
     throw new FunctionError(
       "trigger_type_not_found",
-      `type is ${shown(request.type)}; it may be stream, stream:join or stream:leave.`,
+      `type is ${describeValue(request.type)}; it may be stream, stream:join or stream:leave.`,
     );
   }
   const section = request.config ?? {};
@@ -77,7 +78,7 @@ export function configKeys(type: TriggerType): readonly string[] {
   return KEYS[type];
 }
 
-/** A definition as whoever registered it wrote it. */
+/** A definition in the form in which it is registered. */
 export function writeTrigger(definition: TriggerDefinition): TriggerRequest {
   const { type, functionId, metadata } = definition;
   const { streamName, groupId, itemId, conditionFunctionId, gate, retry } = definition.config;
@@ -164,11 +165,11 @@ function isSection(given: unknown): given is Section {
 }
 
 function invalid(field: string, given: unknown, may: string): FunctionError {
-  const problem = given === undefined ? "is missing" : `is ${shown(given)}`;
+  const problem = given === undefined ? "is missing" : `is ${describeValue(given)}`;
   return new FunctionError("trigger_invalid", `${field} ${problem}; it may be ${may}.`);
 }
 
-function shown(given: unknown): string {
+function describeValue(given: unknown): string {
   if (given === undefined) return "missing";
   if (Array.isArray(given)) return "a list";
   if (typeof given === "object" && given !== null) return "an object";

@@ -1,21 +1,21 @@
 import { type Call, type FunctionError, FunctionError as Failure } from "../core/function-call.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
 
-/** What became of one attempt to call a trigger's function. */
+/** Outcome of one attempt to call a trigger's function. */
 export type Delivery =
   | { readonly kind: "fired" }
-  /** The condition said false. */
+  /** The condition returned false. */
   | { readonly kind: "skipped" }
-  /** @property what Which of the two failed. */
+  /** @property what The function that failed. */
   | {
       readonly kind: "failed";
       readonly what: "condition" | "function";
       readonly error: FunctionError;
     }
-  /** Nothing ran, or its provider went away: to be tried again, without counting as an attempt. */
+  /** Nothing ran, or the provider disconnected: retried, without counting as an attempt. */
   | { readonly kind: "unserved"; readonly error: FunctionError };
 
-/** One attempt: asks the condition, if there is one, then calls the function. Never rejects. */
+/** One attempt: calls the condition, if there is one, then the function. Never rejects. */
 export async function deliver(
   call: Call,
   { definition }: BoundTrigger,
@@ -30,8 +30,8 @@ export async function deliver(
   let what: "condition" | "function" = "condition";
   try {
     if (config.conditionFunctionId !== undefined) {
-      const answer = await call(config.conditionFunctionId, payload, options);
-      if (isFalse(answer)) return { kind: "skipped" };
+      const result = await call(config.conditionFunctionId, payload, options);
+      if (isFalse(result)) return { kind: "skipped" };
     }
     what = "function";
     await call(functionId, payload, options);
@@ -42,7 +42,7 @@ export async function deliver(
   }
 }
 
-/** Whether a condition holds its call back: only the boolean false does. */
-export function isFalse(answer: string | undefined): boolean {
-  return answer?.trim() === "false";
+/** Whether a condition prevents the call: only the boolean false does. */
+export function isFalse(result: string | undefined): boolean {
+  return result?.trim() === "false";
 }

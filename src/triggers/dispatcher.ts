@@ -3,17 +3,20 @@ import type { Outbox } from "../core/outbox.ts";
 import { type DispatchContext, PartitionDispatcher } from "./partition-dispatcher.ts";
 import type { TriggerLane } from "./trigger-lane.ts";
 
-/** Calls the functions of `stream` triggers, off the way of the writes. */
+/** Calls the functions of `stream` triggers, apart from the writes. */
 export interface Dispatcher {
-  /** What is under way for a trigger here. */
+  /** The queues of a trigger in this process. */
   lanesOf(triggerId: string): readonly TriggerLane[];
-  /** To be called when triggers or providers came or went. */
+  /** To be called when triggers or providers change. */
   review(): void;
-  /** Begins no more calls. Resolves when those under way are over. What was not called stays in the outbox. */
+  /**
+   * Starts no more calls. Resolves when the calls in progress have ended. The rest stays in the
+   * outbox.
+   */
   close(): Promise<void>;
 }
 
-/** Dispatches what this process owns of an outbox. */
+/** Dispatches the partitions of an outbox that this process owns. */
 export function createDispatcher(
   context: DispatchContext,
   outbox: Outbox,

@@ -1,14 +1,17 @@
 /**
- * The rule for the answer of every gate: what a gate may return to allow a request. Nothing, null, or an
- * object without an objection allows. Everything else refuses (G8): a gate that returns something
- * unexpected is broken, and a broken gate stays shut.
+ * The rule for the results of all gates. Nothing, null, or an object without an objection allows
+ * the request. Everything else refuses it (G8): a gate that returns something unexpected is broken,
+ * and a broken gate stays shut.
  */
 
-/** An answer of a gate, read. */
+/** The decision of a gate. */
 export type GateAnswer =
-  /** @property fields The object that it returned; undefined when it returned nothing or null. */
+  /** @property fields The returned object; undefined when the gate returned nothing or null. */
   | { readonly allows: true; readonly fields: Fields | undefined }
-  /** @property why For the operator's log, without a subject: "it returned false". Callers never see it. */
+  /**
+   * @property why For the operator's log, without a subject: "it returned false". Callers never see
+   *   it.
+   */
   | { readonly allows: false; readonly why: string };
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -17,7 +20,7 @@ type Fields = Readonly<Record<string, unknown>>;
 const MIN_FAILURE_STATUS = 400;
 
 /**
- * Reads the answer of a gate.
+ * Reads the result of a gate.
  *
  * @param answer JSON text; undefined when the function returned nothing.
  * @throws SyntaxError when it is not JSON.
@@ -36,7 +39,7 @@ export function readGateAnswer(answer: string | undefined): GateAnswer {
   return why === undefined ? { allows: true, fields } : { allows: false, why };
 }
 
-/** What an object has against the request; undefined: nothing. As elsewhere, null is as good as absent. */
+/** The objection in a returned object; undefined when there is none. null counts as absent. */
 function objectionIn({ unauthorized, error, statusCode }: Fields): string | undefined {
   if (unauthorized === true) return "it returned unauthorized: true";
   if (unauthorized !== undefined && unauthorized !== null && unauthorized !== false)
@@ -47,7 +50,7 @@ function objectionIn({ unauthorized, error, statusCode }: Fields): string | unde
   return undefined;
 }
 
-/** What kind of JSON value something is: what a gate returns may be secret, so the log does not quote it. */
+/** Kind of a JSON value. The log does not quote the value itself, because it may be secret. */
 function kindOf(json: unknown): string {
   if (typeof json === "boolean") return String(json);
   if (typeof json === "number") return "a number";

@@ -10,66 +10,69 @@ import { readGateAnswer } from "./gate-answer.ts";
 import { type Joined, joinPayload } from "./payloads.ts";
 import { startTimer } from "../timers/timers.ts";
 
-/** How gates are configured. */
+/** Configuration of the gates. */
 export interface GateOptions {
-  /** Function that says who a caller is, and may refuse them. Absent: everybody may come. */
+  /** Function that identifies callers and may refuse them. Absent: all callers are accepted. */
   readonly authFunction?: string | undefined;
   /** `required`: joins are refused while no gate is registered. Default `optional`. */
   readonly joinGate?: "optional" | "required" | undefined;
-  /** Most time for a gate to answer, in milliseconds. Default 5,000. */
+  /** Timeout of a gate, in milliseconds. Default 5,000. */
   readonly gateTimeoutMs?: number | undefined;
 }
 
-/** What gates work with. */
+/** Dependencies of the gates. */
 export interface GateContext extends GateOptions {
   readonly bindings: Bindings;
   readonly registry: Registry;
   readonly call: Call;
-  /** Told why a gate refused, for the operator: callers are not told. */
+  /** Reports why a gate refused, for the operator: callers do not see it. */
   readonly onRefused: (gate: string, why: string) => void;
-  /** An answer to `gate: false`, or that there is none. */
-  readonly onTold: (trigger: BoundTrigger, error: FunctionError | undefined) => void;
+  /** Reports the outcome of a join listener (`gate: false`). */
+  readonly onListenerResult: (trigger: BoundTrigger, error: FunctionError | undefined) => void;
 }
 
-/** Why a gate does not let somebody in. */
+/** Why a gate refuses. */
 interface Refusal {
   /** For the operator's log, without a subject: "it returned false". */
   readonly why: string;
   /**
-   * Whether nobody said no: the gate has no provider, did not respond in time, or cannot be known now.
-   * The same request may succeed later. A gate that throws has said no.
+   * Whether no gate decided against the request: the gate has no provider, did not respond in time,
+   * or is unknown at the moment. The same request may succeed later. A gate that throws has
+   * refused.
    */
   readonly isPassing: boolean;
 }
 
-/** Who may come, and who may follow what. A gate that fails refuses (G8). */
+/** Decide which callers are accepted, and what they may follow. A gate that fails refuses (G8). */
 export interface Gates {
   /**
-   * Asks who the caller is: once per WebSocket, and per Subscribe call.
+   * Authenticates the caller: once per WebSocket, and per Subscribe call.
    *
-   * @returns the context of the caller, as JSON text; `null` when there is none.
+   * @returns The context of the caller, as JSON text; `null` when there is none.
    * @throws StreamError AUTH_REFUSED
    */
   authenticate(request: AuthRequest): Promise<string>;
   /**
-   * Asks all join gates, side by side.
+   * Asks all join gates concurrently.
    *
-   * @returns when those were told who only listen (`gate: false`): they need not be waited for.
-   * @throws StreamError JOIN_REFUSED unless every one allows it; retryable when nobody said no.
+   * @returns `joinDelivered`, which resolves when the join listeners (`gate: false`) have run. The
+   *   subscription need not wait for it.
+   * @throws StreamError JOIN_REFUSED unless every gate allows it; retryable when no gate decided
+   *   against it.
    */
-  admit(joined: Joined): Promise<{ readonly told: Promise<void> }>;
+  admit(joined: Joined): Promise<{ readonly joinDelivered: Promise<void> }>;
 }
 
 const DEFAULT_GATE_TIMEOUT_MS = 5000;
-/** Largest context of a caller, in characters of JSON text: it is kept as long as their socket is open. */
+/** Largest context of a caller, in characters of JSON text: it is kept while the socket is open. */
 const MAX_CONTEXT_CHARS = 64 * 1024;
 
-/** Builds the gates. */
+/** Creates the gates. */
 export function createGates(context: GateContext): Gates {
   const { authFunction, joinGate = "optional", bindings, registry, call, onRefused } = context;
   const timeoutMs = context.gateTimeoutMs ?? DEFAULT_GATE_TIMEOUT_MS;
 
-  /** Asks one gate. @returns why it refuses; undefined when it allows. */
+  /** Asks one gate. @returns Why it refuses; undefined when it allows. */
   const ask = async (
     trigger: BoundTrigger,
     payload: string,
@@ -123,7 +126,7 @@ export function createGates(context: GateContext): Gates {
       };
       if (!registry.isCurrent()) return refuse("join gates", UNREACHABLE);
       if (gates.length === 0 && joinGate === "required") return refuse("join_gate", UNREGISTERED);
-      if (all.length === 0) return { told: Promise.resolve() };
+      if (all.length === 0) return { joinDelivered: Promise.resolve() };
       const payload = joinPayload(joined);
       if (gates.length > 0) {
         const controller = new AbortController();
@@ -146,11 +149,11 @@ export function createGates(context: GateContext): Gates {
         } finally {
           timer.cancel();
           controller.abort();
-          // One refusal is enough: nobody waits for the others, and what they return is dropped.
+          // One refusal is enough: the results of the other gates are ignored.
           for (const each of asked) each.catch(() => {});
         }
       }
-      return { told: tellAll(context, listeners, payload) };
+      return { joinDelivered: notifyListeners(context, listeners, payload) };
     },
   };
 }
@@ -164,9 +167,9 @@ const UNREGISTERED: Refusal = {
   isPassing: true,
 };
 
-/** Tells those who only listen. Their answers are ignored, and nobody waits for them. */
-async function tellAll(
-  { call, onTold }: GateContext,
+/** Calls the join listeners. Their results are ignored, and no subscription waits for them. */
+async function notifyListeners(
+  { call, onListenerResult }: GateContext,
   listeners: readonly BoundTrigger[],
   payload: string,
 ): Promise<void> {
@@ -178,21 +181,21 @@ async function tellAll(
         const condition = config.conditionFunctionId;
         if (condition !== undefined && isFalse(await call(condition, payload))) return;
         await call(functionId, payload, options);
-        onTold(trigger, undefined);
+        onListenerResult(trigger, undefined);
       } catch (error) {
-        onTold(trigger, FunctionError.from(error));
+        onListenerResult(trigger, FunctionError.from(error));
       }
     }),
   );
 }
 
-/** A caller that `auth_function` let in. */
+/** A caller that `auth_function` accepted. */
 interface Caller {
   /** JSON text. */
   readonly context: string;
 }
 
-/** Reads an answer of `auth_function`. */
+/** Reads the result of `auth_function`. */
 function callerOf(answer: string | undefined): Caller | Refusal {
   const read = readGateAnswer(answer);
   if (!read.allows) return { why: read.why, isPassing: false };
@@ -204,7 +207,7 @@ function callerOf(answer: string | undefined): Caller | Refusal {
     : { context };
 }
 
-/** What the failed call of a gate means. */
+/** The refusal that a failed call of a gate means. */
 function refusalOf(error: unknown): Refusal {
   const { code, message, isUnserved } = FunctionError.from(error);
   const why = `${code}: ${message.slice(0, 4 * MAX_NAME_BYTES).replace(/\.$/, "")}`;

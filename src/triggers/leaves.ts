@@ -4,39 +4,39 @@ import type { BoundTrigger } from "../core/trigger.ts";
 import { type DispatchContext, createLane } from "./partition-dispatcher.ts";
 import type { TriggerLane } from "./trigger-lane.ts";
 
-/** Tells `stream:leave` functions of subscriptions that have ended. */
+/** Calls `stream:leave` functions for subscriptions that have ended. */
 export interface Leaves {
-  /** Whether anybody wants to be told. */
+  /** Whether any leave trigger is in force. */
   readonly isWanted: boolean;
   /**
-   * A subscription has ended: its leave is told to every trigger, and its lease, if it has one, is
-   * released after that. Does not wait.
+   * Queues the leave of an ended subscription for every trigger. Its lease, if it has one, is
+   * released when all of them are done.
    */
-  tell(lease: SubscriptionLease, isLeased: boolean): void;
-  /** What is under way for a trigger. */
+  deliver(lease: SubscriptionLease, isLeased: boolean): void;
+  /** The queue of a trigger. */
   laneOf(triggerId: string): TriggerLane | undefined;
-  /** To be called when triggers or providers came or went. */
+  /** To be called when triggers or providers change. */
   review(): void;
-  /** Resolves when all that was told is over, or no call is under way and none can begin. */
-  whenTold(): Promise<void>;
-  /** Begins no more calls. Resolves when those under way are over. */
+  /** Resolves when all queued leaves are done, or those left have no provider. */
+  whenDelivered(): Promise<void>;
+  /** Starts no more calls. Resolves when the calls in progress have ended. */
   close(): Promise<void>;
 }
 
-/** A leave that is being told. */
-interface Told {
+/** A leave in delivery. */
+interface PendingLeave {
   readonly lease: SubscriptionLease;
   readonly isLeased: boolean;
-  /** Triggers that have yet to be told. */
+  /** Triggers that are not done with it. */
   readonly remaining: Set<string>;
 }
 
-/** Tells leaves, those included whose process is gone. */
+/** Delivers leaves, including those of processes that are gone. */
 export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
   const { bindings, hasFunction, onError } = context;
   const lanes = new Map<string, TriggerLane>();
-  const told = new Map<number, Told>();
-  /** How many leaves each trigger has yet to be told. */
+  const inDelivery = new Map<number, PendingLeave>();
+  /** Number of leaves that each trigger has yet to be called with. */
   const pending = new Map<string, number>();
   const waiters = new Set<() => void>();
   let count = 0;
@@ -60,11 +60,11 @@ export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
     waiters.clear();
   };
   const done = (seq: number, triggerId: string) => {
-    const leave = told.get(seq);
+    const leave = inDelivery.get(seq);
     if (leave?.remaining.delete(triggerId) !== true) return;
     addPending(triggerId, -1);
     if (leave.remaining.size === 0) {
-      told.delete(seq);
+      inDelivery.delete(seq);
       if (leave.isLeased) release(leave.lease.id);
     }
     wake();
@@ -74,7 +74,7 @@ export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
     if (known !== undefined) return known;
     const lane = createLane(context, trigger, {
       read: async (seq) => {
-        const leave = told.get(seq);
+        const leave = inDelivery.get(seq);
         return leave === undefined ? undefined : { payload: leave.lease.payload, depth: 0 };
       },
       onDone: (seq) => done(seq, trigger.id),
@@ -82,7 +82,7 @@ export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
     lanes.set(trigger.id, lane);
     return lane;
   };
-  const tell = (lease: SubscriptionLease, isLeased: boolean) => {
+  const deliver = (lease: SubscriptionLease, isLeased: boolean) => {
     const triggers = bindings.ofType("stream:leave");
     if (triggers.length === 0) {
       if (isLeased) release(lease.id);
@@ -90,17 +90,17 @@ export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
     }
     if (closed) return;
     const seq = ++count;
-    told.set(seq, { lease, isLeased, remaining: new Set(triggers.map(({ id }) => id)) });
+    inDelivery.set(seq, { lease, isLeased, remaining: new Set(triggers.map(({ id }) => id)) });
     for (const { id } of triggers) addPending(id, 1);
     for (const trigger of triggers) laneFor(trigger).push(seq, lease.id);
   };
-  const unwatch: Unwatch = leases.onOrphan((lease) => tell(lease, true));
+  const unwatch: Unwatch = leases.onOrphan((lease) => deliver(lease, true));
 
   return {
     get isWanted() {
       return bindings.ofType("stream:leave").length > 0;
     },
-    tell,
+    deliver,
     laneOf: (id) => lanes.get(id),
     review() {
       for (const [id, lane] of lanes) {
@@ -112,7 +112,7 @@ export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
       }
       wake();
     },
-    async whenTold() {
+    async whenDelivered() {
       if (!isOver()) await new Promise<void>((resolve) => waiters.add(resolve));
     },
     async close() {

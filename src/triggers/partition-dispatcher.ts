@@ -10,32 +10,32 @@ import { eventPayload } from "./payloads.ts";
 import { Settler } from "./settler.ts";
 import { type Job, type Loss, TriggerLane } from "./trigger-lane.ts";
 
-/** Bounds of triggers. Every one has a default. */
+/** Limits of triggers. Each has a default. */
 export interface TriggerLimits {
   /** Most concurrent calls of one trigger, over all groups. */
   readonly maxConcurrent: number;
-  /** Most events that wait for one trigger; beyond it the oldest are let go. */
+  /** Most events that wait for one trigger; beyond it the oldest are dropped. */
   readonly maxBacklog: number;
 }
 
-/** Bounds unless told otherwise. */
+/** Default limits. */
 export const DEFAULT_TRIGGER_LIMITS: TriggerLimits = { maxConcurrent: 64, maxBacklog: 100_000 };
 
-/** What all that calls trigger functions works with. */
+/** Dependencies of code that calls trigger functions. */
 export interface DispatchContext {
   readonly bindings: Bindings;
   readonly call: Call;
-  /** Whether somebody provides a function. */
+  /** Whether a function has a provider. */
   readonly hasFunction: (functionId: string) => boolean;
   readonly limits: TriggerLimits;
-  /** What a trigger was not called with in the end. Resolves when that is noted. Never rejects. */
+  /** Records a job that a trigger gave up on. Resolves when it is recorded. Never rejects. */
   readonly onLost: (trigger: BoundTrigger, job: Job | undefined, loss: Loss) => Promise<void>;
-  /** Told of failures that are nobody's call. */
+  /** Reports failures that belong to no call. */
   readonly onError: (error: unknown) => void;
   readonly random: () => number;
 }
 
-/** Which partition, and what proves that it is ours. */
+/** An owned partition, and the proof of ownership. */
 export interface OwnedPartition {
   readonly outbox: Outbox;
   readonly partition: number;
@@ -46,8 +46,8 @@ const SCAN_PAGE = 1000;
 const RESCAN_MS = 1000;
 
 /**
- * Calls the triggers of one partition of the outbox, as long as it is ours: those entries that were
- * there before, then what comes. Each trigger has a lane of its own, so that none waits for another.
+ * Calls the triggers of one partition of the outbox while this process owns it: first for existing
+ * entries, then for new ones. Each trigger has its own queue, so that none waits for another.
  */
 export class PartitionDispatcher {
   readonly #context: DispatchContext;
@@ -55,9 +55,9 @@ export class PartitionDispatcher {
   readonly #lanes = new Map<string, TriggerLane>();
   readonly #settler: Settler;
   readonly #unwatch: Unwatch;
-  /** What came and is not in the lanes yet. */
+  /** New entries that are not queued yet. */
   #incoming: OutboxHead[] = [];
-  /** Whether the entries of before are in the lanes. */
+  /** Whether the existing entries are queued. */
   #isCaughtUp = false;
   #last = 0;
   #closed = false;
@@ -68,24 +68,24 @@ export class PartitionDispatcher {
     this.#owned = owned;
     this.#settler = new Settler({ ...owned, onError: context.onError });
     this.#unwatch = outbox.watch(partition, (heads) => {
-      // The answers to the writes go out first.
+      // Deferred: the responses to the writes go out first.
       if (this.#incoming.length === 0 && this.#isCaughtUp) setImmediate(() => this.#takeIncoming());
       for (const head of heads) this.#incoming.push(head);
     });
     void this.#scan();
   }
 
-  /** Entries that are not done. */
+  /** Number of unsettled entries. */
   get size(): number {
     return this.#settler.size;
   }
 
-  /** The lanes, by trigger. */
+  /** The queues, by trigger. */
   get lanes(): ReadonlyMap<string, TriggerLane> {
     return this.#lanes;
   }
 
-  /** To be called when triggers or providers came or went. */
+  /** To be called when triggers or providers change. */
   review(): void {
     for (const [id, lane] of this.#lanes) {
       if (this.#context.bindings.get(id) !== undefined) lane.pump();
@@ -96,7 +96,7 @@ export class PartitionDispatcher {
     }
   }
 
-  /** Begins no more calls. Resolves when those under way are over and noted. */
+  /** Starts no more calls. Resolves when the calls in progress have ended and are settled. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#unwatch();
@@ -105,7 +105,7 @@ export class PartitionDispatcher {
     await this.#settler.close();
   }
 
-  /** Entries of before, oldest first; then those that came meanwhile. */
+  /** Queues the existing entries, oldest first, then those that arrived meanwhile. */
   async #scan(): Promise<void> {
     const { outbox, partition } = this.#owned;
     while (!this.#closed) {
@@ -132,7 +132,7 @@ export class PartitionDispatcher {
     if (seq <= this.#last || this.#closed) return;
     this.#last = seq;
     this.#settler.expect(seq, triggers.length);
-    // Nobody is left to tell: all were done before a crash, one by one.
+    // All triggers were settled one by one before a crash: only the entry is left.
     if (triggers.length === 0) {
       this.#settler.expect(seq, 1);
       return this.#settler.done(seq, "");
@@ -140,7 +140,7 @@ export class PartitionDispatcher {
     const key = groupKeyText(group);
     for (const id of triggers) {
       const lane = this.#lane(id);
-      // It ended after the commit.
+      // The trigger ended after the commit.
       if (lane === undefined) this.#settler.done(seq, id);
       else if (depth >= MAX_DEPTH) lane.refuse(seq);
       else lane.push(seq, key);
@@ -168,7 +168,7 @@ export class PartitionDispatcher {
   }
 }
 
-/** A trigger's lane over jobs that are kept somewhere. */
+/** Creates the queue of a trigger, over jobs that `source` keeps. */
 export function createLane(
   { call, hasFunction, limits, onLost, random }: DispatchContext,
   trigger: BoundTrigger,

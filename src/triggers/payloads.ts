@@ -2,9 +2,9 @@ import type { GroupEvent } from "../core/change.ts";
 import type { Connected } from "../core/connection.ts";
 import type { GroupKey } from "../core/names.ts";
 
-/* What trigger functions get: JSON text in the shapes of the WebSocket dialect. */
+/* Payloads of trigger functions: JSON text in the shapes of the WebSocket protocol. */
 
-/** A change or a transient event, as a socket would be told of it. */
+/** A change or a transient event, as a WebSocket frame carries it. */
 export function eventPayload(group: GroupKey, event: GroupEvent): string {
   const { itemId, timestamp, value } = event;
   const content =
@@ -21,23 +21,28 @@ export function eventPayload(group: GroupKey, event: GroupEvent): string {
   );
 }
 
-/** A subscription, as `stream:join` and `stream:leave` are told of it. */
+/** A subscription, as `stream:join` and `stream:leave` functions see it. */
 export interface Joined extends GroupKey {
-  /** As its client, or the service, calls it. */
+  /** Id that the client, or the service, gave it. */
   readonly subscriptionId: string;
   /** Undefined: it follows the whole group. */
   readonly itemId: string | undefined;
-  /** What `auth_function` said of the caller: JSON text; `null` when it said nothing. */
+  /**
+   * Context that `auth_function` returned for the caller: JSON text; `null` when it returned none.
+   */
   readonly context: string;
   readonly connection: Connected;
 }
 
-/** What join functions get. */
+/** Payload of join functions. */
 export function joinPayload(joined: Joined): string {
   return `{"action":"subscribe",${fieldsOf(joined)}}`;
 }
 
-/** What leave functions get. It may be read by a later version of the service, after this process is gone. */
+/**
+ * Payload of leave functions. A later version of the service may read it, after this process is
+ * gone.
+ */
 export function leavePayload(joined: Joined): string {
   return `{${fieldsOf(joined)}}`;
 }

@@ -1,28 +1,28 @@
 import type { Outbox, Settled } from "../core/outbox.ts";
 
-/** What a settler works with. */
+/** Dependencies of a settler. */
 export interface SettlerOptions {
   readonly outbox: Outbox;
   readonly partition: number;
   readonly fence: string;
-  /** Told when settling fails. It is tried again. */
+  /** Reports a failed settlement. It is retried. */
   readonly onError: (error: unknown) => void;
 }
 
-/** How long an entry may be done in part before that is noted, in milliseconds. */
+/** How long a partly done entry waits before it is settled, in milliseconds. */
 const PARTIAL_MS = 250;
-/** How long it waits after a failure, in milliseconds. */
+/** Pause after a failure, in milliseconds. */
 const RETRY_MS = 1000;
 
 /**
- * Tells the outbox what is done, many entries at a time. An entry that some of its triggers are done
- * with is noted a little later than one that all are done with: most often the others follow at once.
+ * Settles entries of the outbox in batches. An entry with triggers left is settled a little later
+ * than a complete one: usually the other triggers follow at once.
  */
 export class Settler {
   readonly #options: SettlerOptions;
-  /** How many triggers of each entry are not done. */
+  /** Number of triggers of each entry that are not done. */
   readonly #remaining = new Map<number, number>();
-  /** Done, and not yet told. */
+  /** Triggers that are done and not yet settled, by entry. */
   #done = new Map<number, string[]>();
   #complete = new Set<number>();
   #flushing: Promise<void> | undefined;
@@ -33,17 +33,17 @@ export class Settler {
     this.#options = options;
   }
 
-  /** Entries that are not done. */
+  /** Number of entries that are not done. */
   get size(): number {
     return this.#remaining.size;
   }
 
-  /** Expects an entry with so many triggers. */
+  /** Expects an entry with `triggers` triggers. */
   expect(seq: number, triggers: number): void {
     this.#remaining.set(seq, triggers);
   }
 
-  /** A trigger is done with an entry. */
+  /** Marks a trigger as done with an entry. */
   done(seq: number, triggerId: string): void {
     const remaining = this.#remaining.get(seq);
     if (remaining === undefined) return;
@@ -52,7 +52,7 @@ export class Settler {
     triggers.push(triggerId);
     if (remaining > 1) {
       this.#remaining.set(seq, remaining - 1);
-      this.#notePartialLater();
+      this.#settlePartialLater();
       return;
     }
     this.#remaining.delete(seq);
@@ -60,7 +60,7 @@ export class Settler {
     this.#flush(false);
   }
 
-  /** Tells what is left to tell. */
+  /** Settles the rest. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -68,7 +68,7 @@ export class Settler {
     await this.#settle(this.#take(true)).catch((error: unknown) => this.#options.onError(error));
   }
 
-  #notePartialLater(): void {
+  #settlePartialLater(): void {
     if (this.#closed) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
@@ -81,12 +81,12 @@ export class Settler {
     this.#flushing ??= this.#run(withPartial).finally(() => {
       this.#flushing = undefined;
       if (this.#complete.size > 0) this.#flush(false);
-      if (this.#done.size > this.#complete.size) this.#notePartialLater();
+      if (this.#done.size > this.#complete.size) this.#settlePartialLater();
     });
   }
 
   async #run(withPartial: boolean): Promise<void> {
-    // What is done in this turn goes along.
+    // Includes triggers that finish within this event-loop turn.
     await new Promise((resolve) => setImmediate(resolve));
     const batch = this.#take(withPartial);
     try {

@@ -1,22 +1,22 @@
 import type { GroupKey } from "../core/names.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
 
-/** A trigger, and which one of all it is. */
+/** A trigger and its rank among all. */
 interface Ranked {
   readonly id: string;
   readonly rank: number;
 }
 
-/** What listens to a group, or to any: by item; undefined: to any. */
+/** Triggers of a group, or of all groups, by item; undefined: all items. */
 type ByItem = Map<string | undefined, Ranked[]>;
-/** The same by group; undefined: to any. */
+/** Triggers of a stream by group; undefined: all groups. */
 type ByGroup = Map<string | undefined, ByItem>;
 
 const NONE: readonly string[] = Object.freeze([]);
 
 /**
- * `stream` triggers by what they listen to: what an event fires is found in at most four places, however
- * many triggers there are.
+ * `stream` triggers by what they match: the triggers of an event are found with at most four
+ * lookups, however many triggers exist.
  */
 export class StreamIndex {
   readonly #byStream = new Map<string, ByGroup>();

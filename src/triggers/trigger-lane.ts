@@ -5,72 +5,78 @@ import { Backlog, type Turn } from "./backlog.ts";
 import type { Delivery } from "./delivery.ts";
 import { type Tally, newTally } from "./trigger-counts.ts";
 
-/** What a trigger is to be called with. */
+/** A pending call of a trigger. */
 export interface Job {
   /** JSON text. */
   readonly payload: string;
-  /** How many firings and calls led to it. */
+  /** Number of firings and calls that led to it. */
   readonly depth: number;
 }
 
-/** Why a job ended without its function having answered. */
+/** Why a job ended without a successful call. */
 export interface Loss {
   readonly reason: "failed" | "backlog" | "depth";
   readonly error: FunctionError | undefined;
   readonly attempts: number;
 }
 
-/** What a lane works with. Jobs are known by number; where they are kept is the source's matter. */
+/** Dependencies of a queue. Jobs are identified by number; their source stores them. */
 export interface LaneOptions {
   readonly trigger: BoundTrigger;
-  /** Most calls at once, over all keys. */
+  /** Most concurrent calls, over all keys. */
   readonly maxConcurrent: number;
-  /** Most jobs that wait; beyond it the oldest are let go. */
+  /** Most waiting jobs; beyond it the oldest are dropped. */
   readonly maxBacklog: number;
-  /** Reads a job; undefined when it is gone. */
+  /** Reads a job; undefined when it no longer exists. */
   readonly read: (seq: number) => Promise<Job | undefined>;
   /** Makes one attempt. Never rejects. */
   readonly deliver: (job: Job) => Promise<Delivery>;
   /** Whether all functions that it needs have a provider. */
   readonly isServed: () => boolean;
-  /** A job is given up. Resolves when that is noted where people find it. Never rejects. */
+  /**
+   * Records a job that was given up, for people to find. Resolves when it is recorded. Never
+   * rejects.
+   */
   readonly onLost: (job: Job | undefined, loss: Loss) => Promise<void>;
-  /** A job is done, one way or another: it need not be kept any more. */
+  /** Reports a job that is done, whatever its outcome: the source may remove it. */
   readonly onDone: (seq: number) => void;
   readonly random: () => number;
 }
 
-/** What becomes of a job that waited for another attempt. */
+/** How a job continues that waited for another attempt. */
 type Resumption = "go" | "drop" | "stop";
 
 /** A job that waits for another attempt. */
 interface Paused {
   readonly timer: NodeJS.Timeout | undefined;
-  /** Whether it still counts as running. */
+  /** Whether it keeps its slot meanwhile. */
   readonly hasSlot: boolean;
   readonly resume: (how: Resumption) => void;
 }
 
-/** How long a job waits whose function could not take it just now, in milliseconds. */
+/** Backoff of a job whose function is overloaded, in milliseconds. */
 const UNSERVED = { initialMs: 50, longestMs: 1000 };
-/** How long a job waits that could not be read, in milliseconds. */
+/** Pause of a job that could not be read, in milliseconds. */
 const UNREADABLE_PAUSE_MS = 500;
-/** After how many calls in which its provider went away a job counts as failed: it may be what kills them. */
+/**
+ * Number of calls with a disconnected provider after which a job fails: it may be what kills the
+ * provider.
+ */
 const MAX_STOPS = 10;
 const MAX_BACKOFF_MS = 3_600_000;
 
 /**
- * What one trigger has yet to be called with.
+ * The queue of jobs of one trigger.
  *
- * Jobs of one key (a group, a subscription) go one at a time and in the order they came; a job that
- * waits for its next attempt holds back its own key only. Keys run side by side, up to a limit. While
- * its function has no provider all of it waits.
+ * Jobs of one key (a group, a subscription) run one at a time and in order of arrival; a job that
+ * waits for its next attempt blocks only its own key. Keys run concurrently, up to a limit. While
+ * its function has no provider, all jobs wait.
  */
 export class TriggerLane {
   readonly #options: LaneOptions;
   readonly #backlog = new Backlog();
   readonly #paused = new Map<number, Paused>();
-  /** Jobs whose pause is over, and who need a slot to go on. */
+  /** Jobs whose pause is over and that need a slot to continue. */
   readonly #resuming = new Fifo<number>();
   readonly #tally: Tally = newTally();
   #running = 0;
@@ -86,15 +92,15 @@ export class TriggerLane {
     return this.#options.trigger;
   }
 
-  /** What has become of its jobs. */
+  /** Outcomes of its jobs. */
   get tally(): Tally {
     return this.#tally;
   }
 
-  /** Jobs that are not done. */
+  /** Number of jobs that are not done. */
   get pending(): number {
     let pending = this.#backlog.size + this.#running;
-    // Those that are both held and running.
+    // Jobs that are both held and running count once.
     for (const { hasSlot } of this.#paused.values()) if (hasSlot) pending--;
     return pending;
   }
@@ -107,7 +113,7 @@ export class TriggerLane {
     this.pump();
   }
 
-  /** Begins what can begin. To be called when providers came or went. */
+  /** Starts all jobs that can start. To be called when providers change. */
   pump(): void {
     const { maxConcurrent, isServed } = this.#options;
     while (!this.#isClosed && this.#running < maxConcurrent && isServed()) {
@@ -123,13 +129,13 @@ export class TriggerLane {
     }
   }
 
-  /** Lets a job go without a call: functions led to one another too often. */
+  /** Drops a job without a call: the chain of functions is too long. */
   refuse(seq: number): void {
     this.#tally.dropped++;
     void this.#lose(seq, "depth");
   }
 
-  /** Lets everything go, as done: the trigger has ended. */
+  /** Drops all jobs as done: the trigger has ended. */
   abandon(): void {
     this.#isAbandoned = true;
     const seqs = this.#backlog.clear();
@@ -137,7 +143,7 @@ export class TriggerLane {
     for (const seq of seqs) this.#options.onDone(seq);
   }
 
-  /** Begins nothing more. What is not done stays with the source. */
+  /** Starts no more jobs. Those that are not done stay with the source. */
   close(): void {
     this.#isClosed = true;
     this.#backlog.clear();
@@ -145,7 +151,7 @@ export class TriggerLane {
     if (this.#running === 0) this.#idle();
   }
 
-  /** Resolves when no call is under way. After close(). */
+  /** Resolves when no call is in progress. To be called after close(). */
   async whenIdle(): Promise<void> {
     if (this.#running > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }
@@ -161,14 +167,14 @@ export class TriggerLane {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
-  /** Brings one job to its end, or leaves it when the lane closes. */
+  /** Runs one job to its end, or leaves it when the queue closes. */
   async #work(seq: number): Promise<void> {
     const isDone = await this.#attempt(seq);
-    // What was left of a trigger that has ended is done with, too.
+    // The remaining jobs of an ended trigger count as done.
     if (isDone || this.#isAbandoned) this.#options.onDone(seq);
   }
 
-  /** @returns whether the job is done; not when the lane closed before. */
+  /** @returns Whether the job is done; false when the queue closed before. */
   async #attempt(seq: number): Promise<boolean> {
     const { deliver, onLost, trigger, random, isServed } = this.#options;
     const { retry } = trigger.definition.config;
@@ -191,18 +197,18 @@ export class TriggerLane {
         case "unserved":
           if (delivery.error.code === "invocation_stopped") stops++;
           if (stops >= MAX_STOPS) break;
-          // While nobody is there, others need not wait for a slot. One who is there, and takes no more,
-          // is not asked by ever more jobs: this one keeps its slot.
+          // Without a provider, other jobs need not wait for a slot. An overloaded provider must
+          // not be called by ever more jobs: this one keeps its slot.
           if (!isServed()) pause = this.#pause(seq, undefined);
           else pause = this.#pause(seq, backoff(UNSERVED, ++unserved, random), true);
           break;
         case "failed":
           attempts++;
-          // A condition that fails skips the call: only the function's own failures are tried again.
+          // A condition that fails skips the call: only failures of the function are retried.
           if (delivery.what === "function" && retry !== undefined && attempts < retry.maxAttempts) {
             this.#tally.retried++;
-            const bounds = { initialMs: retry.initialBackoffMs, longestMs: MAX_BACKOFF_MS };
-            pause = this.#pause(seq, backoff(bounds, attempts, random));
+            const limits = { initialMs: retry.initialBackoffMs, longestMs: MAX_BACKOFF_MS };
+            pause = this.#pause(seq, backoff(limits, attempts, random));
           }
       }
       if (pause === undefined) {
@@ -219,7 +225,7 @@ export class TriggerLane {
     }
   }
 
-  /** Reads a job, however often it takes: those behind it have to wait. */
+  /** Reads a job, with retries: the jobs behind it have to wait. */
   async #read(seq: number): Promise<Job | "stop" | undefined> {
     for (;;) {
       try {
@@ -234,8 +240,8 @@ export class TriggerLane {
    * Waits for another attempt.
    *
    * @param ms Undefined: until its function has a provider.
-   * @param keepsSlot Whether it counts as running meanwhile; otherwise others run, and it waits for a
-   *   slot afterwards.
+   * @param keepsSlot Whether it keeps its slot meanwhile; otherwise other jobs use the slot, and it
+   *   waits for one afterwards.
    */
   #pause(seq: number, ms: number | undefined, keepsSlot = false): Promise<Resumption> {
     if (this.#isClosed) return Promise.resolve("stop");
@@ -259,7 +265,7 @@ export class TriggerLane {
 
   #resume(seq: number, how: Resumption): void {
     const paused = this.#paused.get(seq);
-    // It was dropped while it waited for a slot.
+    // The job was dropped while it waited for a slot.
     if (paused === undefined) return;
     clearTimeout(paused.timer);
     this.#paused.delete(seq);
@@ -268,7 +274,7 @@ export class TriggerLane {
     paused.resume(how);
   }
 
-  /** Lets go of the oldest job that is not being called. */
+  /** Drops the oldest job that is not being called. */
   #dropOldest(): void {
     const oldest = this.#backlog.dropOldest();
     if (oldest === undefined) return;
@@ -285,7 +291,10 @@ export class TriggerLane {
   }
 }
 
-/** Doubles with each attempt, with up to a quarter more by chance, so that what failed together does not return together. */
+/**
+ * Doubles with each attempt, plus a random quarter at most, so that simultaneous failures do not
+ * retry together.
+ */
 function backoff(
   { initialMs, longestMs }: { readonly initialMs: number; readonly longestMs: number },
   attempts: number,
