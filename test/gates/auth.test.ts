@@ -19,7 +19,7 @@ const ITEM = { streamName: "rooms", groupId: "g", itemId: "a" };
 
 let house: Gatehouse;
 let asked = newCalls<AuthRequest>();
-/** What auth_function says. */
+/** Result of auth_function. */
 let answer: (request: AuthRequest) => unknown = () => ({});
 
 beforeAll(async () => {
@@ -47,7 +47,7 @@ const joinsOf = (groupId: string) => house.joins.all.filter((each) => each.group
 const leavesOf = async (groupId: string) =>
   (await house.leavesSoFar()).filter((each) => each.group_id === groupId);
 
-/** Whether a header's name is not as it has to be. */
+/** Whether a header's name is not in lower case. */
 const isOdd = (name: string) => name !== name.toLowerCase() || name.startsWith(":");
 
 /** An upgrade request, as bytes. */
@@ -64,7 +64,7 @@ function handshakeOf(path: string, headers: readonly string[] = []): string {
   ].join("\r\n");
 }
 
-/** An upgrade request by hand. @returns its answer up to the empty line, and where it came from. */
+/** Sends a raw upgrade request. @returns The head of the response, and the client's address. */
 async function handshake(path: string, headers: readonly string[] = []) {
   const socket = connectTcp(house.server.port, "127.0.0.1");
   onTestFinished(() => void socket.destroy());
@@ -81,7 +81,7 @@ async function handshake(path: string, headers: readonly string[] = []) {
 }
 
 describe("auth_function", () => {
-  it("is asked once per socket, and what it says of its client is in all of its joins and leaves", async () => {
+  it("is called once per socket, and its context is in all joins and leaves of the socket", async () => {
     const context = { user: "ann", roles: ["a", "b"] };
     answer = () => ({ context });
     const { streamName, groupId } = newGroup();
@@ -95,12 +95,12 @@ describe("auth_function", () => {
       "three leaves",
       (all) => all.filter((each) => each.group_id === groupId).length >= 3,
     );
-    const told = [...joinsOf(groupId), ...(await leavesOf(groupId))];
-    expect(told).toHaveLength(6);
-    expect(told.map((each) => each.context)).toStrictEqual(told.map(() => context));
+    const received = [...joinsOf(groupId), ...(await leavesOf(groupId))];
+    expect(received).toHaveLength(6);
+    expect(received.map((each) => each.context)).toStrictEqual(received.map(() => context));
   });
 
-  it("learns of a handshake all headers in small letters, the path, the query in lists, and the address", async () => {
+  it("receives the headers of a handshake in lower case, the path, the query as lists, and the address", async () => {
     const query = "a=1&a=2&b=%C3%A9+x&c=&d&%3D=%26&__proto__=p";
     const headers = ["X-Trace: A b", "x-Many: 1", "X-MANY: 2", "Cookie: a=1; b=2", "COOKIE: c=3"];
     const { head, from } = await handshake(`/stream/a%2Fb/c/?${query}`, headers);
@@ -136,7 +136,7 @@ describe("auth_function", () => {
   });
 
   it.each(RAW_PROTOCOLS.filter((protocol) => protocol.can("subscribe")))(
-    "learns the same of a Subscribe call in $name, and its no is UNAUTHENTICATED / AUTH_REFUSED (G8)",
+    "receives the same for a Subscribe call in $name, and its refusal is UNAUTHENTICATED / AUTH_REFUSED (G8)",
     async (protocol) => {
       answer = () => ({ unauthorized: true });
       const client = (protocol.httpVersion === "2" ? rawHttp2 : rawHttp1)(house.url);
@@ -204,12 +204,12 @@ describe("auth_function", () => {
         "two leaves",
         (all) => all.filter((each) => each.group_id === group.groupId).length >= 2,
       );
-      const told = [...joinsOf(group.groupId), ...(await leavesOf(group.groupId))];
-      expect(told.map(({ context }) => context)).toEqual(Array(4).fill("ann"));
+      const received = [...joinsOf(group.groupId), ...(await leavesOf(group.groupId))];
+      expect(received.map(({ context }) => context)).toEqual(Array(4).fill("ann"));
     },
   );
 
-  it("learns of a library call what its caller says, and nothing else", async () => {
+  it("receives for a library call the fields that the caller gives, and nothing else", async () => {
     const group = newGroup();
     await visit(house.service, group);
     await visit(house.service, {
@@ -224,7 +224,7 @@ describe("auth_function", () => {
     ]);
   });
 
-  it("is not asked about who may not come anyway", async () => {
+  it("is not called for requests that are refused anyway", async () => {
     expect((await upgrade(house.url, "/", { origin: "https://pages.example" })).status).toBe(403);
     expect((await upgrade(house.url, "/stream/rooms")).status).toBe(400);
     expect((await upgrade(house.url, "/elsewhere")).status).toBe(404);
@@ -234,7 +234,7 @@ describe("auth_function", () => {
     expect(asked.all).toEqual([]);
   });
 
-  it("that takes its time for one handshake delays no other", async () => {
+  it("that is slow for one handshake delays no other", async () => {
     const slow = promised<unknown>();
     answer = ({ path }) => (path === "/" ? slow.promise : {});
     const group = newGroup();
@@ -249,7 +249,7 @@ describe("auth_function", () => {
     expect(joinsOf(group.groupId).map(({ context }) => context)).toEqual([null, "late"]);
   });
 
-  it("does not keep what a client sends meanwhile from being heard later", async () => {
+  it("does not lose the frames that a client sends meanwhile", async () => {
     const slow = promised<unknown>();
     answer = () => slow.promise;
     const { streamName, groupId } = newGroup();
@@ -264,7 +264,7 @@ describe("auth_function", () => {
     expect(joinsOf(groupId)).toMatchObject([{ subscription_id: "early", context: 1 }]);
   });
 
-  it("that allows who has gone during the handshake is followed by as many leaves as joins", async () => {
+  it("that allows a client that has gone during the handshake leads to as many leaves as joins", async () => {
     const slow = promised<unknown>();
     answer = () => slow.promise;
     const { groupId } = newGroup();
@@ -306,12 +306,12 @@ describe("the context of a caller", () => {
     await house.leaves.until("the leave", (all) =>
       all.some((each) => each.group_id === group.groupId),
     );
-    const told = [...joinsOf(group.groupId), ...(await leavesOf(group.groupId))];
-    expect(told.map((each) => each.context)).toStrictEqual([context, context]);
+    const received = [...joinsOf(group.groupId), ...(await leavesOf(group.groupId))];
+    expect(received.map((each) => each.context)).toStrictEqual([context, context]);
   });
 });
 
-describe("a caller of whom auth_function says", () => {
+describe("a caller for whom auth_function returns", () => {
   const cases: [string, () => unknown][] = [
     ["unauthorized: true", () => ({ unauthorized: true, context: "ann" })],
     ...["yes", "", "false", 0, 1, [], {}].map((unauthorized): [string, () => unknown] => [
@@ -338,7 +338,7 @@ describe("a caller of whom auth_function says", () => {
     ],
   ];
   it.each(cases)(
-    "%s does not get in: 401 on a handshake, AUTH_REFUSED in the library (G8)",
+    "%s is refused: 401 on a handshake, AUTH_REFUSED in the library (G8)",
     async (_, said) => {
       answer = said;
       const { groupId } = newGroup();
@@ -352,8 +352,8 @@ describe("a caller of whom auth_function says", () => {
       });
       expect(joinsOf(groupId)).toEqual([]);
       expect(await leavesOf(groupId)).toEqual([]);
-      const told = house.problems.slice(problems);
-      expect(told.map(({ kind, functionId }) => `${kind} ${functionId}`)).toEqual(
+      const received = house.problems.slice(problems);
+      expect(received.map(({ kind, functionId }) => `${kind} ${functionId}`)).toEqual(
         Array(2).fill("auth_refused auth"),
       );
     },
@@ -378,7 +378,7 @@ describe("a token that a browser offers as a sub-protocol", () => {
     expect(request?.headers["sec-websocket-protocol"]).toBe(offered);
   });
 
-  it("is none when the protocol is another one, which is not answered", async () => {
+  it("is ignored when the protocol is another one, which is not selected", async () => {
     const { head } = await handshake("/", ["Sec-WebSocket-Protocol: graphql-ws, s3cret"]);
     expect(head).toMatch(/^HTTP\/1\.1 101 /);
     expect(protocolOf(head)).toBeUndefined();

@@ -5,7 +5,7 @@ import { promised } from "../support/gates/calls.ts";
 import { type Gatehouse, type JoinPayload, openGatehouse } from "../support/gates/gatehouse.ts";
 
 const STREAM = "rooms";
-/** A custom stream that can be read as often as the test says. */
+/** A custom stream that can be read `readsLeft` times. */
 const FRAGILE = "fragile";
 
 let house: Gatehouse;
@@ -37,14 +37,14 @@ beforeEach(() => {
 const set = async (itemId: string, n: number, where = group) =>
   house.service.set({ ...where, itemId, data: { id: itemId, n } });
 
-/** What the gate was asked about this test's groups. */
+/** Ids of the joins in this test's groups that the gate was called for. */
 const asked = () => house.joins.all.filter(isOurs).map(({ subscription_id: id }) => id);
-/** Whose leaves were told, of this test's groups, up to now. */
+/** Ids of the leaves in this test's groups that were delivered so far. */
 const left = async () => (await house.leavesSoFar()).filter(isOurs).map(idOf);
 const idOf = ({ subscription_id: id }: JoinPayload) => id;
 const isOurs = ({ group_id: groupId }: JoinPayload) => groupId.startsWith(group.groupId);
 
-/** Resolves when so many of this test's subscriptions have left. */
+/** Resolves when `count` of this test's subscriptions have left. */
 const leaves = async (count: number) =>
   (
     await house.leaves.until(
@@ -53,15 +53,15 @@ const leaves = async (count: number) =>
     )
   ).filter(isOurs);
 
-/** Resolves when the service has taken all that the socket sent. */
+/** Resolves when the service has processed everything the socket sent. */
 const taken = async ({ socket }: Line) => {
   const ponged = once(socket, "pong");
   socket.ping();
   await ponged;
 };
 
-/** Resolves when the socket has heard a change of the group. */
-const hears = async (line: Line, where = group) => {
+/** Resolves when the socket has received a change of the group. */
+const receives = async (line: Line, where = group) => {
   const n = ++groups;
   await set("proof", n, where);
   await line.until(`change ${n}`, (all) =>
@@ -70,7 +70,7 @@ const hears = async (line: Line, where = group) => {
 };
 
 describe("a join that a gate refuses", () => {
-  it("is told so with its names and its id, gets nothing, and the socket stays open (G8)", async () => {
+  it("gets an error with its names and its id and no frames, and the socket stays open (G8)", async () => {
     house.decide = ({ id }) => ({ unauthorized: id === "secret" });
     const line = await connect(house.url, "/");
     line.join({ ...group, subscriptionId: "s1", id: "secret" });
@@ -95,7 +95,7 @@ describe("a join that a gate refuses", () => {
     expect(await left()).toEqual(["s2"]);
   });
 
-  it("of the URL is told so too; the same join asked for again asks the gate again (G8)", async () => {
+  it("of the URL gets an error too; the same join sent again calls the gate again (G8)", async () => {
     house.decide = () => ({ unauthorized: true });
     const line = await connect(house.url, `/stream/${STREAM}/${group.groupId}/a`);
     const [refusal] = await line.count(1);
@@ -127,14 +127,14 @@ describe("a join that a gate refuses", () => {
       groupId: other,
       event: { type: "unauthorized" },
     });
-    await hears(line);
+    await receives(line);
     expect(await left()).toEqual([]);
     line.leave("s1");
     expect(await leaves(1)).toMatchObject([{ group_id: group.groupId }]);
     expect(await left()).toEqual(["s1"]);
   });
 
-  it("that is allowed in its place ends it: one leave for the old one, one for the new one", async () => {
+  it("is replaced by an allowed join of the same id: one leave for each of the two", async () => {
     const line = await connect(house.url, "/");
     line.join({ ...group, subscriptionId: "s1", id: "old" });
     await line.count(1);
@@ -149,7 +149,7 @@ describe("a join that a gate refuses", () => {
     expect(asked()).toEqual(["s1", "s1", "s1"]);
   });
 
-  it("is not asked about when its names are wrong", async () => {
+  it("does not reach the gate when its names are invalid", async () => {
     const line = await connect(house.url, "/");
     const before = house.joins.all.length;
     line.join({ ...group, groupId: "", subscriptionId: "s1" });
@@ -163,7 +163,7 @@ describe("a join that a gate refuses", () => {
 });
 
 describe("a slow gate", () => {
-  it("delays its own subscription only: others of the socket, of the group and of other sockets go on (G7)", async () => {
+  it("delays only its own subscription: others of the socket, of the group and of other sockets continue (G7)", async () => {
     const gate = promised();
     house.decide = ({ id }) => (id === "slow" ? gate.promise : undefined);
     const [line, other] = [await connect(house.url, "/"), await connect(house.url, "/")];
@@ -174,7 +174,7 @@ describe("a slow gate", () => {
     const ids = (await line.count(2)).map(({ subscriptionId }) => subscriptionId);
     expect(new Set(ids)).toEqual(new Set(["quick", "beside"]));
     await other.count(1);
-    for (const each of [line, other]) await hears(each);
+    for (const each of [line, other]) await receives(each);
     line.leave("beside");
     await leaves(1);
     expect(story(line.frames)).toEqual(["sync", "sync", "create proof", "update proof"]);
@@ -190,8 +190,8 @@ describe("a slow gate", () => {
     ["allows", undefined, ["s1"]],
     ["refuses", { unauthorized: true }, []],
   ])(
-    "that %s somebody who took their join back meanwhile is followed by as many leaves as joins",
-    async (_, answer, told) => {
+    "that %s a join withdrawn meanwhile leads to as many leaves as joins",
+    async (_, answer, received) => {
       const gate = promised<unknown>();
       house.decide = () => gate.promise;
       const line = await connect(house.url, "/");
@@ -201,11 +201,11 @@ describe("a slow gate", () => {
       line.join({ ...group, groupId: `${group.groupId}-b`, subscriptionId: "s1" });
       await taken(line);
       gate.resolve(answer);
-      // Its sync says that what was asked for before is done.
+      // Its sync shows that the earlier requests are done.
       await line.until("the second", (all) =>
         all.some(({ groupId, event }) => groupId !== group.groupId && event.type !== "error"),
       );
-      expect(await left()).toEqual(told);
+      expect(await left()).toEqual(received);
     },
   );
 
@@ -213,8 +213,8 @@ describe("a slow gate", () => {
     ["allows", undefined, ["s1"]],
     ["refuses", { unauthorized: true }, []],
   ])(
-    "that %s somebody who is gone by then is followed by as many leaves as joins",
-    async (_, answer, told) => {
+    "that %s a client that has gone meanwhile leads to as many leaves as joins",
+    async (_, answer, received) => {
       const gate = promised<unknown>();
       house.decide = () => gate.promise;
       const line = await connect(house.url, "/");
@@ -223,8 +223,8 @@ describe("a slow gate", () => {
       line.socket.close();
       await line.closed;
       gate.resolve(answer);
-      if (told.length > 0) await leaves(told.length);
-      expect(await left()).toEqual(told);
+      if (received.length > 0) await leaves(received.length);
+      expect(await left()).toEqual(received);
       expect(line.frames).toEqual([]);
     },
   );
@@ -241,7 +241,7 @@ describe("a join whose snapshot fails after the gates allowed it", () => {
     expect(await left()).toEqual(["s1"]);
   });
 
-  it("for want of room in one frame has a leave", async () => {
+  it("because it does not fit into one frame has a leave", async () => {
     await house.service.set({ ...group, itemId: "large", data: "x".repeat(20_000) });
     const line = await connect(house.url, "/");
     line.join({ ...group, subscriptionId: "s1" });
@@ -253,27 +253,27 @@ describe("a join whose snapshot fails after the gates allowed it", () => {
     expect(await left()).toEqual(["s1"]);
   });
 
-  it("leaves the one that it was to replace in place: one join, one leave", async () => {
+  it("keeps the subscription that it was to replace: one join, one leave", async () => {
     const line = await connect(house.url, "/");
     line.join({ ...group, subscriptionId: "s1" });
     await line.count(1);
     readsLeft = 0;
     const fragile = { streamName: FRAGILE, groupId: group.groupId };
-    // Clients that use no extension are made to come back instead.
+    // Clients without extensions are made to reconnect instead.
     line.join({ ...fragile, subscriptionId: "s1", parts: true });
     await line.count(2);
     expect(await leaves(1)).toMatchObject([{ stream_name: FRAGILE }]);
-    await hears(line);
+    await receives(line);
     line.socket.close();
     expect(await leaves(2)).toMatchObject([{ stream_name: FRAGILE }, { stream_name: STREAM }]);
     expect(await left()).toHaveLength(2);
   });
 });
 
-describe("an explicit join of what the URL asked for", () => {
+describe("an explicit join of the URL's subscription", () => {
   const path = () => `/stream/${STREAM}/${group.groupId}`;
 
-  /** A socket whose URL asked for the group, and the id of that subscription. */
+  /** A socket with the group in its URL, and the id of that subscription. */
   const byUrl = async (): Promise<{ line: Line; id: string }> => {
     const line = await connect(house.url, path());
     const [sync] = await line.count(1);
@@ -285,7 +285,7 @@ describe("an explicit join of what the URL asked for", () => {
     ["", null],
     ["/a", "a"],
   ])(
-    "(%o after the group) takes it over: the gate is not asked again, and one leave with the URL's id is told when it ends",
+    "(%o after the group) takes it over: the gate is not called again, and one leave with the URL's id follows its end",
     async (rest, item) => {
       const line = await connect(house.url, path() + rest);
       const id = (await line.count(1))[0]?.subscriptionId ?? "";
@@ -301,7 +301,7 @@ describe("an explicit join of what the URL asked for", () => {
     },
   );
 
-  it("waits for the URL's gate while it is being asked, and has its answer", async () => {
+  it("waits for the URL's gate while that is running, and shares its decision", async () => {
     const gate = promised();
     house.decide = () => gate.promise;
     const line = await connect(house.url, path());
@@ -317,7 +317,7 @@ describe("an explicit join of what the URL asked for", () => {
     expect(await left()).toEqual(asked());
   });
 
-  it("that comes second asks the gate, and has a leave of its own", async () => {
+  it("that comes second calls the gate, and has its own leave", async () => {
     const { line, id } = await byUrl();
     line.join({ ...group, subscriptionId: "mine" });
     line.join({ ...group, subscriptionId: "second" });
@@ -334,7 +334,7 @@ describe("an explicit join of what the URL asked for", () => {
     const { line, id } = await byUrl();
     line.join({ ...group, subscriptionId: id });
     await line.count(2);
-    await hears(line);
+    await receives(line);
     expect(asked()).toEqual([id]);
     expect(await left()).toEqual([]);
     line.leave(id);
@@ -342,7 +342,7 @@ describe("an explicit join of what the URL asked for", () => {
     expect(await left()).toEqual([id]);
   });
 
-  it("is no way past the gate for who was refused and gave the URL's id to something else (G8)", async () => {
+  it("does not bypass the gate for a refused client that gave the URL's id to another join (G8)", async () => {
     house.decide = ({ group_id: groupId }) => ({ unauthorized: groupId === group.groupId });
     const line = await connect(house.url, path());
     const id = (await line.count(1))[0]?.subscriptionId ?? "";
@@ -354,24 +354,24 @@ describe("an explicit join of what the URL asked for", () => {
     expect(asked()).toEqual([id, id, "mine"]);
   });
 
-  it("goes on when the URL's id is left at once", async () => {
+  it("continues when the URL's id is left at once", async () => {
     const { line, id } = await byUrl();
     line.join({ ...group, subscriptionId: "mine" });
     line.leave(id);
     await line.count(2);
-    await hears(line);
+    await receives(line);
     expect(await left()).toEqual([]);
     line.leave("mine");
     await leaves(1);
     expect(await left()).toEqual([id]);
   });
 
-  it("goes on when the URL's id is given to another join at once", async () => {
+  it("continues when the URL's id is given to another join at once", async () => {
     const { line, id } = await byUrl();
     line.join({ ...group, subscriptionId: "mine" });
     line.join({ ...group, groupId: `${group.groupId}-b`, subscriptionId: id });
     await line.count(3);
-    await hears(line);
+    await receives(line);
     expect(await left()).toEqual([]);
     line.socket.close();
     expect((await leaves(2)).map(({ group_id: groupId }) => groupId).toSorted()).toEqual([
@@ -381,7 +381,7 @@ describe("an explicit join of what the URL asked for", () => {
     expect(await left()).toEqual([id, id]);
   });
 
-  it("whose snapshot fails leaves the URL's in place, to be taken over later", async () => {
+  it("whose snapshot fails keeps the URL's subscription, which can be taken over later", async () => {
     const fragile = { streamName: FRAGILE, groupId: group.groupId };
     const line = await connect(house.url, `/stream/${FRAGILE}/${group.groupId}`);
     const id = (await line.count(1))[0]?.subscriptionId ?? "";

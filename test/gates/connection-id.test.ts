@@ -35,7 +35,7 @@ const newGroup = () => ({ streamName: "rooms", groupId: uniqueName("g") });
 const idsIn = (payloads: readonly JoinPayload[], groupId: string) =>
   payloads.filter((each) => each.group_id === groupId).map((each) => each.connection_id);
 const askedIds = () => asked.all.map((each) => each.connection_id);
-/** Resolves with the ids in the leaves of a group, once there are so many. */
+/** Resolves with the ids in the leaves of a group, once there are `count`. */
 const leftIds = async (groupId: string, count: number) => {
   const all = await house.leaves.until(
     `${count} leaves`,
@@ -59,7 +59,7 @@ describe("the connection_id of a WebSocket", () => {
     expect(await leftIds(group.groupId, 2)).toEqual([id, id]);
   });
 
-  it("tells a client that is back from its connection before, whose leave comes late", async () => {
+  it("distinguishes a reconnected client from its earlier connection, whose leave comes late", async () => {
     const group = newGroup();
     const before = await connect(house.url, "/");
     before.join({ ...group, subscriptionId: "mine" });

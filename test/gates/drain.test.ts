@@ -11,10 +11,10 @@ import { type Gatehouse, type JoinPayload, openGatehouse } from "../support/gate
 
 const GROUP = { streamName: "rooms", groupId: "g" };
 const SHUTTING_DOWN = { code: "unavailable", reason: "SHUTTING_DOWN" };
-/** Longer than any test: whoever waits for it fails. */
+/** Longer than any test: a test that waits for it fails. */
 const FOR_EVER_MS = 100_000;
 
-/** Opens a server, which is closed at the latest when the test ends. */
+/** Opens a server that is closed when the test ends, if not before. */
 async function open(options: ServerOptions = {}): Promise<Gatehouse> {
   const house = await openGatehouse({
     settleTimeoutMs: FOR_EVER_MS,
@@ -25,7 +25,7 @@ async function open(options: ServerOptions = {}): Promise<Gatehouse> {
   return house;
 }
 
-/** A folder of the test's own, for a store on disk. */
+/** A new folder for a store on disk. */
 async function newFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "millrace-drain-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -39,14 +39,14 @@ const sorted = (payloads: readonly JoinPayload[]) =>
 const errorOf = async (promise: Promise<unknown>) => promise.catch((error: unknown) => error);
 
 describe("when the service stops", () => {
-  it("every subscription, over whatever door, has had one leave when close() resolves", async () => {
+  it("every subscription, over every protocol, has had one leave when close() resolves", async () => {
     const house = await open();
     for (const door of SUBSCRIPTION_DOORS) {
       const client = door.client(house);
       onTestFinished(() => client.close());
       const frames = await client.subscribe({ ...GROUP, groupId: door.name });
       await frames.next();
-      // Whoever reads on is told why it ends.
+      // Subscribers that keep reading receive the reason of the end.
       frames.next().catch(() => {});
     }
     const line = await connect(house.url, "/stream/rooms/url");
@@ -59,7 +59,7 @@ describe("when the service stops", () => {
     expect(house.leaves.all).toHaveLength(house.joins.all.length);
   });
 
-  it("the library tells them, too", async () => {
+  it("the library delivers the leaves, too", async () => {
     const service = createStreamService({ store: memoryStore() });
     const leaves = newCalls<JoinPayload>();
     await service.registerFunction("leaves", leaves.record);
@@ -70,7 +70,7 @@ describe("when the service stops", () => {
     await expect(frames.next()).rejects.toMatchObject(SHUTTING_DOWN);
   });
 
-  it("what leave handlers write then has taken effect when close() resolves (G6)", async () => {
+  it("the writes of leave handlers have taken effect when close() resolves (G6)", async () => {
     const folder = await newFolder();
     const house = await open({
       ...onDisk(folder),
@@ -99,11 +99,11 @@ describe("when the service stops", () => {
       ["last", "s1"],
       ["called", 1],
     ]);
-    // It was told once and for all.
+    // The leave was delivered exactly once.
     expect(await after.leavesSoFar()).toEqual([]);
   });
 
-  it("nobody else writes while leave handlers do, and nobody comes", async () => {
+  it("only leave handlers can write, and no client can join", async () => {
     const handler = promised();
     const begun = promised();
     const house = await open({
@@ -134,7 +134,7 @@ describe("when the service stops", () => {
     expect(house.leaves.all).toHaveLength(1);
   });
 
-  it("a leave handler that never ends is not waited for longer than the time to settle; on disk its leave is told at the next start", async () => {
+  it("a leave handler that never ends delays close() by the settle timeout only; on disk its leave is delivered at the next start", async () => {
     const folder = await newFolder();
     const house = await open({ ...onDisk(folder), settleTimeoutMs: 100 });
     const stuck = await house.service.registerFunction("stuck", () => new Promise(() => {}));
@@ -144,17 +144,17 @@ describe("when the service stops", () => {
     await stuck.unregister("lost");
     expect(house.leaves.all).toEqual(house.joins.all);
 
-    const told = newCalls<JoinPayload>();
+    const received = newCalls<JoinPayload>();
     const after = await open({
       ...onDisk(folder),
-      setup: async (service) => void (await service.registerFunction("stuck", told.record)),
+      setup: async (service) => void (await service.registerFunction("stuck", received.record)),
     });
-    expect(await told.count(1)).toEqual(house.joins.all);
+    expect(await received.count(1)).toEqual(house.joins.all);
     await after.server.close();
-    expect(told.all).toHaveLength(1);
+    expect(received.all).toHaveLength(1);
   });
 
-  it("leaves that nobody can be told of are not waited for; on disk they are told at the next start", async () => {
+  it("leaves without a provider do not delay close(); on disk they are delivered at the next start", async () => {
     const folder = await newFolder();
     const house = await open(onDisk(folder));
     const provider = await house.service.registerFunction("gone", () => {});
@@ -163,11 +163,11 @@ describe("when the service stops", () => {
     await house.service.subscribe(GROUP);
     await house.server.close();
 
-    const told = newCalls<JoinPayload>();
+    const received = newCalls<JoinPayload>();
     const after = await open(onDisk(folder));
-    await after.service.registerFunction("gone", told.record);
-    expect(await told.count(1)).toEqual(house.joins.all);
-    // Those who were told of it already may be told again, and nobody a third time.
+    await after.service.registerFunction("gone", received.record);
+    expect(await received.count(1)).toEqual(house.joins.all);
+    // A delivered leave may be delivered a second time, but never a third.
     await after.leavesSoFar();
     await after.server.close();
     const last = await open(onDisk(folder));
@@ -209,7 +209,7 @@ describe("while the service stops", () => {
     expect(house.leaves.all).toEqual(house.joins.all);
   });
 
-  it("who is refused at the gate has no leave (G8)", async () => {
+  it("a subscription refused at the gate has no leave (G8)", async () => {
     const gate = promised<unknown>();
     const house = await open();
     house.decide = () => gate.promise;
@@ -222,7 +222,7 @@ describe("while the service stops", () => {
     expect(house.leaves.all).toEqual([]);
   });
 
-  it("a handshake whose client is being asked about gets 503, and joins nothing", async () => {
+  it("a handshake that waits for auth_function gets 503, and joins nothing", async () => {
     const auth = promised<unknown>();
     const asked = promised();
     const house = await open({

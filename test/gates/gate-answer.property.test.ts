@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readGateAnswer } from "../../src/triggers/gate-answer.ts";
 
-/** Any JSON object, with and without the keys that the rule is about. */
+/** Any JSON object, with and without the keys of the rule. */
 const objects = fc
   .record(
     {
@@ -26,8 +26,8 @@ function isAllowing(json: unknown): boolean {
   return error === null && !(typeof statusCode === "number" && statusCode >= 400);
 }
 
-describe("the answer of a gate", () => {
-  it("allows when it is nothing", () => {
+describe("the result of a gate", () => {
+  it("allows when it is undefined", () => {
     expect(readGateAnswer(undefined)).toEqual({ allows: true, fields: undefined });
   });
 
@@ -44,7 +44,7 @@ describe("the answer of a gate", () => {
     );
   });
 
-  it("gives no text of the gate to the log", () => {
+  it("never appears in the log", () => {
     const secret = fc.stringMatching(/^s3cret[a-z]{8}$/);
     fc.assert(
       fc.property(secret, (text) => {

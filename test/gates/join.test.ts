@@ -96,7 +96,7 @@ describe("a join gate", () => {
     expect(await house.leavesSoFar()).toEqual([]);
   });
 
-  it("says nothing of its reasons to whoever is refused, and all to the operator (G8)", async () => {
+  it("hides its reasons from refused callers, and reports them to the operator (G8)", async () => {
     house.decide = () => {
       throw new Error("ann is on the list");
     };
@@ -135,7 +135,7 @@ describe("a join gate", () => {
     expect(seen.all).toEqual([{ only: ["ann"] }]);
   });
 
-  it("is asked before anything flows: what is written meanwhile is in the snapshot (G8, G10)", async () => {
+  it("is called before any frame is sent: writes made meanwhile are in the snapshot (G8, G10)", async () => {
     const gate = promised();
     house.decide = () => gate.promise;
     const following = service.subscribe(GROUP);
@@ -150,7 +150,7 @@ describe("a join gate", () => {
     await frames.return?.();
   });
 
-  it("that is registered while somebody follows is asked about later joins only", async () => {
+  it("registered while a subscription is open is called for later joins only", async () => {
     const frames = await service.subscribe(GROUP);
     await frames.next();
     await service.registerFunction("second", () => ({ unauthorized: true }));
@@ -163,17 +163,17 @@ describe("a join gate", () => {
 });
 
 describe("several join gates", () => {
-  it("are asked side by side, and all have to allow", async () => {
+  it("are called concurrently, and all have to allow", async () => {
     const both = promised();
     house.decide = () => both.promise;
-    // Each of the two would wait for ever if they were asked one by one.
+    // Each of the two would wait forever if they were called one by one.
     await service.registerFunction("second", () => both.resolve());
     await service.registerTrigger(GATE);
     await enter();
     expect(await house.leaves.count(1)).toEqual(house.joins.all);
   });
 
-  it("refuse with the first no, whatever the others would have said (G8)", async () => {
+  it("refuse with the first refusal, whatever the others would decide (G8)", async () => {
     await service.registerFunction("second", () => ({ unauthorized: true }));
     const second = await service.registerTrigger(GATE);
     house.decide = () => new Promise(() => {});
@@ -207,28 +207,28 @@ describe("the condition of a gate", () => {
     return asked;
   };
 
-  it("that says false skips it", async () => {
+  it("that returns false skips it", async () => {
     const asked = await conditional(() => false);
     await enter();
     expect(asked.all).toEqual([]);
   });
 
   it.each([[undefined], [null], [true], [0], [""], ["false"], [[]], [{ unauthorized: false }]])(
-    "that says %j does not, and is asked what the gate is asked (G8)",
+    "that returns %j does not, and gets the payload of the gate (G8)",
     async (answer) => {
-      const heard = newCalls<JoinPayload>();
+      const conditionCalls = newCalls<JoinPayload>();
       const asked = await conditional((joined) => {
-        heard.record(asLeave(joined));
+        conditionCalls.record(asLeave(joined));
         return answer;
       });
       await refused();
       expect(asked.all).toHaveLength(1);
-      expect(heard.all).toStrictEqual(asked.all);
+      expect(conditionCalls.all).toStrictEqual(asked.all);
       expect(asked.all).toStrictEqual(house.joins.all);
     },
   );
 
-  it("that fails refuses, and the gate is not asked (G8)", async () => {
+  it("that fails refuses, and the gate is not called (G8)", async () => {
     const asked = await conditional(() => {
       throw new Error("broken");
     });
@@ -236,7 +236,7 @@ describe("the condition of a gate", () => {
     expect(asked.all).toEqual([]);
   });
 
-  it("shares the time of its gate (G8)", async () => {
+  it("shares the timeout of its gate (G8)", async () => {
     const { house: quick, service } = await open({ gateTimeoutMs: 150 });
     onTestFinished(() => quick.server.close());
     const slowly = async () => new Promise((resolve) => setTimeout(resolve, 100));
@@ -253,23 +253,23 @@ describe("a service whose join_gate is required", () => {
   it("refuses every join until a gate is registered, and when the last one is withdrawn (G8)", async () => {
     const service = createStreamService({ store: memoryStore(), joinGate: "required" });
     onTestFinished(() => service.close());
-    const told = newCalls<JoinPayload>();
-    await service.registerFunction("listener", told.record);
+    const received = newCalls<JoinPayload>();
+    await service.registerFunction("listener", received.record);
     await service.registerTrigger({ ...GATE, function_id: "listener", config: { gate: false } });
-    // Somebody who is only told is no gate.
+    // A join listener is not a gate.
     await expect(visit(service, GROUP)).rejects.toMatchObject(REFUSED);
-    expect(told.all).toEqual([]);
+    expect(received.all).toEqual([]);
     await service.registerFunction("second", () => undefined);
     const gate = await service.registerTrigger(GATE);
     await visit(service, GROUP);
-    await told.count(1);
+    await received.count(1);
     await gate.unregister();
     await expect(visit(service, GROUP)).rejects.toMatchObject(REFUSED);
   });
 });
 
 describe("a gate whose provider is lost", () => {
-  it("keeps everybody out until it is back, or taken back by somebody's wish (G8)", async () => {
+  it("refuses joins until its provider returns or the trigger is unregistered (G8)", async () => {
     const register = async () => ({
       func: await service.registerFunction("second", () => undefined),
       trigger: await service.registerTrigger(GATE),
@@ -287,7 +287,7 @@ describe("a gate whose provider is lost", () => {
     expect(await house.leavesSoFar()).toHaveLength(3);
   });
 
-  it("keeps everybody out when only its function is withdrawn (G8)", async () => {
+  it("refuses joins when only its function is withdrawn (G8)", async () => {
     const func = await service.registerFunction("second", () => undefined);
     await service.registerTrigger(GATE);
     await func.unregister();
@@ -295,47 +295,47 @@ describe("a gate whose provider is lost", () => {
   });
 });
 
-describe("who only listens to joins (gate: false)", () => {
+describe("a join listener (gate: false)", () => {
   const listen = async (handler: (joined: JoinPayload) => unknown) => {
     await service.registerFunction("second", handler);
     await service.registerTrigger({ ...GATE, config: { gate: false } });
   };
 
-  it("is told after every gate allowed, and not of who is refused (G8)", async () => {
-    const told = newCalls<JoinPayload>();
-    await listen((joined) => told.record(asLeave(joined)));
+  it("is called after every gate allowed, and not for refused joins (G8)", async () => {
+    const received = newCalls<JoinPayload>();
+    await listen((joined) => received.record(asLeave(joined)));
     const gate = promised();
     house.decide = () => gate.promise;
     const entering = enter();
     await house.joins.count(1);
-    expect(told.all).toEqual([]);
+    expect(received.all).toEqual([]);
     gate.resolve();
     await entering;
-    expect(await told.count(1)).toStrictEqual(house.joins.all);
+    expect(await received.count(1)).toStrictEqual(house.joins.all);
     house.decide = () => ({ unauthorized: true });
     await refused();
     house.decide = () => undefined;
     await visit(service, { ...GROUP, itemId: "last" });
-    expect((await told.count(2)).map(({ id }) => id)).toEqual([null, "last"]);
+    expect((await received.count(2)).map(({ id }) => id)).toEqual([null, "last"]);
   });
 
   it.each([
-    ["says no", () => ({ unauthorized: true })],
+    ["refuses", () => ({ unauthorized: true })],
     [
       "fails",
       () => {
         throw new Error("no");
       },
     ],
-    ["never answers", () => new Promise(() => {})],
-  ])("and %s keeps nobody out, or waiting", async (_, answer) => {
+    ["never returns", () => new Promise(() => {})],
+  ])("that %s neither refuses nor delays joins", async (_, answer) => {
     await listen(answer);
     const frames = await service.subscribe(GROUP);
     expect((await frames.next()).value).toMatchObject({ kind: "sync" });
     await frames.return?.();
   });
 
-  it("and has no provider keeps nobody out", async () => {
+  it("without a provider refuses no joins", async () => {
     await service.registerTrigger({ ...GATE, config: { gate: false } });
     await enter();
     expect(await house.leaves.count(1)).toEqual(house.joins.all);

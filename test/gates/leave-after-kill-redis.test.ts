@@ -11,7 +11,7 @@ import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { sharedRedis } from "../support/redis/shared-redis.ts";
 
 const TIMEOUT_MS = 60_000;
-/** How long the others wait before they take a process for gone, in milliseconds. */
+/** Member timeout of the fleet, in milliseconds. */
 const REGISTRY_TIMEOUT_MS = 2000;
 
 /** Starts processes of one fleet. */
@@ -59,7 +59,7 @@ describeWithRedis("after kill -9 of a process of a fleet over Redis", () => {
   );
 
   it(
-    "another process delivers leaves that an earlier version noted without connection_id",
+    "another process delivers leaves that an earlier version recorded without connection_id",
     async () => {
       const { url, keyPrefix, start } = await newFleet();
       const other = await start();
@@ -68,11 +68,11 @@ describeWithRedis("after kill -9 of a process of a fleet over Redis", () => {
       servers.start();
       const registryTimeoutMs = REGISTRY_TIMEOUT_MS;
       const earlier = await createRedisCoordinator({ servers, keyPrefix, registryTimeoutMs });
-      // As that version wrote it.
+      // In the form of that version.
       const payload =
         '{"subscription_id":"old","stream_name":"rooms","group_id":"g","id":null,"context":{"user":"ann"}}';
       await earlier.leases.hold({ id: "5f2c0d8e-1", payload });
-      // Without its connections it is as good as killed.
+      // Without its connections it appears killed to the others.
       servers.close();
       expect(await other.leaves.count(1)).toEqual([JSON.parse(payload)]);
       expect(await leavesSoFar(other)).toEqual([JSON.parse(payload)]);

@@ -27,7 +27,7 @@ const start = (options: Omit<LeaveChildOptions, "store">) =>
   startLeaveChild({ store: { kind: "file_based", folder }, ...options });
 
 describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
-  it("the leaves of the subscriptions that were open are told at the next start, and of no others (G6)", async () => {
+  it("the leaves of the open subscriptions, and no others, are delivered at the next start (G6)", async () => {
     const first = await start({ gate: true });
     const line = await connect(first.url, `/stream/${STREAM}/url?user=ann`);
     await line.count(1);
@@ -44,7 +44,7 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     line.leave("b");
     const before = await first.leaves.count(2);
     await leavesSoFar(first);
-    // What is told is noted a moment later than it is done.
+    // A delivered leave is recorded a moment after its delivery.
     await client.set({ streamName: STREAM, groupId: "g", itemId: "i", data: 1 });
     await first.end("SIGKILL");
 
@@ -58,25 +58,25 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
       "url",
     ]);
     const second = await start({ gate: true });
-    const told = await leavesSoFar(second);
+    const received = await leavesSoFar(second);
     const sorted = (all: readonly JoinPayload[]) =>
       all.map((each) => JSON.stringify(each)).toSorted();
-    expect(sorted(told)).toEqual(sorted(open));
+    expect(sorted(received)).toEqual(sorted(open));
     // One WebSocket and one gRPC connection; the payloads above name them as their joins did.
-    const connections = told.map((each) => each.connection_id);
+    const connections = received.map((each) => each.connection_id);
     expect(connections).toEqual(connections.map(() => expect.stringMatching(/^[0-9a-f]{32}$/)));
     expect(new Set(connections).size).toBe(2);
-    expect(new Set(told.map(({ context }) => JSON.stringify(context)))).toEqual(
+    expect(new Set(received.map(({ context }) => JSON.stringify(context)))).toEqual(
       new Set(['{"user":"ann"}', '{"user":null}']),
     );
 
-    // Once they were told, that is that.
+    // Delivered leaves are not delivered again.
     await second.end("SIGTERM");
     const third = await start({ gate: true });
     expect(await leavesSoFar(third)).toEqual([]);
   });
 
-  it("a leave that was being told is told again", async () => {
+  it("a leave in delivery is delivered again", async () => {
     const first = await start({ gate: false, stuck: "stuck" });
     const line = await connect(first.url, `/stream/${STREAM}/stuck`);
     const id = (await line.count(1))[0]?.subscriptionId ?? "";
@@ -87,7 +87,7 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     expect(idsOf(await leavesSoFar(second))).toEqual([id]);
   });
 
-  it("who asked to be told of leaves when somebody was in already is told of them", async () => {
+  it("a leave trigger gets the leaves of subscriptions that were open when it was registered", async () => {
     const first = await start({ gate: false, late: true });
     const line = await connect(first.url, `/stream/${STREAM}/g`);
     const id = (await line.count(1))[0]?.subscriptionId ?? "";
@@ -97,7 +97,7 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     expect(idsOf(await leavesSoFar(second))).toEqual([id]);
   });
 
-  it("a gate that is not registered again keeps everybody out until it is (G8)", async () => {
+  it("a gate that is not registered again refuses joins until it is (G8)", async () => {
     const first = await start({ gate: true });
     await first.end("SIGKILL");
     const second = await start({ gate: false });
@@ -115,11 +115,11 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     expect(await leavesSoFar(third)).toEqual([]);
   });
 
-  it("the next start delivers leaves that an earlier version noted without connection_id, once", async () => {
-    // Its trigger for leaves is in the data, too.
+  it("the next start delivers leaves that an earlier version recorded without connection_id, once", async () => {
+    // Its leave trigger is in the data, too.
     await (await start({ gate: false })).end("SIGTERM");
     const store = await openLmdbStore({ folder });
-    // As that version wrote it.
+    // In the form of that version.
     const noted =
       '{"subscription_id":"old","stream_name":"rooms","group_id":"g","id":null,"context":{"user":"ann"}}';
     await store.records.put("lease/5f2c0d8e-1", noted);

@@ -29,11 +29,11 @@ import {
 const BROKEN = "broken";
 const library = doorNamed("library");
 
-/** Ends what the test opened. */
+/** Closes everything the test opened. */
 const endAfter = (close: () => Promise<unknown>) =>
   onTestFinished(async () => void (await close()));
 
-/** Follows a group, and resolves when it is in. */
+/** Follows a group, and resolves when the subscription is open. */
 async function follow(door: Door, house: Gatehouse, groupId: string, timeoutMs?: number) {
   const client = door.client(house);
   endAfter(() => client.close());
@@ -73,15 +73,15 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
   const ofGroup = (groupId: string) => (joined: JoinPayload) => joined.group_id === groupId;
   const left = async (groupId: string) => (await house.leavesSoFar()).filter(ofGroup(groupId));
 
-  it("a subscription that is cancelled has one leave, which says what the join said", async () => {
+  it("a cancelled subscription has one leave, with the payload of its join", async () => {
     const groupId = uniqueName("cancelled");
     const frames = await follow(door, house, groupId);
     expect(await left(groupId)).toEqual([]);
     await frames.return();
     await house.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
-    const told = await left(groupId);
-    expect(told).toEqual(house.joins.all.filter(ofGroup(groupId)));
-    expect(told).toEqual([
+    const received = await left(groupId);
+    expect(received).toEqual(house.joins.all.filter(ofGroup(groupId)));
+    expect(received).toEqual([
       {
         subscription_id: expect.stringMatching(/./) as string,
         connection_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
@@ -93,7 +93,7 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
     ]);
   });
 
-  it("a join that is refused has none (G8)", async () => {
+  it("a refused join has none (G8)", async () => {
     const groupId = uniqueName("refused");
     house.decide = () => ({ unauthorized: true });
     if (door !== websocketDoor) await expect(follow(door, house, groupId)).rejects.toThrow(/./);
@@ -106,7 +106,7 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
     expect(house.joins.all.some(ofGroup(groupId))).toBe(true);
   });
 
-  it("a join whose snapshot then failed has one", async () => {
+  it("an allowed join whose snapshot fails has one", async () => {
     const groupId = uniqueName("broken");
     const client = door.client(house);
     endAfter(() => client.close());
@@ -121,7 +121,7 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
     it.each([
       ["allows", "once", undefined],
       ["refuses", "never", { unauthorized: true }],
-    ])("who is gone when a gate %s them is told of %s", async (_, count, answer) => {
+    ])("a client that is gone when a gate %s its join has a leave %s", async (_, count, answer) => {
       const groupId = uniqueName("gone");
       const gate = promised<unknown>();
       house.decide = () => gate.promise;
@@ -130,7 +130,7 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
       const frames = await client.subscribe({ streamName: "rooms", groupId });
       await house.joins.until("the gate", (all) => all.some(ofGroup(groupId)));
       await frames.return();
-      // On a connection that is shared, the service has heard of that before it answers this.
+      // On a shared connection, the service processes that before it responds to this.
       await client.list({ streamName: "rooms", groupId });
       gate.resolve(answer);
       if (count === "once")
@@ -147,7 +147,7 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
     expect(await left(groupId)).toHaveLength(1);
   });
 
-  it("whose deadline passes at the gate has one once it is allowed", async () => {
+  it("whose deadline passes at the gate has one once the gate allows it", async () => {
     const groupId = uniqueName("waiting");
     const gate = promised();
     house.decide = () => gate.promise;
@@ -184,9 +184,9 @@ describe("a subscription that the service ends has one leave", () => {
       await follow(door, { ...house, url: proxy.url }, "slow");
       proxy.stall();
       const item = { streamName: "rooms", groupId: "slow", itemId: "a" };
-      // More than the system holds for somebody who does not read.
+      // More than the operating system buffers for a client that does not read.
       for (let n = 0; n < 24; n++) await house.service.set({ ...item, data: LARGE });
-      // More than once, in case the system still took something in after the first time.
+      // More than once, in case the operating system accepts more after the first time.
       const hurry = setInterval(() => (skewMs += 61_000), 50);
       await house.leaves.count(1);
       clearInterval(hurry);
@@ -196,7 +196,7 @@ describe("a subscription that the service ends has one leave", () => {
   );
 
   it.each(SUBSCRIPTION_DOORS)(
-    "over $name when its store cannot confirm it any more (G5)",
+    "over $name when its store can no longer confirm it (G5)",
     async (door) => {
       const store = observeStore(memoryStore());
       const house = await openGatehouse({ store, heartbeatIntervalMs: 50 });
@@ -247,10 +247,10 @@ describe("each subscription of a socket has one leave", () => {
       end(line);
       expect(await line.closed).toBe(code);
       await house.leaves.until("three leaves", (all) => all.filter(isOurs).length >= 3);
-      const told = (await house.leavesSoFar()).filter(isOurs);
+      const received = (await house.leavesSoFar()).filter(isOurs);
       const byId = (a: JoinPayload, b: JoinPayload) =>
         a.subscription_id < b.subscription_id ? -1 : 1;
-      expect(told.toSorted(byId)).toEqual(house.joins.all.filter(isOurs).toSorted(byId));
+      expect(received.toSorted(byId)).toEqual(house.joins.all.filter(isOurs).toSorted(byId));
     },
   );
 });
@@ -263,7 +263,7 @@ describe("leave handlers", () => {
   });
   afterEach(() => house.server.close());
 
-  it("are told after those who were told of the join, however long these take", async () => {
+  it("are called after the join listeners, however long these take", async () => {
     const listener = promised();
     const order = newCalls<string>();
     await house.service.registerFunction("listener", async () => {
@@ -286,7 +286,7 @@ describe("leave handlers", () => {
     expect(await house.leaves.count(1)).toHaveLength(1);
   });
 
-  it("that come when somebody is there already are told of them, too", async () => {
+  it("registered after a subscription opened get its leave, too", async () => {
     const frames = await house.service.subscribe(group);
     const late = newCalls<JoinPayload>();
     await house.service.registerFunction("late", late.record);
@@ -297,11 +297,11 @@ describe("leave handlers", () => {
     expect(await late.count(1)).toEqual(house.joins.all);
   });
 
-  it("are told once each, with the metadata of their trigger; one that fails keeps nobody else waiting", async () => {
-    const told = newCalls<string>();
+  it("are called once each, with the metadata of their trigger; a failing one delays no others", async () => {
+    const received = newCalls<string>();
     for (const name of ["one", "two"]) {
       await house.service.registerFunction(name, (_, { metadata }) => {
-        told.record(`${name} ${JSON.stringify(metadata)}`);
+        received.record(`${name} ${JSON.stringify(metadata)}`);
         throw new Error("no");
       });
       const trigger = { type: "stream:leave", function_id: name, metadata: { of: name } };
@@ -309,40 +309,40 @@ describe("leave handlers", () => {
     }
     await visit(house.service, group);
     await visit(house.service, group);
-    await told.count(4);
+    await received.count(4);
     await house.leaves.count(2);
     await house.leavesSoFar();
     // The last two are those of the mark.
-    await told.count(6);
-    expect(told.all.toSorted()).toEqual([
+    await received.count(6);
+    expect(received.all.toSorted()).toEqual([
       ...Array(3).fill('one {"of":"one"}'),
       ...Array(3).fill('two {"of":"two"}'),
     ]);
   });
 
-  it("are not told of what their condition says false about", async () => {
-    const told = newCalls<JoinPayload>();
-    await house.service.registerFunction("some", told.record);
+  it("are not called when their condition returns false", async () => {
+    const received = newCalls<JoinPayload>();
+    await house.service.registerFunction("some", received.record);
     await house.service.registerFunction("is some", ({ id }: JoinPayload) => id === "this");
     const config = { condition_function_id: "is some" };
     await house.service.registerTrigger({ type: "stream:leave", function_id: "some", config });
     for (const itemId of ["that", "this", "another"])
       await visit(house.service, { ...group, itemId });
     await visit(house.service, { ...group, itemId: "this" });
-    expect(await told.count(2)).toMatchObject([{ id: "this" }, { id: "this" }]);
+    expect(await received.count(2)).toMatchObject([{ id: "this" }, { id: "this" }]);
     expect(await house.leaves.count(4)).toHaveLength(4);
-    expect(told.all).toHaveLength(2);
+    expect(received.all).toHaveLength(2);
   });
 
-  it("that have no provider for a while are told when they have one again", async () => {
-    const told = newCalls<JoinPayload>();
-    const first = await house.service.registerFunction("restarted", told.record);
+  it("without a provider are called when they have one again", async () => {
+    const received = newCalls<JoinPayload>();
+    const first = await house.service.registerFunction("restarted", received.record);
     await house.service.registerTrigger({ type: "stream:leave", function_id: "restarted" });
     await first.unregister();
     await visit(house.service, group);
     await house.leaves.count(1);
-    expect(told.all).toEqual([]);
-    await house.service.registerFunction("restarted", told.record);
-    expect(await told.count(1)).toEqual(house.joins.all);
+    expect(received.all).toEqual([]);
+    await house.service.registerFunction("restarted", received.record);
+    expect(await received.count(1)).toEqual(house.joins.all);
   });
 });

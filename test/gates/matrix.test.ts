@@ -12,34 +12,34 @@ import {
 } from "../support/gates/gatehouse.ts";
 
 /*
- * Every door, every check, every way in which a check can fail: nobody gets in, and nobody hears of a
- * leave (G8). The table at the end shows each cell as it was found.
+ * Every protocol, every check, every way in which a check can fail: no subscription is admitted,
+ * and no leave is delivered (G8). The table at the end shows the outcome of each cell.
  */
 
 const GATE_TIMEOUT_MS = 150;
 
-/** The checks, with the answer of their function that lets somebody in. */
+/** The checks, with the result of their function that allows a join. */
 const GATES = [
   ["auth", {}],
   ["join", undefined],
-  // Skips the gate behind it, which refuses whenever it is asked.
+  // Skips the gate behind it, which always refuses.
   ["condition", false],
 ] as const;
 
 type Gate = (typeof GATES)[number][0];
 type Payload = AuthRequest | JoinPayload;
 
-/** The function of a check that can be made to fail. */
+/** The function of a check, which can be made to fail. */
 interface Weak {
   answer: (payload: Payload) => unknown;
   readonly calls: Calls<Payload>;
-  /** Takes its provider away without a word. */
+  /** Disconnects its provider without notice. */
   vanish(): Promise<void>;
-  /** Has it allow, with a provider again if it has none. */
+  /** Makes it allow, with a new provider if it has none. */
   mend(): Promise<void>;
 }
 
-/** Makes it fail. @returns what has yet to happen once it was called. */
+/** Makes it fail. @returns The step that follows its call, if any. */
 type Failure = (weak: Weak) => Promise<(() => Promise<void>) | undefined>;
 
 const answering =
@@ -103,11 +103,11 @@ async function openGuarded(gate: Gate, allows: unknown): Promise<{ house: Gateho
   return { house, weak };
 }
 
-/** What was found: entrance, then gate and failure. */
+/** The outcomes: by entrance, then by gate and failure. */
 const table = new Map(ENTRANCES.map(({ name }) => [name, new Map<string, string>()]));
 afterAll(() => console.info(printed()));
 
-describe.each(GATES)("where the check is %s nobody gets in (G8)", (gate, allows) => {
+describe.each(GATES)("the check %s admits no subscription (G8)", (gate, allows) => {
   const allowed: string[] = [];
   let house: Gatehouse;
   let weak: Weak;
@@ -116,7 +116,7 @@ describe.each(GATES)("where the check is %s nobody gets in (G8)", (gate, allows)
   });
   afterAll(async () => {
     await house.server.close();
-    // Whatever else there was to tell has been told on the way out.
+    // All remaining leaves were delivered during the drain.
     expect(groupsOf(house.leaves.all)).toEqual(allowed);
   });
 
@@ -128,7 +128,7 @@ describe.each(GATES)("where the check is %s nobody gets in (G8)", (gate, allows)
   it.each(cases)("over %s when it fails: %s", async (name, failure, entrance, begin) => {
     const wanted = { streamName: "rooms", groupId: uniqueName("refused"), itemId: "a" };
     const open = { ...wanted, groupId: uniqueName("allowed") };
-    const told = house.leaves.all.length;
+    const received = house.leaves.all.length;
     const asks = failure === "missing" ? 0 : entrance.asks[gate === "auth" ? "auth" : "join"];
     const called = weak.calls.all.length + asks;
     const visit = entrance.visit(house);
@@ -137,14 +137,15 @@ describe.each(GATES)("where the check is %s nobody gets in (G8)", (gate, allows)
       const following = visit.follow(wanted);
       await weak.calls.count(called);
       await during?.();
-      const heard = await following;
-      const isIn = heard.some((each) => each.startsWith("in:"));
+      const outcomes = await following;
+      const isIn = outcomes.some((each) => each.startsWith("in:"));
       table.get(name)?.set(`${gate}, ${failure}`, isIn ? "LET IN" : "refused");
       const refusal = gate === "auth" ? entrance.stranger : entrance.unwanted(wanted);
-      expect(heard).toEqual(heard.map(() => refusal));
+      expect(outcomes).toEqual(outcomes.map(() => refusal));
       expect(weak.calls.all.length).toBe(called);
 
-      // They get in as soon as the check allows, and hear nothing late of what they were refused.
+      // Clients are admitted as soon as the check allows, and receive no late frames of refused
+      // joins.
       await weak.mend();
       await house.service.set({ ...wanted, data: "secret" });
       const welcome = await visit.follow(open);
@@ -152,8 +153,8 @@ describe.each(GATES)("where the check is %s nobody gets in (G8)", (gate, allows)
       expect(welcome.map((each) => /^in: (?:sync|resumed) (.*)$/.exec(each)?.[1])).toEqual(groups);
       await visit.close();
       allowed.push(...groups);
-      await house.leaves.count(told + groups.length);
-      expect(groupsOf((await house.leavesSoFar()).slice(told))).toEqual(groups);
+      await house.leaves.count(received + groups.length);
+      expect(groupsOf((await house.leavesSoFar()).slice(received))).toEqual(groups);
     } finally {
       await weak.mend();
       await visit.close();

@@ -5,8 +5,8 @@ import { type JoinData, connect } from "../bridge/line.ts";
 import { type Gatehouse, openGatehouse } from "../support/gates/gatehouse.ts";
 
 /*
- * A client of the original dialect joins again only after its socket has closed. A join of it that fails
- * for a reason that may pass closes the socket; one that a gate refused does not.
+ * A client of the original protocol joins again only after its socket has closed. A join that fails
+ * for a temporary reason closes the socket; one that a gate refuses does not.
  */
 
 const TRY_AGAIN_LATER = 1013;
@@ -14,10 +14,10 @@ const GROUP = { streamName: "rooms", groupId: "g" };
 const JOIN: JoinData = { ...GROUP, subscriptionId: "s1" };
 const never = () => new Promise(() => {});
 
-/** A server, and how to make its joins fail. */
+/** A server whose joins can be made to fail. */
 interface Failing {
   readonly house: Gatehouse;
-  /** Called once the gate was asked, if it is to be asked. */
+  /** Called once the gate is called, if it is to be called. */
   readonly during?: () => Promise<void>;
 }
 
@@ -89,14 +89,14 @@ describe("a socket that used no extension", () => {
     },
   );
 
-  it("is closed so when its URL's subscription fails", async () => {
+  it("is closed with 1013 when its URL's subscription fails", async () => {
     const { house } = await withGate();
     const line = await connect(house.url, "/stream/rooms/g");
     expect(await line.closed).toBe(TRY_AGAIN_LATER);
     expect(line.frames).toMatchObject([{ ...GROUP, event: { type: "unauthorized" } }]);
   });
 
-  it("has the leaves of its other subscriptions told", async () => {
+  it("has the leaves of its other subscriptions delivered", async () => {
     const { house } = await withGate();
     await house.service.registerFunction("second", () => undefined);
     const line = await connect(house.url, "/");
@@ -137,7 +137,7 @@ describe("a socket that used an extension", () => {
     const line = await connect(house.url, "/");
     line.join({ ...JOIN, ...extension });
     await line.count(1);
-    // Once used, it counts for all joins of the socket.
+    // Once used, an extension counts for all joins of the socket.
     line.join({ ...JOIN, subscriptionId: "s2" });
     await line.count(2);
     await house.service.registerFunction("second", () => undefined);
@@ -149,7 +149,7 @@ describe("a socket that used an extension", () => {
     ]);
   });
 
-  it("does not count as one when it only says that it wants none", async () => {
+  it("does not count when it only declines extensions", async () => {
     const { house } = await withGate();
     const line = await connect(house.url, "/");
     line.join({ ...JOIN, heartbeat: false, parts: false });

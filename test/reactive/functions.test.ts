@@ -22,7 +22,7 @@ describe("functions of the program itself", () => {
     await service.close();
   });
 
-  it("get a copy of the payload of their own", async () => {
+  it("get their own copy of the payload", async () => {
     const service = createStreamService({ store: memoryStore() });
     await service.registerFunction("greedy", (payload: { list: number[] }) =>
       payload.list.splice(0),
@@ -33,7 +33,7 @@ describe("functions of the program itself", () => {
     await service.close();
   });
 
-  it("live on when the listener for problems throws", async () => {
+  it("keep working when the problem listener throws", async () => {
     const service = createStreamService({
       store: memoryStore(),
       onProblem() {
@@ -56,7 +56,7 @@ describe("functions of the program itself", () => {
     await service.close();
   });
 
-  it("cannot be called with what is not JSON", async () => {
+  it("cannot be called with values that are not JSON", async () => {
     const service = createStreamService({ store: memoryStore() });
     await service.registerFunction("f", () => 1);
     await expect(service.trigger({ function_id: "f", payload: 1n })).rejects.toMatchObject({

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Backlog } from "../../src/triggers/backlog.ts";
 
-/** The same, said simply: a list of jobs in the order they came. */
+/** A naive backlog: a list of jobs in order of arrival. */
 class NaiveBacklog {
   readonly jobs: {
     readonly seq: number;
@@ -30,7 +30,7 @@ const KEYS = ["a", "b", "c", "d"];
 type Step = "push" | "take" | "hold" | "unhold" | "finish" | "drop";
 
 describe("the backlog of a trigger", () => {
-  it("gives the jobs of each key one at a time and in order, whatever is dropped in between", () => {
+  it("returns the jobs of each key one at a time and in order, whatever is dropped in between", () => {
     const step = fc.record({
       step: fc.constantFrom<Step>("push", "push", "take", "hold", "unhold", "finish", "drop"),
       pick: fc.nat(),
@@ -54,7 +54,7 @@ describe("the backlog of a trigger", () => {
             const turn = backlog.take();
             expect(turn === undefined).toBe(ready.length === 0);
             if (turn === undefined) continue;
-            // The first of its key, none of which has been taken.
+            // The first job of its key, of which none is taken.
             const first = ready.find(({ key }) => key === turn.keyText);
             expect(first?.seq).toBe(turn.seq);
             if (first !== undefined) first.state = "taken";
@@ -72,7 +72,7 @@ describe("the backlog of a trigger", () => {
             const oldest = naive.jobs.find(({ state }) => state !== "taken");
             const dropped = backlog.dropOldest();
             expect(dropped).toEqual(oldest && { seq: oldest.seq, isHeld: oldest.state === "held" });
-            // Whoever holds it brings it to its end.
+            // Its holder ends it.
             if (oldest?.state === "held") oldest.state = "taken";
             else if (oldest !== undefined) naive.remove(oldest.seq);
           }

@@ -7,7 +7,7 @@ const NAMES = ["a", "b", "c"];
 const maybeName = fc.option(fc.constantFrom(...NAMES), { nil: undefined });
 
 describe("the index of stream triggers", () => {
-  it("finds what a look at each trigger finds, in the order in which they were registered", () => {
+  it("finds the same triggers as a linear scan, in order of registration", () => {
     const config = fc.record({
       streamName: fc.constantFrom(...NAMES),
       groupId: maybeName,

@@ -15,7 +15,7 @@ const OVERLOADED: Delivery = {
   error: new FunctionError("overloaded", "later", { isUnserved: true }),
 };
 
-/** A lane whose deliveries are answered by the test. */
+/** A queue whose deliveries are resolved by the test. */
 function open(answer: (seq: number) => Promise<Delivery> | Delivery, retry?: RetryPolicy) {
   const trigger: BoundTrigger = {
     id: "t",
@@ -45,8 +45,8 @@ function open(answer: (seq: number) => Promise<Delivery> | Delivery, retry?: Ret
   return { lane, done, calls };
 }
 
-describe("a trigger's lane", () => {
-  it("has done with all of its jobs when its trigger ends: what waits, pauses or runs", async () => {
+describe("the queue of a trigger", () => {
+  it("completes all of its jobs, waiting, paused or running, when its trigger ends", async () => {
     const running = gate();
     const { lane, done } = open(
       async (seq) => {
@@ -77,7 +77,7 @@ describe("a trigger's lane", () => {
     expect(lane.pending).toBe(0);
   });
 
-  it("leaves what is not done to its source when it closes", async () => {
+  it("leaves unfinished jobs to its source when it closes", async () => {
     const { lane, done } = open(() => FAILED, { maxAttempts: 5, initialBackoffMs: 3_600_000 });
     lane.push(1, "a");
     await until(
@@ -90,7 +90,7 @@ describe("a trigger's lane", () => {
     expect(done).toEqual([]);
   });
 
-  it("asks a function that takes no more by no more jobs than it may call at once", async () => {
+  it("calls an overloaded function with no more jobs than may run at once", async () => {
     const { lane, calls } = open(() => OVERLOADED);
     for (let seq = 1; seq <= 1000; seq++) lane.push(seq, `key ${seq}`);
     await until(
@@ -103,7 +103,7 @@ describe("a trigger's lane", () => {
     await lane.whenIdle();
   });
 
-  it("never calls more at once than it may, also when many pauses end together", async () => {
+  it("never exceeds its concurrency limit, also when many pauses end together", async () => {
     let running = 0;
     let most = 0;
     const failed = new Set<number>();

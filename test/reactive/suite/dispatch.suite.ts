@@ -19,7 +19,7 @@ async function deadLetters(service: StreamService, functionId: string, count: nu
   }
 }
 
-/** In which order trigger functions are called, and what becomes of calls that fail. */
+/** The order of calls of trigger functions, and the handling of failed ones. */
 export function describeDispatch(host: Host): void {
   const stage = stagesOf(host);
   const status = (service: StreamService) => service.triggers()[0];
@@ -29,14 +29,14 @@ export function describeDispatch(host: Host): void {
       const dice = random(7);
       const { service, join } = await stage();
       const [one, two] = [await join(), await join()];
-      const heard: [string, number][] = [];
+      const received: [string, number][] = [];
       const running = new Map<string, number>();
       let together = 0;
       const handler = async ({ groupId, revision }: StreamPayload) => {
         running.set(groupId, (running.get(groupId) ?? 0) + 1);
         together = Math.max(together, running.get(groupId) ?? 0);
         if (dice.chance(0.3)) await new Promise((resolve) => setTimeout(resolve, dice.below(4)));
-        heard.push([groupId, revision ?? 0]);
+        received.push([groupId, revision ?? 0]);
         running.set(groupId, (running.get(groupId) ?? 0) - 1);
       };
       await one.registerFunction("f", handler);
@@ -46,27 +46,27 @@ export function describeDispatch(host: Host): void {
       for (let n = 0; n < 100; n++)
         await Promise.all(groups.map((group) => write(service, group, n)));
       await until(
-        () => heard,
+        () => received,
         ({ length }) => length >= 300,
       );
       const inOrder = Array.from({ length: 100 }, (_, i) => i + 1);
       for (const group of groups)
-        expect(heard.filter(([each]) => each === group).map(([, revision]) => revision)).toEqual(
+        expect(received.filter(([each]) => each === group).map(([, revision]) => revision)).toEqual(
           inOrder,
         );
       expect(together).toBe(1);
     });
 
-    it("lets groups run side by side, up to a limit", async () => {
+    it("runs groups concurrently, up to a limit", async () => {
       const { service, join } = await stage({ triggerLimits: { maxConcurrent: 3 } });
       const client = await join();
       const done = gate();
       let running = 0;
-      const heard = recorder<StreamPayload>();
+      const received = recorder<StreamPayload>();
       await client.registerFunction("f", async (payload, context) => {
         running++;
         await done.opened;
-        heard.handler(payload, context);
+        received.handler(payload, context);
       });
       await client.registerTrigger(CHAT);
       for (const group of ["a", "b", "c", "d"]) await write(service, group, 1);
@@ -80,10 +80,10 @@ export function describeDispatch(host: Host): void {
       });
       expect(running).toBe(3);
       done.open();
-      await heard.heard(4);
+      await received.heard(4);
     });
 
-    it("keeps writes from waiting for handlers, or depending on them (G9)", async () => {
+    it("never makes writes wait for handlers, or depend on them (G9)", async () => {
       const { service, join } = await stage();
       const client = await join();
       await client.registerFunction("f", () => new Promise(() => {}));
@@ -96,27 +96,27 @@ export function describeDispatch(host: Host): void {
         expect((await write(service, "a", n)).position.revision).toBe(n);
     });
 
-    it("does not let one trigger hold up another, nor one group the others", async () => {
+    it("does not let one trigger block another, nor one group the others", async () => {
       const { service, join } = await stage();
       const client = await join();
-      const heard = recorder<StreamPayload>();
+      const received = recorder<StreamPayload>();
       await client.registerFunction("stuck", () => new Promise(() => {}));
       await client.registerTrigger({ ...CHAT, function_id: "stuck" });
       await client.registerFunction("f", (payload: StreamPayload, context) =>
         payload.groupId === "a" && payload.revision === 1
           ? new Promise(() => {})
-          : heard.handler(payload, context),
+          : received.handler(payload, context),
       );
       await client.registerTrigger(CHAT);
       await write(service, "a", 1);
       await write(service, "a", 2);
       await write(service, "b", 1);
       await write(service, "c", 1);
-      const calls = await heard.heard(2);
+      const calls = await received.heard(2);
       expect(calls.map(({ groupId }) => groupId)).toEqual(["b", "c"]);
     });
 
-    it("does not call again what failed, unless asked to; what failed is a dead letter", async () => {
+    it("does not retry failed calls by default, and writes a dead letter for each", async () => {
       const { service, join, problems } = await stage();
       const client = await join();
       let calls = 0;
@@ -143,7 +143,7 @@ export function describeDispatch(host: Host): void {
       expect(status(service)?.counts).toMatchObject({ fired: 0, failed: 1, retried: 0 });
     });
 
-    it("does not call again because a call of the function's own found nobody", async () => {
+    it("does not retry because a call made by the function found no provider", async () => {
       const { service, join } = await stage();
       const client = await join();
       let calls = 0;
@@ -159,7 +159,7 @@ export function describeDispatch(host: Host): void {
       expect(status(service)?.counts).toMatchObject({ failed: 1 });
     });
 
-    it("counts what waits for another attempt as backlog, too", async () => {
+    it("counts events that wait for another attempt as backlog", async () => {
       const { service, join } = await stage({ triggerLimits: { maxBacklog: 5 } });
       const client = await join();
       await client.registerFunction("f", () => {
@@ -177,17 +177,17 @@ export function describeDispatch(host: Host): void {
       expect(status(service)?.counts).toMatchObject({ dropped: 15, fired: 0 });
     });
 
-    it("calls again as often as asked, holding back the event's own group only", async () => {
+    it("retries as often as configured, blocking only the event's own group", async () => {
       const { service, join } = await stage();
       const client = await join();
-      const heard: [string, number][] = [];
+      const received: [string, number][] = [];
       let failures = 0;
       await client.registerFunction("f", ({ groupId, revision }: StreamPayload) => {
         if (groupId === "a" && revision === 1 && failures < 3) {
           failures++;
           throw new Error("not yet");
         }
-        heard.push([groupId, revision ?? 0]);
+        received.push([groupId, revision ?? 0]);
       });
       const retry = { max_attempts: 4, initial_backoff_ms: 20 };
       await client.registerTrigger({ ...CHAT, config: { ...CHAT.config, retry } });
@@ -195,10 +195,10 @@ export function describeDispatch(host: Host): void {
       await write(service, "a", 2);
       await write(service, "b", 1);
       await until(
-        () => heard,
+        () => received,
         ({ length }) => length >= 3,
       );
-      expect(heard).toEqual([
+      expect(received).toEqual([
         ["b", 1],
         ["a", 1],
         ["a", 2],
@@ -210,13 +210,13 @@ export function describeDispatch(host: Host): void {
       expect(counts).toMatchObject({ failed: 0, retried: 3 });
     });
 
-    it("gives up after the last attempt, and goes on with the next event", async () => {
+    it("gives up after the last attempt, and continues with the next event", async () => {
       const { service, join } = await stage();
       const client = await join();
       let attempts = 0;
-      const heard = recorder<StreamPayload>();
+      const received = recorder<StreamPayload>();
       await client.registerFunction("f", (payload: StreamPayload, context) => {
-        if (payload.revision === 2) return heard.handler(payload, context);
+        if (payload.revision === 2) return received.handler(payload, context);
         attempts++;
         throw new Error("never");
       });
@@ -224,20 +224,20 @@ export function describeDispatch(host: Host): void {
       await client.registerTrigger({ ...CHAT, config: { ...CHAT.config, retry } });
       await write(service, "a", 1);
       await write(service, "a", 2);
-      await heard.heard(1);
+      await received.heard(1);
       expect(attempts).toBe(3);
       const [letter] = await deadLetters(service, "f", 1);
       expect(letter).toMatchObject({ error: { attempts: 3 } });
     });
 
-    it("lets go of the oldest events over the backlog, as dead letters, and counts them", async () => {
+    it("drops the oldest events beyond the backlog, as dead letters, and counts them", async () => {
       const { service, join } = await stage({ triggerLimits: { maxBacklog: 5 } });
       const client = await join();
       const done = gate();
-      const heard: number[] = [];
+      const received: number[] = [];
       await client.registerFunction("f", async ({ revision }: StreamPayload) => {
         await done.opened;
-        heard.push(revision ?? 0);
+        received.push(revision ?? 0);
       });
       await client.registerTrigger(CHAT);
       await write(service, "a", 1);
@@ -249,10 +249,10 @@ export function describeDispatch(host: Host): void {
       const letters = await deadLetters(service, "f", 4);
       done.open();
       await until(
-        () => heard,
+        () => received,
         ({ length }) => length >= 6,
       );
-      expect(heard).toEqual([1, 6, 7, 8, 9, 10]);
+      expect(received).toEqual([1, 6, 7, 8, 9, 10]);
       expect(letters.map(({ error }) => error)).toEqual(
         Array.from(
           { length: 4 },
@@ -279,9 +279,9 @@ export function describeDispatch(host: Host): void {
         (pending) => pending === 3,
       );
       expect(status(service)?.served).toBe(false);
-      const heard = recorder<StreamPayload>();
-      await provider.registerFunction("f", heard.handler);
-      const calls = await heard.heard(3);
+      const received = recorder<StreamPayload>();
+      await provider.registerFunction("f", received.handler);
+      const calls = await received.heard(3);
       expect(calls.map(({ revision }) => revision)).toEqual([1, 2, 3]);
     });
 
@@ -297,9 +297,9 @@ export function describeDispatch(host: Host): void {
       for (let n = 1; n <= 3; n++) await write(service, "a", n);
       await called.opened;
       await doomed.vanish();
-      const heard = recorder<StreamPayload>();
-      await other.registerFunction("f", heard.handler);
-      const calls = await heard.heard(3);
+      const received = recorder<StreamPayload>();
+      await other.registerFunction("f", received.handler);
+      const calls = await received.heard(3);
       expect(calls.map(({ revision }) => revision)).toEqual([1, 2, 3]);
       const counts = await until(
         () => status(service)?.counts,
@@ -309,7 +309,7 @@ export function describeDispatch(host: Host): void {
     });
 
     if (host.can.causes) {
-      it("ends a function that sets itself off for ever, with a dead letter", async () => {
+      it("ends an endless chain of a function that triggers itself, with a dead letter", async () => {
         const { service, join } = await stage();
         const client = await join();
         let calls = 0;

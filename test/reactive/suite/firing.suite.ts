@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Host } from "../../support/hosts/host.ts";
 import { recorder, stagesOf, until } from "../../support/hosts/stage.ts";
 
-/** What stream functions are called with. */
+/** Payload of functions of `stream` triggers. */
 export interface StreamPayload {
   readonly type: "stream";
   readonly timestamp: number;
@@ -19,16 +19,16 @@ export interface StreamPayload {
 
 const LOBBY = { streamName: "chat", groupId: "lobby" };
 
-/** What `stream` triggers fire on, and with what. */
+/** The events and payloads of `stream` triggers. */
 export function describeFiring(host: Host): void {
   const stage = stagesOf(host);
 
   describe("stream triggers", () => {
-    it("fire after set, update, delete and send, with what a socket would be told", async () => {
+    it("fire after set, update, delete and send, with the fields of a WebSocket frame", async () => {
       const { service, join } = await stage();
       const client = await join();
-      const heard = recorder<StreamPayload>();
-      await client.registerFunction("audit", heard.handler);
+      const received = recorder<StreamPayload>();
+      await client.registerFunction("audit", received.handler);
       await client.registerTrigger({
         type: "stream",
         function_id: "audit",
@@ -40,7 +40,7 @@ export function describeFiring(host: Host): void {
       await service.send({ ...LOBBY, type: "typing", data: "ann" });
       await service.send({ ...item, data: null });
       await service.delete(item);
-      const calls = await heard.heard(5);
+      const calls = await received.heard(5);
       const base = { type: "stream", streamName: "chat", groupId: "lobby" };
       const at = (revision: number) => ({ ...base, epoch: position.epoch, revision, id: "m1" });
       expect(calls).toMatchObject([
@@ -54,11 +54,11 @@ export function describeFiring(host: Host): void {
       expect(timestamps).toEqual([...new Set(timestamps)].sort((a, b) => a - b));
     });
 
-    it("fire once for each change of a batch, and on neither reads nor what changes nothing", async () => {
+    it("fire once for each change of a batch, and not for reads and writes without a change", async () => {
       const { service, join } = await stage();
       const client = await join();
-      const heard = recorder<StreamPayload>();
-      await client.registerFunction("f", heard.handler);
+      const received = recorder<StreamPayload>();
+      await client.registerFunction("f", received.handler);
       await client.registerTrigger({
         type: "stream",
         function_id: "f",
@@ -80,7 +80,7 @@ export function describeFiring(host: Host): void {
         ],
       });
       await service.set({ ...LOBBY, itemId: "last", data: 1 });
-      const calls = await heard.heard(4);
+      const calls = await received.heard(4);
       expect(calls.map(({ id, event }) => [id, event.type])).toEqual([
         ["a", "create"],
         ["a", "update"],
@@ -98,10 +98,10 @@ export function describeFiring(host: Host): void {
         item: { item_id: "m1" },
         both: { group_id: "lobby", item_id: "m1" },
       };
-      const heard: [string, string, string | null][] = [];
+      const received: [string, string, string | null][] = [];
       for (const [name, config] of Object.entries(configs)) {
         await client.registerFunction(name, ({ groupId, id }: StreamPayload) => {
-          heard.push([name, groupId, id]);
+          received.push([name, groupId, id]);
         });
         await client.registerTrigger({
           type: "stream",
@@ -116,11 +116,11 @@ export function describeFiring(host: Host): void {
       await service.send({ ...LOBBY, data: 1 });
       await service.send({ ...LOBBY, itemId: "m1", data: 1 });
       await until(
-        () => heard,
+        () => received,
         ({ length }) => length >= 14,
       );
       const of = (name: string) =>
-        heard.filter(([each]) => each === name).map(([, group, id]) => `${group} ${id}`);
+        received.filter(([each]) => each === name).map(([, group, id]) => `${group} ${id}`);
       expect(of("any").sort()).toEqual(
         ["lobby m1", "lobby m2", "cellar m1", "lobby null", "lobby m1"].sort(),
       );
@@ -129,12 +129,12 @@ export function describeFiring(host: Host): void {
       expect(of("both")).toEqual(["lobby m1", "lobby m1"]);
     });
 
-    it("that are equal are one, and end with their last registration", async () => {
+    it("with equal definitions are one, which ends with its last registration", async () => {
       const { service, join } = await stage();
       const [first, second] = [await join(), await join()];
-      const heard = recorder();
-      await first.registerFunction("f", heard.handler);
-      await second.registerFunction("f", heard.handler);
+      const received = recorder();
+      await first.registerFunction("f", received.handler);
+      await second.registerFunction("f", received.handler);
       const request = (metadata: unknown) => ({
         type: "stream",
         function_id: "f",
@@ -150,11 +150,11 @@ export function describeFiring(host: Host): void {
       const other = await second.registerTrigger(request({ a: 1 }));
       expect(service.triggers()).toHaveLength(2);
       await service.set({ ...LOBBY, itemId: "m1", data: 1 });
-      await heard.heard(2);
+      await received.heard(2);
       await again.unregister();
       await other.unregister();
       await service.set({ ...LOBBY, itemId: "m2", data: 2 });
-      await heard.heard(3);
+      await received.heard(3);
       await one.unregister();
       expect(service.triggers()).toHaveLength(0);
       await service.set({ ...LOBBY, itemId: "m3", data: 3 });
@@ -167,7 +167,7 @@ export function describeFiring(host: Host): void {
       });
       await service.set({ ...LOBBY, itemId: "m4", data: 4 });
       await after.heard(1);
-      expect(heard.calls).toHaveLength(3);
+      expect(received.calls).toHaveLength(3);
     });
 
     it("are not lost when one registration ends while an equal one begins", async () => {
@@ -183,7 +183,7 @@ export function describeFiring(host: Host): void {
       }
     });
 
-    it("hand their metadata to the function beside the payload", async () => {
+    it("pass their metadata to the function beside the payload", async () => {
       const { service, join } = await stage();
       const client = await join();
       const seen: unknown[] = [];
@@ -206,11 +206,11 @@ export function describeFiring(host: Host): void {
       expect(seen).toEqual(expect.arrayContaining([undefined, { route: ["a", 1] }]));
     });
 
-    it("ask their condition first: only its false holds back", async () => {
+    it("call their condition first: only its false prevents the call", async () => {
       const { service, join } = await stage();
       const client = await join();
-      const heard = recorder<StreamPayload>();
-      await client.registerFunction("f", heard.handler);
+      const received = recorder<StreamPayload>();
+      await client.registerFunction("f", received.handler);
       await client.registerFunction("condition", ({ event }: StreamPayload) => {
         if (event.data === "throw") throw new Error("no idea");
         return event.data;
@@ -223,7 +223,7 @@ export function describeFiring(host: Host): void {
       const values = [true, false, null, 0, "", "false", { pass: false }, "throw", "end"];
       for (const [i, data] of values.entries())
         await service.set({ ...LOBBY, itemId: `m${i}`, data });
-      const calls = await heard.heard(7);
+      const calls = await received.heard(7);
       expect(calls.map(({ event }) => event.data)).toEqual([
         ...[true, null, 0, "", "false", { pass: false }, "end"],
       ]);
@@ -294,7 +294,7 @@ export function describeFiring(host: Host): void {
       expect(service.triggers()).toHaveLength(0);
     });
 
-    it("ignore unknown keys of their config, and the operator hears of it", async () => {
+    it("ignore unknown keys of their config, and report them to the operator", async () => {
       const { problems, join } = await stage();
       const client = await join();
       await client.registerFunction("f", () => {});

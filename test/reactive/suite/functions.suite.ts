@@ -5,14 +5,14 @@ import { gate, stagesOf, until } from "../../support/hosts/stage.ts";
 /** Calling functions, wherever they run. */
 export function describeFunctions(host: Host): void {
   const stage = stagesOf(host);
-  /** Where hosts hear of it, a registration is refused with this code; elsewhere it has no effect. */
+  /** Code of a refused registration, in hosts that see its result; in others it has no effect. */
   const refused = async (registering: Promise<unknown>, code: string) => {
     if (host.can.results) await expect(registering).rejects.toMatchObject({ code });
     else await registering.catch(() => {});
   };
 
   describe("functions", () => {
-    it("are called by id, with a payload, and give a result", async () => {
+    it("are called by id, with a payload, and return a result", async () => {
       const { join } = await stage();
       const client = await join();
       await client.registerFunction("math::add", ({ a, b }) => a + b);
@@ -28,7 +28,7 @@ export function describeFunctions(host: Host): void {
       expect(await call({ payload: 1 })).toEqual([1, "none"]);
     });
 
-    it("tell no result from null", async () => {
+    it("distinguish no result from null", async () => {
       const { join } = await stage();
       const client = await join();
       await client.registerFunction("nothing", () => {});
@@ -45,7 +45,7 @@ export function describeFunctions(host: Host): void {
         expect(await client.trigger({ function_id: "echo", payload })).toEqual(payload);
     });
 
-    it("of one id share its calls in turn", async () => {
+    it("of one id receive its calls in turn", async () => {
       const { join } = await stage();
       const [first, second] = [await join(), await join()];
       await first.registerFunction("who", () => "first");
@@ -56,7 +56,7 @@ export function describeFunctions(host: Host): void {
       expect(answers.filter((answer) => answer === "second")).toHaveLength(3);
     });
 
-    it("that nobody provides are not found", async () => {
+    it("without a provider are not found", async () => {
       const { join } = await stage();
       const client = await join();
       await expect(client.trigger({ function_id: "nobody" })).rejects.toMatchObject({
@@ -70,7 +70,7 @@ export function describeFunctions(host: Host): void {
       });
     });
 
-    it("that throw fail the call with what they say", async () => {
+    it("that throw fail the call with their message", async () => {
       const { join } = await stage();
       const client = await join();
       await client.registerFunction("throws", () => {
@@ -100,7 +100,7 @@ export function describeFunctions(host: Host): void {
         );
     });
 
-    it("fail the call when their host vanishes in it, and others take the rest", async () => {
+    it("fail the call when their host disconnects during it, and others receive the rest", async () => {
       const { join } = await stage();
       const [caller, doomed, other] = [await join(), await join(), await join()];
       const called = gate();
@@ -147,7 +147,7 @@ export function describeFunctions(host: Host): void {
       });
     });
 
-    it("that return too much, or are given too much, fail the call and live on", async () => {
+    it("with a too large result or payload fail the call and stay registered", async () => {
       const { join } = await stage();
       const client = await join();
       await client.registerFunction("large", () => "x".repeat(10 * 1024 * 1024));
@@ -161,7 +161,7 @@ export function describeFunctions(host: Host): void {
       expect(await client.trigger({ function_id: "length", payload: "abc" })).toBe(3);
     });
 
-    it("are overloaded rather than piled up", async () => {
+    it("refuse calls beyond the limit as overloaded instead of queueing them", async () => {
       const { join } = await stage({ functionLimits: { maxInFlightPerFunction: 2 } });
       const client = await join();
       const done = gate();
@@ -192,7 +192,7 @@ export function describeFunctions(host: Host): void {
     });
 
     if (host.can.causes) {
-      it("that call themselves for ever end, when they are no async functions, too", async () => {
+      it("that call themselves without end are stopped, also when they are not async functions", async () => {
         const { join } = await stage();
         const client = await join();
         let calls = 0;
@@ -201,12 +201,12 @@ export function describeFunctions(host: Host): void {
           return Promise.resolve().then(() => client.trigger({ function_id: "again" }));
         });
         await expect(client.trigger({ function_id: "again" })).rejects.toMatchObject({
-          message: expect.stringContaining("16 times") as unknown,
+          message: expect.stringContaining("16 long") as unknown,
         });
         expect(calls).toBeLessThan(20);
       });
 
-      it("that call themselves for ever end", async () => {
+      it("that call themselves without end are stopped", async () => {
         const { join } = await stage();
         const client = await join();
         let calls = 0;
@@ -216,7 +216,7 @@ export function describeFunctions(host: Host): void {
         });
         await expect(client.trigger({ function_id: "again" })).rejects.toMatchObject({
           code: "invocation_failed",
-          message: expect.stringContaining("16 times") as unknown,
+          message: expect.stringContaining("16 long") as unknown,
         });
         expect(calls).toBe(16);
       });

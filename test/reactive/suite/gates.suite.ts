@@ -11,7 +11,7 @@ export function describeGates(host: Host): void {
   const stage = stagesOf(host);
 
   describe("gates", () => {
-    it("say who a caller is, and their word reaches join and leave", async () => {
+    it("identify a caller, whose context reaches join and leave", async () => {
       const { service, join } = await stage({ authFunction: "who" });
       const client = await join();
       const [joins, leaves] = [recorder<JoinPayload>(), recorder<LeavePayload>()];
@@ -81,7 +81,7 @@ export function describeGates(host: Host): void {
       await frames.return?.();
     });
 
-    it("refuse when they throw, hang, or vanish in the call, and after they have gone (G8)", async () => {
+    it("refuse when they throw, hang or disconnect during the call, and after they have gone (G8)", async () => {
       const { service, join } = await stage({ gateTimeoutMs: 150 });
       const client = await join();
       const refused = async () =>
@@ -108,7 +108,7 @@ export function describeGates(host: Host): void {
       await attempt;
       await client.vanish();
       await refused();
-      // Whoever comes back provides it, and the gate was there all the time.
+      // A new provider serves the gate, which stayed in force all the time.
       const back = await join();
       await back.registerFunction("may-join", () => null);
       const frames = await service.subscribe(ROOM);
@@ -116,7 +116,7 @@ export function describeGates(host: Host): void {
       await frames.return?.();
     });
 
-    it("let their condition decide whether they are asked", async () => {
+    it("are called only if their condition allows it", async () => {
       const { service, join } = await stage();
       const client = await join();
       await client.registerFunction("may-join", () => ({ unauthorized: true }));
@@ -133,7 +133,7 @@ export function describeGates(host: Host): void {
       await frames.return?.();
     });
 
-    it("tell those who only listen when every gate has allowed it, and no sooner", async () => {
+    it("call join listeners once every gate has allowed the join, and not before", async () => {
       const { service, join } = await stage();
       const client = await join();
       const listener = recorder<JoinPayload>();
@@ -141,7 +141,7 @@ export function describeGates(host: Host): void {
       await client.registerFunction("may-join", () => ({ unauthorized: !mayJoin }));
       await client.registerFunction("listen", (payload, context) => {
         listener.handler(payload, context);
-        throw new Error("nobody cares");
+        throw new Error("it is ignored");
       });
       await client.registerTrigger(JOIN);
       await client.registerTrigger({
@@ -173,14 +173,14 @@ export function describeGates(host: Host): void {
       list_groups: () => ["shop"],
     });
 
-    it("read and write where their functions keep the values, and are followed as any other", async () => {
+    it("read and write the values that their functions store, and are followed like any other", async () => {
       const { service, join } = await stage();
       const client = await join();
       const table = new Map<string, unknown>([["tea", { id: "tea", stock: 4 }]]);
       for (const [name, handler] of Object.entries(overrides(table)))
         await client.registerFunction(`stream::${name}(stock)`, handler as () => unknown);
-      const heard = recorder();
-      await client.registerFunction("f", heard.handler);
+      const received = recorder();
+      await client.registerFunction("f", received.handler);
       await client.registerTrigger({
         type: "stream",
         function_id: "f",
@@ -206,14 +206,14 @@ export function describeGates(host: Host): void {
         data: { stock: 3 },
       });
       expect(table.get("tea")).toEqual({ id: "tea", stock: 3 });
-      await heard.heard(1);
+      await received.heard(1);
       await service.delete({ ...shop, itemId: "tea" });
       expect(await service.get({ ...shop, itemId: "tea" })).toBeUndefined();
       expect((await frames.next()).value).toMatchObject({ kind: "change", type: "delete" });
       await frames.return?.();
     });
 
-    it("refuse their own functions that call the service about them, rather than wait for ever", async () => {
+    it("refuse calls of their own functions to them, instead of waiting forever", async () => {
       const { service, join } = await stage({ functionLimits: { timeoutMs: 3000 } });
       const client = await join();
       const item = { stream_name: "stock", group_id: "shop", item_id: "tea", data: 1 };
@@ -232,7 +232,7 @@ export function describeGates(host: Host): void {
       });
     });
 
-    it("fail while nobody provides their functions, rather than be done by the built-in store", async () => {
+    it("fail while their functions have no provider, instead of using the built-in store", async () => {
       const { service, join } = await stage();
       const client = await join();
       for (const [name, handler] of Object.entries(overrides(new Map())))
