@@ -1,27 +1,27 @@
 import { RateScope, Throttle } from "./throttle.ts";
 import type { Rate } from "./token-bucket.ts";
 
-/** Most addresses without a connection that are remembered; the ones unused for longest go first. */
+/** Most addresses without a connection that are kept; the least recently used are dropped first. */
 const MAX_IDLE = 20_000;
-/** How long an address without a connection is remembered, in milliseconds, at most twice this. */
+/** How long an address without a connection is kept, in milliseconds; at most twice this. */
 const IDLE_MS = 60_000;
 
-/** What is known of one address. */
+/** The state of one address. */
 export interface AddressState {
-  /** Connections that are open. */
+  /** Number of open connections. */
   connections: number;
   readonly scope: RateScope;
-  /** For callers that belong to no scope but that of their address. */
+  /** The throttle of callers that are limited by their address only. */
   readonly throttle: Throttle;
 }
 
 /**
- * What is known of the addresses that use the service now.
+ * The states of the addresses that use the service now.
  *
- * Those with open connections are kept, and no more numerous than these. The others are of two
- * generations: what is used belongs to the young one, which becomes the old one after a minute, or when
- * it is large; what was old until then is forgotten. So a crowd of addresses costs a bounded amount of
- * memory, and each step costs the same.
+ * Addresses with open connections are kept, so there are no more of them than connections. The
+ * others belong to two generations: an address that is used moves to the young one, which becomes
+ * the old one after a minute, or when it is large; the previous old generation is dropped. So any
+ * number of addresses costs a bounded amount of memory, and each step takes constant time.
  */
 export class AddressRegistry {
   readonly #rate: Rate;
@@ -31,7 +31,7 @@ export class AddressRegistry {
   #old = new Map<string, AddressState>();
   #rotatedAtMs = performance.now();
 
-  /** @param rate Calls and frames of one address. */
+  /** @param rate The limit of the calls and frames of one address. */
   constructor(rate: Rate, maxIdle = MAX_IDLE) {
     this.#rate = rate;
     this.#maxIdle = maxIdle;
@@ -42,7 +42,7 @@ export class AddressRegistry {
     return this.#connected.size + this.#young.size + this.#old.size;
   }
 
-  /** What is known of an address. */
+  /** The state of an address. */
   get(key: string): AddressState {
     const connected = this.#connected.get(key);
     if (connected !== undefined) return connected;
@@ -65,7 +65,7 @@ export class AddressRegistry {
     return state;
   }
 
-  /** Takes back one `connect`. */
+  /** Undoes one `connect`. */
   disconnect(key: string): void {
     const state = this.#connected.get(key);
     if (state === undefined || --state.connections > 0) return;

@@ -4,7 +4,7 @@ import { type ClientAddresses, createClientAddresses } from "./client-addresses.
 import { tooManyConnections } from "./refusals.ts";
 import { RateScope, Throttle } from "./throttle.ts";
 
-/** Where a request came from. */
+/** The origin of a request. */
 export interface Origin {
   /** Address of the peer of the connection; undefined when it is gone. */
   readonly peer: string | undefined;
@@ -12,20 +12,20 @@ export interface Origin {
   readonly forwardedFor: string | undefined;
 }
 
-/** A WebSocket that may be opened. */
+/** The admission of a WebSocket. */
 export interface SocketAdmission {
-  /** Slows down its frames; undefined when limits per address do not apply. */
+  /** Limits its frames; undefined when limits per address do not apply. */
   readonly throttle: Throttle | undefined;
-  /** To be called once, when the socket is gone. */
+  /** To be called once, when the socket has closed. */
   readonly release: () => void;
 }
 
-/** Keeps callers within their limits, whatever door they come through. */
+/** Enforces the limits of callers, for every protocol. */
 export class CallerLimiter {
   readonly #limits: CallerLimits;
   readonly #addresses: ClientAddresses;
   readonly #registry: AddressRegistry;
-  /** Throttles of connections, by whatever object stands for one. */
+  /** Throttles of connections, by the object that represents a connection. */
   readonly #throttles = new WeakMap<object, Throttle>();
 
   constructor(limits: CallerLimits) {
@@ -40,9 +40,9 @@ export class CallerLimiter {
   }
 
   /**
-   * Counts a connection that was accepted.
+   * Counts an accepted connection.
    *
-   * @returns Takes it back; to be called once, when the connection is gone.
+   * @returns Releases it; to be called once, when the connection has closed.
    * @throws StreamError TOO_MANY_CONNECTIONS
    */
   openConnection(peer: string | undefined): () => void {
@@ -53,7 +53,7 @@ export class CallerLimiter {
   /**
    * The throttle of calls over a connection; undefined when no limit applies.
    *
-   * @param connection What stands for the connection: the same object for all of its calls.
+   * @param connection The object that represents the connection: the same for all its calls.
    */
   throttleOf(connection: object, { peer, forwardedFor }: Origin): Throttle | undefined {
     const known = this.#throttles.get(connection);
@@ -70,8 +70,8 @@ export class CallerLimiter {
   }
 
   /**
-   * Counts a WebSocket handshake, and the socket if its client sits behind a proxy. (Connections of
-   * others were counted when they were accepted.)
+   * Counts a WebSocket handshake, and the socket if its client is behind a proxy. (Other
+   * connections were counted when they were accepted.)
    *
    * @throws StreamError RATE_LIMITED, TOO_MANY_CONNECTIONS
    */

@@ -1,27 +1,37 @@
 import type { Rate } from "./token-bucket.ts";
 
-/** Limits of callers. Callers of this machine that no proxy stands for are exempt. */
+/** Limits of callers. Callers of this machine are exempt, unless they forward as a proxy. */
 export interface CallerLimits {
-  /** Addresses and CIDR ranges of proxies, whose `X-Forwarded-For` header names the client. Default none but loopback. */
+  /**
+   * Addresses and CIDR ranges of proxies, whose `X-Forwarded-For` header names the client. Default:
+   * only loopback.
+   */
   readonly trustedProxies: readonly string[];
   /** Most open connections of one address. Default 1,000. */
   readonly maxConnectionsPerAddress: number;
   /**
-   * Most connections that have sent no request, in all, but at most half of the files that the process may
-   * have open. Beyond it the oldest of the address that has the most is closed. Default 16,384.
+   * Most connections in total that have sent no request, but at most half of the files that the
+   * process may have open. Beyond it the oldest connection of the address with the most is closed.
+   * Default 16,384.
    */
   readonly maxUnsettledConnections: number;
-  /** Calls over one connection. Default 1,000 per second, 5,000 at once. */
+  /** Calls over one connection. Default 1,000 per second, with a burst of 5,000. */
   readonly calls: Rate;
-  /** New subscriptions over one connection, WebSockets of this machine included. Default 100 per second, 2,000 at once. */
+  /**
+   * New subscriptions over one connection, including WebSockets of this machine. Default 100 per
+   * second, with a burst of 2,000.
+   */
   readonly subscriptions: Rate;
-  /** Calls, WebSocket handshakes and WebSocket frames of one address. Default 5,000 per second, 50,000 at once. */
+  /**
+   * Calls, WebSocket handshakes and WebSocket frames of one address. Default 5,000 per second, with
+   * a burst of 50,000.
+   */
   readonly requestsPerAddress: Rate;
   /** Whether rates apply to trusted callers, too. Default false. */
   readonly limitTrustedCallers: boolean;
 }
 
-/** Limits unless told otherwise. */
+/** Default limits. */
 export const DEFAULT_CALLER_LIMITS: CallerLimits = {
   trustedProxies: [],
   maxConnectionsPerAddress: 1000,

@@ -1,31 +1,37 @@
 import { BlockList, isIP } from "node:net";
 
-/** How many groups of 16 bits name the network of an IPv6 client: a /64, which one customer has. */
+/**
+ * Number of 16-bit groups in the network of an IPv6 client: a /64, the usual size for one customer.
+ */
 const NETWORK_GROUPS = 4;
 const GROUPS = 8;
-/** What stands for a client whose proxy does not write an address. */
+/** The key of clients whose address is unknown. */
 const UNKNOWN = "unknown";
 const MAPPED = /^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i;
-/** An address as some proxies write it, with a port. */
+/** An address with a port, as some proxies write it. */
 const WITH_PORT = /^(?:\[([^\]]+)\](?::\d+)?|([^:]+):\d+)$/;
 
-/** Finds the address that a client counts under. */
+/** Determines the address by which a client is limited. */
 export interface ClientAddresses {
   /**
    * The key of the client's address: an IPv4 address, or the /64 network of an IPv6 address.
    *
    * @param peer Address of the peer of the connection; undefined when it is gone.
    * @param forwardedFor The `X-Forwarded-For` header, which counts only when the peer is trusted.
-   * @returns undefined when limits per address do not apply: the client is this machine or a trusted proxy.
+   * @returns undefined when limits per address do not apply: the client is this machine or a
+   *   trusted proxy.
    */
   keyOf(peer: string | undefined, forwardedFor: string | undefined): string | undefined;
-  /** Whether the peer is this machine or a trusted proxy, whose connections carry requests of others. */
+  /**
+   * Whether the peer is this machine or a trusted proxy, whose connections carry others' requests.
+   */
   isProxy(peer: string | undefined): boolean;
 }
 
 /**
- * Clients behind trusted proxies count under the address that the nearest proxy saw: the rightmost of
- * `X-Forwarded-For` that is not itself a trusted proxy. What stands left of it, the client may have made up.
+ * Clients behind trusted proxies are limited by the address that the nearest proxy saw: the
+ * rightmost of `X-Forwarded-For` that is not itself a trusted proxy. The client may have forged the
+ * entries before it.
  *
  * @param trustedProxies Addresses and CIDR ranges. Loopback addresses are always trusted.
  */
@@ -52,12 +58,12 @@ export function createClientAddresses(trustedProxies: readonly string[]): Client
   };
 }
 
-/** The key of the address of a peer, whoever it is. */
+/** The key of the address of a peer, trusted or not. */
 export function networkOf(peer: string | undefined): string {
   return peer === undefined ? UNKNOWN : keyOf(plain(peer));
 }
 
-/** Whether a text is an address, or a range of addresses such as `10.0.0.0/8`. */
+/** Whether a text is an address or a range of addresses, such as `10.0.0.0/8`. */
 export function isAddressRange(text: string): boolean {
   const [address = "", prefix, ...rest] = text.split("/");
   const family = isIP(address);
@@ -77,7 +83,7 @@ function trustList(ranges: readonly string[]): BlockList {
   return list;
 }
 
-/** IPv4 addresses that are mapped into IPv6 are IPv4. Zones name an interface of this machine. */
+/** Unwraps IPv4 addresses mapped into IPv6, and removes the zone, which names a local interface. */
 function plain(address: string): string {
   return address.replace(MAPPED, "").replace(/%.*$/, "");
 }
@@ -104,7 +110,7 @@ function groupsOf(address: string): string[] {
   const [head = "", tail] = address.toLowerCase().split("::");
   const left = split(head);
   const right = tail === undefined ? [] : split(tail);
-  // An IPv4 tail takes two groups; it lies outside of the network, so that zeros can stand for it.
+  // An IPv4 tail takes two groups; it lies outside the network, so zeros can replace it.
   const missing = tail === undefined ? 0 : Math.max(0, GROUPS - left.length - right.length);
   return [...left, ...Array<string>(missing).fill("0"), ...right];
 }

@@ -1,14 +1,14 @@
 /**
- * A bounded set whose members have owners. When it is full, a new member takes the place of the oldest
- * one of the owner that has the most: an owner that fills the set displaces its own members, and nobody
- * else's. Each step costs the same, however many members and owners there are.
+ * A bounded set whose members have owners. When it is full, a new member replaces the oldest one of
+ * the owner that has the most: an owner that fills the set displaces only its own members. Each
+ * step takes constant time, however many members and owners there are.
  */
 export class FairSet<T extends object> {
   readonly #max: number;
   readonly #ownerOf = new Map<T, string>();
   /** The members of each owner, oldest first. */
   readonly #members = new Map<string, Set<T>>();
-  /** The owners that have so many members. */
+  /** Owners, by their number of members. */
   readonly #ownersByCount = new Map<number, Set<string>>();
   #highestCount = 0;
 
@@ -21,7 +21,7 @@ export class FairSet<T extends object> {
     return this.#ownerOf.size;
   }
 
-  /** Adds a member. @returns the one that it displaced */
+  /** Adds a member. @returns The member that it displaced. */
   add(owner: string, member: T): T | undefined {
     const displaced = this.size >= this.#max ? this.#oldestOfLargest() : undefined;
     if (displaced !== undefined) this.delete(displaced);
@@ -33,7 +33,7 @@ export class FairSet<T extends object> {
     return displaced;
   }
 
-  /** Removes a member. @returns whether it was one */
+  /** Removes a member. @returns Whether it was in the set. */
   delete(member: T): boolean {
     const owner = this.#ownerOf.get(member);
     if (owner === undefined) return false;
@@ -61,7 +61,8 @@ export class FairSet<T extends object> {
       this.#ownersByCount.set(after, joined);
       joined.add(owner);
     }
-    // Counts change by one, so that the next lower one is the highest when nobody has this any more.
+    // Counts change by one, so the next lower count is the highest when no owner has this one any
+    // more.
     if (after > this.#highestCount) this.#highestCount = after;
     else if (!this.#ownersByCount.has(this.#highestCount)) this.#highestCount = after;
   }

@@ -1,11 +1,14 @@
 import { StreamError } from "../core/errors.ts";
 
-/** Name of the metadata that says when trying again makes sense, in milliseconds. */
+/** Name of the metadata with the time after which a retry makes sense, in milliseconds. */
 export const RETRY_AFTER_MS = "retry_after_ms";
-/** When a client that has too many connections may try again, in milliseconds. */
+/** Time after which a client with too many connections may retry, in milliseconds. */
 const CONNECTIONS_RETRY_MS = 5000;
 
-/** The refusal of a caller who is too fast. @param waitMs Time until it may go on, in milliseconds. */
+/**
+ * The refusal of a caller that exceeds a rate. @param waitMs Time until the next call, in
+ * milliseconds.
+ */
 export function rateLimited(what: string, waitMs: number): StreamError {
   const ms = Math.max(1, Math.ceil(waitMs));
   return new StreamError("RATE_LIMITED", `${what} come too fast; try again in ${ms} ms.`, {
@@ -22,7 +25,7 @@ export function tooManyConnections(max: number): StreamError {
   );
 }
 
-/** Seconds for a `Retry-After` header; undefined when the error names no time. */
+/** Seconds for a `Retry-After` header; undefined when the error has no such time. */
 export function retryAfterSeconds({ metadata }: StreamError): number | undefined {
   const ms = metadata[RETRY_AFTER_MS];
   return ms === undefined ? undefined : Math.ceil(Number(ms) / 1000);

@@ -1,18 +1,18 @@
 import { StreamError } from "../core/errors.ts";
 import { RETRY_AFTER_MS } from "./refusals.ts";
 
-/** When a subscription that found no memory for its snapshot may try again, in milliseconds. */
+/** Time after which a subscription that was refused for memory may retry, in milliseconds. */
 const RETRY_MS = 1000;
 
-/** Memory of unread snapshots unless told otherwise, in bytes. */
+/** Default limit of the memory of unread snapshots, in bytes. */
 export const DEFAULT_MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024;
 
 /**
- * Counts what snapshots hold in memory for subscribers that have not read them yet, over all
- * subscriptions. A piece that many hold, such as a part of a snapshot that they share, counts once.
+ * Counts the memory of snapshots that subscribers have not read yet, over all subscriptions. A
+ * piece with several holders, such as a shared part of a snapshot, counts once.
  *
- * Holding never fails, because a subscription that has begun is not ended for lack of memory. New ones
- * are refused while the limit is exceeded.
+ * hold() never fails, because an open subscription is not ended for lack of memory. New
+ * subscriptions are refused while the limit is exceeded.
  */
 export class SnapshotMemory {
   readonly #maxBytes: number;
@@ -23,7 +23,7 @@ export class SnapshotMemory {
     this.#maxBytes = maxBytes;
   }
 
-  /** How much is held, in bytes. */
+  /** Number of bytes held. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -33,12 +33,17 @@ export class SnapshotMemory {
     return this.#bytes > this.#maxBytes;
   }
 
-  /** To be called before a new subscription reads its snapshot, and before the first part is delivered. @throws StreamError OVERLOADED */
+  /**
+   * To be called before a new subscription reads its snapshot, and before its first part is
+   * delivered.
+   *
+   * @throws StreamError OVERLOADED
+   */
   check(): void {
     if (this.isFull) throw this.refusal();
   }
 
-  /** The refusal of a subscription for whose snapshot there is no memory. */
+  /** The refusal of a subscription while the memory is full. */
   refusal(): StreamError {
     return new StreamError(
       "OVERLOADED",
@@ -47,7 +52,11 @@ export class SnapshotMemory {
     );
   }
 
-  /** Counts a piece until it is released as often as it was held. @param bytesOf Its size; asked for only once. */
+  /**
+   * Counts a piece until it was released as often as it was held.
+   *
+   * @param bytesOf Its size; called only for the first holder.
+   */
   hold<T extends object>(piece: T, bytesOf: (piece: T) => number): void {
     const known = this.#held.get(piece);
     if (known !== undefined) {
@@ -59,7 +68,7 @@ export class SnapshotMemory {
     this.#bytes += bytes;
   }
 
-  /** Takes back one `hold`. */
+  /** Undoes one `hold`. */
   release(piece: object): void {
     const known = this.#held.get(piece);
     if (known === undefined || --known.holders > 0) return;

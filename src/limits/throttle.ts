@@ -1,14 +1,14 @@
 import { rateLimited } from "./refusals.ts";
 import { type Rate, TokenBucket } from "./token-bucket.ts";
 
-/** What one connection or one address may still ask for: whatever calls share a limit is a scope. */
+/** The rates of one connection or one address. Calls that share a limit share a scope. */
 export class RateScope {
   readonly #requests: TokenBucket;
   readonly #subscriptions: TokenBucket | undefined;
 
   /**
-   * @param requests How many calls and frames it may send.
-   * @param subscriptions How many of them may be new subscriptions. Default: all.
+   * @param requests The limit of calls and frames.
+   * @param subscriptions The limit of new subscriptions among them. Default: none.
    */
   constructor(requests: Rate, nowMs: number, subscriptions?: Rate) {
     this.#requests = new TokenBucket(requests, nowMs);
@@ -27,16 +27,16 @@ export class RateScope {
   }
 }
 
-/** Slows one caller down: a call has to pass every scope that the caller belongs to. */
+/** Throttles one caller: a call must be within the limits of each of the caller's scopes. */
 export class Throttle {
   readonly #scopes: readonly RateScope[];
 
-  /** @param scopes Of the connection, of the address; later also of the user. */
+  /** @param scopes The scopes of the connection and of the address. */
   constructor(scopes: readonly RateScope[]) {
     this.#scopes = scopes;
   }
 
-  /** Counts a frame. @returns whether it is within the limits. */
+  /** Counts a frame. @returns Whether it is within the limits. */
   frame(): boolean {
     return this.#longest((scope, nowMs) => scope.request(nowMs)) === 0;
   }
@@ -47,7 +47,10 @@ export class Throttle {
     if (waitMs > 0) throw rateLimited("Calls", waitMs);
   }
 
-  /** Counts a call that begins a subscription. @throws StreamError RATE_LIMITED with the time to wait */
+  /**
+   * Counts a call that starts a subscription. @throws StreamError RATE_LIMITED with the time to
+   * wait
+   */
   subscribe(): void {
     this.call();
     const waitMs = this.#longest((scope, nowMs) => scope.subscription(nowMs));

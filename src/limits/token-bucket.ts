@@ -1,8 +1,8 @@
-/** A rate that may be exceeded for a moment. */
+/** A rate with a burst. */
 export interface Rate {
-  /** How many per second for long. */
+  /** Average number per second. */
   readonly perSecond: number;
-  /** How many at once after a pause. */
+  /** Largest number at once, after a pause. */
   readonly burst: number;
 }
 
@@ -12,7 +12,7 @@ export class TokenBucket {
   #tokens: number;
   #updatedAtMs: number;
 
-  /** @param nowMs A clock that never goes back, in milliseconds. */
+  /** @param nowMs Time of a monotonic clock, in milliseconds. */
   constructor(rate: Rate, nowMs: number) {
     this.#rate = rate;
     this.#tokens = rate.burst;
@@ -22,7 +22,7 @@ export class TokenBucket {
   /**
    * Takes a token.
    *
-   * @returns 0 when there was one; otherwise nothing is taken, and this is the time until there will be
+   * @returns 0 when one was taken; otherwise none is taken, and this is the time until there is
    *   one, in milliseconds.
    */
   take(nowMs: number): number {

@@ -1,18 +1,18 @@
 /**
- * Timers of any length. A timer of the platform fires at once when it is given more than 2^31-1 ms
- * (24.8 days), so every wait whose length comes from a caller or from the configuration starts here.
+ * Timers of any length. A timer of the platform fires at once when its delay exceeds 2^31-1 ms
+ * (24.8 days), so every wait whose length comes from a caller or from the configuration uses these.
  */
 
 /** Longest wait of a timer of the platform, in milliseconds. */
 const MAX_STEP_MS = 2 ** 31 - 1;
 
-/** A wait that has begun. */
+/** A running timer. */
 export interface Timer {
-  /** Ends the wait: the callback is not called any more. Idempotent. */
+  /** Stops the timer: the callback is not called any more. Idempotent. */
   cancel(): void;
-  /** Begins the whole wait anew. Does nothing after `cancel`. */
+  /** Restarts the timer. Does nothing after `cancel`. */
   refresh(): void;
-  /** Does not keep the process alive any more. @returns The same timer. */
+  /** Stops the timer from keeping the process alive. @returns The same timer. */
   unref(): this;
 }
 
@@ -25,7 +25,7 @@ export function startTimer(ms: number, callback: () => void): Timer {
   return new SteppedTimer(ms, callback, false);
 }
 
-/** Calls back again and again, with a pause of any length before each call, in milliseconds. */
+/** Calls back repeatedly, with a pause of any length before each call, in milliseconds. */
 export function startInterval(ms: number, callback: () => void): Timer {
   return new SteppedTimer(ms, callback, true);
 }
@@ -50,12 +50,12 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Waits in steps that a timer of the platform can take. Nearly every wait is one step. */
+/** Waits in steps within the limit of the platform's timers. Nearly every wait is one step. */
 class SteppedTimer implements Timer {
   readonly #ms: number;
   readonly #callback: () => void;
   readonly #repeats: boolean;
-  /** What is left after the present step, in milliseconds. */
+  /** Time left after the current step, in milliseconds. */
   #leftMs = 0;
   #step: ReturnType<typeof setTimeout> | undefined;
   #isCancelled = false;
@@ -75,7 +75,7 @@ class SteppedTimer implements Timer {
 
   refresh(): void {
     if (this.#isCancelled) return;
-    // The step of a short wait is the whole wait, and is cheap to begin again where the platform can.
+    // A short wait is one step, which is cheap to restart where the platform supports it.
     if (this.#ms <= MAX_STEP_MS && typeof this.#step === "object") this.#step.refresh();
     else {
       clearTimeout(this.#step);
@@ -103,7 +103,7 @@ class SteppedTimer implements Timer {
   };
 
   #unrefStep(): void {
-    // Timers of browsers are numbers, and keep nothing alive.
+    // Browsers' timers are numbers, and keep no process alive.
     if (typeof this.#step === "object") this.#step.unref();
   }
 }

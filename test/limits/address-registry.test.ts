@@ -7,7 +7,7 @@ describe("the registry of addresses", () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
   afterEach(() => void vi.useRealTimers());
 
-  it("forgets an address some time after it was used last", () => {
+  it("drops an address some time after its last use", () => {
     const registry = new AddressRegistry(RATE);
     const state = registry.get("a");
     vi.advanceTimersByTime(59_000);
@@ -19,7 +19,7 @@ describe("the registry of addresses", () => {
     expect(registry.size).toBe(1);
   });
 
-  it("holds a bounded number of addresses, and forgets those first that were unused for longest", () => {
+  it("holds a bounded number of addresses, and drops the least recently used first", () => {
     const registry = new AddressRegistry(RATE, 100);
     const busy = registry.get("busy");
     for (let i = 0; i < 10_000; i++) {
@@ -29,7 +29,7 @@ describe("the registry of addresses", () => {
     }
   });
 
-  it("keeps an address as long as it has connections, whatever else comes", () => {
+  it("keeps an address while it has connections, however many others are used", () => {
     const registry = new AddressRegistry(RATE, 10);
     const state = registry.connect("a");
     registry.connect("a");

@@ -3,7 +3,7 @@ import { createClientAddresses, isAddressRange } from "../../src/limits/client-a
 
 const PROXIES = ["10.0.0.0/8", "fd00::/8", "203.0.113.9"];
 
-/** What it is, the peer, its `X-Forwarded-For`, and the key that the client counts under. */
+/** A description, the peer, its `X-Forwarded-For`, and the key of the client. */
 const TABLE: readonly (readonly [string, string | undefined, string | undefined, unknown])[] = [
   ["a client of another machine", "198.51.100.7", undefined, "198.51.100.7"],
   ["... which IPv6 maps", "::ffff:198.51.100.7", undefined, "198.51.100.7"],
@@ -31,14 +31,14 @@ const TABLE: readonly (readonly [string, string | undefined, string | undefined,
   ["a peer that is gone", undefined, undefined, "unknown"],
 ];
 
-describe("the address that a client counts under", () => {
+describe("the address by which a client is limited", () => {
   const addresses = createClientAddresses(PROXIES);
 
   it.each(TABLE)("%s: %s, %s", (_what, peer, forwardedFor, key) => {
     expect(addresses.keyOf(peer, forwardedFor)).toBe(key);
   });
 
-  it("takes as ranges what an address list can hold, and nothing else", () => {
+  it("may be in a range, which has the form that an address list accepts", () => {
     const valid = ["10.0.0.0/8", "::1", "fd00::/8", "1.2.3.4", "0.0.0.0/0", "::/128"];
     const invalid = [
       "10.0.0.0/33",

@@ -7,7 +7,7 @@ import { SnapshotMemory } from "../../src/limits/snapshot-memory.ts";
 const AUTH = { headers: {}, path: "", query_params: {}, addr: "", connection_id: "" };
 
 describe("memory of unread snapshots", () => {
-  it("counts a piece once, however many hold it", () => {
+  it("counts a piece once for any number of holders", () => {
     const memory = new SnapshotMemory(100);
     const piece = {};
     memory.hold(piece, () => 80);
@@ -19,7 +19,7 @@ describe("memory of unread snapshots", () => {
     expect(memory.bytes).toBe(0);
   });
 
-  it("refuses new subscriptions beyond the limit, until those that hold it read or go", async () => {
+  it("refuses new subscriptions beyond the limit, until holders read or end", async () => {
     const engine = createEngine(memoryStore(), { maxSnapshotBytes: 150_000 });
     onTestFinished(() => engine.close());
     const follow = (groupId: string) =>
@@ -46,7 +46,7 @@ describe("memory of unread snapshots", () => {
     });
     expect(first.ended || same.ended).toBe(false);
     expect(first.read()?.kind).toBe("sync");
-    // Its transport took the part once it asks for more.
+    // A reader asks for more once its transport has taken the part.
     expect(first.read()).toBeUndefined();
     same.close();
     const other = await follow("b");

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { TokenBucket } from "../../src/limits/token-bucket.ts";
 
 describe("a token bucket", () => {
-  it("gives a burst at once, then as many per second as its rate", () => {
+  it("provides a burst at once, then its rate per second", () => {
     const bucket = new TokenBucket({ perSecond: 10, burst: 3 }, 0);
     expect([1, 2, 3].map(() => bucket.take(0))).toEqual([0, 0, 0]);
     expect(bucket.take(0)).toBe(100);
@@ -17,7 +17,7 @@ describe("a token bucket", () => {
     expect(taken).toEqual([0, 0, 1]);
   });
 
-  it("takes nothing from those that it refuses, so that trying again does not delay them", () => {
+  it("takes nothing for a refusal, so retries are not delayed further", () => {
     const bucket = new TokenBucket({ perSecond: 1, burst: 1 }, 0);
     bucket.take(0);
     for (let ms = 1; ms < 1000; ms++) expect(bucket.take(ms)).toBeGreaterThan(0);

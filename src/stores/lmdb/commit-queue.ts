@@ -5,20 +5,20 @@ import type { Broadcast, Commit, Outcome } from "../../core/store.ts";
 import type { Disk, Write } from "./disk.ts";
 import type { WriteBatch } from "./write-batch.ts";
 
-/** How much may wait and how much goes together. */
+/** Limits of the queue and of its batches. */
 export interface QueueLimits {
   /** Most commits and events that wait. */
   readonly maxWaiting: number;
   /** Most bytes of values that wait. */
   readonly maxWaitingBytes: number;
-  /** A batch ends with whichever of these comes first, but has at least one commit. */
+  /** A batch ends at the first of these limits, but has at least one commit. */
   readonly maxBatch: number;
   readonly maxBatchBytes: number;
   /** A batch that is not on disk after this long counts as failed, in milliseconds. */
   readonly commitTimeoutMs: number;
 }
 
-/** Limits unless told otherwise. */
+/** Default limits. */
 export const DEFAULT_QUEUE_LIMITS: QueueLimits = {
   maxWaiting: 100_000,
   maxWaitingBytes: 256 * 1024 * 1024,
@@ -27,21 +27,21 @@ export const DEFAULT_QUEUE_LIMITS: QueueLimits = {
   commitTimeoutMs: 60_000,
 };
 
-/** What the queue works with. */
+/** Dependencies of the queue. */
 export interface QueueContext {
   readonly disk: Pick<Disk, "submit">;
   readonly limits: QueueLimits;
   /** A batch on top of the latest durable state. Does not read, and does not throw. */
   readonly begin: () => WriteBatch;
-  /** Makes a durable batch visible and announces it. Called before its callers are answered. */
+  /** Makes a durable batch visible and announces it. Called before its calls resolve. */
   readonly publish: (batch: WriteBatch) => void;
-  /** Called once for each batch that was begun: it was published, had nothing to write, or failed. */
+  /** Called once per batch: after it was published, had nothing to write, or failed. */
   readonly end: () => void;
 }
 
-/** A call on its way, one step per commit. */
+/** A call in the queue, with one step per commit. */
 interface Job {
-  /** Does the next step. @returns Whether it was the last. */
+  /** Runs the next step. @returns Whether it was the last. */
   readonly step: (batch: WriteBatch) => boolean;
   readonly resolve: () => void;
   readonly reject: (error: StreamError) => void;
@@ -51,21 +51,22 @@ interface Job {
   submitted: boolean;
 }
 
-/** A batch on its way. */
+/** A batch that is ready to be written. */
 interface Built {
-  /** Whose steps it has. */
+  /** The calls whose steps it has. */
   readonly taken: readonly Job[];
   readonly batch: WriteBatch;
   readonly writes: readonly Write[];
 }
 
 /**
- * The one way to the disk: what arrives while a batch is under way forms the next one, so that
- * concurrent writers share its flush. Calls take effect in the order they came.
+ * The only path to the disk: calls that arrive while a batch is written form the next one, so
+ * concurrent writers share its flush. Calls take effect in the order in which they arrive.
  *
- * Nothing is answered, announced or visible before it is durable. When a batch fails, the fate of its
- * commits is unknown, and the queue takes no more: after a failed flush the operating system may
- * have dropped what it could not write, so only a restart tells what is on the disk.
+ * No write is acknowledged, announced or visible before it is durable. When a batch fails, the
+ * outcome of its commits is unknown, and the queue accepts no more: after a failed flush the
+ * operating system may have dropped what it could not write, so only a restart shows what is on the
+ * disk.
  */
 export class CommitQueue {
   readonly #context: QueueContext;
@@ -75,15 +76,14 @@ export class CommitQueue {
   #waitingBytes = 0;
   #failure: StreamError | undefined;
   #closed = false;
-  /** Resolves when nothing is left to do; undefined while nothing is. */
+  /** Resolves when the queue is empty; undefined while it is. */
   #working: Promise<void> | undefined;
 
-  /** A queue with nothing in it. */
   constructor(context: QueueContext) {
     this.#context = context;
   }
 
-  /** Why it refuses everything until a restart. */
+  /** The failure for which it refuses every call until a restart. */
   get failure(): StreamError | undefined {
     return this.#failure;
   }
@@ -104,7 +104,9 @@ export class CommitQueue {
     return this.#enqueue(step, commits.length, bytesOf(commits), () => outcomes);
   }
 
-  /** Announces a transient event. @throws StreamError OVERLOADED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN */
+  /**
+   * Announces a transient event. @throws StreamError OVERLOADED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN
+   */
   broadcast(group: GroupKey, message: Broadcast): Promise<void> {
     const step = (batch: WriteBatch) => {
       batch.broadcast(group, message);
@@ -113,7 +115,10 @@ export class CommitQueue {
     return this.#enqueue(step, 1, message.value.size, () => undefined);
   }
 
-  /** Writes what concerns no group. @throws StreamError OVERLOADED, STORE_UNAVAILABLE, OUTCOME_UNKNOWN */
+  /**
+   * Writes records that belong to no group. @throws StreamError OVERLOADED, STORE_UNAVAILABLE,
+   * OUTCOME_UNKNOWN
+   */
   write(writesOn: Parameters<WriteBatch["write"]>[0]): Promise<void> {
     const step = (batch: WriteBatch) => {
       batch.write(writesOn);
@@ -122,7 +127,7 @@ export class CommitQueue {
     return this.#enqueue(step, 1, 0, () => undefined);
   }
 
-  /** Looks after groups that are due. @returns Whether there is more to do. */
+  /** Sweeps groups that are due. @returns Whether there is more to do. */
   care(maxGroups: number, maxDrops: number): Promise<boolean> {
     let more = false;
     const step = (batch: WriteBatch) => {
@@ -132,7 +137,9 @@ export class CommitQueue {
     return this.#enqueue(step, 1, 0, () => more);
   }
 
-  /** Takes no more, and refuses what waits. What is on its way to the disk is not affected. */
+  /**
+   * Accepts no more, and rejects waiting calls. The batch that is being written is not affected.
+   */
   fail(failure: StreamError): void {
     this.#failure ??= failure;
     for (const job of this.#jobs)
@@ -142,7 +149,7 @@ export class CommitQueue {
     this.#waitingBytes = 0;
   }
 
-  /** Finishes what waits and takes no more. Idempotent. */
+  /** Finishes waiting calls and accepts no more. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#working;
@@ -156,7 +163,7 @@ export class CommitQueue {
       this.#jobs.push({ step, steps, bytes, resolve: done, reject, submitted: false });
       this.#waiting += steps;
       this.#waitingBytes += bytes;
-      // Not in the context of whoever happens to be first: it works for all, and announces.
+      // Not in the async context of the first caller: the work serves all, and announces.
       this.#working ??= this.#scope.runInAsyncScope(() => this.#work());
     });
   }
@@ -165,7 +172,7 @@ export class CommitQueue {
     const { limits } = this.#context;
     if (this.#closed) return new StreamError("STORE_UNAVAILABLE", "The store is closed.");
     if (this.#failure !== undefined) return this.#failure;
-    // A call that is larger than the bounds must pass when nothing else waits.
+    // A call larger than the limits is accepted when nothing else waits.
     const isFull =
       this.#waiting + steps > limits.maxWaiting ||
       this.#waitingBytes + bytes > limits.maxWaitingBytes;
@@ -177,30 +184,33 @@ export class CommitQueue {
   }
 
   async #work(): Promise<void> {
-    /** Whose last step is durable, and who was not told so yet. */
+    /** Calls whose last step is durable, but which are not resolved yet. */
     let done: readonly Job[] = [];
     while (this.#jobs.length > 0 || done.length > 0) {
-      // What arrives in this turn of the event loop goes along.
+      // Calls that arrive in this turn of the event loop join the batch.
       await turn();
       const batch = this.#jobs.length > 0 ? this.#build() : undefined;
       const written = batch && this.#write(batch);
-      // The disk has begun by then, and works while they are answered: the driver has it begin in an
-      // immediate, too.
-      if (written === undefined) answer(done);
-      else setImmediate(answer, done);
+      // The calls are resolved while the disk writes the next batch, which the driver also starts
+      // in an immediate.
+      if (written === undefined) acknowledge(done);
+      else setImmediate(acknowledge, done);
       done = (await written) ?? [];
-      // With nobody else about, there is nothing to work on meanwhile.
+      // A single writer gains nothing by waiting for the next batch.
       if (done.length === 1 && this.#jobs.length === 0) {
-        answer(done);
+        acknowledge(done);
         done = [];
       }
     }
     this.#working = undefined;
-    // Shares of a byte may have been lost on the way.
+    // The shares of bytes per step may have rounding errors.
     this.#waitingBytes = 0;
   }
 
-  /** Makes a batch of what waits. @returns undefined when that failed, which its callers were told. */
+  /**
+   * Builds a batch of waiting steps. @returns undefined when that failed and its calls were
+   * rejected.
+   */
   #build(): Built | undefined {
     const taken: Job[] = [];
     const batch = this.#context.begin();
@@ -209,7 +219,7 @@ export class CommitQueue {
       return { taken, batch, writes: batch.writes() };
     } catch (cause) {
       this.#context.end();
-      // Nothing was written. What an earlier batch of a long call did stays done.
+      // Nothing was written, but an earlier batch may have written part of a long call.
       this.#drop(taken);
       for (const job of taken) {
         job.reject(job.submitted ? outcomeUnknown(cause) : unreadable(cause));
@@ -218,7 +228,10 @@ export class CommitQueue {
     }
   }
 
-  /** Brings a batch to the disk, and announces it. @returns whose last step is durable now. */
+  /**
+   * Writes a batch to the disk, and announces it. @returns The calls whose last step is durable
+   * now.
+   */
   async #write({ taken, batch, writes }: Built): Promise<readonly Job[]> {
     try {
       for (const job of taken) job.submitted = true;
@@ -239,7 +252,7 @@ export class CommitQueue {
   #fill(batch: WriteBatch, taken: Job[]): void {
     const { limits } = this.#context;
     let steps = 0;
-    // By what the changes turn out to weigh: an update of few bytes may rewrite a large item.
+    // Counts the bytes of the resulting changes: an update of few bytes may rewrite a large item.
     const isFull = () => steps >= limits.maxBatch || batch.bytes >= limits.maxBatchBytes;
     for (const job of this.#jobs) {
       if (isFull()) break;
@@ -261,7 +274,7 @@ export class CommitQueue {
     );
   }
 
-  /** Takes jobs out of the queue, done or not. */
+  /** Removes jobs from the queue, done or not. */
   #drop(taken: readonly Job[]): void {
     const dropped = new Set(taken);
     for (const job of dropped) {
@@ -285,14 +298,14 @@ function writeFailed(cause: unknown): StreamError {
   );
 }
 
-function answer(done: readonly Job[]): void {
+function acknowledge(done: readonly Job[]): void {
   for (const job of done) job.resolve();
 }
 
 function outcomeUnknown(cause: unknown): StreamError {
   return new StreamError(
     "OUTCOME_UNKNOWN",
-    "The store failed while it wrote; the call may or may not have taken effect.",
+    "The store failed during the write; the call may or may not have taken effect.",
     {
       cause,
     },
@@ -323,7 +336,7 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Counted in parts, so that a process that was suspended meanwhile does not give up on waking. */
+/** Counts in parts, so a process that was suspended does not time out when it wakes up. */
 function withTimeout(work: Promise<void>, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let parts = 0;

@@ -12,18 +12,18 @@ const PAGE_SIZE_AT = 48;
 const MAX_UNWRITTEN = 16_384;
 
 /**
- * Whether the database driver can open a file: it exists not yet, is empty, or begins as the
- * driver's files do. To be asked first, because the driver ends the process when it cannot.
- * Creates an empty file when there is none, and closes it to other users.
+ * Whether the database driver can open a file: it does not exist, is empty, or begins like the
+ * driver's files. To be called first, because the driver ends the process when it cannot open a
+ * file. Creates a missing file, and makes the file private to its user.
  *
- * @throws What the operating system says when the file cannot be read and written.
+ * @throws The system error when the file cannot be read and written.
  */
 export async function isDataFile(path: string): Promise<boolean> {
   const file = await openPrivate(path);
   try {
     const { size } = await file.stat();
     if (size <= MAX_UNWRITTEN && (await file.readFile()).every((byte) => byte === 0)) {
-      // A power failure during the very first start leaves such a file; the driver wants it empty.
+      // A power failure during the very first start leaves such a file; the driver needs it empty.
       await file.truncate();
       return true;
     }

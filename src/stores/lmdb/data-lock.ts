@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { lockByName } from "./name-lock.ts";
 import { openPrivate } from "./private-files.ts";
 
-/** A data file that nobody else can lock. */
+/** A locked data file. */
 export interface DataLock {
   /** The file, open. */
   readonly file: FileHandle;
@@ -12,14 +12,14 @@ export interface DataLock {
 }
 
 /**
- * Opens a data file, which is created when missing, and locks it by the operating system. The lock
- * belongs to the file itself, so removing a file beside it does not get around it, nor does another
- * container on the same disk, and it ends with the process.
+ * Opens a data file, which is created when missing, with a lock of the operating system. The lock
+ * belongs to the file itself: removing another file does not bypass it, nor does another container
+ * on the same disk. It ends with the process.
  *
- * Where the package that does so has no build, as for Alpine Linux, an abstract socket named after the
- * file stands in; it holds between processes that share a network namespace.
+ * Where the package for it has no build, as for Alpine Linux, an abstract socket named after the
+ * file replaces it; that one only works between processes that share a network namespace.
  *
- * @returns Undefined when somebody else has the lock.
+ * @returns Undefined when another process has the lock.
  */
 export async function lockData(path: string): Promise<DataLock | undefined> {
   const file = await openPrivate(path);
@@ -41,15 +41,18 @@ export async function lockData(path: string): Promise<DataLock | undefined> {
   return { file, release };
 }
 
-/** @returns Undefined when somebody else has the lock. */
+/** @returns Undefined when another process has the lock. */
 async function lock(file: FileHandle): Promise<(() => void) | undefined> {
   const tryLock = loadLock();
-  // It ends with the open file.
+  // Closing the file releases the lock.
   if (tryLock !== undefined) return tryLock(file.fd) ? () => {} : undefined;
   return process.platform === "linux" ? lockByName(file) : () => {};
 }
 
-/** Loaded on demand: stores elsewhere have no use for it. @returns Undefined where it has no build. */
+/**
+ * Loads the package on demand: other stores do not need it. @returns Undefined where it has no
+ * build.
+ */
 function loadLock(): ((fd: number) => boolean) | undefined {
   try {
     const require = createRequire(import.meta.url);

@@ -10,15 +10,15 @@ export interface Tables {
   readonly groups: Table;
   /** Number of such groups by stream. */
   readonly streams: Table;
-  /** Groups that need care, by time. */
+  /** Groups to sweep, by time. */
   readonly due: Table;
   /** Facts about the store as a whole. */
   readonly meta: Table;
-  /** What has been fired and not yet been handled, by its place. */
+  /** Outbox entries that are not settled, by sequence number. */
   readonly outbox: Table;
-  /** Triggers that are done with an entry of the outbox which is kept for others. */
+  /** Triggers that are done with an outbox entry which is kept for other triggers. */
   readonly settled: Table;
-  /** Facts that others keep here. */
+  /** Records of other modules. */
   readonly records: Table;
 }
 
@@ -34,52 +34,52 @@ export interface Write {
 
 /** The state after some commit. It does not change. */
 export interface View {
-  /** A value. Its bytes are good until the next read of any table, so that nothing has to be copied. */
+  /** A value. Its bytes are valid only until the next read of any table, which saves a copy. */
   get(table: Table, key: Buffer): Buffer | undefined;
-  /** The first entries from `start` to before `end`. To be walked without awaiting anything. */
+  /** The first entries from `start` to before `end`. To be iterated synchronously. */
   range(
     table: Table,
     start: Buffer,
     end: Buffer,
     limit?: number,
   ): Iterable<{ key: Buffer; value: Buffer }>;
-  /** Keeps it alive for another owner, who releases it. */
+  /** Keeps it alive for another owner, which has to release it. */
   retain(): void;
-  /** Lets go. The disk cannot reuse what a living view sees. */
+  /** Releases it. The disk cannot reuse the pages of a living view. */
   release(): void;
 }
 
-/** What the store needs of the database. */
+/** The database as the store uses it. */
 export interface Disk {
   readonly tables: Tables;
   /** The latest durable state. The caller releases it. */
   view(): View;
   /**
-   * Writes all or nothing. Resolves when the writes are durable, and only then are they visible to
-   * a new view. Must not be called before the last call resolved.
+   * Writes all or nothing. Resolves when the writes are durable; only then does a new view see
+   * them. Must not be called while another call is pending.
    */
   submit(writes: readonly Write[]): Promise<void>;
-  /** Id of the last durable transaction. Each `submit` makes one, and no id is given twice. */
+  /** Id of the last durable transaction. Each `submit` makes one, with a new id. */
   lastTransaction(): number;
   close(): Promise<void>;
 }
 
-/** As `get`, it takes a transaction, which the driver's types do not tell. */
+/** It accepts a transaction like `get` does, which the driver's types omit. */
 interface FastTable {
   getBinaryFast(key: Buffer, within: { readonly transaction: Transaction }): Buffer | undefined;
 }
 
-/** Opens or creates the database file. Throws what the driver throws. */
+/** Opens or creates the database file. @throws The driver's errors. */
 export function openDisk(file: string): Disk {
   const root: RootDatabase<Buffer, Buffer> = open({
     path: file,
     noSubdir: true,
     encoding: "binary",
     keyEncoding: "binary",
-    // With it the driver would resolve a write before it is on disk.
+    // If true, the driver would resolve a write before it is on disk.
     overlappingSync: false,
-    // With it the driver makes a second promise for each turn, which nobody can listen to: the failure
-    // of a commit would end the process.
+    // If true, the driver would make a second promise per turn, whose rejection cannot be handled:
+    // a failed commit would end the process.
     eventTurnBatching: false,
     maxDbs: 16,
     maxReaders: 1024,
@@ -98,7 +98,7 @@ export function openDisk(file: string): Disk {
   };
 
   const view = (): View => {
-    // Without it the driver may hand out a transaction that began before the last commit.
+    // Otherwise the driver may return a transaction that began before the last commit.
     (root as unknown as { resetReadTxn(): void }).resetReadTxn();
     const transaction = root.useReadTransaction();
     const within = { transaction };
@@ -138,8 +138,8 @@ export function openDisk(file: string): Disk {
 }
 
 /**
- * The driver rejects a failed commit with one error, and tells why in a second promise beside it,
- * which would end the process if nobody listened to it.
+ * The driver rejects a failed commit with an error whose cause is a second promise. Left unhandled,
+ * that one would end the process.
  */
 async function reasonOf(failure: unknown): Promise<unknown> {
   if (!(failure instanceof Error) || !("commitError" in failure)) return failure;

@@ -6,11 +6,11 @@ import type { Server } from "node:net";
 import { join } from "node:path";
 import { StreamError } from "../../core/errors.ts";
 
-/** A folder that is ours. */
+/** The lock of a folder. */
 export interface FolderLock {
-  /** Path of the socket that holds it. */
+  /** Path of the socket that locks it. */
   readonly socket: string;
-  /** Gives it back. Idempotent. */
+  /** Releases it. Idempotent. */
   release(): Promise<void>;
 }
 
@@ -20,12 +20,12 @@ const SOCKET = "millrace.sock";
 const MAX_SOCKET_PATH = 103;
 
 /**
- * Takes a folder exclusively, by listening on a Unix socket inside it. The operating system ends the
- * listening with the process, however it ends; the file that stays behind is then recognised by a
- * refused connection and replaced. A folder whose path is too long for a socket address is reached
- * through its open descriptor on Linux.
+ * Locks a folder by listening on a Unix socket inside it. The operating system closes the socket
+ * when the process ends for any reason; a stale socket file is then recognised by a refused
+ * connection, and replaced. On Linux, a folder whose path is too long for a socket address is
+ * reached through its open descriptor.
  *
- * @throws StreamError STORE_UNAVAILABLE when somebody else has it; else what the operating system says.
+ * @throws StreamError STORE_UNAVAILABLE when another store has it, or a system error.
  */
 export async function lockFolder(folder: string): Promise<FolderLock> {
   const place = await socketPlace(folder);
@@ -38,10 +38,10 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
         return {
           socket: join(folder, SOCKET),
           release() {
-            // Closing removes the file of that name, which may be another owner's by now. A socket
-            // without a name holds nothing.
+            // Closing removes the file of that name, which may belong to another owner by now. A
+            // socket without a name locks nothing.
             const isOurs = inodeOf(place.path) === own;
-            // The path goes through the descriptor: first the file goes, then the descriptor.
+            // The path may use the descriptor, so the server closes first.
             released ??= (isOurs ? close(server) : Promise.resolve()).then(place.close);
             return released;
           },
@@ -59,15 +59,15 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   throw inUse(folder);
 }
 
-/** Why a folder is refused. */
+/** The refusal of a locked folder. */
 export function inUse(folder: string): StreamError {
   return new StreamError(
     "STORE_UNAVAILABLE",
-    `The folder ${folder} is in use by another store; stop the process that has it, or choose another folder.`,
+    `The folder ${folder} is in use by another store; stop the process that uses it, or choose another folder.`,
   );
 }
 
-/** A path to the socket that is short enough, and what keeps it valid. */
+/** A path to the socket that is short enough, and the release of its descriptor. */
 async function socketPlace(
   folder: string,
 ): Promise<{ readonly path: string; readonly close: () => Promise<void> }> {
@@ -120,17 +120,17 @@ function answers(path: string): Promise<boolean> {
       resolve(true);
     });
     socket.once("error", (error: NodeJS.ErrnoException) => {
-      // Anything but these leaves a doubt, for example a full backlog.
+      // Other errors do not prove that the owner is dead, for example a full backlog.
       resolve(error.code !== "ECONNREFUSED" && error.code !== "ENOENT");
     });
   });
 }
 
 /**
- * Removes a dead owner's socket file. Two processes may find it dead at the same time; the one that
- * is late must not remove the file of the other, so it looks at what it has taken away.
+ * Removes the socket file of a dead owner. Two processes may find it at the same time; the later
+ * one must not remove the new file of the other, so each checks the file that it has moved away.
  *
- * @returns False when the file is not, or no longer, a dead owner's.
+ * @returns False when the file does not, or no longer, belong to a dead owner.
  */
 function removeDead(path: string, dead: string | undefined): boolean {
   if (dead === undefined) return inodeOf(path) === undefined;
@@ -146,7 +146,7 @@ function removeDead(path: string, dead: string | undefined): boolean {
   return wasDead;
 }
 
-/** What identifies a socket file; undefined when there is none. */
+/** The identity of a socket file; undefined when there is none. */
 function inodeOf(path: string): string | undefined {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   return stats?.isSocket() ? `${stats.dev}:${stats.ino}:${stats.mtimeMs}` : undefined;

@@ -4,33 +4,33 @@ import { StreamError } from "../../core/errors.ts";
 
 const INTERVAL_MS = 250;
 
-/** A file that has to stay in its place. */
+/** A file that must not be moved, replaced or removed. */
 export interface WatchedFile {
   readonly path: string;
   /** Device and inode. */
   readonly identity: string;
 }
 
-/** Looks after the files of a folder until it is stopped. */
+/** Watches the files of a folder until it is stopped. */
 export interface FolderWatch {
-  /** Resolves with what is wrong as soon as something is. */
+  /** Resolves with the problem when a file was removed or replaced. */
   readonly lost: Promise<StreamError>;
   stop(): void;
 }
 
-/** What identifies a file as long as it exists. @throws What the operating system says. */
+/** A file with its current identity. @throws System errors. */
 export async function watched(path: string): Promise<WatchedFile> {
   const { dev, ino } = await lstat(path, { bigint: true });
   return { path, identity: `${dev}:${ino}` };
 }
 
 /**
- * Looks several times a second whether files are still the ones that they were. (Events of the
- * operating system would come with every write to the data, and cost the writers.)
+ * Checks several times a second that the files are still the same. (File system events would come
+ * with every write to the data, and slow down the writers.)
  */
 export function watchFolder(files: readonly WatchedFile[]): FolderWatch {
-  let tell: (problem: StreamError) => void;
-  const lost = new Promise<StreamError>((resolve) => (tell = resolve));
+  let report: (problem: StreamError) => void;
+  const lost = new Promise<StreamError>((resolve) => (report = resolve));
   let isLooking = false;
   const timer = setInterval(() => {
     if (isLooking) return;
@@ -40,7 +40,7 @@ export function watchFolder(files: readonly WatchedFile[]): FolderWatch {
       const problem = problems.find((found) => found !== undefined);
       if (problem === undefined) return;
       clearInterval(timer);
-      tell(problem);
+      report(problem);
     });
   }, INTERVAL_MS);
   timer.unref();
@@ -48,8 +48,8 @@ export function watchFolder(files: readonly WatchedFile[]): FolderWatch {
 }
 
 /**
- * Why a store takes no more writes once one of its files is not in its place. Callers learn the name of
- * the file, the log learns where it was.
+ * The error with which a store refuses writes once one of its files was removed or replaced.
+ * Callers get the file's name, only the log gets its path.
  */
 export function lostFile(path: string, what: string): StreamError {
   return new StreamError(
@@ -65,7 +65,7 @@ async function problemOf({ path, identity }: WatchedFile): Promise<StreamError |
     return lostFile(path, "replaced");
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
-    // Anything else says nothing about the file.
+    // Other errors prove nothing about the file.
     return code === "ENOENT" || code === "ENOTDIR" ? lostFile(path, "removed") : undefined;
   }
 }

@@ -12,27 +12,27 @@ import { readItem } from "./reads.ts";
 import { NO_GROUP, encodeGroup, encodeItem, encodeNumber } from "./records.ts";
 import type { GroupRecord } from "./records.ts";
 
-// Nobody may wait for the rest of an overlong log to go; the sweeper takes it.
+// A commit must not wait until an overlong log is trimmed; the sweep removes the rest.
 const TRIM_AT_ONCE = 64;
 const PRESENT = Buffer.from([1]);
 
 interface ItemDraft {
   readonly cacheKey: string;
-  /** As the view has it. */
+  /** The item in the view. */
   readonly stored: StoredItem | undefined;
   current: StoredItem | undefined;
 }
 
 /**
  * A group while a batch changes it: the state of a view with the batch's earlier commits on top.
- * Nothing is written before what `collect` gives is submitted.
+ * Nothing is written before the writes of `collect` are submitted.
  */
 export class GroupDraft {
   readonly name: GroupName;
   readonly #view: View;
   readonly #tables: Tables;
   readonly #stored: GroupRecord;
-  /** All but the log, which `#log` has. */
+  /** The record; its log is in `#log`. */
   #record: GroupRecord;
   readonly #log: LogDraft;
   readonly #cache: Pick<ItemCache, "get">;
@@ -40,7 +40,7 @@ export class GroupDraft {
 
   /**
    * @param stored The group's record in the view.
-   * @param cache Items as they are in the view.
+   * @param cache Items of the view.
    */
   constructor(
     name: GroupName,
@@ -58,12 +58,12 @@ export class GroupDraft {
     this.#log = new LogDraft(name, stored.log, stored.revision, view, tables);
   }
 
-  /** The group as the batch leaves it. Final once `collect` was called. */
+  /** The group after the batch. Final once `collect` was called. */
   get record(): GroupRecord {
     return this.#record;
   }
 
-  /** Where it stands. */
+  /** Its head so far. */
   get head(): Head {
     const { epoch, revision, timestamp } = this.#record;
     return { position: { epoch, revision }, timestamp };
@@ -81,12 +81,12 @@ export class GroupDraft {
     return stored;
   }
 
-  /** Gives a cache every item that was looked at, as the batch leaves it. */
+  /** Updates a cache with every item that was read or changed. */
   noteItems(cache: ItemCache): void {
     for (const { cacheKey: key, current } of this.#items.values()) cache.set(key, current);
   }
 
-  /** Takes over what a commit decided. */
+  /** Applies the decision of a commit. */
   apply(decision: Accepted, nowMs: number, history: History): void {
     if (decision.changes.length === 0) return;
     let { itemCount } = this.#record;
@@ -101,16 +101,16 @@ export class GroupDraft {
     this.#scheduleCare(history);
   }
 
-  /** Takes a timestamp for an event that is not a change. */
+  /** Advances the timestamp for a transient event. */
   tick(timestamp: number, history: History): void {
     this.#record = { ...this.#record, timestamp };
     this.#scheduleCare(history);
   }
 
   /**
-   * Looks after a group that is due: drops expired changes, and forgets it when nothing is left.
+   * Sweeps a group that is due: drops expired changes, and forgets the group when nothing is left.
    *
-   * @param maxDrops Most changes to drop now; with more to drop the group stays due.
+   * @param maxDrops Most changes to drop now; if there are more, the group stays due.
    * @returns Number of changes dropped.
    */
   care(nowMs: number, history: History, maxDrops: number): number {
@@ -125,7 +125,7 @@ export class GroupDraft {
     return dropped;
   }
 
-  /** Adds everything that has to be written for this group. To be called once, at the end. */
+  /** Adds the group's writes. To be called once, at the end. */
   collect(writes: Write[]): void {
     if (this.#record === this.#stored) return;
     const { data, groups, due } = this.#tables;
@@ -162,7 +162,7 @@ export class GroupDraft {
 
   #collectItems(writes: Write[]): void {
     const { data } = this.#tables;
-    // What goes comes first: a group that was forgotten and written again uses old keys anew.
+    // Removals come first: a group that was forgotten and written again reuses its old keys.
     for (const { stored, current } of this.#items.values()) {
       if (stored === undefined || stored.createdRevision === current?.createdRevision) continue;
       writes.push({
@@ -187,7 +187,7 @@ export class GroupDraft {
     }
   }
 
-  /** A group has at most one entry in the due index; one that is there is early enough. */
+  /** A group has at most one entry in the due index; an existing entry is never too late. */
   #scheduleCare(history: History): void {
     if (this.#record.careMs > 0) return;
     const careMs = nextCareMs(this.#age, history);

@@ -2,28 +2,28 @@ import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
 
 /*
- * All records of a group lie together in one table, so that a commit touches few pages. The head
- * comes right behind the newest change, because both are written with every commit:
+ * All records of a group are adjacent in one table: a commit touches few pages. The head follows the
+ * newest change directly, because both are written with every commit:
  *
  *   stream NUL group NUL 1 item-id                   revision that created the item
  *   stream NUL group NUL 2 revision (8 bytes)        item, by the revision that created it
  *   stream NUL group NUL 3 revision (8 bytes)        change
  *   stream NUL group NUL 4                           head
  *
- * Names hold no control characters, so no group's prefix begins another's. Numbers are big-endian:
- * the order of the keys is that of the numbers.
+ * Names contain no control characters, so no group's prefix is a prefix of another's. Numbers are
+ * big-endian: keys sort in the order of the numbers.
  */
 const ITEM_ID = 1;
 const ITEM = 2;
 const CHANGE = 3;
 const HEAD = 4;
 
-/** A group's names, in the forms that keys are made of. */
+/** A group's names, in the forms from which keys are made. */
 export interface GroupName {
   readonly key: GroupKey;
-  /** As `groupKeyText` writes it. */
+  /** Its `groupKeyText`. */
   readonly text: string;
-  /** What all keys of the group begin with. */
+  /** The prefix of all keys of the group. */
   readonly prefix: Buffer;
 }
 
@@ -61,7 +61,7 @@ export function changeKey(group: GroupName, revision: number): Buffer {
   return numberedKey(group, CHANGE, revision);
 }
 
-/** Reads the number back from an item's or a change's key. */
+/** Reads the revision from an item's or a change's key. */
 export function numberOfKey(key: Buffer): number {
   return readSafeInteger(key, key.length - 8);
 }
@@ -71,14 +71,14 @@ export function indexKey(group: GroupName): Buffer {
   return group.prefix.subarray(0, -1);
 }
 
-/** Reads the group back from a key of the index, or from the rest of a due key. */
+/** Reads the group from a key of the index, or from the rest of a due key. */
 export function groupOfKey(key: Buffer): GroupKey {
   const text = key.toString();
   const nul = text.indexOf("\u0000");
   return { streamName: text.slice(0, nul), groupId: text.slice(nul + 1) };
 }
 
-/** Key of a group in the index of groups that need care at a time. */
+/** Key of a group in the index of groups to sweep, by time. */
 export function dueKey(atMs: number, group: GroupName): Buffer {
   const key = Buffer.allocUnsafe(8 + group.prefix.length - 1);
   writeSafeInteger(key, atMs, 0);
@@ -86,20 +86,20 @@ export function dueKey(atMs: number, group: GroupName): Buffer {
   return key;
 }
 
-/** The least due key after everything due at the time. */
+/** The first key after every key that is due at this time. */
 export function dueEnd(atMs: number): Buffer {
   const key = Buffer.allocUnsafe(8);
   writeSafeInteger(key, atMs + 1, 0);
   return key;
 }
 
-/** Writes an integer within 0 to 2^53-1 into eight big-endian bytes. */
+/** Writes an integer from 0 to 2^53-1 as eight big-endian bytes. */
 export function writeSafeInteger(target: Buffer, value: number, at: number): void {
   target.writeUInt32BE(Math.floor(value / 0x1_0000_0000), at);
   target.writeUInt32BE(value % 0x1_0000_0000, at + 4);
 }
 
-/** Reads what writeSafeInteger wrote. */
+/** Reads an integer written by writeSafeInteger. */
 export function readSafeInteger(source: Buffer, at: number): number {
   return source.readUInt32BE(at) * 0x1_0000_0000 + source.readUInt32BE(at + 4);
 }

@@ -4,28 +4,33 @@ import { join } from "node:path";
 import { syncFolder, writePrivate } from "./private-files.ts";
 
 /**
- * One opening of the data, from open to close or crash. Two things name it, and no copy carries both
- * in agreement: a record in the data, and a marker, a file beside it that is written once. The record
- * holds the inode and the time of change of the marker; the kernel gives every copy another time.
+ * One opening of the data, from open to close or crash. It has a record in the data, and a marker,
+ * a file beside the data that is written once. The record holds the marker's inode and change time,
+ * so the two never agree in a copy: the kernel gives every copied file another change time.
  */
 export interface Life {
-  /** Random. Part of the names of the files of this life. */
+  /** Random. Part of the names of this life's files. */
   readonly id: string;
   readonly marker: FileFacts;
-  /** The data file as it was when this life began. */
+  /** The data file at the start of this life. */
   readonly data: FileFacts;
 }
 
-/** What the file system knows of a file, as far as a copy has something else. */
+/** The metadata of a file that differs in a copy. */
 interface FileFacts {
   readonly inode: string;
-  /** Time of the last change of content, owner, mode or links, in Unix nanoseconds. No program can set it. */
+  /**
+   * Time of the last change of content, owner, mode or links, in Unix nanoseconds. No program can
+   * set it.
+   */
   readonly changedNs: string;
-  /** Time of creation, in Unix nanoseconds; "0" where it is unknown, or where programs can set it. */
+  /**
+   * Time of creation, in Unix nanoseconds; "0" where it is unknown, or where programs can set it.
+   */
   readonly bornNs: string;
 }
 
-/** How far the data has come. */
+/** The last transactions of the data. */
 export interface Progress {
   /** The last transaction of the data. */
   readonly transaction: number;
@@ -33,7 +38,7 @@ export interface Progress {
   readonly lastKnown: number | undefined;
 }
 
-/** Where the data is. */
+/** The paths of the data. */
 export interface Place {
   readonly folder: string;
   /** Path of the data file. */
@@ -43,7 +48,7 @@ export interface Place {
 const FILE_OF_LIFE = /^millrace\.[\w-]+\.(?:life|closed)$/;
 const isLinux = process.platform === "linux";
 
-/** Begins a life: writes its marker, durably. It is in force once its record is in the data. */
+/** Starts a life: writes its marker, durably. It takes effect once its record is in the data. */
 export async function beginLife({ folder, file }: Place): Promise<Life> {
   const id = randomBytes(9).toString("base64url");
   const path = markerOf(folder, id);
@@ -55,14 +60,13 @@ export async function beginLife({ folder, file }: Place): Promise<Life> {
 }
 
 /**
- * Whether the data is what the life left behind, neither a copy nor an older state. Without proof it
- * is not.
+ * Whether the data is provably the state that the life left, neither a copy nor an older state.
  *
- * After a clean close the data must end with the transaction that was its last. The marker may have
+ * After a clean close the data must end with the recorded last transaction. The marker may have
  * been touched since (`chown -R`, hard links), as long as it is the same file.
  *
  * After a crash the data must have at least the last transaction that was known to be durable, and
- * neither the marker nor the data file may have been touched by anybody but the service.
+ * only the service may have touched the marker and the data file.
  */
 export async function isUnbroken(
   { folder, file }: Place,
@@ -80,7 +84,7 @@ export async function isUnbroken(
     return (
       isUntouched &&
       factsOf(stats).inode === data.inode &&
-      // A write sets both times to the same moment; programs that copy set back the one that they can.
+      // A write sets both times equal; a copying program can only set back the first.
       (!isLinux || (factsOf(stats).bornNs === data.bornNs && stats.mtimeNs === stats.ctimeNs)) &&
       lastKnown !== undefined &&
       transaction >= lastKnown
@@ -91,7 +95,7 @@ export async function isUnbroken(
   }
 }
 
-/** Ends a life cleanly, with its last transaction. To be called once nobody writes the data any more. */
+/** Ends a life cleanly, with its last transaction. To be called after the last write. */
 export async function endLife(folder: string, id: string, transaction: number): Promise<void> {
   await writePrivate(closingOf(folder, id), `${transaction}\n`);
   await syncFolder(folder);
@@ -107,7 +111,6 @@ export async function forgetLives(folder: string, except: string): Promise<void>
   await syncFolder(folder);
 }
 
-/** The file that marks a life. */
 function markerOf(folder: string, id: string): string {
   return join(folder, `millrace.${id}.life`);
 }
@@ -116,7 +119,10 @@ function closingOf(folder: string, id: string): string {
   return join(folder, `millrace.${id}.closed`);
 }
 
-/** The last transaction of a life that ended cleanly; undefined for one that crashed, while it closed too. */
+/**
+ * The last transaction of a life that ended cleanly; undefined after a crash, even one during the
+ * close.
+ */
 async function readClosing(folder: string, id: string): Promise<number | undefined> {
   const text = await readFile(closingOf(folder, id), "utf8").catch(() => "");
   return /^\d+\n$/.test(text) ? Number(text) : undefined;

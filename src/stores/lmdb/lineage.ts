@@ -7,16 +7,16 @@ import type { Life, Place, Progress } from "./life.ts";
 import { syncFolder } from "./private-files.ts";
 
 const LINEAGE_KEY = Buffer.from("lineage");
-/** A file of this name in the folder says that the data was put back from a backup. */
+/** A file of this name in the folder marks the data as restored from a backup. */
 const RESTORED_FILE = "RESTORED";
 
-/** What all epochs of the data have in common since it was last copied or restored. */
+/** The life of the data since it was last copied or restored. */
 export interface Lineage {
-  /** Part of every epoch. Empty for data that never moved. */
+  /** Part of every epoch. Empty for data that was never copied or restored. */
   readonly name: string;
-  /** When it began, in Unix milliseconds; 0 for data that never moved. */
+  /** When it began, in Unix milliseconds; 0 for data that was never copied or restored. */
   readonly beganMs: number;
-  /** The life that goes on with it now. */
+  /** Id of the current life. */
   readonly life: string;
 }
 
@@ -27,21 +27,21 @@ interface LineageRecord {
   readonly life: Life;
 }
 
-/** How the lineage of opened data is told. */
+/** How the lineage of opened data is determined. */
 export interface LineageOptions {
   readonly progress: Progress;
-  /** Whether to begin a new lineage whatever the files say. */
+  /** Whether to begin a new lineage regardless of the files. */
   readonly isRestored: boolean;
   /** Wall clock, Unix milliseconds. */
   readonly clock: () => number;
 }
 
 /**
- * Goes on with the lineage of the data in a new life, or begins a new lineage unless there is proof
- * that the data is neither a copy nor an older state: no epoch of a copy may be taken for one that
- * went on elsewhere, with other changes under the same revisions.
+ * Starts a new life of the data. It continues the lineage if the data is provably neither a copy
+ * nor an older state; otherwise it begins a new lineage, because the original may have continued
+ * with other changes under the same epochs and revisions.
  *
- * @returns Durable, and the only life of the folder.
+ * @returns The lineage, durable, with the only life of the folder.
  */
 export async function continueLineage(
   disk: Disk,
@@ -69,19 +69,22 @@ export async function continueLineage(
   await disk.submit([
     { table: meta, key: LINEAGE_KEY, value: Buffer.from(JSON.stringify(record)) },
   ]);
-  // From here on a data file of before is known by its life, whose marker is gone.
+  // From now on an older data file is recognised by its life, whose marker no longer exists.
   await forgetLives(folder, life.id);
   await rm(restored, { force: true });
   await syncFolder(folder);
   return { name, beganMs, life: life.id };
 }
 
-/** @returns Undefined for a record of a version that knew copies by their inode, which proves nothing. */
+/**
+ * @returns Undefined for a record of an older version, which recognised copies by inode and proves
+ * nothing.
+ */
 function parse(stored: string): LineageRecord | undefined {
   return stored.startsWith("{") ? (JSON.parse(stored) as LineageRecord) : undefined;
 }
 
-/** An epoch as it is called in a lineage: the name that it was given, and that of the lineage. */
+/** The name of an epoch in a lineage: its given name and the name of the lineage. */
 export function epochIn(lineage: string, epoch: string): string {
   if (epoch === "") return "";
   const [given = ""] = epoch.split("~", 1);

@@ -10,15 +10,20 @@ import type { LockFile } from "./lock-file.ts";
 
 /** The database of a folder. */
 export interface FolderDisk extends Disk {
-  /** Name of the lineage of the data: part of every epoch. Empty for data that never moved. */
+  /**
+   * Name of the data's lineage: part of every epoch. Empty for data that was never copied or
+   * restored.
+   */
   readonly lineage: string;
-  /** When that lineage began, in Unix milliseconds; 0 for data that never moved. */
+  /**
+   * When that lineage began, in Unix milliseconds; 0 for data that was never copied or restored.
+   */
   readonly beganMs: number;
-  /** Resolves when a file of the folder is no longer the one that was opened, with a sentence. */
+  /** Resolves with an error when a file of the folder was removed or replaced. */
   readonly lost: Promise<StreamError>;
 }
 
-/** What an opened folder consists of. */
+/** The parts of an opened folder. */
 export interface OpenedFolder {
   readonly folder: string;
   readonly disk: Disk;
@@ -29,14 +34,14 @@ export interface OpenedFolder {
   readonly file: string;
   readonly lockFile: LockFile;
   readonly watch: FolderWatch;
-  /** Gives the folder back. */
+  /** Releases the lock of the folder. */
   readonly release: () => Promise<void>;
 }
 
-/** The disk as long as its folder is whole. Closing it ends the life of the data, and gives the folder back. */
+/** The disk of an opened folder. Closing it ends the life of the data, and releases the folder. */
 export function livingDisk(opened: OpenedFolder): FolderDisk {
   const { folder, disk, lineage, data, file, lockFile, watch, release } = opened;
-  /** Whether all that was submitted is known to be durable. */
+  /** Whether every submitted write is known to be durable. */
   let isSettled = true;
   let isLost = false;
   const lost = watch.lost.then((problem) => {
@@ -51,7 +56,7 @@ export function livingDisk(opened: OpenedFolder): FolderDisk {
     async submit(writes) {
       isSettled = false;
       await disk.submit(writes);
-      // What is in a file without a name is gone with the process.
+      // A file without a name disappears with the process.
       if (fstatSync(data.file.fd).nlink === 0) throw lostFile(file, "removed or replaced");
       isSettled = true;
     },
@@ -61,8 +66,8 @@ export function livingDisk(opened: OpenedFolder): FolderDisk {
       try {
         await disk.close();
         await lockFile.close();
-        // After a failure nobody knows what is on the disk: the next start looks, as after a crash.
-        // So it does when the end cannot be written.
+        // After a failure, or when the end cannot be written, the state of the disk is unknown: the
+        // next start checks it as after a crash.
         if (last !== undefined) await endLife(folder, lineage.life, last).catch(() => undefined);
       } finally {
         await data.release();

@@ -5,21 +5,21 @@ import { decodeNumber, encodeNumber } from "./records.ts";
 
 /*
  *   table outbox: seq (8 bytes)               entry
- *   table settled: seq (8 bytes) trigger-id   present: the trigger is done with an entry that is kept for others
+ *   table settled: seq (8 bytes) trigger-id   present: the trigger is done with a kept entry
  */
 
-/** What the outbox works with. */
+/** Dependencies of the outbox. */
 export interface LmdbOutboxContext {
   readonly tables: Tables;
   /** Runs a read on the latest durable state. */
   readonly read: <T>(work: (view: View) => T) => Promise<T>;
-  /** Writes along with the next batch. Resolves when durable. */
+  /** Writes with the next batch. Resolves when durable. */
   readonly write: (writesOn: (view: View) => readonly Write[]) => Promise<void>;
 }
 
-/** The outbox of the store, and its way to be told of new entries. */
+/** The outbox of the store, which the store notifies of new entries. */
 export interface LmdbOutbox extends Outbox {
-  /** Tells the watchers. */
+  /** Notifies the watchers. */
   announce(heads: readonly OutboxHead[]): void;
 }
 
@@ -27,13 +27,13 @@ const PRESENT = Buffer.from([1]);
 
 /** The outbox on disk: one partition. */
 export function createLmdbOutbox({ tables, read, write }: LmdbOutboxContext): LmdbOutbox {
-  const listeners = new Set<{ readonly tell: (heads: readonly OutboxHead[]) => void }>();
+  const listeners = new Set<{ readonly notify: (heads: readonly OutboxHead[]) => void }>();
   return {
     partitions: 1,
     announce(heads) {
-      // Not at once: the writers, whose batch it was, have nothing to do with what a listener does.
+      // In microtasks, so an error of a listener does not affect the writers of the batch.
       for (const entry of listeners)
-        queueMicrotask(() => void (listeners.has(entry) && entry.tell(heads)));
+        queueMicrotask(() => void (listeners.has(entry) && entry.notify(heads)));
     },
     scan: (_partition, after, limit) =>
       read((view) => {
@@ -55,15 +55,15 @@ export function createLmdbOutbox({ tables, read, write }: LmdbOutboxContext): Lm
       }),
     settle: (_partition, settled) =>
       write((view) => settled.flatMap((each) => settleWrites(view, tables, each))),
-    watch(_partition, tell) {
-      const entry = { tell };
+    watch(_partition, notify) {
+      const entry = { notify };
       listeners.add(entry);
       return () => void listeners.delete(entry);
     },
   };
 }
 
-/** Place of the newest entry of a state; 0 when there is none. */
+/** Sequence number of the newest entry in a view; 0 when there is none. */
 export function lastSeq(view: View, tables: Tables): number {
   const start = encodeNumber(Number.MAX_SAFE_INTEGER);
   for (const key of tables.outbox.getKeys({ start, reverse: true, limit: 1 }))
@@ -83,12 +83,12 @@ function settleWrites(
   const noted = (ids: readonly string[], value: Buffer | undefined) =>
     ids.map((id): Write => ({ table, key: Buffer.concat([key, Buffer.from(id)]), value }));
   if (!complete) return noted(triggers, PRESENT);
-  // All of them, also those that are noted in this very batch: a later entry may have the same place.
+  // All of them, even those noted in this batch: a later entry may get the same sequence number.
   const all = decodeHead(seq, bytes).triggers;
   return [{ table: outbox, key, value: undefined }, ...noted(all, undefined)];
 }
 
-/** The entry without those of its triggers that are done with it. */
+/** The entry without the triggers that are done with it. */
 function unsettled<T extends OutboxHead>(view: View, tables: Tables, head: T): T {
   const done = settledTriggers(view, tables, head.seq);
   if (done.size === 0) return head;

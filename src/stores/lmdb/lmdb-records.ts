@@ -4,7 +4,7 @@ import type { Tables, View, Write } from "./disk.ts";
 const FIRST = Buffer.from([0]);
 const END = Buffer.from([0xff]);
 
-/** Records in a table of their own. Keys hold no control characters. */
+/** Records in a separate table. Keys contain no control characters. */
 export function createLmdbRecords(
   tables: Tables,
   view: () => View,

@@ -38,48 +38,49 @@ import { LmdbSnapshotReader, createBudget } from "./snapshot.ts";
 import { WriteBatch } from "./write-batch.ts";
 import { startInterval } from "../../timers/timers.ts";
 
-/** How a durable store is opened. */
+/** Options of a durable store. */
 export interface LmdbStoreOptions {
-  /** Where the data is. Created if missing. One store at a time has it. */
+  /** The folder of the data. Created if missing. Only one store at a time can use it. */
   readonly folder: string;
   /**
-   * Begins a new epoch in every group, as after a restore that cannot be told, like that of a whole
-   * disk. Default false.
+   * Whether every group begins a new epoch, for a restore that cannot be detected, such as that of
+   * a whole disk. Default false.
    */
   readonly beginNewEpochs?: boolean | undefined;
-  /** How much history a group keeps; what is absent has its default. */
+  /** How much history a group keeps; absent members have their defaults. */
   readonly history?: HistoryOptions | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
   readonly clock?: (() => number) | undefined;
-  /** Names a new history; never twice the same, and without `~`. Default: random. */
+  /** Names a new epoch; each name must be unique, and without `~`. Default: random. */
   readonly newEpoch?: (() => string) | undefined;
-  /** How often groups that nobody writes are looked after, in milliseconds. Default 1,000; 0: never. */
+  /** Interval of sweeps of groups without writes, in milliseconds. Default 1,000; 0: never. */
   readonly sweepIntervalMs?: number | undefined;
   /** How long a snapshot reader may hold a state of the disk, in milliseconds. Default 5,000. */
   readonly snapshotHoldMs?: number | undefined;
-  /** Bounds of what waits for the disk; what is absent has its default. */
+  /** Limits of the commit queue; absent members have their defaults. */
   readonly queue?: Partial<QueueLimits> | undefined;
 }
 
 /** A durable store. */
 export interface LmdbStore extends Store {
-  /** Facts that others keep beside the data. */
+  /** Records of other modules, kept beside the data. */
   readonly records: Records;
-  /** Drops history that has expired in groups that nobody writes. The store does so by itself, too. */
+  /** Drops the expired history of groups without writes. The store also does so by itself. */
   sweep(): Promise<void>;
 }
 
 /**
  * Opens the durable store of a folder.
  *
- * Every acknowledged write is on disk (one flush serves all concurrent writers), nothing is read or
- * announced before it is, and everything is there again after a restart or a crash: items, log,
- * positions and timestamps. Opening, reading and writing cost the same however much the store holds.
+ * Every acknowledged write is on disk (one flush serves all concurrent writers), and no write is
+ * visible or announced before. Items, log, positions and timestamps survive a restart or a crash.
+ * The cost of opening, reading and writing does not depend on the size of the store.
  *
- * When the disk fails a write, the writers concerned get OUTCOME_UNKNOWN, every later write gets
- * STORE_UNAVAILABLE until the store is opened anew, and reads go on from the last durable state.
+ * When the disk fails a write, the calls in its batch get OUTCOME_UNKNOWN, every later write gets
+ * STORE_UNAVAILABLE until the store is opened again, and reads continue from the last durable
+ * state.
  *
- * @throws StreamError STORE_UNAVAILABLE when the folder cannot be used or somebody else has it.
+ * @throws StreamError STORE_UNAVAILABLE when the folder cannot be used or another store has it.
  */
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStore> {
   return createLmdbStore(await openFolder(resolve(options.folder), options), options);
@@ -88,15 +89,15 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStor
 const SWEEP_GROUPS = 256;
 const SWEEP_DROPS = 10_000;
 const FAILED_CLOSE_MS = 5000;
-/** What readers that are too slow for the disk may hold in memory, all together. */
+/** Memory of all readers that are too slow for the disk, in total. */
 const SNAPSHOT_BUDGET_BYTES = 128 * 1024 * 1024;
 const MAX_CACHED_GROUPS = 20_000;
 const MAX_CACHED_ITEMS_BYTES = 16 * 1024 * 1024;
-// Each may hold a state of its own; the database has room for 1,024.
+// Each may hold a different state; the database has room for 1,024.
 const MAX_HELD_SNAPSHOTS = 256;
 
 /**
- * The store on an open database, which it closes.
+ * Creates the store over an open database, which it closes.
  *
  * @internal
  */
@@ -186,7 +187,7 @@ export function createLmdbStore(
 
   let sweeping: Promise<void> | undefined;
   const sweepAll = async () => {
-    // Most of the time nothing is due, and the queue need not be troubled.
+    // Usually no group is due, and the queue is not used.
     for (let more = isCareDue(source, clock()); more && closing === undefined;) {
       more = await queue.care(SWEEP_GROUPS, SWEEP_DROPS);
     }
@@ -198,7 +199,7 @@ export function createLmdbStore(
     return sweeping;
   };
   const intervalMs = options.sweepIntervalMs ?? 1000;
-  // A failure shows in the writers' calls; there is nobody to tell here.
+  // Failures are ignored here, because writers get them, too.
   const timer =
     intervalMs > 0
       ? startInterval(intervalMs, () => void sweep().catch(() => undefined))
@@ -211,7 +212,7 @@ export function createLmdbStore(
     for (const reader of Array.from(held)) reader.close();
     watchers.clear();
     source.view.release();
-    // A disk that failed may never answer.
+    // A failed disk may never respond.
     await (queue.failure !== undefined
       ? Promise.race([disk.close(), delay(FAILED_CLOSE_MS, undefined, { ref: false })])
       : disk.close());

@@ -2,30 +2,33 @@ import { openPrivate } from "./private-files.ts";
 
 const MAGIC = 0xbeefc0de;
 const LAST_TRANSACTION_AT = 8;
-// Room for more readers than the database is opened for; the driver takes a longer file as it is.
+// Room for more readers than the database's limit; the driver accepts a longer file.
 const BYTES = 80 * 1024;
 
 /** The file beside the data in which the database driver keeps its table of readers. */
 export interface LockFile {
   /**
-   * The last transaction that was durable when the last process ended, however it ended; undefined
-   * when the file does not say. After a power failure it may be an earlier one, never a later one.
+   * The last transaction that was durable when the last process ended or crashed; undefined when
+   * the file does not contain it. After a power failure it may be an earlier one, never a later
+   * one.
    */
   readonly lastTransaction: number | undefined;
-  /** Makes the file durable as it is. */
+  /** Flushes the file. */
   sync(): Promise<void>;
-  /** Closes the file. Only after the database, because the operating system drops the driver's lock with it. */
+  /**
+   * Closes the file. To be called after closing the database, because this drops the driver's lock.
+   */
   close(): Promise<void>;
 }
 
 /**
  * Prepares the lock file for the driver, which maps it into memory and notes the id of each durable
- * transaction in it. Reading that before the driver opens the file costs the commits nothing.
+ * transaction in it. It is read before the driver opens the file, so commits pay nothing for it.
  *
  * Every page of the file is written first: on a full disk, a page without a block would end the
- * process at the moment a reader needs it.
+ * process when a reader needs it.
  *
- * To be called only while nobody else has the folder.
+ * To be called only with the folder locked.
  */
 export async function prepareLockFile(path: string): Promise<LockFile> {
   const file = await openPrivate(path);

@@ -8,8 +8,8 @@ import type { GroupName } from "./keys.ts";
 import { EMPTY_LOG, changeExtent, encodeChange, extentOf } from "./records.ts";
 import type { LogRecord } from "./records.ts";
 
-// Changes that left the log stay on the disk until there are so many, because each removal touches
-// a page that the commit has no other business with. Large ones do not stay.
+// Trimmed changes stay on the disk until there are this many, because each removal touches a page
+// that the commit does not use otherwise. Large ones are removed at once.
 const MAX_LEFT_BEHIND = 32;
 const LARGE_BYTES = 1024;
 
@@ -41,17 +41,17 @@ export class LogDraft {
     this.#newAfter = revision;
   }
 
-  /** The log as the batch leaves it. */
+  /** The log after the batch. */
   get record(): LogRecord {
     return this.#record;
   }
 
-  /** What its retention goes by. */
+  /** The extent that retention uses. */
   get extent(): LogExtent {
     return extentOf(this.#record, this.#revision);
   }
 
-  /** Adds changes, which continue it. */
+  /** Appends changes. */
   push(changes: readonly ChangeEvent[]): void {
     const [first] = changes;
     if (first === undefined) return;
@@ -68,7 +68,7 @@ export class LogDraft {
     this.#record = { ...this.#record, bytes, oldestTimeMs, oldestSize };
   }
 
-  /** Drops what it may no longer hold, at most `maxDrops` changes. @returns How many. */
+  /** Trims changes beyond retention, at most `maxDrops`. @returns How many. */
   trim(nowMs: number, history: History, maxDrops: number): number {
     let dropped = 0;
     for (; dropped < maxDrops && mustTrim(this.extent, nowMs, history); dropped++) {
@@ -88,7 +88,7 @@ export class LogDraft {
     return dropped;
   }
 
-  /** Has everything that left it removed from the disk, however little it is. */
+  /** Removes all trimmed changes from the disk, however few. */
   removeLeftBehind(): void {
     this.#removeNow = true;
   }
@@ -102,7 +102,7 @@ export class LogDraft {
     this.#revision = 0;
   }
 
-  /** Adds what has to be written. To be called once, before `record` is written. */
+  /** Adds the log's writes. To be called once, before `record` is written. */
   collect(writes: Write[]): void {
     const { data } = this.#tables;
     const forgotten = this.#newAfter < this.#storedRevision;

@@ -2,9 +2,10 @@ import type { FileHandle } from "node:fs/promises";
 import { createServer } from "node:net";
 
 /**
- * Takes the name of a file among abstract sockets, which Linux has. It ends with the process.
+ * Locks a file by an abstract socket with its identity as name, on Linux. The lock ends with the
+ * process.
  *
- * @returns What releases it; undefined when somebody else has it.
+ * @returns Releases the lock; undefined when another process has it.
  */
 export async function lockByName(file: FileHandle): Promise<(() => void) | undefined> {
   const { dev, ino } = await file.stat({ bigint: true });

@@ -22,9 +22,11 @@ const FORMAT_KEY = Buffer.from("format");
 /** Raised with every change of keys or records that older versions would misread. */
 const FORMAT = "1";
 
-/** How a folder is opened. */
+/** Options of opening a folder. */
 export interface FolderOptions {
-  /** Whether every group begins a new epoch, as after a restore that cannot be told. Default false. */
+  /**
+   * Whether every group begins a new epoch, for a restore that cannot be detected. Default false.
+   */
   readonly beginNewEpochs?: boolean | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
   readonly clock?: (() => number) | undefined;
@@ -32,9 +34,9 @@ export interface FolderOptions {
 
 /**
  * Opens the database of a folder, exclusively. The folder is created if missing. Closing the
- * database gives the folder back.
+ * database releases the folder.
  *
- * @throws StreamError STORE_UNAVAILABLE with a sentence that names the folder and what to do.
+ * @throws StreamError STORE_UNAVAILABLE with a sentence that names the folder and the remedy.
  */
 export async function openFolder(folder: string, options: FolderOptions = {}): Promise<FolderDisk> {
   return translated(folder, async () => {
@@ -49,7 +51,7 @@ export async function openFolder(folder: string, options: FolderOptions = {}): P
   });
 }
 
-/** Opens the data of a folder whose socket is ours. */
+/** Opens the data of a locked folder. */
 async function openData(
   folder: string,
   options: FolderOptions,
@@ -108,7 +110,7 @@ async function checkFormat(disk: Disk, folder: string): Promise<void> {
   await disk.submit([{ table: disk.tables.meta, key: FORMAT_KEY, value: Buffer.from(FORMAT) }]);
 }
 
-// What can be wrong with a folder, in words that say what to do.
+// Problems of a folder, each with its remedy.
 const PROBLEMS: Readonly<Record<string, string>> = {
   EACCES: "may not be written by this user; change its owner or mode, or choose another folder",
   EPERM: "may not be written by this user; change its owner or mode, or choose another folder",
@@ -137,7 +139,7 @@ async function translated<T>(folder: string, work: () => Promise<T>): Promise<T>
   }
 }
 
-/** Name of a system error. The driver gives its number. */
+/** Name of a system error, for which the driver has only the number. */
 function codeOf(error: unknown): string {
   if (!(error instanceof Error) || !("code" in error)) return "";
   return typeof error.code === "number" && error.code > 0

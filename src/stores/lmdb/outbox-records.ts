@@ -4,7 +4,7 @@ import { Value } from "../../core/value.ts";
 
 /*
  * An entry of the outbox: length of its head (4 bytes), the head as JSON, the text of the event's
- * value. So a head is read without the value, which may be large.
+ * value. A head can be read without the value, which may be large.
  */
 const HEAD_AT = 4;
 
@@ -15,7 +15,7 @@ interface StoredHead extends Omit<OutboxHead, "seq"> {
   readonly size: number;
 }
 
-/** The bytes of an entry, but for its place. */
+/** The bytes of an entry, without its sequence number. */
 export function encodeEntry({ group, triggers, depth, event }: Omit<OutboxEntry, "seq">): Buffer {
   const { value, ...rest } = event;
   const stored: StoredHead = { group, triggers, depth, event: rest, size: value.size };
@@ -38,7 +38,7 @@ export function decodeHead(seq: number, bytes: Buffer): OutboxHead {
 export function decodeEntry(seq: number, bytes: Buffer): OutboxEntry {
   const { group, triggers, depth, event, size } = storedHead(bytes);
   const text = bytes.toString("utf8", HEAD_AT + bytes.readUInt32BE(0));
-  // An event without an item has no such member in JSON.
+  // JSON omits the item id of an event without an item.
   const itemId: string | undefined = "itemId" in event ? event.itemId : undefined;
   const value = Value.trusted(text, size);
   return { seq, group, triggers, depth, event: { ...event, itemId, value } as GroupEvent };

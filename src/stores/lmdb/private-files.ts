@@ -3,11 +3,11 @@ import { chmod, mkdir, open, readdir, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/* The data belongs to the user who runs the service: nobody else can read it, whatever the umask. */
+/* The data is private to the user that runs the service, whatever the umask. */
 
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
-/** What a folder of data holds; a folder with anything else is not ours to close to others. */
+/** The names in a data folder; the mode of a folder with other files is left unchanged. */
 const OURS = /^(?:millrace\.(?:mdb|mdb-lock|sock|[\w-]+\.(?:life|closed))|RESTORED|lost\+found)$/;
 
 /** Opens a file for reading and writing, and creates it when missing. */
@@ -36,16 +36,16 @@ export async function writePrivate(path: string, text: string): Promise<void> {
 }
 
 /**
- * Creates a folder and those that lead to it, each for its owner only. One that exists is closed to
- * others when it is empty or holds nothing but data of this service: a folder that is shared with
- * something else, like `/tmp`, stays as it is.
+ * Creates a folder and its parents, each private to its owner. An existing folder is made private
+ * when it is empty or contains only data of this service: a shared folder like `/tmp` stays
+ * unchanged.
  */
 export async function ensurePrivateFolder(folder: string): Promise<void> {
   if (await createFolder(folder)) return;
   const { mode } = await stat(folder);
   if ((mode & 0o777) === FOLDER_MODE) return;
   if (!(await readdir(folder)).every((name) => OURS.test(name))) return;
-  // Somebody else's folder that we may write is theirs to close.
+  // The mode of a folder that belongs to another user cannot be changed.
   await chmod(folder, FOLDER_MODE).catch(() => undefined);
 }
 
@@ -59,7 +59,12 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** (Node's own way never ends where a folder cannot be created, as in /proc.) @returns Whether it was missing. */
+/**
+ * Creates a folder and its parents. (Node's recursive mkdir never ends where that is impossible, as
+ * in /proc.)
+ *
+ * @returns Whether it was missing.
+ */
 async function createFolder(folder: string): Promise<boolean> {
   try {
     if ((await stat(folder)).isDirectory()) return false;
@@ -74,7 +79,7 @@ async function createFolder(folder: string): Promise<boolean> {
     await syncFolder(dirname(folder));
     return true;
   } catch (error) {
-    // Somebody else may have been faster.
+    // Another process may have created it meanwhile.
     if (codeOf(error) !== "EEXIST") throw error;
     return false;
   }

@@ -22,11 +22,11 @@ import { epochIn } from "./lineage.ts";
 import { NO_GROUP, decodeChange, decodeGroup, decodeItem, decodeNumber } from "./records.ts";
 import type { GroupRecord } from "./records.ts";
 
-/** What all reads go by: one state, and its tables. */
+/** The source of reads: one state and its tables. */
 export interface Source {
   readonly view: View;
   readonly tables: Tables;
-  /** Which life of the data this is. */
+  /** Name of the data's lineage. */
   readonly lineage: string;
 }
 
@@ -51,7 +51,7 @@ export function readItem(
   return bytes === undefined ? undefined : decodeItem(bytes, createdRevision);
 }
 
-/** Where a group with this record stands. */
+/** The head of a group with this record. */
 export function headOf(record: GroupRecord): Head {
   return {
     position: { epoch: record.epoch, revision: record.revision },
@@ -98,7 +98,7 @@ export function readChanges(
   history: History,
 ): Replay {
   const head = headOf(record).position;
-  // Beyond what is kept, though not dropped yet.
+  // Changes before this are beyond retention, though maybe not dropped yet.
   const logStart = Math.max(record.log.start, head.revision - history.maxChanges + 1);
   if (!isResumable(from, head, logStart)) return { lost: true, head };
   const changes: ChangeEvent[] = [];
@@ -129,7 +129,7 @@ export function readGroupIds(
 ): string[] {
   const ids: string[] = [];
   const start = Buffer.from(`${streamName}\u0000${after ?? ""}\u0000`);
-  // Names go on with bytes above NUL, so this is after all of the stream's groups.
+  // Names contain only bytes above NUL, so this is after all groups of the stream.
   const end = Buffer.from(`${streamName}\u0001`);
   for (const { key } of view.range(tables.groups, start, end, limit))
     ids.push(groupOfKey(key).groupId);
@@ -150,7 +150,7 @@ export function readGroups(
   return { groups, streamCount: readCount(view, tables.meta, STREAM_COUNT) };
 }
 
-/** Key of the number of streams, among the facts about the store. */
+/** Key of the number of streams, in the table `meta`. */
 export const STREAM_COUNT = Buffer.from("stream-count");
 
 /** Reads a count; 0 when there is none. */
@@ -159,7 +159,7 @@ export function readCount(view: View, table: Table, key: Buffer): number {
   return bytes === undefined ? 0 : decodeNumber(bytes);
 }
 
-/** Whether a group needs care. */
+/** Whether a group is due for a sweep. */
 export function isCareDue({ view, tables }: Source, nowMs: number): boolean {
   for (const _ of view.range(tables.due, Buffer.alloc(8), dueEnd(nowMs), 1)) return true;
   return false;
@@ -172,6 +172,6 @@ function parseCursor(after: string | undefined): number {
   if (Number.isSafeInteger(revision) && revision > 0) return revision;
   throw new StreamError(
     "PAGE_TOKEN_INVALID",
-    "page_token is not one that this listing gave; it may be the next_page_token of the page before.",
+    "page_token is not one of this listing; it may be the next_page_token of the page before.",
   );
 }

@@ -4,11 +4,11 @@ import type { LogExtent } from "../../core/retention.ts";
 import { Value } from "../../core/value.ts";
 import { readSafeInteger, writeSafeInteger } from "./keys.ts";
 
-/** What is kept of a group's log as a whole. */
+/** The record of a group's log as a whole. */
 export interface LogRecord {
   /** Revision of the oldest change; one after the group's while the log is empty. */
   readonly start: number;
-  /** Revision from which changes are on the disk, although those before `start` are no longer of the log. */
+  /** Revision of the oldest change on the disk; changes before `start` are no longer in the log. */
   readonly keptFrom: number;
   readonly bytes: number;
   /** Wall clock and size of the oldest change; 0 while the log is empty. */
@@ -16,7 +16,7 @@ export interface LogRecord {
   readonly oldestSize: number;
 }
 
-/** What is kept of a group as a whole. */
+/** The record of a group as a whole. */
 export interface GroupRecord {
   /** Empty while the group was never written. */
   readonly epoch: string;
@@ -51,7 +51,7 @@ export const NO_GROUP: GroupRecord = Object.freeze({
   careMs: 0,
 });
 
-/** What a log's retention goes by. */
+/** The extent of a log, for retention. */
 export function extentOf(log: LogRecord, revision: number): LogExtent {
   return { count: revision - log.start + 1, bytes: log.bytes, oldestTimeMs: log.oldestTimeMs };
 }
@@ -63,7 +63,7 @@ export function encodeNumber(value: number): Buffer {
   return bytes;
 }
 
-/** Reads what encodeNumber wrote. */
+/** Reads a number written by encodeNumber. */
 export function decodeNumber(bytes: Buffer): number {
   return readSafeInteger(bytes, 0);
 }
@@ -88,7 +88,7 @@ export function encodeGroup(group: GroupRecord): Buffer {
   return bytes;
 }
 
-/** Reads what encodeGroup wrote. */
+/** Reads a group written by encodeGroup. */
 export function decodeGroup(bytes: Buffer): GroupRecord {
   return {
     epoch: bytes.toString("utf8", EPOCH_AT),
@@ -123,7 +123,7 @@ export function encodeItem(item: Item): Buffer {
   return bytes;
 }
 
-/** Reads what encodeItem wrote. */
+/** Reads an item written by encodeItem. */
 export function decodeItem(bytes: Buffer, createdRevision: number): StoredItem {
   const textAt = ITEM_HEADER + bytes.readUInt16BE(28);
   const item: Item = {
@@ -153,7 +153,7 @@ export function encodeChange(change: ChangeEvent): Buffer {
   return bytes;
 }
 
-/** Reads what encodeChange wrote. */
+/** Reads a change written by encodeChange. */
 export function decodeChange(bytes: Buffer, epoch: string, revision: number): ChangeEvent {
   const textAt = CHANGE_HEADER + bytes.readUInt16BE(21);
   const type = CHANGE_TYPES[bytes.readUInt8(0)];
@@ -169,7 +169,7 @@ export function decodeChange(bytes: Buffer, epoch: string, revision: number): Ch
   };
 }
 
-/** What retention needs of a change, without decoding it. */
+/** The time and size of a change, for retention, without decoding its value. */
 export function changeExtent(bytes: Buffer): { readonly timeMs: number; readonly size: number } {
   return { timeMs: readSafeInteger(bytes, 9), size: bytes.readUInt32BE(17) };
 }

@@ -7,15 +7,15 @@ import { readItems } from "./reads.ts";
 import type { Source } from "./reads.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 
-/** Memory that several share. */
+/** A memory budget that several readers share. */
 export interface MemoryBudget {
-  /** Takes bytes, also beyond the budget. @returns Whether they were within it. */
+  /** Takes bytes, even beyond the budget. @returns Whether they were within it. */
   take(bytes: number): boolean;
-  /** Gives them back. */
+  /** Returns bytes to the budget. */
   give(bytes: number): void;
 }
 
-/** A budget of so many bytes. */
+/** A budget of `maxBytes` bytes. */
 export function createBudget(maxBytes: number): MemoryBudget {
   let taken = 0;
   return {
@@ -29,26 +29,26 @@ export function createBudget(maxBytes: number): MemoryBudget {
   };
 }
 
-// How much is read without giving way when the rest is taken into memory.
+// How much is read in one turn of the event loop when the rest is taken into memory.
 const GULP: ReadLimits = { maxCount: 1000, maxBytes: 1024 * 1024 };
 
 /**
- * Reads all items of a group as they are in one state. The state is held for a short time only,
- * because the disk cannot reuse what it sees: a reader that takes longer goes on from memory.
+ * Reads all items of a group in one state. The state is held for a short time only, because the
+ * disk cannot reuse its pages: a reader that takes longer continues from memory.
  */
 export class LmdbSnapshotReader implements SnapshotReader {
   readonly stable = true;
   readonly #name: GroupName;
   readonly head: StateHead;
-  readonly #onLetGo: () => void;
+  readonly #onRelease: () => void;
   readonly #budget: MemoryBudget;
-  /** Taken of the budget. */
+  /** Bytes taken from the budget. */
   #bytes = 0;
   readonly #timer: Timer;
-  /** Held, and to be released; undefined once let go. */
+  /** The state that it holds; undefined once released. */
   #source: Source | undefined;
   #after: string | undefined;
-  /** Items taken into memory, and how many of them were read. */
+  /** Items in memory, and how many of them were read. */
   #items: Item[] = [];
   #read = 0;
   #draining: Promise<void> | undefined;
@@ -57,8 +57,8 @@ export class LmdbSnapshotReader implements SnapshotReader {
   /**
    * @param source Owned by the reader, which releases its view.
    * @param holdMs How long it may hold the view, in milliseconds.
-   * @param budget What all readers together may take into memory.
-   * @param onLetGo Called when it has released the view.
+   * @param budget The memory of all readers together.
+   * @param onRelease Called when it has released the view.
    */
   constructor(
     source: Source,
@@ -66,12 +66,12 @@ export class LmdbSnapshotReader implements SnapshotReader {
     head: StateHead,
     holdMs: number,
     budget: MemoryBudget,
-    onLetGo: () => void,
+    onRelease: () => void,
   ) {
     this.#source = source;
     this.#name = name;
     this.head = head;
-    this.#onLetGo = onLetGo;
+    this.#onRelease = onRelease;
     this.#budget = budget;
     this.#timer = startTimer(holdMs, () => this.takeIntoMemory()).unref();
   }
@@ -86,30 +86,33 @@ export class LmdbSnapshotReader implements SnapshotReader {
       after: this.#after,
     });
     this.#after = next;
-    if (next === undefined) this.#letGo();
+    if (next === undefined) this.#release();
     return { ...head, items, next, done: next === undefined };
   }
 
   skip({ next, done }: SnapshotPage): boolean {
     if (this.#closed || this.isLeaving || this.#source === undefined) return false;
-    // One that was read from memory does not say where the next one begins.
+    // A page that was read from memory does not contain the start of the next one.
     if (next === undefined && !done) return false;
     this.#after = next;
-    if (done) this.#letGo();
+    if (done) this.#release();
     return true;
   }
 
-  /** Whether the rest is in memory, or on its way there. */
+  /** Whether the rest is in memory, or being read into it. */
   get isLeaving(): boolean {
     return this.#draining !== undefined;
   }
 
-  /** Takes the rest into memory and lets go of the state. `next` waits for it, and fails if it failed. */
+  /**
+   * Reads the rest into memory and releases the state. `next` waits for it, and rejects if it
+   * failed.
+   */
   takeIntoMemory(): void {
     this.#draining ??= this.#drain();
     this.#draining.catch(() => {
       this.#forget();
-      this.#letGo();
+      this.#release();
     });
   }
 
@@ -117,7 +120,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
     if (this.#closed) return;
     this.#closed = true;
     this.#forget();
-    this.#letGo();
+    this.#release();
   }
 
   #forget(): void {
@@ -137,12 +140,12 @@ export class LmdbSnapshotReader implements SnapshotReader {
       if (!this.#budget.take(bytes)) {
         throw new StreamError(
           "SLOW_SUBSCRIBER",
-          "The snapshot was read too slowly while too many others were; subscribe again when ready.",
+          "The snapshot was read too slowly, like too many others; subscribe again when ready.",
         );
       }
       this.#items.push(...items);
       this.#after = next;
-      if (next === undefined) this.#letGo();
+      if (next === undefined) this.#release();
       else await setImmediate();
     }
   }
@@ -158,11 +161,11 @@ export class LmdbSnapshotReader implements SnapshotReader {
     return { items: this.#items.slice(start, this.#read), done: this.#read === this.#items.length };
   }
 
-  #letGo(): void {
+  #release(): void {
     if (this.#source === undefined) return;
     this.#timer.cancel();
     this.#source.view.release();
     this.#source = undefined;
-    this.#onLetGo();
+    this.#onRelease();
   }
 }

@@ -15,14 +15,14 @@ import { STREAM_COUNT, readCount } from "./reads.ts";
 import { encodeNumber } from "./records.ts";
 import type { GroupRecord } from "./records.ts";
 
-/** What a batch is made with. */
+/** Dependencies of a batch. */
 export interface BatchContext {
   readonly tables: Tables;
   /** The state that the batch changes. */
   readonly view: View;
   /** A group's names and its record in the view. */
   readonly load: (key: GroupKey) => { readonly name: GroupName; readonly record: GroupRecord };
-  /** Items as they are in the view. */
+  /** Items of the view. */
   readonly items: Pick<ItemCache, "get">;
   readonly history: History;
   readonly clock: () => number;
@@ -30,27 +30,27 @@ export interface BatchContext {
   /** When the lineage of the data began, in Unix milliseconds; 0: it is the first one. */
   readonly beganMs: number;
   readonly newEpoch: () => string;
-  /** Place of the newest entry of the outbox that was ever made. */
+  /** Sequence number of the newest entry that was ever added to the outbox. */
   readonly lastSeq: number;
 }
 
 /** Events of one group, to be announced in order. */
 export interface Announcement {
-  /** As `groupKeyText` writes it. */
+  /** Its `groupKeyText`. */
   readonly group: string;
   readonly events: readonly GroupEvent[];
 }
 
 /**
- * Several commits on the way to the disk together. Each sees the ones before it; each is all or
- * nothing; what has to be written for all of them is one set of writes.
+ * Several commits that are written to the disk together. Each sees the ones before it, and each is
+ * all or nothing; together they make one set of writes.
  */
 export class WriteBatch {
-  /** What to announce once the writes are durable. */
+  /** Events to announce once the writes are durable. */
   readonly announcements: Announcement[] = [];
-  /** What it adds to the outbox. */
+  /** Entries that it adds to the outbox. */
   readonly fired: OutboxEntry[] = [];
-  /** Writes that concern no group. */
+  /** Writes that belong to no group. */
   readonly #others: Write[] = [];
   /** Bytes of the values announced. */
   #bytes = 0;
@@ -61,7 +61,7 @@ export class WriteBatch {
     this.#context = context;
   }
 
-  /** What it weighs: bytes of the values that its commits and events carry. */
+  /** Its size: bytes of the values in its commits and events. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -105,13 +105,13 @@ export class WriteBatch {
     if (fires !== undefined) this.#fire(key, { event, firing: fires });
   }
 
-  /** Takes along writes that concern no group, made on the state before the batch. */
+  /** Adds writes that belong to no group, made from the state before the batch. */
   write(writesOn: (view: View) => readonly Write[]): void {
     this.#others.push(...writesOn(this.#context.view));
   }
 
   /**
-   * Looks after groups that are due, the earliest first.
+   * Sweeps groups that are due, the earliest first.
    *
    * @returns Whether some are left.
    */
@@ -127,7 +127,7 @@ export class WriteBatch {
     return due.length >= maxGroups;
   }
 
-  /** Everything that has to be written. */
+  /** All writes of the batch. */
   writes(): Write[] {
     const { tables, view } = this.#context;
     const writes = [...this.#others];
@@ -163,12 +163,12 @@ export class WriteBatch {
     return writes;
   }
 
-  /** Groups as the batch leaves them. */
+  /** The groups after the batch. */
   *records(): Generator<{ readonly name: GroupName; readonly record: GroupRecord }> {
     for (const { name, record } of this.#drafts.values()) yield { name, record };
   }
 
-  /** Gives a cache every item that was looked at, as the batch leaves it. */
+  /** Updates a cache with every item that was read or changed. */
   noteItems(cache: ItemCache): void {
     for (const draft of this.#drafts.values()) draft.noteItems(cache);
   }
@@ -176,7 +176,7 @@ export class WriteBatch {
   #fire(group: GroupKey, { event, firing }: Fired): void {
     const seq = this.#context.lastSeq + this.fired.length + 1;
     this.fired.push({ ...firing, seq, group, event });
-    // It is written once more.
+    // The outbox holds a second copy.
     this.#bytes += event.value.size;
   }
 

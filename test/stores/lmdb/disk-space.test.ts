@@ -9,7 +9,7 @@ import { changesSince, commit, groupOf, put, remove, testClock } from "../suite/
 import type { TestClock } from "../suite/fixture.ts";
 import { tempFolders } from "./temp-folder.ts";
 
-describe("what an lmdb store leaves on the disk", () => {
+describe("the disk space of an lmdb store", () => {
   const tempFolder = tempFolders();
   const group = groupOf("room");
   const maxAgeMs = 60_000;
@@ -39,7 +39,7 @@ describe("what an lmdb store leaves on the disk", () => {
     return counts;
   };
 
-  it("is bounded while a group is written on and on", async () => {
+  it("is bounded while a group is written continuously", async () => {
     await open({ maxChanges: 10 });
     for (let i = 0; i < 200; i++) {
       await commit(store, group, put("a", i));
@@ -51,7 +51,7 @@ describe("what an lmdb store leaves on the disk", () => {
     expect(records()).toMatchObject({ itemIds: 1, items: 1, changes: 10, heads: 1, due: 1 });
   });
 
-  it("has no large change that left the log", async () => {
+  it("holds no large change that left the log", async () => {
     await open({ maxChanges: 2 });
     for (let i = 0; i < 10; i++) {
       await commit(store, group, put("a", "x".repeat(5000)));
@@ -59,7 +59,7 @@ describe("what an lmdb store leaves on the disk", () => {
     }
   });
 
-  it("has only the items of a quiet group once its log expired", async () => {
+  it("holds only the items of a quiet group once its log has expired", async () => {
     await open({ maxChanges: 5 });
     for (let i = 0; i < 20; i++) await commit(store, group, put(`i${i % 4}`, i));
     await commit(store, group, remove("i0"));
@@ -78,7 +78,7 @@ describe("what an lmdb store leaves on the disk", () => {
     expect(records()).toMatchObject({ changes: 1, due: 1 });
   });
 
-  it("is nothing of a group that was forgotten", async () => {
+  it("holds nothing of a forgotten group", async () => {
     await open({ maxChanges: 5 });
     const names = Array.from({ length: 30 }, (_, i) => groupOf(`g${i}`, `s${i % 3}`));
     for (let round = 0; round < 3; round++) {
@@ -112,7 +112,7 @@ describe("what an lmdb store leaves on the disk", () => {
     }
   });
 
-  it("goes little by little when a very long log expires at once, without holding up writers", async () => {
+  it("is freed in steps when a very long log expires at once, without delaying writers", async () => {
     await open({ maxChanges: 1_000_000 });
     for (let i = 0; i < 21; i++)
       await commit(store, group, ...Array.from({ length: 1000 }, () => put("a", 1)));

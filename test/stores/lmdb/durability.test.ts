@@ -68,17 +68,17 @@ describe("an lmdb store and its disk", () => {
     },
   );
 
-  it("announces to watchers before it answers the writer", async () => {
+  it("announces to watchers before it acknowledges to the writer", async () => {
     const { store } = await open();
     const order: string[] = [];
-    await store.watch(group, () => order.push("heard"));
+    await store.watch(group, () => order.push("announced"));
     await commit(store, group, put("a", 1));
-    order.push("answered");
-    expect(order).toEqual(["heard", "answered"]);
+    order.push("acknowledged");
+    expect(order).toEqual(["announced", "acknowledged"]);
     await store.close();
   });
 
-  it("lets all writers that come during a flush share the next one", async () => {
+  it("flushes all writes that arrive during a flush together", async () => {
     const { disk, store } = await open();
     const before = disk.submitted.length;
     const held = disk.hold("before");
@@ -94,7 +94,7 @@ describe("an lmdb store and its disk", () => {
     await store.close();
   });
 
-  it("answers a writer as soon as its change is on the disk, whatever becomes of the next", async () => {
+  it("acknowledges a write as soon as it is on the disk, whatever happens to the next one", async () => {
     const { disk, store } = await open();
     const heldFirst = disk.hold("before");
     const first = commit(store, group, put("a", 1));
@@ -112,25 +112,26 @@ describe("an lmdb store and its disk", () => {
   it("writes an item once for many commits that share a flush, but logs each", async () => {
     const { disk, store } = await open();
     await Promise.all(Array.from({ length: 50 }, (_, i) => commit(store, group, put("a", i))));
-    // The head, the item by id and by creation, the two indexes, the stream's count and number.
+    // The head, the item by id and by creation, two indexes, the stream's count and the stream
+    // count.
     expect(disk.submitted.at(-1)).toHaveLength(50 + 7);
     expect(await changesSince(store, group, 0)).toHaveLength(50);
     await store.close();
   });
 
-  it("writes the same little for a change, however long the log has been", async () => {
+  it("writes equally little for each change, however long the log has been", async () => {
     const { disk, store } = await open({ history: { maxChanges: 5 } });
     const writes: number[] = [];
     for (let i = 0; i < 150; i++) {
       await commit(store, group, put("a", i));
       writes.push(disk.submitted.at(-1)?.length ?? 0);
     }
-    // The item, the change and the head, and from time to time the changes that left the log.
+    // The item, the change, the head, and occasionally the removal of changes that left the log.
     expect(writes.slice(10).filter((count) => count !== 3)).toEqual([35, 35, 35, 35]);
     await store.close();
   });
 
-  it("splits what waits into batches, also within one call, and keeps its order", async () => {
+  it("splits waiting commits into batches, even within one call, and keeps their order", async () => {
     const { disk, store } = await open({ queue: { maxBatch: 10, maxBatchBytes: 1_000_000 } });
     const before = disk.submitted.length;
     const ear = await listen(store, group);
@@ -159,7 +160,7 @@ describe("an lmdb store and its disk", () => {
     await store.close();
   });
 
-  it("refuses what is too much to wait, and goes on afterwards (OVERLOADED)", async () => {
+  it("refuses writes beyond the limits of the queue, and continues afterwards (OVERLOADED)", async () => {
     const { disk, store } = await open({ queue: { maxWaiting: 10, maxWaitingBytes: 10_000 } });
     const held = disk.hold("before");
     const first = commit(store, group, put("a", 0));
@@ -214,7 +215,7 @@ describe("an lmdb store and its disk", () => {
     },
   );
 
-  it("answers a call that was partly written before the flush failed with OUTCOME_UNKNOWN", async () => {
+  it("rejects a call that was partly written before a flush failed with OUTCOME_UNKNOWN", async () => {
     const { disk, store } = await open({ queue: { maxBatch: 2 } });
     const held = disk.hold("after");
     const call = store.run(

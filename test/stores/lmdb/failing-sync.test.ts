@@ -87,7 +87,7 @@ describe.skipIf(reason !== undefined)("an lmdb store on a disk whose flushes fai
         listed: 1,
         heard: ['"durable"'],
       });
-      // A restart finds what was acknowledged, and writes again.
+      // After a restart, acknowledged writes are there, and writing works again.
       await access(trigger);
       const store = await openLmdbStore({ folder });
       expect(await contents(store, groupOf("room"))).toEqual([["a", "durable"]]);

@@ -14,7 +14,7 @@ describe("the folder of an lmdb store", () => {
   let child: ChildProcess | undefined;
   afterEach(() => child?.kill("SIGKILL"));
 
-  /** A process that holds a folder as a store does. */
+  /** A process that locks a folder like a store does. */
   const holdElsewhere = async (folder: string): Promise<void> => {
     const code = `require("node:net").createServer((s) => s.destroy()).listen(process.argv[1], () => console.log("ready"))`;
     child = spawn(process.execPath, ["-e", code, join(folder, "millrace.sock")], {
@@ -38,7 +38,7 @@ describe("the folder of an lmdb store", () => {
     return (error as Error).message;
   };
 
-  it("is created with all that leads to it", async () => {
+  it("is created with its parents", async () => {
     const folder = join(await tempFolder(), "a", "b", "c");
     const store = await openLmdbStore({ folder });
     await commit(store, group, put("a", 1));
@@ -46,7 +46,7 @@ describe("the folder of an lmdb store", () => {
     expect((await stat(folder)).isDirectory()).toBe(true);
   });
 
-  it("is refused to a second store of the same process, and free again after the first closed", async () => {
+  it("is refused to a second store of the same process until the first has closed", async () => {
     const folder = await tempFolder();
     const store = await openLmdbStore({ folder });
     expect(await refused(folder)).toMatch(/in use/);
@@ -57,7 +57,7 @@ describe("the folder of an lmdb store", () => {
     await again.close();
   });
 
-  it("goes to one of several stores that want it at once", async () => {
+  it("is given to one of several stores that open it at once", async () => {
     const folder = await tempFolder();
     const attempts = await Promise.allSettled(
       Array.from({ length: 8 }, () => openLmdbStore({ folder })),
@@ -69,7 +69,7 @@ describe("the folder of an lmdb store", () => {
     await won[0]?.close();
   });
 
-  it("is refused while another process has it, and taken over when that was killed", async () => {
+  it("is refused while another process has it, and can be opened after that was killed", async () => {
     const folder = await tempFolder();
     await holdElsewhere(folder);
     expect(await refused(folder)).toMatch(/in use/);
@@ -120,7 +120,7 @@ describe("the folder of an lmdb store", () => {
     expect((await readFile(file)).equals(bytes)).toBe(true);
   });
 
-  it("is refused when its data file lost its end", async () => {
+  it("is refused when its data file is truncated", async () => {
     const folder = await tempFolder();
     await (await openLmdbStore({ folder })).close();
     const file = join(folder, "millrace.mdb");
@@ -128,7 +128,7 @@ describe("the folder of an lmdb store", () => {
     expect(await refused(folder)).toMatch(/not a database/);
   });
 
-  it("is taken when its data file is empty, or was never written", async () => {
+  it("is accepted when its data file is empty, or was never written", async () => {
     for (const bytes of [Buffer.alloc(0), Buffer.alloc(8192)]) {
       const folder = await tempFolder();
       await writeFile(join(folder, "millrace.mdb"), bytes);
@@ -146,11 +146,11 @@ describe("the folder of an lmdb store", () => {
     ]);
     await disk.close();
     expect(await refused(folder)).toMatch(/format 2.*format 1/);
-    // The refusal gave the folder back.
+    // The refusal released the folder.
     expect(await refused(folder)).toMatch(/format 2/);
   });
 
-  it("is refused when something else lies where its data file should be", async () => {
+  it("is refused when its data file is not a file", async () => {
     const folder = await tempFolder();
     await mkdir(join(folder, "millrace.mdb"));
     expect(await refused(folder)).toMatch(/choose another folder/);

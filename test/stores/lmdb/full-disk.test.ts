@@ -6,7 +6,7 @@ import { SMALL_DISKS, mountSmallDisk, smallDiskObstacle } from "./small-disk.ts"
 
 const WRITERS = 4;
 const VALUE = "x".repeat(20_000);
-/** Room that is left for the data when the test begins to write. */
+/** Free space when the test begins to write. */
 const ROOM = 1_500_000;
 
 interface Body {
@@ -16,7 +16,7 @@ interface Body {
   readonly details?: readonly { readonly debug?: { readonly reason?: string } }[];
 }
 
-/** Calls a service. @returns what it answered, or the reason why it did not. */
+/** Calls a service. @returns Its response, or the reason of its error. */
 async function call(server: ChildServer, method: string, request: object): Promise<Body | string> {
   const response = await fetch(`${server.url}/millrace.v1.StreamService/${method}`, {
     method: "POST",
@@ -27,7 +27,7 @@ async function call(server: ChildServer, method: string, request: object): Promi
   return response.ok ? body : (body.details?.[0]?.debug?.reason ?? "no reason");
 }
 
-/** Takes all the room that is left, to the last block. */
+/** Fills the disk, to the last block. */
 async function fill(path: string): Promise<void> {
   const file = await open(path, "w");
   try {
@@ -58,7 +58,7 @@ for (const kind of SMALL_DISKS) {
   if (reason !== undefined) console.log(`skipped: a full disk (${kind}), because ${reason}`);
 
   describe.skipIf(reason !== undefined)(`a service whose disk is full (${kind})`, () => {
-    it("fails writes, says so in its health, still reads, and has what it acknowledged after a restart (G6)", async () => {
+    it("fails writes, reports it in its health, still reads, and has all acknowledged writes after a restart (G6)", async () => {
       const disk = await mountSmallDisk(kind);
       onTestFinished(() => disk.remove());
       const ballast = join(disk.path, "ballast");
@@ -94,8 +94,8 @@ for (const kind of SMALL_DISKS) {
       expect((await itemsOf(server)).toSorted()).toEqual(acknowledged.toSorted());
       expect(await server.stop()).toBe(0);
 
-      // Without any room it does not start, and says why. (ext4 keeps blocks in reserve, and a start
-      // needs few.)
+      // On a full disk it does not start, and reports why. (ext4 keeps blocks in reserve, and a
+      // start needs few.)
       if (kind === "tmpfs") {
         await fill(join(disk.path, "filler"));
         await expect(startChild(options)).rejects.toThrow(/full disk; free some space/);

@@ -1,13 +1,13 @@
 import type { Disk, Write } from "../../../src/stores/lmdb/disk.ts";
 import { openFolder } from "../../../src/stores/lmdb/open-folder.ts";
 
-/** A disk whose writes a test can hold up before or after they reach the real one, or make fail. */
+/** A disk whose writes a test can hold before or after they reach the real one, or make fail. */
 export interface GatedDisk extends Disk {
-  /** Sets of writes that were submitted. */
+  /** The sets of writes that were submitted. */
   readonly submitted: (readonly Write[])[];
-  /** Holds the next writes up. @returns Resolves when they are there. */
+  /** Holds the next writes. @returns Resolves when they have arrived. */
   hold(where: "before" | "after"): Promise<void>;
-  /** Lets pass what is held. */
+  /** Releases the held writes. */
   release(): void;
   /** Makes the next writes fail, or never return. */
   breakDown(how: "fail" | "hang"): void;
@@ -32,7 +32,7 @@ export async function openGatedDisk(folder: string): Promise<GatedDisk> {
       submitted.push(writes);
       const now = next;
       next = "pass";
-      if (now === "fail") throw new Error("The disk says no.");
+      if (now === "fail") throw new Error("The disk failed.");
       if (now === "hang") await new Promise(() => {});
       if (now === "before") await wait();
       await disk.submit(writes);

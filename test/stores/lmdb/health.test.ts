@@ -6,7 +6,7 @@ import { tempFolders } from "./temp-folder.ts";
 
 const tempFolder = tempFolders();
 
-it("a service whose disk failed says that it does not serve, while it still reads (G6)", async () => {
+it("a service whose disk failed reports NOT_SERVING, and still reads (G6)", async () => {
   const disk = await openGatedDisk(await tempFolder());
   const server = await createServer({ port: 0, store: createLmdbStore(disk, {}) });
   const status = async () => (await fetch(`${server.url}/healthz`)).status;

@@ -11,7 +11,7 @@ describe("data that was copied or restored", () => {
   const open = (folder: string) => openLmdbStore({ folder, sweepIntervalMs: 0 });
   const limits = { maxCount: 10, maxBytes: 1000 };
 
-  /** A folder with one group of two changes. @returns the position after the second. */
+  /** Fills a folder with one group of two changes. @returns The position after the second. */
   async function prepare(folder: string) {
     const store = await open(folder);
     await commit(store, group, put("a", 1));
@@ -20,7 +20,7 @@ describe("data that was copied or restored", () => {
     return position;
   }
 
-  it("has new epochs, so that no position of the life before is honoured, and keeps its items (G4)", async () => {
+  it("has new epochs, so no earlier position is honoured, and keeps its items (G4)", async () => {
     const folder = await tempFolder();
     const backup = join(await tempFolder(), "backup");
     const position = await prepare(folder);
@@ -40,7 +40,7 @@ describe("data that was copied or restored", () => {
     for (const old of [position, seen]) {
       expect(await restored.since(group, old, limits)).toMatchObject({ lost: true });
     }
-    // Its own positions are good, before and after it is opened again.
+    // Its own positions are honoured, before and after it is opened again.
     const next = await commit(restored, group, put("d", 4));
     expect(next.position).toEqual({ epoch: head?.position.epoch, revision: 3 });
     await restored.close();
@@ -51,7 +51,7 @@ describe("data that was copied or restored", () => {
     await again.close();
   });
 
-  it("restored twice leads two lives: a position of one is none of the other", async () => {
+  it("has different epochs in two restores: neither honours a position of the other", async () => {
     const backup = await tempFolder();
     await prepare(backup);
     const epochs: string[] = [];
@@ -60,7 +60,7 @@ describe("data that was copied or restored", () => {
       await cp(backup, copy, { recursive: true });
       const store = await open(copy);
       epochs.push((await store.heads([group]))[0]?.position.epoch ?? "");
-      // Groups begun in this life belong to it, too.
+      // New groups get the epochs of this restore, too.
       const fresh = await commit(store, groupOf("fresh"), put("x", 1));
       expect((await store.heads([groupOf("fresh")]))[0]?.position).toEqual(fresh.position);
       await store.close();
@@ -68,7 +68,7 @@ describe("data that was copied or restored", () => {
     expect(new Set(epochs).size).toBe(2);
   });
 
-  it("goes on as it was when the folder is only moved", async () => {
+  it("keeps its epochs when the folder is only moved", async () => {
     const folder = await tempFolder();
     const position = await prepare(folder);
     const moved = `${folder}-moved`;
@@ -79,7 +79,7 @@ describe("data that was copied or restored", () => {
     await rm(moved, { recursive: true });
   });
 
-  it("has new epochs when a file named RESTORED says so, once", async () => {
+  it("has new epochs once when the folder has a file named RESTORED", async () => {
     const folder = await tempFolder();
     const position = await prepare(folder);
     await writeFile(join(folder, "RESTORED"), "");

@@ -22,7 +22,7 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
     return store;
   };
 
-  it("is refused to everybody else, whatever was removed beside the data (G6)", async () => {
+  it("is refused to other stores, whichever file beside the data was removed (G6)", async () => {
     const folder = await tempFolder();
     const store = await openStore(folder);
     await commit(store, group, put("a", 1));
@@ -53,7 +53,7 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
     },
   );
 
-  it("is refused to another process, also when the socket was removed (G6)", async () => {
+  it("is refused to another process, even when the socket was removed (G6)", async () => {
     const folder = await tempFolder();
     const options = { port: 0, store: { kind: "file_based", folder } };
     const server = await startChild(options);
@@ -95,13 +95,13 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
       reason: "STORE_UNAVAILABLE",
       message: expect.stringMatching(/takes no more writes until the service is restarted/),
     });
-    // Callers are not told where the data is; the log is.
+    // Callers do not learn the path of the data; the log has it.
     expect(store.failure?.message).not.toContain(folder);
     expect(String(store.failure?.cause)).toContain(join(folder, name));
     expect(await contents(store, group)).toEqual([["a", 1]]);
   });
 
-  it("acknowledges nothing that is only in a data file without a name (G6)", async () => {
+  it("acknowledges no write that is only in an unlinked data file (G6)", async () => {
     const folder = await tempFolder();
     const store = await openStore(folder);
     await commit(store, group, put("a", 1));
@@ -113,7 +113,7 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
     expect(await contents(store, group)).toEqual([["a", 1]]);
   });
 
-  it("turns health red while it still reads, and has everything after a restart (G6)", async () => {
+  it("makes the service unhealthy while it still reads, and has everything after a restart (G6)", async () => {
     const folder = await tempFolder();
     const options = { port: 0, store: { kind: "file_based", folder } } as const;
     const server = await createServer(options);
@@ -131,7 +131,7 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
     await again.close();
   });
 
-  it("leaves alone what somebody else put in its place", async () => {
+  it("does not touch files that replaced its own", async () => {
     const folder = join(await tempFolder(), "data");
     const first = await openLmdbStore({ folder, sweepIntervalMs: 0 });
     await commit(first, group, put("a", 1));

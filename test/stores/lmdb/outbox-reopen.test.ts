@@ -14,7 +14,7 @@ describe("the outbox of a reopened lmdb store", () => {
   const tempFolder = tempFolders();
   const group = groupOf("room");
   const open = (folder: string) => openLmdbStore({ folder, sweepIntervalMs: 0 });
-  /** All entries as they are read. */
+  /** Reads all entries. */
   const entriesOf = async (store: LmdbStore) =>
     Promise.all(
       (await waiting(store)).flat().map(async ({ seq }) => store.outbox.read(PARTITION, seq)),
@@ -23,7 +23,7 @@ describe("the outbox of a reopened lmdb store", () => {
     store.outbox.settle(PARTITION, [{ seq, triggers, complete }], FENCE);
   const seqsOf = async (store: LmdbStore) => (await waiting(store)).flat().map(({ seq }) => seq);
 
-  it("has every entry again as it was (G6)", async () => {
+  it("has every entry unchanged (G6)", async () => {
     const folder = await tempFolder();
     const clock = testClock();
     const first = await openLmdbStore({ folder, clock, sweepIntervalMs: 0 });
@@ -63,7 +63,7 @@ describe("the outbox of a reopened lmdb store", () => {
     await second.close();
   });
 
-  it("has of entries that were done in part only what is left", async () => {
+  it("has only the remaining triggers of partly settled entries", async () => {
     const folder = await tempFolder();
     const first = await open(folder);
     await commit(
@@ -100,13 +100,13 @@ describe("the outbox of a reopened lmdb store", () => {
     await last.close();
   });
 
-  it("gives new entries numbers after those that are there", async () => {
+  it("numbers new entries after the existing ones", async () => {
     const folder = await tempFolder();
     let store = await open(folder);
     for (let round = 0; round < 5; round++) {
       await commit(store, group, firing(put("a", round), "t"), firing(put("b", round), "t"));
       const seqs = await seqsOf(store);
-      // Each round the newest of all goes, so that its number is free.
+      // Each round removes the newest entry, so its number is free.
       await settle(store, seqs.at(-1) as number, ["t"], true);
       await store.close();
       store = await open(folder);
@@ -125,12 +125,12 @@ describe("the outbox of a reopened lmdb store", () => {
     await store.close();
   });
 
-  it("takes nothing of an earlier entry for done of a later one, however it was settled", async () => {
+  it("does not apply the settled triggers of an earlier entry to a later one with its number", async () => {
     const folder = await tempFolder();
     const first = await open(folder);
     await commit(first, group, firing(put("a", 1), "t", "u"), firing(put("b", 1), "t", "u"));
     const [one, two] = (await seqsOf(first)) as [number, number];
-    // Together, so that they share a batch.
+    // Concurrent, so they share a batch.
     await Promise.all([
       settle(first, one, ["t"], false),
       settle(first, one, ["u"], true),
@@ -157,7 +157,7 @@ describe("the outbox of a reopened lmdb store", () => {
     await third.close();
   });
 
-  it("gives back values of every kind as they came", async () => {
+  it("returns values of every kind unchanged", async () => {
     const folder = await tempFolder();
     const samples = fc.sample(arbitraryJson, { numRuns: 200, seed: 7 });
     const nasty: Json[] = [
@@ -183,7 +183,7 @@ describe("the outbox of a reopened lmdb store", () => {
     await second.close();
   });
 
-  it("gives back the largest values, also of text that takes more bytes than characters", async () => {
+  it("returns the largest values, even of text with more bytes than characters", async () => {
     const folder = await tempFolder();
     const room = MAX_VALUE_BYTES - 16;
     const large = ["x".repeat(room), "é".repeat(room / 2), "\u{1f600}".repeat(room / 4)];
@@ -224,7 +224,7 @@ describe("the outbox of a reopened lmdb store", () => {
     await second.close();
   });
 
-  it("takes no more calls once the store is closed", async () => {
+  it("refuses calls once the store is closed", async () => {
     const store = await open(await tempFolder());
     await commit(store, group, firing(put("a", 1), "t"));
     await store.close();
@@ -239,7 +239,7 @@ describe("the records of an lmdb store", () => {
   const tempFolder = tempFolders();
   const open = (folder: string) => openLmdbStore({ folder, sweepIntervalMs: 0 });
 
-  it("are there again, sorted by key, the last text of each (G6)", async () => {
+  it("survive a restart, sorted by key, with the last text of each (G6)", async () => {
     const folder = await tempFolder();
     const first = await open(folder);
     expect(first.records.entries()).toEqual([]);
@@ -262,7 +262,7 @@ describe("the records of an lmdb store", () => {
     await second.close();
   });
 
-  it("are written in the order of the calls, and are there once a call has resolved", async () => {
+  it("are written in the order of the calls, and can be read once a call has resolved", async () => {
     const store = await open(await tempFolder());
     const calls = [
       store.records.put("k", "1"),

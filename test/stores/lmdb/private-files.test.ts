@@ -5,11 +5,11 @@ import { openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
 import { commit, groupOf, put } from "../suite/fixture.ts";
 import { tempFolders } from "./temp-folder.ts";
 
-describe("who can read the files of an lmdb store", () => {
+describe("the files of an lmdb store", () => {
   const tempFolder = tempFolders();
   const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
 
-  /** The modes of a folder and of all that is in it, while a store has it open and after. */
+  /** The modes of a folder and its files, while a store has it open and after. */
   async function modesIn(folder: string): Promise<Record<string, string>> {
     const modes: Record<string, string> = {};
     const look = async () => {
@@ -34,16 +34,19 @@ describe("who can read the files of an lmdb store", () => {
     "millrace.*.closed": "600",
   };
 
-  it.each(["000", "022", "177"])("is their owner only, with a umask of %s", async (umask) => {
-    const parent = await tempFolder();
-    const before = process.umask(Number.parseInt(umask, 8));
-    onTestFinished(() => void process.umask(before));
-    const folder = join(parent, "new", "data");
-    expect(await modesIn(folder)).toEqual(PRIVATE);
-    expect(await modeOf(join(parent, "new"))).toBe("700");
-  });
+  it.each(["000", "022", "177"])(
+    "are private to their owner, with a umask of %s",
+    async (umask) => {
+      const parent = await tempFolder();
+      const before = process.umask(Number.parseInt(umask, 8));
+      onTestFinished(() => void process.umask(before));
+      const folder = join(parent, "new", "data");
+      expect(await modesIn(folder)).toEqual(PRIVATE);
+      expect(await modeOf(join(parent, "new"))).toBe("700");
+    },
+  );
 
-  it("is their owner only in a folder that was open to others, or was there and empty", async () => {
+  it("are private in a folder that was open to other users, or existed and was empty", async () => {
     const folder = join(await tempFolder(), "data");
     await mkdir(folder);
     await chmod(folder, 0o777);
@@ -53,7 +56,7 @@ describe("who can read the files of an lmdb store", () => {
     expect(await modesIn(folder)).toEqual(PRIVATE);
   });
 
-  it("is their owner only in a folder that is shared, which keeps its mode", async () => {
+  it("are private in a shared folder, which keeps its mode", async () => {
     const folder = join(await tempFolder(), "shared");
     await mkdir(folder);
     await writeFile(join(folder, "other"), "");

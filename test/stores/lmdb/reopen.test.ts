@@ -21,7 +21,7 @@ describe("a reopened lmdb store", () => {
   const open = (folder: string, rest: Omit<LmdbStoreOptions, "folder"> = {}) =>
     openLmdbStore({ folder, sweepIntervalMs: 0, ...rest });
 
-  it("has everything again: items, order, log, positions, groups (G6)", async () => {
+  it("has all items, their order, the log, positions and groups (G6)", async () => {
     const folder = await tempFolder();
     const first = await open(folder);
     await commit(first, group, put("a", 1), put("b", { deep: [null, "é"] }), put("c", null));
@@ -51,7 +51,7 @@ describe("a reopened lmdb store", () => {
     await second.close();
   });
 
-  it("goes on with increasing timestamps, also after transient events and when the clock went back", async () => {
+  it("continues with increasing timestamps, even after transient events and when the clock goes back", async () => {
     const folder = await tempFolder();
     const clock = testClock();
     const start = clock.nowMs;
@@ -80,7 +80,7 @@ describe("a reopened lmdb store", () => {
     await second.close();
   });
 
-  it("goes by the history limits of the new start", async () => {
+  it("uses the history limits of the new start", async () => {
     const folder = await tempFolder();
     const first = await open(folder);
     for (let i = 0; i < 300; i++) await first.run(group, [{ mutations: [put("a", i)] }]);
@@ -88,7 +88,7 @@ describe("a reopened lmdb store", () => {
     const second = await open(folder, { history: { maxChanges: 5 } });
     expect(await changesSince(second, group, 294)).toBe("lost");
     expect(await changesSince(second, group, 295)).toHaveLength(5);
-    // What is too much leaves little by little.
+    // Excess history is dropped in steps.
     for (let i = 0; i < 10; i++) {
       await commit(second, group, put("a", i));
       expect(await changesSince(second, group, 295 + i)).toBe("lost");
@@ -97,7 +97,7 @@ describe("a reopened lmdb store", () => {
     await second.close();
   });
 
-  it("forgets a group that became due while nobody had it open", async () => {
+  it("forgets a group that became due while the store was closed", async () => {
     const folder = await tempFolder();
     const clock = testClock();
     const history = { maxAgeMs: 60_000 };
@@ -113,7 +113,7 @@ describe("a reopened lmdb store", () => {
     await second.close();
   });
 
-  it("looks after quiet groups by itself", async () => {
+  it("sweeps quiet groups by itself", async () => {
     const folder = await tempFolder();
     const clock = testClock();
     const store = await open(folder, { clock, history: { maxAgeMs: 60_000 }, sweepIntervalMs: 1 });

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
-/** One way to make a backup of a folder, and to put it back. */
+/** One way to back up a folder and restore it. */
 export interface RestoreWay {
   readonly name: string;
   /** The program that it needs. */
@@ -17,7 +17,7 @@ export interface RestoreWay {
 const copyAll: RestoreWay["backUp"] = (folder, backup) => run("cp", ["-a", folder, backup]);
 const DATA = "millrace.mdb";
 
-/** The ways of an operator. */
+/** The ways that operators use. */
 export const RESTORE_WAYS: readonly RestoreWay[] = [
   {
     name: "cp -a into an empty place",

@@ -20,14 +20,14 @@ const DATA = "millrace.mdb";
 
 const open = (folder: string) => openLmdbStore({ folder, sweepIntervalMs: 0 });
 
-/** Writes some changes. @returns the positions after each of them. */
+/** Writes some changes. @returns The position after each of them. */
 async function write(store: LmdbStore, count: number): Promise<Position[]> {
   const seen: Position[] = [];
   for (let i = 0; i < count; i++) seen.push((await commit(store, group, put("a", i))).position);
   return seen;
 }
 
-/** Sets an item by a call to a service. @returns the position after it. */
+/** Sets an item by a call to a service. @returns The position after it. */
 async function setOver(url: string, data: number): Promise<Position> {
   const response = await fetch(`${url}/millrace.v1.StreamService/Set`, {
     method: "POST",
@@ -40,7 +40,7 @@ async function setOver(url: string, data: number): Promise<Position> {
   return { epoch: position.epoch, revision: Number(position.revision) };
 }
 
-/** Those of the positions that a store resumes from. */
+/** The positions from which a store resumes. */
 async function honoured(store: LmdbStore, positions: readonly Position[]): Promise<Position[]> {
   const found = await Promise.all(
     positions.map((position) => store.since(group, position, limits)),
@@ -48,11 +48,11 @@ async function honoured(store: LmdbStore, positions: readonly Position[]): Promi
   return positions.filter((_, i) => found[i]?.lost === false);
 }
 
-describe("data that was put back from a backup", () => {
+describe("data that was restored from a backup", () => {
   const tempFolder = tempFolders();
 
   for (const way of RESTORE_WAYS) {
-    it(`honours no position of the life before: ${way.name} (G4)`, async ({ skip }) => {
+    it(`honours no earlier position: ${way.name} (G4)`, async ({ skip }) => {
       if (!(await hasProgram(way.program))) skip(`${way.program} is not installed`);
       const folder = join(await tempFolder(), "data");
       const backup = join(await tempFolder(), "backup");
@@ -67,7 +67,7 @@ describe("data that was put back from a backup", () => {
       await way.restore(backup, folder);
 
       const restored = await open(folder);
-      // Its history reaches as far as that of the life before, with other changes.
+      // Its history is as long as the earlier one, with other changes.
       const own = await write(restored, 6);
       expect(await honoured(restored, [...before, ...after])).toEqual([]);
       await restored.close();
@@ -77,7 +77,7 @@ describe("data that was put back from a backup", () => {
     });
   }
 
-  it("raises the clock of a sync to when its lineage began, and events come after it", async () => {
+  it("raises the timestamp of a sync to the start of its lineage, and later events follow it", async () => {
     const folder = join(await tempFolder(), "data");
     const backup = join(await tempFolder(), "backup");
     const clock = testClock();
@@ -113,7 +113,7 @@ describe("data that was put back from a backup", () => {
     await store.close();
   });
 
-  it("is known for old when it was copied and put back within one opening (G4)", async () => {
+  it("is recognised when it was copied and restored within one opening (G4)", async () => {
     const folder = await tempFolder();
     const backup = join(await tempFolder(), DATA);
     const store = await open(folder);
@@ -129,7 +129,7 @@ describe("data that was put back from a backup", () => {
     await restored.close();
   });
 
-  it("goes on as it was after kill -9, unless an older data file was put back since (G4)", async () => {
+  it("keeps its epochs after kill -9, unless an older data file was restored since (G4)", async () => {
     const folder = await tempFolder();
     const backup = join(await tempFolder(), DATA);
     const options = { port: 0, store: { kind: "file_based", folder } };
@@ -156,7 +156,7 @@ describe("data that was put back from a backup", () => {
     await restored.close();
   });
 
-  it("goes on as it was after a restart, a move, and a change of owner or mode", async () => {
+  it("keeps its epochs after a restart, a move, and a change of owner or mode", async () => {
     const folder = await tempFolder();
     const first = await open(folder);
     const seen = await write(first, 3);
@@ -175,12 +175,12 @@ describe("data that was put back from a backup", () => {
     await rm(moved, { recursive: true });
   });
 
-  it("goes on as it was when a stop or a start before was cut off", async () => {
+  it("keeps its epochs when an earlier stop or start was interrupted", async () => {
     const folder = await tempFolder();
     const first = await open(folder);
     const seen = await write(first, 3);
     await first.close();
-    // A start that did not come as far as its record, and a stop that did not write its end.
+    // A start that was interrupted before its record, and a stop before its end.
     await writeFile(join(folder, "millrace.AAAAAAAAAAAA.life"), "Do not");
     const ends = (await readdir(folder)).filter((name) => name.endsWith(".closed"));
     expect(ends).toHaveLength(1);
@@ -191,16 +191,16 @@ describe("data that was put back from a backup", () => {
     await second.close();
   });
 
-  it("has new epochs when the operator says so, once", async () => {
+  it("has new epochs once when the operator requests it", async () => {
     const folder = await tempFolder();
     const first = await open(folder);
     const seen = await write(first, 3);
     await first.close();
-    const told = await openLmdbStore({ folder, sweepIntervalMs: 0, beginNewEpochs: true });
-    expect(await honoured(told, seen)).toEqual([]);
-    const own = await write(told, 1);
-    expect(await contents(told, group)).toEqual([["a", 0]]);
-    await told.close();
+    const fresh = await openLmdbStore({ folder, sweepIntervalMs: 0, beginNewEpochs: true });
+    expect(await honoured(fresh, seen)).toEqual([]);
+    const own = await write(fresh, 1);
+    expect(await contents(fresh, group)).toEqual([["a", 0]]);
+    await fresh.close();
     const again = await open(folder);
     expect(await honoured(again, own)).toEqual(own);
     await again.close();
@@ -217,7 +217,7 @@ describe("data that was put back from a backup", () => {
     await second.close();
   });
 
-  it("has new epochs when its record is of a version that knew copies by their inode", async () => {
+  it("has new epochs when its record is of a version that recognised copies by inode", async () => {
     const folder = await tempFolder();
     const first = await open(folder);
     const seen = await write(first, 1);
@@ -232,7 +232,7 @@ describe("data that was put back from a backup", () => {
     await second.close();
   });
 
-  it("says when its lineage began, and 0 for data that never moved", async () => {
+  it("has the start of its lineage, and 0 for data that was never restored", async () => {
     const folder = await tempFolder();
     const nowMs = 1_700_000_000_000;
     const lineageOf = async (options: { beginNewEpochs?: boolean; clock?: () => number } = {}) => {

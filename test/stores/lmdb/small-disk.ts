@@ -18,7 +18,7 @@ export interface SmallDisk {
 export const SMALL_DISKS = ["tmpfs", "ext4"] as const;
 export type SmallDiskKind = (typeof SMALL_DISKS)[number];
 
-/** Mounts a small disk. @throws Error that says why that is not possible here. */
+/** Mounts a small disk. @throws Error with the reason why that is not possible here. */
 export async function mountSmallDisk(kind: SmallDiskKind): Promise<SmallDisk> {
   const base = await mkdtemp(join(tmpdir(), "millrace-small-disk-"));
   const path = join(base, "mounted");

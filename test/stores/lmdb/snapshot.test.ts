@@ -20,13 +20,14 @@ describe("a snapshot reader of the lmdb store", () => {
     return items;
   };
 
-  it("does not take pages as read once it goes on from memory, and loses none", async () => {
+  it("does not skip pages once it continues from memory, and loses none", async () => {
     const store = await openLmdbStore({ folder: await tempFolder(), snapshotHoldMs: 1 });
     await commit(store, group, ...Array.from({ length: 20 }, (_, i) => put(`i${i}`, i)));
     const limits = { maxCount: 7, maxBytes: 1e9 };
     const late = await store.snapshot(group);
     const first = await late.next(limits);
-    // Its time is up, and the rest is taken into memory: the page after that has no place on the disk.
+    // The hold time is over, and the rest is taken into memory: later pages have no place on the
+    // disk.
     await new Promise((resolve) => setTimeout(resolve, 20));
     const quick = await store.snapshot(group);
     const pages = [await quick.next(limits), await quick.next(limits)];
@@ -39,7 +40,7 @@ describe("a snapshot reader of the lmdb store", () => {
     await store.close();
   });
 
-  /** A disk that counts the views that are alive. */
+  /** A disk that counts its living views. */
   const countingDisk = async (): Promise<{ disk: Disk; alive: () => number }> => {
     const disk = openDisk(`${await tempFolder()}/data.mdb`);
     let alive = 0;
@@ -63,7 +64,7 @@ describe("a snapshot reader of the lmdb store", () => {
     return { disk: { ...disk, view }, alive: () => alive };
   };
 
-  it("goes on from memory, at the same position, when it takes too long", async () => {
+  it("continues from memory, at the same position, when it takes too long", async () => {
     const { disk, alive } = await countingDisk();
     const store = createLmdbStore(disk, { sweepIntervalMs: 0, snapshotHoldMs: 5 });
     const expected = Array.from({ length: 2500 }, (_, i) => [`i${i}`, i] as const);
@@ -82,7 +83,7 @@ describe("a snapshot reader of the lmdb store", () => {
     await store.close();
   });
 
-  it("lets go of its state with the last page, when closed, and with the store", async () => {
+  it("releases its state with the last page, when closed, and with the store", async () => {
     const { disk, alive } = await countingDisk();
     const store = createLmdbStore(disk, { sweepIntervalMs: 0 });
     await commit(store, group, put("a", 1), put("b", 1));
@@ -107,7 +108,7 @@ describe("a snapshot reader of the lmdb store", () => {
     });
   });
 
-  it("is one of hundreds that never end without a limit to the states held", async () => {
+  it("shares a limit of held states with all other readers", async () => {
     const { disk, alive } = await countingDisk();
     const store = createLmdbStore(disk, { sweepIntervalMs: 0 });
     await commit(store, group, put("a", 1), put("b", 1));
