@@ -2,7 +2,9 @@ import type { Broadcast, Commit, Mutation } from "../../core/store.ts";
 import type { Firing } from "../../core/outbox.ts";
 import { encodeFiring } from "./records.ts";
 
-/** What must still hold for a group's part of a batch to be done: what it was decided by. */
+/**
+ * The conditions under which a group's part of a batch is executed: the state it was decided on.
+ */
 export interface Guards {
   /** Epoch of the group. */
   readonly epoch: string;
@@ -10,12 +12,12 @@ export interface Guards {
   readonly revisions: ReadonlyMap<string, number>;
 }
 
-/** One thing to do to a group. */
+/** One operation on a group. */
 export type Entry =
   | { readonly kind: "commit"; readonly commit: PlainCommit }
   | { readonly kind: "broadcast"; readonly message: Broadcast };
 
-/** A commit that the script can run by itself. */
+/** A commit that the script can run on its own. */
 export interface PlainCommit {
   readonly mutations: readonly PlainMutation[];
   readonly expectedEpoch: string | undefined;
@@ -24,14 +26,14 @@ export interface PlainCommit {
 /** A mutation without anything to compute. */
 export type PlainMutation = Exclude<Mutation, { readonly kind: "reduce" }>;
 
-/** Whether the script can run it by itself: nothing has to be computed, and nothing added up. */
+/** Whether the script can run it on its own, without computing values or counters. */
 export function isPlain(commit: Commit): commit is Commit & PlainCommit {
   return (
     commit.maxReturnBytes === undefined && commit.mutations.every(({ kind }) => kind !== "reduce")
   );
 }
 
-/** Whether a mutation says that nothing happened: the script is not told of it. */
+/** Whether a mutation has no effect: it is not passed to the script. */
 export function isNothing(mutation: Mutation): boolean {
   return (
     mutation.kind === "record" && mutation.before === undefined && mutation.after === undefined
@@ -62,9 +64,9 @@ export function writeGroup(
 }
 
 function writeCommit(args: string[], { mutations, expectedEpoch }: PlainCommit): void {
-  const told = mutations.filter((mutation) => !isNothing(mutation));
-  args.push("C", String(told.length), expectedEpoch === undefined ? "" : `=${expectedEpoch}`);
-  for (const mutation of told) writeMutation(args, mutation);
+  const passed = mutations.filter((mutation) => !isNothing(mutation));
+  args.push("C", String(passed.length), expectedEpoch === undefined ? "" : `=${expectedEpoch}`);
+  for (const mutation of passed) writeMutation(args, mutation);
 }
 
 function writeMutation(args: string[], mutation: PlainMutation): void {

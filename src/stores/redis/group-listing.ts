@@ -5,19 +5,19 @@ import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type PartitionKeys, type RedisKeys, groupOfText } from "./keys.ts";
 import { textOf } from "./records.ts";
 
-/** Lists groups that hold items, over all partitions: each has a sorted index of its own. */
+/** Lists groups that hold items, over all partitions: each has its own sorted index. */
 export interface GroupListing {
   groups(streamName: string, page: { after?: string; limit: number }): Promise<readonly string[]>;
   allGroups(page: { after?: GroupKey; limit: number }): Promise<GroupPage>;
 }
 
-/** Streams of one partition, as they were at a version. */
+/** The streams of one partition at a version. */
 interface KnownStreams {
   readonly version: string;
   readonly names: readonly string[];
 }
 
-/** Builds the listing. No server is searched: neither KEYS nor SCAN is used. */
+/** Creates the listing. It uses neither KEYS nor SCAN. */
 export function createGroupListing(servers: RedisServers, keys: RedisKeys): GroupListing {
   const partitions = Array.from({ length: keys.partitions }, (_, partition) =>
     keys.ofPartition(partition),
@@ -26,7 +26,7 @@ export function createGroupListing(servers: RedisServers, keys: RedisKeys): Grou
   /** Number of partitions that have groups of a stream. */
   const counts = new Map<string, number>();
 
-  /** Texts of groups between two ends, sorted. */
+  /** The sorted texts of groups between two bounds. */
   const merged = async (from: string, to: string, limit: number): Promise<readonly string[]> => {
     if (limit <= 0) return [];
     const range = ["BYLEX", "LIMIT", "0", String(limit)];
@@ -39,7 +39,7 @@ export function createGroupListing(servers: RedisServers, keys: RedisKeys): Grou
     return parts.flat().sort(compareUtf8).slice(0, limit);
   };
 
-  /** Looks at the streams of a partition again if they have changed. */
+  /** Reads the streams of a partition again if they have changed. */
   const refresh = async ({ tag, state, streams }: PartitionKeys) => {
     const version = textOf(await servers.send(tag, ["HGET", state, "streams"], "read"));
     if (known.get(tag)?.version === version) return;
@@ -58,7 +58,7 @@ export function createGroupListing(servers: RedisServers, keys: RedisKeys): Grou
     async groups(streamName, { after, limit }) {
       const start = `${streamName}\u0000`;
       const from = after === undefined ? `[${start}` : `(${start}${after}`;
-      // Names hold no control characters: the next one after U+0000 ends the stream.
+      // Names contain no control characters: U+0001 follows all groups of the stream.
       const texts = await merged(from, `(${streamName}\u0001`, limit);
       return texts.map((text) => groupOfText(text).groupId);
     },

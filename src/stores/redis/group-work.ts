@@ -25,22 +25,22 @@ import {
 } from "./batch-args.ts";
 import { decodeHead, decodeItem, decodeValue, textOf } from "./records.ts";
 
-/** A call on its way: commits of one group, or a transient event. */
+/** A queued call: commits of one group, or a transient event. */
 export interface Job {
   readonly groupText: string;
   readonly work: readonly Commit[] | Broadcast;
-  /** When it came, by performance.now(). */
+  /** When it was received, by performance.now(). */
   readonly sinceMs: number;
   readonly bytes: number;
   /** Number of mutations. */
   readonly mutations: number;
-  /** What the fleet had agreed on when it came. @see WriterContext.agreed */
+  /** The fleet's agreed state when it was received. @see WriterContext.agreed */
   readonly agreed: number;
   resolve(outcomes: readonly Outcome[]): void;
   reject(error: StreamError): void;
 }
 
-/** Most bytes of values that one commit may write: it is one command of the server. */
+/** Most bytes of values that one commit may write: it is one command for the server. */
 const MAX_COMMIT_BYTES = 64 * 1024 * 1024;
 
 /** Items of a group that were read together. */
@@ -49,30 +49,30 @@ interface Known {
   readonly items: ReadonlyMap<string, StoredItem | undefined>;
 }
 
-/** A commit that was decided here: what the script is to do, or that there is nothing to do. */
+/** A commit decided in this process: the mutations for the script, or none. */
 interface Decided {
   readonly refusal: StreamError | undefined;
   readonly mutations: readonly PlainMutation[];
   readonly results: readonly MutationResult[];
 }
 
-/** What a batch does to one group. */
+/** A batch's operations on one group. */
 export class GroupWork {
   readonly text: string;
   #jobs: Job[] = [];
   readonly #newEpoch: string;
   #known: Known | undefined;
   #decided: readonly Decided[] = [];
-  /** Items that the script was told to look at. */
+  /** Items that the script checks. */
   #guarded: readonly string[] = [];
 
-  /** @param newEpoch Its epoch, if it has none yet. */
+  /** @param newEpoch The epoch of the group if it has none yet. */
   constructor(text: string, newEpoch: string) {
     this.text = text;
     this.#newEpoch = newEpoch;
   }
 
-  /** Whether nobody waits for it any more. */
+  /** Whether it has no calls left. */
   get isEmpty(): boolean {
     return this.#jobs.length === 0;
   }
@@ -82,25 +82,25 @@ export class GroupWork {
     return this.#jobs.length;
   }
 
-  /** When the first of its calls came. */
+  /** When its first call was received. */
   get sinceMs(): number {
     return this.#jobs[0]?.sinceMs ?? Infinity;
   }
 
-  /** Bytes of values that are to be written. */
+  /** Bytes of the values that it writes. */
   get bytes(): number {
     let bytes = this.#jobs.reduce((sum, job) => sum + job.bytes, 0);
     for (const { mutations } of this.#decided) bytes += valueBytes(mutations);
     return bytes;
   }
 
-  /** Adds a call behind the others. */
+  /** Appends a call. */
   add(job: Job): void {
     this.#jobs.push(job);
     this.#decided = [];
   }
 
-  /** Fails those that came before a time, with the error that is given for each, if one is. */
+  /** Rejects calls received before a time, each with the given error, if there is one. */
   failOlderThan(ms: number, error: (job: Job) => StreamError | undefined): void {
     this.#jobs = this.#jobs.filter((job) => {
       const failure = job.sinceMs < ms ? error(job) : undefined;
@@ -110,7 +110,7 @@ export class GroupWork {
     this.#decided = [];
   }
 
-  /** Each call as a work of its own. */
+  /** Splits it into one work per call. */
   split(newEpoch: () => string): readonly GroupWork[] {
     return this.#jobs.map((job) => {
       const single = new GroupWork(this.text, newEpoch());
@@ -119,7 +119,7 @@ export class GroupWork {
     });
   }
 
-  /** Items that have to be read before it can be written; none when the script can do it by itself. */
+  /** Items to read before it can be written; none when the script can run it on its own. */
   get unread(): readonly string[] {
     if (this.#commits().every(isPlain)) {
       this.#known = undefined;
@@ -130,13 +130,13 @@ export class GroupWork {
     return known !== undefined && touched.every((id) => known.has(id)) ? [] : touched;
   }
 
-  /** Takes what was read: the reply of the get script for `unread`. */
+  /** Takes the reply of the get script for `unread`. */
   take(reply: unknown): void {
     const [lineage, head, , records] = reply as [unknown, unknown, unknown, unknown[]];
     this.#know(lineage, head, this.#touched(), records);
   }
 
-  /** Decides what cannot be left to the script, by what was read. */
+  /** Decides the commits that the script cannot decide, using the items read. */
   decide(): void {
     this.#decided = this.#known === undefined ? [] : this.#decide(this.#known);
   }
@@ -144,7 +144,7 @@ export class GroupWork {
   /**
    * Writes its arguments for the commit script. After `decide`.
    *
-   * @returns whether there is anything to do.
+   * @returns Whether there is anything to do.
    */
   write(args: string[]): boolean {
     if (this.#known === undefined) {
@@ -159,9 +159,9 @@ export class GroupWork {
   }
 
   /**
-   * Takes its part of the script's reply, and answers its jobs.
+   * Takes its part of the script's reply, and settles its jobs.
    *
-   * @returns false when somebody else was faster: it has to be decided and written again.
+   * @returns false when another writer was faster: it has to be decided and written again.
    */
   finish(reply: unknown, lineage: unknown): boolean {
     const [status, second, third] = reply as [number, unknown, unknown];
@@ -189,12 +189,12 @@ export class GroupWork {
     return true;
   }
 
-  /** Answers its jobs when there was nothing to do. */
+  /** Settles its jobs when there was nothing to do. */
   finishUndone(): void {
     this.finish([0, ""], "");
   }
 
-  /** Fails its jobs. */
+  /** Rejects its jobs. */
   fail(error: StreamError): void {
     for (const job of this.#jobs) job.reject(error);
   }
@@ -222,7 +222,7 @@ export class GroupWork {
     };
   }
 
-  /** Decides all commits by what was read: each sees those before it. */
+  /** Decides all commits using the items read: each sees those before it. */
   #decide(known: Known): readonly Decided[] {
     let { head } = known;
     const items = new Map(known.items);
@@ -230,7 +230,7 @@ export class GroupWork {
       const decision = decideCommit(commit, {
         head,
         lookup: (itemId) => items.get(itemId),
-        // Times are the script's. Nobody sees these.
+        // The script sets the times; these are not used.
         nowMs: 0,
         floor: 0,
         newEpoch: () => this.#newEpoch,
@@ -280,7 +280,7 @@ function tooMuch(): StreamError {
   );
 }
 
-/** What the script is told of a mutation that was decided here. Its expectation held. */
+/** The script's form of a mutation that was decided here. Its expectation held. */
 function plainOf(mutation: Mutation, result: MutationResult | undefined): PlainMutation {
   const { itemId, fires } = mutation;
   const value = result?.newValue;
@@ -333,12 +333,12 @@ function valuesOf(mutation: Mutation, old: unknown): Omit<MutationResult, "revis
   }
 }
 
-/** The refusal that the script names. */
+/** The error for the script's refusal. */
 function refusalOf(commit: Commit, status: unknown, first: unknown, second: unknown): StreamError {
   switch (status) {
     case 1: {
-      const told = commit.mutations.filter((mutation) => !isNothing(mutation));
-      const index = commit.mutations.indexOf(told[Number(first)] as Mutation);
+      const passed = commit.mutations.filter((mutation) => !isNothing(mutation));
+      const index = commit.mutations.indexOf(passed[Number(first)] as Mutation);
       return revisionMismatch(commit, index, Number(second));
     }
     case 2:

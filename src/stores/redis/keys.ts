@@ -1,48 +1,48 @@
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
 
-/** Number of partitions that new data is spread over. */
+/** Number of partitions of new data. */
 export const DEFAULT_PARTITIONS = 64;
 
 /** Keys of one group. */
 export interface GroupKeys {
-  /** Where it stands. Its name is that of the group's channel, too. */
+  /** Its head. The group's channel has the same name. */
   readonly head: string;
   readonly items: string;
   readonly order: string;
   readonly log: string;
 }
 
-/** Keys of one partition. They share a hash tag, so that one server of a cluster has all of them. */
+/** Keys of one partition. They share a hash tag, so one server of a cluster has all of them. */
 export interface PartitionKeys {
   readonly tag: string;
-  /** Hash: who may write, lineage and when it began, counters, and a version of `streams`. */
+  /** Hash: admitted writers, the lineage and its start, counters, and a version of `streams`. */
   readonly state: string;
-  /** String: lost when a copy is put in place of the data (see lua/lineage.lua). */
+  /** String: lost when a copy replaces the data (see lua/lineage.lua). */
   readonly mark: string;
-  /** Sorted set: writers that were shut out, by when. */
+  /** Sorted set: fenced writers, by time. */
   readonly gone: string;
   /** Sorted set: groups that hold items, by their names. */
   readonly groups: string;
   /** Hash: number of such groups by stream. */
   readonly streams: string;
-  /** Sorted set: groups that need care, by when. */
+  /** Sorted set: groups to sweep, by time. */
   readonly due: string;
-  /** Stream: what there is to fire. Its name is that of a channel, too. */
+  /** Stream: the outbox entries. Its channel has the same name. */
   readonly outbox: string;
-  /** Hash: what of it is done in part. */
+  /** Hash: the settled triggers of outbox entries that are kept for others. */
   readonly settled: string;
 }
 
-/** Names of all keys of a store. */
+/** All key names of a store. */
 export interface RedisKeys {
   readonly partitions: number;
-  /** Partition of a group, by its text (see groupKeyText). Never another one as long as the data lives. */
+  /** Partition of a group, by its text (see groupKeyText). It never changes. */
   partitionOf(groupText: string): number;
   ofPartition(partition: number): PartitionKeys;
   ofGroup(partition: number, groupText: string): GroupKeys;
 }
 
-/** Key of what is fixed when the data is made, and its hash tag. */
+/** Key of the settings that are fixed when the data is created, and its hash tag. */
 export function layoutKey(prefix: string): { readonly tag: string; readonly key: string } {
   const tag = `${prefix}:layout`;
   return { tag, key: `{${tag}}` };
@@ -90,7 +90,7 @@ export function groupOfText(text: string): GroupKey {
 /** @see groupKeyText */
 export const textOfGroup: (group: GroupKey) => string = groupKeyText;
 
-/** FNV-1a over UTF-16 code units, then mixed as in MurmurHash3, so that all bits count. */
+/** FNV-1a over UTF-16 code units, then mixed like MurmurHash3, so all bits count. */
 function hash(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);

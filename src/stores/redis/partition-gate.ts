@@ -6,30 +6,30 @@ import { textOf } from "./records.ts";
 import { VERIFY } from "./scripts.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-/** What lets a writer in, as long as the connection lasts. */
+/** The registration of a writer, valid for one connection. */
 export interface Admission {
   readonly link: RedisLink;
   readonly generation: number;
-  /** Under which the fleet knows this process. */
+  /** Name of this process in the fleet. */
   readonly name: string;
   readonly nonce: string;
   readonly runId: string;
   readonly isDurable: boolean;
-  /** When it was given, by performance.now(). */
+  /** When it was granted, by performance.now(). */
   readonly atMs: number;
-  /** What the fleet had agreed on by then. @see WriterContext.agreed */
+  /** The fleet's agreed state at that time. @see WriterContext.agreed */
   readonly agreed: number;
 }
 
-/** What the gate of a partition works with. */
+/** Dependencies of the gate. */
 type GateContext = Pick<WriterContext, "keys" | "clock" | "ready" | "agreed" | "onLoss">;
 
 /**
- * Lets this process write a partition.
+ * Registers this process as a writer of a partition.
  *
- * Before the first batch over a connection it proves itself (verify.lua): its nonce shuts out whatever
- * was sent over an earlier connection and was not run yet, and the server says whether it may have
- * lost what it had acknowledged.
+ * Before the first batch over a connection it verifies itself (verify.lua): its new nonce fences
+ * commands that were sent over an earlier connection and have not run yet, and the server reports
+ * whether it may have lost acknowledged writes.
  */
 export class PartitionGate {
   readonly #context: GateContext;
@@ -44,31 +44,33 @@ export class PartitionGate {
     this.#partition = partition;
   }
 
-  /** Under which name it was let in last. */
+  /** Name of its last registration. */
   get name(): string | undefined {
     return this.#admission?.name;
   }
 
-  /** What this process knows of the partition, as arguments of a script: the data must not have less. */
+  /**
+   * The commits that this process knows of, as arguments of a script: the data must not have fewer.
+   */
   get known(): readonly [commits: string, lineage: string] {
     return [String(this.#commits), this.#lineage];
   }
 
-  /** What was known to be there: if it is there no more, it is lost. */
+  /** Notes commits that the data has: if they are missing later, they were lost. */
   noteCommits(commits: number, lineage: string): void {
     if (lineage === this.#lineage) this.#commits = Math.max(this.#commits, commits);
-    // A reply that was overtaken by one of a later lineage.
+    // Otherwise the reply was overtaken by one of a later lineage.
     else if (numberOf(lineage) < numberOf(this.#lineage)) return;
     else this.#commits = commits;
     this.#lineage = lineage;
   }
 
-  /** The server did not know it: it has to prove itself anew. */
+  /** Discards the registration that the server does not know: it has to verify itself again. */
   forget(): void {
     this.#admission = undefined;
   }
 
-  /** What lets us in at this server. */
+  /** The registration at this server. */
   async admit(link: RedisLink): Promise<Admission> {
     const { facts, generation } = link;
     if (facts === undefined) throw new RedisFailure("unsent", "There is no connection.");
@@ -95,13 +97,13 @@ export class PartitionGate {
     return admission;
   }
 
-  /** Looks whether the server may have lost something, without writing anything. */
+  /** Checks whether the server may have lost writes, without writing anything. */
   async look(link: RedisLink, facts = link.facts): Promise<void> {
     if (facts === undefined) throw new RedisFailure("unsent", "There is no connection.");
     await this.#verify(link, facts, "", "");
   }
 
-  /** @returns false when the writer was shut out. */
+  /** @returns false when the writer was fenced. */
   async #verify(
     link: RedisLink,
     facts: ServerFacts,
@@ -114,7 +116,7 @@ export class PartitionGate {
     const time = clock === undefined ? "" : String(clock());
     const lineageName = randomUUID().slice(0, 8);
     const args = [facts.runId, ...flags, ...this.known, lineageName, name, nonce, time];
-    // It may be done again: the same answer twice is no loss.
+    // It may be repeated: the same reply twice is no loss.
     const reply = (await link.runEarly(VERIFY, [state, gone, mark], args)) as readonly unknown[];
     if (textOf(reply[0]) === "gone") return false;
     this.noteCommits(Number(reply[1]), textOf(reply[2]));

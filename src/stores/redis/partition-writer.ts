@@ -8,18 +8,18 @@ import { textOf } from "./records.ts";
 import { COMMIT, GET } from "./scripts.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-/** A batch ends with whichever of these comes first, but has at least one call: no script takes long. */
+/** A batch ends at the first of these limits, but has at least one call: no script takes long. */
 const MAX_BATCH_MUTATIONS = 1000;
 const MAX_BATCH_BYTES = 1024 * 1024;
-/** Beyond it what was decided here goes call by call. */
+/** Beyond it, commits decided in this process are written call by call. */
 const MAX_SCRIPT_BYTES = 8 * 1024 * 1024;
-/** How often a writer proves itself before it gives up on a server that does not know it. */
+/** How often a writer verifies itself before it gives up on a server that does not know it. */
 const MAX_ADMISSIONS = 5;
 
 /**
- * Writes one partition on behalf of this process. One batch is under way at a time; what comes
- * meanwhile forms the next one. So calls take effect in the order they came, and however many writers
- * there are, they cost one script.
+ * Writes one partition for this process. One batch is under way at a time; calls that arrive
+ * meanwhile form the next one. So calls take effect in order, and any number of concurrent writers
+ * cost one script.
  */
 export class PartitionWriter {
   readonly #context: WriterContext;
@@ -34,26 +34,26 @@ export class PartitionWriter {
     this.#gate = new PartitionGate(context, partition);
   }
 
-  /** What lets it in, and what it knows of losses. */
+  /** Its registration, and its knowledge of losses. */
   get gate(): PartitionGate {
     return this.#gate;
   }
 
-  /** Takes a call. It is answered through the job. */
+  /** Queues a call. Its outcome is reported through the job. */
   add(job: Job): void {
     this.#queue.push(job);
     this.#working ??= this.#work().finally(() => (this.#working = undefined));
   }
 
-  /** Resolves when all calls were answered. */
+  /** Resolves when all calls are settled. */
   async whenIdle(): Promise<void> {
     while (this.#working !== undefined) await this.#working;
   }
 
   async #work(): Promise<void> {
-    // What comes in the same turn of the event loop goes along.
+    // Calls of the same turn of the event loop join the batch.
     await new Promise((resolve) => setImmediate(resolve));
-    // Those that somebody else was faster with: they go again, with what has come since.
+    // Works that another writer was faster with are written again, with later calls.
     let left: readonly GroupWork[] = [];
     while (this.#queue.length > 0 || left.length > 0) {
       const works = this.#takeBatch(left);
@@ -72,7 +72,7 @@ export class PartitionWriter {
     const { timeoutMs } = this.#context.servers;
     for (const work of left) {
       work.failOlderThan(now - timeoutMs, () =>
-        unavailable(new Error("Others were faster, again and again.")),
+        unavailable(new Error("Other writers were faster in every attempt.")),
       );
     }
     let bytes = 0;
@@ -90,7 +90,7 @@ export class PartitionWriter {
     return Array.from(works.values()).filter(({ isEmpty }) => !isEmpty);
   }
 
-  /** @returns those that somebody else was faster with. */
+  /** @returns The works that another writer was faster with. */
   async #run(works: readonly GroupWork[]): Promise<readonly GroupWork[]> {
     if (works.length === 0) return [];
     const { servers, keys } = this.#context;
@@ -98,7 +98,7 @@ export class PartitionWriter {
     const deadlineMs = Math.min(...works.map(({ sinceMs }) => sinceMs)) + servers.timeoutMs;
     const admit = (link: RedisLink) => this.#gate.admit(link);
     const admission = await servers.attempt(tag, "read", admit, deadlineMs);
-    // What is fired was decided when they came. It may be another thing by now, when much has happened.
+    // The triggers to fire were chosen when the calls were received, and may have changed since.
     for (const work of works) {
       work.failOlderThan(admission.atMs, ({ agreed }) =>
         agreed === this.#context.agreed()
@@ -115,7 +115,7 @@ export class PartitionWriter {
     return this.#runOneByOne(present);
   }
 
-  /** Each call by itself, in order. */
+  /** Writes each call separately, in order. */
   async #runOneByOne(works: readonly GroupWork[]): Promise<readonly GroupWork[]> {
     for (const work of works) {
       for (const single of work.split(this.#context.newEpoch)) {
@@ -140,7 +140,7 @@ export class PartitionWriter {
     const { tag, state } = keys.ofPartition(this.#partition);
     const group = keys.ofGroup(this.#partition, work.text);
     const names = [state, group.head, group.items];
-    // Nobody asks what a sync would carry.
+    // The timestamp of a sync is not needed here.
     const args = ["0", ...items];
     work.take(
       await servers.attempt(tag, "read", (link) => link.run(GET, names, args, "read"), deadlineMs),
@@ -193,8 +193,8 @@ export class PartitionWriter {
           const { name, nonce, runId } = admission;
           const time = clock === undefined ? "" : String(clock());
           const proof = [`w:${name}`, nonce, runId, ...this.#gate.known, time];
-          const told = String(groupClock.floor(0, 0));
-          const all = [...proof, ...limits, told, ...args];
+          const floor = String(groupClock.floor(0, 0));
+          const all = [...proof, ...limits, floor, ...args];
           const reply = await link.run(COMMIT, names, all, "commit");
           if (Array.isArray(reply) && textOf(reply[0]) === "ok") return reply as unknown[];
           this.#gate.forget();

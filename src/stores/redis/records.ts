@@ -7,7 +7,7 @@ import { Value } from "../../core/value.ts";
 import { groupOfText } from "./keys.ts";
 
 /*
- * What the scripts pack (lua/records.lua says how), unpacked.
+ * Decodes the records that the scripts encode (see lua/records.lua).
  */
 
 const HEAD_BYTES = 64;
@@ -17,7 +17,7 @@ const TRANSIENT_BYTES = 24;
 const NO_ITEM = 0xffff;
 const CHANGE_TYPES = ["create", "update", "delete"] as const;
 
-/** What a group's head says. */
+/** The head of a group. */
 export interface GroupHead extends Head {
   /** Number of changes in the log. */
   readonly logCount: number;
@@ -25,13 +25,13 @@ export interface GroupHead extends Head {
 
 const NO_HEAD: GroupHead = Object.freeze({ position: ORIGIN, timestamp: 0, logCount: 0 });
 
-/** Reads a reply that is text, or nothing. */
+/** Reads a reply that is text or null. */
 export function textOf(reply: unknown): string {
   if (Buffer.isBuffer(reply)) return reply.toString();
   return typeof reply === "string" || typeof reply === "number" ? `${reply}` : "";
 }
 
-/** Reads a head. @param lineage That of its partition. */
+/** Reads a head. @param lineage The lineage of its partition. */
 export function decodeHead(packed: unknown, lineage: unknown): GroupHead {
   if (!Buffer.isBuffer(packed)) return NO_HEAD;
   const own = packed.toString("utf8", HEAD_BYTES);
@@ -93,7 +93,9 @@ function decodeTransient(packed: Buffer, epoch: string): TransientEvent {
   };
 }
 
-/** Reads what was announced of a group; undefined: that it was too much, and is in the log. */
+/**
+ * Reads an announcement of a group; undefined: it was too large, and the changes are in the log.
+ */
 export function decodeMessage(packed: Buffer): readonly GroupEvent[] | undefined {
   const kind = packed.readUInt8(0);
   if (kind !== 1 && kind !== 2) return undefined;
@@ -109,7 +111,7 @@ export function decodeMessage(packed: Buffer): readonly GroupEvent[] | undefined
   return events;
 }
 
-/** What a firing is written as: opaque to the scripts. */
+/** The encoded form of a firing, opaque to the scripts. */
 export function encodeFiring(triggers: readonly string[], depth: number): string {
   return JSON.stringify([depth, ...triggers]);
 }
@@ -119,25 +121,25 @@ function decodeFiring(text: string): { readonly triggers: string[]; readonly dep
   return { triggers, depth };
 }
 
-/** An entry as it was announced. */
+/** An announced entry. */
 export interface ToldEntry {
   readonly head: OutboxHead;
-  /** The whole entry, as packed; undefined when only its head was told. */
+  /** The whole encoded entry; undefined when only its head was announced. */
   readonly packed: Buffer | undefined;
 }
 
-/** Reads what was announced of an outbox. */
+/** Reads an announcement of an outbox. */
 export function decodeOutboxMessage(message: Buffer): readonly ToldEntry[] {
-  const told: ToldEntry[] = [];
+  const entries: ToldEntry[] = [];
   for (let at = 0; at < message.length;) {
     const end = at + 12 + message.readUInt32BE(at + 8);
     const packed = message.subarray(at + 12, end);
     const head = decodeOutboxHead(message.readDoubleBE(at), packed, undefined);
     const isWhole = packed.length > headBytes(packed);
-    told.push({ head, packed: isWhole ? packed : undefined });
+    entries.push({ head, packed: isWhole ? packed : undefined });
     at = end;
   }
-  return told;
+  return entries;
 }
 
 function headBytes(packed: Buffer): number {

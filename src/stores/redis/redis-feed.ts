@@ -5,36 +5,36 @@ import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { RedisKeys } from "./keys.ts";
 import { decodeMessage } from "./records.ts";
 
-/** Hears what is announced of groups, as long as somebody listens to them here. */
+/** Receives the announcements of the groups that have listeners in this process. */
 export interface RedisFeed {
   /**
-   * @param onDoubt Events may have been missed: compare with the log.
+   * @param onDoubt Called when events may have been missed, to compare with the log.
    * @see Store.watch
    */
   watch(group: GroupKey, listener: Listener, onDoubt?: () => void): Promise<Unwatch>;
-  /** Forgets all listeners. */
+  /** Removes all listeners. */
   close(): void;
 }
 
-interface Heard {
+interface Entry {
   readonly opened: Promise<Unwatch>;
   readonly doubters: Set<{ readonly onDoubt: () => void }>;
-  /** Listeners, and those who are about to be. */
+  /** Number of listeners, including those that are being added. */
   users: number;
 }
 
 /**
- * The feed over pub/sub, which may lose messages: that is told to the listeners, who have the log. One
- * subscription for each group that has listeners, none for others.
+ * The feed over pub/sub, which may lose messages: the listeners are notified, and compare with the
+ * log. It subscribes only to the groups that have listeners.
  */
 export function createFeed(servers: RedisServers, keys: RedisKeys): RedisFeed {
   const watchers = createWatchers();
-  const groups = new Map<string, Heard>();
+  const groups = new Map<string, Entry>();
 
-  const open = (text: string): Heard => {
+  const open = (text: string): Entry => {
     const partition = keys.partitionOf(text);
     const { tag } = keys.ofPartition(partition);
-    const doubters: Heard["doubters"] = new Set();
+    const doubters: Entry["doubters"] = new Set();
     const doubt = () => {
       for (const { onDoubt } of Array.from(doubters)) onDoubt();
     };
@@ -46,15 +46,15 @@ export function createFeed(servers: RedisServers, keys: RedisKeys): RedisFeed {
       },
       onDoubt: doubt,
     });
-    const heard: Heard = { opened, doubters, users: 0 };
-    groups.set(text, heard);
-    return heard;
+    const entry: Entry = { opened, doubters, users: 0 };
+    groups.set(text, entry);
+    return entry;
   };
-  const release = (text: string, heard: Heard) => {
-    heard.users--;
-    if (heard.users > 0) return;
-    if (groups.get(text) === heard) groups.delete(text);
-    heard.opened.then(
+  const release = (text: string, entry: Entry) => {
+    entry.users--;
+    if (entry.users > 0) return;
+    if (groups.get(text) === entry) groups.delete(text);
+    entry.opened.then(
       (stop) => stop(),
       () => {},
     );
@@ -63,24 +63,24 @@ export function createFeed(servers: RedisServers, keys: RedisKeys): RedisFeed {
   return {
     async watch(group, listener, onDoubt = () => {}) {
       const text = groupKeyText(group);
-      const heard = groups.get(text) ?? open(text);
-      heard.users++;
+      const entry = groups.get(text) ?? open(text);
+      entry.users++;
       try {
-        await heard.opened;
+        await entry.opened;
       } catch (error) {
-        release(text, heard);
+        release(text, entry);
         throw error;
       }
       const doubter = { onDoubt };
-      heard.doubters.add(doubter);
+      entry.doubters.add(doubter);
       const remove = watchers.add(group, listener);
       let stopped = false;
       return () => {
         if (stopped) return;
         stopped = true;
         remove();
-        heard.doubters.delete(doubter);
-        release(text, heard);
+        entry.doubters.delete(doubter);
+        release(text, entry);
       };
     },
     close() {

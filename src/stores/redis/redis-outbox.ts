@@ -13,28 +13,28 @@ import {
 import { CLAIM, SCAN, SETTLE } from "./scripts.ts";
 import { ToldEntries } from "./told-entries.ts";
 
-/** The outbox of the store, and its way to shut out earlier owners. */
+/** The outbox of the store, which fences earlier owners. */
 export interface RedisOutbox extends Outbox {
   /**
-   * From now on only settlements under this fence are taken. It begins with a number that grows with
+   * Accepts only settlements with this fence from now on. It begins with a number that grows with
    * each owner.
    *
    * @throws StreamError STORE_UNAVAILABLE when a later owner has claimed it.
    */
   claim(partition: number, fence: string): Promise<void>;
-  /** Forgets all listeners. */
+  /** Removes all listeners. */
   close(): void;
 }
 
 const SCAN_PAGE = 500;
-/** How often a listener's partition is looked at although nothing was announced, in milliseconds. */
+/** Interval at which a listener scans its partition without an announcement, in milliseconds. */
 const LOOK_MS = 5000;
 const RETRY_MS = 500;
 
 /** The outbox in Redis. */
 export function createRedisOutbox(servers: RedisServers, keys: RedisKeys): RedisOutbox {
   const listeners = new Set<OutboxListener>();
-  const told = new ToldEntries();
+  const announced = new ToldEntries();
 
   const read = async (
     partition: number,
@@ -59,7 +59,7 @@ export function createRedisOutbox(servers: RedisServers, keys: RedisKeys): Redis
     partitions: keys.partitions,
     scan,
     async read(partition, seq) {
-      const known = told.get(partition, seq);
+      const known = announced.get(partition, seq);
       if (known !== undefined) return decodeOutboxEntry(seq, known, undefined);
       const [place, packed, settled] = await read(partition, seq, `${seq}-0`, 1, "1");
       return place === undefined ? undefined : decodeOutboxEntry(seq, packed as Buffer, settled);
@@ -68,18 +68,18 @@ export function createRedisOutbox(servers: RedisServers, keys: RedisKeys): Redis
       const { tag, state, outbox, settled: settledKey } = keys.ofPartition(partition);
       const args = [fence];
       for (const { seq, triggers, complete } of settled) {
-        told.forget(partition, seq);
+        announced.forget(partition, seq);
         args.push(String(seq), complete ? "1" : "0");
         args.push(complete ? "" : triggers.map((id) => `${id}\u0000`).join(""));
       }
       const names = [state, outbox, settledKey];
-      // Repeating it changes nothing, so a lost answer is no reason to give up.
+      // It is idempotent, so it can be repeated after a lost reply.
       const done = await servers.run(tag, SETTLE, names, args, "read");
       if (Number(done) !== 1) throw overtaken();
     },
-    watch(partition, tell) {
-      const keep = (seq: number, packed: Buffer) => told.keep(partition, seq, packed);
-      const listener = new OutboxListener({ servers, keys, partition, scan, tell, keep });
+    watch(partition, notify) {
+      const keep = (seq: number, packed: Buffer) => announced.keep(partition, seq, packed);
+      const listener = new OutboxListener({ servers, keys, partition, scan, notify, keep });
       listeners.add(listener);
       return () => {
         listeners.delete(listener);
@@ -94,7 +94,7 @@ export function createRedisOutbox(servers: RedisServers, keys: RedisKeys): Redis
     close() {
       for (const listener of listeners) listener.close();
       listeners.clear();
-      told.clear();
+      announced.clear();
     },
   };
 }
@@ -103,24 +103,25 @@ function overtaken(): StreamError {
   return new StreamError("STORE_UNAVAILABLE", "Another process has taken over this partition.");
 }
 
-/** What a listener works with. */
+/** Dependencies of a listener. */
 interface OutboxListenerOptions {
   readonly servers: RedisServers;
   readonly keys: RedisKeys;
   readonly partition: number;
   readonly scan: (partition: number, after: number, limit: number) => Promise<OutboxHead[]>;
-  readonly tell: (heads: readonly OutboxHead[]) => void;
-  /** Keeps an entry that was told whole. */
+  readonly notify: (heads: readonly OutboxHead[]) => void;
+  /** Keeps an entry that was announced whole. */
   readonly keep: (seq: number, packed: Buffer) => void;
 }
 
 /**
- * Hears one partition. Places are contiguous as they are given, so a message that was lost shows in the
- * next one, and is looked up; so is what nobody announced, now and then.
+ * Receives the announcements of one partition. Sequence numbers are contiguous, so the next message
+ * reveals a lost one, and the entries are read; a periodic scan finds those that were never
+ * announced.
  */
 class OutboxListener {
   readonly #options: OutboxListenerOptions;
-  /** Place of the last entry told; undefined until it is known where to begin. */
+  /** Sequence number of the last entry reported; undefined until the start is known. */
   #last: number | undefined;
   #looking: Promise<void> | undefined;
   #mustLookAgain = false;
@@ -144,7 +145,7 @@ class OutboxListener {
     const { tag, state, outbox } = keys.ofPartition(partition);
     while (!this.#isClosed) {
       try {
-        // Where to begin is read first, so that nothing that comes later is missed.
+        // The start is read first, so no later entry is missed.
         this.#last ??= Number(textOf(await servers.send(tag, ["HGET", state, "seq"], "read")) || 0);
         const stop = await servers.subscribe(tag, outbox, {
           onMessage: (packed) => this.#take(decodeOutboxMessage(packed)),
@@ -161,15 +162,15 @@ class OutboxListener {
     }
   }
 
-  #take(told: readonly ToldEntry[]): void {
-    const first = told[0]?.head;
+  #take(entries: readonly ToldEntry[]): void {
+    const first = entries[0]?.head;
     if (this.#isClosed || this.#last === undefined) return;
-    // Nothing told: it was too much for a message.
+    // An empty message: the entries were too large for it.
     if (first === undefined) return this.#look();
     if (first.seq > this.#last + 1) return this.#look();
     const last = this.#last;
     const fresh: OutboxHead[] = [];
-    for (const { head, packed } of told) {
+    for (const { head, packed } of entries) {
       if (head.seq <= last) continue;
       fresh.push(head);
       if (packed !== undefined) this.#options.keep(head.seq, packed);
@@ -179,10 +180,10 @@ class OutboxListener {
     this.#announce(fresh);
   }
 
-  /** A listener that throws disturbs nobody else. */
+  /** An error of one listener does not affect the others. */
   #announce(heads: readonly OutboxHead[]): void {
     try {
-      this.#options.tell(heads);
+      this.#options.notify(heads);
     } catch (error) {
       queueMicrotask(() => {
         throw error;
@@ -196,7 +197,7 @@ class OutboxListener {
       return;
     }
     this.#looking = this.#lookNow()
-      // The next message, or the next time, finds what is missing.
+      // The next message or scan finds the missing entries.
       .catch(() => {})
       .finally(() => {
         this.#looking = undefined;

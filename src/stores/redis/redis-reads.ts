@@ -21,7 +21,7 @@ import { type RedisKeys, textOfGroup } from "./keys.ts";
 import { type GroupHead, decodeChange, decodeHead, decodeItem, textOf } from "./records.ts";
 import { GET, HEADS, LIST, SINCE } from "./scripts.ts";
 
-/** What looking after groups works with. */
+/** Dependencies of sweeps. */
 export interface SweepContext {
   readonly servers: RedisServers;
   readonly keys: RedisKeys;
@@ -30,14 +30,14 @@ export interface SweepContext {
   readonly clock: (() => number) | undefined;
 }
 
-/** What reads work with. */
+/** Dependencies of reads. */
 export interface ReadContext extends SweepContext {
   readonly groupClock: Pick<GroupClock, "sync">;
-  /** Decides whether a partition has lost writes, because a copy was put in place of its data. */
+  /** Decides whether a partition has lost writes, because a copy replaced its data. */
   readonly verify: (partition: number) => Promise<void>;
 }
 
-/** Reads of groups. Each is one step at the server. */
+/** Reads groups. Each read is one atomic step at the server. */
 export interface RedisReads {
   get(group: GroupKey, itemId: string): Promise<ItemRead>;
   heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
@@ -49,21 +49,21 @@ export interface RedisReads {
   since(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay>;
 }
 
-/** A page of items, with all that is known of where the group stands. */
+/** A page of items, with the full head of the group. */
 interface Page {
   readonly head: StateHead;
   readonly items: readonly Item[];
   readonly next: string | undefined;
 }
 
-/** How many groups one script looks at. */
+/** How many groups one script reads. */
 const HEADS_PER_SCRIPT = 500;
 
-/** Builds the reads. */
+/** Creates the reads. */
 export function createReads(context: ReadContext): RedisReads {
   const { servers, keys, history, clock, groupClock, verify } = context;
   const time = () => (clock === undefined ? "" : clock());
-  /** @param given What the script says of the clock (see lua/records.lua). */
+  /** @param given The script's clock (see lua/records.lua). */
   const stateHead = ({ position, timestamp }: GroupHead, given: unknown): StateHead => ({
     position,
     timestamp,
@@ -104,7 +104,7 @@ export function createReads(context: ReadContext): RedisReads {
     };
   };
 
-  /** Reads heads of one partition. Followers of quiet groups get to know of a loss by it, too. */
+  /** Reads heads of one partition. This also detects lost writes for followers of quiet groups. */
   const readHeads = async (
     partition: number,
     places: readonly { readonly key: string }[],
@@ -187,7 +187,7 @@ export function createReads(context: ReadContext): RedisReads {
       if (!isResumable(from, head, logStart)) return { lost: true, head };
       const changes = records.map((record) => decodeChange(record as Buffer, head.epoch));
       const [oldest] = changes;
-      // Too old, but not swept yet.
+      // Expired, but not swept yet.
       if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), history))
         return { lost: true, head };
       return { lost: false, changes, head };
@@ -202,6 +202,6 @@ function cursor(after: string | undefined): string {
   if (Number.isSafeInteger(revision) && revision > 0) return String(revision);
   throw new StreamError(
     "PAGE_TOKEN_INVALID",
-    "page_token is not one that this listing gave; it may be the next_page_token of the page before.",
+    "page_token is not one of this listing; it may be the next_page_token of the page before.",
   );
 }

@@ -21,23 +21,23 @@ import { FENCE, SCRIPTS } from "./scripts.ts";
 import { createSweeper } from "./sweeper.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-/** How a store in Redis is opened. */
+/** Options of a store in Redis. */
 export interface RedisStoreOptions {
-  /** Where it is. The store closes it. */
+  /** The Redis servers. The store closes them. */
   readonly servers: RedisServers;
-  /** What the names of all its keys begin with, in braces. Default `millrace`. */
+  /** Prefix of all its key names, in braces. Default `millrace`. */
   readonly keyPrefix?: string | undefined;
-  /** How much history a group keeps; what is absent has its default. */
+  /** How much history a group keeps; absent members have their defaults. */
   readonly history?: HistoryOptions | undefined;
-  /** Bounds of the writes that wait for the server. */
+  /** Limits of the writes that wait for the server. */
   readonly queue?: Partial<RedisQueueLimits> | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the server, which all processes share. */
   readonly clock?: (() => number) | undefined;
-  /** Names a new history; never twice the same. Default: random. */
+  /** Names a new epoch; each name must be unique. Default: random. */
   readonly newEpoch?: (() => string) | undefined;
-  /** How often groups that nobody writes are looked after, in milliseconds. Default 1,000; 0: never. */
+  /** Interval of sweeps of groups without writes, in milliseconds. Default 1,000; 0: never. */
   readonly sweepIntervalMs?: number | undefined;
-  /** Number of partitions of data that is made now. Default 64. */
+  /** Number of partitions of newly created data. Default 64. */
   readonly partitions?: number | undefined;
   /** @see WriterContext.ready Default: at once. */
   readonly ready?: (() => Promise<string>) | undefined;
@@ -47,7 +47,7 @@ export interface RedisStoreOptions {
   readonly onLoss?: ((partition: number) => void) | undefined;
 }
 
-/** How much may wait for the server. */
+/** Limits of the writes that wait for the server. */
 export interface RedisQueueLimits {
   /** Most commits and events that wait. */
   readonly maxWaiting: number;
@@ -55,7 +55,7 @@ export interface RedisQueueLimits {
   readonly maxWaitingBytes: number;
 }
 
-/** Limits unless told otherwise. */
+/** Default limits. */
 const DEFAULT_REDIS_QUEUE_LIMITS: RedisQueueLimits = {
   maxWaiting: 100_000,
   maxWaitingBytes: 256 * 1024 * 1024,
@@ -63,18 +63,18 @@ const DEFAULT_REDIS_QUEUE_LIMITS: RedisQueueLimits = {
 
 /** A store in Redis, for the processes of a fleet. */
 export interface RedisStore extends Store {
-  /** Looks after groups that nobody writes. The store does so by itself, too. */
+  /** Sweeps groups without writes. The store also does so by itself. */
   sweep(): Promise<void>;
-  /** Makes sure that a process can commit nothing more under a name that `ready` gave it. */
+  /** Fences a process: it can commit nothing more under the name that `ready` returned. */
   fence(name: string): Promise<void>;
-  /** From now on the outbox takes settlements of a partition only under this fence. */
+  /** Makes the outbox of a partition accept only settlements with this fence from now on. */
   claim(partition: number, fence: string): Promise<void>;
 }
 
-/** How long the server may take to forget a writer that closes, in milliseconds. */
+/** Timeout for removing a closing writer from the server, in milliseconds. */
 const FORGET_MS = 500;
 
-/** Version of how the data is laid out. Another one is another format. */
+/** Version of the data format. */
 const FORMAT = "1";
 
 /** Prepares servers for a store. To be called before they are started. */
@@ -83,10 +83,10 @@ export function prepareForStore(servers: RedisServers): void {
 }
 
 /**
- * Opens the store in Redis, or makes it.
+ * Opens or creates the store in Redis.
  *
- * @throws StreamError STORE_UNAVAILABLE when the server cannot be reached in time; Error when the data
- *   is of another format.
+ * @throws StreamError STORE_UNAVAILABLE when the server cannot be reached in time; Error when the
+ *   data has another format.
  */
 export async function openRedisStore(options: RedisStoreOptions): Promise<RedisStore> {
   const { servers } = options;
@@ -140,7 +140,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     if (waiting + count > limits.maxWaiting || waitingBytes + bytes > limits.maxWaitingBytes) {
       throw new StreamError(
         "OVERLOADED",
-        "Too many writes wait for the store; the call may be made again later.",
+        "Too many writes wait for the store; the call may be sent again later.",
       );
     }
     waiting += count;
@@ -165,7 +165,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     });
   };
 
-  // A loss is noticed with the connection, by whoever connects first, and not only when somebody writes.
+  // The first process that connects detects lost writes at once, not only with the next write.
   const look = async (link: RedisLink, facts: ServerFacts) => {
     const looks: Promise<void>[] = [];
     for (let partition = 0; partition < keys.partitions; partition++) {
@@ -183,7 +183,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     outbox.close();
     feed.close();
     unwatch();
-    // Others forget it, too, when its lease ends.
+    // If this fails, other processes remove it when its lease ends.
     const names = new Set(Array.from(writers.values(), ({ gate }) => gate.name));
     const forgotten = Promise.all(
       Array.from(names, async (name) => name && shutOut(servers, keys, name, false)),
@@ -267,14 +267,14 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   };
 }
 
-/** Number of partitions of the data: that with which it was made. */
+/** Number of partitions with which the data was created. */
 async function layoutOf(
   servers: RedisServers,
   prefix: string,
   partitions = DEFAULT_PARTITIONS,
 ): Promise<number> {
   const { tag, key } = layoutKey(prefix);
-  // Repeating either changes nothing.
+  // Both are idempotent.
   await servers.send(tag, ["HSETNX", key, "format", FORMAT], "read");
   await servers.send(tag, ["HSETNX", key, "partitions", String(partitions)], "read");
   const reply = await servers.send(tag, ["HMGET", key, "format", "partitions"], "read");
@@ -288,7 +288,7 @@ async function layoutOf(
   return Number(count);
 }
 
-/** Has all partitions refuse a writer. @param forGood Whether it is not let in again either. */
+/** Makes all partitions refuse a writer. @param forGood Whether it can never register again. */
 async function shutOut(
   servers: RedisServers,
   keys: RedisKeys,
@@ -303,7 +303,7 @@ async function shutOut(
   );
 }
 
-/** Names that are never made again, here or elsewhere. */
+/** Globally unique names. */
 function epochNames(): () => string {
   const start = randomBytes(12).toString("base64url");
   let count = 0;
@@ -317,7 +317,7 @@ function bytesOf(commits: readonly Commit[]): number {
   return bytes;
 }
 
-/** More than a mutation takes beside its values. */
+/** Upper estimate of a mutation's size without its values. */
 const MUTATION_BYTES = 512;
 
 function weightOf(mutation: Mutation): number {

@@ -5,11 +5,11 @@ const script = (name: string): LuaScript =>
 
 /** Runs commits of several groups of a partition. */
 export const COMMIT: LuaScript = script("commit");
-/** Lets a writer in. */
+/** Registers a writer. */
 export const VERIFY: LuaScript = script("verify");
-/** Shuts a writer out. */
+/** Fences a writer. */
 export const FENCE: LuaScript = script("fence");
-/** Where groups stand. */
+/** Heads of groups. */
 export const HEADS: LuaScript = script("heads");
 /** Items of a group. */
 export const GET: LuaScript = script("get");
@@ -17,18 +17,18 @@ export const GET: LuaScript = script("get");
 export const LIST: LuaScript = script("list");
 /** Changes after a revision. */
 export const SINCE: LuaScript = script("since");
-/** Groups that need care. */
+/** Groups to sweep. */
 export const DUE: LuaScript = script("due");
-/** Cares for groups. */
+/** Sweeps groups. */
 export const SWEEP: LuaScript = script("sweep");
 /** Entries of an outbox. */
 export const SCAN: LuaScript = script("scan");
-/** Takes over an outbox. */
+/** Claims an outbox. */
 export const CLAIM: LuaScript = script("claim");
-/** Notes what is done of an outbox. */
+/** Settles entries of an outbox. */
 export const SETTLE: LuaScript = script("settle");
 
-/** All of them. */
+/** All scripts. */
 export const SCRIPTS: readonly LuaScript[] = [
   COMMIT,
   VERIFY,

@@ -3,17 +3,17 @@ import type { SweepContext } from "./redis-reads.ts";
 import { DUE, SWEEP } from "./scripts.ts";
 import { startInterval } from "../../timers/timers.ts";
 
-/** Looks after groups that nobody writes: of each partition every now and then, by every process. */
+/** Sweeps groups without writes: every process sweeps each partition from time to time. */
 export interface Sweeper {
-  /** Looks after all that need it. */
+  /** Sweeps all groups that are due. */
   sweep(): Promise<void>;
   close(): void;
 }
 
-/** How many groups one script looks after. */
+/** How many groups one script sweeps. */
 const GROUPS_PER_SCRIPT = 50;
 
-/** Begins to sweep one partition each interval; 0: never. */
+/** Starts sweeping one partition per interval; 0: never. */
 export function createSweeper(context: SweepContext, intervalMs: number): Sweeper {
   const { keys } = context;
   let next = 0;
@@ -25,7 +25,7 @@ export function createSweeper(context: SweepContext, intervalMs: number): Sweepe
     try {
       await sweepPartition(context, next++ % keys.partitions, () => isClosed);
     } catch {
-      // It is tried again with the next round, here or by another process.
+      // The next round retries it, here or in another process.
     } finally {
       isSweeping = false;
     }

@@ -2,8 +2,8 @@
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
- * Outbox entries that were announced whole, until they are settled: whoever is called with them need
- * not read them again. The oldest are forgotten first.
+ * Outbox entries that were announced whole, until they are settled: triggers need not read them
+ * again. The oldest are dropped first.
  */
 export class ToldEntries {
   readonly #entries = new Map<string, Buffer>();
@@ -13,7 +13,7 @@ export class ToldEntries {
   keep(partition: number, seq: number, packed: Buffer): void {
     const key = keyOf(partition, seq);
     if (this.#entries.has(key)) return;
-    // A copy: the message that it is part of may be far larger.
+    // A copy, because the message that contains it may be far larger.
     this.#entries.set(key, Buffer.from(packed));
     this.#bytes += packed.length;
     for (const [oldest] of this.#entries) {
@@ -22,17 +22,17 @@ export class ToldEntries {
     }
   }
 
-  /** The entry, if it is still known. */
+  /** The entry, if it is still kept. */
   get(partition: number, seq: number): Buffer | undefined {
     return this.#entries.get(keyOf(partition, seq));
   }
 
-  /** Forgets an entry. */
+  /** Drops an entry. */
   forget(partition: number, seq: number): void {
     this.#delete(keyOf(partition, seq));
   }
 
-  /** Forgets all. */
+  /** Drops all entries. */
   clear(): void {
     this.#entries.clear();
     this.#bytes = 0;

@@ -3,7 +3,7 @@ import type { History } from "../../core/store.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { RedisKeys } from "./keys.ts";
 
-/** What writers work with. */
+/** Dependencies of writers. */
 export interface WriterContext {
   readonly servers: RedisServers;
   readonly keys: RedisKeys;
@@ -13,12 +13,12 @@ export interface WriterContext {
   readonly groupClock: Pick<GroupClock, "floor">;
   readonly newEpoch: () => string;
   /**
-   * Resolves when this process knows all that the fleet has agreed on, with the name under which it is
-   * known there. Asked before it writes over a new connection, and after it was shut out.
+   * Resolves with this process's name in the fleet, when it has the fleet's agreed state. Called
+   * before it writes over a new connection, and after it was fenced.
    */
   readonly ready: () => Promise<string>;
-  /** Counts what the fleet has agreed on, as far as it is known here. */
+  /** Version of the fleet's agreed state that this process has. */
   readonly agreed: () => number;
-  /** Told that acknowledged writes of a partition may be lost, so that its groups got new epochs. */
+  /** Called when acknowledged writes of a partition may be lost, so its groups got new epochs. */
   readonly onLoss: (partition: number) => void;
 }

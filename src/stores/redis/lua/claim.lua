@@ -1,4 +1,4 @@
--- Has the outbox of a partition take settlements under this fence only, and later ones.
+-- Makes the outbox of a partition accept only settlements with this fence or a later one.
 --
 -- KEYS  state (hash)
 -- ARGV  fence: a number that grows with each owner, then '-' and anything

@@ -1,12 +1,12 @@
--- Runs what writers of one partition want done, in the order given, in one step: items, revisions,
--- log, index, outbox and announcement of a commit, or nothing of it.
+-- Runs operations of writers of one partition, in the given order, in one atomic step: items, revisions,
+-- log, index, outbox and announcement of a commit, or none of them.
 --
 -- KEYS  state (hash), groups (sorted set), streams (hash), due (sorted set), outbox (stream), mark (string);
 --       then for each group: head, items (hash), order (sorted set), log (list)
 -- ARGV  writer's field of state, its nonce, run id of the server;
 --       number of commits that the writer knows of, and their lineage; time or '';
 --       most changes, greatest age, most bytes of a log;
---       what first timestamps of groups must be later than; then for each group:
+--       floor of the first timestamps of groups; then for each group:
 --         number of its arguments that follow, group, epoch if it is new,
 --         number of guards (-1: none), [epoch it must have, then for each: item, revision],
 --         number of entries, then for each
@@ -14,7 +14,7 @@
 --             letters, item, [e: expected revision], [f: what it fires],
 --             [P put, R record: size, value], [R: type]     (D delete has no more)
 --           'S', type, '' or '=' .. item, size, value, '' or what it fires
--- Returns {'verify'} when the writer has to prove itself anew; nothing was done.
+-- Returns {'verify'} when the writer has to verify itself again; nothing was done.
 --         {'ok', number of commits so far, lineage, then for each group
 --           {1, head, records of the guarded items} when a guard did not hold: nothing of it was done
 --           {0, epoch, then for each entry {0, revision, then for each mutation: revision or 0, old record}
@@ -22,7 +22,7 @@
 --                                          {2, epoch}                    nor the expected epoch
 --                                          {3}                           no revisions are left}}
 local MAX_REVISION = 9007199254740991
--- Beyond it readers are told to read the log: messages wait in memory for each of them.
+-- Beyond it readers are directed to the log: messages wait in memory for each of them.
 local MAX_MESSAGE = 2097152
 local MAX_TOLD = 4096
 
@@ -35,12 +35,12 @@ if known[1] ~= ARGV[3] or known[2] ~= ARGV[2]
   or not is_intact(KEYS[6], known[6], known[7]) then
   return { 'verify' }
 end
--- First of all a write: what the server refuses, it refuses before anything is announced.
+-- A write comes first: if the server refuses writes, it does so before anything is announced.
 local commits = redis.call('HINCRBY', state_key, 'commits', 1)
 local seq = tonumber(known[5]) or 0
 local now = time_of(ARGV[6])
 local max_changes, max_age, max_bytes = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local began, told = tonumber(known[8]) or 0, tonumber(ARGV[10])
+local began, first_floor = tonumber(known[8]) or 0, tonumber(ARGV[10])
 local fired, fired_bytes = {}, 0
 
 local function fire(text, epoch, fires, kind, record)
@@ -48,13 +48,13 @@ local function fire(text, epoch, fires, kind, record)
   local entry = struct.pack('>I2I2I4B', #epoch, #text, #fires, kind) .. epoch .. text .. fires
   local whole = entry .. record
   redis.call('XADD', outbox_key, string.format('%.0f-0', seq), 'e', whole)
-  -- Small ones are told whole: their owner need not read them.
+  -- Small ones are announced whole: their owner need not read them.
   if #whole <= MAX_TOLD then entry = whole end
   fired[#fired + 1] = struct.pack('>dI4', seq, #entry) .. entry
   fired_bytes = fired_bytes + #entry
 end
 
--- Counts the group among those of its stream, which may come or go with it.
+-- Updates the number of groups of its stream, which may appear or disappear with it.
 local function count_group(text, by)
   local stream = string.sub(text, 1, string.find(text, '\0', 1, true) - 1)
   if by > 0 then redis.call('ZADD', groups_key, 0, text) else redis.call('ZREM', groups_key, text) end
@@ -63,10 +63,10 @@ local function count_group(text, by)
   if count == 0 or (count == 1 and by == 1) then redis.call('HINCRBY', state_key, 'streams', 1) end
 end
 
--- What is being done to: the group, and the next of its arguments.
+-- The current group, and its next argument.
 local text, new_epoch, head, epoch, floor, a
 local head_key, items_key, order_key, log_key
--- What was not announced yet.
+-- Events that are not announced yet.
 local message, message_bytes = {}, 0
 
 local function announce()
@@ -99,7 +99,7 @@ local function change(kind, id, fires, size, value)
   if fires then fire(text, epoch, fires, 1, record) end
 end
 
--- P put, D delete, R record of a change made elsewhere, whose kind is given.
+-- P put, D delete, R record of a change made elsewhere, with its kind.
 local function apply(letter, id, fires, size, value, kind)
   local old = redis.call('HGET', items_key, id)
   if letter == 'D' then
@@ -167,7 +167,7 @@ local function commit()
   a = a + 3
   local refusal
   if expected_epoch ~= '' and string.sub(expected_epoch, 2) ~= epoch then refusal = { 2, epoch } end
-  -- Every expectation is about the group as it is now: first all are looked at, then all is done.
+  -- Every expectation concerns the current state of the group: all are checked before any change.
   local start = a
   for m = 1, count do
     local _, id, expected = read_mutation()
@@ -215,7 +215,7 @@ local function run_group(k, at)
   epoch = epoch_of(head, lineage)
   local items_before, timestamp_before = head.items, head.timestamp
   -- See GroupClock.
-  floor = head.timestamp == 0 and told or began
+  floor = head.timestamp == 0 and first_floor or began
   if guards >= 0 then
     local holds = epoch == ARGV[a]
     local records = {}
@@ -259,7 +259,7 @@ while at <= #ARGV do
 end
 if #fired > 0 then
   redis.call('HSET', state_key, 'seq', string.format('%.0f', seq))
-  -- Nothing said: there is something to be read.
+  -- An empty message: there is something to read.
   redis.call('SPUBLISH', outbox_key, fired_bytes > MAX_MESSAGE and '' or table.concat(fired))
 end
 return result

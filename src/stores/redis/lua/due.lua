@@ -1,4 +1,4 @@
--- Groups of one partition that need care.
+-- Groups of one partition that are due for a sweep.
 --
 -- KEYS  due (sorted set)
 -- ARGV  time or '', most groups

@@ -1,4 +1,4 @@
--- Items of a group, with where it stands.
+-- Items of a group, with its head.
 --
 -- KEYS  state (hash), head, items (hash)
 -- ARGV  time or '', then the items

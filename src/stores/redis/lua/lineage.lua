@@ -1,20 +1,19 @@
--- What the scripts share to prove that the data is still what it was: nobody has put an older copy of it in
--- place. The server's process and the writers' connections may well be the same as before: a master that is
--- made a replica for a moment loads what its new master has; DEBUG RELOAD, FLUSHALL and RESTORE load a file
--- or a dump.
+-- Shared by the scripts to prove that the data is intact: that no older copy has replaced it. The server's
+-- process and the writers' connections may be the same as before: a master that becomes a replica for a
+-- moment loads the data of its new master; DEBUG RELOAD, FLUSHALL and RESTORE replace it, too.
 
--- How the server keeps a string that was appended to. One that it loads from a file, a dump or a master it
--- keeps in another way, so this cannot come from a copy.
+-- The encoding of a string that was appended to. The server encodes a string that it loads from a file, a
+-- dump or a master differently, so this proves that the data is no copy.
 local MARKED = 'raw'
 
--- The name that the server gives to its history of writes. It takes another one when it was a replica.
+-- The server's id of its history of writes (replication id). It changes when the server was a replica.
 local function replication_id()
   return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 end
 
--- Marks the data as it is in the memory of this server. Replicas and the append-only file get the value of
--- the key, but not the mark.
--- Returns whether the server keeps marks.
+-- Marks the data in the memory of this server. Replicas and the append-only file get the value of the key,
+-- but not its encoding, which is the mark.
+-- Returns whether the server supports marks.
 local function make_mark(mark_key)
   redis.call('SET', mark_key, 'here')
   redis.set_repl(redis.REPL_NONE)
@@ -23,17 +22,17 @@ local function make_mark(mark_key)
   return redis.call('OBJECT', 'ENCODING', mark_key) == MARKED
 end
 
--- Whether the data is that which was marked here, and not a copy of it. A server without marks says at least
--- whether it was a replica in between.
+-- Whether the data is the data marked here, and not a copy. A server without marks at least reveals whether
+-- it was a replica meanwhile.
 local function is_intact(mark_key, marked, replid)
   if marked == '1' then return redis.call('OBJECT', 'ENCODING', mark_key) == MARKED end
   return marked == '0' and replid == replication_id()
 end
 
--- Lineages and fences begin with a number that grows, so that a later one is recognised.
+-- Lineages and fences begin with a growing number, so a later one is recognised.
 local function number_of(name) return tonumber(string.match(name, '^%d+')) or 0 end
 
--- Whether the data has less than somebody knows of.
+-- Whether the data has fewer commits than the caller knows of.
 local function is_behind(commits, lineage, known_commits, known_lineage)
   if lineage == known_lineage then return commits < tonumber(known_commits) end
   return number_of(lineage) < number_of(known_lineage)

@@ -1,4 +1,4 @@
--- What the scripts share: how records are packed. The other side of records.ts.
+-- Shared by the scripts: the encoding of records. The counterpart of records.ts.
 --
 --   head    revision, timestamp, time of the last change, items, changes in the log, their bytes,
 --           time of the oldest (or earlier), time of the entry in `due` (0: none); then the epoch
@@ -28,26 +28,26 @@ local function write_head(key, head)
     head.count, head.bytes, head.oldest, head.care) .. head.epoch)
 end
 
--- The epoch as readers know it. Another lineage, another history: see verify.lua.
+-- The epoch as readers see it. Another lineage is another history: see verify.lua.
 local function epoch_of(head, lineage)
   if head.epoch == '' or not lineage or lineage == '' then return head.epoch end
   return head.epoch .. '.' .. lineage
 end
 
--- Unix milliseconds: the time given, or that of the server, which all of a fleet share.
+-- Unix milliseconds: the given time, or that of the server, which the whole fleet shares.
 local function time_of(given)
   if given ~= '' then return tonumber(given) end
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- For the timestamp of a sync (see GroupClock): when the lineage began, as text; for a group of which nothing
--- is known, the time.
+-- For the timestamp of a sync (see GroupClock): the start of the lineage, as text; for an unknown group, the
+-- time.
 local function clock_of(packed, began, given)
   return packed and (began or '0') or string.format('%.0f', time_of(given))
 end
 
--- Drops what the log may no longer hold.
+-- Trims changes beyond retention from the log.
 local function trim(log_key, head, now, max_changes, max_age, max_bytes)
   while head.count > 0 and (head.count > max_changes or head.bytes > max_bytes) do
     local _, _, _, _, size = struct.unpack(CHANGE, redis.call('LPOP', log_key))
@@ -65,7 +65,7 @@ local function trim(log_key, head, now, max_changes, max_age, max_bytes)
   end
 end
 
--- When the group needs care although nobody writes it; 0: not before its next change.
+-- Time of the group's next sweep if it is not written; 0: not before its next change.
 local function care_of(head, max_age)
   if head.count > 0 then return head.oldest + max_age + 1 end
   if head.items > 0 then return 0 end

@@ -1,4 +1,4 @@
--- Notes what is done of the outbox of a partition.
+-- Settles entries of the outbox of a partition.
 --
 -- KEYS  state (hash), outbox (stream), settled (hash)
 -- ARGV  fence of the owner, then for each entry: place, '1' if it may go, ids of triggers with a
@@ -6,7 +6,7 @@
 -- Returns 1, or 0 when another owner has taken over: nothing was done
 local fence = redis.call('HGET', KEYS[1], 'fence')
 if fence and fence ~= ARGV[1] and number_of(fence) >= number_of(ARGV[1]) then return 0 end
--- None, or that of an earlier owner: the server has lost what this owner claimed.
+-- No fence, or that of an earlier owner: the server has lost this owner's claim.
 if fence ~= ARGV[1] and ARGV[1] ~= '' then redis.call('HSET', KEYS[1], 'fence', ARGV[1]) end
 for i = 2, #ARGV, 3 do
   local place = ARGV[i]

@@ -1,5 +1,5 @@
--- Looks after groups of one partition that nobody writes: drops what is too old from their logs, and
--- forgets those of which nothing is left.
+-- Sweeps groups of one partition without writes: drops expired changes from their logs, and forgets
+-- groups of which nothing is left.
 --
 -- KEYS  state (hash), due (sorted set); then for each group: head, items, order, log
 -- ARGV  time or '', most changes, greatest age, most bytes of a log; then the groups
@@ -8,7 +8,7 @@ local max_changes, max_age, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), to
 for i = 5, #ARGV do
   local text, k = ARGV[i], 3 + (i - 5) * 4
   local head = read_head(KEYS[k])
-  -- Somebody else may have looked after it meanwhile.
+  -- Another process may have swept it meanwhile.
   if head.care > 0 and head.care <= now then
     trim(KEYS[k + 3], head, now, max_changes, max_age, max_bytes)
     if head.count == 0 and head.items == 0
