@@ -16,12 +16,15 @@ import { file_google_rpc_error_details } from "../../gen/google/rpc/error_detail
 import {
   type ServerReflectionRequest as RequestV1,
   ServerReflection as ServerReflectionV1,
+  ServerReflectionResponseSchema as ResponseV1Schema,
 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import {
   type ServerReflectionRequest as RequestV1Alpha,
   ServerReflection as ServerReflectionV1Alpha,
+  ServerReflectionResponseSchema as ResponseV1AlphaSchema,
 } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { toConnectError } from "./connect-error.ts";
+import { headersFirst } from "./early-headers.ts";
 import { type EncodedFiles, type Schema, createSchema } from "./reflection-schema.ts";
 import { preparedCall } from "./prepared-call.ts";
 
@@ -61,15 +64,22 @@ export function reflectionRoutes(router: ConnectRouter, draining?: AbortSignal):
       COMMON_FILES,
     ));
   router.service(ServerReflectionV1, {
-    serverReflectionInfo: (requests, context) =>
-      answers<RequestV1>(schema, until(questions(requests, context), context.signal, draining)),
-  });
-  router.service(ServerReflectionV1Alpha, {
-    serverReflectionInfo: (requests, context) =>
-      answers<RequestV1Alpha>(
+    async *serverReflectionInfo(requests, context) {
+      yield* headersFirst(context.values, ResponseV1Schema);
+      yield* answers<RequestV1>(
         schema,
         until(questions(requests, context), context.signal, draining),
-      ),
+      );
+    },
+  });
+  router.service(ServerReflectionV1Alpha, {
+    async *serverReflectionInfo(requests, context) {
+      yield* headersFirst(context.values, ResponseV1AlphaSchema);
+      yield* answers<RequestV1Alpha>(
+        schema,
+        until(questions(requests, context), context.signal, draining),
+      );
+    },
   });
 }
 

@@ -24,12 +24,14 @@ import {
   UpdateResponseSchema,
   type WriteRequest,
   type WriteResponse,
+  WriteResponseSchema,
 } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Handlers } from "../service/handlers.ts";
 import type { Decoded } from "../wire/decoded.ts";
 import { frameMessage } from "../wire/messages.ts";
 import { toBatchRequest, toUpdateRequest } from "./calls.ts";
 import { toConnectError } from "./connect-error.ts";
+import { headersFirst } from "./early-headers.ts";
 import { type PreparedCall, preparedCall } from "./prepared-call.ts";
 import type { RequestReader } from "./request-reader.ts";
 import {
@@ -148,6 +150,7 @@ async function* write(
       await requests[Symbol.asyncIterator]().next();
       return;
     }
+    yield* headersFirst(context.values, WriteResponseSchema);
     yield* answerWrites(
       handlers,
       messages,

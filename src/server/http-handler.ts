@@ -11,6 +11,7 @@ import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { createConnectLane } from "../rpc/connect-lane.ts";
+import { withEarlyHeaders } from "../rpc/early-headers.ts";
 import { withDeadline } from "../rpc/deadline.ts";
 import { type CallHandler, type Transport, prepareCalls } from "../rpc/prepared-call.ts";
 import { MAX_SMALL_REQUEST_BYTES } from "../rpc/request-limits.ts";
@@ -163,22 +164,19 @@ async function answerCall(
   const transport = transportOfRequest(request, permits);
   const type = request.headers["content-type"];
   if (type !== undefined) request.headers["content-type"] = type.replace(GRPC_PARAMETERS, "$1");
+  const values = createContextValues();
   let universal;
   try {
-    universal = universalRequestFromNodeRequest(
-      request,
-      response,
-      undefined,
-      createContextValues(),
-    );
+    universal = universalRequestFromNodeRequest(request, response, undefined, values);
   } catch {
     return answer(response, 400, "Bad request: it has no valid host.\n");
   }
   try {
     const isText = isGrpcWebText(universal.header.get("content-type"));
     const asked = isText ? fromGrpcWebText(universal) : universal;
-    const answered = withPlainGrpcMessage(await call(asked, transport));
-    const complete = withResponseHeaders(answered, handler);
+    const answered = await withEarlyHeaders(values, () => call(asked, transport));
+    // The last step: copies of its result would read the trailers before the body has filled them.
+    const complete = withPlainGrpcMessage(withResponseHeaders(answered, handler));
     await universalResponseToNodeResponse(isText ? toGrpcWebText(complete) : complete, response);
   } catch (error) {
     // The peer went away: nobody is left to answer.

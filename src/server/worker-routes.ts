@@ -2,9 +2,11 @@ import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import {
   type ConnectRequest,
   type ConnectResponse,
+  ConnectResponseSchema,
   WorkerService,
 } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { toConnectError } from "../rpc/connect-error.ts";
+import { headersFirst } from "../rpc/early-headers.ts";
 import { preparedCall } from "../rpc/prepared-call.ts";
 import type { RequestReader } from "../rpc/request-reader.ts";
 import { type WorkerMessage, serveWorker } from "../workers/grpc-door.ts";
@@ -37,6 +39,7 @@ export function workerRoutes(
       }
       const { json } = format;
       try {
+        yield* headersFirst(context.values, ConnectResponseSchema);
         yield* serveWorker({
           host,
           directory,
