@@ -54,7 +54,7 @@ function withoutFirst(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array
           return { done: false, value: NOTHING };
         },
         // Errors of the transport reach the implementation.
-        throw: (error) => chunks.throw?.(error) ?? Promise.reject(error as Error),
+        throw: (reason) => chunks.throw?.(reason) ?? Promise.reject(reason as Error),
         return: (value) =>
           chunks.return?.(value) ?? Promise.resolve({ done: true, value: undefined }),
       };

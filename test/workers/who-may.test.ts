@@ -71,6 +71,37 @@ describe("who may be a worker", () => {
     expect(await upgrade(`${open.url}/worker`, { origin: "https://evil.example" })).toBe(403);
   });
 
+  it.each([
+    ["forwarded", "for=203.0.113.7"],
+    ["x-forwarded-for", "203.0.113.7"],
+    ["x-real-ip", "203.0.113.7"],
+    ["via", "1.1 proxy"],
+    ["sec-fetch-site", "cross-site"],
+    ["sec-fetch-site", "same-site"],
+  ])("is no caller on this machine whose request has %s: %s (G8)", async (name, value) => {
+    const server = await serve({ workerPort: 0 });
+    const headers = { [name]: value };
+    const workerUrl = `http://127.0.0.1:${server.workerPort}`;
+    for (const url of [
+      `${server.url}/worker`,
+      `${server.url}/worker/otel`,
+      `${workerUrl}/`,
+      `${workerUrl}/worker`,
+      `${workerUrl}/otel`,
+    ])
+      expect([url, await upgrade(url, headers)]).toEqual([url, 403]);
+    for (const more of [{}, { "grpc-encoding": "gzip" }]) {
+      const worker = openRawWorker(server.url, { ...headers, ...more });
+      worker.say({ case: "hello", value: {} });
+      expect((await worker.ended)?.code).toBe(Code.PermissionDenied);
+    }
+    // With a token, the address does not count.
+    const guarded = await serve({ apiTokens: [TOKEN], workerPort: 0 });
+    const trusted = { ...headers, authorization: `Bearer ${TOKEN}` };
+    expect(await upgrade(`${guarded.url}/worker`, trusted)).toBe(101);
+    expect(await upgrade(`http://127.0.0.1:${guarded.workerPort}/`, trusted)).toBe(101);
+  });
+
   it("is not asked by auth_function: that is about those who follow", async () => {
     let asked = 0;
     const { url } = await serve({
