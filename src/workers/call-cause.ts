@@ -1,12 +1,12 @@
 import { type Cause, MAX_DEPTH } from "../functions/cause.ts";
 import { parseNested } from "../core/nesting.ts";
 
-/** The cause of a call as text, for a worker to hand on in calls that it makes while it answers. */
+/** The cause of a call as text, which a worker passes on in the calls that it makes meanwhile. */
 export function writeCause({ depth, overriding }: Cause): string {
   return JSON.stringify([depth, ...overriding]);
 }
 
-/** Reads a cause back; the outermost one when there is none, or none that can be read. */
+/** Reads a cause; an outermost one when the text is absent or invalid. */
 export function readCause(text: string): Cause {
   try {
     const [depth, ...overriding] = parseNested(text) as unknown[];
@@ -14,7 +14,7 @@ export function readCause(text: string): Cause {
     if (isDepth && overriding.every((name) => typeof name === "string"))
       return { depth: Math.min(depth, MAX_DEPTH), overriding };
   } catch {
-    // As if there were none.
+    // Treated as absent.
   }
   return { depth: 0, overriding: [] };
 }

@@ -21,35 +21,35 @@ export type WorkerMessage = Decoded<ConnectRequest>["message"];
 type MessageOf<Case extends string> = Extract<WorkerMessage, { case: Case }>["value"];
 type Answer = NonNullable<MessageInitShape<typeof ConnectResponseSchema>["message"]>;
 
-/** How a stream of a worker is served. */
+/** The transport of a worker's stream. */
 export interface WorkerStreamOptions {
   readonly host: WorkerHost;
   readonly directory: WorkerDirectory;
-  /** What the worker says, decoded, in order. */
+  /** The worker's messages, decoded, in order. */
   readonly messages: AsyncIterable<WorkerMessage>;
-  /** Aborted when the service stops, with the error to tell: the worker is told, and may still answer. */
+  /** Aborted with the error to send when the service stops. The worker may still return results. */
   readonly draining: AbortSignal;
-  /** Aborted when the caller is gone. */
+  /** Aborted when the worker has disconnected. */
   readonly caller: AbortSignal;
-  /** Cuts the transport. */
+  /** Terminates the transport. */
   readonly abort: () => void;
 }
 
 /**
- * Largest payload and result to a worker, in bytes of JSON text: with what is around it a message stays
- * under 3.5 MiB, because clients take 4 MiB unless told otherwise.
+ * Largest payload and result sent to a worker, in bytes of JSON text: the whole message stays under
+ * 3.5 MiB, because clients accept 4 MiB by default.
  */
 const MAX_TEXT_BYTES = 3.4 * 1024 * 1024;
-/** How long a worker whose stream has ended may take to hear why, before its transport is cut, in milliseconds. */
+/** Grace period in which a worker can read the final status, in milliseconds. */
 const FAREWELL_MS = 1000;
-/** What a message of another kind weighs besides its text, in bytes. */
+/** Size of other messages beside their text, in bytes. */
 const MESSAGE_BYTES = 64;
 
 /**
- * Serves a worker over `WorkerService.Connect`. Messages of a worker take effect in the order sent;
- * answers go out as they come.
+ * Serves a worker over `WorkerService.Connect`. A worker's messages take effect in order; responses
+ * are sent as they become available.
  *
- * @throws StreamError REQUEST_INVALID for what is no message of a worker; SHUTTING_DOWN.
+ * @throws StreamError REQUEST_INVALID for an invalid message; SHUTTING_DOWN.
  */
 export async function* serveWorker(
   options: WorkerStreamOptions,
@@ -69,7 +69,7 @@ export async function* serveWorker(
   info.name = hello.workerName;
   out.push({ case: "welcome", value: { workerId, reattachToken } });
 
-  // What it is at work on may still be answered; the directory ends it.
+  // It may still return results of running calls; the directory ends it.
   const onDraining = () => out.push({ case: "draining", value: {} });
   const onCaller = () => out.end({ error: caller.reason });
   draining.addEventListener("abort", onDraining, { once: true });
@@ -83,10 +83,10 @@ export async function* serveWorker(
     for (;;) {
       const next = await within(reading.next(), host.limits.silenceMs);
       if (next.done === true || out.ended) return;
-      // It answers what is under way, so it is still read.
+      // It returns results of running calls, so it is still read.
       if (next.value.case === "goodbye") void session.drain().then(() => out.end({}));
       else take(session, next.value, out.push);
-      // A worker that does not read is not read either.
+      // A worker that does not read is not read from, either.
       await session.whenFree();
       const { maxUnreadBytes, silenceMs } = host.limits;
       if (out.unreadBytes >= maxUnreadBytes)
@@ -94,7 +94,7 @@ export async function* serveWorker(
     }
   };
   let farewell: NodeJS.Timeout | undefined;
-  // One that takes nothing cannot be told that it is over: it is, all the same.
+  // A worker that reads nothing cannot receive the end, so it is not awaited.
   out.onEnd(() => {
     directory.leave(workerId);
     session.close();
@@ -114,7 +114,7 @@ export async function* serveWorker(
   }
 }
 
-/** Has a message take effect. Whatever comes of it is an answer. */
+/** Handles a message. Its outcome is sent as a response. */
 function take(
   session: WorkerSession,
   message: Exclude<WorkerMessage, { case: "goodbye" }>,
@@ -236,13 +236,13 @@ function invalid(problem: string): StreamError {
   return new StreamError("REQUEST_INVALID", `A worker's stream is malformed: ${problem}.`);
 }
 
-/** @throws StreamError SLOW_SUBSCRIBER when it takes too long: the worker has fallen silent, or reads nothing. */
+/** @throws StreamError SLOW_SUBSCRIBER when the worker sends or reads nothing for too long. */
 async function within<T>(work: Promise<T>, ms: number, did = "said nothing"): Promise<T> {
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
     const error = new StreamError(
       "SLOW_SUBSCRIBER",
-      `The worker ${did} for ${ms} ms; it may send heartbeats, read what it is sent, and come back.`,
+      `The worker ${did} for ${ms} ms; it may send heartbeats, read its messages, and reconnect.`,
     );
     timer = startTimer(ms, () => reject(error));
   });
@@ -253,7 +253,7 @@ async function within<T>(work: Promise<T>, ms: number, did = "said nothing"): Pr
   }
 }
 
-/** What goes out to a worker: as it takes it. */
+/** The messages to a worker, sent as fast as it reads them. */
 function createOut() {
   const queue: ConnectResponse[] = [];
   let unreadBytes = 0;
@@ -280,14 +280,14 @@ function createOut() {
       wake();
       proceed();
     },
-    /** Calls, once, when it has ended. */
+    /** Calls back once, when it has ended. */
     onEnd(callback: () => void) {
       onEnd = callback;
     },
     get unreadBytes() {
       return unreadBytes;
     },
-    /** Resolves when less than so many bytes lie unread, or it has ended. */
+    /** Resolves when fewer than `bytes` bytes are unread, or it has ended. */
     async whenRead(bytes: number) {
       while (unreadBytes >= bytes && ended === undefined)
         await new Promise<void>((resolve) => (proceed = resolve));

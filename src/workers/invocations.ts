@@ -7,58 +7,60 @@ import type { Invocation, Provider } from "../functions/provider.ts";
 import type { WorkerLimits } from "./worker-limits.ts";
 import { parseNested } from "../core/nesting.ts";
 
-/** A call on its way to a worker. */
+/** A call to a worker. */
 export interface OutgoingCall extends Invocation {
-  /** A UUID: workers in Rust read it as one, and drop a call whose id is anything else. */
+  /** A UUID: workers in Rust parse it, and drop a call with any other id. */
   readonly invocationId: string;
   readonly cause: Cause;
 }
 
-/** What came of a call. */
+/** The outcome of a call. */
 export type CallOutcome =
   | { readonly result: string | undefined }
   | { readonly error: { readonly code: string; readonly message: string } };
 
-/** The way to a worker. */
+/** The connection to a worker. */
 export interface WorkerLine {
-  /** What the worker calls itself; empty while it has not said. */
+  /** The worker's name; empty until it sends one. */
   readonly workerName: string;
-  /** Largest payload with its metadata that it can take, in bytes of JSON text. */
+  /** Largest payload with its metadata, in bytes of JSON text. */
   readonly maxPayloadBytes: number;
-  /** Bytes that it has not read. */
+  /** Number of bytes that it has not read. */
   readonly unreadBytes: number;
   /** Sends it a call. */
   invoke(call: OutgoingCall): void;
-  /** Tells it that nobody waits for an answer any more. */
+  /** Notifies it that a call was cancelled. */
   cancel(invocationId: string): void;
 }
 
 interface Pending {
   readonly call: OutgoingCall;
-  /** Of its payload and metadata. */
+  /** Size of its payload and metadata. */
   readonly bytes: number;
   readonly resolve: (result: string | undefined) => void;
   readonly reject: (error: FunctionError) => void;
 }
 
 /**
- * The calls that a worker has to answer. It gets no more at once than it grants; the others wait, within
- * bounds. A call that nobody waits for any more still takes its place until the worker has answered it:
- * it is still at work on it.
+ * The calls to a worker. It gets at most as many at once as it grants; the others wait in a bounded
+ * queue. A cancelled call keeps its slot until the worker returns its result, because the worker is
+ * still busy with it.
  */
 export class Invocations implements Provider {
   readonly #line: WorkerLine;
   readonly #limits: WorkerLimits;
   readonly #waiting = new Fifo<Pending>();
   #waitingBytes = 0;
-  /** Sent, and not answered; undefined when nobody waits. */
+  /** Calls without a result; undefined: cancelled. */
   readonly #sent = new Map<string, Pending | undefined>();
-  /** How many calls it takes at once. */
+  /** How many concurrent calls it accepts. */
   #credits: number;
   #refusal: FunctionError | undefined;
   #onIdle = () => {};
 
-  /** @param credits How many calls it takes at once; undefined: as many as the limits allow. */
+  /**
+   * @param credits How many concurrent calls it accepts; undefined: as many as the limits allow.
+   */
   constructor(line: WorkerLine, limits: WorkerLimits, credits: number | undefined) {
     this.#line = line;
     this.#limits = limits;
@@ -70,7 +72,7 @@ export class Invocations implements Provider {
     return this.#line.workerName;
   }
 
-  /** Calls that it has not answered. */
+  /** Number of calls without a result. */
   get outstanding(): number {
     return this.#sent.size;
   }
@@ -93,7 +95,7 @@ export class Invocations implements Provider {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ call, bytes, resolve, reject });
       this.#waitingBytes += bytes;
-      // Whoever called hears from the registry; the worker hears it from here.
+      // The registry notifies the caller; this notifies the worker.
       invocation.signal.addEventListener("abort", () => this.#giveUp(call.invocationId), {
         once: true,
       });
@@ -101,7 +103,7 @@ export class Invocations implements Provider {
     });
   }
 
-  /** Takes an answer. One to a call that was never made, or was answered, is ignored. */
+  /** Receives a result. A result of an unknown or finished call is ignored. */
   answer(invocationId: string, outcome: CallOutcome): void {
     const pending = this.#sent.get(invocationId);
     if (!this.#sent.delete(invocationId)) return;
@@ -110,7 +112,7 @@ export class Invocations implements Provider {
     if (this.#sent.size === 0) this.#onIdle();
   }
 
-  /** The worker does not have the function that it was called for: others may. */
+  /** The worker does not have the called function: other providers may. */
   answerMissing(invocationId: string): string | undefined {
     const pending = this.#sent.get(invocationId);
     if (!this.#sent.delete(invocationId)) return undefined;
@@ -121,13 +123,13 @@ export class Invocations implements Provider {
     return functionId;
   }
 
-  /** Takes more calls at once. */
+  /** Grants more concurrent calls. */
   grant(more: number): void {
     this.#credits = Math.min(this.#credits + more, this.#limits.maxOutstanding);
     this.pump();
   }
 
-  /** Sends what can be sent. To be called when the worker has read something, too. */
+  /** Sends as many waiting calls as possible. Also to be called when the worker has read bytes. */
   pump(): void {
     while (
       this.#sent.size < this.#credits &&
@@ -141,13 +143,16 @@ export class Invocations implements Provider {
     }
   }
 
-  /** Takes no more calls. Those that were not sent fail, for others to take them. Resolves when the rest is answered. */
+  /**
+   * Accepts no more calls; unsent ones fail over to other providers. Resolves when the sent ones
+   * are done.
+   */
   async drain(): Promise<void> {
     this.#refuse();
     if (this.#sent.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
   }
 
-  /** The worker has gone: all calls fail. */
+  /** Fails all calls: the worker has disconnected. */
   close(): void {
     const reason = this.#refuse();
     for (const pending of this.#sent.values()) pending?.reject(reason);
@@ -155,7 +160,7 @@ export class Invocations implements Provider {
     this.#onIdle();
   }
 
-  /** Custom streams whose writes in a group it is at work on: it must not write there itself. */
+  /** Custom streams of which it is running a write in this group: it must not write there itself. */
   overridesIn(groupId: unknown): string[] {
     return Array.from(this.#sent.values()).flatMap((pending) => {
       const { functionId, payload } = pending?.call ?? { functionId: "", payload: "{}" };

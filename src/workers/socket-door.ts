@@ -7,32 +7,35 @@ import type { WorkerHost } from "./worker-session.ts";
 import { startTimer } from "../timers/timers.ts";
 import { LARGE_BODY_BYTES, largeBodyTurn } from "../timers/turns.ts";
 
-/** What the door works with. */
+/** Dependencies of the WebSocket endpoint. */
 export interface SocketDoorOptions {
   readonly host: WorkerHost;
   readonly directory: WorkerDirectory;
-  /** What the operator should know of a worker. */
+  /** Logs a message about a worker for the operator. */
   readonly onOdd: (message: string) => void;
 }
 
-/** The WebSocket door for workers that speak the protocol of the published `iii-sdk`. */
+/** The WebSocket endpoint for workers with the protocol of the published `iii-sdk`. */
 export interface SocketDoor {
   /** Opens the socket of a worker, whose caller is trusted. */
   accept(request: IncomingMessage, stream: Duplex, head: Buffer): void;
-  /** Opens a socket whose frames are read away: workers send measurements there. */
+  /** Opens a socket whose frames are discarded: workers send telemetry there. */
   acceptAndIgnore(request: IncomingMessage, stream: Duplex, head: Buffer): void;
-  /** Closes what is open. */
+  /** Closes all sockets. */
   close(): void;
 }
 
-/** Largest frame of a worker, in bytes. Larger than any payload may be, so that who is over it hears so. */
+/**
+ * Largest frame of a worker, in bytes. Larger than the payload limit, so an oversized payload gets
+ * an error.
+ */
 const MAX_FRAME_BYTES = 32 * 1024 * 1024;
 const MAX_FRAGMENTS = 1024;
 const MAX_BUFFERED_CHUNKS = 64 * 1024;
 /** Close codes, as those of the bridge. */
 const NO_SIGN_OF_LIFE = 4408;
 const GOING_AWAY = 1001;
-/** How long a closing handshake may take before the socket is cut, in milliseconds. */
+/** How long a closing handshake may take before the socket is terminated, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000;
 
 /** Starts the door. It listens to nothing itself. */
@@ -50,7 +53,7 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
   const keep = (webSocket: WebSocket) => {
     sockets.add(webSocket);
     webSocket.once("close", () => sockets.delete(webSocket));
-    // ws closes with the code of the breach; the rest follows from the close.
+    // ws closes with the code of the error; the close event does the rest.
     webSocket.on("error", () => cutLater(webSocket));
     watchSilence(webSocket, host.limits.silenceMs);
   };
@@ -80,7 +83,7 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
           try {
             worker.receive(textOf(data));
           } catch (error) {
-            // A worker must not take the service with it, whatever it sends.
+            // No message of a worker may crash the service.
             onOdd(`A worker sent what could not be handled: ${String(error)}`);
             webSocket.terminate();
           }
@@ -125,14 +128,14 @@ function sizeOf(data: RawData): number {
     : data.byteLength;
 }
 
-/** Ends a socket from which nothing comes: any frame is a sign of life. */
+/** Closes a silent socket. Any frame proves that the worker is alive. */
 function watchSilence(webSocket: WebSocket, silenceMs: number): void {
   const timer = startTimer(silenceMs, () => {
     webSocket.close(NO_SIGN_OF_LIFE, "no sign of life");
     cutLater(webSocket);
   }).unref();
-  const heard = () => timer.refresh();
-  for (const kind of ["message", "ping", "pong"] as const) webSocket.on(kind, heard);
+  const onFrame = () => timer.refresh();
+  for (const kind of ["message", "ping", "pong"] as const) webSocket.on(kind, onFrame);
   webSocket.once("close", () => timer.cancel());
 }
 

@@ -5,7 +5,7 @@ import { MAX_NESTING, withoutTooDeep } from "../core/nesting.ts";
  * The frames of door 2, as published workers speak them: JSON objects with a `type` in small letters.
  */
 
-/** What a worker says, as far as it is known. */
+/** The known messages of a worker. */
 export type SocketFrame =
   | {
       readonly type: "reattach";
@@ -26,10 +26,10 @@ export type SocketFrame =
   | { readonly type: "unregistertrigger"; readonly id: string }
   | {
       readonly type: "invokefunction";
-      /** Absent: nobody waits for an answer. */
+      /** Absent: the caller expects no result. */
       readonly invocationId: string | undefined;
       readonly functionId: string;
-      /** JSON text; undefined: it nests too deep. */
+      /** JSON text; undefined: nested too deeply. */
       readonly payload: string | undefined;
       /** JSON text. */
       readonly metadata: string | undefined;
@@ -42,10 +42,10 @@ export type SocketFrame =
       readonly result: string | undefined;
       readonly error: FrameError | undefined;
     }
-  /** What means nothing here, and may be ignored. */
+  /** A message that is ignored. */
   | { readonly type: "other" };
 
-/** Why something failed. */
+/** The error of a failed operation. */
 export interface FrameError {
   readonly code: string;
   readonly message: string;
@@ -53,7 +53,7 @@ export interface FrameError {
 
 type Raw = Readonly<Record<string, unknown>>;
 
-/** Reads a frame; undefined when it is none. Unknown types and fields are ignored. */
+/** Reads a frame; undefined when it is invalid. Unknown types and fields are ignored. */
 export function readSocketFrame(text: string): SocketFrame | undefined {
   let raw: unknown;
   const shallow = withoutTooDeep(text);
@@ -135,7 +135,7 @@ function frameErrorOf(error: unknown): FrameError {
   };
 }
 
-/** Tells a worker who it is. */
+/** Sends a worker its id. */
 export function registeredFrame(workerId: string, reattachToken: string): string {
   return JSON.stringify({
     type: "workerregistered",
@@ -145,7 +145,7 @@ export function registeredFrame(workerId: string, reattachToken: string): string
 }
 
 /**
- * Tells what became of a trigger, or of a type of triggers.
+ * Reports the outcome of registering a trigger or a trigger type.
  *
  * @param functionId Empty for a type: workers in Rust and Python drop a frame without it.
  */
@@ -178,7 +178,7 @@ export function invokeFrame({
   );
 }
 
-/** Answers a call of the worker. */
+/** Responds to a call of the worker. */
 export function resultFrame(
   invocationId: string,
   functionId: string,

@@ -12,24 +12,26 @@ import {
 import type { WorkerDirectory, WorkerInfo } from "./worker-directory.ts";
 import { type WorkerHost, WorkerSession } from "./worker-session.ts";
 
-/** The socket as a worker sees it. */
+/** The socket of a worker. */
 export interface WorkerSocket {
-  /** Bytes that were sent but not yet taken by the system. */
+  /** Bytes that were sent but not yet accepted by the operating system. */
   readonly bufferedBytes: number;
-  /** Sends a text frame. `taken` is called when the system has taken it, or never will. */
+  /**
+   * Sends a text frame. `taken` is called when the operating system has accepted it, or never will.
+   */
   send(frame: string, taken: () => void): void;
-  /** Reads no more, until `resume`. */
+  /** Stops reading until `resume`. */
   pause(): void;
   resume(): void;
   close(code: number, reason: string): void;
 }
 
-/** What a worker works with. */
+/** Dependencies of a worker. */
 export interface SocketWorkerOptions {
   readonly host: WorkerHost;
   readonly directory: WorkerDirectory;
   readonly socket: WorkerSocket;
-  /** What the operator should know. */
+  /** Logs a message for the operator. */
   readonly onOdd: (message: string) => void;
 }
 
@@ -39,12 +41,12 @@ const MALFORMED = 4400;
 const GOING_AWAY = 1001;
 /** Malformed frames after which the socket is closed. */
 const MAX_MALFORMED = 10;
-/** How workers say what they are: nobody else may provide it. */
+/** The function to which workers send their metadata; it cannot be provided. */
 const REGISTER_WORKER = "engine::workers::register";
 /** Functions that write to a stream, which a custom stream's own function must not call. */
 const WRITES: readonly string[] = ["stream::set", "stream::update", "stream::delete"];
 
-/** One worker behind a WebSocket: its frames, and what they do. */
+/** A worker connected over a WebSocket: handles its frames. */
 export class SocketWorker {
   readonly #host: WorkerHost;
   readonly #directory: WorkerDirectory;
@@ -71,7 +73,7 @@ export class SocketWorker {
         return socket.bufferedBytes;
       },
       invoke: (call) => send(invokeFrame(call)),
-      // The protocol has no word for it.
+      // The protocol has no message for it.
       cancel() {},
     };
     this.#session = new WorkerSession(host, line);
@@ -82,7 +84,7 @@ export class SocketWorker {
     send(registeredFrame(workerId, reattachToken));
   }
 
-  /** Takes a frame; undefined when it was not text. */
+  /** Receives a frame; undefined when it was not text. */
   receive(text: string | undefined): void {
     const frame = text === undefined ? undefined : readSocketFrame(text);
     if (frame === undefined) {
@@ -95,7 +97,7 @@ export class SocketWorker {
     this.#pauseIfBusy();
   }
 
-  /** The socket has closed. */
+  /** To be called when the socket has closed. */
   close(): void {
     this.#directory.leave(this.#info.workerId);
     this.#session.close();
@@ -127,7 +129,7 @@ export class SocketWorker {
         return void this.#invoke(frame);
       case "invocationresult": {
         const { invocationId, result, error } = frame;
-        // It may have dropped it while it was away, and could not say so.
+        // It may have dropped the function while it was disconnected.
         if (error?.code === "function_not_found") return this.#session.answerMissing(invocationId);
         return this.#session.answer(invocationId, error === undefined ? { result } : { error });
       }
@@ -141,7 +143,7 @@ export class SocketWorker {
         `The worker ${this.#info.name} wants ${id} to be called over HTTP, which is refused; configure it as a webhook in functions.`,
       );
     }
-    // The protocol has no answer to it.
+    // The protocol has no response to it.
     this.#session.registerFunction(id).catch((error: unknown) => {
       const { code, message } = FunctionError.from(error);
       this.#onOdd(`The worker ${this.#info.name} may not provide ${id}: ${code}: ${message}`);
@@ -196,8 +198,9 @@ export class SocketWorker {
   }
 
   /**
-   * What led to a call: the protocol does not say. A worker that is at work on calls may be making this
-   * one for them; and one that writes for a custom stream must not write to it through the service.
+   * The cause of a call, which the protocol does not carry. A worker with running calls may be
+   * making this one for them; and one that runs a write of a custom stream must not write to it
+   * through the service.
    */
   #causeOf(functionId: string, payload: string) {
     const { invocations } = this.#session;
@@ -208,7 +211,7 @@ export class SocketWorker {
     return { depth: 1, overriding };
   }
 
-  /** Keeps what a worker says of itself. */
+  /** Stores a worker's metadata. */
   #introduce(payload: string): void {
     const { name } = Object(JSON.parse(payload)) as { readonly name?: unknown };
     if (typeof name === "string") this.#info.name = name.slice(0, 256);
@@ -220,7 +223,7 @@ export class SocketWorker {
     this.#pauseIfBusy();
   }
 
-  /** A worker that does not read, or calls without end, is not read either. */
+  /** Stops reading from a worker that does not read, or has too many calls. */
   #pauseIfBusy(): void {
     const { maxOwnCalls, maxUnreadBytes } = this.#host.limits;
     const isBusy =

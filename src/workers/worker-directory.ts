@@ -2,35 +2,35 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { WorkerHoldings, WorkerSession } from "./worker-session.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 
-/** Names a connection of a worker, and proves later that it was this worker. */
+/** Identifies a worker's connection, with a token that later proves the worker's identity. */
 export interface WorkerIdentity {
   readonly workerId: string;
   readonly reattachToken: string;
 }
 
-/** A worker, for whoever looks. */
+/** A worker in listings. */
 export interface WorkerInfo {
   readonly workerId: string;
-  /** What it calls itself. */
+  /** Its name. */
   name: string;
-  /** What else it says of itself: JSON text. */
+  /** Its metadata: JSON text. */
   metadata: string | undefined;
 }
 
-/** All workers of this process, and for a while those that have gone. */
+/** All workers of this process, including recently disconnected ones. */
 export interface WorkerDirectory {
-  /** Takes in a new connection. `end` cuts it. */
+  /** Adds a connection. `end` closes it. */
   enter(session: WorkerSession, end: () => void): WorkerIdentity & { readonly info: WorkerInfo };
   /**
-   * Moves what an earlier connection had to a new one, and ends the earlier one if it is still there.
-   * Does nothing when there was none, or the token is not its own.
+   * Moves the registrations of an earlier connection to a new one, and ends the earlier one if it
+   * is still open. Does nothing when there was none, or the token is wrong.
    */
   reattach(previous: WorkerIdentity, session: WorkerSession): Promise<void>;
-  /** A connection has ended: what it had is remembered for a while. */
+  /** Removes a connection; its registrations are kept for a while. */
   leave(workerId: string): void;
-  /** Workers that are connected. */
+  /** The connected workers. */
   list(): readonly WorkerInfo[];
-  /** Ends all. */
+  /** Ends all connections. */
   close(): void;
 }
 
@@ -39,12 +39,12 @@ interface Entry {
   readonly session: WorkerSession;
   readonly info: WorkerInfo;
   readonly end: () => void;
-  /** What it had when it went. */
+  /** Its registrations when it disconnected. */
   left: WorkerHoldings | undefined;
   timer: Timer | undefined;
 }
 
-/** Nobody is connected. @param reattachMs How long what a worker had is remembered, in milliseconds. */
+/** @param reattachMs How long registrations of a disconnected worker are kept, in milliseconds. */
 export function createWorkerDirectory(reattachMs: number): WorkerDirectory {
   const entries = new Map<string, Entry>();
   return {
@@ -61,7 +61,7 @@ export function createWorkerDirectory(reattachMs: number): WorkerDirectory {
       if (!isSameToken(entry.token, reattachToken)) return;
       entries.delete(workerId);
       entry.timer?.cancel();
-      // Registered here before it ends there: there is no moment without a provider.
+      // Registered here before it ends there, so there is always a provider.
       const adopted = session.adopt(entry.left ?? entry.session.holdings);
       entry.session.close();
       entry.end();

@@ -1,26 +1,26 @@
-/** Bounds of one worker. */
+/** Limits of one worker. */
 export interface WorkerLimits {
   /** Most functions and triggers that it may register. */
   readonly maxRegistrations: number;
-  /** Most calls that it has not answered, whatever it grants. */
+  /** Most calls without a result, whatever it grants. */
   readonly maxOutstanding: number;
-  /** Most calls that wait for it to take more. */
+  /** Most calls in its queue. */
   readonly maxWaiting: number;
   /** Most bytes of payloads of these calls. */
   readonly maxWaitingBytes: number;
-  /** Most bytes that were sent to it and that it has not read, before calls wait. */
+  /** Most unread bytes sent to it, beyond which calls wait. */
   readonly maxUnreadBytes: number;
-  /** Most calls of its own that are not answered; beyond it nothing more is read. */
+  /** Most calls of its own under way; beyond it nothing more is read from it. */
   readonly maxOwnCalls: number;
   /** Longest silence, in milliseconds. */
   readonly silenceMs: number;
-  /** How long a worker that leaves in good order may take to answer, in milliseconds. */
+  /** Grace period of a worker that leaves, in milliseconds. */
   readonly drainMs: number;
-  /** How long what it had is remembered after it has gone, in milliseconds. */
+  /** How long its registrations are kept after it has disconnected, in milliseconds. */
   readonly reattachMs: number;
 }
 
-/** Bounds unless told otherwise. */
+/** Default limits. */
 export const DEFAULT_WORKER_LIMITS: WorkerLimits = {
   maxRegistrations: 10_000,
   maxOutstanding: 1000,

@@ -8,14 +8,14 @@ import { type CallOutcome, Invocations, type WorkerLine } from "./invocations.ts
 import type { WorkerLimits } from "./worker-limits.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 
-/** What workers work with. */
+/** Dependencies of workers. */
 export interface WorkerHost {
   readonly functions: FunctionRegistry;
   readonly reactive: Pick<Reactive, "register">;
   readonly limits: WorkerLimits;
 }
 
-/** What a worker registered: enough to do it again. */
+/** A worker's registrations, which can be repeated. */
 export interface WorkerHoldings {
   readonly functions: readonly string[];
   readonly triggers: readonly (readonly [triggerId: string, request: TriggerRequest])[];
@@ -38,8 +38,8 @@ interface Held<T> {
 }
 
 /**
- * One connection of a worker, whatever the door: what it registered, the calls it has to answer, and
- * those that it makes. What it registers twice is registered once.
+ * A worker's connection, over any protocol: its registrations, the calls to it, and its own calls.
+ * Repeated registrations count once.
  */
 export class WorkerSession {
   readonly #host: WorkerHost;
@@ -55,17 +55,17 @@ export class WorkerSession {
     this.#invocations = new Invocations(line, host.limits, credits);
   }
 
-  /** The calls that it has to answer. */
+  /** The calls to it. */
   get invocations(): Invocations {
     return this.#invocations;
   }
 
-  /** Calls that it makes and that are not answered. */
+  /** Number of its own calls under way. */
   get ownCalls(): number {
     return this.#ownCalls;
   }
 
-  /** What it has registered. */
+  /** Its registrations. */
   get holdings(): WorkerHoldings {
     return {
       functions: Array.from(this.#functions.keys()),
@@ -73,31 +73,34 @@ export class WorkerSession {
     };
   }
 
-  /** Provides a function. Resolves when that holds. @throws FunctionError */
+  /** Registers a function. Resolves when it is in force. @throws FunctionError */
   async registerFunction(functionId: string): Promise<void> {
     await this.#register(this.#functions, functionId, functionId, () =>
       this.#host.functions.register(functionId, this.#invocations),
     );
   }
 
-  /** Takes a function back. One that it does not have is ignored. */
+  /** Unregisters a function. An unknown one is ignored. */
   async unregisterFunction(functionId: string): Promise<void> {
     await unregister(this.#functions, functionId, "withdrawn");
   }
 
-  /** Registers a trigger, under a name of the worker's own. Resolves when it holds. @throws FunctionError */
+  /**
+   * Registers a trigger, under a name of the worker. Resolves when it is in force. @throws
+   * FunctionError
+   */
   async registerTrigger(triggerId: string, request: TriggerRequest): Promise<void> {
     await this.#register(this.#triggers, triggerId, request, () =>
       this.#host.reactive.register(request),
     );
   }
 
-  /** Takes a trigger back. One that it does not have is ignored. */
+  /** Unregisters a trigger. An unknown one is ignored. */
   async unregisterTrigger(triggerId: string): Promise<void> {
     await unregister(this.#triggers, triggerId, "withdrawn");
   }
 
-  /** Registers what an earlier connection had. What is refused now is left out. */
+  /** Repeats the registrations of an earlier connection, except those that are refused now. */
   async adopt({ functions, triggers }: WorkerHoldings): Promise<void> {
     await Promise.allSettled([
       ...functions.map((id) => this.registerFunction(id)),
@@ -124,24 +127,24 @@ export class WorkerSession {
     }
   }
 
-  /** Resolves when it may make another call: until then nothing of it should be read. */
+  /** Resolves when it may make another call: until then nothing should be read from it. */
   async whenFree(): Promise<void> {
     while (this.#ownCalls >= this.#host.limits.maxOwnCalls && !this.#closed)
       await new Promise<void>((resolve) => (this.#proceed = resolve));
   }
 
-  /** Takes an answer. */
+  /** Receives a result. */
   answer(invocationId: string, outcome: CallOutcome): void {
     this.#invocations.answer(invocationId, outcome);
   }
 
-  /** It says that it does not have the function that it was called for: it is not called for it any more. */
+  /** The worker does not have the called function: it is no longer called for it. */
   answerMissing(invocationId: string): void {
     const functionId = this.#invocations.answerMissing(invocationId);
     if (functionId !== undefined) void unregister(this.#functions, functionId, "lost");
   }
 
-  /** It gets no more calls. Resolves when it has answered those under way, or had its time. */
+  /** Sends it no more calls. Resolves when those under way are done, or after the grace period. */
   async drain(): Promise<void> {
     const withdrawn = Array.from(this.#functions.keys(), (id) =>
       unregister(this.#functions, id, "drained"),
@@ -153,12 +156,12 @@ export class WorkerSession {
     timer?.cancel();
   }
 
-  /** It has gone. Idempotent. */
+  /** To be called when it has disconnected. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#proceed();
-    // First: what is in the calls is the worker's end, not that of their function.
+    // First, so the calls fail with the end of the worker, not of their function.
     this.#invocations.close();
     for (const id of Array.from(this.#functions.keys()))
       void unregister(this.#functions, id, "lost");
@@ -190,9 +193,9 @@ export class WorkerSession {
       if (held.get(id) === entry) held.delete(id);
       throw error;
     }
-    // Another trigger of the same name takes the place of the one before it.
+    // A trigger of the same name replaces the earlier one.
     if (before !== undefined) await (await before.registration).unregister();
-    // It went while this was under way.
+    // The worker disconnected meanwhile.
     if (this.#closed) await (await registration).unregister("lost");
   }
 }

@@ -5,10 +5,10 @@ import { type TestServer, startServer } from "../support/doors/test-server.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
 const ROUNDS = 40;
-/** What a signal may have for what is open at the moment. */
+/** Most listeners that a signal may have for open calls and subscriptions. */
 const FEW = 15;
 
-/** Every signal that somebody listened to. */
+/** Every signal that had a listener. */
 const signals = new Set<AbortSignal>();
 const { addEventListener } = AbortSignal.prototype;
 let server: TestServer;

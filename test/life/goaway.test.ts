@@ -8,8 +8,8 @@ import { startServer } from "../support/doors/test-server.ts";
 
 const KEY = { streamName: "s", groupId: "g", itemId: "i" };
 
-describe.each(["grpc", "grpc-js"])("a client %s that is told to go away", (name) => {
-  it("gets the answer of its call under way, and takes a new connection for the next", async () => {
+describe.each(["grpc", "grpc-js"])("a client %s that receives GOAWAY", (name) => {
+  it("gets the response to its call under way, and uses a new connection for the next", async () => {
     const server = await startServer();
     const client = doorNamed(name).client(server);
     onTestFinished(() => client.close());
@@ -25,7 +25,7 @@ describe.each(["grpc", "grpc-js"])("a client %s that is told to go away", (name)
     onTestFinished(() => next.close());
     const again = async (): Promise<unknown> =>
       client.set({ ...KEY, data: "again" }, { timeoutMs: 2000 }).catch((error: unknown) => {
-        // A client may need a moment to see that its connection is gone.
+        // A client may need a moment to notice that its connection has closed.
         if ((error as { code: string }).code !== "unavailable") throw error;
         return again();
       });
@@ -34,7 +34,7 @@ describe.each(["grpc", "grpc-js"])("a client %s that is told to go away", (name)
 });
 
 describe("a client that ignores GOAWAY", () => {
-  it("is told, and cut when the time to finish is over", async () => {
+  it("is disconnected after the grace period", async () => {
     const server = await startServer();
     const session = connect(server.url);
     onTestFinished(() => session.destroy());
@@ -50,11 +50,11 @@ describe("a client that ignores GOAWAY", () => {
     // A request that never ends.
     stream.write(Buffer.from([0, 0, 0, 1, 0]));
     await new Promise<void>((resolve) => session.ping(() => resolve()));
-    const told = once(session, "goaway");
+    const goaway = once(session, "goaway");
     const cut = once(session, "close");
     const begun = performance.now();
     const closing = server.close();
-    await told;
+    await goaway;
     await Promise.all([cut, closing]);
     expect(performance.now() - begun).toBeLessThan(9000);
   }, 15_000);

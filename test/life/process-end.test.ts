@@ -16,7 +16,7 @@ const GROUP = { streamName: "s", groupId: "g" };
 
 beforeAll(async () => ensureBuilt(PROJECT), 120_000);
 
-/** Uses every door of a server, and leaves all connections open. */
+/** Uses every protocol of a server, and leaves all connections open. */
 async function useEveryDoor(url: string) {
   const target = { url } as never;
   for (const door of SUBSCRIPTION_DOORS.filter(({ name }) => name !== "library")) {
@@ -36,7 +36,7 @@ async function useEveryDoor(url: string) {
 }
 
 describe("a process whose server has closed", () => {
-  it("ends by itself within a second, after every door was used", async () => {
+  it("ends by itself within a second, after every protocol was used", async () => {
     const folder = await mkdtemp(join(tmpdir(), "millrace-life-"));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const child = spawn(process.execPath, [CHILD, JSON.stringify({ kind: "file_based", folder })], {
@@ -51,7 +51,7 @@ describe("a process whose server has closed", () => {
     const ended = once(child, "close");
     child.kill("SIGTERM");
     const [status] = (await ended) as [number | null];
-    // A second line would say what kept it alive.
+    // A second line would name what kept it alive.
     expect([status, ...lines.slice(1)]).toEqual([0]);
   }, 20_000);
 });
