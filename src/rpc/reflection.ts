@@ -187,9 +187,16 @@ async function* until<T>(
 ): AsyncGenerator<T, void> {
   const iterator = requests[Symbol.asyncIterator]();
   let wake = () => {};
-  const onAbort = () => wake();
-  signal.addEventListener("abort", onAbort);
-  draining?.addEventListener("abort", onAbort);
+  const onDraining = () => wake();
+  // The consumer may wait for a client that is gone, and then it never asks again.
+  const onAbort = () => {
+    draining?.removeEventListener("abort", onDraining);
+    wake();
+    void iterator.return?.().catch(() => {});
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  draining?.addEventListener("abort", onDraining);
+  if (signal.aborted) onAbort();
   try {
     for (;;) {
       const next = await new Promise<IteratorResult<T> | undefined>((resolve, reject) => {
@@ -203,8 +210,8 @@ async function* until<T>(
       yield next.value;
     }
   } finally {
-    // The requests are not told to return: that would cut the stream before its error is sent.
+    // While the client is there, the requests are not returned: that would cut the stream before its error is sent.
     signal.removeEventListener("abort", onAbort);
-    draining?.removeEventListener("abort", onAbort);
+    draining?.removeEventListener("abort", onDraining);
   }
 }

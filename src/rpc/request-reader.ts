@@ -98,7 +98,8 @@ export function createRequestReader<I extends DescMessage>(
       }
     },
     async *many(request, { compression }) {
-      for await (const envelope of envelopesOf(byteBody(request), maxBytes, budget)) {
+      const { signal } = request;
+      for await (const envelope of envelopesOf(byteBody(request), maxBytes, budget, signal)) {
         const { data } = envelope;
         if (!isCompressedMessage(envelope, compression) || compression === undefined) {
           if (data.byteLength < LARGE_BODY_BYTES) yield data;
@@ -112,10 +113,13 @@ export function createRequestReader<I extends DescMessage>(
         } finally {
           budget.give(data.byteLength);
         }
+        signal.addEventListener("abort", inflated.release, { once: true });
         try {
           if (inflated.bytes.byteLength >= LARGE_BODY_BYTES) await largeBodyTurn();
+          signal.throwIfAborted();
           yield inflated.bytes;
         } finally {
+          signal.removeEventListener("abort", inflated.release);
           inflated.release();
         }
       }
@@ -135,29 +139,56 @@ async function* inTurn(data: Uint8Array, budget: BodyBudget): AsyncGenerator<Uin
   yield data;
 }
 
-/** The messages of a body, as they come. @throws StreamError REQUEST_INVALID, OVERLOADED */
+/**
+ * The messages of a body, as they come.
+ *
+ * A consumer that waits for its client to read may never ask for the next message, and may never return
+ * the iterator. So what is held is released as soon as the signal is aborted or the message that has begun
+ * is late, wherever the iterator stands; it throws the reason when it is used next.
+ *
+ * @param signal Aborted when the transport is closed or the deadline of the call passes.
+ * @throws StreamError REQUEST_INVALID, OVERLOADED
+ */
 async function* envelopesOf(
   body: AsyncIterable<Uint8Array>,
   maxBytes: number,
   budget: BodyBudget,
+  signal: AbortSignal,
 ): AsyncGenerator<Envelope, void> {
-  let fail = (_refusal: Error) => {};
-  const onLate = (refusal: Error) => fail(refusal);
-  const splitter = new EnvelopeSplitter({ maxBytes, budget, onLate });
+  let refusal: { readonly error: unknown } | undefined;
+  let wake = () => {};
+  const refuse = (error: unknown) => {
+    refusal ??= { error };
+    splitter.release();
+    wake();
+  };
+  const splitter = new EnvelopeSplitter({ maxBytes, budget, onLate: refuse });
+  const onAbort = () => refuse(signal.reason);
+  const throwIfRefused = () => {
+    if (refusal !== undefined) throw refusal.error;
+  };
   const chunks = body[Symbol.asyncIterator]();
+  signal.addEventListener("abort", onAbort, { once: true });
   try {
+    if (signal.aborted) onAbort();
     for (;;) {
-      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
-        fail = reject;
+      throwIfRefused();
+      const next = await new Promise<IteratorResult<Uint8Array> | undefined>((resolve, reject) => {
+        wake = () => resolve(undefined);
         chunks.next().then(resolve, reject);
       });
-      if (next.done === true) break;
+      throwIfRefused();
+      if (next === undefined || next.done === true) break;
       const whole: Envelope[] = [];
       splitter.push(next.value, (envelope) => whole.push(envelope));
-      yield* whole;
+      for (const envelope of whole) {
+        yield envelope;
+        throwIfRefused();
+      }
     }
     if (!splitter.isAtEnd) throw bodyCutShort();
   } finally {
+    signal.removeEventListener("abort", onAbort);
     splitter.release();
     void chunks.return?.();
   }

@@ -232,6 +232,7 @@ class WriteCall {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#hasEnded = true;
+    this.#splitter.release();
     this.#timer?.cancel();
     const stream = this.#stream;
     if (isGone(stream)) return;

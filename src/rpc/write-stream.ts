@@ -44,7 +44,11 @@ export async function* answerWrites(
     proceed();
   };
   const onDraining = () => end({ error: draining.reason });
-  const onCaller = () => end({ error: caller.reason });
+  // The consumer may wait for a client that is gone, and then it never asks again.
+  const onCaller = () => {
+    draining.removeEventListener("abort", onDraining);
+    end({ error: caller.reason });
+  };
   draining.addEventListener("abort", onDraining, { once: true });
   caller.addEventListener("abort", onCaller, { once: true });
   if (draining.aborted) onDraining();

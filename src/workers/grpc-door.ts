@@ -71,7 +71,11 @@ export async function* serveWorker(
 
   // It may still return results of running calls; the directory ends it.
   const onDraining = () => out.push({ case: "draining", value: {} });
-  const onCaller = () => out.end({ error: caller.reason });
+  const onCaller = () => {
+    // The consumer may wait for a client that is gone, and then it never asks again.
+    draining.removeEventListener("abort", onDraining);
+    out.end({ error: caller.reason });
+  };
   draining.addEventListener("abort", onDraining, { once: true });
   caller.addEventListener("abort", onCaller, { once: true });
 
