@@ -5,17 +5,17 @@ import { startPart } from "./lib/parts.mjs";
 import { sweepOnSignals, thenSweep } from "./lib/scratch.mjs";
 import { rowTable } from "./lib/table.mjs";
 
-/** Scenarios, in the order that they run in. Each is a file of bench/scenarios. */
+/** Scenarios, in the order in which they run. Each is a file of bench/scenarios. */
 export const SCENARIOS = /** @type {const} */ ({
   unary: "Set, Get and Update over gRPC and Connect, in memory and durable",
   write: "Write (a stream of writes) and Batch, in memory and durable",
   "fan-out-websocket": "events to 1,000 WebSockets",
   "fan-out-grpc": "events to 1,000 gRPC subscriptions",
-  snapshot: "a snapshot of 100,000 items while 1,000 writes/s go on",
+  snapshot: "a snapshot of 100,000 items during 1,000 writes/s",
   idle: "memory of idle subscriptions",
   growth: "a set and a join among 1,000,000 items, and the restart",
-  redis: "a server on Redis, and what listens to nothing",
-  triggers: "what registered triggers cost a write",
+  redis: "a server on Redis, and an instance without subscribers",
+  triggers: "the cost of registered triggers for a write",
 });
 
 /** @typedef {import("./lib/parts.mjs").Part} Part */
@@ -23,14 +23,14 @@ export const SCENARIOS = /** @type {const} */ ({
 /**
  * @typedef {object} Options
  * @property {boolean} quick
- * @property {string | undefined} profileFolder Where profiles of our server are written.
+ * @property {string | undefined} profileFolder Folder for profiles of our server.
  * @property {string | undefined} jsonFile
  *
- * @typedef {object} Context What a scenario has to work with.
+ * @typedef {object} Context The context of a scenario.
  * @property {boolean} quick
  * @property {import("./lib/alternate.mjs").Pace} pace
- * @property {(name: string, options?: unknown) => Promise<Part>} start Starts a part. It is stopped
- *   when the scenario is over, if it was not before.
+ * @property {(name: string, options?: unknown) => Promise<Part>} start Starts a part, which is
+ *   stopped at the end of the scenario at the latest.
  * @property {(options?: unknown) => Promise<Part>} startOurs Starts a server of ours.
  * @property {(rows: readonly import("./lib/row.mjs").Row[]) => void} report Prints rows.
  * @property {(text: string) => void} note Prints a line.
@@ -38,13 +38,16 @@ export const SCENARIOS = /** @type {const} */ ({
  * @typedef {(context: Context) => Promise<void>} Scenario
  */
 
-/** How long to measure. @type {Readonly<Record<"quick" | "full", import("./lib/alternate.mjs").Pace>>} */
+/**
+ * The length of measurements. @type {Readonly<Record<"quick" | "full",
+ * import("./lib/alternate.mjs").Pace>>}
+ */
 const PACES = {
   quick: { pairs: 3, seconds: 0.25, warmUpSeconds: 0.4 },
   full: { pairs: 5, seconds: 1, warmUpSeconds: 2 },
 };
 
-/** Scenarios that are run in short only when they are named. @type {readonly string[]} */
+/** Scenarios that a quick run skips unless they are named. @type {readonly string[]} */
 export const NOT_QUICK = ["growth", "triggers"];
 
 /**
@@ -65,7 +68,7 @@ export async function runScenarios(names, options) {
       console.log(`\n## ${name}\n`);
       results.push(await runScenario(name, options));
       console.log(`${((performance.now() - startMs) / 1000).toFixed(1)} s`);
-      // After each, so that what was measured is not lost with a run that is interrupted.
+      // After each scenario, so that an interrupted run loses no results.
       if (options.jsonFile !== undefined) {
         const json = { machine: where, quick: options.quick, results };
         await writeFile(options.jsonFile, `${JSON.stringify(json, null, 2)}\n`);

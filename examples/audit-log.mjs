@@ -1,4 +1,4 @@
-// An audit log: who changed what, in the order of the changes. Run it: node examples/audit-log.mjs
+// An audit log: all changes and their authors, in order. Run it: node examples/audit-log.mjs
 import { createStreamService, memoryStore } from "millrace";
 
 const service = createStreamService({ store: memoryStore() });

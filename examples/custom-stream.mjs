@@ -3,7 +3,7 @@ import { createStreamService, memoryStore } from "millrace";
 
 const service = createStreamService({ store: memoryStore() });
 
-/** Stands for a table of yours. */
+/** Stands for a table of your database. */
 const table = new Map([["tea", { id: "tea", stock: 4 }]]);
 
 await service.createStream("stock", {

@@ -1,9 +1,10 @@
-// Presence: how many watch a room, kept in the room itself. Run it: node examples/presence.mjs
+// Presence: the number of viewers of a room, kept in the room itself. Run it: node
+// examples/presence.mjs
 import { StreamError, createStreamService, memoryStore } from "millrace";
 
 const service = createStreamService({ store: memoryStore() });
 
-/** Each connection is an item, with the subscriptions that it has: a repeated join or leave does no harm. */
+/** Each connection is an item with its subscriptions, so a repeated join or leave is harmless. */
 await service.registerFunction("presence::joined", async (joined) => {
   if (joined.stream_name !== "rooms") return;
   const since = new Date().toISOString();
@@ -37,7 +38,7 @@ await service.registerTrigger({
 });
 await service.registerTrigger({ type: "stream:leave", function_id: "presence::left" });
 
-/** Says how many there are, each time that changes, until everybody has left. */
+/** Prints the number of viewers whenever it changes, until all have left. */
 async function watchPresence() {
   const present = new Set();
   let most = 0;

@@ -3,13 +3,13 @@ import { StreamError, createStreamService, memoryStore } from "millrace";
 
 const service = createStreamService({ store: memoryStore(), authFunction: "rooms::who" });
 
-/** Who a caller is. Here a header says so; yours would verify a token. */
+/** The identity of a caller. Here it is a header; your code would verify a token. */
 await service.registerFunction("rooms::who", ({ headers }) => {
   const user = headers.authorization;
   return user === undefined ? { unauthorized: true } : { context: { user } };
 });
 
-/** Whether they may join: what auth said of them is in the context. */
+/** Whether the caller may join: the context is the result of auth. */
 await service.registerFunction("rooms::may-join", async ({ stream_name, group_id, context }) => {
   if (stream_name !== "rooms") return;
   const member = await service.get({

@@ -1,9 +1,10 @@
-// A projection: orders of all regions, kept by customer in another stream. Run it: node examples/projection.mjs
+// A projection: orders of all regions, kept by customer in another stream. Run it: node
+// examples/projection.mjs
 import { createStreamService, memoryStore } from "millrace";
 
 const service = createStreamService({ store: memoryStore() });
 
-/** Setting and deleting may be done again, so it does no harm that changes come at least once. */
+/** Set and delete are idempotent, so at-least-once delivery is harmless. */
 await service.registerFunction("orders::by-customer", async ({ groupId, id, event }) => {
   if (event.type === "event") return;
   const target = {
@@ -27,7 +28,7 @@ await service.set({ ...us, itemId: "o-2", data: { customer: "bob", cents: 100 } 
 await service.set({ ...us, itemId: "o-3", data: { customer: "ann", cents: 300 } });
 await service.delete({ ...eu, itemId: "o-1" });
 
-// What ann has ordered, wherever it was: until only the last one is left.
+// The orders of ann in all regions, until only the last one is left.
 const orders = new Map();
 const ann = { streamName: "orders-by-customer", groupId: "ann" };
 for await (const frame of await service.subscribe(ann)) {

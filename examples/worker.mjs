@@ -1,4 +1,4 @@
-// A worker: functions in a process of their own. Run it beside `npm start`: node examples/worker.mjs
+// A worker: functions in a separate process. Run it beside `npm start`: node examples/worker.mjs
 import { registerWorker } from "millrace/worker";
 
 const worker = registerWorker("http://127.0.0.1:3112", { workerName: "example" });

@@ -1,14 +1,14 @@
 /**
- * npm run bench [-- NAME ...]: installs what is missing, builds, and measures. Prints tables. A figure
- * that misses its target does not fail the run; an error or a wrong answer does.
+ * npm run bench [-- NAME ...]: installs what is missing, builds, and measures. Prints tables. A
+ * figure that misses its target does not fail the run; an error or a wrong response does.
  *
- *     --quick          in short: a minute and a half in all
+ *     --quick          a short run: a minute and a half in total
  *     --only A,B       these scenarios only; the same as naming them
- *     --list           which there are
- *     --json FILE      writes all numbers there, too
- *     --profile DIR    writes a .cpuprofile of each of our servers there
- *     --self-check     whether a server that is half as fast is seen to be
- *     --compare A B    measures nothing: whether the ratios of two files that --json wrote agree
+ *     --list           lists the scenarios
+ *     --json FILE      also writes all numbers to a file
+ *     --profile DIR    writes a .cpuprofile of each of our servers to a folder
+ *     --self-check     checks that a server of half the speed is measured as such
+ *     --compare A B    compares the ratios of two files of --json, without measuring
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -66,7 +66,7 @@ function readArgs() {
       },
     });
   } catch (error) {
-    // What follows is about a case that this is not.
+    // The rest of the sentence does not apply here.
     const [sentence] = String(error instanceof Error ? error.message : error).split(". ", 1);
     throw new Failure(`${sentence}. See the top of scripts/bench.mjs for what there is.`);
   }

@@ -1,10 +1,10 @@
 /**
- * npm run lock:complete: adds to package-lock.json the packages of other platforms that npm left
- * out because the registry at hand does not offer them. To be run after `npm install PACKAGE` when
- * npm test says so.
+ * npm run lock:complete: adds to package-lock.json the packages of other platforms that npm omitted
+ * because the registry in use does not offer them. Run it after `npm install PACKAGE` when npm test
+ * asks for it.
  *
- * Such an entry has the version that its parent pins, and the platform that its name tells. It has
- * no checksum, since nobody here has seen the package.
+ * Such an entry has the version that its parent pins, and the platform in its name. It has no
+ * checksum, since the package was never downloaded here.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -47,7 +47,7 @@ function entryOf(name, version, dev) {
   const system = SYSTEMS.find((word) => words.includes(word));
   const processor = words.map((word) => PROCESSORS.get(word)).find((word) => word !== undefined);
   if (system === undefined || processor === undefined || !/^\d+\.\d+\.\d+$/.test(version)) {
-    throw new Failure(`What platform ${name}@${version} is for cannot be told; add it by hand.`);
+    throw new Failure(`The platform of ${name}@${version} is unknown; add the package by hand.`);
   }
   const libc = words.some((word) => word.startsWith("musl"))
     ? ["musl"]

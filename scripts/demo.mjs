@@ -1,9 +1,9 @@
 /**
  * npm run demo [-- --once | --seconds N] [--port N] [--data FOLDER]: publishes this machine's own
- * live figures, twice a second, into stream `dashboard-metrics`, and says how to watch them.
+ * live figures, twice a second, to stream `dashboard-metrics`, and prints how to watch them.
  *
- * It starts the service, the way npm start does, when none answers at the address, and then ends it
- * too. A service that runs already is left alone. Everything it says goes to stderr.
+ * When no service responds at the address, it starts one, like npm start, and ends it afterwards. A
+ * running service is left alone. All output goes to stderr.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { createMachineMeter, namesOfAbsent } from "./demo/meter.mjs";
@@ -38,7 +38,7 @@ await command(async () => {
 });
 
 /**
- * Publishes on every tick until there were enough of them, or until told to stop.
+ * Publishes on every tick, until the last one or a signal to stop.
  *
  * @param {string} url
  * @param {import("./demo/options.mjs").DemoOptions} options
@@ -50,7 +50,7 @@ async function publish(url, options, stop) {
   let published = 0;
   let failing = false;
   for (let tick = 1; tick <= options.ticks && !stop.aborted; tick++) {
-    // Rates need a while between two looks, so the wait comes first.
+    // Rates need some time between two measurements, so the wait comes first.
     await sleep(INTERVAL_MS, undefined, { signal: stop }).catch(() => {});
     if (stop.aborted) break;
     const figures = meter();
@@ -62,7 +62,7 @@ async function publish(url, options, stop) {
       failing = false;
     } catch (error) {
       if (stop.aborted) break;
-      // A demo may outlive a restart of the service it found; one that never worked is a mistake.
+      // A demo survives a restart of the service; a first failure is an error.
       if (published === 0 || tick === options.ticks) throw error;
       if (!failing) say(`${error instanceof Error ? error.message : String(error)} Trying again.`);
       failing = true;

@@ -1,6 +1,7 @@
 /**
- * npm run gen: generates code from the proto files, and brings the committed image of the protocol up
- * to them. It refuses what breaks clients, unless it is told why: npm run gen -- --breaking "REASON".
+ * npm run gen: generates code from the proto files, and updates the committed image of the
+ * protocol. It refuses changes that break clients, unless there is a reason: npm run gen --
+ * --breaking "REASON".
  */
 import { parseArgs } from "node:util";
 import { updateBaseline } from "./gate/protocol-baseline.mjs";

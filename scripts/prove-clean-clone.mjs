@@ -1,8 +1,7 @@
 /**
- * npm run prove:clean: proves that the two commands work for somebody who has just cloned the
- * project. Clones the last commit (not the working tree) into a temporary folder, and there, with
- * an empty home, an empty npm cache and hardly any environment, runs npm start, uses the service,
- * stops it, and runs npm test.
+ * npm run prove:clean: proves that the two commands work in a fresh clone. Clones the last commit
+ * (not the working tree) into a temporary folder, and there, with an empty home, an empty npm cache
+ * and a minimal environment, runs npm start, uses the service, stops it, and runs npm test.
  */
 import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
@@ -14,7 +13,7 @@ import { run } from "./lib/run.mjs";
 const START_TIMEOUT_MS = 300_000;
 const STOP_TIMEOUT_MS = 15_000;
 
-/** What the machine needs to reach its package registry, which no home folder should be needed for. */
+/** Environment variables that the machine may need to reach its package registry. */
 const KEPT_ENVIRONMENT =
   /^(PATH|LANG|TMPDIR|SystemRoot|ComSpec|PATHEXT|NODE_EXTRA_CA_CERTS|SSL_CERT_(FILE|DIR)|(HTTPS?|NO)_PROXY|npm_config_registry)$/i;
 
@@ -60,7 +59,7 @@ async function prove(folder, stopped) {
     await git(["clone", "--quiet", "--no-hardlinks", PROJECT, clone], folder);
     const changed = await git(["status", "--porcelain"], PROJECT);
     if (changed !== "")
-      say("Note: the working tree has changes that are not committed, so not proven.");
+      say("Note: uncommitted changes of the working tree are not part of the proof.");
   });
   /** @type {Service | undefined} */
   let service;
@@ -71,7 +70,7 @@ async function prove(folder, stopped) {
     service = started;
     await step("GET /healthz", async () => {
       const response = await fetch(`${started.url}/healthz`);
-      if (response.status !== 200) throw new Failure(`/healthz answered ${response.status}.`);
+      if (response.status !== 200) throw new Failure(`/healthz responded with ${response.status}.`);
     });
     await step("Set and Get an item as Connect JSON", async () => setAndGet(started.url));
     await step("SIGTERM to npm: exit status 0, one line on stdout", async () => started.stop());
@@ -127,8 +126,8 @@ async function step(name, work) {
 /**
  * @typedef {object} Service A service under `npm start`.
  * @property {string} url
- * @property {() => Promise<void>} stop Tells npm to stop, and checks how it ended.
- * @property {() => void} kill Ends whatever is left of it.
+ * @property {() => Promise<void>} stop Signals npm to stop, and checks its exit.
+ * @property {() => void} kill Ends all processes that are left.
  */
 
 /**
@@ -203,7 +202,7 @@ async function startService(clone, env, stopped) {
 async function setAndGet(url) {
   await call(url, "Set", { data: "clean" });
   const { item } = await call(url, "Get", {});
-  if (item?.data !== "clean") throw new Failure(`Get gave ${JSON.stringify(item)}.`);
+  if (item?.data !== "clean") throw new Failure(`Get returned ${JSON.stringify(item)}.`);
 }
 
 /**
@@ -220,7 +219,8 @@ async function call(url, method, fields) {
     body: JSON.stringify({ streamName: "proof", groupId: "clone", itemId: "1", ...fields }),
   });
   const text = await response.text();
-  if (response.status !== 200) throw new Failure(`${method} answered ${response.status}: ${text}`);
+  if (response.status !== 200)
+    throw new Failure(`${method} responded with ${response.status}: ${text}`);
   return JSON.parse(text);
 }
 

@@ -2,7 +2,7 @@
  * npm start [-- arguments]: installs and builds what is missing, then serves.
  *
  * The command runs in this very process, so that signals, the exit status and stdout are its own.
- * Everything before it speaks on stderr.
+ * All earlier output goes to stderr.
  */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

@@ -1,8 +1,8 @@
 /**
  * npm test [-- filters]: the whole gate. Installs what is missing, runs the static checks, builds,
  * runs all tests (or those of files whose path contains a filter), and ends with one plain line of
- * totals. `--long` (npm run test:long [-- filters]) runs only the tests of test/long, at full length;
- * a filter is how the name of a file there begins.
+ * totals. `--long` (npm run test:long [-- filters]) runs only the tests of test/long, at full
+ * length; a filter is how the name of a file there begins.
  */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,8 +17,7 @@ import { runTool } from "./lib/tools.mjs";
 const print = (text) => process.stdout.write(`${text}\n`);
 
 /**
- * What is checked before the tests. The build comes first: tests run what it makes, and the types of
- * a few of them are those of what it makes.
+ * The steps before the tests. The build comes first: tests run its output, and some use its types.
  */
 const ALL_CHECKS = [
   {
@@ -92,7 +91,7 @@ async function runTests(filters, long) {
         ...process.env,
         MILLRACE_TEST_RESULTS: resultsFile,
         ...(long && { MILLRACE_LONG: "1" }),
-        // Where nobody looks at a screen, colours are noise in a log.
+        // Without a terminal, colours are noise in a log.
         ...(!process.stdout.isTTY && !process.env["FORCE_COLOR"] && { NO_COLOR: "1" }),
       },
     },

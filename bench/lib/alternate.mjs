@@ -5,17 +5,17 @@
  *
  * @typedef {object} Contender
  * @property {string} name
- * @property {(seconds: number) => Promise<Round>} round Measures for about so long. Rejects when
- *   anything went wrong: an error, or a wrong answer.
+ * @property {(seconds: number) => Promise<Round>} round Measures for about that long. Rejects on an
+ *   error or a wrong response.
  *
- * @typedef {object} Pace How long to measure.
+ * @typedef {object} Pace The length of a measurement.
  * @property {number} pairs
  * @property {number} seconds Of a round.
  * @property {number} warmUpSeconds
  */
 
 /**
- * Warms all contenders up, then measures them in turn. Who goes first alternates, too.
+ * Warms up all contenders, then measures them in turn, with an alternating first one.
  *
  * @param {readonly Contender[]} contenders
  * @param {Pace} pace

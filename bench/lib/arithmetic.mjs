@@ -9,7 +9,7 @@ export function median(values) {
 }
 
 /**
- * How far apart the outermost values are, as a part of the median; 0.2 is 20 %.
+ * The range of values as a fraction of the median; 0.2 is 20 %.
  *
  * @param {readonly number[]} values
  */
@@ -17,7 +17,7 @@ export function spread(values) {
   return (Math.max(...values) - Math.min(...values)) / median(values);
 }
 
-/** Spread beyond which nobody should trust a median. */
+/** Spread beyond which a median is not reliable. */
 const NOISY_SPREAD = 0.2;
 
 /** Whether values lie too far apart to be trusted. @param {readonly number[]} values */
@@ -26,7 +26,7 @@ export function isNoisy(values) {
 }
 
 /**
- * Ratio of each pair: rounds that were measured one after the other, so that both saw the same machine.
+ * Ratio of each pair of rounds, which were measured one after the other under the same conditions.
  *
  * @param {readonly number[]} ours
  * @param {readonly number[]} theirs
@@ -39,10 +39,10 @@ export function pairRatios(ours, theirs) {
 
 /** Buckets per factor e, so that a quantile is right within one percent. */
 const RESOLUTION = 50;
-/** Times below a microsecond count as one. */
+/** Times below a microsecond count as one microsecond. */
 const SMALLEST_MS = 0.001;
 
-/** Times, counted in buckets: as many as there are cost the same memory. */
+/** A histogram of times: its memory does not depend on their number. */
 export class Latencies {
   count = 0;
   /** @type {number[]} */
@@ -55,7 +55,11 @@ export class Latencies {
     this.count += times;
   }
 
-  /** The time that so many of them do not exceed, in milliseconds. @param {number} part From 0 to 1. */
+  /**
+   * The quantile of the times, in milliseconds.
+   *
+   * @param {number} part From 0 to 1.
+   */
   quantile(part) {
     let left = Math.max(1, Math.ceil(this.count * part));
     for (const [bucket, count = 0] of this.#buckets.entries()) {

@@ -1,8 +1,8 @@
-/* Operations, so many at a time. */
+/* Operations in a closed loop. */
 import { Latencies } from "./arithmetic.mjs";
 
 /**
- * Has so many operations under way until the time is over. Rejects when one fails.
+ * Keeps a number of operations under way until the time is over. Rejects when one fails.
  *
  * @param {number} seconds
  * @param {number} inFlight

@@ -3,15 +3,16 @@ import { readFile } from "node:fs/promises";
 import { median } from "./arithmetic.mjs";
 import { shown, table } from "./table.mjs";
 
-/** How far apart the ratios of two runs may be, as a part of the first. */
+/** Largest difference of the ratios of two runs, as a fraction of the first. */
 const TOLERANCE = 0.2;
 
 /**
- * Holds the results of two runs against each other, ratio by ratio.
+ * Compares the results of two runs, ratio by ratio.
  *
  * @param {string} first A file that --json wrote.
  * @param {string} second
- * @returns {Promise<number>} How many ratios differ by more than a fifth, those aside that a run marks as noisy.
+ * @returns {Promise<number>} How many ratios differ by more than a fifth, those aside that a run
+ *   marks as noisy.
  */
 export async function compareRuns(first, second) {
   const [before, after] = await Promise.all([first, second].map(readRows));

@@ -6,11 +6,11 @@ import { P50, P99, perCpuSecond, perSecond, rowOf } from "./row.mjs";
 /** @typedef {import("./parts.mjs").Part} Part */
 /** @typedef {import("./row.mjs").Target} Target */
 
-/** How many follow. */
+/** Number of followers. */
 const FOLLOWERS = 1000;
-/** Events per second of a low rate: everybody hears one before the next. */
+/** Events per second at a low rate: all followers receive one before the next. */
 const LOW_RATE = 10;
-/** Events on their way when as much is sent as can be. */
+/** Events under way at the highest rate. */
 const WINDOW = 16;
 
 /**
@@ -21,19 +21,21 @@ const WINDOW = 16;
  *
  * @typedef {object} Targets
  * @property {Target | undefined} [low] Of each ratio at a low rate.
- * @property {Target | undefined} [high] Of the ratio of deliveries per CPU second at the highest rate.
+ * @property {Target | undefined} [high] Of the ratio of deliveries per CPU second at the highest
+ *   rate.
  */
 
 /**
- * Has all crowds follow, and tells them in turn: at a low rate, at a given higher one, and as much as
- * they can take.
+ * Connects all crowds, and publishes to them in turn: at a low rate, at a given higher one, and at
+ * the highest possible one.
  *
  * @param {import("../run.mjs").Context} context
  * @param {object} given
  * @param {string} given.what
  * @param {Part} given.load
  * @param {readonly Crowd[]} given.crowds Ours first.
- * @param {Readonly<Record<string, Targets>>} given.targets By the name of whom we are compared with.
+ * @param {Readonly<Record<string, Targets>>} given.targets By the name of whom we are compared
+ *   with.
  * @param {{ rate: number, deliveries: Target, p99: Target } | undefined} [given.steady] A rate that
  *   only we are asked to hold.
  */
@@ -45,17 +47,17 @@ export async function measureFanOut({ pace, report }, { what, load, crowds, targ
     crowds.map(({ name, server }) => ({
       name,
       round: async (/** @type {number} */ seconds) =>
-        withCpu(server, async () => load.call("tell", { name, seconds, ...how })),
+        withCpu(server, async () => load.call("broadcast", { name, seconds, ...how })),
     }));
   const [first, ...others] = crowds.map(({ name }) => name);
   /** @param {Map<string, import("./row.mjs").Round[]>} rounds @param {string} [name] */
   const of = (rounds, name = first ?? "") => rounds.get(name) ?? [];
 
-  // As much as can be comes first: it is what warms everybody up.
+  // The highest rate comes first: it warms up all servers.
   const high = await alternate(contenders({ window: WINDOW }), pace);
   const low = await alternate(contenders({ rate: LOW_RATE }), {
     ...pace,
-    // So that there are some events.
+    // Long enough for several events.
     seconds: Math.max(0.5, pace.seconds),
   });
   const atLow = `${what}, ${LOW_RATE} events/s`;
@@ -89,5 +91,8 @@ export async function measureFanOut({ pace, report }, { what, load, crowds, targ
 const DELIVERIES = perSecond("deliveries");
 const PER_CPU = perCpuSecond("deliveries");
 
-/** How fast an event is there: the median of the latencies, so that more is better. @type {import("./row.mjs").Metric} */
+/**
+ * Speed of delivery: the inverse of the median latency, so that more is better. @type
+ * {import("./row.mjs").Metric}
+ */
 const SPEED = { name: "1 / p50", unit: "1/s", of: ({ p50Ms }) => 1000 / p50Ms };

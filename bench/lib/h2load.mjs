@@ -10,8 +10,8 @@ import { perSecond, rowOf } from "./row.mjs";
 import { endWithUs, removeFolder, scratchFolder } from "./scratch.mjs";
 
 /**
- * Measures Set over gRPC of servers, the first one against the others. It sees no trailers, so that it
- * cannot tell an error from an answer: the driver in Node has looked at that before.
+ * Measures Set over gRPC of servers, the first one against the others. h2load ignores trailers, so
+ * it cannot distinguish an error from a result: the Node driver has checked the responses before.
  *
  * @param {Readonly<Record<string, string>>} urls Server -> its URL.
  * @param {number} inFlight
@@ -22,7 +22,7 @@ import { endWithUs, removeFolder, scratchFolder } from "./scratch.mjs";
 export async function withH2load(urls, inFlight, pace, note) {
   const version = await h2load(["--version"]).catch(() => undefined);
   if (version === undefined) {
-    note("h2load is not here: only the driver in Node was used.\n");
+    note("h2load is not installed: only the Node driver was used.\n");
     return [];
   }
   const folder = await scratchFolder();
@@ -60,13 +60,18 @@ async function shoot(url, body, inFlight, seconds) {
   const output = await h2load(args);
   const counts = /(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout/.exec(output);
   const rate = /finished in [^,]+, ([\d.]+) req\/s/.exec(output)?.[1];
-  if (counts === null || rate === undefined) throw new Error(`h2load said: ${output}`);
+  if (counts === null || rate === undefined) throw new Error(`h2load printed: ${output}`);
   const [done = 0, ...bad] = counts.slice(1).map(Number);
   if (bad.some((count) => count > 0)) throw new Error(`h2load counted errors: ${counts[0]}`);
   return { ops: done, seconds: done / Number(rate), p50Ms: Number.NaN, p99Ms: Number.NaN };
 }
 
-/** Runs it to its end. Rejects unless all went well. @param {readonly string[]} args @returns {Promise<string>} What it said. */
+/**
+ * Runs it to its end. Rejects unless all went well.
+ *
+ * @param {readonly string[]} args
+ * @returns {Promise<string>} What it said.
+ */
 async function h2load(args) {
   const running = promisify(execFile)("h2load", args);
   endWithUs(running.child);

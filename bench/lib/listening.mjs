@@ -2,7 +2,7 @@
 import { once } from "node:events";
 
 /**
- * Has a server listen on a free port of the loopback.
+ * Starts a server on a free loopback port.
  *
  * @param {import("node:net").Server} server
  * @returns {Promise<string>} Its URL.

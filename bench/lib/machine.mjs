@@ -1,7 +1,7 @@
 /* Where it was measured. */
 import { availableParallelism, cpus, release, type } from "node:os";
 
-/** What of the machine matters for the numbers. It does not say which machine it is. */
+/** The properties of the machine that matter for the numbers. They do not identify it. */
 export function machine() {
   return {
     kernel: `${type()} ${release()}`,

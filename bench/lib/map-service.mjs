@@ -10,9 +10,10 @@ import { GetResponseSchema, SetResponseSchema, UpdateResponseSchema } from "../.
  */
 
 /**
- * Handlers over a Map. Of an update they only know to increment.
+ * Handlers over a Map. Updates support increment only.
  *
- * @param {{ twice?: boolean }} [options] With `twice`, each call is busy as long again as the process was
+ * @param {{ twice?: boolean }} [options] With `twice`, each call is busy as long again as the
+ *   process was
  *   since the call before: a planted slowness.
  */
 export function mapService({ twice = false } = {}) {
@@ -60,7 +61,7 @@ export function mapService({ twice = false } = {}) {
       const kind = items.get(keyOf(request))?.data.kind;
       const fields = kind?.case === "structValue" ? { ...kind.value.fields } : {};
       for (const { op } of request.ops) {
-        if (op.case !== "increment") throw new Error("only increments are known here");
+        if (op.case !== "increment") throw new Error("only increments are supported here");
         const { path, by = 0n } = op.value;
         const now = fields[path]?.kind;
         const number = (now?.case === "numberValue" ? now.value : 0) + Number(by);

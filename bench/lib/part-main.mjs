@@ -1,19 +1,19 @@
 /**
- * Runs one part (see parts.mjs): argv: its name, its options as JSON. It is asked over IPC, and ends
- * when its parent does.
+ * Runs one part (see parts.mjs): argv: its name, its options as JSON. It is called over IPC, and
+ * ends with its parent.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
 /**
  * @typedef {object} OpenPart What the `open` of a part returns.
- * @property {unknown} [info] What to tell when ready.
- * @property {Record<string, (argument: any) => unknown>} [methods] What it can be asked to do.
- * @property {() => unknown} [close] Ends it in good order.
- * @property {() => unknown} [abort] Ends at once what it started itself.
+ * @property {unknown} [info] Reported when ready.
+ * @property {Record<string, (argument: any) => unknown>} [methods] Its methods.
+ * @property {() => unknown} [close] Closes it gracefully.
+ * @property {() => unknown} [abort] Ends its own children at once.
  */
 
 const [name = "", options = "{}"] = process.argv.slice(2);
-// Ctrl-C goes to all processes of the terminal. The parent ends this one, in its own time.
+// Ctrl-C signals all processes of the terminal. The parent ends this one.
 process.on("SIGINT", () => {});
 process.on("SIGTERM", () => void abort());
 process.on("disconnect", () => process.exit(1));
@@ -41,9 +41,9 @@ const COMMON = {
     for (let i = 0; i < 3; i++) globalThis.gc?.();
     return process.memoryUsage.rss();
   },
-  /** Forgets the most memory that it had so far. Linux only. */
+  /** Resets the peak of its memory. Linux only. */
   forgetPeak: () => writeFileSync("/proc/self/clear_refs", "5"),
-  /** Most resident memory since then, in bytes. */
+  /** Peak resident memory since the reset, in bytes. */
   peakBytes: () =>
     Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) * 1024,
   stop: async () => (await opening).close?.(),
@@ -58,7 +58,7 @@ async function respond({ id, method, argument }) {
     });
   try {
     const work = COMMON[method] ?? (await opening).methods?.[method];
-    if (work === undefined) throw new Error(`${name} knows no ${method}`);
+    if (work === undefined) throw new Error(`${name} has no method ${method}`);
     send({ value: await work(argument) });
   } catch (error) {
     send({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) });

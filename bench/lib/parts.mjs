@@ -5,24 +5,25 @@ import { fileURLToPath } from "node:url";
 import { endWithUs } from "./scratch.mjs";
 
 const MAIN = fileURLToPath(new URL("part-main.mjs", import.meta.url));
-/** How long a part may take to end when it is asked to, in milliseconds. */
+/** Grace period of a part to end, in milliseconds. */
 const END_MS = 15_000;
 
 /**
  * @typedef {object} Part
- * @property {any} info What it told of itself when it was ready.
- * @property {string} url Where it answers, if it does.
- * @property {(method: string, argument?: unknown) => Promise<any>} call Has it do something.
+ * @property {any} info What it reported when it was ready.
+ * @property {string} url Its URL, if it has one.
+ * @property {(method: string, argument?: unknown) => Promise<any>} call Calls one of its methods.
  * @property {() => Promise<number>} cpuSeconds CPU time of its process so far.
  * @property {() => Promise<number>} residentBytes Resident memory after a garbage collection.
- * @property {() => Promise<void>} stop Ends it in good order. Rejects when it did not end so. Idempotent.
+ * @property {() => Promise<void>} stop Closes it gracefully. Rejects if it does not end.
+ *   Idempotent.
  */
 
 /**
  * Starts a part of bench/parts and waits until it is ready.
  *
  * @param {string} name File, without its ending.
- * @param {unknown} [options] What it is told.
+ * @param {unknown} [options] Its options.
  * @param {readonly string[]} [nodeArgs] Options of Node.
  * @returns {Promise<Part>}
  */
@@ -81,7 +82,7 @@ export async function startPart(name, options = {}, nodeArgs = []) {
 }
 
 /**
- * Does something with a server, and adds what CPU time it cost the server.
+ * Runs work on a server, and adds the CPU time that it cost the server.
  *
  * @template T
  * @param {Part} server

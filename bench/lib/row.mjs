@@ -2,14 +2,14 @@
 import { isNoisy, median, pairRatios } from "./arithmetic.mjs";
 
 /**
- * @typedef {object} Round What came of one round.
- * @property {number} ops Operations that were done, each with a right answer.
+ * @typedef {object} Round The result of one round.
+ * @property {number} ops Operations with a correct response.
  * @property {number} seconds Wall time.
  * @property {number} p50Ms Latency.
  * @property {number} p99Ms
  * @property {number} [cpuSeconds] Of the server's process.
  *
- * @typedef {object} Metric What is looked at.
+ * @typedef {object} Metric A measured quantity.
  * @property {string} name
  * @property {string} unit
  * @property {(round: Round) => number} of
@@ -58,7 +58,7 @@ export const CPU_MICROS = {
 
 /** Median latency. @type {Metric} */
 export const P50 = { name: "p50", unit: "ms", of: ({ p50Ms }) => p50Ms };
-/** Latency that one in a hundred exceeds. @type {Metric} */
+/** The 99th percentile of the latency. @type {Metric} */
 export const P99 = { name: "p99", unit: "ms", of: ({ p99Ms }) => p99Ms };
 
 /** The ratio should be so much or more. @param {number} least @returns {Target} */
@@ -71,7 +71,7 @@ export const valueAtLeast = (least) => ({ of: "value", least });
 export const valueAtMost = (most) => ({ of: "value", most });
 
 /**
- * Makes a row of rounds.
+ * Creates a row from rounds.
  *
  * @param {object} given
  * @param {string} given.what
@@ -87,7 +87,7 @@ export function rowOf({ what, metric, ours, against, target }) {
 }
 
 /**
- * Makes a row of plain values.
+ * Creates a row from plain values.
  *
  * @param {object} given
  * @param {string} given.what

@@ -5,7 +5,7 @@ import { mkdtemp } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** How long children may take to end, in milliseconds. */
+/** Grace period of children to end, in milliseconds. */
 const END_MS = 3000;
 
 /** @type {Set<import("node:child_process").ChildProcess>} */
@@ -14,13 +14,17 @@ const children = new Set();
 const folders = new Set();
 let isInterrupted = false;
 
-/** Has a child process end with this one. @param {import("node:child_process").ChildProcess} child */
+/**
+ * Has a child process end with this one.
+ *
+ * @param {import("node:child_process").ChildProcess} child
+ */
 export function endWithUs(child) {
   children.add(child);
   child.once("exit", () => children.delete(child));
 }
 
-/** A folder of its own, removed at the end of the run. */
+/** A new folder, removed at the end of the run. */
 export async function scratchFolder() {
   const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
   folders.add(folder);
@@ -33,7 +37,7 @@ export function removeFolder(folder) {
   folders.delete(folder);
 }
 
-/** Ends all that was started, each by its id, and removes all folders. */
+/** Ends all started processes, each by its id, and removes all folders. */
 export async function sweep() {
   const all = Array.from(children).filter(
     ({ exitCode, signalCode }) => exitCode === null && signalCode === null,
@@ -49,7 +53,7 @@ export async function sweep() {
   for (const folder of folders) removeFolder(folder);
 }
 
-/** Cleans up when this process is told to stop. */
+/** Cleans up on a signal to stop. */
 export function sweepOnSignals() {
   for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
     process.once(signal, () => {
@@ -60,8 +64,7 @@ export function sweepOnSignals() {
 }
 
 /**
- * Does work that ends with whatever was started. When it fails because this process was told to stop,
- * that is the end.
+ * Runs work, and cleans up afterwards. A failure after a signal to stop is ignored.
  *
  * @template T
  * @param {() => Promise<T>} work

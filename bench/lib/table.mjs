@@ -1,7 +1,12 @@
 /* How benchmarks say what they measured. */
 import { median } from "./arithmetic.mjs";
 
-/** A table in Markdown. @param {readonly string[]} head @param {readonly (readonly string[])[]} rows */
+/**
+ * A table in Markdown.
+ *
+ * @param {readonly string[]} head
+ * @param {readonly (readonly string[])[]} rows
+ */
 export function table(head, rows) {
   const widths = head.map((title, i) =>
     Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)),

@@ -6,7 +6,12 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { StreamService } from "../../dist/src/v1.js";
 import { STREAM, smallValue } from "./requests.mjs";
 
-/** A client. @param {string} url @param {keyof typeof import("./lanes.mjs").PROTOCOLS} [protocol] */
+/**
+ * A client.
+ *
+ * @param {string} url
+ * @param {keyof typeof import("./lanes.mjs").PROTOCOLS} [protocol]
+ */
 export function clientOf(url, protocol = "grpc") {
   const transport =
     protocol === "grpc"
@@ -20,7 +25,7 @@ export function clientOf(url, protocol = "grpc") {
 }
 
 /**
- * Sets, reads and updates an item. Rejects unless every answer is the right one.
+ * Sets, reads and updates an item. Rejects unless every response is the expected one.
  *
  * @param {{ url: string, protocol: keyof typeof import("./lanes.mjs").PROTOCOLS }} server
  */

@@ -1,20 +1,23 @@
-/* Many followers that hear the same bytes. */
+/* Many followers that receive the same bytes. */
 import { Latencies } from "../lib/arithmetic.mjs";
 
-/** How long it may take until one more event has reached everybody, in milliseconds. */
+/** Longest time until one more event has reached all followers, in milliseconds. */
 const PATIENCE_MS = 20_000;
 
-/** @typedef {(bytes: Buffer, at: number, end: number) => number} Splitter End of the message at a place; -1 if not whole. */
+/**
+ * @typedef {(bytes: Buffer, at: number, end: number) => number} Splitter End of the message at an
+ * offset; -1 if incomplete.
+ */
 
-/** One of them: how far it has heard. */
+/** The progress of one follower. */
 export class Follower {
   offset = 0;
-  heard = 0;
+  received = 0;
 }
 
 /**
- * What a crowd of followers has to hear. The first one to hear an event has its bytes looked at; all
- * others have to hear the very same bytes, which costs next to nothing to check.
+ * The events that a crowd of followers must receive. The bytes of an event are parsed for the first
+ * receiver; all others must receive the same bytes, which costs almost nothing to check.
  */
 export class Chorus {
   latencies = new Latencies();
@@ -26,19 +29,23 @@ export class Chorus {
   #ends = /** @type {number[]} */ ([]);
   #sentMs = /** @type {number[]} */ ([]);
   #left = /** @type {number[]} */ ([]);
-  /** Events that everybody has heard. */
+  /** Events that all followers have received. */
   #done = 0;
   #onDone = () => {};
   /** @type {Error | undefined} */
   #failure;
 
-  /** @param {Splitter} split @param {(event: number) => string} markerOf What an event has to contain. */
+  /**
+   * @param {Splitter} split
+   *
+   * @param {(event: number) => string} markerOf What an event has to contain.
+   */
   constructor(split, markerOf) {
     this.#split = split;
     this.#markerOf = markerOf;
   }
 
-  /** Tells of an event that is sent now, or was due then. @param {number} ms */
+  /** Records an event that is sent now, or was due at a time. @param {number} ms */
   sent(ms) {
     this.#sentMs.push(ms);
     this.#left.push(this.followers.length);
@@ -49,7 +56,7 @@ export class Chorus {
     return this.#sentMs.length;
   }
 
-  /** Events that not everybody has heard yet. */
+  /** Events that not all followers have received yet. */
   get pending() {
     return this.#sentMs.length - this.#done;
   }
@@ -60,21 +67,21 @@ export class Chorus {
     this.#onDone();
   }
 
-  /** Resolves when less than so many events are pending. @param {number} most */
+  /** Resolves when fewer than `most` events are pending. @param {number} most */
   async fewerThan(most) {
     while (this.pending >= most && this.#failure === undefined) {
       /** @type {NodeJS.Timeout | undefined} */
       let timer;
       await new Promise((/** @type {(value?: undefined) => void} */ resolve, reject) => {
         this.#onDone = resolve;
-        const problem = new Error(`${this.pending} events do not reach everybody`);
+        const problem = new Error(`${this.pending} events do not reach all followers`);
         timer = setTimeout(() => reject(problem), PATIENCE_MS);
       }).finally(() => clearTimeout(timer));
     }
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Begins anew. Everybody has heard everything. */
+  /** Starts over, once all followers have received all events. */
   restart() {
     this.latencies = new Latencies();
     this.#length = 0;
@@ -82,7 +89,7 @@ export class Chorus {
     for (const list of [this.#ends, this.#sentMs, this.#left]) list.length = 0;
     for (const follower of this.followers) {
       follower.offset = 0;
-      follower.heard = 0;
+      follower.received = 0;
     }
   }
 
@@ -100,17 +107,17 @@ export class Chorus {
     const start = follower.offset;
     const known = Math.min(chunk.byteLength, this.#length - start);
     if (this.#bytes.compare(chunk, 0, known, start, start + known) !== 0)
-      throw new Error("a follower heard something else than the others");
+      throw new Error("a follower received other bytes than the others");
     if (known < chunk.byteLength) this.#extend(chunk.subarray(known));
     follower.offset += chunk.byteLength;
     const nowMs = performance.now();
     for (
-      let end = this.#ends[follower.heard];
+      let end = this.#ends[follower.received];
       end !== undefined;
-      end = this.#ends[follower.heard]
+      end = this.#ends[follower.received]
     ) {
       if (end > follower.offset) break;
-      const event = follower.heard++;
+      const event = follower.received++;
       this.latencies.add(nowMs - (this.#sentMs[event] ?? Number.NaN));
       const left = (this.#left[event] ?? 0) - 1;
       this.#left[event] = left;
@@ -120,7 +127,7 @@ export class Chorus {
     }
   }
 
-  /** Takes bytes that nobody has heard before. @param {Buffer} more */
+  /** Takes bytes that no follower has received before. @param {Buffer} more */
   #extend(more) {
     const length = this.#length + more.byteLength;
     if (length > this.#bytes.byteLength) {
@@ -136,7 +143,7 @@ export class Chorus {
       if (end < 0) return;
       const marker = this.#markerOf(this.#ends.length);
       if (this.#ends.length >= this.count || !this.#bytes.subarray(at, end).includes(marker))
-        throw new Error(`a follower heard something that is not event ${marker}`);
+        throw new Error(`a follower received something other than event ${marker}`);
       this.#ends.push(end);
       at = end;
     }

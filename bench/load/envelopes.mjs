@@ -11,14 +11,16 @@ export function envelope(message) {
   return bytes;
 }
 
-/** End of the envelope at a place; -1 if it is not whole. @type {import("./chorus.mjs").Splitter} */
+/**
+ * End of the envelope at an offset; -1 if it is incomplete. @type {import("./chorus.mjs").Splitter}
+ */
 export function splitEnvelope(bytes, at, end) {
   if (end - at < PREFIX_BYTES) return -1;
   const next = at + PREFIX_BYTES + bytes.readUInt32BE(at + 1);
   return next > end ? -1 : next;
 }
 
-/** Takes chunks and gives messages, which are only good during the call. */
+/** Splits chunks into messages, which are only valid during the call. */
 export class EnvelopeReader {
   /** @type {Buffer} */
   #rest = Buffer.alloc(0);
@@ -40,11 +42,11 @@ export class EnvelopeReader {
       this.#onMessage(bytes.subarray(at + PREFIX_BYTES, end));
       at = end;
     }
-    // A copy: what is kept must not keep the whole chunk, nor be overwritten.
+    // A copy, so that the rest neither retains the whole chunk nor is overwritten.
     this.#rest = Buffer.from(bytes.subarray(at));
   }
 
-  /** Whether everything was whole. */
+  /** Whether no partial envelope is left. */
   get isBetween() {
     return this.#rest.byteLength === 0;
   }

@@ -1,4 +1,4 @@
-/* A crowd of followers, and one who tells them. */
+/* A crowd of followers, and a publisher. */
 import { toBinary } from "@bufbuild/protobuf";
 import { SetRequestSchema } from "../../dist/src/v1.js";
 import { Chorus, Follower } from "./chorus.mjs";
@@ -9,18 +9,18 @@ import { openSubscriptions } from "./subscriptions.mjs";
 import { GREETINGS, openWebSocket, splitFrame, textFrame } from "./web-socket.mjs";
 
 /**
- * @typedef {keyof typeof GREETINGS | "grpc"} Kind How followers follow: our WebSockets, bare
+ * @typedef {keyof typeof GREETINGS | "grpc"} Kind How followers connect: our WebSockets, plain
  *   ones, those of Socket.IO, or Subscribe.
  *
  * @typedef {object} Crowd
  * @property {Chorus} chorus
- * @property {(event: number) => Promise<void>} publish Resolves when it was answered, if it is.
+ * @property {(event: number) => Promise<void>} publish Resolves with the response, if there is one.
  * @property {() => void} close
  */
 
 const GROUP = "fan";
 const VALUE_BYTES = 256;
-/** How many connections are opened at a time. */
+/** Connections that are opened at a time. */
 const OPENING = 50;
 
 /** @type {Map<string, Crowd>} */
@@ -28,13 +28,13 @@ const crowds = new Map();
 
 /** @param {number} event */
 const valueAt = (event) => valueOf(event, VALUE_BYTES);
-/** What an answer has to contain. @param {number} event */
+/** What a response must contain. @param {number} event */
 const markerOf = (event) => valueAt(event).note;
-/** What a socket has to hear. @param {number} event */
+/** What a socket must receive. @param {number} event */
 const textOf = (event) => JSON.stringify(valueAt(event));
 
 /**
- * Gathers a crowd. It stays until it is dispersed.
+ * Connects a crowd, which stays until it is dispersed.
  *
  * @param {{ name: string, url: string, kind: Kind, followers: number }} options
  */
@@ -88,12 +88,12 @@ export function disperse({ name }) {
 }
 
 /**
- * Tells a crowd for a while, at a rate, or so that so many events are always on their way.
+ * Publishes to a crowd for a while, at a rate or with a window of events under way.
  *
  * @param {{ name: string, seconds: number, rate?: number, window?: number }} options
  * @returns {Promise<import("../lib/row.mjs").Round>} Operations are deliveries.
  */
-export async function tell({ name, seconds, rate, window = 1 }) {
+export async function broadcast({ name, seconds, rate, window = 1 }) {
   const crowd = crowds.get(name);
   if (crowd === undefined) throw new Error(`There is no crowd ${name}.`);
   const { chorus, publish } = crowd;
@@ -116,7 +116,7 @@ export async function tell({ name, seconds, rate, window = 1 }) {
   }
   await chorus.fewerThan(1);
   const endMs = performance.now();
-  // An answer may come after all have heard, and be an error nevertheless.
+  // A response may arrive after all followers have the event, and be an error nevertheless.
   await Promise.all(published);
   await chorus.fewerThan(1);
   const { latencies } = chorus;
@@ -129,7 +129,7 @@ export async function tell({ name, seconds, rate, window = 1 }) {
 }
 
 /**
- * Who tells them.
+ * Opens the publisher of a crowd.
  *
  * @param {string} url
  * @param {Kind} kind
@@ -151,7 +151,7 @@ async function openPublisher(url, kind, onFailure) {
         new Promise((resolve) =>
           set(event, (error, answer) => {
             if (error !== undefined) onFailure(error);
-            else if (!answer.includes(markerOf(event))) onFailure(new Error("a wrong answer"));
+            else if (!answer.includes(markerOf(event))) onFailure(new Error("a wrong response"));
             resolve();
           }),
         ),

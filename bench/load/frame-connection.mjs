@@ -17,10 +17,12 @@ const HEADER_BYTES = 9;
 const MAX_FRAME = 16_384;
 const MAX_WINDOW = 2 ** 31 - 1;
 const FIRST_WINDOW = 65_535;
-/** After so much was received, the connection's window is opened anew. */
+/** Received bytes after which the window of the connection is reopened. */
 const REFILL_BYTES = 64 * 1024 * 1024;
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-/** No table for headers of answers, no pushes, and streams with a window that is never used up. */
+/**
+ * No dynamic table for response headers, no pushes, and stream windows that are never exhausted.
+ */
 const OUR_SETTINGS = [
   [1, 0],
   [2, 0],
@@ -28,12 +30,13 @@ const OUR_SETTINGS = [
 ];
 
 /**
- * @typedef {object} Listener What hears of a stream. Buffers are only good during the call.
+ * @typedef {object} Listener Receives the frames of a stream. Buffers are only valid during the
+ *   call.
  * @property {(block: Buffer, isEnd: boolean) => void} onHeaders Headers or trailers, encoded.
  * @property {(bytes: Buffer, isEnd: boolean) => void} onData
  * @property {(error: Error) => void} onFailure
  *
- * @typedef {object} Waiting Bytes that the server has no room for yet.
+ * @typedef {object} Waiting Bytes that wait for the server's flow control.
  * @property {number} id
  * @property {Buffer} bytes
  * @property {boolean} isEnd
@@ -57,7 +60,7 @@ class FrameConnection {
   #received = 0;
   #window = FIRST_WINDOW;
   #streamWindow = FIRST_WINDOW;
-  /** @type {Map<number, number>} What was sent on streams that are open, less what was allowed beyond. */
+  /** @type {Map<number, number>} Bytes sent on open streams, less their window updates. */
   #sent = new Map();
   /** @type {Waiting[]} */
   #waiting = [];
@@ -98,7 +101,13 @@ class FrameConnection {
     return id;
   }
 
-  /** Sends more of a request's body. @param {number} id @param {Buffer} bytes @param {boolean} isEnd */
+  /**
+   * Sends more of a request's body.
+   *
+   * @param {number} id
+   * @param {Buffer} bytes
+   * @param {boolean} isEnd
+   */
   write(id, bytes, isEnd) {
     this.#waiting.push({ id, bytes, isEnd });
     this.#drain();
@@ -161,7 +170,7 @@ class FrameConnection {
         if (bytes.byteLength < end) break;
         const id = bytes.readUInt32BE(at + 5) & MAX_WINDOW;
         const payload = bytes.subarray(at + HEADER_BYTES, end);
-        this.#hear(bytes[at + 3] ?? 0, bytes[at + 4] ?? 0, id, payload);
+        this.#receive(bytes[at + 3] ?? 0, bytes[at + 4] ?? 0, id, payload);
         at = end;
       }
     } catch (error) {
@@ -174,14 +183,15 @@ class FrameConnection {
   }
 
   /** @param {number} type @param {number} flags @param {number} id @param {Buffer} payload */
-  #hear(type, flags, id, payload) {
+  #receive(type, flags, id, payload) {
     switch (type) {
       case DATA:
       case HEADERS: {
         const isEnd = (flags & END_STREAM) !== 0;
         if ((flags & PADDED_OR_PRIORITY) !== 0 || (type === HEADERS && !(flags & END_HEADERS)))
-          throw new Error("a frame of a form that this client does not know");
-        // Only this counts (RFC 9113, 5.2): a window that was opened by more than was used would overflow.
+          throw new Error("a frame of a form that this client does not support");
+        // Only DATA counts (RFC 9113, 5.2): a window that grows by more than was used would
+        // overflow.
         if (type === DATA) this.#received += payload.byteLength;
         const listener = this.#streams.get(id);
         if (isEnd) this.#forget(id);
@@ -205,7 +215,7 @@ class FrameConnection {
         if ((flags & ACK) === 0) this.#put(frame(PING, ACK, 0, Buffer.from(payload)));
         return;
       case GOAWAY:
-        throw new Error("the server said that it goes away");
+        throw new Error("the server sent GOAWAY");
       case WINDOW_UPDATE: {
         const more = payload.readUInt32BE(0);
         if (id === 0) this.#window += more;

@@ -2,7 +2,7 @@
 
 const POST = 0x83;
 const HTTP = 0x86;
-/** Literals that are kept for later, by the index of their name. 0 has a name of its own. */
+/** Literals with indexing, by the index of their name; 0: a literal name. */
 const KEPT = 0x40;
 const NAMES = /** @type {Readonly<Record<string, number>>} */ ({
   ":authority": 1,
@@ -35,15 +35,19 @@ function text(value) {
   return [bytes.byteLength, ...bytes];
 }
 
-/** `:status: 200`, which has an index of its own. */
+/** `:status: 200`, which has a static index. */
 const OK = 0x88;
-/** `grpc-status` in the code of HPACK, and as a plain string; then `0`. */
+/** `grpc-status` with HPACK's Huffman code, and as a plain string; then `0`. */
 const GRPC_OK = [
   Buffer.from([0x88, 0x9a, 0xca, 0xc8, 0xb2, 0x12, 0x34, 0xda, 0x8f, 0x01, 0x30]),
   Buffer.from([0x0b, ...Buffer.from("grpc-status"), 0x01, 0x30]),
 ];
 
-/** Whether an answer begins well. A change of the table's size may come first. @param {Buffer} block */
+/**
+ * Whether an answer begins well. A change of the table's size may come first.
+ *
+ * @param {Buffer} block
+ */
 export function isStatus200(block) {
   let at = 0;
   // A size of 0 is one byte.

@@ -9,13 +9,14 @@ import { isGrpcOk, isStatus200 } from "./header-block.mjs";
  * @property {(body: Buffer, done: Done) => void} call
  * @property {() => void} close
  *
- * @typedef {(error: Error | undefined, answer: Buffer) => void} Done Takes the bytes of the answer, or
- *   why it is none.
+ * @typedef {(error: Error | undefined, answer: Buffer) => void} Done Receives the bytes of the
+ *   response,
+ *   or an error.
  *
  * @typedef {object} Protocol
  * @property {(message: Uint8Array) => Buffer} encode The body of a request.
  * @property {(url: string, path: string) => Promise<Lane>} open
- * @property {number} callsPerLane How many calls may be under way on one connection.
+ * @property {number} callsPerLane Most calls under way on one connection.
  */
 
 /** @type {Buffer} */
@@ -63,12 +64,11 @@ async function openHttp2(url, path, headers, isGrpc) {
       let isOk = false;
       let blocks = 0;
       const end = () => {
-        // An answer of gRPC ends with trailers; with headers alone it is an error.
-        if (!isOk || (isGrpc && blocks !== 2))
-          return done(new Error("a status of failure"), answer);
+        // A gRPC response ends with trailers; headers alone are an error.
+        if (!isOk || (isGrpc && blocks !== 2)) return done(new Error("a failure status"), answer);
         const isWhole =
           !isGrpc || splitEnvelope(answer, 0, answer.byteLength) === answer.byteLength;
-        done(isWhole ? undefined : new Error("the answer is no envelope"), answer);
+        done(isWhole ? undefined : new Error("the response is no envelope"), answer);
       };
       connection.request(body, true, {
         onHeaders(block, isEnd) {
@@ -135,7 +135,12 @@ async function openHttp1(url, path) {
   };
 }
 
-/** A whole body; undefined when some of it is missing. @param {string} head @param {Buffer} bytes */
+/**
+ * A whole body; undefined when some of it is missing.
+ *
+ * @param {string} head
+ * @param {Buffer} bytes
+ */
 function bodyOf(head, bytes) {
   const length = /\r\ncontent-length: (\d+)/.exec(head)?.[1];
   if (length !== undefined)

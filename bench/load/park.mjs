@@ -1,4 +1,4 @@
-/* Sockets that are open, and hear nothing. */
+/* Open sockets that receive nothing. */
 import { groupName, STREAM } from "./requests.mjs";
 import { GREETINGS, openWebSocket } from "./web-socket.mjs";
 
@@ -22,7 +22,7 @@ export async function park({ url, kind, count, groups }) {
         isReady,
         onBytes: () => {},
         onFailure() {
-          // One that is closed is missed below.
+          // A closed socket is counted when they are closed.
         },
       }),
     );

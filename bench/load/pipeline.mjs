@@ -5,13 +5,13 @@ import { openFrames } from "./frame-connection.mjs";
 import { isGrpcOk, isStatus200 } from "./header-block.mjs";
 import { pathOf } from "./requests.mjs";
 
-/** Ids of requests have three bytes each, so that they can be put into a prepared request. */
+/** Request ids have three bytes each, so that they fit into a prepared request. */
 const FIRST_ID = 2 ** 14;
 const IDS = 2 ** 20;
-/** Where the id begins: after the envelope's prefix and the field's tag. */
+/** Offset of the id: after the envelope's prefix and the field's tag. */
 const ID_AT = 6;
 const FIELD_REQUEST_ID = 0x08;
-/** How often requests are sent when not as many as can be are, in milliseconds. */
+/** Interval of sends at a limited rate, in milliseconds. */
 const PACE_MS = 10;
 
 /**
@@ -20,12 +20,18 @@ const PACE_MS = 10;
  * @property {number} streams
  * @property {number} inFlight Requests under way on each stream.
  * @property {(i: number) => Buffer} request A request made by `writeRequest`, which may be changed.
- * @property {number} answerTag First byte of an answer after its id.
- * @property {(sent: number) => number} allowance How many more may be sent now; -1: it is over.
- * @property {boolean} [isPaced] Whether there may be more to send although nothing was answered.
+ * @property {number} answerTag First byte of a response after its id.
+ * @property {(sent: number) => number} allowance Requests that may be sent now; -1: the load is
+ *   over.
+ * @property {boolean} [isPaced] Whether the allowance may grow without a response.
  */
 
-/** A request of a stream of writes, in its envelope, with room for its id. @param {number} tag @param {Uint8Array} call */
+/**
+ * A request of a stream of writes, in its envelope, with room for its id.
+ *
+ * @param {number} tag
+ * @param {Uint8Array} call
+ */
 export function writeRequest(tag, call) {
   const head = [FIELD_REQUEST_ID, 0, 0, 0, tag];
   let length = call.byteLength;
@@ -37,7 +43,7 @@ export function writeRequest(tag, call) {
 }
 
 /**
- * Sends as much as is allowed, and waits for all answers. Rejects at the first error.
+ * Sends as much as is allowed, and waits for all responses. Rejects at the first error.
  *
  * @param {Pipeline} options
  * @returns {Promise<import("../lib/row.mjs").Round>}
@@ -57,19 +63,25 @@ export async function pipeline(options) {
   };
 }
 
-/** @param {Pipeline} options @param {Latencies} latencies @param {{ sent: number }} count Of all streams. */
+/**
+ * @param {Pipeline} options
+ *
+ * @param {Latencies} latencies
+ * @param {{ sent: number }} count Of all streams.
+ */
 async function oneStream(options, latencies, count) {
   const { url, inFlight, request, answerTag, allowance, isPaced = false } = options;
   const headers = { "content-type": "application/grpc+proto", te: "trailers" };
   const connection = await openFrames(url, pathOf("Write"), headers);
-  // Request -> when it was sent; 0: it was not, or is answered.
+  // Request -> time when it was sent; 0: not sent, or completed.
   const sentMs = new Float64Array(IDS);
   let waiting = 0;
   let nowMs = 0;
   const answers = new EnvelopeReader((message) => {
     const i = idOf(message) - FIRST_ID;
     const ms = sentMs[i];
-    if (ms === undefined || ms === 0) throw new Error(`an answer to ${i}, which nobody asked`);
+    if (ms === undefined || ms === 0)
+      throw new Error(`a response to ${i}, which was not requested`);
     if (message[4] !== answerTag) throw new Error(String(message));
     sentMs[i] = 0;
     waiting--;
@@ -88,7 +100,7 @@ async function oneStream(options, latencies, count) {
           isOk &&= ++blocks === 1 ? isStatus200(block) && !isEnd : isGrpcOk(block);
           if (!isEnd) return;
           if (isOk && waiting === 0 && isEnding && answers.isBetween) resolve();
-          else fail(new Error(`it ended with ${waiting} requests unanswered`));
+          else fail(new Error(`it ended with ${waiting} requests without a response`));
         },
         onData(bytes) {
           nowMs = performance.now();
@@ -138,6 +150,6 @@ function putId(request, id) {
 /** @param {Buffer} message */
 function idOf(message) {
   const [tag = 0, first = 0, second = 0, third = 0] = message;
-  if (tag !== FIELD_REQUEST_ID) throw new Error("an answer without an id");
+  if (tag !== FIELD_REQUEST_ID) throw new Error("a response without an id");
   return (first & 127) | ((second & 127) << 7) | (third << 14);
 }

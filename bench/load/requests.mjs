@@ -17,9 +17,9 @@ export const STREAM = "bench";
  * @typedef {object} Where Which items are touched.
  * @property {number} groups
  * @property {number} itemsPerGroup
- * @property {number} [stride] How far apart the groups are, among all there are.
+ * @property {number} [stride] Distance between the groups, among all groups.
  *
- * @typedef {object} Asked A request, and what its answer has to contain.
+ * @typedef {object} Asked A request, and what its response must contain.
  * @property {Uint8Array} message
  * @property {Buffer} marker
  */
@@ -32,7 +32,12 @@ export const smallValue = (i) => ({
   ok: true,
 });
 
-/** A value of so many bytes as JSON, with a text of its own. @param {number} i @param {number} bytes */
+/**
+ * A value with a given size as JSON, and a unique text.
+ *
+ * @param {number} i
+ * @param {number} bytes
+ */
 export function valueOf(i, bytes) {
   const value = { note: marker(i), pad: "" };
   value.pad = "x".repeat(bytes - JSON.stringify(value).length);
@@ -48,7 +53,10 @@ export const groupName = (i) => `g${String(i).padStart(6, "0")}`;
 /** Group of the request with that number. @param {Where} where @param {number} i */
 export const groupOf = ({ groups, stride = 1 }, i) => groupName((i % groups) * stride);
 
-/** @type {Readonly<Record<"Set" | "Get" | "Update", (groupId: string, itemId: string, i: number) => Uint8Array>>} */
+/**
+ * @type {Readonly<Record<"Set" | "Get" | "Update", (groupId: string, itemId: string, i: number) =>
+ * Uint8Array>>}
+ */
 const MESSAGES = {
   Set: (groupId, itemId, i) =>
     toBinary(SetRequestSchema, create(SetRequestSchema, set(groupId, itemId, smallValue(i)))),
@@ -66,7 +74,12 @@ const MESSAGES = {
     ),
 };
 
-/** @param {string} groupId @param {string} itemId @param {import("@bufbuild/protobuf").JsonValue} value */
+/**
+ * @param {string} groupId
+ *
+ * @param {string} itemId
+ * @param {import("@bufbuild/protobuf").JsonValue} value
+ */
 function set(groupId, itemId, value) {
   return { streamName: STREAM, groupId, itemId, data: fromJson(ValueSchema, value) };
 }
@@ -86,7 +99,12 @@ export function unaryRequests(method, where) {
   });
 }
 
-/** One request of sets for each group. @param {Where & { valueBytes: number }} where @returns {Asked[]} */
+/**
+ * One request of sets for each group.
+ *
+ * @param {Where & { valueBytes: number }} where
+ * @returns {Asked[]}
+ */
 export function batchRequests({ groups, itemsPerGroup, valueBytes }) {
   return Array.from({ length: groups }, (_, i) => {
     const mutations = Array.from({ length: itemsPerGroup }, (__, item) => ({
@@ -96,7 +114,7 @@ export function batchRequests({ groups, itemsPerGroup, valueBytes }) {
       },
     }));
     const request = { streamName: STREAM, groupId: groupName(i), mutations };
-    // Its results have no values; the position's field comes last.
+    // The results have no values; the field of the position comes last.
     return {
       message: toBinary(BatchRequestSchema, create(BatchRequestSchema, request)),
       marker: Buffer.from([0x12]),
@@ -104,6 +122,12 @@ export function batchRequests({ groups, itemsPerGroup, valueBytes }) {
   });
 }
 
-/** A set of one item of a group. @param {string} groupId @param {string} itemId @param {import("@bufbuild/protobuf").JsonValue} value */
+/**
+ * A set of one item of a group.
+ *
+ * @param {string} groupId
+ * @param {string} itemId
+ * @param {import("@bufbuild/protobuf").JsonValue} value
+ */
 export const setRequest = (groupId, itemId, value) =>
   create(SetRequestSchema, set(groupId, itemId, value));

@@ -7,7 +7,7 @@ import { openSubscribe, subscribeRequest } from "./subscriptions.mjs";
 import { openWebSocket, payloadOf, splitFrame, textFrame } from "./web-socket.mjs";
 
 /**
- * Takes one snapshot and looks whether it has all items.
+ * Takes one snapshot and checks that it has all items.
  *
  * @param {{ url: string, door: "grpc" | "websocket", items: number }} what
  * @returns {Promise<import("../lib/row.mjs").Round>}
@@ -28,7 +28,7 @@ async function overGrpc(url, groupId) {
   try {
     const endMs = await new Promise((/** @type {(ms: number) => void} */ resolve, reject) => {
       const reader = new EnvelopeReader((message) => {
-        // What comes behind the snapshot may be there already.
+        // Frames after the snapshot may have arrived already.
         const part = readPart(message);
         count += part?.items ?? 0;
         if (part?.isLast) resolve(performance.now());
@@ -52,7 +52,7 @@ const TAG_LAST = 0x20;
 const LENGTH_DELIMITED = 2;
 
 /**
- * Looks into a frame without reading its items, which would cost more than all else.
+ * Inspects a frame without decoding its items, which would dominate the cost.
  *
  * @param {Buffer} message
  * @returns {{ items: number, isLast: boolean } | undefined} Undefined: it is no part of a snapshot.
@@ -127,13 +127,14 @@ async function overWebSocket(url, groupId) {
   }
 }
 
-/** After so many joins a connection is left: servers take many cancelled streams for an attack. */
+/** Joins per connection: servers treat many cancelled streams as an attack. */
 const JOINS = 200;
 
 /**
- * Joins groups over gRPC in turn, so many at a time: each until its snapshot is there.
+ * Joins groups over gRPC in turn, several at a time, each until its snapshot is complete.
  *
- * @param {{ url: string, where: import("./requests.mjs").Where, inFlight: number, seconds: number }} load
+ * @param {{ url: string, where: import("./requests.mjs").Where, inFlight: number, seconds: number
+ *   }} load
  * @returns {Promise<import("../lib/row.mjs").Round>}
  */
 export async function joins({ url, where, inFlight, seconds }) {

@@ -26,7 +26,7 @@ export const subscribeRequest = (groupId) =>
   );
 
 /**
- * Follows a group once per listener. A listener is given all that comes after its snapshot.
+ * Follows a group once per listener. A listener receives everything after its snapshot.
  *
  * @param {{ url: string, groupId: string, onFailure: (error: Error) => void }} to
  * @param {readonly ((chunk: Buffer) => void)[]} listeners
@@ -46,7 +46,7 @@ export async function openSubscriptions({ url, groupId, onFailure }, listeners) 
             reject(error);
             onFailure(error);
           };
-          /** @type {Buffer | undefined} What came of the snapshot so far. */
+          /** @type {Buffer | undefined} The snapshot so far. */
           let head = Buffer.alloc(0);
           connections[i % connections.length]?.request(body, true, {
             onHeaders(block, isEnd) {

@@ -1,4 +1,4 @@
-/* Unary calls, so many at a time. */
+/* Unary calls in a closed loop. */
 import { Latencies } from "../lib/arithmetic.mjs";
 import { PROTOCOLS } from "./lanes.mjs";
 import { batchRequests, pathOf, unaryRequests } from "./requests.mjs";
@@ -9,12 +9,12 @@ import { batchRequests, pathOf, unaryRequests } from "./requests.mjs";
  * @property {keyof typeof PROTOCOLS} protocol
  * @property {"Set" | "Get" | "Update" | "Batch"} method
  * @property {number} inFlight
- * @property {number} [seconds] How long to go on; unless given, every request is sent once.
+ * @property {number} [seconds] Duration. Default: until every request was sent once.
  * @property {import("./requests.mjs").Where} where
  * @property {number} [valueBytes] Of a batch.
  */
 
-/** Requests that were made before are used again. @type {Map<string, import("./requests.mjs").Asked[]>} */
+/** Cache of encoded requests. @type {Map<string, import("./requests.mjs").Asked[]>} */
 const made = new Map();
 
 /** @param {UnaryLoad} load */
@@ -29,7 +29,7 @@ function requestsOf({ method, where, valueBytes = 256 }) {
 }
 
 /**
- * Calls until the time is over. Rejects at the first error or wrong answer.
+ * Calls until the time is over. Rejects at the first error or wrong response.
  *
  * @param {UnaryLoad} load
  * @returns {Promise<import("../lib/row.mjs").Round>}
@@ -39,7 +39,7 @@ export async function unary(load) {
   const { encode, open, callsPerLane } = PROTOCOLS[protocol];
   const asked = requestsOf(load);
   const bodies = asked.map(({ message }) => encode(message));
-  // A few connections, as a service has a few clients.
+  // A few connections, like a service with a few clients.
   const laneCount = Math.max(Math.ceil(inFlight / callsPerLane), Math.min(4, inFlight));
   const lanes = await Promise.all(
     Array.from({ length: laneCount }, async () => open(url, pathOf(method))),
@@ -64,7 +64,7 @@ export async function unary(load) {
           if (error !== undefined) return reject(new Error(`${method}: ${error.message}`));
           const marker = asked[i]?.marker ?? "";
           if (!answer.includes(marker))
-            return reject(new Error(`${method}: the answer lacks ${String(marker)}`));
+            return reject(new Error(`${method}: the response lacks ${String(marker)}`));
           latencies.add(performance.now() - sentMs);
           step(lane);
         });

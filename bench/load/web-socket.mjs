@@ -4,7 +4,10 @@ import { openSocket } from "./socket.mjs";
 const TEXT = 1;
 const CLOSE = 8;
 
-/** End of the frame of a server at a place; -1 if it is not whole. @type {import("./chorus.mjs").Splitter} */
+/**
+ * End of a server's frame at an offset; -1 if it is incomplete. @type
+ * {import("./chorus.mjs").Splitter}
+ */
 export function splitFrame(bytes, at, end) {
   if (end - at < 2) return -1;
   const short = (bytes[at + 1] ?? 0) & 0x7f;
@@ -36,13 +39,14 @@ export function textFrame(text) {
 }
 
 /**
- * Opens a socket. Each frame up to the one that `isReady` says yes to is given to it; what comes then
- * goes to `onBytes` as it comes.
+ * Opens a socket. Passes each frame to `isReady` until that returns true, and all later bytes to
+ * `onBytes`.
  *
  * @param {object} options
  * @param {string} options.url
  * @param {string} options.path
- * @param {((payload: Buffer, socket: import("node:net").Socket) => boolean) | undefined} [options.isReady] Unless
+ * @param {((payload: Buffer, socket: import("node:net").Socket) => boolean) | undefined}
+ *   [options.isReady] Unless
  *   given, it is ready when it is open.
  * @param {(chunk: Buffer) => void} options.onBytes
  * @param {(error: Error) => void} options.onFailure
@@ -103,10 +107,11 @@ export async function openWebSocket({ url, path, isReady, onBytes, onFailure }) 
 }
 
 /**
- * How each kind of server is joined: where (unless given, the path names a group), and what comes before
- * it is.
+ * How to join each kind of server: the path (default: that of a group), and the frames before it is
+ * ready.
  *
- * @type {Readonly<Record<"bridge" | "ws" | "socket.io", { path?: string } & Pick<Parameters<typeof openWebSocket>[0], "isReady">>>}
+ * @type {Readonly<Record<"bridge" | "ws" | "socket.io", { path?: string } &
+ *   Pick<Parameters<typeof openWebSocket>[0], "isReady">>>}
  */
 export const GREETINGS = {
   bridge: {

@@ -12,14 +12,14 @@ import { STREAM, groupName, groupOf, setRequest, smallValue, valueOf } from "./r
  * @property {number} streams
  * @property {number} inFlight Requests under way on each stream.
  * @property {number} seconds
- * @property {number} [rate] Requests per second of all streams; unless given, as many as can be.
+ * @property {number} [rate] Requests per second of all streams. Default: unlimited.
  * @property {import("./requests.mjs").Where} where
  * @property {number} valueBytes
  */
 
 const SET = { tag: 0x1a, answerTag: 0x12 };
 const BATCH = { tag: 0x3a, answerTag: 0x32 };
-/** The most mutations of a batch. */
+/** Most mutations of a batch. */
 const BATCH_ITEMS = 1000;
 
 /**
@@ -52,7 +52,7 @@ export async function write({ url, streams, inFlight, seconds, rate, where, valu
 }
 
 /**
- * Fills groups with items, each once.
+ * Writes every item of the groups once.
  *
  * @param {{ url: string, groups: number, itemsPerGroup: number }} what
  * @returns {Promise<import("../lib/row.mjs").Round>} Operations are batches.
@@ -88,7 +88,7 @@ export async function fill({ url, groups, itemsPerGroup }) {
 }
 
 /**
- * Number of changes that groups say they had.
+ * Number of changes, by the heads of the groups.
  *
  * @param {{ url: string, where: import("./requests.mjs").Where }} load
  * @returns {Promise<number>}

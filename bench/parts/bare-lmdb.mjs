@@ -17,7 +17,7 @@ export function open({ folder, keys, valueBytes }) {
       put: async ({ seconds, inFlight }) =>
         closedLoop(seconds, inFlight, async (i) => {
           await db.put(`key${i % keys}`, values[i % keys] ?? "");
-          // Without it, a write is only in the system's memory.
+          // Without it, a write is only in the page cache.
           await db.flushed;
         }),
     },

@@ -9,7 +9,7 @@ import { COMMIT } from "../../dist/src/stores/redis/scripts.js";
 import { closedLoop } from "../lib/closed-loop.mjs";
 import { STREAM, groupOf, valueOf } from "../load/requests.mjs";
 
-/** What a group keeps unless told otherwise. */
+/** The default retention of a group. */
 const HISTORY = ["1000", "3600000", "8388608"];
 const WRITER = "w:bench";
 
@@ -30,7 +30,7 @@ export async function open({ url, where, valueBytes }) {
   const runId = /run_id:(\w+)/.exec(String(await client.call("INFO", "server")))?.[1] ?? "";
   const nonce = randomUUID();
   await client.script("LOAD", COMMIT.text);
-  // What the script looks at to know its writer.
+  // The key by which the script recognises its writer.
   const known = { run: runId, [WRITER]: nonce, lineage: "1bench" };
   for (let partition = 0; partition < DEFAULT_PARTITIONS; partition++)
     await client.hset(keys.ofPartition(partition).state, known);
@@ -41,7 +41,12 @@ export async function open({ url, where, valueBytes }) {
     const itemId = `i${Math.floor(i / groups)}`;
     return { text, mutation: { kind: /** @type {const} */ ("put"), itemId, value } };
   });
-  /** Runs commits of one partition, those of a group together. @param {number} partition @param {readonly Commit[]} some */
+  /**
+   * Runs commits of one partition, those of a group together.
+   *
+   * @param {number} partition
+   * @param {readonly Commit[]} some
+   */
   const commit = async (partition, some) => {
     const { state, groups: all, streams, due, outbox } = keys.ofPartition(partition);
     const names = [state, all, streams, due, outbox];
@@ -60,7 +65,7 @@ export async function open({ url, where, valueBytes }) {
     const reply = await client.evalsha(COMMIT.sha, names.length, ...names, ...proof, ...args);
     const isDone = Array.isArray(reply) && reply[0] === "ok";
     const isRight = isDone && reply.slice(3).every((each) => Array.isArray(each) && each[0] === 0);
-    if (!isRight) throw new Error(`the script answered ${JSON.stringify(reply)}`);
+    if (!isRight) throw new Error(`the script replied ${JSON.stringify(reply)}`);
   };
   const at = (/** @type {number} */ i) => {
     const chosen = commits[i % commits.length];
@@ -75,7 +80,11 @@ export async function open({ url, where, valueBytes }) {
           const chosen = at(i);
           await commit(keys.partitionOf(chosen.text), [chosen]);
         }),
-      /** One script for what a partition has to write while the one before is under way. @param {{ seconds: number, inFlight: number }} how */
+      /**
+       * One script for what a partition has to write while the one before is under way.
+       *
+       * @param {{ seconds: number, inFlight: number }} how
+       */
       putTogether: async ({ seconds, inFlight }) => {
         const together = createTogether(commit);
         return closedLoop(seconds, inFlight, async (i) => {
@@ -100,17 +109,20 @@ function byGroup(commits) {
   return groups;
 }
 
-/** The most commits of one script. */
+/** Most commits of one script. */
 const TOGETHER = 256;
 
 /** @param {(partition: number, commits: readonly Commit[]) => Promise<void>} commit */
 function createTogether(commit) {
-  /** @typedef {{ commit: Commit, resolve: (value?: undefined) => void, reject: (error: unknown) => void }} Waiting */
+  /**
+   * @typedef {{ commit: Commit, resolve: (value?: undefined) => void, reject: (error: unknown) =>
+   * void }} Waiting
+   */
   /** @type {Map<number, Waiting[]>} */
   const queues = new Map();
   /** @param {number} partition @param {Waiting[]} queue */
   const work = async (partition, queue) => {
-    // What comes in the same turn of the event loop goes along.
+    // Batches all commits of this event-loop turn.
     await new Promise((resolve) => setImmediate(resolve));
     while (queue.length > 0) {
       const some = queue.splice(0, TOGETHER);

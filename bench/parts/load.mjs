@@ -1,6 +1,6 @@
 /* The load generator: all clients are in this one process, and none of the servers. */
 import { check } from "../load/check.mjs";
-import { disperse, gather, tell } from "../load/fan-out.mjs";
+import { disperse, gather, broadcast } from "../load/fan-out.mjs";
 import { park, unpark } from "../load/park.mjs";
 import { joins, snapshot } from "../load/snapshot.mjs";
 import { unary } from "../load/unary.mjs";
@@ -18,7 +18,7 @@ export function open() {
       park,
       revisions,
       snapshot,
-      tell,
+      broadcast,
       unary,
       unpark,
       write,

@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
-/** Between looking for a free port and listening there, somebody else may take it. */
+/** Attempts to start: another process may take the free port before the server listens. */
 const TRIES = 5;
-/** How much of what it said is told when it does not come up. */
+/** Output lines to report when it does not start. */
 const LINES = 20;
 
 /**
@@ -28,7 +28,7 @@ export async function open({ program, folder }) {
 async function start(program, folder) {
   const port = await freePort();
   const args = ["--bind", "127.0.0.1", "--port", String(port), "--dir", folder];
-  // In a group of its own: a Ctrl-C at the terminal is for the benchmark, which then ends it.
+  // In a separate process group: a Ctrl-C at the terminal is for the benchmark, which then ends it.
   const child = spawn(program, [...args, "--save", "", "--appendonly", "no"], {
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,

@@ -30,7 +30,7 @@ export async function open({ http1 = false, twice = false }) {
             const frame = create(SubscribeResponseSchema, {
               frame: { case: "change", value: changeOf(itemId, answer) },
             });
-            for (const tell of followers) tell(frame);
+            for (const deliver of followers) deliver(frame);
           }
           return answer;
         },
@@ -64,11 +64,11 @@ async function* follow(followers, signal) {
   const queue = [];
   let wake = () => {};
   /** @param {SubscribeResponse} frame */
-  const tell = (frame) => {
+  const deliver = (frame) => {
     queue.push(frame);
     wake();
   };
-  followers.add(tell);
+  followers.add(deliver);
   signal.addEventListener("abort", () => wake());
   try {
     while (!signal.aborted) {
@@ -78,6 +78,6 @@ async function* follow(followers, signal) {
         await new Promise((/** @type {(value?: undefined) => void} */ resolve) => (wake = resolve));
     }
   } finally {
-    followers.delete(tell);
+    followers.delete(deliver);
   }
 }

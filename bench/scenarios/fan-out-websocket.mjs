@@ -22,7 +22,7 @@ export async function run(context) {
       ...others,
     ],
     targets: { "ws loop": { low: ratioAtLeast(0.9), high: ratioAtLeast(4) } },
-    // A little more than is asked for, as the last deliveries come after the last event.
+    // Slightly above the target, as the last deliveries come after the last event.
     steady: { rate: 160, deliveries: valueAtLeast(150_000), p99: valueAtMost(50) },
   });
 }

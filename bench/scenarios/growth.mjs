@@ -6,7 +6,7 @@ import { CPU_MICROS, P50, plainRow, ratioAtMost, rowOf } from "../lib/row.mjs";
 import { removeFolder, scratchFolder } from "../lib/scratch.mjs";
 
 const ITEMS = 10;
-/** The groups that are touched: as many in both stores, in the large one all over it. */
+/** Groups in use: as many in both stores, spread over all groups of the large one. */
 const TOUCHED = 100;
 const IN_FLIGHT = 16;
 
@@ -24,15 +24,20 @@ export async function run(context) {
   removeFolder(folder);
 }
 
-/** @param {import("../run.mjs").Context} context @param {string} name @param {(name: string) => object} storeOf */
+/**
+ * @param {import("../run.mjs").Context} context
+ *
+ * @param {string} name
+ * @param {(name: string) => object} storeOf
+ */
 async function measure({ quick, pace, start, startOurs, report }, name, storeOf) {
-  // In short, a tenth of it.
+  // In a quick run, a tenth of it.
   const groups = quick ? 10_000 : 100_000;
   const open = async (/** @type {string} */ size) => startOurs({ store: storeOf(size) });
   const [load, full, empty] = await Promise.all([start("load"), open("full"), open("empty")]);
   await load.call("fill", { url: full.url, groups, itemsPerGroup: ITEMS });
   await load.call("fill", { url: empty.url, groups: TOUCHED, itemsPerGroup: ITEMS });
-  // What filling left behind is not part of what a call costs.
+  // The garbage of filling is not part of the cost of a call.
   for (const server of [full, empty]) await server.residentBytes();
   const where = { groups: TOUCHED, itemsPerGroup: ITEMS };
   const ofFull = { where: { ...where, stride: groups / TOUCHED }, url: full.url };

@@ -1,9 +1,9 @@
-/* What a subscription costs that hears nothing. */
+/* The cost of an idle subscription. */
 import { plainRow, valueAtMost } from "../lib/row.mjs";
 
-/** Time for a server to notice that sockets are gone, in milliseconds. */
+/** Time for a server to detect closed sockets, in milliseconds. */
 const GONE_MS = 200;
-/** What is compared in short. */
+/** What a quick run compares. */
 const QUICK = ["ours, 100 groups", "ws"];
 const METRIC = { name: "resident memory per socket", unit: "bytes" };
 
@@ -28,7 +28,7 @@ export async function run({ quick, pace, start, startOurs, report }) {
         kind === "bridge" ? startOurs() : start(part),
       ]);
       const { url } = server;
-      // The first ones bring what is needed for any.
+      // The first sockets allocate what all of them share.
       await load.call("park", { url, kind, count: 100, groups });
       await load.call("unpark");
       await new Promise((resolve) => setTimeout(resolve, GONE_MS));

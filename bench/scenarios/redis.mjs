@@ -44,7 +44,7 @@ export async function run(context) {
   await Promise.all([memory, client].map(async (part) => part.stop()));
   const other = await startOurs({ store });
   await idleness(context, load, ours, other);
-  // Before the one that they are on.
+  // Stopped before the Redis server that they use.
   await Promise.all([ours, other].map(async (part) => part.stop()));
   await redis.stop();
   removeFolder(folder);
@@ -103,7 +103,7 @@ async function throughput({ pace, report }, load, ours, client) {
 }
 
 /**
- * CPU time of an instance that listens to nothing, while another one writes.
+ * CPU time of an instance without subscribers, while another one writes.
  *
  * @param {import("../run.mjs").Context} context
  * @param {Part} load

@@ -29,7 +29,7 @@ export async function run({ pace, start, report }) {
   const ratio = median(pairRatios(ours.map(metric.of), theirs.map(metric.of)));
   if (!(ratio >= LEAST && ratio <= MOST)) {
     throw new Failure(
-      `A server that does twice the work was seen at ${ratio.toFixed(2)} of the speed; it should be ${LEAST} to ${MOST}.`,
+      `A server with twice the work was measured at ${ratio.toFixed(2)} of the speed; it should be ${LEAST} to ${MOST}.`,
     );
   }
 }

@@ -9,9 +9,9 @@ import { removeFolder, scratchFolder } from "../lib/scratch.mjs";
 
 const ITEMS = 100_000;
 const RATE = 1000;
-/** The items that are written meanwhile, all over the group. */
+/** The items that are written meanwhile, spread over the group. */
 const WRITTEN = { groups: 1, itemsPerGroup: 1000 };
-/** How many read it together when nothing is written, as after a disconnect. */
+/** Concurrent readers without writes, as after a disconnect. */
 const AT_ONCE = 20;
 const MEGABYTE = 1e6;
 /** @type {import("../lib/row.mjs").Metric} */
@@ -32,9 +32,9 @@ async function measure({ quick, pace, start, startOurs, report }, name, store) {
   const { url } = server;
   await load.call("fill", { url, groups: 1, itemsPerGroup: ITEMS });
   const write = { url, streams: 1, inFlight: 1000, valueBytes: 62, where: WRITTEN, rate: RATE };
-  // Memory is compared with that of a server that is used already.
+  // Memory is compared with that of a warm server.
   await load.call("write", { ...write, seconds: quick ? 0.5 : 2 });
-  /** How much more was resident, at most, round by round. @type {number[]} */
+  /** Peak of the additional resident memory, round by round. @type {number[]} */
   const grown = [];
   const rounds = await alternate(
     /** @type {const} */ (["grpc", "websocket"]).map((door) => ({
@@ -68,7 +68,7 @@ async function measure({ quick, pace, start, startOurs, report }, name, store) {
     plainRow({
       what: `${what}, a snapshot each`,
       metric: { name: "resident memory, at most more", unit: "MB" },
-      // The first two are of the warm-up.
+      // The first two rounds are the warm-up.
       ours: { values: grown.slice(2) },
       target: valueAtMost(50),
     }),
@@ -83,7 +83,7 @@ async function measure({ quick, pace, start, startOurs, report }, name, store) {
 }
 
 /**
- * Takes as many snapshots at once.
+ * Takes several snapshots at once.
  *
  * @param {Part} load
  * @param {string} url

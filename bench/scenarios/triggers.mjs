@@ -5,7 +5,7 @@ import { P50, perSecond, rowOf } from "../lib/row.mjs";
 import { removeFolder, scratchFolder } from "../lib/scratch.mjs";
 import { caller, prepare } from "./unary.mjs";
 
-/** How many do not match. */
+/** Number of triggers that do not match. */
 const FEW = 100;
 const MANY = 10_000;
 

@@ -13,11 +13,11 @@ import { withH2load } from "../lib/h2load.mjs";
 const WHERE = { groups: 50, itemsPerGroup: 4 };
 const CALLS = perSecond("calls");
 
-/** How much longer servers are warmed up that did nothing before. */
+/** Factor of the warm-up of unused servers. */
 export const COLD = 3;
 
 /**
- * A server that is called so.
+ * A contender: a server with one kind of call.
  *
  * @param {string} name
  * @param {Part} load
@@ -33,7 +33,13 @@ export function caller(name, load, server, { protocol, method, inFlight }) {
   };
 }
 
-/** Puts every item that is asked for there. @param {Part} load @param {Part} server @param {Protocol} protocol */
+/**
+ * Puts every item that is asked for there.
+ *
+ * @param {Part} load
+ * @param {Part} server
+ * @param {Protocol} protocol
+ */
 export async function prepare(load, server, protocol) {
   const { url } = server;
   await load.call("check", { url, protocol });
@@ -68,7 +74,7 @@ export async function run(context) {
 }
 
 /**
- * What the targets are about.
+ * The combination that the targets apply to.
  *
  * @param {import("../run.mjs").Context} context
  * @param {Part} load
@@ -98,7 +104,7 @@ async function main({ quick, pace, report, note }, load, servers) {
   ]);
   const stores = await alternate(
     [caller("durable", load, disk, how), caller("in memory", load, memory, how)],
-    // The one on disk was not called before.
+    // The server on disk was unused before.
     { ...pace, warmUpSeconds: pace.warmUpSeconds * COLD },
   );
   const against = { name: "ours in memory", rounds: stores.get("in memory") ?? [] };
@@ -124,13 +130,13 @@ async function rest({ quick, pace, report }, load, servers) {
       caller("ours", load, servers[store], how),
       caller("stock connect-node", load, servers[protocol], how),
     ];
-    // There are many of them, and what they call is warm already.
+    // Short rounds: there are many combinations, and the servers are warm.
     const seconds = quick ? pace.seconds : pace.seconds / 4;
     const rounds = await alternate(contenders, { ...pace, seconds, warmUpSeconds: seconds });
     const against = { name: "stock connect-node", rounds: rounds.get("stock connect-node") ?? [] };
     const what = `${NAMES[protocol]} ${method}, ${inFlight} in flight${store === "disk" ? ", durable" : ""}`;
     const ours = rounds.get("ours") ?? [];
-    // One call at a time is about how long it takes.
+    // One call at a time measures latency.
     const metric = inFlight === 1 ? P50 : CALLS;
     rows.push(rowOf({ what, metric, ours, against }));
   }

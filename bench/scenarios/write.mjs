@@ -8,11 +8,11 @@ import { removeFolder, scratchFolder } from "../lib/scratch.mjs";
 
 /** @typedef {import("../lib/parts.mjs").Part} Part */
 
-/** What is written. */
+/** The items that are written. */
 export const WHERE = { groups: 64, itemsPerGroup: 16 };
 /** Size of a value as JSON. */
 export const VALUE_BYTES = 256;
-/** The most that one stream may have under way. */
+/** Most requests under way on one stream. */
 const IN_FLIGHT = 1000;
 const BATCHES = { groups: 64, itemsPerGroup: 100 };
 const WRITES = perSecond("writes");
@@ -46,7 +46,7 @@ export async function run({ quick, pace, start, startOurs, report }) {
     );
     const of = (/** @type {string} */ name) => ({ name, rounds: rounds.get(name) ?? [] });
     const durable = { what: `${what}, durable`, metric: WRITES, ours: of("durable").rounds };
-    // The targets are about as much as can be had.
+    // The targets apply to the highest throughput.
     const isMost = streams > 1;
     report([
       rowOf({
@@ -83,7 +83,7 @@ export async function run({ quick, pace, start, startOurs, report }) {
 }
 
 /**
- * Writes, and looks whether the groups have had as many changes as were acknowledged.
+ * Writes, and checks that the groups have as many changes as were acknowledged.
  *
  * @param {string} name
  * @param {Part} load
@@ -110,7 +110,7 @@ export function writer(name, load, server, streams, inFlight = IN_FLIGHT) {
 }
 
 /**
- * A part that writes by itself.
+ * A contender: a part that writes by itself.
  *
  * @param {string} name
  * @param {Part} part

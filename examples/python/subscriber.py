@@ -17,7 +17,7 @@ HEADERS = [("authorization", f"Bearer {os.environ['TOKEN']}")] if "TOKEN" in os.
 
 
 class Follower:
-    """An exact copy of the group, and the position that it is at."""
+    """An exact copy of the group, and its position."""
 
     def __init__(self):
         self.state = {}
@@ -40,7 +40,7 @@ class Follower:
         request = pb.SubscribeRequest(**GROUP, resume_from=self.position)
         async with grpc.aio.insecure_channel(ADDRESS) as channel:
             stream = stubs.StreamServiceStub(channel).Subscribe(request, metadata=HEADERS)
-            # A heartbeat comes every 15 s: when nothing comes for so long, the service is gone.
+            # A heartbeat comes every 15 s: after a longer silence, the service is gone.
             while (response := await asyncio.wait_for(stream.read(), 60)) is not grpc.aio.EOF:
                 self.failures = 0
                 self.take(response)

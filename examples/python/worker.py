@@ -24,7 +24,7 @@ async def shout(payload, call):
 
 
 async def on_chat(change, call):
-    """Keeps in `loud` what is said in `chat`. A change that comes twice does no harm."""
+    """Keeps a copy of `chat` in `loud`. A repeated change is harmless."""
     item = {"stream_name": "loud", "group_id": change["groupId"], "item_id": change["id"]}
     event = change["event"]
     if event["type"] == "delete":
@@ -43,7 +43,7 @@ class Failure(Exception):
 
 
 class Connection:
-    """One stream to the service. Ids of calls mean something on their own stream only."""
+    """One stream to the service. Call ids are valid on their own stream only."""
 
     def __init__(self, identity):
         self.identity = identity  # Proves, on the next stream, that it is the same worker.
@@ -63,13 +63,13 @@ class Connection:
     async def run(self, leaving):
         """Returns when the service has ended the stream. Raises when it broke."""
         living = asyncio.create_task(self.live(leaving))
-        # A payload may have 4 MiB, and gRPC takes no larger message unless it is told.
+        # A payload may have 4 MiB, which is gRPC's default limit for a whole message.
         options = [("grpc.max_receive_message_length", 16 * 1024 * 1024)]
         try:
             async with grpc.aio.insecure_channel(ADDRESS, options) as channel:
                 connect = stubs.WorkerServiceStub(channel).Connect
                 stream = connect(self.messages(), metadata=HEADERS)
-                # The service answers heartbeats: when nothing comes for so long, it is gone.
+                # The service answers heartbeats: after a longer silence, it is gone.
                 while (response := await asyncio.wait_for(stream.read(), 60)) is not grpc.aio.EOF:
                     self.receive(response)
         finally:
@@ -88,7 +88,7 @@ class Connection:
         if kind == "welcome":
             token = message.reattach_token
             self.identity = {"previous_worker_id": message.worker_id, "reattach_token": token}
-            # On every stream: what the service has kept, it does not take twice.
+            # On every stream: repeated registrations are harmless.
             for number, function_id in enumerate(FUNCTIONS, 1):
                 self.say(register_function={"request_id": number, "function_id": function_id})
             self.say(register_trigger={"trigger_id": "chat", **TRIGGER})

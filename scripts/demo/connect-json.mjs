@@ -14,7 +14,7 @@ const TIMEOUT_MS = 10_000;
  * @param {object} request As proto JSON.
  * @param {AbortSignal} stop
  * @returns {Promise<any>} The response, as proto JSON.
- * @throws {Failure} With the service's own sentence, or that it does not answer.
+ * @throws {Failure} With the sentence of the service, or when it does not respond.
  */
 export async function call(url, method, request, stop) {
   let response;

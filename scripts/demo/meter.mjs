@@ -1,5 +1,5 @@
 /**
- * This machine's figures, as the operating system tells them.
+ * The figures of this machine, from the operating system.
  */
 import { readFileSync } from "node:fs";
 import { cpus, freemem, loadavg, totalmem } from "node:os";
@@ -7,25 +7,27 @@ import { cpus, freemem, loadavg, totalmem } from "node:os";
 /**
  * @typedef {object} Figure One figure at one time.
  * @property {string} id Unique among the figures, for example `cpu-0`.
- * @property {string} label For people.
+ * @property {string} label To display.
  * @property {string} unit
  * @property {number} value
  */
 
 /**
- * @typedef {object} Machine Where figures come from.
- * @property {() => readonly { times: Readonly<Record<string, number>> }[]} cpus Milliseconds that each core spent.
- * @property {() => readonly number[] | undefined} loadavg Over 1, 5 and 15 minutes; undefined where there is none.
+ * @typedef {object} Machine The source of figures.
+ * @property {() => readonly { times: Readonly<Record<string, number>> }[]} cpus Milliseconds that
+ *   each core spent.
+ * @property {() => readonly number[] | undefined} loadavg Over 1, 5 and 15 minutes; undefined:
+ *   not available.
  * @property {() => number} totalmem Bytes.
- * @property {() => number} freemem Bytes that programs could still get.
- * @property {() => string | undefined} netDev Text of /proc/net/dev; undefined where there is none.
+ * @property {() => number} freemem Bytes available to programs.
+ * @property {() => string | undefined} netDev Text of /proc/net/dev; undefined: not available.
  * @property {() => number} nowMs A clock that only goes forward, in milliseconds.
  */
 
 /** @type {Machine} */
 const THIS_MACHINE = {
   cpus,
-  // Windows has none, and Node says zeros.
+  // Windows has none: Node returns zeros.
   loadavg: () => (process.platform === "win32" ? undefined : loadavg()),
   totalmem,
   freemem,
@@ -40,8 +42,8 @@ const THIS_MACHINE = {
 };
 
 /**
- * Makes a meter. Each call gives all figures; rates are those since the call before, the first call's
- * since the meter was made.
+ * Creates a meter. Each call returns all figures, with rates since the previous call, or since the
+ * creation of the meter.
  *
  * @param {Machine} machine
  * @returns {() => Figure[]}
@@ -62,7 +64,7 @@ export function createMachineMeter(machine = THIS_MACHINE) {
 }
 
 /**
- * What this operating system does not tell.
+ * Lists the figures that this operating system does not provide.
  *
  * @param {readonly Figure[]} figures
  * @returns {string[]}
@@ -77,7 +79,7 @@ export function namesOfAbsent(figures) {
 }
 
 /**
- * @typedef {object} Look What has to be remembered to compute rates.
+ * @typedef {object} Look A measurement, kept to compute rates.
  * @property {number} atMs
  * @property {{ idle: number, all: number }[]} cores
  * @property {Map<string, { received: number, sent: number }>} interfaces Bytes so far.
@@ -97,7 +99,7 @@ function look(machine) {
 
 /**
  * Reads the counters of /proc/net/dev: two lines of heading, then one line per interface with its
- * name, a colon, eight numbers of what it received (bytes first) and eight of what it sent.
+ * name, a colon, eight numbers for receiving (bytes first) and eight for sending.
  *
  * @param {string} text
  * @returns {Map<string, { received: number, sent: number }>} Bytes by interface.
@@ -166,7 +168,7 @@ function memoryFigures(total, free) {
  */
 function networkFigures(before, now) {
   const seconds = (now.atMs - before.atMs) / 1000;
-  /** @param {number} bytes A counter's growth; negative when the counter began anew. */
+  /** @param {number} bytes Growth of a counter; negative when it was reset. */
   const rate = (bytes) => (seconds > 0 ? Math.max(0, Math.round(bytes / seconds)) : 0);
   return [...now.interfaces].flatMap(([name, { received, sent }]) => {
     const earlier = before.interfaces.get(name) ?? { received, sent };

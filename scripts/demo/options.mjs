@@ -10,13 +10,13 @@ const TICKS_PER_SECOND = 2;
 
 /**
  * @typedef {object} DemoOptions
- * @property {number} ticks How often to publish. Infinity: until told to stop.
- * @property {number} port Where the service answers, or is started.
- * @property {string | undefined} data Folder of the data of a service that has to be started.
+ * @property {number} ticks Number of ticks. Infinity: until a signal to stop.
+ * @property {number} port Port of the service, running or started.
+ * @property {string | undefined} data Data folder of a started service.
  */
 
 /**
- * Reads the flags.
+ * Parses the flags.
  *
  * @param {readonly string[]} args
  * @returns {DemoOptions}

@@ -1,16 +1,16 @@
 /**
- * Publishes figures: one item per figure, and each tick one Batch, so that whoever watches gets all
- * figures of a tick back to back, and nobody ever sees half of them.
+ * Publishes figures: one item per figure, and one Batch per tick, so that subscribers receive all
+ * figures of a tick together, and never half of them.
  */
 import { call } from "./connect-json.mjs";
 import { GROUP, STREAM } from "./target.mjs";
 
-/** Figures are few; a machine with more items than this in the group has other worries. */
+/** Page size of the listing: far more than there are figures. */
 const PAGE_SIZE = 1000;
 
 /**
- * Makes a publisher. What the group holds of figures that there are no more (an interface that is
- * gone) leaves it with the next tick.
+ * Creates a publisher. Items of figures that no longer exist (such as a removed interface) are
+ * deleted with the next tick.
  *
  * @param {string} url Of the service.
  * @param {AbortSignal} stop
@@ -41,7 +41,7 @@ export function mutationsOf(figures, at, present) {
   const gone = new Set(present);
   for (const { id } of figures) gone.delete(id);
   return [
-    // The id is in the value too, because some existing browser clients look for it there.
+    // The id is in the value too, because some existing browser clients expect it there.
     ...figures.map((figure) => ({
       set: { itemId: figure.id, data: { ...figure, at: at.toISOString() } },
     })),

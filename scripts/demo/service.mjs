@@ -1,5 +1,5 @@
 /**
- * The service that the demo publishes to: one that runs already, or one of the demo's own.
+ * The service that the demo publishes to: a running one, or one that the demo starts.
  */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -12,12 +12,12 @@ const PROBE_TIMEOUT_MS = 3000;
 /**
  * @typedef {object} UsedService
  * @property {string} url
- * @property {AbortSignal} gone Aborted, with a Failure, when a service of our own ends by itself.
- * @property {() => Promise<void>} release Ends a service of our own, and waits for its end.
+ * @property {AbortSignal} gone Aborted, with a Failure, when a started service ends by itself.
+ * @property {() => Promise<void>} release Ends a started service, and waits for its end.
  */
 
 /**
- * Finds the service that answers, or starts one the way npm start does.
+ * Finds the running service, or starts one like npm start.
  *
  * @param {import("./options.mjs").DemoOptions} options
  * @param {AbortSignal} stop
@@ -35,7 +35,7 @@ export async function useService(options, stop) {
 }
 
 /**
- * Whether the service answers there.
+ * Whether the service responds there.
  *
  * @param {string} url
  * @param {AbortSignal} stop
@@ -53,7 +53,7 @@ async function answers(url, stop) {
     if (isRefused(error)) return false;
   }
   if (typeof health === "object" && health !== null && "status" in health) return true;
-  throw new Failure(`Something else than Millrace has ${url}. Stop it, or choose another --port.`);
+  throw new Failure(`Another program uses ${url}. Stop it, or choose another --port.`);
 }
 
 /** @param {unknown} error Of fetch. */
@@ -95,7 +95,7 @@ async function startService({ port, data }, stop) {
 }
 
 /**
- * Waits for the line with which the service says where it listens.
+ * Waits for the line with the address of the service.
  *
  * @param {import("node:stream").Readable} stdout
  * @param {AbortSignal} stop

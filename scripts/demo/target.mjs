@@ -1,6 +1,6 @@
 /**
- * Where the figures go. The group is the machine's role, not its name: nobody who watches has to
- * know what the machine is called.
+ * The target of the figures. The group names the role of the machine, so that viewers need not know
+ * its name.
  */
 export const STREAM = "dashboard-metrics";
 

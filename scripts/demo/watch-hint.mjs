@@ -1,5 +1,5 @@
 /**
- * How to watch the figures, as commands to paste.
+ * Commands that watch the figures, to paste.
  */
 import { GROUP, STREAM } from "./target.mjs";
 

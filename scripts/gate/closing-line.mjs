@@ -1,14 +1,15 @@
 /**
- * What the gate concludes from its checks and tests. Pure.
+ * The result of the gate, from its checks and tests. Pure.
  *
- * Nothing that did not run may look as if it passed: a skipped test without a reason, a test file
- * that could not be loaded, a runner that died and a run without any test count as failed.
+ * Only tests that ran can pass: a skipped test without a reason, a test file that could not be
+ * loaded, a runner that died and a run without any test count as failed.
  */
 
 /**
- * @typedef {object} TestResults What the test runner reports.
+ * @typedef {object} TestResults The report of the test runner.
  * @property {readonly TestResult[]} tests
- * @property {readonly string[]} errors Errors outside of tests: in loading a file, in hooks, unhandled.
+ * @property {readonly string[]} errors Errors outside of tests: in loading a file, in hooks,
+ *   unhandled.
  */
 
 /**
@@ -23,7 +24,7 @@
  * @property {number} passed
  * @property {number} failed
  * @property {number} skipped
- * @property {readonly string[]} notes What a reader has to know about it, one line each.
+ * @property {readonly string[]} notes Remarks for the reader, one line each.
  */
 
 /**

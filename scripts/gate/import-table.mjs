@@ -1,16 +1,16 @@
 /**
- * Who may import whom. The linter enforces it (see lint-rules.mjs).
+ * The allowed imports between modules. The linter enforces them (see lint-rules.mjs).
  *
- * src has rooms. Each room has a row that lists everything it may import beside its own files; what
- * is not listed is an error, and so is a room without a row. Types count like values.
+ * src has rooms. Each room has a row that lists everything it may import besides its own files; any
+ * other import is an error, and so is a room without a row. Types count like values.
  */
 import { posix } from "node:path";
 
 const CONNECT = ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"];
 
 /**
- * Room (a folder or file of src) -> what it may import: rooms, `gen` (the generated code), names of
- * packages, `node:` (all of Node's own modules), or `*` (everything).
+ * Room (a folder or file of src) -> its allowed imports: rooms, `gen` (the generated code), names
+ * of packages, `node:` (all of Node's own modules), or `*` (everything).
  *
  * @type {Readonly<Record<string, readonly string[]>>}
  */
@@ -43,7 +43,7 @@ export const IMPORT_TABLE = {
   "coordinators/local": ["core", "timers"],
   "coordinators/redis": ["core", "timers", "redis", "node:"],
   wire: ["core", "gen", "@bufbuild/protobuf"],
-  // What goes out to many at once.
+  // Frames that are shared by many subscribers.
   fanout: [],
   rpc: ["core", "timers", "limits", "service", "wire", "fanout", "gen", "node:", ...CONNECT],
   bridge: ["core", "timers", "limits", "service", "wire", "fanout", "node:", "ws"],
@@ -63,7 +63,7 @@ export const IMPORT_TABLE = {
   // The SDK of workers: the same handlers, adapters and types as in the program of the service.
   worker: ["core", "timers", "functions", "triggers", "service", "gen", "node:", ...CONNECT],
   client: ["core", "wire", "gen", "@bufbuild/protobuf", "@connectrpc/connect"],
-  // Nobody lists server, so nobody imports it.
+  // No room lists server, so none imports it.
   server: ["*"],
   "index.ts": ["core", "functions", "triggers", "service", "stores/memory"],
   "v1.ts": ["gen"],
@@ -74,7 +74,8 @@ export const IMPORT_TABLE = {
  *
  * @param {string} file Importing file, relative to the project, with forward slashes.
  * @param {string | undefined} specifier What it imports; undefined when it is computed.
- * @returns {string | undefined} What is wrong; undefined when it is allowed or none of our business.
+ * @returns {string | undefined} What is wrong; undefined when it is allowed or none of our
+ *   business.
  */
 export function importProblem(file, specifier) {
   const from = roomOf(file);
@@ -101,7 +102,7 @@ function roomOf(file) {
 }
 
 /**
- * What an import names: a room, `gen`, `node:`, a package, or a path outside of all rooms.
+ * The target of an import: a room, `gen`, `node:`, a package, or a path outside of all rooms.
  *
  * @param {string} file
  * @param {string} specifier

@@ -5,7 +5,7 @@ import { relative, sep } from "node:path";
 import { importProblem } from "./import-table.mjs";
 
 /**
- * @typedef {object} Node A node of the syntax tree, as far as the rules look at it.
+ * @typedef {object} Node A node of the syntax tree, as far as the rules use it.
  * @property {string} type
  * @property {Node | null} [source] Of an import or export: the module.
  * @property {Node} [expression]
@@ -19,7 +19,7 @@ import { importProblem } from "./import-table.mjs";
  * @property {(problem: { node: Node, message: string }) => void} report
  */
 
-/** `millrace/import-table`: who may import whom. */
+/** `millrace/import-table`: the allowed imports between modules. */
 const importTable = {
   /** @param {Context} context */
   create({ cwd, filename, report }) {

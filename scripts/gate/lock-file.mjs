@@ -1,9 +1,9 @@
 /**
- * Dependencies are pinned exactly, and the lock file says what they are but not where one machine
- * happened to get them: a registry's address in it would bind every clone to that registry.
+ * Dependencies are pinned exactly, and the lock file does not contain the addresses from which they
+ * were downloaded: they would bind every clone to one registry.
  *
- * It also has to name the packages of all platforms. npm leaves out those that the registry at hand
- * does not offer, and then `npm ci` refuses the lock file everywhere.
+ * It must also contain the packages of all platforms. npm omits those that the registry in use does
+ * not offer, and then `npm ci` refuses the lock file everywhere.
  */
 
 /** @typedef {Record<string, Record<string, any>>} Packages The `packages` of a lock file. */

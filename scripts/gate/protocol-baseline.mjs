@@ -1,8 +1,8 @@
 /**
- * The protocol that clients were promised: an image of the proto files, committed beside them. It
- * follows every addition; a change that breaks clients replaces it only with a reason, which is kept.
+ * The baseline of the protocol: an image of the proto files, committed beside them. It follows
+ * every addition; a change that breaks clients replaces it only with a reason, which is recorded.
  *
- * An image, and not a commit of Git: a shallow clone and a tarball have it too.
+ * It is an image and not a Git commit, so that a shallow clone and a tarball have it too.
  */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,12 +10,12 @@ import { join } from "node:path";
 import { Failure, readIfThere } from "../lib/project.mjs";
 import { runTool } from "../lib/tools.mjs";
 
-/** As text, so that reviews and merges can read it. */
+/** As text, for reviews and merges. */
 export const BASELINE = "proto/baseline.txtpb";
-/** Where the reasons are. */
+/** The file of the reasons. */
 export const BREAKING_CHANGES = "proto/breaking-changes.md";
 
-/** Exit status of buf when it has complaints about the files, and is not broken itself. */
+/** Exit status of buf when it reports problems in the files. */
 const COMPLAINTS = 100;
 
 const HEADING = `# Breaking changes of the protocol
@@ -24,7 +24,7 @@ What clients of an earlier version can rely on no more, and why. \`npm run gen\`
 `;
 
 /**
- * What of the proto files breaks the baseline, a line each.
+ * Lists the changes of the proto files that break the baseline, one per line.
  *
  * @param {string} folder
  * @returns {Promise<string>} Empty when nothing does.
@@ -57,7 +57,7 @@ export async function baselineProblem(folder) {
 }
 
 /**
- * Brings the baseline up to the proto files.
+ * Updates the baseline to the proto files.
  *
  * @param {string} folder
  * @param {string | undefined} reason Why clients are broken; undefined: they may not be.
@@ -88,7 +88,7 @@ async function record(folder, reason, breaks) {
 }
 
 /**
- * Whether the baseline says what the proto files say. Compared in binary: the text differs by spaces
+ * Whether the baseline matches the proto files. Compared in binary: the text differs in whitespace
  * between builds of buf.
  *
  * @param {string} folder

@@ -1,11 +1,11 @@
 /**
- * A vitest reporter that writes what the closing line is made of, as JSON, to the file that the
- * environment variable MILLRACE_TEST_RESULTS names. vitest's own JSON report leaves out why a test
- * was skipped and what went wrong outside of tests.
+ * A vitest reporter that writes the input of the closing line, as JSON, to the file that the
+ * environment variable MILLRACE_TEST_RESULTS names. vitest's own JSON report omits the reasons of
+ * skipped tests and errors outside of tests.
  */
 import { writeFileSync } from "node:fs";
 
-/** What vitest calls. */
+/** The reporter that vitest calls. */
 export default class ResultsReporter {
   /**
    * @param {readonly import("vitest/node").TestModule[]} modules
@@ -31,7 +31,7 @@ export default class ResultsReporter {
         if (result.state === "skipped") {
           tests.push({ name, state: "skipped", ...(result.note && { reason: result.note }) });
         } else {
-          // A test that is still pending when the run ends was never heard of again.
+          // A test that is still pending at the end of the run never completed.
           tests.push({ name, state: result.state === "passed" ? "passed" : "failed" });
         }
       }

@@ -1,5 +1,5 @@
 /**
- * Everything that can be said about the project without running it.
+ * All checks of the project that do not run it.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,8 +12,8 @@ import { baselineProblem } from "./protocol-baseline.mjs";
 /**
  * @typedef {object} StaticCheck
  * @property {string} name
- * @property {(folder: string) => Promise<string | undefined>} problem Looks at the project in a
- *   folder and changes nothing there. What it found wrong; undefined when all is well.
+ * @property {(folder: string) => Promise<string | undefined>} problem Checks the project in a
+ *   folder without changing it. Returns the problem; undefined: none.
  */
 
 /** @type {readonly StaticCheck[]} In the order of what to mend first. */

@@ -10,7 +10,7 @@ import { withSetupLock } from "./ensure.mjs";
 import { Failure, hashOf, readIfThere, say } from "./project.mjs";
 import { runTool } from "./tools.mjs";
 
-/** What browsers load. They take it as it is. */
+/** The demo page, which browsers load without a build step. */
 const PAGES = "web/demo";
 const SOURCES = ["src", "gen", PAGES, "tsconfig.json", "tsconfig.build.json", "package-lock.json"];
 
@@ -46,7 +46,7 @@ export async function ensureBuilt(folder) {
   });
 }
 
-/** Copies what Redis runs: the compiler leaves it out. @param {string} from @param {string} to */
+/** Copies the Lua scripts, which the compiler ignores. @param {string} from @param {string} to */
 async function copyScripts(from, to) {
   for (const entry of await readdir(from, { recursive: true, withFileTypes: true })) {
     if (!entry.name.endsWith(".lua")) continue;

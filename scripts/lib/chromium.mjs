@@ -1,8 +1,7 @@
 /**
- * Chromium, for the tests that look at a page: the one that is there, or on Debian the distribution's.
+ * Chromium, for the tests of the page: an installed one, or on Debian the distribution's.
  *
- * A browser is needed for nothing else, so only those tests ask for it, and they are skipped with the
- * reason given here when there is none.
+ * Only those tests need a browser; without one they are skipped with the reason given here.
  */
 import { access, constants, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
@@ -10,10 +9,10 @@ import { withSetupLock } from "./ensure.mjs";
 import { Failure, say } from "./project.mjs";
 import { run } from "./run.mjs";
 
-/** What the program is called. The first that is found counts. */
+/** Names of the program. The first one found is used. */
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/** Where macOS keeps it, which puts no browser on the PATH. */
+/** Its paths on macOS, which puts no browser on the PATH. */
 const MAC_PROGRAMS = [
   "/Applications/Chromium.app/Contents/MacOS/Chromium",
   "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -23,12 +22,12 @@ const LOOK_ELSEWHERE =
   "install the package chromium, or name the program in the environment variable CHROMIUM_PATH";
 
 /**
- * @typedef {object} Machine What decides where Chromium is, and whether it may be installed.
+ * @typedef {object} Machine The machine that Chromium is searched and may be installed on.
  * @property {NodeJS.ProcessEnv} env
  * @property {NodeJS.Platform} platform
  * @property {boolean} isRoot
  * @property {() => Promise<string>} osRelease Text of /etc/os-release.
- * @property {(text: string) => void} say Tells whoever is at the terminal what goes on.
+ * @property {(text: string) => void} say Prints progress to the terminal.
  */
 
 /** @type {Machine} */
@@ -41,18 +40,19 @@ const THIS_MACHINE = {
 };
 
 /**
- * @typedef {{ readonly program: string } | { readonly missing: string }} Chromium The program's path,
- *   or a sentence that says why there is none.
+ * @typedef {{ readonly program: string } | { readonly missing: string }} Chromium The program's
+ *   path,
+ *   or a sentence with the reason why there is none.
  */
 
 /**
- * Finds Chromium. Where there is none, and this is Debian and we are root, installs the package
- * `chromium` and says so on stderr; MILLRACE_INSTALL=0 forbids that. Safe to call from several processes.
+ * Finds Chromium. If there is none, root on Debian installs the package `chromium`, with a message
+ * on stderr; MILLRACE_INSTALL=0 forbids that. Safe to call from several processes.
  *
  * @param {string} folder The project's folder.
  * @param {Machine} machine
  * @returns {Promise<Chromium>}
- * @throws {Failure} When CHROMIUM_PATH names something that is no program.
+ * @throws {Failure} When CHROMIUM_PATH is not the path of a program.
  */
 export async function ensureChromium(folder, machine = THIS_MACHINE) {
   const there = await findChromium(machine);
@@ -107,8 +107,8 @@ async function isProgram(path) {
  * @param {Machine} machine
  * @returns {Promise<string>} What went wrong, if something did.
  */
-async function install({ env, say: tell }) {
-  tell("Installing Chromium for the tests of the browser page (apt-get install chromium) ...");
+async function install({ env, say: print }) {
+  print("Installing Chromium for the tests of the browser page (apt-get install chromium) ...");
   const startMs = performance.now();
   /** @param {string[]} args */
   const aptGet = async (args) =>
@@ -118,7 +118,7 @@ async function install({ env, say: tell }) {
     });
   const installing = ["install", "--no-install-recommends", "chromium"];
   try {
-    // Machines are often made without the list of packages, or with one that is out of date.
+    // Machines often have no package lists, or outdated ones.
     await aptGet(["update"]);
     const { code, output } = await aptGet(installing);
     if (code !== 0) {
@@ -128,6 +128,6 @@ async function install({ env, say: tell }) {
   } catch (error) {
     return `apt-get could not be started: ${String(error)}`;
   }
-  tell(`Chromium installed in ${((performance.now() - startMs) / 1000).toFixed(0)} s.`);
+  print(`Chromium installed in ${((performance.now() - startMs) / 1000).toFixed(0)} s.`);
   return "the package has no program that is known here";
 }

@@ -1,6 +1,7 @@
 /**
- * Programs for tests, unpacked from packages of Debian and its derivatives into a folder of the project,
- * with the libraries that the machine lacks. That needs no root, and nothing on the machine changes.
+ * Programs for tests, unpacked from packages of Debian and its derivatives into a folder of the
+ * project, with the libraries that the machine lacks. That needs no root, and nothing on the
+ * machine changes.
  */
 import {
   access,
@@ -21,13 +22,14 @@ import { run } from "./run.mjs";
 /**
  * @typedef {object} DebianProgram A program and the packages that contain it.
  * @property {string} name Name of the program.
- * @property {readonly string[]} packages Packages to unpack. Libraries that they need follow by themselves.
+ * @property {readonly string[]} packages Packages to unpack. The libraries that they need are
+ *   added automatically.
  * @property {string} path Path of the program in its package, for example `usr/sbin/haproxy`.
  * @property {string} versionFlag Argument that makes it print its version and end with status 0.
  */
 
 /**
- * @typedef {object} DebianMachine What decides whether packages can be unpacked here.
+ * @typedef {object} DebianMachine The machine on which packages may be unpacked.
  * @property {NodeJS.ProcessEnv} env
  * @property {() => Promise<string>} osRelease Text of /etc/os-release.
  */
@@ -41,25 +43,26 @@ const THIS_MACHINE = {
 /** Where packages have libraries, each in a folder named after the machine's architecture. */
 const LIBRARY_FOLDERS = ["usr/lib", "lib"];
 
-/** An answer of apt that says no. */
+/** A refusal of apt or dpkg. */
 class Refusal extends Error {}
 
 /**
- * Finds a program in PATH or in the project's .cache. Where it is in neither, and this is Debian or a
- * derivative, unpacks the distribution's into .cache and says so on stderr; MILLRACE_INSTALL=0 forbids
- * that. Safe to call from several processes.
+ * Finds a program in PATH or in the project's .cache. Where it is in neither, and this is Debian or
+ * a derivative, unpacks the distribution's into .cache and says so on stderr; MILLRACE_INSTALL=0
+ * forbids that. Safe to call from several processes.
  *
  * @param {string} folder The project's folder.
  * @param {DebianProgram} program
  * @param {DebianMachine} machine
- * @returns {Promise<{ readonly program: string } | { readonly missing: string }>} Its path, or a sentence
+ * @returns {Promise<{ readonly program: string } | { readonly missing: string }>} Its path, or a
+ *   sentence
  *   that says why there is none.
  */
 export async function ensureDebianProgram(folder, program, machine = THIS_MACHINE) {
   const { name } = program;
   const { env } = machine;
   const home = join(folder, ".cache", name);
-  // Daemons are in folders that are not in everybody's PATH.
+  // Daemons are in folders that may not be in the PATH.
   const folders = [...foldersOf(env["PATH"] ?? ""), "/usr/sbin", "/usr/local/sbin", home];
   const find = async () => {
     for (const place of folders) if (await isProgram(join(place, name))) return join(place, name);
@@ -172,8 +175,8 @@ async function unpack({ packages, apt, home }, program, env) {
 }
 
 /**
- * Makes a function that downloads packages: with the machine's lists of packages, or with lists of its
- * own where those are missing or out of date.
+ * Makes a function that downloads packages: with the machine's lists of packages, or with lists of
+ * its own where those are missing or out of date.
  *
  * @param {string} folder Where the packages come.
  * @param {string} apt Folder for the lists.

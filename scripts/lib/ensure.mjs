@@ -1,8 +1,9 @@
 /**
- * Installs the packages that package-lock.json names, when they are not there already.
+ * Installs the packages of package-lock.json if they are not installed yet.
  *
- * A stamp in node_modules says for which lock file, Node and machine they were installed. It is
- * written last, and `npm ci` deletes it first, so that it never vouches for half an installation.
+ * A stamp in node_modules records the lock file, Node and machine of the installation. It is
+ * written last, and `npm ci` deletes it first, so that it never marks a partial installation as
+ * complete.
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,14 +12,14 @@ import { Failure, hashOf, readIfThere, say } from "./project.mjs";
 import { run } from "./run.mjs";
 
 const PROGRESS_MS = 3000;
-/** npm goes on about its usage; the first lines say what is wrong. */
+/** Lines of npm's output to show: the first lines contain the error. */
 const MAX_COMPLAINTS = 20;
 
 /**
- * Makes sure that node_modules is what package-lock.json says. Safe to call from several processes.
+ * Makes sure that node_modules matches package-lock.json. Safe to call from several processes.
  *
  * @param {string} folder The project's folder.
- * @throws {Failure} Says what failed and what to do.
+ * @throws {Failure} With the problem and what to do about it.
  */
 export async function ensureInstalled(folder) {
   const stampFile = join(folder, "node_modules", ".millrace-stamp");
@@ -32,7 +33,7 @@ export async function ensureInstalled(folder) {
 }
 
 /**
- * Holds the lock of everything that changes node_modules or dist, and says so when it has to wait.
+ * Holds the lock on node_modules and dist, with a message when it has to wait.
  *
  * @template T
  * @param {string} folder The project's folder.
@@ -62,15 +63,15 @@ async function install(folder) {
   const seconds = () => `${((performance.now() - startMs) / 1000).toFixed(0)} s`;
   let fetched = 0;
   const progress = setInterval(
-    () => say(`  ${fetched} answers from the package registry, ${seconds()}`),
+    () => say(`  ${fetched} responses from the package registry, ${seconds()}`),
     PROGRESS_MS,
   );
   /** @type {string[]} */
   const complaints = [];
   const { file, args } = npm();
   try {
-    // The tools are development packages, so NODE_ENV=production must not leave them out. No package
-    // needs its install script: those with native code bring it ready made.
+    // The tools are development packages, so NODE_ENV=production must not leave them out. No
+    // package needs its install script: those with native code bring it ready made.
     const { code } = await run(
       file,
       [...args, "ci", "--include=dev", "--include=optional", "--ignore-scripts", "--loglevel=http"],
@@ -105,7 +106,7 @@ function npm() {
   return { file: process.platform === "win32" ? "npm.cmd" : "npm", args: [] };
 }
 
-/** What npm says -> what to do about it. The first that matches counts. */
+/** Pattern of npm's output -> advice. The first match is used. */
 const ADVICE = /** @type {const} */ ([
   [
     /ENOSPC/,
@@ -142,7 +143,7 @@ const ADVICE = /** @type {const} */ ([
 ]);
 
 /**
- * Turns what npm complained about into a message that says what to do.
+ * Turns npm's errors into a message with advice.
  *
  * @param {string} complaints The lines that npm printed as errors.
  * @param {number} code npm's exit status.

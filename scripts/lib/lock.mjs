@@ -1,15 +1,15 @@
 /**
- * A lock between processes, held while packages are installed or the build is written: two
- * terminals may run two commands of the project at once.
+ * A lock between processes, held during an installation or a build: two terminals may run commands
+ * of the project at once.
  *
  * Each process that wants the lock puts a file of its own, named after itself, into one folder and
- * holds the lock when no other living process has one there. Two that meet both step back and try
- * again after a random while. Nobody ever removes the file of a living process, which a single
- * shared lock file that may be stale cannot promise.
+ * holds the lock when no other living process has one there. Two that collide both retreat and
+ * retry after a random time. The file of a living process is never removed, which a single shared
+ * lock file that may be stale cannot guarantee.
  *
- * A living owner touches its file every second. A process of this machine that is gone, or a file
- * that nobody touches any more (the machine lost power, and its number is taken by another process
- * now), does not count.
+ * A living owner touches its file every second. A file is ignored when its process on this machine
+ * is gone, or when it is not touched any more (after a power failure, another process may have its
+ * id).
  */
 import { randomUUID } from "node:crypto";
 import { rmSync, utimes } from "node:fs";
@@ -20,7 +20,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 const TOUCH_MS = 1000;
 const LOOK_MS = 100;
-/** Untouched for this many looks in a row, half a minute: the owner is gone. */
+/** Consecutive checks (half a minute) without a touch after which the owner is gone. */
 const LOOKS_UNTIL_GONE = 300;
 
 /**
@@ -64,7 +64,7 @@ export async function withLock(folder, onWait, work) {
 }
 
 /**
- * Shows that the owner of a file lives. A file that somebody deleted is none of our business.
+ * Touches the file of a living owner. A deleted file is ignored.
  *
  * @param {string} file
  */
@@ -74,7 +74,7 @@ function touch(file) {
 }
 
 /**
- * Makes a function that looks for a living owner and clears away what dead ones left.
+ * Creates a function that finds a living owner and removes the files of dead ones.
  *
  * @param {string} folder
  * @param {string} self Name of the file that is ours.
@@ -100,8 +100,8 @@ function watchOthers(folder, self) {
 }
 
 /**
- * Whether the process that a lock file is named after may be alive. One of another machine (or
- * container) may be.
+ * Whether the process of a lock file may be alive. A process of another machine (or container)
+ * always may be.
  *
  * @param {string} name
  */

@@ -1,11 +1,11 @@
 /**
- * The first question of every script: is this Node new enough? The answer must not depend on
- * anything that an old Node cannot load, so this module imports next to nothing.
+ * The first check of every script: is this Node new enough? It must not depend on anything that an
+ * old Node cannot load, so this module imports almost nothing.
  */
 import { readFileSync } from "node:fs";
 
 /**
- * Says what is wrong with a Node version.
+ * Returns the problem of a Node version.
  *
  * @param {string} actual Version as in `process.versions.node`, for example "20.20.0".
  * @param {string} range The `engines.node` of package.json, of the form ">=20.20".

@@ -1,5 +1,5 @@
 /**
- * Where the project is, how its scripts speak, and how they fail.
+ * The project's folder, and the output and failures of its scripts.
  */
 import { createHash } from "node:crypto";
 import { readFile, readdir, stat } from "node:fs/promises";
@@ -11,7 +11,7 @@ import { requireNode } from "./node-version.mjs";
 export const PROJECT = fileURLToPath(new URL("../../", import.meta.url)).replace(/[/\\]$/, "");
 
 /**
- * Tells the person at the terminal what goes on. On stderr: stdout belongs to what is started.
+ * Prints progress to stderr: stdout belongs to the started program.
  *
  * @param {string} text
  */
@@ -19,16 +19,15 @@ export function say(text) {
   process.stderr.write(`${text}\n`);
 }
 
-/** A failure whose message says what to do about it. It is shown without a stack. */
+/** A failure whose message contains advice. It is shown without a stack. */
 export class Failure extends Error {
   /** @override */
   name = "Failure";
 }
 
 /**
- * The frame of every script: checks the version of Node, then does the work. What the work returns
- * becomes the exit status; a Failure is shown as its message, a bug with its stack, both with
- * status 1.
+ * The frame of every script: checks the version of Node, then runs the work. The result of the work
+ * is the exit status; a Failure is shown as its message, a bug with its stack, both with status 1.
  *
  * @param {() => Promise<number | void>} work
  */
@@ -80,7 +79,7 @@ export async function hashOf(folder, paths) {
 }
 
 /**
- * Reads a file that may not be there.
+ * Reads a file that may not exist.
  *
  * @param {string} path
  * @returns {Promise<string | undefined>}

@@ -1,9 +1,8 @@
 /**
- * A Redis server, for the tests of what Redis keeps: the one that is there, or on Debian and its kin the
- * distribution's, unpacked into the project's folder. That needs no root, and the machine stays as it is.
+ * A Redis server, for tests: an installed one, or on Debian and derivatives the distribution's,
+ * unpacked into the project's folder. That needs no root, and does not change the machine.
  *
- * A server is needed for nothing else, so only those tests ask for it, and they are skipped with the
- * reason given here when there is none.
+ * Only the tests of Redis need a server; without one they are skipped with the reason given here.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,10 +11,10 @@ import { withSetupLock } from "./ensure.mjs";
 import { Failure, say } from "./project.mjs";
 import { run } from "./run.mjs";
 
-/** What the program is called. The first that is found, and is new enough, counts. */
+/** Names of the program. The first one found that is new enough is used. */
 const NAMES = ["redis-server", "valkey-server"];
 
-/** What the answer to --version begins with -> the first version that counts. Valkey began at 7.2. */
+/** Prefix of the output of --version -> the minimum version. Valkey starts at 7.2. */
 const FIRST_VERSIONS = /** @type {const} */ ({ Redis: [7, 0], Valkey: [7, 2] });
 
 /** The second package has the program: on Debian the first only has a link to it. */
@@ -30,11 +29,11 @@ const LOOK_ELSEWHERE =
   "install redis-server 7 or later, or name the program in the environment variable REDIS_SERVER_PATH";
 
 /**
- * @typedef {object} Machine What decides where the server is, and whether it may be fetched.
+ * @typedef {object} Machine The machine that the server is searched and may be fetched on.
  * @property {NodeJS.ProcessEnv} env
- * @property {string} serverPath The folders where a server is looked for, in the form of PATH.
+ * @property {string} serverPath The folders to search for a server, in the form of PATH.
  * @property {() => Promise<string>} osRelease Text of /etc/os-release.
- * @property {(text: string) => void} say Tells whoever is at the terminal what goes on.
+ * @property {(text: string) => void} say Prints progress to the terminal.
  */
 
 /** @type {Machine} */
@@ -46,20 +45,22 @@ const THIS_MACHINE = {
 };
 
 /**
- * @typedef {{ readonly program: string, readonly version: string }} RedisServer The program's path, and
+ * @typedef {{ readonly program: string, readonly version: string }} RedisServer The program's
+ *   path, and
  *   its version.
- * @typedef {RedisServer | { readonly missing: string }} Redis Or a sentence that says why there is none.
+ * @typedef {RedisServer | { readonly missing: string }} Redis Or a sentence with the reason why
+ *   there is none.
  */
 
 /**
- * Finds a server of Redis 7 or later, or of Valkey. Where there is none, and this is Debian or its kin,
- * unpacks the distribution's into the folder's .cache and says so on stderr; MILLRACE_INSTALL=0 forbids
- * that. Safe to call from several processes.
+ * Finds a server of Redis 7 or later, or of Valkey. If there is none, on Debian and derivatives, it
+ * unpacks the distribution's into the folder's .cache, with a message on stderr; MILLRACE_INSTALL=0
+ * forbids that. Safe to call from several processes.
  *
  * @param {string} folder The project's folder.
  * @param {Machine} machine
  * @returns {Promise<Redis>}
- * @throws {Failure} When REDIS_SERVER_PATH names something that is no such server.
+ * @throws {Failure} When REDIS_SERVER_PATH is not the path of such a server.
  */
 export async function ensureRedis(folder, machine = THIS_MACHINE) {
   const home = join(folder, ".cache", "redis");
@@ -91,18 +92,18 @@ export async function ensureRedis(folder, machine = THIS_MACHINE) {
 }
 
 /**
- * Unpacks the distribution's server, and says so.
+ * Unpacks the distribution's server, with a message.
  *
  * @param {string} home
  * @param {Machine} machine
  * @returns {Promise<string | undefined>} What went wrong, if something did.
  */
-async function unpack(home, { env, say: tell }) {
-  tell("Fetching a Redis server for the tests (apt-get download redis-server) ...");
+async function unpack(home, { env, say: print }) {
+  print("Fetching a Redis server for the tests (apt-get download redis-server) ...");
   const startMs = performance.now();
   const problem = await unpackProgram(home, DEBIAN_REDIS, env);
   const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
-  if (problem === undefined) tell(`Redis server unpacked into ${home} in ${seconds} s.`);
+  if (problem === undefined) print(`Redis server unpacked into ${home} in ${seconds} s.`);
   return problem;
 }
 
@@ -145,7 +146,7 @@ async function namedRedis(program, machine) {
 }
 
 /**
- * Asks a program what it is.
+ * Determines what a program is, by its --version.
  *
  * @param {string} program
  * @param {Machine} machine

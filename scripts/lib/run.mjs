@@ -14,12 +14,13 @@ import { constants } from "node:os";
 const STOPPING = ["SIGINT", "SIGTERM"];
 
 /**
- * Runs a program to its end, with no stdin. When this process is told to stop meanwhile, the child
- * is told too, and this process exits once the child has ended.
+ * Runs a program to its end, without stdin. A signal to stop this process is passed on to the
+ * child, and this process exits once the child has ended.
  *
  * @param {string} file
  * @param {readonly string[]} args
- * @param {{ cwd: string, env?: NodeJS.ProcessEnv, inherit?: boolean, onLine?: (line: string) => void }} options
+ * @param {{ cwd: string, env?: NodeJS.ProcessEnv, inherit?: boolean, onLine?: (line: string) =>
+ *   void }} options
  *   `inherit` shows stdout and stderr instead of returning them; `onLine` sees each line of both.
  * @returns {Promise<Ended>}
  */
@@ -27,10 +28,10 @@ export async function run(file, args, { cwd, env = process.env, inherit = false,
   const pipe = inherit ? "inherit" : "pipe";
   const child = spawn(file, args, { cwd, env, stdio: ["ignore", pipe, pipe] });
   /** @type {NodeJS.Signals | undefined} */
-  let told;
+  let received;
   /** @param {NodeJS.Signals} signal */
   const stop = (signal) => {
-    told = signal;
+    received = signal;
     child.kill(signal);
   };
   for (const signal of STOPPING) process.on(signal, stop);
@@ -49,7 +50,7 @@ export async function run(file, args, { cwd, env = process.env, inherit = false,
       child.once("error", reject);
       child.once("close", (status, signal) => resolve(status ?? statusOf(signal)));
     });
-    if (told !== undefined) process.exit(statusOf(told));
+    if (received !== undefined) process.exit(statusOf(received));
     return { code, output };
   } finally {
     for (const signal of STOPPING) process.off(signal, stop);

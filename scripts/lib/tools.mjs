@@ -18,7 +18,7 @@ const PACKAGES = {
 /** @typedef {keyof typeof PACKAGES} Tool */
 
 /**
- * Whether a name is that of a tool.
+ * Whether a tool of that name exists.
  *
  * @param {string | undefined} name
  * @returns {name is Tool}

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { Chorus, Follower } from "../../bench/load/chorus.mjs";
 import { splitEnvelope } from "../../bench/load/envelopes.mjs";
 import { smallValue, unaryRequests, valueOf } from "../../bench/load/requests.mjs";
-import { disperse, gather, tell } from "../../bench/load/fan-out.mjs";
+import { disperse, gather, broadcast } from "../../bench/load/fan-out.mjs";
 import { joins, snapshot } from "../../bench/load/snapshot.mjs";
 import { unary } from "../../bench/load/unary.mjs";
 import { fill, write } from "../../bench/load/write.mjs";
@@ -79,7 +79,7 @@ describe("unary calls", () => {
   it("fail at an answer of gRPC with an error", async () => {
     for (const body of [Buffer.alloc(0), Buffer.from([0, 0, 0, 0, 0])]) {
       const url = await answering((stream) => respond(stream, body, "13"));
-      await expect(unary({ ...ONCE, url, protocol: "grpc" })).rejects.toThrow("status of failure");
+      await expect(unary({ ...ONCE, url, protocol: "grpc" })).rejects.toThrow("a failure status");
     }
   });
 
@@ -87,13 +87,13 @@ describe("unary calls", () => {
     const url = await answering((stream) =>
       stream.respond({ ":status": 200, "grpc-status": "16" }, { endStream: true }),
     );
-    await expect(unary({ ...ONCE, url, protocol: "grpc" })).rejects.toThrow("status of failure");
+    await expect(unary({ ...ONCE, url, protocol: "grpc" })).rejects.toThrow("a failure status");
   });
 
   it("fail at a status of HTTP", async () => {
     const url = await answering((stream, body) => respond(stream, body, "0", 503));
     for (const protocol of ["grpc", "connect"] as const)
-      await expect(unary({ ...ONCE, url, protocol })).rejects.toThrow("status of failure");
+      await expect(unary({ ...ONCE, url, protocol })).rejects.toThrow("a failure status");
     const http1 = createHttp1((_, response) => response.writeHead(503).end());
     await expect(
       unary({ ...ONCE, url: await listening(http1), protocol: "connect-http1" }),
@@ -102,7 +102,9 @@ describe("unary calls", () => {
 
   it("fail at an answer to something else", async () => {
     const url = await answering((stream) => respond(stream, Buffer.from([0, 0, 0, 0, 1, 7]), "0"));
-    await expect(unary({ ...ONCE, url, protocol: "grpc" })).rejects.toThrow("the answer lacks n0");
+    await expect(unary({ ...ONCE, url, protocol: "grpc" })).rejects.toThrow(
+      "the response lacks n0",
+    );
   });
 
   it("fail at a refusal of ours", async () => {
@@ -166,8 +168,8 @@ describe("crowds", () => {
   it.each(["bridge", "grpc"] as const)("hear everything: %s", async (kind) => {
     const { url } = await millrace();
     await gather({ name: kind, url, kind, followers: 20 });
-    expect((await tell({ name: kind, seconds: 0.1, window: 4 })).ops % 20).toBe(0);
-    expect((await tell({ name: kind, seconds: 0.1, rate: 50 })).ops).toBe(100);
+    expect((await broadcast({ name: kind, seconds: 0.1, window: 4 })).ops % 20).toBe(0);
+    expect((await broadcast({ name: kind, seconds: 0.1, rate: 50 })).ops).toBe(100);
     disperse({ name: kind });
   });
 
@@ -175,7 +177,7 @@ describe("crowds", () => {
     const server = await millrace();
     await gather({ name: "cut", url: server.url, kind: "bridge", followers: 3 });
     await server.close();
-    await expect(tell({ name: "cut", seconds: 0.1, window: 1 })).rejects.toThrow();
+    await expect(broadcast({ name: "cut", seconds: 0.1, window: 1 })).rejects.toThrow();
     disperse({ name: "cut" });
   });
 });
@@ -214,12 +216,12 @@ describe("a chorus", () => {
     const [first, second] = chorus.followers as [Follower, Follower];
     chorus.take(first, all);
     chorus.take(second, bytes);
-    await expect(chorus.fewerThan(1)).rejects.toThrow("a follower heard");
+    await expect(chorus.fewerThan(1)).rejects.toThrow("a follower received");
   });
 
   it("fails when the first one to hear hears something wrong", async () => {
     const chorus = sung(1, 3);
     chorus.take(chorus.followers[0] as Follower, marked(1));
-    await expect(chorus.fewerThan(1)).rejects.toThrow("not event event 0!");
+    await expect(chorus.fewerThan(1)).rejects.toThrow("other than event event 0!");
   });
 });

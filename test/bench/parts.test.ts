@@ -21,7 +21,7 @@ describe("parts", () => {
   it("say what went wrong", async () => {
     await expect(startPart("no-such-part")).rejects.toThrow("no-such-part");
     const part = await startPart("bare-http2");
-    await expect(part.call("fly")).rejects.toThrow("bare-http2 knows no fly");
+    await expect(part.call("fly")).rejects.toThrow("bare-http2 has no method fly");
     await part.stop();
   });
 

@@ -61,9 +61,9 @@ export class FakeSocket {
     this.#events.opened();
   }
 
-  /** The service says something. */
+  /** The service sends a frame. */
   say(frame: unknown): void {
-    this.#events.heard(typeof frame === "string" ? frame : JSON.stringify(frame));
+    this.#events.received(typeof frame === "string" ? frame : JSON.stringify(frame));
   }
 
   /** The connection breaks. */

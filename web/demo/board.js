@@ -1,6 +1,6 @@
 /**
- * What all windows share and the service keeps: a number that everybody may count up, and a note that
- * everybody may write.
+ * The state that all windows share and the service keeps: a counter that every window may
+ * increment, and a note that every window may edit.
  */
 import { element, setText } from "./dom.js";
 import { revisionOf } from "./people.js";
@@ -13,14 +13,14 @@ export const BOARD = { streamName: "demo-board", groupId: "lobby" };
 
 const COUNTER = "counter";
 const NOTE = "note";
-/** How long after the last key the note is saved, in milliseconds. */
+/** Delay after the last key until the note is saved, in milliseconds. */
 const PAUSE_MS = 250;
 
 /**
  * @typedef {object} Options
  * @property {() => boolean} isLive Whether the service can be reached.
- * @property {(error: unknown) => void} onError Told of writes that failed.
- * @property {string | undefined} draft What was written before a reload and is not saved yet.
+ * @property {(error: unknown) => void} onError Called with the errors of failed writes.
+ * @property {string | undefined} draft The unsaved text from before a reload.
  */
 
 /**
@@ -33,17 +33,17 @@ export function createBoard({ isLive, onError, draft }) {
   const button = element("count-up", HTMLButtonElement);
   const note = element("note", HTMLTextAreaElement);
   const state = element("note-state", HTMLElement);
-  /** Whether the note has something that the service has not. */
+  /** Whether the note has unsaved changes. */
   let isDirty = draft !== undefined;
   let isSaving = false;
   let pause = 0;
-  /** Revision of our last write of the note: what is older was overtaken by it. */
+  /** Revision of this window's last write of the note: older changes are ignored. */
   let written = 0;
 
   if (draft !== undefined) note.value = draft;
 
   button.addEventListener("click", () => {
-    // The service adds, so that two who click at once both count.
+    // The service increments, so that two simultaneous clicks both count.
     const ops = [{ set: { path: "id", value: COUNTER } }, { increment: { path: "count", by: 1 } }];
     call("Update", { ...BOARD, itemId: COUNTER, ops }).catch(onError);
   });
@@ -63,7 +63,7 @@ export function createBoard({ isLive, onError, draft }) {
       written = Number(revisionOf(await call("Set", request)));
       isDirty = note.value !== text;
     } catch (error) {
-      // It stays dirty, and is saved when the connection is back. Saving twice does no harm.
+      // It stays dirty, and is saved when the connection is back. Saving twice is harmless.
       onError(error);
     }
     isSaving = false;
@@ -104,18 +104,18 @@ export function createBoard({ isLive, onError, draft }) {
     change({ type, id, data, revision }) {
       take(id, type === "delete" ? undefined : data, revision);
     },
-    /** The connection came or went. */
+    /** The connection was established or lost. */
     refresh() {
       showState();
       void save();
     },
-    /** This page may not write. */
+    /** Writes of this page are forbidden. */
     freeze() {
       note.readOnly = true;
       button.hidden = true;
       state.hidden = true;
     },
-    /** What is written and not saved yet. */
+    /** The unsaved text. */
     get draft() {
       return isDirty ? note.value : undefined;
     },

@@ -1,6 +1,6 @@
 /**
- * Everybody's cursor in everybody's window. Cursors are transient events: they are heard by whoever
- * listens, and kept nowhere.
+ * The cursors of all windows, in every window. Cursors are transient events: subscribers receive
+ * them, and they are not stored.
  */
 import { element, make, setText } from "./dom.js";
 import { LOBBY } from "./people.js";
@@ -10,43 +10,44 @@ import { call, fieldsOf } from "./service.js";
 
 /** At most twenty times a second. */
 const INTERVAL_MS = 50;
-/** A cursor that rests for so long is hidden, in milliseconds. */
+/** Time after which a resting cursor is hidden, in milliseconds. */
 const REST_MS = 5000;
 const EVENT_TYPE = "cursor";
 
 /**
- * @typedef {{ x: number, y: number } | undefined} Place In parts of the page's width and height, from 0
+ * @typedef {{ x: number, y: number } | undefined} Place In parts of the page's width and height,
+ *   from 0
  *   to 1, because windows differ in size; undefined: outside of the window.
  */
 
 /**
  * @typedef {object} Options
  * @property {string} selfId
- * @property {(id: string) => Person | undefined} other Somebody else who is here.
- * @property {() => boolean} isHeard Whether anybody would hear of our cursor.
+ * @property {(id: string) => Person | undefined} other Another person who is present.
+ * @property {() => boolean} hasViewers Whether any other window would receive this cursor.
  */
 
 /**
- * Shows the cursors of the others, and tells them of ours.
+ * Shows the cursors of the other windows, and publishes this window's.
  *
  * @param {Options} options
  */
-export function createCursors({ selfId, other, isHeard }) {
+export function createCursors({ selfId, other, hasViewers }) {
   const layer = element("cursors", HTMLElement);
   /** @type {Map<string, { root: HTMLElement, name: HTMLElement, movedMs: number }>} */
   const cursors = new Map();
-  const tell = latestOnly(async (/** @type {Place} */ place) => {
+  const publish = latestOnly(async (/** @type {Place} */ place) => {
     const data = { id: selfId, x: place?.x ?? null, y: place?.y ?? null };
     await call("Send", { ...LOBBY, type: EVENT_TYPE, data });
   });
 
   document.addEventListener("pointermove", ({ clientX, clientY }) => {
-    if (!isHeard()) return;
+    if (!hasViewers()) return;
     const { left, top, width, height } = layer.getBoundingClientRect();
-    tell({ x: (clientX - left) / width, y: (clientY - top) / height });
+    publish({ x: (clientX - left) / width, y: (clientY - top) / height });
   });
   document.documentElement.addEventListener("pointerleave", () => {
-    if (isHeard()) tell(undefined);
+    if (hasViewers()) publish(undefined);
   });
 
   /** @param {string} id */
@@ -88,7 +89,7 @@ export function createCursors({ selfId, other, isHeard }) {
       root.style.setProperty("--x", `${within(x) * layer.clientWidth}px`);
       root.style.setProperty("--y", `${within(y) * layer.clientHeight}px`);
     },
-    /** Hides the cursors that rest, and those of people who left. */
+    /** Hides resting cursors, and those of people who left. */
     sweep() {
       const restingMs = performance.now() - REST_MS;
       for (const [id, { movedMs }] of cursors) {
@@ -104,8 +105,8 @@ function within(part) {
 }
 
 /**
- * Makes a function that sends the latest of what it is given: one at a time, and not too often. What
- * fails is not repeated, because the next one makes up for it.
+ * Creates a function that sends the latest value: one at a time, at a limited rate. Failures are
+ * not retried, because the next value replaces the failed one.
  *
  * @template T
  * @param {(value: T) => Promise<void>} send

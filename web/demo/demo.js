@@ -1,6 +1,6 @@
 /**
- * The demo page: one connection, the figures that `npm run demo` publishes, who is here, their cursors,
- * and a board that all windows share.
+ * The demo page: one connection, the figures that `npm run demo` publishes, the people present,
+ * their cursors, and a board that all windows share.
  */
 import { BOARD, createBoard } from "./board.js";
 import { createCursors } from "./cursors.js";
@@ -12,23 +12,23 @@ import { loadSaved, savePage } from "./saved.js";
 import { ServiceError, bridgeUrl } from "./service.js";
 import { createStreamClient } from "./stream-client.js";
 
-/** How often the plots move on and absent people are looked for, in milliseconds. */
+/** Interval at which the plots move and absent people are checked, in milliseconds. */
 const TICK_MS = 1000;
 
 const saved = loadSaved();
 const self = saved?.self ?? newcomer();
 const statusPill = element("status", HTMLElement);
 const notice = element("notice", HTMLElement);
-/** Whether what is shown was up to date once. */
+/** Whether the page was up to date once. */
 let isKnown = saved !== undefined;
-/** Whether the service takes no writes from here. */
+/** Whether the service refuses writes of this page. */
 let isForbidden = false;
 
 const client = createStreamClient({
-  openSocket({ opened, heard, closed }) {
+  openSocket({ opened, received, closed }) {
     const socket = new WebSocket(bridgeUrl(location.href));
     socket.addEventListener("open", opened);
-    socket.addEventListener("message", ({ data }) => heard(data));
+    socket.addEventListener("message", ({ data }) => received(data));
     socket.addEventListener("close", closed);
     return { send: (text) => socket.send(text), close: () => socket.close() };
   },
@@ -48,7 +48,7 @@ const board = createBoard({ isLive, onError, draft: saved?.draft });
 const cursors = createCursors({
   selfId: self.id,
   other: people.other,
-  isHeard: () => isLive() && people.hasOthers,
+  hasViewers: () => isLive() && people.hasOthers,
 });
 
 const figures = client.follow(
@@ -57,7 +57,7 @@ const figures = client.follow(
     onSync: (items, timestamp) => figuresView.replace(items, timestamp),
     onChange(change) {
       figuresView.change(change);
-      // Timers of hidden windows nearly stand still, frames do not.
+      // Browsers throttle the timers of hidden windows, but not received frames.
       void people.beatIfDue();
     },
     onRefused,
@@ -87,7 +87,7 @@ const shared = client.follow(
   saved?.groups.board,
 );
 
-/** Shows what is known before anything is heard. */
+/** Shows the saved state before any frame arrives. */
 function showKnown() {
   figuresView.replace(figures.items, 0);
   people.replace(lobby.items);
@@ -107,24 +107,24 @@ function showStatus() {
 /** @param {unknown} error Of a write. */
 function onError(error) {
   if (!(error instanceof ServiceError)) throw error;
-  // When nobody answers, the connection's own state says so.
+  // When the service does not respond, the state of the connection shows it.
   if (error.code === "unavailable") return;
   if (error.isForbidden) {
     isForbidden = true;
     board.freeze();
-    tell(
+    notify(
       "This window can watch, but not write: the service takes writes from pages on its own machine only.",
     );
-  } else tell(error.message);
+  } else notify(error.message);
 }
 
 /** @param {string} message Why a group cannot be followed. */
 function onRefused(message) {
-  tell(`The service does not let this page watch: ${message}`);
+  notify(`The service does not let this page watch: ${message}`);
 }
 
 /** @param {string} text */
-function tell(text) {
+function notify(text) {
   setText(notice, text);
   notice.hidden = false;
 }
@@ -150,7 +150,7 @@ function leave() {
 addEventListener("pagehide", leave);
 addEventListener("pageshow", ({ persisted }) => {
   if (!persisted) return;
-  // The very same page is back, with all it knew.
+  // The browser restored the same page with its whole state.
   loadSaved();
   client.start();
 });
@@ -162,7 +162,7 @@ document.addEventListener("visibilitychange", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", figuresView.draw);
 
-// For whoever wants to know what goes on, tests among them. Nothing can be changed through it.
+// Read-only statistics, for tests among others.
 Object.defineProperty(window, "millraceDemo", {
   value: Object.freeze({
     self: self.id,

@@ -1,5 +1,5 @@
 /**
- * The page's elements. Text gets into them as text only: whatever comes from a stream is never markup.
+ * The page's elements. Their content is set as text only: values of a stream are never markup.
  */
 
 /**
@@ -17,7 +17,7 @@ export function element(id, kind) {
 }
 
 /**
- * Makes an element.
+ * Creates an element.
  *
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
@@ -33,7 +33,7 @@ export function make(tag, className, text = "") {
 }
 
 /**
- * Sets a text only when it is another, so that nothing is laid out or read aloud again for nothing.
+ * Sets a text only when it has changed, to avoid needless layout and screen-reader output.
  *
  * @param {Element} target
  * @param {string} text

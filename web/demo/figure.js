@@ -1,9 +1,9 @@
 /**
- * Figures as the demo publishes them, their last two minutes, and how people read them.
+ * Figures as the demo publishes them, their last two minutes, and their format.
  */
 import { fieldsOf } from "./service.js";
 
-/** How much of a figure's past is shown, in milliseconds. */
+/** The displayed history of a figure, in milliseconds. */
 export const SHOWN_MS = 120_000;
 
 /**
@@ -16,7 +16,7 @@ export const SHOWN_MS = 120_000;
 /** @typedef {readonly [atMs: number, value: number]} Point */
 
 /**
- * Reads a figure; undefined: the value is something else.
+ * Parses a figure; undefined: the value is not a figure.
  *
  * @param {unknown} data
  * @returns {Figure | undefined}
@@ -38,8 +38,7 @@ export function createHistory(saved = []) {
     /** @type {readonly Point[]} In the order of time. */
     points,
     /**
-     * Adds a value. One of the same time takes the place of the other; an earlier one is late, and
-     * nothing.
+     * Adds a value. It replaces a value of the same time; a late one is ignored.
      *
      * @param {number} atMs
      * @param {number} value
@@ -49,13 +48,13 @@ export function createHistory(saved = []) {
       if (atMs < newestMs) return;
       if (atMs === newestMs) points.pop();
       points.push([atMs, value]);
-      // One that is too old stays: the line comes in from there.
+      // The newest of the too old values stays: the line starts there.
       let old = 0;
       while ((points[old + 1]?.[0] ?? atMs) < atMs - SHOWN_MS) old++;
       points.splice(0, old);
     },
     /**
-     * Least and greatest value that is shown.
+     * Least and greatest displayed value.
      *
      * @param {number} nowMs
      * @returns {{ min: number, max: number } | undefined} Undefined when there is none.
@@ -70,14 +69,14 @@ export function createHistory(saved = []) {
 
 /** @typedef {ReturnType<typeof createHistory>} History */
 
-/** Unit -> the larger units that people read instead, and how many of the one before make one. */
+/** Unit -> its multiples for display, and the factor between them. */
 const SCALES = /** @type {const} */ ({
   bytes: [1024, "bytes", "KiB", "MiB", "GiB", "TiB"],
   "bytes/s": [1000, "B/s", "kB/s", "MB/s", "GB/s", "TB/s"],
 });
 
 /**
- * Writes a value as people read it, to three digits or so.
+ * Formats a value to about three digits.
  *
  * @param {number} value
  * @param {string} unit
@@ -93,6 +92,6 @@ export function readable(value, unit) {
   }
   const isWhole = Number.isInteger(scaled) || Math.abs(scaled) >= 100;
   const digits = isWhole ? 0 : Math.abs(scaled) >= 10 ? 1 : 2;
-  // Shares go up and down around ten all the time: a fixed number of digits keeps them calm.
+  // Percentages often vary around ten: a fixed number of digits keeps them steady.
   return { number: scaled.toFixed(unit === "%" ? 1 : digits), unit: units[place] ?? unit };
 }

@@ -11,10 +11,10 @@ import { drawSparkline } from "./sparkline.js";
 /** @type {Target} Where `npm run demo` publishes. */
 export const FIGURES = { streamName: "dashboard-metrics", groupId: "this-machine" };
 
-/** Figure -> the figure that it is a part of, which gets no card of its own. */
+/** Figure -> its total, which has no separate card. */
 const WHOLES = new Map([["memory-used", "memory-total"]]);
 const PARTS = new Set(WHOLES.values());
-/** Figures come twice a second; after this long without any, the page says so, in milliseconds. */
+/** Figures come twice a second; silence after which the page shows a note, in milliseconds. */
 const QUIET_MS = 5000;
 
 /** @typedef {Readonly<Record<string, readonly Point[]>>} SavedHistories Points by figure. */
@@ -46,7 +46,7 @@ export function createFiguresView(saved = {}) {
   );
   /** @type {Map<string, Card>} */
   const cards = new Map();
-  // The service's clock says when a figure was published; ours says how long ago that was.
+  // Figures have times of the service's clock; their age is measured by the page's clock.
   let newestMs = Math.max(
     0,
     ...[...histories.values()].map(({ points }) => points.at(-1)?.[0] ?? 0),
@@ -78,7 +78,7 @@ export function createFiguresView(saved = {}) {
     histories.delete(id);
   }
 
-  /** Draws with the next picture, once for all figures that have changed until then. */
+  /** Draws in the next animation frame, once for all figures that have changed until then. */
   function draw() {
     if (isDrawing) return;
     isDrawing = true;
@@ -148,7 +148,7 @@ function createCard(id) {
   const unit = make("span", "figure-unit");
   value.append(number, " ", unit);
   const canvas = make("canvas", "sparkline");
-  // What it shows is told by the text around it.
+  // The text around it describes its content.
   canvas.setAttribute("aria-hidden", "true");
   const range = make("span", "figure-range");
   root.append(label, value, canvas, range);
@@ -175,7 +175,7 @@ function show(card, figure, whole, history, nowMs) {
   const [min, max] = [readable(range.min, figure.unit), readable(range.max, figure.unit)];
   const minUnit = min.unit === max.unit ? "" : ` ${min.unit}`;
   setText(card.range, `min ${min.number}${minUnit} · max ${max.number} ${max.unit}`);
-  // Some room above the highest point, and no noise blown up where nearly nothing happens.
+  // Some room above the highest point, and no magnified noise when the value is nearly constant.
   const top = figure.unit === "%" ? 100 : (whole?.value ?? Math.max(1, range.max * 1.2));
   drawSparkline(card.canvas, history.points, nowMs, top);
 }

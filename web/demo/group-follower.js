@@ -1,13 +1,14 @@
 /**
- * What one window knows of one group: the fold of the frames that the service's WebSocket bridge sends
- * for it. Knows neither sockets nor the page.
+ * The state of one group in one window: the fold of the frames of the service's WebSocket bridge.
+ * It knows neither sockets nor the page.
  *
- * The state outlives the socket. Whoever joins again does so from `position`, and the service answers
- * with what was missed (`resumed`) or, when it no longer has all of that, with the whole state (`sync`).
+ * The state outlives the socket. A later join resumes from `position`, and the service replays the
+ * missed changes (`resumed`) or, when it no longer has all of them, sends the whole state (`sync`).
  */
 
 /**
- * @typedef {{ readonly epoch: string, readonly revision: number }} Position A place in the history of a
+ * @typedef {{ readonly epoch: string, readonly revision: number }} Position A place in the
+ *   history of a
  *   group. Each change takes the next revision of its epoch.
  */
 
@@ -18,7 +19,7 @@
  */
 
 /**
- * @typedef {object} Frame A frame of the service, as far as it is read here.
+ * @typedef {object} Frame A frame of the service, as far as it is used here.
  * @property {string} type `stream`; others are ignored.
  * @property {string} streamName
  * @property {string} groupId
@@ -37,7 +38,7 @@
  * @property {readonly string[]} [ids] Of sync: the items, in the order of the values.
  * @property {boolean} [first] Of sync: whether it is the first part.
  * @property {boolean} [last] Of sync: whether it is the last part.
- * @property {Position} [head] Of resumed: what the replay that follows reaches.
+ * @property {Position} [head] Of resumed: the end of the replay that follows.
  * @property {{ readonly type: string, readonly data: unknown }} [event] Of a transient event.
  * @property {string} [code] Of error.
  * @property {string} [reason] Of error.
@@ -60,19 +61,19 @@
  *   | { kind: "event", type: string, data: unknown }
  *   | { kind: "repeated" }
  *   | { kind: "hole", message: string }
- *   | { kind: "refused", message: string, retryable: boolean }} Heard What a frame meant.
- *   `repeated`: a change that was known; `hole`: a promise of the service was broken, and nothing is known
- *   any more; `refused`: the service does not let us follow.
+ *   | { kind: "refused", message: string, retryable: boolean }} Outcome The meaning of a frame.
+ *   `repeated`: a known change; `hole`: the service broke a promise, and the state is dropped;
+ *   `refused`: the service refuses the subscription.
  */
 
 /**
  * @typedef {"apart" | "joining" | "syncing" | "replaying" | "live" | "refused"} Phase
- *   apart: no socket; joining: asked; syncing: between the parts of a snapshot; replaying: hearing what
- *   was missed; live: up to date.
+ *   apart: no socket; joining: join sent; syncing: between the parts of a snapshot; replaying:
+ *   receiving missed changes; live: up to date.
  */
 
 /**
- * @typedef {object} Saved What survives a reload of the page.
+ * @typedef {object} Saved The state that survives a reload of the page.
  * @property {Position} position
  * @property {readonly (readonly [string, unknown])[]} items
  */
@@ -81,11 +82,11 @@
 
 /** @type {Position} */
 const NEVER_WRITTEN = { epoch: "", revision: 0 };
-/** Codes of refusals that may pass by themselves. */
+/** Codes of temporary refusals. */
 const PASSING = ["unavailable", "resource_exhausted"];
 
 /**
- * Follows a group, from nothing or from what was saved.
+ * Follows a group, from scratch or from a saved state.
  *
  * @param {Target} target
  * @param {Saved | undefined} saved
@@ -102,7 +103,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
 
   /**
    * @param {string} message
-   * @returns {Heard}
+   * @returns {Outcome}
    */
   function hole(message) {
     position = undefined;
@@ -112,7 +113,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
   /**
    * @param {Frame} frame
    * @param {Position} at
-   * @returns {Heard}
+   * @returns {Outcome}
    */
   function takeSync({ event, timestamp }, at) {
     const { ids = [], data, first = true, last = true } = event;
@@ -122,7 +123,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
     for (const [index, id] of ids.entries()) parts.set(id, data[index]);
     phase = "syncing";
     if (!last) return { kind: "nothing" };
-    // Only the whole of it replaces what was known before.
+    // Only a complete snapshot replaces the earlier state.
     items = parts;
     parts = new Map();
     position = at;
@@ -133,7 +134,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
   /**
    * @param {Frame} frame
    * @param {Position} at
-   * @returns {Heard}
+   * @returns {Outcome}
    */
   function takeResumed({ event }, at) {
     if (position === undefined || !isSame(position, at)) return hole("resumed from elsewhere");
@@ -146,7 +147,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
    * @param {Frame} frame
    * @param {Change["type"]} type
    * @param {Position} at
-   * @returns {Heard}
+   * @returns {Outcome}
    */
   function takeChange({ id, event, timestamp }, type, at) {
     if (position === undefined || phase === "syncing" || id === null)
@@ -166,10 +167,10 @@ export function createGroupFollower({ streamName, groupId }, saved) {
 
   /**
    * @param {Position} at
-   * @returns {Heard}
+   * @returns {Outcome}
    */
   function takeHeartbeat(at) {
-    // It promises that everything up to there was sent.
+    // It promises that everything up to its position was sent.
     const isTrue =
       position !== undefined && position.epoch === at.epoch && position.revision >= at.revision;
     return isTrue ? { kind: "heartbeat" } : hole(`a heartbeat is ahead, at ${at.revision}`);
@@ -181,7 +182,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
     get phase() {
       return phase;
     },
-    /** Up to where the group is known; undefined: not at all. */
+    /** The position of the state; undefined: none. */
     get position() {
       return position;
     },
@@ -190,7 +191,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
       return items;
     },
     /**
-     * Asks to follow, from where we are.
+     * Creates a join that resumes from the present position.
      *
      * @param {string} subscriptionId
      * @returns {string} The frame.
@@ -200,7 +201,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
       const data = { subscriptionId, streamName, groupId, heartbeat: true, parts: true };
       return JSON.stringify({ type: "join", data: { ...data, resume: position } });
     },
-    /** The socket is gone. What is known stays. */
+    /** The socket is gone. The state is kept. */
     detach() {
       phase = "apart";
       parts = new Map();
@@ -209,14 +210,15 @@ export function createGroupFollower({ streamName, groupId }, saved) {
      * Takes a frame of the group. Frames come in the order in which the service sent them.
      *
      * @param {Frame} frame
-     * @returns {Heard}
+     * @returns {Outcome}
      */
     take(frame) {
       const { epoch, revision, event } = frame;
       const at = epoch === undefined || revision === undefined ? undefined : { epoch, revision };
       const { type } = event;
       if (type === "unauthorized" || type === "error") {
-        // An error that names no subscription is about a frame of ours, not about the group.
+        // An error without a subscription is about a frame that this page sent, not about the
+        // group.
         if (frame.subscriptionId === undefined) return { kind: "nothing" };
         const { code = "", reason, message = "the service refuses" } = event;
         phase = "refused";
@@ -230,7 +232,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
       if (type === "heartbeat") return takeHeartbeat(at);
       if (type === "create" || type === "update" || type === "delete")
         return takeChange(frame, type, at);
-      // Later services may say more: that is not for us.
+      // Unknown types of later versions are ignored.
       return { kind: "nothing" };
     },
     /** @returns {Saved | undefined} */

@@ -1,6 +1,6 @@
 /**
- * The presence list. Each window keeps an item of its own up to date while it is open, and deletes it
- * when it closes. A window that ended without a word is noticed by the others, who delete its item.
+ * The presence list. Each window updates its own item while it is open, and deletes it when it
+ * closes. The other windows detect a window that ended without that, and delete its item.
  */
 import { element, make, setText } from "./dom.js";
 import { freeColor, personOf } from "./person.js";
@@ -12,9 +12,9 @@ import { ServiceError, call, fieldsOf } from "./service.js";
 /** @type {Target} */
 export const LOBBY = { streamName: "demo-presence", groupId: "lobby" };
 
-/** How often a window says that it is open, in milliseconds. */
+/** Interval at which a window updates its item, in milliseconds. */
 const BEAT_MS = 4000;
-/** Unheard of for so long: somebody is greyed, and then removed, in milliseconds. */
+/** Silence after which a person is greyed, and then removed, in milliseconds. */
 const AWAY_MS = 9000;
 const GONE_MS = 15_000;
 /** Largest page of a listing. */
@@ -24,34 +24,34 @@ const MAX_PAGE = 1000;
 
 /**
  * @typedef {object} Options
- * @property {Self} self This window. It gets a colour here.
+ * @property {Self} self This window. Its colour is chosen here.
  * @property {() => boolean} isLive Whether the service can be reached.
- * @property {(error: unknown) => void} onError Told of writes that failed.
+ * @property {(error: unknown) => void} onError Called with the errors of failed writes.
  */
 
 /**
- * Shows who is here, and tells the others that we are.
+ * Shows the people present, and publishes the presence of this window.
  *
  * @param {Options} options
  */
 export function createPeople({ self, isLive, onError }) {
   const list = element("people", HTMLUListElement);
   /**
-   * The others. Until it is known when somebody was heard of last, nobody sees them: what a snapshot or the
-   * saved page has of them may be minutes old.
+   * The others. A person is hidden until the time of the last update is known: items of a snapshot
+   * or of the saved page may be minutes old.
    *
-   * `removeMs`: when this window last asked the service to remove somebody.
+   * `lastSeenMs`: time of the last update. `removeMs`: when this window last requested the removal.
    *
-   * @type {Map<string, Person & { heardMs: number | undefined, removeMs: number }>}
+   * @type {Map<string, Person & { lastSeenMs: number | undefined, removeMs: number }>}
    */
   const others = new Map();
   /** @type {Map<string, HTMLLIElement>} */
   const chips = new Map();
   let beating = false;
   let beatenMs = Number.NEGATIVE_INFINITY;
-  /** Revision of our item; undefined while we have none. @type {string | undefined} */
+  /** Revision of this window's item; undefined: none. @type {string | undefined} */
   let written;
-  /** Whether to ask the service when it heard of the others. */
+  /** Whether to read the times of the last updates from the service. */
   let isUnsure = true;
 
   /**
@@ -63,15 +63,15 @@ export function createPeople({ self, isLive, onError }) {
     const person = personOf(id, data);
     if (person === undefined) others.delete(id);
     else {
-      // What comes while we catch up may be old.
-      const heardMs = isLive() ? performance.now() : others.get(id)?.heardMs;
-      others.set(id, { ...person, heardMs, removeMs: Number.NEGATIVE_INFINITY });
+      // Changes during a catch-up may be old.
+      const lastSeenMs = isLive() ? performance.now() : others.get(id)?.lastSeenMs;
+      others.set(id, { ...person, lastSeenMs, removeMs: Number.NEGATIVE_INFINITY });
     }
   }
 
   /**
-   * Asks the service how long ago it heard of the others. All times are those of its clock: our own item was
-   * written just now.
+   * Reads from the service how long ago the others were updated. All times are those of its clock:
+   * the item of this window was written just now.
    */
   async function lookAround() {
     const { items } = fieldsOf(await call("List", { ...LOBBY, pageSize: MAX_PAGE }));
@@ -81,15 +81,15 @@ export function createPeople({ self, isLive, onError }) {
     if (ours === undefined) return;
     for (const { itemId, data, updateTime } of all) {
       const person = others.get(String(itemId));
-      // Whoever was heard of meanwhile is here.
+      // A person updated meanwhile is present.
       if (person === undefined || personOf(person.id, data)?.seenAt !== person.seenAt) continue;
       const agoMs = Date.parse(String(ours["updateTime"])) - Date.parse(String(updateTime));
-      person.heardMs = nowMs - Math.max(0, agoMs);
+      person.lastSeenMs = nowMs - Math.max(0, agoMs);
     }
     isUnsure = false;
   }
 
-  /** Says that this window is open, if it is time to. */
+  /** Updates the item of this window, if it is due. */
   async function beatIfDue() {
     if (beating || !isLive() || performance.now() - beatenMs < BEAT_MS) return;
     beating = true;
@@ -108,13 +108,13 @@ export function createPeople({ self, isLive, onError }) {
     show();
   }
 
-  /** Looks for those who ended without a word. */
+  /** Removes people whose window ended without deleting its item. */
   function sweep() {
     const nowMs = performance.now();
     for (const person of others.values()) {
-      const { id, seenAt, heardMs } = person;
-      if (heardMs === undefined || nowMs - heardMs < GONE_MS || !isLive()) continue;
-      // A removal that fails is tried again after the same time; meanwhile nobody sees the person.
+      const { id, seenAt, lastSeenMs } = person;
+      if (lastSeenMs === undefined || nowMs - lastSeenMs < GONE_MS || !isLive()) continue;
+      // A failed removal is retried after the same time; meanwhile the person is hidden.
       if (nowMs - person.removeMs < GONE_MS) continue;
       person.removeMs = nowMs;
       void remove(id, seenAt).catch(() => {});
@@ -128,12 +128,12 @@ export function createPeople({ self, isLive, onError }) {
     /** @type {Set<string>} */
     const present = new Set([self.id]);
     for (const person of others.values()) {
-      if (person.heardMs === undefined) continue;
-      const isGone = nowMs - person.heardMs >= GONE_MS;
-      // While the page cannot know, whoever is shown stays; but nobody appears who may have left.
+      if (person.lastSeenMs === undefined) continue;
+      const isGone = nowMs - person.lastSeenMs >= GONE_MS;
+      // Without a connection, displayed people stay, but no person appears that may have left.
       if (isGone && ((isLive() && !isUnsure) || !chips.has(person.id))) continue;
       present.add(person.id);
-      showChip({ ...person, isAway: nowMs - person.heardMs > AWAY_MS });
+      showChip({ ...person, isAway: nowMs - person.lastSeenMs > AWAY_MS });
     }
     for (const [id, chip] of chips) {
       if (present.has(id)) continue;
@@ -162,10 +162,10 @@ export function createPeople({ self, isLive, onError }) {
     replace(items) {
       for (const id of others.keys()) if (!items.has(id)) others.delete(id);
       for (const [id, data] of items) {
-        const { heardMs } = others.get(id) ?? {};
+        const { lastSeenMs } = others.get(id) ?? {};
         take(id, data);
         const person = others.get(id);
-        if (person !== undefined) person.heardMs = heardMs;
+        if (person !== undefined) person.lastSeenMs = lastSeenMs;
       }
       isUnsure = true;
       show();
@@ -174,11 +174,11 @@ export function createPeople({ self, isLive, onError }) {
     change({ type, id, data }) {
       if (type !== "delete") take(id, data);
       else if (id !== self.id) others.delete(id);
-      // Somebody took us for gone.
+      // Another window took this one for gone.
       else beatenMs = Number.NEGATIVE_INFINITY;
       show();
     },
-    /** The connection is back: what was missed counts neither for nor against anybody. */
+    /** The connection is back: the time without it does not count as silence. */
     welcomeBack() {
       isUnsure = true;
       beatenMs = Number.NEGATIVE_INFINITY;
@@ -187,17 +187,17 @@ export function createPeople({ self, isLive, onError }) {
     beatIfDue,
     sweep,
     /**
-     * Somebody else who is here.
+     * Another person who is present.
      *
      * @param {string} id
      * @returns {Person | undefined}
      */
     other: (id) => others.get(id),
-    /** Whether anybody else is here. */
+    /** Whether other people are present. */
     get hasOthers() {
       return others.size > 0;
     },
-    /** The window closes: takes its item away, if it still is the one that it wrote last. */
+    /** The window closes: deletes its item, if its last write is still the latest. */
     leave() {
       if (written === undefined) return;
       const request = { ...LOBBY, itemId: self.id, expectedRevision: written };
@@ -208,7 +208,7 @@ export function createPeople({ self, isLive, onError }) {
 }
 
 /**
- * Deletes the item of a window that was not heard of since it said so, unless it says so again.
+ * Deletes the item of a silent window, unless it has been updated meanwhile.
  *
  * @param {string} itemId
  * @param {string} seenAt
@@ -220,7 +220,7 @@ async function remove(itemId, seenAt) {
   try {
     await call("Delete", { ...LOBBY, itemId, expectedRevision: revision });
   } catch (error) {
-    // It was heard of, or somebody else was faster: as it should be.
+    // It was updated, or another window has deleted it: as intended.
     if (!(error instanceof ServiceError && error.code === "aborted")) throw error;
   }
 }

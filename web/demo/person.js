@@ -1,5 +1,5 @@
 /**
- * Who has the page open. Each window is somebody, with a name made up for it.
+ * The people that have the page open. Each window is a person with a generated name.
  */
 import { fieldsOf } from "./service.js";
 
@@ -8,10 +8,10 @@ import { fieldsOf } from "./service.js";
  * @property {string} id
  * @property {string} name
  * @property {string} color As `#rrggbb`; white text is readable on it.
- * @property {string} seenAt When the window said last that it is open, by its own clock (ISO 8601).
+ * @property {string} seenAt Time of the window's last update, by its own clock (ISO 8601).
  */
 
-/** White text is readable on all of them, and they are told apart on white and on black. */
+/** White text is readable on all of them, and they are distinguishable on white and on black. */
 const COLORS = [
   "#2563eb",
   "#c2410c",
@@ -25,11 +25,11 @@ const COLORS = [
 const ADJECTIVES = ["Amber", "Brave", "Calm", "Eager", "Gentle", "Lucky", "Quiet", "Swift"];
 const ANIMALS = ["Badger", "Dipper", "Hare", "Heron", "Lynx", "Otter", "Owl", "Trout"];
 const MAX_NAME_LENGTH = 40;
-/** Of those whose colour is no colour. */
+/** Used in place of an invalid colour. */
 const NO_COLOR = "#6b7280";
 
 /**
- * Makes somebody up.
+ * Generates a person.
  *
  * @returns {{ id: string, name: string }}
  */
@@ -41,7 +41,7 @@ export function newcomer() {
 }
 
 /**
- * The colour that the fewest have.
+ * The least used colour.
  *
  * @param {Iterable<Person>} others
  * @returns {string}
@@ -54,7 +54,7 @@ export function freeColor(others) {
 }
 
 /**
- * Reads what a window says of itself; undefined: it is something else.
+ * Parses the item of a window; undefined: it is not one.
  *
  * @param {string} id
  * @param {unknown} data

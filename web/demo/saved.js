@@ -1,7 +1,7 @@
 /**
- * What survives a reload: who we are, what we know, what is drawn. It lies in the window's own session
- * storage from the moment the page goes until it comes back, and never while it is shown: a window that
- * is duplicated must not become the same person twice.
+ * The state that survives a reload: the person, the groups, the plots. It is in the session storage
+ * of the window from unload to load only, and never while the page is shown: a duplicated window
+ * must not become the same person twice.
  */
 import { fieldsOf } from "./service.js";
 
@@ -10,7 +10,7 @@ import { fieldsOf } from "./service.js";
 /** @import { Self } from "./people.js" */
 
 const KEY = "millrace-demo";
-/** Counted up when the shape changes: what an older page left is of no use then. */
+/** Incremented when the format changes: the state of an older page is ignored then. */
 const VERSION = 1;
 
 /**
@@ -22,7 +22,7 @@ const VERSION = 1;
  */
 
 /**
- * Takes what was saved, if anything was.
+ * Loads and removes the saved state, if any.
  *
  * @returns {SavedPage | undefined}
  */
@@ -34,13 +34,13 @@ export function loadSaved() {
     const saved = JSON.parse(text);
     if (fieldsOf(saved)["version"] === VERSION) return /** @type {SavedPage} */ (saved);
   } catch {
-    // Storage may be forbidden. The page then starts from nothing.
+    // Storage may be forbidden. The page then starts from scratch.
   }
   return undefined;
 }
 
 /**
- * Saves.
+ * Saves the state.
  *
  * @param {SavedPage} page
  */

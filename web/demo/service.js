@@ -1,6 +1,6 @@
 /**
- * Where the service is, and its unary calls: Connect's JSON form is a POST of the request to the path
- * of the method.
+ * The address of the service, and its unary calls: Connect's JSON form is a POST of the request to
+ * the path of the method.
  */
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -19,15 +19,15 @@ export class ServiceError extends Error {
     this.code = code;
   }
 
-  /** Whether the service does not take writes from this page, now and later. */
+  /** Whether the service refuses writes of this page for good. */
   get isForbidden() {
     return this.code === "permission_denied" || this.code === "unauthenticated";
   }
 }
 
 /**
- * The address of the WebSocket bridge that belongs to the page. A page that is served under a prefix
- * finds it under the same prefix.
+ * The address of the WebSocket bridge that belongs to the page. A page that is served under a
+ * prefix finds it under the same prefix.
  *
  * @param {string} page Address of the page.
  */
@@ -71,8 +71,8 @@ export async function call(method, request, { keepalive = false } = {}) {
 }
 
 /**
- * The fields of a JSON value that is expected to be an object. Anybody may write to a stream, so
- * whoever reads from one expects anything.
+ * The fields of a JSON value that is expected to be an object. Any client may write to a stream, so
+ * readers must accept any value.
  *
  * @param {unknown} value
  * @returns {Readonly<Record<string, unknown>>} Empty for what is no object.

@@ -6,13 +6,13 @@ import { SHOWN_MS } from "./figure.js";
 /** @import { Point } from "./figure.js" */
 
 const LINE_WIDTH = 1.75;
-/** Of the dot at the end of the line. */
+/** Radius of the dot at the end of the line. */
 const DOT_RADIUS = 2.5;
 /** A longer silence than this is a gap in the line, in milliseconds. */
 const GAP_MS = 5000;
 
 /**
- * Draws. The colour is that of the canvas's text, so that the style sheet decides it.
+ * Draws the line. Its colour is the text colour of the canvas, which the style sheet sets.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {readonly Point[]} points In the order of time.
@@ -58,7 +58,7 @@ export function drawSparkline(canvas, points, nowMs, top) {
 }
 
 /**
- * Gives a canvas as many pixels as the screen has for it.
+ * Adjusts the pixels of a canvas to the screen.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {number} width

@@ -1,6 +1,6 @@
 /**
- * One WebSocket to the service, for all groups that a window follows. It comes back by itself, and
- * what is known of the groups stays meanwhile.
+ * One WebSocket to the service, for all groups that a window follows. It reconnects by itself, and
+ * keeps the state of the groups meanwhile.
  *
  *              start()            the socket opens        all groups are up to date
  *     idle ─────────────▶ connecting ────────────▶ joining ────────────▶ live
@@ -10,23 +10,24 @@
  *   (from anywhere)       waiting ◀───────────────────┴────────────────────┘
  *
  * - closed: the socket closed, whatever its code. The service may be back in a moment.
- * - silent: a group that asked for heartbeats had none, and nothing else, for two intervals; or a socket
- *   did not open in time. Such a connection may be dead without anybody being told.
- * - lost: the browser says that the network changed.
- * - a hole: the service broke a promise. That group starts again with the whole state.
+ * - silent: a group that asked for heartbeats had none, and nothing else, for two intervals; or a
+ *   socket
+ *   did not open in time. Such a connection may be dead without a close event.
+ * - lost: the browser reports that the network changed.
+ * - a hole: the service broke a promise. That group starts over with the whole state.
  *
  * Sockets, clock and randomness are passed in, so this runs without a browser.
  */
 import { createGroupFollower } from "./group-follower.js";
 
-/** @import { Change, Frame, GroupFollower, Heard, Saved, Target } from "./group-follower.js" */
+/** @import { Change, Frame, GroupFollower, Outcome, Saved, Target } from "./group-follower.js" */
 
 /** @typedef {"idle" | "connecting" | "joining" | "live" | "waiting"} Status */
 
 /**
- * @typedef {object} SocketEvents What a socket tells. A failure to open is a close.
+ * @typedef {object} SocketEvents The events of a socket. A failure to open is a close.
  * @property {() => void} opened
- * @property {(text: unknown) => void} heard
+ * @property {(text: unknown) => void} received
  * @property {() => void} closed
  */
 
@@ -37,12 +38,13 @@ import { createGroupFollower } from "./group-follower.js";
  */
 
 /**
- * @typedef {object} Listener What a window does with a group. All are called in the order of the group.
- * @property {(items: ReadonlyMap<string, unknown>, timestamp: number) => void} [onSync] The state was
+ * @typedef {object} Listener Callbacks for a group, called in the order of the group.
+ * @property {(items: ReadonlyMap<string, unknown>, timestamp: number) => void} [onSync] The state
+ *   was
  *   replaced. The timestamp is that of the group's last event, by the service's clock.
  * @property {(change: Change) => void} [onChange] The state has changed.
- * @property {(type: string, data: unknown) => void} [onEvent] Something happened that is not kept.
- * @property {(message: string) => void} [onRefused] The service does not let us follow.
+ * @property {(type: string, data: unknown) => void} [onEvent] A transient event.
+ * @property {(message: string) => void} [onRefused] The service refuses the subscription.
  */
 
 /**
@@ -50,8 +52,8 @@ import { createGroupFollower } from "./group-follower.js";
  * @property {(events: SocketEvents) => Socket} openSocket
  * @property {(status: Status) => void} onStatus Called when the status has changed.
  * @property {() => number} nowMs A clock that only goes forward, in milliseconds.
- * @property {(work: () => void, ms: number) => () => void} later Runs work after a while. Returns how
- *   to call it off.
+ * @property {(work: () => void, ms: number) => () => void} later Runs work after a delay. Returns a
+ *   function that cancels it.
  * @property {() => number} random From 0 to less than 1.
  * @property {number} [heartbeatMs] The service's heartbeat interval.
  */
@@ -61,16 +63,16 @@ import { createGroupFollower } from "./group-follower.js";
 /** First and longest wait before a connection is tried again, in milliseconds. */
 const MIN_WAIT_MS = 250;
 const MAX_WAIT_MS = 5000;
-/** How long a connection has to be live before the waits begin anew, in milliseconds. */
+/** Time for which a connection must be live before the waits start over, in milliseconds. */
 const STEADY_MS = 5000;
-/** How long a socket may take to open, in milliseconds. */
+/** Longest time for a socket to open, in milliseconds. */
 const OPEN_TIMEOUT_MS = 10_000;
 /** The service's default. */
 const HEARTBEAT_MS = 15_000;
 
 /**
- * How long to wait before the next try: random, so that a thousand windows do not come back at once,
- * and longer each time.
+ * The wait before the next attempt: random, so that many windows do not reconnect at once, and
+ * longer each time.
  *
  * @param {number} failures In a row, at least 1.
  * @param {number} random From 0 to less than 1.
@@ -82,27 +84,27 @@ function waitMs(failures, random) {
 }
 
 /**
- * Makes a client. It connects when it is started.
+ * Creates a client. It connects when it is started.
  *
  * @param {Options} options
  */
 export function createStreamClient(options) {
   const { openSocket, onStatus, nowMs, later, random, heartbeatMs = HEARTBEAT_MS } = options;
-  /** @type {Map<string, { follower: GroupFollower, listener: Listener, heardMs: number }>} */
+  /** @type {Map<string, { follower: GroupFollower, listener: Listener, lastFrameMs: number }>} */
   const groups = new Map();
   const stats = {
     /** Sockets that opened. */
     opened: 0,
-    /** Answers to joins, and later frames of that kind. */
+    /** Responses to joins, and later frames of that kind. */
     syncs: 0,
     resumes: 0,
     heartbeats: 0,
     changes: 0,
     events: 0,
-    /** Changes that came twice, and promises that were broken: both stay 0. */
+    /** Repeated changes and broken promises: both stay 0. */
     repeats: 0,
     holes: 0,
-    /** Connections given up because nothing was heard. */
+    /** Connections dropped because of silence. */
     silences: 0,
   };
   /** @type {Status} */
@@ -122,10 +124,10 @@ export function createStreamClient(options) {
 
   function connect() {
     enter("connecting");
-    // What a socket that was given up still says concerns nobody.
+    // Events of a dropped socket are ignored.
     const opening = openSocket({
       opened: () => opening === socket && joinAll(),
-      heard: (text) => opening === socket && hear(text),
+      received: (text) => opening === socket && receive(text),
       closed: () => opening === socket && lose(),
     });
     socket = opening;
@@ -136,20 +138,20 @@ export function createStreamClient(options) {
     stats.opened++;
     enter("joining");
     for (const [id, group] of groups) {
-      group.heardMs = nowMs();
+      group.lastFrameMs = nowMs();
       socket?.send(group.follower.join(id));
     }
     watch();
     settle();
   }
 
-  /** Looks after the connection when the group that was silent for longest could be overdue. */
+  /** Checks the connection when the most silent group could be overdue. */
   function watch() {
     callOff();
-    const heardMs = [...groups.values()]
+    const lastFrameMs = [...groups.values()]
       .filter(({ follower }) => follower.phase !== "refused")
-      .reduce((earliest, group) => Math.min(earliest, group.heardMs), nowMs());
-    const leftMs = heardMs + 2 * heartbeatMs - nowMs();
+      .reduce((earliest, group) => Math.min(earliest, group.lastFrameMs), nowMs());
+    const leftMs = lastFrameMs + 2 * heartbeatMs - nowMs();
     if (leftMs <= 0) fallSilent();
     else callOff = later(watch, leftMs);
   }
@@ -160,19 +162,19 @@ export function createStreamClient(options) {
   }
 
   /** @param {unknown} text */
-  function hear(text) {
+  function receive(text) {
     const frame = readFrame(text);
     const group = frame && groups.get(keyOf(frame));
     if (frame === undefined || group === undefined) return;
-    const heard = group.follower.take(frame);
-    if (frame.revision !== undefined) group.heardMs = nowMs();
-    count(heard);
-    tell(group.listener, group.follower, heard);
-    if (heard.kind === "hole" || (heard.kind === "refused" && heard.retryable)) lose();
+    const outcome = group.follower.take(frame);
+    if (frame.revision !== undefined) group.lastFrameMs = nowMs();
+    count(outcome);
+    notify(group.listener, group.follower, outcome);
+    if (outcome.kind === "hole" || (outcome.kind === "refused" && outcome.retryable)) lose();
     else settle();
   }
 
-  /** @param {Heard} heard */
+  /** @param {Outcome} outcome */
   function count({ kind }) {
     if (kind === "sync") stats.syncs++;
     else if (kind === "resumed") stats.resumes++;
@@ -183,7 +185,7 @@ export function createStreamClient(options) {
     else if (kind === "hole") stats.holes++;
   }
 
-  /** Is up to date when every group is. */
+  /** Goes live when every group is up to date. */
   function settle() {
     if (status !== "joining") return;
     for (const { follower } of groups.values()) {
@@ -193,7 +195,7 @@ export function createStreamClient(options) {
     enter("live");
   }
 
-  /** Gives the connection up, and comes back. */
+  /** Drops the connection, and reconnects later. */
   function lose() {
     if (status === "live" && nowMs() - liveSinceMs >= STEADY_MS) failures = 0;
     disconnect();
@@ -227,20 +229,20 @@ export function createStreamClient(options) {
      */
     follow(target, listener, saved) {
       const follower = createGroupFollower(target, saved);
-      groups.set(keyOf(target), { follower, listener, heardMs: 0 });
+      groups.set(keyOf(target), { follower, listener, lastFrameMs: 0 });
       return follower;
     },
     /** Connects. */
     start() {
       if (status === "idle") connect();
     },
-    /** Ends the connection. What is known stays, and start() goes on from there. */
+    /** Ends the connection. The state is kept, and start() resumes from there. */
     stop() {
       disconnect();
       failures = 0;
       enter("idle");
     },
-    /** Gives up a connection that can be presumed dead, and tries again. */
+    /** Drops a connection that is presumed dead, and tries again. */
     presumeLost() {
       if (status !== "idle" && status !== "waiting") lose();
     },
@@ -256,17 +258,17 @@ export function createStreamClient(options) {
 /**
  * @param {Listener} listener
  * @param {GroupFollower} follower
- * @param {Heard} heard
+ * @param {Outcome} outcome
  */
-function tell(listener, follower, heard) {
-  if (heard.kind === "sync") listener.onSync?.(follower.items, heard.timestamp);
-  else if (heard.kind === "change") listener.onChange?.(heard.change);
-  else if (heard.kind === "event") listener.onEvent?.(heard.type, heard.data);
-  else if (heard.kind === "refused") listener.onRefused?.(heard.message);
+function notify(listener, follower, outcome) {
+  if (outcome.kind === "sync") listener.onSync?.(follower.items, outcome.timestamp);
+  else if (outcome.kind === "change") listener.onChange?.(outcome.change);
+  else if (outcome.kind === "event") listener.onEvent?.(outcome.type, outcome.data);
+  else if (outcome.kind === "refused") listener.onRefused?.(outcome.message);
 }
 
 /**
- * Reads a frame; undefined: it is none that concerns us.
+ * Parses a frame; undefined: not a frame of a group.
  *
  * @param {unknown} text
  * @returns {Frame | undefined}

@@ -19,10 +19,10 @@ import (
 	pb "example.com/millrace/gen/millrace/v1"
 )
 
-// A heartbeat comes every 15 s: when nothing comes for so long, the service is gone.
+// A heartbeat comes every 15 s: after a longer silence, the service is gone.
 const silence = time.Minute
 
-// A follower has an exact copy of a group, and the position that it is at.
+// A follower has an exact copy of a group, and its position.
 type follower struct {
 	state    map[string]any
 	position *pb.Position

@@ -28,7 +28,7 @@ import (
 const (
 	credits = 16           // Calls that it takes at once.
 	maxText = 4<<20 - 4096 // Largest payload and result, in bytes.
-	silence = time.Minute  // The service answers heartbeats: when nothing comes for so long, it is gone.
+	silence = time.Minute  // The service answers heartbeats: after a longer silence, it is gone.
 )
 
 // A caller calls a function, wherever it is. The result is empty when it returned nothing.
@@ -58,7 +58,7 @@ func shout(_ context.Context, payload []byte, _ caller) (any, error) {
 	return said{strings.ToUpper(quiet.Text) + "!"}, nil
 }
 
-// Keeps in `loud` what is said in `chat`. A change that comes twice does no harm.
+// Keeps a copy of `chat` in `loud`. A repeated change is harmless.
 func onChat(ctx context.Context, payload []byte, call caller) (any, error) {
 	var change struct {
 		GroupID, ID string
@@ -83,7 +83,7 @@ func onChat(ctx context.Context, payload []byte, call caller) (any, error) {
 	return nil, err
 }
 
-// A connection is one stream to the service. Ids of calls mean something on their own stream only.
+// A connection is one stream to the service. Call ids are valid on their own stream only.
 type connection struct {
 	stream       grpc.BidiStreamingClient[pb.ConnectRequest, pb.ConnectResponse]
 	sending      sync.Mutex
@@ -95,7 +95,7 @@ type connection struct {
 	callCount    atomic.Int64
 }
 
-// An arrival is a call to answer. Its context is done when nobody waits for the answer any more.
+// An arrival is a call to run. Its context is done when its caller no longer waits.
 type arrival struct {
 	*pb.ConnectResponse_Invoke
 	ctx context.Context
@@ -105,7 +105,7 @@ type arrival struct {
 func (c *connection) run(leaving context.Context, address string) error {
 	conn, err := grpc.NewClient(address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		// A payload may have 4 MiB, and gRPC takes no larger message unless it is told.
+		// A payload may have 4 MiB, which is gRPC's default limit for a whole message.
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(16<<20)))
 	if err != nil {
 		return err
@@ -150,14 +150,14 @@ func (c *connection) run(leaving context.Context, address string) error {
 	}
 }
 
-// What cannot be sent is let go of: Recv tells why.
+// Drops a message that cannot be sent: Recv returns the error.
 func (c *connection) say(message *pb.ConnectRequest) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	_ = c.stream.Send(message)
 }
 
-// Gives signs of life, until the worker leaves.
+// Sends heartbeats, until the worker leaves.
 func (c *connection) live(ctx, leaving context.Context) {
 	ticker := time.NewTicker(20 * time.Second)
 	defer ticker.Stop()
@@ -167,7 +167,7 @@ func (c *connection) live(ctx, leaving context.Context) {
 			heartbeat := &pb.ConnectRequest_Heartbeat_{Heartbeat: &pb.ConnectRequest_Heartbeat{}}
 			c.say(&pb.ConnectRequest{Message: heartbeat})
 		case <-leaving.Done():
-			// When all calls are answered, the service ends the stream.
+			// Once all calls have returned, the service ends the stream.
 			goodbye := &pb.ConnectRequest_Goodbye_{Goodbye: &pb.ConnectRequest_Goodbye{}}
 			c.say(&pb.ConnectRequest{Message: goodbye})
 			return
@@ -204,10 +204,10 @@ func (c *connection) receive(ctx context.Context, response *pb.ConnectResponse) 
 			answer.(chan *pb.ConnectResponse_Result) <- message.Result
 		}
 	}
-	return nil // Anything else needs no answer, or is newer than this program.
+	return nil // Other messages need no reaction, or are newer than this program.
 }
 
-// Is done on every stream: what the service has kept, it does not take twice.
+// Runs on every stream: repeated registrations are harmless.
 func (c *connection) register() {
 	id := uint64(0)
 	for name := range functions {
