@@ -121,7 +121,7 @@ describe("docs/protocol.md", () => {
 });
 
 describe("docs/architecture.md", () => {
-  it("has the rooms of src, and what each may import", async () => {
+  it("has the modules of src, and what each may import", async () => {
     const manifest = await manifestOf();
     const installed = Object.keys(manifest.dependencies);
     const rooms = await roomsOfSource();
@@ -137,7 +137,7 @@ describe("docs/architecture.md", () => {
           .join(", ") || "nothing",
       ];
     });
-    const documented = tableAfter(architecture.text, "Rooms").map(([room = "", , may = ""]) => [
+    const documented = tableAfter(architecture.text, "Modules").map(([room = "", , may = ""]) => [
       codesOf(room)[0],
       may
         .split(", ")

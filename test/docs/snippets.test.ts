@@ -42,6 +42,7 @@ const LANGUAGES = [
   "haproxy",
   "js",
   "json",
+  "mermaid",
   "nginx",
   "python",
   "text",
@@ -128,7 +129,8 @@ describe.each(withRuns)("$path", ({ own, runs }) => {
 
 function isRun(snippet: Snippet): boolean {
   // test/server/config reads the configuration files, and frames.test.ts is about WebSockets.
-  const isElsewhere = ["text", "yaml", "js"].includes(snippet.language) || isSocketFrame(snippet);
+  const isElsewhere =
+    ["text", "yaml", "js", "mermaid"].includes(snippet.language) || isSocketFrame(snippet);
   return !isElsewhere && markOf(snippet, "not run") === undefined;
 }
 
