@@ -19,11 +19,11 @@ describe("the limits in docs/webhooks.md", () => {
   it("match the code", () => {
     expect(tableAfter(text, "Limits")).toEqual([
       ["size of a payload", `${DEFAULT_FUNCTION_LIMITS.maxPayloadBytes / 1024 ** 2} MiB`],
-      ["size of an answer", `${MAX_ANSWER_BYTES / 1024 ** 2} MiB`],
+      ["size of a response", `${MAX_ANSWER_BYTES / 1024 ** 2} MiB`],
       ["size of the metadata's header", `${MAX_METADATA_BYTES / 1024} KiB`],
-      ["time for a call", `${DEFAULT_WEBHOOK.timeoutMs / 1000} s`],
+      ["timeout of a call", `${DEFAULT_WEBHOOK.timeoutMs / 1000} s`],
       ["attempts", String(DEFAULT_WEBHOOK.maxAttempts)],
-      ["first wait", `${DEFAULT_WEBHOOK.initialBackoffMs} ms`],
+      ["first delay", `${DEFAULT_WEBHOOK.initialBackoffMs} ms`],
       ["redirects of an attempt", String(MAX_REDIRECTS)],
     ]);
   });
