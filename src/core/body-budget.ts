@@ -8,6 +8,9 @@ export const SMALL_BODY_BYTES = 16 * 1024;
 /** The part of the budget that only small bodies may use: 1 of so many. */
 const SMALL_SHARE = 8;
 
+/** Where the bytes of a body are taken from before they are held, and given back to. */
+export type ByteBudget = Pick<BodyBudget, "take" | "give">;
+
 /**
  * Bounds the bytes of bodies that are in memory at a time, over all doors of a server: requests, frames
  * and answers that are still arriving, and what compressed ones come to. It ends when a body is decoded;

@@ -1,4 +1,4 @@
-import type { BodyBudget } from "../core/body-budget.ts";
+import type { ByteBudget } from "../core/body-budget.ts";
 
 /** Least room that a body of several chunks gets, in bytes. */
 const MIN_ROOM_BYTES = 256;
@@ -11,14 +11,17 @@ const NOTHING = Buffer.alloc(0);
  * a buffer that grows, so that a body of many tiny chunks costs no more than one of few.
  */
 export class BodyBuffer {
-  readonly #budget: BodyBudget;
+  readonly #budget: ByteBudget;
+  readonly #maxRoom: number;
   #bytes: Buffer = NOTHING;
   #length = 0;
   /** What it has taken from the budget. */
   #taken = 0;
   #isClosed = false;
 
-  constructor(budget: BodyBudget) {
+  /** @param maxBytes Most bytes that will be pushed: it gets no more room than that, unless more are pushed. */
+  constructor(budget: ByteBudget, maxBytes = Infinity) {
+    this.#maxRoom = maxBytes;
     this.#budget = budget;
   }
 
@@ -63,7 +66,8 @@ export class BodyBuffer {
   }
 
   #grow(length: number): void {
-    const room = Math.max(MIN_ROOM_BYTES, 2 ** Math.ceil(Math.log2(length)));
+    const wanted = Math.max(MIN_ROOM_BYTES, 2 ** Math.ceil(Math.log2(length)));
+    const room = Math.max(length, Math.min(wanted, this.#maxRoom));
     this.#take(room - this.#taken);
     const bytes = Buffer.allocUnsafeSlow(room);
     bytes.set(this.bytes);

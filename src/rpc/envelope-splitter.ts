@@ -1,4 +1,4 @@
-import type { BodyBudget } from "../core/body-budget.ts";
+import type { ByteBudget } from "../core/body-budget.ts";
 import { type Awaiting, BODY_DEADLINES } from "./body-deadlines.ts";
 import { BodyBuffer } from "./body-buffer.ts";
 import {
@@ -13,7 +13,7 @@ import {
 export interface SplitterOptions {
   /** Largest message, in bytes. */
   readonly maxBytes: number;
-  readonly budget: BodyBudget;
+  readonly budget: ByteBudget;
   /** Called once when a message that has begun does not arrive whole in time, with the refusal. */
   readonly onLate: (refusal: Error) => void;
 }
@@ -31,7 +31,7 @@ export class EnvelopeSplitter implements Awaiting {
 
   constructor(options: SplitterOptions) {
     this.#options = options;
-    this.#rest = new BodyBuffer(options.budget);
+    this.#rest = new BodyBuffer(options.budget, options.maxBytes + PREFIX_BYTES);
   }
 
   /** Whether nothing is left over. */

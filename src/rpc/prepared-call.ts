@@ -7,8 +7,10 @@ import type {
 } from "@connectrpc/connect/protocol";
 import type { AuthRequest } from "../core/auth.ts";
 import type { Throttle } from "../limits/throttle.ts";
+import type { OpenAccount } from "../limits/untrusted-bodies.ts";
 import { bodyInvalid } from "./request-body.ts";
 import { type RequestFormat, requestFormat } from "./request-format.ts";
+import { MAX_SMALL_REQUEST_BYTES, maxRequestBytes } from "./request-limits.ts";
 import { type RequestReader, createRequestReader, isReadable } from "./request-reader.ts";
 import type { BodyBudget } from "../core/body-budget.ts";
 
@@ -44,6 +46,8 @@ export interface Transport {
    * @returns What slows down calls within the call; undefined when no limit applies.
    */
   readonly permit: (method: DescMethod) => Throttle | undefined;
+  /** Opens the accounts that bodies are taken from; undefined for trusted callers, who take from the budget. */
+  readonly untrustedBodies: () => OpenAccount | undefined;
   /** Cuts the connection or stream. */
   readonly abort: () => void;
   /** What `auth_function` learns of the caller. */
@@ -73,24 +77,29 @@ export function prepareCalls(
 ): CallHandler {
   const { method } = handler;
   const reader = createRequestReader(method, budget) as RequestReader<unknown>;
+  // Methods with large requests are for trusted callers only.
+  const isSmall = maxRequestBytes(method) === MAX_SMALL_REQUEST_BYTES;
   const takesMany =
     method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming";
-  return async (request, { permit, ...transport }) => {
+  return async (request, { permit, untrustedBodies, ...transport }) => {
     const url = new URL(request.url);
-    const format = requestFormat(request.method, url, request.header);
+    const format = readableFormat(request, url);
     // What is not a message of ours, the framework answers as its protocols say.
-    if (format === undefined || !isReadable(format)) return handler(request);
+    if (format === undefined) return handler(request);
 
     const prepare = async (): Promise<PreparedCall> => {
       try {
-        const throttle = isOpen ? undefined : permit(method);
-        if (!takesMany) return { message: await reader.one(request, url, format), ...transport };
+        const throttle = permit(method);
+        const account = isSmall ? untrustedBodies() : undefined;
+        if (!takesMany) {
+          return { message: await reader.one(request, url, format, account), ...transport };
+        }
         if (isHttp1(request) || (format.protocol === "grpc-web" && !isOpen)) {
           throw bodyInvalid(
             `${method.name} streams both ways; it may be called over HTTP/2 with gRPC or Connect.`,
           );
         }
-        const messages = reader.many(request, format);
+        const messages = reader.many(request, format, account);
         return { messages, reader, format, throttle, ...transport };
       } catch (refusal) {
         return { refusal, ...transport };
@@ -103,6 +112,16 @@ export function prepareCalls(
     if (takesMany && isHttp1(request)) response.header?.set("connection", "close");
     return response;
   };
+}
+
+/** Whether the message of a request is read, and its caller counted, before the framework sees it. */
+export function isPrepared(request: UniversalServerRequest): boolean {
+  return readableFormat(request, new URL(request.url)) !== undefined;
+}
+
+function readableFormat(request: UniversalServerRequest, url: URL): RequestFormat | undefined {
+  const format = requestFormat(request.method, url, request.header);
+  return format !== undefined && isReadable(format) ? format : undefined;
 }
 
 /** The same request with an empty message in place of its own. */

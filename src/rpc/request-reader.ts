@@ -1,8 +1,9 @@
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
-import type { BodyBudget } from "../core/body-budget.ts";
+import type { BodyBudget, ByteBudget } from "../core/body-budget.ts";
 import { StreamError } from "../core/errors.ts";
+import type { OpenAccount } from "../limits/untrusted-bodies.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import { compileJsonDecoder } from "../wire/decode-json.ts";
 import type { Decoded } from "../wire/decoded.ts";
@@ -12,6 +13,7 @@ import { inflate, isInflatable } from "./inflate.ts";
 import {
   BODY_TIMEOUT_MS,
   type Envelope,
+  PREFIX_BYTES,
   bodyCutShort,
   bodyInvalid,
   readBody,
@@ -35,12 +37,23 @@ export function isReadable(format: RequestFormat): boolean {
  * The service decodes requests itself rather than letting the RPC framework do it: what the contract
  * refuses (invalid Unicode, forbidden keys, unknown JSON fields, fractional integers) is seen only in
  * the bytes, each refusal names its field, and all that is held of requests is bounded.
+ *
+ * What is held is taken from an account where one is opened, and from the budget elsewhere.
  */
 export interface RequestReader<M> {
   /** The message of a call that takes one. */
-  one(request: UniversalServerRequest, url: URL, format: RequestFormat): Promise<Decoded<M>>;
+  one(
+    request: UniversalServerRequest,
+    url: URL,
+    format: RequestFormat,
+    openAccount?: OpenAccount,
+  ): Promise<Decoded<M>>;
   /** The bytes of each message of a call that takes many, in order. Each counts until the next is asked for. */
-  many(request: UniversalServerRequest, format: RequestFormat): AsyncIterable<Uint8Array>;
+  many(
+    request: UniversalServerRequest,
+    format: RequestFormat,
+    openAccount?: OpenAccount,
+  ): AsyncIterable<Uint8Array>;
   /** Decodes one message. */
   decode(bytes: Uint8Array, json: boolean): Decoded<M>;
 }
@@ -88,18 +101,14 @@ export function createRequestReader<I extends DescMessage>(
   };
 
   return {
-    async one(request, url, format) {
-      const buffer = new BodyBuffer(budget);
-      try {
-        const reading = readOne(request, url, format, buffer);
-        return await within(reading, BODY_TIMEOUT_MS, request.signal);
-      } finally {
-        buffer.close();
-      }
-    },
-    async *many(request, { compression }) {
+    one: (request, url, format, openAccount) =>
+      withBuffer(budget, openAccount, maxBytes, request.signal, (buffer) =>
+        readOne(request, url, format, buffer),
+      ),
+    async *many(request, { compression }, openAccount) {
       const { signal } = request;
-      for await (const envelope of envelopesOf(byteBody(request), maxBytes, budget, signal)) {
+      const budgetOf = openAccount ?? (() => budget);
+      for await (const envelope of envelopesOf(byteBody(request), maxBytes, budgetOf, signal)) {
         const { data } = envelope;
         if (!isCompressedMessage(envelope, compression) || compression === undefined) {
           if (data.byteLength < LARGE_BODY_BYTES) yield data;
@@ -146,13 +155,14 @@ async function* inTurn(data: Uint8Array, budget: BodyBudget): AsyncGenerator<Uin
  * the iterator. So what is held is released as soon as the signal is aborted or the message that has begun
  * is late, wherever the iterator stands; it throws the reason when it is used next.
  *
+ * @param budgetOf What is held is taken from this. It may refuse the rest.
  * @param signal Aborted when the transport is closed or the deadline of the call passes.
  * @throws StreamError REQUEST_INVALID, OVERLOADED
  */
 async function* envelopesOf(
   body: AsyncIterable<Uint8Array>,
   maxBytes: number,
-  budget: BodyBudget,
+  budgetOf: (refuse: (error: unknown) => void) => ByteBudget,
   signal: AbortSignal,
 ): AsyncGenerator<Envelope, void> {
   let refusal: { readonly error: unknown } | undefined;
@@ -162,7 +172,7 @@ async function* envelopesOf(
     splitter.release();
     wake();
   };
-  const splitter = new EnvelopeSplitter({ maxBytes, budget, onLate: refuse });
+  const splitter = new EnvelopeSplitter({ maxBytes, budget: budgetOf(refuse), onLate: refuse });
   const onAbort = () => refuse(signal.reason);
   const throwIfRefused = () => {
     if (refusal !== undefined) throw refusal.error;
@@ -208,6 +218,7 @@ function queryMessage(url: URL): Uint8Array {
  * Reads and decodes the one message of a plain gRPC request.
  *
  * @param signal Ends the wait, with its reason.
+ * @param openAccount Opens the account that the body is taken from instead of the budget.
  * @throws StreamError REQUEST_INVALID, OVERLOADED, and what `decode` throws
  */
 export async function readGrpcMessage<M>(
@@ -216,16 +227,36 @@ export async function readGrpcMessage<M>(
   budget: BodyBudget,
   decode: (message: Uint8Array) => M,
   signal?: AbortSignal,
+  openAccount?: OpenAccount,
 ): Promise<M> {
-  const buffer = new BodyBuffer(budget);
-  try {
-    const reading = readBody(unbroken(body), buffer, maxBytes, true);
-    const { flags, data } = singleEnvelope(
-      await within(reading, BODY_TIMEOUT_MS, signal),
-      maxBytes,
-    );
+  return withBuffer(budget, openAccount, maxBytes, signal, async (buffer) => {
+    const whole = await readBody(unbroken(body), buffer, maxBytes, true);
+    const { flags, data } = singleEnvelope(whole, maxBytes);
     checkFlags(flags);
     return decode(data);
+  });
+}
+
+/** Reads with a buffer, which is closed as soon as the reading is over, late, aborted or refused by the account. */
+async function withBuffer<T>(
+  budget: BodyBudget,
+  openAccount: OpenAccount | undefined,
+  maxBytes: number,
+  signal: AbortSignal | undefined,
+  read: (buffer: BodyBuffer) => Promise<T>,
+): Promise<T> {
+  let cut = (_refusal: Error) => {};
+  const account = openAccount?.((refusal) => cut(refusal));
+  const buffer = new BodyBuffer(account ?? budget, maxBytes + PREFIX_BYTES);
+  try {
+    const reading =
+      account === undefined
+        ? read(buffer)
+        : new Promise<T>((resolve, reject) => {
+            cut = reject;
+            read(buffer).then(resolve, reject);
+          });
+    return await within(reading, BODY_TIMEOUT_MS, signal);
   } finally {
     buffer.close();
   }

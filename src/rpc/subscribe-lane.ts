@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { StreamService, type SubscribeRequest } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Frame } from "../core/frame.ts";
 import type { Handlers } from "../service/handlers.ts";
+import type { OpenAccount } from "../limits/untrusted-bodies.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import type { Decoded } from "../wire/decoded.ts";
 import { frameEnvelope } from "../wire/frame-bytes.ts";
@@ -35,7 +36,8 @@ const JOIN_BYTES = 64 * 1024;
 export function createSubscribeLane(handlers: Handlers, budget: BodyBudget): LaneMethod {
   const decode = compileBinaryDecoder(method.subscribe.input);
   const maxBytes = maxRequestBytes(method.subscribe);
-  const read: Read = (stream, signal) => readGrpcMessage(stream, maxBytes, budget, decode, signal);
+  const read: Read = (stream, signal, openAccount) =>
+    readGrpcMessage(stream, maxBytes, budget, decode, signal, openAccount);
   return (stream, headers, transport) => {
     answer(handlers, read, stream, headers, transport).catch(() => stream.destroy());
   };
@@ -45,6 +47,7 @@ export function createSubscribeLane(handlers: Handlers, budget: BodyBudget): Lan
 type Read = (
   stream: ServerHttp2Stream,
   signal: AbortSignal | undefined,
+  openAccount: OpenAccount | undefined,
 ) => Promise<Decoded<SubscribeRequest>>;
 
 async function answer(
@@ -52,7 +55,7 @@ async function answer(
   read: Read,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  { permit, abort, auth }: Transport,
+  { permit, untrustedBodies, abort, auth }: Transport,
 ): Promise<void> {
   let failure: unknown;
   let late: ConnectError | undefined;
@@ -70,7 +73,7 @@ async function answer(
   stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
   try {
     permit(method.subscribe);
-    const request = await read(stream, waiting?.signal);
+    const request = await read(stream, waiting?.signal, untrustedBodies());
     const subscription = await handlers.subscribe({ ...request, auth: auth() });
     onLate = () => subscription.close();
     stream.on("close", onLate);

@@ -31,7 +31,7 @@ export abstract class UnaryCall<Answer> implements Awaiting {
     this.#body = body;
     this.#maxBytes = maxBytes;
     this.#prefixBytes = prefixBytes;
-    this.#buffer = new BodyBuffer(budget);
+    this.#buffer = new BodyBuffer(budget, maxBytes + prefixBytes);
   }
 
   /** Whether the first chunk of a body tells that it is too large. */

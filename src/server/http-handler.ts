@@ -13,10 +13,14 @@ import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { createConnectLane } from "../rpc/connect-lane.ts";
 import { withEarlyHeaders } from "../rpc/early-headers.ts";
 import { withDeadline } from "../rpc/deadline.ts";
-import { type CallHandler, type Transport, prepareCalls } from "../rpc/prepared-call.ts";
+import {
+  type CallHandler,
+  type Transport,
+  isPrepared,
+  prepareCalls,
+} from "../rpc/prepared-call.ts";
 import { MAX_SMALL_REQUEST_BYTES } from "../rpc/request-limits.ts";
 import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
-import { countPublicCalls, publicPermit } from "../rpc/public-call.ts";
 import { fromGrpcWebText, isGrpcWebText, toGrpcWebText } from "../rpc/grpc-web-text.ts";
 import { type Health, healthRoutes } from "../rpc/health.ts";
 import { withResponseHeaders } from "../rpc/response-headers.ts";
@@ -87,7 +91,10 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
     response.setHeader("vary", "Origin");
     if (caller.origin !== undefined && callers.allowsOrigin(caller)) {
       exposeTo(caller.origin, response);
-      if (request.method === "OPTIONS") return answerPreflight(request, response);
+      if (request.method === "OPTIONS") {
+        if (!isTooFast(permits, caller, request, response)) answerPreflight(request, response);
+        return;
+      }
     }
     const route = calls.get(path);
     const page = pages.get(path);
@@ -124,7 +131,6 @@ function createCalls(options: HttpHandlerOptions): Map<string, Route> {
     // Of requests it sees what stands in for them, and those whose format is none of ours.
     readMaxBytes: MAX_SMALL_REQUEST_BYTES,
     jsonOptions: { ignoreUnknownFields: false },
-    interceptors: [countPublicCalls],
   });
   streamRoutes(router, handlers, draining);
   workerRoutes(router, workers, draining);
@@ -135,24 +141,10 @@ function createCalls(options: HttpHandlerOptions): Map<string, Route> {
       handler.requestPath,
       {
         handler,
-        call: withDeadline(
-          OURS.includes(handler.service.typeName)
-            ? prepareCalls(handler, bodies)
-            : publicCalls(handler, bodies),
-        ),
+        call: withDeadline(prepareCalls(handler, bodies, !OURS.includes(handler.service.typeName))),
       },
     ]),
   );
-}
-
-/** Calls that everybody may make, counted for each caller. */
-function publicCalls(handler: UniversalHandler, bodies: BodyBudget): CallHandler {
-  const call = prepareCalls(handler, bodies, true);
-  return (request, transport) => {
-    const contextValues = request.contextValues ?? createContextValues();
-    contextValues.set(publicPermit, () => void transport.permit(handler.method));
-    return call({ ...request, contextValues }, transport);
-  };
 }
 
 async function answerCall(
@@ -169,11 +161,13 @@ async function answerCall(
   try {
     universal = universalRequestFromNodeRequest(request, response, undefined, values);
   } catch {
+    if (isTooFast(permits, callerOf(request), request, response)) return;
     return answer(response, 400, "Bad request: it has no valid host.\n");
   }
   try {
     const isText = isGrpcWebText(universal.header.get("content-type"));
     const asked = isText ? fromGrpcWebText(universal) : universal;
+    if (!isPrepared(asked) && isTooFast(permits, callerOf(request), request, response)) return;
     const answered = await withEarlyHeaders(values, () => call(asked, transport));
     // The last step: copies of its result would read the trailers before the body has filled them.
     const complete = withPlainGrpcMessage(withResponseHeaders(answered, handler));
@@ -205,8 +199,11 @@ function dismiss(request: Request): void {
 }
 
 function transportOfRequest(request: Request, permits: Permits): Transport {
+  const caller = callerOf(request);
+  const connection = connectionOf(request);
   return {
-    permit: permits.permitFor(callerOf(request), connectionOf(request)),
+    permit: permits.permitFor(caller, connection),
+    untrustedBodies: permits.bodiesFor(caller, connection),
     auth: () =>
       authRequestOf(request.headers, request.url ?? "", request.socket, () =>
         connectionIds(("stream" in request ? request.stream.session : request.socket) ?? request),
@@ -227,9 +224,10 @@ export function transportOf(
   const { session } = stream;
   const peer = session?.socket.remoteAddress;
   const caller = callerFrom(headers, peer);
-  const forwardedFor = forwardedForOf(headers);
+  const connection = { identity: session, peer, forwardedFor: forwardedForOf(headers) };
   return {
-    permit: permits.permitFor(caller, { identity: session, peer, forwardedFor }),
+    permit: permits.permitFor(caller, connection),
+    untrustedBodies: permits.bodiesFor(caller, connection),
     auth: () =>
       authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket, () =>
         connectionIds(stream.session ?? stream),

@@ -3,6 +3,7 @@ import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import type { CallerLimiter, Origin } from "../limits/caller-limiter.ts";
 import type { Throttle } from "../limits/throttle.ts";
+import type { UntrustedBodies } from "../limits/untrusted-bodies.ts";
 import type { Transport } from "../rpc/prepared-call.ts";
 import type { Caller, Callers } from "./callers.ts";
 
@@ -16,6 +17,8 @@ export interface Connection extends Origin {
 export interface Permits {
   /** For a call of an RPC method. */
   permitFor(caller: Caller, connection: Connection): Transport["permit"];
+  /** For the bodies of a call of an RPC method. */
+  bodiesFor(caller: Caller, connection: Connection): Transport["untrustedBodies"];
   /** Counts a request that is no call. @throws StreamError RATE_LIMITED */
   count(caller: Caller, connection: Connection): void;
 }
@@ -24,7 +27,11 @@ export interface Permits {
  * Trusted callers are not slowed down unless the limits say so. Everybody else is counted before it is
  * known whether they may make the call, so that guessing tokens is slow.
  */
-export function createPermits(callers: Callers, limiter: CallerLimiter): Permits {
+export function createPermits(
+  callers: Callers,
+  limiter: CallerLimiter,
+  untrustedBodies: UntrustedBodies,
+): Permits {
   const isExempt = (caller: Caller) => !limiter.limitsTrustedCallers && callers.isTrusted(caller);
   const throttleOf = (caller: Caller, connection: Connection): Throttle | undefined => {
     const { identity } = connection;
@@ -43,6 +50,10 @@ export function createPermits(callers: Callers, limiter: CallerLimiter): Permits
       else if (access === "trusted") callers.requireTrusted(caller);
       return throttle;
     },
+    bodiesFor: (caller, connection) => () =>
+      callers.isTrusted(caller)
+        ? undefined
+        : (cut) => untrustedBodies.open(connection.identity ?? caller, cut),
     count: (caller, connection) => throttleOf(caller, connection)?.call(),
   };
 }

@@ -31,6 +31,7 @@ import { readTokenFile } from "./api-token-file.ts";
 import { createDrainDelay } from "./drain-delay.ts";
 import { createProblemLog } from "./problem-log.ts";
 import { DEFAULT_FOLDER, type OpenedStore, type StoreOptions, openStore } from "./open-store.ts";
+import { UntrustedBodies } from "../limits/untrusted-bodies.ts";
 import { BodyBudget } from "../core/body-budget.ts";
 
 /** How to run a server. Every option has a default. */
@@ -178,9 +179,9 @@ async function open(
   });
   const limits = { ...DEFAULT_CALLER_LIMITS, ...options.callerLimits };
   const limiter = new CallerLimiter(limits);
-  const permits = createPermits(callers, limiter);
   const workers = workersOf(engine, options.workerLimits);
   const bodies = new BodyBudget(options.maxBodyBytesInFlight);
+  const permits = createPermits(callers, limiter, new UntrustedBodies(bodies));
   const handler = createHttpHandler({
     handlers: engine.handlers,
     workers,

@@ -8,6 +8,7 @@ import { PART_LIMITS } from "../../src/live/state-reader.ts";
 import { BODY_TIMEOUT_MS, MAX_REQUEST_BYTES } from "../../src/rpc/request-body.ts";
 import { FREE_INFLATION_BYTES, MAX_INFLATION } from "../../src/rpc/inflate.ts";
 import { MAX_SMALL_REQUEST_BYTES } from "../../src/rpc/request-limits.ts";
+import { MAX_CONNECTION_BYTES } from "../../src/limits/untrusted-bodies.ts";
 import { DEFAULT_BODY_BYTES_IN_FLIGHT } from "../../src/core/body-budget.ts";
 import { MAX_NESTING } from "../../src/core/nesting.ts";
 import { MAX_OPS } from "../../src/core/op-json.ts";
@@ -47,6 +48,7 @@ const FACTS: Readonly<Record<string, string>> = {
     count(MAX_INFLATION),
   "levels of JSON from outside, with all that is around a value": count(MAX_NESTING),
   "bytes of requests, frames and responses of webhooks that are held while they arrive, inflated ones included": `${bytes(DEFAULT_BODY_BYTES_IN_FLIGHT)}; more get \`OVERLOADED\``,
+  "the same of callers that are not trusted, on one connection": bytes(MAX_CONNECTION_BYTES),
   "time for the body of a request, or one message of a stream, to arrive": seconds(BODY_TIMEOUT_MS),
 };
 

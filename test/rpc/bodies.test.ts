@@ -146,6 +146,17 @@ describe("what is held of bodies", () => {
     expect(() => small.push(Buffer.alloc(16 * 1024))).toThrow();
   });
 
+  it("is no more than the most that a body may have, however its room grows", () => {
+    const budget = new BodyBudget();
+    const buffer = new BodyBuffer(budget, 16_389);
+    for (let i = 0; i < 2; i++) buffer.push(Buffer.alloc(8194));
+    expect(budget.heldBytes).toBe(16_389);
+    buffer.push(Buffer.alloc(1));
+    expect(buffer.length).toBe(16_389);
+    expect(budget.heldBytes).toBe(16_389);
+    buffer.close();
+  });
+
   it.each([1, 2, 7, 1000])("messages are cut alike from chunks of %d bytes", (size) => {
     const budget = new BodyBudget();
     const splitter = new EnvelopeSplitter({ maxBytes: 500, budget, onLate: () => {} });
@@ -216,6 +227,64 @@ describe("bodies that are held open", () => {
         .toEqual([200, 200, 200]);
     },
   );
+});
+
+describe("half-sent bodies of callers that are not trusted", () => {
+  const SUBSCRIBE = "/millrace.v1.StreamService/Subscribe";
+  const CHECK = "/grpc.health.v1.Health/Check";
+  const REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+  it.each([
+    ["Subscribe over gRPC", SUBSCRIBE, "application/grpc"],
+    ["Subscribe over gRPC with JSON", SUBSCRIBE, "application/grpc+json"],
+    ["Subscribe over Connect", SUBSCRIBE, "application/connect+json"],
+    ["health", CHECK, "application/grpc"],
+    ["health over Connect", CHECK, "application/json"],
+    ["reflection", REFLECTION, "application/grpc"],
+  ])("to %s keep neither trusted writes nor newcomers out", async (_name, path, type) => {
+    const small = await createServer({
+      port: 0,
+      store: { kind: "in_memory" },
+      apiTokens: ["secret"],
+      maxBodyBytesInFlight: 8 * MIB,
+    });
+    onTestFinished(() => small.close());
+    const prefix = Buffer.from([0, 0, 0, 0x40, 0]);
+    const part = Buffer.concat([prefix, Buffer.alloc(15_000, " ")]);
+    const headers = { "content-type": type, te: "trailers" };
+    let refusals = 0;
+    const attackers = Array.from({ length: 4 }, () => openH2(small.url));
+    onTestFinished(() => {
+      for (const attacker of attackers) attacker.destroy();
+    });
+    // 12 MB in all, of which a share of 2 MiB is kept.
+    for (const attacker of attackers)
+      for (let i = 0; i < 200; i++)
+        void callH2(attacker, path, headers, part, false).then(() => refusals++);
+    await expect.poll(() => refusals, { timeout: 10_000 }).toBeGreaterThan(400);
+
+    const trusted = openH2(small.url);
+    onTestFinished(() => trusted.destroy());
+    const request = { streamName: "s", groupId: "g", itemId: "i", data: "x".repeat(500_000) };
+    const authorized = { "content-type": "application/json", authorization: "Bearer secret" };
+    const writes = Array.from({ length: 4 }, () =>
+      callH2(
+        trusted,
+        "/millrace.v1.StreamService/Set",
+        authorized,
+        Buffer.from(JSON.stringify(request)),
+      ),
+    );
+    const statuses = (await Promise.all(writes)).map((answer) => answer.headers[":status"]);
+    expect(statuses).toEqual([200, 200, 200, 200]);
+
+    const newcomer = openH2(small.url);
+    onTestFinished(() => newcomer.destroy());
+    const grpc = { "content-type": "application/grpc", te: "trailers" };
+    // As large as it may be, of an unknown field, which is skipped.
+    const large = Buffer.concat([Buffer.from([0xfa, 0x7f, 0xc0, 0x3e]), Buffer.alloc(8000)]);
+    const { headers: head, trailers } = await callH2(newcomer, CHECK, grpc, enveloped(large));
+    expect({ ...head, ...trailers }["grpc-status"]).toBe("0");
+  });
 });
 
 it("a client that goes away in the middle of a body harms nobody", async () => {

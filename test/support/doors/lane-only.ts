@@ -23,6 +23,7 @@ export async function startLaneOnly(change: Partial<Handlers> = {}): Promise<Lan
   server.on("stream", (stream, headers) => {
     const transport = () => ({
       permit: () => undefined,
+      untrustedBodies: () => undefined,
       abort: () => stream.close(),
       auth: () => ({ headers: {}, path: "", query_params: {}, addr: "", connection_id: "" }),
     });
