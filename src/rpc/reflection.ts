@@ -103,14 +103,17 @@ async function* questions<R extends Request>(
   requests: AsyncIterable<R>,
   { values }: HandlerContext,
 ): AsyncGenerator<R, void> {
-  const { refusal, messages, reader, format } = values.get(preparedCall);
+  const { refusal, messages, reader, format, throttle } = values.get(preparedCall);
   if (refusal !== undefined) throw toConnectError(refusal);
   if (messages === undefined || reader === undefined || format === undefined) {
     yield* requests;
     return;
   }
   try {
-    for await (const bytes of messages) yield reader.decode(bytes, format.json) as R;
+    for await (const bytes of messages) {
+      throttle?.call();
+      yield reader.decode(bytes, format.json) as R;
+    }
   } catch (error) {
     throw toConnectError(error);
   }

@@ -127,6 +127,44 @@ describe("calls of one address", () => {
     }
     expect(reasons).toEqual([undefined, undefined, undefined, "RATE_LIMITED"]);
   });
+
+  it("include preflights, calls with a wrong content type and malformed calls", async () => {
+    const client = rawHttp2(server.url);
+    onTestFinished(() => client.close());
+    const set = "/millrace.v1.StreamService/Set";
+    const preflight = {
+      origin: "http://localhost:5173",
+      "access-control-request-method": "POST",
+    };
+    const requests = [
+      { method: "OPTIONS", path: set, headers: preflight },
+      { path: set, headers: { "content-type": "text/plain" } },
+      { path: "/grpc.health.v1.Health/Check", headers: { "content-type": "text/plain" } },
+      { path: "/grpc.health.v1.Health/Check", headers: { "content-type": "application/json" } },
+    ];
+    for (const request of requests) {
+      const headers = { ...request.headers, "x-forwarded-for": newAddress() };
+      const statuses: number[] = [];
+      for (let i = 0; i < 4; i++) {
+        const answer = await client.request({ ...request, headers, body: Buffer.from("{{") });
+        statuses.push(answer.status);
+      }
+      expect(statuses.map((status) => status === 429)).toEqual([false, false, false, true]);
+    }
+  });
+
+  it("include each question of a stream of reflection", async () => {
+    const client = rawHttp2(server.url);
+    onTestFinished(() => client.close());
+    const protocol = RAW_PROTOCOLS.find(({ name }) => name === "grpc proto over HTTP/2");
+    const headers = { "x-forwarded-for": newAddress(), "content-type": "application/grpc" };
+    const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    // Questions without content, of which the call and two more are within the limit.
+    const answer = await client.request({ path, headers, body: new Uint8Array(5 * 2000) });
+    expect(protocol?.refusal(answer)?.reason).toBe("RATE_LIMITED");
+    const responses = answer.body.toString("latin1").split("message_request is missing").length - 1;
+    expect(responses).toBe(2);
+  });
 });
 
 describe("trusted callers, where they are limited", () => {
