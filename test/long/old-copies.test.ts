@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { copyUnderFleet } from "../support/redis/copied-fleet.ts";
-import { OLD_COPIES } from "../support/redis/old-copies.ts";
+import { OLD_COPIES, RESTARTED, restartedAppendFile } from "../support/redis/old-copies.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { LONG } from "../support/long/judge.ts";
 
@@ -14,7 +14,8 @@ const FIRST = "a master that follows a detached replica for a moment";
 const runsOf = (name: string) => (LONG ? (name === FIRST ? 20 : 5) : 1);
 
 describeWithRedis("an older copy in place of the data of a fleet", () => {
-  for (const [name, start] of Object.entries(OLD_COPIES)) {
+  const ways = { ...OLD_COPIES, [RESTARTED]: restartedAppendFile };
+  for (const [name, start] of Object.entries(ways)) {
     test(`repeats no revision, and lets no subscriber diverge: ${name} (G2, G3, G4)`, async () => {
       const runs = runsOf(name);
       const totals = { writes: 0, changes: 0, freshSnapshots: 0, givenTwice: 0, diverged: 0 };

@@ -130,9 +130,8 @@ export class GroupWork {
     return known !== undefined && touched.every((id) => known.has(id)) ? [] : touched;
   }
 
-  /** Takes the reply of the get script for `unread`. */
-  take(reply: unknown): void {
-    const [lineage, head, , records] = reply as [unknown, unknown, unknown, unknown[]];
+  /** Takes what the get script read for `unread`. */
+  take(lineage: unknown, head: unknown, records: readonly unknown[]): void {
     this.#know(lineage, head, this.#touched(), records);
   }
 

@@ -56,7 +56,11 @@ export class PartitionGate {
     return [String(this.#commits), this.#lineage];
   }
 
-  /** Notes commits that the data has: if they are missing later, they were lost. */
+  /**
+   * Notes commits that the data has: if they are missing later, they were lost. Commits, reads and
+   * announcements all report them, since no position that this process has seen or delivered may get another
+   * meaning.
+   */
   noteCommits(commits: number, lineage: string): void {
     if (lineage === this.#lineage) this.#commits = Math.max(this.#commits, commits);
     // Otherwise the reply was overtaken by one of a later lineage.

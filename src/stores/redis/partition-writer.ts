@@ -142,9 +142,11 @@ export class PartitionWriter {
     const names = [state, group.head, group.items];
     // The timestamp of a sync is not needed here.
     const args = ["0", ...items];
-    work.take(
-      await servers.attempt(tag, "read", (link) => link.run(GET, names, args, "read"), deadlineMs),
-    );
+    const run = (link: RedisLink) => link.run(GET, names, args, "read");
+    const reply = await servers.attempt(tag, "read", run, deadlineMs);
+    const [lineage, commits, head, , records] = reply as readonly unknown[];
+    this.#gate.noteCommits(Number(commits), textOf(lineage));
+    work.take(lineage, head, records as readonly unknown[]);
   }
 
   async #write(

@@ -93,15 +93,41 @@ function decodeTransient(packed: Buffer, epoch: string): TransientEvent {
   };
 }
 
-/**
- * Reads an announcement of a group; undefined: it was too large, and the changes are in the log.
- */
-export function decodeMessage(packed: Buffer): readonly GroupEvent[] | undefined {
+/** A message of a group. */
+export interface GroupMessage {
+  readonly events: readonly GroupEvent[];
+  /** What the partition had with it; undefined: the message does not say. */
+  readonly known: { readonly commits: number; readonly lineage: string } | undefined;
+}
+
+/** Kinds of messages (see lua/commit.lua). */
+const CHANGES_WITHOUT_COMMITS = 1;
+const TRANSIENT = 2;
+const CHANGES = 4;
+
+/** Reads a message of a group; undefined: it only says that there is something in the log. */
+export function decodeMessage(packed: Buffer): GroupMessage | undefined {
   const kind = packed.readUInt8(0);
-  if (kind !== 1 && kind !== 2) return undefined;
-  let at = 3 + packed.readUInt16BE(1);
-  const epoch = packed.toString("utf8", 3, at);
-  if (kind === 2) return [decodeTransient(packed.subarray(at), epoch)];
+  if (kind === CHANGES) {
+    const epochAt = 12;
+    const epochEnd = epochAt + packed.readUInt16BE(10);
+    const epoch = packed.toString("utf8", epochAt, epochEnd);
+    const lineage = packed.toString("utf8", epochEnd - packed.readUInt8(9), epochEnd);
+    const known = { commits: packed.readDoubleBE(1), lineage };
+    return { events: decodeChanges(packed, epochEnd, epoch), known };
+  }
+  if (kind !== CHANGES_WITHOUT_COMMITS && kind !== TRANSIENT) return undefined;
+  const epochEnd = 3 + packed.readUInt16BE(1);
+  const epoch = packed.toString("utf8", 3, epochEnd);
+  const events =
+    kind === TRANSIENT
+      ? [decodeTransient(packed.subarray(epochEnd), epoch)]
+      : decodeChanges(packed, epochEnd, epoch);
+  return { events, known: undefined };
+}
+
+function decodeChanges(packed: Buffer, start: number, epoch: string): readonly GroupEvent[] {
+  let at = start;
   const events: GroupEvent[] = [];
   while (at < packed.length) {
     const end = at + 4 + packed.readUInt32BE(at);

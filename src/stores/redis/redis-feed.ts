@@ -26,8 +26,14 @@ interface Entry {
 /**
  * The feed over pub/sub, which may lose messages: the listeners are notified, and compare with the
  * log. It subscribes only to the groups that have listeners.
+ *
+ * @param note Called with the number of commits of a partition that a message reports, and their lineage.
  */
-export function createFeed(servers: RedisServers, keys: RedisKeys): RedisFeed {
+export function createFeed(
+  servers: RedisServers,
+  keys: RedisKeys,
+  note: (partition: number, commits: number, lineage: string) => void,
+): RedisFeed {
   const watchers = createWatchers();
   const groups = new Map<string, Entry>();
 
@@ -40,9 +46,11 @@ export function createFeed(servers: RedisServers, keys: RedisKeys): RedisFeed {
     };
     const opened = servers.subscribe(tag, keys.ofGroup(partition, text).head, {
       onMessage(packed) {
-        const events = decodeMessage(packed);
-        if (events === undefined) doubt();
-        else watchers.announce(text, events);
+        const message = decodeMessage(packed);
+        if (message === undefined) return doubt();
+        const { events, known } = message;
+        if (known !== undefined) note(partition, known.commits, known.lineage);
+        watchers.announce(text, events);
       },
       onDoubt: doubt,
     });

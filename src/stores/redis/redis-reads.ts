@@ -33,6 +33,8 @@ export interface SweepContext {
 /** Dependencies of reads. */
 export interface ReadContext extends SweepContext {
   readonly groupClock: Pick<GroupClock, "sync">;
+  /** Records how many commits a partition has, in its lineage. @see PartitionGate.noteCommits */
+  readonly note: (partition: number, commits: number, lineage: string) => void;
   /** Decides whether a partition has lost writes, because a copy replaced its data. */
   readonly verify: (partition: number) => Promise<void>;
 }
@@ -61,7 +63,7 @@ const HEADS_PER_SCRIPT = 500;
 
 /** Creates the reads. */
 export function createReads(context: ReadContext): RedisReads {
-  const { servers, keys, history, clock, groupClock, verify } = context;
+  const { servers, keys, history, clock, groupClock, note, verify } = context;
   const time = () => (clock === undefined ? "" : clock());
   /** @param given The script's clock (see lua/records.lua). */
   const stateHead = ({ position, timestamp }: GroupHead, given: unknown): StateHead => ({
@@ -72,19 +74,26 @@ export function createReads(context: ReadContext): RedisReads {
   const placeOf = (group: GroupKey) => {
     const text = textOfGroup(group);
     const partition = keys.partitionOf(text);
-    return { ...keys.ofPartition(partition), ...keys.ofGroup(partition, text) };
+    return { partition, ...keys.ofPartition(partition), ...keys.ofGroup(partition, text) };
   };
+  /** @returns the reply of a script that reads: the lineage, and what follows the number of commits. */
   const run = async (
-    tag: string,
+    partition: number,
     script: LuaScript,
     names: readonly string[],
     args: readonly (string | number)[],
-  ) => (await servers.run(tag, script, names, args.map(String), "read")) as readonly unknown[];
+  ): Promise<readonly unknown[]> => {
+    const { tag } = keys.ofPartition(partition);
+    const reply = await servers.run(tag, script, names, args.map(String), "read");
+    const [lineage, commits, ...rest] = reply as readonly unknown[];
+    note(partition, Number(commits), textOf(lineage));
+    return [lineage, ...rest];
+  };
 
   const readPage = async (group: GroupKey, limits: ReadLimits, after: string): Promise<Page> => {
-    const { tag, state, head: headKey, items: itemsKey, order } = placeOf(group);
+    const { partition, state, head: headKey, items: itemsKey, order } = placeOf(group);
     const [lineage, head, more, given, ...rest] = await run(
-      tag,
+      partition,
       LIST,
       [state, headKey, itemsKey, order],
       [after, limits.maxCount, limits.maxBytes, time()],
@@ -109,19 +118,19 @@ export function createReads(context: ReadContext): RedisReads {
     partition: number,
     places: readonly { readonly key: string }[],
   ): Promise<readonly unknown[]> => {
-    const { tag, state, mark } = keys.ofPartition(partition);
+    const { state, mark } = keys.ofPartition(partition);
     const names = [state, mark, ...places.map(({ key }) => key)];
-    const reply = await run(tag, HEADS, names, []);
+    const reply = await run(partition, HEADS, names, []);
     if (textOf(reply[1]) === "1") return reply;
     await verify(partition);
-    return run(tag, HEADS, names, []);
+    return run(partition, HEADS, names, []);
   };
 
   return {
     async get(group, itemId) {
-      const { tag, state, head: headKey, items } = placeOf(group);
+      const { partition, state, head: headKey, items } = placeOf(group);
       const names = [state, headKey, items];
-      const [lineage, head, given, records] = await run(tag, GET, names, [time(), itemId]);
+      const [lineage, head, given, records] = await run(partition, GET, names, [time(), itemId]);
       const stored = decodeItem(itemId, (records as unknown[])[0]);
       return { ...stateHead(decodeHead(head, lineage), given), item: stored?.item };
     },
@@ -174,10 +183,10 @@ export function createReads(context: ReadContext): RedisReads {
     },
 
     async since(group, from, limits) {
-      const { tag, state, head: headKey, log } = placeOf(group);
+      const { partition, state, head: headKey, log } = placeOf(group);
       const { epoch, revision } = from;
       const [lineage, packed, now, ...records] = await run(
-        tag,
+        partition,
         SINCE,
         [state, headKey, log],
         [epoch, revision, limits.maxCount, limits.maxBytes, time()],

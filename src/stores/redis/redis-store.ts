@@ -96,13 +96,15 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const limits = { ...DEFAULT_REDIS_QUEUE_LIMITS, ...options.queue };
   const { clock } = options;
   const outbox = createRedisOutbox(servers, keys);
-  const feed = createFeed(servers, keys);
+  const note = (partition: number, commits: number, lineage: string) =>
+    writerOf(partition).gate.noteCommits(commits, lineage);
+  const feed = createFeed(servers, keys, note);
   const verify = async (partition: number) => {
     const { tag } = keys.ofPartition(partition);
     await servers.attempt(tag, "read", (link) => writerOf(partition).gate.look(link));
   };
   const groupClock = new GroupClock();
-  const reads = createReads({ servers, keys, history, clock, groupClock, verify });
+  const reads = createReads({ servers, keys, history, clock, groupClock, note, verify });
   const listing = createGroupListing(servers, keys);
   const sweeper = createSweeper({ servers, keys, history, clock }, options.sweepIntervalMs ?? 1000);
   const context: WriterContext = {

@@ -1,4 +1,4 @@
-import { cp } from "node:fs/promises";
+import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Redis } from "ioredis";
@@ -17,6 +17,9 @@ export interface CopiedRedis {
   bringBack(): Promise<void>;
 }
 
+/** The way that also gives the server another process. */
+export const RESTARTED = "a restart on an older append-only file";
+
 /** The ways in which an older copy replaces the data. */
 export const OLD_COPIES: Readonly<Record<string, () => Promise<CopiedRedis>>> = {
   "a master that follows a detached replica for a moment": detachedReplica,
@@ -25,6 +28,24 @@ export const OLD_COPIES: Readonly<Record<string, () => Promise<CopiedRedis>>> = 
   "DEBUG LOADAOF of an older append-only file": reloadedAppendFile,
   "FLUSHALL and RESTORE of older dumps": restoredDumps,
 };
+
+/** Starts a server that restarts on an older append-only file. Every process of the fleet connects anew. */
+export async function restartedAppendFile(): Promise<CopiedRedis> {
+  const redis = await redisFor({ appendfsync: "always" });
+  const files = join(redis.folder, "appendonlydir");
+  const copy = join(redis.folder, "copy");
+  return {
+    url: redis.url,
+    command: redis.command,
+    keep: async () => cp(files, copy, { recursive: true }),
+    async bringBack() {
+      await redis.stop();
+      await rm(files, { recursive: true });
+      await cp(copy, files, { recursive: true });
+      await redis.restart();
+    },
+  };
+}
 
 async function redisFor(options: RedisOptions): Promise<RedisProcess> {
   const redis = await startRedis(options);

@@ -69,13 +69,19 @@ local head_key, items_key, order_key, log_key
 -- Events that are not announced yet.
 local message, message_bytes = {}, 0
 
+-- Messages begin with their kind. A kind keeps its layout for good, and a process takes a message of a kind
+-- that it does not know for a hint to read the log: so processes of two versions can share the data.
+--   1  changes, of earlier versions: bytes of the epoch; the epoch, then for each: bytes, change
+--   2  a transient event: bytes of the epoch; the epoch, the event. It has no revision, so no number of commits
+--   3  too much for a message: the changes are in the log
+--   4  changes: number of commits, bytes of the lineage that ends the epoch; then as 1
 local function announce()
   if #message == 0 then return end
   if message_bytes > MAX_MESSAGE then
     redis.call('SPUBLISH', head_key, struct.pack('>B', 3))
   else
     redis.call('SPUBLISH', head_key,
-      struct.pack('>BI2', 1, #epoch) .. epoch .. table.concat(message))
+      struct.pack('>BdBI2', 4, commits, #(lineage or ''), #epoch) .. epoch .. table.concat(message))
   end
   message, message_bytes = {}, 0
 end

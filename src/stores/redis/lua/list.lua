@@ -2,12 +2,13 @@
 --
 -- KEYS  state (hash), head, items (hash), order (sorted set)
 -- ARGV  revision that created the last item seen, most items, most bytes, time or ''
--- Returns {lineage, head, '1' if there are more, clock (see clock_of), then for each item: id, record}
+-- Returns {lineage, number of commits, head, '1' if there are more, clock (see clock_of), then for each
+-- item: id, record}
 local CHUNK = 64
 local after, max_count, max_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local known = redis.call('HMGET', KEYS[1], 'lineage', 'began')
+local known = redis.call('HMGET', KEYS[1], 'lineage', 'commits', 'began')
 local head = redis.call('GET', KEYS[2])
-local page = { known[1], head, '0', clock_of(head, known[2], ARGV[4]) }
+local page = { known[1], known[2], head, '0', clock_of(head, known[3], ARGV[4]) }
 local count, bytes = 0, 0
 while true do
   local ids = redis.call('ZRANGE', KEYS[4], '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0,
@@ -18,7 +19,7 @@ while true do
     local created, _, _, _, size = struct.unpack(ITEM, records[i])
     bytes = bytes + size
     if count > 0 and (count >= max_count or bytes > max_bytes) then
-      page[3] = '1'
+      page[4] = '1'
       return page
     end
     count = count + 1

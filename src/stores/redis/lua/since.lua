@@ -2,13 +2,14 @@
 --
 -- KEYS  state (hash), head, log (list)
 -- ARGV  epoch, revision, most changes, most bytes, time or ''
--- Returns {lineage, head, time, then the changes}: none when the position is not of this history, or
+-- Returns {lineage, number of commits, head, time, then the changes}: none when the position is not of this history, or
 -- the log begins later
 local CHUNK = 32
 local from, max_count, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local lineage = redis.call('HGET', KEYS[1], 'lineage')
+local known = redis.call('HMGET', KEYS[1], 'lineage', 'commits')
+local lineage = known[1]
 local head = read_head(KEYS[2])
-local result = { lineage, redis.call('GET', KEYS[2]), time_of(ARGV[5]) }
+local result = { lineage, known[2], redis.call('GET', KEYS[2]), time_of(ARGV[5]) }
 local index = from - (head.revision - head.count)
 local is_known = ARGV[1] == epoch_of(head, lineage) or (ARGV[1] == '' and from == 0)
 if not is_known or index < 0 then return result end
