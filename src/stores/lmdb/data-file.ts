@@ -1,3 +1,4 @@
+import { readSync } from "node:fs";
 import { openPrivate } from "./private-files.ts";
 
 // Two pages of metadata begin a file of the database. Numbers are little-endian on every platform
@@ -9,6 +10,7 @@ const META_PAGE = 8;
 const FORMAT_AT = 28;
 const FORMAT = 2;
 const PAGE_SIZE_AT = 48;
+const TRANSACTION_AT = 152;
 const MAX_UNWRITTEN = 16_384;
 
 /**
@@ -45,4 +47,29 @@ function isMetaPage(page: Buffer): boolean {
     page.readUInt32LE(MAGIC_AT) === MAGIC &&
     page.readUInt16LE(FORMAT_AT) === FORMAT
   );
+}
+
+/** The transactions that the two pages of metadata of a data file were written by. */
+export interface MetaTransactions {
+  readonly latest: number;
+  readonly before: number;
+}
+
+/**
+ * Makes a reader of the transactions that an open data file ends with. The driver writes the two pages of
+ * metadata in turn, so after a transaction one of them has it, and the other one the transaction before.
+ *
+ * @param fd The file; it has data.
+ */
+export function metaReader(fd: number): () => MetaTransactions {
+  const first = Buffer.alloc(PAGE_SIZE_AT + 4);
+  readSync(fd, first, 0, first.length, 0);
+  const secondAt = first.readUInt32LE(PAGE_SIZE_AT) + TRANSACTION_AT;
+  const bytes = Buffer.alloc(secondAt + 8);
+  return () => {
+    readSync(fd, bytes, 0, bytes.length, 0);
+    const one = Number(bytes.readBigUInt64LE(TRANSACTION_AT));
+    const other = Number(bytes.readBigUInt64LE(secondAt));
+    return { latest: Math.max(one, other), before: Math.min(one, other) };
+  };
 }

@@ -27,15 +27,20 @@ export async function watched(path: string): Promise<WatchedFile> {
 /**
  * Checks several times a second that the files are still the same. (File system events would come
  * with every write to the data, and slow down the writers.)
+ *
+ * @param look A further check, made each time.
  */
-export function watchFolder(files: readonly WatchedFile[]): FolderWatch {
+export function watchFolder(
+  files: readonly WatchedFile[],
+  look: () => Promise<StreamError | undefined>,
+): FolderWatch {
   let report: (problem: StreamError) => void;
   const lost = new Promise<StreamError>((resolve) => (report = resolve));
   let isLooking = false;
   const timer = setInterval(() => {
     if (isLooking) return;
     isLooking = true;
-    void Promise.all(files.map(problemOf)).then((problems) => {
+    void Promise.all([...files.map(problemOf), look().catch(() => undefined)]).then((problems) => {
       isLooking = false;
       const problem = problems.find((found) => found !== undefined);
       if (problem === undefined) return;

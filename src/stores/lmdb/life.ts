@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { syncFolder, writePrivate } from "./private-files.ts";
+import { openPrivate, syncFolder, writePrivate } from "./private-files.ts";
 
 /**
  * One opening of the data, from open to close or crash. It has a record in the data, and a marker,
@@ -45,7 +45,9 @@ export interface Place {
   readonly file: string;
 }
 
-const FILE_OF_LIFE = /^millrace\.[\w-]+\.(?:life|closed)$/;
+const FILE_OF_LIFE = /^millrace\.[\w-]+\.(?:life|closed|seen)$/;
+/** Each note has the same length, so that one replaces the other. */
+const SEEN_DIGITS = 16;
 const isLinux = process.platform === "linux";
 
 /** Starts a life: writes its marker, durably. It takes effect once its record is in the data. */
@@ -65,8 +67,8 @@ export async function beginLife({ folder, file }: Place): Promise<Life> {
  * After a clean close the data must end with the recorded last transaction. The marker may have
  * been touched since (`chown -R`, hard links), as long as it is the same file.
  *
- * After a crash the data must have at least the last transaction that was known to be durable, and
- * only the service may have touched the marker and the data file.
+ * After a crash the data must have at least the last transaction that was known to be durable and the
+ * last one that was noted, and only the service may have touched the marker and the data file.
  */
 export async function isUnbroken(
   { folder, file }: Place,
@@ -87,7 +89,8 @@ export async function isUnbroken(
       // A write sets both times equal; a copying program can only set back the first.
       (!isLinux || (factsOf(stats).bornNs === data.bornNs && stats.mtimeNs === stats.ctimeNs)) &&
       lastKnown !== undefined &&
-      transaction >= lastKnown
+      transaction >= lastKnown &&
+      transaction >= (await readSeen(folder, id))
     );
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
@@ -101,9 +104,30 @@ export async function endLife(folder: string, id: string, transaction: number): 
   await syncFolder(folder);
 }
 
+/** A file that notes how far the data of a life is at least. */
+export interface SeenFile {
+  /** Notes a durable transaction. The note need not be durable: an older one is true, too. */
+  note(transaction: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the note of a life. After a crash it exposes data that was restored together with the lock file
+ * of the database, which is the other record of how far the data was.
+ */
+export async function openSeen(folder: string, id: string): Promise<SeenFile> {
+  const file = await openPrivate(seenOf(folder, id));
+  return {
+    async note(transaction) {
+      await file.write(`${String(transaction).padStart(SEEN_DIGITS, "0")}\n`, 0);
+    },
+    close: () => file.close(),
+  };
+}
+
 /** Removes the files of all lives but one, durably. */
 export async function forgetLives(folder: string, except: string): Promise<void> {
-  const kept = new Set([markerOf(folder, except), closingOf(folder, except)]);
+  const kept = new Set([markerOf, closingOf, seenOf].map((of) => of(folder, except)));
   const paths = (await readdir(folder))
     .filter((name) => FILE_OF_LIFE.test(name))
     .map((name) => join(folder, name));
@@ -117,6 +141,16 @@ function markerOf(folder: string, id: string): string {
 
 function closingOf(folder: string, id: string): string {
   return join(folder, `millrace.${id}.closed`);
+}
+
+function seenOf(folder: string, id: string): string {
+  return join(folder, `millrace.${id}.seen`);
+}
+
+/** The last transaction that a life noted; 0 when it noted none. */
+async function readSeen(folder: string, id: string): Promise<number> {
+  const text = await readFile(seenOf(folder, id), "utf8").catch(() => "");
+  return /^\d+\n$/.test(text) ? Number(text) : 0;
 }
 
 /**

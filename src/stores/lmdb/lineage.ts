@@ -8,7 +8,7 @@ import { syncFolder } from "./private-files.ts";
 
 const LINEAGE_KEY = Buffer.from("lineage");
 /** A file of this name in the folder marks the data as restored from a backup. */
-const RESTORED_FILE = "RESTORED";
+export const RESTORED_FILE = "RESTORED";
 
 /** The life of the data since it was last copied or restored. */
 export interface Lineage {

@@ -7,6 +7,7 @@ import type { FolderWatch } from "./folder-watch.ts";
 import { endLife } from "./life.ts";
 import type { Lineage } from "./lineage.ts";
 import type { LockFile } from "./lock-file.ts";
+import type { ProgressGuard } from "./progress-guard.ts";
 
 /** The database of a folder. */
 export interface FolderDisk extends Disk {
@@ -34,13 +35,14 @@ export interface OpenedFolder {
   readonly file: string;
   readonly lockFile: LockFile;
   readonly watch: FolderWatch;
+  readonly progress: ProgressGuard;
   /** Releases the lock of the folder. */
   readonly release: () => Promise<void>;
 }
 
 /** The disk of an opened folder. Closing it ends the life of the data, and releases the folder. */
 export function livingDisk(opened: OpenedFolder): FolderDisk {
-  const { folder, disk, lineage, data, file, lockFile, watch, release } = opened;
+  const { folder, disk, lineage, data, file, lockFile, watch, progress, release } = opened;
   /** Whether every submitted write is known to be durable. */
   let isSettled = true;
   let isLost = false;
@@ -55,9 +57,11 @@ export function livingDisk(opened: OpenedFolder): FolderDisk {
     lost,
     async submit(writes) {
       isSettled = false;
+      progress.beforeTransaction();
       await disk.submit(writes);
       // A file without a name disappears with the process.
       if (fstatSync(data.file.fd).nlink === 0) throw lostFile(file, "removed or replaced");
+      progress.afterTransaction();
       isSettled = true;
     },
     async close() {
@@ -66,6 +70,7 @@ export function livingDisk(opened: OpenedFolder): FolderDisk {
       try {
         await disk.close();
         await lockFile.close();
+        await progress.close();
         // After a failure, or when the end cannot be written, the state of the disk is unknown: the
         // next start checks it as after a crash.
         if (last !== undefined) await endLife(folder, lineage.life, last).catch(() => undefined);

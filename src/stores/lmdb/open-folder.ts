@@ -16,6 +16,7 @@ import type { FolderDisk } from "./living-disk.ts";
 import { prepareLockFile } from "./lock-file.ts";
 import type { LockFile } from "./lock-file.ts";
 import { ensurePrivateFolder } from "./private-files.ts";
+import { guardProgress } from "./progress-guard.ts";
 
 const DATA_FILE = "millrace.mdb";
 const FORMAT_KEY = Buffer.from("format");
@@ -72,8 +73,9 @@ async function openData(
       const lineage = await lineageOf(disk, { folder, file }, lockFile, options);
       await lockFile.sync();
       const files = await Promise.all([file, `${file}-lock`, lock.socket].map(watched));
-      const watch = watchFolder(files);
-      return livingDisk({ folder, disk, lineage, data, file, lockFile, watch, ...lock });
+      const progress = await guardProgress({ folder, file, life: lineage.life }, data.file.fd);
+      const watch = watchFolder(files, () => progress.look());
+      return livingDisk({ folder, disk, lineage, data, file, lockFile, watch, progress, ...lock });
     } catch (error) {
       await disk?.close();
       await lockFile.close();

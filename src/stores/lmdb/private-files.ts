@@ -8,7 +8,8 @@ import { dirname } from "node:path";
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 /** The names in a data folder; the mode of a folder with other files is left unchanged. */
-const OURS = /^(?:millrace\.(?:mdb|mdb-lock|sock|[\w-]+\.(?:life|closed))|RESTORED|lost\+found)$/;
+const OURS =
+  /^(?:millrace\.(?:mdb|mdb-lock|sock|[\w-]+\.(?:life|closed|seen))|RESTORED|lost\+found)$/;
 
 /** Opens a file for reading and writing, and creates it when missing. */
 export async function openPrivate(path: string): Promise<FileHandle> {

@@ -1,4 +1,15 @@
-import { copyFile, cp, mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  cp,
+  mkdir,
+  open,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { createServer } from "millrace/server";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -12,6 +23,7 @@ const group = groupOf("room");
 const DATA = "millrace.mdb";
 const LOCK = "millrace.mdb-lock";
 const SOCKET = "millrace.sock";
+const LIMITS = { maxCount: 100, maxBytes: 1024 * 1024 };
 
 describe("the folder of an lmdb store whose files are removed or replaced while it is open", () => {
   const tempFolder = tempFolders();
@@ -100,6 +112,33 @@ describe("the folder of an lmdb store whose files are removed or replaced while 
     expect(String(store.failure?.cause)).toContain(join(folder, name));
     expect(await contents(store, group)).toEqual([["a", 1]]);
   });
+
+  it.each(["a writer", "nobody"])(
+    "detects an older copy written over the data file while %s writes, and has new epochs at the next start (G4)",
+    async (who) => {
+      const folder = await tempFolder();
+      const path = join(folder, DATA);
+      const store = await openLmdbStore({ folder, sweepIntervalMs: 0 });
+      await commit(store, group, put("a", 1));
+      const older = await readFile(path);
+      await commit(store, group, put("b", 2));
+      const { position } = await store.get(group, "b");
+      const file = await open(path, "r+");
+      await file.write(older, 0, older.length, 0);
+      await file.close();
+      if (who === "a writer")
+        await expect(store.run(group, [{ mutations: [put("c", 3)] }])).rejects.toBeInstanceOf(
+          Error,
+        );
+      await expect.poll(() => store.failure?.message).toContain("overwritten with an older copy");
+      await store.close();
+
+      const again = await openStore(folder);
+      await commit(again, group, put("c", 3));
+      expect(await again.since(group, position, LIMITS)).toMatchObject({ lost: true });
+      expect((await again.get(group, "c")).position.epoch).not.toBe(position.epoch);
+    },
+  );
 
   it("acknowledges no write that is only in an unlinked data file (G6)", async () => {
     const folder = await tempFolder();

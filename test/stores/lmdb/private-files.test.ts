@@ -32,6 +32,7 @@ describe("the files of an lmdb store", () => {
     "millrace.sock": "600",
     "millrace.*.life": "600",
     "millrace.*.closed": "600",
+    "millrace.*.seen": "600",
   };
 
   it.each(["000", "022", "177"])(

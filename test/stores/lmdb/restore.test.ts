@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readdir, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
@@ -150,6 +150,27 @@ describe("data that was restored from a backup", () => {
 
     await crash();
     await run("cp", [backup, join(folder, DATA)]);
+    const restored = await open(folder);
+    await write(restored, 4);
+    expect(await honoured(restored, seen)).toEqual([]);
+    await restored.close();
+  });
+
+  it("has new epochs after kill -9 when an older data file was restored with its lock file (G4)", async () => {
+    const folder = await tempFolder();
+    const backup = await tempFolder();
+    const files = [DATA, `${DATA}-lock`];
+    const server = await startChild({ port: 0, store: { kind: "file_based", folder } });
+    const seen: Position[] = [await setOver(server.url, 0)];
+    for (const name of files) await run("cp", [join(folder, name), join(backup, name)]);
+    const note = (await readdir(folder)).find((name) => name.endsWith(".seen")) ?? "missing";
+    const noted = () => readFile(join(folder, note), "utf8");
+    await expect.poll(noted).toMatch(/\d/);
+    const before = await noted();
+    for (let i = 1; i < 4; i++) seen.push(await setOver(server.url, i));
+    await expect.poll(noted).not.toBe(before);
+    await server.kill();
+    for (const name of files) await run("cp", [join(backup, name), join(folder, name)]);
     const restored = await open(folder);
     await write(restored, 4);
     expect(await honoured(restored, seen)).toEqual([]);
