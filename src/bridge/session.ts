@@ -227,15 +227,16 @@ export class BridgeSession implements FeedOwner {
       if (taken === undefined) admission?.leave();
       // The URL's subscription continues, and keeps its admission.
       else this.#byUrl = url;
-      this.#refuseJoin(StreamError.from(error), target, subscriptionId);
+      this.#refuse(StreamError.from(error), target, subscriptionId);
     }
   }
 
   /**
-   * Responds to a failed join. When the error is retryable, the socket of a client without
-   * extensions is closed, because it rejoins only after a close.
+   * Reports a join that failed, at once or while its snapshot was sent. When the error is
+   * retryable, the socket of a client without extensions is closed, because it rejoins only after a
+   * close.
    */
-  #refuseJoin(error: StreamError, target: Target, subscriptionId: string): void {
+  #refuse(error: StreamError, target: Target, subscriptionId: string): void {
     this.#reply(errorFrame(error, target, subscriptionId));
     if (error.retryable && !this.#usesExtensions)
       this.#end(closeCodeOf(error), "a join failed for now; come back in a moment");
@@ -290,7 +291,8 @@ export class BridgeSession implements FeedOwner {
 
   /** @see FeedOwner */
   onRefused(join: Join, error: StreamError): void {
-    this.#reply(errorFrame(error, join, join.subscriptionId));
+    this.#refuse(error, join, join.subscriptionId);
+    if (this.#closed) return;
     // Queued, because its join may still be under way.
     this.#enqueue(join.subscriptionId, true, () => {
       if (this.#joined.get(join.subscriptionId)?.join === join) this.#leave(join.subscriptionId);
