@@ -16,14 +16,14 @@ export class RateScope {
       subscriptions === undefined ? undefined : new TokenBucket(subscriptions, nowMs);
   }
 
-  /** Counts a call or a frame. @returns 0, or the time to wait, in milliseconds. */
-  request(nowMs: number): number {
-    return this.#requests.take(nowMs);
+  /** The bucket of calls and frames. */
+  get requests(): TokenBucket {
+    return this.#requests;
   }
 
-  /** Counts a new subscription. @returns 0, or the time to wait, in milliseconds. */
-  subscription(nowMs: number): number {
-    return this.#subscriptions?.take(nowMs) ?? 0;
+  /** The bucket of new subscriptions; undefined when there is no limit of them. */
+  get subscriptions(): TokenBucket | undefined {
+    return this.#subscriptions;
   }
 }
 
@@ -38,13 +38,18 @@ export class Throttle {
 
   /** Counts a frame. @returns Whether it is within the limits. */
   frame(): boolean {
-    return this.#longest((scope, nowMs) => scope.request(nowMs)) === 0;
+    const nowMs = performance.now();
+    if (this.#requestWait(nowMs) > 0) return false;
+    this.#takeRequest(nowMs);
+    return true;
   }
 
   /** Counts a call. @throws StreamError RATE_LIMITED with the time to wait */
   call(): void {
-    const waitMs = this.#longest((scope, nowMs) => scope.request(nowMs));
+    const nowMs = performance.now();
+    const waitMs = this.#requestWait(nowMs);
     if (waitMs > 0) throw rateLimited("Calls", waitMs);
+    this.#takeRequest(nowMs);
   }
 
   /**
@@ -52,15 +57,25 @@ export class Throttle {
    * wait
    */
   subscribe(): void {
-    this.call();
-    const waitMs = this.#longest((scope, nowMs) => scope.subscription(nowMs));
+    const nowMs = performance.now();
+    const callWaitMs = this.#requestWait(nowMs);
+    if (callWaitMs > 0) throw rateLimited("Calls", callWaitMs);
+    let waitMs = 0;
+    for (const { subscriptions } of this.#scopes)
+      waitMs = Math.max(waitMs, subscriptions?.wait(nowMs) ?? 0);
     if (waitMs > 0) throw rateLimited("Subscriptions", waitMs);
+    this.#takeRequest(nowMs);
+    for (const { subscriptions } of this.#scopes) subscriptions?.take(nowMs);
   }
 
-  #longest(take: (scope: RateScope, nowMs: number) => number): number {
-    const nowMs = performance.now();
+  // A refused request takes nothing from any bucket, so all are asked before one is taken from.
+  #requestWait(nowMs: number): number {
     let longest = 0;
-    for (const scope of this.#scopes) longest = Math.max(longest, take(scope, nowMs));
+    for (const { requests } of this.#scopes) longest = Math.max(longest, requests.wait(nowMs));
     return longest;
+  }
+
+  #takeRequest(nowMs: number): void {
+    for (const { requests } of this.#scopes) requests.take(nowMs);
   }
 }

@@ -26,12 +26,17 @@ export class TokenBucket {
    *   one, in milliseconds.
    */
   take(nowMs: number): number {
+    const waitMs = this.wait(nowMs);
+    if (waitMs === 0) this.#tokens--;
+    return waitMs;
+  }
+
+  /** Time until there is a token, in milliseconds; takes none. */
+  wait(nowMs: number): number {
     const { perSecond, burst } = this.#rate;
     const gained = ((nowMs - this.#updatedAtMs) * perSecond) / 1000;
     this.#tokens = Math.min(burst, this.#tokens + gained);
     this.#updatedAtMs = nowMs;
-    if (this.#tokens < 1) return ((1 - this.#tokens) * 1000) / perSecond;
-    this.#tokens--;
-    return 0;
+    return this.#tokens < 1 ? ((1 - this.#tokens) * 1000) / perSecond : 0;
   }
 }
