@@ -14,7 +14,7 @@ export interface Origin {
 
 /** The admission of a WebSocket. */
 export interface SocketAdmission {
-  /** Limits its frames; undefined when limits per address do not apply. */
+  /** Limits its frames; undefined when the rates of an address do not apply. */
   readonly throttle: Throttle | undefined;
   /** To be called once, when the socket has closed. */
   readonly release: () => void;
@@ -73,13 +73,14 @@ export class CallerLimiter {
    * Counts a WebSocket handshake, and the socket if its client is behind a proxy. (Other
    * connections were counted when they were accepted.)
    *
+   * @param isExempt Whether no rate applies to its caller; the number of sockets is limited anyway.
    * @throws StreamError RATE_LIMITED, TOO_MANY_CONNECTIONS
    */
-  admitSocket({ peer, forwardedFor }: Origin): SocketAdmission {
+  admitSocket({ peer, forwardedFor }: Origin, isExempt: boolean): SocketAdmission {
     const key = this.#addresses.keyOf(peer, forwardedFor);
     if (key === undefined) return EXEMPT;
-    const { throttle } = this.#registry.get(key);
-    throttle.call();
+    const throttle = isExempt ? undefined : this.#registry.get(key).throttle;
+    throttle?.call();
     const release = this.#addresses.isProxy(peer) ? this.#connect(key) : nothing;
     return { throttle, release };
   }

@@ -15,6 +15,8 @@ export interface Connection extends Origin {
 
 /** Decides whether calls may go on: by what the caller may do, and how fast. */
 export interface Permits {
+  /** Whether no rate applies to a caller. */
+  isExempt(caller: Caller): boolean;
   /** For a call of an RPC method. */
   permitFor(caller: Caller, connection: Connection): Transport["permit"];
   /** For the bodies of a call of an RPC method. */
@@ -39,6 +41,7 @@ export function createPermits(
     return throttle !== undefined && isExempt(caller) ? undefined : throttle;
   };
   return {
+    isExempt,
     permitFor: (caller, connection) => (method) => {
       const access = accessOf(method);
       // The short way of those who call most.

@@ -196,7 +196,7 @@ async function open(
     handlers: engine.handlers,
     limits: { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge },
     subscriptions: limits.subscriptions,
-    admit: (request) => limiter.admitSocket(originOf(request)),
+    admit: (request) => limiter.admitSocket(originOf(request), permits.isExempt(callerOf(request))),
     allowsOrigin: (request) => callers.allowsOrigin(callerOf(request)),
     authRequest: (request, connectionId) =>
       authRequestOf(request.headers, request.url ?? "", request.socket, connectionId),

@@ -77,7 +77,7 @@ function refusalOf(
 /** Guessing tokens is counted, and slow. */
 function refusalFor(error: StreamError, request: IncomingMessage, limiter: CallerLimiter): Refusal {
   try {
-    limiter.admitSocket(originOf(request)).release();
+    limiter.admitSocket(originOf(request), false).release();
   } catch (limited) {
     const known = StreamError.from(limited);
     return { status: 429, message: known.message, headers: retryHeaders(known) };

@@ -57,6 +57,28 @@ describe("sockets of one address behind a proxy", () => {
   });
 });
 
+describe("a trusted caller's sockets", () => {
+  it("have no rates of their address, while a stranger's have", async () => {
+    const server = await createServer({
+      port: 0,
+      store: memoryStore(),
+      apiTokens: ["secret"],
+      callerLimits: { requestsPerAddress: { perSecond: BARELY, burst: 2 } },
+    });
+    onTestFinished(() => server.close());
+    const trusted = { ...FIRST, authorization: "Bearer secret" };
+    const statuses = [];
+    for (let i = 0; i < 4; i++) statuses.push((await upgrade(server.url, "/", trusted)).status);
+    expect(statuses).toEqual([101, 101, 101, 101]);
+    const line = await connect(server.url, "/", { headers: trusted });
+    for (let n = 0; n < 5; n++) line.join({ ...GROUP, subscriptionId: String(n) });
+    await line.count(5);
+    const strangers = [];
+    for (let i = 0; i < 3; i++) strangers.push((await upgrade(server.url, "/", FIRST)).status);
+    expect(strangers).toEqual([101, 101, 429]);
+  });
+});
+
 describe("a worker that guesses tokens", () => {
   it("is refused with 429 when it tries too fast", async () => {
     const server = await createServer({
