@@ -50,6 +50,7 @@ export const IMPORT_TABLE = {
   workers: [
     "core",
     "timers",
+    "limits",
     "functions",
     "triggers",
     "service",

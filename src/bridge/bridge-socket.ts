@@ -46,7 +46,7 @@ export class BridgeSocket implements SessionSocket {
   readonly #liveness = new Liveness();
   readonly #frames: TokenBucket;
   readonly #throttle: Throttle | undefined;
-  readonly #onStopped: (webSocket: WebSocket) => void;
+  readonly #onStopped: (webSocket: WebSocket, stream: Duplex) => void;
   #isOpen = true;
 
   /**
@@ -60,7 +60,7 @@ export class BridgeSocket implements SessionSocket {
     { handlers, limits, rates, connectionIds }: BridgeSocketOptions,
     context: string,
     throttle: Throttle | undefined,
-    onStopped: (webSocket: WebSocket) => void,
+    onStopped: (webSocket: WebSocket, stream: Duplex) => void,
   ) {
     this.#webSocket = webSocket;
     this.#stream = stream;
@@ -71,6 +71,11 @@ export class BridgeSocket implements SessionSocket {
     this.#onStopped = onStopped;
     const subscriptions = new TokenBucket(rates.subscriptions, nowMs);
     this.session = new BridgeSession(handlers, this, limits, subscriptions, context);
+  }
+
+  /** What lies under the WebSocket. */
+  get stream(): Duplex {
+    return this.#stream;
   }
 
   /** @see SessionSocket */
@@ -107,7 +112,7 @@ export class BridgeSocket implements SessionSocket {
     if (!this.#isOpen) return false;
     this.#isOpen = false;
     this.session.close();
-    this.#onStopped(this.#webSocket);
+    this.#onStopped(this.#webSocket, this.#stream);
     return true;
   }
 

@@ -6,6 +6,7 @@ import type { AuthRequest } from "../core/auth.ts";
 import { createConnectionIds } from "../service/connection-ids.ts";
 import { StreamError } from "../core/errors.ts";
 import type { SocketAdmission } from "../limits/caller-limiter.ts";
+import { type OpenFrameAccount, PartialFrames } from "../limits/partial-frames.ts";
 import { retryAfterSeconds } from "../limits/refusals.ts";
 import type { Rate } from "../limits/token-bucket.ts";
 import { CLOSE } from "./close-codes.ts";
@@ -18,6 +19,8 @@ import { type Timer, startInterval } from "../timers/timers.ts";
 export interface BridgeOptions extends Omit<BridgeSocketOptions, "connectionIds" | "rates"> {
   /** Rate of the joins of one socket. */
   readonly subscriptions: Rate;
+  /** Opens an account for a message that is not whole. */
+  readonly openFrameAccount: OpenFrameAccount<Duplex>;
   /** Whether a page of the request's origin may follow streams. */
   readonly allowsOrigin: (request: IncomingMessage) => boolean;
   /**
@@ -50,7 +53,8 @@ const TOKEN_PROTOCOL = "Authorization";
 
 /** Creates the bridge. It opens no port: the server passes it upgrade requests. */
 export function createBridge(options: BridgeOptions): Bridge {
-  const { handlers, limits, subscriptions, allowsOrigin, admit, authRequest } = options;
+  const { handlers, limits, subscriptions, openFrameAccount, allowsOrigin, admit, authRequest } =
+    options;
   const { maxFramesPerSecond, maxFrameBurst } = limits;
   const frames = { perSecond: maxFramesPerSecond, burst: maxFrameBurst };
   const server = new WebSocketServer({
@@ -69,18 +73,31 @@ export function createBridge(options: BridgeOptions): Bridge {
   const connectionIds = createConnectionIds();
   const socketOptions = { handlers, limits, connectionIds, rates: { frames, subscriptions } };
   const sockets = new Map<WebSocket, BridgeSocket>();
-  const forget = (webSocket: WebSocket) => {
+  const forget = (webSocket: WebSocket, stream: Duplex) => {
     sockets.delete(webSocket);
+    stream.off("data", onData);
+    partials.forget(stream);
     if (sockets.size > 0) return;
     checks?.cancel();
     checks = undefined;
   };
+  const partials = new PartialFrames<Duplex>(openFrameAccount, (stream, code, reason) => {
+    for (const [webSocket, socket] of sockets) {
+      if (socket.stream !== stream) continue;
+      socket.close(code, reason);
+      // Nothing more of it may come into memory.
+      return webSocket.pause();
+    }
+  });
   // One timer for all sockets.
   let checks: Timer | undefined;
   const checkAll = () => {
     for (const socket of sockets.values()) socket.check();
   };
   // One listener for all sockets: `this` is the WebSocket of the event.
+  function onData(this: Duplex, chunk: Buffer) {
+    partials.receive(this, chunk);
+  }
   function onMessage(this: WebSocket, data: RawData) {
     sockets.get(this)?.receive(data);
   }
@@ -109,6 +126,8 @@ export function createBridge(options: BridgeOptions): Bridge {
     sockets.set(webSocket, socket);
     checks ??= startInterval(limits.pingIntervalMs / CHECKS_PER_INTERVAL, checkAll).unref();
     webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);
+    // After the listener of ws: what is not whole then waits in memory.
+    stream.on("data", onData);
     webSocket.on("close", onClose).on("error", onError);
     if (target.kind === "stream") socket.session.joinByUrl(target.target, newSubscriptionId());
   };

@@ -43,9 +43,14 @@ export class BodyBudget {
    * @throws StreamError OVERLOADED, and takes nothing, when they are more than is left.
    */
   take(bytes: number, size: number = bytes): void {
-    const most = size > SMALL_BODY_BYTES ? this.#maxBytesOfLarge : this.maxBytes;
-    if (this.#heldBytes + bytes > most) throw tooManyBodies();
+    if (!this.hasRoom(bytes, size)) throw tooManyBodies();
     this.#heldBytes += bytes;
+  }
+
+  /** Whether `take` of the same would succeed now. */
+  hasRoom(bytes: number, size: number = bytes): boolean {
+    const most = size > SMALL_BODY_BYTES ? this.#maxBytesOfLarge : this.maxBytes;
+    return this.#heldBytes + bytes <= most;
   }
 
   /** Gives back bytes that were taken. */

@@ -1,5 +1,5 @@
 import type { ByteBudget } from "../core/body-budget.ts";
-import { type Awaiting, BODY_DEADLINES } from "./body-deadlines.ts";
+import { type Awaiting, BODY_DEADLINES } from "../limits/body-deadlines.ts";
 import { BodyBuffer } from "./body-buffer.ts";
 import {
   type Envelope,

@@ -1,10 +1,9 @@
 import { StreamError } from "../core/errors.ts";
+import { BODY_TIMEOUT_MS } from "../limits/body-deadlines.ts";
 import type { BodyBuffer } from "./body-buffer.ts";
 
 /** Largest request message with values or payloads, in bytes, before and after decompression. */
 export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
-/** Longest wait for a message of a request, from its first byte to its last, in milliseconds. */
-export const BODY_TIMEOUT_MS = 30_000;
 /** Length of the prefix of a message of gRPC, gRPC-Web or a Connect stream, in bytes. */
 export const PREFIX_BYTES = 5;
 

@@ -3,6 +3,7 @@ import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { BodyBudget, ByteBudget } from "../core/body-budget.ts";
 import { StreamError } from "../core/errors.ts";
+import { BODY_TIMEOUT_MS } from "../limits/body-deadlines.ts";
 import type { OpenAccount } from "../limits/untrusted-bodies.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import { compileJsonDecoder } from "../wire/decode-json.ts";
@@ -11,7 +12,6 @@ import { BodyBuffer } from "./body-buffer.ts";
 import { EnvelopeSplitter, checkFlags } from "./envelope-splitter.ts";
 import { inflate, isInflatable } from "./inflate.ts";
 import {
-  BODY_TIMEOUT_MS,
   type Envelope,
   PREFIX_BYTES,
   bodyCutShort,

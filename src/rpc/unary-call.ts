@@ -2,7 +2,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import type { Readable } from "node:stream";
 import type { BodyBudget } from "../core/body-budget.ts";
 import { BodyBuffer } from "./body-buffer.ts";
-import { type Awaiting, BODY_DEADLINES } from "./body-deadlines.ts";
+import { type Awaiting, BODY_DEADLINES } from "../limits/body-deadlines.ts";
 import type { Transport } from "./prepared-call.ts";
 import { bodyLate, bodyTooLarge } from "./request-body.ts";
 import { LARGE_BODY_BYTES, largeBodyTurn } from "../timers/turns.ts";

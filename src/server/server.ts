@@ -140,18 +140,19 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
     coordinator,
   });
   const webhooks: WebhookProvider[] = [];
+  const bodies = new BodyBudget(options.maxBodyBytesInFlight);
   const closeAll = async () => {
     await engine.close();
     for (const webhook of webhooks) webhook.close();
   };
   try {
     for (const webhook of options.webhooks ?? []) {
-      const provider = webhookProvider(webhook);
+      const provider = webhookProvider(webhook, {}, bodies);
       webhooks.push(provider);
       await engine.functions.register(webhook.id, provider);
     }
     await options.setup?.(facade(engine));
-    return await open(engine, host, port, { ...options, apiTokens }, logger, closeAll);
+    return await open(engine, host, port, { ...options, apiTokens }, logger, bodies, closeAll);
   } catch (error) {
     await closeAll();
     throw error;
@@ -164,6 +165,7 @@ async function open(
   port: number,
   options: ServerOptions,
   logger: Logger,
+  bodies: BodyBudget,
   closeAll: () => Promise<void>,
 ): Promise<Server> {
   const drainDelayMs = options.drainDelayMs ?? 0;
@@ -180,8 +182,8 @@ async function open(
   const limits = { ...DEFAULT_CALLER_LIMITS, ...options.callerLimits };
   const limiter = new CallerLimiter(limits);
   const workers = workersOf(engine, options.workerLimits);
-  const bodies = new BodyBudget(options.maxBodyBytesInFlight);
-  const permits = createPermits(callers, limiter, new UntrustedBodies(bodies));
+  const untrusted = new UntrustedBodies(bodies);
+  const permits = createPermits(callers, limiter, untrusted);
   const handler = createHttpHandler({
     handlers: engine.handlers,
     workers,
@@ -196,12 +198,13 @@ async function open(
     handlers: engine.handlers,
     limits: { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge },
     subscriptions: limits.subscriptions,
+    openFrameAccount: (stream, cut) => untrusted.open(stream, cut),
     admit: (request) => limiter.admitSocket(originOf(request), permits.isExempt(callerOf(request))),
     allowsOrigin: (request) => callers.allowsOrigin(callerOf(request)),
     authRequest: (request, connectionId) =>
       authRequestOf(request.headers, request.url ?? "", request.socket, connectionId),
   });
-  const door = createSocketDoor({ ...workers, onOdd: (message) => logger.warn(message) });
+  const door = createSocketDoor({ ...workers, bodies, onOdd: (message) => logger.warn(message) });
   const allowedOrigins = options.workerAllowedOrigins ?? [];
   const upgradeWorker = createWorkerUpgrade({ door, callers, limiter, allowedOrigins });
   const admitConnection = connectionAdmission(limiter);

@@ -14,6 +14,7 @@ export interface Failures {
   readonly privateAddress: () => FunctionError;
   readonly notJson: () => FunctionError;
   readonly tooLarge: () => FunctionError;
+  readonly noRoom: () => FunctionError;
   readonly metadataTooLarge: (mostBytes: number) => FunctionError;
 }
 
@@ -41,6 +42,10 @@ export function failuresOf(functionId: string, allowRedirects: boolean): Failure
       ),
     tooLarge: () =>
       failed(`responded with too much; its response may have up to ${MAX_ANSWER_BYTES} bytes.`),
+    noRoom: () =>
+      failed(
+        "responded while the service held as many bytes of requests and responses as it may; it may be called again in a moment.",
+      ),
     metadataTooLarge: (mostBytes) =>
       new FunctionError(
         "payload_too_large",

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { BodyBudget } from "../core/body-budget.ts";
 import { FunctionError } from "../core/function-call.ts";
 import type { Invocation, Provider } from "../functions/provider.ts";
 import { type Answer, isSuccess, readAnswer } from "./answer.ts";
@@ -54,11 +55,13 @@ export const MAX_METADATA_BYTES = 8 * 1024;
  * Calls fail with `invocation_failed` without such a response, `TIMEOUT` without one in time, and
  * `invocation_stopped` when the caller gives up.
  *
+ * @param bodies Responses are taken from it while they are read.
  * @throws Error with a sentence when the options are wrong.
  */
 export function webhookProvider(
   options: WebhookOptions,
   surroundings: Partial<Surroundings> = {},
+  bodies: BodyBudget = new BodyBudget(),
 ): WebhookProvider {
   const webhook = checkWebhook(options);
   const { now, random, delay, lookup, isPublic, authorities } = { ...MACHINE, ...surroundings };
@@ -106,7 +109,7 @@ export function webhookProvider(
     const headers = headersOf(message);
     let url = new URL(webhook.url);
     for (let redirects = 0; ; redirects++) {
-      const answer = await readAnswer(await transport.post({ url, headers, body, signal }));
+      const answer = await readAnswer(await transport.post({ url, headers, body, signal }), bodies);
       if (!webhook.allowRedirects || !KEEPING.includes(answer.status)) return answer;
       if (redirects === MAX_REDIRECTS) throw failures.tooManyRedirects(MAX_REDIRECTS);
       const target = redirectTarget(answer.location, url);
@@ -140,6 +143,7 @@ export function webhookProvider(
 
   const resultOf = ({ body }: Answer): string | undefined => {
     if (body === "too large") throw failures.tooLarge();
+    if (body === "no room") throw failures.noRoom();
     if (body === "not UTF-8" || !isJsonOrEmpty(body.text)) throw failures.notJson();
     return body.text === "" ? undefined : body.text;
   };

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import type { BodyBudget } from "../core/body-budget.ts";
+import { NO_ROOM, PartialFrames } from "../limits/partial-frames.ts";
 import { SocketWorker } from "./socket-worker.ts";
 import type { WorkerDirectory } from "./worker-directory.ts";
 import type { WorkerHost } from "./worker-session.ts";
@@ -11,6 +13,8 @@ import { LARGE_BODY_BYTES, largeBodyTurn } from "../timers/turns.ts";
 export interface SocketDoorOptions {
   readonly host: WorkerHost;
   readonly directory: WorkerDirectory;
+  /** Frames that are not whole, or wait for their turn, are taken from it. */
+  readonly bodies: BodyBudget;
   /** Logs a message about a worker for the operator. */
   readonly onOdd: (message: string) => void;
 }
@@ -39,7 +43,12 @@ const GOING_AWAY = 1001;
 const CLOSE_TIMEOUT_MS = 2000;
 
 /** Starts the door. It listens to nothing itself. */
-export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions): SocketDoor {
+export function createSocketDoor({
+  host,
+  directory,
+  bodies,
+  onOdd,
+}: SocketDoorOptions): SocketDoor {
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -48,11 +57,27 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
     maxFragments: MAX_FRAGMENTS,
     maxBufferedChunks: MAX_BUFFERED_CHUNKS,
   });
-  const sockets = new Set<WebSocket>();
+  const sockets = new Map<Duplex, WebSocket>();
+  const partials = new PartialFrames<Duplex>(
+    () => bodies,
+    (stream, code, reason) => {
+      const webSocket = sockets.get(stream);
+      if (webSocket !== undefined) closeUnread(webSocket, code, reason);
+    },
+  );
 
-  const keep = (webSocket: WebSocket) => {
-    sockets.add(webSocket);
-    webSocket.once("close", () => sockets.delete(webSocket));
+  const keep = (webSocket: WebSocket, stream: Duplex) => {
+    sockets.set(stream, webSocket);
+    const onData = (chunk: Buffer) => {
+      if (webSocket.readyState === webSocket.OPEN) partials.receive(stream, chunk);
+      else partials.forget(stream);
+    };
+    stream.on("data", onData);
+    webSocket.once("close", () => {
+      sockets.delete(stream);
+      stream.off("data", onData);
+      partials.forget(stream);
+    });
     // ws closes with the code of the error; the close event does the rest.
     webSocket.on("error", () => cutLater(webSocket));
     watchSilence(webSocket, host.limits.silenceMs);
@@ -61,7 +86,7 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
   return {
     accept(request, stream, head) {
       server.handleUpgrade(request, stream, head, (webSocket) => {
-        keep(webSocket);
+        keep(webSocket, stream);
         const worker = new SocketWorker({
           host,
           directory,
@@ -79,7 +104,7 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
             },
           },
         });
-        receiveInTurn(webSocket, (data) => {
+        receiveInTurn(webSocket, bodies, (data) => {
           try {
             worker.receive(textOf(data));
           } catch (error) {
@@ -93,12 +118,12 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
     },
     acceptAndIgnore(request, stream, head) {
       server.handleUpgrade(request, stream, head, (webSocket) => {
-        keep(webSocket);
+        keep(webSocket, stream);
         webSocket.on("message", () => {});
       });
     },
     close() {
-      for (const webSocket of sockets) {
+      for (const webSocket of sockets.values()) {
         webSocket.close(GOING_AWAY, "the service is shutting down");
         cutLater(webSocket);
       }
@@ -107,19 +132,44 @@ export function createSocketDoor({ host, directory, onOdd }: SocketDoorOptions):
 }
 
 /** Has frames received in order, of large ones one per turn of the event loop over all sockets. */
-function receiveInTurn(webSocket: WebSocket, receive: (data: RawData) => void): void {
+function receiveInTurn(
+  webSocket: WebSocket,
+  bodies: BodyBudget,
+  receive: (data: RawData) => void,
+): void {
   const waiting: RawData[] = [];
-  const next = async () => {
+  let isWaiting = false;
+  const receiveAll = async () => {
+    isWaiting = true;
     for (let data = waiting[0]; data !== undefined; data = waiting[0]) {
       if (sizeOf(data) >= LARGE_BODY_BYTES) await largeBodyTurn();
-      if (webSocket.readyState !== webSocket.CLOSED) receive(data);
       waiting.shift();
+      bodies.give(sizeOf(data));
+      if (webSocket.readyState !== webSocket.CLOSED) receive(data);
     }
+    isWaiting = false;
   };
   webSocket.on("message", (data: RawData) => {
-    if (waiting.length === 0 && sizeOf(data) < LARGE_BODY_BYTES) receive(data);
-    else if (waiting.push(data) === 1) void next();
+    if (!isWaiting && sizeOf(data) < LARGE_BODY_BYTES) return receive(data);
+    try {
+      bodies.take(sizeOf(data));
+    } catch {
+      return closeUnread(
+        webSocket,
+        NO_ROOM,
+        "the service holds as many bytes of requests as it may",
+      );
+    }
+    waiting.push(data);
+    if (!isWaiting) void receiveAll();
   });
+}
+
+/** Closes a socket and reads no more of it. */
+function closeUnread(webSocket: WebSocket, code: number, reason: string): void {
+  webSocket.close(code, reason);
+  webSocket.pause();
+  cutLater(webSocket);
 }
 
 function sizeOf(data: RawData): number {

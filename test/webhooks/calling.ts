@@ -2,6 +2,7 @@ import type { LookupAddress } from "node:dns";
 import type { LookupFunction } from "node:net";
 import { inspect } from "node:util";
 import { expect, onTestFinished } from "vitest";
+import type { BodyBudget } from "../../src/core/body-budget.ts";
 import type { FunctionError } from "../../src/core/function-call.ts";
 import type { Invocation } from "../../src/functions/provider.ts";
 import type { Surroundings } from "../../src/webhooks/surroundings.ts";
@@ -16,6 +17,7 @@ export function hookTo(
   url: string,
   options: Partial<WebhookOptions> = {},
   surroundings: Partial<Surroundings> = {},
+  bodies?: BodyBudget,
 ): WebhookProvider {
   const all = {
     id: "orders::notify",
@@ -24,7 +26,7 @@ export function hookTo(
     allowPrivateAddresses: true,
     ...options,
   };
-  const hook = webhookProvider(all, surroundings);
+  const hook = webhookProvider(all, surroundings, bodies);
   onTestFinished(() => hook.close());
   return hook;
 }

@@ -1,3 +1,4 @@
+import { BodyBudget } from "../../src/core/body-budget.ts";
 import { describe, expect, it } from "vitest";
 import { MACHINE } from "../../src/webhooks/surroundings.ts";
 import { SECRET, call, failureOf, hasty, hookTo } from "./calling.ts";
@@ -130,6 +131,18 @@ describe("the response of a webhook", () => {
     expect(await failureOf(hookTo(receiver.url))).toBe(TOO_MUCH);
     await receiver.deserted();
     expect(receiver.received).toHaveLength(1);
+  });
+
+  it("takes from the budget of bodies while it is read, and fails its call where that has no room", async () => {
+    const budget = new BodyBudget(1024 * 1024);
+    const receiver = await receive(answering(200, `"${"x".repeat(600_000)}"`));
+    const hook = hookTo(receiver.url, {}, {}, budget);
+    expect(await call(hook)).toHaveLength(600_002);
+    expect(budget.heldBytes).toBe(0);
+    budget.take(500_000);
+    expect(await failureOf(hook)).toContain("held as many bytes of requests and responses");
+    expect(budget.heldBytes).toBe(500_000);
+    expect(receiver.received).toHaveLength(2);
   });
 });
 

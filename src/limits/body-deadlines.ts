@@ -1,4 +1,5 @@
-import { BODY_TIMEOUT_MS } from "./request-body.ts";
+/** Longest wait for a message, from its first byte to its last, in milliseconds. */
+export const BODY_TIMEOUT_MS = 30_000;
 
 /** How often it is looked whether a body has come too late, in milliseconds. */
 const LOOK_MS = 1000;

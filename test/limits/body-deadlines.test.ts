@@ -1,8 +1,7 @@
 import { once } from "node:events";
 import { type IncomingHttpHeaders, connect } from "node:http2";
 import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { BodyDeadlines } from "../../src/rpc/body-deadlines.ts";
-import { BODY_TIMEOUT_MS } from "../../src/rpc/request-body.ts";
+import { BODY_TIMEOUT_MS, BodyDeadlines } from "../../src/limits/body-deadlines.ts";
 import { startLaneOnly } from "../support/doors/lane-only.ts";
 
 describe("deadlines of bodies", () => {
