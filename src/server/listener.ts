@@ -17,6 +17,7 @@ import { hostProblem } from "./host.ts";
 import { createHttp1 } from "./http1.ts";
 import { affordableConnections } from "./open-files.ts";
 import { createSniffer } from "./sniffer.ts";
+import { MAX_STREAMS, MAX_TRUSTED_STREAMS } from "./stream-limits.ts";
 import type { UpgradeListener } from "./upgrades.ts";
 
 /** A request of either protocol version. */
@@ -64,17 +65,15 @@ const SEND_AWAY_MS = 1000;
 const MAX_STREAM_ID = 2 ** 31 - 1;
 /** How often a connection is asked for a sign of life, in milliseconds; two missed answers end it. */
 const PING_INTERVAL_MS = 30_000;
-/** Most streams that one HTTP/2 connection may have open. */
-const MAX_CONCURRENT_STREAMS = 1000;
 /**
  * Memory of one HTTP/2 connection beyond which Node refuses new streams, in megabytes: as much as all
  * streams can hold, which is a message each. At Node's default of 10, a few subscribers that read
  * slowly would keep every other call from their connection.
  */
-const MAX_SESSION_MEMORY_MB = 4 * MAX_CONCURRENT_STREAMS;
+const MAX_SESSION_MEMORY_MB = 4 * MAX_TRUSTED_STREAMS;
 
 const HTTP2_OPTIONS = {
-  settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS },
+  settings: { maxConcurrentStreams: MAX_STREAMS },
   maxSessionMemory: MAX_SESSION_MEMORY_MB,
 };
 /** Connections that the system may hold until they are accepted; it may have a lower limit of its own. */

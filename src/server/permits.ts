@@ -6,6 +6,7 @@ import type { Throttle } from "../limits/throttle.ts";
 import type { UntrustedBodies } from "../limits/untrusted-bodies.ts";
 import type { Transport } from "../rpc/prepared-call.ts";
 import type { Caller, Callers } from "./callers.ts";
+import { raiseStreamLimit } from "./stream-limits.ts";
 
 /** What is known of the connection of a call. */
 export interface Connection extends Origin {
@@ -45,12 +46,16 @@ export function createPermits(
     permitFor: (caller, connection) => (method) => {
       const access = accessOf(method);
       // The short way of those who call most.
-      if (access === "trusted" && isExempt(caller)) return undefined;
+      if (access === "trusted" && isExempt(caller)) {
+        raiseStreamLimit(connection.identity);
+        return undefined;
+      }
       const throttle = throttleOf(caller, connection);
       if (access === "client") throttle?.subscribe();
       else throttle?.call();
       if (access === "client") callers.requireClient(caller);
       else if (access === "trusted") callers.requireTrusted(caller);
+      if (access === "trusted" || callers.isTrusted(caller)) raiseStreamLimit(connection.identity);
       return throttle;
     },
     bodiesFor: (caller, connection) => () =>
