@@ -4,7 +4,7 @@ import { StreamError } from "./errors.ts";
 export const DEFAULT_BODY_BYTES_IN_FLIGHT = 64 * 1024 * 1024;
 
 /** Bodies up to this size are small, in bytes. */
-export const SMALL_BODY_BYTES = 16 * 1024;
+const SMALL_BODY_BYTES = 16 * 1024;
 /** The part of the budget that only small bodies may use: 1 of so many. */
 const SMALL_SHARE = 8;
 

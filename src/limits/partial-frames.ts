@@ -2,7 +2,7 @@ import type { ByteBudget } from "../core/body-budget.ts";
 import { BODY_TIMEOUT_MS, BodyDeadlines } from "./body-deadlines.ts";
 
 /** Close code of a WebSocket whose frame did not arrive whole in time. */
-export const FRAME_LATE = 4408;
+const FRAME_LATE = 4408;
 /** Close code of a WebSocket whose frame the budget has no room for. */
 export const NO_ROOM = 1013;
 /** What a chunk costs beside its bytes, in bytes: a frame may arrive byte by byte. */
