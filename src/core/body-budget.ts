@@ -1,7 +1,9 @@
 import { StreamError } from "./errors.ts";
 
-/** Most bytes of bodies held at a time unless told otherwise: 64 MiB. */
+/** Most bytes of bodies held at a time by default: 64 MiB. */
 export const DEFAULT_BODY_BYTES_IN_FLIGHT = 64 * 1024 * 1024;
+/** Most bytes of such bodies on one connection. */
+export const MAX_UNTRUSTED_CONNECTION_BYTES = 1024 * 1024;
 
 /** Bodies up to this size are small, in bytes. */
 const SMALL_BODY_BYTES = 16 * 1024;

@@ -20,7 +20,7 @@ export function parseNested(text: string): unknown {
 }
 
 /** Whether text, if it is JSON, nests more than MAX_NESTING levels. */
-export function isTooDeep(text: string): boolean {
+function isTooDeep(text: string): boolean {
   return nextTooDeep(text, 0) !== undefined;
 }
 

@@ -1,11 +1,13 @@
-import type { BodyBudget, ByteBudget } from "../core/body-budget.ts";
+import {
+  type BodyBudget,
+  type ByteBudget,
+  MAX_UNTRUSTED_CONNECTION_BYTES,
+} from "../core/body-budget.ts";
 import { StreamError } from "../core/errors.ts";
 import { RETRY_AFTER_MS } from "./refusals.ts";
 
 /** The part of the budget that bodies of callers that are not trusted may hold: 1 of 4. */
 const SHARE = 4;
-/** Most bytes of such bodies on one connection. */
-export const MAX_CONNECTION_BYTES = 1024 * 1024;
 /** When a call whose body was refused may be made again, in milliseconds. */
 const RETRY_MS = 1000;
 
@@ -34,7 +36,7 @@ export class UntrustedBodies {
   constructor(budget: BodyBudget) {
     this.#budget = budget;
     this.#maxBytes = Math.floor(budget.maxBytes / SHARE);
-    this.#maxConnectionBytes = Math.min(MAX_CONNECTION_BYTES, this.#maxBytes);
+    this.#maxConnectionBytes = Math.min(MAX_UNTRUSTED_CONNECTION_BYTES, this.#maxBytes);
   }
 
   /** Opens an account for one body. @param connection The same object for all bodies of a connection. */

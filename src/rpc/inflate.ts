@@ -8,15 +8,8 @@ import {
 } from "node:zlib";
 import type { BodyBudget } from "../core/body-budget.ts";
 import { bodyInvalid, bodyTooLarge } from "./request-body.ts";
-import { MAX_SMALL_REQUEST_BYTES } from "./request-limits.ts";
+import { FREE_INFLATION_BYTES, MAX_INFLATION, MAX_SMALL_REQUEST_BYTES } from "./request-limits.ts";
 
-/**
- * How many times as large as it was sent a message may become. Deflate reaches 1,032 at most, so only
- * Brotli can be beyond it.
- */
-export const MAX_INFLATION = 1100;
-/** What a message may become however small it was sent, in bytes. */
-export const FREE_INFLATION_BYTES = 64 * 1024;
 /** Messages that are inflated at a time; the others wait as they were sent. */
 const MAX_AT_ONCE = 4;
 

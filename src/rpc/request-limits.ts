@@ -9,6 +9,14 @@ import { MAX_REQUEST_BYTES } from "./request-body.ts";
  */
 export const MAX_SMALL_REQUEST_BYTES = 16 * 1024;
 
+/**
+ * How many times as large as it was sent a message may become. Deflate reaches 1,032 at most, so only
+ * Brotli can be beyond it.
+ */
+export const MAX_INFLATION = 1100;
+/** What a message may become however small it was sent, in bytes. */
+export const FREE_INFLATION_BYTES = 64 * 1024;
+
 const { set, update, batch, send, write } = StreamService.method;
 /** Methods whose requests carry values or payloads. */
 const LARGE: ReadonlySet<DescMethod> = new Set<DescMethod>([

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { MAX_NESTING, isTooDeep, parseNested, withoutTooDeep } from "../../src/core/nesting.ts";
+import { MAX_NESTING, parseNested, withoutTooDeep } from "../../src/core/nesting.ts";
+
+const isTooDeep = (text: string) => withoutTooDeep(text) !== text;
 
 const lists = (levels: number, inside = "") => "[".repeat(levels) + inside + "]".repeat(levels);
 const objects = (levels: number, inside = "1") =>

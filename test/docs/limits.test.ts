@@ -5,12 +5,17 @@ import { DEFAULT_HISTORY } from "../../src/core/store.ts";
 import { MAX_VALUE_BYTES, MAX_VALUE_DEPTH } from "../../src/core/value.ts";
 import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../src/live/frame-queue.ts";
 import { PART_LIMITS } from "../../src/live/state-reader.ts";
+import {
+  FREE_INFLATION_BYTES,
+  MAX_INFLATION,
+  MAX_SMALL_REQUEST_BYTES,
+} from "../../src/rpc/request-limits.ts";
 import { BODY_TIMEOUT_MS } from "../../src/limits/body-deadlines.ts";
 import { MAX_REQUEST_BYTES } from "../../src/rpc/request-body.ts";
-import { FREE_INFLATION_BYTES, MAX_INFLATION } from "../../src/rpc/inflate.ts";
-import { MAX_SMALL_REQUEST_BYTES } from "../../src/rpc/request-limits.ts";
-import { MAX_CONNECTION_BYTES } from "../../src/limits/untrusted-bodies.ts";
-import { DEFAULT_BODY_BYTES_IN_FLIGHT } from "../../src/core/body-budget.ts";
+import {
+  DEFAULT_BODY_BYTES_IN_FLIGHT,
+  MAX_UNTRUSTED_CONNECTION_BYTES,
+} from "../../src/core/body-budget.ts";
 import { MAX_NESTING } from "../../src/core/nesting.ts";
 import { MAX_OPS } from "../../src/core/op-json.ts";
 import { DEFAULT_CALLER_LIMITS as CALLER } from "../../src/limits/caller-limits.ts";
@@ -49,7 +54,9 @@ const FACTS: Readonly<Record<string, string>> = {
     count(MAX_INFLATION),
   "levels of JSON from outside, with all that is around a value": count(MAX_NESTING),
   "bytes of requests, frames and responses of webhooks that are held while they arrive, inflated ones included": `${bytes(DEFAULT_BODY_BYTES_IN_FLIGHT)}; more get \`OVERLOADED\``,
-  "the same of callers that are not trusted, on one connection": bytes(MAX_CONNECTION_BYTES),
+  "the same of callers that are not trusted, on one connection": bytes(
+    MAX_UNTRUSTED_CONNECTION_BYTES,
+  ),
   "time for the body of a request, or one message of a stream, to arrive": seconds(BODY_TIMEOUT_MS),
 };
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { BodyBudget } from "../../src/core/body-budget.ts";
-import { MAX_CONNECTION_BYTES, UntrustedBodies } from "../../src/limits/untrusted-bodies.ts";
+import { BodyBudget, MAX_UNTRUSTED_CONNECTION_BYTES } from "../../src/core/body-budget.ts";
+import { UntrustedBodies } from "../../src/limits/untrusted-bodies.ts";
 
 const KIB = 1024;
 
@@ -25,7 +25,7 @@ describe("bodies of callers that are not trusted", () => {
     const { budget, open, cut } = setup(64 * 1024 * KIB);
     const connection = {};
     for (let i = 0; i < 64; i++) open(connection, `${i}`).take(16 * KIB);
-    expect(budget.heldBytes).toBe(MAX_CONNECTION_BYTES);
+    expect(budget.heldBytes).toBe(MAX_UNTRUSTED_CONNECTION_BYTES);
     expect(() => open(connection, "more").take(1)).toThrow(/may be made again/);
     open({}, "other").take(16 * KIB);
     expect(cut).toEqual([]);

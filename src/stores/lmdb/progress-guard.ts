@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { StreamError } from "../../core/errors.ts";
 import { metaReader } from "./data-file.ts";
 import { lostFile } from "./folder-watch.ts";
-import { RESTORED_FILE } from "./lineage.ts";
 import { openSeen } from "./life.ts";
+import { RESTORED_FILE } from "./lineage.ts";
 
 /** Notices an older copy that is written over the data file while the database has it open. */
 export interface ProgressGuard {
@@ -48,6 +48,8 @@ export async function guardProgress(
     },
     afterTransaction() {
       const { latest, before } = read();
+      // A transaction that changes nothing writes nothing.
+      if (latest === known) return;
       if (before < known) throw overwritten();
       known = latest;
     },
