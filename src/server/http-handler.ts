@@ -33,6 +33,7 @@ import { createConnectionIds } from "../service/connection-ids.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { authRequestOf } from "./auth-request.ts";
 import { answerPreflight, exposeTo } from "./cors.ts";
+import { dismissStream } from "./dismiss.ts";
 import { exchangeOver1 } from "./connect-exchange.ts";
 import { type Caller, type Callers, callerFrom } from "./callers.ts";
 import type { Connection, Permits } from "./permits.ts";
@@ -68,8 +69,6 @@ const connectionIds = createConnectionIds();
 const OURS: readonly string[] = [StreamService.typeName, WorkerService.typeName];
 /** Parameters of gRPC's content types, which say nothing that the service needs. */
 const GRPC_PARAMETERS = /^(application\/grpc[^;\s]*)\s*;.*$/i;
-/** How long a request may go on after its answer, in milliseconds. */
-const DISMISS_MS = 1000;
 
 /** Answers every request of the port: RPC in all three protocols, health, CORS, the demo page. */
 export function createHttpHandler(options: HttpHandlerOptions): RequestListener {
@@ -80,8 +79,13 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";
     // Over HTTP/2 a response finishes only with its whole stream.
-    const answered = "stream" in response ? response.stream : response;
-    answered.once("finish", () => dismiss(request));
+    if ("stream" in response) {
+      const { stream } = response;
+      stream.once("finish", () => {
+        request.resume();
+        if (!request.complete) dismissStream(stream);
+      });
+    }
     const caller = callerOf(request);
     const isTaken =
       request instanceof IncomingMessage &&
@@ -177,25 +181,6 @@ async function answerCall(
     if (universal.signal.aborted) return;
     throw error;
   }
-}
-
-/** Lets go of a request that is answered. */
-function dismiss(request: Request): void {
-  // A refusal may come before the body was read: the rest is read away, or the connection is stuck.
-  request.resume();
-  if (request.complete) return;
-  // Who is told that the call is over and sends on, or forgets to end, would hold it for good.
-  if ("stream" in request) {
-    const { stream } = request;
-    const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), DISMISS_MS);
-    stream.once("close", () => clearTimeout(timer));
-    return;
-  }
-  const { socket } = request;
-  const timer = setTimeout(() => socket.destroy(), DISMISS_MS);
-  const keep = () => clearTimeout(timer);
-  request.once("end", keep);
-  request.once("close", keep);
 }
 
 function transportOfRequest(request: Request, permits: Permits): Transport {

@@ -8,6 +8,7 @@ import {
 } from "node:http";
 import type { Socket } from "node:net";
 import { refuse } from "../bridge/bridge.ts";
+import { dismissRequest } from "./dismiss.ts";
 import { absoluteTarget, hostProblem } from "./host.ts";
 import { trackResponses } from "./open-responses.ts";
 import { type UpgradeListener, sortUpgrades } from "./upgrades.ts";
@@ -34,6 +35,7 @@ export function createHttp1(onRequest: RequestListener, onUpgrade: UpgradeListen
   const server = createServer(OPTIONS);
   const responses = trackResponses(server);
   server.on("request", (request, response) => {
+    response.once("finish", () => dismissRequest(request));
     const problem = problemOf(request);
     if (problem === undefined) return onRequest(request, response);
     const body = `Bad request: ${problem}\n`;

@@ -8,16 +8,13 @@ import {
   constants,
   createServer as createHttp2,
 } from "node:http2";
-import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
-import { once } from "node:events";
+import type { Socket } from "node:net";
 import { letGo } from "../rpc/lane-answer.ts";
-import { type ConnectionAdmission, connectionRefuser } from "./connection-admission.ts";
 import { createDeadSessions } from "./dead-sessions.ts";
 import { hostProblem } from "./host.ts";
 import { createHttp1 } from "./http1.ts";
-import { affordableConnections } from "./open-files.ts";
-import { createSniffer } from "./sniffer.ts";
 import { MAX_STREAMS, MAX_TRUSTED_STREAMS } from "./stream-limits.ts";
+import { type PortLimits, openTcpPort } from "./tcp-port.ts";
 import type { UpgradeListener } from "./upgrades.ts";
 
 /** A request of either protocol version. */
@@ -30,11 +27,7 @@ export type RequestListener = (request: Request, response: Response) => void;
 export type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
 
 /** Who answers what comes to a port. */
-export interface PortListeners {
-  /** Most connections that have sent no request. */
-  readonly maxUnsettled: number;
-  /** Decides whether a connection is served. */
-  readonly admitConnection: ConnectionAdmission;
+export interface PortListeners extends PortLimits {
   readonly onRequest: RequestListener;
   readonly onStream: StreamListener;
   readonly onUpgrade: UpgradeListener;
@@ -76,14 +69,12 @@ const HTTP2_OPTIONS = {
   settings: { maxConcurrentStreams: MAX_STREAMS },
   maxSessionMemory: MAX_SESSION_MEMORY_MB,
 };
-/** Connections that the system may hold until they are accepted; it may have a lower limit of its own. */
-const BACKLOG = 8192;
 
 /** Opens a port. @throws Error with the system's code, for example EADDRINUSE. */
 export async function listen(
   host: string,
   port: number,
-  { admitConnection, maxUnsettled, onRequest, onStream, onUpgrade }: PortListeners,
+  { admitConnection, unsettled, onRequest, onStream, onUpgrade }: PortListeners,
 ): Promise<Listener> {
   let isLeaving = false;
   const h1 = createHttp1((request, response) => {
@@ -98,12 +89,7 @@ export async function listen(
     if (problem !== undefined) refuseStream(stream, problem);
     else if (!onStream(stream, headers)) requests.emit("stream", stream, headers, ...rest);
   });
-  h1.on("request", ({ socket }) => sniffer.settle(socket));
-  h1.on("upgrade", ({ socket }) => sniffer.settle(socket));
-  const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
-  // It does not listen itself, so the timers of header timeouts have to be armed by hand.
-  h1.emit("listening");
   const deadSessions = createDeadSessions();
   let connecting: Socket | undefined;
   h2.on("session", (session) => {
@@ -112,11 +98,13 @@ export async function listen(
     deadSessions.watch(session, socket);
     const stopPings = keepAlive(session, socket);
     socket.on("close", stopPings);
-    session.once("remoteSettings", () => sniffer.settle(socket));
+    session.once("remoteSettings", () => tcp.settle(socket));
     session.on("close", () => sessions.delete(session));
     session.on("error", () => session.destroy());
   });
-  const sniffer = createSniffer(
+  const tcp = await openTcpPort(
+    host,
+    port,
     {
       http1: h1,
       // A session is made while its connection is handed over; it does not give its socket away later.
@@ -127,20 +115,8 @@ export async function listen(
         },
       },
     },
-    Math.min(maxUnsettled, affordableConnections()),
+    { admitConnection, unsettled },
   );
-  const refuse = connectionRefuser();
-  const net = createNet((socket) => {
-    sockets.add(socket);
-    socket.setKeepAlive(true, PING_INTERVAL_MS);
-    socket.on("close", () => sockets.delete(socket));
-    const refusal = admitConnection(socket);
-    if (refusal === undefined) sniffer.accept(socket);
-    else refuse(socket, refusal);
-  });
-  net.listen({ host, port, backlog: BACKLOG });
-  await once(net, "listening");
-  const address = net.address() as AddressInfo;
 
   const sendAway = async () => {
     let timer: NodeJS.Timeout | undefined;
@@ -152,25 +128,16 @@ export async function listen(
   };
   let closed: Promise<void> | undefined;
   const close = async (graceMs: number) => {
-    const gone = new Promise<void>((resolve) => net.close(() => resolve()));
-    sniffer.close();
+    const gone = tcp.close(graceMs);
     // GOAWAY: streams under way finish, then the connection goes.
     for (const session of sessions) session.close();
-    h1.closeIdleConnections();
-    const idle = setInterval(() => h1.closeIdleConnections(), 50);
-    const cut = setTimeout(() => {
-      for (const socket of sockets) socket.destroy();
-    }, graceMs);
     await gone;
-    clearInterval(idle);
-    clearTimeout(cut);
     deadSessions.close();
-    h1.close();
     h2.close();
   };
   return {
-    host: address.address,
-    port: address.port,
+    host: tcp.address.address,
+    port: tcp.address.port,
     closeAfterResponses: () => (isLeaving = true),
     sendAway,
     close: (graceMs) => (closed ??= close(graceMs)),

@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import type { Socket } from "node:net";
 import { type Logger, pino } from "pino";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
@@ -6,6 +7,7 @@ import { createBridge } from "../bridge/bridge.ts";
 import { type BridgeLimits, DEFAULT_BRIDGE_LIMITS } from "../bridge/limits.ts";
 import { CallerLimiter } from "../limits/caller-limiter.ts";
 import { type CallerLimits, DEFAULT_CALLER_LIMITS } from "../limits/caller-limits.ts";
+import { FairSet } from "../limits/fair-set.ts";
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { History, Store } from "../core/store.ts";
 import { createHealth } from "../rpc/health.ts";
@@ -25,6 +27,7 @@ import { createCallers, isLoopbackName } from "./callers.ts";
 import { callerOf, createHttpHandler, originOf } from "./http-handler.ts";
 import { createPermits } from "./permits.ts";
 import { connectionAdmission } from "./connection-admission.ts";
+import { affordableConnections } from "./open-files.ts";
 import { createStreamHandler } from "./stream-handler.ts";
 import { type Listener, type PortListeners, listen } from "./listener.ts";
 import { readTokenFile } from "./api-token-file.ts";
@@ -207,11 +210,15 @@ async function open(
   const door = createSocketDoor({ ...workers, bodies, onOdd: (message) => logger.warn(message) });
   const allowedOrigins = options.workerAllowedOrigins ?? [];
   const upgradeWorker = createWorkerUpgrade({ door, callers, limiter, allowedOrigins });
-  const admitConnection = connectionAdmission(limiter);
+  const portLimits = {
+    admitConnection: connectionAdmission(limiter),
+    unsettled: new FairSet<Socket>(
+      Math.min(limits.maxUnsettledConnections, affordableConnections()),
+    ),
+  };
   const listener = await listenOn(host, port, {
     onRequest: handler,
-    admitConnection,
-    maxUnsettled: limits.maxUnsettledConnections,
+    ...portLimits,
     onStream: createStreamHandler({
       handlers: engine.handlers,
       permits,
@@ -224,7 +231,7 @@ async function open(
   let workerPort: WorkerPort | undefined;
   if (options.workerPort !== undefined) {
     const upgrade = createWorkerUpgrade({ door, callers, limiter, allowedOrigins }, "");
-    const opening = openWorkerPort(host, options.workerPort, upgrade, admitConnection);
+    const opening = openWorkerPort(host, options.workerPort, upgrade, portLimits);
     workerPort = await told(opening, host, options.workerPort).catch(async (error: unknown) => {
       await listener.close(0);
       throw error;

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { networkOf } from "../limits/client-addresses.ts";
-import { FairSet } from "../limits/fair-set.ts";
+import type { FairSet } from "../limits/fair-set.ts";
 
 /** First bytes of every HTTP/2 connection with prior knowledge (RFC 9113, section 3.4). */
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -34,10 +34,9 @@ export interface Sniffer {
  * Connections that have sent no request yet are bounded in number. When there are too many, the oldest
  * of the address that has the most is closed, so that silent ones do not keep others out.
  *
- * @param maxUnsettled Most connections that have sent no request.
+ * @param unsettled Holds the connections that have sent no request.
  */
-export function createSniffer(servers: ProtocolServers, maxUnsettled: number): Sniffer {
-  const unsettled = new FairSet<Socket>(maxUnsettled);
+export function createSniffer(servers: ProtocolServers, unsettled: FairSet<Socket>): Sniffer {
   /** Those whose protocol is not known yet. */
   const undecided = new Set<Socket>();
   const settle = (socket: Socket) => void unsettled.delete(socket);

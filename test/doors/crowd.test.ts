@@ -82,3 +82,38 @@ describe("connections that send no request", () => {
     expect(http2.filter(({ destroyed }) => destroyed)).toEqual([]);
   });
 });
+
+describe("the port for workers", () => {
+  async function startWorkerPort(): Promise<number> {
+    const server = await createServer({
+      port: 0,
+      workerPort: 0,
+      store: memoryStore(),
+      callerLimits: { maxUnsettledConnections: MAX },
+    });
+    onTestFinished(() => server.close());
+    return server.workerPort ?? 0;
+  }
+
+  it.each([
+    ["silent ones", ""],
+    ["ones that send half of a request", GET.slice(0, 20)],
+  ])("drops connections that send no request: %s", async (_, first) => {
+    const port = await startWorkerPort();
+    const sockets = await many(4 * MAX, () => dial(port, "127.0.0.2", first));
+    for (const socket of sockets) socket.resume();
+    const open = () => sockets.filter(({ closed }) => !closed).length;
+    await expect.poll(open).toBeLessThanOrEqual(MAX);
+  });
+
+  it("closes a connection whose request goes on after its response", async () => {
+    const port = await startWorkerPort();
+    const socket = await dial(port, "127.0.0.1");
+    socket.write("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000\r\n\r\n");
+    const [response] = (await once(socket, "data")) as [Buffer];
+    expect(response.toString()).toContain("HTTP/1.1 426 ");
+    const sending = setInterval(() => socket.write("x"), 20);
+    onTestFinished(() => clearInterval(sending));
+    await once(socket, "close");
+  });
+});
