@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
 import type { ConnectionIds } from "../service/connection-ids.ts";
-import type { Throttle } from "../limits/throttle.ts";
+import type { SocketAdmission } from "../limits/caller-limiter.ts";
 import { type Rate, TokenBucket } from "../limits/token-bucket.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { CLOSE } from "./close-codes.ts";
@@ -45,13 +45,13 @@ export class BridgeSocket implements SessionSocket {
   readonly #connectionIds: ConnectionIds;
   readonly #liveness = new Liveness();
   readonly #frames: TokenBucket;
-  readonly #throttle: Throttle | undefined;
+  readonly #admission: SocketAdmission;
   readonly #onStopped: (webSocket: WebSocket, stream: Duplex) => void;
   #isOpen = true;
 
   /**
    * @param context The client's context from `authenticate`.
-   * @param throttle A limit of frames beside those of the socket; undefined when no other applies.
+   * @param admission The address of the client, and a limit of frames beside that of the socket.
    * @param onStopped Called once, when the session has ended.
    */
   constructor(
@@ -59,7 +59,7 @@ export class BridgeSocket implements SessionSocket {
     stream: Duplex,
     { handlers, limits, rates, connectionIds }: BridgeSocketOptions,
     context: string,
-    throttle: Throttle | undefined,
+    admission: SocketAdmission,
     onStopped: (webSocket: WebSocket, stream: Duplex) => void,
   ) {
     this.#webSocket = webSocket;
@@ -67,7 +67,7 @@ export class BridgeSocket implements SessionSocket {
     this.#connectionIds = connectionIds;
     const nowMs = performance.now();
     this.#frames = new TokenBucket(rates.frames, nowMs);
-    this.#throttle = throttle;
+    this.#admission = admission;
     this.#onStopped = onStopped;
     const subscriptions = new TokenBucket(rates.subscriptions, nowMs);
     this.session = new BridgeSession(handlers, this, limits, subscriptions, context);
@@ -81,6 +81,17 @@ export class BridgeSocket implements SessionSocket {
   /** @see SessionSocket */
   get connectionId(): string {
     return this.#connectionIds(this.#stream);
+  }
+
+  /** @see SessionSocket */
+  get address(): string {
+    return this.#admission.address;
+  }
+
+  /** @see SessionSocket */
+  cut(): void {
+    this.close(CLOSE.SLOW_SUBSCRIBER, "snapshots are not read while memory is full");
+    this.#webSocket.terminate();
   }
 
   /** @see SessionSocket */
@@ -147,7 +158,7 @@ export class BridgeSocket implements SessionSocket {
   #admitsFrame(): boolean {
     if (!this.#isOpen) return false;
     this.#liveness.onFrame();
-    if (this.#frames.take(performance.now()) === 0 && this.#throttle?.frame() !== false)
+    if (this.#frames.take(performance.now()) === 0 && this.#admission.throttle?.frame() !== false)
       return true;
     this.close(CLOSE.TOO_MUCH, "frames come too fast");
     return false;

@@ -120,9 +120,9 @@ export function createBridge(options: BridgeOptions): Bridge {
     stream: Duplex,
     target: UrlTarget,
     context: string,
-    { throttle }: SocketAdmission,
+    admission: SocketAdmission,
   ) => {
-    const socket = new BridgeSocket(webSocket, stream, socketOptions, context, throttle, forget);
+    const socket = new BridgeSocket(webSocket, stream, socketOptions, context, admission, forget);
     sockets.set(webSocket, socket);
     checks ??= startInterval(limits.pingIntervalMs / CHECKS_PER_INTERVAL, checkAll).unref();
     webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);

@@ -9,6 +9,7 @@ import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Admission, Reader, SharedFrame, SharedSubscription } from "../service/handlers.ts";
 import { beginJoined } from "../fanout/joined.ts";
+import type { SnapshotHolder } from "../limits/snapshot-holder.ts";
 import type { Outlet } from "./outlet.ts";
 import { eventFrame, heartbeatFrame, itemsBytes, resumedFrame, syncFrame } from "./server-frame.ts";
 import type { Target } from "./target.ts";
@@ -31,6 +32,7 @@ export interface Join extends Target {
 /** Parts of a snapshot that will be sent as one frame. */
 interface Collected {
   readonly parts: SyncFrame[];
+  readonly holder: SnapshotHolder;
   bytes: number;
 }
 
@@ -93,7 +95,8 @@ export class GroupFeed implements Reader {
   }
 
   #forget(join: Join): void {
-    for (const part of this.#collected?.get(join)?.parts ?? []) this.#shared.memory.release(part);
+    const collected = this.#collected?.get(join);
+    for (const part of collected?.parts ?? []) collected?.holder.release(part);
     this.#collected?.delete(join);
     if (this.#collected?.size === 0) this.#collected = undefined;
   }
@@ -153,11 +156,15 @@ export class GroupFeed implements Reader {
     const { memory } = this.#shared;
     if (frame.first) this.#forget(join);
     const before = frame.first ? undefined : this.#collected?.get(join);
-    const collected = before ?? { parts: [], bytes: 0 };
+    const collected = before ?? {
+      parts: [],
+      holder: this.#outlet.holderIn(memory),
+      bytes: 0,
+    };
     this.#collected ??= new Map();
     this.#collected.set(join, collected);
     collected.parts.push(frame);
-    memory.hold(frame, frameBytes);
+    collected.holder.hold(frame, frameBytes);
     collected.bytes += itemsBytes(frame.items);
     if (collected.bytes > maxSyncBytes) {
       const sentence = `The snapshot has more than ${maxSyncBytes} bytes; join with parts, or follow single items.`;
@@ -165,7 +172,7 @@ export class GroupFeed implements Reader {
       return this.#owner.onRefused(join, new StreamError("SNAPSHOT_TOO_LARGE", sentence));
     }
     // Its client has received nothing yet, so the join can still be refused.
-    if (!join.isServed && memory.isFull) {
+    if (!join.isServed && !memory.makeRoom(collected.holder)) {
       this.leave(join);
       return this.#owner.onRefused(join, memory.refusal());
     }

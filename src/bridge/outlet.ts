@@ -1,3 +1,4 @@
+import type { SnapshotHolder } from "../limits/snapshot-holder.ts";
 import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import type { Reader } from "../service/handlers.ts";
 
@@ -5,6 +6,10 @@ import type { Reader } from "../service/handlers.ts";
 export interface OutletSocket {
   /** Bytes that were sent but not yet accepted by the operating system. */
   readonly bufferedBytes: number;
+  /** The address whose share of the memory its snapshots take. */
+  readonly address: string;
+  /** Cuts the connection at once, to free the memory of its unread frames. */
+  cut(): void;
   /**
    * Sends whole frames. `taken` is called when the operating system accepted them, or never will.
    */
@@ -25,6 +30,8 @@ export class Outlet {
   /** Readers that wait for room, in turn. */
   #waiting: Set<Reader> | undefined;
   #repliesBytes = 0;
+  /** Holds the unread snapshots; undefined until there is one. */
+  #holder: SnapshotHolder | undefined;
 
   constructor(socket: OutletSocket) {
     this.#socket = socket;
@@ -49,11 +56,18 @@ export class Outlet {
 
   /** Sends a snapshot, which counts in the memory until the operating system has accepted it. */
   sendSnapshot(frame: Buffer, memory: SnapshotMemory): void {
-    memory.hold(frame, ({ byteLength }) => byteLength);
+    const holder = this.holderIn(memory);
+    holder.hold(frame, ({ byteLength }) => byteLength);
     this.#socket.send(frame, () => {
-      memory.release(frame);
+      holder.release(frame);
+      if (holder.bytes === 0 && this.#holder === holder) this.#holder = undefined;
       this.#taken();
     });
+  }
+
+  /** What its snapshots count for, before and after they are sent. */
+  holderIn(memory: SnapshotMemory): SnapshotHolder {
+    return (this.#holder ??= memory.holderOf(this.#socket.address, () => this.#socket.cut()));
   }
 
   /** Responds to a frame of the client. @returns false when it leaves too many responses unread. */

@@ -14,6 +14,8 @@ export interface Origin {
 
 /** The admission of a WebSocket. */
 export interface SocketAdmission {
+  /** The key of its client's address; all clients on this machine have the same. */
+  readonly address: string;
   /** Limits its frames; undefined when the rates of an address do not apply. */
   readonly throttle: Throttle | undefined;
   /** To be called once, when the socket has closed. */
@@ -82,7 +84,7 @@ export class CallerLimiter {
     const throttle = isExempt ? undefined : this.#registry.get(key).throttle;
     throttle?.call();
     const release = this.#addresses.isProxy(peer) ? this.#connect(key) : nothing;
-    return { throttle, release };
+    return { address: key, throttle, release };
   }
 
   #connect(key: string): () => void {
@@ -94,4 +96,4 @@ export class CallerLimiter {
 }
 
 const nothing = () => {};
-const EXEMPT: SocketAdmission = { throttle: undefined, release: nothing };
+const EXEMPT: SocketAdmission = { address: "", throttle: undefined, release: nothing };

@@ -1,5 +1,6 @@
 import { StreamError } from "../core/errors.ts";
 import { RETRY_AFTER_MS } from "./refusals.ts";
+import { type HolderBook, SnapshotHolder, largestHolder } from "./snapshot-holder.ts";
 
 /** Time after which a subscription that was refused for memory may retry, in milliseconds. */
 const RETRY_MS = 1000;
@@ -11,10 +12,12 @@ export const DEFAULT_MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024;
  * Counts the memory of snapshots that subscribers have not read yet, over all subscriptions. A
  * piece with several holders, such as a shared part of a snapshot, counts once.
  *
- * hold() never fails, because an open subscription is not ended for lack of memory. New
- * subscriptions are refused while the limit is exceeded.
+ * hold() never fails. While the limit is exceeded, a new subscription ends the largest holders of
+ * the largest address; it is refused only when there is none to end.
  */
-export class SnapshotMemory {
+export class SnapshotMemory implements HolderBook {
+  /** Holders that hold something now. */
+  readonly #holders = new Set<SnapshotHolder>();
   readonly #maxBytes: number;
   readonly #held = new Map<object, { readonly bytes: number; holders: number }>();
   #bytes = 0;
@@ -28,7 +31,7 @@ export class SnapshotMemory {
     return this.#bytes;
   }
 
-  /** Whether new subscriptions are refused. */
+  /** Whether the limit is exceeded. */
   get isFull(): boolean {
     return this.#bytes > this.#maxBytes;
   }
@@ -40,7 +43,37 @@ export class SnapshotMemory {
    * @throws StreamError OVERLOADED
    */
   check(): void {
-    if (this.isFull) throw this.refusal();
+    if (!this.makeRoom()) throw this.refusal();
+  }
+
+  /**
+   * Ends the largest holders while the limit is exceeded.
+   *
+   * @param newcomer A holder that is not ended: its subscription is refused instead.
+   * @returns Whether the memory is within its limit now.
+   */
+  makeRoom(newcomer?: SnapshotHolder): boolean {
+    while (this.isFull) {
+      const largest = largestHolder(this.#holders, this.#maxBytes);
+      if (largest === undefined || largest === newcomer) return false;
+      largest.end();
+    }
+    return true;
+  }
+
+  /** A holder, such as a socket, that can be ended to make room. It costs nothing while it holds nothing. */
+  holderOf(address: string, onEnd: () => void): SnapshotHolder {
+    return new SnapshotHolder(this, address, onEnd);
+  }
+
+  /** @see HolderBook */
+  enter(holder: SnapshotHolder): void {
+    this.#holders.add(holder);
+  }
+
+  /** @see HolderBook */
+  leave(holder: SnapshotHolder): void {
+    this.#holders.delete(holder);
   }
 
   /** The refusal of a subscription while the memory is full. */

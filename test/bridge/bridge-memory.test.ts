@@ -34,4 +34,25 @@ describe("a socket while the memory of unread snapshots is full", () => {
     const frames = await line.count(2);
     expect(frames.map(({ event }) => event.reason ?? event.type)).toEqual(["OVERLOADED", "sync"]);
   });
+
+  it("is cut when it reads nothing and its address holds the most, so that newcomers are served", async () => {
+    const { url } = await start(20 * MIB);
+    const headers = { "x-forwarded-for": "198.51.100.1" };
+    const stalled = [];
+    for (let i = 0; i < 6; i++) {
+      const line = await connect(url, "/", { headers });
+      line.socket.pause();
+      line.join({ ...GROUP, subscriptionId: "large" });
+      stalled.push(line);
+    }
+    for (const address of ["198.51.100.2", "198.51.100.3"]) {
+      const line = await connect(url, "/stream/rooms/large", {
+        headers: { "x-forwarded-for": address },
+      });
+      const [first] = await line.count(1);
+      expect(first?.event.type).toBe("sync");
+    }
+    for (const { socket } of stalled) socket.resume();
+    await Promise.race(stalled.map(({ closed }) => closed));
+  });
 });

@@ -36,6 +36,8 @@ function open(handlers: Handlers = engine.handlers) {
     handlers,
     {
       connectionId: "c1",
+      address: "",
+      cut: () => (closedWith = 4430),
       get bufferedBytes() {
         return bufferedBytes;
       },

@@ -233,7 +233,7 @@ export const CONFIG = z.strictObject({
       max_snapshot_bytes_in_flight: size(
         "1MiB",
         "1TiB",
-        "Total memory of snapshots that subscribers have not read; beyond it new subscriptions are refused with `OVERLOADED`.",
+        "Total memory of snapshots that subscribers have not read; beyond it, sockets of the address that holds the most are cut, or new subscriptions are refused with `OVERLOADED`.",
       ).prefault(SIZE.format(DEFAULT_MAX_SNAPSHOT_BYTES)),
       trusted_proxies: list(
         addressRange,
