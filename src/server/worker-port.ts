@@ -35,9 +35,9 @@ export async function openWorkerPort(
       return isHandled;
     },
   };
-  const { address, close } = await openTcpPort(host, port, { http1, http2 }, limits);
+  const tcp = await openTcpPort(host, port, { http1, http2 }, limits);
   let closed: Promise<void> | undefined;
-  return { port: address.port, close: (graceMs) => (closed ??= close(graceMs)) };
+  return { port: tcp.address.port, close: (graceMs) => (closed ??= tcp.close(graceMs)) };
 }
 
 const refuseRequest: RequestListener = (_request, response) => {
