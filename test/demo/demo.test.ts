@@ -160,7 +160,7 @@ describe("npm run demo", () => {
     const { code, stderr } = await startDemo(["--once", "--port", String(port)]).ended;
     expect(code).toBe(1);
     expect(stderr).toBe(
-      `Something else than Millrace has http://127.0.0.1:${port}. Stop it, or choose another --port.\n`,
+      `Another program uses http://127.0.0.1:${port}. Stop it, or choose another --port.\n`,
     );
   });
 

@@ -5,8 +5,13 @@ import { joined, part, utf8 } from "../../wire/raw-wire.ts";
 import { GROUP, KEY, type Row, binary } from "./row.ts";
 
 const MAX_BYTES = 4 * 1024 * 1024;
+/** The same of requests without values. */
+const MAX_SMALL_BYTES = 16 * 1024;
 const invalid = { method: "set", reason: "REQUEST_INVALID" } as const;
-const tooLarge = { ...invalid, says: /more than 4194304 bytes; it may have up to that/ } as const;
+const tooLarge = (most: number) => ({
+  ...invalid,
+  says: new RegExp(`more than ${most} bytes; it may have up to that`),
+});
 
 /** A call that the protocol can carry. */
 const methodOf = (protocol: RawProtocol) => (protocol.can("set") ? "set" : "subscribe");
@@ -15,9 +20,14 @@ const good = ({ json, can }: RawProtocol) => {
   if (!can("set")) return json ? utf8(JSON.stringify(GROUP)) : joined(part(1, "s"), part(2, "g"));
   return json ? utf8(JSON.stringify({ ...KEY, data: 2 })) : binary(part(4, part(3, "x")));
 };
-/** A message of so many bytes. */
+/** A message of `bytes` bytes. */
 const sized = ({ json }: RawProtocol, bytes: number) =>
-  json ? utf8(`{"streamName":"${"x".repeat(bytes - 17)}"}`) : part(1, "x".repeat(bytes - 5));
+  json ? utf8(`{"streamName":"${"x".repeat(bytes - 17)}"}`) : textField(bytes);
+/** A message of `bytes` bytes whose first field is text: a tag, the length of the text, the text. */
+function textField(bytes: number): Uint8Array {
+  const longest = part(1, "x".repeat(bytes - 2));
+  return part(1, "x".repeat(bytes - 2 - (longest.byteLength - bytes)));
+}
 
 const body = (protocol: RawProtocol, bytes: Uint8Array): RawRequest => ({
   ...protocol.request(methodOf(protocol), new Uint8Array()),
@@ -47,6 +57,54 @@ const compressed =
 
 const ZEROS = Buffer.alloc(100 * 1024 * 1024);
 const BOMBS = { gzip: gzipSync(ZEROS, { level: 1 }), br: brotliCompressSync(ZEROS) };
+
+type Request = NonNullable<Row["request"]>;
+
+/** Rows about the size of requests that carry values, or of those that do not. */
+function sizesOf(carriesValues: boolean): readonly Row[] {
+  const most = carriesValues ? MAX_BYTES : MAX_SMALL_BYTES;
+  const limit = carriesValues ? "4 MiB" : "16 KiB";
+  const only =
+    (request: Request): Request =>
+    (protocol) =>
+      protocol.framing !== "query" && protocol.can("set") === carriesValues
+        ? request(protocol)
+        : undefined;
+  const message = (bytes: number) =>
+    only((protocol) => protocol.request(methodOf(protocol), sized(protocol, bytes)));
+  return [
+    { title: `a message of ${limit} and a byte`, ...tooLarge(most), request: message(most + 1) },
+    { title: `a message of three times ${limit}`, ...tooLarge(most), request: message(3 * most) },
+    {
+      title: `a length over ${limit}`,
+      ...tooLarge(most),
+      request: only(enveloped(() => Uint8Array.of(0, 0xff, 0xff, 0xff, 0xff))),
+    },
+    {
+      title: `100 MiB of zeros in gzip, where ${limit} may come`,
+      ...tooLarge(most),
+      request: only(compressed("gzip", () => BOMBS.gzip)),
+    },
+    {
+      title: `100 MiB of zeros in brotli, where ${limit} may come`,
+      ...tooLarge(most),
+      // Its ratio gives it away before it reaches the larger limit.
+      ...(carriesValues && { says: /more than 1100 times as large when it is decompressed/ }),
+      request: only(compressed("br", () => BOMBS.br)),
+    },
+    {
+      title: `a message of ${limit}, which is read, and is none`,
+      method: "set",
+      reason: "NAME_INVALID",
+      field: "stream_name",
+      request: only((protocol) =>
+        protocol.name.startsWith("a write")
+          ? undefined
+          : protocol.request(methodOf(protocol), sized(protocol, most)),
+      ),
+    },
+  ];
+}
 
 const BODIES: readonly Row[] = [
   {
@@ -91,45 +149,14 @@ const BODIES: readonly Row[] = [
     request: compressed("br", () => utf8("this is no brotli")),
     says: /not valid br/,
   },
-  {
-    title: "a message of 4 MiB and a byte",
-    ...tooLarge,
-    request: (protocol) =>
-      protocol.framing === "query"
-        ? undefined
-        : protocol.request(methodOf(protocol), sized(protocol, MAX_BYTES + 1)),
-  },
-  {
-    title: "a message of 12 MiB",
-    ...tooLarge,
-    request: (protocol) =>
-      protocol.framing === "query"
-        ? undefined
-        : protocol.request(methodOf(protocol), sized(protocol, 3 * MAX_BYTES)),
-  },
-  {
-    title: "a length over 4 MiB",
-    ...tooLarge,
-    request: enveloped(() => Uint8Array.of(0, 0xff, 0xff, 0xff, 0xff)),
-  },
-  { title: "100 MiB of zeros in gzip", ...tooLarge, request: compressed("gzip", () => BOMBS.gzip) },
-  { title: "100 MiB of zeros in brotli", ...tooLarge, request: compressed("br", () => BOMBS.br) },
+  ...sizesOf(true),
+  ...sizesOf(false),
   {
     title: "100 MiB of zeros in the URL",
-    ...tooLarge,
+    ...tooLarge(MAX_SMALL_BYTES),
     method: "get",
     request: (protocol) =>
       protocol.framing === "query" ? query(protocol, BOMBS.br, "&compression=br") : undefined,
-  },
-  {
-    title: "a message of 4 MiB, which is read, and is none",
-    method: "set",
-    reason: "NAME_INVALID",
-    field: "stream_name",
-    request: (protocol) =>
-      protocol.framing === "query" || protocol.name.startsWith("a write")
-        ? undefined
-        : protocol.request(methodOf(protocol), sized(protocol, MAX_BYTES)),
   },
 ];
 
