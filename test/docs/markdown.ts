@@ -14,6 +14,7 @@ export const DOCUMENTS = [
   "docs/decisions.md",
   "docs/functions.md",
   "docs/gates.md",
+  "docs/glossary.md",
   "docs/go.md",
   "docs/guarantees.md",
   "docs/iii-sdk.md",
