@@ -7,7 +7,7 @@ export const MAX_UNTRUSTED_CONNECTION_BYTES = 1024 * 1024;
 
 /** Bodies up to this size are small, in bytes. */
 const SMALL_BODY_BYTES = 16 * 1024;
-/** The part of the budget that only small bodies may use: 1 of so many. */
+/** One part in this many of the budget is reserved for small bodies. */
 const SMALL_SHARE = 8;
 
 /** Where the bytes of a body are taken from before they are held, and given back to. */

@@ -119,7 +119,7 @@ async function* subscribe(
     const close = () => subscription.close();
     context.signal.addEventListener("abort", close, { once: true });
     if (context.signal.aborted) close();
-    // A transport that takes nothing cannot be told anything: it is cut.
+    // A client that reads nothing cannot receive the error, so its stream is reset.
     subscription.onEnd(() => {
       if (subscription.error !== undefined) farewell = setTimeout(abort, FAREWELL_MS);
     });

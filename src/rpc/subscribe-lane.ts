@@ -78,7 +78,7 @@ async function answer(
     onLate = () => subscription.close();
     stream.on("close", onLate);
     if (isGone(stream) || late !== undefined) subscription.close();
-    // A transport that takes nothing cannot be told anything: it is cut.
+    // A client that reads nothing cannot receive the error, so its stream is reset.
     let farewell: NodeJS.Timeout | undefined;
     subscription.onEnd(() => {
       if (subscription.error !== undefined) farewell = setTimeout(abort, FAREWELL_MS);

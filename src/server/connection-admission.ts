@@ -44,7 +44,7 @@ export function connectionRefuser(): (socket: Socket, error: StreamError) => voi
   };
 }
 
-/** Tells a client why it is refused, in its own protocol. */
+/** Sends a client the reason for the refusal, in its own protocol. */
 function answer(socket: Socket, error: StreamError): void {
   const timer = setTimeout(() => socket.destroy(), LISTEN_MS);
   socket.once("close", () => clearTimeout(timer));

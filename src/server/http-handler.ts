@@ -252,7 +252,7 @@ function forwardedForOf(headers: IncomingHttpHeaders): string | undefined {
   return Array.isArray(value) ? value.join(",") : value;
 }
 
-/** What a request tells of its caller. */
+/** The facts about the caller that a request carries. */
 export function callerOf(request: Request): Caller {
   return callerFrom(request.headers, request.socket.remoteAddress);
 }

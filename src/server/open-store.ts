@@ -27,7 +27,7 @@ export type StoreOptions =
     }
   | RedisStoreOptions;
 
-/** Where data is kept unless told otherwise. */
+/** The default data folder. */
 export const DEFAULT_FOLDER = "./data";
 
 /** A store, and what coordinates the processes that have it. */

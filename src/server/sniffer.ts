@@ -22,7 +22,7 @@ interface ConnectionServer {
 export interface Sniffer {
   /** Takes a new connection. */
   readonly accept: (socket: Socket) => void;
-  /** To be told that a connection sent its first request, or its HTTP/2 settings: it costs no place any more. */
+  /** Called once a connection has sent its first request, or its HTTP/2 settings: it no longer counts as unsettled. */
   readonly settle: (socket: Socket) => void;
   /** Drops connections that have not shown what they speak. */
   readonly close: () => void;

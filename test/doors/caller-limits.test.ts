@@ -1,3 +1,4 @@
+import { describeWhere } from "../support/describe-where.ts";
 import { connect as connectTcp } from "node:net";
 import { networkInterfaces } from "node:os";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
@@ -76,8 +77,8 @@ describe("calls of one address", () => {
       expect(status).toBe(429);
       expect(fields["retry-after"]).toBe(String(Math.ceil(waitMs / 1000)));
     } else if (protocol.name.startsWith("grpc ")) {
-      const told = { ...fields, ...trailers };
-      expect(told["grpc-retry-pushback-ms"]).toBe(String(waitMs));
+      const metadata = { ...fields, ...trailers };
+      expect(metadata["grpc-retry-pushback-ms"]).toBe(String(waitMs));
     }
   });
 
@@ -191,8 +192,9 @@ const outside = Object.values(networkInterfaces())
   .flatMap((addresses) => addresses ?? [])
   .find(({ family, internal }) => family === "IPv4" && !internal)?.address;
 
-describe.skipIf(outside === undefined)(
-  "connections of one address (skipped on machines without a network)",
+describeWhere(
+  outside === undefined ? "this machine has no address but loopback" : undefined,
+  "connections of one address",
   () => {
     const url = (server: Server) => `http://${outside ?? ""}:${server.port}`;
     const LIMITED = {

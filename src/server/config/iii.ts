@@ -178,7 +178,7 @@ function isManager(entry: unknown): boolean {
   return isMap(entry) && entry.get("name") === MANAGER_NAME;
 }
 
-/** What an entry is called; undefined when that cannot be told. */
+/** The name of an entry; undefined when it has none. */
 function entryName(entry: unknown): string | undefined {
   if (!isMap(entry)) return undefined;
   const name = entry.get("name") ?? entry.get("class");

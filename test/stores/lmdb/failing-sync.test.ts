@@ -1,10 +1,11 @@
+import { describeWhere } from "../../support/describe-where.ts";
 import { execFile } from "node:child_process";
 import { access, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
 import { commit, contents, groupOf, put } from "../suite/fixture.ts";
 import { tempFolders } from "./temp-folder.ts";
@@ -25,9 +26,8 @@ async function obstacle(): Promise<string | undefined> {
 }
 
 const reason = await obstacle();
-if (reason !== undefined) console.log(`skipped: a disk whose flushes fail, because ${reason}`);
 
-describe.skipIf(reason !== undefined)("an lmdb store on a disk whose flushes fail", () => {
+describeWhere(reason, "an lmdb store on a disk whose flushes fail", () => {
   const tempFolder = tempFolders();
   let build = "";
   beforeAll(async () => {

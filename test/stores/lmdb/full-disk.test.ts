@@ -1,6 +1,7 @@
+import { describeWhere } from "../../support/describe-where.ts";
 import { open, rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { type ChildServer, startChild } from "../../support/long/child-server.ts";
 import { SMALL_DISKS, mountSmallDisk, smallDiskObstacle } from "./small-disk.ts";
 
@@ -55,9 +56,8 @@ const statusOf = async (server: ChildServer) => (await fetch(`${server.url}/heal
 
 for (const kind of SMALL_DISKS) {
   const reason = await smallDiskObstacle(kind);
-  if (reason !== undefined) console.log(`skipped: a full disk (${kind}), because ${reason}`);
 
-  describe.skipIf(reason !== undefined)(`a service whose disk is full (${kind})`, () => {
+  describeWhere(reason, `a service whose disk is full (${kind})`, () => {
     it("fails writes, reports it in its health, still reads, and has all acknowledged writes after a restart (G6)", async () => {
       const disk = await mountSmallDisk(kind);
       onTestFinished(() => disk.remove());
