@@ -45,8 +45,11 @@ describe("the people of the demo page in Chromium", () => {
     await page.getByText("Ghost", { exact: true }).waitFor();
     await page.clock.fastForward(10_000);
     await page.getByText("Ghost (away)").waitFor();
+    // The page hides the person first, and then deletes the item.
+    const deleted = page.waitForResponse((response) => response.url().endsWith("/Delete"));
     await page.clock.fastForward(6000);
     await page.getByText("Ghost").waitFor({ state: "detached" });
+    await deleted;
     expect(await server.service.get({ ...LOBBY, itemId: "ghost" })).toBeUndefined();
     expectNoProblems(windows);
   });
