@@ -4,18 +4,17 @@ import { compressionNegotiate } from "@connectrpc/connect/protocol";
 import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
-import type { Handlers } from "../service/handlers.ts";
 import { toConnectError } from "./connect-error.ts";
 import type { Transport } from "./prepared-call.ts";
+import { PREFIX_BYTES } from "./request-body.ts";
 import { maxRequestBytes } from "./request-limits.ts";
 import { UnaryCall } from "./unary-call.ts";
-import { type UnaryMethod, unaryMethods } from "./unary-methods.ts";
+import type { UnaryMethod } from "./unary-methods.ts";
 import { connectTimeoutMs } from "./deadline.ts";
 import { BodyBudget } from "../core/body-budget.ts";
 
 const JSON_TYPE = "application/json";
 const PROTO_TYPE = "application/proto";
-const PREFIX_BYTES = 5;
 /** Bodies from this size on are compressed for those who accept it, in bytes: as the framework does. */
 const COMPRESS_MIN_BYTES = 1024;
 const COMPRESSIONS = [compressionGzip, compressionBrotli];
@@ -53,11 +52,11 @@ export type ConnectLane = (exchange: ConnectExchange, transport: () => Transport
  * @param budget What is held of requests is taken from it.
  */
 export function createConnectLane(
-  handlers: Handlers,
+  unaryMethods: readonly UnaryMethod[],
   budget: BodyBudget = new BodyBudget(),
 ): ConnectLane {
   const methods = new Map(
-    unaryMethods(handlers).map((each) => [`/${StreamService.typeName}/${each.of.name}`, each]),
+    unaryMethods.map((each) => [`/${StreamService.typeName}/${each.of.name}`, each]),
   );
   return (exchange, transport) => {
     const method = methods.get(exchange.path);

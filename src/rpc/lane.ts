@@ -6,7 +6,7 @@ import type { LaneMethod } from "./lane-answer.ts";
 import type { Transport } from "./prepared-call.ts";
 import { createSubscribeLane } from "./subscribe-lane.ts";
 import { createUnaryLane } from "./unary-lane.ts";
-import { unaryMethods } from "./unary-methods.ts";
+import type { UnaryMethod } from "./unary-methods.ts";
 import { createWriteLane } from "./write-lane.ts";
 import { BodyBudget } from "../core/body-budget.ts";
 
@@ -34,15 +34,14 @@ export type Lane = (
  */
 export function createLane(
   handlers: Handlers,
+  unaryMethods: readonly UnaryMethod[],
   draining: AbortSignal,
   budget: BodyBudget = new BodyBudget(),
 ): Lane {
   const prefix = `/${StreamService.typeName}/`;
   const methods = new Map<string, LaneMethod>(
     [
-      ...unaryMethods(handlers).map(
-        (each) => [each.of.name, createUnaryLane(each, budget)] as const,
-      ),
+      ...unaryMethods.map((each) => [each.of.name, createUnaryLane(each, budget)] as const),
       [StreamService.method.subscribe.name, createSubscribeLane(handlers, budget)],
       [StreamService.method.write.name, createWriteLane(handlers, draining, budget)],
     ].map(([name, method]) => [`${prefix}${name as string}`, method as LaneMethod]),

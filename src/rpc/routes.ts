@@ -1,111 +1,73 @@
-import { type MessageInitShape, type DescMessage, create } from "@bufbuild/protobuf";
-import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import type { DescMessage } from "@bufbuild/protobuf";
+import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
-  type BatchRequest,
-  BatchResponseSchema,
-  type DeleteRequest,
-  DeleteResponseSchema,
-  type GetRequest,
-  GetResponseSchema,
-  type ListAllRequest,
-  ListAllResponseSchema,
-  type ListGroupsRequest,
-  ListGroupsResponseSchema,
-  type ListRequest,
-  ListResponseSchema,
-  type SendRequest,
-  SendResponseSchema,
-  type SetRequest,
-  SetResponseSchema,
   StreamService,
   type SubscribeRequest,
   type SubscribeResponse,
-  type UpdateRequest,
-  UpdateResponseSchema,
+  SubscribeResponseSchema,
   type WriteRequest,
   type WriteResponse,
   WriteResponseSchema,
 } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { type Frame, frameBytes } from "../core/frame.ts";
 import type { Handlers } from "../service/handlers.ts";
 import type { Decoded } from "../wire/decoded.ts";
-import { frameMessage } from "../wire/messages.ts";
-import { toBatchRequest, toUpdateRequest } from "./calls.ts";
+import { frameEnvelope } from "../wire/frame-bytes.ts";
+import { createRecent } from "../wire/recent.ts";
 import { toConnectError } from "./connect-error.ts";
 import { headersFirst } from "./early-headers.ts";
+import { openEnvelope } from "./open-envelope.ts";
 import { type PreparedCall, preparedCall } from "./prepared-call.ts";
 import type { RequestReader } from "./request-reader.ts";
-import {
-  batchResponse,
-  deleteResponse,
-  getResponse,
-  listAllResponse,
-  listGroupsResponse,
-  listResponse,
-  setResponse,
-  updateResponse,
-} from "./results.ts";
+import type { UnaryMethod } from "./unary-methods.ts";
 import { answerWrites } from "./write-stream.ts";
 
-/** How long an ended subscription may take to hear why, before its transport is cut, in milliseconds. */
+/** How long the client of an ended subscription may take to read its error before the stream is reset, in milliseconds. */
 export const FAREWELL_MS = 1000;
 
 /**
- * Registers `millrace.v1.StreamService`: decoded request in, handler, message out. No rule lives here.
+ * Registers `millrace.v1.StreamService` with the framework: takes the decoded request, calls the handler,
+ * and returns the message. No rule lives here.
  *
- * @param draining Aborted, with the error to tell, when streams of writes have to end.
+ * The framework takes messages of protobuf-es, so the encoded response is decoded again. That costs only
+ * requests that leave the fast path, and there is one encoder of each form.
+ *
+ * @param draining Aborted when the service shuts down: streams of writes end with its reason.
  */
 export function streamRoutes(
   router: ConnectRouter,
   handlers: Handlers,
+  methods: readonly UnaryMethod[],
   draining: AbortSignal,
 ): void {
+  const unaryRoutes = Object.fromEntries(methods.map((each) => [each.of.localName, unary(each)]));
   router.service(StreamService, {
-    set: unary(SetResponseSchema, async (m: Decoded<SetRequest>) =>
-      setResponse(await handlers.set(m)),
-    ),
-    get: unary(GetResponseSchema, async (m: Decoded<GetRequest>) =>
-      getResponse(await handlers.get(m)),
-    ),
-    update: unary(UpdateResponseSchema, async (m: Decoded<UpdateRequest>) =>
-      updateResponse(await handlers.update(toUpdateRequest(m))),
-    ),
-    delete: unary(DeleteResponseSchema, async (m: Decoded<DeleteRequest>) =>
-      deleteResponse(await handlers.delete(m)),
-    ),
-    batch: unary(BatchResponseSchema, async (m: Decoded<BatchRequest>) =>
-      batchResponse(await handlers.batch(toBatchRequest(m))),
-    ),
-    send: unary(SendResponseSchema, async (m: Decoded<SendRequest>) => {
-      await handlers.send(m);
-      return {};
-    }),
-    list: unary(ListResponseSchema, async (m: Decoded<ListRequest>) =>
-      listResponse(await handlers.list(m)),
-    ),
-    listGroups: unary(ListGroupsResponseSchema, async (m: Decoded<ListGroupsRequest>) =>
-      listGroupsResponse(await handlers.listGroups(m)),
-    ),
-    listAll: unary(ListAllResponseSchema, async (m: Decoded<ListAllRequest>) =>
-      listAllResponse(await handlers.listAll(m)),
-    ),
+    ...(unaryRoutes as Partial<ServiceImpl<typeof StreamService>>),
     subscribe: (_request, context) => subscribe(handlers, context),
     write: (requests, context) => write(handlers, requests, context, draining),
   });
 }
 
-function unary<M, Desc extends DescMessage>(
-  schema: Desc,
-  run: (message: M) => Promise<MessageInitShape<Desc>>,
-) {
+function unary({ of, decoded }: UnaryMethod) {
   return async (_request: unknown, context: HandlerContext) => {
     try {
       const { message } = permitted(context);
-      return create(schema, await unlessAborted(() => run(message as M), context.signal));
+      const envelope = await unlessAborted(() => decoded(message), context.signal);
+      return openEnvelope<DescMessage>(of.output, envelope);
     } catch (error) {
       throw toConnectError(error);
     }
   };
 }
+
+/** A frame as a message. Made once for all subscribers that receive it now; must not be changed. */
+const frameMessage = createRecent(
+  (frame: Frame): SubscribeResponse => openEnvelope(SubscribeResponseSchema, frameEnvelope(frame)),
+  (_, frame) => frameBytes(frame) * TREE_FACTOR,
+);
+
+/** About how many times as large a tree of objects is as the bytes that it was decoded from. */
+const TREE_FACTOR = 8;
 
 async function* subscribe(
   handlers: Handlers,

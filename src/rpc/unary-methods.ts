@@ -1,17 +1,5 @@
-import {
-  type DescMessage,
-  type DescMethod,
-  type MessageInitShape,
-  type MessageShape,
-  create,
-  toBinary,
-  toJsonString,
-} from "@bufbuild/protobuf";
-import {
-  ListAllResponseSchema,
-  ListGroupsResponseSchema,
-  StreamService,
-} from "../../gen/millrace/v1/stream_service_pb.ts";
+import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
+import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/decode-binary.ts";
 import { compileJsonDecoder } from "../wire/decode-json.ts";
@@ -20,42 +8,46 @@ import {
   EMPTY_ENVELOPE,
   batchEnvelope,
   deletedEnvelope,
+  groupsEnvelope,
   itemEnvelope,
   listEnvelope,
   setEnvelope,
+  streamsEnvelope,
   updateEnvelope,
 } from "../wire/response-bytes.ts";
 import {
   EMPTY_JSON,
   batchJson,
   deletedJson,
+  groupsJson,
   itemJson,
   listJson,
   setJson,
+  streamsJson,
   updateJson,
 } from "../wire/response-json.ts";
 import { toBatchRequest, toUpdateRequest } from "./calls.ts";
-import { listAllResponse, listGroupsResponse } from "./results.ts";
 
-const PREFIX_BYTES = 5;
 const { method } = StreamService;
 
-/** A call that takes one message and gives one: decodes, runs, and encodes, all in one go. */
+/** A method with one request and one response: decodes, runs and encodes. The fast path and the framework use it. */
 export interface UnaryMethod {
   readonly of: DescMethod;
-  /** Takes an encoded message; gives one with the prefix of gRPC. @throws StreamError for what is none. */
+  /** Encoded message -> response with the prefix of gRPC. @throws StreamError for an invalid message. */
   readonly binary: (message: Uint8Array) => Promise<Uint8Array>;
-  /** Takes JSON, and gives it. @throws StreamError for what is none. */
+  /** JSON -> JSON. @throws StreamError for an invalid message. */
   readonly json: (message: Uint8Array) => Promise<string>;
+  /** Decoded message -> response with the prefix of gRPC. */
+  readonly decoded: (message: unknown) => Promise<Uint8Array>;
 }
 
-/** How results are written. */
+/** How a result is encoded. */
 interface Forms<R> {
   readonly envelope: (result: R) => Uint8Array;
   readonly json: (result: R) => string;
 }
 
-/** All of them, over the handlers. */
+/** All unary methods of `millrace.v1.StreamService`, over the handlers. */
 export function unaryMethods(handlers: Handlers): UnaryMethod[] {
   return [
     unary(method.set, (m) => handlers.set(m), { envelope: setEnvelope, json: setJson }),
@@ -77,16 +69,14 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
       json: () => EMPTY_JSON,
     }),
     unary(method.list, (m) => handlers.list(m), { envelope: listEnvelope, json: listJson }),
-    unary(
-      method.listGroups,
-      async (m) => listGroupsResponse(await handlers.listGroups(m)),
-      byLibrary(ListGroupsResponseSchema),
-    ),
-    unary(
-      method.listAll,
-      async (m) => listAllResponse(await handlers.listAll(m)),
-      byLibrary(ListAllResponseSchema),
-    ),
+    unary(method.listGroups, (m) => handlers.listGroups(m), {
+      envelope: groupsEnvelope,
+      json: groupsJson,
+    }),
+    unary(method.listAll, (m) => handlers.listAll(m), {
+      envelope: streamsEnvelope,
+      json: streamsJson,
+    }),
   ];
 }
 
@@ -102,21 +92,6 @@ function unary<I extends DescMessage, R>(
     // Not async: each layer of promises around a call costs.
     binary: (message) => run(decodeBinary(message)).then(envelope),
     json: (message) => run(decodeJson(message)).then(json),
+    decoded: (message) => run(message as Decoded<MessageShape<I>>).then(envelope),
   };
-}
-
-/** Of calls that are seldom. */
-function byLibrary<Desc extends DescMessage>(schema: Desc): Forms<MessageInitShape<Desc>> {
-  return {
-    envelope: (init) => enveloped(toBinary(schema, create(schema, init))),
-    json: (init) => toJsonString(schema, create(schema, init)),
-  };
-}
-
-function enveloped(message: Uint8Array): Buffer {
-  const envelope = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
-  envelope[0] = 0;
-  envelope.writeUInt32BE(message.length, 1);
-  envelope.set(message, PREFIX_BYTES);
-  return envelope;
 }

@@ -1,4 +1,3 @@
-import { type MessageInitShape, create } from "@bufbuild/protobuf";
 import {
   type WriteRequest,
   type WriteResponse,
@@ -6,9 +5,9 @@ import {
 } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Throttle } from "../limits/throttle.ts";
 import type { Handlers } from "../service/handlers.ts";
-import type { WriteResult } from "../wire/response-bytes.ts";
+import { type WriteResult, writeEnvelope } from "../wire/response-bytes.ts";
+import { openEnvelope } from "./open-envelope.ts";
 import type { RequestReader } from "./request-reader.ts";
-import { batchResponse, deleteResponse, setResponse, updateResponse } from "./results.ts";
 import { failedWrite, performWrite, requestIdOfBinary } from "./write-call.ts";
 import { withoutTooDeep } from "../core/nesting.ts";
 
@@ -112,28 +111,7 @@ async function answer(
     result = failedWrite(error);
     requestId ??= json ? requestIdOfJson(bytes) : requestIdOfBinary(bytes);
   }
-  return create(WriteResponseSchema, { requestId, result: resultMessage(result) });
-}
-
-function resultMessage(
-  done: WriteResult,
-): NonNullable<MessageInitShape<typeof WriteResponseSchema>["result"]> {
-  switch (done.kind) {
-    case "set":
-      return { case: "set", value: setResponse(done.result) };
-    case "update":
-      return { case: "update", value: updateResponse(done.result) };
-    case "delete":
-      return { case: "delete", value: deleteResponse(done.result) };
-    case "send":
-      return { case: "send", value: {} };
-    case "batch":
-      return { case: "batch", value: batchResponse(done.result) };
-    case "error": {
-      const { code, reason, message, metadata } = done.error;
-      return { case: "error", value: { code, reason, message, metadata: { ...metadata } } };
-    }
-  }
+  return openEnvelope(WriteResponseSchema, writeEnvelope(requestId, result));
 }
 
 function requestIdOfJson(bytes: Uint8Array): bigint {

@@ -26,6 +26,7 @@ import { type Health, healthRoutes } from "../rpc/health.ts";
 import { withResponseHeaders } from "../rpc/response-headers.ts";
 import { reflectionRoutes } from "../rpc/reflection.ts";
 import { streamRoutes } from "../rpc/routes.ts";
+import type { UnaryMethod } from "../rpc/unary-methods.ts";
 import { StreamError } from "../core/errors.ts";
 import type { Origin } from "../limits/caller-limiter.ts";
 import { retryHeaders } from "../rpc/connect-error.ts";
@@ -45,6 +46,8 @@ import type { BodyBudget } from "../core/body-budget.ts";
 /** What the handler of the port serves. */
 export interface HttpHandlerOptions {
   readonly handlers: Handlers;
+  /** The unary methods over these handlers. */
+  readonly unaryMethods: readonly UnaryMethod[];
   readonly workers: Workers;
   readonly callers: Callers;
   readonly permits: Permits;
@@ -74,7 +77,7 @@ const GRPC_PARAMETERS = /^(application\/grpc[^;\s]*)\s*;.*$/i;
 export function createHttpHandler(options: HttpHandlerOptions): RequestListener {
   const { callers, permits, health } = options;
   const calls = createCalls(options);
-  const connectLane = createConnectLane(options.handlers, options.bodies);
+  const connectLane = createConnectLane(options.unaryMethods, options.bodies);
   const pages = loadPages(options);
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";
@@ -129,14 +132,14 @@ function loadPages({ onError }: HttpHandlerOptions): StaticPages {
 }
 
 function createCalls(options: HttpHandlerOptions): Map<string, Route> {
-  const { handlers, workers, health, draining, bodies } = options;
+  const { handlers, unaryMethods, workers, health, draining, bodies } = options;
   const router = createConnectRouter({
     acceptCompression: [compressionGzip, compressionBrotli],
     // Of requests it sees what stands in for them, and those whose format is none of ours.
     readMaxBytes: MAX_SMALL_REQUEST_BYTES,
     jsonOptions: { ignoreUnknownFields: false },
   });
-  streamRoutes(router, handlers, draining);
+  streamRoutes(router, handlers, unaryMethods, draining);
   workerRoutes(router, workers, draining);
   healthRoutes(router, health);
   reflectionRoutes(router, draining);

@@ -20,6 +20,7 @@ import { createWorkerDirectory } from "../workers/worker-directory.ts";
 import { DEFAULT_WORKER_LIMITS, type WorkerLimits } from "../workers/worker-limits.ts";
 import { type WorkerPort, openWorkerPort } from "./worker-port.ts";
 import type { Workers } from "./worker-routes.ts";
+import { unaryMethods } from "../rpc/unary-methods.ts";
 import { createWorkerUpgrade } from "./worker-upgrades.ts";
 import { type WebhookProvider, webhookProvider } from "../webhooks/webhook-provider.ts";
 import { authRequestOf } from "./auth-request.ts";
@@ -187,8 +188,11 @@ async function open(
   const workers = workersOf(engine, options.workerLimits);
   const untrusted = new UntrustedBodies(bodies);
   const permits = createPermits(callers, limiter, untrusted);
+  const { handlers } = engine;
+  const methods = unaryMethods(handlers);
   const handler = createHttpHandler({
-    handlers: engine.handlers,
+    handlers,
+    unaryMethods: methods,
     workers,
     callers,
     permits,
@@ -198,7 +202,7 @@ async function open(
     onError: (error, path) => logger.warn({ err: error, path }, "a call failed"),
   });
   const bridge = createBridge({
-    handlers: engine.handlers,
+    handlers,
     limits: { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge },
     subscriptions: limits.subscriptions,
     openFrameAccount: (stream, cut) => untrusted.open(stream, cut),
@@ -220,7 +224,8 @@ async function open(
     onRequest: handler,
     ...portLimits,
     onStream: createStreamHandler({
-      handlers: engine.handlers,
+      handlers,
+      unaryMethods: methods,
       permits,
       draining: draining.signal,
       bodies,

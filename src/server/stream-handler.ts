@@ -7,12 +7,16 @@ import type { StreamListener } from "./listener.ts";
 /** Takes the HTTP/2 streams that have a lane of their own: gRPC and Connect calls that ask for nothing special. */
 export function createStreamHandler({
   handlers,
+  unaryMethods,
   permits,
   draining,
   bodies,
-}: Pick<HttpHandlerOptions, "handlers" | "permits" | "draining" | "bodies">): StreamListener {
-  const grpc = createLane(handlers, draining, bodies);
-  const connect = createConnectLane(handlers, bodies);
+}: Pick<
+  HttpHandlerOptions,
+  "handlers" | "unaryMethods" | "permits" | "draining" | "bodies"
+>): StreamListener {
+  const grpc = createLane(handlers, unaryMethods, draining, bodies);
+  const connect = createConnectLane(unaryMethods, bodies);
   return (stream, headers) => {
     const transport = () => transportOf(stream, headers, permits);
     return grpc(stream, headers, transport) || connect(exchangeOver2(stream, headers), transport);

@@ -1,7 +1,15 @@
 import type { Item } from "../core/change.ts";
 import type { StreamError } from "../core/errors.ts";
 import type { OpError } from "../core/ops.ts";
-import type { Batched, Deleted, Listed, Updated, Written } from "./responses.ts";
+import type {
+  Batched,
+  Deleted,
+  Listed,
+  ListedGroups,
+  ListedStreams,
+  Updated,
+  Written,
+} from "./responses.ts";
 import { writeItem, writePosition } from "./message-parts.ts";
 import { ReverseWriter } from "./reverse-writer.ts";
 import { encodeValue } from "./value-codec.ts";
@@ -67,6 +75,28 @@ export function listEnvelope({ items, position, nextPageToken }: Listed): Uint8A
   return writer.finishEnvelope();
 }
 
+/** A ListGroupsResponse. */
+export function groupsEnvelope({ groups, nextPageToken }: ListedGroups): Uint8Array {
+  writer.start();
+  writer.string(2, nextPageToken);
+  writeStrings(1, groups);
+  return writer.finishEnvelope();
+}
+
+/** A ListAllResponse. */
+export function streamsEnvelope({ streams, count, nextPageToken }: ListedStreams): Uint8Array {
+  writer.start();
+  writer.string(3, nextPageToken);
+  writer.integer(2, count);
+  for (const { streamName, groups } of streams.toReversed()) {
+    const since = writer.end;
+    writeStrings(2, groups);
+    writer.string(1, streamName);
+    writer.message(1, since);
+  }
+  return writer.finishEnvelope();
+}
+
 /** A message without fields, such as SendResponse. */
 export const EMPTY_ENVELOPE: Uint8Array = new Uint8Array(5);
 
@@ -100,6 +130,10 @@ export function writeEnvelope(requestId: number | bigint, done: WriteResult): Ui
   if (typeof requestId === "bigint") writer.bigInteger(1, requestId);
   else writer.integer(1, requestId);
   return writer.finishEnvelope();
+}
+
+function writeStrings(field: number, texts: readonly string[]): void {
+  for (const text of texts.toReversed()) writer.string(field, text, true);
 }
 
 function writeUpdated(result: Updated): void {

@@ -2,7 +2,15 @@ import type { Item } from "../core/change.ts";
 import type { OpError } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
 import type { Value } from "../core/value.ts";
-import type { Batched, Deleted, Listed, Updated, Written } from "./responses.ts";
+import type {
+  Batched,
+  Deleted,
+  Listed,
+  ListedGroups,
+  ListedStreams,
+  Updated,
+  Written,
+} from "./responses.ts";
 
 /*
  * Responses as JSON text (the proto3 JSON mapping), straight from what the handlers give: values are
@@ -56,6 +64,23 @@ export function listJson({ items, position, nextPageToken }: Listed): string {
   ]);
 }
 
+/** A ListGroupsResponse. */
+export function groupsJson({ groups, nextPageToken }: ListedGroups): string {
+  return object([texts("groups", groups), text("nextPageToken", nextPageToken)]);
+}
+
+/** A ListAllResponse. */
+export function streamsJson({ streams, count, nextPageToken }: ListedStreams): string {
+  const each = streams.map(({ streamName, groups }) =>
+    object([text("streamName", streamName), texts("groups", groups)]),
+  );
+  return object([
+    list("streams", each),
+    integer("count", count),
+    text("nextPageToken", nextPageToken),
+  ]);
+}
+
 /** A message without fields, such as SendResponse. */
 export const EMPTY_JSON = "{}";
 
@@ -101,6 +126,13 @@ function value(name: string, given: Value | undefined): string {
 
 function text(name: string, given: string): string {
   return given === "" ? "" : `"${name}":${JSON.stringify(given)}`;
+}
+
+function texts(name: string, given: readonly string[]): string {
+  return list(
+    name,
+    given.map((each) => JSON.stringify(each)),
+  );
 }
 
 function integer(name: string, given: number): string {

@@ -34,6 +34,20 @@ export interface Batched {
   readonly position: Position;
 }
 
+/** A page of group ids. */
+export interface ListedGroups {
+  readonly groups: readonly string[];
+  readonly nextPageToken: string;
+}
+
+/** A page of streams with their group ids. */
+export interface ListedStreams {
+  readonly streams: readonly { readonly streamName: string; readonly groups: readonly string[] }[];
+  /** Number of all streams that hold items. */
+  readonly count: number;
+  readonly nextPageToken: string;
+}
+
 /** A page of items. */
 export interface Listed {
   readonly items: readonly Item[];

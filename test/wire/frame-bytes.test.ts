@@ -5,7 +5,7 @@ import { SubscribeResponseSchema } from "../../gen/millrace/v1/stream_service_pb
 import type { Frame } from "../../src/core/frame.ts";
 import { Value } from "../../src/core/value.ts";
 import { frameEnvelope } from "../../src/wire/frame-bytes.ts";
-import { frameMessage } from "../../src/wire/messages.ts";
+import { frameMessage } from "./oracle/messages.ts";
 
 const integer = fc.oneof(fc.nat(3), fc.maxSafeNat());
 const position = fc.record({ epoch: fc.string({ unit: "grapheme" }), revision: integer });

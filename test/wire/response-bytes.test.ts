@@ -11,6 +11,8 @@ import {
   BatchResponseSchema,
   DeleteResponseSchema,
   GetResponseSchema,
+  ListAllResponseSchema,
+  ListGroupsResponseSchema,
   ListResponseSchema,
   SetResponseSchema,
   UpdateResponseSchema,
@@ -22,17 +24,21 @@ import {
   batchResponse,
   deleteResponse,
   getResponse,
+  listAllResponse,
+  listGroupsResponse,
   listResponse,
   setResponse,
   updateResponse,
-} from "../../src/rpc/results.ts";
+} from "./oracle/results.ts";
 import {
   EMPTY_ENVELOPE,
   batchEnvelope,
   deletedEnvelope,
+  groupsEnvelope,
   itemEnvelope,
   listEnvelope,
   setEnvelope,
+  streamsEnvelope,
   updateEnvelope,
   writeEnvelope,
 } from "../../src/wire/response-bytes.ts";
@@ -40,9 +46,11 @@ import {
   EMPTY_JSON,
   batchJson,
   deletedJson,
+  groupsJson,
   itemJson,
   listJson,
   setJson,
+  streamsJson,
   updateJson,
 } from "../../src/wire/response-json.ts";
 
@@ -148,6 +156,22 @@ describe("responses written straight to bytes and to JSON", () => {
     );
     expect(EMPTY_ENVELOPE).toEqual(new Uint8Array(5));
     expect(JSON.parse(EMPTY_JSON)).toEqual({});
+  });
+
+  it("are so for pages of groups and of streams, even with empty names", () => {
+    const groups = fc.array(text, { maxLength: 4 });
+    const streams = fc.array(fc.record({ streamName: text, groups }), { maxLength: 4 });
+    fc.assert(
+      fc.property(groups, streams, integer, text, (ids, all, count, nextPageToken) => {
+        const page = { groups: ids, nextPageToken };
+        same(ListGroupsResponseSchema, groupsEnvelope(page), listGroupsResponse(page));
+        sameJson(ListGroupsResponseSchema, groupsJson(page), listGroupsResponse(page));
+        const tree = { streams: all, count, nextPageToken };
+        same(ListAllResponseSchema, streamsEnvelope(tree), listAllResponse(tree));
+        sameJson(ListAllResponseSchema, streamsJson(tree), listAllResponse(tree));
+      }),
+      { numRuns: 40 },
+    );
   });
 
   it("are so for answers of a stream of writes, whatever their request's id", () => {

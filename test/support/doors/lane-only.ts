@@ -3,6 +3,7 @@ import { type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { memoryStore } from "millrace";
 import { createLane } from "../../../src/rpc/lane.ts";
+import { unaryMethods } from "../../../src/rpc/unary-methods.ts";
 import type { Handlers } from "../../../src/service/handlers.ts";
 import { createEngine } from "../../../src/service/engine.ts";
 
@@ -17,7 +18,9 @@ export interface LaneOnly {
 /** Starts one on loopback. @param change Replaces handlers of the service. */
 export async function startLaneOnly(change: Partial<Handlers> = {}): Promise<LaneOnly> {
   const engine = createEngine(memoryStore());
-  const lane = createLane({ ...engine.handlers, ...change }, new AbortController().signal);
+  const handlers = { ...engine.handlers, ...change };
+  const { signal } = new AbortController();
+  const lane = createLane(handlers, unaryMethods(handlers), signal);
   const missed: string[] = [];
   const server = createServer();
   server.on("stream", (stream, headers) => {

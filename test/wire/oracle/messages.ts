@@ -1,24 +1,23 @@
 import { type MessageInitShape, create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { ChangeEvent, Item } from "../core/change.ts";
-import { type Frame, frameBytes } from "../core/frame.ts";
-import type { OpError } from "../core/ops.ts";
-import type { Position } from "../core/position.ts";
-import type { Value } from "../core/value.ts";
+import type { ChangeEvent, Item } from "../../../src/core/change.ts";
+import type { Frame } from "../../../src/core/frame.ts";
+import type { OpError } from "../../../src/core/ops.ts";
+import type { Position } from "../../../src/core/position.ts";
+import type { Value } from "../../../src/core/value.ts";
 import {
   ChangeType,
   type SubscribeResponse,
   SubscribeResponseSchema,
-} from "../../gen/millrace/v1/stream_service_pb.ts";
+} from "../../../gen/millrace/v1/stream_service_pb.ts";
 import type {
   ItemSchema,
   PositionSchema,
   UpdateErrorSchema,
-} from "../../gen/millrace/v1/types_pb.ts";
-import { createRecent } from "./recent.ts";
-import { valueToMessage } from "./value-codec.ts";
+} from "../../../gen/millrace/v1/types_pb.ts";
+import { valueToMessage } from "../../../src/wire/value-codec.ts";
 
-/** Domain to protobuf, as far as several doors need it. The forms are init shapes of protobuf-es. */
+/* Parts of responses as init shapes of protobuf-es, made without the encoders of the service. */
 
 /** A value that may be absent. */
 export function valueMessage(value: Value | undefined) {
@@ -53,14 +52,10 @@ export function opErrorMessage({
   return { opIndex, code, message };
 }
 
-/** A frame. Made once for all who hear it now; not to be changed. */
-export const frameMessage = createRecent(
-  (frame: Frame): SubscribeResponse => create(SubscribeResponseSchema, { frame: frameCase(frame) }),
-  (_, frame) => frameBytes(frame) * TREE_FACTOR,
-);
-
-/** How many times as large a tree is as what it holds, about. */
-const TREE_FACTOR = 8;
+/** A frame. */
+export function frameMessage(frame: Frame): SubscribeResponse {
+  return create(SubscribeResponseSchema, { frame: frameCase(frame) });
+}
 
 function frameCase(
   frame: Frame,

@@ -9,11 +9,11 @@ import type {
   MutationResultSchema,
   SetResponseSchema,
   UpdateResponseSchema,
-} from "../../gen/millrace/v1/stream_service_pb.ts";
-import type { Item } from "../core/change.ts";
-import type { OpError } from "../core/ops.ts";
-import type { Position } from "../core/position.ts";
-import type { Value } from "../core/value.ts";
+} from "../../../gen/millrace/v1/stream_service_pb.ts";
+import type { Item } from "../../../src/core/change.ts";
+import type { OpError } from "../../../src/core/ops.ts";
+import type { Position } from "../../../src/core/position.ts";
+import type { Value } from "../../../src/core/value.ts";
 import type {
   BatchMutationResult,
   BatchResult,
@@ -21,10 +21,13 @@ import type {
   ListAllResult,
   ListGroupsResult,
   ListResult,
-} from "../service/requests.ts";
-import { itemMessage, opErrorMessage, positionMessage, valueMessage } from "../wire/messages.ts";
+} from "../../../src/service/requests.ts";
+import { itemMessage, opErrorMessage, positionMessage, valueMessage } from "./messages.ts";
 
-/** Results of the handlers as response messages. Absent values stay absent, so that missing and null differ. */
+/*
+ * Results of the handlers as response messages of protobuf-es: a second encoder, which the bytes and
+ * the JSON of the service are held against. Absent values stay absent, so that missing and null differ.
+ */
 
 interface Written {
   readonly oldValue: Value | undefined;
