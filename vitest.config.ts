@@ -11,7 +11,7 @@ export default defineConfig({
     alias: {
       "millrace/server": at("./src/server/index.ts"),
       "millrace/v1": at("./src/v1.ts"),
-      "millrace/worker": at("./src/worker/index.ts"),
+      "millrace/worker": at("./src/worker-sdk/index.ts"),
       millrace: at("./src/index.ts"),
     },
   },

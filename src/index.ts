@@ -7,7 +7,7 @@ export type {
   QueueLimits,
   TriggerLimits,
 } from "./service/engine.ts";
-export type { TriggerStatus } from "./service/reactive.ts";
+export type { TriggerStatus } from "./triggers/trigger-engine.ts";
 export type { StreamAdapter } from "./service/stream-adapter.ts";
 export { DEAD_LETTERS } from "./service/dead-letters.ts";
 export type { CallContext, Handler } from "./functions/handler.ts";
@@ -34,7 +34,7 @@ export type {
   StreamFrame,
   UpdateResult,
   UpdateStep,
-} from "./service/plain.ts";
+} from "./service/library-types.ts";
 export type {
   Expectations,
   GroupRequest,

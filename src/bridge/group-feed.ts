@@ -8,9 +8,9 @@ import {
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Admission, Reader, SharedFrame, SharedSubscription } from "../service/handlers.ts";
-import { beginJoined } from "../fanout/joined.ts";
+import { beginJoined } from "../wire/response/joined.ts";
 import type { SnapshotHolder } from "../limits/snapshot-holder.ts";
-import type { Outlet } from "./outlet.ts";
+import type { Outlet } from "./send-queue.ts";
 import { eventFrame, heartbeatFrame, itemsBytes, resumedFrame, syncFrame } from "./server-frame.ts";
 import type { Target } from "./target.ts";
 

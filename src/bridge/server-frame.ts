@@ -3,7 +3,7 @@ import type { StreamError } from "../core/errors.ts";
 import type { SyncFrame } from "../core/frame.ts";
 import { type GroupKey, MAX_NAME_BYTES } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
-import { byteLengthOf, createRecent } from "../wire/recent.ts";
+import { byteLengthOf, createRecent } from "../wire/response/encode-once.ts";
 import type { Target } from "./target.ts";
 import { textFrame } from "./text-frame.ts";
 

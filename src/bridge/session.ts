@@ -9,7 +9,7 @@ import { CLOSE, closeCodeOf } from "./close-codes.ts";
 import { usesExtension } from "./extensions.ts";
 import { type FeedOwner, GroupFeed, type Join } from "./group-feed.ts";
 import type { BridgeLimits } from "./limits.ts";
-import { Outlet, type OutletSocket } from "./outlet.ts";
+import { Outlet, type OutletSocket } from "./send-queue.ts";
 import { errorFrame } from "./server-frame.ts";
 import type { Target } from "./target.ts";
 

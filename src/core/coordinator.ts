@@ -1,5 +1,5 @@
 import type { CallOptions } from "./function-call.ts";
-import type { Unwatch } from "./store.ts";
+import type { Unwatch } from "./watchers.ts";
 import type { BoundTrigger, TriggerDefinition } from "./trigger.ts";
 
 /**

@@ -1,6 +1,6 @@
 import type { GroupEvent } from "./change.ts";
 import type { GroupKey } from "./names.ts";
-import type { Unwatch } from "./store.ts";
+import type { Unwatch } from "./watchers.ts";
 
 /** The triggers that a change or a transient event fires. */
 export interface Firing {

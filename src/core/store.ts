@@ -1,3 +1,4 @@
+import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item } from "./change.ts";
 import type { StreamError } from "./errors.ts";
 import type { GroupKey } from "./names.ts";
@@ -111,9 +112,6 @@ export interface Store {
    */
   close(): Promise<void>;
 }
-
-/** Stops a watch. Idempotent; no event comes after it. */
-export type Unwatch = () => void;
 
 /** One atomic step. */
 export interface Commit {

@@ -2,7 +2,9 @@ import type { GroupEvent } from "./change.ts";
 import { FewMap } from "./few-map.ts";
 import type { GroupKey } from "./names.ts";
 import { groupKeyText } from "./names.ts";
-import type { Unwatch } from "./store.ts";
+
+/** Stops a watch. Idempotent; no event comes after it. */
+export type Unwatch = () => void;
 
 /** Receives the events of a group. */
 export type Listener = (event: GroupEvent) => void;

@@ -1,4 +1,4 @@
-import type { ByteBudget } from "../core/body-budget.ts";
+import type { ByteBudget } from "./body-budget.ts";
 import { BODY_TIMEOUT_MS, BodyDeadlines } from "./body-deadlines.ts";
 
 /** Close code of a WebSocket whose frame did not arrive whole in time. */

@@ -1,8 +1,4 @@
-import {
-  type BodyBudget,
-  type ByteBudget,
-  MAX_UNTRUSTED_CONNECTION_BYTES,
-} from "../core/body-budget.ts";
+import { type BodyBudget, type ByteBudget, MAX_UNTRUSTED_CONNECTION_BYTES } from "./body-budget.ts";
 import { StreamError } from "../core/errors.ts";
 import { RETRY_AFTER_MS } from "./refusals.ts";
 

@@ -3,10 +3,11 @@ import { FewMap } from "../core/few-map.ts";
 import { frameBytes } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
-import type { Head, Store, Unwatch } from "../core/store.ts";
+import type { Head, Store } from "../core/store.ts";
+import type { Unwatch } from "../core/watchers.ts";
 import { GroupStates } from "./group-states.ts";
-import type { Deliverer, Rounds } from "./rounds.ts";
-import type { SharedParts } from "./shared-parts.ts";
+import type { Deliverer, Rounds } from "./delivery-scheduler.ts";
+import type { SharedParts } from "./snapshot-part-cache.ts";
 import { Sequencer, type SequencerOutput } from "./sequencer.ts";
 
 /** Pause after a failed comparison with the store, in milliseconds. */

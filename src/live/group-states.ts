@@ -1,7 +1,7 @@
 import type { SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Head, Store } from "../core/store.ts";
-import type { SharedParts } from "./shared-parts.ts";
+import type { SharedParts } from "./snapshot-part-cache.ts";
 import {
   type StateReader,
   isSharable,

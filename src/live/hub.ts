@@ -7,8 +7,8 @@ import { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { Channel } from "./channel.ts";
 import type { QueueLimits } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
-import { Rounds } from "./rounds.ts";
-import { SharedParts } from "./shared-parts.ts";
+import { Rounds } from "./delivery-scheduler.ts";
+import { SharedParts } from "./snapshot-part-cache.ts";
 import { Subscription } from "./subscription.ts";
 
 /** Dependencies, timeouts and limits of all subscriptions. */

@@ -4,12 +4,12 @@ import { FewMap } from "../core/few-map.ts";
 import type { Frame, HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
 import { SnapshotMemory } from "../limits/snapshot-memory.ts";
-import { Audience } from "./audience.ts";
+import { Audience } from "./follower-counts.ts";
 import type { GroupStates } from "./group-states.ts";
-import { Insertion } from "./insertion.ts";
+import { Insertion } from "./joining-snapshot.ts";
 import type { Interest } from "./interest.ts";
 import type { StateReader } from "./state-reader.ts";
-import type { Reader } from "./reader.ts";
+import type { Reader } from "./frame-iterator.ts";
 import type { Subscription } from "./subscription.ts";
 
 /** A member of a shared subscription, identified by the object itself. */

@@ -12,7 +12,7 @@ import type {
   StateHead,
   Store,
 } from "../core/store.ts";
-import type { SharedParts } from "./shared-parts.ts";
+import type { SharedParts } from "./snapshot-part-cache.ts";
 
 /**
  * Size of one part of a snapshot or replay. Small, so that a slow reader shows progress and, with a

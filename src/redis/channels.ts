@@ -1,5 +1,5 @@
 import { StreamError } from "../core/errors.ts";
-import type { Unwatch } from "../core/store.ts";
+import type { Unwatch } from "../core/watchers.ts";
 import { unavailable } from "./redis-failure.ts";
 import type { RedisLink } from "./redis-link.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";

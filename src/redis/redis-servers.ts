@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { StreamError } from "../core/errors.ts";
-import type { Unwatch } from "../core/store.ts";
+import type { Unwatch } from "../core/watchers.ts";
 import type { RedisCommand } from "./commands.ts";
 import type { LuaScript } from "./lua-script.ts";
 import { RedisFailure, streamErrorOf, unavailable } from "./redis-failure.ts";

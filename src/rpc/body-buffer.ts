@@ -1,4 +1,4 @@
-import type { ByteBudget } from "../core/body-budget.ts";
+import type { ByteBudget } from "../limits/body-budget.ts";
 
 /** Least room that a body of several chunks gets, in bytes. */
 const MIN_ROOM_BYTES = 256;
@@ -12,7 +12,9 @@ const NOTHING = Buffer.alloc(0);
  */
 export class BodyBuffer {
   readonly #budget: ByteBudget;
-  readonly #maxRoom: number;
+  readonly #maxBytes: number;
+  /** Most room that it takes: the size of the body, once that is known. */
+  #maxRoom: number;
   #bytes: Buffer = NOTHING;
   #length = 0;
   /** What it has taken from the budget. */
@@ -21,6 +23,7 @@ export class BodyBuffer {
 
   /** @param maxBytes Most bytes that will be pushed: it gets no more room than that, unless more are pushed. */
   constructor(budget: ByteBudget, maxBytes = Infinity) {
+    this.#maxBytes = maxBytes;
     this.#maxRoom = maxBytes;
     this.#budget = budget;
   }
@@ -34,6 +37,11 @@ export class BodyBuffer {
     return this.#length === this.#bytes.length
       ? this.#bytes
       : this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Tells the size that the body claims to have: it takes no more room than that. Valid until `release`. */
+  expect(bytes: number): void {
+    this.#maxRoom = Math.min(bytes, this.#maxBytes);
   }
 
   /** Adds a chunk. @throws StreamError OVERLOADED when the budget is used up; Error after `close`. */
@@ -57,6 +65,7 @@ export class BodyBuffer {
     this.#taken = 0;
     this.#length = 0;
     this.#bytes = NOTHING;
+    this.#maxRoom = this.#maxBytes;
   }
 
   /** Releases, and takes no more. Idempotent. */

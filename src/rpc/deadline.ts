@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { startTimer } from "../timers/timers.ts";
-import type { CallHandler } from "./prepared-call.ts";
+import type { CallHandler } from "./framework/prepared-call.ts";
 
 /** Header of gRPC and gRPC-Web with the time that a caller gives a call. */
 const GRPC_HEADER = "grpc-timeout";

@@ -1,31 +1,23 @@
-import {
-  type BrotliOptions,
-  type ZlibOptions,
-  brotliDecompress,
-  brotliDecompressSync,
-  gunzip,
-  gunzipSync,
-} from "node:zlib";
-import type { BodyBudget } from "../core/body-budget.ts";
-import { bodyInvalid, bodyTooLarge } from "./request-body.ts";
+import { type BrotliOptions, type ZlibOptions, brotliDecompress, gunzip } from "node:zlib";
+import type { BodyBudget } from "../limits/body-budget.ts";
+import { bodyInvalid, bodyTooLarge } from "./envelope.ts";
 import { FREE_INFLATION_BYTES, MAX_INFLATION, MAX_SMALL_REQUEST_BYTES } from "./request-limits.ts";
 
-/** Messages that are inflated at a time; the others wait as they were sent. */
-const MAX_AT_ONCE = 4;
+/** How many messages of methods with large requests are inflated at a time. */
+const MAX_LARGE_AT_ONCE = 4;
+/** How many messages of methods with small requests are inflated at a time. */
+const MAX_SMALL_AT_ONCE = 2;
 
-type Options = Pick<ZlibOptions & BrotliOptions, "maxOutputLength">;
-interface Compression {
-  readonly now: (bytes: Uint8Array, options: Options) => Buffer;
-  readonly later: (
-    bytes: Uint8Array,
-    options: Options,
-    done: (error: Error | null, result: Buffer) => void,
-  ) => void;
-}
+/** Inflates a message on another thread. */
+type Inflate = (
+  bytes: Uint8Array,
+  options: Pick<ZlibOptions & BrotliOptions, "maxOutputLength">,
+  done: (error: Error | null, result: Buffer) => void,
+) => void;
 
-const COMPRESSIONS = new Map<string, Compression>([
-  ["gzip", { now: gunzipSync, later: gunzip }],
-  ["br", { now: brotliDecompressSync, later: brotliDecompress }],
+const COMPRESSIONS = new Map<string, Inflate>([
+  ["gzip", gunzip],
+  ["br", brotliDecompress],
 ]);
 
 /** Whether messages with this compression can be inflated. */
@@ -36,9 +28,10 @@ export function isInflatable(compression: string): boolean {
 /**
  * Inflates a message with a known compression.
  *
- * What may only become small is inflated at once, so that no two inflaters, whose windows may be
- * far larger than what they give, live at the same time. What may become large is inflated by other
- * threads, few at a time, and stays taken from the budget until `release` is called.
+ * Other threads do it, a few messages at a time: Brotli fills its window, of up to 16 MiB, before it
+ * gives out the first byte, so even a message of 22 bytes that may become 16 KiB takes 8 ms. The others
+ * wait as they were sent. Small requests have slots of their own, so that they never wait behind large
+ * ones. The output is taken from the budget until `release` is called.
  *
  * @throws StreamError REQUEST_INVALID for what is malformed or would become too large, OVERLOADED.
  */
@@ -48,7 +41,8 @@ export async function inflate(
   maxBytes: number,
   budget: BodyBudget,
 ): Promise<{ readonly bytes: Buffer; readonly release: () => void }> {
-  const { now, later } = COMPRESSIONS.get(compression) as Compression;
+  const inflateNow = COMPRESSIONS.get(compression) as Inflate;
+  const slots = maxBytes <= MAX_SMALL_REQUEST_BYTES ? SMALL_SLOTS : LARGE_SLOTS;
   const byRatio = Math.max(FREE_INFLATION_BYTES, MAX_INFLATION * bytes.byteLength);
   const maxOutputLength = Math.min(maxBytes, byRatio);
   const failure = (error: unknown) => {
@@ -56,20 +50,13 @@ export async function inflate(
       return bodyInvalid(`The request is not valid ${compression} data.`);
     return maxOutputLength === maxBytes ? bodyTooLarge(maxBytes) : inflatesTooMuch();
   };
-  if (maxBytes <= MAX_SMALL_REQUEST_BYTES) {
-    try {
-      return { bytes: now(bytes, { maxOutputLength }), release: () => {} };
-    } catch (error) {
-      throw failure(error);
-    }
-  }
-  await SLOTS.take();
+  await slots.take();
   let taken = 0;
   try {
     budget.take(maxOutputLength);
     taken = maxOutputLength;
     const inflated = await new Promise<Buffer>((resolve, reject) => {
-      later(bytes, { maxOutputLength }, (error, result) =>
+      inflateNow(bytes, { maxOutputLength }, (error, result) =>
         error === null ? resolve(result) : reject(failure(error)),
       );
     });
@@ -85,7 +72,7 @@ export async function inflate(
     budget.give(taken);
     throw error;
   } finally {
-    SLOTS.give();
+    slots.give();
   }
 }
 
@@ -95,10 +82,14 @@ function inflatesTooMuch() {
   );
 }
 
-/** Places for those who inflate, first come, first served. */
+/** A limited number of slots, first come, first served. */
 class Slots {
-  #free = MAX_AT_ONCE;
+  #free: number;
   readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
 
   async take(): Promise<void> {
     if (this.#free > 0) this.#free--;
@@ -112,4 +103,5 @@ class Slots {
   }
 }
 
-const SLOTS = new Slots();
+const LARGE_SLOTS = new Slots(MAX_LARGE_AT_ONCE);
+const SMALL_SLOTS = new Slots(MAX_SMALL_AT_ONCE);

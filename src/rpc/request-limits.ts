@@ -1,7 +1,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
-import { MAX_REQUEST_BYTES } from "./request-body.ts";
+import { MAX_REQUEST_BYTES } from "./envelope.ts";
 
 /**
  * Largest request message of names, positions and page tokens alone, in bytes, before and after

@@ -1,9 +1,9 @@
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { Handlers } from "../service/handlers.ts";
-import { compileBinaryDecoder } from "../wire/decode-binary.ts";
-import { compileJsonDecoder } from "../wire/decode-json.ts";
-import type { Decoded } from "../wire/decoded.ts";
+import { compileBinaryDecoder } from "../wire/request/binary-decoder.ts";
+import { compileJsonDecoder } from "../wire/request/json-decoder.ts";
+import type { Decoded } from "../wire/request/decoded.ts";
 import {
   EMPTY_ENVELOPE,
   batchEnvelope,
@@ -14,7 +14,7 @@ import {
   setEnvelope,
   streamsEnvelope,
   updateEnvelope,
-} from "../wire/response-bytes.ts";
+} from "../wire/response/binary.ts";
 import {
   EMPTY_JSON,
   batchJson,
@@ -25,8 +25,8 @@ import {
   setJson,
   streamsJson,
   updateJson,
-} from "../wire/response-json.ts";
-import { toBatchRequest, toUpdateRequest } from "./calls.ts";
+} from "../wire/response/json.ts";
+import { toBatchRequest, toUpdateRequest } from "./to-requests.ts";
 
 const { method } = StreamService;
 

@@ -2,11 +2,11 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { WriteRequest } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { StreamError } from "../core/errors.ts";
 import type { Handlers } from "../service/handlers.ts";
-import type { Decoded } from "../wire/decoded.ts";
-import type { WriteResult } from "../wire/response-bytes.ts";
-import type { Deleted, Updated, Written } from "../wire/responses.ts";
-import { toBatchRequest, toUpdateRequest } from "./calls.ts";
-import { bodyInvalid } from "./request-body.ts";
+import type { Decoded } from "../wire/request/decoded.ts";
+import type { WriteResult } from "../wire/response/binary.ts";
+import type { Deleted, Updated, Written } from "../wire/response/types.ts";
+import { toBatchRequest, toUpdateRequest } from "./to-requests.ts";
+import { bodyInvalid } from "./envelope.ts";
 
 /**
  * Performs one request of a stream of writes. The handler is called before this returns, so that the

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
-import type { ConnectExchange } from "../rpc/connect-lane.ts";
-import { isGone, letGo } from "../rpc/lane-answer.ts";
+import type { ConnectExchange } from "../rpc/fast-path/connect-unary.ts";
+import { isGone, letGo } from "../rpc/fast-path/grpc-response.ts";
 
 /** A request over HTTP/1.1, for the lane of Connect. */
 export function exchangeOver1(request: IncomingMessage, response: ServerResponse): ConnectExchange {

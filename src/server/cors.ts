@@ -1,5 +1,5 @@
 import { cors } from "@connectrpc/connect";
-import type { Request, Response } from "./listener.ts";
+import type { Request, Response } from "./port/listener.ts";
 
 /** How long browsers may remember a preflight, in seconds. */
 const PREFLIGHT_MAX_AGE_S = 7200;

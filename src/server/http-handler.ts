@@ -10,22 +10,22 @@ import {
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
-import { createConnectLane } from "../rpc/connect-lane.ts";
-import { withEarlyHeaders } from "../rpc/early-headers.ts";
+import { createConnectLane } from "../rpc/fast-path/connect-unary.ts";
+import { withEarlyHeaders } from "../rpc/framework/early-headers.ts";
 import { withDeadline } from "../rpc/deadline.ts";
 import {
   type CallHandler,
   type Transport,
   isPrepared,
   prepareCalls,
-} from "../rpc/prepared-call.ts";
+} from "../rpc/framework/prepared-call.ts";
 import { MAX_SMALL_REQUEST_BYTES } from "../rpc/request-limits.ts";
 import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
-import { fromGrpcWebText, isGrpcWebText, toGrpcWebText } from "../rpc/grpc-web-text.ts";
-import { type Health, healthRoutes } from "../rpc/health.ts";
+import { fromGrpcWebText, isGrpcWebText, toGrpcWebText } from "../rpc/framework/grpc-web-text.ts";
+import { type Health, healthRoutes } from "../rpc/services/health.ts";
 import { withResponseHeaders } from "../rpc/response-headers.ts";
-import { reflectionRoutes } from "../rpc/reflection.ts";
-import { streamRoutes } from "../rpc/routes.ts";
+import { reflectionRoutes } from "../rpc/services/reflection.ts";
+import { streamRoutes } from "../rpc/framework/routes.ts";
 import type { UnaryMethod } from "../rpc/unary-methods.ts";
 import { StreamError } from "../core/errors.ts";
 import type { Origin } from "../limits/caller-limiter.ts";
@@ -34,14 +34,14 @@ import { createConnectionIds } from "../service/connection-ids.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { authRequestOf } from "./auth-request.ts";
 import { answerPreflight, exposeTo } from "./cors.ts";
-import { dismissStream } from "./dismiss.ts";
+import { dismissStream } from "../rpc/dismiss.ts";
 import { exchangeOver1 } from "./connect-exchange.ts";
 import { type Caller, type Callers, callerFrom } from "./callers.ts";
 import type { Connection, Permits } from "./permits.ts";
-import type { Request, RequestListener, Response } from "./listener.ts";
+import type { Request, RequestListener, Response } from "./port/listener.ts";
 import { type Workers, workerRoutes } from "./worker-routes.ts";
 import { type StaticPages, answerStatic, loadDemoPage } from "./static-pages.ts";
-import type { BodyBudget } from "../core/body-budget.ts";
+import type { BodyBudget } from "../limits/body-budget.ts";
 
 /** What the handler of the port serves. */
 export interface HttpHandlerOptions {

@@ -4,9 +4,9 @@ import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import type { CallerLimiter, Origin } from "../limits/caller-limiter.ts";
 import type { Throttle } from "../limits/throttle.ts";
 import type { UntrustedBodies } from "../limits/untrusted-bodies.ts";
-import type { Transport } from "../rpc/prepared-call.ts";
+import type { Transport } from "../rpc/framework/prepared-call.ts";
 import type { Caller, Callers } from "./callers.ts";
-import { raiseStreamLimit } from "./stream-limits.ts";
+import { raiseStreamLimit } from "./port/stream-limits.ts";
 
 /** What is known of the connection of a call. */
 export interface Connection extends Origin {

@@ -10,7 +10,7 @@ import { type CallerLimits, DEFAULT_CALLER_LIMITS } from "../limits/caller-limit
 import { FairSet } from "../limits/fair-set.ts";
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { History, Store } from "../core/store.ts";
-import { createHealth } from "../rpc/health.ts";
+import { createHealth } from "../rpc/services/health.ts";
 import { type Engine, type EngineOptions, createEngine } from "../service/engine.ts";
 import { shuttingDown } from "../service/guarded.ts";
 import { type StreamService as Service, facade } from "../service/stream-service.ts";
@@ -27,16 +27,16 @@ import { authRequestOf } from "./auth-request.ts";
 import { createCallers, isLoopbackName } from "./callers.ts";
 import { callerOf, createHttpHandler, originOf } from "./http-handler.ts";
 import { createPermits } from "./permits.ts";
-import { connectionAdmission } from "./connection-admission.ts";
-import { affordableConnections } from "./open-files.ts";
+import { connectionAdmission } from "./port/connection-admission.ts";
+import { affordableConnections } from "./port/open-files.ts";
 import { createStreamHandler } from "./stream-handler.ts";
-import { type Listener, type PortListeners, listen } from "./listener.ts";
+import { type Listener, type PortListeners, listen } from "./port/listener.ts";
 import { readTokenFile } from "./api-token-file.ts";
 import { createDrainDelay } from "./drain-delay.ts";
 import { createProblemLog } from "./problem-log.ts";
 import { DEFAULT_FOLDER, type OpenedStore, type StoreOptions, openStore } from "./open-store.ts";
 import { UntrustedBodies } from "../limits/untrusted-bodies.ts";
-import { BodyBudget } from "../core/body-budget.ts";
+import { BodyBudget } from "../limits/body-budget.ts";
 
 /** How to run a server. Every option has a default. */
 export interface ServerOptions extends EngineOptions {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { extname } from "node:path";
-import type { Request, Response } from "./listener.ts";
+import type { Request, Response } from "./port/listener.ts";
 
 /** A file that browsers get, whole and in memory. */
 interface StaticFile {

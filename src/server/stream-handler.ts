@@ -1,8 +1,8 @@
-import { createConnectLane } from "../rpc/connect-lane.ts";
-import { createLane } from "../rpc/lane.ts";
+import { createConnectLane } from "../rpc/fast-path/connect-unary.ts";
+import { createLane } from "../rpc/fast-path/grpc.ts";
 import { exchangeOver2 } from "./connect-exchange.ts";
 import { type HttpHandlerOptions, transportOf } from "./http-handler.ts";
-import type { StreamListener } from "./listener.ts";
+import type { StreamListener } from "./port/listener.ts";
 
 /** Takes the HTTP/2 streams that have a lane of their own: gRPC and Connect calls that ask for nothing special. */
 export function createStreamHandler({

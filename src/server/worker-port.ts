@@ -1,9 +1,9 @@
 import type { RequestListener } from "node:http";
 import type { Socket } from "node:net";
 import { refuse } from "../bridge/bridge.ts";
-import { createHttp1 } from "./http1.ts";
-import { type PortLimits, openTcpPort } from "./tcp-port.ts";
-import type { UpgradeListener } from "./upgrades.ts";
+import { createHttp1 } from "./port/http1.ts";
+import { type PortLimits, openTcpPort } from "./port/tcp-port.ts";
+import type { UpgradeListener } from "./port/upgrades.ts";
 
 /** A port of its own for workers. */
 export interface WorkerPort {

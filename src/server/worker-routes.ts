@@ -6,9 +6,9 @@ import {
   WorkerService,
 } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { toConnectError } from "../rpc/connect-error.ts";
-import { headersFirst } from "../rpc/early-headers.ts";
-import { preparedCall } from "../rpc/prepared-call.ts";
-import type { RequestReader } from "../rpc/request-reader.ts";
+import { headersFirst } from "../rpc/framework/early-headers.ts";
+import { preparedCall } from "../rpc/framework/prepared-call.ts";
+import type { RequestReader } from "../rpc/framework/request-reader.ts";
 import { type WorkerMessage, serveWorker } from "../workers/grpc-door.ts";
 import type { WorkerDirectory } from "../workers/worker-directory.ts";
 import type { WorkerHost } from "../workers/worker-session.ts";

@@ -6,7 +6,7 @@ import type { CallerLimiter } from "../limits/caller-limiter.ts";
 import { retryHeaders } from "../rpc/connect-error.ts";
 import type { Callers } from "./callers.ts";
 import { callerOf, originOf } from "./http-handler.ts";
-import type { UpgradeListener } from "./upgrades.ts";
+import type { UpgradeListener } from "./port/upgrades.ts";
 
 /** Where workers connect on the service's own port. */
 const PATH = "/worker";

@@ -2,7 +2,7 @@ import { StreamError } from "../core/errors.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
 import { type Json, Value } from "../core/value.ts";
 import { writeTrigger } from "../triggers/definition.ts";
-import type { Job, Loss } from "../triggers/trigger-lane.ts";
+import type { Job, Loss } from "../triggers/trigger-queue.ts";
 import type { Handlers } from "./handlers.ts";
 
 /** Stream of dead letters. Its groups are ids of functions. */

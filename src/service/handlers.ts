@@ -24,7 +24,7 @@ import type {
 } from "./requests.ts";
 
 export type { Admission } from "../triggers/admissions.ts";
-export type { Reader } from "../live/reader.ts";
+export type { Reader } from "../live/frame-iterator.ts";
 export type { Member, SharedFrame, SharedSubscription } from "../live/shared-subscription.ts";
 
 /**

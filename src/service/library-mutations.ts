@@ -2,7 +2,7 @@ import { StreamError } from "../core/errors.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import { Value } from "../core/value.ts";
 import { MAX_MUTATIONS } from "./checks.ts";
-import type { Mutation } from "./plain.ts";
+import type { Mutation } from "./library-types.ts";
 import type { BatchMutation } from "./requests.ts";
 
 const KINDS = ["set", "update", "delete"] as const;

@@ -9,7 +9,7 @@ import { jsonText } from "../functions/json-text.ts";
 import type { Registration } from "../functions/provider.ts";
 import type { TriggerRequest } from "../triggers/definition.ts";
 import { type StreamAdapter, adapterFunctions } from "./stream-adapter.ts";
-import type { TriggerStatus } from "./reactive.ts";
+import type { TriggerStatus } from "../triggers/trigger-engine.ts";
 import { mutationsFromLibrary } from "./library-mutations.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
@@ -26,7 +26,7 @@ import {
   plainFrames,
   plainItem,
   plainWrite,
-} from "./plain.ts";
+} from "./library-types.ts";
 import type {
   Expectations,
   GroupRequest,

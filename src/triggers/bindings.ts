@@ -1,6 +1,6 @@
 import type { Registry } from "../core/coordinator.ts";
 import type { GroupKey } from "../core/names.ts";
-import type { Unwatch } from "../core/store.ts";
+import type { Unwatch } from "../core/watchers.ts";
 import type { BoundTrigger, TriggerType } from "../core/trigger.ts";
 import { StreamIndex } from "./stream-index.ts";
 

@@ -1,7 +1,7 @@
 import type { Ownership } from "../core/coordinator.ts";
 import type { Outbox } from "../core/outbox.ts";
 import { type DispatchContext, PartitionDispatcher } from "./partition-dispatcher.ts";
-import type { TriggerLane } from "./trigger-lane.ts";
+import type { TriggerLane } from "./trigger-queue.ts";
 
 /** Calls the functions of `stream` triggers, apart from the writes. */
 export interface Dispatcher {

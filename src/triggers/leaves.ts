@@ -1,8 +1,8 @@
 import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
-import type { Unwatch } from "../core/store.ts";
+import type { Unwatch } from "../core/watchers.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
 import { type DispatchContext, createLane } from "./partition-dispatcher.ts";
-import type { TriggerLane } from "./trigger-lane.ts";
+import type { TriggerLane } from "./trigger-queue.ts";
 
 /** Calls `stream:leave` functions for subscriptions that have ended. */
 export interface Leaves {

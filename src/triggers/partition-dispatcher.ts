@@ -1,14 +1,14 @@
-import { type Call } from "../core/function-call.ts";
+import type { Call } from "../core/function-call.ts";
 import { groupKeyText } from "../core/names.ts";
 import type { Outbox, OutboxHead } from "../core/outbox.ts";
-import type { Unwatch } from "../core/store.ts";
+import type { Unwatch } from "../core/watchers.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
 import { MAX_DEPTH } from "../functions/cause.ts";
 import type { Bindings } from "./bindings.ts";
 import { deliver } from "./delivery.ts";
 import { eventPayload } from "./payloads.ts";
 import { Settler } from "./settler.ts";
-import { type Job, type Loss, TriggerLane } from "./trigger-lane.ts";
+import { type Job, type Loss, TriggerLane } from "./trigger-queue.ts";
 
 /** Limits of triggers. Each has a default. */
 export interface TriggerLimits {

@@ -1,6 +1,6 @@
 import { FunctionError } from "../core/function-call.ts";
-import { MAX_ANSWER_BYTES } from "./answer.ts";
-import { WEBHOOK_URL } from "./webhook-url.ts";
+import { MAX_ANSWER_BYTES } from "./transport.ts";
+import { WEBHOOK_URL } from "./webhook-fields.ts";
 
 /**
  * The failures of one webhook. Their sentences contain neither URL nor body nor secret; errors of

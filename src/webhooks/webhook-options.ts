@@ -1,6 +1,5 @@
 import { checkProvidable } from "../functions/function-id.ts";
-import { WEBHOOK_SECRET } from "./webhook-secret.ts";
-import { WEBHOOK_URL, isWebhookUrl } from "./webhook-url.ts";
+import { WEBHOOK_SECRET, WEBHOOK_URL, isWebhookUrl } from "./webhook-fields.ts";
 
 /** A function that is called by an HTTP POST. */
 export interface WebhookOptions {

@@ -1,17 +1,14 @@
 import { randomUUID } from "node:crypto";
-import { BodyBudget } from "../core/body-budget.ts";
+import { BodyBudget } from "../limits/body-budget.ts";
 import { FunctionError } from "../core/function-call.ts";
 import type { Invocation, Provider } from "../functions/provider.ts";
-import { type Answer, isSuccess, readAnswer } from "./answer.ts";
+import { type Answer, isSuccess, readAnswer, openTransport } from "./transport.ts";
 import { backoffAfter, retryAfterMs } from "./backoff.ts";
 import { type Deadline, openDeadlines } from "./deadlines.ts";
 import { failuresOf } from "./failures.ts";
-import { headerText } from "./header-text.ts";
-import { MACHINE, type Surroundings } from "./surroundings.ts";
-import { openTransport } from "./transport.ts";
+import { MACHINE, type Surroundings } from "./environment.ts";
 import { type WebhookOptions, checkWebhook } from "./webhook-options.ts";
-import { signer } from "./webhook-secret.ts";
-import { redirectTarget } from "./webhook-url.ts";
+import { signer, redirectTarget } from "./webhook-fields.ts";
 import { parseNested } from "../core/nesting.ts";
 
 /** A provider that calls a webhook. */
@@ -173,4 +170,18 @@ function isJsonOrEmpty(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * Text that a header cannot carry literally: all but printable ASCII, spaces at the ends, and the
+ * `%` of the encoding itself.
+ */
+const UNSAFE = /[^\x20-\x7e]+|%|^ | $/gu;
+
+/**
+ * Encodes a text as the value of a header: unsafe characters and `%` are percent-encoded as UTF-8.
+ * decodeURIComponent restores any text.
+ */
+export function headerText(text: string): string {
+  return text.toWellFormed().replaceAll(UNSAFE, encodeURIComponent);
 }

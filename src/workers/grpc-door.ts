@@ -7,7 +7,7 @@ import {
 import { StreamError } from "../core/errors.ts";
 import { FunctionError } from "../core/function-call.ts";
 import { MAX_NAME_BYTES } from "../core/names.ts";
-import type { Decoded } from "../wire/decoded.ts";
+import type { Decoded } from "../wire/request/decoded.ts";
 import { readCause, writeCause } from "./call-cause.ts";
 import type { CallOutcome, WorkerLine } from "./invocations.ts";
 import type { WorkerDirectory } from "./worker-directory.ts";

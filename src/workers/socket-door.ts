@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
-import type { BodyBudget } from "../core/body-budget.ts";
+import type { BodyBudget } from "../limits/body-budget.ts";
 import { NO_ROOM, PartialFrames } from "../limits/partial-frames.ts";
 import { SocketWorker } from "./socket-worker.ts";
 import type { WorkerDirectory } from "./worker-directory.ts";
@@ -41,6 +41,11 @@ const NO_SIGN_OF_LIFE = 4408;
 const GOING_AWAY = 1001;
 /** How long a closing handshake may take before the socket is terminated, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000;
+/**
+ * The same for a socket that is read no more, in milliseconds: enough to send the close frame. Until
+ * then ws holds what it has received, and no budget counts it.
+ */
+const UNREAD_CLOSE_TIMEOUT_MS = 100;
 
 /** Starts the door. It listens to nothing itself. */
 export function createSocketDoor({
@@ -106,7 +111,7 @@ export function createSocketDoor({
         });
         receiveInTurn(webSocket, bodies, (data) => {
           try {
-            worker.receive(textOf(data));
+            worker.receive(bytesOf(data));
           } catch (error) {
             // No message of a worker may crash the service.
             onOdd(`A worker sent what could not be handled: ${String(error)}`);
@@ -169,7 +174,7 @@ function receiveInTurn(
 function closeUnread(webSocket: WebSocket, code: number, reason: string): void {
   webSocket.close(code, reason);
   webSocket.pause();
-  cutLater(webSocket);
+  cutLater(webSocket, UNREAD_CLOSE_TIMEOUT_MS);
 }
 
 function sizeOf(data: RawData): number {
@@ -189,18 +194,12 @@ function watchSilence(webSocket: WebSocket, silenceMs: number): void {
   webSocket.once("close", () => timer.cancel());
 }
 
-function cutLater(webSocket: WebSocket): void {
-  const timer = setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS);
+function cutLater(webSocket: WebSocket, timeoutMs = CLOSE_TIMEOUT_MS): void {
+  const timer = setTimeout(() => webSocket.terminate(), timeoutMs);
   webSocket.once("close", () => clearTimeout(timer));
 }
 
-/** The text of a frame; undefined when it is not valid UTF-8. */
-function textOf(data: RawData): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(
-      Array.isArray(data) ? Buffer.concat(data) : data,
-    );
-  } catch {
-    return undefined;
-  }
+function bytesOf(data: RawData): Uint8Array {
+  if (Array.isArray(data)) return Buffer.concat(data);
+  return data instanceof ArrayBuffer ? new Uint8Array(data) : data;
 }

@@ -53,13 +53,19 @@ export interface FrameError {
 
 type Raw = Readonly<Record<string, unknown>>;
 
-/** Reads a frame; undefined when it is invalid. Unknown types and fields are ignored. */
-export function readSocketFrame(text: string): SocketFrame | undefined {
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * Reads a frame; undefined when it is invalid. Unknown types and fields are ignored.
+ *
+ * @param bytes JSON in UTF-8.
+ */
+export function readSocketFrame(bytes: Uint8Array): SocketFrame | undefined {
   let raw: unknown;
-  const shallow = withoutTooDeep(text);
-  const isDeep = shallow !== text;
+  const shallow = withoutTooDeep(bytes);
+  const isDeep = shallow !== bytes;
   try {
-    raw = JSON.parse(shallow);
+    raw = JSON.parse(utf8.decode(shallow));
   } catch {
     return undefined;
   }

@@ -84,9 +84,9 @@ export class SocketWorker {
     send(registeredFrame(workerId, reattachToken));
   }
 
-  /** Receives a frame; undefined when it was not text. */
-  receive(text: string | undefined): void {
-    const frame = text === undefined ? undefined : readSocketFrame(text);
+  /** Receives a frame: JSON in UTF-8. */
+  receive(bytes: Uint8Array): void {
+    const frame = readSocketFrame(bytes);
     if (frame === undefined) {
       this.#malformed++;
       if (this.#malformed >= MAX_MALFORMED)

@@ -36,12 +36,24 @@ export interface WorkerDirectory {
 
 interface Entry {
   readonly token: string;
-  readonly session: WorkerSession;
   readonly info: WorkerInfo;
+  state: Connected | Left;
+}
+
+interface Connected {
+  readonly kind: "connected";
+  readonly session: WorkerSession;
+  /** Closes the connection. */
   readonly end: () => void;
+}
+
+/** After a worker has disconnected. Nothing here refers to its connection, which may have buffered megabytes. */
+interface Left {
+  readonly kind: "left";
   /** Its registrations when it disconnected. */
-  left: WorkerHoldings | undefined;
-  timer: Timer | undefined;
+  readonly holdings: WorkerHoldings;
+  /** Ends the time in which it may come back. */
+  readonly timer: Timer;
 }
 
 /** @param reattachMs How long registrations of a disconnected worker are kept, in milliseconds. */
@@ -52,35 +64,41 @@ export function createWorkerDirectory(reattachMs: number): WorkerDirectory {
       const workerId = randomBytes(9).toString("base64url");
       const token = randomBytes(32).toString("base64url");
       const info: WorkerInfo = { workerId, name: "", metadata: undefined };
-      entries.set(workerId, { token, session, info, end, left: undefined, timer: undefined });
+      entries.set(workerId, { token, info, state: { kind: "connected", session, end } });
       return { workerId, reattachToken: token, info };
     },
     async reattach({ workerId, reattachToken }, session) {
       const entry = entries.get(workerId);
-      if (entry === undefined || entry.session === session) return;
-      if (!isSameToken(entry.token, reattachToken)) return;
+      if (entry === undefined || !isSameToken(entry.token, reattachToken)) return;
+      const { state } = entry;
+      if (state.kind === "left") {
+        entries.delete(workerId);
+        state.timer.cancel();
+        return session.adopt(state.holdings);
+      }
+      if (state.session === session) return;
       entries.delete(workerId);
-      entry.timer?.cancel();
       // Registered here before it ends there, so there is always a provider.
-      const adopted = session.adopt(entry.left ?? entry.session.holdings);
-      entry.session.close();
-      entry.end();
+      const adopted = session.adopt(state.session.holdings);
+      state.session.close();
+      state.end();
       await adopted;
     },
     leave(workerId) {
       const entry = entries.get(workerId);
-      if (entry === undefined || entry.left !== undefined) return;
-      entry.left = entry.session.holdings;
-      entry.timer = startTimer(reattachMs, () => entries.delete(workerId)).unref();
+      if (entry?.state.kind !== "connected") return;
+      const { holdings } = entry.state.session;
+      const timer = startTimer(reattachMs, () => entries.delete(workerId)).unref();
+      entry.state = { kind: "left", holdings, timer };
     },
     list: () =>
       Array.from(entries.values())
-        .filter(({ left }) => left === undefined)
+        .filter(({ state }) => state.kind === "connected")
         .map(({ info }) => info),
     close() {
-      for (const { end, timer } of entries.values()) {
-        timer?.cancel();
-        end();
+      for (const { state } of entries.values()) {
+        if (state.kind === "left") state.timer.cancel();
+        else state.end();
       }
       entries.clear();
     },

@@ -2,7 +2,7 @@ import { FunctionError } from "../core/function-call.ts";
 import { type Cause, runCaused } from "../functions/cause.ts";
 import type { FunctionRegistry } from "../functions/function-registry.ts";
 import type { Registration } from "../functions/provider.ts";
-import type { Reactive } from "../service/reactive.ts";
+import type { Reactive } from "../triggers/trigger-engine.ts";
 import type { TriggerRequest } from "../triggers/definition.ts";
 import { type CallOutcome, Invocations, type WorkerLine } from "./invocations.ts";
 import type { WorkerLimits } from "./worker-limits.ts";

@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { MAX_NESTING, parseNested, withoutTooDeep } from "../../src/core/nesting.ts";
 
-const isTooDeep = (text: string) => withoutTooDeep(text) !== text;
+/** Cuts text down to its limit. */
+const cutDown = (text: string) =>
+  new TextDecoder().decode(withoutTooDeep(new TextEncoder().encode(text)));
+const isTooDeep = (text: string) => {
+  const bytes = new TextEncoder().encode(text);
+  return withoutTooDeep(bytes) !== bytes;
+};
 
 const lists = (levels: number, inside = "") => "[".repeat(levels) + inside + "]".repeat(levels);
 const objects = (levels: number, inside = "1") =>
@@ -24,6 +30,14 @@ describe("the nesting of JSON from outside", () => {
     expect(isTooDeep(`["\\\\",${lists(MAX_NESTING)}]`)).toBe(true);
   });
 
+  it("takes characters of several bytes for what they are", () => {
+    const text = `{"é[":"𝄞{${"é{".repeat(200)}","b":${lists(MAX_NESTING, '"ü"')},"c":"ß"}`;
+    expect(JSON.parse(cutDown(text))).toMatchObject({
+      "é[": expect.stringContaining("𝄞{é{"),
+      c: "ß",
+    });
+  });
+
   it("counts levels that are open at once, not all that there are", () => {
     expect(isTooDeep(`[${"[],".repeat(10_000)}{}]`)).toBe(false);
   });
@@ -38,16 +52,16 @@ describe("the nesting of JSON from outside", () => {
   it("is cut down to its limit, with null in place of each part that is too deep", () => {
     const deep = lists(40, "7");
     const text = `{"x":${lists(MAX_NESTING - 1, `${deep},"[",${deep}`)},"y":${lists(300)},"z":"ok"}`;
-    const cut = JSON.parse(withoutTooDeep(text));
+    const cut = JSON.parse(cutDown(text));
     let inner = cut.x;
     for (let level = 1; level < MAX_NESTING - 1; level++) inner = inner[0];
     expect(inner).toEqual([null, "[", null]);
     expect(cut.z).toBe("ok");
-    expect(isTooDeep(withoutTooDeep(text))).toBe(false);
-    expect(withoutTooDeep(lists(5))).toBe(lists(5));
+    expect(isTooDeep(cutDown(text))).toBe(false);
+    expect(cutDown(lists(5))).toBe(lists(5));
   });
 
   it("stays malformed when it is cut down", () => {
-    expect(() => JSON.parse(withoutTooDeep("[".repeat(100_000)))).toThrow(SyntaxError);
+    expect(() => JSON.parse(cutDown("[".repeat(100_000)))).toThrow(SyntaxError);
   });
 });

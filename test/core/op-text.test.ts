@@ -4,7 +4,7 @@ import { opsFromJson } from "../../src/core/op-json.ts";
 import { opsText } from "../../src/core/op-text.ts";
 import type { UpdateOp } from "../../src/core/ops.ts";
 import type { Json } from "../../src/core/value.ts";
-import { arbitraryJson } from "../wire/arbitrary-json.ts";
+import { arbitraryJson } from "../wire/request/arbitrary-json.ts";
 import { op } from "./op-builders.ts";
 
 const key = fc.oneof(

@@ -11,11 +11,11 @@ import {
   MAX_SMALL_REQUEST_BYTES,
 } from "../../src/rpc/request-limits.ts";
 import { BODY_TIMEOUT_MS } from "../../src/limits/body-deadlines.ts";
-import { MAX_REQUEST_BYTES } from "../../src/rpc/request-body.ts";
+import { MAX_REQUEST_BYTES } from "../../src/rpc/envelope.ts";
 import {
   DEFAULT_BODY_BYTES_IN_FLIGHT,
   MAX_UNTRUSTED_CONNECTION_BYTES,
-} from "../../src/core/body-budget.ts";
+} from "../../src/limits/body-budget.ts";
 import { MAX_NESTING } from "../../src/core/nesting.ts";
 import { MAX_OPS } from "../../src/core/op-json.ts";
 import { DEFAULT_CALLER_LIMITS as CALLER } from "../../src/limits/caller-limits.ts";

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RawClient, rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
 import { RAW_PROTOCOLS, type RawProtocol, type Refusal } from "../support/doors/raw-protocol.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
-import { utf8 } from "../wire/raw-wire.ts";
+import { utf8 } from "../wire/request/raw-wire.ts";
 import { FRAMING } from "./bad-input/framing.ts";
 import { NAMES } from "./bad-input/names.ts";
 import { OPERATIONS } from "./bad-input/operations.ts";

@@ -6,7 +6,7 @@ import { memoryStore } from "millrace";
 import { type Server, type ServerOptions, createServer } from "millrace/server";
 import { type RawAnswer, rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
 import { type Method, RAW_PROTOCOLS, type RawProtocol } from "../support/doors/raw-protocol.ts";
-import { part, utf8 } from "../wire/raw-wire.ts";
+import { part, utf8 } from "../wire/request/raw-wire.ts";
 
 /** So slow that no test sees a second token. */
 const BARELY = 0.01;

@@ -4,7 +4,7 @@ import { memoryStore } from "millrace";
 import { type RawClient, rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
 import { RAW_PROTOCOLS, type RawProtocol, pathOf } from "../support/doors/raw-protocol.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
-import { part, utf8 } from "../wire/raw-wire.ts";
+import { part, utf8 } from "../wire/request/raw-wire.ts";
 
 const KEY = { streamName: "s", groupId: "g", itemId: "i" };
 const WRITE = utf8(JSON.stringify({ ...KEY, data: 1 }));

@@ -4,7 +4,7 @@ import { buffer } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { envelope, envelopes, pathOf } from "../support/doors/raw-protocol.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
-import { part, utf8, varint } from "../wire/raw-wire.ts";
+import { part, utf8, varint } from "../wire/request/raw-wire.ts";
 
 const WRITE = pathOf("write");
 const WORKER = "/millrace.v1.WorkerService/Connect";

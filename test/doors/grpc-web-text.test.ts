@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vites
 import { envelope, envelopes, pathOf } from "../support/doors/raw-protocol.ts";
 import { optionalJson } from "../support/doors/rpc-messages.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
-import { part } from "../wire/raw-wire.ts";
+import { part } from "../wire/request/raw-wire.ts";
 
 let server: TestServer;
 beforeAll(async () => (server = await startServer()));

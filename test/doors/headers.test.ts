@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vites
 import { rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
 import { envelope, pathOf } from "../support/doors/raw-protocol.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
-import { part, utf8 } from "../wire/raw-wire.ts";
+import { part, utf8 } from "../wire/request/raw-wire.ts";
 
 const GROUP = Buffer.concat([part(1, "s"), part(2, "g")]);
 const KEY = Buffer.concat([GROUP, part(3, "i")]);

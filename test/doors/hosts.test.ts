@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vites
 import { rawHttp2 } from "../support/doors/raw-http.ts";
 import { pathOf } from "../support/doors/raw-protocol.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
-import { part } from "../wire/raw-wire.ts";
+import { part } from "../wire/request/raw-wire.ts";
 
 const BODY = '{"streamName":"s","groupId":"g","itemId":"i"}';
 const WEBSOCKET =

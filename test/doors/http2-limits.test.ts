@@ -9,7 +9,7 @@ import {
 import { rawHttp2 } from "../support/doors/raw-http.ts";
 import { pathOf } from "../support/doors/raw-protocol.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
-import { utf8 } from "../wire/raw-wire.ts";
+import { utf8 } from "../wire/request/raw-wire.ts";
 
 let server: TestServer;
 beforeAll(async () => (server = await startServer()));

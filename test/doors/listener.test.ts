@@ -14,7 +14,7 @@ import { rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
 import { envelope, pathOf } from "../support/doors/raw-protocol.ts";
 import { watchServerSockets } from "../support/doors/server-sockets.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
-import { utf8 } from "../wire/raw-wire.ts";
+import { utf8 } from "../wire/request/raw-wire.ts";
 
 const JSON_TYPE = { "content-type": "application/json" };
 const GET = utf8('{"streamName":"s","groupId":"g","itemId":"i"}');

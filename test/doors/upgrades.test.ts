@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vites
 import { envelope, pathOf } from "../support/doors/raw-protocol.ts";
 import { watchServerSockets } from "../support/doors/server-sockets.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
-import { utf8 } from "../wire/raw-wire.ts";
+import { utf8 } from "../wire/request/raw-wire.ts";
 
 const HOST = "Host: localhost\r\n";
 const H2C =

@@ -23,7 +23,7 @@ import { rpcClient } from "../support/doors/rpc-client.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
 import { uniqueName } from "../support/doors/unique.ts";
 import { noise } from "../support/doors/values.ts";
-import { utf8 } from "../wire/raw-wire.ts";
+import { utf8 } from "../wire/request/raw-wire.ts";
 
 let server: TestServer;
 let http1: RawClient;

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { createServer } from "millrace/server";
-import { BodyBudget } from "../../src/core/body-budget.ts";
+import { BodyBudget } from "../../src/limits/body-budget.ts";
 import { BODY_TIMEOUT_MS } from "../../src/limits/body-deadlines.ts";
 import { PartialFrames } from "../../src/limits/partial-frames.ts";
 import { OPCODE, clientFrame, connectRaw } from "../bridge/raw-line.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { BodyBudget, MAX_UNTRUSTED_CONNECTION_BYTES } from "../../src/core/body-budget.ts";
+import { BodyBudget, MAX_UNTRUSTED_CONNECTION_BYTES } from "../../src/limits/body-budget.ts";
 import { UntrustedBodies } from "../../src/limits/untrusted-bodies.ts";
 
 const KIB = 1024;

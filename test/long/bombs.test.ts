@@ -41,12 +41,18 @@ function start(script: string, ...args: string[]): ChildProcess {
 }
 
 async function ask<Reply>(child: ChildProcess, question: object): Promise<Reply> {
-  const replied = once(child, "message") as Promise<[Reply]>;
-  const ended = once(child, "exit").then(([code]) => {
+  const over = new AbortController();
+  const { signal } = over;
+  const replied = once(child, "message", { signal }) as Promise<[Reply]>;
+  const ended = once(child, "exit", { signal }).then(([code]) => {
     throw new Error(`the process of ${child.spawnargs[1]} ended with ${code}`);
   });
   child.send(question);
-  return (await Promise.race([replied, ended]))[0];
+  const [reply] = await Promise.race([replied, ended]);
+  // The one that did not happen.
+  for (const pending of [replied, ended]) pending.catch(() => {});
+  over.abort();
+  return reply;
 }
 
 test(

@@ -7,9 +7,9 @@ import {
   ServerReflection,
   ServerReflectionRequestSchema,
 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
-import { BodyBudget } from "../../src/core/body-budget.ts";
-import { EnvelopeSplitter } from "../../src/rpc/envelope-splitter.ts";
-import { createRequestReader } from "../../src/rpc/request-reader.ts";
+import { BodyBudget } from "../../src/limits/body-budget.ts";
+import { EnvelopeSplitter } from "../../src/rpc/envelope.ts";
+import { createRequestReader } from "../../src/rpc/framework/request-reader.ts";
 import { enveloped } from "../support/doors/h2-call.ts";
 
 const REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";

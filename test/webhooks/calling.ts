@@ -2,10 +2,10 @@ import type { LookupAddress } from "node:dns";
 import type { LookupFunction } from "node:net";
 import { inspect } from "node:util";
 import { expect, onTestFinished } from "vitest";
-import type { BodyBudget } from "../../src/core/body-budget.ts";
+import type { BodyBudget } from "../../src/limits/body-budget.ts";
 import type { FunctionError } from "../../src/core/function-call.ts";
 import type { Invocation } from "../../src/functions/provider.ts";
-import type { Surroundings } from "../../src/webhooks/surroundings.ts";
+import type { Surroundings } from "../../src/webhooks/environment.ts";
 import type { WebhookOptions } from "../../src/webhooks/webhook-options.ts";
 import { type WebhookProvider, webhookProvider } from "../../src/webhooks/webhook-provider.ts";
 

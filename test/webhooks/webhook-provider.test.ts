@@ -1,6 +1,6 @@
-import { BodyBudget } from "../../src/core/body-budget.ts";
+import { BodyBudget } from "../../src/limits/body-budget.ts";
 import { describe, expect, it } from "vitest";
-import { MACHINE } from "../../src/webhooks/surroundings.ts";
+import { MACHINE } from "../../src/webhooks/environment.ts";
 import { SECRET, call, failureOf, hasty, hookTo } from "./calling.ts";
 import { answering, receive, signatureOf } from "./receiver.ts";
 

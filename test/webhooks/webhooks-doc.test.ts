@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { beforeAll, afterAll, describe, expect, it } from "vitest";
 import { DEFAULT_FUNCTION_LIMITS } from "../../src/functions/function-limits.ts";
-import { MAX_ANSWER_BYTES } from "../../src/webhooks/answer.ts";
+import { MAX_ANSWER_BYTES } from "../../src/webhooks/transport.ts";
 import { DEFAULT_WEBHOOK } from "../../src/webhooks/webhook-options.ts";
 import { MAX_METADATA_BYTES, MAX_REDIRECTS } from "../../src/webhooks/webhook-provider.ts";
 import { readMarkdown, tableAfter } from "../docs/markdown.ts";

@@ -1,8 +1,13 @@
-import type { Coordinator, Leases, Registry, SubscriptionLease } from "../../core/coordinator.ts";
-import { REATTACH_MS } from "../../core/coordinator.ts";
+import {
+  type Coordinator,
+  type Leases,
+  type Registry,
+  type SubscriptionLease,
+  REATTACH_MS,
+} from "../../core/coordinator.ts";
 import { FunctionError } from "../../core/function-call.ts";
 import { isOverrideId } from "../../core/overrides.ts";
-import type { Records } from "../../core/records.ts";
+import type { Records } from "../../core/service-state.ts";
 import { type BoundTrigger, type TriggerDefinition, triggerIdentity } from "../../core/trigger.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 

@@ -63,13 +63,13 @@ export interface Ack {
   readonly version: number;
 }
 
-const append = luaScript(import.meta.url, "append");
-const read = luaScript(import.meta.url, "read");
-const heartbeat = luaScript(import.meta.url, "heartbeat");
-const ack = luaScript(import.meta.url, "ack");
-const hold = luaScript(import.meta.url, "hold");
-const release = luaScript(import.meta.url, "release");
-const adopt = luaScript(import.meta.url, "adopt");
+const append = luaScript(import.meta.url, "lua/append");
+const read = luaScript(import.meta.url, "lua/read");
+const heartbeat = luaScript(import.meta.url, "lua/heartbeat");
+const ack = luaScript(import.meta.url, "lua/ack");
+const hold = luaScript(import.meta.url, "lua/hold");
+const release = luaScript(import.meta.url, "lua/release");
+const adopt = luaScript(import.meta.url, "lua/adopt");
 
 /** The scripts that the servers must load. */
 export const FLEET_SCRIPTS: readonly LuaScript[] = [

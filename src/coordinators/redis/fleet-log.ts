@@ -1,7 +1,8 @@
 import { isOverrideId } from "../../core/overrides.ts";
 import { type BoundTrigger, triggerIdentity } from "../../core/trigger.ts";
-import { type FleetDraft, draftOf } from "./fleet-draft.ts";
 import {
+  type FleetDraft,
+  draftOf,
   type FleetState,
   type FleetStateJson,
   type FleetTrigger,

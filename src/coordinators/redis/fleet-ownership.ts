@@ -4,7 +4,7 @@ import type { FleetEntry } from "./fleet-log.ts";
 import type { FleetState } from "./fleet-state.ts";
 import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
-import type { Wishes } from "./wishes.ts";
+import type { Wishes } from "./desired-state.ts";
 
 /** Dependencies of the ownership of a fleet. */
 export interface FleetOwnershipOptions {

@@ -1,12 +1,12 @@
 import type { Registry } from "../../core/coordinator.ts";
-import type { Unwatch } from "../../core/store.ts";
+import type { Unwatch } from "../../core/watchers.ts";
 import type { BoundTrigger } from "../../core/trigger.ts";
 import { unavailable } from "../../redis/redis-failure.ts";
 import type { Acks } from "./acks.ts";
 import { type FleetState, providersOf } from "./fleet-state.ts";
 import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
-import type { Wishes } from "./wishes.ts";
+import type { Wishes } from "./desired-state.ts";
 
 /** Dependencies of the registry of a fleet. */
 export interface FleetRegistryOptions {

@@ -1,8 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { Routing } from "../../core/coordinator.ts";
 import { type CallOptions, FunctionError } from "../../core/function-call.ts";
-import { type CallMessage, type RoutingMessage, readMessage } from "./call-message.ts";
-import { createCallee } from "./callee.ts";
+import {
+  type CallMessage,
+  type RoutingMessage,
+  readMessage,
+  createCallee,
+} from "./call-receiver.ts";
 import type { FleetCommands } from "./fleet-commands.ts";
 import { type FleetKeys, processOf } from "./fleet-keys.ts";
 import { providersOf } from "./fleet-state.ts";

@@ -1,4 +1,4 @@
-import type { Unwatch } from "../../core/store.ts";
+import type { Unwatch } from "../../core/watchers.ts";
 import { unavailable } from "../../redis/redis-failure.ts";
 import type { Beat, FleetCommands } from "./fleet-commands.ts";
 import { newMemberId } from "./fleet-keys.ts";

@@ -1,5 +1,5 @@
 import { type Coordinator, REATTACH_MS } from "../../core/coordinator.ts";
-import type { Unwatch } from "../../core/store.ts";
+import type { Unwatch } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { createAcks } from "./acks.ts";
 import { FLEET_SCRIPTS, fleetCommands, readAck } from "./fleet-commands.ts";
@@ -12,7 +12,7 @@ import { createFleetRouting } from "./fleet-routing.ts";
 import type { FleetState } from "./fleet-state.ts";
 import { Membership } from "./membership.ts";
 import { Replica } from "./replica.ts";
-import { Wishes } from "./wishes.ts";
+import { Wishes } from "./desired-state.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 
 /** Options of the coordinator of a fleet. */

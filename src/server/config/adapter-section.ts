@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { REDIS_URL_FORMS, parseRedisUrl } from "../../redis/redis-url.ts";
 import { DEFAULT_FOLDER } from "../open-store.ts";
-import { choice, duration, integer, text } from "./kinds.ts";
+import { choice, duration, integer, text } from "./key-types.ts";
 
 const embedded = {
   store_method: choice(

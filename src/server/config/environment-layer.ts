@@ -1,6 +1,7 @@
-import { KEYS, type Path, PREFIX, nameOf, variableOf } from "./keys.ts";
+import { KEYS, PREFIX, nameOf, variableOf } from "./keys.ts";
+import type { Path } from "./tree.ts";
 import { type Layer, NO_LAYER } from "./layer.ts";
-import { meantBy } from "./suggestion.ts";
+import { meantBy } from "../../core/spelling.ts";
 import { setAt } from "./tree.ts";
 import type { Environment } from "./placeholders.ts";
 import { inputOf } from "./text-input.ts";

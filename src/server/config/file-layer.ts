@@ -5,8 +5,9 @@ import {
   isForeign,
   readForeignFile,
   translateEntry,
-} from "./iii.ts";
-import { type Path, nameOf } from "./keys.ts";
+} from "./iii-file.ts";
+import { nameOf } from "./keys.ts";
+import type { Path } from "./tree.ts";
 import { type Layer, NO_LAYER } from "./layer.ts";
 import type { Environment } from "./placeholders.ts";
 import { type YamlFile, parseYaml } from "./yaml-file.ts";

@@ -1,9 +1,7 @@
+import type { Path } from "./tree.ts";
 import * as z from "zod";
-import { type KeyNotes, notesOf } from "./kinds.ts";
+import { type KeyNotes, notesOf } from "./key-types.ts";
 import { CONFIG } from "./schema.ts";
-
-/** Where something stands in a configuration: keys, and indices of lists. */
-export type Path = readonly PropertyKey[];
 
 /** A key that holds a value or a list, not a section of further keys. */
 export interface Key extends KeyNotes {

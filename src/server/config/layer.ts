@@ -1,5 +1,6 @@
-import type { Problem } from "./judge.ts";
-import { type Path, nameOf } from "./keys.ts";
+import type { Problem } from "./validate.ts";
+import { nameOf } from "./keys.ts";
+import type { Path } from "./tree.ts";
 
 /** What one source (the file, the environment, the flags) says, before it is judged. */
 export interface Layer {

@@ -2,7 +2,8 @@ import { Document, type Node, isMap } from "yaml";
 import { adapterFor } from "./adapter-section.ts";
 import type { LoadedConfig } from "./config.ts";
 import { HIDDEN, withoutSecretParts } from "./discretion.ts";
-import { KEYS, type Key, type Path } from "./keys.ts";
+import { KEYS, type Key } from "./keys.ts";
+import type { Path } from "./tree.ts";
 import { valueAt } from "./tree.ts";
 import { DURATION, SIZE } from "./units.ts";
 

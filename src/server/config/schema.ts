@@ -5,13 +5,13 @@ import { DEFAULT_TRIGGER_LIMITS as TRIGGERS } from "../../triggers/partition-dis
 import { DEFAULT_CALLER_LIMITS as CALLERS } from "../../limits/caller-limits.ts";
 import { isAddressRange } from "../../limits/client-addresses.ts";
 import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../limits/snapshot-memory.ts";
-import { DEFAULT_BODY_BYTES_IN_FLIGHT } from "../../core/body-budget.ts";
+import { DEFAULT_BODY_BYTES_IN_FLIGHT } from "../../limits/body-budget.ts";
 import { DEFAULT_HISTORY } from "../../core/store.ts";
 import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
 import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
 import { DEFAULT_PORT } from "../server.ts";
 import { ADAPTER } from "./adapter-section.ts";
-import { choice, duration, integer, list, size, text, toggle } from "./kinds.ts";
+import { choice, duration, integer, list, size, text, toggle } from "./key-types.ts";
 import { DURATION, SIZE } from "./units.ts";
 import { WEBHOOKS } from "./webhook-sections.ts";
 

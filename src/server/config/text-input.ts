@@ -1,6 +1,6 @@
-import { judge } from "./judge.ts";
+import { judge } from "./validate.ts";
 import type { Key } from "./keys.ts";
-import type { Kind } from "./kinds.ts";
+import type { Kind } from "./key-types.ts";
 import { setAt } from "./tree.ts";
 
 /**

@@ -1,4 +1,5 @@
-import type { Path } from "./keys.ts";
+/** Where something stands in a configuration: keys, and indices of lists. */
+export type Path = readonly PropertyKey[];
 
 /** Sets the value at a path of a tree, making the sections on the way. */
 export function setAt(

@@ -1,9 +1,8 @@
 import { checkProvidable } from "../../functions/function-id.ts";
 import { isPrivateHost } from "../../webhooks/public-address.ts";
 import { DEFAULT_WEBHOOK } from "../../webhooks/webhook-options.ts";
-import { WEBHOOK_SECRET } from "../../webhooks/webhook-secret.ts";
-import { WEBHOOK_URL, isWebhookUrl } from "../../webhooks/webhook-url.ts";
-import { type SectionsProblem, duration, integer, sections, text, toggle } from "./kinds.ts";
+import { WEBHOOK_SECRET, WEBHOOK_URL, isWebhookUrl } from "../../webhooks/webhook-fields.ts";
+import { type SectionsProblem, duration, integer, sections, text, toggle } from "./key-types.ts";
 import { valueAt } from "./tree.ts";
 import { DURATION } from "./units.ts";
 

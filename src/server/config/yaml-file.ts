@@ -12,8 +12,9 @@ import {
   parseDocument,
   visit,
 } from "yaml";
-import type { Problem } from "./judge.ts";
-import { type Path, keyAt } from "./keys.ts";
+import type { Problem } from "./validate.ts";
+import { keyAt } from "./keys.ts";
+import type { Path } from "./tree.ts";
 import {
   type Environment,
   type MaskedText,

@@ -1,16 +1,13 @@
 import type { Accepted, StoredItem } from "../../core/commit.ts";
-import { mayForget, nextCareMs } from "../../core/retention.ts";
-import type { GroupAge } from "../../core/retention.ts";
+import { mayForget, nextCareMs, type GroupAge } from "../../core/retention.ts";
 import { FewMap } from "../../core/few-map.ts";
 import type { Head, History } from "../../core/store.ts";
 import type { Tables, View, Write } from "./disk.ts";
-import { dueKey, headKey, indexKey, itemIdKey, itemKey } from "./keys.ts";
-import type { GroupName } from "./keys.ts";
+import { dueKey, headKey, indexKey, itemIdKey, itemKey, type GroupName } from "./keys.ts";
 import { type ItemCache, cacheKey } from "./item-cache.ts";
 import { LogDraft } from "./log-draft.ts";
 import { readItem } from "./reads.ts";
-import { NO_GROUP, encodeGroup, encodeItem, encodeNumber } from "./records.ts";
-import type { GroupRecord } from "./records.ts";
+import { NO_GROUP, encodeGroup, encodeItem, encodeNumber, type GroupRecord } from "./encoding.ts";
 
 // A commit must not wait until an overlong log is trimmed; the sweep removes the rest.
 const TRIM_AT_ONCE = 64;

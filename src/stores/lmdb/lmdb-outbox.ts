@@ -1,7 +1,7 @@
 import type { Outbox, OutboxHead, Settled } from "../../core/outbox.ts";
 import type { Tables, View, Write } from "./disk.ts";
-import { decodeEntry, decodeHead } from "./outbox-records.ts";
-import { decodeNumber, encodeNumber } from "./records.ts";
+import { decodeEntry, decodeHead } from "./outbox-encoding.ts";
+import { decodeNumber, encodeNumber } from "./encoding.ts";
 
 /*
  *   table outbox: seq (8 bytes)               entry

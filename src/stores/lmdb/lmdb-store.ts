@@ -3,25 +3,21 @@ import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
-import { groupKeyText } from "../../core/names.ts";
-import type { GroupKey } from "../../core/names.ts";
-import { historyOf } from "../../core/retention.ts";
-import type { HistoryOptions } from "../../core/retention.ts";
+import { groupKeyText, type GroupKey } from "../../core/names.ts";
+import { historyOf, type HistoryOptions } from "../../core/retention.ts";
 import { RecentMap } from "../../core/recent-map.ts";
-import type { Records } from "../../core/records.ts";
+import type { Records } from "../../core/service-state.ts";
 import type { StateHead, Store } from "../../core/store.ts";
 import { createWatchers } from "../../core/watchers.ts";
-import { CommitQueue, DEFAULT_QUEUE_LIMITS } from "./commit-queue.ts";
-import type { QueueLimits } from "./commit-queue.ts";
+import { CommitQueue, DEFAULT_QUEUE_LIMITS, type QueueLimits } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
-import { groupName } from "./keys.ts";
+import { groupName, type GroupName } from "./keys.ts";
 import { ItemCache, cacheKey } from "./item-cache.ts";
-import type { GroupName } from "./keys.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
-import { createLmdbRecords } from "./lmdb-records.ts";
-import { epochIn } from "./lineage.ts";
-import type { FolderDisk } from "./living-disk.ts";
-import { openFolder } from "./open-folder.ts";
+import { createLmdbRecords } from "./lmdb-service-state.ts";
+import { epochIn } from "./folder/lineage.ts";
+import type { FolderDisk } from "./folder/living-disk.ts";
+import { openFolder } from "./folder/open-folder.ts";
 import {
   headOf,
   isCareDue,
@@ -31,9 +27,9 @@ import {
   readGroups,
   readItem,
   readItems,
+  type Source,
 } from "./reads.ts";
-import type { Source } from "./reads.ts";
-import type { GroupRecord } from "./records.ts";
+import type { GroupRecord } from "./encoding.ts";
 import { LmdbSnapshotReader, createBudget } from "./snapshot.ts";
 import { WriteBatch } from "./write-batch.ts";
 import { startInterval } from "../../timers/timers.ts";

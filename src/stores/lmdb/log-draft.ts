@@ -1,12 +1,9 @@
 import type { ChangeEvent } from "../../core/change.ts";
-import { mustTrim } from "../../core/retention.ts";
-import type { LogExtent } from "../../core/retention.ts";
+import { mustTrim, type LogExtent } from "../../core/retention.ts";
 import type { History } from "../../core/store.ts";
 import type { Tables, View, Write } from "./disk.ts";
-import { changeKey } from "./keys.ts";
-import type { GroupName } from "./keys.ts";
-import { EMPTY_LOG, changeExtent, encodeChange, extentOf } from "./records.ts";
-import type { LogRecord } from "./records.ts";
+import { changeKey, type GroupName } from "./keys.ts";
+import { EMPTY_LOG, changeExtent, encodeChange, extentOf, type LogRecord } from "./encoding.ts";
 
 // Trimmed changes stay on the disk until there are this many, because each removal touches a page
 // that the commit does not use otherwise. Large ones are removed at once.

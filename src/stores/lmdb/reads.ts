@@ -1,10 +1,8 @@
 import type { ChangeEvent, Item } from "../../core/change.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
-import type { GroupKey } from "../../core/names.ts";
-import { groupKeyText } from "../../core/names.ts";
-import { isResumable } from "../../core/position.ts";
-import type { Position } from "../../core/position.ts";
+import { type GroupKey, groupKeyText } from "../../core/names.ts";
+import { isResumable, type Position } from "../../core/position.ts";
 import { isExpired } from "../../core/retention.ts";
 import type {
   GroupPage,
@@ -16,11 +14,25 @@ import type {
   Replay,
 } from "../../core/store.ts";
 import type { Table, Tables, View } from "./disk.ts";
-import { changeKey, dueEnd, groupOfKey, headKey, itemIdKey, itemKey, numberOfKey } from "./keys.ts";
-import type { GroupName } from "./keys.ts";
-import { epochIn } from "./lineage.ts";
-import { NO_GROUP, decodeChange, decodeGroup, decodeItem, decodeNumber } from "./records.ts";
-import type { GroupRecord } from "./records.ts";
+import {
+  changeKey,
+  dueEnd,
+  groupOfKey,
+  headKey,
+  itemIdKey,
+  itemKey,
+  numberOfKey,
+  type GroupName,
+} from "./keys.ts";
+import { epochIn } from "./folder/lineage.ts";
+import {
+  NO_GROUP,
+  decodeChange,
+  decodeGroup,
+  decodeItem,
+  decodeNumber,
+  type GroupRecord,
+} from "./encoding.ts";
 
 /** The source of reads: one state and its tables. */
 export interface Source {

@@ -1,19 +1,16 @@
 import type { GroupEvent, TransientEvent } from "../../core/change.ts";
 import { decideCommit } from "../../core/commit.ts";
 import { type GroupClock, nextTimestamp } from "../../core/group-clock.ts";
-import type { GroupKey } from "../../core/names.ts";
-import { groupKeyText } from "../../core/names.ts";
+import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import type { Fired, OutboxEntry } from "../../core/outbox.ts";
 import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
 import { GroupDraft } from "./group-draft.ts";
-import { encodeEntry } from "./outbox-records.ts";
-import { dueEnd, groupOfKey } from "./keys.ts";
+import { encodeEntry } from "./outbox-encoding.ts";
+import { dueEnd, groupOfKey, type GroupName } from "./keys.ts";
 import type { ItemCache } from "./item-cache.ts";
-import type { GroupName } from "./keys.ts";
 import { STREAM_COUNT, readCount } from "./reads.ts";
-import { encodeNumber } from "./records.ts";
-import type { GroupRecord } from "./records.ts";
+import { encodeNumber, type GroupRecord } from "./encoding.ts";
 
 /** Dependencies of a batch. */
 export interface BatchContext {

@@ -1,6 +1,6 @@
 import type { Broadcast, Commit, Mutation } from "../../core/store.ts";
 import type { Firing } from "../../core/outbox.ts";
-import { encodeFiring } from "./records.ts";
+import { encodeFiring } from "./encoding.ts";
 
 /**
  * The conditions under which a group's part of a batch is executed: the state it was decided on.

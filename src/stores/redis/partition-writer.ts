@@ -2,9 +2,9 @@ import { StreamError } from "../../core/errors.ts";
 import { Fifo } from "../../core/fifo.ts";
 import { RedisFailure, unavailable } from "../../redis/redis-failure.ts";
 import type { RedisLink } from "../../redis/redis-link.ts";
-import { GroupWork, type Job } from "./group-work.ts";
-import { type Admission, PartitionGate } from "./partition-gate.ts";
-import { textOf } from "./records.ts";
+import { GroupWork, type Job } from "./group-batch.ts";
+import { type Admission, PartitionGate } from "./writer-lease.ts";
+import { textOf } from "./encoding.ts";
 import { COMMIT, GET } from "./scripts.ts";
 import type { WriterContext } from "./writer-context.ts";
 

@@ -1,9 +1,8 @@
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
-import type { Unwatch } from "../../core/store.ts";
-import { type Listener, createWatchers } from "../../core/watchers.ts";
+import { type Listener, type Unwatch, createWatchers } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { RedisKeys } from "./keys.ts";
-import { decodeMessage } from "./records.ts";
+import { decodeMessage } from "./encoding.ts";
 
 /** Receives the announcements of the groups that have listeners in this process. */
 export interface RedisFeed {

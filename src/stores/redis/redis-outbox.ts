@@ -1,6 +1,6 @@
 import { StreamError } from "../../core/errors.ts";
 import type { Outbox, OutboxHead } from "../../core/outbox.ts";
-import type { Unwatch } from "../../core/store.ts";
+import type { Unwatch } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { RedisKeys } from "./keys.ts";
 import {
@@ -9,9 +9,9 @@ import {
   decodeOutboxHead,
   decodeOutboxMessage,
   textOf,
-} from "./records.ts";
+} from "./encoding.ts";
 import { CLAIM, SCAN, SETTLE } from "./scripts.ts";
-import { ToldEntries } from "./told-entries.ts";
+import { ToldEntries } from "./announced-entries.ts";
 
 /** The outbox of the store, which fences earlier owners. */
 export interface RedisOutbox extends Outbox {

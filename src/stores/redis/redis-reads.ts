@@ -1,6 +1,5 @@
 import { StreamError } from "../../core/errors.ts";
-import { isResumable } from "../../core/position.ts";
-import type { Position } from "../../core/position.ts";
+import { isResumable, type Position } from "../../core/position.ts";
 import { isExpired } from "../../core/retention.ts";
 import type { Item } from "../../core/change.ts";
 import type {
@@ -18,7 +17,7 @@ import type { GroupClock } from "../../core/group-clock.ts";
 import type { LuaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type RedisKeys, textOfGroup } from "./keys.ts";
-import { type GroupHead, decodeChange, decodeHead, decodeItem, textOf } from "./records.ts";
+import { type GroupHead, decodeChange, decodeHead, decodeItem, textOf } from "./encoding.ts";
 import { GET, HEADS, LIST, SINCE } from "./scripts.ts";
 
 /** Dependencies of sweeps. */

@@ -1,7 +1,7 @@
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { RawRequest } from "../../support/doors/raw-http.ts";
 import { type RawProtocol, envelope, pathOf } from "../../support/doors/raw-protocol.ts";
-import { joined, part, utf8 } from "../../wire/raw-wire.ts";
+import { joined, part, utf8 } from "../../wire/request/raw-wire.ts";
 import { GROUP, KEY, type Row, binary } from "./row.ts";
 
 const MAX_BYTES = 4 * 1024 * 1024;

@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Method } from "../../support/doors/raw-protocol.ts";
-import { NOT_UTF8, joined, part, utf8 } from "../../wire/raw-wire.ts";
+import { NOT_UTF8, joined, part, utf8 } from "../../wire/request/raw-wire.ts";
 import { GROUP, KEY, type Row, jsonOnly, message } from "./row.ts";
 
 const FIELDS = [

@@ -1,4 +1,4 @@
-import { joined, part, varint } from "../../wire/raw-wire.ts";
+import { joined, part, varint } from "../../wire/request/raw-wire.ts";
 import { GROUP, KEY, type Row, binary, jsonOnly, message } from "./row.ts";
 
 const malformed = (field: string) => ({ reason: "OP_MALFORMED", field }) as const;

@@ -1,4 +1,4 @@
-import { part, utf8, varint } from "../../wire/raw-wire.ts";
+import { part, utf8, varint } from "../../wire/request/raw-wire.ts";
 import { GROUP, KEY, type Row, binary, jsonOnly, message } from "./row.ts";
 
 const invalid = (field: string) => ({ reason: "REQUEST_INVALID", field }) as const;

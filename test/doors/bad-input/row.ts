@@ -2,7 +2,7 @@ import { type JsonObject, fromJson, toBinary } from "@bufbuild/protobuf";
 import { StreamService } from "millrace/v1";
 import type { RawRequest } from "../../support/doors/raw-http.ts";
 import type { Method, RawProtocol } from "../../support/doors/raw-protocol.ts";
-import { joined, part } from "../../wire/raw-wire.ts";
+import { joined, part } from "../../wire/request/raw-wire.ts";
 
 /** One bad request, in every form that can express it, and what it is refused with. */
 export interface Row {

@@ -7,7 +7,7 @@ import {
   part,
   utf8,
   varint,
-} from "../../wire/raw-wire.ts";
+} from "../../wire/request/raw-wire.ts";
 import { nested, textOfBytes } from "../../support/doors/values.ts";
 import { GROUP, KEY, type Row, binary, jsonOnly, message } from "./row.ts";
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readFileLayer } from "../../../src/server/config/file-layer.ts";
-import { judge } from "../../../src/server/config/judge.ts";
+import { judge } from "../../../src/server/config/validate.ts";
 import { KEYS } from "../../../src/server/config/keys.ts";
 
 /** Pieces that files are made of, put together in ways that nobody would. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 import { configJsonSchema } from "../../../src/server/config/json-schema.ts";
-import { judge } from "../../../src/server/config/judge.ts";
+import { judge } from "../../../src/server/config/validate.ts";
 import { KEYS, keyNamed } from "../../../src/server/config/keys.ts";
 import { toServerOptions } from "../../../src/server/config/options.ts";
 import { reportOf } from "../../../src/server/config/report.ts";

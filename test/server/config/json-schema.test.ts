@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 import { configJsonSchema } from "../../../src/server/config/json-schema.ts";
-import { judge } from "../../../src/server/config/judge.ts";
+import { judge } from "../../../src/server/config/validate.ts";
 import { KEYS } from "../../../src/server/config/keys.ts";
 import { setAt, valueAt } from "../../../src/server/config/tree.ts";
 import { PROJECT } from "../../docs/markdown.ts";

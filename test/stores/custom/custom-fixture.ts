@@ -7,7 +7,7 @@ import { reduce } from "../../../src/core/reduce.ts";
 import type { Store } from "../../../src/core/store.ts";
 import { type Json, Value } from "../../../src/core/value.ts";
 import type { EngineOptions } from "../../../src/service/engine.ts";
-import type { StreamFrame } from "../../../src/service/plain.ts";
+import type { StreamFrame } from "../../../src/service/library-types.ts";
 import type { StreamAdapter } from "../../../src/service/stream-adapter.ts";
 import { type StreamService, createStreamService } from "../../../src/service/stream-service.ts";
 import { openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Json } from "../../../src/core/value.ts";
-import type { UpdateStep } from "../../../src/service/plain.ts";
+import type { UpdateStep } from "../../../src/service/library-types.ts";
 import type { StreamService } from "../../../src/service/stream-service.ts";
 import { GROUP, type Table, only, servicesOf, table, take, without } from "./custom-fixture.ts";
 

@@ -2,11 +2,17 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { HistoryOptions } from "../../../src/core/retention.ts";
 import { Value } from "../../../src/core/value.ts";
 import type { Disk } from "../../../src/stores/lmdb/disk.ts";
-import { createLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
-import type { LmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
-import { openFolder } from "../../../src/stores/lmdb/open-folder.ts";
-import { changesSince, commit, groupOf, put, remove, testClock } from "../suite/fixture.ts";
-import type { TestClock } from "../suite/fixture.ts";
+import { createLmdbStore, type LmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
+import { openFolder } from "../../../src/stores/lmdb/folder/open-folder.ts";
+import {
+  changesSince,
+  commit,
+  groupOf,
+  put,
+  remove,
+  testClock,
+  type TestClock,
+} from "../suite/fixture.ts";
 import { tempFolders } from "./temp-folder.ts";
 
 describe("the disk space of an lmdb store", () => {

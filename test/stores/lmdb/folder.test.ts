@@ -1,9 +1,8 @@
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { openFolder } from "../../../src/stores/lmdb/open-folder.ts";
+import { openFolder } from "../../../src/stores/lmdb/folder/open-folder.ts";
 import { openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
 import { commit, contents, groupOf, put } from "../suite/fixture.ts";
 import { tempFolders } from "./temp-folder.ts";

@@ -1,5 +1,5 @@
 import type { Disk, Write } from "../../../src/stores/lmdb/disk.ts";
-import { openFolder } from "../../../src/stores/lmdb/open-folder.ts";
+import { openFolder } from "../../../src/stores/lmdb/folder/open-folder.ts";
 
 /** A disk whose writes a test can hold before or after they reach the real one, or make fail. */
 export interface GatedDisk extends Disk {

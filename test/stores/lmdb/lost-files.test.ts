@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { createServer } from "millrace/server";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
-import { lockByName } from "../../../src/stores/lmdb/name-lock.ts";
+import { lockByName } from "../../../src/stores/lmdb/folder/name-lock.ts";
 import { startChild } from "../../support/long/child-server.ts";
 import { commit, contents, groupOf, put } from "../suite/fixture.ts";
 import { tempFolders } from "./temp-folder.ts";

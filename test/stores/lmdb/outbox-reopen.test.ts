@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Json, MAX_VALUE_BYTES, Value } from "../../../src/core/value.ts";
 import { type LmdbStore, openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
-import { arbitraryJson } from "../../wire/arbitrary-json.ts";
+import { arbitraryJson } from "../../wire/request/arbitrary-json.ts";
 import { commit, groupOf, put, remove, testClock } from "../suite/fixture.ts";
 import { brieflyWaiting, firing, record, waiting, waitingOf } from "../suite/outbox.ts";
 import { tempFolders } from "./temp-folder.ts";

@@ -1,8 +1,8 @@
 import type { Position } from "../../../src/core/position.ts";
 import type { SnapshotItem } from "./history.ts";
 import type { FactSource, Ledger, Observation } from "./ledger.ts";
-import type { GroupModel, Write } from "./model.ts";
-import type { Segment } from "./trace.ts";
+import type { GroupModel } from "./model.ts";
+import type { Write, Segment } from "./attempts.ts";
 import { whereOf } from "./trace.ts";
 import type { Guarantee, Report, Where } from "./violation.ts";
 

@@ -2,7 +2,7 @@ import { countUpTo, listAt } from "./search.ts";
 import { createTimeline, type Timeline } from "./timeline.ts";
 import type { Where } from "./violation.ts";
 import type { ValueText } from "./value-text.ts";
-import type { Write } from "./model.ts";
+import type { Write } from "./attempts.ts";
 
 /** What is known of one change: one revision of one epoch. */
 export interface Fact {

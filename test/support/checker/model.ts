@@ -10,39 +10,8 @@ import type {
   WriteRecord,
 } from "./history.ts";
 import { createLedger, type Ledger } from "./ledger.ts";
-import type { Segment } from "./trace.ts";
+import type { Send, Subscription, Write } from "./attempts.ts";
 import type { Report } from "./violation.ts";
-
-/** A write and its outcome. */
-export interface Write {
-  readonly record: WriteRecord;
-  readonly start: number;
-  /** Time of the outcome; Infinity without one. */
-  readonly end: number;
-  readonly outcome: OutcomeRecord["outcome"];
-  readonly answer: OutcomeRecord | undefined;
-  /** Of an acknowledged write: the revision of each mutation, undefined when it changed nothing. */
-  readonly revisions: readonly (number | undefined)[];
-  /** Whether `revisions` is complete. False: acknowledged, but the response left revisions open. */
-  readonly placed: boolean;
-}
-
-/** A transient event and its outcome. */
-export interface Send {
-  readonly record: SendRecord;
-  readonly start: number;
-  readonly end: number;
-  readonly outcome: OutcomeRecord["outcome"];
-}
-
-/** An attempt to subscribe with all that it received. */
-export interface Subscription {
-  readonly record: SubscribeRecord;
-  readonly frames: readonly FrameRecord[];
-  readonly end: EndRecord | undefined;
-  /** Filled by the trace. */
-  segments: readonly Segment[];
-}
 
 /** Everything in a history about one group. */
 export interface GroupModel {

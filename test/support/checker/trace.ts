@@ -1,47 +1,6 @@
-import type { Position } from "../../../src/core/position.ts";
-import type {
-  ChangeFrame,
-  EventFrame,
-  HeartbeatFrame,
-  SnapshotItem,
-  SyncFrame,
-} from "./history.ts";
-import type { Subscription } from "./model.ts";
+import type { SnapshotItem, SyncFrame } from "./history.ts";
+import type { Segment, Step, Subscription } from "./attempts.ts";
 import type { Report, Where } from "./violation.ts";
-
-/** A part of a subscription that begins with a state, or with the promise to continue from one. */
-export interface Segment {
-  readonly kind: "sync" | "resumed";
-  readonly subscription: Subscription;
-  /** Index in the subscription, from 0. */
-  readonly index: number;
-  /** Its start: the position of the state, or the one that was honoured. */
-  readonly base: Position;
-  /** Of a resumed segment: the end of the replay. */
-  readonly head: Position | undefined;
-  /** Of a sync: all items of all parts. */
-  readonly items: readonly SnapshotItem[];
-  /** Of a sync: its timestamp. */
-  readonly timestamp: number | undefined;
-  /** Whether a sync is complete. No other frame follows in a segment without its last part. */
-  readonly complete: boolean;
-  /** When the frame that opened it arrived; of a sync, its last part. */
-  readonly openedAt: number;
-  /** Index of that frame. */
-  readonly frame: number;
-  /** The later frames. */
-  readonly steps: readonly Step[];
-  /** When the next segment began or the attempt ended; Infinity when neither happened. */
-  readonly endsAt: number;
-}
-
-/** A frame after the opening of its segment. */
-export interface Step {
-  readonly frame: ChangeFrame | EventFrame | HeartbeatFrame;
-  readonly t: number;
-  /** Index in the attempt. */
-  readonly index: number;
-}
 
 interface Draft extends Segment {
   items: SnapshotItem[];

@@ -1,6 +1,6 @@
 import { type Socket, connect } from "node:net";
 import { once } from "node:events";
-import { utf8 } from "../../wire/raw-wire.ts";
+import { utf8 } from "../../wire/request/raw-wire.ts";
 
 /** Types of frames (RFC 9113, section 6). */
 export const FRAME = {

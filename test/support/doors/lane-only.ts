@@ -1,8 +1,8 @@
 import { createServer } from "node:http2";
-import { type AddressInfo } from "node:net";
+import type { AddressInfo } from "node:net";
 import { once } from "node:events";
 import { memoryStore } from "millrace";
-import { createLane } from "../../../src/rpc/lane.ts";
+import { createLane } from "../../../src/rpc/fast-path/grpc.ts";
 import { unaryMethods } from "../../../src/rpc/unary-methods.ts";
 import type { Handlers } from "../../../src/service/handlers.ts";
 import { createEngine } from "../../../src/service/engine.ts";

@@ -4,7 +4,7 @@ import { AnySchema, anyUnpack } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import { type ErrorInfo, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { WriteResponseSchema } from "millrace/v1";
-import { part, utf8, varint } from "../../wire/raw-wire.ts";
+import { part, utf8, varint } from "../../wire/request/raw-wire.ts";
 import { codeName } from "./connect-doors.ts";
 import type { RawAnswer, RawRequest } from "./raw-http.ts";
 

@@ -203,7 +203,11 @@ function sendFrame(path, frame, refusal) {
       said += data.toString();
       if (said.includes(refusal)) socket.close();
     });
-    socket.on("close", (code) => resolve(`${said} ${code >= 4000 ? "error" : ""}`));
+    // 1013 refuses for a while, codes from 4000 on are our own; without a code the socket was cut.
+    socket.on("close", (code) => {
+      const isRefusal = said.includes(refusal) || code === 1013 || code >= 4000;
+      resolve(isRefusal ? `${said} error` : code === 1006 ? "" : `${said} ${code}`);
+    });
   });
 }
 

@@ -4,7 +4,7 @@
 // both are in force.
 import { appendFileSync } from "node:fs";
 import { registerWorker as registerIii } from "iii-sdk";
-import { registerWorker } from "../../../dist/src/worker/index.js";
+import { registerWorker } from "../../../dist/src/worker-sdk/index.js";
 
 const { url, door, file } = JSON.parse(process.argv[2] ?? "{}");
 // Silences the log of the SDK, which is about connections: this process is killed anyway.

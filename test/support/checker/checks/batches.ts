@@ -1,7 +1,7 @@
 import type { Fact, Ledger } from "../ledger.ts";
-import type { Write } from "../model.ts";
+import type { Write, Segment } from "../attempts.ts";
 import { listAt } from "../search.ts";
-import { type Segment, whereOf } from "../trace.ts";
+import { whereOf } from "../trace.ts";
 import type { Where } from "../violation.ts";
 import type { CheckContext } from "./context.ts";
 import { isTraceable } from "./origin.ts";

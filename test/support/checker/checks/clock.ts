@@ -1,4 +1,5 @@
-import { type Segment, whereOf } from "../trace.ts";
+import { whereOf } from "../trace.ts";
+import type { Segment } from "../attempts.ts";
 import type { CheckContext } from "./context.ts";
 
 /**

@@ -1,7 +1,7 @@
 import type { EventFrame, FrameRecord } from "../history.ts";
-import type { Send } from "../model.ts";
+import type { Send, Segment, Step } from "../attempts.ts";
 import { countUpTo } from "../search.ts";
-import { type Segment, type Step, whereOf } from "../trace.ts";
+import { whereOf } from "../trace.ts";
 import type { CheckContext } from "./context.ts";
 
 /** All sends that look the same, and the time when one was first known to have happened. */

@@ -1,6 +1,6 @@
 import type { Position } from "../../../../src/core/position.ts";
 import type { SnapshotItem } from "../history.ts";
-import type { Subscription } from "../model.ts";
+import type { Subscription } from "../attempts.ts";
 import { whereOf } from "../trace.ts";
 import type { CheckContext } from "./context.ts";
 

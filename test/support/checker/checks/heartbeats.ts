@@ -1,6 +1,7 @@
 import type { HeartbeatFrame } from "../history.ts";
 import { countUpTo } from "../search.ts";
-import { type Segment, type Step, whereOf } from "../trace.ts";
+import { whereOf } from "../trace.ts";
+import type { Segment, Step } from "../attempts.ts";
 import type { CheckContext } from "./context.ts";
 
 /**

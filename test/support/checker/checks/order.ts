@@ -1,7 +1,8 @@
 import type { ChangeFrame } from "../history.ts";
 import type { Ledger } from "../ledger.ts";
 import { countUpTo } from "../search.ts";
-import { type Segment, whereOf } from "../trace.ts";
+import { whereOf } from "../trace.ts";
+import type { Segment } from "../attempts.ts";
 import type { CheckContext } from "./context.ts";
 
 /** Most missing revisions kept per segment, to distinguish a late change from a repeated one. */

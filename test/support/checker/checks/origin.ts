@@ -1,6 +1,6 @@
 import type { MutationRecord } from "../history.ts";
 import type { Fact } from "../ledger.ts";
-import type { Write } from "../model.ts";
+import type { Write } from "../attempts.ts";
 import { listAt } from "../search.ts";
 import { isTorn, tagOf, type ValueText } from "../value-text.ts";
 import type { CheckContext } from "./context.ts";

@@ -1,6 +1,7 @@
 import { ORIGIN, type Position, samePosition } from "../../../../src/core/position.ts";
 import { countUpTo } from "../search.ts";
-import { type Segment, whereOf } from "../trace.ts";
+import { whereOf } from "../trace.ts";
+import type { Segment } from "../attempts.ts";
 import type { CheckContext } from "./context.ts";
 
 /**

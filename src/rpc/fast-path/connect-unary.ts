@@ -1,0 +1,141 @@
+import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
+import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
+import { compressionNegotiate } from "@connectrpc/connect/protocol";
+import type { IncomingHttpHeaders } from "node:http";
+import type { Readable } from "node:stream";
+import { StreamService } from "../../../gen/millrace/v1/stream_service_pb.ts";
+import { toConnectError } from "../connect-error.ts";
+import type { Transport } from "../framework/prepared-call.ts";
+import { PREFIX_BYTES } from "../envelope.ts";
+import { maxRequestBytes } from "../request-limits.ts";
+import { UnaryCall } from "./unary-call.ts";
+import type { UnaryMethod } from "../unary-methods.ts";
+import { connectTimeoutMs } from "../deadline.ts";
+import { BodyBudget } from "../../limits/body-budget.ts";
+
+const JSON_TYPE = "application/json";
+const PROTO_TYPE = "application/proto";
+/** Bodies from this size on are compressed for those who accept it, in bytes: as the framework does. */
+const COMPRESS_MIN_BYTES = 1024;
+const COMPRESSIONS = [compressionGzip, compressionBrotli];
+/** A host that is surely valid. Of others the framework decides. */
+const PLAIN_HOST = /^(?:[\w.-]+|\[[\da-f:]+\])(?::\d{1,5})?$/i;
+
+/** A request, over HTTP/2 or HTTP/1.1, and the way of its answer. */
+export interface ConnectExchange {
+  readonly method: string | undefined;
+  readonly path: string;
+  readonly host: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Readable;
+  /** Calls back when the caller is gone, or all was sent. */
+  onClose(callback: () => void): void;
+  /** Sends the whole answer, unless the caller is gone. */
+  respond(status: number, headers: Record<string, string | number>, body: Uint8Array): void;
+}
+
+/**
+ * Answers a request if it is for the lane.
+ *
+ * @param transport What is known of its transport; asked for only when the request is taken.
+ * @returns false when somebody else has to answer it.
+ */
+export type ConnectLane = (exchange: ConnectExchange, transport: () => Transport) => boolean;
+
+/**
+ * The short way of Connect calls that take one message and give one: from the request to the handlers and
+ * back, without a framework between them.
+ *
+ * It takes plain requests of programs; whatever asks for more (a GET, a compressed request, a page of
+ * another origin) goes the long way, with the same answers: the same handlers, decoders and errors serve both.
+ *
+ * @param budget What is held of requests is taken from it.
+ */
+export function createConnectLane(
+  unaryMethods: readonly UnaryMethod[],
+  budget: BodyBudget = new BodyBudget(),
+): ConnectLane {
+  const methods = new Map(
+    unaryMethods.map((each) => [`/${StreamService.typeName}/${each.of.name}`, each]),
+  );
+  return (exchange, transport) => {
+    const method = methods.get(exchange.path);
+    if (method === undefined || !isPlain(exchange)) return false;
+    exchange.body.on("error", ignore);
+    const timeout = exchange.headers["connect-timeout-ms"];
+    const timeoutMs = timeout === undefined ? undefined : connectTimeoutMs(String(timeout));
+    new ConnectCall(exchange, method, budget).begin(method.of, transport(), timeoutMs);
+    return true;
+  };
+}
+
+function isPlain({ method, host = "", headers }: ConnectExchange): boolean {
+  const type = headers["content-type"];
+  const encoding = headers["content-encoding"];
+  const timeout = headers["connect-timeout-ms"];
+  return (
+    method === "POST" &&
+    (type === JSON_TYPE || type === PROTO_TYPE) &&
+    (encoding === undefined || encoding === "identity") &&
+    (timeout === undefined || connectTimeoutMs(String(timeout)) !== undefined) &&
+    headers.origin === undefined &&
+    PLAIN_HOST.test(host)
+  );
+}
+
+const ignore = () => {};
+
+class ConnectCall extends UnaryCall<Uint8Array> {
+  readonly #exchange: ConnectExchange;
+  readonly #method: UnaryMethod;
+
+  constructor(exchange: ConnectExchange, method: UnaryMethod, budget: BodyBudget) {
+    super(exchange.body, maxRequestBytes(method.of), 0, budget);
+    this.#exchange = exchange;
+    this.#method = method;
+    exchange.onClose(() => this.leave());
+  }
+
+  protected isTooLarge(): boolean {
+    return Number(this.#exchange.headers["content-length"] ?? 0) > maxRequestBytes(this.#method.of);
+  }
+
+  protected async run(body: Buffer): Promise<Uint8Array> {
+    if (this.#exchange.headers["content-type"] === JSON_TYPE)
+      return Buffer.from(await this.#method.json(body));
+    return (await this.#method.binary(body)).subarray(PREFIX_BYTES);
+  }
+
+  protected send(answer: Uint8Array | undefined, failure: unknown): void {
+    if (answer !== undefined) {
+      this.#respond(200, String(this.#exchange.headers["content-type"]), answer);
+      return;
+    }
+    const error = toConnectError(failure);
+    const body = errorToJsonBytes(error, undefined);
+    this.#respond(codeToHttpStatus(error.code), JSON_TYPE, body, error.metadata);
+  }
+
+  #respond(status: number, type: string, body: Uint8Array, more?: Headers): void {
+    const exchange = this.#exchange;
+    const accepted = exchange.headers["accept-encoding"];
+    const compression =
+      accepted === undefined || body.byteLength < COMPRESS_MIN_BYTES
+        ? undefined
+        : compressionNegotiate(COMPRESSIONS, null, accepted, "").response;
+    const headers = {
+      ...(more && Object.fromEntries(more)),
+      "content-type": type,
+      ...(body.byteLength >= COMPRESS_MIN_BYTES && { vary: "Origin, Accept-Encoding" }),
+    };
+    if (compression === undefined || compression === null) {
+      exchange.respond(status, { ...headers, "content-length": body.byteLength }, body);
+      return;
+    }
+    void compression.compress(body).then((compressed) => {
+      const length = compressed.byteLength;
+      const encoding = { "content-encoding": compression.name, "content-length": length };
+      exchange.respond(status, { ...headers, ...encoding }, compressed);
+    });
+  }
+}

@@ -1,0 +1,140 @@
+import type { ConnectError } from "@connectrpc/connect";
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import {
+  StreamService,
+  type SubscribeRequest,
+} from "../../../gen/millrace/v1/stream_service_pb.ts";
+import type { Frame } from "../../core/frame.ts";
+import type { Handlers } from "../../service/handlers.ts";
+import type { OpenAccount } from "../../limits/untrusted-bodies.ts";
+import { compileBinaryDecoder } from "../../wire/request/binary-decoder.ts";
+import type { Decoded } from "../../wire/request/decoded.ts";
+import { frameEnvelope } from "../../wire/response/frame.ts";
+import { type Joined, beginJoined } from "../../wire/response/joined.ts";
+import { byteLengthOf, createRecent } from "../../wire/response/encode-once.ts";
+import {
+  type LaneMethod,
+  isGone,
+  letGo,
+  respondStreaming,
+  timeoutOf,
+  trailersOf,
+} from "./grpc-response.ts";
+import type { Transport } from "../framework/prepared-call.ts";
+import { readGrpcMessage } from "../framework/request-reader.ts";
+import { FAREWELL_MS } from "../framework/routes.ts";
+import { startTimer } from "../../timers/timers.ts";
+import { deadlineExceeded } from "../deadline.ts";
+import type { BodyBudget } from "../../limits/body-budget.ts";
+import { maxRequestBytes } from "../request-limits.ts";
+
+const { method } = StreamService;
+/** How much is joined into one write, in bytes. */
+const JOIN_BYTES = 64 * 1024;
+
+/**
+ * The short way of Subscribe: from the subscription's frames to the HTTP/2 stream. Each frame is encoded once
+ * however many subscribers hear it, and what a subscriber has to hear at one time goes out in one write.
+ */
+export function createSubscribeLane(handlers: Handlers, budget: BodyBudget): LaneMethod {
+  const decode = compileBinaryDecoder(method.subscribe.input);
+  const maxBytes = maxRequestBytes(method.subscribe);
+  const read: Read = (stream, signal, openAccount) =>
+    readGrpcMessage(stream, maxBytes, budget, decode, signal, openAccount);
+  return (stream, headers, transport) => {
+    answer(handlers, read, stream, headers, transport).catch(() => stream.destroy());
+  };
+}
+
+/** Reads the request. The signal ends the wait. */
+type Read = (
+  stream: ServerHttp2Stream,
+  signal: AbortSignal | undefined,
+  openAccount: OpenAccount | undefined,
+) => Promise<Decoded<SubscribeRequest>>;
+
+async function answer(
+  handlers: Handlers,
+  read: Read,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  { permit, untrustedBodies, abort, auth }: Transport,
+): Promise<void> {
+  let failure: unknown;
+  let late: ConnectError | undefined;
+  const timeoutMs = timeoutOf(headers);
+  const waiting = timeoutMs === undefined ? undefined : new AbortController();
+  let onLate = () => waiting?.abort(late);
+  const deadline =
+    timeoutMs === undefined
+      ? undefined
+      : startTimer(timeoutMs, () => {
+          late = deadlineExceeded();
+          onLate();
+        });
+  stream.on("close", () => deadline?.cancel());
+  stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
+  try {
+    permit(method.subscribe);
+    const request = await read(stream, waiting?.signal, untrustedBodies());
+    const subscription = await handlers.subscribe({ ...request, auth: auth() });
+    onLate = () => subscription.close();
+    stream.on("close", onLate);
+    if (isGone(stream) || late !== undefined) subscription.close();
+    // A client that reads nothing cannot receive the error, so its stream is reset.
+    let farewell: NodeJS.Timeout | undefined;
+    subscription.onEnd(() => {
+      if (subscription.error !== undefined) farewell = setTimeout(abort, FAREWELL_MS);
+    });
+    if (!isGone(stream)) respondStreaming(stream);
+    await send(stream, subscription);
+    clearTimeout(farewell);
+    failure = subscription.error;
+  } catch (error) {
+    failure = error;
+  }
+  deadline?.cancel();
+  failure = late ?? failure;
+  if (isGone(stream)) return;
+  respondStreaming(stream);
+  stream.end();
+  letGo(stream);
+}
+
+type Subscription = Awaited<ReturnType<Handlers["subscribe"]>>;
+
+/** Sends frames until the subscription or the stream has ended. */
+function send(stream: ServerHttp2Stream, subscription: Subscription): Promise<void> {
+  return new Promise((resolve) => {
+    const pump = () => {
+      while (!isGone(stream)) {
+        const joined = takeFrames(subscription);
+        if (joined.byteLength > 0) {
+          if (!stream.write(joined.bytes)) return void stream.once("drain", pump);
+        } else if (subscription.ended) return resolve();
+        else return subscription.onReadable(reader);
+      }
+      resolve();
+    };
+    const reader = { wake: pump };
+    stream.on("close", resolve);
+    pump();
+  });
+}
+
+/** What there is to send now, joined. */
+function takeFrames(subscription: Subscription): Joined {
+  let joined = beginJoined();
+  while (joined.byteLength < JOIN_BYTES) {
+    const frame = subscription.read();
+    if (frame === undefined) break;
+    joined = joined.plus(envelopeOf(frame));
+  }
+  return joined;
+}
+
+/** A frame with its gRPC prefix. Made once for all who hear it now; not to be changed. */
+const envelopeOf = createRecent((frame: Frame): Buffer => {
+  const { buffer, byteOffset, byteLength } = frameEnvelope(frame);
+  return Buffer.from(buffer, byteOffset, byteLength);
+}, byteLengthOf);

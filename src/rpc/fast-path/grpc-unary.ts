@@ -1,0 +1,53 @@
+import type { ServerHttp2Stream } from "node:http2";
+import { checkFlags, PREFIX_BYTES, claimsMoreThan, singleEnvelope } from "../envelope.ts";
+import { type LaneMethod, isGone, letGo, respond, timeoutOf, trailersOf } from "./grpc-response.ts";
+import { maxRequestBytes } from "../request-limits.ts";
+import { UnaryCall } from "./unary-call.ts";
+import type { UnaryMethod } from "../unary-methods.ts";
+import type { BodyBudget } from "../../limits/body-budget.ts";
+
+/** The short way of a gRPC call that takes one message and gives one. */
+export function createUnaryLane({ of, binary }: UnaryMethod, budget: BodyBudget): LaneMethod {
+  const maxBytes = maxRequestBytes(of);
+  return (stream, headers, transport) =>
+    new GrpcUnaryCall(stream, binary, maxBytes, budget).begin(of, transport, timeoutOf(headers));
+}
+
+class GrpcUnaryCall extends UnaryCall<Uint8Array> {
+  readonly #stream: ServerHttp2Stream;
+  readonly #call: UnaryMethod["binary"];
+
+  readonly #maxBytes: number;
+
+  constructor(
+    stream: ServerHttp2Stream,
+    call: UnaryMethod["binary"],
+    maxBytes: number,
+    budget: BodyBudget,
+  ) {
+    super(stream, maxBytes, PREFIX_BYTES, budget);
+    this.#stream = stream;
+    this.#maxBytes = maxBytes;
+    this.#call = call;
+    stream.on("close", () => this.leave());
+  }
+
+  protected isTooLarge(first: Buffer): boolean {
+    return claimsMoreThan(first, this.#maxBytes);
+  }
+
+  protected run(body: Buffer): Promise<Uint8Array> {
+    const { flags, data } = singleEnvelope(body, this.#maxBytes);
+    checkFlags(flags);
+    return this.#call(data);
+  }
+
+  protected send(answer: Uint8Array | undefined, failure: unknown): void {
+    const stream = this.#stream;
+    if (isGone(stream)) return;
+    stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
+    respond(stream);
+    stream.end(answer);
+    letGo(stream);
+  }
+}

@@ -1,0 +1,150 @@
+import type { DescMessage } from "@bufbuild/protobuf";
+import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  StreamService,
+  type SubscribeRequest,
+  type SubscribeResponse,
+  SubscribeResponseSchema,
+  type WriteRequest,
+  type WriteResponse,
+  WriteResponseSchema,
+} from "../../../gen/millrace/v1/stream_service_pb.ts";
+import { type Frame, frameBytes } from "../../core/frame.ts";
+import type { Handlers } from "../../service/handlers.ts";
+import type { Decoded } from "../../wire/request/decoded.ts";
+import { frameEnvelope } from "../../wire/response/frame.ts";
+import { createRecent } from "../../wire/response/encode-once.ts";
+import { toConnectError } from "../connect-error.ts";
+import { headersFirst } from "./early-headers.ts";
+import { openEnvelope } from "./open-envelope.ts";
+import { type PreparedCall, preparedCall } from "./prepared-call.ts";
+import type { RequestReader } from "./request-reader.ts";
+import type { UnaryMethod } from "../unary-methods.ts";
+import { answerWrites } from "./write-stream.ts";
+
+/** How long the client of an ended subscription may take to read its error before the stream is reset, in milliseconds. */
+export const FAREWELL_MS = 1000;
+
+/**
+ * Registers `millrace.v1.StreamService` with the framework: takes the decoded request, calls the handler,
+ * and returns the message. No rule lives here.
+ *
+ * The framework takes messages of protobuf-es, so the encoded response is decoded again. That costs only
+ * requests that leave the fast path, and there is one encoder of each form.
+ *
+ * @param draining Aborted when the service shuts down: streams of writes end with its reason.
+ */
+export function streamRoutes(
+  router: ConnectRouter,
+  handlers: Handlers,
+  methods: readonly UnaryMethod[],
+  draining: AbortSignal,
+): void {
+  const unaryRoutes = Object.fromEntries(methods.map((each) => [each.of.localName, unary(each)]));
+  router.service(StreamService, {
+    ...(unaryRoutes as Partial<ServiceImpl<typeof StreamService>>),
+    subscribe: (_request, context) => subscribe(handlers, context),
+    write: (requests, context) => write(handlers, requests, context, draining),
+  });
+}
+
+function unary({ of, decoded }: UnaryMethod) {
+  return async (_request: unknown, context: HandlerContext) => {
+    try {
+      const { message } = permitted(context);
+      const envelope = await unlessAborted(() => decoded(message), context.signal);
+      return openEnvelope<DescMessage>(of.output, envelope);
+    } catch (error) {
+      throw toConnectError(error);
+    }
+  };
+}
+
+/** A frame as a message. Made once for all subscribers that receive it now; must not be changed. */
+const frameMessage = createRecent(
+  (frame: Frame): SubscribeResponse => openEnvelope(SubscribeResponseSchema, frameEnvelope(frame)),
+  (_, frame) => frameBytes(frame) * TREE_FACTOR,
+);
+
+/** About how many times as large a tree of objects is as the bytes that it was decoded from. */
+const TREE_FACTOR = 8;
+
+async function* subscribe(
+  handlers: Handlers,
+  context: HandlerContext,
+): AsyncGenerator<SubscribeResponse, void> {
+  let farewell: NodeJS.Timeout | undefined;
+  try {
+    const { message, abort, auth } = permitted(context);
+    const request = message as Decoded<SubscribeRequest>;
+    const subscription = await handlers.subscribe({ ...request, auth: auth() });
+    const close = () => subscription.close();
+    context.signal.addEventListener("abort", close, { once: true });
+    if (context.signal.aborted) close();
+    // A client that reads nothing cannot receive the error, so its stream is reset.
+    subscription.onEnd(() => {
+      if (subscription.error !== undefined) farewell = setTimeout(abort, FAREWELL_MS);
+    });
+    try {
+      for await (const frame of subscription) yield frameMessage(frame);
+    } finally {
+      close();
+      context.signal.removeEventListener("abort", close);
+    }
+    context.signal.throwIfAborted();
+  } catch (error) {
+    throw toConnectError(error);
+  } finally {
+    clearTimeout(farewell);
+  }
+}
+
+async function* write(
+  handlers: Handlers,
+  requests: AsyncIterable<unknown>,
+  context: HandlerContext,
+  draining: AbortSignal,
+): AsyncGenerator<WriteResponse, void> {
+  try {
+    const { messages, reader, format, throttle } = permitted(context);
+    if (messages === undefined || reader === undefined || format === undefined) {
+      // What we cannot read, the framework refuses when it is asked to.
+      await requests[Symbol.asyncIterator]().next();
+      return;
+    }
+    yield* headersFirst(context.values, WriteResponseSchema);
+    yield* answerWrites(
+      handlers,
+      messages,
+      reader as RequestReader<WriteRequest>,
+      format.json,
+      throttle,
+      draining,
+      context.signal,
+    );
+  } catch (error) {
+    throw toConnectError(error);
+  }
+}
+
+/** The prepared call, unless it was refused. */
+function permitted(context: HandlerContext): PreparedCall {
+  const call = context.values.get(preparedCall);
+  if (call.refusal !== undefined) throw call.refusal;
+  return call;
+}
+
+/** Rejects as soon as the caller's deadline passes or the caller goes; does nothing if it has. */
+async function unlessAborted<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([run(), aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

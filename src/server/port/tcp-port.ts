@@ -1,0 +1,87 @@
+import type { Server as HttpServer } from "node:http";
+import { once } from "node:events";
+import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
+import type { FairSet } from "../../limits/fair-set.ts";
+import { type ConnectionAdmission, connectionRefuser } from "./connection-admission.ts";
+import { type ProtocolServers, createSniffer } from "./sniffer.ts";
+
+/** Limits of the connections of a port. */
+export interface PortLimits {
+  /** Connections that have sent no request, of all ports together. */
+  readonly unsettled: FairSet<Socket>;
+  /** Decides whether a connection is served. */
+  readonly admitConnection: ConnectionAdmission;
+}
+
+/** The servers of a port. */
+interface PortServers extends ProtocolServers {
+  readonly http1: HttpServer;
+}
+
+/** An open plaintext port. */
+interface TcpPort {
+  readonly address: AddressInfo;
+  /** To be called when a connection has shown that it is in use. */
+  readonly settle: (socket: Socket) => void;
+  /**
+   * Accepts no more connections, closes idle ones, and cuts those that are left after the grace.
+   * Resolves when all are closed.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+/** How often the system probes a silent connection, in milliseconds. */
+const KEEP_ALIVE_MS = 30_000;
+/** Connections that the system may hold until they are accepted; it may have a lower limit of its own. */
+const BACKLOG = 8192;
+/** How often connections are checked for idle ones during a close, in milliseconds. */
+const IDLE_CHECK_MS = 50;
+
+/**
+ * Opens a port whose connections are admitted, sorted by protocol, and dropped when too many of
+ * them send no request.
+ *
+ * @throws Error with the system's code, for example EADDRINUSE.
+ */
+export async function openTcpPort(
+  host: string,
+  port: number,
+  servers: PortServers,
+  { unsettled, admitConnection }: PortLimits,
+): Promise<TcpPort> {
+  const { http1 } = servers;
+  const sniffer = createSniffer(servers, unsettled);
+  http1.on("request", ({ socket }) => sniffer.settle(socket));
+  http1.on("upgrade", ({ socket }) => sniffer.settle(socket));
+  // It does not listen itself, so its timers of header timeouts have to be started by hand.
+  http1.emit("listening");
+  const sockets = new Set<Socket>();
+  const refuse = connectionRefuser();
+  const net = createNet((socket) => {
+    sockets.add(socket);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    socket.on("close", () => sockets.delete(socket));
+    const refusal = admitConnection(socket);
+    if (refusal === undefined) sniffer.accept(socket);
+    else refuse(socket, refusal);
+  });
+  net.listen({ host, port, backlog: BACKLOG });
+  await once(net, "listening");
+  return {
+    address: net.address() as AddressInfo,
+    settle: sniffer.settle,
+    async close(graceMs) {
+      const closed = new Promise<void>((resolve) => net.close(() => resolve()));
+      sniffer.close();
+      http1.closeIdleConnections();
+      const idle = setInterval(() => http1.closeIdleConnections(), IDLE_CHECK_MS);
+      const cut = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, graceMs);
+      await closed;
+      clearInterval(idle);
+      clearTimeout(cut);
+      http1.close();
+    },
+  };
+}

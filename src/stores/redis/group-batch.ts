@@ -1,0 +1,348 @@
+import {
+  decideCommit,
+  epochMismatch,
+  revisionMismatch,
+  revisionsUsedUp,
+  type StoredItem,
+} from "../../core/commit.ts";
+import { StreamError } from "../../core/errors.ts";
+import type {
+  Broadcast,
+  Commit,
+  Head,
+  Mutation,
+  MutationResult,
+  Outcome,
+} from "../../core/store.ts";
+import { ORIGIN } from "../../core/position.ts";
+import {
+  type Entry,
+  type Guards,
+  type PlainMutation,
+  isNothing,
+  isPlain,
+  writeGroup,
+} from "./batch-args.ts";
+import { decodeHead, decodeItem, decodeValue, textOf } from "./encoding.ts";
+
+/** A queued call: commits of one group, or a transient event. */
+export interface Job {
+  readonly groupText: string;
+  readonly work: readonly Commit[] | Broadcast;
+  /** When it was received, by performance.now(). */
+  readonly sinceMs: number;
+  readonly bytes: number;
+  /** Number of mutations. */
+  readonly mutations: number;
+  /** The fleet's agreed state when it was received. @see WriterContext.agreed */
+  readonly agreed: number;
+  resolve(outcomes: readonly Outcome[]): void;
+  reject(error: StreamError): void;
+}
+
+/** Most bytes of values that one commit may write: it is one command for the server. */
+const MAX_COMMIT_BYTES = 64 * 1024 * 1024;
+
+/** Items of a group that were read together. */
+interface Known {
+  readonly head: Head;
+  readonly items: ReadonlyMap<string, StoredItem | undefined>;
+}
+
+/** A commit decided in this process: the mutations for the script, or none. */
+interface Decided {
+  readonly refusal: StreamError | undefined;
+  readonly mutations: readonly PlainMutation[];
+  readonly results: readonly MutationResult[];
+}
+
+/** A batch's operations on one group. */
+export class GroupWork {
+  readonly text: string;
+  #jobs: Job[] = [];
+  readonly #newEpoch: string;
+  #known: Known | undefined;
+  #decided: readonly Decided[] = [];
+  /** Items that the script checks. */
+  #guarded: readonly string[] = [];
+
+  /** @param newEpoch The epoch of the group if it has none yet. */
+  constructor(text: string, newEpoch: string) {
+    this.text = text;
+    this.#newEpoch = newEpoch;
+  }
+
+  /** Whether it has no calls left. */
+  get isEmpty(): boolean {
+    return this.#jobs.length === 0;
+  }
+
+  /** Number of calls. */
+  get jobCount(): number {
+    return this.#jobs.length;
+  }
+
+  /** When its first call was received. */
+  get sinceMs(): number {
+    return this.#jobs[0]?.sinceMs ?? Infinity;
+  }
+
+  /** Bytes of the values that it writes. */
+  get bytes(): number {
+    let bytes = this.#jobs.reduce((sum, job) => sum + job.bytes, 0);
+    for (const { mutations } of this.#decided) bytes += valueBytes(mutations);
+    return bytes;
+  }
+
+  /** Appends a call. */
+  add(job: Job): void {
+    this.#jobs.push(job);
+    this.#decided = [];
+  }
+
+  /** Rejects calls received before a time, each with the given error, if there is one. */
+  failOlderThan(ms: number, error: (job: Job) => StreamError | undefined): void {
+    this.#jobs = this.#jobs.filter((job) => {
+      const failure = job.sinceMs < ms ? error(job) : undefined;
+      if (failure !== undefined) job.reject(failure);
+      return failure === undefined;
+    });
+    this.#decided = [];
+  }
+
+  /** Splits it into one work per call. */
+  split(newEpoch: () => string): readonly GroupWork[] {
+    return this.#jobs.map((job) => {
+      const single = new GroupWork(this.text, newEpoch());
+      single.add(job);
+      return single;
+    });
+  }
+
+  /** Items to read before it can be written; none when the script can run it on its own. */
+  get unread(): readonly string[] {
+    if (this.#commits().every(isPlain)) {
+      this.#known = undefined;
+      return [];
+    }
+    const touched = this.#touched();
+    const known = this.#known?.items;
+    return known !== undefined && touched.every((id) => known.has(id)) ? [] : touched;
+  }
+
+  /** Takes what the get script read for `unread`. */
+  take(lineage: unknown, head: unknown, records: readonly unknown[]): void {
+    this.#know(lineage, head, this.#touched(), records);
+  }
+
+  /** Decides the commits that the script cannot decide, using the items read. */
+  decide(): void {
+    this.#decided = this.#known === undefined ? [] : this.#decide(this.#known);
+  }
+
+  /**
+   * Writes its arguments for the commit script. After `decide`.
+   *
+   * @returns Whether there is anything to do.
+   */
+  write(args: string[]): boolean {
+    if (this.#known === undefined) {
+      writeGroup(args, this.text, this.#newEpoch, undefined, this.#entries());
+      return true;
+    }
+    const entries = this.#entries();
+    if (entries.length === 0) return false;
+    writeGroup(args, this.text, this.#newEpoch, guardsOf(this.#known), entries);
+    this.#guarded = Array.from(this.#known.items.keys());
+    return true;
+  }
+
+  /**
+   * Takes its part of the script's reply, and settles its jobs.
+   *
+   * @returns false when another writer was faster: it has to be decided and written again.
+   */
+  finish(reply: unknown, lineage: unknown): boolean {
+    const [status, second, third] = reply as [number, unknown, unknown];
+    if (status === 1) {
+      this.#know(lineage, second, this.#guarded, third as unknown[]);
+      return false;
+    }
+    const epoch = textOf(second);
+    const replies = (reply as unknown[][]).slice(2);
+    let next = 0;
+    let commit = 0;
+    for (const job of this.#jobs) {
+      if (!Array.isArray(job.work)) {
+        next++;
+        job.resolve([]);
+        continue;
+      }
+      const outcomes = (job.work as readonly Commit[]).map((each): Outcome => {
+        const decided = this.#decided[commit++];
+        if (decided?.refusal !== undefined) return { ok: false, error: decided.refusal };
+        return outcomeOf(each, decided, replies[next++] ?? [], epoch);
+      });
+      job.resolve(outcomes);
+    }
+    return true;
+  }
+
+  /** Settles its jobs when there was nothing to do. */
+  finishUndone(): void {
+    this.finish([0, ""], "");
+  }
+
+  /** Rejects its jobs. */
+  fail(error: StreamError): void {
+    for (const job of this.#jobs) job.reject(error);
+  }
+
+  #commits(): readonly Commit[] {
+    return this.#jobs.flatMap(({ work }) =>
+      Array.isArray(work) ? (work as readonly Commit[]) : [],
+    );
+  }
+
+  #touched(): readonly string[] {
+    const ids = this.#commits().flatMap(({ mutations }) => mutations.map(({ itemId }) => itemId));
+    return Array.from(new Set(ids));
+  }
+
+  #know(
+    lineage: unknown,
+    head: unknown,
+    itemIds: readonly string[],
+    records: readonly unknown[],
+  ): void {
+    this.#known = {
+      head: decodeHead(head, lineage),
+      items: new Map(itemIds.map((id, i) => [id, decodeItem(id, records[i])])),
+    };
+  }
+
+  /** Decides all commits using the items read: each sees those before it. */
+  #decide(known: Known): readonly Decided[] {
+    let { head } = known;
+    const items = new Map(known.items);
+    return this.#commits().map((commit): Decided => {
+      const decision = decideCommit(commit, {
+        head,
+        lookup: (itemId) => items.get(itemId),
+        // The script sets the times; these are not used.
+        nowMs: 0,
+        floor: 0,
+        newEpoch: () => this.#newEpoch,
+      });
+      if (!decision.ok) return { refusal: decision.error, mutations: [], results: [] };
+      const { results } = decision;
+      const mutations = commit.mutations.map((each, i) => plainOf(each, results[i]));
+      if (valueBytes(mutations) > MAX_COMMIT_BYTES)
+        return { refusal: tooMuch(), mutations: [], results: [] };
+      head = decision.head;
+      for (const [itemId, { after }] of decision.writes) items.set(itemId, after);
+      return { refusal: undefined, mutations, results };
+    });
+  }
+
+  #entries(): readonly Entry[] {
+    const entries: Entry[] = [];
+    let commit = 0;
+    for (const { work } of this.#jobs) {
+      if (!Array.isArray(work)) {
+        entries.push({ kind: "broadcast", message: work as Broadcast });
+        continue;
+      }
+      for (const each of work as readonly Commit[]) {
+        const decided = this.#decided[commit++];
+        if (decided === undefined && isPlain(each)) entries.push({ kind: "commit", commit: each });
+        if (decided === undefined || decided.refusal !== undefined) continue;
+        const { mutations } = decided;
+        entries.push({ kind: "commit", commit: { mutations, expectedEpoch: undefined } });
+      }
+    }
+    return entries;
+  }
+}
+
+/** Bytes of the values that mutations write. */
+function valueBytes(mutations: readonly PlainMutation[]): number {
+  let bytes = 0;
+  for (const mutation of mutations) if (mutation.kind === "put") bytes += mutation.value.size;
+  return bytes;
+}
+
+function tooMuch(): StreamError {
+  return new StreamError(
+    "VALUE_TOO_LARGE",
+    `The values that the batch would write have more than ${MAX_COMMIT_BYTES} bytes together; it may be split into several.`,
+  );
+}
+
+/** The script's form of a mutation that was decided here. Its expectation held. */
+function plainOf(mutation: Mutation, result: MutationResult | undefined): PlainMutation {
+  const { itemId, fires } = mutation;
+  const value = result?.newValue;
+  if (mutation.kind === "reduce" && value !== undefined)
+    return { kind: "put", itemId, value, fires };
+  return { ...mutation, expectedRevision: undefined } as PlainMutation;
+}
+
+function guardsOf({ head, items }: Known): Guards {
+  const revisions = new Map<string, number>();
+  for (const [id, stored] of items) revisions.set(id, stored?.item.revision ?? 0);
+  return { epoch: head.position.epoch, revisions };
+}
+
+function outcomeOf(
+  commit: Commit,
+  decided: Decided | undefined,
+  reply: readonly unknown[],
+  epoch: string,
+): Outcome {
+  const [status, first, second] = reply;
+  if (status !== 0) return { ok: false, error: refusalOf(commit, status, first, second) };
+  const revisionNow = Number(first);
+  const position = revisionNow === 0 ? ORIGIN : { epoch, revision: revisionNow };
+  let at = 2;
+  const results = commit.mutations.map((mutation, i): MutationResult => {
+    const revision = isNothing(mutation) ? 0 : Number(reply[at++]);
+    const old = isNothing(mutation) ? undefined : reply[at++];
+    const changed = revision === 0 ? undefined : revision;
+    const known = decided?.results[i];
+    if (known !== undefined) return { ...known, revision: changed };
+    return { revision: changed, ...valuesOf(mutation, old) };
+  });
+  return { ok: true, position, results };
+}
+
+function valuesOf(mutation: Mutation, old: unknown): Omit<MutationResult, "revision"> {
+  const oldValue = Buffer.isBuffer(old) ? decodeValue(old) : undefined;
+  switch (mutation.kind) {
+    case "put":
+      return { oldValue, newValue: mutation.value, errors: [] };
+    case "record":
+      return {
+        oldValue: mutation.before,
+        newValue: mutation.after,
+        errors: mutation.errors ?? [],
+      };
+    default:
+      return { oldValue, newValue: undefined, errors: [] };
+  }
+}
+
+/** The error for the script's refusal. */
+function refusalOf(commit: Commit, status: unknown, first: unknown, second: unknown): StreamError {
+  switch (status) {
+    case 1: {
+      const passed = commit.mutations.filter((mutation) => !isNothing(mutation));
+      const index = commit.mutations.indexOf(passed[Number(first)] as Mutation);
+      return revisionMismatch(commit, index, Number(second));
+    }
+    case 2:
+      return epochMismatch(textOf(first));
+    default:
+      return revisionsUsedUp();
+  }
+}

@@ -1,0 +1,152 @@
+import { utf8Length } from "../../core/text.ts";
+import { createSlab } from "./slab.ts";
+
+const encoder = new TextEncoder();
+/** Messages are short-lived, so that a slab may be large. */
+const copy = createSlab(16 * 1024);
+/** Longest message that shares a slab. */
+const MAX_SHARED = 1024;
+const PREFIX_BYTES = 5;
+const FIRST_BYTES = 4096;
+/** Scratch space beyond this is given back after use. */
+const MAX_KEPT_BYTES = 1024 * 1024;
+const MAX_TAG_BYTES = 5;
+const MAX_VARINT_BYTES = 10;
+/** Longest text that is written character by character, as long as it is ASCII. */
+const MAX_SHORT = 64;
+
+/**
+ * Writes protobuf messages back to front, last field first: the length of a nested message is known by
+ * the time that its length has to be written, and nothing has to be measured or moved.
+ *
+ * One writer serves any number of messages, one at a time: `start`, fields, then one of `finish`.
+ */
+export class ReverseWriter {
+  #bytes = new Uint8Array(FIRST_BYTES);
+  #at = FIRST_BYTES;
+
+  /** Begins a message. */
+  start(): void {
+    if (this.#bytes.length > MAX_KEPT_BYTES) this.#bytes = new Uint8Array(FIRST_BYTES);
+    this.#at = this.#bytes.length;
+  }
+
+  /** What has been written so far, from behind: a place for `message`. */
+  get end(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  /** A varint field from 0 to 2^53-1; 0 is left out, as proto3 has it. */
+  integer(field: number, value: number): void {
+    if (value === 0) return;
+    this.#reserve(MAX_VARINT_BYTES + MAX_TAG_BYTES);
+    this.#varint(value);
+    this.#varint(field << 3);
+  }
+
+  /** A varint field of any 64 bits; 0 is left out. */
+  bigInteger(field: number, value: bigint): void {
+    if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return this.integer(field, Number(value));
+    this.#reserve(MAX_VARINT_BYTES + MAX_TAG_BYTES);
+    const groups: number[] = [];
+    for (let left = value; left > 0n; left >>= 7n) groups.push(Number(left & 0x7fn));
+    for (let i = groups.length - 1; i >= 0; i--)
+      this.#bytes[--this.#at] = (groups[i] as number) | (i === groups.length - 1 ? 0 : 0x80);
+    this.#varint(field << 3);
+  }
+
+  /** A bool field; false is left out. */
+  bool(field: number, value: boolean): void {
+    if (value) this.integer(field, 1);
+  }
+
+  /** A string field; the empty string is left out unless it says something to be there. */
+  string(field: number, text: string, isExplicit = false): void {
+    if (text === "" && !isExplicit) return;
+    const before = this.end;
+    if (text.length > MAX_SHORT || !this.#ascii(text)) {
+      const length = utf8Length(text);
+      this.#reserve(length);
+      this.#at -= length;
+      encoder.encodeInto(text, this.#bytes.subarray(this.#at, this.#at + length));
+    }
+    this.#delimit(field, this.end - before);
+  }
+
+  /** A field whose content is encoded already. */
+  bytes(field: number, content: Uint8Array): void {
+    this.#reserve(content.length);
+    this.#at -= content.length;
+    this.#bytes.set(content, this.#at);
+    this.#delimit(field, content.length);
+  }
+
+  /** Makes a nested message of all that was written since a place. */
+  message(field: number, since: number): void {
+    this.#delimit(field, this.end - since);
+  }
+
+  /** The message with the prefix that gRPC and Connect put before it, as bytes of its own. */
+  finishEnvelope(): Uint8Array {
+    const length = this.end;
+    this.#reserve(PREFIX_BYTES);
+    const start = this.#at - PREFIX_BYTES;
+    const bytes = this.#bytes;
+    bytes[start] = 0;
+    bytes[start + 1] = length >>> 24;
+    bytes[start + 2] = length >>> 16;
+    bytes[start + 3] = length >>> 8;
+    bytes[start + 4] = length;
+    return length > MAX_SHARED ? bytes.slice(start) : copy(bytes, start, bytes.length);
+  }
+
+  #delimit(field: number, length: number): void {
+    this.#reserve(MAX_VARINT_BYTES + MAX_TAG_BYTES);
+    this.#varint(length);
+    this.#varint((field << 3) | 2);
+  }
+
+  /** Writes the text if it is ASCII. @returns false, with nothing written, when it is not. */
+  #ascii(text: string): boolean {
+    const { length } = text;
+    this.#reserve(length);
+    const start = this.#at - length;
+    const bytes = this.#bytes;
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 0x7f) return false;
+      bytes[start + i] = code;
+    }
+    this.#at = start;
+    return true;
+  }
+
+  /** From 0 to 2^53-1. There is room for it. */
+  #varint(value: number): void {
+    const bytes = this.#bytes;
+    if (value < 0x80) {
+      bytes[--this.#at] = value;
+      return;
+    }
+    let length = 1;
+    for (let left = value; left >= 0x80; left = Math.floor(left / 0x80)) length++;
+    let at = (this.#at -= length);
+    let left = value;
+    while (left >= 0x80) {
+      bytes[at++] = (left % 0x80) | 0x80;
+      left = Math.floor(left / 0x80);
+    }
+    bytes[at] = left;
+  }
+
+  /** Makes room before what was written. */
+  #reserve(length: number): void {
+    if (this.#at >= length) return;
+    const written = this.#bytes.subarray(this.#at);
+    const size = Math.max(2 * this.#bytes.length, written.length + length + FIRST_BYTES);
+    const larger = new Uint8Array(size);
+    larger.set(written, size - written.length);
+    this.#at = size - written.length;
+    this.#bytes = larger;
+  }
+}

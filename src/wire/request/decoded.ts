@@ -1,0 +1,35 @@
+import type { Message } from "@bufbuild/protobuf";
+import type { Value as ValueMessage } from "@bufbuild/protobuf/wkt";
+import type { Value } from "../../core/value.ts";
+
+/**
+ * The plain form of a decoded message of generated type `M`: what handlers work with, free of protobuf.
+ *
+ * - `google.protobuf.Value` is a checked `Value`.
+ * - 64-bit integers are numbers, proven to be within ±(2^53-1); but a request id over that is a bigint.
+ * - Every property is there; absent is `undefined` (optional fields, messages), the zero value
+ *   (other scalars) or `[]` (repeated fields).
+ * - A oneof is `{case, value}`, with `case: undefined` when none is set.
+ */
+export type Decoded<M> = {
+  readonly [K in Exclude<keyof M, "$typeName" | "$unknown">]-?: K extends "requestId"
+    ? number | bigint
+    : Plain<Explicit<M>[K]>;
+};
+
+/** `M` with optional properties made `T | undefined`, because `-?` alone would lose the undefined. */
+type Explicit<M> = { [K in keyof M]-?: undefined extends M[K] ? M[K] | undefined : M[K] };
+
+type Plain<T> = T extends bigint
+  ? number
+  : T extends ValueMessage
+    ? Value
+    : T extends readonly (infer E)[]
+      ? readonly Plain<E>[]
+      : T extends { case: string; value: infer V }
+        ? { readonly case: T["case"]; readonly value: Plain<V> }
+        : T extends { case: undefined }
+          ? { readonly case: undefined; readonly value?: undefined }
+          : T extends Message
+            ? Decoded<T>
+            : T;

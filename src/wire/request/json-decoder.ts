@@ -1,0 +1,246 @@
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { StreamError } from "../../core/errors.ts";
+import { Value } from "../../core/value.ts";
+import { type FieldPath, fieldError, fieldText, located, pathText } from "./errors.ts";
+import { type FieldSchema, type MessageSchema, messageSchema } from "./schema.ts";
+import { closest } from "../../core/spelling.ts";
+import type { Decoded } from "./decoded.ts";
+import { withoutTooDeep } from "../../core/nesting.ts";
+
+type Plain = Record<string, unknown>;
+
+const INT32_MAX = 0x7fff_ffff;
+const UINT32_MAX = 0xffff_ffff;
+const UINT64_MAX = 2n ** 64n - 1n;
+const LARGE_ID = /^\d{16,20}$/;
+/** Numbers as proto JSON has them in strings. */
+const NUMBER = /^-?\d{1,32}(?:\.\d{1,32})?(?:[eE][+-]?\d{1,3})?$/;
+
+const encoder = new TextEncoder();
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
+const lenientUtf8 = new TextDecoder("utf-8");
+/** Stands for bytes that are not UTF-8, so that the check of the field that they are in refuses them. */
+const LONE_SURROGATE = "\ud800";
+
+/**
+ * Compiles a decoder of the JSON form of a message (the proto3 JSON mapping).
+ *
+ * Both lowerCamelCase and proto names are taken, 64-bit integers as strings or numbers, null as
+ * absent (except that a null Value is the JSON null). Unknown fields are refused, because a
+ * misspelt `expectedRevision` must not become an unconditional write.
+ *
+ * The decoder throws StreamError: REQUEST_INVALID for text that is not the message and for content
+ * of the wrong form, except NAME_INVALID for names, OP_MALFORMED inside update steps, and the
+ * reasons of `Value` for values. Its metadata names the field, and in a batch the mutation's `index`.
+ */
+export function compileJsonDecoder<Desc extends DescMessage>(
+  desc: Desc,
+): (body: Uint8Array | string) => Decoded<MessageShape<Desc>> {
+  const schema = messageSchema(desc);
+  return (body) => {
+    const { json, sound } = parseBody(body);
+    let decoded: Plain;
+    try {
+      decoded = message(schema, json, undefined);
+    } catch (error) {
+      throw located(error);
+    }
+    // The bad bytes were in text that no field kept, such as one that a later one of the same name replaced.
+    if (!sound) throw notUtf8();
+    return decoded as Decoded<MessageShape<Desc>>;
+  };
+}
+
+/** Parses a body. One that is not `sound` has lone surrogates where its bytes are not UTF-8. */
+function parseBody(body: Uint8Array | string): { json: unknown; sound: boolean } {
+  let text: string;
+  let sound = true;
+  const bytes = typeof body === "string" ? encoder.encode(body) : body;
+  // What is too deep is cut off, and still deep enough for its field to be refused by name.
+  const shallow = withoutTooDeep(bytes);
+  // Encoding would hide the lone surrogates of text.
+  if (typeof body === "string" && shallow === bytes) text = body;
+  else {
+    try {
+      text = strictUtf8.decode(shallow);
+    } catch {
+      sound = false;
+      text = lenientUtf8.decode(shallow).replaceAll("\ufffd", LONE_SURROGATE);
+    }
+  }
+  try {
+    return { json: JSON.parse(text) as unknown, sound };
+  } catch {
+    throw sound
+      ? new StreamError(
+          "REQUEST_INVALID",
+          "The request is not JSON; it may be a JSON object in UTF-8.",
+        )
+      : notUtf8();
+  }
+}
+
+function notUtf8(): StreamError {
+  return new StreamError(
+    "REQUEST_INVALID",
+    "The request is not valid UTF-8; it may be a JSON object in UTF-8.",
+  );
+}
+
+function message(schema: MessageSchema, json: unknown, path: FieldPath | undefined): Plain {
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw notAnObject(schema, path);
+  const out: Plain = { ...schema.empty };
+  const seen = new Map<string, FieldSchema>();
+  for (const [name, content] of Object.entries(json) as [string, unknown][]) {
+    const field = schema.byName.get(name);
+    if (field === undefined) throw unknownField(schema, name, path);
+    claim(seen, field.name, field, path);
+    if (content === null && field.kind !== "value") continue;
+    if (field.oneofCase !== undefined) claim(seen, `oneof ${field.slot}`, field, path);
+    const value = field.repeated
+      ? list(field, content, path)
+      : single(field, content, path, undefined);
+    out[field.slot] = field.oneofCase === undefined ? value : { case: field.oneofCase, value };
+  }
+  return out;
+}
+
+/** Refuses a second content for one field or oneof. */
+function claim(
+  seen: Map<string, FieldSchema>,
+  key: string,
+  field: FieldSchema,
+  path: FieldPath | undefined,
+): void {
+  const before = seen.get(key);
+  seen.set(key, field);
+  if (before === undefined) return;
+  const name = fieldText(path, field.name);
+  if (before === field) throw fieldError("REQUEST_INVALID", name, "is given twice", "given once");
+  throw fieldError(field.reason, name, `is given beside ${before.name}`, "given alone");
+}
+
+function list(
+  field: FieldSchema,
+  content: unknown,
+  path: FieldPath | undefined,
+): readonly unknown[] {
+  if (!Array.isArray(content)) {
+    throw fieldError(
+      field.reason,
+      fieldText(path, field.name),
+      `is ${described(content)}`,
+      "an array",
+    );
+  }
+  return content.map((element: unknown, index) => single(field, element, path, index));
+}
+
+function single(
+  field: FieldSchema,
+  content: unknown,
+  parent: FieldPath | undefined,
+  index: number | undefined,
+): unknown {
+  switch (field.kind) {
+    case "string":
+      if (typeof content === "string" && content.isWellFormed()) return content;
+      break;
+    case "bool":
+      if (typeof content === "boolean") return content;
+      break;
+    case "int32":
+      return integer(field, content, -INT32_MAX - 1, INT32_MAX, parent);
+    case "uint32":
+      return integer(field, content, 0, UINT32_MAX, parent);
+    case "int64":
+      return integer(field, content, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, parent);
+    case "uint64":
+      return integer(field, content, 0, Number.MAX_SAFE_INTEGER, parent);
+    case "id":
+      return largeId(content) ?? integer(field, content, 0, Number.MAX_SAFE_INTEGER, parent);
+    case "value": {
+      const name = fieldText(parent, field.name);
+      return field.merge ? Value.ofMergeValue(content, name) : Value.of(content, name);
+    }
+    default:
+      if (field.message !== undefined && content !== null) {
+        return message(field.message, content, { parent, name: field.name, index });
+      }
+  }
+  throw wrong(field, content, parent, index);
+}
+
+function integer(
+  field: FieldSchema,
+  content: unknown,
+  least: number,
+  most: number,
+  parent: FieldPath | undefined,
+): number {
+  const number = typeof content === "string" && NUMBER.test(content) ? Number(content) : content;
+  if (typeof number === "number" && Number.isInteger(number) && number >= least && number <= most) {
+    // -0 becomes 0.
+    return number + 0;
+  }
+  throw wrong(field, content, parent, undefined);
+}
+
+/** An id that no number holds. */
+function largeId(content: unknown): bigint | undefined {
+  if (typeof content !== "string" || !LARGE_ID.test(content)) return undefined;
+  const id = BigInt(content);
+  return id > Number.MAX_SAFE_INTEGER && id <= UINT64_MAX ? id : undefined;
+}
+
+function wrong(
+  field: FieldSchema,
+  content: unknown,
+  parent: FieldPath | undefined,
+  index: number | undefined,
+): StreamError {
+  const name = fieldText(parent, field.name, index);
+  return fieldError(field.reason, name, `is ${described(content)}`, field.may);
+}
+
+/** What was found, short enough for a message. */
+function described(content: unknown): string {
+  switch (typeof content) {
+    case "string":
+      if (!content.isWellFormed()) return "not valid Unicode";
+      return content.length > 40 ? "a string" : `the string ${JSON.stringify(content)}`;
+    case "number":
+    case "boolean":
+      return String(content);
+    default:
+      return content === null ? "null" : Array.isArray(content) ? "an array" : "an object";
+  }
+}
+
+function notAnObject(schema: MessageSchema, path: FieldPath | undefined): StreamError {
+  if (path === undefined) {
+    return new StreamError(
+      "REQUEST_INVALID",
+      "The request is not a JSON object; it may be a JSON object in UTF-8.",
+    );
+  }
+  return fieldError(schema.reason, pathText(path), "is not an object", "a JSON object");
+}
+
+function unknownField(
+  schema: MessageSchema,
+  name: string,
+  path: FieldPath | undefined,
+): StreamError {
+  const shown = name.isWellFormed() && name.length <= 64 ? name : "(not shown)";
+  const field = fieldText(path, shown);
+  const known = schema.fields.map((each) => each.name);
+  const meant = closest(name, known);
+  const hint = meant === undefined ? "" : ` Did you mean ${meant}?`;
+  const choice =
+    known.length === 0 ? "The message has no fields." : `The fields are ${known.join(", ")}.`;
+  return new StreamError(schema.unknownReason, `${field} is not a known field.${hint} ${choice}`, {
+    metadata: { field },
+  });
+}

@@ -1,0 +1,172 @@
+import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
+import type { Reason } from "../../core/errors.ts";
+
+/** Kinds of fields that requests have. An `id` is an uint64 that the caller makes up, of any size. */
+export type Kind =
+  | "string"
+  | "bool"
+  | "int32"
+  | "uint32"
+  | "int64"
+  | "uint64"
+  | "id"
+  | "value"
+  | "message";
+
+/** What both decoders know of one field. */
+export interface FieldSchema {
+  readonly number: number;
+  /** Proto name, used in messages. */
+  readonly name: string;
+  readonly jsonName: string;
+  /** Property of the decoded form: of the field or of its oneof. */
+  readonly slot: string;
+  /** Name of the case when the field is in a oneof. */
+  readonly oneofCase: string | undefined;
+  readonly kind: Kind;
+  readonly repeated: boolean;
+  /** For kind `message`. */
+  readonly message: MessageSchema | undefined;
+  /** For kind `value`: the value of a merge step. */
+  readonly merge: boolean;
+  /** What a content of the wrong form is refused with. */
+  readonly reason: Reason;
+  /** What the field may be, for messages. */
+  readonly may: string;
+}
+
+/** What both decoders know of one message. */
+export interface MessageSchema {
+  readonly typeName: string;
+  readonly fields: readonly FieldSchema[];
+  /** By number. */
+  readonly byNumber: readonly (FieldSchema | undefined)[];
+  /** By JSON name and proto name. */
+  readonly byName: ReadonlyMap<string, FieldSchema>;
+  /** The decoded form of an empty message. */
+  readonly empty: Readonly<Record<string, unknown>>;
+  /** Properties that hold messages or Values, or a oneof of messages, but no repeated field. */
+  readonly nestedSlots: readonly string[];
+  /** What JSON of the wrong type is refused with. */
+  readonly reason: Reason;
+  /** What an unknown JSON name is refused with. */
+  readonly unknownReason: Reason;
+}
+
+const VALUE_TYPE = "google.protobuf.Value";
+const OP_TYPE = "millrace.v1.UpdateOp";
+const IDS: ReadonlySet<string> = new Set(["request_id"]);
+const NAMES: ReadonlySet<string> = new Set(["stream_name", "group_id", "item_id"]);
+
+const KINDS: ReadonlyMap<ScalarType, Kind> = new Map<ScalarType, Kind>([
+  [ScalarType.STRING, "string"],
+  [ScalarType.BOOL, "bool"],
+  [ScalarType.INT32, "int32"],
+  [ScalarType.UINT32, "uint32"],
+  [ScalarType.INT64, "int64"],
+  [ScalarType.UINT64, "uint64"],
+]);
+
+const ZERO: Readonly<Record<Kind, unknown>> = {
+  string: "",
+  bool: false,
+  int32: 0,
+  uint32: 0,
+  int64: 0,
+  uint64: 0,
+  id: 0,
+  value: undefined,
+  message: undefined,
+};
+
+const MAY: Readonly<Record<Kind, string>> = {
+  string: "valid Unicode text",
+  bool: "true or false",
+  int32: "an integer within ±(2^31-1)",
+  uint32: "an integer from 0 to 2^32-1",
+  int64: "an integer within ±(2^53-1)",
+  uint64: "an integer from 0 to 2^53-1",
+  id: "an integer from 0 to 2^64-1, as a string when it is over 2^53-1",
+  value: "any JSON value",
+  message: "an object",
+};
+
+const MAY_NAME = "1 to 256 bytes of UTF-8 without control characters";
+
+/**
+ * Reads a descriptor once, for both decoders.
+ *
+ * @throws Error for shapes that requests do not have (maps, enums, floats, bytes, repeated or oneof
+ * Values, recursive messages): a mistake in the proto files, not in a request.
+ */
+export function messageSchema(desc: DescMessage): MessageSchema {
+  return buildMessage(desc, []);
+}
+
+function buildMessage(desc: DescMessage, outer: readonly string[]): MessageSchema {
+  if (outer.includes(desc.typeName))
+    throw new Error(`${desc.typeName} is recursive, which no request may be.`);
+  const path = [...outer, desc.typeName];
+  const fields = desc.fields.map((field) => buildField(field, path));
+  const byNumber: FieldSchema[] = [];
+  const byName = new Map<string, FieldSchema>();
+  const empty: Record<string, unknown> = {};
+  const nested = new Set<string>();
+  for (const field of fields) {
+    byNumber[field.number] = field;
+    byName.set(field.jsonName, field).set(field.name, field);
+    if (field.oneofCase !== undefined) empty[field.slot] = Object.freeze({ case: undefined });
+    else if (field.repeated) empty[field.slot] = Object.freeze([]);
+    else
+      empty[field.slot] =
+        desc.field[field.slot]?.proto.proto3Optional === true ? undefined : ZERO[field.kind];
+    if (!field.repeated && (field.kind === "message" || field.kind === "value"))
+      nested.add(field.slot);
+  }
+  return {
+    typeName: desc.typeName,
+    fields,
+    // Filled, because a lookup in an array with holes is slower.
+    byNumber: Array.from(byNumber, (field: FieldSchema | undefined) => field),
+    byName,
+    empty,
+    nestedSlots: [...nested],
+    reason: path.includes(OP_TYPE) ? "OP_MALFORMED" : "REQUEST_INVALID",
+    unknownReason: desc.typeName === OP_TYPE ? "OP_MALFORMED" : "REQUEST_INVALID",
+  };
+}
+
+function buildField(field: DescField, path: readonly string[]): FieldSchema {
+  const desc =
+    field.fieldKind === "message" || field.fieldKind === "list" ? field.message : undefined;
+  const scalar =
+    field.fieldKind === "scalar" || field.fieldKind === "list" ? field.scalar : undefined;
+  const repeated = field.fieldKind === "list";
+  const isValue = desc?.typeName === VALUE_TYPE;
+  const kind = desc === undefined ? scalarKind(field.name, scalar) : isValue ? "value" : "message";
+  const unsupported =
+    kind === undefined ||
+    (isValue && (repeated || field.oneof !== undefined)) ||
+    (repeated && kind !== "string" && kind !== "message");
+  if (unsupported) throw new Error(`${field.toString()} has a type that no request may have.`);
+  const inOp = path.includes(OP_TYPE);
+  const isName = kind === "string" && NAMES.has(field.name);
+  return {
+    number: field.number,
+    name: field.name,
+    jsonName: field.jsonName,
+    slot: field.oneof?.localName ?? field.localName,
+    oneofCase: field.oneof === undefined ? undefined : field.localName,
+    kind,
+    repeated,
+    message: kind === "message" && desc !== undefined ? buildMessage(desc, path) : undefined,
+    merge: isValue && path.at(-1) === `${OP_TYPE}.Merge`,
+    reason: isName ? "NAME_INVALID" : inOp ? "OP_MALFORMED" : "REQUEST_INVALID",
+    may: isName ? MAY_NAME : MAY[kind],
+  };
+}
+
+function scalarKind(name: string, scalar: ScalarType | undefined): Kind | undefined {
+  const kind = scalar === undefined ? undefined : KINDS.get(scalar);
+  return kind === "uint64" && IDS.has(name) ? "id" : kind;
+}

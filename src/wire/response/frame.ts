@@ -1,0 +1,54 @@
+import { ChangeType } from "../../../gen/millrace/v1/stream_service_pb.ts";
+import type { ChangeEvent, Item } from "../../core/change.ts";
+import type { Frame } from "../../core/frame.ts";
+import { writeItem, writePosition } from "./parts.ts";
+import { ReverseWriter } from "../protobuf/reverse-writer.ts";
+import { encodeValue } from "../value/codec.ts";
+
+// Field numbers of proto/millrace/v1. A test holds these against the generated code.
+const FRAME = { sync: 1, change: 2, event: 3, heartbeat: 4, resumed: 5 } as const;
+
+const writer = new ReverseWriter();
+
+/** A frame as an encoded `SubscribeResponse`, with the prefix of gRPC. The bytes are not kept here. */
+export function frameEnvelope(frame: Frame): Uint8Array {
+  writer.start();
+  // Fields are written last first.
+  switch (frame.kind) {
+    case "sync":
+      writer.integer(5, frame.timestamp);
+      writer.bool(4, frame.last);
+      writer.bool(3, frame.first);
+      writePosition(writer, 2, frame.position);
+      for (let i = frame.items.length - 1; i >= 0; i--)
+        writeItem(writer, 1, frame.items[i] as Item);
+      break;
+    case "change":
+      writer.integer(5, frame.timestamp);
+      writePosition(writer, 4, frame.position);
+      writer.bytes(3, encodeValue(frame.value));
+      writer.string(2, frame.itemId);
+      writer.integer(1, CHANGE_TYPES[frame.type]);
+      break;
+    case "event":
+      writer.integer(4, frame.timestamp);
+      if (frame.itemId !== undefined) writer.string(3, frame.itemId, true);
+      writer.bytes(2, encodeValue(frame.value));
+      writer.string(1, frame.type);
+      break;
+    case "heartbeat":
+      writePosition(writer, 1, frame.position);
+      break;
+    case "resumed":
+      writePosition(writer, 2, frame.head);
+      writePosition(writer, 1, frame.position);
+  }
+  writer.message(FRAME[frame.kind], 0);
+  return writer.finishEnvelope();
+}
+
+const CHANGE_TYPES: Record<ChangeEvent["type"], ChangeType> = {
+  create: ChangeType.CREATE,
+  update: ChangeType.UPDATE,
+  delete: ChangeType.DELETE,
+};

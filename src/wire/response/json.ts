@@ -1,0 +1,152 @@
+import type { Item } from "../../core/change.ts";
+import type { OpError } from "../../core/ops.ts";
+import type { Position } from "../../core/position.ts";
+import type { Value } from "../../core/value.ts";
+import type {
+  Batched,
+  Deleted,
+  Listed,
+  ListedGroups,
+  ListedStreams,
+  Updated,
+  Written,
+} from "./types.ts";
+
+/*
+ * Responses as JSON text (the proto3 JSON mapping), straight from what the handlers give: values are
+ * kept as their JSON text, so nothing is parsed. What has its default is left out, 64-bit integers are
+ * strings. A test holds what is written here against the generated code.
+ */
+
+/** A SetResponse. */
+export function setJson(result: Written): string {
+  return object(written(result));
+}
+
+/** An UpdateResponse. */
+export function updateJson(result: Updated): string {
+  return object([...written(result), list("errors", result.errors.map(opError))]);
+}
+
+/** A DeleteResponse. */
+export function deletedJson({ oldValue, position }: Deleted): string {
+  return object([
+    value("oldValue", oldValue),
+    position === undefined ? "" : positionMember(position),
+  ]);
+}
+
+/** A GetResponse. */
+export function itemJson(item: Item | undefined): string {
+  return object([item === undefined ? "" : `"item":${itemObject(item)}`]);
+}
+
+/** A BatchResponse. */
+export function batchJson({ results, position }: Batched): string {
+  const each = results.map((done) => {
+    const content =
+      done.kind === "delete"
+        ? deletedJson(done.result)
+        : done.kind === "update"
+          ? updateJson(done.result)
+          : setJson(done.result);
+    return `{"${done.kind}":${content}}`;
+  });
+  return object([list("results", each), positionMember(position)]);
+}
+
+/** A ListResponse. */
+export function listJson({ items, position, nextPageToken }: Listed): string {
+  return object([
+    list("items", items.map(itemObject)),
+    positionMember(position),
+    text("nextPageToken", nextPageToken),
+  ]);
+}
+
+/** A ListGroupsResponse. */
+export function groupsJson({ groups, nextPageToken }: ListedGroups): string {
+  return object([texts("groups", groups), text("nextPageToken", nextPageToken)]);
+}
+
+/** A ListAllResponse. */
+export function streamsJson({ streams, count, nextPageToken }: ListedStreams): string {
+  const each = streams.map(({ streamName, groups }) =>
+    object([text("streamName", streamName), texts("groups", groups)]),
+  );
+  return object([
+    list("streams", each),
+    integer("count", count),
+    text("nextPageToken", nextPageToken),
+  ]);
+}
+
+/** A message without fields, such as SendResponse. */
+export const EMPTY_JSON = "{}";
+
+function written({ oldValue, newValue, created, position }: Written): string[] {
+  return [
+    value("oldValue", oldValue),
+    value("newValue", newValue),
+    created ? '"created":true' : "",
+    positionMember(position),
+  ];
+}
+
+function opError({ opIndex, code, message }: OpError): string {
+  return object([
+    opIndex === 0 ? "" : `"opIndex":${opIndex}`,
+    text("code", code),
+    text("message", message),
+  ]);
+}
+
+function itemObject({ itemId, value: data, revision, createTimeMs, updateTimeMs }: Item): string {
+  return object([
+    text("itemId", itemId),
+    value("data", data),
+    integer("revision", revision),
+    `"createTime":"${timeOf(createTimeMs)}"`,
+    `"updateTime":"${timeOf(updateTimeMs)}"`,
+  ]);
+}
+
+function positionMember({ epoch, revision }: Position): string {
+  return `"position":${object([text("epoch", epoch), integer("revision", revision)])}`;
+}
+
+/** A `google.protobuf.Timestamp`. */
+function timeOf(timeMs: number): string {
+  return new Date(timeMs).toISOString().replace(".000Z", "Z");
+}
+
+function value(name: string, given: Value | undefined): string {
+  return given === undefined ? "" : `"${name}":${given.text}`;
+}
+
+function text(name: string, given: string): string {
+  return given === "" ? "" : `"${name}":${JSON.stringify(given)}`;
+}
+
+function texts(name: string, given: readonly string[]): string {
+  return list(
+    name,
+    given.map((each) => JSON.stringify(each)),
+  );
+}
+
+function integer(name: string, given: number): string {
+  return given === 0 ? "" : `"${name}":"${given}"`;
+}
+
+function list(name: string, elements: readonly string[]): string {
+  return elements.length === 0 ? "" : `"${name}":[${elements.join(",")}]`;
+}
+
+/** @param members Those that are empty are left out. */
+function object(members: readonly string[]): string {
+  let content = "";
+  for (const member of members)
+    if (member !== "") content += content === "" ? member : `,${member}`;
+  return `{${content}}`;
+}

@@ -1,0 +1,38 @@
+import type { Item } from "../../core/change.ts";
+import type { Position } from "../../core/position.ts";
+import type { ReverseWriter } from "../protobuf/reverse-writer.ts";
+import { encodeValue } from "../value/codec.ts";
+
+/* Messages that others are made of. Fields are written last first, see ReverseWriter. */
+
+/** An `Item`. */
+export function writeItem(writer: ReverseWriter, field: number, item: Item): void {
+  const since = writer.end;
+  writeTime(writer, 5, item.updateTimeMs);
+  writeTime(writer, 4, item.createTimeMs);
+  writer.integer(3, item.revision);
+  writer.bytes(2, encodeValue(item.value));
+  writer.string(1, item.itemId);
+  writer.message(field, since);
+}
+
+/** A `Position`. */
+export function writePosition(
+  writer: ReverseWriter,
+  field: number,
+  { epoch, revision }: Position,
+): void {
+  const since = writer.end;
+  writer.integer(2, revision);
+  writer.string(1, epoch);
+  writer.message(field, since);
+}
+
+/** A `google.protobuf.Timestamp`. */
+function writeTime(writer: ReverseWriter, field: number, timeMs: number): void {
+  const since = writer.end;
+  const seconds = Math.floor(timeMs / 1000);
+  writer.integer(2, (timeMs - seconds * 1000) * 1_000_000);
+  writer.integer(1, seconds);
+  writer.message(field, since);
+}

@@ -1,0 +1,56 @@
+import type { Item } from "../../core/change.ts";
+import type { OpError } from "../../core/ops.ts";
+import type { Position } from "../../core/position.ts";
+import type { Value } from "../../core/value.ts";
+
+/* What responses are made of, as the handlers give it. */
+
+/** What a set or update did. */
+export interface Written {
+  readonly oldValue: Value | undefined;
+  readonly newValue: Value | undefined;
+  readonly created: boolean;
+  readonly position: Position;
+}
+
+/** What an update did. */
+export interface Updated extends Written {
+  readonly errors: readonly OpError[];
+}
+
+/** What a delete did. */
+export interface Deleted {
+  readonly oldValue: Value | undefined;
+  readonly position: Position | undefined;
+}
+
+/** What a batch did. */
+export interface Batched {
+  readonly results: readonly (
+    | { readonly kind: "set"; readonly result: Written }
+    | { readonly kind: "update"; readonly result: Updated }
+    | { readonly kind: "delete"; readonly result: Deleted }
+  )[];
+  readonly position: Position;
+}
+
+/** A page of group ids. */
+export interface ListedGroups {
+  readonly groups: readonly string[];
+  readonly nextPageToken: string;
+}
+
+/** A page of streams with their group ids. */
+export interface ListedStreams {
+  readonly streams: readonly { readonly streamName: string; readonly groups: readonly string[] }[];
+  /** Number of all streams that hold items. */
+  readonly count: number;
+  readonly nextPageToken: string;
+}
+
+/** A page of items. */
+export interface Listed {
+  readonly items: readonly Item[];
+  readonly position: Position;
+  readonly nextPageToken: string;
+}

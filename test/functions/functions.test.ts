@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest";
+import { DEAD_LETTERS, createStreamService, memoryStore } from "millrace";
+import { HOSTS } from "../support/hosts/hosts.ts";
+import { describeFunctions } from "./functions.suite.ts";
+
+describe.each(HOSTS)("in $name", (host) => {
+  describeFunctions(host);
+});
+
+describe("functions of the program itself", () => {
+  it.each([
+    ["a bigint", () => 1n, /not JSON/],
+    ["a function", () => () => 1, /a function/],
+    ["a circle", circle, /not JSON/],
+  ])("fail the call when they return %s", async (_what, handler, sentence) => {
+    const service = createStreamService({ store: memoryStore() });
+    await service.registerFunction("odd", handler);
+    await expect(service.trigger({ function_id: "odd" })).rejects.toMatchObject({
+      code: "invocation_failed",
+      message: expect.stringMatching(sentence) as unknown,
+    });
+    await service.close();
+  });
+
+  it("get their own copy of the payload", async () => {
+    const service = createStreamService({ store: memoryStore() });
+    await service.registerFunction("greedy", (payload: { list: number[] }) =>
+      payload.list.splice(0),
+    );
+    const payload = { list: [1, 2] };
+    expect(await service.trigger({ function_id: "greedy", payload })).toEqual([1, 2]);
+    expect(payload).toEqual({ list: [1, 2] });
+    await service.close();
+  });
+
+  it("keep working when the problem listener throws", async () => {
+    const service = createStreamService({
+      store: memoryStore(),
+      onProblem() {
+        throw new Error("the log is full");
+      },
+    });
+    let calls = 0;
+    await service.registerFunction("f", () => {
+      calls++;
+      throw new Error("no");
+    });
+    const config = { stream_name: "chat" };
+    await service.registerTrigger({ type: "stream", function_id: "f", config });
+    const group = { streamName: "chat", groupId: "g" };
+    for (let n = 0; n < 3; n++) await service.set({ ...group, itemId: "i", data: n });
+    await expect.poll(() => service.triggers()[0]?.counts.failed).toBe(3);
+    expect(calls).toBe(3);
+    const letters = await service.list({ streamName: DEAD_LETTERS, groupId: "f" });
+    expect(letters.items).toHaveLength(3);
+    await service.close();
+  });
+
+  it("cannot be called with values that are not JSON", async () => {
+    const service = createStreamService({ store: memoryStore() });
+    await service.registerFunction("f", () => 1);
+    await expect(service.trigger({ function_id: "f", payload: 1n })).rejects.toMatchObject({
+      code: "deserialization_error",
+    });
+    await service.close();
+  });
+});
+
+function circle(): unknown {
+  const object: { self?: unknown } = {};
+  object.self = object;
+  return object;
+}

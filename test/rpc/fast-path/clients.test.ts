@@ -1,0 +1,51 @@
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import type { SetResult } from "../../../src/service/requests.ts";
+import { doorNamed } from "../../support/doors/doors.ts";
+import { type LaneOnly, startLaneOnly } from "../../support/doors/lane-only.ts";
+
+let server: LaneOnly;
+beforeAll(async () => {
+  server = await startLaneOnly();
+});
+afterAll(async () => server?.close());
+
+describe.each(["grpc", "grpc-js"])("the client %s takes the lane", (name) => {
+  it("with calls, subscriptions and streams of writes", async () => {
+    const client = doorNamed(name).client({ url: server.url } as never);
+    const group = { streamName: "s", groupId: name };
+    const frames = await client.subscribe(group);
+    expect((await frames.next()).value).toMatchObject({ kind: "sync" });
+    await client.set({ ...group, itemId: "a", data: { n: 1 } });
+    expect((await frames.next()).value).toMatchObject({
+      kind: "change",
+      type: "create",
+      itemId: "a",
+    });
+    expect(await client.get({ ...group, itemId: "a" })).toMatchObject({ data: { n: 1 } });
+    await frames.return();
+    const writes = client.write();
+    writes.send({ requestId: "7", send: { ...group, type: "t", data: 1 } });
+    expect(await writes.next()).toMatchObject({ requestId: "7", send: {} });
+    writes.end();
+    expect(await writes.next()).toBeUndefined();
+    await client.close();
+    expect(server.missed).toEqual([]);
+  });
+});
+
+describe("a stream of writes on the lane", () => {
+  it("fails only the request whose result cannot be written, and goes on", async () => {
+    const broken = await startLaneOnly({ set: async () => ({}) as SetResult });
+    onTestFinished(() => broken.close());
+    const client = doorNamed("grpc").client({ url: broken.url } as never);
+    const group = { streamName: "s", groupId: "broken" };
+    const writes = client.write();
+    writes.send({ requestId: "1", set: { ...group, itemId: "a", data: 1 } });
+    expect(await writes.next()).toMatchObject({ requestId: "1", error: { reason: "INTERNAL" } });
+    writes.send({ requestId: "2", send: { ...group, type: "t", data: 1 } });
+    expect(await writes.next()).toMatchObject({ requestId: "2", send: {} });
+    writes.end();
+    expect(await writes.next()).toBeUndefined();
+    await client.close();
+  });
+});

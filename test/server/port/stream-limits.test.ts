@@ -1,0 +1,65 @@
+import { once } from "node:events";
+import type { ClientHttp2Session, ClientHttp2Stream, Settings } from "node:http2";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { createServer } from "millrace/server";
+import { enveloped, openH2 } from "../../support/doors/h2-call.ts";
+
+/** `stream_name: "s"`, `group_id: "g"`. */
+const SUBSCRIBE = enveloped(Buffer.from([0x0a, 1, 0x73, 0x12, 1, 0x67]));
+
+async function open(options: object): Promise<ClientHttp2Session> {
+  const server = await createServer({ port: 0, store: { kind: "in_memory" }, ...options });
+  onTestFinished(() => server.close());
+  const session = openH2(server.url);
+  onTestFinished(() => session.destroy());
+  return session;
+}
+
+/** Opens subscriptions, all at once. @returns The streams, and those that have had their first bytes. */
+function subscribe(session: ClientHttp2Session, count: number, headers: object = {}) {
+  const served = new Set<ClientHttp2Stream>();
+  const failed: string[] = [];
+  const streams = Array.from({ length: count }, () => {
+    const stream = session.request({
+      ":method": "POST",
+      ":path": "/millrace.v1.StreamService/Subscribe",
+      "content-type": "application/grpc",
+      te: "trailers",
+      ...headers,
+    });
+    stream.on("data", () => served.add(stream));
+    stream.on("error", ({ message }) => failed.push(message));
+    stream.end(SUBSCRIBE);
+    return stream;
+  });
+  return { streams, served, failed };
+}
+
+describe("streams of one HTTP/2 connection", () => {
+  it("are 250 for callers who are not trusted; the others wait until one of them ends", async () => {
+    const session = await open({ apiTokens: ["secret"] });
+    const [settings] = (await once(session, "remoteSettings")) as [Settings];
+    expect(settings.maxConcurrentStreams).toBe(250);
+    const { streams, served, failed } = subscribe(session, 300);
+    await expect.poll(() => served.size).toBe(250);
+    for (const stream of streams.slice(0, 50)) stream.close();
+    await expect.poll(() => served.size, { timeout: 5000 }).toBe(300);
+    expect(failed).toEqual([]);
+    expect(session.remoteSettings.maxConcurrentStreams).toBe(250);
+  });
+
+  it.each([
+    ["on this machine", {}, {}],
+    ["with a token", { apiTokens: ["secret"] }, { authorization: "Bearer secret" }],
+    ["whose rates are limited, too", { callerLimits: { limitTrustedCallers: true } }, {}],
+  ])(
+    "are 1,000 for trusted callers %s, who need not wait with any of them",
+    async (_who, options, headers) => {
+      const session = await open(options);
+      const { served, failed } = subscribe(session, 1000, headers);
+      await expect.poll(() => served.size, { timeout: 8000 }).toBe(1000);
+      expect(failed).toEqual([]);
+      expect(session.remoteSettings.maxConcurrentStreams).toBe(1000);
+    },
+  );
+});

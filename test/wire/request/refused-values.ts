@@ -1,0 +1,201 @@
+import {
+  BatchRequestSchema,
+  DeleteRequestSchema,
+  SetRequestSchema,
+  UpdateRequestSchema,
+} from "../../../gen/millrace/v1/stream_service_pb.ts";
+import { NOT_UTF8, double, joined, nestedLists, nestedStructs, part, varint } from "./raw-wire.ts";
+import { CUT_SHORT, type Row, broken, set, update } from "./refusal.ts";
+
+const NAMES = [
+  ["stream_name", "streamName", 1],
+  ["group_id", "groupId", 2],
+  ["item_id", "itemId", 3],
+] as const;
+
+const entry = (key: string | Uint8Array, value: Uint8Array) =>
+  part(1, part(1, key), part(2, value));
+const NUMBER_ONE = double(2, 1);
+
+/** Bad names. */
+export const NAMES_ROWS: readonly Row[] = NAMES.flatMap(([name, jsonName, number]): Row[] => [
+  ...NOT_UTF8.map((bytes, i): Row => ({
+    what: `${name} that is not UTF-8 (${i})`,
+    desc: SetRequestSchema,
+    binary: part(number, bytes),
+    json: broken(`{"${jsonName}":"?"}`),
+    reason: "NAME_INVALID",
+    field: name,
+    says: /is not valid (UTF-8|Unicode); it may be 1 to 256 bytes of UTF-8/,
+  })),
+  {
+    what: `${name} with a lone surrogate`,
+    desc: DeleteRequestSchema,
+    json: `{"${jsonName}":"a\\ud800"}`,
+    reason: "NAME_INVALID",
+    field: name,
+    says: /is not valid Unicode/,
+  },
+  {
+    what: `${name} of another type`,
+    desc: SetRequestSchema,
+    binary: varint(number, 5),
+    json: `{"${name}":5}`,
+    reason: "NAME_INVALID",
+    field: name,
+    says: /is (5|encoded as another type); it may be 1 to 256 bytes/,
+  },
+]);
+
+/** Bad values. */
+export const VALUES_ROWS: readonly Row[] = [
+  ...NOT_UTF8.map((bytes, i): Row => ({
+    what: `a string in data that is not UTF-8 (${i})`,
+    desc: SetRequestSchema,
+    binary: set(part(3, bytes)),
+    json: broken('{"data":["ok","?"]}'),
+    reason: "VALUE_INVALID",
+    field: "data",
+    says: /not valid (UTF-8|Unicode)/,
+  })),
+  {
+    what: "a key in data that is not UTF-8",
+    desc: SetRequestSchema,
+    binary: set(part(5, entry(CUT_SHORT, NUMBER_ONE))),
+    json: broken('{"data":{"?":1}}'),
+    reason: "VALUE_INVALID",
+    field: "data",
+    says: /not valid (UTF-8|Unicode)/,
+  },
+  {
+    what: "a lone surrogate in data",
+    desc: SetRequestSchema,
+    json: '{"data":{"a":["\\udc00"]}}',
+    reason: "VALUE_INVALID",
+    field: "data",
+    says: /not valid Unicode/,
+  },
+  {
+    what: "a lone surrogate in a key of data",
+    desc: SetRequestSchema,
+    json: '{"data":{"a":{"\\ud800":1}}}',
+    reason: "VALUE_INVALID",
+    field: "data",
+    says: /key that is not valid Unicode/,
+  },
+  {
+    what: "a key __proto__ in data",
+    desc: SetRequestSchema,
+    binary: set(part(5, entry("__proto__", NUMBER_ONE))),
+    json: '{"data":{"__proto__":1}}',
+    reason: "VALUE_INVALID",
+    field: "data",
+    says: /has a key __proto__/,
+  },
+  {
+    what: "a key __proto__ deep in data",
+    desc: SetRequestSchema,
+    binary: set(part(5, entry("a", part(6, part(1, part(5, entry("__proto__", NUMBER_ONE))))))),
+    json: '{"data":{"a":[{"\\u005f_proto__":{}}]}}',
+    reason: "VALUE_INVALID",
+    field: "data",
+    says: /has a key __proto__/,
+  },
+  {
+    what: "a key __proto__ below the top of a merge value",
+    desc: UpdateRequestSchema,
+    binary: update(2, part(2, part(5, entry("a", part(5, entry("__proto__", NUMBER_ONE)))))),
+    json: '{"ops":[{"merge":{"value":{"a":{"__proto__":1}}}}]}',
+    reason: "VALUE_INVALID",
+    field: "ops[0].merge.value",
+    says: /has a key __proto__/,
+  },
+  ...[NaN, Infinity, -Infinity].map((number): Row => ({
+    what: `${number} in data`,
+    desc: SetRequestSchema,
+    binary: set(part(6, part(1, double(2, number)))),
+    json: '{"data":[1e999]}',
+    reason: "VALUE_INVALID",
+    field: "data",
+    says: /number that is not finite/,
+  })),
+  {
+    what: "data without a kind",
+    desc: SetRequestSchema,
+    binary: set(),
+    reason: "VALUE_INVALID",
+    field: "data",
+    says: /without a kind; it may be any JSON value/,
+  },
+  {
+    what: "an element of data without a kind",
+    desc: SetRequestSchema,
+    binary: set(part(6, part(1, varint(9, 1)))),
+    reason: "VALUE_INVALID",
+    field: "data",
+    says: /without a kind/,
+  },
+  {
+    what: "a member of data without a value",
+    desc: SetRequestSchema,
+    binary: set(part(5, part(1, part(1, "a")))),
+    reason: "VALUE_INVALID",
+    field: "data",
+    says: /without a kind/,
+  },
+  {
+    what: "data of 31 lists",
+    desc: SetRequestSchema,
+    binary: set(nestedLists(31)),
+    json: `{"data":${"[".repeat(31)}${"]".repeat(31)}}`,
+    reason: "VALUE_TOO_DEEP",
+    field: "data",
+    says: /more than 30 levels/,
+  },
+  {
+    what: "data of 31 objects",
+    desc: SetRequestSchema,
+    binary: set(nestedStructs(31)),
+    json: `{"data":${'{"a":'.repeat(31)}1${"}".repeat(31)}}`,
+    reason: "VALUE_TOO_DEEP",
+    field: "data",
+    says: /more than 30 levels/,
+  },
+  {
+    what: "data over 1 MiB of text",
+    desc: SetRequestSchema,
+    binary: set(part(3, "x".repeat(1024 * 1024 - 1))),
+    json: `{"data":"${"x".repeat(1024 * 1024 - 1)}"}`,
+    reason: "VALUE_TOO_LARGE",
+    field: "data",
+    says: /1048576/,
+  },
+  {
+    what: "data over 1 MiB only as JSON text",
+    desc: SetRequestSchema,
+    binary: set(part(3, "\u0001".repeat(200_000))),
+    json: `{"data":"${"\\u0001".repeat(200_000)}"}`,
+    reason: "VALUE_TOO_LARGE",
+    field: "data",
+    says: /1048576/,
+  },
+  {
+    what: "data over 1 MiB only as an encoded Value",
+    desc: SetRequestSchema,
+    binary: set(part(6, joined(...Array.from({ length: 100_000 }, () => part(1, NUMBER_ONE))))),
+    json: `{"data":[${"1,".repeat(99_999)}1]}`,
+    reason: "VALUE_TOO_LARGE",
+    field: "data",
+    says: /1048576/,
+  },
+  {
+    what: "data in a mutation of a batch",
+    desc: BatchRequestSchema,
+    binary: joined(part(3, part(3)), part(3, part(1, part(2)))),
+    json: '{"mutations":[{"delete":{}},{"set":{"data":{"__proto__":1}}}]}',
+    reason: "VALUE_INVALID",
+    field: "mutations[1].set.data",
+    says: /^mutations\[1\]\.set\.data has/,
+    index: "1",
+  },
+];

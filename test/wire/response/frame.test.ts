@@ -1,0 +1,74 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { SubscribeResponseSchema } from "../../../gen/millrace/v1/stream_service_pb.ts";
+import type { Frame } from "../../../src/core/frame.ts";
+import { Value } from "../../../src/core/value.ts";
+import { frameEnvelope } from "../../../src/wire/response/frame.ts";
+import { frameMessage } from "./oracle/messages.ts";
+
+const integer = fc.oneof(fc.nat(3), fc.maxSafeNat());
+const position = fc.record({ epoch: fc.string({ unit: "grapheme" }), revision: integer });
+const name = fc.string({ unit: "grapheme", minLength: 1 });
+// Key order of objects is not promised, so values here have no more than one key.
+const value = fc
+  .oneof(
+    fc.string({ unit: "grapheme" }),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.constant(null),
+    fc.constant({ a: [1, "b"] }),
+  )
+  .map((json) => Value.of(json));
+const time = fc.integer({ min: 0, max: 4e12 });
+const item = fc.record({
+  itemId: name,
+  value,
+  revision: integer,
+  createTimeMs: time,
+  updateTimeMs: time,
+});
+const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
+  fc.record({
+    kind: fc.constant("sync" as const),
+    items: fc.array(item, { maxLength: 5 }),
+    position,
+    first: fc.boolean(),
+    last: fc.boolean(),
+    timestamp: integer,
+  }),
+  fc.record({
+    kind: fc.constant("change" as const),
+    type: fc.constantFrom("create" as const, "update" as const, "delete" as const),
+    itemId: name,
+    value,
+    position,
+    timestamp: integer,
+    timeMs: time,
+  }),
+  fc.record({
+    kind: fc.constant("event" as const),
+    type: name,
+    itemId: fc.option(name, { nil: undefined }),
+    value,
+    after: position,
+    timestamp: integer,
+  }),
+  fc.record({ kind: fc.constant("heartbeat" as const), position }),
+  fc.record({ kind: fc.constant("resumed" as const), position, head: position }),
+);
+
+test("the direct encoding of a frame is that of the generated code", () => {
+  fc.assert(
+    fc.property(frames, (frame) => {
+      const expected = toBinary(SubscribeResponseSchema, frameMessage(frame));
+      const envelope = Buffer.from(frameEnvelope(frame));
+      expect(envelope[0]).toBe(0);
+      expect(envelope.readUInt32BE(1)).toBe(envelope.byteLength - 5);
+      const bytes = envelope.subarray(5);
+      expect(fromBinary(SubscribeResponseSchema, bytes)).toEqual(
+        fromBinary(SubscribeResponseSchema, expected),
+      );
+      expect(Buffer.compare(bytes, expected)).toBe(0);
+    }),
+  );
+});

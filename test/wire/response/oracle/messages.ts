@@ -1,0 +1,103 @@
+import { type MessageInitShape, create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { ChangeEvent, Item } from "../../../../src/core/change.ts";
+import type { Frame } from "../../../../src/core/frame.ts";
+import type { OpError } from "../../../../src/core/ops.ts";
+import type { Position } from "../../../../src/core/position.ts";
+import type { Value } from "../../../../src/core/value.ts";
+import {
+  ChangeType,
+  type SubscribeResponse,
+  SubscribeResponseSchema,
+} from "../../../../gen/millrace/v1/stream_service_pb.ts";
+import type {
+  ItemSchema,
+  PositionSchema,
+  UpdateErrorSchema,
+} from "../../../../gen/millrace/v1/types_pb.ts";
+import { valueToMessage } from "../../../../src/wire/value/codec.ts";
+
+/* Parts of responses as init shapes of protobuf-es, made without the encoders of the service. */
+
+/** A value that may be absent. */
+export function valueMessage(value: Value | undefined) {
+  return value === undefined ? undefined : valueToMessage(value);
+}
+
+/** A position. */
+export function positionMessage({
+  epoch,
+  revision,
+}: Position): MessageInitShape<typeof PositionSchema> {
+  return { epoch, revision: BigInt(revision) };
+}
+
+/** An item. */
+export function itemMessage(item: Item): MessageInitShape<typeof ItemSchema> {
+  return {
+    itemId: item.itemId,
+    data: valueToMessage(item.value),
+    revision: BigInt(item.revision),
+    createTime: timestampFromMs(item.createTimeMs),
+    updateTime: timestampFromMs(item.updateTimeMs),
+  };
+}
+
+/** A step that was skipped. */
+export function opErrorMessage({
+  opIndex,
+  code,
+  message,
+}: OpError): MessageInitShape<typeof UpdateErrorSchema> {
+  return { opIndex, code, message };
+}
+
+/** A frame. */
+export function frameMessage(frame: Frame): SubscribeResponse {
+  return create(SubscribeResponseSchema, { frame: frameCase(frame) });
+}
+
+function frameCase(
+  frame: Frame,
+): NonNullable<MessageInitShape<typeof SubscribeResponseSchema>["frame"]> {
+  switch (frame.kind) {
+    case "sync": {
+      const { first, last, timestamp } = frame;
+      const items = frame.items.map(itemMessage);
+      const position = positionMessage(frame.position);
+      return {
+        case: "sync",
+        value: { items, position, first, last, timestamp: BigInt(timestamp) },
+      };
+    }
+    case "change":
+      return {
+        case: "change",
+        value: {
+          type: CHANGE_TYPES[frame.type],
+          itemId: frame.itemId,
+          data: valueToMessage(frame.value),
+          position: positionMessage(frame.position),
+          timestamp: BigInt(frame.timestamp),
+        },
+      };
+    case "event": {
+      const { type, itemId, timestamp } = frame;
+      const value = { type, data: valueToMessage(frame.value), timestamp: BigInt(timestamp) };
+      return { case: "event", value: itemId === undefined ? value : { ...value, itemId } };
+    }
+    case "heartbeat":
+      return { case: "heartbeat", value: { position: positionMessage(frame.position) } };
+    case "resumed":
+      return {
+        case: "resumed",
+        value: { position: positionMessage(frame.position), head: positionMessage(frame.head) },
+      };
+  }
+}
+
+const CHANGE_TYPES: Record<ChangeEvent["type"], ChangeType> = {
+  create: ChangeType.CREATE,
+  update: ChangeType.UPDATE,
+  delete: ChangeType.DELETE,
+};
