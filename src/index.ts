@@ -4,7 +4,7 @@ export type {
   FunctionLimits,
   GateOptions,
   Problem,
-  QueueLimits,
+  SubscriberQueueLimits as QueueLimits,
   TriggerLimits,
 } from "./service/engine.ts";
 export type { TriggerStatus } from "./triggers/trigger-engine.ts";

@@ -5,13 +5,14 @@ import { Value } from "../../dist/src/core/value.js";
 import { groupKeyText } from "../../dist/src/core/names.js";
 import { writeGroup } from "../../dist/src/stores/redis/batch-args.js";
 import { DEFAULT_PARTITIONS, redisKeys } from "../../dist/src/stores/redis/keys.js";
-import { COMMIT } from "../../dist/src/stores/redis/scripts.js";
+import { COMMIT, VERIFY } from "../../dist/src/stores/redis/scripts.js";
 import { closedLoop } from "../lib/closed-loop.mjs";
 import { STREAM, groupOf, valueOf } from "../load/requests.mjs";
 
 /** The default retention of a group. */
 const HISTORY = ["1000", "3600000", "8388608"];
-const WRITER = "w:bench";
+const WRITER = "bench";
+const LINEAGE = "1bench";
 
 /**
  * @typedef {object} Commit
@@ -30,10 +31,13 @@ export async function open({ url, where, valueBytes }) {
   const runId = /run_id:(\w+)/.exec(String(await client.call("INFO", "server")))?.[1] ?? "";
   const nonce = randomUUID();
   await client.script("LOAD", COMMIT.text);
-  // The key by which the script recognises its writer.
-  const known = { run: runId, [WRITER]: nonce, lineage: "1bench" };
-  for (let partition = 0; partition < DEFAULT_PARTITIONS; partition++)
-    await client.hset(keys.ofPartition(partition).state, known);
+  // Registers the writer as the service does.
+  for (let partition = 0; partition < DEFAULT_PARTITIONS; partition++) {
+    const { state, gone, mark } = keys.ofPartition(partition);
+    await client.hset(state, "lineage", LINEAGE);
+    const args = [runId, "0", "1", "0", LINEAGE, "unused", WRITER, nonce, ""];
+    await client.eval(VERIFY.text, 3, state, gone, mark, ...args);
+  }
   const { groups, itemsPerGroup } = where;
   const commits = Array.from({ length: groups * itemsPerGroup }, (_, i) => {
     const text = groupKeyText({ streamName: STREAM, groupId: groupOf(where, i) });
@@ -48,8 +52,8 @@ export async function open({ url, where, valueBytes }) {
    * @param {readonly Commit[]} some
    */
   const commit = async (partition, some) => {
-    const { state, groups: all, streams, due, outbox } = keys.ofPartition(partition);
-    const names = [state, all, streams, due, outbox];
+    const { state, groups: all, streams, due, outbox, mark } = keys.ofPartition(partition);
+    const names = [state, all, streams, due, outbox, mark];
     /** @type {string[]} */
     const args = [];
     for (const [text, same] of byGroup(some)) {
@@ -61,7 +65,7 @@ export async function open({ url, where, valueBytes }) {
       }));
       writeGroup(args, text, randomUUID().slice(0, 12), undefined, entries);
     }
-    const proof = [WRITER, nonce, runId, "", ...HISTORY];
+    const proof = [`w:${WRITER}`, nonce, runId, "0", LINEAGE, "", ...HISTORY, "0"];
     const reply = await client.evalsha(COMMIT.sha, names.length, ...names, ...proof, ...args);
     const isDone = Array.isArray(reply) && reply[0] === "ok";
     const isRight = isDone && reply.slice(3).every((each) => Array.isArray(each) && each[0] === 0);

@@ -8,6 +8,7 @@ import { filesBelow } from "../lib/project.mjs";
 import { runTool } from "../lib/tools.mjs";
 import { lockFileProblems } from "./lock-file.mjs";
 import { baselineProblem } from "./protocol-baseline.mjs";
+import { uniqueExportsProblem } from "./unique-exports.mjs";
 
 /**
  * @typedef {object} StaticCheck
@@ -42,6 +43,7 @@ export const STATIC_CHECKS = [
   toolCheck("types of the demo page (tsc)", "tsc", ["--noEmit", "-p", "web"]),
   toolCheck("format (oxfmt)", "oxfmt", ["--check", "."]),
   toolCheck("lint and import table (oxlint)", "oxlint", ["--deny-warnings"]),
+  { name: "exported names are unique", problem: uniqueExportsProblem },
   toolCheck("unused code (knip)", "knip", ["--no-progress", "--no-config-hints"]),
   toolCheck("code that only its tests use (knip)", "knip", [
     "--production",

@@ -146,7 +146,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     stream.on("error", ignore);
     try {
       admission = admit(request);
-      stream.once("close", admission.release);
+      if (admission.release !== undefined) stream.once("close", admission.release);
       context = await handlers.authenticate(
         withToken(authRequest(request, () => connectionIds(stream))),
       );

@@ -1,3 +1,4 @@
+import { isRecord } from "../core/is-record.ts";
 import { StreamError } from "../core/errors.ts";
 import { MAX_NAME_BYTES } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
@@ -38,10 +39,10 @@ export function readClientFrame(json: string): ClientFrame {
   } catch {
     throw invalid("The frame", "is not JSON", "{type, data}");
   }
-  if (!isObject(frame)) throw invalid("The frame", "is not an object", "{type, data}");
+  if (!isRecord(frame)) throw invalid("The frame", "is not an object", "{type, data}");
   const { type, data } = frame;
   if (type !== "join" && type !== "leave") throw invalid("type", "is unknown", "join or leave");
-  if (!isObject(data))
+  if (!isRecord(data))
     throw invalid("data", "is not an object", "{subscriptionId, streamName, groupId, id}");
   const { subscriptionId } = data;
   if (
@@ -94,7 +95,7 @@ function flag(field: string, value: unknown): boolean {
 }
 
 function readPosition(value: unknown): Position {
-  if (isObject(value)) {
+  if (isRecord(value)) {
     const { epoch } = value;
     const revision =
       typeof value["revision"] === "string" ? Number(value["revision"]) : value["revision"];
@@ -108,10 +109,6 @@ function readPosition(value: unknown): Position {
     }
   }
   throw invalid("resume", "is not a position", "{epoch, revision} as the service gave them");
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function invalid(field: string, problem: string, may: string): StreamError {

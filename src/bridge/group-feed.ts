@@ -10,7 +10,7 @@ import type { Position } from "../core/position.ts";
 import type { Admission, Reader, SharedFrame, SharedSubscription } from "../service/handlers.ts";
 import { beginJoined } from "../wire/response/joined.ts";
 import type { SnapshotHolder } from "../limits/snapshot-holder.ts";
-import type { Outlet } from "./send-queue.ts";
+import type { SendQueue } from "./send-queue.ts";
 import { eventFrame, heartbeatFrame, itemsBytes, resumedFrame, syncFrame } from "./server-frame.ts";
 import type { Target } from "./target.ts";
 
@@ -56,7 +56,7 @@ export class GroupFeed implements Reader {
   users = 0;
   readonly group: GroupKey;
   readonly #shared: SharedSubscription<Join>;
-  readonly #outlet: Outlet;
+  readonly #sendQueue: SendQueue;
   readonly #maxSyncBytes: number;
   readonly #owner: FeedOwner;
   #collected: Map<Join, Collected> | undefined;
@@ -66,13 +66,13 @@ export class GroupFeed implements Reader {
   constructor(
     group: GroupKey,
     shared: SharedSubscription<Join>,
-    outlet: Outlet,
+    sendQueue: SendQueue,
     maxSyncBytes: number,
     owner: FeedOwner,
   ) {
     this.group = group;
     this.#shared = shared;
-    this.#outlet = outlet;
+    this.#sendQueue = sendQueue;
     this.#maxSyncBytes = maxSyncBytes;
     this.#owner = owner;
     this.#shared.onEnd((error) => owner.onEnd(group, error));
@@ -115,9 +115,9 @@ export class GroupFeed implements Reader {
    * @see Reader
    */
   wake(): void {
-    const outlet = this.#outlet;
+    const sendQueue = this.#sendQueue;
     while (!this.#closed) {
-      if (outlet.isFull) return outlet.whenFree(this);
+      if (sendQueue.isFull) return sendQueue.whenFree(this);
       let events = beginJoined();
       let next: SharedFrame<Join> | undefined;
       do {
@@ -125,7 +125,7 @@ export class GroupFeed implements Reader {
         if (next === undefined || next.to !== undefined) break;
         events = events.plus(eventFrame(next.frame, this.group));
       } while (events.byteLength < JOIN_BYTES);
-      if (events.byteLength > 0) outlet.send(events.bytes);
+      if (events.byteLength > 0) sendQueue.send(events.bytes);
       if (next === undefined) return this.#shared.onReadable(this);
       if (next.to !== undefined) this.#sendTo(next.to, next.frame);
     }
@@ -133,20 +133,20 @@ export class GroupFeed implements Reader {
 
   /** Sends a frame to one subscription. */
   #sendTo(to: Join, frame: SyncFrame | ResumedFrame | HeartbeatFrame): void {
-    const outlet = this.#outlet;
+    const sendQueue = this.#sendQueue;
     switch (frame.kind) {
       case "sync":
         if (!to.parts) return this.#collect(to, frame);
         to.isServed = true;
-        outlet.sendSnapshot(syncFrame(to, to.subscriptionId, frame, true), this.#shared.memory);
+        sendQueue.sendSnapshot(syncFrame(to, to.subscriptionId, frame, true), this.#shared.memory);
         return;
       case "resumed":
         to.isServed = true;
         if (to.resumes)
-          outlet.send(resumedFrame(to, to.subscriptionId, frame.position, frame.head));
+          sendQueue.send(resumedFrame(to, to.subscriptionId, frame.position, frame.head));
         return;
       case "heartbeat":
-        if (to.heartbeat) outlet.send(heartbeatFrame(to, to.subscriptionId, frame.position));
+        if (to.heartbeat) sendQueue.send(heartbeatFrame(to, to.subscriptionId, frame.position));
     }
   }
 
@@ -158,7 +158,7 @@ export class GroupFeed implements Reader {
     const before = frame.first ? undefined : this.#collected?.get(join);
     const collected = before ?? {
       parts: [],
-      holder: this.#outlet.holderIn(memory),
+      holder: this.#sendQueue.holderIn(memory),
       bytes: 0,
     };
     this.#collected ??= new Map();
@@ -184,6 +184,6 @@ export class GroupFeed implements Reader {
         ? frame
         : { ...frame, items: collected.parts.flatMap((part) => part.items) };
     join.isServed = true;
-    this.#outlet.sendSnapshot(syncFrame(join, join.subscriptionId, whole, false), memory);
+    this.#sendQueue.sendSnapshot(syncFrame(join, join.subscriptionId, whole, false), memory);
   }
 }

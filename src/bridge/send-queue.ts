@@ -25,7 +25,7 @@ const MAX_UNREAD_REPLIES_BYTES = 256 * 1024;
  * The sending side of one socket, with backpressure: frames that do not fit wait at their source
  * (G7).
  */
-export class Outlet {
+export class SendQueue {
   readonly #socket: OutletSocket;
   /** Readers that wait for room, in turn. */
   #waiting: Set<Reader> | undefined;

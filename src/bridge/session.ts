@@ -9,7 +9,7 @@ import { CLOSE, closeCodeOf } from "./close-codes.ts";
 import { usesExtension } from "./extensions.ts";
 import { type FeedOwner, GroupFeed, type Join } from "./group-feed.ts";
 import type { BridgeLimits } from "./limits.ts";
-import { Outlet, type OutletSocket } from "./send-queue.ts";
+import { SendQueue, type OutletSocket } from "./send-queue.ts";
 import { errorFrame } from "./server-frame.ts";
 import type { Target } from "./target.ts";
 
@@ -47,7 +47,7 @@ export class BridgeSession implements FeedOwner {
   readonly #socket: SessionSocket;
   readonly #limits: BridgeLimits;
   readonly #subscriptions: TokenBucket;
-  readonly #outlet: Outlet;
+  readonly #sendQueue: SendQueue;
   readonly #joined = new FewMap<string, Joined>();
   readonly #feeds = new FewMap<string, GroupFeed>();
   /** Joins and leaves under way, by subscription id: those of one id wait for one another. */
@@ -79,7 +79,7 @@ export class BridgeSession implements FeedOwner {
     this.#context = context;
     this.#socket = socket;
     this.#limits = limits;
-    this.#outlet = new Outlet(socket);
+    this.#sendQueue = new SendQueue(socket);
   }
 
   /** Subscribes to the target of the socket's URL. */
@@ -111,7 +111,7 @@ export class BridgeSession implements FeedOwner {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#outlet.close();
+    this.#sendQueue.close();
     for (const feed of this.#feeds.values()) feed.close();
     this.#feeds.clear();
     for (const { join } of this.#joined.values()) join.admission.leave();
@@ -274,7 +274,7 @@ export class BridgeSession implements FeedOwner {
     let feed = this.#feeds.get(key);
     if (feed === undefined) {
       const shared = this.#handlers.share<Join>(group);
-      feed = new GroupFeed(group, shared, this.#outlet, this.#limits.maxSyncBytes, this);
+      feed = new GroupFeed(group, shared, this.#sendQueue, this.#limits.maxSyncBytes, this);
       this.#feeds.set(key, feed);
     }
     feed.users++;
@@ -301,7 +301,7 @@ export class BridgeSession implements FeedOwner {
 
   #reply(frame: Buffer): void {
     if (this.#closed) return;
-    if (!this.#outlet.reply(frame)) this.#end(CLOSE.SLOW_SUBSCRIBER, "responses are not read");
+    if (!this.#sendQueue.reply(frame)) this.#end(CLOSE.SLOW_SUBSCRIBER, "responses are not read");
   }
 
   /**

@@ -33,7 +33,7 @@ export function isResumable(from: Position, head: Position, logStart: number): b
 }
 
 /** Whether a change at a position comes after a cursor, or belongs to another history. */
-export function isNews({ epoch, revision }: Position, cursor: Position): boolean {
+export function isAfter({ epoch, revision }: Position, cursor: Position): boolean {
   return epoch !== cursor.epoch || revision > cursor.revision;
 }
 

@@ -92,7 +92,7 @@ export function mustTrim(log: LogExtent, nowMs: number, history: History): boole
  *
  * A group is remembered until its last timestamp has passed, so that timestamps keep increasing.
  */
-export function nextCareMs(group: GroupAge, history: History): number | undefined {
+export function nextSweepMs(group: GroupAge, history: History): number | undefined {
   const { log } = group;
   // A commit may leave the log over its limits: the rest is due at once.
   if (log.count > history.maxChanges || log.bytes > history.maxBytes) return log.oldestTimeMs;

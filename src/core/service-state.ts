@@ -2,7 +2,7 @@
  * Small records of the service that have to survive the process, beside the data of streams: text
  * by key. Few and small, because their readers hold all of them in memory.
  */
-export interface Records {
+export interface ServiceState {
   /** All of them, sorted by key. */
   entries(): readonly (readonly [key: string, text: string])[];
   /**

@@ -34,7 +34,7 @@ function editDistance(a: string, b: string): number {
 }
 
 /** The candidate that a misspelt name most likely means: the same letters in another order, or nearly the same. */
-export function meantBy(name: string, candidates: readonly string[]): string | undefined {
+export function closestKey(name: string, candidates: readonly string[]): string | undefined {
   // In a short name, two letters that changed places are too much of a difference for the other rule.
   return candidates.find((other) => letters(other) === letters(name)) ?? closest(name, candidates);
 }

@@ -7,12 +7,12 @@ import { groupKeyText } from "./names.ts";
 export type Unwatch = () => void;
 
 /** Receives the events of a group. */
-export type Listener = (event: GroupEvent) => void;
+export type GroupListener = (event: GroupEvent) => void;
 
 /** The listeners of a store in this process, by group. */
 export interface Watchers {
   /** Calls the listener with every event announced from now on. */
-  add(group: GroupKey, listener: Listener): Unwatch;
+  add(group: GroupKey, listener: GroupListener): Unwatch;
   /**
    * Delivers events to the listeners of a group, one at a time: an announcement made by a listener
    * waits until the current one has reached all listeners, so that all receive one order. A
@@ -28,7 +28,7 @@ export interface Watchers {
 
 /** Creates an empty set of listeners. */
 export function createWatchers(): Watchers {
-  const byGroup = new Map<string, FewMap<{ readonly listener: Listener }, true>>();
+  const byGroup = new Map<string, FewMap<{ readonly listener: GroupListener }, true>>();
   const waiting: { key: string; events: readonly GroupEvent[] }[] = [];
   let announcing = false;
 

@@ -2,27 +2,27 @@ import { StreamError } from "../core/errors.ts";
 
 /** Most bytes of bodies held at a time by default: 64 MiB. */
 export const DEFAULT_BODY_BYTES_IN_FLIGHT = 64 * 1024 * 1024;
-/** Most bytes of such bodies on one connection. */
+/** Most bytes of bodies of untrusted callers on one connection. */
 export const MAX_UNTRUSTED_CONNECTION_BYTES = 1024 * 1024;
 
 /** Bodies up to this size are small, in bytes. */
 const SMALL_BODY_BYTES = 16 * 1024;
-/** One part in this many of the budget is reserved for small bodies. */
+/** One part in this many of the budget is reserved for small bodies: an eighth. */
 const SMALL_SHARE = 8;
 
-/** Where the bytes of a body are taken from before they are held, and given back to. */
+/** A budget of bytes: a body takes bytes before it holds them, and gives them back. */
 export type ByteBudget = Pick<BodyBudget, "take" | "give">;
 
 /**
- * Bounds the bytes of bodies that are in memory at a time, over all doors of a server: requests, frames
- * and answers that are still arriving, and what compressed ones come to. It ends when a body is decoded;
- * what is decoded is bounded elsewhere.
+ * Limits the bytes of bodies in memory, over all ports of a server: requests, frames and webhook
+ * responses that are still arriving, and the inflated bytes of compressed ones. A body counts until
+ * it is decoded; decoded messages are limited elsewhere.
  *
- * Whoever holds bytes takes them first, and gives back exactly as many on every way out.
+ * A holder takes bytes before it holds them, and gives back exactly as many on every exit path.
  */
 export class BodyBudget {
   readonly maxBytes: number;
-  /** Most bytes held at a time when a body that is not small takes more. */
+  /** Most bytes held at a time when a large body takes more. */
   readonly #maxBytesOfLarge: number;
   #heldBytes = 0;
 
@@ -38,11 +38,11 @@ export class BodyBudget {
   }
 
   /**
-   * Takes bytes. Large bodies leave a part of the budget to small ones, so that a crowd of large ones
-   * does not keep all other calls out.
+   * Takes bytes. Large bodies cannot take the share of small ones, so that many large ones do not
+   * block all other calls.
    *
-   * @param size Bytes that their body has taken then. Default: these alone.
-   * @throws StreamError OVERLOADED, and takes nothing, when they are more than is left.
+   * @param size Bytes that the whole body holds, these included. Default: these alone.
+   * @throws StreamError OVERLOADED when fewer are left; takes nothing then.
    */
   take(bytes: number, size: number = bytes): void {
     if (!this.hasRoom(bytes, size)) throw tooManyBodies();
@@ -64,6 +64,6 @@ export class BodyBudget {
 function tooManyBodies(): StreamError {
   return new StreamError(
     "OVERLOADED",
-    "The service holds as many bytes of requests as it may; the call may be made again in a moment.",
+    "The service is at its limit of request bytes in memory; the call may be made again in a moment.",
   );
 }

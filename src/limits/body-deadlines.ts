@@ -1,22 +1,23 @@
 /** Longest wait for a message, from its first byte to its last, in milliseconds. */
 export const BODY_TIMEOUT_MS = 30_000;
 
-/** How often it is looked whether a body has come too late, in milliseconds. */
-const LOOK_MS = 1000;
+/** How often overdue bodies are looked for, in milliseconds. */
+const CHECK_MS = 1000;
 
-/** What waits for the rest of a message. */
+/** A reader that waits for the rest of a message. */
 export interface Awaiting {
-  /** It took too long. Called once. */
+  /** Called once, when the message is overdue. */
   late(): void;
 }
 
 /**
- * Has bodies arrive in time. Nearly all are whole at once, and a timer for each would cost more than
- * reading it, so one timer looks after all; a body may take up to a second longer than it should.
+ * The timeout of bodies that are still arriving. Nearly all arrive whole, and a timer for each
+ * would cost more than reading it, so they share one timer; a body may overrun its time by up to a
+ * second.
  */
 export class BodyDeadlines {
   readonly #timeoutMs: number;
-  /** Since when each waits, in milliseconds of `performance.now()`, the oldest first. */
+  /** When each wait began, in milliseconds of `performance.now()`, oldest first. */
   readonly #since = new Map<Awaiting, number>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -25,18 +26,18 @@ export class BodyDeadlines {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** A body has begun to arrive. */
+  /** Starts the timeout of a body that has begun to arrive. */
   begin(awaiting: Awaiting): void {
     this.#since.set(awaiting, performance.now());
-    this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref();
+    this.#timer ??= setInterval(() => this.#check(), CHECK_MS).unref();
   }
 
-  /** It is whole, or nobody waits for it any more. */
+  /** Ends the timeout of a body: it is whole, or no longer needed. */
   end(awaiting: Awaiting): void {
     this.#since.delete(awaiting);
   }
 
-  #look(): void {
+  #check(): void {
     const nowMs = performance.now();
     for (const [awaiting, sinceMs] of this.#since) {
       if (nowMs - sinceMs < this.#timeoutMs) return;
@@ -48,5 +49,5 @@ export class BodyDeadlines {
   }
 }
 
-/** Those of all messages of requests. */
+/** The deadlines of all request messages. */
 export const BODY_DEADLINES = new BodyDeadlines(BODY_TIMEOUT_MS);

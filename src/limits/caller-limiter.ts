@@ -18,8 +18,8 @@ export interface SocketAdmission {
   readonly address: string;
   /** Limits its frames; undefined when the rates of an address do not apply. */
   readonly throttle: Throttle | undefined;
-  /** To be called once, when the socket has closed. */
-  readonly release: () => void;
+  /** To be called once, when the socket has closed; undefined when that releases nothing. */
+  readonly release: (() => void) | undefined;
 }
 
 /** Enforces the limits of callers, for every protocol. */
@@ -41,15 +41,21 @@ export class CallerLimiter {
     return this.#limits.limitTrustedCallers;
   }
 
+  /** The key of a caller's address; all callers on this machine have the key "". */
+  addressOf({ peer, forwardedFor }: Origin): string {
+    return this.#addresses.keyOf(peer, forwardedFor) ?? "";
+  }
+
   /**
    * Counts an accepted connection.
    *
-   * @returns Releases it; to be called once, when the connection has closed.
+   * @returns Releases it; to be called once, when the connection has closed. Undefined for a
+   *   connection that is not counted.
    * @throws StreamError TOO_MANY_CONNECTIONS
    */
-  openConnection(peer: string | undefined): () => void {
+  openConnection(peer: string | undefined): (() => void) | undefined {
     const key = this.#addresses.keyOf(peer, undefined);
-    return key === undefined ? nothing : this.#connect(key);
+    return key === undefined ? undefined : this.#connect(key);
   }
 
   /**
@@ -83,7 +89,7 @@ export class CallerLimiter {
     if (key === undefined) return EXEMPT;
     const throttle = isExempt ? undefined : this.#registry.get(key).throttle;
     throttle?.call();
-    const release = this.#addresses.isProxy(peer) ? this.#connect(key) : nothing;
+    const release = this.#addresses.isProxy(peer) ? this.#connect(key) : undefined;
     return { address: key, throttle, release };
   }
 
@@ -95,5 +101,4 @@ export class CallerLimiter {
   }
 }
 
-const nothing = () => {};
-const EXEMPT: SocketAdmission = { address: "", throttle: undefined, release: nothing };
+const EXEMPT: SocketAdmission = { address: "", throttle: undefined, release: undefined };

@@ -3,20 +3,23 @@ import { BODY_TIMEOUT_MS, BodyDeadlines } from "./body-deadlines.ts";
 
 /** Close code of a WebSocket whose frame did not arrive whole in time. */
 const FRAME_LATE = 4408;
-/** Close code of a WebSocket whose frame the budget has no room for. */
+/** Close code of a WebSocket whose frame exceeds the budget. */
 export const NO_ROOM = 1013;
-/** What a chunk costs beside its bytes, in bytes: a frame may arrive byte by byte. */
+/** Memory of a chunk beyond its content, in bytes: a frame may arrive byte by byte. */
 const CHUNK_BYTES = 256;
-/** Longest head of a frame: two bytes, the length, and the mask. */
-const MAX_HEAD_BYTES = 14;
+/** Longest header of a frame: two bytes, the length, and the mask. */
+const MAX_HEADER_BYTES = 14;
 
-/** Opens an account for a message of a socket. `cut` is called when the message has to make room for others. */
+/**
+ * Opens an account for a message of a socket. `cut` is called when the message has to make room for
+ * others.
+ */
 export type OpenFrameAccount<Socket> = (socket: Socket, cut: () => void) => ByteBudget;
 
 /**
- * Messages of WebSockets that are not whole yet, over all sockets of a door. Their bytes wait in memory
- * for the rest, so they are taken from the budget, and have their time to arrive. A socket whose messages
- * arrive whole costs nothing.
+ * WebSocket messages that are still arriving, over all sockets of an endpoint. Their bytes stay in
+ * memory until the rest arrives, so they count against the budget, and the rest has a deadline. A
+ * socket whose messages arrive whole costs nothing.
  */
 export class PartialFrames<Socket extends object> {
   readonly #open: OpenFrameAccount<Socket>;
@@ -27,7 +30,7 @@ export class PartialFrames<Socket extends object> {
 
   /**
    * @param open Opens an account for a message, whose bytes are taken from it.
-   * @param close Closes the WebSocket of a socket, whose message is late or has no room in the budget.
+   * @param close Closes the WebSocket of a socket whose message is late or exceeds the budget.
    * @param deadlines How long a message may take.
    */
   constructor(
@@ -40,7 +43,7 @@ export class PartialFrames<Socket extends object> {
     this.#deadlines = deadlines;
   }
 
-  /** Looks at a chunk that the WebSocket of a socket has received. */
+  /** Inspects a chunk that the WebSocket of a socket has received. */
   receive(socket: Socket, chunk: Uint8Array): void {
     const partial = this.#partials.get(socket);
     const reader = partial?.reader ?? this.#spare;
@@ -76,7 +79,7 @@ export class PartialFrames<Socket extends object> {
 
   #cut(socket: Socket): void {
     this.forget(socket);
-    this.#close(socket, NO_ROOM, "the service holds as many bytes of requests as it may");
+    this.#close(socket, NO_ROOM, "the service is at its limit of request bytes in memory");
   }
 
   #hold(socket: Socket, partial: PartialFrame, { byteLength }: Uint8Array): void {
@@ -97,14 +100,14 @@ interface PartialFrame {
   late(): void;
 }
 
-/** Follows where frames of a client end (RFC 6455, section 5.2). Whether they are valid is for others. */
+/** Tracks where frames of a client end (RFC 6455, section 5.2), without validating them. */
 class FrameReader {
-  /** Bytes of a head that is not whole. */
-  readonly #head = new Uint8Array(MAX_HEAD_BYTES);
-  #headBytes = 0;
-  /** Bytes of the payload that are to come. */
+  /** Bytes of an incomplete header. */
+  readonly #header = new Uint8Array(MAX_HEADER_BYTES);
+  #headerBytes = 0;
+  /** Payload bytes that have yet to arrive. */
   #payloadBytes = 0;
-  /** Whether a message in several frames has begun and not ended. */
+  /** Whether a message in several frames is incomplete. */
   #isInMessage = false;
 
   /** @returns Whether all messages that began are whole after this chunk. */
@@ -116,30 +119,30 @@ class FrameReader {
         this.#payloadBytes -= passed;
         at += passed;
       } else {
-        this.#head[this.#headBytes++] = chunk[at++] ?? 0;
-        if (this.#headBytes === this.#headNeeds()) this.#begin();
+        this.#header[this.#headerBytes++] = chunk[at++] ?? 0;
+        if (this.#headerBytes === this.#headerLength()) this.#beginPayload();
       }
     }
-    return this.#payloadBytes === 0 && this.#headBytes === 0 && !this.#isInMessage;
+    return this.#payloadBytes === 0 && this.#headerBytes === 0 && !this.#isInMessage;
   }
 
-  /** The length of the head that has begun, as far as it is known. */
-  #headNeeds(): number {
-    if (this.#headBytes < 2) return 2;
-    const second = this.#head[1] ?? 0;
+  /** Length of the header that has begun, as far as it is known. */
+  #headerLength(): number {
+    if (this.#headerBytes < 2) return 2;
+    const second = this.#header[1] ?? 0;
     const length = second & 0x7f;
     return 2 + (length === 127 ? 8 : length === 126 ? 2 : 0) + (second & 0x80 ? 4 : 0);
   }
 
-  /** The head is whole. */
-  #begin(): void {
-    const view = new DataView(this.#head.buffer);
+  /** Begins the payload of a frame whose header is complete. */
+  #beginPayload(): void {
+    const view = new DataView(this.#header.buffer);
     const first = view.getUint8(0);
     const length = view.getUint8(1) & 0x7f;
     this.#payloadBytes =
       length === 127 ? Number(view.getBigUint64(2)) : length === 126 ? view.getUint16(2) : length;
-    this.#headBytes = 0;
-    // Control frames come between those of a message.
+    this.#headerBytes = 0;
+    // Control frames may come between the frames of a message.
     const isControl = (first & 0x08) !== 0;
     if (!isControl) this.#isInMessage = (first & 0x80) === 0;
   }

@@ -6,8 +6,9 @@ export const RETRY_AFTER_MS = "retry_after_ms";
 const CONNECTIONS_RETRY_MS = 5000;
 
 /**
- * The refusal of a caller that exceeds a rate. @param waitMs Time until the next call, in
- * milliseconds.
+ * The refusal of a caller that exceeds a rate.
+ *
+ * @param waitMs Time until the next call, in milliseconds.
  */
 export function rateLimited(what: string, waitMs: number): StreamError {
   const ms = Math.max(1, Math.ceil(waitMs));

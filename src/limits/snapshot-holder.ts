@@ -1,15 +1,17 @@
-/** The memory that holders count in, as a holder sees it. */
+/** The part of `SnapshotMemory` that holders use. */
 export interface HolderBook {
   hold<T extends object>(piece: T, bytesOf: (piece: T) => number): void;
   release(piece: object): void;
+  /** @throws StreamError OVERLOADED when there is no room for the pieces of a newcomer. */
+  check(newcomer: SnapshotHolder): void;
   /** Called when a holder holds its first piece. */
   enter(holder: SnapshotHolder): void;
   /** Called when it has released its last piece. */
   leave(holder: SnapshotHolder): void;
 }
 
-/** A piece as one holder holds it. */
-interface Held {
+/** A piece held by one holder. */
+interface HeldPiece {
   readonly bytes: number;
   times: number;
 }
@@ -19,7 +21,7 @@ export class SnapshotHolder {
   readonly address: string;
   readonly #book: HolderBook;
   readonly #onEnd: () => void;
-  readonly #pieces = new Map<object, Held>();
+  readonly #pieces = new Map<object, HeldPiece>();
   #bytes = 0;
   #sinceMs = 0;
 
@@ -38,12 +40,14 @@ export class SnapshotHolder {
     return this.#bytes;
   }
 
-  /** Since when it has held something without interruption, in milliseconds of a monotonic clock. */
+  /**
+   * Since when it has held something without interruption, in milliseconds of a monotonic clock.
+   */
   get sinceMs(): number {
     return this.#sinceMs;
   }
 
-  /** Counts a piece until it was released as often as it was held. */
+  /** Counts a piece until it has been released as often as it was held. */
   hold<T extends object>(piece: T, bytesOf: (piece: T) => number): void {
     if (this.#pieces.size === 0) {
       this.#sinceMs = performance.now();
@@ -70,6 +74,11 @@ export class SnapshotHolder {
     if (this.#pieces.size === 0) this.#book.leave(this);
   }
 
+  /** To be called before and after a new subscription reads its first part. @throws StreamError OVERLOADED */
+  check(): void {
+    this.#book.check(this);
+  }
+
   /** Releases everything and cuts the connection. */
   end(): void {
     for (const piece of this.#pieces.keys()) this.#book.release(piece);
@@ -84,9 +93,9 @@ export class SnapshotHolder {
 const READING_MS = 1000;
 
 /**
- * The largest holder of the address that holds the most. One that began to hold only now is left
- * alone, so that subscribers that read do not end one another in turn; an address that holds more
- * than half of the memory has no such grace.
+ * The largest holder of the address that holds the most. A holder has `READING_MS` before it
+ * counts, so that subscribers that do read do not end one another in turn; an address that holds
+ * more than half of the memory has no such grace period.
  */
 export function largestHolder(
   holders: Iterable<SnapshotHolder>,

@@ -2,7 +2,9 @@ import { StreamError } from "../core/errors.ts";
 import { RETRY_AFTER_MS } from "./refusals.ts";
 import { type HolderBook, SnapshotHolder, largestHolder } from "./snapshot-holder.ts";
 
-/** Time after which a subscription that was refused for memory may retry, in milliseconds. */
+/**
+ * Time after which a subscription that was refused for lack of memory may retry, in milliseconds.
+ */
 const RETRY_MS = 1000;
 
 /** Default limit of the memory of unread snapshots, in bytes. */
@@ -13,7 +15,7 @@ export const DEFAULT_MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024;
  * piece with several holders, such as a shared part of a snapshot, counts once.
  *
  * hold() never fails. While the limit is exceeded, a new subscription ends the largest holders of
- * the largest address; it is refused only when there is none to end.
+ * the largest address; it is refused only when there are none to end.
  */
 export class SnapshotMemory implements HolderBook {
   /** Holders that hold something now. */
@@ -40,10 +42,11 @@ export class SnapshotMemory implements HolderBook {
    * To be called before a new subscription reads its snapshot, and before its first part is
    * delivered.
    *
+   * @param newcomer The holder of the subscription, if it has one: it is refused, not ended.
    * @throws StreamError OVERLOADED
    */
-  check(): void {
-    if (!this.makeRoom()) throw this.refusal();
+  check(newcomer?: SnapshotHolder): void {
+    if (!this.makeRoom(newcomer)) throw this.refusal();
   }
 
   /**
@@ -61,7 +64,10 @@ export class SnapshotMemory implements HolderBook {
     return true;
   }
 
-  /** A holder, such as a socket, that can be ended to make room. It costs nothing while it holds nothing. */
+  /**
+   * A holder, such as a socket, that can be ended to make room. It costs nothing while it holds
+   * nothing.
+   */
   holderOf(address: string, onEnd: () => void): SnapshotHolder {
     return new SnapshotHolder(this, address, onEnd);
   }
@@ -86,7 +92,7 @@ export class SnapshotMemory implements HolderBook {
   }
 
   /**
-   * Counts a piece until it was released as often as it was held.
+   * Counts a piece until it has been released as often as it was held.
    *
    * @param bytesOf Its size; called only for the first holder.
    */

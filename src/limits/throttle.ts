@@ -53,8 +53,9 @@ export class Throttle {
   }
 
   /**
-   * Counts a call that starts a subscription. @throws StreamError RATE_LIMITED with the time to
-   * wait
+   * Counts a call that starts a subscription.
+   *
+   * @throws StreamError RATE_LIMITED with the time to wait
    */
   subscribe(): void {
     const nowMs = performance.now();
@@ -68,7 +69,7 @@ export class Throttle {
     for (const { subscriptions } of this.#scopes) subscriptions?.take(nowMs);
   }
 
-  // A refused request takes nothing from any bucket, so all are asked before one is taken from.
+  // A refused request takes nothing from any bucket, so all are checked before one is taken from.
   #requestWait(nowMs: number): number {
     let longest = 0;
     for (const { requests } of this.#scopes) longest = Math.max(longest, requests.wait(nowMs));

@@ -6,17 +6,22 @@ export interface Rate {
   readonly burst: number;
 }
 
-/** A token bucket: holds up to `burst` tokens and gains `perSecond` of them each second. */
+/**
+ * A token bucket: holds up to `burst` tokens and gains `perSecond` of them each second.
+ *
+ * There are two for each socket, so it calculates in whole thousandths of a token and whole
+ * milliseconds: such numbers need no memory of their own.
+ */
 export class TokenBucket {
   readonly #rate: Rate;
-  #tokens: number;
+  #thousandths: number;
   #updatedAtMs: number;
 
   /** @param nowMs Time of a monotonic clock, in milliseconds. */
   constructor(rate: Rate, nowMs: number) {
     this.#rate = rate;
-    this.#tokens = rate.burst;
-    this.#updatedAtMs = nowMs;
+    this.#thousandths = Math.floor(rate.burst * 1000);
+    this.#updatedAtMs = Math.floor(nowMs);
   }
 
   /**
@@ -27,16 +32,23 @@ export class TokenBucket {
    */
   take(nowMs: number): number {
     const waitMs = this.wait(nowMs);
-    if (waitMs === 0) this.#tokens--;
+    if (waitMs === 0) this.#thousandths -= 1000;
     return waitMs;
   }
 
   /** Time until there is a token, in milliseconds; takes none. */
   wait(nowMs: number): number {
     const { perSecond, burst } = this.#rate;
-    const gained = ((nowMs - this.#updatedAtMs) * perSecond) / 1000;
-    this.#tokens = Math.min(burst, this.#tokens + gained);
-    this.#updatedAtMs = nowMs;
-    return this.#tokens < 1 ? ((1 - this.#tokens) * 1000) / perSecond : 0;
+    const wholeMs = Math.floor(nowMs);
+    const gained = (wholeMs - this.#updatedAtMs) * perSecond;
+    // A rate below one per second gains less than a thousandth in a millisecond.
+    if (gained >= 1) {
+      this.#thousandths = Math.min(
+        Math.floor(burst * 1000),
+        this.#thousandths + Math.floor(gained),
+      );
+      this.#updatedAtMs = wholeMs;
+    }
+    return this.#thousandths < 1000 ? (1000 - this.#thousandths) / perSecond : 0;
   }
 }

@@ -2,10 +2,10 @@ import type { ChangeEvent } from "../core/change.ts";
 import { type SyncFrame, frameBytes } from "../core/frame.ts";
 import type { Position } from "../core/position.ts";
 import type { Replay, Store } from "../core/store.ts";
-import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import type { Channel } from "./channel.ts";
 import type { Interest } from "./interest.ts";
 import { PART_LIMITS, type StateReader } from "./state-reader.ts";
+import type { UnreadParts } from "./subscription-options.ts";
 
 /** One part of a snapshot or of the log. */
 export type Part =
@@ -16,11 +16,11 @@ export type Part =
  * Reads for a subscription that is loading: a snapshot part by part and then the log, or the log
  * alone. When the log no longer reaches back far enough, a snapshot replaces it.
  */
-export class PartReader {
+export class CatchUpReader {
   readonly #store: Store;
   readonly #channel: Channel;
   readonly #interest: Interest;
-  readonly #memory: SnapshotMemory;
+  readonly #unreadParts: UnreadParts;
   /** The part of a snapshot that the subscriber has not read, or that its transport still holds. */
   #unread: SyncFrame | undefined;
   #source: "snapshot" | "log" = "snapshot";
@@ -29,8 +29,8 @@ export class PartReader {
   /** Grows with each start(), which makes reads under way outdated. */
   #generation = 0;
 
-  constructor(store: Store, channel: Channel, interest: Interest, memory: SnapshotMemory) {
-    this.#memory = memory;
+  constructor(store: Store, channel: Channel, interest: Interest, unread: UnreadParts) {
+    this.#unreadParts = unread;
     this.#store = store;
     this.#channel = channel;
     this.#interest = interest;
@@ -54,7 +54,7 @@ export class PartReader {
    */
   release(): void {
     if (this.#unread === undefined) return;
-    this.#memory.release(this.#unread);
+    this.#unreadParts.release(this.#unread);
     this.#unread = undefined;
   }
 
@@ -94,7 +94,7 @@ export class PartReader {
     }
     this.release();
     this.#unread = frame;
-    this.#memory.hold(frame, frameBytes);
+    this.#unreadParts.hold(frame, frameBytes);
     return { kind: "sync", frame };
   }
 

@@ -6,8 +6,8 @@ import type { Position } from "../core/position.ts";
 import type { Head, Store } from "../core/store.ts";
 import type { Unwatch } from "../core/watchers.ts";
 import { GroupStates } from "./group-states.ts";
-import type { Deliverer, Rounds } from "./delivery-scheduler.ts";
-import type { SharedParts } from "./snapshot-part-cache.ts";
+import type { Deliverer, DeliveryScheduler } from "./delivery-scheduler.ts";
+import type { SnapshotPartCache } from "./snapshot-part-cache.ts";
 import { Sequencer, type SequencerOutput } from "./sequencer.ts";
 
 /** Pause after a failed comparison with the store, in milliseconds. */
@@ -35,7 +35,7 @@ export interface Follower {
  * The live feed of one group in this process: one watch of the store for any number of followers.
  *
  * A writer's own process receives its change here too: a single path gives a single order. Events
- * are delivered to the followers in rounds, several at a time (see Rounds).
+ * are delivered to the followers in rounds, several at a time (see DeliveryScheduler).
  */
 export class Channel implements Deliverer, SequencerOutput {
   readonly group: GroupKey;
@@ -43,7 +43,7 @@ export class Channel implements Deliverer, SequencerOutput {
   readonly states: GroupStates;
   readonly #followers = new FewMap<Follower, true>();
   readonly #store: Store;
-  readonly #rounds: Rounds;
+  readonly #scheduler: DeliveryScheduler;
   readonly #sequencer: Sequencer;
   #delivered: Position;
   /** The next batch. */
@@ -65,13 +65,13 @@ export class Channel implements Deliverer, SequencerOutput {
     store: Store,
     group: GroupKey,
     start: Position,
-    rounds: Rounds,
-    sharing: (group: GroupKey) => SharedParts | undefined,
+    scheduler: DeliveryScheduler,
+    sharing: (group: GroupKey) => SnapshotPartCache | undefined,
   ) {
     this.group = group;
     this.states = new GroupStates(store, group, sharing);
     this.#store = store;
-    this.#rounds = rounds;
+    this.#scheduler = scheduler;
     this.#delivered = start;
     this.#sequencer = new Sequencer(group, store, start, this);
   }
@@ -84,8 +84,8 @@ export class Channel implements Deliverer, SequencerOutput {
   static async open(
     store: Store,
     group: GroupKey,
-    rounds: Rounds,
-    sharing: (group: GroupKey) => SharedParts | undefined,
+    scheduler: DeliveryScheduler,
+    sharing: (group: GroupKey) => SnapshotPartCache | undefined,
   ): Promise<Channel> {
     let channel: Channel | undefined;
     const early: GroupEvent[] = [];
@@ -103,7 +103,7 @@ export class Channel implements Deliverer, SequencerOutput {
     );
     try {
       const head = (await store.heads([group]))[0] as Head;
-      channel = new Channel(store, group, head.position, rounds, sharing);
+      channel = new Channel(store, group, head.position, scheduler, sharing);
       channel.#unwatch = unwatch;
       for (const event of early) channel.#sequencer.offer(event);
       if (isInDoubt) channel.compare();
@@ -136,7 +136,7 @@ export class Channel implements Deliverer, SequencerOutput {
   }
 
   /** Delivers the events that wait for a round to this follower now. */
-  catchUp(follower: Follower): void {
+  deliverPending(follower: Follower): void {
     if (this.#batch !== undefined) give(this.#batch, this.#countBeforeBatch, follower);
     give(this.#gathered, this.#countBeforeGathered, follower);
   }
@@ -181,7 +181,7 @@ export class Channel implements Deliverer, SequencerOutput {
       this.#deliverAll();
     else if (!this.#isDue) {
       this.#isDue = true;
-      this.#rounds.add(this);
+      this.#scheduler.add(this);
     }
   }
 

@@ -28,7 +28,7 @@ const PER_STEP = 16;
  * connection is still in the processor's caches then. Deliverers run in the order in which they
  * were added.
  */
-export class Rounds {
+export class DeliveryScheduler {
   #due: Deliverer[] = [];
   /** The round under way, and how many of its deliverers are done. */
   #round: Deliverer[] = [];

@@ -1,5 +1,5 @@
 /** Counts the followers of a group and of each item, and notes when each last received a frame. */
-export class Audience {
+export class FollowerCounts {
   #whole = 0;
   #wholeSentAtMs = 0;
   #items: Map<string, { count: number; sentAtMs: number }> | undefined;
@@ -42,14 +42,14 @@ export class Audience {
   }
 
   /** Notes that a change of this item was sent to its followers and those of the whole group. */
-  tell(itemId: string, nowMs: number): void {
+  noteSent(itemId: string, nowMs: number): void {
     this.#wholeSentAtMs = nowMs;
     const entry = this.#items?.get(itemId);
     if (entry !== undefined) entry.sentAtMs = nowMs;
   }
 
   /** When a change was last sent to the followers of this item, or of the whole group; 0: never. */
-  toldAtMs(itemId: string | undefined): number {
+  lastSentAtMs(itemId: string | undefined): number {
     if (itemId === undefined) return this.#wholeSentAtMs;
     return this.#items?.get(itemId)?.sentAtMs ?? 0;
   }

@@ -1,7 +1,7 @@
 import { type Frame, frameBytes } from "../core/frame.ts";
 
 /** Limits of the frames that one subscription holds beyond the transport's own buffers (G7). */
-export interface QueueLimits {
+export interface SubscriberQueueLimits {
   /** Most bytes, by frameBytes. One frame always fits, however large. */
   readonly maxBytes: number;
   /** Most frames. */
@@ -9,19 +9,22 @@ export interface QueueLimits {
 }
 
 /** Default limits. */
-export const DEFAULT_QUEUE_LIMITS: QueueLimits = { maxBytes: 1024 * 1024, maxFrames: 1000 };
+export const DEFAULT_SUBSCRIBER_QUEUE_LIMITS: SubscriberQueueLimits = {
+  maxBytes: 1024 * 1024,
+  maxFrames: 1000,
+};
 
 /** The array of every empty queue. Never added to. */
 const NONE: never[] = [];
 
 /** A first-in first-out queue of frames, limited by count and bytes. */
 export class FrameQueue<T extends Frame = Frame> {
-  readonly #limits: QueueLimits;
+  readonly #limits: SubscriberQueueLimits;
   #frames: (T | undefined)[] = NONE;
   #start = 0;
   #bytes = 0;
 
-  constructor(limits: QueueLimits) {
+  constructor(limits: SubscriberQueueLimits) {
     this.#limits = limits;
   }
 

@@ -1,14 +1,14 @@
 import type { SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Head, Store } from "../core/store.ts";
-import type { SharedParts } from "./snapshot-part-cache.ts";
+import type { SnapshotPartCache } from "./snapshot-part-cache.ts";
 import {
   type StateReader,
   isSharable,
   lazily,
   openState,
-  readGroup,
-  readItems,
+  groupState,
+  itemsState,
 } from "./state-reader.ts";
 
 /** How long a state is kept for other readers, in milliseconds. */
@@ -33,7 +33,7 @@ interface Reading {
  * The states of one group, shared by many readers at about the same time, as after a disconnect:
  * while the group does not change, all get the same frames, which are encoded once. A large state
  * of a store with stable snapshots is read by each at its own pace, from the parts that others have
- * just read (see SharedParts).
+ * just read (see SnapshotPartCache).
  *
  * A state is at or after every write acknowledged before it was requested (G10): a state that
  * another reader requested is used only when the store's head, read since then, is not ahead of it.
@@ -41,7 +41,7 @@ interface Reading {
 export class GroupStates {
   readonly #store: Store;
   readonly #group: GroupKey;
-  readonly #sharing: (group: GroupKey) => SharedParts | undefined;
+  readonly #sharing: (group: GroupKey) => SnapshotPartCache | undefined;
   /** The latest shared state; it does not reject. */
   #latest: Promise<Followable | undefined> | undefined;
 
@@ -52,7 +52,7 @@ export class GroupStates {
   constructor(
     store: Store,
     group: GroupKey,
-    sharing: (group: GroupKey) => SharedParts | undefined,
+    sharing: (group: GroupKey) => SnapshotPartCache | undefined,
   ) {
     this.#store = store;
     this.#group = group;
@@ -61,18 +61,18 @@ export class GroupStates {
 
   /** Reads the state of some items. */
   readItems(itemIds: readonly string[]): StateReader {
-    return readItems(this.#store, this.#group, itemIds);
+    return itemsState(this.#store, this.#group, itemIds);
   }
 
   /** Reads the state of the group. */
   readGroup(): StateReader {
     const shared = this.#sharing(this.#group);
     return shared === undefined
-      ? readGroup(this.#store, this.#group)
+      ? groupState(this.#store, this.#group)
       : lazily(() => this.#open(shared));
   }
 
-  async #open(shared: SharedParts): Promise<StateReader> {
+  async #open(shared: SnapshotPartCache): Promise<StateReader> {
     const latest = this.#latest;
     if (latest === undefined) return this.#read(shared);
     const [state, [head]] = await Promise.all([latest, this.#store.heads([this.#group])]);
@@ -80,10 +80,10 @@ export class GroupStates {
     // Waiting for the new latest state could find it outdated again, so only one caller reads that
     // one and each of the others reads for itself.
     if (this.#latest === latest) return this.#read(shared);
-    return readGroup(this.#store, this.#group, shared);
+    return groupState(this.#store, this.#group, shared);
   }
 
-  async #read(shared: SharedParts): Promise<StateReader> {
+  async #read(shared: SnapshotPartCache): Promise<StateReader> {
     const reading = this.#begin(shared);
     const latest = reading.then(
       ({ others }) => {
@@ -105,7 +105,7 @@ export class GroupStates {
     return (await reading).own;
   }
 
-  async #begin(shared: SharedParts): Promise<Reading> {
+  async #begin(shared: SnapshotPartCache): Promise<Reading> {
     const opened = await openState(this.#store, this.#group, shared);
     if (opened.kind === "whole") return forAll(opened.state);
     const { reader } = opened;

@@ -5,10 +5,10 @@ import type { Position } from "../core/position.ts";
 import type { Head, Store } from "../core/store.ts";
 import { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { Channel } from "./channel.ts";
-import type { QueueLimits } from "./frame-queue.ts";
+import type { SubscriberQueueLimits } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
-import { Rounds } from "./delivery-scheduler.ts";
-import { SharedParts } from "./snapshot-part-cache.ts";
+import { DeliveryScheduler } from "./delivery-scheduler.ts";
+import { SnapshotPartCache } from "./snapshot-part-cache.ts";
 import { Subscription } from "./subscription.ts";
 
 /** Dependencies, timeouts and limits of all subscriptions. */
@@ -20,7 +20,7 @@ export interface HubOptions {
   readonly heartbeatIntervalMs: number;
   /** How long frames may wait for a reader before its subscription ends (G7). */
   readonly stallTimeoutMs: number;
-  readonly queueLimits: QueueLimits;
+  readonly queueLimits: SubscriberQueueLimits;
   /**
    * Memory of the snapshot parts that subscribers have not read. Default: one with the default
    * limit.
@@ -35,6 +35,11 @@ export interface FollowRequest {
   readonly group: GroupKey;
   readonly interest: Interest;
   readonly resumeFrom: Position | undefined;
+  /**
+   * Address of the subscriber, to which its unread snapshots count. While their memory is full, the
+   * largest of them are ended. Absent: never, as for a subscriber in this process.
+   */
+  readonly address?: string | undefined;
 }
 
 interface Entry {
@@ -60,13 +65,13 @@ const HEADS_PER_READ = 500;
 export class Hub {
   readonly #options: HubOptions;
   readonly #entries = new Map<string, Entry>();
-  readonly #rounds = new Rounds();
-  readonly #parts = new SharedParts();
+  readonly #scheduler = new DeliveryScheduler();
+  readonly #partCache = new SnapshotPartCache();
   readonly #memory: SnapshotMemory;
   /** The snapshot parts that readers of a group share: one function for all groups. */
-  readonly #sharing = (group: GroupKey): SharedParts | undefined => {
+  readonly #sharing = (group: GroupKey): SnapshotPartCache | undefined => {
     const { sharesStates = always } = this.#options;
-    return sharesStates(group) ? this.#parts : undefined;
+    return sharesStates(group) ? this.#partCache : undefined;
   };
   #tidiedAtMs = -Infinity;
   #refusal: StreamError | undefined;
@@ -117,7 +122,7 @@ export class Hub {
     const now = this.#options.now();
     if (now - this.#tidiedAtMs >= TIDY_MS) {
       this.#tidiedAtMs = now;
-      this.#parts.tidy();
+      this.#partCache.tidy();
     }
     const due: Entry[] = [];
     for (const entry of this.#entries.values()) {
@@ -137,15 +142,26 @@ export class Hub {
     }
   }
 
-  #subscribe({ interest, resumeFrom }: FollowRequest, channel: Channel): Promise<Subscription> {
+  async #subscribe(
+    { interest, resumeFrom, address }: FollowRequest,
+    channel: Channel,
+  ): Promise<Subscription> {
     const { store, now, queueLimits: limits } = this.#options;
     const memory = this.#memory;
-    return Subscription.open({ store, channel, interest, resumeFrom, limits, memory, now });
+    let ended: StreamError | undefined;
+    let fail = (_error: StreamError) => {};
+    const end = () => fail((ended = snapshotUnread()));
+    const unread = address === undefined ? memory : memory.holderOf(address, end);
+    const options = { store, channel, interest, resumeFrom, limits, unread, now };
+    const subscription = await Subscription.open(options);
+    if (ended !== undefined) subscription.fail(ended);
+    fail = (error) => subscription.fail(error);
+    return subscription;
   }
 
   #openEntry(key: string, group: GroupKey): Entry {
     const { store } = this.#options;
-    const opened = Channel.open(store, group, this.#rounds, this.#sharing);
+    const opened = Channel.open(store, group, this.#scheduler, this.#sharing);
     const entry: Entry = {
       opened,
       channel: undefined,
@@ -233,4 +249,11 @@ export class Hub {
       }),
     );
   }
+}
+
+function snapshotUnread(): StreamError {
+  return new StreamError(
+    "SLOW_SUBSCRIBER",
+    "The snapshot was not read while the memory of unread snapshots was full; subscribe again, and read the frames as they come.",
+  );
 }

@@ -17,7 +17,7 @@ import type { Subscription } from "./subscription.ts";
  * queue of the subscription (G7). One part is held at a time, so a join costs no more than a slow
  * reader, however large the snapshot.
  */
-export class Insertion<M extends { readonly itemId: string | undefined }> {
+export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> {
   readonly member: M;
   /**
    * Resolves when the first part was taken, or it ended before that; rejects when an error ended

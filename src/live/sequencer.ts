@@ -1,7 +1,7 @@
 import type { ChangeEvent, GroupEvent, TransientEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import type { GroupKey } from "../core/names.ts";
-import { type Position, isNews, isNext } from "../core/position.ts";
+import { type Position, isAfter, isNext } from "../core/position.ts";
 import type { Head, ReadLimits, Replay } from "../core/store.ts";
 
 /** The part of the store that the sequencer reads. */
@@ -83,7 +83,7 @@ export class Sequencer {
 
   #offerChange(change: ChangeEvent): void {
     if (isNext(change.position, this.#position)) this.#release(change);
-    else if (isNews(change.position, this.#position)) this.#recover(change);
+    else if (isAfter(change.position, this.#position)) this.#recover(change);
   }
 
   #offerEvent(event: TransientEvent): void {

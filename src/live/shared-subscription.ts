@@ -4,9 +4,9 @@ import { FewMap } from "../core/few-map.ts";
 import type { Frame, HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
 import { SnapshotMemory } from "../limits/snapshot-memory.ts";
-import { Audience } from "./follower-counts.ts";
+import { FollowerCounts } from "./follower-counts.ts";
 import type { GroupStates } from "./group-states.ts";
-import { Insertion } from "./joining-snapshot.ts";
+import { JoiningSnapshot } from "./joining-snapshot.ts";
 import type { Interest } from "./interest.ts";
 import type { StateReader } from "./state-reader.ts";
 import type { Reader } from "./frame-iterator.ts";
@@ -67,20 +67,20 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   readonly #queued = new FewMap<M, true>();
   readonly #members = new FewMap<M, true>();
   /** The items, or the group, that the members follow. */
-  readonly #wanted = new Audience();
+  readonly #wanted = new FollowerCounts();
   /** Members that received their snapshot, or were resumed. */
   readonly #active = new FewMap<M, Bookmark>();
   /** The items, or the group, that the active members follow. */
-  readonly #activeWanted = new Audience();
+  readonly #activeWanted = new FollowerCounts();
   /** Members that the current segment's opening frame serves, with the item found for each. */
   readonly #served = new FewMap<M, Item | undefined>();
   /** Whether a snapshot for all members, or a part of it, is still to come. */
   #inSync = false;
   /** The snapshot of the member that is joining. */
-  #insertion: Insertion<M> | undefined;
+  #joining: JoiningSnapshot<M> | undefined;
   /** Everything that members want up to here was sent; a replay from before does not repeat it. */
   #floor: Position = ORIGIN;
-  /** A frame that was read but has to wait for the insertion. */
+  /** A frame that was read but has to wait for the joining snapshot. */
   #heldBack: Frame | undefined;
   #out: SharedFrame<M>[] = [];
   #lastJoin: Promise<unknown> = Promise.resolve();
@@ -110,7 +110,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   join(member: M, resumeFrom?: Position): Promise<void> {
     this.#queued.set(member, true);
     const join = this.#lastJoin.then(() => this.#join(member, resumeFrom));
-    this.#lastJoin = join.then(() => this.#insertion?.over).catch(() => {});
+    this.#lastJoin = join.then(() => this.#joining?.over).catch(() => {});
     return join;
   }
 
@@ -121,8 +121,8 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     if (this.#active.delete(member)) this.#activeWanted.remove(member.itemId);
     this.#served.delete(member);
     this.#out = this.#out.filter(({ to }) => to !== member);
-    if (this.#insertion?.member === member) {
-      this.#insertion.end();
+    if (this.#joining?.member === member) {
+      this.#joining.end();
       this.#wake();
     }
     if (this.#members.size === 0) this.#release();
@@ -132,17 +132,17 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   read(): SharedFrame<M> | undefined {
     for (;;) {
       if (this.#out.length > 0) return this.#out.shift();
-      const insertion = this.#insertionUnderWay();
-      if (insertion?.isReading === true) return undefined;
-      if (insertion?.isBegun === true) {
-        this.#insert(insertion);
+      const joining = this.#joiningUnderWay();
+      if (joining?.isReading === true) return undefined;
+      if (joining?.isBegun === true) {
+        this.#insert(joining);
         continue;
       }
       const frame = this.#heldBack ?? this.#subscription?.read();
       this.#heldBack = undefined;
-      if (insertion !== undefined && !this.#inSync && insertion.isDue(frame)) {
+      if (joining !== undefined && !this.#inSync && joining.isDue(frame)) {
         this.#heldBack = frame;
-        this.#insert(insertion);
+        this.#insert(joining);
       } else if (frame === undefined) return undefined;
       else if (frame.kind === "change" || frame.kind === "event") {
         if (this.#concerns(frame)) return { to: undefined, frame };
@@ -157,10 +157,10 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   onReadable(reader: Reader): void {
     this.#reader = reader;
     const subscription = this.#subscription;
-    const insertion = this.#insertionUnderWay();
-    // An insertion wakes the reader when it has read a part.
-    if (subscription === undefined || subscription.ended || insertion?.isReading === true) return;
-    if (insertion !== undefined) this.#awaitCursor(subscription, insertion);
+    const joining = this.#joiningUnderWay();
+    // An joining wakes the reader when it has read a part.
+    if (subscription === undefined || subscription.ended || joining?.isReading === true) return;
+    if (joining !== undefined) this.#awaitCursor(subscription, joining);
     if (this.#listeningTo === subscription) return;
     this.#listeningTo = subscription;
     subscription.onReadable(this);
@@ -214,7 +214,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   quietSinceMs(): number {
     let oldestMs = Infinity;
     for (const [{ itemId }, { atMs }] of this.#active)
-      oldestMs = Math.min(oldestMs, Math.max(atMs, this.#activeWanted.toldAtMs(itemId)));
+      oldestMs = Math.min(oldestMs, Math.max(atMs, this.#activeWanted.lastSentAtMs(itemId)));
     return oldestMs;
   }
 
@@ -243,7 +243,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     this.#subscription = subscription;
     subscription.onEnd(() => {
       if (this.#subscription !== subscription) return;
-      this.#insertion?.end(subscription.error);
+      this.#joining?.end(subscription.error);
       if (subscription.error !== undefined) this.#onEnd?.(subscription.error);
     });
     this.#wake();
@@ -251,18 +251,18 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
 
   #joinBeside(subscription: Subscription, member: M): Promise<void> {
     this.memory.check();
-    this.#insertion = new Insertion(member, subscription, this.memory, () => this.#wake());
-    return this.#insertion.begun;
+    this.#joining = new JoiningSnapshot(member, subscription, this.memory, () => this.#wake());
+    return this.#joining.begun;
   }
 
-  #insertionUnderWay(): Insertion<M> | undefined {
-    if (this.#insertion?.isOver === true) this.#insertion = undefined;
-    return this.#insertion;
+  #joiningUnderWay(): JoiningSnapshot<M> | undefined {
+    if (this.#joining?.isOver === true) this.#joining = undefined;
+    return this.#joining;
   }
 
-  #insert(insertion: Insertion<M>): void {
-    const { member } = insertion;
-    const frame = insertion.take();
+  #insert(joining: JoiningSnapshot<M>): void {
+    const { member } = joining;
+    const frame = joining.take();
     // A later replay may contain changes that only the new member follows and its snapshot has.
     this.#floor = frame.position;
     this.#activate(member, frame.timestamp);
@@ -293,7 +293,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     const { itemId, timestamp } = event;
     if (event.kind === "change") {
       if (!this.#activeWanted.wants(itemId) || this.#isBelowFloor(event)) return false;
-      this.#activeWanted.tell(event.itemId, this.#options.now());
+      this.#activeWanted.noteSent(event.itemId, this.#options.now());
       return true;
     }
     for (const [member, known] of this.#active) {
@@ -334,12 +334,12 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     }
   }
 
-  /** Ends or restarts an insertion that a snapshot for all members makes needless or stale. */
+  /** Ends or restarts an joining that a snapshot for all members makes needless or stale. */
   #reviewInsertion({ position }: SyncFrame): void {
-    const insertion = this.#insertionUnderWay();
-    if (insertion === undefined) return;
-    if (this.#served.has(insertion.member)) insertion.end();
-    else if (!insertion.covers(position)) insertion.restart();
+    const joining = this.#joiningUnderWay();
+    if (joining === undefined) return;
+    if (this.#served.has(joining.member)) joining.end();
+    else if (!joining.covers(position)) joining.restart();
   }
 
   #activate(member: M, timestamp: number): void {
@@ -347,8 +347,8 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     this.#active.set(member, { timestamp, atMs: this.#options.now() });
   }
 
-  /** Wakes the reader when the cursor reaches the insertion, even if no frame is read then. */
-  #awaitCursor(subscription: Subscription, { position }: Insertion<M>): void {
+  /** Wakes the reader when the cursor reaches the joining snapshot, even if no frame is read then. */
+  #awaitCursor(subscription: Subscription, { position }: JoiningSnapshot<M>): void {
     // If it is beyond already, a change of epoch follows, which wakes the reader anyway.
     if (position !== undefined && subscription.cursor.revision < position.revision)
       subscription.onCursor(position.revision, () => this.#wake());

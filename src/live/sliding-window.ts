@@ -1,18 +1,18 @@
 import type { GroupEvent } from "../core/change.ts";
 import type { Position } from "../core/position.ts";
-import { FrameQueue, type QueueLimits } from "./frame-queue.ts";
+import { FrameQueue, type SubscriberQueueLimits } from "./frame-queue.ts";
 
 /**
  * The last events that a channel released: a contiguous suffix, within half of a queue's limits.
  * The oldest slide out.
  */
 export class SlidingWindow {
-  readonly #limits: QueueLimits;
+  readonly #limits: SubscriberQueueLimits;
   #events: FrameQueue<GroupEvent> | undefined;
   #start: Position;
 
   /** @param start It will hold the events released after this position. */
-  constructor(limits: QueueLimits, start: Position) {
+  constructor(limits: SubscriberQueueLimits, start: Position) {
     this.#limits = limits;
     this.#start = start;
   }

@@ -18,7 +18,7 @@ export interface SharedPart {
  * others find it here. Readers never wait for one another: one that is too late for a part reads it
  * from the store.
  */
-export class SharedParts {
+export class SnapshotPartCache {
   #parts = newParts();
   #isUsed = false;
 

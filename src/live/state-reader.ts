@@ -12,7 +12,7 @@ import type {
   StateHead,
   Store,
 } from "../core/store.ts";
-import type { SharedParts } from "./snapshot-part-cache.ts";
+import type { SnapshotPartCache } from "./snapshot-part-cache.ts";
 
 /**
  * Size of one part of a snapshot or replay. Small, so that a slow reader shows progress and, with a
@@ -40,7 +40,7 @@ export function isSharable({ epoch }: Position): boolean {
 }
 
 /** Reads the state of some items: a single part, read by the call of next(). */
-export function readItems(store: Store, group: GroupKey, itemIds: readonly string[]): StateReader {
+export function itemsState(store: Store, group: GroupKey, itemIds: readonly string[]): StateReader {
   return {
     async next() {
       const reads = await Promise.all(itemIds.map((itemId) => store.get(group, itemId)));
@@ -72,7 +72,7 @@ function pick(state: Folded, itemIds: readonly string[]): SyncFrame {
  *
  * @param shared Parts that are shared with other readers of the same state.
  */
-export function readGroup(store: Store, group: GroupKey, shared?: SharedParts): StateReader {
+export function groupState(store: Store, group: GroupKey, shared?: SnapshotPartCache): StateReader {
   return lazily(async () => followed(await openState(store, group, shared)));
 }
 
@@ -100,11 +100,11 @@ export type OpenState =
   | { readonly kind: "whole"; readonly state: WholeState }
   | { readonly kind: "parts"; readonly reader: StateReader };
 
-/** Opens the state of a group. @see readGroup */
+/** Opens the state of a group. @see groupState */
 export async function openState(
   store: Store,
   group: GroupKey,
-  shared?: SharedParts,
+  shared?: SnapshotPartCache,
 ): Promise<OpenState> {
   const reader = await store.snapshot(group);
   if (reader.stable) return { kind: "parts", reader: stableParts(reader, group, shared) };
@@ -118,7 +118,7 @@ function followed(opened: OpenState): StateReader {
 function stableParts(
   reader: SnapshotReader,
   group: GroupKey,
-  shared: SharedParts | undefined,
+  shared: SnapshotPartCache | undefined,
 ): StateReader {
   let isFirst = true;
   /** How many items were read. */

@@ -1,9 +1,12 @@
 import type { Position } from "../core/position.ts";
 import type { Store } from "../core/store.ts";
-import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
+import type { SnapshotHolder } from "../limits/snapshot-holder.ts";
 import type { Channel } from "./channel.ts";
-import type { QueueLimits } from "./frame-queue.ts";
+import type { SubscriberQueueLimits } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
+
+/** Counts parts from when they are read from the store until the subscriber has read them. */
+export type UnreadParts = Pick<SnapshotHolder, "hold" | "release" | "check">;
 
 /** What a subscription follows, and its limits. */
 export interface SubscriptionOptions {
@@ -16,9 +19,9 @@ export interface SubscriptionOptions {
   readonly interest: Interest;
   /** Position up to which the reader knows the group. */
   readonly resumeFrom: Position | undefined;
-  readonly limits: QueueLimits;
-  /** Memory of the snapshot parts that subscribers have not read. */
-  readonly memory: SnapshotMemory;
+  readonly limits: SubscriberQueueLimits;
+  /** Counts the part that this subscriber has not read. */
+  readonly unread: UnreadParts;
   /** Unix milliseconds. */
   readonly now: () => number;
 }

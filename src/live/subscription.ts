@@ -1,13 +1,13 @@
 import type { ChangeEvent, GroupEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import type { Frame } from "../core/frame.ts";
-import { ORIGIN, type Position, isNews, isNext } from "../core/position.ts";
+import { ORIGIN, type Position, isAfter, isNext } from "../core/position.ts";
 import { isJoinable, mergeReplay } from "../core/replay.ts";
 import type { Channel, Follower } from "./channel.ts";
 import { FrameIterator, type Reader } from "./frame-iterator.ts";
 import { FrameQueue } from "./frame-queue.ts";
 import type { Interest } from "./interest.ts";
-import { PartReader } from "./catch-up-reader.ts";
+import { CatchUpReader } from "./catch-up-reader.ts";
 import { SlidingWindow } from "./sliding-window.ts";
 import type { StateReader } from "./state-reader.ts";
 import type { SubscriptionOptions } from "./subscription-options.ts";
@@ -39,7 +39,7 @@ export class Subscription implements Follower {
   readonly #window: SlidingWindow;
 
   #phase: "loading" | "live" | "ended" = "loading";
-  readonly #parts: PartReader;
+  readonly #catchUp: CatchUpReader;
   /** Timestamp of the last snapshot, which contains everything up to then. */
   #syncTimestamp = 0;
   /** Revision that the last `resumed` promised: no transient event precedes it. */
@@ -66,8 +66,8 @@ export class Subscription implements Follower {
 
   private constructor(options: SubscriptionOptions) {
     this.#options = options;
-    const { store, channel, interest, memory } = options;
-    this.#parts = new PartReader(store, channel, interest, memory);
+    const { store, channel, interest, unread } = options;
+    this.#catchUp = new CatchUpReader(store, channel, interest, unread);
     this.#queue = new FrameQueue(options.limits);
     this.#window = new SlidingWindow(options.limits, channel.position);
     this.#progressAtMs = this.#bookmarkAtMs = options.now();
@@ -82,9 +82,9 @@ export class Subscription implements Follower {
     options.channel.follow(subscription);
     try {
       if (options.resumeFrom === undefined || !(await subscription.#resume(options.resumeFrom))) {
-        options.memory.check();
+        options.unread.check();
         await subscription.#loadPart();
-        options.memory.check();
+        options.unread.check();
       }
     } catch (error) {
       subscription.#end(StreamError.from(error));
@@ -129,7 +129,7 @@ export class Subscription implements Follower {
    */
   read(): Frame | undefined {
     this.#progressAtMs = this.#options.now();
-    if (this.#queue.length === 0) this.#parts.release();
+    if (this.#queue.length === 0) this.#catchUp.release();
     let frame = this.#queue.shift() ?? this.#takeReleased();
     if (frame === undefined && this.#phase === "loading") {
       this.#load();
@@ -225,7 +225,7 @@ export class Subscription implements Follower {
     }
     this.#through++;
     if (this.#phase === "loading") this.#window.slide(event);
-    else if (this.#phase === "live" && this.#admits(event)) {
+    else if (this.#phase === "live" && this.#shouldDeliver(event)) {
       if (this.#queue.offer(event)) this.#pass(event);
       else this.#fallBehind(event);
     }
@@ -237,7 +237,7 @@ export class Subscription implements Follower {
       const event = this.#released[this.#through];
       if (event === undefined) return undefined;
       this.#through++;
-      if (!this.#admits(event)) continue;
+      if (!this.#shouldDeliver(event)) continue;
       this.#pass(event);
       return event;
     }
@@ -245,9 +245,9 @@ export class Subscription implements Follower {
   }
 
   /** Whether to deliver a live event. One that leaves a gap makes the subscription load again. */
-  #admits(event: GroupEvent): boolean {
+  #shouldDeliver(event: GroupEvent): boolean {
     if (event.kind === "change") {
-      if (!isNews(event.position, this.#cursor)) return false;
+      if (!isAfter(event.position, this.#cursor)) return false;
       if (!isNext(event.position, this.#cursor)) {
         this.#fallBehind(event);
         return false;
@@ -278,17 +278,17 @@ export class Subscription implements Follower {
   /** @param feedStart The window holds the events that the channel releases after this. */
   #startLoading(source: "snapshot" | "log", feedStart: Position): void {
     this.#phase = "loading";
-    this.#parts.start(source);
+    this.#catchUp.start(source);
     if (source === "snapshot") this.#promised = 0;
     this.#window.restart(feedStart);
     this.#wake();
   }
 
   async #resume(from: Position): Promise<boolean> {
-    const replay = await this.#parts.resume(from);
-    this.channel.catchUp(this);
+    const replay = await this.#catchUp.resume(from);
+    this.channel.deliverPending(this);
     if (replay.lost) return false;
-    this.#parts.start("log");
+    this.#catchUp.start("log");
     this.#cursor = this.#taken = from;
     this.#promised = replay.head.revision;
     this.#queue.push({ kind: "resumed", position: from, head: replay.head });
@@ -317,8 +317,8 @@ export class Subscription implements Follower {
   async #readPart(): Promise<void> {
     const { channel } = this.#options;
     const asked = channel.position;
-    const part = await this.#parts.next(this.#cursor);
-    channel.catchUp(this);
+    const part = await this.#catchUp.next(this.#cursor);
+    channel.deliverPending(this);
     if (part?.kind === "log") {
       this.#replay(part.changes);
       const isInReach = isJoinable(this.#cursor, this.#window.start);
@@ -351,7 +351,7 @@ export class Subscription implements Follower {
 
   /** Becomes live when the window begins at or before the cursor. */
   #join(): boolean {
-    if (this.#parts.source === "snapshot" || !isJoinable(this.#cursor, this.#window.start))
+    if (this.#catchUp.source === "snapshot" || !isJoinable(this.#cursor, this.#window.start))
       return false;
     this.#phase = "live";
     this.release(this.#window.drain());
@@ -387,7 +387,7 @@ export class Subscription implements Follower {
     if (this.#phase === "ended") return;
     this.#phase = "ended";
     this.#error = error;
-    this.#parts.start("snapshot");
+    this.#catchUp.start("snapshot");
     this.#queue.clear();
     this.#window.drain();
     this.channel.unfollow(this);

@@ -14,7 +14,7 @@ import { Subscriber } from "./subscriber.ts";
 export type CommandKind = "read" | "commit" | "write";
 
 /** Options of a link. */
-export interface LinkOptions {
+export interface RedisLinkOptions {
   readonly target: RedisTarget;
   /** Undefined: the master that the Sentinels name. */
   readonly address: RedisAddress | undefined;
@@ -64,7 +64,7 @@ export class RedisLink {
   /** The name of the server, for messages. */
   readonly name: string;
   readonly subscriber: Subscriber;
-  readonly #options: LinkOptions;
+  readonly #options: RedisLinkOptions;
   readonly #line: Line;
   /** The same as `#line` when no replicas are required. */
   readonly #commitLine: Line;
@@ -77,7 +77,7 @@ export class RedisLink {
   #connectingSinceMs: number | undefined;
   #factsMs = 0;
 
-  constructor(options: LinkOptions) {
+  constructor(options: RedisLinkOptions) {
     const { target, address, timeoutMs, minReplicas, name } = options;
     this.#options = options;
     this.name = address === undefined ? "the master" : `${address.host}:${address.port}`;

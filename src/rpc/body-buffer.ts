@@ -1,30 +1,30 @@
 import type { ByteBudget } from "../limits/body-budget.ts";
 
-/** Least room that a body of several chunks gets, in bytes. */
-const MIN_ROOM_BYTES = 256;
+/** Smallest buffer of a body of several chunks, in bytes. */
+const MIN_CAPACITY_BYTES = 256;
 const NOTHING = Buffer.alloc(0);
 
 /**
- * The bytes of a body as they come, joined, and taken from the budget.
+ * Joins the chunks of a body as they arrive, and takes their bytes from the budget.
  *
- * A body that comes in one chunk, as nearly all do, is kept as it came. Of others the chunks are copied into
- * a buffer that grows, so that a body of many tiny chunks costs no more than one of few.
+ * A body of one chunk, as nearly all are, is not copied. The chunks of others are copied into a
+ * growing buffer, so that a body of many tiny chunks costs no more than one of a few.
  */
 export class BodyBuffer {
   readonly #budget: ByteBudget;
   readonly #maxBytes: number;
-  /** Most room that it takes: the size of the body, once that is known. */
-  #maxRoom: number;
+  /** Largest buffer: the size of the body, once it is known. */
+  #maxCapacity: number;
   #bytes: Buffer = NOTHING;
   #length = 0;
-  /** What it has taken from the budget. */
+  /** Bytes taken from the budget. */
   #taken = 0;
   #isClosed = false;
 
-  /** @param maxBytes Most bytes that will be pushed: it gets no more room than that, unless more are pushed. */
+  /** @param maxBytes Largest expected body: the buffer exceeds it only if more is pushed. */
   constructor(budget: ByteBudget, maxBytes = Infinity) {
     this.#maxBytes = maxBytes;
-    this.#maxRoom = maxBytes;
+    this.#maxCapacity = maxBytes;
     this.#budget = budget;
   }
 
@@ -32,21 +32,25 @@ export class BodyBuffer {
     return this.#length;
   }
 
-  /** What has come so far. Valid until more comes. */
+  /** The bytes so far. Valid until the next `push` or `release`. */
   get bytes(): Buffer {
     return this.#length === this.#bytes.length
       ? this.#bytes
       : this.#bytes.subarray(0, this.#length);
   }
 
-  /** Tells the size that the body claims to have: it takes no more room than that. Valid until `release`. */
+  /** Announces the size of the body, which limits the buffer until `release`. */
   expect(bytes: number): void {
-    this.#maxRoom = Math.min(bytes, this.#maxBytes);
+    this.#maxCapacity = Math.min(bytes, this.#maxBytes);
   }
 
-  /** Adds a chunk. @throws StreamError OVERLOADED when the budget is used up; Error after `close`. */
+  /**
+   * Adds a chunk.
+   *
+   * @throws StreamError OVERLOADED when the budget is used up; Error after `close`.
+   */
   push(chunk: Uint8Array): void {
-    if (this.#isClosed) throw new Error("Nobody reads this body any more.");
+    if (this.#isClosed) throw new Error("The body is closed.");
     const length = this.#length + chunk.byteLength;
     if (this.#length === 0) {
       this.release();
@@ -59,26 +63,26 @@ export class BodyBuffer {
     this.#length = length;
   }
 
-  /** Forgets the bytes and gives them back to the budget. Idempotent. */
+  /** Drops the bytes and gives them back to the budget. Idempotent. */
   release(): void {
     this.#budget.give(this.#taken);
     this.#taken = 0;
     this.#length = 0;
     this.#bytes = NOTHING;
-    this.#maxRoom = this.#maxBytes;
+    this.#maxCapacity = this.#maxBytes;
   }
 
-  /** Releases, and takes no more. Idempotent. */
+  /** Releases the bytes and accepts no more. Idempotent. */
   close(): void {
     this.#isClosed = true;
     this.release();
   }
 
   #grow(length: number): void {
-    const wanted = Math.max(MIN_ROOM_BYTES, 2 ** Math.ceil(Math.log2(length)));
-    const room = Math.max(length, Math.min(wanted, this.#maxRoom));
-    this.#take(room - this.#taken);
-    const bytes = Buffer.allocUnsafeSlow(room);
+    const wanted = Math.max(MIN_CAPACITY_BYTES, 2 ** Math.ceil(Math.log2(length)));
+    const capacity = Math.max(length, Math.min(wanted, this.#maxCapacity));
+    this.#take(capacity - this.#taken);
+    const bytes = Buffer.allocUnsafeSlow(capacity);
     bytes.set(this.bytes);
     this.#bytes = bytes;
   }

@@ -18,9 +18,11 @@ const CODES: Record<Code, ConnectCode> = {
   internal: ConnectCode.Internal,
 };
 
-/** Any failure as the protocols carry it: code, sentence, and ErrorInfo with the reason. */
+/**
+ * Converts any failure to what the protocols carry: code, sentence, and ErrorInfo with the reason.
+ */
 export function toConnectError(error: unknown): ConnectError {
-  // Cancellations and deadlines come from the protocol layer and are its to tell.
+  // Cancellations and deadlines come from the protocol layer in this form.
   if (error instanceof ConnectError) return error;
   const known = StreamError.from(error);
   const { code, message, reason, metadata, cause } = known;
@@ -34,11 +36,11 @@ export function toConnectError(error: unknown): ConnectError {
   );
 }
 
-/** The headers or trailers that say when to try again; undefined when the error names no time. */
+/** The headers or trailers that say when to retry; undefined when the error names no time. */
 export function retryHeaders(error: StreamError): Record<string, string> | undefined {
   const seconds = retryAfterSeconds(error);
   if (seconds === undefined) return undefined;
-  // gRPC clients with a retry policy wait as long as the second one says.
+  // gRPC clients with a retry policy wait for this time.
   const pushback = { "grpc-retry-pushback-ms": error.metadata[RETRY_AFTER_MS] ?? "" };
   return { "retry-after": String(seconds), ...pushback };
 }

@@ -3,9 +3,9 @@ import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { startTimer } from "../timers/timers.ts";
 import type { CallHandler } from "./framework/prepared-call.ts";
 
-/** Header of gRPC and gRPC-Web with the time that a caller gives a call. */
+/** The timeout header of gRPC and gRPC-Web. */
 const GRPC_HEADER = "grpc-timeout";
-/** The same of Connect. */
+/** The timeout header of Connect. */
 const CONNECT_HEADER = "connect-timeout-ms";
 const GRPC_TIMEOUT = /^(\d{1,8})([HMSmun])$/;
 const CONNECT_TIMEOUT = /^\d{1,10}$/;
@@ -29,18 +29,18 @@ export function connectTimeoutMs(value: string): number | undefined {
   return CONNECT_TIMEOUT.test(value) ? Number(value) : undefined;
 }
 
-/** The failure of a call whose deadline has passed. */
+/** The error of a call whose deadline has passed. */
 export function deadlineExceeded(): ConnectError {
   return new ConnectError("the operation timed out", Code.DeadlineExceeded);
 }
 
 /**
- * Runs the deadlines of calls that the framework answers.
+ * Enforces the deadlines of calls on the framework path.
  *
- * The framework's own timers fire at once when a deadline is more than 24.8 days away, so it does not get
- * to see the header. The signal of the request is aborted instead: with DEADLINE_EXCEEDED, or with the
- * reason of the transport when the caller goes away first. A malformed header is left for the framework to
- * refuse.
+ * The framework's own timers fire at once when a deadline is more than 24.8 days away, so the
+ * header is hidden from it. Instead the request's signal is aborted: with DEADLINE_EXCEEDED, or
+ * with the transport's reason when the caller disconnects first. A malformed header is left for the
+ * framework to refuse.
  */
 export function withDeadline(call: CallHandler): CallHandler {
   return (request, transport) => call(timed(request), transport);
@@ -58,7 +58,7 @@ function timed(request: UniversalServerRequest): UniversalServerRequest {
   return { ...request, header, signal: signalWithin(timeoutMs, request.signal) };
 }
 
-/** Aborted when the time has passed, or with the other signal, which ends the timer too. */
+/** A signal that is aborted after the timeout, or by `gone`, which also cancels the timer. */
 function signalWithin(timeoutMs: number, gone: AbortSignal): AbortSignal {
   const controller = new AbortController();
   const late = () => controller.abort(deadlineExceeded());

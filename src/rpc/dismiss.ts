@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { type ServerHttp2Stream, constants } from "node:http2";
 
-/** How long a request may go on after its response, in milliseconds. */
+/** Grace period for a request to end after its response, in milliseconds. */
 const DISMISS_MS = 1000;
 
 /**
@@ -9,14 +9,14 @@ const DISMISS_MS = 1000;
  * request does not end soon.
  */
 export function dismissRequest(request: IncomingMessage): void {
-  // A connection whose request is not read to its end takes no other request.
+  // The connection accepts no other request before this one is read to its end.
   request.resume();
   if (request.complete) return;
   const { socket } = request;
   const timer = setTimeout(() => socket.destroy(), DISMISS_MS);
-  const keep = () => clearTimeout(timer);
-  request.once("end", keep);
-  request.once("close", keep);
+  const cancel = () => clearTimeout(timer);
+  request.once("end", cancel);
+  request.once("close", cancel);
 }
 
 /** Closes an HTTP/2 stream that its client does not end soon after the response. */

@@ -5,16 +5,16 @@ import { StreamError } from "../core/errors.ts";
 
 /** Largest request message with values or payloads, in bytes, before and after decompression. */
 export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
-/** Length of the prefix of a message of gRPC, gRPC-Web or a Connect stream, in bytes. */
+/** Length of a message's prefix in gRPC, gRPC-Web and Connect streams, in bytes. */
 export const PREFIX_BYTES = 5;
 
-/** One length-prefixed message of gRPC, gRPC-Web or a Connect stream. */
+/** A length-prefixed message of gRPC, gRPC-Web or a Connect stream. */
 export interface Envelope {
   readonly flags: number;
   readonly data: Uint8Array;
 }
 
-/** A request that the protocol's framing makes invalid. */
+/** The refusal of an invalid request. */
 export function bodyInvalid(sentence: string, field?: string): StreamError {
   return new StreamError(
     "REQUEST_INVALID",
@@ -25,12 +25,12 @@ export function bodyInvalid(sentence: string, field?: string): StreamError {
 
 /** The refusal of an oversized request. */
 export function bodyTooLarge(maxBytes: number): StreamError {
-  return bodyInvalid(`The request has more than ${maxBytes} bytes; it may have up to that.`);
+  return bodyInvalid(`The request has more than ${maxBytes} bytes; it may have up to ${maxBytes}.`);
 }
 
-/** The refusal of a request that does not come whole. */
+/** The refusal of a request that does not arrive completely in time. */
 export function bodyLate(): StreamError {
-  return bodyInvalid(`The request did not arrive whole within ${BODY_TIMEOUT_MS} ms.`);
+  return bodyInvalid(`The request did not arrive completely within ${BODY_TIMEOUT_MS} ms.`);
 }
 
 /** The refusal of a message that ends too early. */
@@ -42,7 +42,7 @@ export function bodyCutShort(): StreamError {
  * Reads a whole body into a buffer.
  *
  * @param isEnveloped Whether it is one length-prefixed message rather than the message itself.
- * @throws StreamError REQUEST_INVALID as soon as it is too large, OVERLOADED.
+ * @throws StreamError REQUEST_INVALID as soon as it is too large; OVERLOADED.
  */
 export async function readBody(
   body: AsyncIterable<Uint8Array>,
@@ -50,21 +50,25 @@ export async function readBody(
   maxBytes: number,
   isEnveloped: boolean,
 ): Promise<Buffer> {
-  const mostBytes = isEnveloped ? maxBytes + PREFIX_BYTES : maxBytes;
+  const maxBodyBytes = isEnveloped ? maxBytes + PREFIX_BYTES : maxBytes;
   for await (const chunk of body) {
-    if (buffer.length + chunk.byteLength > mostBytes) throw bodyTooLarge(maxBytes);
+    if (buffer.length + chunk.byteLength > maxBodyBytes) throw bodyTooLarge(maxBytes);
     buffer.push(chunk);
     if (isEnveloped && claimsMoreThan(buffer.bytes, maxBytes)) throw bodyTooLarge(maxBytes);
   }
   return buffer.bytes;
 }
 
-/** Whether a message that has begun says that it is larger than that. */
+/** Whether the prefix of a message announces more than `maxBytes`. */
 export function claimsMoreThan(body: Buffer, maxBytes: number): boolean {
   return body.length >= PREFIX_BYTES && body.readUInt32BE(1) > maxBytes;
 }
 
-/** The one message of an enveloped body. @throws StreamError REQUEST_INVALID unless there is exactly one, whole. */
+/**
+ * The single message of an enveloped body.
+ *
+ * @throws StreamError REQUEST_INVALID unless the body is exactly one complete message.
+ */
 export function singleEnvelope(body: Buffer, maxBytes: number): Envelope {
   if (body.length === 0) throw bodyInvalid("The request has no message; this call takes one.");
   if (body.length < PREFIX_BYTES) throw bodyCutShort();
@@ -76,7 +80,7 @@ export function singleEnvelope(body: Buffer, maxBytes: number): Envelope {
   return { flags: body[0] ?? 0, data: body.subarray(PREFIX_BYTES, end) };
 }
 
-/** Rejects when the promise takes longer than that, or as soon as the signal is aborted, with its reason. */
+/** Rejects after the timeout, or with the signal's reason as soon as it is aborted. */
 export async function within<T>(
   promise: Promise<T>,
   timeoutMs: number,
@@ -98,24 +102,24 @@ export async function within<T>(
   }
 }
 
-/** How messages are cut. */
+/** Limits and callback of a splitter. */
 export interface SplitterOptions {
   /** Largest message, in bytes. */
   readonly maxBytes: number;
   readonly budget: ByteBudget;
-  /** Called once when a message that has begun does not arrive whole in time, with the refusal. */
+  /** Called once, with the refusal, when a message does not arrive completely in time. */
   readonly onLate: (refusal: Error) => void;
 }
 
 /**
- * Cuts a stream of bytes into length-prefixed messages, as they come. What is kept of a message that is not
- * whole yet is taken from the budget, and has its time to become whole.
+ * Splits a stream of bytes into length-prefixed messages, as they arrive. A partial message is
+ * taken from the budget and has a deadline.
  */
 export class EnvelopeSplitter implements Awaiting {
   readonly #options: SplitterOptions;
-  /** A message that is not whole yet, with its prefix. */
+  /** A partial message, with its prefix. */
   readonly #rest: BodyBuffer;
-  /** How many bytes of it make it whole, as far as is known. */
+  /** Length of the message with its prefix, or of the prefix alone until that is complete. */
   #needed = PREFIX_BYTES;
 
   constructor(options: SplitterOptions) {
@@ -123,22 +127,22 @@ export class EnvelopeSplitter implements Awaiting {
     this.#rest = new BodyBuffer(options.budget, options.maxBytes + PREFIX_BYTES);
   }
 
-  /** Whether nothing is left over. */
+  /** Whether there is no partial message. */
   get isAtEnd(): boolean {
     return this.#rest.length === 0;
   }
 
   /**
-   * Takes more bytes.
+   * Adds bytes.
    *
-   * @param onMessage Called with each message that is whole now.
-   * @throws StreamError REQUEST_INVALID for what is too large, OVERLOADED.
+   * @param onMessage Called with each message that is now complete.
+   * @throws StreamError REQUEST_INVALID when a message is too large; OVERLOADED.
    */
   push(chunk: Uint8Array, onMessage: (message: Envelope) => void): void {
     let at = 0;
     while (at < chunk.byteLength) {
       if (this.isAtEnd) {
-        const end = wholeEnd(chunk, at, this.#options.maxBytes);
+        const end = completeEnd(chunk, at, this.#options.maxBytes);
         if (end !== undefined) {
           onMessage(envelopeAt(chunk, at, end));
           at = end;
@@ -155,13 +159,13 @@ export class EnvelopeSplitter implements Awaiting {
       }
       if (this.#rest.length < this.#needed) continue;
       const { bytes } = this.#rest;
-      // Given back first, and forgotten: the next message may come while this one is decoded.
+      // Released first: the next message may arrive while this one is decoded.
       this.release();
       onMessage(envelopeAt(bytes, 0, bytes.byteLength));
     }
   }
 
-  /** Forgets what is left over. To be called when no more comes. Idempotent. */
+  /** Drops a partial message. To be called when no more bytes are pushed. Idempotent. */
   release(): void {
     if (!this.isAtEnd) BODY_DEADLINES.end(this);
     this.#rest.release();
@@ -174,14 +178,14 @@ export class EnvelopeSplitter implements Awaiting {
   }
 }
 
-/** Where the message that begins at a position ends; undefined when it is not whole. */
-function wholeEnd(bytes: Uint8Array, at: number, maxBytes: number): number | undefined {
+/** The end of the message that begins at a position; undefined when it is not complete. */
+function completeEnd(bytes: Uint8Array, at: number, maxBytes: number): number | undefined {
   if (bytes.byteLength - at < PREFIX_BYTES) return undefined;
   const end = at + PREFIX_BYTES + sizeAt(bytes, at, maxBytes);
   return end <= bytes.byteLength ? end : undefined;
 }
 
-/** The size of the message whose prefix is at a position. @throws StreamError REQUEST_INVALID */
+/** The size of the message that begins at a position. @throws StreamError REQUEST_INVALID */
 function sizeAt(bytes: Uint8Array, at: number, maxBytes: number): number {
   const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(at + 1);
   if (size > maxBytes) throw bodyTooLarge(maxBytes);
@@ -192,7 +196,7 @@ function envelopeAt(bytes: Uint8Array, at: number, end: number): Envelope {
   return { flags: bytes[at] ?? 0, data: bytes.subarray(at + PREFIX_BYTES, end) };
 }
 
-/** @throws StreamError REQUEST_INVALID unless the message is plain. */
+/** @throws StreamError REQUEST_INVALID unless the message is uncompressed. */
 export function checkFlags(flags: number): void {
   if (flags === 0) return;
   throw flags === 1

@@ -3,11 +3,11 @@ import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 const NAME = "grpc-message";
 
 /**
- * The same response with its `grpc-message` trailer encoded as gRPC asks: `%` and what is not
- * printable ASCII, nothing else. The framework encodes all punctuation, and some clients (grpc-js for
- * one) do not undo that.
+ * The response with its `grpc-message` trailer percent-encoded as gRPC specifies: only `%` and
+ * characters outside printable ASCII. The framework also encodes punctuation, which some clients
+ * (grpc-js, for example) do not decode.
  *
- * The trailer is rewritten when it is read, which is after the body, where it is filled.
+ * The trailer is rewritten when it is read: it is complete only after the body.
  */
 export function withPlainGrpcMessage(response: UniversalServerResponse): UniversalServerResponse {
   const { trailer } = response;
@@ -17,14 +17,14 @@ export function withPlainGrpcMessage(response: UniversalServerResponse): Univers
     get trailer() {
       const message = trailer.get(NAME);
       if (message === null) return trailer;
-      const plain = new Headers(trailer);
-      plain.set(NAME, encodeGrpcMessage(decodeURIComponent(message)));
-      return plain;
+      const rewritten = new Headers(trailer);
+      rewritten.set(NAME, encodeGrpcMessage(decodeURIComponent(message)));
+      return rewritten;
     },
   };
 }
 
-/** Encodes a text for `grpc-message`. */
+/** Percent-encodes a text for `grpc-message`. */
 export function encodeGrpcMessage(message: string): string {
   return message.replaceAll(/[^ -$&-~]+/gu, (part) =>
     Buffer.from(part).toString("hex").toUpperCase().replaceAll(/../g, "%$&"),

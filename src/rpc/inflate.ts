@@ -3,9 +3,9 @@ import type { BodyBudget } from "../limits/body-budget.ts";
 import { bodyInvalid, bodyTooLarge } from "./envelope.ts";
 import { FREE_INFLATION_BYTES, MAX_INFLATION, MAX_SMALL_REQUEST_BYTES } from "./request-limits.ts";
 
-/** How many messages of methods with large requests are inflated at a time. */
+/** Most messages of methods with large requests that are inflated at the same time. */
 const MAX_LARGE_AT_ONCE = 4;
-/** How many messages of methods with small requests are inflated at a time. */
+/** Most messages of methods with small requests that are inflated at the same time. */
 const MAX_SMALL_AT_ONCE = 2;
 
 /** Inflates a message on another thread. */
@@ -28,12 +28,13 @@ export function isInflatable(compression: string): boolean {
 /**
  * Inflates a message with a known compression.
  *
- * Other threads do it, a few messages at a time: Brotli fills its window, of up to 16 MiB, before it
- * gives out the first byte, so even a message of 22 bytes that may become 16 KiB takes 8 ms. The others
- * wait as they were sent. Small requests have slots of their own, so that they never wait behind large
- * ones. The output is taken from the budget until `release` is called.
+ * It runs on other threads, a few messages at a time: Brotli fills its window of up to 16 MiB
+ * before it returns the first byte, so even 22 bytes that may inflate to 16 KiB take 8 ms. Other
+ * messages wait in compressed form. Small requests have slots of their own, so that they never wait
+ * behind large ones. The output counts towards the budget until `release` is called.
  *
- * @throws StreamError REQUEST_INVALID for what is malformed or would become too large, OVERLOADED.
+ * @throws StreamError REQUEST_INVALID when the message is malformed or its output too large;
+ *   OVERLOADED.
  */
 export async function inflate(
   bytes: Uint8Array,
@@ -48,7 +49,7 @@ export async function inflate(
   const failure = (error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== "ERR_BUFFER_TOO_LARGE")
       return bodyInvalid(`The request is not valid ${compression} data.`);
-    return maxOutputLength === maxBytes ? bodyTooLarge(maxBytes) : inflatesTooMuch();
+    return maxOutputLength === maxBytes ? bodyTooLarge(maxBytes) : expandsTooMuch();
   };
   await slots.take();
   let taken = 0;
@@ -76,9 +77,9 @@ export async function inflate(
   }
 }
 
-function inflatesTooMuch() {
+function expandsTooMuch() {
   return bodyInvalid(
-    `The request becomes more than ${MAX_INFLATION} times as large when it is decompressed; it may be sent without compression.`,
+    `The request expands more than ${MAX_INFLATION} times when decompressed; it may be sent without compression.`,
   );
 }
 

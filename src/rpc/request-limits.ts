@@ -4,17 +4,17 @@ import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { MAX_REQUEST_BYTES } from "./envelope.ts";
 
 /**
- * Largest request message of names, positions and page tokens alone, in bytes, before and after
- * decompression: several times what its fields can need.
+ * Largest request message that has only names, positions and page tokens, in bytes, before and
+ * after decompression: several times what its fields can need.
  */
 export const MAX_SMALL_REQUEST_BYTES = 16 * 1024;
 
 /**
- * How many times as large as it was sent a message may become. Deflate reaches 1,032 at most, so only
- * Brotli can be beyond it.
+ * Largest ratio of the inflated size of a message to its compressed size. Deflate reaches at most
+ * 1,032, so only Brotli can exceed it.
  */
 export const MAX_INFLATION = 1100;
-/** What a message may become however small it was sent, in bytes. */
+/** Inflated size up to which any ratio is allowed, in bytes. */
 export const FREE_INFLATION_BYTES = 64 * 1024;
 
 const { set, update, batch, send, write } = StreamService.method;

@@ -1,6 +1,6 @@
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 
-/** Headers of streaming responses, for what is on the way: nginx does not buffer them, and nobody stores or compresses them. */
+/** Headers of streaming responses for proxies: do not buffer (nginx), store or compress them. */
 export const UNBUFFERED = {
   "x-accel-buffering": "no",
   "cache-control": "no-store, no-transform",
@@ -9,7 +9,7 @@ export const UNBUFFERED = {
 const METHOD_NOT_ALLOWED = 405;
 const UNSUPPORTED_MEDIA_TYPE = 415;
 
-/** The framework's response with the headers that it leaves out. */
+/** Adds the headers that the framework leaves out of a response. */
 export function withResponseHeaders(
   response: UniversalServerResponse,
   { method, allowedMethods }: UniversalHandler,

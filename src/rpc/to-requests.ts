@@ -8,14 +8,18 @@ import type { BatchMutation, BatchRequest, UpdateRequest } from "../service/requ
 import type { Decoded } from "../wire/request/decoded.ts";
 import { toUpdateOps } from "../wire/request/update-ops.ts";
 
-/** Decoded requests as the handlers take them, where the two differ. */
+/* Converts decoded requests to those of the handlers, where the two differ. */
 
-/** Of an update. @throws StreamError OP_MALFORMED */
+/** Converts an update. @throws StreamError OP_MALFORMED */
 export function toUpdateRequest(message: Decoded<UpdateMessage>): UpdateRequest {
   return { ...message, ops: toUpdateOps(message.ops, "ops") };
 }
 
-/** Of a batch. @throws StreamError OP_MALFORMED, REQUEST_INVALID, with the mutation's `index` */
+/**
+ * Converts a batch.
+ *
+ * @throws StreamError OP_MALFORMED, REQUEST_INVALID, with the mutation's `index`
+ */
 export function toBatchRequest(message: Decoded<BatchMessage>): BatchRequest {
   return { ...message, mutations: message.mutations.map(toBatchMutation) };
 }
@@ -37,7 +41,7 @@ function toBatchMutation({ mutation }: Decoded<MutationMessage>, index: number):
     case undefined:
       throw new StreamError(
         "REQUEST_INVALID",
-        `${field} holds no mutation that the service knows; it may be set, update or delete.`,
+        `${field} is empty or of an unknown kind; it may be set, update or delete.`,
         {
           metadata: { field, index: String(index) },
         },

@@ -30,24 +30,31 @@ import { toBatchRequest, toUpdateRequest } from "./to-requests.ts";
 
 const { method } = StreamService;
 
-/** A method with one request and one response: decodes, runs and encodes. The fast path and the framework use it. */
+/**
+ * A unary method: decodes the request, calls the handler and encodes the response. Both the fast
+ * path and the framework path use it.
+ */
 export interface UnaryMethod {
   readonly of: DescMethod;
-  /** Encoded message -> response with the prefix of gRPC. @throws StreamError for an invalid message. */
+  /**
+   * Binary message -> response with its gRPC prefix.
+   *
+   * @throws StreamError for an invalid message.
+   */
   readonly binary: (message: Uint8Array) => Promise<Uint8Array>;
   /** JSON -> JSON. @throws StreamError for an invalid message. */
   readonly json: (message: Uint8Array) => Promise<string>;
-  /** Decoded message -> response with the prefix of gRPC. */
+  /** Decoded message -> response with its gRPC prefix. */
   readonly decoded: (message: unknown) => Promise<Uint8Array>;
 }
 
-/** How a result is encoded. */
+/** The encoders of a result. */
 interface Forms<R> {
   readonly envelope: (result: R) => Uint8Array;
   readonly json: (result: R) => string;
 }
 
-/** All unary methods of `millrace.v1.StreamService`, over the handlers. */
+/** Builds the unary methods of `millrace.v1.StreamService` over the handlers. */
 export function unaryMethods(handlers: Handlers): UnaryMethod[] {
   return [
     unary(method.set, (m) => handlers.set(m), { envelope: setEnvelope, json: setJson }),

@@ -9,29 +9,29 @@ import { toBatchRequest, toUpdateRequest } from "./to-requests.ts";
 import { bodyInvalid } from "./envelope.ts";
 
 /**
- * Performs one request of a stream of writes. The handler is called before this returns, so that the
- * store sees requests in the order sent.
+ * Performs one request of a stream of writes. The handler is called before this returns, so that
+ * the store sees requests in the order sent.
  *
- * @throws StreamError when the request is none; what else fails, rejects.
+ * @throws StreamError when the request is malformed; all other failures reject.
  */
 export function performWrite(
   handlers: Handlers,
   { call, returnValues }: Decoded<WriteRequest>,
 ): Promise<WriteResult> {
-  // Not async: these are many, and each layer of promises around one costs.
+  // Not async: this is a hot path, and each layer of promises around a call costs.
   switch (call.case) {
     case "set":
       return handlers
         .set(call.value)
-        .then((full) => ({ kind: "set", result: returnValues ? full : slim(full) }));
+        .then((full) => ({ kind: "set", result: returnValues ? full : withoutValues(full) }));
     case "update":
       return handlers
         .update(toUpdateRequest(call.value))
-        .then((full) => ({ kind: "update", result: returnValues ? full : slim(full) }));
+        .then((full) => ({ kind: "update", result: returnValues ? full : withoutValues(full) }));
     case "delete":
       return handlers
         .delete(call.value)
-        .then((full) => ({ kind: "delete", result: returnValues ? full : slim(full) }));
+        .then((full) => ({ kind: "delete", result: returnValues ? full : withoutValues(full) }));
     case "send":
       return handlers.send(call.value).then(() => ({ kind: "send" }));
     case "batch": {
@@ -43,22 +43,22 @@ export function performWrite(
     }
     case undefined:
       throw bodyInvalid(
-        "call holds nothing that the service knows; it may be set, update, delete, send or batch.",
+        "call is missing or of an unknown kind; it may be set, update, delete, send or batch.",
       );
   }
 }
 
-/** Without the values, which were not asked for. */
-function slim<R extends Written | Updated | Deleted>(result: R): R {
+/** The result without its values, which the caller did not request. */
+function withoutValues<R extends Written | Updated | Deleted>(result: R): R {
   return { ...result, oldValue: undefined, newValue: undefined };
 }
 
-/** What a request came to that failed. */
+/** The result of a failed request. */
 export function failedWrite(error: unknown): WriteResult {
   return { kind: "error", error: StreamError.from(error) };
 }
 
-/** The request id of a message that could not be decoded as a whole; 0 when there is none to be found. */
+/** The request id of a message that could not be decoded; 0 when there is none. */
 export function requestIdOfBinary(bytes: Uint8Array): bigint {
   try {
     const reader = new BinaryReader(bytes);

@@ -2,9 +2,9 @@ import { randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** What a token may be: a caller sends it in a header after "Bearer". */
+/** ASCII without spaces, because callers send a token in a header after "Bearer". */
 const TOKEN = /^[\x21-\x7e]+$/;
-/** Random bytes of a token that is made here. */
+/** Random bytes of a created token. */
 const TOKEN_BYTES = 32;
 
 /** The token of a file. */
@@ -15,10 +15,11 @@ export interface FileToken {
 }
 
 /**
- * Reads the token that a file holds. A file that is missing is created with a random token, readable by the
- * owner alone.
+ * Reads the token that a file holds. A missing file is created with a random token, readable by its
+ * owner only.
  *
- * @throws Error with a sentence for the operator when the file cannot be read or created, or holds no token.
+ * @throws Error with a sentence for the operator when the file cannot be read or created, or holds
+ *   no token.
  */
 export async function readTokenFile(file: string): Promise<FileToken> {
   try {
@@ -51,11 +52,11 @@ async function textOf(file: string): Promise<string | undefined> {
   }
 }
 
-/** @returns undefined when there is a file already. */
+/** @returns undefined when the file exists already. */
 async function createToken(file: string): Promise<string | undefined> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const token = randomBytes(TOKEN_BYTES).toString("base64url");
-  // Under its name it is whole from the beginning: other processes may start with it at the same time.
+  // The link makes the file appear with all of its content: other processes may read it meanwhile.
   const draft = `${file}.${randomBytes(8).toString("hex")}`;
   try {
     await writeFile(draft, `${token}\n`, { mode: 0o600, flag: "wx", flush: true });

@@ -3,11 +3,11 @@ import type { Socket } from "node:net";
 import type { AuthRequest } from "../core/auth.ts";
 
 /**
- * What `auth_function` learns of an HTTP request, whatever its version: all headers as they came, the
- * path as it was sent, and the decoded query.
+ * Describes an HTTP request of either version to `auth_function`: all headers and the path as
+ * received, and the decoded query.
  *
  * @param url Path and query.
- * @param connectionId Id of the connection, made when it is asked for.
+ * @param connectionId Returns the id of the connection. Called only when the id is read.
  */
 export function authRequestOf(
   headers: IncomingHttpHeaders,

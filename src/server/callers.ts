@@ -2,23 +2,23 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http2";
 import { StreamError } from "../core/errors.ts";
 
-/** What is known of whoever makes a request. */
+/** The facts about the caller of a request. */
 export interface Caller {
   /** Address of the peer. */
   readonly address: string | undefined;
-  /** `origin` header: a browser's page; undefined for everybody else. */
+  /** `origin` header: the page in a browser; undefined for other callers. */
   readonly origin: string | undefined;
   /** `host` header or `:authority`. */
   readonly host: string | undefined;
   /** `authorization` header. */
   readonly authorization: string | undefined;
-  /** Whether a proxy passed the request on for somebody else. */
+  /** Whether a proxy forwarded the request. */
   readonly isRelayed: boolean;
   /** Whether a browser says that a page of another origin caused the request. */
   readonly isCrossOrigin: boolean;
 }
 
-/** What the headers of a request, over HTTP/1.1 or HTTP/2, say of its caller. */
+/** Reads the caller from the headers of a request over HTTP/1.1 or HTTP/2. */
 export function callerFrom(headers: IncomingHttpHeaders, address: string | undefined): Caller {
   const { origin, authorization, host, ":authority": authority, via, forwarded } = headers;
   const site = headers["sec-fetch-site"];
@@ -32,47 +32,54 @@ export function callerFrom(headers: IncomingHttpHeaders, address: string | undef
       via !== undefined ||
       headers["x-forwarded-for"] !== undefined ||
       headers["x-real-ip"] !== undefined,
-    // Also where a browser sends no origin: with the GET of an image, say.
+    // Browsers also send this where they send no origin, as with the GET of an image.
     isCrossOrigin: site !== undefined && site !== "same-origin" && site !== "none",
   };
 }
 
-/** Who may do what. */
+/** The configured access rules. */
 export interface CallerRules {
   /** Tokens of trusted callers. Without any, loopback peers are trusted. */
   readonly apiTokens: readonly string[];
   /** Origins of pages that may follow streams; `*`: any. Undefined: every loopback origin. */
   readonly allowedOrigins: readonly string[] | undefined;
-  /** Address that pages of the service itself have. Its origin may follow streams, too. */
+  /** URL of the service as browsers see it. Pages of its origin may follow streams, too. */
   readonly publicUrl: string | undefined;
-  /** Trusts everybody. */
+  /** Trusts every caller. */
   readonly insecure: boolean;
 }
 
-/** Decides who may call. */
+/** Decides what callers may do. */
 export interface Callers {
-  /** Whether a caller has one of the tokens; with no token configured, whether it is on this machine. */
+  /**
+   * Whether a caller has one of the tokens. With no token configured, callers on this machine are
+   * trusted, or all if `insecure` is set.
+   */
   isTrusted(caller: Caller): boolean;
   /**
-   * Lets trusted callers pass: those with one of the tokens; with no token configured, local ones.
+   * Admits trusted callers only.
    *
    * @throws StreamError AUTH_REFUSED, NOT_TRUSTED
    */
   requireTrusted(caller: Caller): void;
-  /** Lets clients pass, who may subscribe: anybody but foreign pages. @throws StreamError NOT_TRUSTED */
+  /**
+   * Admits clients, which may subscribe: every caller except pages of foreign origins.
+   *
+   * @throws StreamError NOT_TRUSTED
+   */
   requireClient(caller: Caller): void;
-  /** Whether a page of this origin may see answers (CORS) and follow streams. */
+  /** Whether a page of this origin may read responses (CORS) and follow streams. */
   allowsOrigin(caller: Caller): boolean;
 }
 
-/** Builds the rules of who may call. */
+/** Builds the decisions from the access rules. */
 export function createCallers(rules: CallerRules): Callers {
   const tokens = rules.apiTokens.map(digest);
   const hasToken = ({ authorization }: Caller) => {
     const presented = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
     if (presented === undefined) return false;
     const hash = digest(presented);
-    // Every token is compared, in constant time, so that time tells nothing about any of them.
+    // Every token is compared, in constant time, so that timing reveals nothing about any of them.
     return tokens.reduce((found, token) => timingSafeEqual(token, hash) || found, false);
   };
   const publicOrigin = parseOrigin(rules.publicUrl ?? "")?.origin;
@@ -83,8 +90,8 @@ export function createCallers(rules: CallerRules): Callers {
     const { allowedOrigins } = rules;
     if (allowedOrigins !== undefined)
       return allowedOrigins.includes("*") || allowedOrigins.includes(origin);
-    // No other name counts because the request asks for it: it may be a foreign name that was made to
-    // resolve to this machine (DNS rebinding).
+    // Another name does not count even if the `host` header has it, too: a foreign name may have
+    // been made to resolve to this machine (DNS rebinding).
     const url = parseOrigin(origin);
     return url !== undefined && isLoopbackName(url.hostname);
   };
@@ -114,7 +121,7 @@ export function createCallers(rules: CallerRules): Callers {
   };
 }
 
-/** Whether a host to listen on is reached from this machine only. */
+/** Whether a host can be reached from this machine only. */
 export function isLoopbackName(host: string): boolean {
   const name = host.toLowerCase().replace(/^\[|\]$/g, "");
   return name === "localhost" || name.endsWith(".localhost") || isLoopbackAddress(name);
@@ -129,9 +136,10 @@ function isLoopbackAddress(address: string | undefined): boolean {
 /**
  * Whether the caller is a program on this machine, or the service's own page there.
  *
- * The host has to be a loopback name even without an origin: a page whose name was made to resolve to
- * this machine sends none with its GET requests (DNS rebinding). What a proxy on this machine passes on
- * comes from anywhere, and so does what a page of another origin has a browser on this machine send.
+ * The host has to be a loopback name even without an origin: a page whose name was made to resolve
+ * to this machine sends none with its GET requests (DNS rebinding). Requests that a proxy on this
+ * machine forwards come from anywhere, and so do those that a page of another origin causes a
+ * browser on this machine to send.
  */
 function isLocal({ address, origin, host, isRelayed, isCrossOrigin }: Caller): boolean {
   if (isRelayed || isCrossOrigin || !isLoopbackAddress(address)) return false;
@@ -142,7 +150,10 @@ function isLocal({ address, origin, host, isRelayed, isCrossOrigin }: Caller): b
 
 let latest: { readonly host: string; readonly target: string | undefined } | undefined;
 
-/** The host in its normal form if it is a loopback name. Keeps the latest, since parsing costs more than the rest. */
+/**
+ * The host in its normal form if it is a loopback name. Caches the latest result, because parsing
+ * costs more than all other checks.
+ */
 function loopbackHost(host: string): string | undefined {
   if (latest?.host !== host) {
     const url = parseOrigin(`http://${host}`);

@@ -23,11 +23,11 @@ interface ServeFlags {
   readonly newEpochs?: true;
 }
 
-/** How long a stop may take after the drain delay before the process ends itself, in milliseconds. */
+/** How long a stop may take after the drain delay before the process exits, in milliseconds. */
 const STOP_TIMEOUT_MS = 9500;
-/** How long a process of a fleet serves on after the signal to stop, unless configured, in milliseconds. */
+/** Default drain delay of a fleet's member, in milliseconds. */
 const FLEET_DRAIN_DELAY_MS = 5000;
-/** Exit status when the command itself is wrong: an unknown flag, a value that it cannot have. */
+/** Exit status of wrong usage: an unknown flag or command, or an invalid value. */
 const WRONG_USAGE = 2;
 
 const program = new Command("millrace")
@@ -43,41 +43,42 @@ program
   .option("--config <file>", `configuration file (default: ./${DEFAULT_FILE})`)
   .addOption(flagFor("host", "--host <host>", "address to listen on"))
   .addOption(flagFor("port", "--port <port>", "port to listen on; 0 picks a free one"))
-  .addOption(flagFor("adapter.name", "--adapter <name>", "where data is kept: kv or redis"))
-  .addOption(flagFor("adapter.config.file_path", "--data <folder>", "folder of the data"))
+  .addOption(flagFor("adapter.name", "--adapter <name>", "where data is stored: kv or redis"))
+  .addOption(flagFor("adapter.config.file_path", "--data <folder>", "data folder"))
   .addOption(
-    new Option("--in-memory", "keep data in memory only: it is gone with the process").conflicts(
-      "data",
-    ),
+    new Option(
+      "--in-memory",
+      "store data in memory only; it is lost when the process ends",
+    ).conflicts("data"),
   )
   .addOption(
     flagFor(
       "adapter.config.redis_url",
       "--redis-url <url>",
-      "keep data in the Redis at this address; others on this machine can see a password in it",
+      "store data in the Redis at this address; other users of the machine can see a password in it",
     ).conflicts(["data", "inMemory"]),
   )
   .addOption(
     new Option(
       "--new-epochs",
-      "begin a new epoch in every group, once: after a whole disk was put back to a snapshot",
+      "begin a new epoch in every group, once: after a whole disk was restored from a snapshot",
     ).conflicts(["inMemory", "redisUrl"]),
   )
   .action(serve);
 
 program
   .command("check-config")
-  .description("print the configuration in force, or all that is wrong with it")
+  .description("print the settings in force, or every mistake in the configuration")
   .argument("[file]", `file to check (default: ./${DEFAULT_FILE}, if it exists)`)
   .action(async (file: string | undefined) => {
     const loaded = await load(file);
-    for (const warning of loaded.warnings) tell(`warning: ${warning}`);
+    for (const warning of loaded.warnings) print(`warning: ${warning}`);
     process.stdout.write(reportOf(loaded));
   });
 
 program
   .command("config-schema")
-  .description("print the JSON Schema of the configuration file, for editors")
+  .description("print the JSON Schema of the configuration file, for use in editors")
   .action(() => {
     process.stdout.write(`${JSON.stringify(configJsonSchema(), undefined, 2)}\n`);
   });
@@ -85,7 +86,7 @@ program
 try {
   await program.parseAsync();
 } catch (error) {
-  tell(error instanceof Error ? error.message : String(error));
+  print(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
 }
 
@@ -96,9 +97,9 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   const { config, file, warnings } = await load(flags.config, inputOfFlags(flags));
   const logger = pino({ name: "millrace", level: config.log_level }, pino.destination(2));
   for (const warning of warnings) logger.warn(warning);
-  if (file !== undefined) logger.info({ file }, "configured by a file");
+  if (file !== undefined) logger.info({ file }, "configuration file loaded");
   const options = toServerOptions(config);
-  const { drainDelayMs = usualDrainDelayMs(config) } = options;
+  const { drainDelayMs = defaultDrainDelayMs(config) } = options;
   const server = await createServer({
     ...options,
     drainDelayMs,
@@ -110,7 +111,7 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   let watchdog: NodeJS.Timeout | undefined;
   const stop = (signal: string) => {
     signals++;
-    // Whoever asks twice does not want to wait for the drain delay. More changes nothing.
+    // A second signal ends the drain delay; further ones have no effect.
     if (signals > 2) return;
     const delayMs = signals === 1 ? drainDelayMs : 0;
     logger.info({ signal, drain_delay_ms: delayMs }, "stopping");
@@ -124,7 +125,7 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
     closed.then(
       () => process.exit(0),
       (error: unknown) => {
-        logger.error({ err: error }, "stopping failed");
+        logger.error({ err: error }, "shutdown failed");
         process.exit(1);
       },
     );
@@ -138,13 +139,16 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   );
 }
 
-/** The drain delay that nobody configured: a fleet has a balancer, and somebody at a terminal does not want to wait. */
-function usualDrainDelayMs({ adapter }: LoadedConfig["config"]): number {
+/**
+ * The drain delay when none is configured: a fleet has a load balancer, and a user at a terminal
+ * does not want to wait.
+ */
+function defaultDrainDelayMs({ adapter }: LoadedConfig["config"]): number {
   const isAtTerminal = process.stdin.isTTY || process.stderr.isTTY;
   return adapter.name === "redis" && !isAtTerminal ? FLEET_DRAIN_DELAY_MS : 0;
 }
 
-/** The store that flags and configuration ask for. */
+/** The store that configuration and flags choose. */
 function storeOf(
   { store }: { readonly store: StoreOptions },
   { newEpochs }: ServeFlags,
@@ -152,7 +156,7 @@ function storeOf(
 ) {
   if (newEpochs === undefined) return store;
   if (store.kind !== "file_based")
-    command.error("error: --new-epochs is for data on disk, and this service keeps it elsewhere.");
+    command.error("error: --new-epochs is for data on disk, but this service stores it elsewhere.");
   return { ...store, beginNewEpochs: true };
 }
 
@@ -160,7 +164,7 @@ async function load(file: string | undefined, flags?: ConfigInput): Promise<Load
   return loadConfig({ file, flags, environment: process.env, folder: process.cwd() });
 }
 
-/** Where flags say that data is kept, and by which of them. Naming a place means to keep it there. */
+/** Where flags place the data, and which flag does so. Each of them also chooses the adapter. */
 function placeOf({ data, inMemory, redisUrl }: ServeFlags) {
   if (redisUrl !== undefined)
     return { flag: "--redis-url", name: "redis", config: { redis_url: redisUrl } } as const;
@@ -173,7 +177,7 @@ function placeOf({ data, inMemory, redisUrl }: ServeFlags) {
   return undefined;
 }
 
-/** What flags say in terms of the configuration. */
+/** Turns flags into configuration. */
 function inputOfFlags(flags: ServeFlags): ConfigInput {
   const { host, port, adapter } = flags;
   const place = placeOf(flags);
@@ -195,17 +199,17 @@ function flagFor(name: string, flags: string, description: string): Option {
     (text) => {
       const checked = checkedInput(key, text);
       if (!("complaint" in checked)) return checked.input;
-      // An InvalidArgumentError would show all of what was given.
+      // An InvalidArgumentError would show the whole value, which may hold a password.
       return program.error(`error: option '${flags}' ${checked.complaint}.`);
     },
   );
 }
 
-function tell(message: string): void {
+function print(message: string): void {
   process.stderr.write(`millrace: ${message}\n`);
 }
 
-/** Two commands to try. Tokens are not printed: whoever starts the service has them in a variable. */
+/** Two commands to try. They take the token from a variable, so that none is printed. */
 function nextStep(url: string, needsToken: boolean): string {
   const [first, header] = needsToken
     ? [" (with one of api_tokens in TOKEN)", ` \\\n    -H "authorization: Bearer $TOKEN"`]

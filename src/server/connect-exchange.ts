@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { ConnectExchange } from "../rpc/fast-path/connect-unary.ts";
-import { isGone, letGo } from "../rpc/fast-path/grpc-response.ts";
+import { isGone, drainThenReset } from "../rpc/fast-path/grpc-response.ts";
 
-/** A request over HTTP/1.1, for the lane of Connect. */
+/** A request over HTTP/1.1, for the fast path of Connect. */
 export function exchangeOver1(request: IncomingMessage, response: ServerResponse): ConnectExchange {
   const { headers } = request;
   return {
@@ -21,7 +21,7 @@ export function exchangeOver1(request: IncomingMessage, response: ServerResponse
   };
 }
 
-/** A request over HTTP/2, for the lane of Connect. */
+/** A request over HTTP/2, for the fast path of Connect. */
 export function exchangeOver2(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
@@ -37,7 +37,7 @@ export function exchangeOver2(
       if (isGone(stream)) return;
       stream.respond({ ":status": status, ...fields });
       stream.end(body);
-      letGo(stream);
+      drainThenReset(stream);
     },
   };
 }

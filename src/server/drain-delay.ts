@@ -1,6 +1,6 @@
 import { type Timer, startTimer } from "../timers/timers.ts";
 
-/** A wait that can be shortened while it lasts, and never gets longer. */
+/** A wait that can be shortened while it lasts, but never extended. */
 export interface DrainDelay {
   /** Resolves when the wait is over. */
   readonly over: Promise<void>;
@@ -8,7 +8,7 @@ export interface DrainDelay {
   endWithin(ms: number): void;
 }
 
-/** Makes a wait that lasts until `endWithin` says otherwise. */
+/** Starts a wait without an end; `endWithin` sets one. */
 export function createDrainDelay(): DrainDelay {
   let end = () => {};
   const over = new Promise<void>((resolve) => (end = resolve));

@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders } from "node:http2";
 
-/** A host as requests name it: a name or an address, and a port (RFC 3986, section 3.2). */
+/** The host of a request: a name or an address, and an optional port (RFC 3986, section 3.2). */
 const HOST = /^(?:(?:[\w.~-]|%[\da-f]{2})+|\[[\da-f:.]+\])(?::(\d{1,5}))?$/i;
 const MAX_PORT = 65_535;
 const ABSOLUTE_TARGET = /^(?:http|ws)s?:\/\/([^/?#]*)([^]*)$/i;
 
-/** What is wrong with the host that a request is for, as a sentence; undefined when nothing is. */
+/** What is wrong with the host of a request, as a sentence; undefined when it is valid. */
 export function hostProblem(headers: IncomingHttpHeaders): string | undefined {
   const { ":authority": authority, host } = headers;
   for (const [name, value] of [
@@ -25,7 +25,10 @@ function isHost(value: string): boolean {
   return match !== null && Number(match[1] ?? 0) <= MAX_PORT;
 }
 
-/** Splits a request target in absolute form (`http://HOST/PATH`); undefined when it has another form. */
+/**
+ * Splits a request target in absolute form (`http://HOST/PATH`); undefined when it has another
+ * form.
+ */
 export function absoluteTarget(
   target: string,
 ): { readonly host: string; readonly path: string } | undefined {

@@ -10,15 +10,11 @@ import {
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
-import { createConnectLane } from "../rpc/fast-path/connect-unary.ts";
+import { createConnectFastPath } from "../rpc/fast-path/connect-unary.ts";
 import { withEarlyHeaders } from "../rpc/framework/early-headers.ts";
 import { withDeadline } from "../rpc/deadline.ts";
-import {
-  type CallHandler,
-  type Transport,
-  isPrepared,
-  prepareCalls,
-} from "../rpc/framework/prepared-call.ts";
+import { type CallHandler, isPrepared, prepareCalls } from "../rpc/framework/prepared-call.ts";
+import type { CallTransport } from "../rpc/call-transport.ts";
 import { MAX_SMALL_REQUEST_BYTES } from "../rpc/request-limits.ts";
 import { withPlainGrpcMessage } from "../rpc/grpc-message.ts";
 import { fromGrpcWebText, isGrpcWebText, toGrpcWebText } from "../rpc/framework/grpc-web-text.ts";
@@ -43,7 +39,7 @@ import { type Workers, workerRoutes } from "./worker-routes.ts";
 import { type StaticPages, answerStatic, loadDemoPage } from "./static-pages.ts";
 import type { BodyBudget } from "../limits/body-budget.ts";
 
-/** What the handler of the port serves. */
+/** Dependencies of the HTTP handler. */
 export interface HttpHandlerOptions {
   readonly handlers: Handlers;
   /** The unary methods over these handlers. */
@@ -52,32 +48,32 @@ export interface HttpHandlerOptions {
   readonly callers: Callers;
   readonly permits: Permits;
   readonly health: Health;
-  /** What is held of bodies is taken from it. */
+  /** Limits the bytes of bodies in memory. */
   readonly bodies: BodyBudget;
-  /** Aborted when the service goes down: streams of writes end. */
+  /** Aborted when the service shuts down; ends write streams. */
   readonly draining: AbortSignal;
-  /** Told of failures nobody else hears of. */
+  /** Called with failures that no caller receives. */
   readonly onError: (error: unknown, path: string) => void;
 }
 
-/** A method of the framework, and how it is called. */
+/** An RPC method on the framework path. */
 interface Route {
   readonly call: CallHandler;
   readonly handler: UniversalHandler;
 }
 
-/** By HTTP/2 session, or by the socket of HTTP/1.1. */
+/** Ids of connections, by HTTP/2 session, or by the socket of HTTP/1.1. */
 const connectionIds = createConnectionIds();
-/** Services that not everybody may call. */
+/** Services of our own, with access rules; anybody may call the others. */
 const OURS: readonly string[] = [StreamService.typeName, WorkerService.typeName];
-/** Parameters of gRPC's content types, which say nothing that the service needs. */
+/** A gRPC content type with parameters, which the service ignores. */
 const GRPC_PARAMETERS = /^(application\/grpc[^;\s]*)\s*;.*$/i;
 
-/** Answers every request of the port: RPC in all three protocols, health, CORS, the demo page. */
+/** Serves every request of the port: RPC in all three protocols, health, CORS, the demo page. */
 export function createHttpHandler(options: HttpHandlerOptions): RequestListener {
   const { callers, permits, health } = options;
   const calls = createCalls(options);
-  const connectLane = createConnectLane(options.unaryMethods, options.bodies);
+  const connectFastPath = createConnectFastPath(options.unaryMethods, options.bodies);
   const pages = loadPages(options);
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";
@@ -93,27 +89,27 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
     const isTaken =
       request instanceof IncomingMessage &&
       response instanceof ServerResponse &&
-      connectLane(exchangeOver1(request, response), () => transportOfRequest(request, permits));
+      connectFastPath(exchangeOver1(request, response), () => transportOfRequest(request, permits));
     if (isTaken) return;
     response.setHeader("vary", "Origin");
     if (caller.origin !== undefined && callers.allowsOrigin(caller)) {
       exposeTo(caller.origin, response);
       if (request.method === "OPTIONS") {
-        if (!isTooFast(permits, caller, request, response)) answerPreflight(request, response);
+        if (!refuseTooFast(permits, caller, request, response)) answerPreflight(request, response);
         return;
       }
     }
     const route = calls.get(path);
     const page = pages.get(path);
     if (route !== undefined) {
-      answerCall(route, request, response, permits).catch((error: unknown) =>
+      serveCall(route, request, response, permits).catch((error: unknown) =>
         options.onError(error, path),
       );
-    } else if (isTooFast(permits, caller, request, response)) return;
+    } else if (refuseTooFast(permits, caller, request, response)) return;
     else if (page !== undefined) answerStatic(page, request, response);
-    else if (path === "/healthz") answerHealth(request, response, health);
+    else if (path === "/healthz") serveHealth(request, response, health);
     else
-      answer(
+      respond(
         response,
         404,
         "Not found. This is Millrace: RPC is under /millrace.v1.StreamService/, a demo at /demo.\n",
@@ -121,7 +117,7 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
   };
 }
 
-/** A page that cannot be read is no reason not to serve streams. */
+/** Loads the demo page. If it cannot be read, the service runs without it. */
 function loadPages({ onError }: HttpHandlerOptions): StaticPages {
   try {
     return loadDemoPage();
@@ -135,7 +131,7 @@ function createCalls(options: HttpHandlerOptions): Map<string, Route> {
   const { handlers, unaryMethods, workers, health, draining, bodies } = options;
   const router = createConnectRouter({
     acceptCompression: [compressionGzip, compressionBrotli],
-    // Of requests it sees what stands in for them, and those whose format is none of ours.
+    // The framework reads stand-ins for requests, and the requests whose format we do not read.
     readMaxBytes: MAX_SMALL_REQUEST_BYTES,
     jsonOptions: { ignoreUnknownFields: false },
   });
@@ -154,7 +150,7 @@ function createCalls(options: HttpHandlerOptions): Map<string, Route> {
   );
 }
 
-async function answerCall(
+async function serveCall(
   { call, handler }: Route,
   request: Request,
   response: Response,
@@ -168,34 +164,37 @@ async function answerCall(
   try {
     universal = universalRequestFromNodeRequest(request, response, undefined, values);
   } catch {
-    if (isTooFast(permits, callerOf(request), request, response)) return;
-    return answer(response, 400, "Bad request: it has no valid host.\n");
+    if (refuseTooFast(permits, callerOf(request), request, response)) return;
+    return respond(response, 400, "Bad request: it has no valid host.\n");
   }
   try {
     const isText = isGrpcWebText(universal.header.get("content-type"));
-    const asked = isText ? fromGrpcWebText(universal) : universal;
-    if (!isPrepared(asked) && isTooFast(permits, callerOf(request), request, response)) return;
-    const answered = await withEarlyHeaders(values, () => call(asked, transport));
+    const incoming = isText ? fromGrpcWebText(universal) : universal;
+    if (!isPrepared(incoming) && refuseTooFast(permits, callerOf(request), request, response))
+      return;
+    const result = await withEarlyHeaders(values, () => call(incoming, transport));
     // The last step: copies of its result would read the trailers before the body has filled them.
-    const complete = withPlainGrpcMessage(withResponseHeaders(answered, handler));
+    const complete = withPlainGrpcMessage(withResponseHeaders(result, handler));
     await universalResponseToNodeResponse(isText ? toGrpcWebText(complete) : complete, response);
   } catch (error) {
-    // The peer went away: nobody is left to answer.
+    // The peer is gone: nobody is left to receive a response.
     if (universal.signal.aborted) return;
     throw error;
   }
 }
 
-function transportOfRequest(request: Request, permits: Permits): Transport {
+function transportOfRequest(request: Request, permits: Permits): CallTransport {
   const caller = callerOf(request);
   const connection = connectionOf(request);
   return {
     permit: permits.permitFor(caller, connection),
     untrustedBodies: permits.bodiesFor(caller, connection),
-    auth: () =>
-      authRequestOf(request.headers, request.url ?? "", request.socket, () =>
+    subscriber: () => ({
+      auth: authRequestOf(request.headers, request.url ?? "", request.socket, () =>
         connectionIds(("stream" in request ? request.stream.session : request.socket) ?? request),
       ),
+      address: permits.addressOf(connection),
+    }),
     abort: () => {
       if ("stream" in request) request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       else request.socket.destroy();
@@ -203,12 +202,12 @@ function transportOfRequest(request: Request, permits: Permits): Transport {
   };
 }
 
-/** What is known of the transport of a call whose HTTP/2 stream is answered directly. */
+/** The transport of a call on an HTTP/2 stream that the fast path serves. */
 export function transportOf(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   permits: Permits,
-): Transport {
+): CallTransport {
   const { session } = stream;
   const peer = session?.socket.remoteAddress;
   const caller = callerFrom(headers, peer);
@@ -216,16 +215,18 @@ export function transportOf(
   return {
     permit: permits.permitFor(caller, connection),
     untrustedBodies: permits.bodiesFor(caller, connection),
-    auth: () =>
-      authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket, () =>
+    subscriber: () => ({
+      auth: authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket, () =>
         connectionIds(stream.session ?? stream),
       ),
+      address: permits.addressOf(connection),
+    }),
     abort: () => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
   };
 }
 
-/** Answers a request that comes too fast. @returns whether it did. */
-function isTooFast(permits: Permits, caller: Caller, request: Request, response: Response) {
+/** Refuses a request that exceeds its caller's rate. @returns Whether it did. */
+function refuseTooFast(permits: Permits, caller: Caller, request: Request, response: Response) {
   try {
     permits.count(caller, connectionOf(request));
     return false;
@@ -233,23 +234,23 @@ function isTooFast(permits: Permits, caller: Caller, request: Request, response:
     const error = StreamError.from(refusal);
     for (const [name, value] of Object.entries(retryHeaders(error) ?? {}))
       response.setHeader(name, value);
-    answer(response, 429, `${error.message}\n`);
+    respond(response, 429, `${error.message}\n`);
     return true;
   }
 }
 
-/** What is known of the connection of a request. */
+/** The connection of a request. */
 function connectionOf(request: Request): Connection {
   const identity = "stream" in request ? request.stream.session : request.socket;
   return { identity, ...originOf(request) };
 }
 
-/** Where a request came from. */
+/** The origin of a request, for the limits of callers. */
 export function originOf({ socket, headers }: Request): Origin {
   return { peer: socket.remoteAddress, forwardedFor: forwardedForOf(headers) };
 }
 
-/** The `x-forwarded-for` header, however often it was sent. */
+/** The `x-forwarded-for` header, joined if it was sent more than once. */
 function forwardedForOf(headers: IncomingHttpHeaders): string | undefined {
   const value = headers["x-forwarded-for"];
   return Array.isArray(value) ? value.join(",") : value;
@@ -260,13 +261,13 @@ export function callerOf(request: Request): Caller {
   return callerFrom(request.headers, request.socket.remoteAddress);
 }
 
-function answerHealth(request: Request, response: Response, health: Health): void {
+function serveHealth(request: Request, response: Response, health: Health): void {
   if (request.method !== "GET" && request.method !== "HEAD") {
     response.setHeader("allow", "GET, HEAD");
-    return answer(response, 405, "Use GET.\n");
+    return respond(response, 405, "Use GET.\n");
   }
   const serving = health.status === "serving";
-  answer(
+  respond(
     response,
     serving ? 200 : 503,
     `${JSON.stringify({ status: health.status })}\n`,
@@ -274,7 +275,7 @@ function answerHealth(request: Request, response: Response, health: Health): voi
   );
 }
 
-function answer(
+function respond(
   response: Response,
   status: number,
   body: string,

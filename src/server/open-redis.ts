@@ -11,59 +11,63 @@ import {
 } from "../stores/redis/redis-store.ts";
 
 /** Data in Redis, for any number of processes. */
-export interface RedisStoreOptions {
+export interface RedisOptions {
   readonly kind: "redis";
-  /** Where it is. @see REDIS_URL_FORMS */
+  /** URL of Redis. @see REDIS_URL_FORMS */
   readonly url: string;
-  /** What the names of all keys begin with, in braces. Default `millrace`. */
+  /** Prefix of all keys, in braces. Default `millrace`. */
   readonly keyPrefix?: string | undefined;
   /** Replicas that must have a write before it is acknowledged. Default 0. */
   readonly minReplicas?: number | undefined;
-  /** Longest time that an answer may take, or the server may be away, in milliseconds. Default 5,000. */
+  /**
+   * How long Redis may take to reply, or be unreachable, before a call fails, in milliseconds.
+   * Default 5,000.
+   */
   readonly timeoutMs?: number | undefined;
   /** How long to wait for the server when this process starts, in milliseconds. Default 10,000. */
   readonly startTimeoutMs?: number | undefined;
   /**
-   * How long this process may be cut off from the others before it refuses joins and handshakes, and
-   * before they take it for gone, in milliseconds. Default 10,000. The same at every process.
+   * How long this process may be cut off from its fleet before it refuses joins and handshakes, and
+   * before the others remove it, in milliseconds. Default 10,000. Must be the same in every
+   * process.
    */
   readonly registryTimeoutMs?: number | undefined;
-  /** Bounds of the writes that wait for the server; what is absent has its default. */
+  /** Limits of the writes that are queued for Redis. Absent ones have their defaults. */
   readonly queue?: Partial<RedisQueueLimits> | undefined;
 }
 
-/** Tells the operator something. */
-export type Teller = (
+/** Logs a message for the operator. */
+export type OperatorLog = (
   level: "info" | "warn" | "error",
   message: string,
   details?: Readonly<Record<string, unknown>>,
 ) => void;
 
-/** The oldest version of each kind of server that will do: sharded pub/sub begins there. */
+/** Oldest supported version of Redis and of Valkey: the first with sharded pub/sub. */
 const OLDEST_VERSION = 7;
 const NO_EVICTION = "noeviction";
 const START_TIMEOUT_MS = 10_000;
-/** What a server says to those whom it will not let in, however long they wait. */
-const NOT_LET_IN = /^(?:WRONGPASS|NOAUTH|NOPERM)/;
-/** How often the same kind of trouble is told, in milliseconds. */
-const TELL_AGAIN_MS = 10_000;
+/** Errors of a server that denies access, which no retry cures. */
+const ACCESS_DENIED = /^(?:WRONGPASS|NOAUTH|NOPERM)/;
+/** Shortest time between two log lines about the same kind of problem, in milliseconds. */
+const LOG_INTERVAL_MS = 10_000;
 
 /**
  * Opens the store and the coordinator of a fleet.
  *
- * @throws Error with a sentence for the operator when the server cannot be reached, is too old, or is
- *   set to throw away data when its memory is full.
+ * @throws Error with a sentence for the operator when the server cannot be reached, is too old, or
+ *   is set to evict data when its memory is full.
  */
 export async function openRedis(
-  options: RedisStoreOptions,
+  options: RedisOptions,
   history: Partial<History>,
-  tell: Teller,
+  log: OperatorLog,
 ): Promise<{ readonly store: Store; readonly coordinator: Coordinator }> {
   const target = parseRedisUrl(options.url);
   const { keyPrefix, minReplicas = 0, timeoutMs } = options;
-  const onProblem = seldom((error: unknown) => {
-    // Whatever comes when it is over is nobody's concern any more.
-    if (!servers.isClosed) tell("warn", `Redis: ${sentenceOf(error)}`);
+  const onProblem = throttled((error: unknown) => {
+    // Failures after the close no longer matter.
+    if (!servers.isClosed) log("warn", `Redis: ${sentenceOf(error)}`);
   });
   const servers: RedisServers = new RedisServers({ target, minReplicas, timeoutMs, onProblem });
   prepareForStore(servers);
@@ -75,7 +79,7 @@ export async function openRedis(
     if (refusal !== undefined) throw refusal;
     if (greeted.has(`${link.name} ${facts.runId}`)) return;
     greeted.add(`${link.name} ${facts.runId}`);
-    report(link.name, facts, minReplicas, tell);
+    logDurability(link.name, facts, minReplicas, log);
   });
   servers.start();
   let agreed = 0;
@@ -90,8 +94,8 @@ export async function openRedis(
       queue: options.queue,
       ready: () => coordinator.ready(),
       agreed: () => agreed,
-      onLoss: seldom((partition: number) =>
-        tell(
+      onLoss: throttled((partition: number) =>
+        log(
           "warn",
           "Redis may have lost acknowledged writes: its groups begin new epochs, and their subscribers get fresh snapshots.",
           { partition },
@@ -108,9 +112,9 @@ export async function openRedis(
       onProblem,
     });
     const { registry } = coordinator;
-    let before = whatIsFired(registry);
+    let before = firingFingerprint(registry);
     registry.watch(() => {
-      const now = whatIsFired(registry);
+      const now = firingFingerprint(registry);
       if (now !== before) agreed++;
       before = now;
     });
@@ -122,23 +126,28 @@ export async function openRedis(
   }
 }
 
-/** Why a server will not do; undefined: it will. */
+/** Why a server cannot be used, as a sentence; undefined when it can. */
 function unsuitability({ version, evictionPolicy }: ServerFacts): string | undefined {
   if (Number.parseInt(version, 10) < OLDEST_VERSION)
     return `Redis is version ${version}; it may be ${OLDEST_VERSION} or later (or Valkey).`;
   if (evictionPolicy !== undefined && evictionPolicy !== NO_EVICTION) {
     return (
-      `Redis has maxmemory-policy ${evictionPolicy}, which throws away acknowledged data when memory is full; ` +
+      `Redis has maxmemory-policy ${evictionPolicy}, which evicts acknowledged data when memory is full; ` +
       `it may be ${NO_EVICTION}.`
     );
   }
   return undefined;
 }
 
-/** Tells how durable an acknowledgement is. */
-function report(name: string, facts: ServerFacts, minReplicas: number, tell: Teller): void {
+/** Logs how durable an acknowledged write is. */
+function logDurability(
+  name: string,
+  facts: ServerFacts,
+  minReplicas: number,
+  log: OperatorLog,
+): void {
   const { version, appendFsync, evictionPolicy, replicaCount } = facts;
-  tell("info", "connected to Redis", {
+  log("info", "connected to Redis", {
     server: name,
     version,
     appendfsync: appendFsync ?? "unknown",
@@ -149,30 +158,33 @@ function report(name: string, facts: ServerFacts, minReplicas: number, tell: Tel
   if (appendFsync !== "always") {
     const found =
       appendFsync === undefined
-        ? "does not tell its appendfsync setting"
+        ? "does not disclose its appendfsync setting"
         : appendFsync === "off"
           ? "keeps no append-only file"
           : `has appendfsync ${appendFsync}`;
-    tell(
+    log(
       "warn",
-      `Redis ${found}: writes that were acknowledged can be lost when it crashes. With appendonly yes and appendfsync always they are not.`,
+      `Redis ${found}: acknowledged writes can be lost when it crashes. With appendonly yes and appendfsync always they are not.`,
     );
   }
   if (replicaCount > 0 && minReplicas === 0) {
-    tell(
+    log(
       "warn",
-      "Redis has replicas, and writes are acknowledged before they have them: a failover can lose some. min_replicas makes that less likely.",
+      "Redis has replicas, but writes are acknowledged before they are replicated: a failover can lose some. min_replicas makes that less likely.",
     );
   }
 }
 
-/** What decides what a write sets off, and where it goes: the same text as long as that is the same. */
-function whatIsFired(registry: Coordinator["registry"]): string {
+/**
+ * A text that changes when the triggers in force change, or the functions of custom streams: they
+ * decide what a write fires, and which store it goes to.
+ */
+function firingFingerprint(registry: Coordinator["registry"]): string {
   const triggers = registry.triggers().map(({ id }) => id);
   return JSON.stringify([triggers.sort(), Array.from(registry.overrides()).sort()]);
 }
 
-/** Waits until the servers are there for the first time. */
+/** Waits until the servers are reachable for the first time. */
 async function firstContact(
   servers: RedisServers,
   where: string,
@@ -185,8 +197,8 @@ async function firstContact(
     if (refused !== undefined) throw refused;
     const { lastProblem } = servers;
     const why = lastProblem instanceof Error ? ` (${lastProblem.message})` : "";
-    if (lastProblem instanceof Error && NOT_LET_IN.test(lastProblem.message))
-      throw new Error(`Redis at ${where} does not let the service in${why}.`);
+    if (lastProblem instanceof Error && ACCESS_DENIED.test(lastProblem.message))
+      throw new Error(`Redis at ${where} denies access${why}.`);
     if (performance.now() > deadlineMs) {
       throw new Error(
         `Redis cannot be reached at ${where}${why}; redis_url may be ${REDIS_URL_FORMS}.`,
@@ -202,19 +214,19 @@ async function firstContact(
   }
 }
 
-/** What went wrong, with what the driver says of it: the operator may know. */
+/** An error's message, followed by that of its cause, which may help the operator. */
 function sentenceOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
 }
 
-/** Tells now, and then not again for a while. */
-function seldom<T>(tellIt: (what: T) => void): (what: T) => void {
-  let lastMs = -TELL_AGAIN_MS;
-  return (what) => {
+/** Limits a callback to one call per `LOG_INTERVAL_MS`; further calls are dropped. */
+function throttled<T>(callback: (argument: T) => void): (argument: T) => void {
+  let lastMs = -LOG_INTERVAL_MS;
+  return (argument) => {
     const nowMs = performance.now();
-    if (nowMs - lastMs < TELL_AGAIN_MS) return;
+    if (nowMs - lastMs < LOG_INTERVAL_MS) return;
     lastMs = nowMs;
-    tellIt(what);
+    callback(argument);
   };
 }

@@ -1,60 +1,62 @@
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { Coordinator } from "../core/coordinator.ts";
 import type { History, Store } from "../core/store.ts";
-import type { QueueLimits } from "../stores/lmdb/commit-queue.ts";
+import type { CommitQueueLimits } from "../stores/lmdb/commit-queue.ts";
 import { openLmdbStore } from "../stores/lmdb/lmdb-store.ts";
 import { memoryStore } from "../stores/memory/memory-store.ts";
-import { type RedisStoreOptions, type Teller, openRedis } from "./open-redis.ts";
+import { type RedisOptions, type OperatorLog, openRedis } from "./open-redis.ts";
 
-/** Which store holds the data. */
+/** The store to open. */
 export type StoreOptions =
   | {
       /** One process, on disk: durable before acknowledged. */
       readonly kind: "file_based";
-      /** Folder of the data; created when missing. */
+      /** Data folder; created when missing. */
       readonly folder: string;
       /**
-       * Begins a new epoch in every group, as is needed after a whole disk was put back to a snapshot:
-       * the service knows all other copies by itself. Default false.
+       * Begins a new epoch in every group. Needed after a whole disk was restored from a snapshot;
+       * the service detects all other copies itself. Default false.
        */
       readonly beginNewEpochs?: boolean | undefined;
-      /** Bounds of the writes that wait for the disk; what is absent has its default. */
-      readonly queue?: Partial<Pick<QueueLimits, "maxWaiting" | "maxWaitingBytes">> | undefined;
+      /** Limits of the writes that are queued for the disk. Absent ones have their defaults. */
+      readonly queue?:
+        | Partial<Pick<CommitQueueLimits, "maxWaiting" | "maxWaitingBytes">>
+        | undefined;
     }
   | {
-      /** One process, in memory: gone with it. */
+      /** One process, in memory: lost when it ends. */
       readonly kind: "in_memory";
     }
-  | RedisStoreOptions;
+  | RedisOptions;
 
 /** The default data folder. */
 export const DEFAULT_FOLDER = "./data";
 
-/** A store, and what coordinates the processes that have it. */
+/** A store, and the coordinator of the processes that share it. */
 export interface OpenedStore {
   readonly store: Store;
   readonly coordinator: Coordinator;
 }
 
 /**
- * Opens the store named, and its coordinator. The only place that knows all of them.
+ * Opens the chosen store and its coordinator. The only place that knows all of them.
  *
- * @param tell Told what the operator should know about it.
+ * @param log Logs what the operator should know about the store.
  */
 export async function openStore(
   options: StoreOptions,
   history: Partial<History> = {},
-  tell: Teller = () => {},
+  log: OperatorLog = () => {},
 ): Promise<OpenedStore> {
   switch (options.kind) {
     case "file_based": {
       const { folder, queue, beginNewEpochs } = options;
       const store = await openLmdbStore({ folder, history, queue, beginNewEpochs });
-      return { store, coordinator: localCoordinator({ records: store.records }) };
+      return { store, coordinator: localCoordinator({ serviceState: store.serviceState }) };
     }
     case "in_memory":
       return { store: memoryStore({ history }), coordinator: localCoordinator() };
     case "redis":
-      return openRedis(options, history, tell);
+      return openRedis(options, history, log);
   }
 }

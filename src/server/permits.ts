@@ -4,31 +4,33 @@ import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import type { CallerLimiter, Origin } from "../limits/caller-limiter.ts";
 import type { Throttle } from "../limits/throttle.ts";
 import type { UntrustedBodies } from "../limits/untrusted-bodies.ts";
-import type { Transport } from "../rpc/framework/prepared-call.ts";
+import type { CallTransport } from "../rpc/call-transport.ts";
 import type { Caller, Callers } from "./callers.ts";
 import { raiseStreamLimit } from "./port/stream-limits.ts";
 
-/** What is known of the connection of a call. */
+/** The connection of a call. */
 export interface Connection extends Origin {
-  /** Stands for it: the same object for all of its calls; undefined when it is gone. */
+  /** Identifies it: the same object for all of its calls; undefined when it is gone. */
   readonly identity: object | undefined;
 }
 
-/** Decides whether calls may go on: by what the caller may do, and how fast. */
+/** Decides whether calls may proceed, by the rights and the rates of their callers. */
 export interface Permits {
   /** Whether no rate applies to a caller. */
   isExempt(caller: Caller): boolean;
-  /** For a call of an RPC method. */
-  permitFor(caller: Caller, connection: Connection): Transport["permit"];
-  /** For the bodies of a call of an RPC method. */
-  bodiesFor(caller: Caller, connection: Connection): Transport["untrustedBodies"];
-  /** Counts a request that is no call. @throws StreamError RATE_LIMITED */
+  /** The permit of a call of an RPC method. */
+  permitFor(caller: Caller, connection: Connection): CallTransport["permit"];
+  /** Opens accounts for the bodies of a call of an RPC method. */
+  bodiesFor(caller: Caller, connection: Connection): CallTransport["untrustedBodies"];
+  /** Counts a request that is not an RPC. @throws StreamError RATE_LIMITED */
   count(caller: Caller, connection: Connection): void;
+  /** The key of the address that the callers of a connection are limited by. */
+  addressOf(connection: Connection): string;
 }
 
 /**
- * Trusted callers are not slowed down unless the limits say so. Everybody else is counted before it is
- * known whether they may make the call, so that guessing tokens is slow.
+ * Trusted callers have no rate limits, unless configured. All others are counted before their
+ * rights are checked, so that guessing tokens is slow.
  */
 export function createPermits(
   callers: Callers,
@@ -45,7 +47,7 @@ export function createPermits(
     isExempt,
     permitFor: (caller, connection) => (method) => {
       const access = accessOf(method);
-      // The short way of those who call most.
+      // A shortcut for the most frequent callers.
       if (access === "trusted" && isExempt(caller)) {
         raiseStreamLimit(connection.identity);
         return undefined;
@@ -63,10 +65,14 @@ export function createPermits(
         ? undefined
         : (cut) => untrustedBodies.open(connection.identity ?? caller, cut),
     count: (caller, connection) => throttleOf(caller, connection)?.call(),
+    addressOf: (connection) => limiter.addressOf(connection),
   };
 }
 
-/** Clients may subscribe, and everybody may ask for health and descriptions; the rest is for trusted callers. */
+/**
+ * Any client may subscribe, and anybody may call health and reflection; all other methods are for
+ * trusted callers.
+ */
 function accessOf(method: DescMethod): "trusted" | "client" | "public" {
   if (method === StreamService.method.subscribe) return "client";
   const { typeName } = method.parent;

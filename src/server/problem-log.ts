@@ -1,43 +1,48 @@
 import type { Logger } from "pino";
 import type { Problem } from "../service/engine.ts";
 
-/** How often one kind of problem with one function is logged, in milliseconds: somebody may cause it at will. */
+/**
+ * Shortest time between two lines about one kind of problem with one function, in milliseconds.
+ * Clients can cause problems at will.
+ */
 const INTERVAL_MS = 1000;
-/** How many are remembered. */
+/** Most lines that are remembered. */
 const MAX_REMEMBERED = 1000;
 
-interface Told {
+/** The latest line about one kind of problem with one function. */
+interface LoggedLine {
   atMs: number;
-  /** How many were not logged since. */
+  /** Number of problems since then that were not logged. */
   suppressed: number;
 }
 
 /**
- * Logs what gates refused and what triggers could not do, each kind of problem with each function at
- * most once a second; the next line tells how many were left out.
+ * Logs problems of gates and triggers: each kind of problem with each function at most once a
+ * second. The next line has the number of those that were suppressed.
  */
 export function createProblemLog(logger: Logger, now: () => number): (problem: Problem) => void {
-  const toldByKey = new Map<string, Told>();
+  /** Latest lines, the oldest first. */
+  const latest = new Map<string, LoggedLine>();
   return ({ kind, message, functionId, error }) => {
     const key = `${kind} ${functionId ?? ""}`;
-    const told = toldByKey.get(key) ?? { atMs: -Infinity, suppressed: 0 };
-    if (now() - told.atMs < INTERVAL_MS) {
-      told.suppressed++;
+    const line = latest.get(key) ?? { atMs: -Infinity, suppressed: 0 };
+    if (now() - line.atMs < INTERVAL_MS) {
+      line.suppressed++;
       return;
     }
     const fields = {
       kind,
       function_id: functionId,
       ...(error !== undefined && { err: error }),
-      ...(told.suppressed > 0 && { suppressed: told.suppressed }),
+      ...(line.suppressed > 0 && { suppressed: line.suppressed }),
     };
     if (kind === "internal") logger.error(fields, message);
     else logger.warn(fields, message);
-    toldByKey.delete(key);
-    toldByKey.set(key, { atMs: now(), suppressed: 0 });
-    if (toldByKey.size <= MAX_REMEMBERED) return;
-    for (const oldest of toldByKey.keys()) {
-      toldByKey.delete(oldest);
+    latest.delete(key);
+    latest.set(key, { atMs: now(), suppressed: 0 });
+    if (latest.size <= MAX_REMEMBERED) return;
+    for (const oldest of latest.keys()) {
+      latest.delete(oldest);
       return;
     }
   };

@@ -13,7 +13,7 @@ import type { History, Store } from "../core/store.ts";
 import { createHealth } from "../rpc/services/health.ts";
 import { type Engine, type EngineOptions, createEngine } from "../service/engine.ts";
 import { shuttingDown } from "../service/guarded.ts";
-import { type StreamService as Service, facade } from "../service/stream-service.ts";
+import { type StreamService as Service, toLibrary } from "../service/stream-service.ts";
 import type { WebhookOptions } from "../webhooks/webhook-options.ts";
 import { createSocketDoor } from "../workers/socket-door.ts";
 import { createWorkerDirectory } from "../workers/worker-directory.ts";
@@ -40,50 +40,50 @@ import { BodyBudget } from "../limits/body-budget.ts";
 
 /** How to run a server. Every option has a default. */
 export interface ServerOptions extends EngineOptions {
-  /** Address to listen on. Default 127.0.0.1. Others need `apiTokens`, or `insecure: true`. */
+  /** Address to listen on; a non-loopback one needs tokens or `insecure`. Default 127.0.0.1. */
   readonly host?: string | undefined;
   /** Port to listen on; 0 picks a free one. Default 3112. */
   readonly port?: number | undefined;
-  /** Where data is kept: a store that is open (the server closes it), or which one to open. Default: on disk in ./data. */
+  /** An open store, which the server closes, or the store to open. Default: on disk in ./data. */
   readonly store?: Store | StoreOptions | undefined;
   /** How much history each group keeps, for a store that the server opens. */
   readonly history?: Partial<History> | undefined;
   /** Tokens that make a caller trusted. Default none: callers from this machine are trusted. */
   readonly apiTokens?: readonly string[] | undefined;
   /**
-   * File that holds the token of trusted callers when there are no `apiTokens`. When it is missing, it is
+   * File that holds the token of trusted callers when there are no `apiTokens`. A missing file is
    * created with a random token, which is logged once as a warning. Default none.
    */
   readonly apiTokenFile?: string | undefined;
-  /** Trusts everybody who reaches the port. Default false. */
+  /** Trusts every caller that reaches the port. Default false. */
   readonly insecure?: boolean | undefined;
   /** Origins of browser pages that may follow streams; `*`: any. Default: every loopback origin. */
   readonly allowedOrigins?: readonly string[] | undefined;
-  /** Address that browsers have the service by, such as `https://streams.example.com`: its origin may follow streams. Default none. */
+  /** URL of the service as browsers see it: its origin may follow streams. Default none. */
   readonly publicUrl?: string | undefined;
-  /** Bounds of sockets of the WebSocket bridge; what is absent has its default. */
+  /** Limits of sockets of the WebSocket bridge. Absent ones have their defaults. */
   readonly bridge?: Partial<BridgeLimits> | undefined;
-  /** Bounds of callers, by connection and by address; what is absent has its default. */
+  /** Limits of callers, by connection and by address. Absent ones have their defaults. */
   readonly callerLimits?: Partial<CallerLimits> | undefined;
-  /** Port of its own for workers that speak the protocol of iii; 0 picks a free one. Default none: they connect at /worker. */
+  /** Separate port for workers of the iii protocol; 0 picks one. Default none: they use /worker. */
   readonly workerPort?: number | undefined;
   /** Origins of browser pages that may be workers; `*`: any. Default none. */
   readonly workerAllowedOrigins?: readonly string[] | undefined;
-  /** Bounds of one worker; what is absent has its default. */
+  /** Limits of one worker. Absent ones have their defaults. */
   readonly workerLimits?: Partial<WorkerLimits> | undefined;
   /**
-   * Most bytes of requests, frames and webhooks' answers that are held while they arrive, inflated ones
+   * Most bytes of requests, frames and webhook responses in memory while they arrive, inflated ones
    * included; more are refused with `OVERLOADED`. Default 64 MiB.
    */
   readonly maxBodyBytesInFlight?: number | undefined;
   /** Functions that are called by an HTTP POST. Default none. */
   readonly webhooks?: readonly WebhookOptions[] | undefined;
   /**
-   * How long `close` goes on serving, new calls included, while health says not_serving, in milliseconds:
-   * the time in which balancers learn to send clients elsewhere. Default 0.
+   * How long `close` continues to serve, new calls included, while health reports not_serving, in
+   * milliseconds: the time in which load balancers learn to send clients elsewhere. Default 0.
    */
   readonly drainDelayMs?: number | undefined;
-  /** Called before any door opens, with the service: to register functions, gates and triggers in time. */
+  /** Called with the service before any port opens: registers functions, gates and triggers. */
   readonly setup?: ((service: Service) => Promise<void> | void) | undefined;
   /** Where to log. Default: JSON lines on stderr, warnings and worse. */
   readonly logger?: Logger | undefined;
@@ -91,28 +91,28 @@ export interface ServerOptions extends EngineOptions {
 
 /** A running server. */
 export interface Server {
-  /** Address that it answers on, for example `http://127.0.0.1:3112`. */
+  /** Address that it serves, for example `http://127.0.0.1:3112`. */
   readonly url: string;
   readonly port: number;
-  /** Port of the door for workers alone, if there is one. */
+  /** The separate port for workers, if there is one. */
   readonly workerPort: number | undefined;
   /** The same service without the network. */
   readonly service: Service;
   /**
-   * Stops. Health says not_serving at once. After the drain delay the server accepts nothing new, ends
-   * subscriptions with UNAVAILABLE / SHUTTING_DOWN, finishes calls under way, and flushes the store, in ten
-   * seconds at most. Idempotent; a further call can only shorten the delay.
+   * Stops the server. Health reports not_serving at once. After the drain delay the server accepts
+   * nothing new, ends subscriptions with UNAVAILABLE / SHUTTING_DOWN, finishes calls in flight, and
+   * flushes the store, in ten seconds at most. Idempotent; another call can only shorten the delay.
    */
   close(options?: CloseOptions): Promise<void>;
 }
 
 /** How a server stops. */
 export interface CloseOptions {
-  /** Longest drain delay from this call on, in milliseconds; 0 ends it. Default: `drainDelayMs` of the server. */
+  /** Longest drain delay from now on, in milliseconds; 0 ends it. Default: that of the server. */
   readonly drainDelayMs?: number | undefined;
 }
 
-/** How often health is looked at, in milliseconds. */
+/** How often health is updated, in milliseconds. */
 const HEALTH_INTERVAL_MS = 1000;
 /** Default port. */
 export const DEFAULT_PORT = 3112;
@@ -120,13 +120,13 @@ export const DEFAULT_PORT = 3112;
 const FLUSH_GRACE_MS = 4000;
 /** How long the sockets of workers may take to close, in milliseconds. */
 const WORKER_GRACE_MS = 1000;
-/** How long calls under way may take to finish when the server stops, in milliseconds. */
+/** How long calls in flight may take to finish when the server stops, in milliseconds. */
 const CLOSE_GRACE_MS = 5000;
 
 /**
- * Starts a server. Resolves when every door answers.
+ * Starts a server. Resolves when every protocol is served.
  *
- * @throws Error with a sentence for the operator when the port or the store cannot be had.
+ * @throws Error with a sentence for the operator when the port or the store cannot be opened.
  */
 export async function createServer(options: ServerOptions = {}): Promise<Server> {
   const host = options.host ?? "127.0.0.1";
@@ -155,7 +155,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
       webhooks.push(provider);
       await engine.functions.register(webhook.id, provider);
     }
-    await options.setup?.(facade(engine));
+    await options.setup?.(toLibrary(engine));
     return await open(engine, host, port, { ...options, apiTokens }, logger, bodies, closeAll);
   } catch (error) {
     await closeAll();
@@ -175,7 +175,7 @@ async function open(
   const drainDelayMs = options.drainDelayMs ?? 0;
   const health = createHealth([StreamService.typeName, WorkerService.typeName]);
   const draining = new AbortController();
-  // Every open stream of writes listens.
+  // Every open write stream adds a listener.
   setMaxListeners(0, draining.signal);
   const callers = createCallers({
     apiTokens: options.apiTokens ?? [],
@@ -237,13 +237,15 @@ async function open(
   if (options.workerPort !== undefined) {
     const upgrade = createWorkerUpgrade({ door, callers, limiter, allowedOrigins }, "");
     const opening = openWorkerPort(host, options.workerPort, upgrade, portLimits);
-    workerPort = await told(opening, host, options.workerPort).catch(async (error: unknown) => {
-      await listener.close(0);
-      throw error;
-    });
+    workerPort = await explainListenError(opening, host, options.workerPort).catch(
+      async (error: unknown) => {
+        await listener.close(0);
+        throw error;
+      },
+    );
   }
   health.set("serving");
-  // While the store takes no writes, whoever probes should send them elsewhere.
+  // While the store accepts no writes, load balancers should send callers elsewhere.
   const watch = setInterval(() => {
     health.set(engine.store.failure === undefined ? "serving" : "not_serving");
   }, HEALTH_INTERVAL_MS);
@@ -264,7 +266,7 @@ async function open(
     engine.drain();
     health.close();
     draining.abort(shuttingDown());
-    // Functions finish while calls do, and workers are there as long as functions are needed.
+    // Functions finish while calls do, and workers stay connected as long as functions are needed.
     const settled = engine.settle().then(() => {
       workers.directory.close();
       door.close();
@@ -277,7 +279,7 @@ async function open(
     url: `http://${host.includes(":") ? `[${host}]` : host}:${listener.port}`,
     port: listener.port,
     workerPort: workerPort?.port,
-    service: facade(engine),
+    service: toLibrary(engine),
     close(closing = {}) {
       drainDelay.endWithin(closing.drainDelayMs ?? drainDelayMs);
       return (closed ??= close());
@@ -285,12 +287,12 @@ async function open(
   };
 }
 
-/** A disk that hangs must not keep the process for ever: what is not flushed was never acknowledged. */
+/** Gives up on a store that hangs while it closes: unflushed writes were never acknowledged. */
 async function withinGrace(closing: Promise<void>, logger: Logger): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(() => {
-      logger.error(`the store did not close within ${FLUSH_GRACE_MS} ms; leaving it`);
+      logger.error(`the store did not close within ${FLUSH_GRACE_MS} ms; stopping without it`);
       resolve();
     }, FLUSH_GRACE_MS);
   });
@@ -301,7 +303,7 @@ async function withinGrace(closing: Promise<void>, logger: Logger): Promise<void
 /**
  * Why a server may not listen on a host with these options, as a sentence; undefined when it may.
  *
- * @param shownHost What the sentence calls the host.
+ * @param shownHost The host as the sentence shows it.
  */
 export function insecurityOf(
   host: string,
@@ -315,12 +317,12 @@ export function insecurityOf(
   const hasTokens = apiTokens.length > 0 || apiTokenFile !== undefined;
   if (isLoopbackName(host) || hasTokens || insecure) return undefined;
   return (
-    `host is ${shownHost}, which other machines reach, and nobody would have to prove who they are: ` +
+    `host is ${shownHost}, which other machines can reach, and no caller would have to authenticate: ` +
     "configure api_tokens or api_token_file, or listen on 127.0.0.1, or set insecure: true if you mean it."
   );
 }
 
-/** The tokens that are configured, or that of the file. */
+/** The configured tokens, or the one of the token file. */
 async function tokensOf(
   { apiTokens = [], apiTokenFile: file }: ServerOptions,
   logger: Logger,
@@ -330,7 +332,7 @@ async function tokensOf(
   if (isNew)
     logger.warn(
       { file },
-      `created the token of trusted callers, which is shown only now: ${token}`,
+      `created the token of trusted callers, which is shown only once: ${token}`,
     );
   return [token];
 }
@@ -349,21 +351,21 @@ async function resolveStore(
 }
 
 function listenOn(host: string, port: number, listeners: PortListeners): Promise<Listener> {
-  return told(listen(host, port, listeners), host, port);
+  return explainListenError(listen(host, port, listeners), host, port);
 }
 
-/** What the doors for workers share. */
+/** The state that all endpoints for workers share. */
 function workersOf(engine: Engine, given: ServerOptions["workerLimits"]): Workers {
   const limits = { ...DEFAULT_WORKER_LIMITS, ...given };
-  const { functions, reactive } = engine;
+  const { functions, triggerEngine } = engine;
   return {
-    host: { functions, reactive, limits },
+    host: { functions, triggerEngine, limits },
     directory: createWorkerDirectory(limits.reattachMs),
   };
 }
 
-/** What came of opening a port; what went wrong is told to the operator. */
-async function told<T>(opening: Promise<T>, host: string, port: number): Promise<T> {
+/** Waits for a port to open. A failure is rethrown as a sentence for the operator. */
+async function explainListenError<T>(opening: Promise<T>, host: string, port: number): Promise<T> {
   try {
     return await opening;
   } catch (error) {

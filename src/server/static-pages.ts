@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { extname } from "node:path";
 import type { Request, Response } from "./port/listener.ts";
 
-/** A file that browsers get, whole and in memory. */
+/** A file for browsers, held in memory. */
 interface StaticFile {
   readonly body: Buffer;
   readonly type: string;
@@ -11,14 +11,14 @@ interface StaticFile {
   readonly etag: string;
 }
 
-/** A path that is not written quite right. */
-interface Moved {
-  /** The right one, relative to the other: what is in front of the service may add a prefix. */
+/** A redirect from another spelling of a path. */
+interface Redirect {
+  /** The right path, relative to the requested one: a proxy may have a prefix for the service. */
   readonly location: string;
 }
 
-/** Path of a request -> what is there. Nothing else of the disk can be reached. */
-export type StaticPages = ReadonlyMap<string, StaticFile | Moved>;
+/** Path of a request -> its response. No other file on disk can be reached. */
+export type StaticPages = ReadonlyMap<string, StaticFile | Redirect>;
 
 /** Extension -> content type. A file of another kind is not served. */
 const TYPES: Readonly<Record<string, string>> = {
@@ -28,12 +28,12 @@ const TYPES: Readonly<Record<string, string>> = {
   ".svg": "image/svg+xml",
 };
 
-/** The folder is at the same place above the sources and above the build. */
+/** The relative path is the same from the sources and from the build. */
 const DEMO_FOLDER = new URL("../../web/demo/", import.meta.url);
 
 /**
- * What a page may do: run its own scripts, and talk to the service that it came from. `ws:` and `wss:`
- * are written out because not every browser counts them as the page's own origin.
+ * A page may run its own scripts, and connect to the service that it came from. `ws:` and `wss:`
+ * are listed because not every browser counts them as the page's own origin.
  */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -43,19 +43,19 @@ const CONTENT_SECURITY_POLICY = [
   "connect-src 'self' ws: wss:",
   "base-uri 'none'",
   "form-action 'none'",
-  // In a frame of another page, clicks could be stolen.
+  // Prevents clickjacking by pages that show it in a frame.
   "frame-ancestors 'none'",
   // No text ever becomes markup or code.
   "require-trusted-types-for 'script'",
 ].join("; ");
 
 /**
- * Reads the demo page, which is at `/demo`, its other files below.
+ * Reads the demo page, which is served at `/demo`, and its other files, which are served below.
  *
  * @throws Error with the system's code when the files are not there.
  */
 export function loadDemoPage(): StaticPages {
-  const pages = new Map<string, StaticFile | Moved>([["/demo/", { location: "../demo" }]]);
+  const pages = new Map<string, StaticFile | Redirect>([["/demo/", { location: "../demo" }]]);
   for (const name of readdirSync(DEMO_FOLDER)) {
     const type = TYPES[extname(name)];
     if (type === undefined) continue;
@@ -66,8 +66,12 @@ export function loadDemoPage(): StaticPages {
   return pages;
 }
 
-/** Answers with a file, or that the browser has it already. */
-export function answerStatic(file: StaticFile | Moved, request: Request, response: Response): void {
+/** Responds with a file, or with a redirect, or with 304 when the browser has the file. */
+export function answerStatic(
+  file: StaticFile | Redirect,
+  request: Request,
+  response: Response,
+): void {
   if (request.method !== "GET" && request.method !== "HEAD") {
     response.writeHead(405, { allow: "GET, HEAD", "content-length": "0" });
     response.end();
@@ -81,7 +85,7 @@ export function answerStatic(file: StaticFile | Moved, request: Request, respons
   const { body, type, etag } = file;
   const headers = {
     etag,
-    // Kept, and asked for every time: after an update nobody runs half of the old page.
+    // Cached, but revalidated each time: after an update no browser mixes old and new files.
     "cache-control": "no-cache",
     "content-security-policy": CONTENT_SECURITY_POLICY,
     "cross-origin-resource-policy": "same-origin",

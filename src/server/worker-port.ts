@@ -5,10 +5,10 @@ import { createHttp1 } from "./port/http1.ts";
 import { type PortLimits, openTcpPort } from "./port/tcp-port.ts";
 import type { UpgradeListener } from "./port/upgrades.ts";
 
-/** A port of its own for workers. */
+/** An open port for workers only. */
 export interface WorkerPort {
   readonly port: number;
-  /** Accepts nothing new, and cuts the connections that are left after the grace. Idempotent. */
+  /** Accepts no more connections, and cuts those that are left after `graceMs`. Idempotent. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -27,7 +27,7 @@ export async function openWorkerPort(
     if (!upgrade(request, socket, head)) refuse(socket, 404, "Not found.");
     return true;
   });
-  // It refuses HTTP/2 as a malformed request.
+  // HTTP/2 goes to the HTTP/1.1 server, too, which refuses it as malformed.
   const http2 = {
     emit(event: "connection", socket: Socket) {
       const isHandled = http1.emit(event, socket);

@@ -13,7 +13,7 @@ import { type WorkerMessage, serveWorker } from "../workers/grpc-door.ts";
 import type { WorkerDirectory } from "../workers/worker-directory.ts";
 import type { WorkerHost } from "../workers/worker-session.ts";
 
-/** What the doors for workers share. */
+/** The state that all endpoints for workers share. */
 export interface Workers {
   readonly host: WorkerHost;
   readonly directory: WorkerDirectory;
@@ -33,7 +33,7 @@ export function workerRoutes(
       const { refusal, messages, reader, format, abort } = context.values.get(preparedCall);
       if (refusal !== undefined) throw toConnectError(refusal);
       if (messages === undefined || reader === undefined || format === undefined) {
-        // What we cannot read, the framework refuses when it is asked to.
+        // The framework refuses formats that we do not read, as soon as a message is requested.
         await requests[Symbol.asyncIterator]().next();
         return;
       }

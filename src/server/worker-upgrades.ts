@@ -8,17 +8,17 @@ import type { Callers } from "./callers.ts";
 import { callerOf, originOf } from "./http-handler.ts";
 import type { UpgradeListener } from "./port/upgrades.ts";
 
-/** Where workers connect on the service's own port. */
+/** Path where workers connect on the main port. */
 const PATH = "/worker";
-/** Where they send measurements, which nobody looks at. */
-const MEASUREMENTS = "/otel";
+/** Path, below it, where workers send telemetry, which is ignored. */
+const TELEMETRY = "/otel";
 
-/** Who may be a worker. */
+/** Dependencies of the worker endpoint. */
 export interface WorkerUpgradeOptions {
   readonly door: SocketDoor;
   readonly callers: Callers;
   readonly limiter: CallerLimiter;
-  /** Origins of pages that may be workers. Everybody who sends another one is refused. */
+  /** Origins of pages that may be workers. Requests with another origin are refused. */
   readonly allowedOrigins: readonly string[];
 }
 
@@ -29,9 +29,9 @@ interface Refusal {
 }
 
 /**
- * Lets trusted callers in as workers.
+ * Admits trusted callers as workers.
  *
- * @param base What their paths begin with: `/worker`, or nothing on a port of their own.
+ * @param base Prefix of their paths: `/worker`, or none on the separate port.
  */
 export function createWorkerUpgrade(
   { door, callers, limiter, allowedOrigins }: WorkerUpgradeOptions,
@@ -40,8 +40,8 @@ export function createWorkerUpgrade(
   return (request, socket, head) => {
     const path = (request.url ?? "").split("?", 1)[0]?.replace(/\/$/, "") ?? "";
     const isWorker = path === base || (base === "" && path === PATH);
-    const isMeasurements = path === `${base}${MEASUREMENTS}` || path === `${PATH}${MEASUREMENTS}`;
-    if (!isWorker && !isMeasurements) return false;
+    const isTelemetry = path === `${base}${TELEMETRY}` || path === `${PATH}${TELEMETRY}`;
+    if (!isWorker && !isTelemetry) return false;
     const refusal = refusalOf(request, callers, limiter, allowedOrigins);
     if (refusal !== undefined) refuse(socket, refusal.status, refusal.message, refusal.headers);
     else if (isWorker) door.accept(request, socket, head);
@@ -50,7 +50,7 @@ export function createWorkerUpgrade(
   };
 }
 
-/** Why a caller may not be a worker; undefined when they may. */
+/** Why a caller may not be a worker; undefined when it may. */
 function refusalOf(
   request: IncomingMessage,
   callers: Callers,
@@ -64,7 +64,7 @@ function refusalOf(
     return { status: 403, message };
   }
   try {
-    // The origin has been looked at.
+    // The origin is checked already.
     callers.requireTrusted(
       origin === undefined ? caller : { ...caller, origin: undefined, isCrossOrigin: false },
     );
@@ -74,10 +74,10 @@ function refusalOf(
   }
 }
 
-/** Guessing tokens is counted, and slow. */
+/** Counts the refused request, so that guessing tokens is slow. */
 function refusalFor(error: StreamError, request: IncomingMessage, limiter: CallerLimiter): Refusal {
   try {
-    limiter.admitSocket(originOf(request), false).release();
+    limiter.admitSocket(originOf(request), false).release?.();
   } catch (limited) {
     const known = StreamError.from(limited);
     return { status: 429, message: known.message, headers: retryHeaders(known) };

@@ -3,7 +3,7 @@ import { StreamError } from "../core/errors.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import { Value } from "../core/value.ts";
 import type { Provider } from "../functions/provider.ts";
-import { type Payload, malformed, payloadOf, text } from "./function-payload.ts";
+import { type Payload, malformedPayload, payloadOf, textField } from "./function-payload.ts";
 import type { Handlers } from "./handlers.ts";
 
 type BuiltIn = (payload: Payload) => Promise<string | undefined>;
@@ -66,8 +66,8 @@ export function builtInFunctions(
     },
     "stream::send": async (payload) => {
       const data = Value.of(required(payload, "data"));
-      const type = text(payload, "type") ?? text(payload, "event_type");
-      const itemId = text(payload, "item_id") ?? text(payload, "id");
+      const type = textField(payload, "type") ?? textField(payload, "event_type");
+      const itemId = textField(payload, "item_id") ?? textField(payload, "id");
       await handlers.send({ ...groupOf(payload), type, itemId: itemId || undefined, data });
       return NULL;
     },
@@ -162,29 +162,29 @@ function expectationsOf(payload: Payload) {
   const isText = typeof revision === "string" && /^\d{1,16}$/.test(revision);
   const expectedRevision = isText ? Number(revision) : revision;
   if (expectedRevision !== undefined && typeof expectedRevision !== "number")
-    throw malformed(
+    throw malformedPayload(
       "expected_revision is not a number; it may be an integer from 0 to 2^53-1, or absent.",
     );
-  return { expectedRevision, expectedEpoch: text(payload, "expected_epoch") };
+  return { expectedRevision, expectedEpoch: textField(payload, "expected_epoch") };
 }
 
 function requiredText(payload: Payload, field: string): string {
-  const value = text(payload, field);
-  if (value === undefined) throw malformed(`${field} is missing; it may be a name.`);
+  const value = textField(payload, field);
+  if (value === undefined) throw malformedPayload(`${field} is missing; it may be a name.`);
   return value;
 }
 
 /** A required field; null counts as present. */
 function required(payload: Payload, field: string): unknown {
   const value = payload[field];
-  if (value === undefined) throw malformed(`${field} is missing; it may be any JSON value.`);
+  if (value === undefined) throw malformedPayload(`${field} is missing; it may be any JSON value.`);
   return value;
 }
 
 function asFunctionError(error: unknown, code: string): FunctionError {
   if (error instanceof FunctionError) return error;
   const { reason, message, cause } = StreamError.from(error);
-  if (reason === "OP_MALFORMED") return malformed(message);
+  if (reason === "OP_MALFORMED") return malformedPayload(message);
   // A function of a custom stream returned the wrong shape.
   if (cause instanceof FunctionError && cause.code === "JSON_ERROR")
     return new FunctionError("JSON_ERROR", message, { cause });

@@ -3,7 +3,7 @@ import { TRIGGER_TYPES, type TriggerType } from "../core/trigger.ts";
 import type { FunctionRegistry } from "../functions/function-registry.ts";
 import type { Provider } from "../functions/provider.ts";
 import { writeTrigger } from "../triggers/definition.ts";
-import { type Payload, payloadOf, text } from "./function-payload.ts";
+import { type Payload, payloadOf, textField } from "./function-payload.ts";
 
 /** Dependencies of the listings. */
 export interface EngineFunctionsOptions {
@@ -64,8 +64,8 @@ export function engineFunctions({
       })).filter((row) => matches(query, row.id, row)),
     }),
     "engine::registered-triggers::list": (query) => {
-      const type = text(query, "trigger_type");
-      const functionId = text(query, "function_id");
+      const type = textField(query, "trigger_type");
+      const functionId = textField(query, "function_id");
       const names = new Map(listed().map((row) => [row.function_id, row.worker_name]));
       return {
         registered_triggers: registry
@@ -104,9 +104,9 @@ export function engineFunctions({
 }
 
 function matches(query: Payload, id: string, { worker_name: workerName }: Row): boolean {
-  const worker = text(query, "worker");
-  const prefix = text(query, "prefix");
-  const search = text(query, "search");
+  const worker = textField(query, "worker");
+  const prefix = textField(query, "prefix");
+  const search = textField(query, "search");
   return (
     (worker === undefined || workerName === worker) &&
     (prefix === undefined || id.startsWith(prefix)) &&

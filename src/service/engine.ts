@@ -5,7 +5,10 @@ import type { Store } from "../core/store.ts";
 import { currentCause } from "../functions/cause.ts";
 import { DEFAULT_FUNCTION_LIMITS, type FunctionLimits } from "../functions/function-limits.ts";
 import { FunctionRegistry } from "../functions/function-registry.ts";
-import { DEFAULT_QUEUE_LIMITS, type QueueLimits } from "../live/frame-queue.ts";
+import {
+  DEFAULT_SUBSCRIBER_QUEUE_LIMITS,
+  type SubscriberQueueLimits,
+} from "../live/frame-queue.ts";
 import { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { Hub } from "../live/hub.ts";
 import { interestIn } from "../live/interest.ts";
@@ -22,11 +25,15 @@ import { createDeadLetters } from "./dead-letters.ts";
 import { engineFunctions } from "./engine-functions.ts";
 import { guarded, shuttingDown } from "./guarded.ts";
 import type { Handlers } from "./handlers.ts";
-import { type Problem, type Reactive, createReactive } from "../triggers/trigger-engine.ts";
+import {
+  type Problem,
+  type TriggerEngine,
+  createTriggerEngine,
+} from "../triggers/trigger-engine.ts";
 import { createReads } from "./reads.ts";
 import { createWrites } from "./writes.ts";
 
-export type { FunctionLimits, GateOptions, Problem, QueueLimits, TriggerLimits };
+export type { FunctionLimits, GateOptions, Problem, SubscriberQueueLimits, TriggerLimits };
 
 /** Timeouts and limits of the service. Each has a default. */
 export interface EngineOptions extends GateOptions {
@@ -43,7 +50,7 @@ export interface EngineOptions extends GateOptions {
    * Limits of one subscription's queue beyond the transport's buffers. Default 1 MiB or 1,000
    * frames.
    */
-  readonly subscriberQueue?: Partial<QueueLimits> | undefined;
+  readonly subscriberQueue?: Partial<SubscriberQueueLimits> | undefined;
   /**
    * Memory of snapshots that subscribers have not read, in all, in bytes; beyond it new
    * subscriptions are refused. Default 256 MiB.
@@ -74,7 +81,7 @@ export interface Engine {
   /** Its store. */
   readonly store: Store;
   readonly functions: FunctionRegistry;
-  readonly reactive: Reactive;
+  readonly triggerEngine: TriggerEngine;
   /** Whether close() was called. */
   readonly closing: boolean;
   /** Ends every subscription with UNAVAILABLE / SHUTTING_DOWN and refuses new calls. Idempotent. */
@@ -101,7 +108,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     now,
     heartbeatIntervalMs,
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
-    queueLimits: { ...DEFAULT_QUEUE_LIMITS, ...options.subscriberQueue },
+    queueLimits: { ...DEFAULT_SUBSCRIBER_QUEUE_LIMITS, ...options.subscriberQueue },
     // Values stored outside the service may change unnoticed.
     sharesStates: ({ streamName }) => !store.isCustom(streamName),
   });
@@ -114,10 +121,10 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
 
   const reads = createReads(store);
   const writes = createWrites(store, {
-    firing: (group, itemId) => reactive.firing(group, itemId),
+    firing: (group, itemId) => triggerEngine.firing(group, itemId),
     isCustom: (streamName) => store.isCustom(streamName),
   });
-  const reactive: Reactive = createReactive({
+  const triggerEngine: TriggerEngine = createTriggerEngine({
     ...options,
     coordinator,
     functions,
@@ -131,7 +138,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     onProblem: swallowErrors(options.onProblem),
     newId,
   });
-  const { gates, admissions } = reactive;
+  const { gates, admissions } = triggerEngine;
 
   let closed: Promise<void> | undefined;
   let closing = false;
@@ -143,7 +150,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   let settled: Promise<void> | undefined;
   const settle = () => {
     drain();
-    return (settled ??= reactive.close(options.settleTimeoutMs ?? SETTLE_TIMEOUT_MS));
+    return (settled ??= triggerEngine.close(options.settleTimeoutMs ?? SETTLE_TIMEOUT_MS));
   };
   const close = async () => {
     await settle();
@@ -182,7 +189,8 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
       const admission = await admissions.admit(joined);
       try {
         const interest = interestIn(itemId);
-        const subscription = await hub.follow({ group, interest, resumeFrom });
+        const { address } = request;
+        const subscription = await hub.follow({ group, interest, resumeFrom, address });
         subscription.onEnd(() => admission.leave());
         return subscription;
       } catch (error) {
@@ -202,7 +210,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     handlers: open,
     store,
     functions,
-    reactive,
+    triggerEngine,
     get closing() {
       return closing;
     },

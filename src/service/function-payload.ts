@@ -8,20 +8,22 @@ export function payloadOf(json: string): Payload {
   const payload: unknown = JSON.parse(json);
   if (typeof payload === "object" && payload !== null && !Array.isArray(payload))
     return payload as Payload;
-  throw malformed("The payload is not an object; it may be an object with the fields of the call.");
+  throw malformedPayload(
+    "The payload is not an object; it may be an object with the fields of the call.",
+  );
 }
 
 /**
  * A field that is text; undefined when it is absent or null. @throws FunctionError
  * deserialization_error
  */
-export function text(payload: Payload, field: string): string | undefined {
+export function textField(payload: Payload, field: string): string | undefined {
   const value = payload[field] ?? undefined;
   if (value === undefined || typeof value === "string") return value;
-  throw malformed(`${field} is not a string; it may be a string.`);
+  throw malformedPayload(`${field} is not a string; it may be a string.`);
 }
 
 /** A payload of the wrong shape. @param sentence Names the field and what it may be. */
-export function malformed(sentence: string): FunctionError {
+export function malformedPayload(sentence: string): FunctionError {
   return new FunctionError("deserialization_error", sentence);
 }

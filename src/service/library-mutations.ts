@@ -1,3 +1,4 @@
+import { isRecord } from "../core/is-record.ts";
 import { StreamError } from "../core/errors.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import { Value } from "../core/value.ts";
@@ -40,7 +41,7 @@ function mutationFromLibrary(mutation: Mutation, index: number): BatchMutation {
 
 /** Checks that a mutation is an object with one key, its kind, that holds an object. */
 function checkForm(mutation: unknown, field: string): void {
-  if (!isObject(mutation))
+  if (!isRecord(mutation))
     throw invalid(field, "is not an object; it may be an object with set, update or delete");
   const [kind, other] = Object.keys(mutation);
   if (kind === undefined) throw invalid(field, "is empty; it may be set, update or delete");
@@ -50,13 +51,9 @@ function checkForm(mutation: unknown, field: string): void {
     throw invalid(`${field}.${shown}`, "is not a known mutation; it may be set, update or delete");
   }
   if (other !== undefined)
-    throw invalid(`${field}.${other}`, `is given beside ${kind}; it may be given alone`);
-  if (!isObject(mutation[kind]))
+    throw invalid(`${field}.${other}`, `is given together with ${kind}; it may be given alone`);
+  if (!isRecord(mutation[kind]))
     throw invalid(`${field}.${kind}`, "is not an object; it may be an object");
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function invalid(field: string, problem: string): StreamError {

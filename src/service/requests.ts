@@ -155,6 +155,8 @@ export interface SubscribeRequest extends GroupRequest {
   readonly resumeFrom?: Position | undefined;
   /** The caller, for `auth_function`. */
   readonly auth: AuthRequest;
+  /** Address of the caller, to which its unread snapshots count. Absent: a caller in this process. */
+  readonly address?: string | undefined;
 }
 
 /** A subscription that asks for admission. */

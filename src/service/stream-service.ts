@@ -141,12 +141,12 @@ export interface StreamService {
 export function createStreamService(
   options: { readonly store: Store } & EngineOptions,
 ): StreamService {
-  return facade(createEngine(options.store, options));
+  return toLibrary(createEngine(options.store, options));
 }
 
 /** The library's view of an engine. */
-export function facade(engine: Engine): StreamService {
-  const { handlers, functions, reactive } = engine;
+export function toLibrary(engine: Engine): StreamService {
+  const { handlers, functions, triggerEngine } = engine;
   return {
     async set(request) {
       return plainWrite(await handlers.set({ ...request, data: Value.of(request.data) }));
@@ -201,7 +201,7 @@ export function facade(engine: Engine): StreamService {
       return plainFrames(await handlers.subscribe({ ...request, auth }));
     },
     registerFunction: (id, handler) => functions.register(id, handlerProvider(handler)),
-    registerTrigger: (request) => reactive.register(request),
+    registerTrigger: (request) => triggerEngine.register(request),
     async trigger({ function_id: id, payload = {}, metadata, timeout_ms: timeoutMs }) {
       const result = await functions.call(id, jsonText("payload", payload), {
         timeoutMs,
@@ -213,7 +213,7 @@ export function facade(engine: Engine): StreamService {
       adapterFunctions(streamName, adapter, (id, handler) =>
         functions.register(id, handlerProvider(handler)),
       ),
-    triggers: () => reactive.status(),
+    triggers: () => triggerEngine.status(),
     close: () => engine.close(),
   };
 }

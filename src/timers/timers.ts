@@ -50,6 +50,19 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+/**
+ * Waits for work to end, at most a time of any length, in milliseconds. Rejects when the work does.
+ */
+export async function waitAtMost(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: Timer | undefined;
+  const end = new Promise<void>((resolve) => (timer = startTimer(ms, resolve)));
+  try {
+    await Promise.race([work, end]);
+  } finally {
+    timer?.cancel();
+  }
+}
+
 /** Waits in steps within the limit of the platform's timers. Nearly every wait is one step. */
 class SteppedTimer implements Timer {
   readonly #ms: number;

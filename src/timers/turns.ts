@@ -4,8 +4,8 @@ export const LARGE_BODY_BYTES = 256 * 1024;
 const waiting: (() => void)[] = [];
 
 /**
- * Waits for the turn of a large body. Decoding one may take tens of milliseconds, so when many become whole
- * at once, other calls are served between any two of them.
+ * Waits for the turn of a large body. Decoding one may take tens of milliseconds, so when many are
+ * complete at once, other calls are served between any two of them.
  */
 export function largeBodyTurn(): Promise<void> {
   return new Promise((resolve) => {

@@ -1,7 +1,7 @@
 import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
 import type { Gates } from "./gates.ts";
 import type { Leaves } from "./leaves.ts";
-import { type Joined, leavePayload } from "./payloads.ts";
+import { type JoinedSubscription, leavePayload } from "./payloads.ts";
 
 /** A subscription that every gate allowed. */
 export interface Admission {
@@ -21,7 +21,7 @@ export interface Admissions {
    * @throws StreamError JOIN_REFUSED; then there is no leave. STORE_UNAVAILABLE when the lease
    *   cannot be recorded.
    */
-  admit(joined: Joined): Promise<Admission>;
+  admit(joined: JoinedSubscription): Promise<Admission>;
   /** Records leases for the open subscriptions. To be called when a leave trigger is registered. */
   holdAll(): Promise<void>;
   /**
@@ -32,20 +32,20 @@ export interface Admissions {
 }
 
 /** An open subscription. There are many thousands, so each is one object. */
-class Open implements Admission, SubscriptionLease {
+class OpenSubscription implements Admission, SubscriptionLease {
   readonly #newId: () => string;
   #id: string | undefined;
-  readonly #joined: Joined;
+  readonly #joined: JoinedSubscription;
   /** Resolves when the join listeners have run: no leave is delivered before its join. */
   readonly joinDelivered: Promise<void>;
   isLeased = false;
-  readonly #onLeave: (open: Open) => void;
+  readonly #onLeave: (open: OpenSubscription) => void;
 
   constructor(
     newId: () => string,
-    joined: Joined,
+    joined: JoinedSubscription,
     joinDelivered: Promise<void>,
-    onLeave: (open: Open) => void,
+    onLeave: (open: OpenSubscription) => void,
   ) {
     this.#newId = newId;
     this.#joined = joined;
@@ -74,19 +74,19 @@ export function createAdmissions(
   leases: Leases,
   newId: () => string,
 ): Admissions {
-  const open = new Set<Open>();
+  const open = new Set<OpenSubscription>();
   /** Number of subscriptions at the gates, open, or with a leave that is not queued yet. */
   let present = 0;
   const waiters: (() => void)[] = [];
   const gone = () => {
     if (--present === 0) for (const resolve of waiters.splice(0)) resolve();
   };
-  const hold = async (subscription: Open) => {
+  const hold = async (subscription: OpenSubscription) => {
     if (subscription.isLeased) return;
     subscription.isLeased = true;
     await leases.hold(subscription);
   };
-  const leave = (subscription: Open) => {
+  const leave = (subscription: OpenSubscription) => {
     if (!open.delete(subscription)) return;
     void subscription.joinDelivered.then(() => {
       leaves.deliver(subscription, subscription.isLeased);
@@ -100,7 +100,7 @@ export function createAdmissions(
         gone();
         throw error;
       });
-      const subscription = new Open(newId, joined, joinDelivered, leave);
+      const subscription = new OpenSubscription(newId, joined, joinDelivered, leave);
       open.add(subscription);
       // Without leave triggers no lease has to survive this process.
       if (leaves.isWanted) {

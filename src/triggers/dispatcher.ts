@@ -1,12 +1,12 @@
 import type { Ownership } from "../core/coordinator.ts";
 import type { Outbox } from "../core/outbox.ts";
 import { type DispatchContext, PartitionDispatcher } from "./partition-dispatcher.ts";
-import type { TriggerLane } from "./trigger-queue.ts";
+import type { TriggerQueue } from "./trigger-queue.ts";
 
 /** Calls the functions of `stream` triggers, apart from the writes. */
 export interface Dispatcher {
   /** The queues of a trigger in this process. */
-  lanesOf(triggerId: string): readonly TriggerLane[];
+  queuesOf(triggerId: string): readonly TriggerQueue[];
   /** To be called when triggers or providers change. */
   review(): void;
   /**
@@ -40,8 +40,10 @@ export function createDispatcher(
     lost: drop,
   });
   return {
-    lanesOf: (id) =>
-      Array.from(owned.values(), ({ lanes }) => lanes.get(id)).filter((lane) => lane !== undefined),
+    queuesOf: (id) =>
+      Array.from(owned.values(), ({ queues }) => queues.get(id)).filter(
+        (queue) => queue !== undefined,
+      ),
     review() {
       for (const dispatcher of owned.values()) dispatcher.review();
     },

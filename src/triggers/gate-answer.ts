@@ -5,7 +5,7 @@
  */
 
 /** The decision of a gate. */
-export type GateAnswer =
+export type GateDecision =
   /** @property fields The returned object; undefined when the gate returned nothing or null. */
   | { readonly allows: true; readonly fields: Fields | undefined }
   /**
@@ -25,7 +25,7 @@ const MIN_FAILURE_STATUS = 400;
  * @param answer JSON text; undefined when the function returned nothing.
  * @throws SyntaxError when it is not JSON.
  */
-export function readGateAnswer(answer: string | undefined): GateAnswer {
+export function readGateAnswer(answer: string | undefined): GateDecision {
   const json: unknown = answer === undefined ? null : JSON.parse(answer);
   if (json === null) return { allows: true, fields: undefined };
   if (typeof json !== "object" || Array.isArray(json)) {

@@ -7,7 +7,7 @@ import { MAX_NAME_BYTES } from "../core/names.ts";
 import type { Bindings } from "./bindings.ts";
 import { isFalse } from "./delivery.ts";
 import { readGateAnswer } from "./gate-answer.ts";
-import { type Joined, joinPayload } from "./payloads.ts";
+import { type JoinedSubscription, joinPayload } from "./payloads.ts";
 import { startTimer } from "../timers/timers.ts";
 
 /** Configuration of the gates. */
@@ -60,7 +60,7 @@ export interface Gates {
    * @throws StreamError JOIN_REFUSED unless every gate allows it; retryable when no gate decided
    *   against it.
    */
-  admit(joined: Joined): Promise<{ readonly joinDelivered: Promise<void> }>;
+  admit(joined: JoinedSubscription): Promise<{ readonly joinDelivered: Promise<void> }>;
 }
 
 const DEFAULT_GATE_TIMEOUT_MS = 5000;

@@ -1,8 +1,8 @@
 import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
 import type { Unwatch } from "../core/watchers.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
-import { type DispatchContext, createLane } from "./partition-dispatcher.ts";
-import type { TriggerLane } from "./trigger-queue.ts";
+import { type DispatchContext, createTriggerQueue } from "./partition-dispatcher.ts";
+import type { TriggerQueue } from "./trigger-queue.ts";
 
 /** Calls `stream:leave` functions for subscriptions that have ended. */
 export interface Leaves {
@@ -14,7 +14,7 @@ export interface Leaves {
    */
   deliver(lease: SubscriptionLease, isLeased: boolean): void;
   /** The queue of a trigger. */
-  laneOf(triggerId: string): TriggerLane | undefined;
+  queueOf(triggerId: string): TriggerQueue | undefined;
   /** To be called when triggers or providers change. */
   review(): void;
   /** Resolves when all queued leaves are done, or those left have no provider. */
@@ -34,7 +34,7 @@ interface PendingLeave {
 /** Delivers leaves, including those of processes that are gone. */
 export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
   const { bindings, hasFunction, onError } = context;
-  const lanes = new Map<string, TriggerLane>();
+  const queues = new Map<string, TriggerQueue>();
   const inDelivery = new Map<number, PendingLeave>();
   /** Number of leaves that each trigger has yet to be called with. */
   const pending = new Map<string, number>();
@@ -69,18 +69,18 @@ export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
     }
     wake();
   };
-  const laneFor = (trigger: BoundTrigger): TriggerLane => {
-    const known = lanes.get(trigger.id);
+  const queueFor = (trigger: BoundTrigger): TriggerQueue => {
+    const known = queues.get(trigger.id);
     if (known !== undefined) return known;
-    const lane = createLane(context, trigger, {
+    const queue = createTriggerQueue(context, trigger, {
       read: async (seq) => {
         const leave = inDelivery.get(seq);
         return leave === undefined ? undefined : { payload: leave.lease.payload, depth: 0 };
       },
       onDone: (seq) => done(seq, trigger.id),
     });
-    lanes.set(trigger.id, lane);
-    return lane;
+    queues.set(trigger.id, queue);
+    return queue;
   };
   const deliver = (lease: SubscriptionLease, isLeased: boolean) => {
     const triggers = bindings.ofType("stream:leave");
@@ -92,7 +92,7 @@ export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
     const seq = ++count;
     inDelivery.set(seq, { lease, isLeased, remaining: new Set(triggers.map(({ id }) => id)) });
     for (const { id } of triggers) addPending(id, 1);
-    for (const trigger of triggers) laneFor(trigger).push(seq, lease.id);
+    for (const trigger of triggers) queueFor(trigger).push(seq, lease.id);
   };
   const unwatch: Unwatch = leases.onOrphan((lease) => deliver(lease, true));
 
@@ -101,13 +101,13 @@ export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
       return bindings.ofType("stream:leave").length > 0;
     },
     deliver,
-    laneOf: (id) => lanes.get(id),
+    queueOf: (id) => queues.get(id),
     review() {
-      for (const [id, lane] of lanes) {
-        if (bindings.get(id) !== undefined) lane.pump();
+      for (const [id, queue] of queues) {
+        if (bindings.get(id) !== undefined) queue.pump();
         else {
-          lanes.delete(id);
-          lane.abandon();
+          queues.delete(id);
+          queue.abandon();
         }
       }
       wake();
@@ -118,8 +118,8 @@ export function createLeaves(context: DispatchContext, leases: Leases): Leaves {
     async close() {
       closed = true;
       unwatch();
-      for (const lane of lanes.values()) lane.close();
-      await Promise.all(Array.from(lanes.values(), (lane) => lane.whenIdle()));
+      for (const queue of queues.values()) queue.close();
+      await Promise.all(Array.from(queues.values(), (queue) => queue.whenIdle()));
       for (const resolve of waiters) resolve();
     },
   };

@@ -8,7 +8,7 @@ import type { Bindings } from "./bindings.ts";
 import { deliver } from "./delivery.ts";
 import { eventPayload } from "./payloads.ts";
 import { Settler } from "./settler.ts";
-import { type Job, type Loss, TriggerLane } from "./trigger-queue.ts";
+import { type Job, type Loss, TriggerQueue } from "./trigger-queue.ts";
 
 /** Limits of triggers. Each has a default. */
 export interface TriggerLimits {
@@ -52,7 +52,7 @@ const RESCAN_MS = 1000;
 export class PartitionDispatcher {
   readonly #context: DispatchContext;
   readonly #owned: OwnedPartition;
-  readonly #lanes = new Map<string, TriggerLane>();
+  readonly #queues = new Map<string, TriggerQueue>();
   readonly #settler: Settler;
   readonly #unwatch: Unwatch;
   /** New entries that are not queued yet. */
@@ -81,17 +81,17 @@ export class PartitionDispatcher {
   }
 
   /** The queues, by trigger. */
-  get lanes(): ReadonlyMap<string, TriggerLane> {
-    return this.#lanes;
+  get queues(): ReadonlyMap<string, TriggerQueue> {
+    return this.#queues;
   }
 
   /** To be called when triggers or providers change. */
   review(): void {
-    for (const [id, lane] of this.#lanes) {
-      if (this.#context.bindings.get(id) !== undefined) lane.pump();
+    for (const [id, queue] of this.#queues) {
+      if (this.#context.bindings.get(id) !== undefined) queue.pump();
       else {
-        this.#lanes.delete(id);
-        lane.abandon();
+        this.#queues.delete(id);
+        queue.abandon();
       }
     }
   }
@@ -100,8 +100,8 @@ export class PartitionDispatcher {
   async close(): Promise<void> {
     this.#closed = true;
     this.#unwatch();
-    for (const lane of this.#lanes.values()) lane.close();
-    await Promise.all(Array.from(this.#lanes.values(), (lane) => lane.whenIdle()));
+    for (const queue of this.#queues.values()) queue.close();
+    await Promise.all(Array.from(this.#queues.values(), (queue) => queue.whenIdle()));
     await this.#settler.close();
   }
 
@@ -139,25 +139,25 @@ export class PartitionDispatcher {
     }
     const key = groupKeyText(group);
     for (const id of triggers) {
-      const lane = this.#lane(id);
+      const queue = this.#queue(id);
       // The trigger ended after the commit.
-      if (lane === undefined) this.#settler.done(seq, id);
-      else if (depth >= MAX_DEPTH) lane.refuse(seq);
-      else lane.push(seq, key);
+      if (queue === undefined) this.#settler.done(seq, id);
+      else if (depth >= MAX_DEPTH) queue.refuse(seq);
+      else queue.push(seq, key);
     }
   }
 
-  #lane(id: string): TriggerLane | undefined {
-    const known = this.#lanes.get(id);
+  #queue(id: string): TriggerQueue | undefined {
+    const known = this.#queues.get(id);
     if (known !== undefined) return known;
     const trigger = this.#context.bindings.get(id);
     if (trigger === undefined) return undefined;
-    const lane = createLane(this.#context, trigger, {
+    const queue = createTriggerQueue(this.#context, trigger, {
       read: (seq) => this.#read(seq),
       onDone: (seq) => this.#settler.done(seq, id),
     });
-    this.#lanes.set(id, lane);
-    return lane;
+    this.#queues.set(id, queue);
+    return queue;
   }
 
   async #read(seq: number): Promise<Job | undefined> {
@@ -169,17 +169,17 @@ export class PartitionDispatcher {
 }
 
 /** Creates the queue of a trigger, over jobs that `source` keeps. */
-export function createLane(
+export function createTriggerQueue(
   { call, hasFunction, limits, onLost, random }: DispatchContext,
   trigger: BoundTrigger,
   source: {
     readonly read: (seq: number) => Promise<Job | undefined>;
     readonly onDone: (seq: number) => void;
   },
-): TriggerLane {
+): TriggerQueue {
   const { functionId, config } = trigger.definition;
   const needed = [functionId, config.conditionFunctionId].filter((id) => id !== undefined);
-  return new TriggerLane({
+  return new TriggerQueue({
     ...source,
     ...limits,
     trigger,

@@ -22,7 +22,7 @@ export function eventPayload(group: GroupKey, event: GroupEvent): string {
 }
 
 /** A subscription, as `stream:join` and `stream:leave` functions see it. */
-export interface Joined extends GroupKey {
+export interface JoinedSubscription extends GroupKey {
   /** Id that the client, or the service, gave it. */
   readonly subscriptionId: string;
   /** Undefined: it follows the whole group. */
@@ -35,7 +35,7 @@ export interface Joined extends GroupKey {
 }
 
 /** Payload of join functions. */
-export function joinPayload(joined: Joined): string {
+export function joinPayload(joined: JoinedSubscription): string {
   return `{"action":"subscribe",${fieldsOf(joined)}}`;
 }
 
@@ -43,11 +43,11 @@ export function joinPayload(joined: Joined): string {
  * Payload of leave functions. A later version of the service may read it, after this process is
  * gone.
  */
-export function leavePayload(joined: Joined): string {
+export function leavePayload(joined: JoinedSubscription): string {
   return `{${fieldsOf(joined)}}`;
 }
 
-function fieldsOf(joined: Joined): string {
+function fieldsOf(joined: JoinedSubscription): string {
   const { subscriptionId, streamName, groupId, itemId, context, connection } = joined;
   return (
     `"subscription_id":${JSON.stringify(subscriptionId)},"stream_name":${JSON.stringify(streamName)},` +

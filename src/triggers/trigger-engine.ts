@@ -15,7 +15,7 @@ import { createLeaves } from "./leaves.ts";
 import type { DispatchContext, TriggerLimits } from "./partition-dispatcher.ts";
 import { type Tally, type TriggerCounts, newTally } from "./trigger-counts.ts";
 import type { Job, Loss } from "./trigger-queue.ts";
-import { type Timer, startTimer } from "../timers/timers.ts";
+import { waitAtMost } from "../timers/timers.ts";
 
 /** A problem for the operator's log. Callers do not see it. */
 export interface Problem {
@@ -69,7 +69,7 @@ export interface ReactiveOptions extends GateOptions {
 }
 
 /** Triggers and gates. */
-export interface Reactive {
+export interface TriggerEngine {
   readonly gates: Gates;
   readonly admissions: Admissions;
   /** The triggers that a change of an item, or an event about it, fires; undefined: none. */
@@ -90,7 +90,7 @@ export interface Reactive {
 }
 
 /** Connects bindings, gates, the dispatcher and leaves. */
-export function createReactive(options: ReactiveOptions): Reactive {
+export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
   const { coordinator, functions, outbox, limits, writeDeadLetter, onProblem, newId } = options;
   const bindings = createBindings(coordinator.registry);
   /** Counts of triggers without a queue: gates and join listeners. */
@@ -219,17 +219,17 @@ export function createReactive(options: ReactiveOptions): Reactive {
     register,
     status: () =>
       coordinator.registry.triggers().map((trigger) => {
-        const lanes = [...dispatcher.lanesOf(trigger.id), leaves.laneOf(trigger.id)].filter(
-          (lane) => lane !== undefined,
+        const queues = [...dispatcher.queuesOf(trigger.id), leaves.queueOf(trigger.id)].filter(
+          (queue) => queue !== undefined,
         );
         const counts = { ...tallyOf(trigger.id) };
-        for (const { tally } of lanes) {
+        for (const { tally } of queues) {
           for (const count of Object.keys(counts) as (keyof Tally)[]) counts[count] += tally[count];
         }
         return {
           ...writeTrigger(trigger.definition),
           counts,
-          pending: lanes.reduce((sum, { pending }) => sum + pending, 0),
+          pending: queues.reduce((sum, { pending }) => sum + pending, 0),
           served: functions.has(trigger.definition.functionId),
         };
       }),
@@ -241,21 +241,11 @@ export function createReactive(options: ReactiveOptions): Reactive {
         await admissions.whenQueued();
         await leaves.whenDelivered();
       };
-      await within(left(), runLeaves());
+      await waitAtMost(left(), runLeaves());
       unwatch();
-      await within(left(), Promise.all([leaves.close(), dispatched]));
+      await waitAtMost(left(), Promise.all([leaves.close(), dispatched]));
     },
   };
-}
-
-/** Waits for the work, at most `ms` milliseconds. */
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: Timer | undefined;
-  await Promise.race([
-    work,
-    new Promise((resolve) => (timer = startTimer(ms, () => resolve(undefined)))),
-  ]);
-  timer?.cancel();
 }
 
 function problemOf(functionId: string, { reason, error, attempts }: Loss): Problem {

@@ -21,7 +21,7 @@ export interface Loss {
 }
 
 /** Dependencies of a queue. Jobs are identified by number; their source stores them. */
-export interface LaneOptions {
+export interface TriggerQueueOptions {
   readonly trigger: BoundTrigger;
   /** Most concurrent calls, over all keys. */
   readonly maxConcurrent: number;
@@ -72,8 +72,8 @@ const MAX_BACKOFF_MS = 3_600_000;
  * waits for its next attempt blocks only its own key. Keys run concurrently, up to a limit. While
  * its function has no provider, all jobs wait.
  */
-export class TriggerLane {
-  readonly #options: LaneOptions;
+export class TriggerQueue {
+  readonly #options: TriggerQueueOptions;
   readonly #backlog = new Backlog();
   readonly #paused = new Map<number, Paused>();
   /** Jobs whose pause is over and that need a slot to continue. */
@@ -84,7 +84,7 @@ export class TriggerLane {
   #isAbandoned = false;
   #whenIdle: (() => void)[] = [];
 
-  constructor(options: LaneOptions) {
+  constructor(options: TriggerQueueOptions) {
     this.#options = options;
   }
 

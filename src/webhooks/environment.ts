@@ -4,7 +4,7 @@ import { isPublicAddress } from "./public-address.ts";
 import { sleep } from "../timers/timers.ts";
 
 /** The environment of webhooks: clock, randomness, resolver and trust. */
-export interface Surroundings {
+export interface HttpEnvironment {
   /** Unix milliseconds. */
   now(): number;
   /** From 0 to below 1. */
@@ -20,7 +20,7 @@ export interface Surroundings {
 }
 
 /** The environment of this machine. */
-export const MACHINE: Surroundings = {
+export const SYSTEM: HttpEnvironment = {
   now: () => Date.now(),
   random: () => Math.random(),
   delay: sleep,

@@ -2,7 +2,7 @@ import { type IncomingMessage, Agent as HttpAgent, request as httpRequest } from
 import type { BodyBudget } from "../limits/body-budget.ts";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { LookupFunction } from "node:net";
-import type { Surroundings } from "./environment.ts";
+import type { HttpEnvironment } from "./environment.ts";
 import { isPrivateHost } from "./public-address.ts";
 
 /** One POST. */
@@ -24,7 +24,7 @@ export interface Transport {
 
 /** Options of a transport. */
 export interface TransportOptions extends Pick<
-  Surroundings,
+  HttpEnvironment,
   "lookup" | "isPublic" | "authorities"
 > {
   readonly allowPrivateAddresses: boolean;

@@ -6,7 +6,7 @@ import { type Answer, isSuccess, readAnswer, openTransport } from "./transport.t
 import { backoffAfter, retryAfterMs } from "./backoff.ts";
 import { type Deadline, openDeadlines } from "./deadlines.ts";
 import { failuresOf } from "./failures.ts";
-import { MACHINE, type Surroundings } from "./environment.ts";
+import { SYSTEM, type HttpEnvironment } from "./environment.ts";
 import { type WebhookOptions, checkWebhook } from "./webhook-options.ts";
 import { signer, redirectTarget } from "./webhook-fields.ts";
 import { parseNested } from "../core/nesting.ts";
@@ -57,11 +57,11 @@ export const MAX_METADATA_BYTES = 8 * 1024;
  */
 export function webhookProvider(
   options: WebhookOptions,
-  surroundings: Partial<Surroundings> = {},
+  surroundings: Partial<HttpEnvironment> = {},
   bodies: BodyBudget = new BodyBudget(),
 ): WebhookProvider {
   const webhook = checkWebhook(options);
-  const { now, random, delay, lookup, isPublic, authorities } = { ...MACHINE, ...surroundings };
+  const { now, random, delay, lookup, isPublic, authorities } = { ...SYSTEM, ...surroundings };
   const failures = failuresOf(webhook.id, webhook.allowRedirects);
   const deadlines = openDeadlines(webhook.id, webhook.timeoutMs);
   const sign = signer(webhook.secret);
@@ -182,6 +182,6 @@ const UNSAFE = /[^\x20-\x7e]+|%|^ | $/gu;
  * Encodes a text as the value of a header: unsafe characters and `%` are percent-encoded as UTF-8.
  * decodeURIComponent restores any text.
  */
-export function headerText(text: string): string {
+function headerText(text: string): string {
   return text.toWellFormed().replaceAll(UNSAFE, encodeURIComponent);
 }

@@ -21,7 +21,7 @@ import { type Timer, startTimer } from "../timers/timers.ts";
 import { carriedTimeoutMs } from "../functions/call-timeout.ts";
 
 /** A registration, which is repeated on each connection. */
-interface Kept {
+interface KeptRegistration {
   readonly register: (requestId: bigint) => ToService;
   readonly unregister: (requestId: bigint) => ToService;
 }
@@ -44,12 +44,12 @@ class GrpcWorker implements Worker {
   readonly #sessions: Http2SessionManager;
   readonly #client: Client<typeof WorkerService>;
   readonly #headers: Readonly<Record<string, string>>;
-  readonly #kept = new Set<Kept>();
+  readonly #kept = new Set<KeptRegistration>();
   readonly #handlers = new Map<string, Handler>();
   /** Settles the first attempt of each registration. */
-  readonly #firstAttempts = new Map<Kept, (error: FunctionError | undefined) => void>();
+  readonly #firstAttempts = new Map<KeptRegistration, (error: FunctionError | undefined) => void>();
   /** Withdrawn registrations until the service confirms, with what to call then. */
-  readonly #forgotten = new Map<Kept, () => void>();
+  readonly #forgotten = new Map<KeptRegistration, () => void>();
   /** Pending requests to register or unregister, by request id. */
   readonly #requests = new Map<bigint, (error: FunctionError | undefined) => void>();
   readonly #calls = new OwnCalls();
@@ -250,7 +250,7 @@ class GrpcWorker implements Worker {
   }
 
   /** Registers now, and on each later connection. */
-  #keep(kept: Kept): Promise<Registration> {
+  #keep(kept: KeptRegistration): Promise<Registration> {
     if (this.#shutdown !== undefined)
       throw new FunctionError("invocation_stopped", "The worker has shut down.");
     this.#kept.add(kept);
@@ -265,7 +265,7 @@ class GrpcWorker implements Worker {
     });
   }
 
-  #sendRegister(kept: Kept): void {
+  #sendRegister(kept: KeptRegistration): void {
     const requestId = ++this.#requestId;
     this.#requests.set(requestId, (error) => {
       const first = this.#firstAttempts.get(kept);
@@ -275,7 +275,7 @@ class GrpcWorker implements Worker {
     this.#link?.send(kept.register(requestId));
   }
 
-  async #forget(kept: Kept): Promise<void> {
+  async #forget(kept: KeptRegistration): Promise<void> {
     if (!this.#kept.delete(kept) || this.#state === "closed") return;
     await new Promise<void>((resolve) => {
       this.#forgotten.set(kept, resolve);
@@ -285,7 +285,7 @@ class GrpcWorker implements Worker {
     });
   }
 
-  #sendUnregister(kept: Kept): void {
+  #sendUnregister(kept: KeptRegistration): void {
     const requestId = ++this.#requestId;
     this.#requests.set(requestId, () => {
       this.#forgotten.get(kept)?.();

@@ -162,7 +162,7 @@ function receiveInTurn(
       return closeUnread(
         webSocket,
         NO_ROOM,
-        "the service holds as many bytes of requests as it may",
+        "the service is at its limit of request bytes in memory",
       );
     }
     waiting.push(data);

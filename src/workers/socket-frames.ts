@@ -1,3 +1,4 @@
+import { isRecord } from "../core/is-record.ts";
 import type { OutgoingCall } from "./invocations.ts";
 import { MAX_NESTING, withoutTooDeep } from "../core/nesting.ts";
 
@@ -69,7 +70,7 @@ export function readSocketFrame(bytes: Uint8Array): SocketFrame | undefined {
   } catch {
     return undefined;
   }
-  if (!isObject(raw)) return undefined;
+  if (!isRecord(raw)) return undefined;
   switch (raw["type"]) {
     case "reattach": {
       const [previousWorkerId, reattachToken] = [raw["previous_worker_id"], raw["reattach_token"]];
@@ -78,7 +79,7 @@ export function readSocketFrame(bytes: Uint8Array): SocketFrame | undefined {
     }
     case "registerfunction":
       return isText(raw["id"])
-        ? { type: "registerfunction", id: raw["id"], isHttp: isObject(raw["invocation"]) }
+        ? { type: "registerfunction", id: raw["id"], isHttp: isRecord(raw["invocation"]) }
         : undefined;
     case "unregisterfunction":
     case "registertriggertype":
@@ -111,7 +112,7 @@ function readInvokeFrame(raw: Raw, isDeep: boolean): SocketFrame | undefined {
     functionId,
     payload: isDeep ? undefined : JSON.stringify(data === undefined ? {} : data),
     metadata: metadata === undefined || metadata === null ? undefined : JSON.stringify(metadata),
-    action: isObject(action) && isText(action["type"]) ? action["type"] : undefined,
+    action: isRecord(action) && isText(action["type"]) ? action["type"] : undefined,
   };
 }
 
@@ -134,7 +135,7 @@ const TOO_DEEP: FrameError = {
 };
 
 function frameErrorOf(error: unknown): FrameError {
-  const { code, message } = isObject(error) ? error : {};
+  const { code, message } = isRecord(error) ? error : {};
   return {
     code: isText(code) && code !== "" ? code : "invocation_failed",
     message: isText(message) ? message : JSON.stringify(error),
@@ -199,8 +200,4 @@ export function resultFrame(
 
 function isText(value: unknown): value is string {
   return typeof value === "string";
-}
-
-function isObject(value: unknown): value is Raw {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

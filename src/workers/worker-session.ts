@@ -2,7 +2,7 @@ import { FunctionError } from "../core/function-call.ts";
 import { type Cause, runCaused } from "../functions/cause.ts";
 import type { FunctionRegistry } from "../functions/function-registry.ts";
 import type { Registration } from "../functions/provider.ts";
-import type { Reactive } from "../triggers/trigger-engine.ts";
+import type { TriggerEngine } from "../triggers/trigger-engine.ts";
 import type { TriggerRequest } from "../triggers/definition.ts";
 import { type CallOutcome, Invocations, type WorkerLine } from "./invocations.ts";
 import type { WorkerLimits } from "./worker-limits.ts";
@@ -11,7 +11,7 @@ import { type Timer, startTimer } from "../timers/timers.ts";
 /** Dependencies of workers. */
 export interface WorkerHost {
   readonly functions: FunctionRegistry;
-  readonly reactive: Pick<Reactive, "register">;
+  readonly triggerEngine: Pick<TriggerEngine, "register">;
   readonly limits: WorkerLimits;
 }
 
@@ -32,7 +32,7 @@ export interface WorkerCall {
   readonly cause: Cause;
 }
 
-interface Held<T> {
+interface RegistrationSlot<T> {
   readonly what: T;
   readonly registration: Promise<Registration>;
 }
@@ -44,8 +44,8 @@ interface Held<T> {
 export class WorkerSession {
   readonly #host: WorkerHost;
   readonly #invocations: Invocations;
-  readonly #functions = new Map<string, Held<string>>();
-  readonly #triggers = new Map<string, Held<TriggerRequest>>();
+  readonly #functions = new Map<string, RegistrationSlot<string>>();
+  readonly #triggers = new Map<string, RegistrationSlot<TriggerRequest>>();
   #ownCalls = 0;
   #proceed = () => {};
   #closed = false;
@@ -91,7 +91,7 @@ export class WorkerSession {
    */
   async registerTrigger(triggerId: string, request: TriggerRequest): Promise<void> {
     await this.#register(this.#triggers, triggerId, request, () =>
-      this.#host.reactive.register(request),
+      this.#host.triggerEngine.register(request),
     );
   }
 
@@ -169,7 +169,7 @@ export class WorkerSession {
   }
 
   async #register<T>(
-    held: Map<string, Held<T>>,
+    held: Map<string, RegistrationSlot<T>>,
     id: string,
     what: T,
     register: () => Promise<Registration>,
@@ -201,7 +201,7 @@ export class WorkerSession {
 }
 
 async function unregister<T>(
-  held: Map<string, Held<T>>,
+  held: Map<string, RegistrationSlot<T>>,
   id: string,
   how: "withdrawn" | "lost" | "drained",
 ): Promise<void> {

@@ -7,14 +7,14 @@ import { ensureChromium } from "../../scripts/lib/chromium.mjs";
 const DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n';
 const UBUNTU = "NAME=Ubuntu\nID=ubuntu\nID_LIKE=debian\n";
 
-/** A machine with folders of its own as its PATH. */
+/** A machine with two temporary folders as its PATH. */
 async function machine(options: { osRelease?: string; isRoot?: boolean } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "millrace-chromium-"));
   onTestFinished(async () => rm(folder, { recursive: true, force: true }));
   const [first, second] = [join(folder, "first"), join(folder, "second")];
   await mkdir(first);
   await mkdir(second);
-  const said: string[] = [];
+  const printed: string[] = [];
   const env: NodeJS.ProcessEnv = { PATH: [first, second].join(delimiter) };
   return {
     folder,
@@ -24,12 +24,12 @@ async function machine(options: { osRelease?: string; isRoot?: boolean } = {}) {
     platform: "linux" as const,
     isRoot: options.isRoot ?? true,
     osRelease: async () => options.osRelease ?? DEBIAN,
-    said,
-    say: (text: string) => void said.push(text),
+    printed,
+    say: (text: string) => void printed.push(text),
   };
 }
 
-/** Puts a program there. @returns its path. */
+/** Creates a program in a folder. @returns its path. */
 async function plant(folder: string, name: string, script = "exit 0") {
   const path = join(folder, name);
   await writeFile(path, `#!/bin/sh\n${script}\n`);
@@ -37,7 +37,7 @@ async function plant(folder: string, name: string, script = "exit 0") {
   return path;
 }
 
-/** An apt-get that keeps a journal, and does something when it is asked to install. */
+/** Creates an apt-get that logs its arguments and runs `installing` for an install. */
 async function plantAptGet(at: Awaited<ReturnType<typeof machine>>, installing: string) {
   const journal = join(at.folder, "journal");
   await plant(
@@ -49,43 +49,43 @@ async function plantAptGet(at: Awaited<ReturnType<typeof machine>>, installing: 
 }
 
 describe("Chromium for the tests", () => {
-  it("is what CHROMIUM_PATH names, before all others", async () => {
-    const here = await machine();
-    await plant(here.first, "chromium");
-    here.env["CHROMIUM_PATH"] = await plant(here.folder, "my-browser");
-    expect(await ensureChromium(here.folder, here)).toEqual({
-      program: join(here.folder, "my-browser"),
+  it("is the program in CHROMIUM_PATH, if set", async () => {
+    const host = await machine();
+    await plant(host.first, "chromium");
+    host.env["CHROMIUM_PATH"] = await plant(host.folder, "my-browser");
+    expect(await ensureChromium(host.folder, host)).toEqual({
+      program: join(host.folder, "my-browser"),
     });
   });
 
-  it("is not quietly another one when CHROMIUM_PATH is wrong", async () => {
-    const here = await machine();
-    await plant(here.first, "chromium");
-    here.env["CHROMIUM_PATH"] = join(here.folder, "nowhere");
-    await expect(ensureChromium(here.folder, here)).rejects.toThrow(
-      `CHROMIUM_PATH is "${join(here.folder, "nowhere")}", which is no program`,
+  it("is not replaced silently when CHROMIUM_PATH is wrong", async () => {
+    const host = await machine();
+    await plant(host.first, "chromium");
+    host.env["CHROMIUM_PATH"] = join(host.folder, "nowhere");
+    await expect(ensureChromium(host.folder, host)).rejects.toThrow(
+      `CHROMIUM_PATH is "${join(host.folder, "nowhere")}", which is no program`,
     );
   });
 
   it.each(["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"])(
     "is found on the PATH as %s",
     async (name) => {
-      const here = await machine();
-      const program = await plant(here.second, name);
-      expect(await ensureChromium(here.folder, here)).toEqual({ program });
+      const host = await machine();
+      const program = await plant(host.second, name);
+      expect(await ensureChromium(host.folder, host)).toEqual({ program });
     },
   );
 
-  it("is installed by root on Debian, once, and that is said", async () => {
-    const here = await machine();
-    const program = join(here.first, "chromium");
+  it("is installed once by root on Debian, with a message", async () => {
+    const host = await machine();
+    const program = join(host.first, "chromium");
     const journal = await plantAptGet(
-      here,
+      host,
       `printf '#!/bin/sh\\n' > ${program}; /bin/chmod +x ${program}`,
     );
-    expect(await ensureChromium(here.folder, here)).toEqual({ program });
-    expect(await ensureChromium(here.folder, here)).toEqual({ program });
-    expect(here.said).toEqual([
+    expect(await ensureChromium(host.folder, host)).toEqual({ program });
+    expect(await ensureChromium(host.folder, host)).toEqual({ program });
+    expect(host.printed).toEqual([
       "Installing Chromium for the tests of the browser page (apt-get install chromium) ...",
       expect.stringMatching(/^Chromium installed in \d+ s\.$/),
     ]);
@@ -96,9 +96,9 @@ describe("Chromium for the tests", () => {
   });
 
   it("is missing, with the reason, when it cannot be installed", async () => {
-    const here = await machine();
-    await plantAptGet(here, "echo 'E: Unable to locate package chromium'; exit 100");
-    expect(await ensureChromium(here.folder, here)).toEqual({
+    const host = await machine();
+    await plantAptGet(host, "echo 'E: Unable to locate package chromium'; exit 100");
+    expect(await ensureChromium(host.folder, host)).toEqual({
       missing: expect.stringContaining("(E: Unable to locate package chromium)"),
     });
     const bare = await machine();
@@ -109,13 +109,13 @@ describe("Chromium for the tests", () => {
 
   it.each([
     ["MILLRACE_INSTALL=0 forbids it", { env: "0" }, "MILLRACE_INSTALL=0 forbids"],
-    ["we are not root", { isRoot: false }, "only root on Debian"],
-    ["this is not Debian", { osRelease: UBUNTU }, "only root on Debian"],
+    ["the user is not root", { isRoot: false }, "only root on Debian"],
+    ["the system is not Debian", { osRelease: UBUNTU }, "only root on Debian"],
   ])("is not installed when %s", async (_why, { env, ...options }: MachineOptions, reason) => {
-    const here = await machine(options);
-    if (env !== undefined) here.env["MILLRACE_INSTALL"] = env;
-    const journal = await plantAptGet(here, "exit 0");
-    expect(await ensureChromium(here.folder, here)).toEqual({
+    const host = await machine(options);
+    if (env !== undefined) host.env["MILLRACE_INSTALL"] = env;
+    const journal = await plantAptGet(host, "exit 0");
+    expect(await ensureChromium(host.folder, host)).toEqual({
       missing: expect.stringContaining(reason),
     });
     await expect(journal()).rejects.toThrow("ENOENT");

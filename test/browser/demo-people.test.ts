@@ -6,8 +6,8 @@ import { type DemoWindow, expectNoProblems } from "./windows.ts";
 const LOBBY = { streamName: "demo-presence", groupId: "lobby" };
 const windowsOf = demoWindows();
 
-describe("the people of the demo page in Chromium", () => {
-  it("shows who is here, their cursors, and when they leave", async (context) => {
+describe("the presence list of the demo page in Chromium", () => {
+  it("shows people and their cursors, and removes people who leave", async (context) => {
     const server = await startServer();
     const windows = await windowsOf(context, server.url, 2);
     const [first, second] = windows;
@@ -20,7 +20,7 @@ describe("the people of the demo page in Chromium", () => {
     await second.page.mouse.move(500, 400);
     await cursor.waitFor();
     expect(await cursor.textContent()).toBe(await chip(first, second).textContent());
-    // Both windows have the same size, so the cursor comes to the same place.
+    // Both windows have the same size, so the cursor appears at the same place.
     await first.until(`(() => {
       const { x, y } = document.querySelector(".cursor").getBoundingClientRect();
       return Math.abs(x - 500) < 2 && Math.abs(y - 400) < 2;
@@ -33,7 +33,7 @@ describe("the people of the demo page in Chromium", () => {
     expectNoProblems(windows);
   });
 
-  it("greys somebody who ended without a word, and then removes them everywhere", async (context) => {
+  it("greys out silent people, and then removes them from the page and the service", async (context) => {
     const server = await startServer();
     const windows = await windowsOf(context, server.url, 1);
     const [{ page }] = windows;
@@ -54,7 +54,7 @@ describe("the people of the demo page in Chromium", () => {
     expectNoProblems(windows);
   });
 
-  it("never shows people of a snapshot or of its saved state who left minutes ago", async (context) => {
+  it("never shows people from a snapshot or its saved state who left minutes ago", async (context) => {
     let agoMs = 5 * 60_000;
     const server = await startServer({ store: memoryStore({ clock: () => Date.now() - agoMs }) });
     const arrive = async (id: string) => {
@@ -62,7 +62,7 @@ describe("the people of the demo page in Chromium", () => {
       const data = { id, name: id, color: "#123456", seenAt };
       await server.service.set({ ...LOBBY, itemId: id, data });
     };
-    await arrive("long gone");
+    await arrive("left long ago");
     agoMs = 2000;
     await arrive("neighbour");
     agoMs = 0;
@@ -72,15 +72,15 @@ describe("the people of the demo page in Chromium", () => {
     await chip("neighbour").waitFor();
     expect((await window.everShown()).toSorted()).toEqual(["neighbour", window.id].toSorted());
 
-    await arrive("went meanwhile");
-    await chip("went meanwhile").waitFor();
-    // The page comes back after five minutes in which nobody else was there.
+    await arrive("left meanwhile");
+    await chip("left meanwhile").waitFor();
+    // The page reloads five minutes later. No other people were present meanwhile.
     agoMs = -5 * 60_000;
     await window.reload();
     await window.untilLive();
     await arrive("newcomer");
     await chip("newcomer").waitFor();
-    // The page removes those who are gone from the service, too.
+    // The page also deletes the items of people who have left.
     await expect
       .poll(async () =>
         (await server.service.list({ ...LOBBY })).items.map(({ itemId }) => itemId).toSorted(),

@@ -6,10 +6,10 @@ import { ensureChromium } from "../../scripts/lib/chromium.mjs";
 import { PROJECT } from "../../scripts/lib/project.mjs";
 import { type DemoWindow, launch, openWindow } from "./windows.ts";
 
-/** A browser may have to be installed. */
+/** Includes the installation of a browser. */
 const SETUP_TIMEOUT_MS = 300_000;
 
-/** Opens windows, closed after the test; skips the test where there is no browser. */
+/** Opens windows that close after the test. Skips the test without a browser. */
 export type OpenWindows = (
   context: TestContext,
   url: string,
@@ -41,7 +41,7 @@ export function demoWindows(): OpenWindows {
   };
 }
 
-/** Starts a server, closed after the test. */
+/** Starts a server that closes after the test. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const server = await createServer({ port: 0, store: { kind: "in_memory" }, ...options });
   onTestFinished(async () => server.close());

@@ -16,7 +16,7 @@ const LOBBY = { streamName: "demo-presence", groupId: "lobby" };
 const BOARD = { streamName: "demo-board", groupId: "lobby" };
 const windowsOf = demoWindows();
 
-/** Publishes figures the way npm run demo does, with values that tell the tick. */
+/** Publishes figures like npm run demo, with values that identify the tick. */
 async function publisherTo(url: string) {
   const publish = await createPublisher(url, new AbortController().signal);
   return async (tick: number) => {
@@ -54,7 +54,7 @@ describe("the demo page in Chromium", () => {
     );
     expect(await once(demo, "exit")).toEqual([0, null]);
     const { items } = await server.service.list({ ...FIGURES, pageSize: 1000 });
-    // The whole memory is told beside what is used of it.
+    // The card of the used memory also shows the total.
     const ids = items.map(({ itemId }) => itemId).filter((id) => id !== "memory-total");
     for (const { page, until } of windows) {
       await page.locator('[data-figure="memory-used"]').waitFor();
@@ -72,7 +72,7 @@ describe("the demo page in Chromium", () => {
     expectNoProblems(windows);
   });
 
-  it("writes figures with units, and with the least and greatest of two minutes", async (context) => {
+  it("shows figures with units, and their minimum and maximum of two minutes", async (context) => {
     const server = await startServer();
     const publish = await publisherTo(server.url);
     await publish(30);
@@ -91,13 +91,13 @@ describe("the demo page in Chromium", () => {
     expect(await texts("net-eth0-sent")).toEqual(["7.50 kB/s", "min 4 · max 30 kB/s"]);
   });
 
-  it("shows a change made in one window in the other, and keeps it", async (context) => {
+  it("shows a change made in one window in the other, and stores it", async (context) => {
     const server = await startServer();
     const windows = await windowsOf(context, server.url, 2);
     const [first, second] = windows;
     await first.page.getByLabel("Note").fill("written in the first window");
     await second.until(`document.getElementById("note").value === "written in the first window"`);
-    // Both at once: the service adds, so none is lost.
+    // Both windows at once: the service increments, so no click is lost.
     const click = async ({ page }: DemoWindow) => {
       for (let clicks = 0; clicks < 5; clicks++)
         await page.getByRole("button", { name: "Count up" }).click();
@@ -113,7 +113,7 @@ describe("the demo page in Chromium", () => {
     expectNoProblems(windows);
   });
 
-  it("shows what others wrote as text, whatever it is", async (context) => {
+  it("shows values of others as plain text, whatever they contain", async (context) => {
     const server = await startServer();
     const markup = '<img src="x" onerror="window.hacked = true">';
     await server.service.set({
@@ -147,7 +147,7 @@ describe("the demo page in Chromium", () => {
     expectNoProblems(windows);
   });
 
-  it("loses nothing when the service is killed and restarted: it resumes, without flicker (G4, G6)", async (context) => {
+  it("resumes without loss or flicker when the service is killed and restarted (G4, G6)", async (context) => {
     const folder = await mkdtemp(join(tmpdir(), "millrace-browser-"));
     onTestFinished(async () => rm(folder, { recursive: true, force: true }));
     const options = { port: await freePort(), store: { kind: "file_based", folder } } as const;
@@ -164,7 +164,7 @@ describe("the demo page in Chromium", () => {
     for (const window of windows) {
       await untilTick(window, 1);
       await window.until(`document.querySelectorAll(".person").length === 2`);
-      await window.watchAnew();
+      await window.resetWatch();
     }
     const before = await Promise.all(windows.map(async (window) => window.progress()));
 
@@ -172,12 +172,12 @@ describe("the demo page in Chromium", () => {
     await child.kill();
     for (const { page } of windows) {
       await page.getByText("Reconnecting").waitFor();
-      // What is known stays.
+      // The known state stays visible.
       expect(await page.locator("[data-figure]").count()).toBe(3);
       expect(await page.locator(".person").count()).toBe(2);
       expect(await page.locator("#count").textContent()).toBe("1");
     }
-    await first.page.getByLabel("Note").fill("written while it was away");
+    await first.page.getByLabel("Note").fill("written while it was down");
     await first.page.getByText("Not saved yet").waitFor();
 
     child = await startChild(options);
@@ -186,14 +186,14 @@ describe("the demo page in Chromium", () => {
       await window.untilLive();
       await untilTick(window, 3);
     }
-    await second.until(`document.getElementById("note").value === "written while it was away"`);
+    await second.until(`document.getElementById("note").value === "written while it was down"`);
 
     for (const [index, window] of windows.entries()) {
       const { stats, positions } = await window.progress();
       const then = before[index] ?? (await window.progress());
       expect(stats).toMatchObject({ syncs: 3, holes: 0, repeats: 0, silences: 0 });
       expect(stats.resumes).toBeGreaterThanOrEqual(3);
-      // Every change since then was heard, once.
+      // Every change since then was received, once.
       const grown = Object.entries(positions).map(([name, { epoch, revision }]) => {
         expect(epoch).toBe(then.positions[name]?.epoch);
         return revision - (then.positions[name]?.revision ?? 0);
@@ -201,14 +201,14 @@ describe("the demo page in Chromium", () => {
       expect(stats.changes - then.stats.changes).toBe(grown.reduce((sum, each) => sum + each, 0));
       // Three ticks of four figures.
       expect(positions["figures"]?.revision).toBe(12);
-      expect(await window.watched()).toEqual({ figures: 3, people: 2, saidNone: false });
+      expect(await window.watched()).toEqual({ figures: 3, people: 2, saidEmpty: false });
       expect(await window.page.locator("#count").textContent()).toBe("1");
       await window.page.getByText("min 1.0 · max 3.0 %").waitFor();
     }
     expectNoProblems(windows);
   });
 
-  it("resumes after a time offline, and the other window never notices (G4)", async (context) => {
+  it("resumes after being offline, without effect on the other window (G4)", async (context) => {
     const server = await startServer();
     const publish = await publisherTo(server.url);
     await publish(1);
@@ -217,7 +217,7 @@ describe("the demo page in Chromium", () => {
     await Promise.all(windows.map(async (window) => untilTick(window, 1)));
     await first.page.context().setOffline(true);
     await first.page.getByText("Reconnecting").waitFor();
-    await first.watchAnew();
+    await first.resetWatch();
     for (const tick of [2, 9, 3]) await publish(tick);
     await untilTick(second, 3);
     expect(await first.page.locator('[data-figure="cpu-0"] .figure-number').textContent()).toBe(
@@ -226,15 +226,15 @@ describe("the demo page in Chromium", () => {
     await first.page.context().setOffline(false);
     await first.untilLive();
     await untilTick(first, 3);
-    // Also what came and went meanwhile is in the plot.
+    // The plot includes the values replaced meanwhile.
     await first.page.getByText("min 1.0 · max 9.0 %").waitFor();
     expect(await first.stats()).toMatchObject({ opened: 2, syncs: 3, resumes: 3, holes: 0 });
-    expect(await first.watched()).toMatchObject({ figures: 3, saidNone: false });
+    expect(await first.watched()).toMatchObject({ figures: 3, saidEmpty: false });
     expect(await second.stats()).toMatchObject({ opened: 1, syncs: 3, resumes: 0 });
     expectNoProblems(windows);
   });
 
-  it("comes back from a reload as the same person, with its plots, by resuming (G4)", async (context) => {
+  it("resumes after a reload as the same person, with its plots (G4)", async (context) => {
     const server = await startServer();
     const publish = await publisherTo(server.url);
     await publish(1);
@@ -249,17 +249,17 @@ describe("the demo page in Chromium", () => {
     await window.page.getByText("min 1.0 · max 8.0 %").waitFor();
     expect(await window.stats()).toMatchObject({ opened: 1, syncs: 0, resumes: 3, holes: 0 });
     expect(await window.page.evaluate("millraceDemo.self")).toBe(window.id);
-    expect(await window.watched()).toEqual({ figures: 3, people: 1, saidNone: false });
+    expect(await window.watched()).toEqual({ figures: 3, people: 1, saidEmpty: false });
     await window.page.locator("#people li").waitFor();
     expect(await window.page.locator("#people li").count()).toBe(1);
     expectNoProblems(windows);
   });
 
-  it("keeps what was typed and not saved over a reload while the service is away", async (context) => {
+  it("keeps unsaved text over a reload while the service is unreachable", async (context) => {
     const server = await startServer();
     const windows = await windowsOf(context, server.url, 2);
     const [first, second] = windows;
-    // Only the stream's own connection: the page itself can still be had.
+    // Blocks only the stream's connection; the page itself still loads.
     await first.page.context().routeWebSocket(/./, (socket) => void socket.close());
     await first.reload();
     await first.page.getByLabel("Note").fill("typed in the dark");
@@ -273,7 +273,7 @@ describe("the demo page in Chromium", () => {
     expectNoProblems(windows);
   });
 
-  it("gives up a connection that fell silent, and resumes on a new one (G5)", async (context) => {
+  it("drops a silent connection, and resumes on a new one (G5)", async (context) => {
     const server = await startServer();
     const windows = await windowsOf(context, server.url, 1);
     const [window] = windows;
@@ -287,7 +287,7 @@ describe("the demo page in Chromium", () => {
     expectNoProblems(windows);
   });
 
-  it("watches, and says that it may not write, where pages are not trusted", async (context) => {
+  it("is read-only when pages are not trusted, and shows why", async (context) => {
     const server = await startServer({ apiTokens: ["secret"] });
     const windows = await windowsOf(context, server.url, 1);
     const [{ page }] = windows;

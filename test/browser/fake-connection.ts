@@ -6,7 +6,7 @@ type SocketEvents = Parameters<Options["openSocket"]>[0];
 /** The group that most tests follow. */
 export const GROUP = { streamName: "metrics", groupId: "here" };
 
-/** Timers of a clock that stands still until told to go on. */
+/** Timers of a clock that only the test advances. */
 class FakeClock {
   nowMs = 0;
   #timers: { readonly atMs: number; readonly work: () => void }[] = [];
@@ -23,7 +23,7 @@ class FakeClock {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** Lets time pass, and what is due happen, in order. */
+  /** Advances the clock, and runs due timers in order. */
   pass(ms: number): void {
     const endMs = this.nowMs + ms;
     for (;;) {
@@ -61,8 +61,8 @@ export class FakeSocket {
     this.#events.opened();
   }
 
-  /** The service sends a frame. */
-  say(frame: unknown): void {
+  /** Receives a frame from the service. */
+  receive(frame: unknown): void {
     this.#events.received(typeof frame === "string" ? frame : JSON.stringify(frame));
   }
 
@@ -73,7 +73,7 @@ export class FakeSocket {
   }
 }
 
-/** What a join asks for. */
+/** The data of a join. */
 interface JoinData {
   readonly subscriptionId: string;
   readonly streamName: string;
@@ -81,7 +81,7 @@ interface JoinData {
   readonly resume?: Position;
 }
 
-/** A client whose sockets and time are the test's. */
+/** A client whose sockets and clock the test controls. */
 export function fakeConnection(random = () => 0.5) {
   const clock = new FakeClock();
   const sockets: FakeSocket[] = [];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createHistory, figureOf, readable } from "../../web/demo/figure.js";
 
-describe("a figure as people read it", () => {
+describe("a readable figure", () => {
   it.each([
     [0, "%", "0.0 %"],
     [7.25, "%", "7.3 %"],
@@ -17,12 +17,12 @@ describe("a figure as people read it", () => {
     [-2500, "bytes/s", "-2.50 kB/s"],
     [6.184, "tasks", "6.18 tasks"],
     [123.4, "", "123 "],
-  ])("%d %s: %s", (value, unit, text) => {
+  ])("shows %d %s as %s", (value, unit, text) => {
     const shown = readable(value, unit);
     expect(`${shown.number} ${shown.unit}`).toBe(text);
   });
 
-  it("is read from a value that is one, and from no other", () => {
+  it("is read only from a valid value", () => {
     const figure = { label: "CPU", unit: "%", value: 3 };
     expect(figureOf({ ...figure, id: "cpu", at: "now" })).toEqual(figure);
     for (const other of [null, "CPU", 3, [], {}, { ...figure, value: "3" }, { value: 3 }])
@@ -31,7 +31,7 @@ describe("a figure as people read it", () => {
 });
 
 describe("the history of a figure", () => {
-  it("holds two minutes, and the one value before them that the line comes in from", () => {
+  it("holds two minutes, and one value before them where the line starts", () => {
     const history = createHistory();
     for (let second = 0; second <= 300; second++) history.add(second * 1000, second);
     expect(history.points[0]).toEqual([179_000, 179]);
@@ -39,14 +39,14 @@ describe("the history of a figure", () => {
     expect(history.range(300_000)).toEqual({ min: 180, max: 300 });
   });
 
-  it("has no range once all of it is old", () => {
+  it("has no range once all of its values are old", () => {
     const history = createHistory([[1000, 5]]);
     expect(history.range(121_000)).toEqual({ min: 5, max: 5 });
     expect(history.range(121_001)).toBeUndefined();
     expect(createHistory().range(0)).toBeUndefined();
   });
 
-  it("takes the last value of a time, and none from the past", () => {
+  it("keeps the last value of a time, and ignores values from the past", () => {
     const history = createHistory();
     history.add(2000, 1);
     history.add(2000, 2);

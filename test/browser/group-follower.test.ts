@@ -10,15 +10,15 @@ function follower(saved?: Parameters<typeof createGroupFollower>[1]) {
   return made;
 }
 
-/** One that knows a = 1 at revision 4. */
-function knowing() {
+/** A follower with a = 1 at revision 4. */
+function liveFollower() {
   const made = follower();
   made.take(frames.sync({ a: 1 }, at(4)));
   return made;
 }
 
 describe("the follower of a group", () => {
-  it("asks for everything first, and later from where it is", () => {
+  it("joins without a position first, and later from its position", () => {
     const made = createGroupFollower(GROUP, undefined);
     expect(JSON.parse(made.join("s"))).toEqual({
       type: "join",
@@ -30,7 +30,7 @@ describe("the follower of a group", () => {
     expect(JSON.parse(made.join("s"))).toMatchObject({ data: { resume: at(5) } });
   });
 
-  it("takes changes on top of a snapshot, in creation order", () => {
+  it("applies changes to a snapshot, and keeps creation order", () => {
     const made = follower();
     expect(made.take(frames.sync({ a: 1, b: 2 }, at(4)))).toEqual({
       kind: "sync",
@@ -51,8 +51,8 @@ describe("the follower of a group", () => {
     expect(made).toMatchObject({ phase: "live", position: at(8) });
   });
 
-  it("replaces the state only when all parts of a snapshot are there", () => {
-    const made = knowing();
+  it("replaces the state only when all parts of a snapshot have arrived", () => {
+    const made = liveFollower();
     made.detach();
     made.join("s");
     expect(made.take(frames.sync({ b: 1 }, at(9, "f"), { first: true, last: false }))).toEqual({
@@ -68,8 +68,8 @@ describe("the follower of a group", () => {
     expect(made).toMatchObject({ phase: "live", position: at(9, "f") });
   });
 
-  it("forgets parts of a snapshot that was cut off, and keeps the state", () => {
-    const made = knowing();
+  it("discards the parts of an incomplete snapshot, and keeps the state", () => {
+    const made = liveFollower();
     made.take(frames.sync({ b: 1 }, at(9), { first: true, last: false }));
     made.detach();
     expect([...made.items]).toEqual([["a", 1]]);
@@ -78,8 +78,8 @@ describe("the follower of a group", () => {
     expect([...made.items]).toEqual([["c", 2]]);
   });
 
-  it("is live after a replay only when it has reached the head (G4)", () => {
-    const made = knowing();
+  it("is live after a replay only at the head (G4)", () => {
+    const made = liveFollower();
     made.detach();
     made.join("s");
     expect(made.take(frames.resumed(at(4), at(6)))).toEqual({ kind: "resumed" });
@@ -90,16 +90,16 @@ describe("the follower of a group", () => {
     expect(made.phase).toBe("live");
   });
 
-  it("is live at once when nothing was missed", () => {
-    const made = knowing();
+  it("is live at once when it missed nothing", () => {
+    const made = liveFollower();
     made.detach();
     made.join("s");
     made.take(frames.resumed(at(4), at(4)));
     expect(made.phase).toBe("live");
   });
 
-  it("goes on from what was saved, with the items at once", () => {
-    const saved = knowing().save();
+  it("resumes from a saved state, with its items at once", () => {
+    const saved = liveFollower().save();
     expect(saved).toEqual({ position: at(4), items: [["a", 1]] });
     const made = follower(JSON.parse(JSON.stringify(saved)));
     expect([...made.items]).toEqual([["a", 1]]);
@@ -120,8 +120,8 @@ describe("the follower of a group", () => {
     expect(made.position).toEqual(at(1, "born"));
   });
 
-  it("does not take a change twice", () => {
-    const made = knowing();
+  it("does not apply a change twice", () => {
+    const made = liveFollower();
     expect(made.take(frames.set("a", 9, at(4)))).toEqual({ kind: "repeated" });
     expect([...made.items]).toEqual([["a", 1]]);
   });
@@ -129,7 +129,7 @@ describe("the follower of a group", () => {
   it.each([
     ["a change that skips a revision", frames.set("a", 2, at(6))],
     ["a change of another epoch", frames.set("a", 2, at(5, "f"))],
-    ["a heartbeat that is ahead", frames.heartbeat(at(5))],
+    ["a heartbeat ahead of the changes", frames.heartbeat(at(5))],
     ["a heartbeat of another epoch", frames.heartbeat(at(4, "f"))],
     ["a later part without the first", frames.sync({ b: 1 }, at(5), { first: false, last: true })],
     [
@@ -139,23 +139,23 @@ describe("the follower of a group", () => {
         event: { type: "sync", data: [1], ids: [] },
       },
     ],
-    ["a resumption from elsewhere", frames.resumed(at(3), at(4))],
-  ])("calls %s a hole, keeps what is shown, and asks for everything", (_name, frame) => {
-    const made = knowing();
+    ["a `resumed` from another position", frames.resumed(at(3), at(4))],
+  ])("treats %s as a hole, keeps its items, and then joins without a position", (_name, frame) => {
+    const made = liveFollower();
     expect(made.take(frame)).toMatchObject({ kind: "hole" });
     expect([...made.items]).toEqual([["a", 1]]);
     made.detach();
     expect(JSON.parse(made.join("s")).data).not.toHaveProperty("resume");
   });
 
-  it("calls a change between the parts of a snapshot a hole", () => {
-    const made = knowing();
+  it("treats a change between the parts of a snapshot as a hole", () => {
+    const made = liveFollower();
     made.take(frames.sync({ b: 1 }, at(9), { first: true, last: false }));
     expect(made.take(frames.set("a", 2, at(5)))).toMatchObject({ kind: "hole" });
   });
 
-  it("hands transient events on, and they change nothing", () => {
-    const made = knowing();
+  it("passes transient events on without a change of its state", () => {
+    const made = liveFollower();
     expect(made.take(frames.event("cursor", { x: 1 }))).toEqual({
       kind: "event",
       type: "cursor",
@@ -169,7 +169,7 @@ describe("the follower of a group", () => {
     ["resource_exhausted", "OVERLOADED", true],
     ["resource_exhausted", "SNAPSHOT_TOO_LARGE", false],
     ["invalid_argument", "NAME_INVALID", false],
-  ])("tells refusals that may pass from others: %s %s", (code, reason, retryable) => {
+  ])("distinguishes temporary from permanent refusals: %s %s", (code, reason, retryable) => {
     const made = follower();
     expect(made.take(frames.refused(code, reason))).toEqual({
       kind: "refused",
@@ -179,7 +179,7 @@ describe("the follower of a group", () => {
     expect(made.phase).toBe("refused");
   });
 
-  it("takes `unauthorized` as a refusal for good", () => {
+  it("treats `unauthorized` as a permanent refusal", () => {
     const frame = { ...frames.event("", null), event: { type: "unauthorized" } };
     expect(follower().take({ ...frame, subscriptionId: "s" })).toMatchObject({
       kind: "refused",
@@ -187,8 +187,8 @@ describe("the follower of a group", () => {
     });
   });
 
-  it("ignores kinds of frames that it does not know", () => {
-    const made = knowing();
+  it("ignores unknown kinds of frames", () => {
+    const made = liveFollower();
     const frame = { ...frames.heartbeat(at(99)), event: { type: "weather" } };
     expect(made.take(frame)).toEqual({ kind: "nothing" });
   });

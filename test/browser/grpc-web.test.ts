@@ -26,9 +26,9 @@ import { pathOf } from "../support/doors/raw-protocol.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
 import { launch } from "./windows.ts";
 
-/** A browser may have to be installed. */
+/** Includes the installation of a browser. */
 const SETUP_TIMEOUT_MS = 300_000;
-/** The published client of gRPC-Web, as a module. */
+/** The published gRPC-Web client, as a module. */
 const CLIENT = new URL(import.meta.resolve("grpc-web")).pathname.replace(
   /index\.js$/,
   "index.esm.js",
@@ -51,8 +51,8 @@ afterAll(async () => {
 });
 
 /**
- * In the page: calls with messages as bytes, in base64 as the client does by default. What a call receives is
- * in `window.calls`.
+ * The script of the page: makes calls with messages as bytes, in base64 like the client's default.
+ * `window.calls` holds what each call receives.
  */
 const PAGE = `
   import { GrpcWebClientBase, MethodDescriptor } from "/grpc-web.js";
@@ -79,7 +79,7 @@ const FILES: Readonly<Record<string, { readonly contentType: string; readonly bo
   "/grpc-web.js": { contentType: "text/javascript", body: readFileSync(CLIENT, "utf8") },
 };
 
-/** Serves the page from an origin of its own. @returns the origin. */
+/** Serves the page from a separate origin. @returns the origin. */
 async function startPages(): Promise<string> {
   const pages = createServer((request, response) => {
     const { contentType, body } = FILES[request.url ?? ""] ?? {
@@ -101,12 +101,12 @@ interface Call {
   readonly error: { readonly code: number; readonly message: string } | undefined;
 }
 
-/** Opens a page of an origin that has the client; skips the test where there is no browser. */
+/** Opens the page at an origin. Skips the test without a browser. */
 async function openPage(context: TestContext, origin: string): Promise<Page> {
   if (browser === undefined) return context.skip(missing);
   const page = await browser.newPage();
   context.onTestFinished(async () => page.close());
-  // The service does not serve these files, so the browser gets them on its behalf.
+  // Adds these files to the origin of the service, which does not serve them.
   for (const [path, file] of Object.entries(FILES))
     await page.route(`${server.url}${path}`, (route) => route.fulfill(file));
   await page.goto(`${origin}/page`);
@@ -127,7 +127,7 @@ async function call(
 }
 
 describe("the client grpc-web in a browser, over application/grpc-web-text", () => {
-  it("receives the response of a unary call, and the error of one that is refused", async (context) => {
+  it("receives the response of a unary call, and the error of a refused one", async (context) => {
     await server.service.set({ ...GROUP, itemId: "i", data: "there" });
     const page = await openPage(context, server.url);
     const request = create(GetRequestSchema, { ...GROUP, itemId: "i" });
@@ -142,30 +142,27 @@ describe("the client grpc-web in a browser, over application/grpc-web-text", () 
 
   it.for([
     ["of the service's own origin", async () => server.url],
-    ["of another origin that is allowed", startPages],
-  ] as const)(
-    "receives changes of a stream that stays open, in a page %s",
-    async ([, origin], context) => {
-      const page = await openPage(context, await origin());
-      const request = create(SubscribeRequestSchema, { ...GROUP });
-      const bytes = toBinary(SubscribeRequestSchema, request);
-      const subscribe = await call(page, "server_streaming", "subscribe", bytes);
-      const frames = async () => {
-        const { messages, error } = await subscribe();
-        if (error !== undefined) throw new Error(error.message);
-        return messages.map(
-          (message) => fromBinary(SubscribeResponseSchema, Uint8Array.from(message)).frame,
-        );
-      };
-      const changes = async () =>
-        (await frames()).flatMap(({ case: kind, value }) =>
-          kind === "change" ? [optionalJson(value.data)] : [],
-        );
-      await expect.poll(async () => (await frames())[0]?.case).toBe("sync");
-      await server.service.set({ ...GROUP, itemId: "i", data: "first" });
-      await expect.poll(changes).toEqual(["first"]);
-      await server.service.set({ ...GROUP, itemId: "i", data: "second" });
-      await expect.poll(changes).toEqual(["first", "second"]);
-    },
-  );
+    ["of another allowed origin", startPages],
+  ] as const)("receives changes over an open stream, in a page %s", async ([, origin], context) => {
+    const page = await openPage(context, await origin());
+    const request = create(SubscribeRequestSchema, { ...GROUP });
+    const bytes = toBinary(SubscribeRequestSchema, request);
+    const subscribe = await call(page, "server_streaming", "subscribe", bytes);
+    const frames = async () => {
+      const { messages, error } = await subscribe();
+      if (error !== undefined) throw new Error(error.message);
+      return messages.map(
+        (message) => fromBinary(SubscribeResponseSchema, Uint8Array.from(message)).frame,
+      );
+    };
+    const changes = async () =>
+      (await frames()).flatMap(({ case: kind, value }) =>
+        kind === "change" ? [optionalJson(value.data)] : [],
+      );
+    await expect.poll(async () => (await frames())[0]?.case).toBe("sync");
+    await server.service.set({ ...GROUP, itemId: "i", data: "first" });
+    await expect.poll(changes).toEqual(["first"]);
+    await server.service.set({ ...GROUP, itemId: "i", data: "second" });
+    await expect.poll(changes).toEqual(["first", "second"]);
+  });
 });

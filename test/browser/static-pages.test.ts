@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(async () => server.close());
 
-/** Sends a path exactly as it is, which fetch would tidy up. */
+/** Requests a path exactly as given; fetch would normalize it. */
 async function statusOf(path: string): Promise<number | undefined> {
   const call = httpRequest({ port: server.port, host: "127.0.0.1", path });
   call.end();
@@ -31,7 +31,7 @@ describe("GET /demo", () => {
     ["/demo/demo.css", "demo.css", "text/css; charset=utf-8"],
     ["/demo/demo.js", "demo.js", "text/javascript; charset=utf-8"],
     ["/demo/icon.svg", "icon.svg", "image/svg+xml"],
-  ])("%s is the file, under a policy that lets the page do little", async (path, name, type) => {
+  ])("serves the file at %s under a strict security policy", async (path, name, type) => {
     const response = await fetch(server.url + path);
     expect(response.status).toBe(200);
     expect(Object.fromEntries(response.headers)).toMatchObject({
@@ -43,7 +43,7 @@ describe("GET /demo", () => {
     expect(await response.text()).toBe(await readFile(join(FOLDER, name), "utf8"));
   });
 
-  it("serves every file that the page needs, and nothing of it is from elsewhere", async () => {
+  it("serves every file that the page links or imports, all from the service", async () => {
     const html = await (await fetch(`${server.url}/demo`)).text();
     const linked = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => `/${path}`);
     const names = (await readdir(FOLDER)).filter((name) => name.endsWith(".js"));
@@ -58,7 +58,7 @@ describe("GET /demo", () => {
     for (const path of paths) expect([path, await statusOf(path)]).toEqual([path, 200]);
   });
 
-  it("is kept by browsers, and asked for again each time", async () => {
+  it("is cached by browsers, and revalidated each time", async () => {
     const etag = (await fetch(`${server.url}/demo`)).headers.get("etag") ?? "";
     for (const known of [etag, `W/${etag}`, `"other", ${etag}`]) {
       const response = await fetch(`${server.url}/demo`, { headers: { "if-none-match": known } });
@@ -68,7 +68,7 @@ describe("GET /demo", () => {
     expect((await fetch(`${server.url}/demo`, { headers })).status).toBe(200);
   });
 
-  it("answers HEAD like GET without the body, and other methods with what there is", async () => {
+  it("responds to HEAD without a body, and to other methods with the allowed ones", async () => {
     const head = await fetch(`${server.url}/demo`, { method: "HEAD" });
     expect([head.status, await head.text()]).toEqual([200, ""]);
     expect(Number(head.headers.get("content-length"))).toBeGreaterThan(1000);
@@ -76,7 +76,7 @@ describe("GET /demo", () => {
     expect([post.status, post.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
   });
 
-  it("is at /demo/ too, by a redirect that a prefix in front of the service survives", async () => {
+  it("redirects from /demo/ with a relative URL, which works behind a path prefix", async () => {
     const response = await fetch(`${server.url}/demo/`, { redirect: "manual" });
     expect([response.status, response.headers.get("location")]).toEqual([308, "../demo"]);
   });
@@ -93,7 +93,7 @@ describe("GET /demo", () => {
     "/demo/constructor",
     "/demo/nothing.js",
     "/web/demo/demo.js",
-  ])("has nothing at %s", async (path) => {
+  ])("responds with 404 at %s", async (path) => {
     expect(await statusOf(path)).toBe(404);
   });
 

@@ -3,14 +3,14 @@ import { describe, expect, it } from "vitest";
 import type { Frame, Position } from "../../web/demo/group-follower.js";
 import { type FakeSocket, GROUP, fakeConnection, frames } from "./fake-connection.ts";
 
-/** A service with one group: enough of one to be honest, and to be restarted, forgetful and cut off. */
+/** A minimal correct service with one group. It can restart, trim its log and lose connections. */
 class ModelService {
   #epoch = 1;
   #revision = 0;
-  /** Changes that it still knows, in order. */
+  /** The kept changes, in order. */
   #log: Frame[] = [];
   #items: Record<string, unknown> = {};
-  /** What it has to say on the open socket. */
+  /** Frames to deliver to the open socket. */
   #outbox: Frame[] = [];
   #joined = false;
   /** Position -> the state there. */
@@ -48,7 +48,7 @@ class ModelService {
     this.#remember();
   }
 
-  /** Answers a join. */
+  /** Queues the frames that follow a join. */
   join(resume: Position | undefined, parts: number): void {
     this.#joined = true;
     const head = this.position;
@@ -70,9 +70,9 @@ class ModelService {
     }
   }
 
-  /** Says the next so many frames. */
+  /** Delivers the next `count` frames. */
   deliver(socket: FakeSocket, count: number): void {
-    for (const frame of this.#outbox.splice(0, count)) socket.say(frame);
+    for (const frame of this.#outbox.splice(0, count)) socket.receive(frame);
   }
 
   cut(): void {
@@ -84,7 +84,7 @@ class ModelService {
     this.#log = [];
   }
 
-  /** Comes back with what it had before its last change, under a new epoch. */
+  /** Restores the state without its last item, under a new epoch. */
   restore(): void {
     this.cut();
     this.#epoch++;
@@ -111,8 +111,8 @@ const action = fc.oneof(
   })),
 );
 
-describe("the connection of a window, whatever happens", () => {
-  it("shows a state that the group had at the position it knows, and ends with the last one (G3, G4)", () => {
+describe("the connection of a window, through any sequence of events", () => {
+  it("shows the state that the group had at its position, and reaches the last one (G3, G4)", () => {
     fc.assert(
       fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
         const service = new ModelService();

@@ -6,7 +6,7 @@ const at = (revision: number, epoch = "e") => ({ epoch, revision });
 
 type Connection = ReturnType<typeof fakeConnection>;
 
-/** How to bring a client into a state. */
+/** Steps that bring a client into a state. */
 const STATES = {
   idle: () => {},
   connecting: ({ client }: Connection) => client.start(),
@@ -16,7 +16,7 @@ const STATES = {
   },
   live(connection: Connection) {
     STATES.joining(connection);
-    connection.socket.say(frames.sync({ a: 1 }, at(4)));
+    connection.socket.receive(frames.sync({ a: 1 }, at(4)));
   },
   waiting(connection: Connection) {
     STATES.live(connection);
@@ -29,12 +29,12 @@ const EVENTS = {
   "stop()": ({ client }: Connection) => client.stop(),
   "hurry()": ({ client }: Connection) => client.hurry(),
   "presumeLost()": ({ client }: Connection) => client.presumeLost(),
-  opens: ({ sockets }: Connection) => sockets.at(-1)?.open(),
-  "says all": ({ sockets }: Connection) => sockets.at(-1)?.say(frames.sync({ a: 2 }, at(5))),
-  "a hole": ({ sockets }: Connection) => sockets.at(-1)?.say(frames.heartbeat(at(99))),
-  breaks: ({ sockets }: Connection) => sockets.at(-1)?.break(),
-  // The next timer: of the wait, or of a connection that says nothing.
-  "a while": ({ clock }: Connection) => clock.pass(clock.leftMs ?? 0),
+  "an open": ({ sockets }: Connection) => sockets.at(-1)?.open(),
+  "a sync": ({ sockets }: Connection) => sockets.at(-1)?.receive(frames.sync({ a: 2 }, at(5))),
+  "a hole": ({ sockets }: Connection) => sockets.at(-1)?.receive(frames.heartbeat(at(99))),
+  "a break": ({ sockets }: Connection) => sockets.at(-1)?.break(),
+  // The next timer: of the backoff, or of a silent connection.
+  "a timeout": ({ clock }: Connection) => clock.pass(clock.leftMs ?? 0),
 };
 
 type State = keyof typeof STATES;
@@ -47,38 +47,38 @@ function following(random?: () => number) {
 }
 
 describe("the connection of a window", () => {
-  // State -> event -> the state after it; what is left out leaves the state as it is.
+  // State -> event -> next state. Missing events do not change the state.
   const TABLE: Record<State, Partial<Record<keyof typeof EVENTS, State>>> = {
     idle: { "start()": "connecting" },
     connecting: {
       "stop()": "idle",
       "presumeLost()": "waiting",
-      opens: "joining",
-      breaks: "waiting",
-      "a while": "waiting",
+      "an open": "joining",
+      "a break": "waiting",
+      "a timeout": "waiting",
     },
     joining: {
       "stop()": "idle",
       "presumeLost()": "waiting",
-      "says all": "live",
+      "a sync": "live",
       "a hole": "waiting",
-      breaks: "waiting",
-      "a while": "waiting",
+      "a break": "waiting",
+      "a timeout": "waiting",
     },
     live: {
       "stop()": "idle",
       "presumeLost()": "waiting",
       "a hole": "waiting",
-      breaks: "waiting",
-      "a while": "waiting",
+      "a break": "waiting",
+      "a timeout": "waiting",
     },
-    waiting: { "stop()": "idle", "hurry()": "connecting", "a while": "connecting" },
+    waiting: { "stop()": "idle", "hurry()": "connecting", "a timeout": "connecting" },
   };
-  // A socket opens once, and says nothing before.
+  // A socket opens once, and receives nothing before.
   const IMPOSSIBLE: Partial<Record<State, readonly string[]>> = {
-    connecting: ["says all", "a hole"],
-    joining: ["opens"],
-    live: ["opens"],
+    connecting: ["a sync", "a hole"],
+    joining: ["an open"],
+    live: ["an open"],
   };
   const rows = Object.entries(TABLE).flatMap(([state, nexts]) =>
     Object.keys(EVENTS)
@@ -89,7 +89,7 @@ describe("the connection of a window", () => {
       }),
   );
 
-  it.each(rows)("$state, $event: $next", ({ state, event, next }) => {
+  it.each(rows)("moves from $state to $next on $event", ({ state, event, next }) => {
     const connection = following();
     STATES[state](connection);
     expect(connection.client.status).toBe(state);
@@ -105,17 +105,17 @@ describe("the connection of a window", () => {
     connection.client.follow(other, {});
     STATES.joining(connection);
     expect(connection.socket.sent.map(({ data }) => data.groupId)).toEqual(["here", "there"]);
-    connection.socket.say(frames.sync({}, at(0, "")));
+    connection.socket.receive(frames.sync({}, at(0, "")));
     expect(connection.client.status).toBe("joining");
-    connection.socket.say({ ...frames.sync({}, at(0, "")), ...other });
+    connection.socket.receive({ ...frames.sync({}, at(0, "")), ...other });
     expect(connection.client.status).toBe("live");
   });
 
-  it("tells of the state, the changes and the events of each group in order", () => {
+  it("notifies of the state, the changes and the events of each group in order", () => {
     const connection = following();
     STATES.live(connection);
-    connection.socket.say(frames.set("b", 2, at(5)));
-    connection.socket.say(frames.event("cursor", { x: 1 }));
+    connection.socket.receive(frames.set("b", 2, at(5)));
+    connection.socket.receive(frames.event("cursor", { x: 1 }));
     expect(connection.listener.onSync).toHaveBeenCalledExactlyOnceWith(
       connection.group.items,
       1004,
@@ -131,48 +131,48 @@ describe("the connection of a window", () => {
     expect(connection.client.stats).toMatchObject({ syncs: 1, changes: 1, events: 1 });
   });
 
-  it("keeps the state while it is away and comes back by resuming (G4)", () => {
+  it("keeps the state while it is disconnected, and then resumes (G4)", () => {
     const connection = following();
     STATES.waiting(connection);
     expect([...connection.group.items]).toEqual([["a", 1]]);
     connection.client.hurry();
     connection.socket.open();
     expect(connection.socket.sent).toMatchObject([{ type: "join", data: { resume: at(4) } }]);
-    connection.socket.say(frames.resumed(at(4), at(5)));
+    connection.socket.receive(frames.resumed(at(4), at(5)));
     expect(connection.client.status).toBe("joining");
-    connection.socket.say(frames.set("a", 2, at(5)));
+    connection.socket.receive(frames.set("a", 2, at(5)));
     expect(connection.client.status).toBe("live");
     expect(connection.listener.onSync).toHaveBeenCalledOnce();
     expect(connection.client.stats).toMatchObject({ opened: 2, syncs: 1, resumes: 1, changes: 1 });
   });
 
-  it("takes the whole state when the service has forgotten what was missed", () => {
+  it("replaces the state when the service no longer has the missed changes", () => {
     const connection = following();
     STATES.waiting(connection);
     connection.client.hurry();
     connection.socket.open();
-    connection.socket.say(frames.sync({ z: 1 }, at(1, "f")));
+    connection.socket.receive(frames.sync({ z: 1 }, at(1, "f")));
     expect(connection.client.status).toBe("live");
     expect([...connection.group.items]).toEqual([["z", 1]]);
   });
 
-  it("asks for the whole state after a hole", () => {
+  it("requests the whole state after a hole", () => {
     const connection = following();
     STATES.live(connection);
-    connection.socket.say(frames.set("b", 2, at(7)));
+    connection.socket.receive(frames.set("b", 2, at(7)));
     expect(connection.client).toMatchObject({ status: "waiting", stats: { holes: 1, changes: 0 } });
     connection.client.hurry();
     connection.socket.open();
     expect(connection.socket.sent[0]?.data).not.toHaveProperty("resume");
   });
 
-  it("gives a connection up when it heard nothing for two heartbeat intervals, no sooner (G5)", () => {
+  it("drops a connection after exactly two heartbeat intervals of silence (G5)", () => {
     const connection = following();
     STATES.live(connection);
     for (let beats = 0; beats < 3; beats++) {
       connection.clock.pass(2 * HEARTBEAT_MS - 1);
       expect(connection.client.status).toBe("live");
-      connection.socket.say(frames.heartbeat(at(4)));
+      connection.socket.receive(frames.heartbeat(at(4)));
     }
     connection.clock.pass(2 * HEARTBEAT_MS - 1);
     expect(connection.client.status).toBe("live");
@@ -183,32 +183,32 @@ describe("the connection of a window", () => {
     });
   });
 
-  it("does not take the noise of one group for life of another", () => {
+  it("detects the silence of one group while another receives frames", () => {
     const connection = following();
     const other = { streamName: "metrics", groupId: "there" };
     connection.client.follow(other, {});
     STATES.live(connection);
-    connection.socket.say({ ...frames.sync({}, at(0, "")), ...other });
+    connection.socket.receive({ ...frames.sync({}, at(0, "")), ...other });
     connection.clock.pass(HEARTBEAT_MS);
-    connection.socket.say(frames.heartbeat(at(4)));
+    connection.socket.receive(frames.heartbeat(at(4)));
     connection.clock.pass(HEARTBEAT_MS);
     expect(connection.client.status).toBe("waiting");
   });
 
-  it("does not hear what a socket says that it gave up", () => {
+  it("ignores frames of a socket that it dropped", () => {
     const connection = following();
     STATES.live(connection);
     const old = connection.socket;
     connection.client.presumeLost();
     connection.client.hurry();
     connection.socket.open();
-    old.say(frames.sync({ z: 1 }, at(9)));
+    old.receive(frames.sync({ z: 1 }, at(9)));
     old.break();
     expect(connection.client.status).toBe("joining");
     expect([...connection.group.items]).toEqual([["a", 1]]);
   });
 
-  /** The waits after failures in a row, each as long as chance allows. */
+  /** The backoff after each of several failures in a row, with a fixed random value. */
   function waitsOf(random: number, failures: number) {
     const connection = following(() => random);
     connection.client.start();
@@ -220,13 +220,13 @@ describe("the connection of a window", () => {
     });
   }
 
-  it("waits longer after each failure, at random from 250 ms to 5 s", () => {
+  it("backs off longer after each failure, at random from 250 ms to 5 s", () => {
     expect(waitsOf(0.999999, 7)).toEqual([500, 1000, 2000, 4000, 5000, 5000, 5000]);
     expect(waitsOf(0, 7)).toEqual([250, 250, 250, 250, 250, 250, 250]);
     expect(waitsOf(0.999999, 2000).at(-1)).toBe(5000);
   });
 
-  it("waits as long as ever when it was live for a moment only, and anew when it was steady", () => {
+  it("resets its backoff only after it has been live for 5 s", () => {
     const connection = following(() => 0.999999);
     const fail = () => {
       connection.socket.break();
@@ -237,39 +237,39 @@ describe("the connection of a window", () => {
     connection.client.start();
     expect([fail(), fail()]).toEqual([500, 1000]);
     connection.socket.open();
-    connection.socket.say(frames.sync({ a: 1 }, at(4)));
+    connection.socket.receive(frames.sync({ a: 1 }, at(4)));
     connection.clock.pass(4999);
     expect(fail()).toBe(2000);
     connection.socket.open();
-    connection.socket.say(frames.resumed(at(4), at(4)));
+    connection.socket.receive(frames.resumed(at(4), at(4)));
     connection.clock.pass(5000);
     expect(fail()).toBe(500);
   });
 
-  it("comes back after a refusal that may pass, and lives with one that will not", () => {
-    const passing = following();
-    STATES.joining(passing);
-    passing.socket.say(frames.refused("unavailable", "STORE_UNAVAILABLE"));
-    expect(passing.client.status).toBe("waiting");
+  it("reconnects after a temporary refusal, and accepts a permanent one", () => {
+    const temporary = following();
+    STATES.joining(temporary);
+    temporary.socket.receive(frames.refused("unavailable", "STORE_UNAVAILABLE"));
+    expect(temporary.client.status).toBe("waiting");
 
-    const lasting = following();
-    STATES.joining(lasting);
-    lasting.socket.say(frames.refused("permission_denied", "JOIN_REFUSED"));
-    expect(lasting.client.status).toBe("live");
-    expect(lasting.listener.onRefused).toHaveBeenCalledExactlyOnceWith("No.");
+    const permanent = following();
+    STATES.joining(permanent);
+    permanent.socket.receive(frames.refused("permission_denied", "JOIN_REFUSED"));
+    expect(permanent.client.status).toBe("live");
+    expect(permanent.listener.onRefused).toHaveBeenCalledExactlyOnceWith("No.");
   });
 
   it.each(["", "nonsense", "null", "[]", '{"type":"stream"}', '{"type":"pong"}'])(
-    "ignores a frame that is none: %j",
+    "ignores an invalid frame: %j",
     (text) => {
       const connection = following();
       STATES.live(connection);
-      connection.socket.say(text);
+      connection.socket.receive(text);
       expect(connection.client.status).toBe("live");
     },
   );
 
-  it("goes on where it was after stop() and start()", () => {
+  it("resumes after stop() and start()", () => {
     const connection = following();
     STATES.live(connection);
     connection.client.stop();

@@ -2,7 +2,7 @@ import { type Browser, type Page, chromium } from "playwright-core";
 import { expect } from "vitest";
 import type { Position } from "../../web/demo/group-follower.js";
 
-/** What the page tells of itself. */
+/** The statistics that the page exposes. */
 export interface PageStats {
   readonly status: string;
   readonly opened: number;
@@ -14,12 +14,12 @@ export interface PageStats {
   readonly silences: number;
 }
 
-/** How few the elements of a list ever were since they were there first. */
+/** The smallest number of elements of each list since its first element appeared. */
 interface Watched {
   readonly figures: number;
   readonly people: number;
   /** Whether the page ever said that there are no figures. */
-  readonly saidNone: boolean;
+  readonly saidEmpty: boolean;
 }
 
 /** One window of the demo page. */
@@ -27,27 +27,27 @@ export interface DemoWindow {
   readonly page: Page;
   /** Its id among the people. */
   readonly id: string;
-  /** Sets off what a person sees when the page goes, and comes back to it. */
+  /** Reloads the page, and waits until its script runs. */
   reload(): Promise<void>;
   stats(): Promise<PageStats>;
-  /** Stats and positions of one moment. */
+  /** Stats and positions at one moment. */
   progress(): Promise<{ stats: PageStats; positions: Record<string, Position> }>;
   /** Waits until a JavaScript expression is true in the page. */
   until(expression: string): Promise<void>;
   untilLive(): Promise<void>;
-  /** Forgets what was watched until now. */
-  watchAnew(): Promise<void>;
+  /** Resets what `watched` reports. */
+  resetWatch(): Promise<void>;
   watched(): Promise<Watched>;
-  /** Ids of all people that the page has shown since it was loaded, however briefly. */
+  /** Ids of all people that the page has shown since it loaded, however briefly. */
   everShown(): Promise<string[]>;
-  /** What went wrong in the page, apart from connections that could not be had. */
+  /** Errors in the page, except failed connections. */
   readonly problems: readonly string[];
 }
 
 /** Longest wait for anything in a page, in milliseconds. */
 const TIMEOUT_MS = 15_000;
 
-/** Keeps Chromium from talking to anybody but the page's own service. */
+/** Keeps Chromium from contacting anything but the page's own service. */
 const ARGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -58,9 +58,9 @@ const ARGS = [
   "--no-first-run",
 ];
 
-/** Runs in the page before its own scripts: sees every change of it, also those too short for eyes. */
+/** Runs in the page before its own scripts, and observes every change, however brief. */
 const WATCH = `
-  window.watched = { figures: 0, people: 0, saidNone: false };
+  window.watched = { figures: 0, people: 0, saidEmpty: false };
   window.fewest = { figures: Infinity, people: Infinity };
   window.everShown = new Set();
   new MutationObserver(() => {
@@ -71,16 +71,16 @@ const WATCH = `
     }
     for (const { dataset } of document.querySelectorAll("#people [data-person]"))
       everShown.add(dataset.person);
-    if (document.getElementById("no-figures")?.hidden === false) watched.saidNone = true;
+    if (document.getElementById("no-figures")?.hidden === false) watched.saidEmpty = true;
   }).observe(document, { subtree: true, childList: true, attributes: true });
 `;
 
-/** Starts Chromium without a window on the screen. */
+/** Starts Chromium headless. */
 export async function launch(program: string): Promise<Browser> {
   return chromium.launch({ executablePath: program, args: ARGS, timeout: 60_000 });
 }
 
-/** Opens the demo page in a window that shares nothing with others, and waits until it is live. */
+/** Opens the demo page in an isolated window, and waits until it is live. */
 export async function openWindow(browser: Browser, url: string): Promise<DemoWindow> {
   const context = await browser.newContext({ viewport: { width: 1000, height: 800 } });
   context.setDefaultTimeout(TIMEOUT_MS);
@@ -93,7 +93,7 @@ export async function openWindow(browser: Browser, url: string): Promise<DemoWin
   });
   await page.addInitScript(WATCH);
   await page.goto(`${url}/demo`);
-  // Asked from outside: the page's security policy lets nobody evaluate a text inside.
+  // Polls from outside: the page's security policy forbids evaluating text inside it.
   const until = async (expression: string) => {
     await expect
       .poll(async () => page.evaluate(expression), {
@@ -120,16 +120,16 @@ export async function openWindow(browser: Browser, url: string): Promise<DemoWin
     until,
     untilLive,
     everShown: async () => page.evaluate<string[]>("Array.from(everShown)"),
-    watchAnew: async () =>
+    resetWatch: async () =>
       page.evaluate(
-        "fewest = { figures: Infinity, people: Infinity }, watched.saidNone = false, undefined",
+        "fewest = { figures: Infinity, people: Infinity }, watched.saidEmpty = false, undefined",
       ),
-    watched: async () => page.evaluate<Watched>("({ ...fewest, saidNone: watched.saidNone })"),
+    watched: async () => page.evaluate<Watched>("({ ...fewest, saidEmpty: watched.saidEmpty })"),
     problems,
   };
 }
 
-/** Fails when something went wrong in a window. */
+/** Fails when there were errors in a window. */
 export function expectNoProblems(windows: readonly DemoWindow[]): void {
   expect(windows.flatMap(({ problems }) => problems)).toEqual([]);
 }

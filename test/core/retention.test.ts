@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { historyOf, isExpired, mayForget, mustTrim, nextCareMs } from "../../src/core/retention.ts";
+import {
+  historyOf,
+  isExpired,
+  mayForget,
+  mustTrim,
+  nextSweepMs,
+} from "../../src/core/retention.ts";
 import { DEFAULT_HISTORY } from "../../src/core/store.ts";
 
 const history = { maxChanges: 3, maxAgeMs: 1000, maxBytes: 100 };
@@ -27,10 +33,10 @@ describe("retention", () => {
 
   it("sweeps a group when its oldest change expires, and an empty one when it may be forgotten", () => {
     const group = { log, itemCount: 0, lastChangeMs: 5500, timestamp: 5700 };
-    expect(nextCareMs(group, history)).toBe(6001);
-    expect(nextCareMs({ ...group, log: none, itemCount: 1 }, history)).toBeUndefined();
+    expect(nextSweepMs(group, history)).toBe(6001);
+    expect(nextSweepMs({ ...group, log: none, itemCount: 1 }, history)).toBeUndefined();
     const empty = { ...group, log: none };
-    expect(nextCareMs(empty, history)).toBe(6701);
+    expect(nextSweepMs(empty, history)).toBe(6701);
     expect(mayForget(empty, 6700, history)).toBe(false);
     expect(mayForget(empty, 6701, history)).toBe(true);
     expect(mayForget({ ...empty, itemCount: 1 }, 6701, history)).toBe(false);

@@ -24,10 +24,10 @@ function startDemo(args: readonly string[]) {
   });
   onTestFinished(() => {
     try {
-      // The service that it may have started is in its process group.
+      // Its process group includes the service that it may have started.
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     } catch {
-      // All of it has ended, as it should.
+      // All processes have ended.
     }
   });
   let stderr = "";
@@ -40,11 +40,11 @@ function startDemo(args: readonly string[]) {
   return {
     child,
     ended,
-    /** Resolves when the text was said. */
-    async says(text: string) {
+    /** Resolves once the text has been printed. */
+    async prints(text: string) {
       while (!stderr.includes(text)) {
         if (child.exitCode !== null)
-          throw new Error(`It ended before it said "${text}":\n${stderr}`);
+          throw new Error(`It ended before it printed "${text}":\n${stderr}`);
         await new Promise<void>((resolve) => (wake = resolve));
       }
     },
@@ -73,7 +73,7 @@ async function framesOf(server: Server): Promise<AsyncIterableIterator<StreamFra
 }
 
 describe("npm run demo", () => {
-  it("publishes one item per figure to the service that runs, and leaves it alone", async () => {
+  it("publishes one item per figure to a running service, and leaves it running", async () => {
     const server = await startService();
     await server.service.set({
       ...GROUP,
@@ -99,7 +99,7 @@ describe("npm run demo", () => {
     }
   });
 
-  it("makes each tick one change set: every figure once, back to back (G1, G3)", async () => {
+  it("publishes each tick as one batch: every figure once, back to back (G1, G3)", async () => {
     const server = await startService();
     const frames = await framesOf(server);
     const { code, stderr } = await startDemo(["--seconds", "1", "--port", String(server.port)])
@@ -119,40 +119,40 @@ describe("npm run demo", () => {
     expect(ticks[0]).not.toBe(ticks[half]);
   });
 
-  it("starts the service when none runs, and ends it too when it is stopped", async () => {
+  it("starts a service when none runs, and stops it when it ends", async () => {
     await ensureBuilt(PROJECT);
     const data = await mkdtemp(join(tmpdir(), "millrace-demo-"));
     onTestFinished(async () => rm(data, { recursive: true, force: true }));
     const port = await freePort();
     const demo = startDemo(["--port", String(port), "--data", data]);
-    await demo.says("Read one of them:");
+    await demo.prints("Read one of them:");
     expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
     demo.child.kill("SIGTERM");
     const { code, stderr } = await demo.ended;
     expect({ code, stderr }).toMatchObject({ code: 0 });
     await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow("fetch failed");
-    // What was published is on disk.
+    // The published figures are on disk.
     const server = await createServer({ port: 0, store: { kind: "file_based", folder: data } });
     onTestFinished(async () => server.close());
     expect(await server.service.get({ ...GROUP, itemId: "memory-used" })).toBeDefined();
   });
 
-  it("goes on when the service that it found was restarted", async () => {
+  it("continues when the service restarts", async () => {
     const first = await createServer({ port: 0, store: { kind: "in_memory" } });
     onTestFinished(async () => first.close());
     const demo = startDemo(["--port", String(first.port)]);
-    await demo.says("Read one of them:");
+    await demo.prints("Read one of them:");
     await first.close();
-    await demo.says("does not answer. Trying again.");
+    await demo.prints("does not answer. Trying again.");
     const second = await startService(first.port);
     const frames = await framesOf(second);
-    await demo.says("The service answers again.");
+    await demo.prints("The service answers again.");
     for await (const frame of frames) if (frame.kind === "change") break;
     demo.child.kill("SIGINT");
     expect((await demo.ended).code).toBe(0);
   });
 
-  it("says so when something else has the port", async () => {
+  it("reports when another program uses the port", async () => {
     const other = createHttp((_request, response) => response.end("hello")).listen(0, "127.0.0.1");
     onTestFinished(() => void other.close());
     await once(other, "listening");
@@ -182,7 +182,7 @@ describe("npm run demo", () => {
         try {
           if (shell.pid !== undefined) process.kill(-shell.pid, "SIGKILL");
         } catch {
-          // It has ended by itself.
+          // It has already ended.
         }
       });
       let shown = "";

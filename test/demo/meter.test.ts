@@ -8,7 +8,7 @@ Inter-|   Receive                                                |  Transmit
   eth0:${received}   24865    0    0    0     0          0         0  ${sent}   15639    0    0    0     0       0          0
 `;
 
-/** A machine whose figures the test sets. */
+/** A machine with figures that the test sets. */
 function fakeMachine() {
   return {
     cores: [{ user: 100, sys: 0, idle: 900 }],
@@ -36,7 +36,7 @@ const valuesOf = (figures: readonly { id: string; value: number }[]) =>
   Object.fromEntries(figures.map(({ id, value }) => [id, value]));
 
 describe("the meter of the demo", () => {
-  it("gives cores, load, memory and network, with rates since the call before", () => {
+  it("returns cores, load, memory and network, with rates since the previous call", () => {
     const machine = fakeMachine();
     const meter = createMachineMeter(machine);
     machine.cores = [{ user: 150, sys: 25, idle: 1025 }];
@@ -58,7 +58,7 @@ describe("the meter of the demo", () => {
     expect(valuesOf(meter())).toMatchObject({ "cpu-0": 0, "net-eth0-received": 0 });
   });
 
-  it("gives no figure that is negative or not finite, whatever counters do", () => {
+  it("returns no negative or infinite figures, whatever the counters do", () => {
     const machine = fakeMachine();
     const meter = createMachineMeter(machine);
     machine.cores = [
@@ -70,13 +70,13 @@ describe("the meter of the demo", () => {
     expect(values.every((value) => Number.isFinite(value) && value >= 0)).toBe(true);
   });
 
-  it("gives each figure an id of its own, a label and a unit", () => {
+  it("gives each figure a unique id, a label and a unit", () => {
     const figures = createMachineMeter()();
     expect(new Set(figures.map(({ id }) => id)).size).toBe(figures.length);
     for (const { label, unit } of figures) expect([label, unit]).not.toContain("");
   });
 
-  it("names what the operating system does not tell", () => {
+  it("names the figures that the operating system does not report", () => {
     const machine = fakeMachine();
     machine.net = undefined;
     machine.load = undefined;
@@ -88,7 +88,7 @@ describe("the meter of the demo", () => {
     ]);
   });
 
-  it("reads interfaces with a colon in their name, and skips lines that are none", () => {
+  it("reads interfaces with a colon in their name, and skips other lines", () => {
     const text = `${NET_DEV(1, 2)}  eth0:1: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\nnonsense\n`;
     expect([...parseNetDev(text).keys()]).toEqual(["lo", "eth0", "eth0:1"]);
     expect(parseNetDev(text).get("eth0:1")).toEqual({ received: 7, sent: 8 });

@@ -1,14 +1,14 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 
-/** Members that are never twice the same. */
+/** Members that differ from run to run. */
 const VOLATILE = new Set(["epoch", "revision", "timestamp", "createTime", "updateTime"]);
 
-/** An answer of the service with what differs from run to run taken out. */
-export function comparable(answer: JsonValue): JsonValue {
-  if (typeof answer !== "object" || answer === null) return answer;
-  if (Array.isArray(answer)) return answer.map(comparable);
+/** A response of the service without what differs from run to run. */
+export function comparable(response: JsonValue): JsonValue {
+  if (typeof response !== "object" || response === null) return response;
+  if (Array.isArray(response)) return response.map(comparable);
   return Object.fromEntries(
-    Object.entries(answer).map(([key, member]) => [
+    Object.entries(response).map(([key, member]) => [
       key,
       VOLATILE.has(key) ? "..." : comparable(member),
     ]),

@@ -21,7 +21,7 @@ const guarantees = await readMarkdown("docs/guarantees.md");
 const operations = await readMarkdown("docs/operations.md");
 const protocol = await readMarkdown("docs/protocol.md");
 
-/** The options of createServer. The compiler sees to it that none is missing. */
+/** The options of createServer. The compiler checks that none is missing. */
 const OPTIONS: Record<keyof ServerOptions, true> = {
   host: true,
   port: true,
@@ -59,7 +59,7 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
 };
 
 describe("README.md", () => {
-  it("names the guarantees as docs/guarantees.md does, all ten of them", () => {
+  it("lists all ten guarantees with their names in docs/guarantees.md", () => {
     const rows = tableAfter(readme.text, "What you can rely on");
     const named = rows.map(([number, name]) => `${number} ${name}`);
     const headings = guarantees.headings.map(({ text }) => text);
@@ -69,7 +69,7 @@ describe("README.md", () => {
 });
 
 describe("docs/operations.md", () => {
-  it("has the flags that the command has, with their defaults", async () => {
+  it("lists the flags of the command, with their defaults", async () => {
     await ensureBuilt(PROJECT);
     const { stdout } = await run("node dist/src/server/cli.js serve --help", PROJECT);
     const flags = [...stdout.matchAll(/^ {2}(--[\w-]+)[^]*?(?=^ {2}-|(?![^]))/gm)].map(
@@ -83,7 +83,7 @@ describe("docs/operations.md", () => {
     expect(documented).toEqual(flags);
   });
 
-  it("has the options that createServer has", () => {
+  it("lists the options of createServer", () => {
     const documented = tableAfter(operations.text, "Inside a program").flatMap(([name = ""]) =>
       codesOf(name),
     );
@@ -99,14 +99,14 @@ describe("docs/protocol.md", () => {
     );
   });
 
-  it("names every field of every request, answer and frame", () => {
+  it("names every field of every request, response and frame", () => {
     const missing = file_millrace_v1_stream_service.messages
       .flatMap(fieldsOf)
       .filter((field) => !protocol.text.includes(`\`${field}\``));
     expect([...new Set(missing)]).toEqual([]);
   });
 
-  it("has every reason of an error, with its code", () => {
+  it("lists every error reason with its code", () => {
     const rows = tableAfter(protocol.text, "Errors").map(([reason = "", code = ""]) => [
       codesOf(reason)[0],
       codesOf(code)[0]?.toLowerCase(),
@@ -114,45 +114,45 @@ describe("docs/protocol.md", () => {
     expect(rows).toEqual(Object.entries(REASONS).map(([reason, { code }]) => [reason, code]));
   });
 
-  it("has every code with which the bridge closes", () => {
+  it("lists every close code of the bridge", () => {
     const documented = tableAfter(protocol.text, "Closing").map(([code]) => Number(code));
     expect(documented).toEqual(expect.arrayContaining(Object.values(CLOSE)));
   });
 });
 
 describe("docs/architecture.md", () => {
-  it("has the modules of src, and what each may import", async () => {
+  it("lists the modules of src and their permitted imports", async () => {
     const manifest = await manifestOf();
     const installed = Object.keys(manifest.dependencies);
-    const rooms = await roomsOfSource();
-    // The table of the linter also has rows and packages for what is not there yet.
-    const expected = rooms.map((room) => {
-      const allowed = IMPORT_TABLE[room] ?? [];
+    const modules = await modulesOfSource();
+    // The import table may also name modules and packages that do not exist yet.
+    const expected = modules.map((module) => {
+      const allowed = IMPORT_TABLE[module] ?? [];
       return [
-        room,
+        module,
         allowed
-          .filter((name) => isThere(name, [...rooms, ...installed]))
+          .filter((name) => isKnown(name, [...modules, ...installed]))
           .map(wordFor)
           .toSorted()
           .join(", ") || "nothing",
       ];
     });
-    const documented = tableAfter(architecture.text, "Modules").map(([room = "", , may = ""]) => [
-      codesOf(room)[0],
+    const documented = tableAfter(architecture.text, "Modules").map(([module = "", , may = ""]) => [
+      codesOf(module)[0],
       may
         .split(", ")
         .map((name) => name.replaceAll("`", ""))
         .toSorted()
         .join(", "),
     ]);
-    const byRoom = (rows: readonly (readonly unknown[])[]) =>
+    const byModule = (rows: readonly (readonly unknown[])[]) =>
       Object.fromEntries(rows as readonly (readonly [string, string])[]);
-    expect(byRoom(documented)).toEqual(byRoom(expected));
+    expect(byModule(documented)).toEqual(byModule(expected));
   });
 });
 
 describe("docs/decisions.md", () => {
-  it("has a reason for every dependency, and for no other", async () => {
+  it("gives a reason for every dependency, and for no others", async () => {
     const { dependencies, devDependencies } = await manifestOf();
     const tables = decisions.text.slice(decisions.text.indexOf("\n## Dependencies"));
     const [running = "", developing = ""] = tables.split("For development:");
@@ -172,24 +172,24 @@ function fieldsOf(message: DescMessage): string[] {
   ];
 }
 
-/** Rooms as the import table names them: folders and files of src, each store for itself. */
-async function roomsOfSource(): Promise<string[]> {
+/** Modules as the import table names them: folders and files of src. */
+async function modulesOfSource(): Promise<string[]> {
   const source = join(PROJECT, "src");
   const top = await readdir(source);
-  // Each store and each coordinator is a room of its own.
-  const rooms = top.map(async (name) =>
+  // Each store and each coordinator is a separate module.
+  const modules = top.map(async (name) =>
     name === "stores" || name === "coordinators"
       ? (await readdir(join(source, name))).map((inner) => `${name}/${inner}`)
       : [name],
   );
-  return (await Promise.all(rooms)).flat().toSorted();
+  return (await Promise.all(modules)).flat().toSorted();
 }
 
-function isThere(name: string, known: readonly string[]): boolean {
+function isKnown(name: string, known: readonly string[]): boolean {
   return ["gen", "node:", "*"].includes(name) || known.includes(name);
 }
 
-/** An entry of the import table as the document calls it. */
+/** An entry of the import table in the words of the document. */
 function wordFor(name: string): string {
   const words: Record<string, string> = {
     gen: "generated code",

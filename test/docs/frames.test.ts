@@ -22,7 +22,7 @@ function documented(label: string): JsonObject {
   return JSON.parse(block.code) as JsonObject;
 }
 
-/** A frame as far as it is the same in every run. That a timestamp is 0 means something. */
+/** A frame without what differs from run to run, except whether its timestamp is 0. */
 function comparableFrame(frame: JsonObject): JsonObject {
   const { timestamp, ...rest } = frame;
   return { isTimed: timestamp !== 0, ...(comparable(rest) as JsonObject) };
@@ -30,7 +30,7 @@ function comparableFrame(frame: JsonObject): JsonObject {
 
 interface Line {
   send(frame: JsonObject): void;
-  /** The next frame that came. */
+  /** The next received frame. */
   next(): Promise<JsonObject>;
 }
 
@@ -49,7 +49,7 @@ async function connect(server: Server, path: string): Promise<Line> {
   };
 }
 
-/** The documented join, for a position of this run. */
+/** The documented join that resumes, with the position of a received frame. */
 function resumeFrom(frame: JsonObject): JsonObject {
   const join = documented("ClientFrame join and resume");
   const { epoch = "", revision = 0 } = frame;
@@ -58,7 +58,7 @@ function resumeFrom(frame: JsonObject): JsonObject {
 
 describe("the frames in docs/protocol.md", () => {
   let server: Server;
-  const heard = new Map<string, JsonObject>();
+  const received = new Map<string, JsonObject>();
   const sent = new Set<string>();
 
   beforeAll(async () => {
@@ -70,16 +70,16 @@ describe("the frames in docs/protocol.md", () => {
   });
   afterAll(async () => server?.close());
 
-  it("are what a client and the service say to each other", async () => {
-    const hear = async (label: string, line: Line) => {
+  it("are the frames that a client and the service exchange", async () => {
+    const receive = async (label: string, line: Line) => {
       const frame = await line.next();
-      heard.set(label, frame);
+      received.set(label, frame);
       expect({ label, ...comparableFrame(frame) }).toEqual({
         label,
         ...comparableFrame(documented(`ServerFrame ${label}`)),
       });
     };
-    const say = (label: string, line: Line) => {
+    const send = (label: string, line: Line) => {
       sent.add(label);
       line.send(documented(`ClientFrame ${label}`));
     };
@@ -88,44 +88,44 @@ describe("the frames in docs/protocol.md", () => {
       await service.set({ ...ORDER, itemId, data: { id: itemId, state: "new" } });
 
     const one = await connect(server, "/");
-    say("join", one);
-    await hear("sync of an item", one);
+    send("join", one);
+    await receive("sync of an item", one);
     const all = await connect(server, "/ws/streams");
     all.send({ type: "join", data: { ...TARGET, subscriptionId: "s2" } });
-    await hear("sync", all);
+    await receive("sync", all);
     const parts = await connect(server, "/");
     parts.send({ type: "join", data: { ...TARGET, subscriptionId: "s3", parts: true } });
-    await hear("sync in parts", parts);
+    await receive("sync in parts", parts);
 
     await service.set({ ...ORDER, data: { id: "o-7", state: "paid" } });
-    await hear("update", one);
-    expect(await all.next()).toEqual(heard.get("update"));
+    await receive("update", one);
+    expect(await all.next()).toEqual(received.get("update"));
     await service.send({ ...TARGET, type: "typing", data: { user: "ann" } });
-    await hear("event", all);
+    await receive("event", all);
 
     const resuming = await connect(server, "/");
     sent.add("join and resume");
-    resuming.send(resumeFrom(heard.get("update") ?? {}));
-    await hear("resumed", resuming);
-    await hear("heartbeat", resuming);
+    resuming.send(resumeFrom(received.get("update") ?? {}));
+    await receive("resumed", resuming);
+    await receive("heartbeat", resuming);
 
-    say("leave", one);
+    send("leave", one);
     one.send({ type: "subscribe" });
-    await hear("error", one);
+    await receive("error", one);
     const labels = [
       ...[...sent].map((label) => `ClientFrame ${label}`),
-      ...[...heard.keys()].map((label) => `ServerFrame ${label}`),
+      ...[...received.keys()].map((label) => `ServerFrame ${label}`),
     ];
     expect(blocks.map(({ label }) => label).toSorted()).toEqual(labels.toSorted());
   });
 
-  it("give a sync to a join of what the URL asked for, under the client's id", async () => {
+  it("include a sync under the client's id for a join of the URL's subscription", async () => {
     const line = await connect(server, "/stream/orders/eu/o-7");
     const first = await line.next();
     line.send(documented("ClientFrame join"));
     const second = await line.next();
     expect(second).toEqual({ ...first, subscriptionId: "s1" });
-    // The subscription of the URL is no more: with this leave, nobody follows.
+    // The join took over the URL's subscription, so this leave ends the only one.
     line.send(documented("ClientFrame leave"));
     line.send({ type: "nonsense" });
     await line.next();
@@ -136,12 +136,12 @@ describe("the frames in docs/protocol.md", () => {
 });
 
 describe("the page in README.md", () => {
-  it("is there", () => {
+  it("is the only JavaScript block", () => {
     expect(pages).toHaveLength(1);
   });
 
   it.each(pages.map((page) => [placeOf(page), page.code]))(
-    "%s shows the group",
+    "shows the group: %s",
     async (_, code) => {
       const server = await createServer({ port: 0, store: { kind: "in_memory" } });
       onTestFinished(async () => server.close());

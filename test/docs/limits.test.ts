@@ -3,7 +3,7 @@ import { DEFAULT_BRIDGE_LIMITS as SOCKET } from "../../src/bridge/limits.ts";
 import { MAX_NAME_BYTES } from "../../src/core/names.ts";
 import { DEFAULT_HISTORY } from "../../src/core/store.ts";
 import { MAX_VALUE_BYTES, MAX_VALUE_DEPTH } from "../../src/core/value.ts";
-import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../src/live/frame-queue.ts";
+import { DEFAULT_SUBSCRIBER_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../src/live/frame-queue.ts";
 import { PART_LIMITS } from "../../src/live/state-reader.ts";
 import {
   FREE_INFLATION_BYTES,
@@ -22,7 +22,7 @@ import { DEFAULT_CALLER_LIMITS as CALLER } from "../../src/limits/caller-limits.
 import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../src/limits/snapshot-memory.ts";
 import { KEYS } from "../../src/server/config/keys.ts";
 import { MAX_MUTATIONS } from "../../src/service/checks.ts";
-import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../src/stores/lmdb/commit-queue.ts";
+import { DEFAULT_COMMIT_QUEUE_LIMITS as DISK_QUEUE } from "../../src/stores/lmdb/commit-queue.ts";
 import { codesOf, readMarkdown, tableAfter } from "./markdown.ts";
 
 const { text } = await readMarkdown("docs/protocol.md");
@@ -35,7 +35,7 @@ const bytes = (number: number) =>
   number >= 1024 * 1024 ? `${number / 1024 / 1024} MiB` : `${number / 1024} KiB`;
 const seconds = (ms: number) => (ms >= 3_600_000 ? `${ms / 3_600_000} hour` : `${ms / 1000} s`);
 
-/** Limit -> what the code says. */
+/** Limit -> its value in the code. */
 const FACTS: Readonly<Record<string, string>> = {
   "length of a name, or of an event's type": `${MAX_NAME_BYTES} bytes`,
   "size of a value": bytes(MAX_VALUE_BYTES),
@@ -65,7 +65,7 @@ const socketRows = tableAfter(text, "Limits of a socket").map(([, value = "", ke
   value,
 ]);
 
-/** The same for a WebSocket, by key. */
+/** Limits of a WebSocket, by key. */
 const SOCKET_FACTS: Readonly<Record<string, string>> = {
   "limits.max_socket_subscriptions": count(SOCKET.maxSubscriptions),
   "limits.max_socket_frame_bytes": bytes(SOCKET.maxFrameBytes),
@@ -76,7 +76,7 @@ const SOCKET_FACTS: Readonly<Record<string, string>> = {
   ping_interval: seconds(SOCKET.pingIntervalMs),
 };
 
-/** The same for a caller, by key. */
+/** Limits of a caller, by key. */
 const CALLER_FACTS: Readonly<Record<string, string>> = {
   "limits.max_connections_per_address": count(CALLER.maxConnectionsPerAddress),
   "limits.max_unsettled_connections": count(CALLER.maxUnsettledConnections),
@@ -93,11 +93,11 @@ describe("the limits in docs/protocol.md", () => {
     expect(rows.get(limit)).toBe(value);
   });
 
-  it("are those of a socket", () => {
+  it("match the limits of a socket", () => {
     expect(Object.fromEntries(socketRows)).toEqual(SOCKET_FACTS);
   });
 
-  it("are those of a caller", () => {
+  it("match the limits of a caller", () => {
     const callerRows = tableAfter(text, "Limits of a caller").map(([, value = "", key = ""]) => [
       codesOf(key)[0] ?? "",
       value,
@@ -105,7 +105,7 @@ describe("the limits in docs/protocol.md", () => {
     expect(Object.fromEntries(callerRows)).toEqual(CALLER_FACTS);
   });
 
-  it("name keys that the configuration has", () => {
+  it("name existing configuration keys", () => {
     const keys = tableAfter(text, "Limits").flatMap(([, , key = ""]) => codesOf(key));
     const named = [...keys, ...Object.keys(SOCKET_FACTS), ...Object.keys(CALLER_FACTS)];
     const names = KEYS.map(({ name }) => name);

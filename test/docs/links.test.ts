@@ -8,7 +8,7 @@ const anchors = new Map(
   documents.map(({ path, headings }) => [path, headings.map(({ text }) => anchorOf(text))]),
 );
 
-/** What is wrong with a link; undefined when it leads somewhere. */
+/** The problem of a link; undefined when its target exists. */
 async function linkProblem(from: string, link: string): Promise<string | undefined> {
   if (link.startsWith("http://") || link.startsWith("https://")) return undefined;
   const [file = "", anchor] = link.split("#");
@@ -35,7 +35,7 @@ describe("links between the documents", () => {
     expect(linked).toEqual(expect.arrayContaining(DOCUMENTS.slice(1)));
   });
 
-  it("list each document's own headings when it has a list of them", () => {
+  it("cover all headings of a document that has a table of contents", () => {
     for (const { path, headings, links } of documents) {
       if (!links.some((link) => link.startsWith("#"))) continue;
       const own = headings.filter(({ level }) => level === 2);
@@ -46,11 +46,11 @@ describe("links between the documents", () => {
 });
 
 describe("the documents", () => {
-  it("have no heading twice, so that each can be linked", () => {
+  it("have unique headings, so that each can be linked", () => {
     for (const own of anchors.values()) expect(own).toEqual([...new Set(own)]);
   });
 
-  it("fetch millrace from no registry, where it is not", () => {
+  it("do not install millrace from a registry, since it is not published", () => {
     for (const { text } of documents) {
       expect(text).not.toMatch(/\b(?:npm|pnpm|yarn) (?:i|install|add|exec) millrace\b/);
       expect(text).not.toMatch(/\b(?:npx|npm create) millrace\b/);

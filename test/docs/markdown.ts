@@ -5,9 +5,12 @@ import { fileURLToPath } from "node:url";
 /** The project's folder, without a final slash. */
 export const PROJECT = fileURLToPath(new URL("../../", import.meta.url)).replace(/\/$/, "");
 
-/** Every document that these tests read, relative to the project. */
+/** All documents, relative to the project. */
 export const DOCUMENTS = [
   "README.md",
+  "CHANGELOG.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
   "docs/architecture.md",
   "docs/configuration.md",
   "docs/custom-streams.md",
@@ -40,11 +43,11 @@ export interface Snippet {
   /** The rest of that line, for example `SetRequest`. */
   readonly label: string;
   readonly code: string;
-  /** What the comments right before the block say, for example `not run: npm test`. */
+  /** The comments right before the block, for example `not run: npm test`. */
   readonly marks: readonly string[];
 }
 
-/** A document as far as the tests look at it. */
+/** A parsed document. */
 export interface Markdown {
   readonly path: string;
   readonly text: string;
@@ -113,12 +116,12 @@ export function tableAfter(text: string, heading: string): string[][] {
   );
 }
 
-/** What stands in backticks in a cell, one by one. */
+/** The texts in backticks in a cell. */
 export function codesOf(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? "");
 }
 
-/** The anchor that GitHub makes of a heading. */
+/** The anchor that GitHub generates for a heading. */
 export function anchorOf(heading: string): string {
   return heading
     .toLowerCase()
@@ -132,12 +135,12 @@ export function markOf({ marks }: Snippet, name: string): string | undefined {
   return found?.slice(name.length + 2);
 }
 
-/** Whether a block is a frame of a WebSocket: its label says whose, and which. */
+/** Whether a block is a WebSocket frame: its label names the sender and the frame. */
 export function isSocketFrame({ label }: Snippet): boolean {
   return /^(?:Client|Server)Frame /.test(label);
 }
 
-/** Where a block is, for titles and messages. */
+/** The location of a block, for titles and messages. */
 export function placeOf({ document, line, language }: Snippet): string {
   return `${document}:${line} (${language})`;
 }

@@ -1,30 +1,30 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 
-/** A command under way. */
+/** A running command. */
 export interface Running {
   /**
-   * Resolves with what it printed on stdout once that is as wanted.
+   * Resolves with its stdout so far, once that satisfies the condition.
    *
-   * @throws Error when it ends before, with what it printed.
+   * @throws Error with its output, when it ends before.
    */
   shows(isWanted: (printed: string) => boolean): Promise<string>;
-  /** Resolves when it has ended by itself. */
+  /** Resolves when it has ended. */
   ended(): Promise<Ended>;
-  /** Ends it and all that it started, and waits for that. Idempotent. */
+  /** Ends it and all processes that it started. Resolves when they have ended. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** How a command ended. */
+/** The outcome of a command. */
 export interface Ended {
   readonly status: number | string;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Runs lines of shell in a folder, as somebody who pastes them into a terminal, but stopping at a failure. */
+/** Runs shell lines in a folder like in a terminal, but stops at the first failure. */
 export function start(code: string, cwd: string): Running {
-  // A process group of its own, so that stopping reaches whatever it started.
+  // In a separate process group, so that a stop reaches everything it started.
   const child = spawn("bash", ["-euo", "pipefail", "-c", code], {
     cwd,
     detached: true,
@@ -50,7 +50,7 @@ export function start(code: string, cwd: string): Running {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, signal);
     } catch {
-      // It has ended already.
+      // It has already ended.
     }
   };
   return {
@@ -75,7 +75,7 @@ export function start(code: string, cwd: string): Running {
   };
 }
 
-/** Runs lines of shell to their end. */
+/** Runs shell lines to their end. */
 export async function run(code: string, cwd: string): Promise<Ended> {
   return start(code, cwd).ended();
 }

@@ -27,15 +27,14 @@ import { run, start } from "./processes.ts";
 import { comparable } from "./comparable.ts";
 import { type Workspace, awaitedText, compile, openWorkspace, programOf } from "./workspace.ts";
 
-/** Blocks that are not run here, by their mark, and why. */
+/** Blocks that these tests do not run, by their mark, with the reason. */
 const NOT_RUN: Readonly<Record<string, string>> = {
-  "npm start":
-    "every workspace of these tests is served by it, with a port and a folder of its own",
+  "npm start": "every workspace runs it, with a separate port and folder",
   "npm test": "these tests are part of it",
   "npm run demo": "test/demo runs it",
 };
 
-/** Languages that a block may have, so that none escapes by a misspelt one. */
+/** Known languages of blocks; a block with a misspelt one would not run. */
 const LANGUAGES = [
   "bash",
   "caddyfile",
@@ -57,23 +56,23 @@ const documents = await Promise.all(DOCUMENTS.map(readMarkdown));
 const snippets = documents.flatMap((document) => document.snippets);
 const programs = snippets.filter(({ language }) => language === "ts");
 
-/** Answers of the service, in the order of the blocks that asked. */
-const answers = new Map<Snippet, JsonValue>();
+/** Responses of the service, by the block with the request. */
+const responses = new Map<Snippet, JsonValue>();
 
 describe("blocks of the documents", () => {
-  it("have a language that these tests know", () => {
+  it("have a known language", () => {
     const unknown = snippets.filter(({ language }) => !LANGUAGES.includes(language));
     expect(unknown.map(placeOf)).toEqual([]);
   });
 
-  it("are run, unless they are listed here with a reason", () => {
+  it("run, unless they are listed here with a reason", () => {
     const marked = snippets.map((snippet) => markOf(snippet, "not run"));
     expect(marked.filter((mark) => mark !== undefined).toSorted()).toEqual(
       Object.keys(NOT_RUN).toSorted(),
     );
   });
 
-  it("that show a file show what is in it", async () => {
+  it("that show a file match its content", async () => {
     const shown = snippets.filter((snippet) => markOf(snippet, "file") !== undefined);
     expect(shown.length).toBeGreaterThan(0);
     for (const snippet of shown) {
@@ -104,7 +103,7 @@ describe.each(withRuns)("$path", ({ own, runs }) => {
   for (const snippet of runs) {
     const isPython = markOf(snippet, "python") !== undefined;
     it(
-      `${placeOf(snippet)} is true`,
+      `works as documented: ${placeOf(snippet)}`,
       async (context) => {
         switch (snippet.language) {
           case "bash":
@@ -128,17 +127,17 @@ describe.each(withRuns)("$path", ({ own, runs }) => {
 });
 
 function isRun(snippet: Snippet): boolean {
-  // test/server/config reads the configuration files, and frames.test.ts is about WebSockets.
+  // test/server/config covers the configuration files, and frames.test.ts the WebSocket frames.
   const isElsewhere =
     ["text", "yaml", "js", "mermaid"].includes(snippet.language) || isSocketFrame(snippet);
   return !isElsewhere && markOf(snippet, "not run") === undefined;
 }
 
-/** Starts what a block starts. It is there for the blocks after it. */
+/** Starts the program of a block, and keeps it running for later blocks. */
 async function keep(
   context: TestContext,
   snippet: Snippet,
-  { folder, here, keep: keepRunning }: Workspace,
+  { folder, withPorts, keep: keepRunning }: Workspace,
 ): Promise<void> {
   let path = "";
   if (snippet.code.startsWith("redis-server")) {
@@ -146,14 +145,18 @@ async function keep(
     if ("missing" in redis) return context.skip(redis.missing);
     path = `redis-server() { '${redis.program}' "$@"; }\n`;
   }
-  const running = start(path + here(snippet.code), folder);
+  const running = start(path + withPorts(snippet.code), folder);
   keepRunning(running);
   await running.shows((printed) => printed.includes(markOf(snippet, KEEPS_RUNNING) ?? ""));
 }
 
-/** Runs a block to its end, or until it shows what it has to show. */
-async function shell(snippet: Snippet, code: string, { folder, here }: Workspace): Promise<void> {
-  const running = start(here(code), folder);
+/** Runs a block to its end, or until it prints its awaited text. */
+async function shell(
+  snippet: Snippet,
+  code: string,
+  { folder, withPorts }: Workspace,
+): Promise<void> {
+  const running = start(withPorts(code), folder);
   onTestFinished(async () => running.stop());
   const awaited = awaitedText(snippet);
   if (awaited !== undefined) {
@@ -162,20 +165,20 @@ async function shell(snippet: Snippet, code: string, { folder, here }: Workspace
   }
   const { status, stdout, stderr } = await running.ended();
   if (status !== 0) throw new Error(`It ended with ${status}:\n${stdout}${stderr}`);
-  const answer = jsonOf(stdout);
-  if (answer === undefined) return;
-  answers.set(snippet, answer);
-  const isError = typeof answer === "object" && answer !== null && "code" in answer;
+  const response = jsonOf(stdout);
+  if (response === undefined) return;
+  responses.set(snippet, response);
+  const isError = typeof response === "object" && response !== null && "code" in response;
   if (isError !== (markOf(snippet, "answers with an error") !== undefined))
-    throw new Error(`It answered:\n${stdout}`);
+    throw new Error(`The response is:\n${stdout}`);
 }
 
 /**
- * Runs a block that needs Python. Where Python or its package registry is missing, it is skipped and
- * says so.
+ * Runs a block that needs Python. Skips it with a reason when Python or its package registry is
+ * missing.
  */
 async function python(context: TestContext, snippet: Snippet, workspace: Workspace) {
-  // One environment for all runs of these tests, and one run at a time in it.
+  // All runs of these tests share one environment, one run at a time.
   await withLock(
     join(PROJECT, ".cache", "python-lock"),
     () => {},
@@ -191,7 +194,7 @@ async function python(context: TestContext, snippet: Snippet, workspace: Workspa
   );
 }
 
-/** Why Python's tools cannot be had here; undefined when they can. */
+/** The reason why Python's tools are not available; undefined when they are. */
 async function pythonProblem(folder: string): Promise<string | undefined> {
   const venv = await run("python3 -c 'import venv, ensurepip'", folder);
   if (venv.status !== 0) return "python3 with venv and ensurepip is not installed here";
@@ -203,8 +206,8 @@ async function pythonProblem(folder: string): Promise<string | undefined> {
 }
 
 /**
- * Checks an example: that it is JSON of the message that its label names; that a request is answered;
- * and that an answer is like what the service answered to the block right before.
+ * Checks an example: it must be JSON of the message that its label names, the service must accept a
+ * request, and a response must match the one to the block right before.
  */
 async function json(snippet: Snippet, own: readonly Snippet[], workspace: Workspace) {
   const example = JSON.parse(snippet.code) as JsonValue;
@@ -215,20 +218,20 @@ async function json(snippet: Snippet, own: readonly Snippet[], workspace: Worksp
   }
   const method = /^(\w+)Request$/.exec(snippet.label)?.[1];
   if (method !== undefined) {
-    const url = workspace.here("http://127.0.0.1:3112/millrace.v1.StreamService/");
+    const url = workspace.withPorts("http://127.0.0.1:3112/millrace.v1.StreamService/");
     const response = await fetch(`${url}${method}`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: snippet.code,
     });
-    const answer = (await response.json()) as JsonValue;
-    if (!response.ok) throw new Error(`It answered: ${JSON.stringify(answer)}`);
-    answers.set(snippet, answer);
+    const body = (await response.json()) as JsonValue;
+    if (!response.ok) throw new Error(`The response is: ${JSON.stringify(body)}`);
+    responses.set(snippet, body);
     return;
   }
   const before = own[own.indexOf(snippet) - 1];
-  const answer = before === undefined ? undefined : answers.get(before);
-  if (answer !== undefined) expect(comparable(answer)).toEqual(comparable(example));
+  const received = before === undefined ? undefined : responses.get(before);
+  if (received !== undefined) expect(comparable(received)).toEqual(comparable(example));
 }
 
 function jsonOf(text: string): JsonValue | undefined {

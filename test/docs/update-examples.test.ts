@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Server, createServer } from "millrace/server";
 import { readMarkdown, codesOf, tableAfter } from "./markdown.ts";
 
-/** What an update answers, as Connect JSON. */
-interface UpdateAnswer {
+/** The response to an update, as Connect JSON. */
+interface UpdateResult {
   readonly newValue: unknown;
   readonly errors?: readonly { readonly code: string }[];
 }
@@ -27,7 +27,7 @@ describe("the examples of update operations in docs/protocol.md", () => {
       body: JSON.stringify({ streamName: "examples", groupId: "all", itemId: "one", ...fields }),
     });
     expect(response.status).toBe(200);
-    return (await response.json()) as UpdateAnswer;
+    return (await response.json()) as UpdateResult;
   };
 
   it("show every kind of step", () => {
@@ -36,11 +36,14 @@ describe("the examples of update operations in docs/protocol.md", () => {
     expect(steps).toEqual(expect.arrayContaining(kinds));
   });
 
-  it.each(examples)("%s, %s gives %s %s", async (before = "", step = "", after = "", code = "") => {
-    await call("Delete", {});
-    if (before !== "missing") await call("Set", { data: JSON.parse(before) as unknown });
-    const { newValue, errors = [] } = await call("Update", { ops: [JSON.parse(step)] });
-    expect(newValue).toEqual(JSON.parse(after));
-    expect(errors.map((error) => error.code)).toEqual(code === "" ? [] : [code]);
-  });
+  it.each(examples)(
+    "turn %s with %s into %s %s",
+    async (before = "", step = "", after = "", code = "") => {
+      await call("Delete", {});
+      if (before !== "missing") await call("Set", { data: JSON.parse(before) as unknown });
+      const { newValue, errors = [] } = await call("Update", { ops: [JSON.parse(step)] });
+      expect(newValue).toEqual(JSON.parse(after));
+      expect(errors.map((error) => error.code)).toEqual(code === "" ? [] : [code]);
+    },
+  );
 });

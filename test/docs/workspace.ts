@@ -6,14 +6,14 @@ import { freePort } from "../support/long/child-server.ts";
 import { PROJECT, type Snippet, markOf } from "./markdown.ts";
 import { type Running, start } from "./processes.ts";
 
-/** What a reader of the documents has: a copy of the project, and a terminal in it. */
+/** The environment of a reader of the documents: a copy of the project, and a service. */
 export interface Workspace {
   readonly folder: string;
   /** The text with the service's port in place of the default one. */
-  readonly here: (text: string) => string;
-  /** Stops what was kept running, and the service, and removes the folder. */
+  readonly withPorts: (text: string) => string;
+  /** Stops kept commands and the service, and removes the folder. */
   close(): Promise<void>;
-  /** Keeps something running until the workspace is closed. */
+  /** Keeps a command running until the workspace closes. */
   keep(running: Running): void;
 }
 
@@ -22,12 +22,12 @@ const LINKED = ["node_modules", "dist", "scripts", "src", "gen", "third_party", 
 const COMPILED = "compiled";
 const LISTENING = /^millrace listening on http:\/\/127\.0\.0\.1:(\d+)$/m;
 
-/** Ports of what a document starts beside the service. */
+/** Default ports of programs that documents start beside the service. */
 const OTHER_PORTS = ["6379", "3201", "3202"];
 
 /**
- * Makes a workspace with a service of its own, which is started as the README says, except for its
- * port and the folder of its data.
+ * Makes a workspace with a separate service, started as the README describes, except for its port
+ * and data folder.
  */
 export async function openWorkspace(): Promise<Workspace> {
   const folder = await mkdtemp(join(tmpdir(), "millrace-docs-"));
@@ -35,7 +35,7 @@ export async function openWorkspace(): Promise<Workspace> {
   let service: Running | undefined;
   const kept: Running[] = [];
   const close = async () => {
-    // The last to come is the first to go.
+    // In reverse order of their start.
     for (const running of kept.reverse()) await running.stop();
     await service?.stop();
     await Promise.all([folder, data].map((path) => rm(path, { recursive: true, force: true })));
@@ -46,17 +46,17 @@ export async function openWorkspace(): Promise<Workspace> {
     const port = LISTENING.exec(printed)?.[1] ?? "";
     const others = new Map<string, string>();
     for (const other of OTHER_PORTS) others.set(other, String(await freePort()));
-    const here = (text: string) =>
+    const withPorts = (text: string) =>
       text.replaceAll(/3112|6379|320[12]/g, (known) => others.get(known) ?? port);
-    await fill(folder, here);
-    return { folder, here, close, keep: (running) => void kept.push(running) };
+    await fill(folder, withPorts);
+    return { folder, withPorts, close, keep: (running) => void kept.push(running) };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function fill(folder: string, here: (text: string) => string): Promise<void> {
+async function fill(folder: string, withPorts: (text: string) => string): Promise<void> {
   await mkdir(join(PROJECT, ".cache"), { recursive: true });
   for (const path of COPIED) await cp(join(PROJECT, path), join(folder, path), { recursive: true });
   for (const path of LINKED) await symlink(join(PROJECT, path), join(folder, path));
@@ -67,30 +67,29 @@ async function fill(folder: string, here: (text: string) => string): Promise<voi
   for (const entry of examples) {
     if (!entry.isFile()) continue;
     const file = join(entry.parentPath, entry.name);
-    await writeFile(file, here(await readFile(file, "utf8")));
+    await writeFile(file, withPorts(await readFile(file, "utf8")));
   }
 }
 
-/** Path of the program that a TypeScript block becomes, in the workspace. */
+/** Path of the compiled program of a TypeScript block, in the workspace. */
 export function programOf({ document, line }: Snippet): string {
   return `${COMPILED}/${baseOf(document)}-${line}.js`;
 }
 
 /**
- * Checks the types of all TypeScript blocks against the built package, and compiles them.
+ * Type-checks all TypeScript blocks against the built package, and compiles them.
  *
- * @returns What the compiler complains about; empty when all is well. Files are named after document
- *   and line.
+ * @returns the errors of the compiler, or an empty text. File names contain document and line.
  */
 export async function compile(
-  { folder, here }: Workspace,
+  { folder, withPorts }: Workspace,
   snippets: readonly Snippet[],
 ): Promise<string> {
   const sources = join(folder, "blocks");
   await mkdir(sources);
   for (const snippet of snippets) {
     const name = `${baseOf(snippet.document)}-${snippet.line}.ts`;
-    await writeFile(join(sources, name), here(snippet.code));
+    await writeFile(join(sources, name), withPorts(snippet.code));
   }
   const config = {
     extends: "../tsconfig.json",
@@ -98,7 +97,7 @@ export async function compile(
       noEmit: false,
       rootDir: ".",
       outDir: `../${COMPILED}`,
-      // The package as others see it, not its sources.
+      // The built package, not its sources.
       paths: {},
       allowImportingTsExtensions: false,
     },
@@ -109,7 +108,7 @@ export async function compile(
   return code === 0 ? "" : output;
 }
 
-/** The text that a block has to show, when it is one that runs until it is stopped. */
+/** The text that a block must print, when it runs until it is stopped. */
 export function awaitedText(snippet: Snippet): string | undefined {
   return markOf(snippet, "runs until it shows");
 }

@@ -11,10 +11,10 @@ import { REQUESTS } from "./bad-input/requests.ts";
 import { GROUP, KEY, type Row, message } from "./bad-input/row.ts";
 import { VALUES } from "./bad-input/values.ts";
 
-/** Every bad request there is. */
+/** Every bad request. */
 const ROWS: readonly Row[] = [...NAMES, ...VALUES, ...OPERATIONS, ...REQUESTS, ...FRAMING];
 
-/** What no sentence to a caller may show. */
+/** Internals that no error message may expose. */
 const INTERNAL =
   /node_modules|\.[jt]s\b|\bat \S+:\d|Error:|protobuf-es|connectrpc|cannot (?:decode|encode|parse)|premature|wire ?type|Unexpected|undefined|\[object|NaN is not/i;
 
@@ -26,8 +26,8 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** All that there is. */
-async function everything() {
+/** All data of the service. */
+async function allData() {
   const { streams, count } = await server.service.listAll({ pageSize: 1000 });
   const { items, position } = await server.service.list(GROUP);
   return { streams, count, items, position };
@@ -43,7 +43,7 @@ function expectRefusal(row: Row, refusal: Refusal) {
   expect(refusal.message).toMatch(/^\S.+[.?]$/su);
   if (field === undefined) return;
   expect(refusal.message).toContain(field);
-  // Expectations and the like are named in the sentence; their metadata says what holds instead.
+  // Other errors name the field in the message only; their metadata holds the actual values.
   if (code === "invalid_argument") expect(refusal.metadata["field"]).toContain(field);
 }
 
@@ -59,18 +59,18 @@ describe.each(RAW_PROTOCOLS)("bad input over $name", (protocol) => {
     return request === undefined ? [] : [{ title: row.title, row, request }];
   });
 
-  it.each(rows)("$title", async ({ row, request }) => {
-    const before = await everything();
+  it.each(rows)("is refused: $title", async ({ row, request }) => {
+    const before = await allData();
     const refusal = protocol.refusal(await client.request(request()));
-    if (refusal === undefined) throw new Error("the request was taken");
+    if (refusal === undefined) throw new Error("the request was accepted");
     expectRefusal(row, refusal);
-    expect(await everything()).toEqual(before);
-    const stillThere = await client.request({
+    expect(await allData()).toEqual(before);
+    const kept = await client.request({
       path: "/millrace.v1.StreamService/Get",
       headers: { "content-type": "application/json" },
       body: utf8(JSON.stringify(KEY)),
     });
-    expect(JSON.parse(stillThere.body.toString())).toMatchObject({ item: { data: "as it was" } });
+    expect(JSON.parse(kept.body.toString())).toMatchObject({ item: { data: "as it was" } });
   });
 });
 
@@ -82,7 +82,7 @@ function requestOf(row: Row, protocol: RawProtocol) {
   if (!protocol.can(row.method)) return undefined;
   const bytes = protocol.json ? row.json : row.binary;
   if (bytes === undefined) return undefined;
-  // What breaks the message that it would be part of can only be sent alone.
+  // Bytes that would break an enclosing message can only be sent on their own.
   if (row.alone === true && protocol.name.startsWith("a write")) return undefined;
   return () => protocol.request(row.method, typeof bytes === "string" ? utf8(bytes) : bytes);
 }
@@ -90,8 +90,8 @@ function requestOf(row: Row, protocol: RawProtocol) {
 describe("bad input to the library", () => {
   const rows = ROWS.filter(({ library }) => library !== undefined);
 
-  it.each(rows)("$title", async (row) => {
-    const before = await everything();
+  it.each(rows)("is refused: $title", async (row) => {
+    const before = await allData();
     const call = server.service[row.method] as (request: object) => Promise<unknown>;
     const outcome = await call(row.library ?? {}).then(
       () => undefined,
@@ -100,12 +100,12 @@ describe("bad input to the library", () => {
     if (!(outcome instanceof StreamError)) throw new Error("no StreamError", { cause: outcome });
     const { code, reason, metadata, message } = outcome;
     expectRefusal(row, { status: 0, code, reason, metadata, message });
-    expect(await everything()).toEqual(before);
+    expect(await allData()).toEqual(before);
   });
 });
 
-describe("input that is almost bad", () => {
-  const almost: readonly (readonly [string, Parameters<typeof message>])[] = [
+describe("input at the limits", () => {
+  const accepted: readonly (readonly [string, Parameters<typeof message>])[] = [
     [
       "names of 256 bytes",
       ["get", { streamName: "x".repeat(256), groupId: "é".repeat(128), itemId: "💧".repeat(64) }],
@@ -116,7 +116,7 @@ describe("input that is almost bad", () => {
     ],
     ["an event type of 256 bytes", ["send", { ...GROUP, data: null, type: "é".repeat(128) }]],
     [
-      "steps whose errors are data",
+      "steps that fail without failing the call",
       [
         "update",
         {
@@ -141,14 +141,14 @@ describe("input that is almost bad", () => {
     ],
   ];
 
-  it.each(almost)("%s are taken over every protocol", async (_, args) => {
+  it.each(accepted)("is accepted over every protocol: %s", async (_, args) => {
     const { method, json, binary } = message(...args);
     for (const protocol of RAW_PROTOCOLS) {
       if (!protocol.can(method) || method === "subscribe") continue;
       const client = protocol.httpVersion === "2" ? rawHttp2(server.url) : rawHttp1(server.url);
       const bytes = protocol.json ? utf8(String(json)) : binary;
-      const answer = await client.request(protocol.request(method, bytes));
-      expect(protocol.refusal(answer)).toBeUndefined();
+      const response = await client.request(protocol.request(method, bytes));
+      expect(protocol.refusal(response)).toBeUndefined();
       client.close();
     }
   });

@@ -4,11 +4,11 @@ import { networkInterfaces } from "node:os";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { memoryStore } from "millrace";
 import { type Server, type ServerOptions, createServer } from "millrace/server";
-import { type RawAnswer, rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
+import { type RawResponse, rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
 import { type Method, RAW_PROTOCOLS, type RawProtocol } from "../support/doors/raw-protocol.ts";
 import { part, utf8 } from "../wire/request/raw-wire.ts";
 
-/** So slow that no test sees a second token. */
+/** Slow enough that no test sees a second token. */
 const BARELY = 0.01;
 const METHODS: readonly Method[] = ["set", "get", "subscribe"];
 
@@ -18,7 +18,7 @@ async function start(options: ServerOptions): Promise<Server> {
   return server;
 }
 
-/** A request of one client behind a proxy of this machine; without an address, of this machine itself. */
+/** Sends a request. With `x-forwarded-for`, it comes from that address behind a local proxy. */
 function call(url: string, protocol: RawProtocol, method: Method, headers = {}) {
   const client = protocol.httpVersion === "2" ? rawHttp2(url) : rawHttp1(url);
   const request = protocol.request(method, message(protocol));
@@ -55,12 +55,12 @@ describe("calls of one address", () => {
     METHODS.filter((method) => protocol.can(method)).map((method) => ({ protocol, method })),
   );
 
-  it.each(cases)("are refused when they come too fast: $method, $protocol.name", async (of) => {
+  it.each(cases)("are refused above the rate limit: $method, $protocol.name", async (of) => {
     const { protocol, method } = of;
     const headers = { "x-forwarded-for": newAddress() };
-    const answers: RawAnswer[] = [];
-    for (let i = 0; i < 4; i++) answers.push(await call(server.url, protocol, method, headers));
-    const refusals = answers.map((answer) => protocol.refusal(answer));
+    const responses: RawResponse[] = [];
+    for (let i = 0; i < 4; i++) responses.push(await call(server.url, protocol, method, headers));
+    const refusals = responses.map((response) => protocol.refusal(response));
     expect(refusals.map((refusal) => refusal?.reason === "RATE_LIMITED")).toEqual([
       false,
       false,
@@ -68,7 +68,7 @@ describe("calls of one address", () => {
       true,
     ]);
     const refusal = refusals.at(-1);
-    const { status, headers: fields, trailers } = answers.at(-1) as RawAnswer;
+    const { status, headers: fields, trailers } = responses.at(-1) as RawResponse;
     expect(refusal).toMatchObject({ code: "resource_exhausted" });
     const waitMs = Number(refusal?.metadata["retry_after_ms"]);
     expect(waitMs).toBeGreaterThan(90_000);
@@ -86,18 +86,18 @@ describe("calls of one address", () => {
     const protocol = RAW_PROTOCOLS[0] as RawProtocol;
     for (let i = 0; i < 20; i++) {
       const headers = { "x-forwarded-for": newAddress() };
-      const answer = await call(server.url, protocol, "get", headers);
-      expect(protocol.refusal(answer)?.reason).toBe("AUTH_REFUSED");
+      const response = await call(server.url, protocol, "get", headers);
+      expect(protocol.refusal(response)?.reason).toBe("AUTH_REFUSED");
     }
   });
 
-  it("are not limited on this machine, nor with a token", async () => {
+  it("are not limited from loopback addresses or with a token", async () => {
     const protocol = RAW_PROTOCOLS[0] as RawProtocol;
     const forwarded = { "x-forwarded-for": newAddress(), authorization: "Bearer secret" };
     for (const headers of [{}, forwarded]) {
       for (let i = 0; i < 20; i++) {
-        const answer = await call(server.url, protocol, "get", headers);
-        expect(protocol.refusal(answer)?.reason).not.toBe("RATE_LIMITED");
+        const response = await call(server.url, protocol, "get", headers);
+        expect(protocol.refusal(response)?.reason).not.toBe("RATE_LIMITED");
       }
     }
   });
@@ -108,9 +108,10 @@ describe("calls of one address", () => {
     const headers = { "x-forwarded-for": newAddress() };
     const statuses: number[] = [];
     for (let i = 0; i < 4; i++) {
-      const answer = await client.request({ method: "GET", path, headers });
-      statuses.push(answer.status);
-      if (answer.status === 429) expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
+      const response = await client.request({ method: "GET", path, headers });
+      statuses.push(response.status);
+      if (response.status === 429)
+        expect(Number(response.headers["retry-after"])).toBeGreaterThan(0);
     }
     expect(statuses.map((status) => status === 429)).toEqual([false, false, false, true]);
   });
@@ -123,8 +124,8 @@ describe("calls of one address", () => {
     const path = "/grpc.health.v1.Health/Check";
     const reasons: unknown[] = [];
     for (let i = 0; i < 4; i++) {
-      const answer = await client.request({ path, headers, body: new Uint8Array(5) });
-      reasons.push(protocol?.refusal(answer)?.reason);
+      const response = await client.request({ path, headers, body: new Uint8Array(5) });
+      reasons.push(protocol?.refusal(response)?.reason);
     }
     expect(reasons).toEqual([undefined, undefined, undefined, "RATE_LIMITED"]);
   });
@@ -147,29 +148,30 @@ describe("calls of one address", () => {
       const headers = { ...request.headers, "x-forwarded-for": newAddress() };
       const statuses: number[] = [];
       for (let i = 0; i < 4; i++) {
-        const answer = await client.request({ ...request, headers, body: Buffer.from("{{") });
-        statuses.push(answer.status);
+        const response = await client.request({ ...request, headers, body: Buffer.from("{{") });
+        statuses.push(response.status);
       }
       expect(statuses.map((status) => status === 429)).toEqual([false, false, false, true]);
     }
   });
 
-  it("include each question of a stream of reflection", async () => {
+  it("include each request on a reflection stream", async () => {
     const client = rawHttp2(server.url);
     onTestFinished(() => client.close());
     const protocol = RAW_PROTOCOLS.find(({ name }) => name === "grpc proto over HTTP/2");
     const headers = { "x-forwarded-for": newAddress(), "content-type": "application/grpc" };
     const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-    // Questions without content, of which the call and two more are within the limit.
-    const answer = await client.request({ path, headers, body: new Uint8Array(5 * 2000) });
-    expect(protocol?.refusal(answer)?.reason).toBe("RATE_LIMITED");
-    const responses = answer.body.toString("latin1").split("message_request is missing").length - 1;
+    // Empty requests. The limit admits the call itself and two of them.
+    const response = await client.request({ path, headers, body: new Uint8Array(5 * 2000) });
+    expect(protocol?.refusal(response)?.reason).toBe("RATE_LIMITED");
+    const responses =
+      response.body.toString("latin1").split("message_request is missing").length - 1;
     expect(responses).toBe(2);
   });
 });
 
-describe("trusted callers, where they are limited", () => {
-  it("pay for each request of a stream of writes", async () => {
+describe("limited trusted callers", () => {
+  it("pay for each request on a write stream", async () => {
     const server = await start({
       apiTokens: ["secret"],
       callerLimits: {
@@ -181,19 +183,19 @@ describe("trusted callers, where they are limited", () => {
     expect(writes.length).toBeGreaterThan(0);
     for (const [i, protocol] of writes.entries()) {
       const headers = { "x-forwarded-for": `192.0.2.${i + 1}`, authorization: "Bearer secret" };
-      const answer = await call(server.url, protocol, "set", headers);
-      expect(protocol.refusal(answer)).toMatchObject({ reason: "RATE_LIMITED" });
+      const response = await call(server.url, protocol, "set", headers);
+      expect(protocol.refusal(response)).toMatchObject({ reason: "RATE_LIMITED" });
     }
   });
 });
 
-/** An address of this machine that other machines reach, as a client of another machine has one. */
+/** A non-loopback address of this machine, to connect as a remote client does. */
 const outside = Object.values(networkInterfaces())
   .flatMap((addresses) => addresses ?? [])
   .find(({ family, internal }) => family === "IPv4" && !internal)?.address;
 
 describeWhere(
-  outside === undefined ? "this machine has no address but loopback" : undefined,
+  outside === undefined ? "this machine has only loopback addresses" : undefined,
   "connections of one address",
   () => {
     const url = (server: Server) => `http://${outside ?? ""}:${server.port}`;
@@ -202,7 +204,7 @@ describeWhere(
       apiTokens: ["secret"],
       callerLimits: { maxConnectionsPerAddress: 3 },
     };
-    /** Resolves with all that comes until the connection is closed. */
+    /** Resolves with everything received until the connection closes. */
     const exchange = (server: Server, bytes: string) =>
       new Promise<string>((resolve, reject) => {
         const chunks: Buffer[] = [];
@@ -220,17 +222,17 @@ describeWhere(
     it("are refused beyond the limit, in the protocol of the client", async () => {
       const server = await start(LIMITED);
       await Promise.all([1, 2, 3].map(() => hold(server)));
-      const answer = await exchange(server, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
-      expect(answer).toMatch(/^HTTP\/1\.1 429 Too Many Requests\r\n/);
-      expect(answer).toMatch(/\r\nRetry-After: \d+\r\n/);
-      const farewell = await exchange(server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-      expect(farewell).toContain("TOO_MANY_CONNECTIONS");
+      const response = await exchange(server, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+      expect(response).toMatch(/^HTTP\/1\.1 429 Too Many Requests\r\n/);
+      expect(response).toMatch(/\r\nRetry-After: \d+\r\n/);
+      const goaway = await exchange(server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+      expect(goaway).toContain("TOO_MANY_CONNECTIONS");
       const client = rawHttp2(url(server));
       onTestFinished(() => client.close());
       await expect(client.request({ method: "GET", path: "/healthz" })).rejects.toThrow();
     });
 
-    it("are not counted on this machine, and those that are closed make room", async () => {
+    it("are not counted from loopback addresses, and free their slot when they close", async () => {
       const server = await start(LIMITED);
       await Promise.all([1, 2, 3, 4, 5].map(() => hold(server, "127.0.0.1")));
       const [release] = await Promise.all([1, 2, 3].map(() => hold(server)));
@@ -240,7 +242,7 @@ describeWhere(
       await expect.poll(() => exchange(server, request)).toMatch(/^HTTP\/1\.1 200 /);
     });
 
-    it("each have a bucket of calls and one of subscriptions", async () => {
+    it("each have one bucket for calls and one for subscriptions", async () => {
       const server = await start({
         ...LIMITED,
         callerLimits: {
@@ -249,7 +251,7 @@ describeWhere(
         },
       });
       const protocol = RAW_PROTOCOLS.find(({ name }) => name === "grpc json over HTTP/2");
-      if (protocol === undefined) throw new Error("The protocol is not there.");
+      if (protocol === undefined) throw new Error("The protocol is missing.");
       const reasons = async (method: Method, times: number) => {
         const client = rawHttp2(url(server));
         const request = protocol.request(method, message(protocol));

@@ -39,7 +39,7 @@ describe.each([
   });
   const hostHeader = version === "HTTP/2" ? ":authority" : "host";
 
-  it("a program of this machine may write, a foreign page may not and changes nothing", async () => {
+  it("may write as a local program, but not as a foreign page", async () => {
     expect((await toOpen.request(post({}))).status).toBe(200);
     const { position } = await open.service.list(KEY);
     for (const headers of [
@@ -47,9 +47,9 @@ describe.each([
       { origin: "http://evil.example", [hostHeader]: "evil.example" },
       { [hostHeader]: "evil.example" },
     ]) {
-      const answer = await toOpen.request(post(headers));
-      expect(answer.status).toBe(403);
-      expect(JSON.parse(answer.body.toString())).toMatchObject({ code: "permission_denied" });
+      const response = await toOpen.request(post(headers));
+      expect(response.status).toBe(403);
+      expect(JSON.parse(response.body.toString())).toMatchObject({ code: "permission_denied" });
     }
     expect((await open.service.list(KEY)).position).toEqual(position);
   });
@@ -61,10 +61,10 @@ describe.each([
     ["via", "1.1 proxy"],
     ["sec-fetch-site", "cross-site"],
     ["sec-fetch-site", "same-site"],
-  ])("a request with %s: %s is not trusted for its address, at any door", async (name, value) => {
+  ])("are not trusted for their address with %s: %s, over any protocol", async (name, value) => {
     const headers = { [name]: value };
     const query = `?encoding=json&message=${encodeURIComponent(JSON.stringify(KEY))}`;
-    const answers = [
+    const responses = [
       await toOpen.request(post(headers)),
       await toOpen.request({
         ...post(headers),
@@ -77,7 +77,7 @@ describe.each([
       }),
       await toOpen.request({ method: "GET", path: `${pathOf("get")}${query}`, headers }),
     ];
-    for (const { status, body } of answers) {
+    for (const { status, body } of responses) {
       expect(status).toBe(403);
       expect(JSON.parse(body.toString())).toMatchObject({ code: "permission_denied" });
     }
@@ -93,29 +93,29 @@ describe.each([
     }
   });
 
-  it("an address that a person typed, and the own page, are trusted", async () => {
+  it("are trusted with a typed-in address and on the service's own page", async () => {
     for (const site of ["none", "same-origin"])
       expect((await toOpen.request(post({ "sec-fetch-site": site }))).status).toBe(200);
   });
 
-  it("the service's own page may write, and sees the answer", async () => {
+  it("may write and read the response on the service's own page", async () => {
     const origin = `http://127.0.0.1:${open.port}`;
-    const answer = await toOpen.request(post({ origin }));
-    expect(answer.status).toBe(200);
-    expect(answer.headers).toMatchObject({
+    const response = await toOpen.request(post({ origin }));
+    expect(response.status).toBe(200);
+    expect(response.headers).toMatchObject({
       "access-control-allow-origin": origin,
       vary: "Origin, Accept-Encoding",
     });
-    expect(answer.headers["access-control-expose-headers"]).toContain("Grpc-Status");
+    expect(response.headers["access-control-expose-headers"]).toContain("Grpc-Status");
   });
 
-  it("where there are tokens, one of them is needed", async () => {
+  it("need a token when tokens are configured", async () => {
     for (const authorization of [undefined, "Bearer wrong", "secret"]) {
-      const answer = await toGuarded.request(
+      const response = await toGuarded.request(
         post(authorization === undefined ? {} : { authorization }),
       );
-      expect(answer.status).toBe(401);
-      expect(JSON.parse(answer.body.toString())).toMatchObject({
+      expect(response.status).toBe(401);
+      expect(JSON.parse(response.body.toString())).toMatchObject({
         code: "unauthenticated",
         message: expect.stringContaining("authorization"),
       });
@@ -123,7 +123,7 @@ describe.each([
     expect((await toGuarded.request(post({ authorization: "Bearer secret" }))).status).toBe(200);
   });
 
-  it("a preflight is answered for allowed pages, with what RPC needs", async () => {
+  it("pass a preflight on allowed pages, with the methods and headers that RPC needs", async () => {
     const preflight = (origin: string) =>
       toGuarded.request({
         method: "OPTIONS",
@@ -153,12 +153,12 @@ describe.each([
     expect(refused.headers["access-control-allow-origin"]).toBeUndefined();
   });
 
-  it("answers to foreign pages carry no leave to be read", async () => {
-    const answer = await toGuarded.request({
+  it("cannot read responses on foreign pages", async () => {
+    const response = await toGuarded.request({
       ...post({ origin: "https://evil.example", authorization: "Bearer secret" }),
     });
-    expect(answer.status).toBe(200);
-    expect(answer.headers["access-control-allow-origin"]).toBeUndefined();
+    expect(response.status).toBe(200);
+    expect(response.headers["access-control-allow-origin"]).toBeUndefined();
   });
 
   const streams = RAW_PROTOCOLS.filter(
@@ -166,7 +166,7 @@ describe.each([
       can("subscribe") && name.endsWith(version) && httpVersion.startsWith(version[5] ?? ""),
   );
   it.each(streams)(
-    "clients may follow without a token over $name, foreign pages may not",
+    "may follow over $name without a token, except on foreign pages",
     async (protocol) => {
       const follow = (origin?: string) => {
         const request = protocol.request("subscribe", names(protocol));
@@ -204,9 +204,9 @@ function names({ json }: RawProtocol): Uint8Array {
     : Buffer.concat([part(1, "s"), part(2, "g")]);
 }
 
-describe("a host that other machines reach", () => {
+describe("a server", () => {
   it.each(["0.0.0.0", "::", "192.0.2.1"])(
-    "%s without tokens refuses to start, and says what to do",
+    "refuses to start on %s without tokens, and names the remedies",
     async (host) => {
       const start = createServer({ host, port: 0, store: memoryStore() });
       await expect(start).rejects.toThrow(host);
@@ -228,7 +228,7 @@ describe("a host that other machines reach", () => {
     expect((await client.request({ path: pathOf("set"), headers, body: WRITE })).status).toBe(200);
   });
 
-  it.each(["127.0.0.1", "localhost", "127.0.0.2"])("%s is none", async (host) => {
+  it.each(["127.0.0.1", "localhost", "127.0.0.2"])("starts on %s without tokens", async (host) => {
     const server = await createServer({ host, port: 0, store: memoryStore() });
     await server.close();
   });

@@ -47,24 +47,24 @@ const many = <T>(count: number, make: () => Promise<T>) =>
 
 describe("connections that send no request", () => {
   it.each([
-    ["silent ones", ""],
-    ["ones that send half of a request", GET.slice(0, 20)],
-    ["ones that send only the preface of HTTP/2", PREFACE],
-  ])("do not keep others out, nor pile up: %s", async (_, first) => {
+    ["silent", ""],
+    ["half of a request", GET.slice(0, 20)],
+    ["only the HTTP/2 preface", PREFACE],
+  ])("neither crowd out others nor accumulate: %s", async (_, first) => {
     const port = await start();
     const served = watchServerSockets(port);
     await many(4 * MAX, () => dial(port, "127.0.0.2", first));
-    // Those that come slowly are not displaced by the ones that another address has more of.
+    // Connections are dropped first from the address that has the most.
     const slow = await many(MAX / 5, () => dial(port, "127.0.0.1"));
     await many(MAX, () => dial(port, "127.0.0.2", first));
     expect(await Promise.all(slow.map(isServed))).toEqual(slow.map(() => true));
-    // The same address is served, too, if it sends its request in time.
+    // The crowding address is served, too, if it sends its request in time.
     expect(await isServed(await dial(port, "127.0.0.2"))).toBe(true);
     const open = () => served.all.filter(({ destroyed }) => !destroyed).length;
     await expect.poll(open).toBeLessThanOrEqual(MAX + slow.length + 1);
   });
 
-  it("do not cost those a place that have sent one", async () => {
+  it("do not displace connections that have sent one", async () => {
     const port = await start();
     const idle = await many(2 * MAX, async () => {
       const socket = await dial(port, "127.0.0.1");
@@ -83,7 +83,7 @@ describe("connections that send no request", () => {
   });
 });
 
-describe("the port for workers", () => {
+describe("the worker port", () => {
   async function startWorkerPort(): Promise<number> {
     const server = await createServer({
       port: 0,
@@ -96,8 +96,8 @@ describe("the port for workers", () => {
   }
 
   it.each([
-    ["silent ones", ""],
-    ["ones that send half of a request", GET.slice(0, 20)],
+    ["silent", ""],
+    ["half of a request", GET.slice(0, 20)],
   ])("drops connections that send no request: %s", async (_, first) => {
     const port = await startWorkerPort();
     const sockets = await many(4 * MAX, () => dial(port, "127.0.0.2", first));
@@ -106,7 +106,7 @@ describe("the port for workers", () => {
     await expect.poll(open).toBeLessThanOrEqual(MAX);
   });
 
-  it("closes a connection whose request goes on after its response", async () => {
+  it("closes a connection whose request body continues after its response", async () => {
     const port = await startWorkerPort();
     const socket = await dial(port, "127.0.0.1");
     socket.write("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000\r\n\r\n");

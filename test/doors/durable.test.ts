@@ -12,7 +12,7 @@ import { updateSuite } from "./suite/update.suite.ts";
 import { writeStreamSuite } from "./suite/write-stream.suite.ts";
 import { writesSuite } from "./suite/writes.suite.ts";
 
-describe("over gRPC, on disk", () => {
+describe("a service on disk, over gRPC", () => {
   const door = doorNamed("grpc");
   for (const suite of [
     writesSuite,

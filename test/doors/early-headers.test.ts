@@ -13,7 +13,7 @@ const REFLECTION_ALPHA = "/grpc.reflection.v1alpha.ServerReflection/ServerReflec
 const METHODS = [WRITE, WORKER, REFLECTION, REFLECTION_ALPHA];
 
 const ITEM = Buffer.concat([part(1, "s"), part(2, "g"), part(3, "i")]);
-/** By method: the first message of a client, and what the response to it contains. */
+/** By method: the client's first message, and a pattern of its response. */
 const FIRST: Readonly<
   Record<string, readonly [binary: Uint8Array, json: string, response: RegExp]>
 > = {
@@ -57,7 +57,7 @@ function open({ url }: TestServer, path: string, headers: IncomingHttpHeaders) {
 
 describe.each(METHODS)("%s", (path) => {
   it.each(TYPES)(
-    "sends response headers of %s %o before the client sends a message, and then only true responses",
+    "sends response headers of %s %o before the first request message, then valid responses",
     async (type, more) => {
       const { call } = open(server, path, { "content-type": type, ...more });
       call.on("error", () => {});
@@ -71,7 +71,7 @@ describe.each(METHODS)("%s", (path) => {
       call.write(envelope(type.endsWith("json") ? utf8(json) : binary));
       const [chunk] = (await once(call, "data")) as [Buffer];
       const [first] = envelopes(chunk);
-      // Large ones are compressed for those who accept it.
+      // Large responses are compressed for clients that accept it.
       if (first?.flags === 0) expect(first.data.toString()).toMatch(response);
       expect(first?.data.byteLength).toBeGreaterThan(2);
     },
@@ -80,25 +80,22 @@ describe.each(METHODS)("%s", (path) => {
   it.each([
     ["application/grpc", { "grpc-encoding": "gzip", "grpc-accept-encoding": "gzip" }],
     ["application/connect+json", {}],
-  ] as const)(
-    "of %s ends with the error of a malformed message after its headers",
-    async (type, more) => {
-      const { call, trailers } = open(server, path, { "content-type": type, ...more });
-      await once(call, "response");
-      call.end(Buffer.from([0, 0, 0, 0, 9, 1]));
-      const body = (await buffer(call)).toString();
-      if (type === "application/grpc")
-        expect(trailers()).toMatchObject({
-          "grpc-status": "3",
-          "grpc-message": expect.stringMatching(/^[A-Z][\w ;,:]+\.$/),
-        });
-      else expect(body).toContain('"code":"invalid_argument"');
-    },
-  );
+  ] as const)("reports a malformed message of %s after its headers", async (type, more) => {
+    const { call, trailers } = open(server, path, { "content-type": type, ...more });
+    await once(call, "response");
+    call.end(Buffer.from([0, 0, 0, 0, 9, 1]));
+    const body = (await buffer(call)).toString();
+    if (type === "application/grpc")
+      expect(trailers()).toMatchObject({
+        "grpc-status": "3",
+        "grpc-message": expect.stringMatching(/^[A-Z][\w ;,:]+\.$/),
+      });
+    else expect(body).toContain('"code":"invalid_argument"');
+  });
 });
 
-describe.each([WRITE, WORKER])("%s that is refused before it begins", (path) => {
-  it("has no message over gRPC, and its status in the trailers", async () => {
+describe.each([WRITE, WORKER])("%s, refused at its start,", (path) => {
+  it("sends no message over gRPC, and its status in the trailers", async () => {
     for (const more of [{}, { "grpc-encoding": "gzip" }]) {
       const { call, trailers } = open(guarded, path, {
         "content-type": "application/grpc",
@@ -112,7 +109,7 @@ describe.each([WRITE, WORKER])("%s that is refused before it begins", (path) => 
     }
   });
 
-  it("has one message over Connect, which ends the stream", async () => {
+  it("sends only the end-of-stream message over Connect", async () => {
     const { call } = open(guarded, path, { "content-type": "application/connect+json" });
     await once(call, "response");
     call.end();

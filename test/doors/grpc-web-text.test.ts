@@ -17,7 +17,7 @@ afterAll(() => server.close());
 const TYPE = "application/grpc-web-text";
 const HEADERS = { "content-type": TYPE, accept: TYPE, "x-grpc-web": "1" };
 
-/** A call that is sent piece by piece, and the body of its response. */
+/** A call whose request is sent in pieces, and the body of its response. */
 interface Call {
   readonly request: Writable;
   readonly response: Promise<Readable>;
@@ -37,7 +37,7 @@ function overHttp2(path: string): Call {
   return { request: stream, response: once(stream, "response").then(() => stream) };
 }
 
-/** Decodes base64 whose parts are padded each. */
+/** Decodes concatenated base64 pieces, each with its own padding. */
 function decode(text: string): Buffer {
   return Buffer.concat(
     (text.match(/[^=]+={0,2}/g) ?? []).map((padded) => Buffer.from(padded, "base64")),
@@ -51,9 +51,9 @@ describe.each([
   const group = { streamName: "s", groupId: version };
   const request = Buffer.from(envelope(Buffer.concat([part(1, "s"), part(2, version)])));
 
-  it("takes a request in padded pieces, and gets each change when it happens, padded", async () => {
+  it("accepts padded pieces of a request, and receives each change at once, padded", async () => {
     const call = open(pathOf("subscribe"));
-    // Their lengths leave one, two and no bytes over; the cuts of the last two are within a group of base64.
+    // Pieces of 1, 5 and more bytes: all cases of padding. Some writes split a group of base64.
     const text = [request.subarray(0, 1), request.subarray(1, 6), request.subarray(6)]
       .map((piece) => piece.toString("base64"))
       .join("");
@@ -68,7 +68,7 @@ describe.each([
     response.setEncoding("latin1");
     response.on("data", (chunk: string) => (received += chunk));
     const frames = () => {
-      // Nothing waits for the bytes of a later message.
+      // No byte of a message is held back until the next one.
       expect(received.length % 4).toBe(0);
       return envelopes(decode(received)).map(
         ({ data }) => fromBinary(SubscribeResponseSchema, data).frame,

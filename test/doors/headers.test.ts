@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** Opens a request over HTTP/2, leaves it open, and gives the headers of the response. */
+/** Opens a request over HTTP/2, leaves it open, and returns the response headers. */
 async function headersOf(path: string, type: string, body?: Uint8Array) {
   const session = connectHttp2(server.url);
   onTestFinished(() => session.destroy());
@@ -37,12 +37,12 @@ describe("a streaming response", () => {
     "application/grpc+json",
     "application/grpc-web",
     "application/connect+proto",
-  ])("of %s is not to be buffered or stored on the way", async (type) => {
+  ])("of %s forbids buffering and storing by proxies", async (type) => {
     const message = type.endsWith("json") ? utf8('{"streamName":"s","groupId":"g"}') : GROUP;
     expect(await headersOf(pathOf("subscribe"), type, envelope(message))).toMatchObject(UNBUFFERED);
   });
 
-  it("over HTTP/1.1 is not to be buffered or stored on the way", async () => {
+  it("over HTTP/1.1 forbids buffering and storing by proxies", async () => {
     const socket = connect(server.port, "127.0.0.1");
     onTestFinished(() => void socket.destroy());
     const body = envelope(GROUP);
@@ -67,14 +67,14 @@ describe("a streaming response", () => {
 describe.each([
   ["HTTP/1.1", rawHttp1],
   ["HTTP/2", rawHttp2],
-] as const)("over %s", (_version, open) => {
+] as const)("the service over %s", (_version, open) => {
   const client = () => {
     const made = open(server.url);
     onTestFinished(() => made.close());
     return made;
   };
 
-  it("405 names the methods that are allowed", async () => {
+  it("lists the allowed methods with 405", async () => {
     const to = client();
     const wrong = (path: string) => to.request({ method: "DELETE", path });
     expect(await wrong(pathOf("set"))).toMatchObject({ status: 405, headers: { allow: "POST" } });
@@ -86,17 +86,17 @@ describe.each([
     expect(await wrong("/healthz")).toMatchObject({ status: 405, headers: { allow: "GET, HEAD" } });
   });
 
-  it("415 names the types that are taken", async () => {
-    const answer = await client().request({
+  it("lists the accepted content types with 415", async () => {
+    const response = await client().request({
       path: pathOf("get"),
       headers: { "content-type": "text/plain" },
       body: utf8("x"),
     });
-    expect(answer.status).toBe(415);
-    expect(answer.headers["accept-post"]).toContain("application/json");
+    expect(response.status).toBe(415);
+    expect(response.headers["accept-post"]).toContain("application/json");
   });
 
-  it("a response that may be compressed varies by what the client accepts, and by its page", async () => {
+  it("varies a compressible response by accept-encoding and origin", async () => {
     const request = { path: pathOf("list"), body: utf8('{"streamName":"s","groupId":"g"}') };
     const headers = { "content-type": "application/json", "accept-encoding": "gzip" };
     for (const more of [
@@ -104,29 +104,29 @@ describe.each([
       { origin: "http://localhost:5173" },
       { "content-encoding": "identity" },
     ]) {
-      const answer = await client().request({ ...request, headers: { ...headers, ...more } });
-      expect(String(answer.headers.vary).toLowerCase().split(/, ?/)).toEqual(
+      const response = await client().request({ ...request, headers: { ...headers, ...more } });
+      expect(String(response.headers.vary).toLowerCase().split(/, ?/)).toEqual(
         expect.arrayContaining(["origin", "accept-encoding"]),
       );
     }
   });
 
-  it("parameters of gRPC's content types are ignored", async () => {
+  it("ignores parameters of gRPC content types", async () => {
     const types = ["application/grpc-web; charset=utf-8", "application/grpc-web+proto;x=y"];
     if (_version === "HTTP/2")
       types.push("application/grpc; charset=utf-8", "application/grpc+proto;x=y");
     for (const type of types) {
-      const answer = await client().request({
+      const response = await client().request({
         path: pathOf("get"),
         headers: { "content-type": type },
         body: envelope(KEY),
       });
-      expect([type, answer.status]).toEqual([type, 200]);
-      expect(answer.body.toString()).toContain("there");
+      expect([type, response.status]).toEqual([type, 200]);
+      expect(response.body.toString()).toContain("there");
     }
   });
 
-  it("gRPC-Web in base64 is served, in pieces that are padded each", async () => {
+  it("serves gRPC-Web in base64, in separately padded pieces", async () => {
     const message = Buffer.from(envelope(KEY));
     const pieces = [message.subarray(0, 4), message.subarray(4, 5), message.subarray(5)];
     for (const body of [
@@ -134,14 +134,14 @@ describe.each([
       pieces.map((piece) => piece.toString("base64")).join(""),
     ])
       for (const type of ["application/grpc-web-text", "application/grpc-web-text+proto"]) {
-        const answer = await client().request({
+        const response = await client().request({
           path: pathOf("get"),
           headers: { "content-type": type, "x-grpc-web": "1" },
           body: utf8(body),
         });
-        expect(answer.status).toBe(200);
-        expect(answer.headers["content-type"]).toBe("application/grpc-web-text+proto");
-        const parts = answer.body.toString().match(/[^=]+={0,2}/g) ?? [];
+        expect(response.status).toBe(200);
+        expect(response.headers["content-type"]).toBe("application/grpc-web-text+proto");
+        const parts = response.body.toString().match(/[^=]+={0,2}/g) ?? [];
         const decoded = Buffer.concat(parts.map((text) => Buffer.from(text, "base64"))).toString();
         expect(decoded).toContain("there");
         expect(decoded).toContain("grpc-status: 0");
@@ -157,15 +157,15 @@ describe.each([
     );
   });
 
-  it("a preflight allows what an allowed page asks for", async () => {
-    const preflight = (asked: string) =>
+  it("allows the headers that an allowed page requests in a preflight", async () => {
+    const preflight = (requested: string) =>
       client().request({
         method: "OPTIONS",
         path: pathOf("set"),
         headers: {
           origin: "http://localhost:5173",
           "access-control-request-method": "POST",
-          "access-control-request-headers": asked,
+          "access-control-request-headers": requested,
         },
       });
     const allowed = await preflight("traceparent,baggage, x-request-id");
@@ -176,13 +176,13 @@ describe.each([
       vary: "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
     });
     for (const odd of ["a b", "a,,b", "<script>", `x,${"y".repeat(5000)}`]) {
-      const answer = await preflight(odd);
-      expect(answer.headers["access-control-allow-headers"]).not.toContain(odd.slice(0, 3));
+      const response = await preflight(odd);
+      expect(response.headers["access-control-allow-headers"]).not.toContain(odd.slice(0, 3));
     }
   });
 });
 
-describe("headers that are too large", () => {
+describe("oversized headers", () => {
   const send = async (text: string) => {
     const socket = connect(server.port, "127.0.0.1");
     onTestFinished(() => void socket.destroy());
@@ -190,7 +190,7 @@ describe("headers that are too large", () => {
     return (await buffer(socket)).toString();
   };
 
-  it("get 431 over HTTP/1.1, and a target 414, with a body, however long they are", async () => {
+  it("of any length get 431 with a body over HTTP/1.1, and a target 414", async () => {
     for (const length of [20_000, 1_000_000]) {
       expect(
         await send(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(length)}\r\n\r\n`),

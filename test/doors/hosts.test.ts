@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** Sends a request over HTTP/1.1 and gives back all that comes until the connection closes. */
+/** Sends a request over HTTP/1.1 and returns everything received until the connection closes. */
 async function exchange(text: string): Promise<string> {
   const socket = connect(server.port, "127.0.0.1");
   onTestFinished(() => void socket.destroy());
@@ -31,34 +31,31 @@ const get = (target: string, headers: string) =>
 
 const MALFORMED = [
   ["none", ""],
-  ["an empty one", "Host: \r\n"],
+  ["an empty host", "Host: \r\n"],
   ["two", "Host: localhost\r\nHost: localhost\r\n"],
   ["two different ones", "Host: localhost\r\nHost: evil.example\r\n"],
-  ["two in one", "Host: localhost, evil.example\r\n"],
-  ["one with a user", "Host: user@localhost\r\n"],
-  ["one with a path", "Host: localhost/x\r\n"],
-  ["one with a query", "Host: localhost?x\r\n"],
-  ["one with a port that is none", "Host: localhost:http\r\n"],
-  ["one with a port that is too large", "Host: localhost:65536\r\n"],
-  ["one with two ports", "Host: localhost:1:2\r\n"],
-  ["one with half a bracket", "Host: [::1\r\n"],
+  ["two in one header", "Host: localhost, evil.example\r\n"],
+  ["with a user", "Host: user@localhost\r\n"],
+  ["with a path", "Host: localhost/x\r\n"],
+  ["with a query", "Host: localhost?x\r\n"],
+  ["with a port that is not a number", "Host: localhost:http\r\n"],
+  ["with a port that is too large", "Host: localhost:65536\r\n"],
+  ["with two ports", "Host: localhost:1:2\r\n"],
+  ["with an unclosed bracket", "Host: [::1\r\n"],
 ] as const;
 
-describe("over HTTP/1.1", () => {
-  it.each(MALFORMED)(
-    "a request with a malformed host (%s) is refused with 400",
-    async (_, host) => {
-      expect(await exchange(get(pathOf("get"), host))).toMatch(
-        /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\nBad request: host is [^]*\.\n$/,
-      );
-      expect(await exchange(`GET / HTTP/1.1\r\n${host}${WEBSOCKET}\r\n`)).toMatch(
-        /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\nBad request: host is [^]*\.\n$/,
-      );
-    },
-  );
+describe("a request over HTTP/1.1", () => {
+  it.each(MALFORMED)("is refused with 400 for a malformed host: %s", async (_, host) => {
+    expect(await exchange(get(pathOf("get"), host))).toMatch(
+      /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\nBad request: host is [^]*\.\n$/,
+    );
+    expect(await exchange(`GET / HTTP/1.1\r\n${host}${WEBSOCKET}\r\n`)).toMatch(
+      /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\nBad request: host is [^]*\.\n$/,
+    );
+  });
 
   it.each(["localhost", "LOCALHOST:1", "127.0.0.1:65535", "[::1]:3112", "[::1]"])(
-    "host %s is served",
+    "is served for host %s",
     async (host) => {
       expect(await exchange(get(pathOf("get"), `Host: ${host}\r\n`))).toMatch(
         /^HTTP\/1\.1 200 OK[^]*there/,
@@ -66,13 +63,13 @@ describe("over HTTP/1.1", () => {
     },
   );
 
-  it("HTTP/1.0 needs no host", async () => {
+  it("needs no host in HTTP/1.0", async () => {
     expect(await exchange("GET /healthz HTTP/1.0\r\n\r\n")).toMatch(
       /^HTTP\/1\.1 200 OK[^]*serving/,
     );
   });
 
-  it("a doubled authorization or origin is not read as its first value", async () => {
+  it("is refused for a repeated authorization or origin, whatever its first value", async () => {
     const guarded = await startServer("memory", { apiTokens: ["secret"] });
     onTestFinished(() => guarded.close());
     const socket = connect(guarded.port, "127.0.0.1");
@@ -86,7 +83,7 @@ describe("over HTTP/1.1", () => {
     );
   });
 
-  it("a target in absolute form is served, and its host counts", async () => {
+  it("is served with a target in absolute form, whose host takes precedence", async () => {
     const target = (host: string) => `http://${host}${pathOf("get")}`;
     expect(await exchange(get(target("localhost"), "Host: localhost\r\n"))).toMatch(/there/);
     expect(await exchange(get(target("LocalHost:80"), "Host: evil.example\r\n"))).toMatch(/there/);
@@ -112,9 +109,9 @@ describe("over HTTP/1.1", () => {
   });
 });
 
-describe("over HTTP/2", () => {
+describe("a request over HTTP/2", () => {
   const types = ["application/grpc", "application/json", "application/connect+json"];
-  it.each(types)("a request of %s with a malformed host is refused with 400", async (type) => {
+  it.each(types)("of %s is refused with 400 for a malformed host", async (type) => {
     const client = rawHttp2(server.url);
     onTestFinished(() => client.close());
     for (const [name, headers] of [
@@ -124,18 +121,18 @@ describe("over HTTP/2", () => {
       ["host", { ":authority": "localhost", host: "evil.example" }],
       ["host", { host: "localhost:http" }],
     ] as const) {
-      const answer = await client
+      const response = await client
         .request({
           path: pathOf("get"),
           headers: { "content-type": type, ...headers },
           body: part(1, "s"),
         })
         .catch(String);
-      // Some are refused by the protocol layer, as a malformed request.
-      if (typeof answer === "string") expect(answer).toContain("PROTOCOL_ERROR");
+      // The HTTP/2 layer refuses some as malformed requests.
+      if (typeof response === "string") expect(response).toContain("PROTOCOL_ERROR");
       else {
-        expect([headers, answer.status]).toEqual([headers, 400]);
-        expect(answer.body.toString()).toContain(name);
+        expect([headers, response.status]).toEqual([headers, 400]);
+        expect(response.body.toString()).toContain(name);
       }
     }
     const served = await client.request({

@@ -15,7 +15,7 @@ let server: TestServer;
 beforeAll(async () => (server = await startServer()));
 afterAll(() => server.close());
 
-/** How long the service may take to close a connection that is of no use, in milliseconds. */
+/** The time in which the service must act, in milliseconds. */
 const PROMPT_MS = 3000;
 /** Identifier of a setting. */
 const INITIAL_WINDOW_SIZE = 4;
@@ -55,12 +55,12 @@ describe("an HTTP/2 connection", () => {
   it.concurrent.for([
     ["a header of 200 kB", headerFrames(large(200_000))],
     ["a header of 100 kB", headerFrames(large(100_000))],
-    ["a header of 200 kB that does not end", headerFrames(large(200_000), { isEnded: false })],
-    ["headers of 200 kB together", headerFrames(many(200, 1000))],
-    ["CONTINUATION frames without end, all empty", flood(Buffer.alloc(0))],
-    ["CONTINUATION frames without end, with a header each", flood(headerBlock([["x", "y"]]))],
+    ["an unfinished header of 200 kB", headerFrames(large(200_000), { isEnded: false })],
+    ["headers of 200 kB in total", headerFrames(many(200, 1000))],
+    ["endless empty CONTINUATION frames", flood(Buffer.alloc(0))],
+    ["endless CONTINUATION frames with a header each", flood(headerBlock([["x", "y"]]))],
     ["a frame beyond the size limit", frame(FRAME.data, 0, 1, Buffer.alloc(20_000))],
-    ["headers that cannot be decoded", frame(FRAME.headers, 5, 1, Buffer.from([0xff, 0xff]))],
+    ["undecodable headers", frame(FRAME.headers, 5, 1, Buffer.from([0xff, 0xff]))],
   ] as const)("that sends %s gets GOAWAY and is closed; others are served", async (sent, test) => {
     const [, bytes] = sent;
     const other = rawHttp2(server.url);
@@ -86,7 +86,7 @@ describe("an HTTP/2 connection", () => {
       .toContainEqual(expect.objectContaining({ type: FRAME.ping, payload: Buffer.alloc(8, 7) }));
   });
 
-  it("that falls quiet is probed once, and not again without traffic", async (test) => {
+  it("that falls silent is probed once, and not again without traffic", async (test) => {
     const connection = await dial(test);
     const pings = () => connection.frames.filter(({ type }) => type === FRAME.ping);
     await expect.poll(pings, { timeout: PROMPT_MS }).toHaveLength(1);
@@ -95,7 +95,7 @@ describe("an HTTP/2 connection", () => {
     expect(pings()).toHaveLength(1);
   });
 
-  it("whose peer reads nothing for a while is kept, and gets its responses later", async (test) => {
+  it("whose peer pauses reading stays open, and sends its responses later", async (test) => {
     const item = { streamName: "s", groupId: "large", itemId: "i" };
     await server.service.set({ ...item, data: "x".repeat(900_000) });
     const { socket, frames } = await dial(test);

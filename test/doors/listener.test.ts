@@ -20,7 +20,7 @@ const JSON_TYPE = { "content-type": "application/json" };
 const GET = utf8('{"streamName":"s","groupId":"g","itemId":"i"}');
 const HTTP1_GET = `POST ${pathOf("get")} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${GET.byteLength}\r\n\r\n${Buffer.from(GET).toString()}`;
 
-/** A subscribe call as Connect's streams have it. */
+/** The body of a Subscribe call over Connect. */
 const FOLLOW = envelope(utf8('{"streamName":"s","groupId":"g"}'));
 
 let server: TestServer;
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** A connection to the server, gone with the test. */
+/** A connection to the server that closes after the test. */
 async function dial(): Promise<Socket> {
   const socket = connect(server.port, "127.0.0.1");
   socket.on("error", () => {});
@@ -39,12 +39,12 @@ async function dial(): Promise<Socket> {
   return socket;
 }
 
-/** Whether the server answers over both versions. */
+/** Expects responses over both versions of HTTP. */
 async function expectServing() {
   for (const client of [rawHttp1(server.url), rawHttp2(server.url)]) {
-    const answer = await client.request({ path: pathOf("get"), headers: JSON_TYPE, body: GET });
-    expect(answer.status).toBe(200);
-    expect(JSON.parse(answer.body.toString())).toMatchObject({ item: { data: "there" } });
+    const response = await client.request({ path: pathOf("get"), headers: JSON_TYPE, body: GET });
+    expect(response.status).toBe(200);
+    expect(JSON.parse(response.body.toString())).toMatchObject({ item: { data: "there" } });
     client.close();
   }
 }
@@ -54,7 +54,7 @@ describe("one port", () => {
     await Promise.all([expectServing(), expectServing(), expectServing()]);
   });
 
-  it("knows the protocol of a connection whose first bytes come one by one", async () => {
+  it("detects the protocol of a connection whose first bytes arrive one by one", async () => {
     const trickle = createNet((near) => {
       const far = connect(server.port, "127.0.0.1");
       far.pipe(near);
@@ -66,7 +66,7 @@ describe("one port", () => {
         void (async () => {
           for (const byte of chunk) {
             far.write(Uint8Array.of(byte));
-            // Each in a packet of its own, as far as the first matter.
+            // The first bytes each travel in a packet of their own.
             if (passed++ < 40) await turn();
           }
           near.resume();
@@ -79,8 +79,8 @@ describe("one port", () => {
     onTestFinished(() => void trickle.close());
     const url = `http://127.0.0.1:${(trickle.address() as AddressInfo).port}`;
     for (const client of [rawHttp1(url), rawHttp2(url)]) {
-      const answer = await client.request({ path: pathOf("get"), headers: JSON_TYPE, body: GET });
-      expect(answer.status).toBe(200);
+      const response = await client.request({ path: pathOf("get"), headers: JSON_TYPE, body: GET });
+      expect(response.status).toBe(200);
       client.close();
     }
   });
@@ -113,7 +113,7 @@ describe("one port", () => {
     ["text", "hello?\r\n\r\n"],
     ["a TLS handshake", Buffer.from("160301020001000001fc0303", "hex")],
     ["zeros", Buffer.alloc(1000)],
-    ["a preface that goes wrong at its end", "PRI * HTTP/2.0\r\n\r\nSM\r\n\rX"],
+    ["a preface with a wrong last byte", "PRI * HTTP/2.0\r\n\r\nSM\r\n\rX"],
     [
       "the preface and then garbage",
       Buffer.concat([utf8("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Buffer.alloc(100, 0xff)]),
@@ -123,20 +123,20 @@ describe("one port", () => {
       `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(100_000)}\r\n\r\n`,
     ],
     ["an HTTP/1.1 request without a host", "GET /healthz HTTP/1.1\r\n\r\n"],
-  ])("turns away %s, and serves others", async (_, sent) => {
+  ])("rejects %s, and serves others", async (_, sent) => {
     const socket = await dial();
-    const answered = buffer(socket).catch(() => Buffer.alloc(0));
+    const received = buffer(socket).catch(() => Buffer.alloc(0));
     socket.write(sent);
-    const answer = (await answered).toString("latin1");
-    expect(answer === "" || /^HTTP\/1\.1 4\d\d /.test(answer) || answer.includes("\u0007")).toBe(
-      true,
-    );
-    expect(answer).not.toMatch(/node:|Error|at /);
+    const response = (await received).toString("latin1");
+    expect(
+      response === "" || /^HTTP\/1\.1 4\d\d /.test(response) || response.includes("\u0007"),
+    ).toBe(true);
+    expect(response).not.toMatch(/node:|Error|at /);
     await expectServing();
   });
 
-  // A program that ends closes its side and says no more: nothing tells it from one that would still listen.
-  it("takes a client that closes its side of a subscription for gone", async () => {
+  // A half-closed connection looks the same whether its program exited or would still read.
+  it("ends a subscription whose client closes its side of the connection", async () => {
     const socket = await dial();
     socket.write(
       `POST ${pathOf("subscribe")} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/connect+json\r\nContent-Length: ${FOLLOW.byteLength}\r\n\r\n`,
@@ -148,20 +148,20 @@ describe("one port", () => {
     await server.store.whenWatches(0);
   });
 
-  it("answers requests that come in one packet, in order", async () => {
+  it("responds to requests that arrive in one packet, in order", async () => {
     const socket = await dial();
-    const answered = buffer(socket);
+    const received = buffer(socket);
     socket.write(
       `${HTTP1_GET}GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
     );
-    expect((await answered).toString()).toMatch(
+    expect((await received).toString()).toMatch(
       /^HTTP\/1\.1 200 [^]*there[^]*HTTP\/1\.1 200 [^]*serving/,
     );
   });
 
-  it("reads a refused request to its end, so that the connection serves the next one", async () => {
+  it("reads a refused request to its end and serves the next one on its connection", async () => {
     const socket = await dial();
-    const answered = buffer(socket);
+    const received = buffer(socket);
     const size = 12 * 1024 * 1024;
     socket.write(
       `POST ${pathOf("set")} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${size}\r\n\r\n`,
@@ -169,21 +169,21 @@ describe("one port", () => {
     for (let sent = 0; sent < size; sent += 65_536)
       if (!socket.write(Buffer.alloc(65_536, "x"))) await once(socket, "drain");
     socket.write(HTTP1_GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
-    expect((await answered).toString()).toMatch(
+    expect((await received).toString()).toMatch(
       /^HTTP\/1\.1 400 [^]*4194304 bytes[^]*HTTP\/1\.1 200 [^]*there/,
     );
   });
 
-  it("finds nothing at other paths, and says where to look", async () => {
+  it("responds with 404 at other paths and names the path of the service", async () => {
     for (const client of [rawHttp1(server.url), rawHttp2(server.url)]) {
-      const answer = await client.request({ method: "GET", path: "/nowhere?x=1" });
-      expect(answer.status).toBe(404);
-      expect(answer.body.toString()).toContain("/millrace.v1.StreamService/");
+      const response = await client.request({ method: "GET", path: "/nowhere?x=1" });
+      expect(response.status).toBe(404);
+      expect(response.body.toString()).toContain("/millrace.v1.StreamService/");
       client.close();
     }
   });
 
-  it("tells its health at /healthz", async () => {
+  it("reports its health at /healthz", async () => {
     for (const client of [rawHttp1(server.url), rawHttp2(server.url)]) {
       const healthy = await client.request({ method: "GET", path: "/healthz" });
       expect(healthy.status).toBe(200);
@@ -196,8 +196,8 @@ describe("one port", () => {
   });
 });
 
-describe("a connection of HTTP/2", () => {
-  it("takes calls while many subscriptions of it are not read", async () => {
+describe("an HTTP/2 connection", () => {
+  it("serves calls while many of its subscriptions are not read", async () => {
     const session = connectHttp2(server.url);
     onTestFinished(() => session.destroy());
     const open = (method: string, type: string, body: Uint8Array) => {
@@ -209,7 +209,7 @@ describe("a connection of HTTP/2", () => {
       stream.end(body);
       return stream;
     };
-    // Node reads nothing of a stream before somebody asks for it.
+    // Node reads a stream only on demand, so none of these is read.
     const streams = Array.from({ length: 30 }, () => open("subscribe", "connect+json", FOLLOW));
     await Promise.all(streams.map((stream) => once(stream, "response")));
     await server.service.set({
@@ -226,9 +226,9 @@ describe("a connection of HTTP/2", () => {
   });
 });
 
-describe("a transport that takes nothing", () => {
+describe("a transport that accepts nothing", () => {
   it.each(["1.1", "2"] as const)(
-    "is cut over HTTP/%s when its subscription has stalled",
+    "is cut over HTTP/%s once its subscription stalls",
     async (version) => {
       let skewMs = 0;
       const slow = await startServer("memory", {
@@ -287,8 +287,8 @@ describe("a transport that takes nothing", () => {
   );
 });
 
-describe("starting and stopping", () => {
-  it("a port in use is named, with what to do, and the store is let go of", async () => {
+describe("a start", () => {
+  it("on a port in use names the port and the remedy, and closes the store", async () => {
     const store = memoryStore();
     const closed = vi.spyOn(store, "close");
     const start = createServer({ port: server.port, store });
@@ -302,17 +302,17 @@ describe("starting and stopping", () => {
   it.each([
     ["192.0.2.1", "192.0.2.1 is not an address of this machine"],
     ["no-such-host.invalid", "no-such-host.invalid is not known"],
-  ])("host %s is named", async (host, sentence) => {
+  ])("on host %s names the host in its error", async (host, sentence) => {
     const start = createServer({ host, port: 0, store: memoryStore(), insecure: true });
     await expect(start).rejects.toThrow(sentence);
   });
 
-  it("a port that may not be opened is named", async () => {
+  it("on an invalid port names the port in its error", async () => {
     const start = createServer({ port: 65_536, store: memoryStore() });
     await expect(start).rejects.toThrow("65536");
   });
 
-  it("a folder that cannot be used, or is in use, is named", async () => {
+  it("on a folder that is unusable or in use names the folder in its error", async () => {
     const parent = await mkdtemp(join(tmpdir(), "millrace-doors-"));
     onTestFinished(() => rm(parent, { recursive: true }));
     await writeFile(join(parent, "file"), "");
@@ -332,8 +332,10 @@ describe("starting and stopping", () => {
     });
     await first.service.set({ streamName: "s", groupId: "g", itemId: "i", data: 1 });
   });
+});
 
-  it("a stop does not wait for connections that do nothing", { timeout: 4000 }, async () => {
+describe("a stop", () => {
+  it("does not wait for idle connections", { timeout: 4000 }, async () => {
     const idle = await startServer();
     const http1 = rawHttp1(idle.url);
     const http2 = rawHttp2(idle.url);
@@ -349,7 +351,7 @@ describe("starting and stopping", () => {
     await gone;
   });
 
-  it("a stop cuts calls that do not end, after a while", { timeout: 9000 }, async () => {
+  it("cuts unfinished calls after the grace period", { timeout: 9000 }, async () => {
     const stuck = await startServer();
     const client = doorNamed("grpc").client(stuck);
     onTestFinished(() => client.close());

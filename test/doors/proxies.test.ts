@@ -54,7 +54,7 @@ const ready = await Promise.all(
   PROXIES.map(async (kind) => ({ kind, found: await proxyProgram(kind) })),
 );
 
-describe.each(ready)("behind $kind.program.name, as the documents set it up,", (each) => {
+describe.each(ready)("the service behind $kind.program.name, configured as documented,", (each) => {
   const { kind, found } = each;
   if ("missing" in found) {
     it(found.missing, (context) => context.skip(found.missing));
@@ -72,28 +72,28 @@ describe.each(ready)("behind $kind.program.name, as the documents set it up,", (
     await server.close();
   });
 
-  it.each(TRANSPORTS)("calls and streams of %s work", async (_, transport) => {
+  it.each(TRANSPORTS)("serves calls and streams of %s", async (_, transport) => {
     const client = createClient(StreamService, transport(proxy));
     const { item } = await client.get({ ...GROUP, itemId: "i" });
     expect(item?.data?.kind).toEqual({ case: "stringValue", value: "there" });
     const cancel = new AbortController();
     const frames = client.subscribe(GROUP, { signal: cancel.signal })[Symbol.asyncIterator]();
     expect((await frames.next()).value?.frame.case).toBe("sync");
-    // What is announced later comes at once, too: nothing collects it on the way.
+    // Later frames arrive at once, too: the proxy does not buffer them.
     await server.service.set({ ...GROUP, itemId: "later", data: 1 });
     expect((await frames.next()).value?.frame.case).toBe("change");
     cancel.abort();
     await frames.next().catch(() => {});
   });
 
-  it("WebSockets open on connections that carried requests before", async () => {
+  it("upgrades connections that carried requests before to WebSockets", async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     onTestFinished(() => agent.destroy());
     for (let round = 0; round < 5; round++) {
-      const [answer] = (await once(get(`${proxy.url}/healthz`, { agent }), "response")) as [
+      const [response] = (await once(get(`${proxy.url}/healthz`, { agent }), "response")) as [
         Parameters<typeof buffer>[0] & { readonly statusCode: number },
       ];
-      expect([answer.statusCode, (await buffer(answer)).toString()]).toEqual([
+      expect([response.statusCode, (await buffer(response)).toString()]).toEqual([
         200,
         '{"status":"serving"}\n',
       ]);

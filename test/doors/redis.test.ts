@@ -12,9 +12,9 @@ import { updateSuite } from "./suite/update.suite.ts";
 import { writeStreamSuite } from "./suite/write-stream.suite.ts";
 import { writesSuite } from "./suite/writes.suite.ts";
 
-// Who is slow is no matter of the store, and the clock of that suite leaps over the time that a server
-// elsewhere takes to answer: it is left out.
-describeWithRedis("on Redis,", () => {
+// Without the suite about slow subscribers: they do not depend on the store, and the suite advances
+// its clock beyond the reply timeouts of a remote server.
+describeWithRedis("a service on Redis,", () => {
   describe.each(["grpc", "websocket"])("over %s", (name) => {
     const door = doorNamed(name);
     for (const suite of [followSuite, resumeSuite, eventsSuite]) {

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** A connection whose received bytes can be waited for. */
+/** A connection that can wait for the bytes it receives. */
 interface Wire {
   readonly socket: Socket;
   send(...parts: readonly (string | Uint8Array)[]): void;
@@ -79,7 +79,7 @@ const HEALTHY = /^HTTP\/1\.1 200 OK\r\n[^]*"serving"/;
 const FOUND = /^HTTP\/1\.1 200 OK\r\n[^]*"there"/;
 const SWITCHED = /^HTTP\/1\.1 101 Switching Protocols\r\n/;
 
-/** Upgrades, joins and receives the group's state. */
+/** Upgrades, joins and expects the group's state. */
 async function expectWebSocket(wire: Wire) {
   wire.send(UPGRADE);
   await wire.until(SWITCHED);
@@ -127,7 +127,7 @@ describe("a WebSocket upgrade", () => {
     );
   });
 
-  it("at a path without WebSockets is answered like any other request", async () => {
+  it("at a path without WebSockets gets the response of an ordinary request", async () => {
     const wire = await dial();
     wire.send(`GET /nowhere HTTP/1.1\r\n${HOST}${WEBSOCKET}\r\n`);
     await wire.until(/^HTTP\/1\.1 404 Not Found\r\n[^]*demo/);
@@ -138,7 +138,7 @@ describe("a WebSocket upgrade", () => {
 });
 
 describe("an upgrade to another protocol", () => {
-  it("is ignored and its request answered, with any kind of body", async () => {
+  it("is ignored and its request served, with any kind of body", async () => {
     const wire = await dial();
     for (let i = 0; i < 3; i++) {
       wire.send(HEALTH.replace(HOST, HOST + H2C));
@@ -153,11 +153,11 @@ describe("an upgrade to another protocol", () => {
 
   it("loses none of the bytes behind it, in one packet or in many", async () => {
     const requests = [getRequest(H2C), getRequest(H2C, true), HEALTH, getRequest(), UPGRADE];
-    const ANSWERS =
+    const RESPONSES =
       /^(?:HTTP\/1\.1 200 OK[^]*?"there"[^]*?){2}HTTP\/1\.1 200 OK[^]*?"serving"}\nHTTP\/1\.1 200 OK[^]*?"there"[^]*?HTTP\/1\.1 101 /;
     const whole = await dial();
     whole.send(...requests);
-    await whole.until(ANSWERS);
+    await whole.until(RESPONSES);
     const split = await dial();
     split.socket.setNoDelay(true);
     const bytes = requests.join("");
@@ -165,10 +165,10 @@ describe("an upgrade to another protocol", () => {
       split.send(bytes.slice(at, at + 97));
       await sleep(1);
     }
-    await split.until(ANSWERS);
+    await split.until(RESPONSES);
   });
 
-  it("takes its turn behind a response that is not sent yet", async () => {
+  it("waits for the responses to earlier requests", async () => {
     const held = server.store.hold("get");
     const wire = await dial();
     wire.send(getRequest(), HEALTH.replace(HOST, HOST + H2C), HEALTH);
@@ -177,7 +177,7 @@ describe("an upgrade to another protocol", () => {
     await wire.until(/^HTTP\/1\.1 200 OK[^]*"there"(?:[^]*HTTP\/1\.1 200 OK[^]*"serving"){2}/);
   });
 
-  it("serves a subscription, which ends with its connection", async () => {
+  it("with a Subscribe call starts a subscription, which ends with its connection", async () => {
     const wire = await dial();
     const request = subscribeRequest()
       .toString("latin1")
@@ -189,7 +189,7 @@ describe("an upgrade to another protocol", () => {
     await server.store.whenWatches(0);
   });
 
-  it("leaves nothing behind on its connection", async () => {
+  it("leaves no listeners behind on its connection", async () => {
     const sockets = watchServerSockets(server.port);
     const accepted = sockets.next();
     const wire = await dial();
@@ -206,7 +206,7 @@ describe("an upgrade to another protocol", () => {
     expect(listeners()).toEqual(before);
   });
 
-  it("does not keep a stop waiting", { timeout: 4000 }, async () => {
+  it("does not delay a stop", { timeout: 4000 }, async () => {
     const idle = await startServer();
     const wire = await dial(idle.port);
     wire.send(HEALTH.replace(HOST, HOST + H2C));
@@ -218,7 +218,7 @@ describe("an upgrade to another protocol", () => {
 });
 
 describe("pipelined requests", () => {
-  it("are all given up when their connection closes", async () => {
+  it("are all cancelled when their connection closes", async () => {
     const wire = await dial();
     wire.send(subscribeRequest("g"), subscribeRequest("h"));
     await wire.until(/sync/);
@@ -227,7 +227,7 @@ describe("pipelined requests", () => {
     await server.store.whenWatches(0);
   });
 
-  it("are all given up when their connection closes while an upgrade waits for them", async () => {
+  it("are all cancelled when their connection closes while an upgrade waits for them", async () => {
     const wire = await dial();
     wire.send(subscribeRequest("g"), subscribeRequest("h"), UPGRADE);
     await wire.until(/sync/);

@@ -48,7 +48,7 @@ function encode({ json }: RawProtocol, method: Method, content: JsonObject): Uin
   return json ? utf8(JSON.stringify(content)) : toBinary(desc, fromJson(desc, content));
 }
 
-/** The answer's message as proto JSON. */
+/** The response's message as proto JSON. */
 function decode({ json, framing }: RawProtocol, method: Method, body: Buffer): JsonObject {
   const bytes = framing === "envelopes" ? (envelopes(body)[0]?.data ?? Buffer.alloc(0)) : body;
   if (json) return JSON.parse(bytes.toString()) as JsonObject;
@@ -59,7 +59,7 @@ function decode({ json, framing }: RawProtocol, method: Method, body: Buffer): J
 describe("reads over GET", () => {
   const gets = RAW_PROTOCOLS.filter(({ framing }) => framing === "query");
 
-  it.each(gets)("$name answers as POST does", async (protocol) => {
+  it.each(gets)("return the same as over POST: $name", async (protocol) => {
     const streamName = uniqueName("get");
     const key = { streamName, groupId: "g/ü?&", itemId: "i" };
     await server.service.set({ ...key, data: { a: [null, "💧"] } });
@@ -85,17 +85,17 @@ describe("reads over GET", () => {
     }
   });
 
-  it("takes a message as plain text, and compressed", async () => {
+  it("accept a message as plain text, and compressed", async () => {
     const key = { streamName: uniqueName("get"), groupId: "g", itemId: "i" };
     await server.service.set({ ...key, data: 1 });
     const plain = encodeURIComponent(JSON.stringify(key));
     const compressed = gzipSync(JSON.stringify(key)).toString("base64url");
     for (const query of [`message=${plain}`, `base64=1&compression=gzip&message=${compressed}`]) {
-      const answer = await http1.request({
+      const response = await http1.request({
         method: "GET",
         path: `${pathOf("get")}?encoding=json&${query}`,
       });
-      expect(JSON.parse(answer.body.toString())).toMatchObject({ item: { data: 1 } });
+      expect(JSON.parse(response.body.toString())).toMatchObject({ item: { data: 1 } });
     }
   });
 
@@ -112,7 +112,7 @@ describe("reads over GET", () => {
           createConnectTransport({ ...options, useHttpGet: true, useBinaryFormat: true }),
         ),
     ],
-  ])("works with a client that prefers it, over %s", async (_, stub) => {
+  ])("work with a client that prefers them, over %s", async (_, stub) => {
     const client = rpcClient(stub());
     onTestFinished(() => client.close());
     const key = { streamName: uniqueName("get"), groupId: "g", itemId: "i" };
@@ -150,7 +150,7 @@ describe("compression", () => {
     ] as const;
   });
 
-  it.each(clients)("of requests and answers: %s", async (_, stub) => {
+  it.each(clients)("applies to requests and responses: %s", async (_, stub) => {
     const client = rpcClient(stub());
     onTestFinished(() => client.close());
     const key = { streamName: uniqueName("compressed"), groupId: "g", itemId: "i" };
@@ -161,7 +161,7 @@ describe("compression", () => {
     await frames.return();
   });
 
-  it("of answers comes when asked for, and not otherwise", async () => {
+  it("applies to responses only when the client accepts it", async () => {
     const key = { streamName: uniqueName("compressed"), groupId: "g", itemId: "i" };
     await server.service.set({ ...key, data: "x".repeat(100_000) });
     const request = {
@@ -187,7 +187,7 @@ describe("compression", () => {
   });
 });
 
-describe("deadlines are kept by the server itself", () => {
+describe("a deadline, enforced by the server,", () => {
   const unary = RAW_PROTOCOLS.filter(({ can, name }) => can("get") && !name.startsWith("a write"));
   const streams = RAW_PROTOCOLS.filter(({ can }) => can("subscribe"));
   const writes = RAW_PROTOCOLS.filter(({ name }) => name.startsWith("a write"));
@@ -199,38 +199,38 @@ describe("deadlines are kept by the server itself", () => {
   };
   const key = { streamName: "deadlines", groupId: "g", itemId: "i" };
 
-  it.each(unary)("of a call: $name", async (protocol) => {
+  it.each(unary)("ends a call: $name", async (protocol) => {
     const held = server.store.hold("get");
-    const answer = await send(
+    const response = await send(
       protocol,
       hurried(protocol, protocol.request("get", encode(protocol, "get", key))),
     );
     held.release();
-    expect(protocol.refusal(answer)).toMatchObject({ code: "deadline_exceeded" });
+    expect(protocol.refusal(response)).toMatchObject({ code: "deadline_exceeded" });
   });
 
-  it.each(streams)("of a subscription: $name", async (protocol) => {
-    const answer = await send(
+  it.each(streams)("ends a subscription: $name", async (protocol) => {
+    const response = await send(
       protocol,
       hurried(protocol, protocol.request("subscribe", encode(protocol, "subscribe", key))),
     );
-    expect(protocol.refusal(answer)).toMatchObject({ code: "deadline_exceeded" });
-    expect(envelopes(answer.body).length).toBeGreaterThan(
+    expect(protocol.refusal(response)).toMatchObject({ code: "deadline_exceeded" });
+    expect(envelopes(response.body).length).toBeGreaterThan(
       protocol.name.startsWith("grpc ") ? 0 : 1,
     );
     await server.store.whenWatches(0);
   });
 
-  it.each(writes)("of a stream of writes that is never closed: $name", async (protocol) => {
+  it.each(writes)("ends a write stream that is never half-closed: $name", async (protocol) => {
     const request = protocol.request("set", encode(protocol, "set", { ...key, data: 1 }));
-    const answer = await send(protocol, { ...hurried(protocol, request), keepOpen: true });
-    expect(protocol.refusal(answer)).toMatchObject({ code: "deadline_exceeded" });
+    const response = await send(protocol, { ...hurried(protocol, request), keepOpen: true });
+    expect(protocol.refusal(response)).toMatchObject({ code: "deadline_exceeded" });
     expect(await server.service.get(key)).toMatchObject({ data: 1 });
   });
 });
 
-describe("every answer stays under 3.5 MiB", () => {
-  const MOST = 3.5 * 1024 * 1024;
+describe("the response limit of 3.5 MiB", () => {
+  const MAX_BYTES = 3.5 * 1024 * 1024;
   const protocols = RAW_PROTOCOLS.filter(({ name }) =>
     /^(connect|grpc) (json|proto) over HTTP\/2$/.test(name),
   );
@@ -238,12 +238,12 @@ describe("every answer stays under 3.5 MiB", () => {
     framing === "envelopes"
       ? Math.max(...envelopes(body).map(({ data }) => data.byteLength))
       : body.byteLength;
-  /** An id that takes twice its bytes as JSON. */
+  /** An id that doubles in size as JSON. */
   const awkward = (i: number) => `${String(i).padStart(4, "0")}${'"'.repeat(252)}`;
-  /** Values that take about a size in every form. */
+  /** Sizes of values, about the same in every encoding. */
   const SIZES = [2_000, 2_100, 30_000, 1_000_000];
 
-  it.each(protocols)("pages of items: $name", async (protocol) => {
+  it.each(protocols)("holds for pages of items: $name", async (protocol) => {
     for (const size of SIZES) {
       const group = { streamName: uniqueName("sizes"), groupId: "g" };
       const count = Math.min(1000, Math.ceil(5_000_000 / size));
@@ -258,7 +258,7 @@ describe("every answer stays under 3.5 MiB", () => {
           pageToken: String(pageToken),
         });
         const { body } = await send(protocol, protocol.request("list", message));
-        expect(sizeOf(protocol, body)).toBeLessThan(MOST);
+        expect(sizeOf(protocol, body)).toBeLessThan(MAX_BYTES);
         const page = decode(protocol, "list", body);
         found += (page["items"] as unknown[]).length;
         pageToken = page["nextPageToken"] ?? "";
@@ -267,7 +267,7 @@ describe("every answer stays under 3.5 MiB", () => {
     }
   });
 
-  it.each(protocols)("pages of groups: $name", async (protocol) => {
+  it.each(protocols)("holds for pages of groups: $name", async (protocol) => {
     const streamName = `${uniqueName("sizes")}${'"'.repeat(200)}`;
     for (let i = 0; i < 1000; i++)
       await server.service.set({ streamName, groupId: awkward(i), itemId: "i", data: 0 });
@@ -277,11 +277,11 @@ describe("every answer stays under 3.5 MiB", () => {
         protocol,
         protocol.request(method, encode(protocol, method, content)),
       );
-      expect(sizeOf(protocol, body)).toBeLessThan(MOST);
+      expect(sizeOf(protocol, body)).toBeLessThan(MAX_BYTES);
     }
   });
 
-  it.each(protocols)("batches that return values: $name", async (protocol) => {
+  it.each(protocols)("holds for batches that return values: $name", async (protocol) => {
     for (const size of [2_000, 1_000_000]) {
       const group = { streamName: uniqueName("sizes"), groupId: "g" };
       const attempt = async (count: number) => {
@@ -289,13 +289,13 @@ describe("every answer stays under 3.5 MiB", () => {
           set: { itemId: `i${i}`, data: '"'.repeat(size / 2) },
         }));
         const content = { ...group, mutations, returnValues: true };
-        const answer = await send(
+        const response = await send(
           protocol,
           protocol.request("batch", encode(protocol, "batch", content)),
         );
-        const refusal = protocol.refusal(answer);
+        const refusal = protocol.refusal(response);
         if (refusal !== undefined) expect(refusal.reason).toBe("RESPONSE_TOO_LARGE");
-        else expect(sizeOf(protocol, answer.body)).toBeLessThan(MOST);
+        else expect(sizeOf(protocol, response.body)).toBeLessThan(MAX_BYTES);
         return refusal === undefined;
       };
       let [fits, tooMany] = [0, Math.min(1000, Math.floor(3_900_000 / size)) + 1];
@@ -304,7 +304,7 @@ describe("every answer stays under 3.5 MiB", () => {
         if (await attempt(count)) fits = count;
         else tooMany = count;
       }
-      // A good part of what is allowed does fit.
+      // A large part of the limit is usable.
       expect(fits * size).toBeGreaterThan(1_000_000);
     }
   });
@@ -313,21 +313,25 @@ describe("every answer stays under 3.5 MiB", () => {
     [
       "Connect JSON",
       () =>
-        h2Stub(server.url, (options) => createConnectTransport({ ...options, readMaxBytes: MOST })),
+        h2Stub(server.url, (options) =>
+          createConnectTransport({ ...options, readMaxBytes: MAX_BYTES }),
+        ),
     ],
     [
       "Connect binary",
       () =>
         h2Stub(server.url, (options) =>
-          createConnectTransport({ ...options, readMaxBytes: MOST, useBinaryFormat: true }),
+          createConnectTransport({ ...options, readMaxBytes: MAX_BYTES, useBinaryFormat: true }),
         ),
     ],
     [
       "gRPC",
       () =>
-        h2Stub(server.url, (options) => createGrpcTransport({ ...options, readMaxBytes: MOST })),
+        h2Stub(server.url, (options) =>
+          createGrpcTransport({ ...options, readMaxBytes: MAX_BYTES }),
+        ),
     ],
-  ])("frames of a snapshot: %s, to a client that takes no more", async (_, stub) => {
+  ])("holds for snapshot parts, to a client with that limit: %s", async (_, stub) => {
     const client = rpcClient(stub());
     onTestFinished(() => client.close());
     for (const size of SIZES) {

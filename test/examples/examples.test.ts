@@ -5,7 +5,7 @@ import { ensureBuilt } from "../../scripts/lib/build.mjs";
 import { PROJECT } from "../docs/markdown.ts";
 import { run } from "../docs/processes.ts";
 
-/** Examples that end by themselves, and what they print. */
+/** Examples that end by themselves, with their output. */
 const PRINTED: Readonly<Record<string, readonly string[]>> = {
   "audit-log.mjs": [
     '{"what":"create","item":"ann","to":{"cents":500},"by":"audit"}',
@@ -25,20 +25,20 @@ const PRINTED: Readonly<Record<string, readonly string[]>> = {
   "projection.mjs": ["after change 3: { 'us/o-3': { cents: 300 } }"],
 };
 
-/** Examples that other tests run, those of the documents among them. */
+/** Examples that other tests run, such as the tests of the documents. */
 const ELSEWHERE = ["embed.mjs", "go", "python", "watch.mjs", "watch.py", "worker.mjs"];
 
 beforeAll(() => ensureBuilt(PROJECT), 120_000);
 
-it("all examples are run by tests", async () => {
+it("every example has a test", async () => {
   const files = (await readdir(join(PROJECT, "examples"))).toSorted();
   expect(files).toEqual([...Object.keys(PRINTED), ...ELSEWHERE].toSorted());
 });
 
-it.each(Object.entries(PRINTED))("examples/%s does what it says", async (file, lines) => {
+it.each(Object.entries(PRINTED))("examples/%s prints what it documents", async (file, lines) => {
   const { status, stdout, stderr } = await run(`node examples/${file}`, PROJECT);
   expect([status, stderr]).toEqual([0, ""]);
-  // Presence and totals may skip what came in between; where they end is certain.
+  // Presence and totals may skip intermediate states; only the last one is certain.
   const printed = stdout.trimEnd().split("\n");
   if (lines.length === 1) expect(printed.at(-1)).toBe(lines[0]);
   else expect(printed).toEqual(lines);

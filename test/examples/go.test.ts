@@ -7,11 +7,11 @@ import { run } from "../docs/processes.ts";
 import { tryOut } from "../support/examples/try-out.ts";
 
 const CACHE = join(PROJECT, ".cache", "go");
-/** A copy of what the module needs: others read the project while stubs are generated here. */
+/** A copy of the module's inputs: other tests read the project while stubs are generated here. */
 const TREE = join(CACHE, "tree");
 const MODULE = join(TREE, "examples", "go");
 
-it("the programs of examples/go work, come back and leave", async (context) => {
+it("the programs of examples/go work, reconnect and shut down", async (context) => {
   await withLock(
     join(PROJECT, ".cache", "go-lock"),
     () => {},
@@ -22,10 +22,10 @@ it("the programs of examples/go work, come back and leave", async (context) => {
     crash: "panic",
     command: (program, address) => `'${CACHE}/${program}' ${address}`,
   });
-  // The first time, modules are downloaded and compiled, with Go's own library.
+  // The first run downloads and compiles the modules and Go's standard library.
 }, 240_000);
 
-/** Builds the programs. Where Go or its modules cannot be had, the test is skipped and says so. */
+/** Builds the programs. Skips the test with a reason when Go or its modules are missing. */
 async function build(context: TestContext): Promise<void> {
   await rm(TREE, { recursive: true, force: true });
   for (const path of ["buf.yaml", "proto", "third_party", "examples/go"])

@@ -3,18 +3,18 @@ import { type TestContext, expect, it } from "vitest";
 import { withLock } from "../../scripts/lib/lock.mjs";
 import { PROJECT } from "../docs/markdown.ts";
 import { run } from "../docs/processes.ts";
-import { startLaneOnly } from "../support/doors/lane-only.ts";
+import { startFastPathServer } from "../support/doors/fast-path-server.ts";
 import { tryOut } from "../support/examples/try-out.ts";
 
 const VENV = ".cache/python";
 const PYTHON = `${VENV}/bin/python`;
 const STUBS = `${VENV}/stubs`;
 
-// Another run may hold the lock while it downloads what is missing.
-const PATIENCE_MS = 240_000;
+// Another run may hold the lock while it downloads packages.
+const TIMEOUT_MS = 240_000;
 
 it(
-  "the programs of examples/python work, come back and leave",
+  "the programs of examples/python work, reconnect and shut down",
   async (context) => {
     await withPython(context, () =>
       tryOut({
@@ -25,14 +25,14 @@ it(
       }),
     );
   },
-  PATIENCE_MS,
+  TIMEOUT_MS,
 );
 
 it(
-  "the calls, subscriptions and streams of writes of grpcio take the lane",
+  "the calls, subscriptions and write streams of grpcio take the fast path",
   async (context) => {
     await withPython(context, async () => {
-      const server = await startLaneOnly();
+      const server = await startFastPathServer();
       try {
         const program = "test/support/examples/lane_client.py";
         const { host } = new URL(server.url);
@@ -51,10 +51,10 @@ it(
       }
     });
   },
-  PATIENCE_MS,
+  TIMEOUT_MS,
 );
 
-/** The tests of the documents use the same environment: one run at a time in it. */
+/** Runs alone in the environment that the tests of the documents share. */
 async function withPython(context: TestContext, work: () => Promise<void>): Promise<void> {
   const lock = join(PROJECT, ".cache", "python-lock");
   await withLock(
@@ -67,7 +67,7 @@ async function withPython(context: TestContext, work: () => Promise<void>): Prom
   );
 }
 
-/** Installs what is missing. Where it cannot be had, the test is skipped and says so. */
+/** Installs missing packages. Skips the test with a reason when that is impossible. */
 async function prepare(context: TestContext): Promise<void> {
   const installed = await run(`${PYTHON} -c 'import grpc, grpc_tools'`, PROJECT);
   if (installed.status !== 0) {

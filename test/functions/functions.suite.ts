@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { Host } from "../support/hosts/host.ts";
-import { gate, stagesOf, until } from "../support/hosts/stage.ts";
+import { latch, testServiceOn, until } from "../support/hosts/test-service.ts";
 
-/** Calling functions, wherever they run. */
+/** Calls of functions that run in a host. */
 export function describeFunctions(host: Host): void {
-  const stage = stagesOf(host);
-  /** Code of a refused registration, in hosts that see its result; in others it has no effect. */
+  const testService = testServiceOn(host);
+  /** Expects a registration to be refused, in hosts that receive its outcome. */
   const refused = async (registering: Promise<unknown>, code: string) => {
     if (host.can.results) await expect(registering).rejects.toMatchObject({ code });
     else await registering.catch(() => {});
@@ -13,14 +13,14 @@ export function describeFunctions(host: Host): void {
 
   describe("functions", () => {
     it("are called by id, with a payload, and return a result", async () => {
-      const { join } = await stage();
+      const { join } = await testService();
       const client = await join();
       await client.registerFunction("math::add", ({ a, b }) => a + b);
       expect(await client.trigger({ function_id: "math::add", payload: { a: 2, b: 3 } })).toBe(5);
     });
 
-    it("get the metadata of a call, null as it is, and no metadata when there is none", async () => {
-      const { join } = await stage();
+    it("receive the metadata of a call, or none when the call has none", async () => {
+      const { join } = await testService();
       const client = await join();
       await client.registerFunction("f", (payload, { metadata }) => [payload, metadata ?? "none"]);
       const call = (more: object) => client.trigger({ function_id: "f", ...more });
@@ -29,7 +29,7 @@ export function describeFunctions(host: Host): void {
     });
 
     it("distinguish no result from null", async () => {
-      const { join } = await stage();
+      const { join } = await testService();
       const client = await join();
       await client.registerFunction("nothing", () => {});
       await client.registerFunction("null", () => null);
@@ -38,26 +38,26 @@ export function describeFunctions(host: Host): void {
     });
 
     it("carry any JSON both ways", async () => {
-      const { join } = await stage();
+      const { join } = await testService();
       const client = await join();
       await client.registerFunction("echo", (payload) => payload);
       for (const payload of [0, -1.5, "ünï\u{1f600}\u0000", true, [], {}, { a: [null, { b: [] }] }])
         expect(await client.trigger({ function_id: "echo", payload })).toEqual(payload);
     });
 
-    it("of one id receive its calls in turn", async () => {
-      const { join } = await stage();
+    it("with the same id receive its calls in turn", async () => {
+      const { join } = await testService();
       const [first, second] = [await join(), await join()];
       await first.registerFunction("who", () => "first");
       await second.registerFunction("who", () => "second");
-      const answers = [];
-      for (let i = 0; i < 6; i++) answers.push(await first.trigger({ function_id: "who" }));
-      expect(answers.filter((answer) => answer === "first")).toHaveLength(3);
-      expect(answers.filter((answer) => answer === "second")).toHaveLength(3);
+      const results = [];
+      for (let i = 0; i < 6; i++) results.push(await first.trigger({ function_id: "who" }));
+      expect(results.filter((result) => result === "first")).toHaveLength(3);
+      expect(results.filter((result) => result === "second")).toHaveLength(3);
     });
 
     it("without a provider are not found", async () => {
-      const { join } = await stage();
+      const { join } = await testService();
       const client = await join();
       await expect(client.trigger({ function_id: "nobody" })).rejects.toMatchObject({
         code: "function_not_found",
@@ -71,7 +71,7 @@ export function describeFunctions(host: Host): void {
     });
 
     it("that throw fail the call with their message", async () => {
-      const { join } = await stage();
+      const { join } = await testService();
       const client = await join();
       await client.registerFunction("throws", () => {
         throw new Error("the kettle is empty");
@@ -83,7 +83,7 @@ export function describeFunctions(host: Host): void {
     });
 
     it("that hang fail the call at its deadline", async () => {
-      const { join } = await stage();
+      const { join } = await testService();
       const client = await join();
       let signal: AbortSignal | undefined;
       await client.registerFunction("hangs", (_payload, context) => {
@@ -100,19 +100,19 @@ export function describeFunctions(host: Host): void {
         );
     });
 
-    it("fail the call when their host disconnects during it, and others receive the rest", async () => {
-      const { join } = await stage();
+    it("fail the call when their host disconnects during it, and other providers receive later calls", async () => {
+      const { join } = await testService();
       const [caller, doomed, other] = [await join(), await join(), await join()];
-      const called = gate();
+      const called = latch();
       await doomed.registerFunction("work", () => {
         called.open();
         return new Promise(() => {});
       });
-      const answer = caller.trigger({ function_id: "work" });
+      const result = caller.trigger({ function_id: "work" });
       await called.opened;
       await other.registerFunction("work", () => "done");
       await doomed.vanish();
-      await expect(answer).rejects.toMatchObject({ code: "invocation_stopped" });
+      await expect(result).rejects.toMatchObject({ code: "invocation_stopped" });
       for (let i = 0; i < 3; i++)
         expect(await caller.trigger({ function_id: "work" })).toBe("done");
     });
@@ -120,7 +120,7 @@ export function describeFunctions(host: Host): void {
     it.each(["stream::set", "stream::list_all", "engine::workers::register", "millrace::anything"])(
       "cannot have the reserved id %s",
       async (id) => {
-        const { join } = await stage();
+        const { join } = await testService();
         const client = await join();
         await refused(
           client.registerFunction(id, () => "mine"),
@@ -136,7 +136,7 @@ export function describeFunctions(host: Host): void {
       ["a control character", "a\u0000b"],
       ["300 bytes", "x".repeat(300)],
     ])("cannot have %s", async (_what, id) => {
-      const { join } = await stage();
+      const { join } = await testService();
       const client = await join();
       await refused(
         client.registerFunction(id, () => 1),
@@ -147,8 +147,8 @@ export function describeFunctions(host: Host): void {
       });
     });
 
-    it("with a too large result or payload fail the call and stay registered", async () => {
-      const { join } = await stage();
+    it("with an oversized result or payload fail the call and stay registered", async () => {
+      const { join } = await testService();
       const client = await join();
       await client.registerFunction("large", () => "x".repeat(10 * 1024 * 1024));
       await client.registerFunction("length", (payload: string) => payload.length);
@@ -162,9 +162,9 @@ export function describeFunctions(host: Host): void {
     });
 
     it("refuse calls beyond the limit as overloaded instead of queueing them", async () => {
-      const { join } = await stage({ functionLimits: { maxInFlightPerFunction: 2 } });
+      const { join } = await testService({ functionLimits: { maxInFlightPerFunction: 2 } });
       const client = await join();
-      const done = gate();
+      const done = latch();
       await client.registerFunction("slow", () => done.opened);
       const first = client.trigger({ function_id: "slow" });
       const second = client.trigger({ function_id: "slow" });
@@ -177,7 +177,7 @@ export function describeFunctions(host: Host): void {
     });
 
     it("may call one another, and the built-in ones", async () => {
-      const { join } = await stage();
+      const { join } = await testService();
       const client = await join();
       await client.registerFunction("outer", async ({ n }) => {
         const inner = await client.trigger({ function_id: "inner", payload: { n } });
@@ -192,8 +192,8 @@ export function describeFunctions(host: Host): void {
     });
 
     if (host.can.causes) {
-      it("that call themselves without end are stopped, also when they are not async functions", async () => {
-        const { join } = await stage();
+      it("that call themselves endlessly are stopped, even without async functions", async () => {
+        const { join } = await testService();
         const client = await join();
         let calls = 0;
         await client.registerFunction("again", () => {
@@ -206,8 +206,8 @@ export function describeFunctions(host: Host): void {
         expect(calls).toBeLessThan(20);
       });
 
-      it("that call themselves without end are stopped", async () => {
-        const { join } = await stage();
+      it("that call themselves endlessly are stopped", async () => {
+        const { join } = await testService();
         const client = await join();
         let calls = 0;
         await client.registerFunction("again", async () => {

@@ -3,26 +3,26 @@ import { DEAD_LETTERS, createStreamService, memoryStore } from "millrace";
 import { HOSTS } from "../support/hosts/hosts.ts";
 import { describeFunctions } from "./functions.suite.ts";
 
-describe.each(HOSTS)("in $name", (host) => {
+describe.each(HOSTS)("$name", (host) => {
   describeFunctions(host);
 });
 
-describe("functions of the program itself", () => {
+describe("functions of the embedding program", () => {
   it.each([
     ["a bigint", () => 1n, /not JSON/],
     ["a function", () => () => 1, /a function/],
-    ["a circle", circle, /not JSON/],
-  ])("fail the call when they return %s", async (_what, handler, sentence) => {
+    ["a circular object", circular, /not JSON/],
+  ])("fail the call when they return %s", async (_what, handler, message) => {
     const service = createStreamService({ store: memoryStore() });
     await service.registerFunction("odd", handler);
     await expect(service.trigger({ function_id: "odd" })).rejects.toMatchObject({
       code: "invocation_failed",
-      message: expect.stringMatching(sentence) as unknown,
+      message: expect.stringMatching(message) as unknown,
     });
     await service.close();
   });
 
-  it("get their own copy of the payload", async () => {
+  it("receive their own copy of the payload", async () => {
     const service = createStreamService({ store: memoryStore() });
     await service.registerFunction("greedy", (payload: { list: number[] }) =>
       payload.list.splice(0),
@@ -66,7 +66,7 @@ describe("functions of the program itself", () => {
   });
 });
 
-function circle(): unknown {
+function circular(): unknown {
   const object: { self?: unknown } = {};
   object.self = object;
   return object;

@@ -10,42 +10,47 @@ import { rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
 import { RAW_PROTOCOLS } from "../support/doors/raw-protocol.ts";
 import { uniqueName } from "../support/doors/unique.ts";
 import { newCalls, promised } from "../support/gates/calls.ts";
-import { type Gatehouse, MARKS, openGatehouse, visit } from "../support/gates/gatehouse.ts";
+import {
+  type GatedServer,
+  BARRIER_STREAM,
+  openGatedServer,
+  visit,
+} from "../support/gates/gated-server.ts";
 
 const REFUSED = { code: "unauthenticated", reason: "AUTH_REFUSED" };
 const SUBSCRIBE = "/millrace.v1.StreamService/Subscribe";
 const KEY = Buffer.alloc(16, 7).toString("base64");
 const ITEM = { streamName: "rooms", groupId: "g", itemId: "a" };
 
-let house: Gatehouse;
-let asked = newCalls<AuthRequest>();
+let gated: GatedServer;
+let authCalls = newCalls<AuthRequest>();
 /** Result of auth_function. */
 let answer: (request: AuthRequest) => unknown = () => ({});
 
 beforeAll(async () => {
-  house = await openGatehouse({
+  gated = await openGatedServer({
     authFunction: "auth",
     gateTimeoutMs: 10_000,
     async setup(service) {
       await service.registerFunction("auth", (request: AuthRequest) => {
-        if (request.path === MARKS) return {};
-        asked.record(request);
+        if (request.path === BARRIER_STREAM) return {};
+        authCalls.record(request);
         return answer(request);
       });
     },
   });
 });
-afterAll(async () => house?.server.close());
+afterAll(async () => gated?.server.close());
 beforeEach(() => {
-  asked = newCalls();
+  authCalls = newCalls();
   answer = () => ({});
 });
 
-/** A group of the test's own. */
+/** A separate group for a test. */
 const newGroup = () => ({ streamName: "rooms", groupId: uniqueName("g") });
-const joinsOf = (groupId: string) => house.joins.all.filter((each) => each.group_id === groupId);
+const joinsOf = (groupId: string) => gated.joins.all.filter((each) => each.group_id === groupId);
 const leavesOf = async (groupId: string) =>
-  (await house.leavesSoFar()).filter((each) => each.group_id === groupId);
+  (await gated.leavesSoFar()).filter((each) => each.group_id === groupId);
 
 /** Whether a header's name is not in lower case. */
 const isOdd = (name: string) => name !== name.toLowerCase() || name.startsWith(":");
@@ -66,7 +71,7 @@ function handshakeOf(path: string, headers: readonly string[] = []): string {
 
 /** Sends a raw upgrade request. @returns The head of the response, and the client's address. */
 async function handshake(path: string, headers: readonly string[] = []) {
-  const socket = connectTcp(house.server.port, "127.0.0.1");
+  const socket = connectTcp(gated.server.port, "127.0.0.1");
   onTestFinished(() => void socket.destroy());
   socket.write(handshakeOf(path, headers));
   let text = "";
@@ -85,13 +90,13 @@ describe("auth_function", () => {
     const context = { user: "ann", roles: ["a", "b"] };
     answer = () => ({ context });
     const { streamName, groupId } = newGroup();
-    const line = await connect(house.url, `/stream/${streamName}/${groupId}`);
+    const line = await connect(gated.url, `/stream/${streamName}/${groupId}`);
     line.join({ streamName, groupId, id: "a", subscriptionId: "s1" });
     line.join({ streamName, groupId, id: "b", subscriptionId: "s2" });
     await line.count(3);
-    expect(asked.all).toHaveLength(1);
+    expect(authCalls.all).toHaveLength(1);
     line.socket.terminate();
-    await house.leaves.until(
+    await gated.leaves.until(
       "three leaves",
       (all) => all.filter((each) => each.group_id === groupId).length >= 3,
     );
@@ -105,7 +110,7 @@ describe("auth_function", () => {
     const headers = ["X-Trace: A b", "x-Many: 1", "X-MANY: 2", "Cookie: a=1; b=2", "COOKIE: c=3"];
     const { head, from } = await handshake(`/stream/a%2Fb/c/?${query}`, headers);
     expect(head).toMatch(/^HTTP\/1\.1 101 /);
-    const [request] = asked.all;
+    const [request] = authCalls.all;
     expect(Object.keys(request ?? {}).toSorted()).toEqual([
       "addr",
       "connection_id",
@@ -139,26 +144,26 @@ describe("auth_function", () => {
     "receives the same for a Subscribe call in $name, and its refusal is UNAUTHENTICATED / AUTH_REFUSED (G8)",
     async (protocol) => {
       answer = () => ({ unauthorized: true });
-      const client = (protocol.httpVersion === "2" ? rawHttp2 : rawHttp1)(house.url);
+      const client = (protocol.httpVersion === "2" ? rawHttp2 : rawHttp1)(gated.url);
       onTestFinished(() => client.close());
       const { input } = StreamServiceDesc.method.subscribe;
       const message = protocol.json
         ? Buffer.from(JSON.stringify(ITEM))
         : toBinary(input, create(input, ITEM));
       const request = protocol.request("subscribe", message);
-      const answered = await client.request({
+      const response = await client.request({
         ...request,
         path: `${request.path}?tenant=a&tenant=%20`,
         headers: { ...request.headers, "x-trace": "A b", authorization: "Bearer t" },
       });
-      expect(protocol.refusal(answered)).toMatchObject(REFUSED);
-      expect(asked.all).toEqual([
+      expect(protocol.refusal(response)).toMatchObject(REFUSED);
+      expect(authCalls.all).toEqual([
         {
           headers: expect.objectContaining({
             "x-trace": "A b",
             authorization: "Bearer t",
             "content-type": protocol.contentType,
-            host: new URL(house.url).host,
+            host: new URL(gated.url).host,
           }) as object,
           path: SUBSCRIBE,
           query_params: { tenant: ["a", " "] },
@@ -166,30 +171,30 @@ describe("auth_function", () => {
           connection_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
         },
       ]);
-      expect(Object.keys(asked.all[0]?.headers ?? {}).filter(isOdd)).toEqual([]);
+      expect(Object.keys(authCalls.all[0]?.headers ?? {}).filter(isOdd)).toEqual([]);
     },
   );
 
   it.each(DOORS)(
-    "is asked once per Subscribe call over $name, and not for other calls",
+    "is called once per Subscribe call over $name, and not for other calls",
     async (door) => {
       answer = () => ({ context: "ann" });
-      const client = door.client(house);
+      const client = door.client(gated);
       onTestFinished(() => client.close());
       const group = newGroup();
       await client.set({ ...group, itemId: "a", data: 1 });
       await client.list(group);
-      expect(asked.all).toEqual([]);
+      expect(authCalls.all).toEqual([]);
       for (const count of [1, 2]) {
         const frames = await client.subscribe(group);
         expect((await frames.next()).value).toMatchObject({ kind: "sync" });
-        expect(asked.all).toHaveLength(count);
+        expect(authCalls.all).toHaveLength(count);
         await frames.return();
       }
-      for (const request of door.name === "library" ? [] : asked.all) {
+      for (const request of door.name === "library" ? [] : authCalls.all) {
         expect(request).toStrictEqual({
           headers: expect.objectContaining({
-            host: new URL(house.url).host,
+            host: new URL(gated.url).host,
             "content-type": expect.stringMatching(/^application\/(?:grpc|connect)/) as string,
             "user-agent": expect.stringMatching(/./) as string,
           }) as object,
@@ -200,7 +205,7 @@ describe("auth_function", () => {
         });
         expect(Object.keys(request.headers).filter(isOdd)).toEqual([]);
       }
-      await house.leaves.until(
+      await gated.leaves.until(
         "two leaves",
         (all) => all.filter((each) => each.group_id === group.groupId).length >= 2,
       );
@@ -211,36 +216,36 @@ describe("auth_function", () => {
 
   it("receives for a library call the fields that the caller gives, and nothing else", async () => {
     const group = newGroup();
-    await visit(house.service, group);
-    await visit(house.service, {
+    await visit(gated.service, group);
+    await visit(gated.service, {
       ...group,
       auth: { headers: { authorization: "t" }, addr: "10.0.0.1:9" },
     });
     const id = expect.stringMatching(/^[0-9a-f]{32}$/) as string;
     const nothing = { headers: {}, path: "", query_params: {}, addr: "", connection_id: id };
-    expect(asked.all).toStrictEqual([
+    expect(authCalls.all).toStrictEqual([
       nothing,
       { ...nothing, headers: { authorization: "t" }, addr: "10.0.0.1:9" },
     ]);
   });
 
   it("is not called for requests that are refused anyway", async () => {
-    expect((await upgrade(house.url, "/", { origin: "https://pages.example" })).status).toBe(403);
-    expect((await upgrade(house.url, "/stream/rooms")).status).toBe(400);
-    expect((await upgrade(house.url, "/elsewhere")).status).toBe(404);
-    await expect(visit(house.service, { ...ITEM, groupId: "" })).rejects.toMatchObject({
+    expect((await upgrade(gated.url, "/", { origin: "https://pages.example" })).status).toBe(403);
+    expect((await upgrade(gated.url, "/stream/rooms")).status).toBe(400);
+    expect((await upgrade(gated.url, "/elsewhere")).status).toBe(404);
+    await expect(visit(gated.service, { ...ITEM, groupId: "" })).rejects.toMatchObject({
       reason: "NAME_INVALID",
     });
-    expect(asked.all).toEqual([]);
+    expect(authCalls.all).toEqual([]);
   });
 
-  it("that is slow for one handshake delays no other", async () => {
+  it("delays no other handshakes when it is slow for one", async () => {
     const slow = promised<unknown>();
     answer = ({ path }) => (path === "/" ? slow.promise : {});
     const group = newGroup();
-    const late = connect(house.url, "/");
-    await asked.count(1);
-    const line = await connect(house.url, `/stream/rooms/${group.groupId}`);
+    const late = connect(gated.url, "/");
+    await authCalls.count(1);
+    const line = await connect(gated.url, `/stream/rooms/${group.groupId}`);
     await line.count(1);
     slow.resolve({ context: "late" });
     const other = await late;
@@ -253,32 +258,32 @@ describe("auth_function", () => {
     const slow = promised<unknown>();
     answer = () => slow.promise;
     const { streamName, groupId } = newGroup();
-    const socket = connectTcp(house.server.port, "127.0.0.1");
+    const socket = connectTcp(gated.server.port, "127.0.0.1");
     onTestFinished(() => void socket.destroy());
     socket.write(handshakeOf("/"));
-    await asked.count(1);
+    await authCalls.count(1);
     const data = { streamName, groupId, subscriptionId: "early" };
     const frame = Buffer.from(JSON.stringify({ type: "join", data }));
     socket.write(clientFrame(OPCODE.text, frame), () => slow.resolve({ context: 1 }));
-    await house.joins.until("the join", () => joinsOf(groupId).length === 1);
+    await gated.joins.until("the join", () => joinsOf(groupId).length === 1);
     expect(joinsOf(groupId)).toMatchObject([{ subscription_id: "early", context: 1 }]);
   });
 
-  it("that allows a client that has gone during the handshake leads to as many leaves as joins", async () => {
+  it("leads to as many leaves as joins when it allows a client that has disconnected", async () => {
     const slow = promised<unknown>();
     answer = () => slow.promise;
     const { groupId } = newGroup();
-    const gone = connectTcp(house.server.port, "127.0.0.1");
+    const gone = connectTcp(gated.server.port, "127.0.0.1");
     gone.write(handshakeOf(`/stream/rooms/${groupId}`));
-    await asked.count(1);
+    await authCalls.count(1);
     gone.destroy();
-    const line = connect(house.url, "/");
-    await asked.count(2);
+    const line = connect(gated.url, "/");
+    await authCalls.count(2);
     slow.resolve({});
     (await line).join({ streamName: "rooms", groupId: `${groupId}-b`, subscriptionId: "s1" });
     await (await line).count(1);
     const count = joinsOf(groupId).length;
-    await house.leaves.until(
+    await gated.leaves.until(
       "as many leaves",
       (all) => all.filter((each) => each.group_id === groupId).length >= count,
     );
@@ -299,11 +304,11 @@ describe("the context of a caller", () => {
     [{ user: "ann" }, null],
     [{ error: null, statusCode: 200 }, null],
     [{}, null],
-  ])("that auth_function gives as %j is %j in joins and leaves", async (said, context) => {
-    answer = () => said;
+  ])("from a result of %j is %j in joins and leaves", async (result, context) => {
+    answer = () => result;
     const group = newGroup();
-    await visit(house.service, group);
-    await house.leaves.until("the leave", (all) =>
+    await visit(gated.service, group);
+    await gated.leaves.until("the leave", (all) =>
       all.some((each) => each.group_id === group.groupId),
     );
     const received = [...joinsOf(group.groupId), ...(await leavesOf(group.groupId))];
@@ -328,7 +333,7 @@ describe("a caller for whom auth_function returns", () => {
       () => ({ error, context: "ann" }),
     ]),
     ["statusCode: 403", () => ({ statusCode: 403, context: "ann" })],
-    ["what is not JSON", () => () => {}],
+    ["a value that is not JSON", () => () => {}],
     ["a context too large", () => ({ context: "x".repeat(64 * 1024) })],
     [
       "an error",
@@ -339,20 +344,20 @@ describe("a caller for whom auth_function returns", () => {
   ];
   it.each(cases)(
     "%s is refused: 401 on a handshake, AUTH_REFUSED in the library (G8)",
-    async (_, said) => {
-      answer = said;
+    async (_, result) => {
+      answer = result;
       const { groupId } = newGroup();
-      const problems = house.problems.length;
+      const problems = gated.problems.length;
       const { head } = await handshake(`/stream/rooms/${groupId}`);
       expect(head).toMatch(/^HTTP\/1\.1 401 Unauthorized\r\n/);
-      const refusal = visit(house.service, { streamName: "rooms", groupId });
+      const refusal = visit(gated.service, { streamName: "rooms", groupId });
       await expect(refusal).rejects.toMatchObject({
         ...REFUSED,
         message: expect.not.stringMatching(/ann|paid/) as string,
       });
       expect(joinsOf(groupId)).toEqual([]);
       expect(await leavesOf(groupId)).toEqual([]);
-      const received = house.problems.slice(problems);
+      const received = gated.problems.slice(problems);
       expect(received.map(({ kind, functionId }) => `${kind} ${functionId}`)).toEqual(
         Array(2).fill("auth_refused auth"),
       );
@@ -365,23 +370,28 @@ describe("a token that a browser offers as a sub-protocol", () => {
     /^sec-websocket-protocol: (.*)$/im.exec(head.replaceAll("\r", ""))?.[1];
 
   it.each([
-    ["reaches auth_function as it is", "Authorization, s3cret.to-ken_", [], "s3cret.to-ken_"],
-    ["may come without a space", "Authorization,s3cret", [], "s3cret"],
-    ["gives way to the header", "Authorization, s3cret", ["AUTHORIZATION: Bearer t"], "Bearer t"],
-    ["is none when there is nothing beside the name", "Authorization", [], undefined],
+    ["reaches auth_function unchanged", "Authorization, s3cret.to-ken_", [], "s3cret.to-ken_"],
+    ["may follow without a space", "Authorization,s3cret", [], "s3cret"],
+    [
+      "yields to an authorization header",
+      "Authorization, s3cret",
+      ["AUTHORIZATION: Bearer t"],
+      "Bearer t",
+    ],
+    ["is missing when only the name is offered", "Authorization", [], undefined],
   ])("%s", async (_, offered, more, authorization) => {
     const { head } = await handshake("/", [`Sec-WebSocket-Protocol: ${offered}`, ...more]);
     expect(head).toMatch(/^HTTP\/1\.1 101 /);
     expect(protocolOf(head)).toBe("Authorization");
-    const [request] = asked.all;
+    const [request] = authCalls.all;
     expect(request?.headers["authorization"]).toBe(authorization);
     expect(request?.headers["sec-websocket-protocol"]).toBe(offered);
   });
 
-  it("is ignored when the protocol is another one, which is not selected", async () => {
+  it("is ignored beside another sub-protocol, which is not selected", async () => {
     const { head } = await handshake("/", ["Sec-WebSocket-Protocol: graphql-ws, s3cret"]);
     expect(head).toMatch(/^HTTP\/1\.1 101 /);
     expect(protocolOf(head)).toBeUndefined();
-    expect(asked.all[0]?.headers).not.toHaveProperty("authorization");
+    expect(authCalls.all[0]?.headers).not.toHaveProperty("authorization");
   });
 });

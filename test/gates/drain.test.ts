@@ -7,22 +7,26 @@ import type { ServerOptions } from "millrace/server";
 import { connect, upgrade } from "../bridge/line.ts";
 import { SUBSCRIPTION_DOORS, doorNamed } from "../support/doors/doors.ts";
 import { newCalls, promised } from "../support/gates/calls.ts";
-import { type Gatehouse, type JoinPayload, openGatehouse } from "../support/gates/gatehouse.ts";
+import {
+  type GatedServer,
+  type JoinPayload,
+  openGatedServer,
+} from "../support/gates/gated-server.ts";
 
 const GROUP = { streamName: "rooms", groupId: "g" };
 const SHUTTING_DOWN = { code: "unavailable", reason: "SHUTTING_DOWN" };
 /** Longer than any test: a test that waits for it fails. */
-const FOR_EVER_MS = 100_000;
+const FOREVER_MS = 100_000;
 
-/** Opens a server that is closed when the test ends, if not before. */
-async function open(options: ServerOptions = {}): Promise<Gatehouse> {
-  const house = await openGatehouse({
-    settleTimeoutMs: FOR_EVER_MS,
+/** Opens a server that is closed after the test at the latest. */
+async function open(options: ServerOptions = {}): Promise<GatedServer> {
+  const gated = await openGatedServer({
+    settleTimeoutMs: FOREVER_MS,
     gateTimeoutMs: 10_000,
     ...options,
   });
-  onTestFinished(() => house.server.close());
-  return house;
+  onTestFinished(() => gated.server.close());
+  return gated;
 }
 
 /** A new folder for a store on disk. */
@@ -38,28 +42,28 @@ const sorted = (payloads: readonly JoinPayload[]) =>
 
 const errorOf = async (promise: Promise<unknown>) => promise.catch((error: unknown) => error);
 
-describe("when the service stops", () => {
-  it("every subscription, over every protocol, has had one leave when close() resolves", async () => {
-    const house = await open();
+describe("a stop of the service", () => {
+  it("delivers one leave per subscription, over every protocol, before close() resolves", async () => {
+    const gated = await open();
     for (const door of SUBSCRIPTION_DOORS) {
-      const client = door.client(house);
+      const client = door.client(gated);
       onTestFinished(() => client.close());
       const frames = await client.subscribe({ ...GROUP, groupId: door.name });
       await frames.next();
       // Subscribers that keep reading receive the reason of the end.
       frames.next().catch(() => {});
     }
-    const line = await connect(house.url, "/stream/rooms/url");
+    const line = await connect(gated.url, "/stream/rooms/url");
     for (const id of ["a", "b"]) line.join({ ...GROUP, id, subscriptionId: id });
     await line.count(3);
-    await Promise.all([house.server.close(), house.server.close()]);
-    expect(house.joins.all).toHaveLength(SUBSCRIPTION_DOORS.length + 3);
-    expect(sorted(house.leaves.all)).toEqual(sorted(house.joins.all));
-    await house.server.close();
-    expect(house.leaves.all).toHaveLength(house.joins.all.length);
+    await Promise.all([gated.server.close(), gated.server.close()]);
+    expect(gated.joins.all).toHaveLength(SUBSCRIPTION_DOORS.length + 3);
+    expect(sorted(gated.leaves.all)).toEqual(sorted(gated.joins.all));
+    await gated.server.close();
+    expect(gated.leaves.all).toHaveLength(gated.joins.all.length);
   });
 
-  it("the library delivers the leaves, too", async () => {
+  it("delivers the leaves in the library, too", async () => {
     const service = createStreamService({ store: memoryStore() });
     const leaves = newCalls<JoinPayload>();
     await service.registerFunction("leaves", leaves.record);
@@ -70,9 +74,9 @@ describe("when the service stops", () => {
     await expect(frames.next()).rejects.toMatchObject(SHUTTING_DOWN);
   });
 
-  it("the writes of leave handlers have taken effect when close() resolves (G6)", async () => {
+  it("applies the writes of leave handlers before close() resolves (G6)", async () => {
     const folder = await newFolder();
-    const house = await open({
+    const gated = await open({
       ...onDisk(folder),
       async setup(service) {
         await service.registerFunction("absent", async (left: JoinPayload) => {
@@ -87,11 +91,11 @@ describe("when the service stops", () => {
         await service.registerTrigger({ type: "stream:leave", function_id: "absent" });
       },
     });
-    const line = await connect(house.url, "/");
+    const line = await connect(gated.url, "/");
     line.join({ ...GROUP, subscriptionId: "s1" });
     await line.count(1);
-    await house.service.set({ streamName: "here", groupId: "g", itemId: "s1", data: true });
-    await house.server.close();
+    await gated.service.set({ streamName: "here", groupId: "g", itemId: "s1", data: true });
+    await gated.server.close();
 
     const after = await open(onDisk(folder));
     const { items } = await after.service.list({ streamName: "here", groupId: "g" });
@@ -103,10 +107,10 @@ describe("when the service stops", () => {
     expect(await after.leavesSoFar()).toEqual([]);
   });
 
-  it("only leave handlers can write, and no client can join", async () => {
+  it("accepts writes only from leave handlers, and no joins", async () => {
     const handler = promised();
     const begun = promised();
-    const house = await open({
+    const gated = await open({
       async setup(service) {
         await service.registerFunction("slow", async () => {
           begun.resolve();
@@ -116,57 +120,57 @@ describe("when the service stops", () => {
         await service.registerTrigger({ type: "stream:leave", function_id: "slow" });
       },
     });
-    const client = doorNamed("connect-h2-json").client(house);
+    const client = doorNamed("connect-h2-json").client(gated);
     onTestFinished(() => client.close());
     await client.list(GROUP);
-    await house.service.subscribe(GROUP);
+    await gated.service.subscribe(GROUP);
     let isClosed = false;
-    const closing = house.server.close().then(() => (isClosed = true));
+    const closing = gated.server.close().then(() => (isClosed = true));
     await begun.promise;
     const data = { ...GROUP, itemId: "other", data: 1 };
-    await expect(house.service.set(data)).rejects.toMatchObject(SHUTTING_DOWN);
+    await expect(gated.service.set(data)).rejects.toMatchObject(SHUTTING_DOWN);
     await expect(client.set(data)).rejects.toThrow(/./);
-    await expect(house.service.subscribe(GROUP)).rejects.toMatchObject(SHUTTING_DOWN);
-    expect(house.joins.all).toHaveLength(1);
+    await expect(gated.service.subscribe(GROUP)).rejects.toMatchObject(SHUTTING_DOWN);
+    expect(gated.joins.all).toHaveLength(1);
     expect(isClosed).toBe(false);
     handler.resolve();
     await closing;
-    expect(house.leaves.all).toHaveLength(1);
+    expect(gated.leaves.all).toHaveLength(1);
   });
 
-  it("a leave handler that never ends delays close() by the settle timeout only; on disk its leave is delivered at the next start", async () => {
+  it("waits at most the settle timeout for a leave handler, whose leave is delivered after a restart", async () => {
     const folder = await newFolder();
-    const house = await open({ ...onDisk(folder), settleTimeoutMs: 100 });
-    const stuck = await house.service.registerFunction("stuck", () => new Promise(() => {}));
-    await house.service.registerTrigger({ type: "stream:leave", function_id: "stuck" });
-    await house.service.subscribe(GROUP);
-    await house.server.close();
+    const gated = await open({ ...onDisk(folder), settleTimeoutMs: 100 });
+    const stuck = await gated.service.registerFunction("stuck", () => new Promise(() => {}));
+    await gated.service.registerTrigger({ type: "stream:leave", function_id: "stuck" });
+    await gated.service.subscribe(GROUP);
+    await gated.server.close();
     await stuck.unregister("lost");
-    expect(house.leaves.all).toEqual(house.joins.all);
+    expect(gated.leaves.all).toEqual(gated.joins.all);
 
     const received = newCalls<JoinPayload>();
     const after = await open({
       ...onDisk(folder),
       setup: async (service) => void (await service.registerFunction("stuck", received.record)),
     });
-    expect(await received.count(1)).toEqual(house.joins.all);
+    expect(await received.count(1)).toEqual(gated.joins.all);
     await after.server.close();
     expect(received.all).toHaveLength(1);
   });
 
-  it("leaves without a provider do not delay close(); on disk they are delivered at the next start", async () => {
+  it("does not wait for leaves without a provider, which are delivered after a restart", async () => {
     const folder = await newFolder();
-    const house = await open(onDisk(folder));
-    const provider = await house.service.registerFunction("gone", () => {});
-    await house.service.registerTrigger({ type: "stream:leave", function_id: "gone" });
+    const gated = await open(onDisk(folder));
+    const provider = await gated.service.registerFunction("gone", () => {});
+    await gated.service.registerTrigger({ type: "stream:leave", function_id: "gone" });
     await provider.unregister("lost");
-    await house.service.subscribe(GROUP);
-    await house.server.close();
+    await gated.service.subscribe(GROUP);
+    await gated.server.close();
 
     const received = newCalls<JoinPayload>();
     const after = await open(onDisk(folder));
     await after.service.registerFunction("gone", received.record);
-    expect(await received.count(1)).toEqual(house.joins.all);
+    expect(await received.count(1)).toEqual(gated.joins.all);
     // A delivered leave may be delivered a second time, but never a third.
     await after.leavesSoFar();
     await after.server.close();
@@ -175,71 +179,71 @@ describe("when the service stops", () => {
   });
 });
 
-describe("while the service stops", () => {
+describe("a join during a stop of the service", () => {
   it.each(["library", "grpc", "connect-h1-json"])(
-    "a join at the gate is refused over %s; what the gate allowed has its leave before close() resolves",
+    "is refused over %s, and has its leave before close() resolves when the gate allowed it",
     async (name) => {
       const gate = promised();
-      const house = await open();
-      house.decide = () => gate.promise;
-      const client = doorNamed(name).client(house);
+      const gated = await open();
+      gated.decide = () => gate.promise;
+      const client = doorNamed(name).client(gated);
       onTestFinished(() => client.close());
       const refusal = errorOf(client.subscribe(GROUP).then((frames) => frames.next()));
-      await house.joins.count(1);
-      const closing = house.server.close();
+      await gated.joins.count(1);
+      const closing = gated.server.close();
       gate.resolve();
       expect(await refusal).toMatchObject({ code: "unavailable" });
       await closing;
-      expect(house.leaves.all).toEqual(house.joins.all);
+      expect(gated.leaves.all).toEqual(gated.joins.all);
     },
   );
 
-  it("so has a join of a socket", async () => {
+  it("closes its socket, and has its leave before close() resolves when the gate allowed it", async () => {
     const gate = promised();
-    const house = await open();
-    house.decide = () => gate.promise;
-    const line = await connect(house.url, "/");
+    const gated = await open();
+    gated.decide = () => gate.promise;
+    const line = await connect(gated.url, "/");
     line.join({ ...GROUP, subscriptionId: "s1" });
-    await house.joins.count(1);
-    const closing = house.server.close();
+    await gated.joins.count(1);
+    const closing = gated.server.close();
     gate.resolve();
     expect(await line.closed).toBe(1001);
     await closing;
     expect(line.frames).toEqual([]);
-    expect(house.leaves.all).toEqual(house.joins.all);
+    expect(gated.leaves.all).toEqual(gated.joins.all);
   });
 
-  it("a subscription refused at the gate has no leave (G8)", async () => {
+  it("has no leave when the gate refused it (G8)", async () => {
     const gate = promised<unknown>();
-    const house = await open();
-    house.decide = () => gate.promise;
-    const refusal = errorOf(house.service.subscribe(GROUP));
-    await house.joins.count(1);
-    const closing = house.server.close();
+    const gated = await open();
+    gated.decide = () => gate.promise;
+    const refusal = errorOf(gated.service.subscribe(GROUP));
+    await gated.joins.count(1);
+    const closing = gated.server.close();
     gate.resolve({ unauthorized: true });
     expect(await refusal).toMatchObject({ reason: "JOIN_REFUSED" });
     await closing;
-    expect(house.leaves.all).toEqual([]);
+    expect(gated.leaves.all).toEqual([]);
   });
 
-  it("a handshake that waits for auth_function gets 503, and joins nothing", async () => {
+  it("gets 503 and never reaches the gate while its handshake waits for auth_function", async () => {
     const auth = promised<unknown>();
-    const asked = promised();
-    const house = await open({
+    const called = promised();
+    const gated = await open({
       authFunction: "auth",
       async setup(service) {
         await service.registerFunction("auth", () => {
-          asked.resolve();
+          called.resolve();
           return auth.promise;
         });
       },
     });
-    const answered = upgrade(house.url, "/stream/rooms/g");
-    await asked.promise;
-    const closing = house.server.close();
+    const upgraded = upgrade(gated.url, "/stream/rooms/g");
+    await called.promise;
+    const closing = gated.server.close();
     auth.resolve({});
-    expect((await answered).status).toBe(503);
+    expect((await upgraded).status).toBe(503);
     await closing;
-    expect(house.joins.all).toEqual([]);
+    expect(gated.joins.all).toEqual([]);
   });
 });

@@ -17,7 +17,7 @@ const objects = fc
     fc.dictionary(fc.string(), fc.jsonValue()).map((rest) => ({ ...rest, ...fields })),
   );
 
-/** The rule, as the docs state it. */
+/** The rule of the documentation. */
 function isAllowing(json: unknown): boolean {
   if (json === null) return true;
   if (typeof json !== "object" || Array.isArray(json)) return false;
@@ -44,7 +44,7 @@ describe("the result of a gate", () => {
     );
   });
 
-  it("never appears in the log", () => {
+  it("never leaks its content into the reason", () => {
     const secret = fc.stringMatching(/^s3cret[a-z]{8}$/);
     fc.assert(
       fc.property(secret, (text) => {

@@ -8,35 +8,35 @@ import {
 import type { ServerOptions } from "millrace/server";
 import { newCalls, promised } from "../support/gates/calls.ts";
 import {
-  type Gatehouse,
+  type GatedServer,
   type JoinPayload,
   asLeave,
-  openGatehouse,
+  openGatedServer,
   visit,
-} from "../support/gates/gatehouse.ts";
+} from "../support/gates/gated-server.ts";
 
 const GROUP = { streamName: "rooms", groupId: "g" };
 const REFUSED = { code: "permission_denied", reason: "JOIN_REFUSED" };
 const GATE: TriggerRequest = { type: "stream:join", function_id: "second" };
 
-let house: Gatehouse;
+let gated: GatedServer;
 let service: StreamService;
 beforeEach(async () => {
-  ({ house, service } = await open({ gateTimeoutMs: 5000, settleTimeoutMs: 200 }));
+  ({ gated, service } = await open({ gateTimeoutMs: 5000, settleTimeoutMs: 200 }));
 });
-afterEach(() => house.server.close());
+afterEach(() => gated.server.close());
 
 async function open(options: ServerOptions) {
-  const house = await openGatehouse(options);
-  return { house, service: house.service };
+  const gated = await openGatedServer(options);
+  return { gated, service: gated.service };
 }
 
 const enter = async () => visit(service, GROUP);
 const refused = async () => expect(enter()).rejects.toMatchObject(REFUSED);
 const circular = () => {
-  const round: Record<string, unknown> = {};
-  round["again"] = round;
-  return round;
+  const value: Record<string, unknown> = {};
+  value["self"] = value;
+  return value;
 };
 
 describe("a join gate", () => {
@@ -52,9 +52,9 @@ describe("a join gate", () => {
     [{ statusCode: 200 }],
     [{ statusCode: "403" }],
   ])("that returns %j allows", async (answer) => {
-    house.decide = () => answer;
+    gated.decide = () => answer;
     await enter();
-    expect(await house.leaves.count(1)).toEqual(house.joins.all);
+    expect(await gated.leaves.count(1)).toEqual(gated.joins.all);
   });
 
   const refusing: readonly unknown[] = [
@@ -71,10 +71,10 @@ describe("a join gate", () => {
   it.each(refusing.map((answer) => [answer]))(
     "that returns %j refuses, for a reason that only the operator sees (G8)",
     async (answer) => {
-      house.decide = () => answer;
+      gated.decide = () => answer;
       await refused();
-      expect(await house.leavesSoFar()).toEqual([]);
-      expect(house.problems).toMatchObject([
+      expect(await gated.leavesSoFar()).toEqual([]);
+      expect(gated.problems).toMatchObject([
         {
           kind: "join_refused",
           functionId: "gate",
@@ -85,26 +85,26 @@ describe("a join gate", () => {
   );
 
   it.each([
-    ["what is not JSON", () => Symbol("?")],
-    ["what is circular", circular],
+    ["a value that is not JSON", () => Symbol("?")],
+    ["a circular value", circular],
     ["a rejection", () => Promise.reject(new Error("no"))],
     ["an exception", () => JSON.parse("{") as unknown],
-    ["too much", () => ({ text: "x".repeat(20 * 1024 * 1024) })],
-  ])("that answers with %s refuses (G8)", async (_, answer) => {
-    house.decide = answer;
+    ["a value that is too large", () => ({ text: "x".repeat(20 * 1024 * 1024) })],
+  ])("that ends with %s refuses (G8)", async (_, answer) => {
+    gated.decide = answer;
     await refused();
-    expect(await house.leavesSoFar()).toEqual([]);
+    expect(await gated.leavesSoFar()).toEqual([]);
   });
 
   it("hides its reasons from refused callers, and reports them to the operator (G8)", async () => {
-    house.decide = () => {
+    gated.decide = () => {
       throw new Error("ann is on the list");
     };
     await expect(enter()).rejects.toMatchObject({
       ...REFUSED,
       message: expect.not.stringMatching(/ann|list|gate failed/) as string,
     });
-    const [problem] = house.problems.filter(({ kind }) => kind === "join_refused");
+    const [problem] = gated.problems.filter(({ kind }) => kind === "join_refused");
     expect(problem).toMatchObject({ functionId: "gate" });
     expect(problem?.message).toContain("ann is on the list");
   });
@@ -112,9 +112,9 @@ describe("a join gate", () => {
   it.each([
     ["a group", {}, null],
     ["an item", { itemId: "a/b é" }, "a/b é"],
-  ])("is asked about %s with all that is known of it", async (_, item, id) => {
+  ])("is called for %s with the complete payload", async (_, item, id) => {
     await visit(service, { ...GROUP, ...item });
-    const [joined] = house.joins.all;
+    const [joined] = gated.joins.all;
     expect(joined).toStrictEqual({
       subscription_id: expect.stringMatching(/^.{8,}$/) as string,
       stream_name: "rooms",
@@ -123,11 +123,11 @@ describe("a join gate", () => {
       context: null,
       connection_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
     });
-    expect(await house.leaves.count(1)).toStrictEqual([joined]);
-    expect(house.joins.all).toHaveLength(1);
+    expect(await gated.leaves.count(1)).toStrictEqual([joined]);
+    expect(gated.joins.all).toHaveLength(1);
   });
 
-  it("gets the metadata of its trigger", async () => {
+  it("receives the metadata of its trigger", async () => {
     const seen = newCalls<unknown>();
     await service.registerFunction("second", (_, { metadata }) => seen.record(metadata));
     await service.registerTrigger({ ...GATE, metadata: { only: ["ann"] } });
@@ -137,9 +137,9 @@ describe("a join gate", () => {
 
   it("is called before any frame is sent: writes made meanwhile are in the snapshot (G8, G10)", async () => {
     const gate = promised();
-    house.decide = () => gate.promise;
+    gated.decide = () => gate.promise;
     const following = service.subscribe(GROUP);
-    await house.joins.count(1);
+    await gated.joins.count(1);
     await service.set({ ...GROUP, itemId: "a", data: "meanwhile" });
     gate.resolve();
     const frames = await following;
@@ -163,81 +163,81 @@ describe("a join gate", () => {
 });
 
 describe("several join gates", () => {
-  it("are called concurrently, and all have to allow", async () => {
+  it("are called concurrently, and must all allow", async () => {
     const both = promised();
-    house.decide = () => both.promise;
-    // Each of the two would wait forever if they were called one by one.
+    gated.decide = () => both.promise;
+    // Called one by one, the first would wait forever.
     await service.registerFunction("second", () => both.resolve());
     await service.registerTrigger(GATE);
     await enter();
-    expect(await house.leaves.count(1)).toEqual(house.joins.all);
+    expect(await gated.leaves.count(1)).toEqual(gated.joins.all);
   });
 
   it("refuse with the first refusal, whatever the others would decide (G8)", async () => {
     await service.registerFunction("second", () => ({ unauthorized: true }));
     const second = await service.registerTrigger(GATE);
-    house.decide = () => new Promise(() => {});
+    gated.decide = () => new Promise(() => {});
     await refused();
-    house.decide = () => undefined;
+    gated.decide = () => undefined;
     await refused();
-    expect(house.joins.all).toHaveLength(2);
+    expect(gated.joins.all).toHaveLength(2);
     await second.unregister();
-    expect(await house.leavesSoFar()).toEqual([]);
+    expect(await gated.leavesSoFar()).toEqual([]);
   });
 
   it("refuse when one of them has no provider (G8)", async () => {
     const second = await service.registerTrigger(GATE);
     await refused();
-    expect(house.problems.at(-1)?.message).toContain("function_not_found");
+    expect(gated.problems.at(-1)?.message).toContain("function_not_found");
     await second.unregister();
-    expect(await house.leavesSoFar()).toEqual([]);
+    expect(await gated.leavesSoFar()).toEqual([]);
   });
 });
 
 describe("the condition of a gate", () => {
   const conditional = async (condition: (joined: JoinPayload) => unknown) => {
     await service.registerFunction("condition", condition);
-    const asked = newCalls<JoinPayload>();
+    const gateCalls = newCalls<JoinPayload>();
     await service.registerFunction("second", (joined: JoinPayload) => {
-      asked.record(asLeave(joined));
+      gateCalls.record(asLeave(joined));
       return { unauthorized: true };
     });
     const config = { condition_function_id: "condition" };
     await service.registerTrigger({ ...GATE, config });
-    return asked;
+    return gateCalls;
   };
 
-  it("that returns false skips it", async () => {
-    const asked = await conditional(() => false);
+  it("that returns false skips the gate", async () => {
+    const gateCalls = await conditional(() => false);
     await enter();
-    expect(asked.all).toEqual([]);
+    expect(gateCalls.all).toEqual([]);
   });
 
   it.each([[undefined], [null], [true], [0], [""], ["false"], [[]], [{ unauthorized: false }]])(
-    "that returns %j does not, and gets the payload of the gate (G8)",
+    "that returns %j does not skip it, and receives the payload of the gate (G8)",
     async (answer) => {
       const conditionCalls = newCalls<JoinPayload>();
-      const asked = await conditional((joined) => {
+      const gateCalls = await conditional((joined) => {
         conditionCalls.record(asLeave(joined));
         return answer;
       });
       await refused();
-      expect(asked.all).toHaveLength(1);
-      expect(conditionCalls.all).toStrictEqual(asked.all);
-      expect(asked.all).toStrictEqual(house.joins.all);
+      expect(gateCalls.all).toHaveLength(1);
+      expect(conditionCalls.all).toStrictEqual(gateCalls.all);
+      expect(gateCalls.all).toStrictEqual(gated.joins.all);
     },
   );
 
   it("that fails refuses, and the gate is not called (G8)", async () => {
-    const asked = await conditional(() => {
+    const gateCalls = await conditional(() => {
       throw new Error("broken");
     });
     await refused();
-    expect(asked.all).toEqual([]);
+    expect(gateCalls.all).toEqual([]);
   });
 
   it("shares the timeout of its gate (G8)", async () => {
-    const { house: quick, service } = await open({ gateTimeoutMs: 150 });
+    const { gated: quick, service } = await open({ gateTimeoutMs: 150 });
     onTestFinished(() => quick.server.close());
     const slowly = async () => new Promise((resolve) => setTimeout(resolve, 100));
     await service.registerFunction("condition", slowly);
@@ -250,7 +250,7 @@ describe("the condition of a gate", () => {
 });
 
 describe("a service whose join_gate is required", () => {
-  it("refuses every join until a gate is registered, and when the last one is withdrawn (G8)", async () => {
+  it("refuses every join until a gate is registered, and after the last one is withdrawn (G8)", async () => {
     const service = createStreamService({ store: memoryStore(), joinGate: "required" });
     onTestFinished(() => service.close());
     const received = newCalls<JoinPayload>();
@@ -284,7 +284,7 @@ describe("a gate whose provider is lost", () => {
     await refused();
     await again.trigger.unregister();
     await enter();
-    expect(await house.leavesSoFar()).toHaveLength(3);
+    expect(await gated.leavesSoFar()).toHaveLength(3);
   });
 
   it("refuses joins when only its function is withdrawn (G8)", async () => {
@@ -305,16 +305,16 @@ describe("a join listener (gate: false)", () => {
     const received = newCalls<JoinPayload>();
     await listen((joined) => received.record(asLeave(joined)));
     const gate = promised();
-    house.decide = () => gate.promise;
+    gated.decide = () => gate.promise;
     const entering = enter();
-    await house.joins.count(1);
+    await gated.joins.count(1);
     expect(received.all).toEqual([]);
     gate.resolve();
     await entering;
-    expect(await received.count(1)).toStrictEqual(house.joins.all);
-    house.decide = () => ({ unauthorized: true });
+    expect(await received.count(1)).toStrictEqual(gated.joins.all);
+    gated.decide = () => ({ unauthorized: true });
     await refused();
-    house.decide = () => undefined;
+    gated.decide = () => undefined;
     await visit(service, { ...GROUP, itemId: "last" });
     expect((await received.count(2)).map(({ id }) => id)).toEqual([null, "last"]);
   });
@@ -338,6 +338,6 @@ describe("a join listener (gate: false)", () => {
   it("without a provider refuses no joins", async () => {
     await service.registerTrigger({ ...GATE, config: { gate: false } });
     await enter();
-    expect(await house.leaves.count(1)).toEqual(house.joins.all);
+    expect(await gated.leaves.count(1)).toEqual(gated.joins.all);
   });
 });

@@ -4,7 +4,7 @@ import { RedisServers } from "../../src/redis/redis-servers.ts";
 import { parseRedisUrl } from "../../src/redis/redis-url.ts";
 import { connect } from "../bridge/line.ts";
 import { doorNamed } from "../support/doors/doors.ts";
-import type { JoinPayload } from "../support/gates/gatehouse.ts";
+import type { JoinPayload } from "../support/gates/gated-server.ts";
 import { leavesSoFar, remote, startLeaveChild } from "../support/gates/leave-child.ts";
 import { randomPrefix } from "../support/redis/redis-stores.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
@@ -29,9 +29,9 @@ async function newFleet() {
 
 const sorted = (all: readonly JoinPayload[]) => all.map((each) => JSON.stringify(each)).toSorted();
 
-describeWithRedis("after kill -9 of a process of a fleet over Redis", () => {
+describeWithRedis("a member of a fleet over Redis", () => {
   it(
-    "another process delivers its leaves, each with the connection_id of its join (G6)",
+    "delivers the leaves of a killed member, each with the connection_id of its join (G6)",
     async () => {
       const fleet = await newFleet();
       const [killed, other] = await Promise.all([fleet.start(), fleet.start()]);
@@ -59,7 +59,7 @@ describeWithRedis("after kill -9 of a process of a fleet over Redis", () => {
   );
 
   it(
-    "another process delivers leaves that an earlier version recorded without connection_id",
+    "delivers leaves that an earlier version recorded without connection_id",
     async () => {
       const { url, keyPrefix, start } = await newFleet();
       const other = await start();
@@ -68,11 +68,11 @@ describeWithRedis("after kill -9 of a process of a fleet over Redis", () => {
       servers.start();
       const registryTimeoutMs = REGISTRY_TIMEOUT_MS;
       const earlier = await createRedisCoordinator({ servers, keyPrefix, registryTimeoutMs });
-      // In the form of that version.
+      // The format of that version.
       const payload =
         '{"subscription_id":"old","stream_name":"rooms","group_id":"g","id":null,"context":{"user":"ann"}}';
       await earlier.leases.hold({ id: "5f2c0d8e-1", payload });
-      // Without its connections it appears killed to the others.
+      // Without connections, other members consider it dead.
       servers.close();
       expect(await other.leaves.count(1)).toEqual([JSON.parse(payload)]);
       expect(await leavesSoFar(other)).toEqual([JSON.parse(payload)]);

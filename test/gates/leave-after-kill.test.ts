@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { openLmdbStore } from "../../src/stores/lmdb/lmdb-store.ts";
 import { connect } from "../bridge/line.ts";
 import { doorNamed } from "../support/doors/doors.ts";
-import type { JoinPayload } from "../support/gates/gatehouse.ts";
+import type { JoinPayload } from "../support/gates/gated-server.ts";
 import {
   type LeaveChildOptions,
   idsOf,
@@ -26,8 +26,8 @@ beforeEach(async () => {
 const start = (options: Omit<LeaveChildOptions, "store">) =>
   startLeaveChild({ store: { kind: "file_based", folder }, ...options });
 
-describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
-  it("the leaves of the open subscriptions, and no others, are delivered at the next start (G6)", async () => {
+describe("a service on disk, restarted after kill -9,", { timeout: 60_000 }, () => {
+  it("delivers the leaves of the open subscriptions, and no others (G6)", async () => {
     const first = await start({ gate: true });
     const line = await connect(first.url, `/stream/${STREAM}/url?user=ann`);
     await line.count(1);
@@ -44,12 +44,12 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     line.leave("b");
     const before = await first.leaves.count(2);
     await leavesSoFar(first);
-    // A delivered leave is recorded a moment after its delivery.
+    // The store settles a leave shortly after its delivery.
     await client.set({ streamName: STREAM, groupId: "g", itemId: "i", data: 1 });
     await first.end("SIGKILL");
 
     const open = first.joins.all.filter(
-      ({ subscription_id: id }) => !id.startsWith("mark-") && !idsOf(before).includes(id),
+      ({ subscription_id: id }) => !id.startsWith("barrier-") && !idsOf(before).includes(id),
     );
     expect(open.map(({ group_id: groupId }) => groupId).toSorted()).toEqual([
       "g",
@@ -62,7 +62,7 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     const sorted = (all: readonly JoinPayload[]) =>
       all.map((each) => JSON.stringify(each)).toSorted();
     expect(sorted(received)).toEqual(sorted(open));
-    // One WebSocket and one gRPC connection; the payloads above name them as their joins did.
+    // One WebSocket and one gRPC connection, with the ids of their joins.
     const connections = received.map((each) => each.connection_id);
     expect(connections).toEqual(connections.map(() => expect.stringMatching(/^[0-9a-f]{32}$/)));
     expect(new Set(connections).size).toBe(2);
@@ -76,7 +76,7 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     expect(await leavesSoFar(third)).toEqual([]);
   });
 
-  it("a leave in delivery is delivered again", async () => {
+  it("delivers a leave in delivery again", async () => {
     const first = await start({ gate: false, stuck: "stuck" });
     const line = await connect(first.url, `/stream/${STREAM}/stuck`);
     const id = (await line.count(1))[0]?.subscriptionId ?? "";
@@ -87,17 +87,17 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     expect(idsOf(await leavesSoFar(second))).toEqual([id]);
   });
 
-  it("a leave trigger gets the leaves of subscriptions that were open when it was registered", async () => {
+  it("delivers the leaves of subscriptions that opened before the leave trigger was registered", async () => {
     const first = await start({ gate: false, late: true });
     const line = await connect(first.url, `/stream/${STREAM}/g`);
     const id = (await line.count(1))[0]?.subscriptionId ?? "";
-    await first.askForLeaves();
+    await first.registerLeaveTrigger();
     await first.end("SIGKILL");
     const second = await start({ gate: false });
     expect(idsOf(await leavesSoFar(second))).toEqual([id]);
   });
 
-  it("a gate that is not registered again refuses joins until it is (G8)", async () => {
+  it("refuses joins until the gate is registered again (G8)", async () => {
     const first = await start({ gate: true });
     await first.end("SIGKILL");
     const second = await start({ gate: false });
@@ -115,14 +115,14 @@ describe("after kill -9 of a service on disk", { timeout: 60_000 }, () => {
     expect(await leavesSoFar(third)).toEqual([]);
   });
 
-  it("the next start delivers leaves that an earlier version recorded without connection_id, once", async () => {
-    // Its leave trigger is in the data, too.
+  it("delivers leaves that an earlier version recorded without connection_id, once", async () => {
+    // Stores the leave trigger.
     await (await start({ gate: false })).end("SIGTERM");
     const store = await openLmdbStore({ folder });
-    // In the form of that version.
+    // The format of that version.
     const noted =
       '{"subscription_id":"old","stream_name":"rooms","group_id":"g","id":null,"context":{"user":"ann"}}';
-    await store.records.put("lease/5f2c0d8e-1", noted);
+    await store.serviceState.put("lease/5f2c0d8e-1", noted);
     await store.close();
     const next = await start({ gate: false });
     expect(await leavesSoFar(next)).toEqual([JSON.parse(noted)]);

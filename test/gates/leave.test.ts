@@ -19,23 +19,23 @@ import { noise } from "../support/doors/values.ts";
 import { websocketDoor } from "../support/doors/websocket-door.ts";
 import { newCalls, promised } from "../support/gates/calls.ts";
 import {
-  type Gatehouse,
+  type GatedServer,
   type JoinPayload,
-  openGatehouse,
+  openGatedServer,
   visit,
-} from "../support/gates/gatehouse.ts";
+} from "../support/gates/gated-server.ts";
 
 /** A custom stream that cannot be read. */
 const BROKEN = "broken";
 const library = doorNamed("library");
 
-/** Closes everything the test opened. */
+/** Closes a resource after the test. */
 const endAfter = (close: () => Promise<unknown>) =>
   onTestFinished(async () => void (await close()));
 
 /** Follows a group, and resolves when the subscription is open. */
-async function follow(door: Door, house: Gatehouse, groupId: string, timeoutMs?: number) {
-  const client = door.client(house);
+async function follow(door: Door, gated: GatedServer, groupId: string, timeoutMs?: number) {
+  const client = door.client(gated);
   endAfter(() => client.close());
   const options = timeoutMs === undefined ? undefined : { timeoutMs };
   const frames = await client.subscribe({ streamName: "rooms", groupId, itemId: "a" }, options);
@@ -52,35 +52,35 @@ async function errorOf(frames: Frames): Promise<unknown> {
   }
 }
 
-describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
-  let house: Gatehouse;
+describe.each(SUBSCRIPTION_DOORS)("a subscription over $name", (door) => {
+  let gated: GatedServer;
   beforeAll(async () => {
-    house = await openGatehouse({
+    gated = await openGatedServer({
       gateTimeoutMs: 10_000,
       async setup(service) {
         await service.createStream(BROKEN, {
           list() {
-            throw new Error("nobody home");
+            throw new Error("unavailable");
           },
         });
       },
     });
   });
-  afterAll(async () => house?.server.close());
+  afterAll(async () => gated?.server.close());
   beforeEach(() => {
-    house.decide = () => undefined;
+    gated.decide = () => undefined;
   });
   const ofGroup = (groupId: string) => (joined: JoinPayload) => joined.group_id === groupId;
-  const left = async (groupId: string) => (await house.leavesSoFar()).filter(ofGroup(groupId));
+  const left = async (groupId: string) => (await gated.leavesSoFar()).filter(ofGroup(groupId));
 
-  it("a cancelled subscription has one leave, with the payload of its join", async () => {
+  it("has one leave, with the payload of its join, when it is cancelled", async () => {
     const groupId = uniqueName("cancelled");
-    const frames = await follow(door, house, groupId);
+    const frames = await follow(door, gated, groupId);
     expect(await left(groupId)).toEqual([]);
     await frames.return();
-    await house.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
+    await gated.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
     const received = await left(groupId);
-    expect(received).toEqual(house.joins.all.filter(ofGroup(groupId)));
+    expect(received).toEqual(gated.joins.all.filter(ofGroup(groupId)));
     expect(received).toEqual([
       {
         subscription_id: expect.stringMatching(/./) as string,
@@ -93,226 +93,226 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
     ]);
   });
 
-  it("a refused join has none (G8)", async () => {
+  it("has no leave when its join is refused (G8)", async () => {
     const groupId = uniqueName("refused");
-    house.decide = () => ({ unauthorized: true });
-    if (door !== websocketDoor) await expect(follow(door, house, groupId)).rejects.toThrow(/./);
+    gated.decide = () => ({ unauthorized: true });
+    if (door !== websocketDoor) await expect(follow(door, gated, groupId)).rejects.toThrow(/./);
     else {
-      const line = await connect(house.url, `/stream/rooms/${groupId}`);
+      const line = await connect(gated.url, `/stream/rooms/${groupId}`);
       await line.count(1);
       line.socket.terminate();
     }
     expect(await left(groupId)).toEqual([]);
-    expect(house.joins.all.some(ofGroup(groupId))).toBe(true);
+    expect(gated.joins.all.some(ofGroup(groupId))).toBe(true);
   });
 
-  it("an allowed join whose snapshot fails has one", async () => {
+  it("has one leave when its snapshot fails after the gate allowed it", async () => {
     const groupId = uniqueName("broken");
-    const client = door.client(house);
+    const client = door.client(gated);
     endAfter(() => client.close());
     const opened = client.subscribe({ streamName: BROKEN, groupId });
     const refused = opened.then((frames) => frames.next());
     await expect(refused).rejects.toMatchObject({ reason: "STORE_UNAVAILABLE" });
-    await house.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
+    await gated.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
     expect(await left(groupId)).toMatchObject([{ stream_name: BROKEN, id: null }]);
   });
 
   if (door !== library)
     it.each([
-      ["allows", "once", undefined],
-      ["refuses", "never", { unauthorized: true }],
-    ])("a client that is gone when a gate %s its join has a leave %s", async (_, count, answer) => {
+      ["allows", "one leave", undefined],
+      ["refuses", "no leave", { unauthorized: true }],
+    ])("whose client is gone when a gate %s it has %s", async (_, count, answer) => {
       const groupId = uniqueName("gone");
       const gate = promised<unknown>();
-      house.decide = () => gate.promise;
-      const client = door.client(house);
+      gated.decide = () => gate.promise;
+      const client = door.client(gated);
       endAfter(() => client.close());
       const frames = await client.subscribe({ streamName: "rooms", groupId });
-      await house.joins.until("the gate", (all) => all.some(ofGroup(groupId)));
+      await gated.joins.until("the gate", (all) => all.some(ofGroup(groupId)));
       await frames.return();
-      // On a shared connection, the service processes that before it responds to this.
+      // On a shared connection, a response to this call proves that the cancel was processed.
       await client.list({ streamName: "rooms", groupId });
       gate.resolve(answer);
-      if (count === "once")
-        await house.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
-      expect(await left(groupId)).toHaveLength(count === "once" ? 1 : 0);
+      if (count === "one leave")
+        await gated.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
+      expect(await left(groupId)).toHaveLength(count === "one leave" ? 1 : 0);
     });
 
   if (!door.can.deadlines) return;
-  it("a subscription whose deadline passes has one", async () => {
+  it("has one leave when its deadline passes", async () => {
     const groupId = uniqueName("deadline");
-    const frames = await follow(door, house, groupId, 400);
+    const frames = await follow(door, gated, groupId, 400);
     expect(await errorOf(frames)).toMatchObject({ code: "deadline_exceeded" });
-    await house.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
+    await gated.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
     expect(await left(groupId)).toHaveLength(1);
   });
 
-  it("whose deadline passes at the gate has one once the gate allows it", async () => {
+  it("has one leave when its deadline passes before the gate allows it", async () => {
     const groupId = uniqueName("waiting");
     const gate = promised();
-    house.decide = () => gate.promise;
-    await expect(follow(door, house, groupId, 300)).rejects.toMatchObject({
+    gated.decide = () => gate.promise;
+    await expect(follow(door, gated, groupId, 300)).rejects.toMatchObject({
       code: "deadline_exceeded",
     });
-    await house.joins.until("the gate", (all) => all.some(ofGroup(groupId)));
+    await gated.joins.until("the gate", (all) => all.some(ofGroup(groupId)));
     gate.resolve();
-    await house.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
+    await gated.leaves.until("the leave", (all) => all.some(ofGroup(groupId)));
     expect(await left(groupId)).toHaveLength(1);
   });
 });
 
-describe("a subscription that the service ends has one leave", () => {
+describe("a subscription that the service ends", () => {
   const MiB = 1024 * 1024;
   const LARGE = noise(512 * 1024);
 
   it.each(["library", "grpc", "connect-h1-json", "websocket"])(
-    "over %s when it took nothing for too long (G7)",
+    "has one leave over %s when its client read nothing for too long (G7)",
     async (name) => {
       const door = SUBSCRIPTION_DOORS.find((each) => each.name === name) ?? library;
       let skewMs = 0;
-      const house = await openGatehouse({
+      const gated = await openGatedServer({
         store: memoryStore({ history: { maxBytes: 64 * MiB } }),
         subscriberQueue: { maxFrames: 10, maxBytes: 64 * 1024 },
         heartbeatIntervalMs: 50,
         now: () => performance.now() + skewMs,
       });
-      const proxy = await openProxy(house.server.port);
+      const proxy = await openProxy(gated.server.port);
       endAfter(async () => {
         await proxy.close();
-        await house.server.close();
+        await gated.server.close();
       });
-      await follow(door, { ...house, url: proxy.url }, "slow");
+      await follow(door, { ...gated, url: proxy.url }, "slow");
       proxy.stall();
       const item = { streamName: "rooms", groupId: "slow", itemId: "a" };
       // More than the operating system buffers for a client that does not read.
-      for (let n = 0; n < 24; n++) await house.service.set({ ...item, data: LARGE });
-      // More than once, in case the operating system accepts more after the first time.
+      for (let n = 0; n < 24; n++) await gated.service.set({ ...item, data: LARGE });
+      // Repeated: the operating system may buffer more after the first time.
       const hurry = setInterval(() => (skewMs += 61_000), 50);
-      await house.leaves.count(1);
+      await gated.leaves.count(1);
       clearInterval(hurry);
-      expect(await house.leavesSoFar()).toEqual(house.joins.all);
-      expect(house.joins.all).toHaveLength(1);
+      expect(await gated.leavesSoFar()).toEqual(gated.joins.all);
+      expect(gated.joins.all).toHaveLength(1);
     },
   );
 
   it.each(SUBSCRIPTION_DOORS)(
-    "over $name when its store can no longer confirm it (G5)",
+    "has one leave over $name when its store can no longer confirm it (G5)",
     async (door) => {
       const store = observeStore(memoryStore());
-      const house = await openGatehouse({ store, heartbeatIntervalMs: 50 });
-      endAfter(() => house.server.close());
-      const frames = await follow(door, house, "unconfirmed");
-      const mend = store.fail("heads", new Error("gone"));
+      const gated = await openGatedServer({ store, heartbeatIntervalMs: 50 });
+      endAfter(() => gated.server.close());
+      const frames = await follow(door, gated, "unconfirmed");
+      const restore = store.fail("heads", new Error("gone"));
       expect(await errorOf(frames)).toMatchObject({ reason: "STORE_UNAVAILABLE" });
-      await house.leaves.count(1);
-      mend();
-      expect(await house.leavesSoFar()).toEqual(house.joins.all);
+      await gated.leaves.count(1);
+      restore();
+      expect(await gated.leavesSoFar()).toEqual(gated.joins.all);
     },
   );
 });
 
-describe("each subscription of a socket has one leave", () => {
+describe("a socket", () => {
   const MORE = { streamName: "rooms", groupId: "more" };
-  let house: Gatehouse;
+  let gated: GatedServer;
   beforeAll(async () => {
-    house = await openGatehouse({
+    gated = await openGatedServer({
       bridge: { maxSubscriptions: 3, pingIntervalMs: 100, maxFrameBytes: 1000 },
     });
   });
-  afterAll(async () => house?.server.close());
+  afterAll(async () => gated?.server.close());
 
   it.each([
     ["is closed", 1005, ({ socket }) => socket.close()],
     ["is cut", 1006, ({ socket }) => socket.terminate()],
-    ["answers no pings", 4408, ({ socket }) => void (socket.pong = () => {})],
-    ["sends what is too large", 1009, ({ socket }) => socket.send("x".repeat(2000))],
-    ["joins too much", 4429, (line) => line.join({ ...MORE, subscriptionId: "s4" })],
+    ["sends no pongs", 4408, ({ socket }) => void (socket.pong = () => {})],
+    ["sends a frame that is too large", 1009, ({ socket }) => socket.send("x".repeat(2000))],
+    ["joins too many subscriptions", 4429, (line) => line.join({ ...MORE, subscriptionId: "s4" })],
     [
-      "sends what is malformed",
+      "sends malformed frames",
       4400,
       ({ socket }) => {
         for (let n = 0; n < 10; n++) socket.send("?");
       },
     ],
   ] satisfies [string, number, (line: Awaited<ReturnType<typeof connect>>) => void][])(
-    "that %s",
+    "has one leave for each subscription when it %s",
     async (_, code, end) => {
       const stem = uniqueName("socket");
       const isOurs = ({ group_id: groupId }: JoinPayload) => groupId.startsWith(stem);
-      const line = await connect(house.url, `/stream/rooms/${stem}`);
+      const line = await connect(gated.url, `/stream/rooms/${stem}`);
       await line.count(1);
       line.join({ ...MORE, groupId: stem, id: "a", subscriptionId: "s1" });
       line.join({ ...MORE, groupId: `${stem}-b`, subscriptionId: "s2" });
       await line.count(3);
       end(line);
       expect(await line.closed).toBe(code);
-      await house.leaves.until("three leaves", (all) => all.filter(isOurs).length >= 3);
-      const received = (await house.leavesSoFar()).filter(isOurs);
+      await gated.leaves.until("three leaves", (all) => all.filter(isOurs).length >= 3);
+      const received = (await gated.leavesSoFar()).filter(isOurs);
       const byId = (a: JoinPayload, b: JoinPayload) =>
         a.subscription_id < b.subscription_id ? -1 : 1;
-      expect(received.toSorted(byId)).toEqual(house.joins.all.filter(isOurs).toSorted(byId));
+      expect(received.toSorted(byId)).toEqual(gated.joins.all.filter(isOurs).toSorted(byId));
     },
   );
 });
 
 describe("leave handlers", () => {
   const group = { streamName: "rooms", groupId: "g" };
-  let house: Gatehouse;
+  let gated: GatedServer;
   beforeEach(async () => {
-    house = await openGatehouse();
+    gated = await openGatedServer();
   });
-  afterEach(() => house.server.close());
+  afterEach(() => gated.server.close());
 
-  it("are called after the join listeners, however long these take", async () => {
+  it("are called after the join listeners finish", async () => {
     const listener = promised();
     const order = newCalls<string>();
-    await house.service.registerFunction("listener", async () => {
+    await gated.service.registerFunction("listener", async () => {
       order.record("join begins");
       await listener.promise;
       order.record("join ends");
     });
-    await house.service.registerFunction("last", () => order.record("leave"));
-    await house.service.registerTrigger({
+    await gated.service.registerFunction("last", () => order.record("leave"));
+    await gated.service.registerTrigger({
       type: "stream:join",
       function_id: "listener",
       config: { gate: false },
     });
-    await house.service.registerTrigger({ type: "stream:leave", function_id: "last" });
-    await visit(house.service, group);
+    await gated.service.registerTrigger({ type: "stream:leave", function_id: "last" });
+    await visit(gated.service, group);
     await order.count(1);
-    expect(house.leaves.all).toEqual([]);
+    expect(gated.leaves.all).toEqual([]);
     listener.resolve();
     expect(await order.count(3)).toEqual(["join begins", "join ends", "leave"]);
-    expect(await house.leaves.count(1)).toHaveLength(1);
+    expect(await gated.leaves.count(1)).toHaveLength(1);
   });
 
-  it("registered after a subscription opened get its leave, too", async () => {
-    const frames = await house.service.subscribe(group);
+  it("registered after a subscription opened receive its leave, too", async () => {
+    const frames = await gated.service.subscribe(group);
     const late = newCalls<JoinPayload>();
-    await house.service.registerFunction("late", late.record);
+    await gated.service.registerFunction("late", late.record);
     const metadata = { why: "to tidy up" };
-    await house.service.registerTrigger({ type: "stream:leave", function_id: "late", metadata });
+    await gated.service.registerTrigger({ type: "stream:leave", function_id: "late", metadata });
     await frames.return?.();
-    await house.leaves.count(1);
-    expect(await late.count(1)).toEqual(house.joins.all);
+    await gated.leaves.count(1);
+    expect(await late.count(1)).toEqual(gated.joins.all);
   });
 
   it("are called once each, with the metadata of their trigger; a failing one delays no others", async () => {
     const received = newCalls<string>();
     for (const name of ["one", "two"]) {
-      await house.service.registerFunction(name, (_, { metadata }) => {
+      await gated.service.registerFunction(name, (_, { metadata }) => {
         received.record(`${name} ${JSON.stringify(metadata)}`);
         throw new Error("no");
       });
       const trigger = { type: "stream:leave", function_id: name, metadata: { of: name } };
-      await house.service.registerTrigger(trigger);
+      await gated.service.registerTrigger(trigger);
     }
-    await visit(house.service, group);
-    await visit(house.service, group);
+    await visit(gated.service, group);
+    await visit(gated.service, group);
     await received.count(4);
-    await house.leaves.count(2);
-    await house.leavesSoFar();
-    // The last two are those of the mark.
+    await gated.leaves.count(2);
+    await gated.leavesSoFar();
+    // The barrier of leavesSoFar causes the last two.
     await received.count(6);
     expect(received.all.toSorted()).toEqual([
       ...Array(3).fill('one {"of":"one"}'),
@@ -322,27 +322,27 @@ describe("leave handlers", () => {
 
   it("are not called when their condition returns false", async () => {
     const received = newCalls<JoinPayload>();
-    await house.service.registerFunction("some", received.record);
-    await house.service.registerFunction("is some", ({ id }: JoinPayload) => id === "this");
+    await gated.service.registerFunction("some", received.record);
+    await gated.service.registerFunction("is some", ({ id }: JoinPayload) => id === "this");
     const config = { condition_function_id: "is some" };
-    await house.service.registerTrigger({ type: "stream:leave", function_id: "some", config });
+    await gated.service.registerTrigger({ type: "stream:leave", function_id: "some", config });
     for (const itemId of ["that", "this", "another"])
-      await visit(house.service, { ...group, itemId });
-    await visit(house.service, { ...group, itemId: "this" });
+      await visit(gated.service, { ...group, itemId });
+    await visit(gated.service, { ...group, itemId: "this" });
     expect(await received.count(2)).toMatchObject([{ id: "this" }, { id: "this" }]);
-    expect(await house.leaves.count(4)).toHaveLength(4);
+    expect(await gated.leaves.count(4)).toHaveLength(4);
     expect(received.all).toHaveLength(2);
   });
 
   it("without a provider are called when they have one again", async () => {
     const received = newCalls<JoinPayload>();
-    const first = await house.service.registerFunction("restarted", received.record);
-    await house.service.registerTrigger({ type: "stream:leave", function_id: "restarted" });
+    const first = await gated.service.registerFunction("restarted", received.record);
+    await gated.service.registerTrigger({ type: "stream:leave", function_id: "restarted" });
     await first.unregister();
-    await visit(house.service, group);
-    await house.leaves.count(1);
+    await visit(gated.service, group);
+    await gated.leaves.count(1);
     expect(received.all).toEqual([]);
-    await house.service.registerFunction("restarted", received.record);
-    expect(await received.count(1)).toEqual(house.joins.all);
+    await gated.service.registerFunction("restarted", received.record);
+    expect(await received.count(1)).toEqual(gated.joins.all);
   });
 });

@@ -28,7 +28,7 @@ afterAll(async () => {
   await server.close();
 });
 
-describe.each(SUBSCRIPTION_DOORS)("the door $name", (door) => {
+describe.each(SUBSCRIPTION_DOORS)("the protocol $name", (door) => {
   it("leaves no listeners on signals that outlive its calls and subscriptions", async () => {
     signals.clear();
     const client = door.client(server);

@@ -9,17 +9,17 @@ import { startServer } from "../support/doors/test-server.ts";
 const KEY = { streamName: "s", groupId: "g", itemId: "i" };
 
 describe.each(["grpc", "grpc-js"])("a client %s that receives GOAWAY", (name) => {
-  it("gets the response to its call under way, and uses a new connection for the next", async () => {
+  it("receives the response to its call in flight, and uses a new connection for the next one", async () => {
     const server = await startServer();
     const client = doorNamed(name).client(server);
     onTestFinished(() => client.close());
     await client.set({ ...KEY, data: 0 });
     const held = server.store.hold("run");
-    const writing = client.set({ ...KEY, data: "under way" });
+    const writing = client.set({ ...KEY, data: "in flight" });
     await held.reached;
     const closing = server.close();
     held.release();
-    expect(await writing).toMatchObject({ newValue: "under way" });
+    expect(await writing).toMatchObject({ newValue: "in flight" });
     await closing;
     const next = await createServer({ port: server.port, store: memoryStore() });
     onTestFinished(() => next.close());

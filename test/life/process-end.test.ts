@@ -17,7 +17,7 @@ const GROUP = { streamName: "s", groupId: "g" };
 beforeAll(async () => ensureBuilt(PROJECT), 120_000);
 
 /** Uses every protocol of a server, and leaves all connections open. */
-async function useEveryDoor(url: string) {
+async function useEveryProtocol(url: string) {
   const target = { url } as never;
   for (const door of SUBSCRIPTION_DOORS.filter(({ name }) => name !== "library")) {
     const client = door.client(target);
@@ -36,7 +36,7 @@ async function useEveryDoor(url: string) {
 }
 
 describe("a process whose server has closed", () => {
-  it("ends by itself within a second, after every protocol was used", async () => {
+  it("exits by itself within a second after every protocol was used", async () => {
     const folder = await mkdtemp(join(tmpdir(), "millrace-life-"));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const child = spawn(process.execPath, [CHILD, JSON.stringify({ kind: "file_based", folder })], {
@@ -47,7 +47,7 @@ describe("a process whose server has closed", () => {
     const reader = createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));
     await once(reader, "line");
     const { url } = JSON.parse(lines[0] ?? "") as { url: string };
-    await useEveryDoor(url);
+    await useEveryProtocol(url);
     const ended = once(child, "close");
     child.kill("SIGTERM");
     const [status] = (await ended) as [number | null];

@@ -3,7 +3,7 @@ import { AddressRegistry } from "../../src/limits/address-registry.ts";
 
 const RATE = { perSecond: 1, burst: 1 };
 
-describe("the registry of addresses", () => {
+describe("the address registry", () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
   afterEach(() => void vi.useRealTimers());
 

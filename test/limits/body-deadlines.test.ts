@@ -2,9 +2,9 @@ import { once } from "node:events";
 import { type IncomingHttpHeaders, connect } from "node:http2";
 import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { BODY_TIMEOUT_MS, BodyDeadlines } from "../../src/limits/body-deadlines.ts";
-import { startLaneOnly } from "../support/doors/lane-only.ts";
+import { startFastPathServer } from "../support/doors/fast-path-server.ts";
 
-describe("deadlines of bodies", () => {
+describe("body deadlines", () => {
   afterEach(() => {
     vi.useRealTimers();
   });
@@ -16,7 +16,7 @@ describe("deadlines of bodies", () => {
     return { deadlines, late, body };
   };
 
-  it("tell once of a body that has not come whole in time, the oldest first", () => {
+  it("report each overdue body once, the oldest first", () => {
     const { deadlines, late, body } = setUp();
     deadlines.begin(body("first"));
     vi.advanceTimersByTime(400);
@@ -29,7 +29,7 @@ describe("deadlines of bodies", () => {
     expect(late).toEqual(["first", "second"]);
   });
 
-  it("say nothing of what came in time, and keep no timer for it", () => {
+  it("ignore bodies that arrive in time, and keep no timer for them", () => {
     const { deadlines, late, body } = setUp();
     const whole = body("whole");
     deadlines.begin(whole);
@@ -43,7 +43,7 @@ describe("deadlines of bodies", () => {
     expect(late).toEqual(["after"]);
   });
 
-  it("go on with those that began later when one is late", () => {
+  it("stay in force for later bodies when one is overdue", () => {
     const { deadlines, late, body } = setUp();
     deadlines.begin(body("early"));
     vi.advanceTimersByTime(20_000);
@@ -54,8 +54,8 @@ describe("deadlines of bodies", () => {
     expect(late).toEqual(["early", "later"]);
   });
 
-  it("end a call whose body never comes whole", async () => {
-    const server = await startLaneOnly();
+  it("end a call whose body never arrives completely", async () => {
+    const server = await startFastPathServer();
     onTestFinished(() => server.close());
     const session = connect(server.url);
     onTestFinished(() => session.destroy());
@@ -74,8 +74,8 @@ describe("deadlines of bodies", () => {
     expect(vi.getTimerCount()).toBe(1);
     const trailers = once(stream, "trailers");
     vi.advanceTimersByTime(2000);
-    const [told] = (await trailers) as [IncomingHttpHeaders];
-    expect(told["grpc-status"]).toBe("3");
-    expect(String(told["grpc-message"])).toContain("did not arrive whole");
+    const [received] = (await trailers) as [IncomingHttpHeaders];
+    expect(received["grpc-status"]).toBe("3");
+    expect(String(received["grpc-message"])).toContain("did not arrive completely");
   });
 });

@@ -6,8 +6,8 @@ const PROXIES = ["10.0.0.0/8", "fd00::/8", "203.0.113.9"];
 /** A description, the peer, its `X-Forwarded-For`, and the key of the client. */
 const TABLE: readonly (readonly [string, string | undefined, string | undefined, unknown])[] = [
   ["a client of another machine", "198.51.100.7", undefined, "198.51.100.7"],
-  ["... which IPv6 maps", "::ffff:198.51.100.7", undefined, "198.51.100.7"],
-  ["... that makes up a header", "198.51.100.7", "192.0.2.1", "198.51.100.7"],
+  ["... mapped into IPv6", "::ffff:198.51.100.7", undefined, "198.51.100.7"],
+  ["... that forges the header", "198.51.100.7", "192.0.2.1", "198.51.100.7"],
   ["an IPv6 client, by its /64", "2001:db8:1:2:aaaa::1", undefined, "2001:db8:1:2::/64"],
   ["... with leading zeros", "2001:0db8:0001:0002::1", undefined, "2001:db8:1:2::/64"],
   ["... of a short network", "2001:db8::1", undefined, "2001:db8:0:0::/64"],
@@ -22,7 +22,7 @@ const TABLE: readonly (readonly [string, string | undefined, string | undefined,
   ["a client behind a proxy on this machine", "127.0.0.1", "198.51.100.7", "198.51.100.7"],
   ["a client behind a trusted proxy", "10.1.2.3", "198.51.100.7", "198.51.100.7"],
   ["... behind two of them", "10.1.2.3", "198.51.100.7, 203.0.113.9", "198.51.100.7"],
-  ["... that makes up hops", "10.1.2.3", "127.0.0.1, 1.1.1.1, 198.51.100.7", "198.51.100.7"],
+  ["... that forges hops", "10.1.2.3", "127.0.0.1, 1.1.1.1, 198.51.100.7", "198.51.100.7"],
   ["... that is itself trusted", "10.1.2.3", "10.9.9.9, 127.0.0.1", undefined],
   ["... written with a port", "10.1.2.3", "198.51.100.7:4711", "198.51.100.7"],
   ["... in brackets", "10.1.2.3", "[2001:db8:1:2::1]:4711", "2001:db8:1:2::/64"],
@@ -38,7 +38,7 @@ describe("the address by which a client is limited", () => {
     expect(addresses.keyOf(peer, forwardedFor)).toBe(key);
   });
 
-  it("may be in a range, which has the form that an address list accepts", () => {
+  it("may be in a range of the form that an address list accepts", () => {
     const valid = ["10.0.0.0/8", "::1", "fd00::/8", "1.2.3.4", "0.0.0.0/0", "::/128"];
     const invalid = [
       "10.0.0.0/33",

@@ -13,7 +13,7 @@ describe("a fair set", () => {
     expect(set.size).toBe(4);
   });
 
-  it("behaves like a plain search, for any adds and deletes", () => {
+  it("behaves like a linear search for any adds and deletes", () => {
     const step = fc.record({ owner: fc.constantFrom("a", "b", "c", "d"), isRemoval: fc.boolean() });
     fc.assert(
       fc.property(

@@ -7,7 +7,7 @@ import { OPCODE, clientFrame, connectRaw } from "../bridge/raw-line.ts";
 
 const KIB = 1024;
 
-describe("messages of WebSockets that are not whole", () => {
+describe("incomplete WebSocket messages", () => {
   const setUp = (maxBytes?: number) => {
     const budget = new BodyBudget(maxBytes);
     const closes: number[] = [];
@@ -21,7 +21,7 @@ describe("messages of WebSockets that are not whole", () => {
   };
 
   it.each([0, 1, 125, 126, 200, 65_535, 65_536, 100_000])(
-    "cost nothing once they are whole: %d bytes, cut anywhere in the head",
+    "cost nothing once they are complete: %d bytes, cut anywhere in the header",
     (size) => {
       const { budget, receive } = setUp();
       const frame = clientFrame(OPCODE.text, Buffer.alloc(size, "x"));
@@ -36,7 +36,7 @@ describe("messages of WebSockets that are not whole", () => {
     },
   );
 
-  it("are those in several frames, too, with pings between them", () => {
+  it("include those in several frames with pings between them", () => {
     const { budget, receive } = setUp();
     const ping = clientFrame(OPCODE.ping, Buffer.from("p"));
     receive(ping);
@@ -51,7 +51,7 @@ describe("messages of WebSockets that are not whole", () => {
     expect(budget.heldBytes).toBe(0);
   });
 
-  it("are closed with 1013 when the budget has no room, and cost nothing then", () => {
+  it("close their socket with 1013 when the budget has no room, and then cost nothing", () => {
     const { budget, closes, receive } = setUp(10 * KIB);
     const half = clientFrame(OPCODE.text, Buffer.alloc(8 * KIB)).subarray(0, 6 * KIB);
     receive(half);
@@ -61,7 +61,7 @@ describe("messages of WebSockets that are not whole", () => {
     expect(budget.heldBytes).toBe(6 * KIB + 256);
   });
 
-  it("cost nothing when their socket is gone", () => {
+  it("cost nothing once their socket is gone", () => {
     const { budget, frames, socket, receive } = setUp();
     receive(Buffer.from([0x81]));
     frames.forget(socket);
@@ -69,12 +69,12 @@ describe("messages of WebSockets that are not whole", () => {
     expect(budget.heldBytes).toBe(0);
   });
 
-  describe("in time", () => {
+  describe("that take too long", () => {
     afterEach(() => {
       vi.useRealTimers();
     });
 
-    it("are closed with 4408 after 30 s, whatever trickles in", () => {
+    it("close their socket with 4408 after 30 s, even while bytes trickle in", () => {
       vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
       const { budget, closes, receive } = setUp();
       receive(clientFrame(OPCODE.text, Buffer.alloc(100)).subarray(0, 10));
@@ -94,7 +94,7 @@ describe("messages of WebSockets that are not whole", () => {
       const server = await createServer({
         port: 0,
         store: { kind: "in_memory" },
-        // Neither pings nor silence end it before.
+        // Neither pings nor silence end the socket earlier.
         bridge: { pingIntervalMs: 10_000_000 },
         workerLimits: { silenceMs: 10_000_000 },
       });
@@ -111,12 +111,12 @@ describe("messages of WebSockets that are not whole", () => {
     });
   });
 
-  // Callers who are not trusted have a quarter of the budget.
+  // Untrusted callers have a quarter of the budget.
   it.each([
     ["/", 192 * KIB],
     ["/worker", 64 * KIB],
   ])(
-    "take from the budget at %s, and sockets that it has no room for are closed with 1013",
+    "count against the budget at %s, and close sockets beyond it with 1013",
     async (path, maxBodyBytesInFlight) => {
       const server = await createServer({
         port: 0,
@@ -130,7 +130,8 @@ describe("messages of WebSockets that are not whole", () => {
       for (const line of lines) line.socket.write(half);
       expect(await Promise.race(lines.map(async ({ closed }) => closed))).toBe(1013);
       for (const line of lines) line.socket.destroy();
-      // Then there is room again: a whole frame is taken, and a wrong one after it is closed as such.
+      // Then there is room again: the frame is accepted, and an invalid one after it ends the
+      // socket.
       const sendAll = async () => {
         const line = await connectRaw(server.port, path);
         line.socket.write(half);

@@ -52,4 +52,40 @@ describe("memory of unread snapshots", () => {
     const other = await follow("b");
     expect(other.read()?.kind).toBe("sync");
   });
+
+  it("ends the stalled subscriptions of the address that holds the most before it refuses others", async () => {
+    const engine = createEngine(memoryStore(), { maxSnapshotBytes: 250_000 });
+    onTestFinished(() => engine.close());
+    for (const groupId of ["a", "b", "c"])
+      await engine.handlers.set({
+        streamName: "s",
+        groupId,
+        itemId: "i",
+        data: Value.of("x".repeat(100_000)),
+      });
+    const follow = (groupId: string, address?: string) =>
+      engine.handlers.subscribe({ streamName: "s", groupId, auth: AUTH, address });
+    const stalled = [await follow("a", "198.51.100.1"), await follow("b", "198.51.100.1")];
+    const newcomer = await follow("c", "198.51.100.2");
+    expect(newcomer.read()?.kind).toBe("sync");
+    const reasons = stalled.map(({ error }) => error?.reason);
+    expect(reasons.filter((reason) => reason !== undefined)).toEqual(["SLOW_SUBSCRIBER"]);
+  });
+
+  it("never ends a subscription in this process", async () => {
+    const engine = createEngine(memoryStore(), { maxSnapshotBytes: 150_000 });
+    onTestFinished(() => engine.close());
+    for (const groupId of ["a", "b"])
+      await engine.handlers.set({
+        streamName: "s",
+        groupId,
+        itemId: "i",
+        data: Value.of("x".repeat(100_000)),
+      });
+    const own = await engine.handlers.subscribe({ streamName: "s", groupId: "a", auth: AUTH });
+    await expect(
+      engine.handlers.subscribe({ streamName: "s", groupId: "b", auth: AUTH, address: "::1" }),
+    ).rejects.toMatchObject({ reason: "OVERLOADED" });
+    expect(own.read()?.kind).toBe("sync");
+  });
 });

@@ -13,7 +13,7 @@ function setup(budgetBytes: number) {
   return { budget, open, cut };
 }
 
-describe("bodies of callers that are not trusted", () => {
+describe("bodies of untrusted callers", () => {
   it("hold a quarter of the budget at most, and the rest is left to trusted callers", () => {
     const { budget, open } = setup(400 * KIB);
     for (let i = 0; i < 20; i++) open({}, `${i}`).take(16 * KIB);
@@ -21,7 +21,7 @@ describe("bodies of callers that are not trusted", () => {
     for (let i = 0; i < 19; i++) budget.take(16 * KIB);
   });
 
-  it("of one connection hold no more than its part: the next is refused, and others are not cut", () => {
+  it("of one connection are limited: the next one is refused, and those of others are not cut", () => {
     const { budget, open, cut } = setup(64 * 1024 * KIB);
     const connection = {};
     for (let i = 0; i < 64; i++) open(connection, `${i}`).take(16 * KIB);
@@ -31,7 +31,7 @@ describe("bodies of callers that are not trusted", () => {
     expect(cut).toEqual([]);
   });
 
-  it("are cut, oldest first, on the connection that holds most, when a newcomer needs the room", () => {
+  it("are cut, oldest first, on the connection that holds the most, when a newcomer needs room", () => {
     const { budget, open, cut } = setup(400 * KIB);
     const [small, large] = [{}, {}];
     open(small, "small").take(10 * KIB);
@@ -41,7 +41,7 @@ describe("bodies of callers that are not trusted", () => {
     expect(budget.heldBytes).toBe(80 * KIB);
   });
 
-  it("that were cut take nothing more, and give nothing back twice", () => {
+  it("take nothing more once they are cut, and give nothing back twice", () => {
     const { budget, open } = setup(400 * KIB);
     const connection = {};
     const first = open(connection, "first");
@@ -56,7 +56,7 @@ describe("bodies of callers that are not trusted", () => {
     open(connection, "again").take(100 * KIB);
   });
 
-  it("are refused when they alone are more than the share", () => {
+  it("are refused when one alone exceeds the share", () => {
     const { budget, open } = setup(40 * KIB);
     const account = open({}, "body");
     expect(() => account.take(11 * KIB)).toThrow();
@@ -66,7 +66,7 @@ describe("bodies of callers that are not trusted", () => {
   it("hold nothing when trusted callers have taken the whole budget", () => {
     const { budget, open } = setup(40 * KIB);
     for (let i = 0; i < 4; i++) budget.take(10 * KIB);
-    expect(() => open({}, "body").take(1)).toThrow(/as many bytes of requests as it may/);
+    expect(() => open({}, "body").take(1)).toThrow(/at its limit of request bytes in memory/);
     expect(budget.heldBytes).toBe(40 * KIB);
   });
 });

@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { Rounds } from "../../src/live/delivery-scheduler.ts";
+import { DeliveryScheduler } from "../../src/live/delivery-scheduler.ts";
 
-let rounds: Rounds;
+let rounds: DeliveryScheduler;
 let delivered: string[];
 let nowMs: number;
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout"] });
   vi.spyOn(performance, "now").mockImplementation(() => nowMs);
-  rounds = new Rounds();
+  rounds = new DeliveryScheduler();
   delivered = [];
   nowMs = 0;
 });

@@ -4,7 +4,7 @@ import type { SyncFrame } from "../../src/core/frame.ts";
 import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
 import { GroupStates } from "../../src/live/group-states.ts";
-import { SharedParts } from "../../src/live/snapshot-part-cache.ts";
+import { SnapshotPartCache } from "../../src/live/snapshot-part-cache.ts";
 import type { StateReader } from "../../src/live/state-reader.ts";
 import { openLmdbStore } from "../../src/stores/lmdb/lmdb-store.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
@@ -17,11 +17,11 @@ let snapshots: number;
 let failsNext: boolean;
 const gate = createGate();
 let states: GroupStates;
-let parts: SharedParts;
+let parts: SnapshotPartCache;
 beforeEach(async () => {
   inner = memoryStore();
   snapshots = 0;
-  parts = new SharedParts();
+  parts = new SnapshotPartCache();
   failsNext = false;
   const store: Store = {
     ...bound(inner),

@@ -4,7 +4,7 @@ import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
 import { Hub } from "../../src/live/hub.ts";
 import { interestIn } from "../../src/live/interest.ts";
-import { PART_LIMITS, readGroup } from "../../src/live/state-reader.ts";
+import { PART_LIMITS, groupState } from "../../src/live/state-reader.ts";
 import type { Subscription } from "../../src/live/subscription.ts";
 import { type MemoryStore, memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { bound } from "./unreliable-feed.ts";
@@ -132,7 +132,7 @@ describe("a snapshot", () => {
         };
       },
     };
-    const part = await readGroup(busy, GROUP).next();
+    const part = await groupState(busy, GROUP).next();
     expect(snapshots).toBe(2);
     expect(part.position.revision).toBe(PART_LIMITS.maxCount + 8);
   });
@@ -152,7 +152,7 @@ describe("a snapshot", () => {
         return { stable: reader.stable, close: () => reader.close(), next };
       },
     };
-    await expect(readGroup(busy, GROUP).next()).rejects.toMatchObject({
+    await expect(groupState(busy, GROUP).next()).rejects.toMatchObject({
       reason: "STORE_UNAVAILABLE",
     });
   });

@@ -3,12 +3,11 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import { startChild } from "../support/long/child-server.ts";
-import { LONG } from "../support/long/judge.ts";
+import { LONG } from "../support/long/violations.ts";
 import { residentBytes } from "../support/long/process-memory.ts";
 
 /*
- * Requests that cost much when they are read without bounds, many at a time, beside a client that
- * does no harm.
+ * Many concurrent requests that are expensive to read without limits, beside a well-behaved client.
  */
 
 const COUNT = LONG ? 1000 : 4;
@@ -40,23 +39,23 @@ function start(script: string, ...args: string[]): ChildProcess {
   return child;
 }
 
-async function ask<Reply>(child: ChildProcess, question: object): Promise<Reply> {
+async function request<Reply>(child: ChildProcess, message: object): Promise<Reply> {
   const over = new AbortController();
   const { signal } = over;
   const replied = once(child, "message", { signal }) as Promise<[Reply]>;
   const ended = once(child, "exit", { signal }).then(([code]) => {
     throw new Error(`the process of ${child.spawnargs[1]} ended with ${code}`);
   });
-  child.send(question);
+  child.send(message);
   const [reply] = await Promise.race([replied, ended]);
-  // The one that did not happen.
+  // Ignores the rejection of the event that did not happen.
   for (const pending of [replied, ended]) pending.catch(() => {});
   over.abort();
   return reply;
 }
 
 test(
-  `${COUNT} bombs of every kind, ${AT_ONCE} at a time, neither fill the memory nor stall others`,
+  `${COUNT} bombs of every kind, ${AT_ONCE} at a time, neither exhaust the memory nor stall others`,
   { timeout: 3_600_000 },
   async () => {
     const server = await startChild({ port: 0, store: { kind: "in_memory" } });
@@ -65,24 +64,24 @@ test(
     const bomber = start("bomb-child.mjs", server.url);
     const [{ kinds: all }] = (await once(bomber, "message")) as [{ readonly kinds: string[] }];
     const kinds = LONG ? all : all.filter((kind) => !kind.endsWith("gzip"));
-    await ask<Seen>(bystander, {});
+    await request<Seen>(bystander, {});
     const before = await residentBytes(server.pid);
-    let most = before;
+    let peak = before;
     let sampling = true;
     const sample = async () => {
       while (sampling) {
-        most = Math.max(most, await residentBytes(server.pid));
+        peak = Math.max(peak, await residentBytes(server.pid));
         await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
       }
     };
-    await ask<Seen>(bystander, {});
+    await request<Seen>(bystander, {});
     const sampled = sample();
     const wrong: string[] = [];
     for (const kind of kinds) {
-      most = 0;
-      const report = await ask<Report>(bomber, { kind, count: COUNT, atOnce: AT_ONCE });
-      const seen = await ask<Seen>(bystander, {});
-      const growth = Math.round((most - before) / 1024 / 1024);
+      peak = 0;
+      const report = await request<Report>(bomber, { kind, count: COUNT, atOnce: AT_ONCE });
+      const seen = await request<Seen>(bystander, {});
+      const growth = Math.round((peak - before) / 1024 / 1024);
       const { refused, cut, accepted, tookMs } = report;
       console.info(
         `${kind}: ${refused} refused, ${cut} cut, ${accepted} accepted in ${tookMs} ms; ` +
@@ -91,7 +90,7 @@ test(
       );
       const isRight =
         refused + cut === COUNT &&
-        most - before < MAX_GROWTH_BYTES &&
+        peak - before < MAX_GROWTH_BYTES &&
         seen.failed === 0 &&
         seen.longestMs <= MAX_WAIT_MS;
       if (!isRight) wrong.push(`${kind} ${report.example}`);

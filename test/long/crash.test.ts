@@ -7,12 +7,12 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Position } from "../../src/core/position.ts";
 import { type History, createRecorder, memorySink } from "../support/checker/index.ts";
 import { type ChildServer, freePort, startChild } from "../support/long/child-server.ts";
-import { LONG, judge, seedOfRun } from "../support/long/judge.ts";
+import { LONG, expectNoViolations, seedOfRun } from "../support/long/violations.ts";
 import { createProgress } from "../support/long/progress.ts";
 import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
 import { random } from "../support/random.ts";
 
-/* Proof of G6 by kill -9 under load: no acknowledged write is lost, and no subscriber misses one. */
+/* Verifies G6 by kill -9 under load: no acknowledged write is lost, no subscriber misses one. */
 
 const CYCLES = LONG ? 20 : 3;
 const CALLS_PER_CYCLE = LONG ? 2000 : 150;
@@ -33,13 +33,13 @@ interface Run {
   /** Least number of acknowledged writes between two kills. */
   readonly callsPerCycle: number;
   /** Longest time that a subscriber is offline before it resumes, in milliseconds. */
-  readonly awayMs: number;
-  /** Most acknowledged writes meanwhile. */
-  readonly awayCalls?: number;
+  readonly offlineMs: number;
+  /** Most acknowledged writes while it is offline. */
+  readonly offlineCalls?: number;
 }
 
 async function crashUnderLoad(
-  { maxChanges, cycles, callsPerCycle, awayMs, awayCalls = 0 }: Run,
+  { maxChanges, cycles, callsPerCycle, offlineMs, offlineCalls = 0 }: Run,
   seed: number,
 ) {
   const dice = random(seed);
@@ -72,7 +72,7 @@ async function crashUnderLoad(
     while (!over.signal.aborted) {
       const startedMs = performance.now();
       await writer.step();
-      // A call that fails at once met a server that is down: no need to hammer its port.
+      // A call fails at once when the server is down: does not hammer its port.
       if (performance.now() - startedMs < 2) await sleep(10);
     }
   });
@@ -94,9 +94,9 @@ async function crashUnderLoad(
         signal: over.signal,
       });
       if (over.signal.aborted) break;
-      await sleep(own.below(awayMs));
+      await sleep(own.below(offlineMs));
       // Long enough for the log of its group to be trimmed beyond its position.
-      await Promise.race([progress.calls(own.below(awayCalls)), ended]);
+      await Promise.race([progress.calls(own.below(offlineCalls)), ended]);
     }
   });
 
@@ -112,26 +112,31 @@ async function crashUnderLoad(
 
   const client = connect(url);
   for (const group of GROUPS) await list(client, recorder(`final-${group}`), group, true);
-  // After the final listing, followers from scratch and from the origin see the same history.
+
   expect(await server.stop()).toBe(0);
   return sink.records;
 }
 
 test(
-  `after ${CYCLES} kills under load no acknowledged write is missing, and subscribers that resume see each change once (G3, G4, G6)`,
+  `after ${CYCLES} kills under load, no acknowledged write is missing, and resuming subscribers receive each change once (G3, G4, G6)`,
   async () => {
     const seed = seedOfRun();
     const history = await crashUnderLoad(
-      { maxChanges: 1_000_000, cycles: CYCLES, callsPerCycle: CALLS_PER_CYCLE, awayMs: 300 },
+      { maxChanges: 1_000_000, cycles: CYCLES, callsPerCycle: CALLS_PER_CYCLE, offlineMs: 300 },
       seed,
     );
-    judge("crash, all history kept", history, { durable: true, expectResume: true }, seed);
+    expectNoViolations(
+      "crash, all history kept",
+      history,
+      { durable: true, expectResume: true },
+      seed,
+    );
   },
   LONG ? 600_000 : 60_000,
 );
 
 test(
-  "at the default retention, subscribers that were offline too long get a fresh sync (G4, G6)",
+  "at the default retention, subscribers that were offline too long receive a fresh sync (G4, G6)",
   async () => {
     const seed = seedOfRun();
     // The log of a group keeps a fraction of the writes while a subscriber is offline.
@@ -140,26 +145,26 @@ test(
       maxChanges,
       cycles: LONG ? 5 : 1,
       callsPerCycle: LONG ? 8000 : 150,
-      awayMs: LONG ? 1000 : 500,
-      awayCalls: LONG ? 16_000 : 0,
+      offlineMs: LONG ? 1000 : 500,
+      offlineCalls: LONG ? 16_000 : 0,
     };
     const history = await crashUnderLoad(run, seed);
-    judge("crash, default retention", history, { durable: true }, seed);
-    const answers = firstAnswersToResumes(history);
-    expect(answers.has("sync"), "some subscriber came too late for its position").toBe(true);
+    expectNoViolations("crash, default retention", history, { durable: true }, seed);
+    const kinds = firstFramesOfResumes(history);
+    expect(kinds.has("sync"), "some subscriber resumed too late").toBe(true);
   },
   LONG ? 600_000 : 60_000,
 );
 
-/** Kinds of the first frame of attempts with a position. */
-function firstAnswersToResumes(history: History): Set<string> {
+/** Kinds of the first frames of attempts with a position. */
+function firstFramesOfResumes(history: History): Set<string> {
   const waiting = new Set<string>();
-  const answers = new Set<string>();
+  const kinds = new Set<string>();
   for (const record of history) {
     if (record.kind === "subscribe" && record.resumeFrom !== undefined)
       waiting.add(record.subscription);
     else if (record.kind === "frame" && waiting.delete(record.subscription))
-      answers.add(record.frame.type);
+      kinds.add(record.frame.type);
   }
-  return answers;
+  return kinds;
 }

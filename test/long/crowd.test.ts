@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import { startChild } from "../support/long/child-server.ts";
-import { LONG } from "../support/long/judge.ts";
+import { LONG } from "../support/long/violations.ts";
 
 /*
  * A crowd of clients that reconnect within a second, as after a restart, beside silent connections.

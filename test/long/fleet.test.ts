@@ -11,7 +11,7 @@ import { type Proxy, openProxy } from "../support/doors/proxy.ts";
 import { BridgeClient } from "../support/long/bridge-client.ts";
 import { type ChildServer, freePort, startChild } from "../support/long/child-server.ts";
 import { callsOf, leavesOf } from "../support/long/fleet-calls.ts";
-import { LONG, judge, seedOfRun } from "../support/long/judge.ts";
+import { LONG, expectNoViolations, seedOfRun } from "../support/long/violations.ts";
 import { createPipe } from "../support/long/pipe.ts";
 import { createProgress } from "../support/long/progress.ts";
 import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
@@ -22,9 +22,8 @@ import { startRedis } from "../support/redis/redis-server.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 
 /*
- * Three processes over one Redis, with all faults at once: the checker verifies what the
- * subscribers saw; the calls of triggers are compared with the changes, and the leaves with the
- * joins.
+ * Three processes over one Redis, with all faults at once: the checker verifies what subscribers
+ * received; the test compares trigger calls with changes, and leaves with joins.
  */
 
 const SECONDS = LONG ? 60 : 4;
@@ -73,7 +72,7 @@ async function startInstance(name: string, url: string): Promise<Instance> {
 
 describeWithRedis("a fleet", () => {
   test(
-    `of three processes misses, repeats and reorders nothing while Redis is restarted, one of them is killed and connections are cut (G1 to G4, G10)`,
+    `misses, repeats and reorders nothing while Redis restarts, a member is killed and connections are cut (G1 to G4, G10)`,
     async () => {
       const seed = seedOfRun();
       const dice = random(seed);
@@ -117,7 +116,7 @@ describeWithRedis("a fleet", () => {
             nextMs = Math.max(nextMs + periodMs, performance.now() - 1000);
             const startedMs = performance.now();
             await writer.step();
-            // A call that fails at once met a cut connection, or a process that is down.
+            // A call fails at once when its connection was cut or its process is down.
             if (performance.now() - startedMs > 0.5) continue;
             await sleep(20);
             break;
@@ -154,7 +153,7 @@ describeWithRedis("a fleet", () => {
       );
 
       const sockets = new Set<BridgeClient>();
-      /** When each subscription of a socket ended, as seen by its client. */
+      /** When the client of each socket subscription saw its end. */
       const ended = new Map<string, number>();
       const socketFollowers = GROUPS.map(async (group, g) => {
         const own = random(dice.below(2 ** 31));
@@ -175,7 +174,7 @@ describeWithRedis("a fleet", () => {
         }
       });
 
-      const trouble = async () => {
+      const injectFaults = async () => {
         const step = (SECONDS * 1000) / 6;
         await sleep(step);
         await redis.restart();
@@ -195,7 +194,7 @@ describeWithRedis("a fleet", () => {
           (instances[dice.below(instances.length)] as Instance).proxy.cut();
         }
       })();
-      await Promise.all([trouble(), sleep(SECONDS * 1000)]);
+      await Promise.all([injectFaults(), sleep(SECONDS * 1000)]);
       endMs = 0;
       await Promise.all([...writers, cutting]);
 
@@ -219,17 +218,17 @@ describeWithRedis("a fleet", () => {
       await Promise.all(Array.from(sockets, (client) => client.close()));
       await Promise.all(socketFollowers);
 
-      // Every trigger is called with every change, in order; again only after a crash.
+      // Every trigger is called with every change, in order; calls repeat only after a crash.
       const calls = await callsOf(file, INSTANCES, heads, 60_000);
       const leaves = await leavesOf(file, LEASE_MS + LEAVE_SLACK_MS + 10_000);
       const late = leaves.late(ended, LEASE_MS + LEAVE_SLACK_MS);
       for (const { server } of instances) expect(await server.stop()).toBe(0);
 
       console.info(
-        `fleet triggers: ${calls.changes} changes, ${calls.total} calls, ${calls.repeated} of them again; ` +
-          `${leaves.joins} joins, ${leaves.leaves} leaves, ${leaves.repeated} of them again`,
+        `fleet triggers: ${calls.changes} changes, ${calls.total} calls, ${calls.repeated} of them repeated; ` +
+          `${leaves.joins} joins, ${leaves.leaves} leaves, ${leaves.repeated} of them repeated`,
       );
-      judge("fleet", sink.records, { durable: true, slackMs: 8000 }, seed);
+      expectNoViolations("fleet", sink.records, { durable: true, slackMs: 8000 }, seed);
       expect(calls.disorder).toEqual([]);
       expect(leaves.missing).toEqual([]);
       expect(leaves.unknown).toEqual([]);

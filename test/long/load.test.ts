@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import type { Position } from "../../src/core/position.ts";
 import { createRecorder, memorySink } from "../support/checker/index.ts";
 import { startChild } from "../support/long/child-server.ts";
-import { LONG, judge, seedOfRun } from "../support/long/judge.ts";
+import { LONG, expectNoViolations, seedOfRun } from "../support/long/violations.ts";
 import { createProgress } from "../support/long/progress.ts";
 import { createPipe } from "../support/long/pipe.ts";
 import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
@@ -15,7 +15,7 @@ import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
 import { connect, createWriter, follow, get, itemNames, list } from "../support/long/traffic.ts";
 import { random } from "../support/random.ts";
 
-/* Many writers, and subscribers that join, leave and stall at random; the checker verifies all. */
+/* Many writers, and subscribers that join, leave and stall at random, verified by the checker. */
 
 const SECONDS = LONG ? 30 : 2;
 const GROUPS = Array.from({ length: 20 }, (_, i) => `g${i}`);
@@ -23,7 +23,7 @@ const WRITERS = LONG ? 200 : 50;
 const SUBSCRIBERS = LONG ? 200 : 50;
 const WRITES_PER_SECOND = LONG ? 2000 : 400;
 const ITEMS = itemNames(15);
-/** Connections that the clients share: as many subscriptions each as in a browser. */
+/** Connections that the clients share: each carries about as many subscriptions as a browser's. */
 const CONNECTIONS = 20;
 
 async function load(
@@ -42,14 +42,14 @@ async function load(
   const over = new AbortController();
   setMaxListeners(0, over.signal);
   let endMs = Infinity;
-  /** The present followers, and their positions. */
+  /** The current followers, and their positions. */
   const following = new Set<{ group: string; revision: number; left: boolean }>();
   let leaving = true;
 
   const writers = Array.from({ length: WRITERS }, async (_, i) => {
     const name = `w${i}`;
     const own = random(dice.below(2 ** 31));
-    // Nine in ten write over streams of writes, as usual at this rate.
+    // Nine in ten writers use a write stream, as is usual at this rate.
     const pipe = i % 10 === 0 ? undefined : createPipe(grpcOf(i));
     const writer = createWriter({
       calls: pipe ?? clientOf(i),
@@ -105,7 +105,7 @@ async function load(
       following.add(progress);
       const signal = AbortSignal.any([leave.signal, over.signal]);
       const position = await follow({
-        // Some use the framework's client, most a cheap one that leaves the CPU to the service.
+        // Most use a cheap client, which leaves the CPU to the service; some use the framework's.
         subscribe: i % 10 === 0 ? clientOf(i).subscribe : createRawSubscribe(grpcOf(i)),
         recorder: recorder(`s${i}-${count}`),
         group,
@@ -129,7 +129,7 @@ async function load(
   await Promise.all([sleep(SECONDS * 1000), progress.calls(LONG ? 0 : 300)]);
   endMs = 0;
   await Promise.all([...writers, ...readers]);
-  // The present followers stay until they have seen the end, once all that are leaving have left.
+  // Waits for leaving followers to leave; the others stay until they have received every change.
   leaving = false;
   while (Array.from(following).some(({ left }) => left)) await sleep(5);
   const client = connect(server.url);
@@ -146,15 +146,15 @@ async function load(
   return sink.records;
 }
 
-describe.each(["in_memory", "file_based"] as const)("%s", (kind) => {
+describe.each(["in_memory", "file_based"] as const)("a service with store %s", (kind) => {
   test(
-    `${SUBSCRIBERS} subscribers that join, leave and stall see each change of ${WRITERS} writers once and in order (G1 to G5, G7, G10)`,
+    `delivers each change of ${WRITERS} writers once and in order to ${SUBSCRIBERS} subscribers that join, leave and stall (G1 to G5, G7, G10)`,
     async () => {
       const seed = seedOfRun();
       const folder = await mkdtemp(join(tmpdir(), "millrace-load-"));
       try {
         const history = await load(kind === "in_memory" ? { kind } : { kind, folder }, seed);
-        judge(
+        expectNoViolations(
           `load, ${kind}`,
           history,
           { durable: true, heartbeatIntervalMs: 2000, slackMs: 3000 },

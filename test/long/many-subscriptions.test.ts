@@ -6,29 +6,29 @@ import { SubscribeRequestSchema } from "millrace/v1";
 import { expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
 import { type ChildServer, startChild } from "../support/long/child-server.ts";
-import { LONG } from "../support/long/judge.ts";
+import { LONG } from "../support/long/violations.ts";
 
-/* Subscriptions that begin and end over connections that stay: nothing of them may pile up. */
+/* Subscriptions that begin and end over lasting connections: none of their resources may leak. */
 
 const SCRIPT = fileURLToPath(new URL("../support/long/held-child.mjs", import.meta.url));
-/** Subscriptions over gRPC, and as many over WebSockets. */
+/** Number of subscriptions over gRPC; the same number uses WebSockets. */
 const SUBSCRIPTIONS = LONG ? 10_000 : 200;
-/** As many before the first look, so that everything is loaded and sized. */
+/** Subscriptions before the first sample, so that all code is loaded and all buffers are sized. */
 const WARM_UP = LONG ? 2000 : 100;
 /**
- * How many end by RST_STREAM in each run: nghttp2 ends a connection that resets more than 1,000 in a burst.
- * The others end by their deadlines.
+ * Subscriptions that end by RST_STREAM in each run; the others end by their deadlines. nghttp2 ends
+ * a connection that resets more than 1,000 streams in a burst.
  */
 const CANCELLED = LONG ? 400 : 50;
-/** Calls at once over the gRPC connection. */
+/** Concurrent calls over the gRPC connection. */
 const AT_ONCE = 200;
 const DEADLINE = "100m";
-/** WebSockets that stay open, and subscriptions of a WebSocket that is closed with them. */
+/** WebSockets that stay open; and subscriptions of each WebSocket that closes with them. */
 const LASTING_SOCKETS = 10;
 const PER_SOCKET = 20;
-/** How often the process is looked at: a collection does not take all at once. */
-const LOOKS = LONG ? 10 : 4;
-/** Most bytes of the heap that may be more afterwards. The heap of an idle process varies by less than this. */
+/** Number of samples: one garbage collection does not free everything. */
+const SAMPLES = LONG ? 10 : 4;
+/** Largest growth of the heap in bytes. The heap of an idle process varies by less. */
 const MAX_GROWTH = 1024 * 1024;
 
 /** What the process of the server holds. */
@@ -93,7 +93,7 @@ async function openSocket(url: string): Promise<WebSocket> {
   return socket;
 }
 
-/** Half of them on sockets that stay, half on sockets that are closed while they are open. */
+/** Makes half of the subscriptions on lasting sockets, half on sockets that close with them. */
 async function subscribeOverWebSockets(url: string, lasting: readonly WebSocket[], count: number) {
   const each = Math.ceil(count / 2 / lasting.length);
   await Promise.all(lasting.map((socket, i) => subscribeOn(socket, i * each, each)));
@@ -116,10 +116,10 @@ async function subscribeOverWebSockets(url: string, lasting: readonly WebSocket[
   }
 }
 
-/** The least of some looks. */
+/** The minimum of several samples. */
 async function heldBy(server: ChildServer): Promise<Held> {
   let least = (await server.collect()) as unknown as Held;
-  for (let look = 1; look < LOOKS; look++) {
+  for (let taken = 1; taken < SAMPLES; taken++) {
     const held = (await server.collect()) as unknown as Held;
     if (held.listeners <= least.listeners && held.heapUsed < least.heapUsed) least = held;
   }

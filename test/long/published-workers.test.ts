@@ -5,12 +5,12 @@ import { type TestContext, expect, it } from "vitest";
 import { withLock } from "../../scripts/lib/lock.mjs";
 import { PROJECT } from "../docs/markdown.ts";
 import { run, start } from "../docs/processes.ts";
-import { until } from "../support/hosts/stage.ts";
-import { LONG } from "../support/long/judge.ts";
+import { until } from "../support/hosts/test-service.ts";
+import { LONG } from "../support/long/violations.ts";
 
 /*
- * Workers that use the published SDKs of Python and Rust, unchanged. The Rust worker runs at full
- * length only: its build takes minutes.
+ * Workers that use the published SDKs of Python and Rust, unchanged. The Rust worker runs only in
+ * the long form: its build takes minutes.
  */
 
 const PROGRAMS = "test/support/workers/published";
@@ -21,8 +21,8 @@ const PYTHON_SDK = "iii-sdk==0.25.0";
 const TARGET = ".cache/rust-worker";
 
 // Another run may hold the lock during its installation or build.
-const PYTHON_PATIENCE_MS = 120_000;
-const RUST_PATIENCE_MS = 1_200_000;
+const PYTHON_TIMEOUT_MS = 120_000;
+const RUST_TIMEOUT_MS = 1_200_000;
 
 it(
   "a worker of the published Python SDK is called, receives its trigger and calls back",
@@ -32,7 +32,7 @@ it(
       await tryOut((url) => `${PYTHON} ${PROGRAMS}/worker.py ${url}`);
     });
   },
-  PYTHON_PATIENCE_MS,
+  PYTHON_TIMEOUT_MS,
 );
 
 it(
@@ -44,7 +44,7 @@ it(
       await tryOut((url) => `${TARGET}/debug/published-worker ${url}`);
     });
   },
-  RUST_PATIENCE_MS,
+  RUST_TIMEOUT_MS,
 );
 
 /** Runs a worker, and uses everything that it provides. */

@@ -6,10 +6,10 @@ import type { Position } from "../../src/core/position.ts";
 import { type LmdbStore, openLmdbStore } from "../../src/stores/lmdb/lmdb-store.ts";
 import { RESTORE_WAYS, hasProgram } from "../stores/lmdb/restore-ways.ts";
 import { commit, groupOf, put } from "../stores/suite/fixture.ts";
-import { LONG, seedOfRun } from "../support/long/judge.ts";
+import { LONG, seedOfRun } from "../support/long/violations.ts";
 import { random } from "../support/random.ts";
 
-/* Proof of G4 for restored data: no position from before the restore is honoured. */
+/* Verifies G4 for restored data: no position from before the restore is honoured. */
 
 const RESTORES = LONG ? 50 : 1;
 const TIMEOUT_MS = 300_000;
@@ -44,7 +44,7 @@ for (const way of RESTORE_WAYS) {
       const seed = seedOfRun();
       const dice = random(seed);
       const folder = join(base, "data");
-      let judged = 0;
+      let tested = 0;
       let wrong = 0;
       let lostByRestart = 0;
       for (let i = 0; i < RESTORES; i++) {
@@ -68,13 +68,13 @@ for (const way of RESTORE_WAYS) {
         // As many changes as before the restore, so that the same revisions exist again.
         const own = await write(restored, after + 1);
         wrong += await honoured(restored, seen);
-        judged += seen.length;
+        tested += seen.length;
         expect(await honoured(restored, own)).toBe(own.length);
         await restored.close();
         await rm(backup, { recursive: true });
       }
       console.info(
-        `${way.name}: ${RESTORES} restores, ${judged} old positions, ${wrong} honoured, ${lostByRestart} restarts that lost positions (seed ${seed})`,
+        `${way.name}: ${RESTORES} restores, ${tested} old positions, ${wrong} honoured, ${lostByRestart} restarts that lost positions (seed ${seed})`,
       );
       expect({ wrong, lostByRestart }).toEqual({ wrong: 0, lostByRestart: 0 });
     },

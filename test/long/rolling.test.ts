@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { LONG } from "../support/long/judge.ts";
+import { LONG } from "../support/long/violations.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { haproxyProgram } from "../support/rolling/haproxy.ts";
 import { rollingRestart } from "../support/rolling/rolling-restart.ts";
 
 /*
- * A rolling restart behind a real balancer: in the short form one process with a drain delay of 3 s, in
- * the long form a whole fleet with its default delay.
+ * A rolling restart behind a real balancer. The short form restarts one process with a drain delay
+ * of 3 s, the long form a whole fleet with its default delay.
  */
 
 const FORM = LONG
@@ -14,7 +14,7 @@ const FORM = LONG
   : ({ restarts: 1, calls: 300, drainDelay: "3s" } as const);
 
 describeWithRedis("a rolling restart of processes behind a balancer", () => {
-  test(`fails none of ${FORM.calls} calls, and no writer waits longer than 2 s`, async (context) => {
+  test(`fails none of ${FORM.calls} calls, and delays none beyond 2 s`, async (context) => {
     const haproxy = await haproxyProgram();
     if ("missing" in haproxy) return context.skip(haproxy.missing);
     const result = await rollingRestart(FORM);

@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { memorySink } from "../support/checker/index.ts";
-import { BridgeScene, type Manner, type SceneSocket } from "../support/long/bridge-scene.ts";
+import { BridgeScene, type Behaviour, type SceneSocket } from "../support/long/bridge-scene.ts";
 import { type ChildServer, startChild } from "../support/long/child-server.ts";
-import { LONG, judge, seedOfRun } from "../support/long/judge.ts";
+import { LONG, expectNoViolations, seedOfRun } from "../support/long/violations.ts";
 import { openFiles, residentBytes, untilFiles } from "../support/long/process-memory.ts";
 import { random } from "../support/random.ts";
 
 /*
- * Many sockets with five subscriptions each, a quarter of them stalled. The checker verifies what
- * all of them saw, and the service must release everything afterwards.
+ * Many sockets with five subscriptions each, a quarter of them stalled. The checker verifies all
+ * received frames, and the service must release everything afterwards.
  *
- * The events per second are all written ones: changes, and some transient events. Each of them
- * matches about three subscriptions, so three times as many are delivered.
+ * `eventsPerSecond` counts written events: changes, and some transient events. Each matches about
+ * three subscriptions, so three times as many are delivered.
  */
 
 const SECONDS = LONG ? 30 : 2;
@@ -20,7 +20,7 @@ const SOCKETS = LONG ? 2000 : 80;
 const HEARTBEAT_MS = LONG ? 5000 : 500;
 const STALL_MS = LONG ? 8000 : 600;
 /**
- * Makes the C library return freed memory, so that the resident memory is what the service holds.
+ * Makes the C library return freed memory, so that resident memory reflects what the service holds.
  */
 const EAGER_ALLOCATOR = {
   MALLOC_ARENA_MAX: "2",
@@ -28,39 +28,40 @@ const EAGER_ALLOCATOR = {
   MALLOC_TRIM_THRESHOLD_: "65536",
 };
 /** Longest time until the service has released its memory, in milliseconds. */
-const GIVE_BACK_MS = LONG ? 60_000 : 10_000;
-/** Warm-up rounds before its memory is measured. */
+const RELEASE_MS = LONG ? 60_000 : 10_000;
+/** Warm-up rounds before the memory is measured. */
 const WARM_UPS = LONG ? 3 : 1;
 /** Measurements: the JavaScript heap shrinks only after several collections. */
-const LOOKS = LONG ? 40 : 4;
+const SAMPLES = LONG ? 40 : 4;
 const SIZE = {
   groups: LONG ? 2500 : 100,
   eventsPerSecond: LONG ? 5000 : 400,
   returnMs: STALL_MS / 3,
   // After the service has closed them, and before it resets their connections.
-  deafMs: 2 * STALL_MS + 2000,
+  stuckMs: 2 * STALL_MS + 2000,
 };
 
 /**
- * Every fourth socket stalls; a fifth of those in the middle of a snapshot, half of them for good.
+ * Every fourth socket stalls. A fifth of those stall in the middle of a snapshot, half of them
+ * permanently.
  */
-function mannerOf(i: number): Manner {
+function behaviourOf(i: number): Behaviour {
   if (i % 4 !== 0) return "live";
   if (i % 20 !== 0) return "pausing";
-  return i % 40 === 0 ? "deaf" : "returning";
+  return i % 40 === 0 ? "stuck" : "returning";
 }
 
 /**
- * The memory of the service without connections: the least of several measurements. The heap is
- * returned to the system gradually, so measuring goes on while it is more than `enoughBytes`.
+ * The memory of the service without connections: the minimum of several samples. The heap is
+ * returned to the system gradually, so sampling continues while it exceeds `enoughBytes`.
  */
-async function atRest(server: ChildServer, files: number, looks: number, enoughBytes = Infinity) {
+async function atRest(server: ChildServer, files: number, samples: number, enoughBytes = Infinity) {
   await untilFiles(server.pid, files, 40_000);
   let least = await server.collect();
-  const deadline = performance.now() + GIVE_BACK_MS;
-  const isOver = (look: number) =>
-    look >= looks && (least.rss < enoughBytes || performance.now() > deadline);
-  for (let look = 1; !isOver(look); look++) {
+  const deadline = performance.now() + RELEASE_MS;
+  const isOver = (taken: number) =>
+    taken >= samples && (least.rss < enoughBytes || performance.now() > deadline);
+  for (let taken = 1; !isOver(taken); taken++) {
     await sleep(50);
     const used = await server.collect();
     if (used.rss < least.rss) least = used;
@@ -70,10 +71,10 @@ async function atRest(server: ChildServer, files: number, looks: number, enoughB
 
 /** Formats memory use. */
 function memoryText({ rss, heapUsed, external }: NodeJS.MemoryUsage): string {
-  const [resident, heap, beside] = [rss, heapUsed, external].map((bytes) =>
+  const [resident, heap, outside] = [rss, heapUsed, external].map((bytes) =>
     Math.round(bytes / 2 ** 20),
   );
-  return `${resident} MiB resident (${heap} in the heap, ${beside} beside it)`;
+  return `${resident} MiB resident (${heap} in the heap, ${outside} outside it)`;
 }
 
 async function untilUpToDate(scene: BridgeScene, sockets: readonly SceneSocket[], final: boolean) {
@@ -105,50 +106,49 @@ test(
     const scene = new BridgeScene(server.url, sink, dice, SIZE);
     await scene.fill();
     const files = await openFiles(server.pid);
-    const fresh = await atRest(server, files, LOOKS);
-    const manners = Array.from({ length: SOCKETS }, (_, i) => mannerOf(i));
+    const fresh = await atRest(server, files, SAMPLES);
+    const behaviours = Array.from({ length: SOCKETS }, (_, i) => behaviourOf(i));
 
     /** One round, from opening the sockets to closing them. */
     const serve = async (name: string, seconds: number, final: boolean) => {
-      const sockets = await scene.open(name, manners);
+      const sockets = await scene.open(name, behaviours);
       const startMs = performance.now();
       const events = await scene.traffic(seconds);
       const rate = Math.round((1000 * events) / (performance.now() - startMs));
       const peakBytes = await residentBytes(server.pid);
       for (const { client } of sockets) client.resume();
-      const deaf = sockets.filter(({ manner }) => manner === "deaf");
-      const codes = await Promise.all(deaf.map(({ client }) => client.closed));
+      const stuck = sockets.filter(({ behaviour }) => behaviour === "stuck");
+      const codes = await Promise.all(stuck.map(({ client }) => client.closed));
       await untilUpToDate(scene, sockets, final);
       await Promise.all(sockets.map(({ client }) => client.close()));
       return { sockets, rate, peakBytes, codes };
     };
-    // The baseline: after rounds with the same sockets, all code is loaded and all buffers are
-    // sized.
+    // The baseline follows warm-up rounds, when all code is loaded and all buffers are sized.
     for (let i = 0; i < WARM_UPS; i++) await serve(`first${i}-`, SECONDS / WARM_UPS, false);
-    const before = await atRest(server, files, LOOKS);
+    const before = await atRest(server, files, SAMPLES);
 
     const { sockets, rate, peakBytes, codes } = await serve("s", SECONDS, true);
-    const after = await atRest(server, files, LOOKS, 1.1 * before.rss);
+    const after = await atRest(server, files, SAMPLES, 1.1 * before.rss);
     expect(await server.stop()).toBe(0);
 
     console.info(
       `sockets: ${rate} events/s; ${memoryText(fresh)} before any, ${memoryText(before)} after the first, ${Math.round(peakBytes / 2 ** 20)} MiB at the end of the load, ${memoryText(after)} after the second`,
     );
-    judge(
+    expectNoViolations(
       "sockets",
       sink.records,
       { durable: true, expectEvents: true, heartbeatIntervalMs: HEARTBEAT_MS, slackMs: 5000 },
       seed,
     );
-    // It closed exactly the sockets that stalled in the middle of their snapshot, with the reason.
+    // The service closed only sockets that stalled in the middle of their snapshot.
     expect(new Set(codes)).toEqual(new Set([4430]));
     const lost = await Promise.all(
       sockets
         .filter(({ client }) => client.endedByService)
-        .map(async ({ manner, client }) => [manner, await client.closed]),
+        .map(async ({ behaviour, client }) => [behaviour, await client.closed]),
     );
-    for (const [manner, code] of lost)
-      expect([manner, code]).toEqual([expect.stringMatching(/deaf|returning/), 4430]);
+    for (const [behaviour, code] of lost)
+      expect([behaviour, code]).toEqual([expect.stringMatching(/stuck|returning/), 4430]);
     if (LONG) expect(rate).toBeGreaterThan(0.9 * SIZE.eventsPerSecond);
     expect(after.rss).toBeLessThan(1.1 * before.rss);
   },

@@ -7,20 +7,20 @@ import { fromJson } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type ChildServer, freePort, startChild } from "../support/long/child-server.ts";
-import { LONG, seedOfRun } from "../support/long/judge.ts";
+import { LONG, seedOfRun } from "../support/long/violations.ts";
 import { type Client, connect } from "../support/long/traffic.ts";
 import { random } from "../support/random.ts";
 
 /*
- * Trigger functions with many changes of one group: the calls that a child process logs to a file
- * are compared with the writes.
+ * Trigger functions with many changes of one group: compares the calls that a child process logs to
+ * a file with the writes.
  */
 
 const CHANGES = LONG ? 10_000 : 600;
 const KILLS = LONG ? 12 : 2;
 const MAX_DELAY_MS = LONG ? 3 : 2;
 const WRITERS = 16;
-const CHILD = fileURLToPath(new URL("../support/reactive/trigger-child.mjs", import.meta.url));
+const CHILD = fileURLToPath(new URL("../support/triggers/trigger-child.mjs", import.meta.url));
 const GROUP = { streamName: "long", groupId: "one" };
 
 let folder: string;
@@ -58,7 +58,7 @@ async function untilCalledWith(revision: number): Promise<Map<number, number[]>>
   }
 }
 
-/** Writes until that many changes are acknowledged, with retries. */
+/** Writes until `left.count` changes are acknowledged, with retries. */
 async function write(client: Client, left: { count: number }): Promise<void> {
   while (left.count > 0) {
     left.count--;
@@ -81,7 +81,7 @@ test.each([
   ["in memory", { kind: "in_memory" }],
   ["on disk", undefined],
 ])(
-  `%s, a trigger is called with each of ${CHANGES} changes of a group once, in revision order`,
+  `a trigger %s is called with each of ${CHANGES} changes of a group once, in revision order`,
   async (name, store) => {
     const server = await start(1, 0, store ?? { kind: "file_based", folder: join(folder, "data") });
     const client = connect(server.url);
@@ -96,7 +96,7 @@ test.each([
   240_000,
 );
 
-test(`on disk, with ${KILLS} kills in between, a trigger is called with each change at least once, still in order (G1, G6)`, async () => {
+test(`a trigger on disk is called with each change at least once, in order, through ${KILLS} kills (G1, G6)`, async () => {
   const dice = random(seedOfRun());
   const port = await freePort();
   const store = { kind: "file_based", folder: join(folder, "data") };
@@ -122,14 +122,14 @@ test(`on disk, with ${KILLS} kills in between, a trigger is called with each cha
   let total = 0;
   for (const [run, revisions] of [...byRun].sort(([a], [b]) => a - b)) {
     const [first = 0] = revisions;
-    // A process starts at or before the last call of the previous one, and skips nothing.
+    // A process may repeat calls of the previous one, but skips none.
     expect(first, `process ${run}`).toBeLessThanOrEqual(reached + 1);
     expect(revisions).toEqual(Array.from(revisions, (_, i) => first + i));
     reached = Math.max(reached, revisions.at(-1) ?? 0);
     total += revisions.length;
   }
   console.info(
-    `triggers with ${KILLS} kills: ${head} changes, ${total} calls, ${total - head} of them again`,
+    `triggers with ${KILLS} kills: ${head} changes, ${total} calls, ${total - head} of them repeated`,
   );
   expect(reached).toBe(head);
   expect(head).toBeGreaterThanOrEqual(CHANGES);

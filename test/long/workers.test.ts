@@ -10,11 +10,11 @@ import { FunctionError } from "millrace";
 import { type Worker, registerWorker } from "millrace/worker";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { startChild } from "../support/long/child-server.ts";
-import { LONG } from "../support/long/judge.ts";
+import { LONG } from "../support/long/violations.ts";
 
 /*
  * Workers that are killed under load. Every call returns, or fails with `invocation_stopped`,
- * within its timeout; other workers take over; triggers lose nothing and keep their order.
+ * within its timeout; other workers take over; triggers lose no event and keep their order.
  */
 
 const SECONDS = LONG ? 20 : 3;
@@ -49,7 +49,7 @@ async function startWorker(url: string, door: string): Promise<ChildProcess> {
 
 /** Makes calls at a rate, and counts their outcomes. */
 async function callAtRate(caller: Worker, endMs: number) {
-  const counts = { answered: 0, stopped: 0, longestMs: 0 };
+  const counts = { returned: 0, stopped: 0, longestMs: 0 };
   const others: unknown[] = [];
   const calls: Promise<void>[] = [];
   const call = async (n: number) => {
@@ -60,7 +60,7 @@ async function callAtRate(caller: Worker, endMs: number) {
         payload: { n },
         timeout_ms: TIMEOUT_MS,
       });
-      if (result === n) counts.answered++;
+      if (result === n) counts.returned++;
       else others.push(result);
     } catch (error) {
       if (error instanceof FunctionError && error.code === "invocation_stopped") counts.stopped++;
@@ -106,7 +106,7 @@ async function eventsUpTo(revision: number): Promise<Map<string, number[]>> {
       byGroup.get(group)?.push(Number(n));
     }
     if ([...byGroup.values()].every((revisions) => revisions.at(-1) === revision)) return byGroup;
-    if (performance.now() > deadline) throw new Error("not all events came in time");
+    if (performance.now() > deadline) throw new Error("not all events arrived in time");
     await sleep(20);
   }
 }
@@ -137,23 +137,23 @@ test.each(["grpc", "iii"])(
     await caller.shutdown();
     expect(await server.stop()).toBe(0);
 
-    let again = 0;
+    let repeated = 0;
     for (const [group, revisions] of events) {
       let before = 0;
       for (const revision of revisions) {
-        // The next one, or the same again, which a killed worker may have received.
+        // The next revision, or a repetition after a worker was killed.
         expect([group, revision - before === 1 || revision === before]).toEqual([group, true]);
-        if (revision === before) again++;
+        if (revision === before) repeated++;
         before = revision;
       }
     }
     console.info(
-      `workers over ${door}: ${kills} kills; ${calls.answered} calls answered, ${calls.stopped} stopped, the longest took ${Math.round(calls.longestMs)} ms; ${rounds * GROUPS.length} events, ${again} of them again`,
+      `workers over ${door}: ${kills} kills; ${calls.returned} calls returned, ${calls.stopped} stopped, the longest took ${Math.round(calls.longestMs)} ms; ${rounds * GROUPS.length} events, ${repeated} of them repeated`,
     );
     expect(calls.others).toEqual([]);
     expect(calls.longestMs).toBeLessThan(TIMEOUT_MS);
     expect(kills).toBeGreaterThan(0);
-    expect(calls.answered).toBeGreaterThan(0.9 * (calls.answered + calls.stopped));
+    expect(calls.returned).toBeGreaterThan(0.9 * (calls.returned + calls.stopped));
   },
   120_000,
 );

@@ -122,7 +122,7 @@ describeWithRedis("Redis", () => {
     expect(String(keys)).toMatch(/db2:/);
     expect(String(keys)).not.toMatch(/db0:/);
     await expect(run(url.replace("secret%21", "wrong"))).rejects.toThrow(
-      /does not let the service in \(WRONGPASS/,
+      /denies access \(WRONGPASS/,
     );
   });
 

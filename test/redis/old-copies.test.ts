@@ -32,9 +32,9 @@ describeWithRedis("an older copy in place of the data", () => {
       await write(busy, 7);
       await write(idle, 1);
       await write(busy, 2);
-      await redis.keep();
+      await redis.backUp();
       await write(busy, 10);
-      await redis.bringBack();
+      await redis.restore();
       // It has seen revision 8, so it cannot know by itself that 11 to 20 are lost.
       await write(idle, 2);
       await write(busy, 2);
@@ -63,9 +63,9 @@ describeWithRedis("an older copy in place of the data", () => {
       onLoss: (partition) => losses.push(partition),
     });
     const { position } = await commit(store, group, put("a", 1));
-    await redis.keep();
+    await redis.backUp();
     await commit(store, group, put("a", 2));
-    await redis.bringBack();
+    await redis.restore();
     const [head] = await store.heads([group]);
     expect(head?.position.revision).toBe(1);
     expect(head?.position.epoch).not.toBe(position.epoch);
@@ -84,8 +84,8 @@ describeWithRedis("an older copy in place of the data", () => {
     await redis.command("DEL", `{${keyPrefix}:0}:mark`);
     const { position: same } = await commit(store, group, put("a", 2));
     expect(same).toEqual({ epoch: position.epoch, revision: 2 });
-    await redis.keep();
-    await redis.bringBack();
+    await redis.backUp();
+    await redis.restore();
     const { position: after } = await commit(store, group, put("a", 3));
     expect(after.epoch).not.toBe(position.epoch);
   });
@@ -112,11 +112,11 @@ describeWithRedis("an older copy in place of the data", () => {
     const firstMs = clock.nowMs;
     expect(await began()).toBe(firstMs);
     await commit(store, group, put("a", 1));
-    await redis.keep();
+    await redis.backUp();
     clock.nowMs += 5000;
     await commit(store, group, put("a", 2));
     expect(await began()).toBe(firstMs);
-    await redis.bringBack();
+    await redis.restore();
     await commit(store, group, put("a", 2));
     expect(await began()).toBe(firstMs + 5000);
   });
@@ -126,11 +126,11 @@ describeWithRedis("an older copy in place of the data", () => {
     const clock = testClock();
     const { store } = await openForTest(redis.url, { partitions: 1, clock });
     await commit(store, group, put("a", 1));
-    await redis.keep();
+    await redis.backUp();
     const keptMs = clock.nowMs;
     clock.nowMs += 5000;
     await commit(store, group, put("a", 2));
-    await redis.bringBack();
+    await redis.restore();
     clock.nowMs += 1;
     await store.heads([group]);
     const beganMs = clock.nowMs;
@@ -154,9 +154,9 @@ describeWithRedis("an older copy in place of the data", () => {
     const { store } = await openForTest(redis.url, { partitions: 1 });
     await store.claim(0, "1-before");
     await commit(store, group, firing(put("a", 1), "t"));
-    await redis.keep();
+    await redis.backUp();
     await store.claim(0, "2-now");
-    await redis.bringBack();
+    await redis.restore();
     const [waiting] = (await waitingOf(store, group)).heads;
     const settled = [{ seq: waiting?.seq ?? 0, triggers: ["t"], complete: true }];
     await store.outbox.settle(0, settled, "2-now");

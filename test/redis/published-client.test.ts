@@ -12,7 +12,7 @@ describeWithRedis(
   "the published Node client, after data in Redis was lost while it was offline",
   () => {
     it.each([
-      ["the data is an older copy", "bringBack", [{ id: "a", n: -1 }]],
+      ["the data is an older copy", "restore", [{ id: "a", n: -1 }]],
       ["all data is gone", "flush", []],
     ] as const)("has the present state when %s", async (_, loss, left) => {
       const redis = await OLD_COPIES["FLUSHALL and RESTORE of older dumps"]!();
@@ -24,7 +24,7 @@ describeWithRedis(
       const write = (id: string, n: number) =>
         server.service.set({ ...group, itemId: id, data: { id, n } });
       await write("a", -1);
-      await redis.keep();
+      await redis.backUp();
       const stream = client(line);
       const orders = stream.subscribeGroup<Order>("orders", "eu");
       const order = stream.subscribeItem<Order>("orders", "eu", "a");
@@ -35,7 +35,7 @@ describeWithRedis(
       await reaches(orders, (state) => state.length === 2 && state[0]?.n === 2);
       line.cut();
       if (loss === "flush") await redis.command("FLUSHALL");
-      else await redis.bringBack();
+      else await redis.restore();
       expect(await reaches(orders, (state) => state.length === left.length)).toEqual(left);
       await reaches(order, (state) => (state?.n ?? 0) === (left[0]?.n ?? 0));
       await write("a", 9);

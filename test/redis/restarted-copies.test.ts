@@ -46,14 +46,14 @@ describeWithRedis("a restart on an older append-only file", () => {
         return { name, observe, first, ...pair };
       }),
     );
-    await redis.keep();
+    await redis.backUp();
     for (const { writer, other, observe, first } of pairs) {
       await commit(writer, group, put("a", 2));
       await commit(writer, group, put("a", 3));
       await observe(other, first);
       await writer.close();
     }
-    await redis.bringBack();
+    await redis.restore();
     const repeated: string[] = [];
     for (const { name, other, first } of pairs) {
       const { position } = await commit(other, group, put("a", 4));
@@ -68,12 +68,12 @@ describeWithRedis("a restart on an older append-only file", () => {
     const redis = await restartedAppendFile();
     const { writer, other, losses } = await openPair(redis.url);
     const { position: first } = await commit(writer, group, put("a", 1));
-    await redis.keep();
+    await redis.backUp();
     const recorder = await listen(other, group);
     await commit(writer, group, put("a", 2));
     await recorder.received(1);
     await writer.close();
-    await redis.bringBack();
+    await redis.restore();
     const { position } = await commit(other, group, put("a", 3));
     expect(position.revision).toBe(2);
     expect(position.epoch).not.toBe(first.epoch);
@@ -88,8 +88,8 @@ describeWithRedis("a restart on an older append-only file", () => {
     await recorder.received(1);
     for (const observe of Object.values(OBSERVATIONS)) await observe(other, first);
     await writer.close();
-    await redis.keep();
-    await redis.bringBack();
+    await redis.backUp();
+    await redis.restore();
     const { position } = await commit(other, group, put("a", 2));
     expect(position).toEqual({ epoch: first.epoch, revision: 2 });
     expect(losses).toEqual([]);

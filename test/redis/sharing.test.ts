@@ -9,7 +9,7 @@ import { follow } from "../support/redis/follow.ts";
 import { startRedis } from "../support/redis/redis-server.ts";
 import { openForTest, randomPrefix } from "../support/redis/redis-stores.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
-import { LONG, seedOfRun } from "../support/long/judge.ts";
+import { LONG, seedOfRun } from "../support/long/violations.ts";
 import { commit, groupOf, put } from "../stores/suite/fixture.ts";
 
 const group = groupOf("room");

@@ -1,7 +1,7 @@
 import { expect, it, onTestFinished } from "vitest";
 import { type Server, type ServerOptions, createServer } from "millrace/server";
 import { StreamError, type StreamService } from "millrace";
-import { recorder } from "../support/hosts/stage.ts";
+import { recorder } from "../support/hosts/test-service.ts";
 import { randomPrefix } from "../support/redis/redis-stores.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { sharedRedis } from "../support/redis/shared-redis.ts";
@@ -65,7 +65,7 @@ describeWithRedis("two servers over one Redis", () => {
 
   it("fire a trigger of one server for writes at the other, once and in order", async () => {
     const [one, two] = await twoServers();
-    const { calls, handler, heard } = recorder<{ revision: number; id: string }>();
+    const { calls, handler, received } = recorder<{ revision: number; id: string }>();
     await one.registerFunction("log", handler);
     await one.registerTrigger({
       type: "stream",
@@ -76,7 +76,7 @@ describeWithRedis("two servers over one Redis", () => {
       const service = i % 2 === 0 ? two : one;
       await service.set({ ...group, itemId: `i${i}`, data: i });
     }
-    await heard(20);
+    await received(20);
     expect(calls.map(({ revision }) => revision)).toEqual(
       Array.from({ length: 20 }, (_, i) => i + 1),
     );
@@ -114,14 +114,14 @@ describeWithRedis("two servers over one Redis", () => {
 
   it("deliver leaves of each other's subscriptions, once", async () => {
     const [one, two] = await twoServers();
-    const { calls, handler, heard } = recorder<{ group_id: string }>();
+    const { calls, handler, received } = recorder<{ group_id: string }>();
     await one.registerFunction("left", handler);
     await one.registerTrigger({ type: "stream:leave", function_id: "left" });
     const subscriptions = await Promise.all(
       [one, two, two].map((service, i) => service.subscribe({ ...group, groupId: `g${i}` })),
     );
     for (const subscription of subscriptions) await subscription.return?.();
-    await heard(3);
+    await received(3);
     expect(calls.map(({ group_id: id }) => id).toSorted()).toEqual(["g0", "g1", "g2"]);
   });
 

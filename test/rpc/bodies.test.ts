@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** Methods whose requests hold no values, by path. */
+/** Paths of methods whose requests hold no values. */
 const SMALL = [
   ...["Subscribe", "Get", "List", "ListGroups", "ListAll", "Delete"].map(
     (name) => `/millrace.v1.StreamService/${name}`,
@@ -29,12 +29,12 @@ const SMALL = [
 ];
 
 describe.each(SMALL)("a request of %s", (path) => {
-  // An unknown field, which would be skipped, of more than its bytes.
+  // An unknown field, which would be skipped, beyond the limit.
   const tooLarge = Buffer.concat([
     Buffer.from([0xfa, 0x7f, 0x80, 0x80, 0x01]),
     Buffer.alloc(16 * 1024),
   ]);
-  const said = "has more than 16384 bytes";
+  const sentence = "has more than 16384 bytes";
 
   it.each([
     ["plain", {}, enveloped(tooLarge)],
@@ -44,22 +44,22 @@ describe.each(SMALL)("a request of %s", (path) => {
       { "grpc-encoding": "br" },
       enveloped(brotliCompressSync(tooLarge), 1),
     ],
-    ["whose size alone is there", {}, enveloped(tooLarge).subarray(0, 5)],
-  ])("over gRPC is refused beyond 16 KiB, %s", async (_name, more, body) => {
+    ["announced by its prefix", {}, enveloped(tooLarge).subarray(0, 5)],
+  ])("is refused beyond 16 KiB over gRPC, %s", async (_name, more, body) => {
     const session = openH2(server.url);
     onTestFinished(() => session.destroy());
     const headers = { "content-type": "application/grpc", te: "trailers", ...more };
     const { headers: head, trailers } = await callH2(session, path, headers, body, body.length > 5);
     const status = { ...head, ...trailers };
     expect(status["grpc-status"]).toBe("3");
-    expect(decodeURIComponent(String(status["grpc-message"]))).toContain(said);
+    expect(decodeURIComponent(String(status["grpc-message"]))).toContain(sentence);
   });
 });
 
 describe("a compressed request", () => {
   const bomb = brotliCompressSync(Buffer.alloc(4 * MIB, "["));
 
-  it("is inflated no further than its limit, however small it was sent", async () => {
+  it("is inflated no further than its limit, however small its compressed form", async () => {
     const budget = new BodyBudget();
     const refused = (maxBytes: number) =>
       expect(inflate(bomb, "br", maxBytes, budget)).rejects.toMatchObject({
@@ -70,7 +70,7 @@ describe("a compressed request", () => {
     expect(budget.heldBytes).toBe(0);
   });
 
-  it("may be as much smaller as gzip makes it", async () => {
+  it("may have the best ratio of gzip", async () => {
     const budget = new BodyBudget();
     const zeros = Buffer.alloc(3 * MIB);
     const { bytes, release } = await inflate(gzipSync(zeros), "gzip", 4 * MIB, budget);
@@ -81,7 +81,7 @@ describe("a compressed request", () => {
     expect(budget.heldBytes).toBe(0);
   });
 
-  it("that is malformed is refused, and nothing stays taken", async () => {
+  it("is refused when it is malformed, and gives back its bytes", async () => {
     const budget = new BodyBudget();
     await expect(inflate(Buffer.from("no gzip"), "gzip", 4 * MIB, budget)).rejects.toMatchObject({
       reason: "REQUEST_INVALID",
@@ -89,7 +89,7 @@ describe("a compressed request", () => {
     expect(budget.heldBytes).toBe(0);
   });
 
-  it("that nothing is left for is refused as OVERLOADED, and nothing stays taken", async () => {
+  it("is refused as OVERLOADED when the budget is used up, and gives back its bytes", async () => {
     const budget = new BodyBudget(MIB);
     await expect(
       inflate(gzipSync(Buffer.alloc(2 * MIB)), "gzip", 4 * MIB, budget),
@@ -98,8 +98,8 @@ describe("a compressed request", () => {
   });
 });
 
-describe("what is held of bodies", () => {
-  it("is the bytes of a body of one chunk, and given back once", () => {
+describe("the budget of bodies", () => {
+  it("counts the bytes of a body of one chunk, and gets them back once", () => {
     const budget = new BodyBudget(100);
     const buffer = new BodyBuffer(budget);
     const chunk = Buffer.from("0123456789");
@@ -111,7 +111,7 @@ describe("what is held of bodies", () => {
     expect(budget.heldBytes).toBe(0);
   });
 
-  it("is at most about twice the bytes of a body of tiny chunks", () => {
+  it("counts at most about twice the bytes of a body of tiny chunks", () => {
     const budget = new BodyBudget();
     const buffer = new BodyBuffer(budget);
     const bytes = randomBytes(10_000);
@@ -124,29 +124,29 @@ describe("what is held of bodies", () => {
     expect(budget.heldBytes).toBe(0);
   });
 
-  it("stays within the budget: what is too much is refused, and what was there stays", () => {
+  it("refuses bytes beyond its limit and keeps those that it has", () => {
     const budget = new BodyBudget(1000);
     const [one, other] = [new BodyBuffer(budget), new BodyBuffer(budget)];
     one.push(Buffer.alloc(600));
-    expect(() => other.push(Buffer.alloc(600))).toThrow(/as many bytes of requests as it may/);
+    expect(() => other.push(Buffer.alloc(600))).toThrow(/at its limit of request bytes in memory/);
     expect(budget.heldBytes).toBe(600);
     one.release();
     other.push(Buffer.alloc(600));
     expect(budget.heldBytes).toBe(600);
   });
 
-  it("leaves the last eighth of the budget to small bodies", () => {
+  it("reserves its last eighth for small bodies", () => {
     const budget = new BodyBudget(8 * MIB);
     const [large, small] = [new BodyBuffer(budget), new BodyBuffer(budget)];
     large.push(Buffer.alloc(7 * MIB));
-    expect(() => large.push(Buffer.alloc(1))).toThrow(/as many bytes of requests as it may/);
+    expect(() => large.push(Buffer.alloc(1))).toThrow(/at its limit of request bytes in memory/);
     small.push(Buffer.alloc(10));
     small.push(Buffer.alloc(10));
     expect(budget.heldBytes).toBe(7 * MIB + 256);
     expect(() => small.push(Buffer.alloc(16 * 1024))).toThrow();
   });
 
-  it("is no more than the most that a body may have, however its room grows", () => {
+  it("counts no more than the largest body, however its buffer grows", () => {
     const budget = new BodyBudget();
     const buffer = new BodyBuffer(budget, 16_389);
     for (let i = 0; i < 2; i++) buffer.push(Buffer.alloc(8194));
@@ -157,7 +157,7 @@ describe("what is held of bodies", () => {
     buffer.close();
   });
 
-  it.each([1, 2, 7, 1000])("messages are cut alike from chunks of %d bytes", (size) => {
+  it.each([1, 2, 7, 1000])("is empty after messages arrive in chunks of %d bytes", (size) => {
     const budget = new BodyBudget();
     const splitter = new EnvelopeSplitter({ maxBytes: 500, budget, onLate: () => {} });
     const messages = ["", "a", "b".repeat(300), "", "c".repeat(500)];
@@ -179,13 +179,13 @@ describe("what is held of bodies", () => {
   });
 });
 
-describe("bodies that are held open", () => {
+describe("incomplete bodies", () => {
   const SET = "/millrace.v1.StreamService/Set";
   const WRITE = "/millrace.v1.StreamService/Write";
   it.each([
-    ["the lane of gRPC", SET, { "content-type": "application/grpc" }],
+    ["the gRPC fast path", SET, { "content-type": "application/grpc" }],
     ["gRPC with JSON", SET, { "content-type": "application/grpc+json" }],
-    ["the lane of Connect", SET, { "content-type": "application/json" }],
+    ["the Connect fast path", SET, { "content-type": "application/json" }],
     [
       "Connect with compression",
       SET,
@@ -195,7 +195,7 @@ describe("bodies that are held open", () => {
     ["a stream of writes in JSON", WRITE, { "content-type": "application/connect+json" }],
     ["a worker", "/millrace.v1.WorkerService/Connect", { "content-type": "application/grpc" }],
   ])(
-    "over %s take from one budget, and give it back when they are cut",
+    "over %s share one budget, and give back their bytes when they are aborted",
     async (_name, path, headers) => {
       const small = await createServer({
         port: 0,
@@ -208,9 +208,9 @@ describe("bodies that are held open", () => {
       const session = openH2(small.url);
       const open = () => callH2(session, path, { ...headers, te: "trailers" }, part, false);
       const refused = await Promise.race([open(), open(), open()]);
-      const told = JSON.stringify([refused.headers, refused.trailers, refused.body.toString()]);
-      expect(told).toContain("as many bytes of requests as it may");
-      // Node's client spins when its session is destroyed in the callback that tells of a stream's close.
+      const text = JSON.stringify([refused.headers, refused.trailers, refused.body.toString()]);
+      expect(text).toContain("at its limit of request bytes in memory");
+      // Node's client spins when its session is destroyed in the close callback of a stream.
       await new Promise((resolve) => setTimeout(resolve, 100));
       session.destroy();
       const again = openH2(small.url);
@@ -229,7 +229,7 @@ describe("bodies that are held open", () => {
   );
 });
 
-describe("half-sent bodies of callers that are not trusted", () => {
+describe("incomplete bodies of untrusted callers", () => {
   const SUBSCRIBE = "/millrace.v1.StreamService/Subscribe";
   const CHECK = "/grpc.health.v1.Health/Check";
   const REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
@@ -240,7 +240,7 @@ describe("half-sent bodies of callers that are not trusted", () => {
     ["health", CHECK, "application/grpc"],
     ["health over Connect", CHECK, "application/json"],
     ["reflection", REFLECTION, "application/grpc"],
-  ])("to %s keep neither trusted writes nor newcomers out", async (_name, path, type) => {
+  ])("to %s block neither trusted writes nor new connections", async (_name, path, type) => {
     const small = await createServer({
       port: 0,
       store: { kind: "in_memory" },
@@ -256,7 +256,7 @@ describe("half-sent bodies of callers that are not trusted", () => {
     onTestFinished(() => {
       for (const attacker of attackers) attacker.destroy();
     });
-    // 12 MB in all, of which a share of 2 MiB is kept.
+    // 12 MB in total, of which the share of 2 MiB is accepted.
     for (const attacker of attackers)
       for (let i = 0; i < 200; i++)
         void callH2(attacker, path, headers, part, false).then(() => refusals++);
@@ -274,20 +274,20 @@ describe("half-sent bodies of callers that are not trusted", () => {
         Buffer.from(JSON.stringify(request)),
       ),
     );
-    const statuses = (await Promise.all(writes)).map((answer) => answer.headers[":status"]);
+    const statuses = (await Promise.all(writes)).map((response) => response.headers[":status"]);
     expect(statuses).toEqual([200, 200, 200, 200]);
 
-    const newcomer = openH2(small.url);
-    onTestFinished(() => newcomer.destroy());
+    const newConnection = openH2(small.url);
+    onTestFinished(() => newConnection.destroy());
     const grpc = { "content-type": "application/grpc", te: "trailers" };
-    // As large as it may be, of an unknown field, which is skipped.
+    // A large unknown field, which is skipped.
     const large = Buffer.concat([Buffer.from([0xfa, 0x7f, 0xc0, 0x3e]), Buffer.alloc(8000)]);
-    const { headers: head, trailers } = await callH2(newcomer, CHECK, grpc, enveloped(large));
+    const { headers: head, trailers } = await callH2(newConnection, CHECK, grpc, enveloped(large));
     expect({ ...head, ...trailers }["grpc-status"]).toBe("0");
   });
 });
 
-it("a client that goes away in the middle of a body harms nobody", async () => {
+it("the server survives clients that disconnect in the middle of a body", async () => {
   const sessions = Array.from({ length: 5 }, () => openH2(server.url));
   const calls = sessions.flatMap((session) =>
     ["Set", "Subscribe", "Write", "Get"].flatMap((name) =>
@@ -308,14 +308,14 @@ it("a client that goes away in the middle of a body harms nobody", async () => {
   expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
 });
 
-describe("a body over HTTP/1.1 that goes on after its response", () => {
+describe("a body over HTTP/1.1 that continues after its response", () => {
   it.each([
     ["GET /healthz"],
     ["POST /healthz"],
     ["GET /demo"],
     ["POST /nowhere"],
     ["POST /millrace.v1.StreamService/Nothing"],
-  ])("of %s ends with the connection, a moment later", async (line) => {
+  ])("to %s ends when the server closes the connection", async (line) => {
     const { hostname, port } = new URL(server.url);
     const socket = connect(Number(port), hostname);
     socket.on("error", () => {});
@@ -325,7 +325,7 @@ describe("a body over HTTP/1.1 that goes on after its response", () => {
     const trickle = setInterval(() => socket.write("1\r\nx\r\n"), 50);
     onTestFinished(() => clearInterval(trickle));
     socket.resume();
-    // A write may meet the end of the connection: that is an error, and then it is closed.
+    // A write to the closed connection is an error, which closes the socket too.
     await new Promise((resolve) => socket.on("close", resolve));
   });
 });

@@ -56,14 +56,14 @@ const ENDINGS = [
   "its connection is destroyed",
   "its deadline passes",
   "it is cut short",
-  "it becomes whole",
+  "it is completed",
   "it turns out to be too large",
 ] as const;
 const POLL = { interval: 5, timeout: 5000 };
 
 let server: Server;
 const budgets = new Set<BodyBudget>();
-/** The most that was held at a time. */
+/** Most bytes held at the same time. */
 let peakBytes = 0;
 const heldBytes = () => Array.from(budgets).reduce((sum, budget) => sum + budget.heldBytes, 0);
 beforeAll(async () => {
@@ -80,12 +80,12 @@ afterAll(async () => {
   vi.restoreAllMocks();
 });
 
-/** Opens a connection. @param initialWindowSize How much of each response it takes, in bytes. */
+/** Opens a connection. @param initialWindowSize Bytes of each response that it accepts. */
 async function open(initialWindowSize = 65_535) {
   const session = connect(server.url, { settings: { initialWindowSize } });
   session.on("error", () => {});
   onTestFinished(() => session.destroy());
-  // The server has to know the settings before a call is made.
+  // The server must have the settings before a call is made.
   await new Promise<void>((resolve) => session.once("localSettings", () => resolve()));
   return session;
 }
@@ -103,7 +103,7 @@ function begin(
 }
 
 it.each(METHODS)(
-  "nothing is held of a body over %s to %s as %s, however it ends",
+  "a body over %s to %s as %s is released, however it ends",
   async (_protocol, path, type) => {
     const isRaw = type === "application/json" || type === "application/proto";
     const message = type.endsWith("json") ? JSON_TEXT : BINARY;
@@ -124,7 +124,7 @@ it.each(METHODS)(
       if (ending === "its stream is reset") stream.close(constants.NGHTTP2_CANCEL);
       else if (ending === "its connection is destroyed") session.destroy();
       else if (ending === "it is cut short") stream.end();
-      else if (ending === "it becomes whole") stream.end(body.subarray(5000));
+      else if (ending === "it is completed") stream.end(body.subarray(5000));
       else if (ending === "it turns out to be too large")
         stream.write(Buffer.concat([body.subarray(5000), Buffer.alloc(4 * 1024 * 1024, 0xff)]));
     }
@@ -132,8 +132,8 @@ it.each(METHODS)(
   },
 );
 
-describe("nothing is held of a stream whose client does not read", () => {
-  const question = enveloped(
+describe("a stream whose client does not read", () => {
+  const symbolRequest = enveloped(
     toBinary(
       ServerReflectionRequestSchema,
       create(ServerReflectionRequestSchema, {
@@ -142,17 +142,17 @@ describe("nothing is held of a stream whose client does not read", () => {
     ),
   );
   it.each([
-    ["reset", "application/grpc", {}, question],
-    ["destroyed with its connection", "application/grpc", {}, question],
+    ["reset", "application/grpc", {}, symbolRequest],
+    ["destroyed with its connection", "application/grpc", {}, symbolRequest],
     [
       "destroyed with its connection",
       "application/grpc",
       { "grpc-encoding": "gzip" },
-      enveloped(gzipSync(question.subarray(5)), 1),
+      enveloped(gzipSync(symbolRequest.subarray(5)), 1),
     ],
-    ["destroyed with its connection", "application/grpc-web", {}, question],
-    ["over its deadline", "application/grpc", { "grpc-timeout": "500m" }, question],
-  ])("and that is %s, as %s %j", async (ending, type, more, whole) => {
+    ["destroyed with its connection", "application/grpc-web", {}, symbolRequest],
+    ["past its deadline", "application/grpc", { "grpc-timeout": "500m" }, symbolRequest],
+  ])("releases its bytes when it is %s, as %s %j", async (ending, type, more, whole) => {
     const session = await open(0);
     const begun = enveloped(Buffer.alloc(16_000)).subarray(0, 15_900);
     const streams = Array.from({ length: 20 }, () => {
@@ -167,7 +167,7 @@ describe("nothing is held of a stream whose client does not read", () => {
   });
 });
 
-it("a message that is late is released and refused while its consumer waits", async () => {
+it("a late message is released and refused while its consumer waits", async () => {
   const push = vi.spyOn(EnvelopeSplitter.prototype, "push");
   onTestFinished(() => push.mockRestore());
   const budget = new BodyBudget();

@@ -8,10 +8,10 @@ const SECOND = 1000;
 const GRPC = { "content-type": "application/grpc", te: "trailers" };
 const SERVICE = "/millrace.v1.StreamService";
 const REFLECTION = "ServerReflection/ServerReflectionInfo";
-/** An envelope that names ten bytes, and two of them. */
+/** An envelope that announces ten bytes, and the first two of them. */
 const PART = Buffer.from([0, 0, 0, 0, 10, 0x0a, 1]);
 
-describe("a message that never arrives whole", () => {
+describe("a message that never arrives completely", () => {
   afterEach(() => {
     vi.useRealTimers();
   });
@@ -45,7 +45,7 @@ describe("a message that never arrives whole", () => {
     const session = openH2(server.url);
     onTestFinished(() => session.destroy());
     await once(session, "remoteSettings");
-    // A call before: the connection has no timers of its own left.
+    // After this first call the connection has no timers of its own.
     await callH2(session, "/healthz", {}, Buffer.alloc(0));
     vi.useFakeTimers({
       toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
@@ -59,12 +59,13 @@ describe("a message that never arrives whole", () => {
     expect(isOver).toBe(false);
     for (let moreMs = 0; !isOver; moreMs += 250) {
       expect(moreMs).toBeLessThan(4 * SECOND);
-      // A request that goes on after its response is closed a second later: the response arrives first.
+      // A request that continues after its response is closed a second later: the response arrives
+      // first.
       await sleep(20);
       vi.advanceTimersByTime(250);
     }
     const response = await call;
-    const said = JSON.stringify([response.headers, response.trailers, response.body.toString()]);
-    expect(decodeURIComponent(said)).toContain("did not arrive whole within 30000 ms");
+    const text = JSON.stringify([response.headers, response.trailers, response.body.toString()]);
+    expect(decodeURIComponent(text)).toContain("did not arrive completely within 30000 ms");
   });
 });

@@ -49,7 +49,7 @@ const CONNECT: typeof GRPC = [
   ],
 ];
 
-/** Deadlines that timers of Node cannot wait for; the client library's own timers must not see them. */
+/** Deadlines beyond the timers of Node; the client library's own timers must not see them. */
 const LONG = { headers: { "grpc-timeout": "597H", "connect-timeout-ms": "2149200000" } };
 const BRIEF = { headers: { "grpc-timeout": "40m", "connect-timeout-ms": "40" } };
 
@@ -65,7 +65,7 @@ describe.each([...GRPC, ...WEB, ...CONNECT])("%s", (name, transportTo) => {
     expect((await client().get({ ...group, itemId: "a" }, LONG)).item?.itemId).toBe("a");
   });
 
-  it("keeps a subscription open whose deadline is 597 hours away", async () => {
+  it("keeps open a subscription whose deadline is 597 hours away", async () => {
     const frames = client().subscribe({ ...group, groupId: `${name} s` }, LONG);
     const reading = frames[Symbol.asyncIterator]();
     expect((await reading.next()).value.frame.case).toBe("sync");
@@ -105,53 +105,53 @@ describe.each([...GRPC, ...WEB, ...CONNECT])("%s", (name, transportTo) => {
   });
 });
 
-describe.each([...GRPC, CONNECT[0]!])("a stream both ways over %s", (name, transportTo) => {
-  it("writes on with a deadline that is 597 hours away", async () => {
+describe.each([...GRPC, CONNECT[0]!])("a bidirectional stream over %s", (name, transportTo) => {
+  it("takes writes with a deadline that is 597 hours away", async () => {
     const requests = new AsyncQueue<{ requestId: bigint; call: unknown }>();
-    const answers = createClient(StreamService, transportTo(server.url))
+    const results = createClient(StreamService, transportTo(server.url))
       .write(requests as never, LONG)
       [Symbol.asyncIterator]();
     for (const requestId of [1n, 2n]) {
       const key = { streamName: "long-deadlines", groupId: `${name} w`, itemId: "a" };
       requests.push({ requestId, call: { case: "delete", value: key } });
-      expect((await answers.next()).value).toMatchObject({ requestId, result: { case: "delete" } });
+      expect((await results.next()).value).toMatchObject({ requestId, result: { case: "delete" } });
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     requests.end();
-    expect((await answers.next()).done).toBe(true);
+    expect((await results.next()).done).toBe(true);
   });
 
-  it("answers reflection with a deadline that is 597 hours away", async () => {
+  it("serves reflection with a deadline that is 597 hours away", async () => {
     const requests = new AsyncQueue<object>();
-    const answers = createClient(ServerReflection, transportTo(server.url))
+    const results = createClient(ServerReflection, transportTo(server.url))
       .serverReflectionInfo(requests as never, LONG)
       [Symbol.asyncIterator]();
     for (let i = 0; i < 2; i++) {
       requests.push({ messageRequest: { case: "listServices", value: "" } });
-      const { value } = await answers.next();
+      const { value } = await results.next();
       expect(value.messageResponse.case).toBe("listServicesResponse");
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     requests.end();
-    expect((await answers.next()).done).toBe(true);
+    expect((await results.next()).done).toBe(true);
   });
 
   it("keeps a worker with a deadline that is 597 hours away", async () => {
     const requests = new AsyncQueue<object>();
-    const answers = createClient(WorkerService, transportTo(server.url))
+    const results = createClient(WorkerService, transportTo(server.url))
       .connect(requests as never, LONG)
       [Symbol.asyncIterator]();
     requests.push({ message: { case: "hello", value: { workerName: "w" } } });
-    expect((await answers.next()).value.message.case).toBe("welcome");
+    expect((await results.next()).value.message.case).toBe("welcome");
     await new Promise((resolve) => setTimeout(resolve, 20));
     requests.push({ message: { case: "heartbeat", value: {} } });
-    expect((await answers.next()).value.message.case).toBe("heartbeat");
+    expect((await results.next()).value.message.case).toBe("heartbeat");
     requests.end();
-    expect((await answers.next()).done).toBe(true);
+    expect((await results.next()).done).toBe(true);
   });
 });
 
-it("a body that does not come ends with the call's deadline, over the framework too", async () => {
+it("a call whose body never arrives ends at its deadline, on the framework path too", async () => {
   const request = httpRequest(`${server.url}/millrace.v1.StreamService/Set`, {
     method: "POST",
     headers: {
@@ -166,7 +166,7 @@ it("a body that does not come ends with the call's deadline, over the framework 
   request.destroy();
 });
 
-it("functions may take 30 days, whoever provides them", async () => {
+it("a function may have a timeout of 30 days", async () => {
   const days = 30 * 86_400_000;
   await server.service.registerFunction("slow-echo", async (payload) => {
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -10,8 +10,8 @@ async function tempFolder() {
   return folder;
 }
 
-describe("the file of the token", () => {
-  it("is created for its owner alone, with its folder, and read from then on", async () => {
+describe("the token file", () => {
+  it("is created for its owner only, with its folder, and read from then on", async () => {
     const file = join(await tempFolder(), "new", "token");
     const { token, isNew } = await readTokenFile(file);
     expect(isNew).toBe(true);
@@ -21,14 +21,14 @@ describe("the file of the token", () => {
     expect(await readTokenFile(file)).toEqual({ token, isNew: false });
   });
 
-  it("has one token however many processes create it at once", async () => {
+  it("has one token even if many processes create it at once", async () => {
     const file = join(await tempFolder(), "token");
     const tokens = await Promise.all(Array.from({ length: 20 }, () => readTokenFile(file)));
     expect(new Set(tokens.map(({ token }) => token)).size).toBe(1);
     expect(tokens.filter(({ isNew }) => isNew)).toHaveLength(1);
   });
 
-  it("may be written by hand; what holds no token is refused without showing it", async () => {
+  it("may be written by hand; one without a token is refused without showing its content", async () => {
     const file = join(await tempFolder(), "token");
     await writeFile(file, "by-hand\n");
     expect(await readTokenFile(file)).toEqual({ token: "by-hand", isNew: false });

@@ -10,14 +10,14 @@ import { freePort } from "../support/long/child-server.ts";
 import { readImage } from "./dockerfile.ts";
 
 /*
- * What the Dockerfile says is run without Docker: the same command and environment, as the same user, over a
- * folder that is made as the image makes its volume. Ports are free ones, and the host is loopback.
+ * Runs the command of the Dockerfile without Docker: in the same environment, as the same user,
+ * over a folder created like the image's volume. Ports are free ones, and the host is loopback.
  */
 
 const image = await readImage();
 const [uid = 0, gid = 0] = image.user.split(":").map(Number);
 
-/** Why this process cannot run what the image runs; undefined when it can. */
+/** Why this process cannot run the image's command as its user; undefined when it can. */
 async function obstacle(): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return "only root can become the user of the image";
   for (let folder = PROJECT; folder !== dirname(folder); folder = dirname(folder))
@@ -26,7 +26,7 @@ async function obstacle(): Promise<string | undefined> {
   return undefined;
 }
 
-/** The volume, as the image makes it. */
+/** Creates the volume as the image does. */
 async function volume(): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), "millrace-image-"));
   onTestFinished(() => rm(root, { recursive: true }));
@@ -42,7 +42,7 @@ interface Container {
   readonly child: ChildProcess;
   readonly ended: Promise<number | null>;
   log(): string;
-  /** Runs the health check. @returns its exit status. */
+  /** Runs the health check. @returns Its exit status. */
   check(): Promise<number | null>;
 }
 
@@ -111,7 +111,7 @@ async function call(url: string, method: string, token: string | undefined) {
   return { status: response.status, text: await response.text() };
 }
 
-/** A test of what the image runs. */
+/** A test that runs the image's command. */
 function imageTest(name: string, body: () => Promise<void>) {
   it(name, async (context: TestContext) => {
     const reason = await obstacle();
@@ -121,7 +121,7 @@ function imageTest(name: string, body: () => Promise<void>) {
 }
 
 describe("the Docker image", () => {
-  it("runs as a user with a fixed number that is not root, who owns the volume", () => {
+  it("runs as a user with a fixed id that is not root and owns the volume", () => {
     expect(image.user).toMatch(/^[1-9]\d+:[1-9]\d+$/);
     expect(image.runs).toContain(
       `mkdir --mode=0700 ${image.volume} && chown ${image.user} ${image.volume}`,
@@ -129,26 +129,26 @@ describe("the Docker image", () => {
     expect(image.stopSignal).toBe("SIGTERM");
   });
 
-  it("is reached from outside its container, and keeps everything in its volume", () => {
+  it("is reachable from outside its container, and stores everything in its volume", () => {
     expect(image.env["MILLRACE_HOST"]).toBe("0.0.0.0");
     for (const name of ["MILLRACE_ADAPTER_CONFIG_FILE_PATH", "MILLRACE_API_TOKEN_FILE"])
       expect(image.env[name]?.startsWith(`${image.volume}/`)).toBe(true);
   });
 
-  it("has a configuration that the service takes as it is, for the host that other machines reach", async () => {
+  it("has a configuration that the service accepts for a host that other machines can reach", async () => {
     const [, cli = ""] = image.command;
     const child = spawn(process.execPath, [cli, "check-config"], { cwd: PROJECT, env: image.env });
-    let said = "";
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
-    expect([(await once(child, "exit"))[0], said]).toEqual([0, ""]);
+    let errors = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
+    expect([(await once(child, "exit"))[0], errors]).toEqual([0, ""]);
   });
 
   imageTest(
-    "makes a token at the first start, prints it once, and has it and the data again",
+    "creates a token at the first start, prints it once, and keeps it and the data",
     async () => {
       const data = await volume();
       const first = await start(data);
-      const token = /shown only now: ([\w-]{43})/.exec(first.log())?.[1] ?? "";
+      const token = /shown only once: ([\w-]{43})/.exec(first.log())?.[1] ?? "";
       const file = join(data, "api-token");
       expect((await readFile(file, "utf8")).trim()).toBe(token);
       const { mode, uid: owner } = await stat(file);
@@ -168,7 +168,7 @@ describe("the Docker image", () => {
     },
   );
 
-  imageTest("uses the tokens that it is given, and makes none", async () => {
+  imageTest("uses the tokens that it is given, and creates none", async () => {
     const data = await volume();
     const given = await start(data, { MILLRACE_API_TOKENS: "from-outside" });
     expect((await call(given.url, "Set", "from-outside")).status).toBe(200);

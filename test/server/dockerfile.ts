@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PROJECT } from "../../scripts/lib/project.mjs";
 
-/** What the image of the Dockerfile runs, and how. */
+/** The image of the Dockerfile. */
 export interface Image {
   readonly env: Readonly<Record<string, string>>;
   readonly user: string;
@@ -31,7 +31,7 @@ export async function readImage(): Promise<Image> {
   const one = (word: string) => {
     const [value, ...others] = all(word);
     if (value === undefined || others.length > 0)
-      throw new Error(`The last stage of the Dockerfile has not one line ${word}.`);
+      throw new Error(`The last stage of the Dockerfile must have exactly one ${word} line.`);
     return value;
   };
   const env = one("ENV")

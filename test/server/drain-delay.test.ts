@@ -32,7 +32,7 @@ async function setAt(url: string): Promise<number> {
 const healthAt = async (url: string) => (await fetch(`${url}/healthz`)).status;
 
 describe("a server that is closed with a drain delay", () => {
-  it("says not_serving at once and serves on, until the delay is over", async () => {
+  it("reports not_serving at once, and continues to serve until the delay is over", async () => {
     const server = await serverWith({ drainDelayMs: 60_000 });
     const transport = createGrpcTransport({ baseUrl: server.url });
     const health = createClient(Health, transport);
@@ -49,7 +49,7 @@ describe("a server that is closed with a drain delay", () => {
     await expect(frames.next()).rejects.toMatchObject({ reason: "SHUTTING_DOWN" });
   });
 
-  it("closes connections of HTTP/1.1 with their next response, so that their clients go elsewhere", async () => {
+  it("closes connections of HTTP/1.1 with their next response, so that clients connect elsewhere", async () => {
     const server = await serverWith({ drainDelayMs: 60_000 });
     const connectionOf = async () =>
       new Promise<string | undefined>((resolve, reject) => {
@@ -72,7 +72,7 @@ describe("a server that is closed with a drain delay", () => {
     await closed;
   });
 
-  it("has no delay unless told", async () => {
+  it("has no delay by default", async () => {
     const server = await serverWith({});
     const closed = server.close();
     await expect(setAt(server.url)).rejects.toThrow("fetch failed");
@@ -88,15 +88,15 @@ async function cliWith(env: Readonly<Record<string, string>>): Promise<CliProces
   return running;
 }
 
-/** Resolves once health says that it does not serve. */
+/** Resolves once health reports not_serving. */
 async function leaves({ url }: CliProcess): Promise<void> {
   while ((await healthAt(url)) === 200);
 }
 
 const IN_MEMORY = { MILLRACE_ADAPTER_CONFIG_STORE_METHOD: "in_memory" };
 
-describe("the command, told to stop", () => {
-  it("serves on for drain_delay, and a second signal ends that", async () => {
+describe("the command after a signal to stop", () => {
+  it("continues to serve for drain_delay, and ends the delay at a second signal", async () => {
     const running = await cliWith({ ...IN_MEMORY, MILLRACE_DRAIN_DELAY: "10m" });
     running.child.kill("SIGTERM");
     await leaves(running);
@@ -105,7 +105,7 @@ describe("the command, told to stop", () => {
     expect(await running.ended).toBe(0);
   });
 
-  it("stops at once on one machine, where nobody configured a delay", async () => {
+  it("stops at once by default on one machine", async () => {
     const running = await cliWith(IN_MEMORY);
     running.child.kill("SIGTERM");
     expect(await running.ended).toBe(0);
@@ -113,8 +113,8 @@ describe("the command, told to stop", () => {
   });
 });
 
-describeWithRedis("the command over Redis, told to stop", () => {
-  it("serves on for 5 s where nobody configured a delay and there is no terminal", async () => {
+describeWithRedis("the command over Redis after a signal to stop", () => {
+  it("continues to serve for 5 s by default when there is no terminal", async () => {
     const { url } = await sharedRedis();
     const running = await cliWith({
       MILLRACE_ADAPTER_NAME: "redis",

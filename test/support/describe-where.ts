@@ -1,8 +1,8 @@
 import { describe, it } from "vitest";
 
 /**
- * Describes tests that not every machine can run. Where there is an obstacle, one test is skipped in
- * place of them, with the obstacle as its reason.
+ * Describes tests that some machines cannot run. With an obstacle, one skipped test replaces them
+ * and reports the obstacle as its reason.
  *
  * @param obstacle Why the tests cannot run here; undefined when they can.
  */

@@ -10,7 +10,7 @@ export class Reader {
   readonly state = new Map<string, string>();
   position: Position = ORIGIN;
   segments = 0;
-  /** Whether events may come later than in order, as from a feed that delays them. */
+  /** Whether events may arrive late, as from a feed that delays them. */
   lateEvents = false;
   readonly events: string[] = [];
   #inSync = false;
@@ -21,20 +21,20 @@ export class Reader {
     this.#itemId = itemId;
   }
 
-  /** Takes over the state of another reader, to resume from there. */
+  /** Adopts the state of another reader, to resume from its position. */
   continueFrom(other: Reader): void {
     for (const [itemId, text] of other.state) this.state.set(itemId, text);
     this.position = other.position;
   }
 
-  /** Takes up to `most` frames. @returns how many there were. */
-  drain(subscription: Subscription, most = Infinity): number {
-    for (let taken = 0; taken < most; taken++) {
+  /** Takes up to `max` frames. @returns the number of frames taken. */
+  drain(subscription: Subscription, max = Infinity): number {
+    for (let taken = 0; taken < max; taken++) {
       const frame = subscription.read();
       if (frame === undefined) return taken;
       this.take(frame);
     }
-    return most;
+    return max;
   }
 
   take(frame: Frame): void {

@@ -9,7 +9,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 it.each([0, 1, 250, MAX_MS, MAX_MS + 1, 25 * DAY_MS, 100 * DAY_MS, 2 ** 32])(
-  "a timer of %d ms fires once, then and not before",
+  "a timer of %d ms fires once, and not early",
   (ms) => {
     const fired = vi.fn();
     startTimer(ms, fired);

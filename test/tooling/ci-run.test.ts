@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { run } from "../../scripts/lib/run.mjs";
 import { tempProject } from "./temp-project.ts";
 
-/** Runs .ci/run where npm is a script of ours. */
+/** Runs .ci/run with a script in the place of npm. */
 async function ciRun(npm: string) {
   const folder = await tempProject([".ci"], { "bin/npm": `#!/bin/sh\n${npm}\n` });
   await chmod(join(folder, "bin", "npm"), 0o755);
@@ -14,7 +14,7 @@ async function ciRun(npm: string) {
 }
 
 describe(".ci/run", () => {
-  it("ends with the line of npm test and its status", async () => {
+  it("ends with the closing line of npm test and its status", async () => {
     expect(await ciRun("echo testing; echo '12 passed, 0 failed'")).toEqual({
       code: 0,
       lastLine: "12 passed, 0 failed",
@@ -29,7 +29,7 @@ describe(".ci/run", () => {
     });
   });
 
-  it("counts an npm test that died before its line as a failure", async () => {
+  it("counts an npm test that died before its closing line as a failure", async () => {
     const dead = { code: 1, lastLine: "0 passed, 1 failed" };
     expect(await ciRun("echo testing; exit 0")).toEqual(dead);
     expect(await ciRun("kill -9 $$")).toEqual(dead);

@@ -63,7 +63,7 @@ const PLANTED: Readonly<Record<string, readonly [content: string, rule: string]>
   ],
 };
 
-it("each promise of the lint configuration refuses what it is there for", async () => {
+it("each planted file is refused by its rule of the lint configuration", async () => {
   const contents = Object.entries(PLANTED).map(([file, [content]]) => [file, content] as const);
   const folder = await tempProject(CONFIG, Object.fromEntries(contents));
   const { status, problems } = await lint(folder);

@@ -14,7 +14,7 @@ export interface LintProblem {
  * Lints a folder as the gate does.
  *
  * @param folder A project with .oxlintrc.json.
- * @param paths What of it; everything unless told otherwise.
+ * @param paths The paths to lint. Default: all.
  */
 export async function lint(
   folder: string,

@@ -44,7 +44,7 @@ describe("the lock file check", () => {
     expect(problems).toEqual(['package-lock.json: node_modules/lmdb has no "integrity".']);
   });
 
-  it("refuses to leave out the packages of other platforms", async () => {
+  it("refuses a lock file without the packages of other platforms", async () => {
     const texts = await project();
     const lock = JSON.parse(texts.lock) as Lock;
     delete lock.packages["node_modules/@lmdb/lmdb-darwin-arm64"];
@@ -68,7 +68,7 @@ describe("the lock file check", () => {
     },
   );
 
-  it("refuses to lose the settings that keep it so", async () => {
+  it("refuses an .npmrc without the settings for such a lock file", async () => {
     const problems = lockFileProblems({ ...(await project()), npmrc: "save-exact = true\n" });
     expect(problems).toEqual([".npmrc: omit-lockfile-registry-resolved=true is missing."]);
   });

@@ -11,7 +11,7 @@ import { tempProject } from "./temp-project.ts";
 
 const TYPES = "proto/millrace/v1/types.proto";
 
-/** A copy of the protocol without Git, in which one piece of text of types.proto is another. */
+/** A copy of the protocol without Git, with a text of types.proto replaced. */
 async function protocolWith(before: string, after: string): Promise<string> {
   const folder = await tempProject(["proto", "third_party", "buf.yaml"]);
   const text = await readFile(join(folder, TYPES), "utf8");
@@ -55,14 +55,14 @@ describe("the check of the protocol against its baseline", () => {
     expect(await baselineProblem(folder)).toBeUndefined();
   });
 
-  it("says what is wrong with proto files that cannot be read", async () => {
+  it("reports what is wrong with proto files that cannot be parsed", async () => {
     const folder = await protocolWith("string epoch = 1;", "string epoch = ;");
     expect(await baselineProblem(folder)).toMatch(/^proto\/millrace\/v1\/types\.proto:\d+/);
   });
 });
 
 describe("an update of the baseline", () => {
-  it("refuses to break clients without a reason, and leaves it as it was", async () => {
+  it("refuses to break clients without a reason, and leaves the baseline unchanged", async () => {
     const [, before, after, says] = BREAKS[0];
     const folder = await protocolWith(before, after);
     const baseline = await baselineOf(folder);
@@ -70,7 +70,7 @@ describe("an update of the baseline", () => {
     expect(await baselineOf(folder)).toBe(baseline);
   });
 
-  it("breaks them with one, and keeps the reason beside what breaks", async () => {
+  it("breaks clients with a reason, and records it with the changes", async () => {
     const [, before, after, says] = BREAKS[0];
     const folder = await protocolWith(before, after);
     await updateBaseline(folder, "epochs move");

@@ -24,8 +24,8 @@ async function deadPid(folder: string): Promise<string> {
   return output.trim();
 }
 
-describe("the lock of installing and building", () => {
-  it("lets one process in at a time, and each of them in the end", async () => {
+describe("the install and build lock", () => {
+  it("admits one process at a time, and each of them eventually", async () => {
     const folder = await tempProject(["scripts/lib"], { "contender.mjs": CONTENDER });
     const contenders = Array.from({ length: 5 }, async () =>
       run(process.execPath, ["contender.mjs"], { cwd: folder }),
@@ -56,7 +56,7 @@ describe("the lock of installing and building", () => {
     expect(await readdir(lock)).toEqual([]);
   });
 
-  it("says once for whom it waits, and goes on when that one is done", async () => {
+  it("reports once which process it waits for, and continues when that one has left", async () => {
     const folder = await tempProject([]);
     const lock = join(folder, "lock");
     const events: string[] = [];

@@ -14,7 +14,7 @@ const COPIED = [
   "web/demo",
 ];
 
-/** Stands for the command: prints its arguments, and leaves with status 7 when told to stop. */
+/** A stub of the command: prints its arguments, and exits with status 7 after SIGTERM. */
 const CLI = `
   const idle = setInterval(() => {}, 1000);
   process.on("SIGTERM", () => {
@@ -32,7 +32,7 @@ async function startAndStop(cwd: string, file: string, args: readonly string[]) 
     try {
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     } catch {
-      // All of it has ended, as it should.
+      // The whole group has exited, as it should.
     }
   });
   const ended = once(child, "close");
@@ -50,7 +50,7 @@ async function startAndStop(cwd: string, file: string, args: readonly string[]) 
 }
 
 describe("npm start", () => {
-  it("builds once, gives the command its arguments, and stdout, signals and status are the command's", async () => {
+  it("builds once, and passes arguments, stdout, signals and status through", async () => {
     const folder = await tempProject(COPIED, { "src/server/cli.ts": CLI });
     const direct = await startAndStop(folder, process.execPath, [
       "scripts/start.mjs",
@@ -74,7 +74,7 @@ describe("npm start", () => {
     expect(throughNpm.stderr).not.toContain("Building");
   });
 
-  it("does not start what does not compile, and shows why", async () => {
+  it("does not start a command that does not compile, and shows why", async () => {
     const folder = await tempProject(COPIED, { "src/server/cli.ts": "const a: string = 1;\n" });
     const { code, lines, stderr } = await startAndStop(folder, process.execPath, [
       "scripts/start.mjs",

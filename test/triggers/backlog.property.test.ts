@@ -54,7 +54,7 @@ describe("the backlog of a trigger", () => {
             const turn = backlog.take();
             expect(turn === undefined).toBe(ready.length === 0);
             if (turn === undefined) continue;
-            // The first job of its key, of which none is taken.
+            // The first job of its key; no other job of the key is taken.
             const first = ready.find(({ key }) => key === turn.keyText);
             expect(first?.seq).toBe(turn.seq);
             if (first !== undefined) first.state = "taken";
@@ -72,7 +72,7 @@ describe("the backlog of a trigger", () => {
             const oldest = naive.jobs.find(({ state }) => state !== "taken");
             const dropped = backlog.dropOldest();
             expect(dropped).toEqual(oldest && { seq: oldest.seq, isHeld: oldest.state === "held" });
-            // Its holder ends it.
+            // The holder of the job ends it.
             if (oldest?.state === "held") oldest.state = "taken";
             else if (oldest !== undefined) naive.remove(oldest.seq);
           }

@@ -2,6 +2,6 @@ import { describe } from "vitest";
 import { HOSTS } from "../support/hosts/hosts.ts";
 import { describeGates } from "./suite/gates.suite.ts";
 
-describe.each(HOSTS)("in $name", (host) => {
+describe.each(HOSTS)("$name", (host) => {
   describeGates(host);
 });

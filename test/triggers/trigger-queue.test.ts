@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { FunctionError } from "../../src/core/function-call.ts";
 import type { BoundTrigger, RetryPolicy } from "../../src/core/trigger.ts";
 import type { Delivery } from "../../src/triggers/delivery.ts";
-import { TriggerLane } from "../../src/triggers/trigger-queue.ts";
-import { gate, until } from "../support/hosts/stage.ts";
+import { TriggerQueue } from "../../src/triggers/trigger-queue.ts";
+import { latch, until } from "../support/hosts/test-service.ts";
 
 const FAILED: Delivery = {
   kind: "failed",
@@ -15,8 +15,8 @@ const OVERLOADED: Delivery = {
   error: new FunctionError("overloaded", "later", { isUnserved: true }),
 };
 
-/** A queue whose deliveries are resolved by the test. */
-function open(answer: (seq: number) => Promise<Delivery> | Delivery, retry?: RetryPolicy) {
+/** A queue with deliveries that the test resolves. */
+function open(deliver: (seq: number) => Promise<Delivery> | Delivery, retry?: RetryPolicy) {
   const trigger: BoundTrigger = {
     id: "t",
     definition: {
@@ -28,88 +28,88 @@ function open(answer: (seq: number) => Promise<Delivery> | Delivery, retry?: Ret
   };
   const done: number[] = [];
   const calls: number[] = [];
-  const lane = new TriggerLane({
+  const queue = new TriggerQueue({
     trigger,
     maxConcurrent: 4,
     maxBacklog: 100_000,
     read: async (seq) => ({ payload: String(seq), depth: 0 }),
     deliver: async ({ payload }) => {
       calls.push(Number(payload));
-      return answer(Number(payload));
+      return deliver(Number(payload));
     },
     isServed: () => true,
     onLost: async () => {},
     onDone: (seq) => done.push(seq),
     random: () => 0,
   });
-  return { lane, done, calls };
+  return { queue, done, calls };
 }
 
 describe("the queue of a trigger", () => {
   it("completes all of its jobs, waiting, paused or running, when its trigger ends", async () => {
-    const running = gate();
-    const { lane, done } = open(
+    const running = latch();
+    const { queue, done } = open(
       async (seq) => {
         if (seq === 2) await running.opened;
         return FAILED;
       },
       { maxAttempts: 5, initialBackoffMs: 3_600_000 },
     );
-    lane.push(1, "pausing");
-    lane.push(2, "running");
-    lane.push(3, "running");
+    queue.push(1, "pausing");
+    queue.push(2, "running");
+    queue.push(3, "running");
     await until(
-      () => lane.tally.retried,
+      () => queue.tally.retried,
       (retried) => retried === 1,
     );
-    lane.abandon();
+    queue.abandon();
     await until(
       () => done.length,
       (length) => length === 2,
     );
     running.open();
-    await lane.whenIdle();
+    await queue.whenIdle();
     await until(
       () => done.length,
       (length) => length === 3,
     );
     expect(done.toSorted((a, b) => a - b)).toEqual([1, 2, 3]);
-    expect(lane.pending).toBe(0);
+    expect(queue.pending).toBe(0);
   });
 
   it("leaves unfinished jobs to its source when it closes", async () => {
-    const { lane, done } = open(() => FAILED, { maxAttempts: 5, initialBackoffMs: 3_600_000 });
-    lane.push(1, "a");
+    const { queue, done } = open(() => FAILED, { maxAttempts: 5, initialBackoffMs: 3_600_000 });
+    queue.push(1, "a");
     await until(
-      () => lane.tally.retried,
+      () => queue.tally.retried,
       (retried) => retried === 1,
     );
-    lane.push(2, "a");
-    lane.close();
-    await lane.whenIdle();
+    queue.push(2, "a");
+    queue.close();
+    await queue.whenIdle();
     expect(done).toEqual([]);
   });
 
-  it("calls an overloaded function with no more jobs than may run at once", async () => {
-    const { lane, calls } = open(() => OVERLOADED);
-    for (let seq = 1; seq <= 1000; seq++) lane.push(seq, `key ${seq}`);
+  it("calls an overloaded function at most with its concurrency limit", async () => {
+    const { queue, calls } = open(() => OVERLOADED);
+    for (let seq = 1; seq <= 1000; seq++) queue.push(seq, `key ${seq}`);
     await until(
       () => calls.length,
       (length) => length >= 12,
     );
     expect(new Set(calls)).toEqual(new Set([1, 2, 3, 4]));
-    expect(lane.pending).toBe(1000);
-    lane.close();
-    await lane.whenIdle();
+    expect(queue.pending).toBe(1000);
+    queue.close();
+    await queue.whenIdle();
   });
 
-  it("never exceeds its concurrency limit, also when many pauses end together", async () => {
+  it("never exceeds its concurrency limit, even when many pauses end together", async () => {
     let running = 0;
-    let most = 0;
+    let peak = 0;
     const failed = new Set<number>();
-    const { lane, done } = open(
+    const { queue, done } = open(
       async (seq) => {
-        most = Math.max(most, ++running);
+        peak = Math.max(peak, ++running);
         await new Promise((resolve) => setImmediate(resolve));
         running--;
         if (failed.has(seq)) return { kind: "fired" };
@@ -118,12 +118,12 @@ describe("the queue of a trigger", () => {
       },
       { maxAttempts: 2, initialBackoffMs: 20 },
     );
-    for (let seq = 1; seq <= 200; seq++) lane.push(seq, `key ${seq}`);
+    for (let seq = 1; seq <= 200; seq++) queue.push(seq, `key ${seq}`);
     await until(
       () => done.length,
       (length) => length === 200,
     );
-    expect(most).toBe(4);
-    expect(lane.tally).toMatchObject({ fired: 200, retried: 200, failed: 0 });
+    expect(peak).toBe(4);
+    expect(queue.tally).toMatchObject({ fired: 200, retried: 200, failed: 0 });
   });
 });

@@ -5,7 +5,7 @@ import { expect, onTestFinished } from "vitest";
 import type { BodyBudget } from "../../src/limits/body-budget.ts";
 import type { FunctionError } from "../../src/core/function-call.ts";
 import type { Invocation } from "../../src/functions/provider.ts";
-import type { Surroundings } from "../../src/webhooks/environment.ts";
+import type { HttpEnvironment } from "../../src/webhooks/environment.ts";
 import type { WebhookOptions } from "../../src/webhooks/webhook-options.ts";
 import { type WebhookProvider, webhookProvider } from "../../src/webhooks/webhook-provider.ts";
 
@@ -16,7 +16,7 @@ export const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 export function hookTo(
   url: string,
   options: Partial<WebhookOptions> = {},
-  surroundings: Partial<Surroundings> = {},
+  surroundings: Partial<HttpEnvironment> = {},
   bodies?: BodyBudget,
 ): WebhookProvider {
   const all = {
@@ -62,8 +62,8 @@ export async function failureOf(
   return `${error.code}: ${error.message}`;
 }
 
-/** Surroundings without real waits, and the requested waits, in milliseconds. */
-export function hasty(): { waits: number[]; delay: Surroundings["delay"] } {
+/** HttpEnvironment without real waits, and the requested waits, in milliseconds. */
+export function hasty(): { waits: number[]; delay: HttpEnvironment["delay"] } {
   const waits: number[] = [];
   return {
     waits,

@@ -1,6 +1,6 @@
 import { BodyBudget } from "../../src/limits/body-budget.ts";
 import { describe, expect, it } from "vitest";
-import { MACHINE } from "../../src/webhooks/environment.ts";
+import { SYSTEM } from "../../src/webhooks/environment.ts";
 import { SECRET, call, failureOf, hasty, hookTo } from "./calling.ts";
 import { answering, receive, signatureOf } from "./receiver.ts";
 
@@ -277,7 +277,7 @@ describe("the wait before the next attempt", () => {
     const stop = new AbortController();
     const delay = async (ms: number, signal: AbortSignal) => {
       setImmediate(() => stop.abort());
-      await MACHINE.delay(ms, signal);
+      await SYSTEM.delay(ms, signal);
     };
     const times = { initialBackoffMs: 3_600_000, timeoutMs: 7_200_000 };
     const hook = hookTo(receiver.url, times, { delay });

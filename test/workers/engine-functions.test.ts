@@ -2,14 +2,14 @@ import { registerWorker } from "iii-sdk";
 import { EngineFunctions } from "iii-sdk/engine";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { inProcessHost } from "../support/hosts/in-process-host.ts";
-import { type Stage, stagesOf } from "../support/hosts/stage.ts";
+import { type TestService, testServiceOn } from "../support/hosts/test-service.ts";
 
-const stage = stagesOf(inProcessHost);
-let here: Stage;
+const testService = testServiceOn(inProcessHost);
+let fixture: TestService;
 let worker: ReturnType<typeof registerWorker>;
 beforeEach(async () => {
-  here = await stage();
-  worker = registerWorker(`${here.server.url.replace("http", "ws")}/worker`, {
+  fixture = await testService();
+  worker = registerWorker(`${fixture.server.url.replace("http", "ws")}/worker`, {
     workerName: "ann",
     otel: { enabled: false },
     enableMetricsReporting: false,
@@ -21,21 +21,21 @@ beforeEach(async () => {
     config: { stream_name: "chat" },
     metadata: { any: "thing" },
   });
-  // Answered after all that the worker sent before.
+  // The response arrives after all earlier frames have taken effect.
   await worker.trigger({ function_id: "stream::list_all", payload: {} });
-  await here.service.registerFunction("own::log", () => {});
-  await here.service.registerTrigger({ type: "stream:leave", function_id: "own::log" });
+  await fixture.service.registerFunction("own::log", () => {});
+  await fixture.service.registerTrigger({ type: "stream:leave", function_id: "own::log" });
 });
 afterEach(() => worker.shutdown());
 
-const ask = (functionId: string, payload: object | null = {}) =>
+const list = (functionId: string, payload: object | null = {}) =>
   worker.trigger<object | null, Record<string, object[]>>({ function_id: functionId, payload });
 const idsOf = (rows: object[] | undefined, key: string) =>
   rows?.map((row) => (row as Record<string, unknown>)[key]);
 
 describe("engine::functions::list", () => {
-  it("names every function once, and the worker that provides it", async () => {
-    const { functions } = await ask(EngineFunctions.LIST_FUNCTIONS, null);
+  it("lists every function once, with the worker that provides it", async () => {
+    const { functions } = await list(EngineFunctions.LIST_FUNCTIONS, null);
     expect(functions).toEqual(
       [
         ["chat::moderate", "ann"],
@@ -66,14 +66,14 @@ describe("engine::functions::list", () => {
       ["engine::functions::list", "engine::registered-triggers::list", "engine::triggers::list"],
     ],
     [{ worker: "nobody" }, []],
-  ])("keeps to %j", async (query, expected) => {
-    const { functions } = await ask(EngineFunctions.LIST_FUNCTIONS, query);
+  ])("filters by %j", async (query, expected) => {
+    const { functions } = await list(EngineFunctions.LIST_FUNCTIONS, query);
     expect(idsOf(functions, "function_id")).toEqual(expected);
   });
 
-  it("no longer names what was taken back", async () => {
+  it("omits withdrawn functions", async () => {
     await worker.shutdown();
-    const left = () => here.service.trigger({ function_id: EngineFunctions.LIST_FUNCTIONS });
+    const left = () => fixture.service.trigger({ function_id: EngineFunctions.LIST_FUNCTIONS });
     await expect.poll(left).not.toMatchObject({
       functions: expect.arrayContaining([
         expect.objectContaining({ function_id: "chat::moderate" }),
@@ -83,22 +83,22 @@ describe("engine::functions::list", () => {
 });
 
 describe("engine::triggers::list", () => {
-  it("names the types of triggers", async () => {
-    const { triggers } = await ask(EngineFunctions.LIST_TRIGGERS);
+  it("lists the trigger types", async () => {
+    const { triggers } = await list(EngineFunctions.LIST_TRIGGERS);
     expect(idsOf(triggers, "id")).toEqual(["stream", "stream:join", "stream:leave"]);
     for (const row of triggers ?? [])
       expect(row).toMatchObject({
         worker_name: "millrace",
         description: expect.stringMatching(/\.$/) as unknown,
       });
-    const joins = await ask(EngineFunctions.LIST_TRIGGERS, { search: "join" });
+    const joins = await list(EngineFunctions.LIST_TRIGGERS, { search: "join" });
     expect(idsOf(joins["triggers"], "id")).toEqual(["stream:join"]);
   });
 });
 
 describe("engine::registered-triggers::list", () => {
-  it("shows the triggers in force, and what each calls", async () => {
-    const listed = await ask(EngineFunctions.LIST_REGISTERED_TRIGGERS);
+  it("lists the registered triggers with the function that each calls", async () => {
+    const listed = await list(EngineFunctions.LIST_REGISTERED_TRIGGERS);
     expect(listed["registered_triggers"]).toEqual([
       {
         id: expect.any(String) as unknown,
@@ -126,18 +126,18 @@ describe("engine::registered-triggers::list", () => {
     [{ function_id: "own::log" }, ["own::log"]],
     [{ worker: "ann", search: "mod" }, ["chat::moderate"]],
     [{ trigger_type: "cron" }, []],
-  ])("keeps to %j", async (query, expected) => {
-    const listed = await ask(EngineFunctions.LIST_REGISTERED_TRIGGERS, query);
+  ])("filters by %j", async (query, expected) => {
+    const listed = await list(EngineFunctions.LIST_REGISTERED_TRIGGERS, query);
     expect(idsOf(listed["registered_triggers"], "function_id")).toEqual(expected);
   });
 });
 
-it("refuses a listing whose filter is not text, and an engine function that is not there", async () => {
-  await expect(ask(EngineFunctions.LIST_FUNCTIONS, { prefix: 5 })).rejects.toMatchObject({
+it("refuses a filter that is not a string, and an unknown engine function", async () => {
+  await expect(list(EngineFunctions.LIST_FUNCTIONS, { prefix: 5 })).rejects.toMatchObject({
     code: "deserialization_error",
     message: expect.stringContaining("prefix is not a string; it may be a string.") as unknown,
   });
-  await expect(ask(EngineFunctions.INFO_WORKERS)).rejects.toMatchObject({
+  await expect(list(EngineFunctions.INFO_WORKERS)).rejects.toMatchObject({
     code: "function_not_found",
   });
 });

@@ -5,31 +5,31 @@ import { ConnectRequestSchema } from "millrace/v1";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { WebSocket } from "ws";
 import { inProcessHost } from "../support/hosts/in-process-host.ts";
-import { stagesOf, until } from "../support/hosts/stage.ts";
+import { testServiceOn, until } from "../support/hosts/test-service.ts";
 
-const stage = stagesOf(inProcessHost);
+const testService = testServiceOn(inProcessHost);
 
 const KIB = 1024;
 const PAYLOAD = { text: "x".repeat(256 * KIB) };
-/** More than the systems on both sides take by themselves, which is some 10 MiB over loopback. */
+/** Calls that exceed what both operating systems buffer: about 10 MiB over loopback. */
 const CALLS = 240;
 const LIMITS = { maxUnreadBytes: 512 * KIB, maxWaiting: 20 };
 
-/** A worker that provides `f`, and from then on reads nothing, while its connection stays open. */
+/** A worker that provides `f` and then stops reading, while its connection stays open. */
 interface IdleReader {
-  /** Says a heartbeat, or what its door has for it. */
+  /** Sends a heartbeat, or a ping over a WebSocket. */
   beat(): void;
-  /** Goes without a word. */
+  /** Disconnects without notice. */
   vanish(): void;
 }
 
 type Message = NonNullable<MessageInitShape<typeof ConnectRequestSchema>["message"]>;
 
-/** A door for workers: connects one. */
+/** Connects a worker over one of the worker doors. */
 type Connect = (url: string) => Promise<IdleReader>;
 
 const overGrpc: Connect = async (url) => {
-  // The clients of gRPC read by themselves, so this is HTTP/2 alone.
+  // gRPC clients read on their own, so this uses plain HTTP/2.
   const session = connectHttp2(url);
   const stream = session.request({
     ":method": "POST",
@@ -38,18 +38,18 @@ const overGrpc: Connect = async (url) => {
     te: "trailers",
   });
   for (const emitter of [session, stream]) emitter.on("error", () => {});
-  const say = (message: Message) => {
+  const send = (message: Message) => {
     const bytes = toBinary(ConnectRequestSchema, create(ConnectRequestSchema, { message }));
     const head = Buffer.alloc(5);
     head.writeUInt32BE(bytes.length, 1);
     stream.write(Buffer.concat([head, bytes]));
   };
-  say({ case: "hello", value: {} });
+  send({ case: "hello", value: {} });
   await once(stream, "data");
-  say({ case: "registerFunction", value: { requestId: 1n, functionId: "f" } });
+  send({ case: "registerFunction", value: { requestId: 1n, functionId: "f" } });
   await once(stream, "data");
   stream.pause();
-  return { beat: () => say({ case: "heartbeat", value: {} }), vanish: () => session.destroy() };
+  return { beat: () => send({ case: "heartbeat", value: {} }), vanish: () => session.destroy() };
 };
 
 const overWebSocket: Connect = async (url) => {
@@ -72,8 +72,8 @@ const DOORS = [
 ] as const;
 
 describe.each(DOORS)("a worker %s that reads nothing", (_, connect) => {
-  it("holds few calls: more fail at once, and other workers are served as ever (G9)", async () => {
-    const { server, service, join } = await stage({ workerLimits: LIMITS });
+  it("queues a limited number of calls; others fail at once, and other workers are served (G9)", async () => {
+    const { server, service, join } = await testService({ workerLimits: LIMITS });
     const other = await join();
     await other.registerFunction("g", () => "served");
     const worker = await connect(server.url);
@@ -89,7 +89,7 @@ describe.each(DOORS)("a worker %s that reads nothing", (_, connect) => {
       (count) => count > 0,
     );
     expect(new Set(codes)).toEqual(new Set(["overloaded"]));
-    // What waits, and what was sent before it was known that nobody reads.
+    // The queued calls, and those sent before the connection stopped accepting bytes.
     expect(CALLS - codes.length).toBeLessThan(120);
     expect(await service.trigger({ function_id: "g", timeout_ms: 1000 })).toBe("served");
     await service.set({ streamName: "s", groupId: "g", itemId: "i", data: 1 });
@@ -100,9 +100,9 @@ describe.each(DOORS)("a worker %s that reads nothing", (_, connect) => {
     expect(new Set(codes)).toEqual(new Set(["overloaded", "invocation_stopped"]));
   });
 
-  it("holds few bytes of calls that wait", async () => {
+  it("queues a limited number of bytes of calls", async () => {
     const limits = { ...LIMITS, maxWaiting: 1000, maxWaitingBytes: 1024 * KIB };
-    const { server, service } = await stage({ workerLimits: limits });
+    const { server, service } = await testService({ workerLimits: limits });
     const worker = await connect(server.url);
     const codes: string[] = [];
     const calls = Array.from({ length: CALLS }, async () =>
@@ -120,8 +120,8 @@ describe.each(DOORS)("a worker %s that reads nothing", (_, connect) => {
     await Promise.all(calls);
   });
 
-  it("has its calls end in time", async () => {
-    const { server, service } = await stage({ workerLimits: LIMITS });
+  it("does not keep calls from ending at their deadline", async () => {
+    const { server, service } = await testService({ workerLimits: LIMITS });
     const worker = await connect(server.url);
     await expect(service.trigger({ function_id: "f", timeout_ms: 100 })).rejects.toMatchObject({
       code: "TIMEOUT",
@@ -129,8 +129,8 @@ describe.each(DOORS)("a worker %s that reads nothing", (_, connect) => {
     worker.vanish();
   });
 
-  it("is taken for gone when it says nothing either, and its calls fail", async () => {
-    const { server, service } = await stage({ workerLimits: { ...LIMITS, silenceMs: 300 } });
+  it("is disconnected when it is also silent, and its calls fail", async () => {
+    const { server, service } = await testService({ workerLimits: { ...LIMITS, silenceMs: 300 } });
     const worker = await connect(server.url);
     await expect(service.trigger({ function_id: "f", payload: PAYLOAD })).rejects.toMatchObject({
       code: "invocation_stopped",
@@ -141,14 +141,14 @@ describe.each(DOORS)("a worker %s that reads nothing", (_, connect) => {
     worker.vanish();
   });
 
-  it("is taken for gone when it goes on talking, but leaves what was sent unread", async () => {
-    const { server, service } = await stage({ workerLimits: { ...LIMITS, silenceMs: 300 } });
+  it("is disconnected even when it keeps sending heartbeats", async () => {
+    const { server, service } = await testService({ workerLimits: { ...LIMITS, silenceMs: 300 } });
     const worker = await connect(server.url);
     const beating = setInterval(() => worker.beat(), 50);
     onTestFinished(() => clearInterval(beating));
     const calls = Array.from({ length: CALLS }, async () =>
       service.trigger({ function_id: "f", payload: PAYLOAD, timeout_ms: 60_000 }).then(
-        () => "answered",
+        () => "returned",
         (error: unknown) => (error as { code: string }).code,
       ),
     );

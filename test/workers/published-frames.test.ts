@@ -2,17 +2,17 @@ import { randomUUID } from "node:crypto";
 import { afterEach, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { inProcessHost } from "../support/hosts/in-process-host.ts";
-import { stagesOf, until } from "../support/hosts/stage.ts";
+import { testServiceOn, until } from "../support/hosts/test-service.ts";
 import { PUBLISHED_FRAME } from "../support/workers/published-frames.ts";
 
-const stage = stagesOf(inProcessHost);
+const testService = testServiceOn(inProcessHost);
 const sockets: WebSocket[] = [];
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.terminate();
 });
 
-it("sends frames that the published SDKs of Node, Python and Rust all take", async () => {
-  const { server, service } = await stage();
+it("sends frames that the published SDKs of Node, Python and Rust all accept", async () => {
+  const { server, service } = await testService();
   const socket = new WebSocket(`${server.url.replace("http", "ws")}/worker`);
   sockets.push(socket);
   const frames: Record<string, unknown>[] = [];
@@ -20,18 +20,18 @@ it("sends frames that the published SDKs of Node, Python and Rust all take", asy
     const frame = JSON.parse(data.toString()) as Record<string, unknown>;
     frames.push(frame);
     const { type, invocation_id, function_id } = frame;
-    if (type === "invokefunction") say({ type: "invocationresult", invocation_id, function_id });
+    if (type === "invokefunction") send({ type: "invocationresult", invocation_id, function_id });
   });
-  const say = (frame: object) => socket.send(JSON.stringify(frame));
+  const send = (frame: object) => socket.send(JSON.stringify(frame));
   const call = (functionId: string, data?: unknown, more: object = {}) =>
-    say({
+    send({
       type: "invokefunction",
       invocation_id: randomUUID(),
       function_id: functionId,
       data,
       ...more,
     });
-  const heard = (count: number) =>
+  const received = (count: number) =>
     until(
       () => frames,
       ({ length }) => length >= count,
@@ -39,26 +39,33 @@ it("sends frames that the published SDKs of Node, Python and Rust all take", asy
   await new Promise((resolve) => socket.once("open", resolve));
 
   const item = { stream_name: "chat", group_id: "g", item_id: "i" };
-  say({ type: "registerfunction", id: "f" });
+  send({ type: "registerfunction", id: "f" });
   for (const [id, type, config] of [
     [randomUUID(), "stream", { stream_name: "chat" }],
     [randomUUID(), "stream:join", {}],
     [randomUUID(), "stream", {}],
     [randomUUID(), "cron", {}],
   ] as const)
-    say({ type: "registertrigger", id, trigger_type: type, function_id: "f", config, metadata: 1 });
-  say({ type: "registertriggertype", id: "cron", description: "x" });
+    send({
+      type: "registertrigger",
+      id,
+      trigger_type: type,
+      function_id: "f",
+      config,
+      metadata: 1,
+    });
+  send({ type: "registertriggertype", id: "cron", description: "x" });
   call("stream::get", item);
   call("stream::get", {});
   call("nobody::knows", {});
   call("engine::functions::list", {});
   call("stream::list_all", {}, { action: { type: "enqueue", queue: "q" } });
-  // The worker is told of itself, of 4 triggers and a type, and has 5 answers.
-  await heard(11);
-  // The trigger with its metadata, and a call without.
+  // The worker's registration, the results of 5 trigger registrations and of 5 calls.
+  await received(11);
+  // A trigger call with metadata, and a call without.
   await service.set({ streamName: "chat", groupId: "g", itemId: "i", data: 1 });
   await service.trigger({ function_id: "f", payload: null });
-  await heard(13);
+  await received(13);
 
   for (const frame of frames) PUBLISHED_FRAME.parse(frame);
   const kinds = new Set(frames.map(({ type }) => type));

@@ -19,7 +19,7 @@ async function serve(options: Parameters<typeof createServer>[0] = {}) {
   return server;
 }
 
-/** What an upgrade is answered with: 101, or the status that refuses it. */
+/** Requests an upgrade. @returns 101, or the status of the refusal. */
 function upgrade(url: string, headers: Record<string, string> = {}): Promise<number> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url.replace("http", "ws"), { headers });
@@ -37,13 +37,13 @@ function upgrade(url: string, headers: Record<string, string> = {}): Promise<num
   });
 }
 
-describe("who may be a worker", () => {
-  it("is, over gRPC, who presents a token where tokens are configured (G8)", async () => {
+describe("a worker connection", () => {
+  it("needs a token over gRPC when tokens are configured (G8)", async () => {
     const { url } = await serve({ apiTokens: [TOKEN] });
     for (const headers of [{}, { authorization: "Bearer wrong" }]) {
-      const stranger = openRawWorker(url, headers);
-      stranger.say({ case: "hello", value: {} });
-      expect((await stranger.ended)?.code).toBe(Code.Unauthenticated);
+      const refused = openRawWorker(url, headers);
+      refused.send({ case: "hello", value: {} });
+      expect((await refused.ended)?.code).toBe(Code.Unauthenticated);
     }
     const worker = registerWorker(url, { token: TOKEN });
     await worker.registerFunction("f", () => 1);
@@ -51,7 +51,7 @@ describe("who may be a worker", () => {
     await worker.shutdown();
   });
 
-  it("is, at /worker, who presents a token where tokens are configured (G8)", async () => {
+  it("needs a token at /worker when tokens are configured (G8)", async () => {
     const { url } = await serve({ apiTokens: [TOKEN] });
     expect(await upgrade(`${url}/worker`)).toBe(401);
     expect(await upgrade(`${url}/worker/otel`)).toBe(401);
@@ -59,7 +59,7 @@ describe("who may be a worker", () => {
     expect(await upgrade(`${url}/worker/`, { authorization: `Bearer ${TOKEN}` })).toBe(101);
   });
 
-  it("is no web page, unless its origin is allowed (G8)", async () => {
+  it("is refused from a web page, unless its origin is allowed (G8)", async () => {
     const { url } = await serve();
     const own = url.replace("127.0.0.1", "localhost");
     for (const origin of ["https://evil.example", own, "null"])
@@ -78,7 +78,7 @@ describe("who may be a worker", () => {
     ["via", "1.1 proxy"],
     ["sec-fetch-site", "cross-site"],
     ["sec-fetch-site", "same-site"],
-  ])("is no caller on this machine whose request has %s: %s (G8)", async (name, value) => {
+  ])("is not trusted for its address with %s: %s (G8)", async (name, value) => {
     const server = await serve({ workerPort: 0 });
     const headers = { [name]: value };
     const workerUrl = `http://127.0.0.1:${server.workerPort}`;
@@ -92,33 +92,33 @@ describe("who may be a worker", () => {
       expect([url, await upgrade(url, headers)]).toEqual([url, 403]);
     for (const more of [{}, { "grpc-encoding": "gzip" }]) {
       const worker = openRawWorker(server.url, { ...headers, ...more });
-      worker.say({ case: "hello", value: {} });
+      worker.send({ case: "hello", value: {} });
       expect((await worker.ended)?.code).toBe(Code.PermissionDenied);
     }
-    // With a token, the address does not count.
+    // With a token, the address is irrelevant.
     const guarded = await serve({ apiTokens: [TOKEN], workerPort: 0 });
     const trusted = { ...headers, authorization: `Bearer ${TOKEN}` };
     expect(await upgrade(`${guarded.url}/worker`, trusted)).toBe(101);
     expect(await upgrade(`http://127.0.0.1:${guarded.workerPort}/`, trusted)).toBe(101);
   });
 
-  it("is not asked by auth_function: that is about those who follow", async () => {
-    let asked = 0;
+  it("does not call auth_function, which authenticates subscribers", async () => {
+    let calls = 0;
     const { url } = await serve({
       authFunction: "who",
       setup: async (service) => {
         await service.registerFunction("who", () => {
-          asked++;
+          calls++;
           return null;
         });
       },
     });
     expect(await upgrade(`${url}/worker`)).toBe(101);
     expect(await upgrade(`${url}/stream/a/b`)).toBe(401);
-    expect(asked).toBe(1);
+    expect(calls).toBe(1);
   });
 
-  it("may come to a port of its own, at its root", async () => {
+  it("is accepted at the root of a separate worker port", async () => {
     const server = await serve({ workerPort: 0 });
     const url = `http://127.0.0.1:${server.workerPort}`;
     expect(await upgrade(`${url}/`)).toBe(101);
@@ -129,7 +129,7 @@ describe("who may be a worker", () => {
     expect((await fetch(url)).status).toBe(426);
   });
 
-  it("is no reason to fail when it is refused and goes away at once", async () => {
+  it("that is reset while it is refused does not harm the service", async () => {
     const server = await serve({ workerPort: 0 });
     for (const port of [server.workerPort ?? 0, server.port]) {
       for (let i = 0; i < 20; i++) {
@@ -147,7 +147,7 @@ describe("who may be a worker", () => {
     expect(await upgrade(`http://127.0.0.1:${server.workerPort}/`)).toBe(101);
   });
 
-  it("hears that the call needs HTTP/2 with gRPC or Connect", async () => {
+  it("over HTTP/1.1 is refused with the protocols that it needs", async () => {
     const { url } = await serve();
     const response = await fetch(`${url}/millrace.v1.WorkerService/Connect`, {
       method: "POST",

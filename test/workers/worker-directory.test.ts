@@ -7,7 +7,7 @@ import type { WorkerSession } from "../../src/workers/worker-session.ts";
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
 
-/** A connection that has buffered a part of a frame, as its session and its end refer to it. */
+/** Enters and leaves a session that refers to a connection with buffered bytes. */
 function enterAndLeave(directory: ReturnType<typeof createWorkerDirectory>) {
   const connection = { buffered: new Uint8Array(1024) };
   const session = { connection, holdings: { functions: ["f"], triggers: [] } };
@@ -16,11 +16,11 @@ function enterAndLeave(directory: ReturnType<typeof createWorkerDirectory>) {
   return { identity, connection: new WeakRef(connection) };
 }
 
-describe("the directory of workers", () => {
-  it("keeps the registrations of a disconnected worker, but nothing of its connection", async () => {
+describe("the worker directory", () => {
+  it("keeps the registrations of a disconnected worker, without a reference to its connection", async () => {
     const directory = createWorkerDirectory(60_000);
     const { identity, connection } = enterAndLeave(directory);
-    // A WeakRef keeps its target for the rest of the turn.
+    // A WeakRef keeps its target alive for the rest of the event-loop turn.
     await new Promise(setImmediate);
     collectGarbage();
     expect(connection.deref()).toBeUndefined();

@@ -7,14 +7,14 @@ import {
 } from "../../core/coordinator.ts";
 import { FunctionError } from "../../core/function-call.ts";
 import { isOverrideId } from "../../core/overrides.ts";
-import type { Records } from "../../core/service-state.ts";
+import type { ServiceState } from "../../core/service-state.ts";
 import { type BoundTrigger, type TriggerDefinition, triggerIdentity } from "../../core/trigger.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 
 /** Options of a local coordinator. */
 export interface LocalCoordinatorOptions {
   /** Persists triggers and open subscriptions. Default: they end with the process. */
-  readonly records?: Records | undefined;
+  readonly serviceState?: ServiceState | undefined;
   /** Generates unique ids. Default: random UUIDs. */
   readonly newId?: (() => string) | undefined;
   /** How long a trigger outlives its last registrant, in milliseconds. Default REATTACH_MS. */
@@ -36,10 +36,10 @@ interface Bound {
 /**
  * The coordinator of a service that is one process: each change takes effect at once.
  *
- * With records, state survives a restart. Triggers end unless they are registered again within
- * `reattachMs`; gates (`stream:join`) and custom streams stay until they are withdrawn, because
- * without them the service would admit or store what it must not. Subscriptions whose leave was
- * not delivered become orphans.
+ * With a service state, registrations survive a restart. Triggers end unless they are registered
+ * again within `reattachMs`; gates (`stream:join`) and custom streams stay until they are
+ * withdrawn, because without them the service would admit or store what it must not. Subscriptions
+ * whose leave was not delivered become orphans.
  */
 export function localCoordinator(options: LocalCoordinatorOptions = {}): Coordinator {
   const registry = createRegistry(options);
@@ -69,7 +69,7 @@ export function localCoordinator(options: LocalCoordinatorOptions = {}): Coordin
 }
 
 function createRegistry({
-  records,
+  serviceState,
   newId = () => crypto.randomUUID(),
   reattachMs = REATTACH_MS,
 }: LocalCoordinatorOptions): Registry & { close(): void } {
@@ -97,7 +97,7 @@ function createRegistry({
     if (!byId.delete(id)) return;
     byIdentity.delete(triggerIdentity(definition));
     changed();
-    await records?.delete(TRIGGER + id);
+    await serviceState?.delete(TRIGGER + id);
   };
   const awaitReturn = (bound: Bound) => {
     if (closed || bound.trigger.definition.type === "stream:join") return;
@@ -105,7 +105,7 @@ function createRegistry({
     // A leftover record of an ended trigger is harmless: after a restart it expires again.
     bound.timer = startTimer(reattachMs, () => void end(bound).catch(() => {})).unref();
   };
-  for (const [key, text] of records?.entries() ?? []) {
+  for (const [key, text] of serviceState?.entries() ?? []) {
     if (key.startsWith(TRIGGER)) awaitReturn(add(JSON.parse(text) as BoundTrigger));
     if (key.startsWith(OVERRIDE)) overrides.add(text);
   }
@@ -117,13 +117,13 @@ function createRegistry({
       if (isOver) overrides.add(functionId);
       changed();
       // Also when it is known already: its record may not have been written yet.
-      if (isOver) await records?.put(OVERRIDE + functionId, functionId);
+      if (isOver) await serviceState?.put(OVERRIDE + functionId, functionId);
     },
     async withdraw(functionId, how) {
       const was = functions.delete(functionId);
       const isOver = how === "withdrawn" && overrides.delete(functionId);
       if (was || isOver) changed();
-      if (isOver) await records?.delete(OVERRIDE + functionId);
+      if (isOver) await serviceState?.delete(OVERRIDE + functionId);
     },
     provides: (functionId) => functions.has(functionId),
     functions: () => functions,
@@ -139,8 +139,8 @@ function createRegistry({
       const bound = add({ id: newId(), definition });
       changed();
       try {
-        if (records !== undefined)
-          bound.kept = records.put(TRIGGER + bound.trigger.id, JSON.stringify(bound.trigger));
+        if (serviceState !== undefined)
+          bound.kept = serviceState.put(TRIGGER + bound.trigger.id, JSON.stringify(bound.trigger));
         await bound.kept;
       } catch (error) {
         await end(bound).catch(() => {});
@@ -169,20 +169,20 @@ function createRegistry({
   };
 }
 
-function createLeases({ records }: LocalCoordinatorOptions): Leases {
+function createLeases({ serviceState }: LocalCoordinatorOptions): Leases {
   const orphans = new Map<string, SubscriptionLease>();
-  for (const [key, payload] of records?.entries() ?? []) {
+  for (const [key, payload] of serviceState?.entries() ?? []) {
     if (!key.startsWith(LEASE)) continue;
     const id = key.slice(LEASE.length);
     orphans.set(id, { id, payload });
   }
   return {
     async hold({ id, payload }) {
-      await records?.put(LEASE + id, payload);
+      await serviceState?.put(LEASE + id, payload);
     },
     async release(id) {
       orphans.delete(id);
-      await records?.delete(LEASE + id);
+      await serviceState?.delete(LEASE + id);
     },
     onOrphan(listener) {
       for (const lease of orphans.values()) listener(lease);

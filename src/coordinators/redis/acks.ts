@@ -1,5 +1,5 @@
 import { unavailable } from "../../redis/redis-failure.ts";
-import type { Ack, FleetCommands, Position } from "./fleet-commands.ts";
+import type { Ack, FleetCommands, LogPosition } from "./fleet-commands.ts";
 import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
 import { startTimer } from "../../timers/timers.ts";
@@ -29,7 +29,7 @@ export interface Acks {
 }
 
 interface Waiter {
-  readonly position: Position;
+  readonly position: LogPosition;
   readonly settle: (outcome: boolean | "ended") => void;
 }
 
@@ -37,15 +37,15 @@ interface Waiter {
 export function createAcks({ commands, replica, membership }: AcksOptions): Acks {
   const known = new Map<string, Ack>();
   const waiters = new Set<Waiter>();
-  let sent: { readonly member: string; readonly position: Position } | undefined;
+  let sent: { readonly member: string; readonly position: LogPosition } | undefined;
   let sending = false;
   let closed = false;
 
-  const hasReached = (member: string, since: number, { lineage, version }: Position) => {
+  const hasReached = (member: string, since: number, { lineage, version }: LogPosition) => {
     const ack = known.get(member);
     return since >= version || (ack?.lineage === lineage && ack.version >= version);
   };
-  const isEverywhere = (position: Position) => {
+  const isEverywhere = (position: LogPosition) => {
     for (const [id, { since }] of replica.state.members)
       if (id !== membership.id && !hasReached(id, since, position)) return false;
     return true;

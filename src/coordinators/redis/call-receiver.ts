@@ -2,7 +2,7 @@ import type { Routing } from "../../core/coordinator.ts";
 import { FunctionError } from "../../core/function-call.ts";
 
 /** Runs the calls that other processes request. */
-export interface Callee {
+export interface CallReceiver {
   readonly serve: Routing["serve"];
   run(call: CallMessage): void;
   /** Aborts a call: its caller no longer waits. */
@@ -14,9 +14,9 @@ export interface Callee {
 }
 
 /** @param send Sends an outcome to the calling process. */
-export function createCallee(
+export function createCallReceiver(
   send: (to: string, answer: AnswerMessage) => Promise<unknown>,
-): Callee {
+): CallReceiver {
   const running = new Map<
     string,
     { readonly from: string; readonly controller: AbortController }

@@ -26,7 +26,7 @@ interface Ending {
  * The desired state of this process: registrations to keep in force, and registrations to end. Kept
  * until the fleet has agreed, however often Redis fails or this process has to join anew.
  */
-export class Wishes {
+export class DesiredState {
   readonly #functions = new Set<string>();
   /** By identity. */
   readonly #triggers = new Map<string, WishedTrigger>();
@@ -84,7 +84,7 @@ export class Wishes {
     this.#contends = contends;
   }
 
-  /** The entries that bring a state in line with the wishes, membership included. Pure. */
+  /** The entries that bring a state in line with the desired state, membership included. Pure. */
   entries(state: FleetState, member: string): readonly FleetEntry[] {
     const entries: FleetEntry[] = [];
     const reattachMs = this.#reattachMs;

@@ -5,7 +5,7 @@ import type { FleetEntry, FleetRecord } from "./fleet-log.ts";
 import type { FleetStateJson } from "./fleet-state.ts";
 
 /** A position in the log. The token tells apart two histories that reach the same version. */
-export interface Position {
+export interface LogPosition {
   /** Changes when the log was lost. Empty: there is no log. */
   readonly lineage: string;
   readonly version: number;
@@ -13,14 +13,14 @@ export interface Position {
 }
 
 /** The position before the first record of any log. */
-export const NOWHERE: Position = { lineage: "", version: 0, token: "" };
+export const NOWHERE: LogPosition = { lineage: "", version: 0, token: "" };
 
 /** A record to be appended. */
 export interface Appending {
   /** The required head of the log. */
-  readonly expected: Position;
+  readonly expected: LogPosition;
   /** The head after the append. */
-  readonly next: Position;
+  readonly next: LogPosition;
   readonly entries: readonly FleetEntry[];
   /** The appending member, which must have a lease or get one; undefined: no member. */
   readonly author: string | undefined;
@@ -39,7 +39,7 @@ export interface Reading {
   /** `next`: the records follow the known position. Otherwise: the snapshot, or the beginning. */
   readonly kind: "next" | "reload" | "foreign";
   readonly atMs: number;
-  readonly head: Position;
+  readonly head: LogPosition;
   readonly snapshot: FleetStateJson | undefined;
   readonly records: readonly FleetRecord[];
 }
@@ -49,7 +49,7 @@ export interface Beat {
   /** Whether the member has a lease, now renewed. */
   readonly isMember: boolean;
   readonly atMs: number;
-  readonly head: Position;
+  readonly head: LogPosition;
   /** Members with a lease. */
   readonly leases: ReadonlySet<string>;
   readonly acks: ReadonlyMap<string, Ack>;
@@ -85,7 +85,7 @@ export const FLEET_SCRIPTS: readonly LuaScript[] = [
 /** The Redis commands of a fleet. Each rejects with a StreamError when Redis cannot be reached. */
 export interface FleetCommands {
   append(appending: Appending): Promise<Appended>;
-  read(known: Position): Promise<Reading>;
+  read(known: LogPosition): Promise<Reading>;
   heartbeat(member: string, leaseMs: number): Promise<Beat>;
   ack(member: string, ack: Ack): Promise<void>;
   /** Records subscriptions. @returns false when the member has no lease. */
@@ -212,7 +212,7 @@ export function readAck(text: string): Ack {
 type ReadReply = [Buffer, number, Buffer, Buffer, Buffer, Buffer, Buffer, [Buffer, Buffer[]][]];
 type BeatReply = [number, number, Buffer, Buffer, Buffer, Buffer[], Buffer[], Buffer[]];
 
-function positionTexts({ lineage, version, token }: Position): [string, string, string] {
+function positionTexts({ lineage, version, token }: LogPosition): [string, string, string] {
   return [lineage, String(version), token];
 }
 

@@ -6,7 +6,7 @@ import {
   type FleetState,
   type FleetStateJson,
   type FleetTrigger,
-  type Member,
+  type FleetMember,
   providersOf,
   readState,
 } from "./fleet-state.ts";
@@ -130,7 +130,7 @@ function remove(draft: FleetDraft, id: string, lostUntilMs: number): void {
 function provide(
   draft: FleetDraft,
   id: string,
-  member: Member,
+  member: FleetMember,
   functionIds: readonly string[],
 ): void {
   const functions = new Set([...member.functions, ...functionIds]);
@@ -142,7 +142,7 @@ function provide(
 function withdraw(
   draft: FleetDraft,
   id: string,
-  member: Member,
+  member: FleetMember,
   functionId: string,
   how: "withdrawn" | "lost",
 ): void {

@@ -4,14 +4,14 @@ import type { FleetEntry } from "./fleet-log.ts";
 import type { FleetState } from "./fleet-state.ts";
 import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
-import type { Wishes } from "./desired-state.ts";
+import type { DesiredState } from "./desired-state.ts";
 
 /** Dependencies of the ownership of a fleet. */
 export interface FleetOwnershipOptions {
   readonly replica: Replica;
   readonly membership: Membership;
-  readonly wishes: Wishes;
-  /** Brings the fleet's state in line with the wishes. */
+  readonly desired: DesiredState;
+  /** Brings the fleet's state in line with the desired state. */
   readonly reconcile: () => Promise<void>;
   /** Makes the outbox refuse settlements by earlier owners. */
   readonly claim: (partition: number, fence: string) => Promise<void>;
@@ -48,7 +48,7 @@ const RETRY_MS = 100;
  * releases those assigned to another one. Without a lease, this process owns none.
  */
 export function createFleetOwnership(options: FleetOwnershipOptions): FleetOwnership {
-  const { replica, membership, wishes, reconcile, claim, onProblem } = options;
+  const { replica, membership, desired, reconcile, claim, onProblem } = options;
   const holdings = new Map<number, Holding>();
   const closing = new Set<Promise<void>>();
   let contention: Contention | undefined;
@@ -143,7 +143,7 @@ export function createFleetOwnership(options: FleetOwnershipOptions): FleetOwner
   const unwatch = membership.watch(review);
   /** Publishes whether this process asks for partitions. The next heartbeat retries a failure. */
   const announce = () => {
-    wishes.contend(contention !== undefined);
+    desired.contend(contention !== undefined);
     void reconcile().catch(() => {});
     review();
   };

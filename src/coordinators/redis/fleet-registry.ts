@@ -6,15 +6,15 @@ import type { Acks } from "./acks.ts";
 import { type FleetState, providersOf } from "./fleet-state.ts";
 import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
-import type { Wishes } from "./desired-state.ts";
+import type { DesiredState } from "./desired-state.ts";
 
 /** Dependencies of the registry of a fleet. */
 export interface FleetRegistryOptions {
   readonly replica: Replica;
   readonly membership: Membership;
-  readonly wishes: Wishes;
+  readonly desired: DesiredState;
   readonly acks: Acks;
-  /** Brings the fleet's state in line with the wishes. */
+  /** Brings the fleet's state in line with the desired state. */
   readonly reconcile: () => Promise<void>;
   /** Longest wait for the acks of the other members, in milliseconds. */
   readonly timeoutMs: number;
@@ -28,7 +28,7 @@ export interface FleetRegistry extends Registry {
 
 /** The registry view of the fleet's agreed state, and this process's changes to it. */
 export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistry {
-  const { replica, membership, wishes, acks, reconcile, timeoutMs } = options;
+  const { replica, membership, desired, acks, reconcile, timeoutMs } = options;
   /** Returned id -> identity: after the log was lost, the trigger may have another id. */
   const returned = new Map<string, string>();
   let listedOf: FleetState["triggers"] | undefined;
@@ -37,7 +37,7 @@ export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistr
   let listedUntilMs = Infinity;
   let closed = false;
 
-  /** Resolves when all wishes are in force at every process. */
+  /** Resolves when the desired state is in force at every process. */
   const agree = async (): Promise<void> => {
     const deadlineMs = performance.now() + timeoutMs;
     do {
@@ -48,12 +48,12 @@ export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistr
 
   return {
     async provide(functionId) {
-      wishes.provide(functionId);
+      desired.provide(functionId);
       await agree();
     },
     async withdraw(functionId, how) {
       if (closed) return;
-      wishes.withdraw(functionId, how);
+      desired.withdraw(functionId, how);
       // No other member has to know of a loss before this resolves.
       if (how === "lost") await reconcile();
       else await agree();
@@ -63,7 +63,7 @@ export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistr
       new Set(Array.from(replica.state.members.values(), (member) => [...member.functions]).flat()),
     overrides: () => replica.state.overrides,
     async bind(definition) {
-      const identity = wishes.bind(definition);
+      const identity = desired.bind(definition);
       let hasSucceeded = false;
       try {
         await agree();
@@ -74,14 +74,14 @@ export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistr
         hasSucceeded = true;
         return trigger.bound;
       } finally {
-        wishes.bindEnded(identity, hasSucceeded);
+        desired.bindEnded(identity, hasSucceeded);
       }
     },
     async unbind(id, how) {
       const identity = replica.state.triggers.get(id)?.identity ?? returned.get(id);
       returned.delete(id);
       if (identity === undefined || closed) return;
-      wishes.unbind(identity, how);
+      desired.unbind(identity, how);
       if (how === "lost") await reconcile();
       else await agree();
     },

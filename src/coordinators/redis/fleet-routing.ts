@@ -5,7 +5,7 @@ import {
   type CallMessage,
   type RoutingMessage,
   readMessage,
-  createCallee,
+  createCallReceiver,
 } from "./call-receiver.ts";
 import type { FleetCommands } from "./fleet-commands.ts";
 import { type FleetKeys, processOf } from "./fleet-keys.ts";
@@ -55,7 +55,7 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
   const send = (to: string, message: RoutingMessage, mayRepeat: boolean) =>
     commands.publish(keys.calls(to), JSON.stringify(message), mayRepeat);
   // A duplicate result is ignored.
-  const callee = createCallee((to, answer) => send(to, answer, true));
+  const receiver = createCallReceiver((to, answer) => send(to, answer, true));
   const cancel = async (to: string, id: string) => {
     try {
       await send(to, { kind: "cancel", id }, true);
@@ -169,12 +169,12 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
 
   return {
     call,
-    serve: callee.serve,
+    serve: receiver.serve,
     receive(bytes) {
       const message = readMessage(bytes);
       if (message === undefined || closed) return;
-      if (message.kind === "call") callee.run(message);
-      else if (message.kind === "cancel") callee.cancel(message.id);
+      if (message.kind === "call") receiver.run(message);
+      else if (message.kind === "cancel") receiver.cancel(message.id);
       else if (message.kind === "running") {
         const ids = new Set(message.ids);
         failWhere(
@@ -197,7 +197,7 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
       // Calls of others may have been lost as well.
       for (const member of replica.state.members.keys()) {
         const to = processOf(member);
-        const ids = callee.runningFor(to);
+        const ids = receiver.runningFor(to);
         if (to !== process) send(to, { kind: "running", from: process, ids }, true).catch(() => {});
       }
     },
@@ -207,7 +207,7 @@ export function createFleetRouting(options: FleetRoutingOptions): FleetRouting {
         () => true,
         (id) => stopped(`The call of ${id} was given up.`, true),
       );
-      callee.close();
+      receiver.close();
     },
   };
 }

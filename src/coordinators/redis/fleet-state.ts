@@ -1,7 +1,7 @@
 import { type BoundTrigger, triggerIdentity } from "../../core/trigger.ts";
 
 /** A process of the fleet. It gets a new id each time it joins. */
-export interface Member {
+export interface FleetMember {
   /** Version of its join; 0: restored from a lost log. */
   readonly since: number;
   /** Ids of the functions that it provides. */
@@ -29,7 +29,7 @@ export interface PartitionOwner {
 
 /** The agreed state of a fleet. Never changed in place. */
 export interface FleetState {
-  readonly members: ReadonlyMap<string, Member>;
+  readonly members: ReadonlyMap<string, FleetMember>;
   /** Functions of custom streams, including those without a provider. */
   readonly overrides: ReadonlySet<string>;
   /** By id, oldest first. */
@@ -126,7 +126,7 @@ export function providersOf(
 export interface FleetDraft {
   /** The state with the changes so far. Unchanged parts are shared with the original. */
   readonly now: FleetState;
-  members(): Map<string, Member>;
+  members(): Map<string, FleetMember>;
   overrides(): Set<string>;
   triggers(): Map<string, FleetTrigger>;
   identities(): Map<string, string>;

@@ -12,8 +12,8 @@ import { createFleetRouting } from "./fleet-routing.ts";
 import type { FleetState } from "./fleet-state.ts";
 import { Membership } from "./membership.ts";
 import { Replica } from "./replica.ts";
-import { Wishes } from "./desired-state.ts";
-import { type Timer, startTimer } from "../../timers/timers.ts";
+import { DesiredState } from "./desired-state.ts";
+import { waitAtMost } from "../../timers/timers.ts";
 
 /** Options of the coordinator of a fleet. */
 export interface RedisCoordinatorOptions {
@@ -76,7 +76,7 @@ export async function createRedisCoordinator(
   const keys = fleetKeys(keyPrefix);
   servers.addScripts(...FLEET_SCRIPTS);
   const commands = fleetCommands(servers, keys);
-  const wishes = new Wishes(reattachMs);
+  const desired = new DesiredState(reattachMs);
   const replica = new Replica({
     commands,
     timeoutMs,
@@ -90,8 +90,8 @@ export async function createRedisCoordinator(
   let noteAgreed = () => {};
   let isLeaving = false;
   const wanted = (state: FleetState): readonly FleetEntry[] => {
-    noteAgreed = wishes.pendingEndings();
-    return isLeaving ? [] : wishes.entries(state, membership.id);
+    noteAgreed = desired.pendingEndings();
+    return isLeaving ? [] : desired.entries(state, membership.id);
   };
   const reconcile = () => replica.propose(wanted, () => noteAgreed());
   const membership: Membership = new Membership({
@@ -114,7 +114,7 @@ export async function createRedisCoordinator(
   const registry = createFleetRegistry({
     replica,
     membership,
-    wishes,
+    desired,
     acks,
     reconcile,
     // By then, a member that does not respond has lost its lease.
@@ -123,7 +123,7 @@ export async function createRedisCoordinator(
   const ownership = createFleetOwnership({
     replica,
     membership,
-    wishes,
+    desired,
     reconcile,
     claim,
     onProblem,
@@ -185,7 +185,10 @@ export async function createRedisCoordinator(
 
   let closing: Promise<void> | undefined;
   const close = async () => {
-    await within(LEAVE_MS, leave());
+    await waitAtMost(
+      LEAVE_MS,
+      leave().catch(() => {}),
+    );
     end();
   };
   return {
@@ -199,14 +202,4 @@ export async function createRedisCoordinator(
     },
     close: () => (closing ??= close()),
   };
-}
-
-/** Waits for the work at most this long; ignores its failure. */
-async function within(ms: number, work: Promise<void>): Promise<void> {
-  let timer: Timer | undefined;
-  await Promise.race([
-    work.catch(() => {}),
-    new Promise((resolve) => (timer = startTimer(ms, () => resolve(undefined)))),
-  ]);
-  timer?.cancel();
 }

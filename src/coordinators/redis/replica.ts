@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { StreamError } from "../../core/errors.ts";
 import { unavailable } from "../../redis/redis-failure.ts";
-import { type FleetCommands, NOWHERE, type Position, type Reading } from "./fleet-commands.ts";
+import { type FleetCommands, NOWHERE, type LogPosition, type Reading } from "./fleet-commands.ts";
 import { type FleetEntry, type FleetRecord, applyRecord } from "./fleet-log.ts";
 import { EMPTY_STATE, type FleetState, readState, writeState } from "./fleet-state.ts";
 
@@ -56,7 +56,7 @@ const LOST_VERSIONS = 1000;
 export class Replica {
   readonly #options: ReplicaOptions;
   #state: FleetState = EMPTY_STATE;
-  #position: Position = NOWHERE;
+  #position: LogPosition = NOWHERE;
   #proposals: Proposal[] = [];
   /** The proposals that are being appended. */
   #batch: readonly Proposal[] = [];
@@ -79,7 +79,7 @@ export class Replica {
   }
 
   /** How far this copy has read the log. */
-  get position(): Position {
+  get position(): LogPosition {
     return this.#position;
   }
 
@@ -97,12 +97,12 @@ export class Replica {
   }
 
   /** Whether this copy has read up to a position. */
-  hasReached({ lineage, version }: Pick<Position, "lineage" | "version">): boolean {
+  hasReached({ lineage, version }: Pick<LogPosition, "lineage" | "version">): boolean {
     return this.#position.lineage === lineage && this.#position.version >= version;
   }
 
   /** Whether a log with this head does not contain a position: the end of its log was lost. */
-  static isLost(head: Position, position: Position): boolean {
+  static isLost(head: LogPosition, position: LogPosition): boolean {
     if (head.lineage !== position.lineage) return true;
     if (head.version === position.version) return head.token !== position.token;
     return head.version < position.version;
@@ -283,8 +283,8 @@ export class Replica {
   /** @returns whether it is done. Otherwise there are new records to read. */
   async #write(
     state: FleetState,
-    expected: Position,
-    next: Position,
+    expected: LogPosition,
+    next: LogPosition,
     entries: readonly FleetEntry[],
     author: string | undefined,
   ): Promise<boolean> {
@@ -309,7 +309,7 @@ export class Replica {
     return true;
   }
 
-  #adopt(state: FleetState, position: Position): void {
+  #adopt(state: FleetState, position: LogPosition): void {
     const isSame = state === this.#state && position.version === this.#position.version;
     this.#state = state;
     this.#position = position;

@@ -5,7 +5,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 import { StreamService } from "../../../gen/millrace/v1/stream_service_pb.ts";
 import { toConnectError } from "../connect-error.ts";
-import type { Transport } from "../framework/prepared-call.ts";
+import type { CallTransport } from "../call-transport.ts";
 import { PREFIX_BYTES } from "../envelope.ts";
 import { maxRequestBytes } from "../request-limits.ts";
 import { UnaryCall } from "./unary-call.ts";
@@ -15,46 +15,51 @@ import { BodyBudget } from "../../limits/body-budget.ts";
 
 const JSON_TYPE = "application/json";
 const PROTO_TYPE = "application/proto";
-/** Bodies from this size on are compressed for those who accept it, in bytes: as the framework does. */
+/**
+ * Smallest body that is compressed if the client accepts it, in bytes; the framework uses the same.
+ */
 const COMPRESS_MIN_BYTES = 1024;
 const COMPRESSIONS = [compressionGzip, compressionBrotli];
-/** A host that is surely valid. Of others the framework decides. */
+/** Hosts that are certainly valid. The framework judges all others. */
 const PLAIN_HOST = /^(?:[\w.-]+|\[[\da-f:]+\])(?::\d{1,5})?$/i;
 
-/** A request, over HTTP/2 or HTTP/1.1, and the way of its answer. */
+/** A request over HTTP/2 or HTTP/1.1, and the means to respond to it. */
 export interface ConnectExchange {
   readonly method: string | undefined;
   readonly path: string;
   readonly host: string | undefined;
   readonly headers: IncomingHttpHeaders;
   readonly body: Readable;
-  /** Calls back when the caller is gone, or all was sent. */
+  /** Calls back when the caller disconnects or the response has been sent. */
   onClose(callback: () => void): void;
-  /** Sends the whole answer, unless the caller is gone. */
+  /** Sends the whole response. Does nothing if the caller has disconnected. */
   respond(status: number, headers: Record<string, string | number>, body: Uint8Array): void;
 }
 
 /**
- * Answers a request if it is for the lane.
+ * Handles a request if the fast path can take it.
  *
- * @param transport What is known of its transport; asked for only when the request is taken.
- * @returns false when somebody else has to answer it.
+ * @param transport Returns the transport of the call; called only when the request is taken.
+ * @returns false when the framework has to handle the request.
  */
-export type ConnectLane = (exchange: ConnectExchange, transport: () => Transport) => boolean;
+export type ConnectFastPath = (
+  exchange: ConnectExchange,
+  transport: () => CallTransport,
+) => boolean;
 
 /**
- * The short way of Connect calls that take one message and give one: from the request to the handlers and
- * back, without a framework between them.
+ * The fast path of unary Connect calls: from the request to the handlers and back, without the
+ * framework.
  *
- * It takes plain requests of programs; whatever asks for more (a GET, a compressed request, a page of
- * another origin) goes the long way, with the same answers: the same handlers, decoders and errors serve both.
+ * It takes plain POST requests only. Others (a GET, a compressed request, an `Origin` header) take
+ * the framework path, with the same responses: both use the same handlers, decoders and errors.
  *
- * @param budget What is held of requests is taken from it.
+ * @param budget Limits the request bytes in memory.
  */
-export function createConnectLane(
+export function createConnectFastPath(
   unaryMethods: readonly UnaryMethod[],
   budget: BodyBudget = new BodyBudget(),
-): ConnectLane {
+): ConnectFastPath {
   const methods = new Map(
     unaryMethods.map((each) => [`/${StreamService.typeName}/${each.of.name}`, each]),
   );
@@ -106,9 +111,9 @@ class ConnectCall extends UnaryCall<Uint8Array> {
     return (await this.#method.binary(body)).subarray(PREFIX_BYTES);
   }
 
-  protected send(answer: Uint8Array | undefined, failure: unknown): void {
-    if (answer !== undefined) {
-      this.#respond(200, String(this.#exchange.headers["content-type"]), answer);
+  protected send(response: Uint8Array | undefined, failure: unknown): void {
+    if (response !== undefined) {
+      this.#respond(200, String(this.#exchange.headers["content-type"]), response);
       return;
     }
     const error = toConnectError(failure);

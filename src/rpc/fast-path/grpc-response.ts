@@ -2,19 +2,19 @@ import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
 import { toConnectError } from "../connect-error.ts";
 import { encodeGrpcMessage } from "../grpc-message.ts";
-import type { Transport } from "../framework/prepared-call.ts";
+import type { CallTransport } from "../call-transport.ts";
 import { UNBUFFERED } from "../response-headers.ts";
 import { FAREWELL_MS } from "../framework/routes.ts";
 import { grpcTimeoutMs } from "../deadline.ts";
 
-/** Answers a stream that is taken. */
-export type LaneMethod = (
+/** Handles a stream that the fast path has taken. */
+export type GrpcMethod = (
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  transport: Transport,
+  transport: CallTransport,
 ) => void;
 
-/** The time that the caller gives a call, in milliseconds; undefined: any. */
+/** The timeout that the caller sets, in milliseconds; undefined when there is none. */
 export function timeoutOf(headers: IncomingHttpHeaders): number | undefined {
   const timeout = headers["grpc-timeout"];
   return timeout === undefined ? undefined : grpcTimeoutMs(String(timeout));
@@ -27,12 +27,12 @@ const RESPONSE_HEADERS = {
 const STREAMING_HEADERS = { ...RESPONSE_HEADERS, ...UNBUFFERED };
 const WITH_TRAILERS = { waitForTrailers: true };
 
-/** Whether nobody takes an answer any more. A stream that was reset is closed before it is destroyed. */
+/** Whether the client can receive nothing more. A reset stream is closed before it is destroyed. */
 export function isGone(stream: ServerHttp2Stream): boolean {
   return stream.closed || stream.destroyed;
 }
 
-/** Sends the headers of the answer, once. */
+/** Sends the response headers, once. */
 export function respond(stream: ServerHttp2Stream): void {
   if (!stream.headersSent) stream.respond({ ...RESPONSE_HEADERS }, WITH_TRAILERS);
 }
@@ -42,7 +42,7 @@ export function respondStreaming(stream: ServerHttp2Stream): void {
   if (!stream.headersSent) stream.respond({ ...STREAMING_HEADERS }, WITH_TRAILERS);
 }
 
-/** The trailers of a call that ended with this failure; undefined: well. */
+/** The trailers of a call. `failure` is undefined if the call succeeded. */
 export function trailersOf(failure: unknown): Record<string, string> {
   if (failure === undefined) return { "grpc-status": "0" };
   const trailers = new Headers();
@@ -52,11 +52,14 @@ export function trailersOf(failure: unknown): Record<string, string> {
   return Object.fromEntries(trailers);
 }
 
-/** Reads away what was not read of a request that is answered, for a while. */
-export function letGo(stream: ServerHttp2Stream): void {
+/**
+ * Discards the rest of a request after the response, and resets the stream after a grace period.
+ */
+export function drainThenReset(stream: ServerHttp2Stream): void {
   if (stream.readableEnded || isGone(stream)) return;
   stream.resume();
-  // Who is told that the call is over and sends on, or forgets to end, would hold the stream for good.
+  // A client that keeps sending after the response, or never half-closes, would hold the stream
+  // open forever.
   const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), FAREWELL_MS);
   stream.once("close", () => clearTimeout(timer));
 }

@@ -13,14 +13,14 @@ import { frameEnvelope } from "../../wire/response/frame.ts";
 import { type Joined, beginJoined } from "../../wire/response/joined.ts";
 import { byteLengthOf, createRecent } from "../../wire/response/encode-once.ts";
 import {
-  type LaneMethod,
+  type GrpcMethod,
   isGone,
-  letGo,
+  drainThenReset,
   respondStreaming,
   timeoutOf,
   trailersOf,
 } from "./grpc-response.ts";
-import type { Transport } from "../framework/prepared-call.ts";
+import type { CallTransport } from "../call-transport.ts";
 import { readGrpcMessage } from "../framework/request-reader.ts";
 import { FAREWELL_MS } from "../framework/routes.ts";
 import { startTimer } from "../../timers/timers.ts";
@@ -29,36 +29,37 @@ import type { BodyBudget } from "../../limits/body-budget.ts";
 import { maxRequestBytes } from "../request-limits.ts";
 
 const { method } = StreamService;
-/** How much is joined into one write, in bytes. */
+/** Size at which a write takes no more frames, in bytes. */
 const JOIN_BYTES = 64 * 1024;
 
 /**
- * The short way of Subscribe: from the subscription's frames to the HTTP/2 stream. Each frame is encoded once
- * however many subscribers hear it, and what a subscriber has to hear at one time goes out in one write.
+ * The fast path of Subscribe: from the subscription's frames to the HTTP/2 stream. A frame is
+ * encoded once for all its subscribers, and the frames that are ready for one subscriber go out in
+ * one write.
  */
-export function createSubscribeLane(handlers: Handlers, budget: BodyBudget): LaneMethod {
+export function grpcSubscribe(handlers: Handlers, budget: BodyBudget): GrpcMethod {
   const decode = compileBinaryDecoder(method.subscribe.input);
   const maxBytes = maxRequestBytes(method.subscribe);
   const read: Read = (stream, signal, openAccount) =>
     readGrpcMessage(stream, maxBytes, budget, decode, signal, openAccount);
   return (stream, headers, transport) => {
-    answer(handlers, read, stream, headers, transport).catch(() => stream.destroy());
+    serve(handlers, read, stream, headers, transport).catch(() => stream.destroy());
   };
 }
 
-/** Reads the request. The signal ends the wait. */
+/** Reads the request. Aborting the signal ends the wait. */
 type Read = (
   stream: ServerHttp2Stream,
   signal: AbortSignal | undefined,
   openAccount: OpenAccount | undefined,
 ) => Promise<Decoded<SubscribeRequest>>;
 
-async function answer(
+async function serve(
   handlers: Handlers,
   read: Read,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  { permit, untrustedBodies, abort, auth }: Transport,
+  { permit, untrustedBodies, abort, subscriber }: CallTransport,
 ): Promise<void> {
   let failure: unknown;
   let late: ConnectError | undefined;
@@ -77,18 +78,18 @@ async function answer(
   try {
     permit(method.subscribe);
     const request = await read(stream, waiting?.signal, untrustedBodies());
-    const subscription = await handlers.subscribe({ ...request, auth: auth() });
+    const subscription = await handlers.subscribe({ ...request, ...subscriber() });
     onLate = () => subscription.close();
     stream.on("close", onLate);
     if (isGone(stream) || late !== undefined) subscription.close();
     // A client that reads nothing cannot receive the error, so its stream is reset.
-    let farewell: NodeJS.Timeout | undefined;
+    let resetTimer: NodeJS.Timeout | undefined;
     subscription.onEnd(() => {
-      if (subscription.error !== undefined) farewell = setTimeout(abort, FAREWELL_MS);
+      if (subscription.error !== undefined) resetTimer = setTimeout(abort, FAREWELL_MS);
     });
     if (!isGone(stream)) respondStreaming(stream);
     await send(stream, subscription);
-    clearTimeout(farewell);
+    clearTimeout(resetTimer);
     failure = subscription.error;
   } catch (error) {
     failure = error;
@@ -98,12 +99,12 @@ async function answer(
   if (isGone(stream)) return;
   respondStreaming(stream);
   stream.end();
-  letGo(stream);
+  drainThenReset(stream);
 }
 
 type Subscription = Awaited<ReturnType<Handlers["subscribe"]>>;
 
-/** Sends frames until the subscription or the stream has ended. */
+/** Sends frames until the subscription or the stream ends. */
 function send(stream: ServerHttp2Stream, subscription: Subscription): Promise<void> {
   return new Promise((resolve) => {
     const pump = () => {
@@ -122,7 +123,7 @@ function send(stream: ServerHttp2Stream, subscription: Subscription): Promise<vo
   });
 }
 
-/** What there is to send now, joined. */
+/** Takes the frames that are ready, joined. */
 function takeFrames(subscription: Subscription): Joined {
   let joined = beginJoined();
   while (joined.byteLength < JOIN_BYTES) {
@@ -133,7 +134,7 @@ function takeFrames(subscription: Subscription): Joined {
   return joined;
 }
 
-/** A frame with its gRPC prefix. Made once for all who hear it now; not to be changed. */
+/** A frame with its gRPC prefix. Encoded once for all current subscribers: do not modify. */
 const envelopeOf = createRecent((frame: Frame): Buffer => {
   const { buffer, byteOffset, byteLength } = frameEnvelope(frame);
   return Buffer.from(buffer, byteOffset, byteLength);

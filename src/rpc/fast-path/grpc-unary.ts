@@ -1,13 +1,20 @@
 import type { ServerHttp2Stream } from "node:http2";
 import { checkFlags, PREFIX_BYTES, claimsMoreThan, singleEnvelope } from "../envelope.ts";
-import { type LaneMethod, isGone, letGo, respond, timeoutOf, trailersOf } from "./grpc-response.ts";
+import {
+  type GrpcMethod,
+  isGone,
+  drainThenReset,
+  respond,
+  timeoutOf,
+  trailersOf,
+} from "./grpc-response.ts";
 import { maxRequestBytes } from "../request-limits.ts";
 import { UnaryCall } from "./unary-call.ts";
 import type { UnaryMethod } from "../unary-methods.ts";
 import type { BodyBudget } from "../../limits/body-budget.ts";
 
-/** The short way of a gRPC call that takes one message and gives one. */
-export function createUnaryLane({ of, binary }: UnaryMethod, budget: BodyBudget): LaneMethod {
+/** The fast path of a unary gRPC call. */
+export function grpcUnary({ of, binary }: UnaryMethod, budget: BodyBudget): GrpcMethod {
   const maxBytes = maxRequestBytes(of);
   return (stream, headers, transport) =>
     new GrpcUnaryCall(stream, binary, maxBytes, budget).begin(of, transport, timeoutOf(headers));
@@ -16,7 +23,6 @@ export function createUnaryLane({ of, binary }: UnaryMethod, budget: BodyBudget)
 class GrpcUnaryCall extends UnaryCall<Uint8Array> {
   readonly #stream: ServerHttp2Stream;
   readonly #call: UnaryMethod["binary"];
-
   readonly #maxBytes: number;
 
   constructor(
@@ -42,12 +48,12 @@ class GrpcUnaryCall extends UnaryCall<Uint8Array> {
     return this.#call(data);
   }
 
-  protected send(answer: Uint8Array | undefined, failure: unknown): void {
+  protected send(response: Uint8Array | undefined, failure: unknown): void {
     const stream = this.#stream;
     if (isGone(stream)) return;
     stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
     respond(stream);
-    stream.end(answer);
-    letGo(stream);
+    stream.end(response);
+    drainThenReset(stream);
   }
 }

@@ -7,14 +7,14 @@ import type { Decoded } from "../../wire/request/decoded.ts";
 import { type WriteResult, writeEnvelope } from "../../wire/response/binary.ts";
 import { EnvelopeSplitter, checkFlags, bodyCutShort } from "../envelope.ts";
 import {
-  type LaneMethod,
+  type GrpcMethod,
   isGone,
-  letGo,
+  drainThenReset,
   respondStreaming,
   timeoutOf,
   trailersOf,
 } from "./grpc-response.ts";
-import type { Transport } from "../framework/prepared-call.ts";
+import type { CallTransport } from "../call-transport.ts";
 import { failedWrite, performWrite, requestIdOfBinary } from "../write-call.ts";
 import { MAX_IN_FLIGHT } from "../framework/write-stream.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
@@ -23,24 +23,24 @@ import type { BodyBudget } from "../../limits/body-budget.ts";
 import { maxRequestBytes } from "../request-limits.ts";
 
 const { write } = StreamService.method;
-/** Answers that are written with one call, at most, in bytes. */
+/** Size at which a write takes no more responses, in bytes. */
 const JOIN_BYTES = 64 * 1024;
 
 type Decode = (bytes: Uint8Array) => Decoded<WriteRequest>;
 
-/** Streams of writes: many requests in, as many answers out. @see answerWrites for what it promises */
-export function createWriteLane(
+/** The fast path of Write: a stream of requests in, a response to each out. @see answerWrites */
+export function grpcWrite(
   handlers: Handlers,
   draining: AbortSignal,
   budget: BodyBudget,
-): LaneMethod {
+): GrpcMethod {
   const decode: Decode = compileBinaryDecoder(write.input);
   return (stream, headers, transport) => {
     let throttle: Throttle | undefined;
-    const permit: Transport["permit"] = (method) => (throttle = transport.permit(method));
+    const permit: CallTransport["permit"] = (method) => (throttle = transport.permit(method));
     const call = new WriteCall(
       stream,
-      (bytes, reply) => answerOne(handlers, decode, throttle, bytes, reply),
+      (bytes, reply) => performOne(handlers, decode, throttle, bytes, reply),
       draining,
       budget,
     );
@@ -48,11 +48,11 @@ export function createWriteLane(
   };
 }
 
-/** Takes the answer to a request, enveloped. */
-type Reply = (answer: Uint8Array) => void;
+/** Receives the enveloped response to a request. */
+type Reply = (response: Uint8Array) => void;
 
-/** Answers one request, sooner or later. The handler is called at once. */
-function answerOne(
+/** Performs one request and replies when it is done. The handler is called before this returns. */
+function performOne(
   handlers: Handlers,
   decode: Decode,
   throttle: Throttle | undefined,
@@ -64,13 +64,13 @@ function answerOne(
     writeEnvelope(requestId ?? requestIdOfBinary(bytes), done);
   const fail = (error: unknown) => reply(envelope(failedWrite(error)));
   const finish = (done: WriteResult) => {
-    let answer: Uint8Array;
+    let response: Uint8Array;
     try {
-      answer = envelope(done);
+      response = envelope(done);
     } catch (error) {
       return fail(error);
     }
-    reply(answer);
+    reply(response);
   };
   try {
     const request = decode(bytes);
@@ -85,21 +85,24 @@ function answerOne(
 /**
  * One stream of writes.
  *
- * Requests are begun in the order sent, and answered as they finish; what is answered in one turn of the
- * event loop goes out in one write. While too many are under way, or the client does not take its
- * answers, the stream is not read.
+ * Requests start in the order sent, and their responses go out as they finish; the responses of one
+ * turn of the event loop are joined. While too many requests are in flight, or the client does not
+ * read its responses, the stream is paused.
+ *
+ * `answerWrites` of the framework path does the same with async iterators, whose backpressure
+ * differs.
  */
 class WriteCall {
   readonly #stream: ServerHttp2Stream;
-  readonly #answer: (bytes: Uint8Array, reply: Reply) => void;
+  readonly #perform: (bytes: Uint8Array, reply: Reply) => void;
   readonly #draining: AbortSignal;
   readonly #splitter: EnvelopeSplitter;
-  #answers: Uint8Array[] = [];
+  #responses: Uint8Array[] = [];
   #inFlight = 0;
   #isFlushing = false;
   #isBlocked = false;
   #isPaused = false;
-  /** No more requests come: they have ended, or nobody wants them. */
+  /** Whether no more requests are accepted: they have ended, or the call ends. */
   #hasEnded = false;
   #failure: unknown;
   #isOver = false;
@@ -107,12 +110,12 @@ class WriteCall {
 
   constructor(
     stream: ServerHttp2Stream,
-    answer: (bytes: Uint8Array, reply: Reply) => void,
+    perform: (bytes: Uint8Array, reply: Reply) => void,
     draining: AbortSignal,
     budget: BodyBudget,
   ) {
     this.#stream = stream;
-    this.#answer = answer;
+    this.#perform = perform;
     this.#draining = draining;
     this.#splitter = new EnvelopeSplitter({
       maxBytes: maxRequestBytes(write),
@@ -121,12 +124,12 @@ class WriteCall {
     });
   }
 
-  begin(headers: IncomingHttpHeaders, { permit }: Transport): void {
+  begin(headers: IncomingHttpHeaders, { permit }: CallTransport): void {
     const stream = this.#stream;
     const timeoutMs = timeoutOf(headers);
     if (timeoutMs !== undefined) {
-      const late = () => this.#finish(deadlineExceeded());
-      this.#timer = startTimer(timeoutMs, late);
+      const expire = () => this.#finish(deadlineExceeded());
+      this.#timer = startTimer(timeoutMs, expire);
     }
     try {
       permit(write);
@@ -142,7 +145,7 @@ class WriteCall {
       this.#splitter.release();
     });
     if (this.#draining.aborted) return drain();
-    // Who waits for the headers before it writes gets them now.
+    // A client may wait for the headers before it sends its first request.
     if (!isGone(stream)) respondStreaming(stream);
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
     stream.on("end", () => {
@@ -152,7 +155,7 @@ class WriteCall {
     stream.on("drain", () => {
       this.#isBlocked = false;
       this.#flushSoon();
-      this.#review();
+      this.#updateFlow();
     });
   }
 
@@ -166,17 +169,17 @@ class WriteCall {
     } catch (error) {
       return this.#endRequests(error);
     }
-    this.#review();
+    this.#updateFlow();
   }
 
   #start(message: Uint8Array): void {
     this.#inFlight++;
-    this.#answer(message, this.#reply);
+    this.#perform(message, this.#reply);
   }
 
-  readonly #reply: Reply = (answer) => {
+  readonly #reply: Reply = (response) => {
     this.#inFlight--;
-    this.#answers.push(answer);
+    this.#responses.push(response);
     this.#flushSoon();
   };
 
@@ -189,42 +192,42 @@ class WriteCall {
   #flush(): void {
     this.#isFlushing = false;
     if (this.#isOver) return;
-    const answers = this.#answers;
+    const responses = this.#responses;
     let from = 0;
-    while (from < answers.length && !this.#isBlocked) {
+    while (from < responses.length && !this.#isBlocked) {
       let to = from;
       let bytes = 0;
-      while (to < answers.length && bytes < JOIN_BYTES) bytes += answers[to++]?.length ?? 0;
+      while (to < responses.length && bytes < JOIN_BYTES) bytes += responses[to++]?.length ?? 0;
       const joined =
-        to - from === 1 ? answers[from] : Buffer.concat(answers.slice(from, to), bytes);
+        to - from === 1 ? responses[from] : Buffer.concat(responses.slice(from, to), bytes);
       this.#isBlocked = !this.#stream.write(joined);
       from = to;
     }
-    this.#answers = from === answers.length ? [] : answers.slice(from);
-    this.#review();
+    this.#responses = from === responses.length ? [] : responses.slice(from);
+    this.#updateFlow();
   }
 
-  /** Reads on, or not; ends when all is answered. */
-  #review(): void {
+  /** Pauses or resumes the stream; finishes the call after the last response. */
+  #updateFlow(): void {
     if (this.#isOver) return;
-    const isFull = this.#inFlight + this.#answers.length >= MAX_IN_FLIGHT || this.#isBlocked;
+    const isFull = this.#inFlight + this.#responses.length >= MAX_IN_FLIGHT || this.#isBlocked;
     if (isFull !== this.#isPaused && !this.#hasEnded) {
       this.#isPaused = isFull;
       if (isFull) this.#stream.pause();
       else this.#stream.resume();
     }
-    if (this.#hasEnded && this.#inFlight === 0 && this.#answers.length === 0)
+    if (this.#hasEnded && this.#inFlight === 0 && this.#responses.length === 0)
       this.#finish(this.#failure);
   }
 
-  /** Takes no more requests; those under way are answered. */
+  /** Accepts no more requests; those in flight still get their responses. */
   #endRequests(failure: unknown): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#splitter.release();
     this.#failure = failure;
     this.#stream.resume();
-    this.#review();
+    this.#updateFlow();
   }
 
   #finish(failure: unknown): void {
@@ -238,6 +241,6 @@ class WriteCall {
     stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
     respondStreaming(stream);
     stream.end();
-    letGo(stream);
+    drainThenReset(stream);
   }
 }

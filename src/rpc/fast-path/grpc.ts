@@ -2,49 +2,49 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { StreamService } from "../../../gen/millrace/v1/stream_service_pb.ts";
 import type { Handlers } from "../../service/handlers.ts";
 import { grpcTimeoutMs } from "../deadline.ts";
-import type { LaneMethod } from "./grpc-response.ts";
-import type { Transport } from "../framework/prepared-call.ts";
-import { createSubscribeLane } from "./grpc-subscribe.ts";
-import { createUnaryLane } from "./grpc-unary.ts";
+import type { GrpcMethod } from "./grpc-response.ts";
+import type { CallTransport } from "../call-transport.ts";
+import { grpcSubscribe } from "./grpc-subscribe.ts";
+import { grpcUnary } from "./grpc-unary.ts";
 import type { UnaryMethod } from "../unary-methods.ts";
-import { createWriteLane } from "./grpc-write.ts";
+import { grpcWrite } from "./grpc-write.ts";
 import { BodyBudget } from "../../limits/body-budget.ts";
 
 /**
- * Takes an HTTP/2 stream if it is for the lane.
+ * Handles an HTTP/2 stream if the fast path can take it.
  *
- * @param transport What is known of its transport; asked for only when the stream is taken.
- * @returns false when somebody else has to answer it.
+ * @param transport Returns the transport of the call; called only when the stream is taken.
+ * @returns false when the framework has to handle the stream.
  */
-export type Lane = (
+export type GrpcFastPath = (
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  transport: () => Transport,
+  transport: () => CallTransport,
 ) => boolean;
 
 /**
- * The short way of gRPC calls: from the HTTP/2 stream to the handlers and back, without a framework
- * between them.
+ * The fast path of gRPC calls: from the HTTP/2 stream to the handlers and back, without the
+ * framework.
  *
- * It takes plain gRPC requests only; whatever asks for more (compression, JSON, another protocol) goes the
- * long way, with the same answers: the same handlers, decoders and errors serve both.
+ * It takes plain gRPC requests only. Others (compression, JSON, another protocol) take the
+ * framework path, with the same responses: both use the same handlers, decoders and errors.
  *
- * @param draining Aborted, with the error to tell, when streams of writes have to end.
- * @param budget What is held of requests is taken from it.
+ * @param draining Aborted when streams of writes have to end; its reason is their error.
+ * @param budget Limits the request bytes in memory.
  */
-export function createLane(
+export function createGrpcFastPath(
   handlers: Handlers,
   unaryMethods: readonly UnaryMethod[],
   draining: AbortSignal,
   budget: BodyBudget = new BodyBudget(),
-): Lane {
+): GrpcFastPath {
   const prefix = `/${StreamService.typeName}/`;
-  const methods = new Map<string, LaneMethod>(
+  const methods = new Map<string, GrpcMethod>(
     [
-      ...unaryMethods.map((each) => [each.of.name, createUnaryLane(each, budget)] as const),
-      [StreamService.method.subscribe.name, createSubscribeLane(handlers, budget)],
-      [StreamService.method.write.name, createWriteLane(handlers, draining, budget)],
-    ].map(([name, method]) => [`${prefix}${name as string}`, method as LaneMethod]),
+      ...unaryMethods.map((each) => [each.of.name, grpcUnary(each, budget)] as const),
+      [StreamService.method.subscribe.name, grpcSubscribe(handlers, budget)],
+      [StreamService.method.write.name, grpcWrite(handlers, draining, budget)],
+    ].map(([name, method]) => [`${prefix}${name as string}`, method as GrpcMethod]),
   );
   return (stream, headers, transport) => {
     const method = methods.get(headers[":path"] ?? "");

@@ -3,19 +3,21 @@ import type { Readable } from "node:stream";
 import type { BodyBudget } from "../../limits/body-budget.ts";
 import { BodyBuffer } from "../body-buffer.ts";
 import { type Awaiting, BODY_DEADLINES } from "../../limits/body-deadlines.ts";
-import type { Transport } from "../framework/prepared-call.ts";
+import type { CallTransport } from "../call-transport.ts";
 import { bodyLate, bodyTooLarge } from "../envelope.ts";
 import { LARGE_BODY_BYTES, largeBodyTurn } from "../../timers/turns.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 import { deadlineExceeded } from "../deadline.ts";
 
 /**
- * One call that takes one message and gives one, on its way.
+ * A unary call in progress.
  *
- *     reading --whole--> running --answered--> over
- *        '--malformed, refused, late, gone------'
+ *     reading --body complete--> running --finished--> over
+ *        '-- invalid, refused or late -----------------^
+ *
+ * The deadline, or a caller that disconnects, ends it in every state.
  */
-export abstract class UnaryCall<Answer> implements Awaiting {
+export abstract class UnaryCall<Result> implements Awaiting {
   readonly #body: Readable;
   readonly #maxBytes: number;
   readonly #prefixBytes: number;
@@ -25,7 +27,7 @@ export abstract class UnaryCall<Answer> implements Awaiting {
 
   /**
    * @param maxBytes Largest message, in bytes.
-   * @param prefixBytes What precedes it in the body.
+   * @param prefixBytes Length of the prefix before the message, in bytes.
    */
   constructor(body: Readable, maxBytes: number, prefixBytes: number, budget: BodyBudget) {
     this.#body = body;
@@ -34,15 +36,15 @@ export abstract class UnaryCall<Answer> implements Awaiting {
     this.#buffer = new BodyBuffer(budget, maxBytes + prefixBytes);
   }
 
-  /** Whether the first chunk of a body tells that it is too large. */
+  /** Whether the headers or the first chunk announce a body that is too large. */
   protected abstract isTooLarge(first: Buffer): boolean;
-  /** Runs the call on a whole body, which it decodes before it returns. May throw at once. */
-  protected abstract run(body: Buffer): Promise<Answer>;
-  /** Sends the answer, or the failure. Called once, unless the caller is gone. */
-  protected abstract send(answer: Answer | undefined, failure: unknown): void;
+  /** Runs the call. Decodes the whole body before it returns; may throw synchronously. */
+  protected abstract run(body: Buffer): Promise<Result>;
+  /** Sends the response or the failure. Called at most once, and only while the caller is there. */
+  protected abstract send(result: Result | undefined, failure: unknown): void;
 
-  /** @param timeoutMs How much time the caller gives it. */
-  begin(of: DescMethod, { permit }: Transport, timeoutMs: number | undefined): void {
+  /** Starts the call. @param timeoutMs The timeout that the caller sets. */
+  begin(of: DescMethod, { permit }: CallTransport, timeoutMs: number | undefined): void {
     const body = this.#body;
     if (timeoutMs !== undefined) {
       const expire = () => this.#fail(deadlineExceeded());
@@ -63,12 +65,12 @@ export abstract class UnaryCall<Answer> implements Awaiting {
     });
   }
 
-  /** The body took too long. */
+  /** Fails the call: the body did not arrive in time. */
   late(): void {
     this.#fail(bodyLate());
   }
 
-  /** To be called when the caller is gone. */
+  /** Ends the call and releases its bytes. Subclasses call it when the caller disconnects. */
   protected leave(): void {
     this.#isOver = true;
     this.#timer?.cancel();
@@ -80,8 +82,8 @@ export abstract class UnaryCall<Answer> implements Awaiting {
     if (this.#isOver) return;
     const buffer = this.#buffer;
     const isFirst = buffer.length === 0;
-    const mostBytes = this.#maxBytes + this.#prefixBytes;
-    if (buffer.length + chunk.length > mostBytes || (isFirst && this.isTooLarge(chunk)))
+    const maxBodyBytes = this.#maxBytes + this.#prefixBytes;
+    if (buffer.length + chunk.length > maxBodyBytes || (isFirst && this.isTooLarge(chunk)))
       return this.#fail(bodyTooLarge(this.#maxBytes));
     try {
       buffer.push(chunk);
@@ -95,9 +97,9 @@ export abstract class UnaryCall<Answer> implements Awaiting {
     const fail = (error: unknown) => this.#fail(error);
     try {
       const running = this.run(this.#buffer.bytes);
-      // It has been decoded.
+      // The body is decoded by now.
       this.#buffer.release();
-      void running.then((answer) => this.#end(answer, undefined), fail);
+      void running.then((result) => this.#end(result, undefined), fail);
     } catch (error) {
       fail(error);
     }
@@ -107,9 +109,9 @@ export abstract class UnaryCall<Answer> implements Awaiting {
     this.#end(undefined, failure);
   }
 
-  #end(answer: Answer | undefined, failure: unknown): void {
+  #end(result: Result | undefined, failure: unknown): void {
     if (this.#isOver) return;
     this.leave();
-    this.send(answer, failure);
+    this.send(result, failure);
   }
 }

@@ -3,7 +3,7 @@ import { type ContextValues, createContextKey } from "@connectrpc/connect";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { preparedCall } from "./prepared-call.ts";
 
-/** Whether a call has begun: its response headers may be sent, though it has no message yet. */
+/** Whether a call has begun, so that its response headers may be sent before its first message. */
 const callStart = createContextKey<{ hasBegun: boolean } | undefined>(undefined);
 
 const NOTHING = new Uint8Array();
@@ -11,22 +11,23 @@ const NOTHING = new Uint8Array();
 /**
  * Sends the response headers of a call before its first message.
  *
- * The framework holds them back until then, but the client of a bidirectional stream may wait for the headers
- * before it sends anything. So the implementation begins with an empty message, which the response leaves out.
- * A call that was refused before it began has no early headers.
+ * The framework holds them back until then, but the client of a bidirectional stream may wait for
+ * the headers before it sends anything. So the implementation yields an empty message first, which
+ * `withEarlyHeaders` removes from the response. A call that was refused before it began has no
+ * early headers.
  */
 export function* headersFirst<Desc extends DescMessage>(
   values: ContextValues,
   output: Desc,
 ): Generator<MessageShape<Desc>, void> {
   const start = values.get(callStart);
-  // Without a start, nothing would leave the empty message out.
+  // Without `withEarlyHeaders`, nothing would remove the empty message.
   if (start === undefined || values.get(preparedCall).refusal !== undefined) return;
   start.hasBegun = true;
   yield create(output);
 }
 
-/** Makes a call whose implementation may use `headersFirst`. */
+/** Runs a call whose implementation may use `headersFirst`. */
 export async function withEarlyHeaders(
   values: ContextValues,
   call: () => Promise<UniversalServerResponse>,
@@ -40,7 +41,7 @@ export async function withEarlyHeaders(
     : response;
 }
 
-/** The same body with nothing in place of its first chunk. */
+/** The body with an empty chunk in place of its first. */
 function withoutFirst(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   return {
     [Symbol.asyncIterator]() {
@@ -53,7 +54,7 @@ function withoutFirst(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array
           isFirst = false;
           return { done: false, value: NOTHING };
         },
-        // Errors of the transport reach the implementation.
+        // Passes errors of the transport on to the implementation.
         throw: (reason) => chunks.throw?.(reason) ?? Promise.reject(reason as Error),
         return: (value) =>
           chunks.return?.(value) ?? Promise.resolve({ done: true, value: undefined }),

@@ -3,11 +3,11 @@ import { bodyInvalid } from "../envelope.ts";
 
 /** The content type of gRPC-Web in base64, which browsers use for streams over XMLHttpRequest. */
 const TEXT_TYPE = /^application\/grpc-web-text(?:\+proto)?\s*(?:;.*)?$/i;
-/** The same messages in bytes. */
+/** The content type of the same messages in binary. */
 const BINARY_TYPE = "application/grpc-web+proto";
 const NOT_BASE64 = /[^A-Za-z0-9+/=]/;
 const GROUP = 4;
-/** Base64 up to the end of a padded part, or of the whole. */
+/** Runs of base64, each with its padding. */
 const PARTS = /[^=]+={0,2}/g;
 
 /** Whether a request carries its messages in base64. */
@@ -15,7 +15,7 @@ export function isGrpcWebText(contentType: string | null): boolean {
   return contentType !== null && TEXT_TYPE.test(contentType);
 }
 
-/** The request with its messages in bytes. */
+/** The request with its messages decoded to binary. */
 export function fromGrpcWebText(request: UniversalServerRequest): UniversalServerRequest {
   const header = new Headers(request.header);
   header.set("content-type", BINARY_TYPE);
@@ -24,7 +24,9 @@ export function fromGrpcWebText(request: UniversalServerRequest): UniversalServe
   return { ...request, header, body: isStream ? decodeBase64(body) : body };
 }
 
-/** The response with its messages, and its trailers, in base64: each piece padded, so that nothing waits for the next. */
+/**
+ * The response with its messages and trailers in base64. Each chunk is padded, so that none waits.
+ */
 export function toGrpcWebText(response: UniversalServerResponse): UniversalServerResponse {
   const header = new Headers(response.header);
   if (header.get("content-type") !== BINARY_TYPE) return response;
@@ -43,7 +45,7 @@ async function* encodeBase64(body: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
     );
 }
 
-/** Bytes of base64 that comes in pieces of any size, and may be padded in the middle. */
+/** Decodes base64 that arrives in chunks of any size and may have padding in the middle. */
 async function* decodeBase64(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
   let rest = "";
   for await (const bytes of body) {
@@ -57,7 +59,5 @@ async function* decodeBase64(body: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
 }
 
 function notBase64() {
-  return bodyInvalid(
-    "The request is not base64; a body of application/grpc-web-text may be base64.",
-  );
+  return bodyInvalid("The request is not base64; with application/grpc-web-text it may be base64.");
 }

@@ -27,7 +27,7 @@ import { LARGE_BODY_BYTES, largeBodyTurn } from "../../timers/turns.ts";
 
 const COMPRESSED_FLAG = 1;
 
-/** Whether messages of this format can be read here. */
+/** Whether the service can read messages of this format. */
 export function isReadable(format: RequestFormat): boolean {
   return format.compression === undefined || isInflatable(format.compression);
 }
@@ -35,21 +35,25 @@ export function isReadable(format: RequestFormat): boolean {
 /**
  * Reads request messages off the wire.
  *
- * The service decodes requests itself rather than letting the RPC framework do it: what the contract
- * refuses (invalid Unicode, forbidden keys, unknown JSON fields, fractional integers) is seen only in
- * the bytes, each refusal names its field, and all that is held of requests is bounded.
+ * The service decodes requests itself rather than letting the RPC framework do it: what the
+ * contract refuses (invalid Unicode, forbidden keys, unknown JSON fields, fractional integers) is
+ * visible only in the bytes, each refusal names its field, and the request bytes in memory are
+ * limited.
  *
- * What is held is taken from an account where one is opened, and from the budget elsewhere.
+ * They are taken from an account if one is opened, otherwise from the budget.
  */
 export interface RequestReader<M> {
-  /** The message of a call that takes one. */
+  /** Reads the message of a call with one request. */
   one(
     request: UniversalServerRequest,
     url: URL,
     format: RequestFormat,
     openAccount?: OpenAccount,
   ): Promise<Decoded<M>>;
-  /** The bytes of each message of a call that takes many, in order. Each counts until the next is asked for. */
+  /**
+   * Reads the encoded messages of a call with a stream of requests, in order. An inflated message
+   * counts until the next one is requested.
+   */
   many(
     request: UniversalServerRequest,
     format: RequestFormat,
@@ -59,7 +63,11 @@ export interface RequestReader<M> {
   decode(bytes: Uint8Array, json: boolean): Decoded<M>;
 }
 
-/** Compiles a reader for the requests of a method. @param budget What is held of requests is taken from it. */
+/**
+ * Compiles a reader for the requests of a method.
+ *
+ * @param budget Limits the request bytes in memory.
+ */
 export function createRequestReader<I extends DescMessage>(
   method: DescMethod & { input: I },
   budget: BodyBudget,
@@ -138,7 +146,7 @@ export function createRequestReader<I extends DescMessage>(
   };
 }
 
-/** A large message, when its turn has come; until then it counts. */
+/** Yields a large message when its turn comes. It counts while it waits. */
 async function* inTurn(data: Uint8Array, budget: BodyBudget): AsyncGenerator<Uint8Array, void> {
   budget.take(data.byteLength);
   try {
@@ -150,13 +158,13 @@ async function* inTurn(data: Uint8Array, budget: BodyBudget): AsyncGenerator<Uin
 }
 
 /**
- * The messages of a body, as they come.
+ * The messages of a body, as they arrive.
  *
- * A consumer that waits for its client to read may never ask for the next message, and may never return
- * the iterator. So what is held is released as soon as the signal is aborted or the message that has begun
- * is late, wherever the iterator stands; it throws the reason when it is used next.
+ * A consumer that waits for its client to read may never ask for the next message nor return the
+ * iterator. So a partial message is released as soon as the signal is aborted or the message is
+ * late, wherever the iterator stands; the next use of the iterator throws the reason.
  *
- * @param budgetOf What is held is taken from this. It may refuse the rest.
+ * @param budgetOf Opens the budget of the body, which may call `refuse` to refuse the rest.
  * @param signal Aborted when the transport is closed or the deadline of the call passes.
  * @throws StreamError REQUEST_INVALID, OVERLOADED
  */
@@ -216,10 +224,10 @@ function queryMessage(url: URL): Uint8Array {
 }
 
 /**
- * Reads and decodes the one message of a plain gRPC request.
+ * Reads and decodes the message of a plain gRPC call with one request.
  *
- * @param signal Ends the wait, with its reason.
- * @param openAccount Opens the account that the body is taken from instead of the budget.
+ * @param signal Ends the wait, which rejects with its reason.
+ * @param openAccount Opens the account that limits the body instead of the budget.
  * @throws StreamError REQUEST_INVALID, OVERLOADED, and what `decode` throws
  */
 export async function readGrpcMessage<M>(
@@ -231,14 +239,17 @@ export async function readGrpcMessage<M>(
   openAccount?: OpenAccount,
 ): Promise<M> {
   return withBuffer(budget, openAccount, maxBytes, signal, async (buffer) => {
-    const whole = await readBody(unbroken(body), buffer, maxBytes, true);
+    const whole = await readBody(withoutDestroy(body), buffer, maxBytes, true);
     const { flags, data } = singleEnvelope(whole, maxBytes);
     checkFlags(flags);
     return decode(data);
   });
 }
 
-/** Reads with a buffer, which is closed as soon as the reading is over, late, aborted or refused by the account. */
+/**
+ * Reads into a buffer, which is closed when the read ends, is late, is aborted or is refused by the
+ * account.
+ */
 async function withBuffer<T>(
   budget: BodyBudget,
   openAccount: OpenAccount | undefined,
@@ -263,7 +274,11 @@ async function withBuffer<T>(
   }
 }
 
-/** Whether a message has to be inflated. @throws StreamError REQUEST_INVALID when its flags make no sense. */
+/**
+ * Whether a message has to be inflated.
+ *
+ * @throws StreamError REQUEST_INVALID when its flags make no sense.
+ */
 function isCompressedMessage({ flags }: Envelope, compression: string | undefined): boolean {
   if (flags === COMPRESSED_FLAG && compression !== undefined) return true;
   checkFlags(flags);
@@ -273,23 +288,23 @@ function isCompressedMessage({ flags }: Envelope, compression: string | undefine
 function byteBody(request: UniversalServerRequest): AsyncIterable<Uint8Array> {
   const { body } = request;
   if (typeof body === "object" && body !== null && Symbol.asyncIterator in body)
-    return unbroken(body);
-  throw new StreamError("INTERNAL", "The request body was read before.");
+    return withoutDestroy(body);
+  throw new StreamError("INTERNAL", "The request body has already been read.");
 }
 
 /**
- * The same chunks, but leaving the loop early does not destroy the request: over HTTP/1.1 that would
- * destroy the connection, and the refusal with it. The rest is read away, because a client may send
- * all of its request before it looks for an answer.
+ * The same chunks, but leaving the loop early does not destroy the request: over HTTP/1.1 that
+ * would destroy the connection, and the refusal with it. The rest is discarded, because a client
+ * may send its whole request before it reads the response.
  */
-function unbroken(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+function withoutDestroy(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   return {
     [Symbol.asyncIterator]() {
       const chunks = body[Symbol.asyncIterator]();
       return {
         next: () => chunks.next(),
         async return() {
-          void readAway(chunks);
+          void discard(chunks);
           return { done: true, value: undefined };
         },
       };
@@ -297,10 +312,10 @@ function unbroken(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   };
 }
 
-async function readAway(chunks: AsyncIterator<Uint8Array>): Promise<void> {
+async function discard(chunks: AsyncIterator<Uint8Array>): Promise<void> {
   try {
     while ((await chunks.next()).done !== true);
   } catch {
-    // The client is gone, and nobody waits for what it would have sent.
+    // The client is gone, so there is nothing left to discard.
   }
 }

@@ -22,17 +22,20 @@ import type { RequestReader } from "./request-reader.ts";
 import type { UnaryMethod } from "../unary-methods.ts";
 import { answerWrites } from "./write-stream.ts";
 
-/** How long the client of an ended subscription may take to read its error before the stream is reset, in milliseconds. */
+/**
+ * Grace period before a stream is reset, in milliseconds: for a client to read the error of its
+ * subscription, or to end its request after the response.
+ */
 export const FAREWELL_MS = 1000;
 
 /**
- * Registers `millrace.v1.StreamService` with the framework: takes the decoded request, calls the handler,
- * and returns the message. No rule lives here.
+ * Registers `millrace.v1.StreamService` with the framework: takes the decoded request, calls the
+ * handler and returns the message. No rule lives here.
  *
- * The framework takes messages of protobuf-es, so the encoded response is decoded again. That costs only
- * requests that leave the fast path, and there is one encoder of each form.
+ * The framework takes protobuf-es messages, so the encoded response is decoded again. Only calls on
+ * the framework path pay for that, and each form has a single encoder.
  *
- * @param draining Aborted when the service shuts down: streams of writes end with its reason.
+ * @param draining Aborted when the service shuts down; streams of writes end with its reason.
  */
 export function streamRoutes(
   router: ConnectRouter,
@@ -60,30 +63,30 @@ function unary({ of, decoded }: UnaryMethod) {
   };
 }
 
-/** A frame as a message. Made once for all subscribers that receive it now; must not be changed. */
+/** A frame as a message. Decoded once for all current subscribers: do not modify. */
 const frameMessage = createRecent(
   (frame: Frame): SubscribeResponse => openEnvelope(SubscribeResponseSchema, frameEnvelope(frame)),
   (_, frame) => frameBytes(frame) * TREE_FACTOR,
 );
 
-/** About how many times as large a tree of objects is as the bytes that it was decoded from. */
+/** Approximate size of a decoded message, as a multiple of its encoded size. */
 const TREE_FACTOR = 8;
 
 async function* subscribe(
   handlers: Handlers,
   context: HandlerContext,
 ): AsyncGenerator<SubscribeResponse, void> {
-  let farewell: NodeJS.Timeout | undefined;
+  let resetTimer: NodeJS.Timeout | undefined;
   try {
-    const { message, abort, auth } = permitted(context);
+    const { message, abort, subscriber } = permitted(context);
     const request = message as Decoded<SubscribeRequest>;
-    const subscription = await handlers.subscribe({ ...request, auth: auth() });
+    const subscription = await handlers.subscribe({ ...request, ...subscriber() });
     const close = () => subscription.close();
     context.signal.addEventListener("abort", close, { once: true });
     if (context.signal.aborted) close();
     // A client that reads nothing cannot receive the error, so its stream is reset.
     subscription.onEnd(() => {
-      if (subscription.error !== undefined) farewell = setTimeout(abort, FAREWELL_MS);
+      if (subscription.error !== undefined) resetTimer = setTimeout(abort, FAREWELL_MS);
     });
     try {
       for await (const frame of subscription) yield frameMessage(frame);
@@ -95,7 +98,7 @@ async function* subscribe(
   } catch (error) {
     throw toConnectError(error);
   } finally {
-    clearTimeout(farewell);
+    clearTimeout(resetTimer);
   }
 }
 
@@ -108,7 +111,7 @@ async function* write(
   try {
     const { messages, reader, format, throttle } = permitted(context);
     if (messages === undefined || reader === undefined || format === undefined) {
-      // What we cannot read, the framework refuses when it is asked to.
+      // The framework refuses a format that we do not read when its first message is requested.
       await requests[Symbol.asyncIterator]().next();
       return;
     }
@@ -134,7 +137,7 @@ function permitted(context: HandlerContext): PreparedCall {
   return call;
 }
 
-/** Rejects as soon as the caller's deadline passes or the caller goes; does nothing if it has. */
+/** Runs unless the signal is aborted. Rejects with its reason as soon as it is. */
 async function unlessAborted<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   let onAbort = () => {};

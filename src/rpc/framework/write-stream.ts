@@ -11,16 +11,21 @@ import type { RequestReader } from "./request-reader.ts";
 import { failedWrite, performWrite, requestIdOfBinary } from "../write-call.ts";
 import { withoutTooDeep } from "../../core/nesting.ts";
 
-/** Most requests of one stream of writes under way; beyond it the stream is not read. */
+/** Most requests of one stream of writes in flight; at this number the stream is not read. */
 export const MAX_IN_FLIGHT = 1000;
 
 /**
- * Answers a stream of writes: requests are started in the order sent, so that those of one group take
- * effect in that order, and answered as they finish. An error ends only its own request. The end of
- * the requests drains: the answers end after the last one. So does `draining`, whose reason is then
- * the error of the stream. `caller` ends it at once: the deadline passed, or the caller is gone.
+ * Answers a stream of writes: requests start in the order sent, so that those of one group take
+ * effect in that order, and their responses go out as they finish. An error ends only its own
+ * request.
  *
- * @param throttle Refuses requests that come too fast; undefined when no limit applies.
+ * When the requests end, the stream drains: it ends after the last response. `draining` does the
+ * same, and its reason is the error of the stream. `caller` ends the stream at once: the deadline
+ * has passed or the caller has disconnected.
+ *
+ * The fast path does the same in grpc-write, without async iterators, whose backpressure differs.
+ *
+ * @param throttle Refuses requests beyond the rate limit; undefined when no limit applies.
  */
 export async function* answerWrites(
   handlers: Handlers,
@@ -31,19 +36,19 @@ export async function* answerWrites(
   draining: AbortSignal,
   caller: AbortSignal,
 ): AsyncGenerator<WriteResponse, void> {
-  const answers: WriteResponse[] = [];
+  const responses: WriteResponse[] = [];
   let inFlight = 0;
   let ended: { readonly error?: unknown } | undefined;
   let wake = () => {};
   let proceed = () => {};
 
-  const end = (why: { readonly error?: unknown }) => {
-    ended ??= why;
+  const end = (outcome: { readonly error?: unknown }) => {
+    ended ??= outcome;
     wake();
     proceed();
   };
   const onDraining = () => end({ error: draining.reason });
-  // The consumer may wait for a client that is gone, and then it never asks again.
+  // The consumer may be blocked on a client that is gone, and never ask for the next response.
   const onCaller = () => {
     draining.removeEventListener("abort", onDraining);
     end({ error: caller.reason });
@@ -56,14 +61,14 @@ export async function* answerWrites(
     for await (const bytes of messages) {
       if (ended !== undefined) return;
       inFlight++;
-      void answer(handlers, bytes, reader, json, throttle).then((response) => {
+      void perform(handlers, bytes, reader, json, throttle).then((response) => {
         inFlight--;
-        answers.push(response);
+        responses.push(response);
         wake();
         proceed();
       });
-      // Answers that nobody takes count too: a client that does not read is not read either.
-      while (inFlight + answers.length >= MAX_IN_FLIGHT && ended === undefined) {
+      // Unread responses count too: a client that does not read is not read from.
+      while (inFlight + responses.length >= MAX_IN_FLIGHT && ended === undefined) {
         await new Promise<void>((resolve) => (proceed = resolve));
       }
       if (ended !== undefined) return;
@@ -77,7 +82,7 @@ export async function* answerWrites(
   try {
     for (;;) {
       caller.throwIfAborted();
-      const response = answers.shift();
+      const response = responses.shift();
       if (response !== undefined) {
         proceed();
         yield response;
@@ -93,7 +98,7 @@ export async function* answerWrites(
   }
 }
 
-async function answer(
+async function perform(
   handlers: Handlers,
   bytes: Uint8Array,
   reader: RequestReader<WriteRequest>,

@@ -8,25 +8,25 @@ import { StreamError } from "../../core/errors.ts";
 import { toConnectError } from "../connect-error.ts";
 import { preparedCall } from "../framework/prepared-call.ts";
 
-/** Whether calls are welcome. */
+/** Whether the server accepts calls. */
 export type HealthStatus = "serving" | "not_serving";
 
 /** The health of a server: one status, shared by the server as a whole and all its services. */
 export interface Health {
-  /** Full names of the services whose health is told, besides `""`, the server as a whole. */
+  /** Full names of the services whose health is reported, besides `""`, the server as a whole. */
   readonly services: readonly string[];
   readonly status: HealthStatus;
   /** Whether `close` was called. */
   readonly closed: boolean;
-  /** Changes the status. The same status again, or any after `close`, does nothing. */
+  /** Changes the status. Does nothing if the status is the same, or after `close`. */
   set(status: HealthStatus): void;
   /**
    * Calls the listener after every change of `status` or `closed`, before `set` or `close` returns.
    *
-   * @returns Stops that. Idempotent.
+   * @returns Removes the listener. Idempotent.
    */
   onChange(listener: () => void): () => void;
-  /** Ends it all: `not_serving` for good, and whoever watches is told and sent away. Idempotent. */
+  /** Sets `not_serving` for good and ends all Watch streams. Idempotent. */
   close(): void;
 }
 
@@ -35,7 +35,7 @@ export function createHealth(services: readonly string[]): Health {
   const listeners = new Set<{ readonly listener: () => void }>();
   let status: HealthStatus = "not_serving";
   let closed = false;
-  const tell = () => {
+  const notify = () => {
     for (const { listener } of Array.from(listeners)) listener();
   };
   return {
@@ -49,7 +49,7 @@ export function createHealth(services: readonly string[]): Health {
     set(next) {
       if (closed || next === status) return;
       status = next;
-      tell();
+      notify();
     },
     onChange(listener) {
       const entry = { listener };
@@ -60,22 +60,22 @@ export function createHealth(services: readonly string[]): Health {
       if (closed) return;
       closed = true;
       status = "not_serving";
-      tell();
+      notify();
       listeners.clear();
     },
   };
 }
 
-/** Most changes that wait for a watcher who does not read. */
+/** Most changes that are kept for a watcher that does not read. */
 const MAX_PENDING = 100;
 
 /**
  * Registers `grpc.health.v1.Health`.
  *
- * Check and List tell the present status; Check of an unknown service is NOT_FOUND. Watch tells the
- * present status at once and then every change in order; only a watcher who does not read misses
- * some, never the last one. Watch of an unknown service tells SERVICE_UNKNOWN and stays open, as the
- * protocol demands. The close of the health ends every Watch with UNAVAILABLE.
+ * Check and List return the current status; Check of an unknown service is NOT_FOUND. Watch sends
+ * the current status at once and then every change in order; a watcher that does not read may miss
+ * some, but never the last. Watch of an unknown service sends SERVICE_UNKNOWN and stays open, as
+ * the protocol requires. Closing the health ends every Watch with UNAVAILABLE.
  */
 export function healthRoutes(router: ConnectRouter, health: Health): void {
   const knows = (service: string) => service === "" || health.services.includes(service);
@@ -103,7 +103,7 @@ export function healthRoutes(router: ConnectRouter, health: Health): void {
   });
 }
 
-/** The request as the service has read it, where it has; as the framework has, elsewhere. */
+/** The request as the service decoded it, or as the framework did if the service did not. */
 function messageOf<M>(request: M, { values }: HandlerContext): M {
   const { refusal, message } = values.get(preparedCall);
   if (refusal !== undefined) throw toConnectError(refusal);
@@ -116,7 +116,7 @@ const SERVING_STATUS: Record<HealthStatus, ServingStatus> = {
 };
 
 /**
- * The present status and all that follow. Never ends by itself.
+ * Yields the current status and every later one. Never ends on its own.
  *
  * @throws ConnectError UNAVAILABLE after the last one, when the health is closed
  * @throws The signal's reason as soon as it is aborted
@@ -127,7 +127,7 @@ async function* statuses(health: Health, signal: AbortSignal): AsyncGenerator<He
   let wake = () => {};
   const onChange = () => {
     if (health.status !== latest) pending.push((latest = health.status));
-    // Two at a time, so that what remains still tells changes only.
+    // The status alternates: dropping two at a time leaves only changes.
     if (pending.length > MAX_PENDING) pending.splice(0, 2);
     wake();
   };
@@ -150,7 +150,7 @@ async function* statuses(health: Health, signal: AbortSignal): AsyncGenerator<He
 
 function unknownService({ services }: Health): ConnectError {
   return new ConnectError(
-    `service is not known; it may be empty, for the server as a whole, or one of: ${services.join(", ")}.`,
+    `service is not known; it may be empty (the server as a whole) or one of: ${services.join(", ")}.`,
     Code.NotFound,
   );
 }

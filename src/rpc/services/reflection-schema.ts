@@ -7,29 +7,29 @@ import {
 } from "@bufbuild/protobuf/wkt";
 
 /**
- * Encoded `google.protobuf.FileDescriptorProto`s: one file, then every file it imports, however far.
- * Each comes before the files that it imports.
+ * Encoded `google.protobuf.FileDescriptorProto`s: one file, then its transitive imports. Each file
+ * comes before the files that it imports.
  */
 export type EncodedFiles = readonly Uint8Array[];
 
-/** A schema as reflection asks for it. Undefined is "not known here". */
+/** The schema that reflection serves. Lookups return undefined for unknown names. */
 export interface Schema {
   /** Full names of the services, sorted. */
   readonly services: readonly string[];
-  /** The file of a name, for example `google/protobuf/struct.proto`. */
+  /** The file with a name, for example `google/protobuf/struct.proto`. */
   fileOf(filename: string): EncodedFiles | undefined;
   /**
-   * The file that declares a full name, without a leading dot: of a service, method, message, field,
-   * oneof, enum, enum value or extension.
+   * The file that declares a full name, without a leading dot: of a service, method, message,
+   * field, oneof, enum, enum value or extension.
    */
   fileOfSymbol(symbol: string): EncodedFiles | undefined;
-  /** The file that declares the extension of a message by a field number. */
+  /** The file that declares the extension of a message with a field number. */
   fileOfExtension(message: string, fieldNumber: number): EncodedFiles | undefined;
   /** Field numbers of all extensions of a message, ascending. */
   extensionNumbers(message: string): readonly number[] | undefined;
 }
 
-/** Builds the schema of services and files, with all that they import. */
+/** Builds the schema of services and files, with all their imports. */
 export function createSchema(
   services: readonly DescService[],
   files: readonly DescFile[] = [],
@@ -78,7 +78,7 @@ export function createSchema(
   };
 }
 
-/** The files and all that they import, each file name once and before what it imports. */
+/** The files and their transitive imports: each file name once, and before its own imports. */
 function imports(files: readonly DescFile[]): DescFile[] {
   const seen = new Set<string>();
   const found: DescFile[] = [];
@@ -92,20 +92,20 @@ function imports(files: readonly DescFile[]): DescFile[] {
   return found.toReversed();
 }
 
-/** Hears of what a file declares, by full name. */
+/** Receives the full names of all that a file declares. */
 interface Visitor {
   symbol(name: string): void;
   message(name: string): void;
   extension(name: string, field: FieldDescriptorProto): void;
 }
 
-/** Walks the plain descriptor: the generated classes leave out the entries of maps. */
+/** Walks the raw descriptor, because the generated classes omit the entry types of maps. */
 function walk({ proto }: DescFile, visit: Visitor): void {
   const scoped = (scope: string, { name }: { readonly name: string }) =>
     scope === "" ? name : `${scope}.${name}`;
   const walkEnum = (scope: string, declared: EnumDescriptorProto) => {
     visit.symbol(scoped(scope, declared));
-    // Enum values are names of the scope around the enum, by the rules of the language.
+    // By the scoping rules of protobuf, enum values belong to the scope around the enum.
     for (const value of declared.value) visit.symbol(scoped(scope, value));
   };
   const walkMessage = (scope: string, declared: DescriptorProto) => {

@@ -28,7 +28,9 @@ import { headersFirst } from "../framework/early-headers.ts";
 import { type EncodedFiles, type Schema, createSchema } from "./reflection-schema.ts";
 import { preparedCall } from "../framework/prepared-call.ts";
 
-/** What no service imports, but clients ask for: the details of errors, and what `Any` may hold. */
+/**
+ * Files that no service imports but clients request: error details, and types that `Any` may hold.
+ */
 const COMMON_FILES = [
   file_google_rpc_error_details,
   file_google_protobuf_any,
@@ -45,19 +47,19 @@ const COMMON_FILES = [
 ];
 
 /**
- * Registers `grpc.reflection.v1.ServerReflection` and its elder `v1alpha`, which describe every
+ * Registers `grpc.reflection.v1.ServerReflection` and the older `v1alpha`, which describe every
  * service of the router, themselves included.
  *
- * An answer with a file holds all that the file imports too, so that a client needs one question per
- * service. Each question of a stream is answered, in order; one about unknown things gets an error
- * for itself and the stream goes on.
+ * A response with a file includes all its imports, so that a client needs one request per service.
+ * Each request of a stream gets its response, in order; an unknown name gets an error of its own
+ * and the stream continues.
  *
- * @param draining Aborted, with the error to tell, when open streams have to end: clients keep them
- *   for as long as they live.
+ * @param draining Aborted when open streams have to end, because clients may keep them open for as
+ *   long as they live; its reason is their error.
  */
 export function reflectionRoutes(router: ConnectRouter, draining?: AbortSignal): void {
   let built: Schema | undefined;
-  // Built when first asked for: by then every service is registered.
+  // Built on the first request: by then every service is registered.
   const schema = () =>
     (built ??= createSchema(
       router.handlers.map((handler) => handler.service),
@@ -66,28 +68,28 @@ export function reflectionRoutes(router: ConnectRouter, draining?: AbortSignal):
   router.service(ServerReflectionV1, {
     async *serverReflectionInfo(requests, context) {
       yield* headersFirst(context.values, ResponseV1Schema);
-      yield* answers<RequestV1>(
+      yield* responses<RequestV1>(
         schema,
-        until(questions(requests, context), context.signal, draining),
+        until(decodedRequests(requests, context), context.signal, draining),
       );
     },
   });
   router.service(ServerReflectionV1Alpha, {
     async *serverReflectionInfo(requests, context) {
       yield* headersFirst(context.values, ResponseV1AlphaSchema);
-      yield* answers<RequestV1Alpha>(
+      yield* responses<RequestV1Alpha>(
         schema,
-        until(questions(requests, context), context.signal, draining),
+        until(decodedRequests(requests, context), context.signal, draining),
       );
     },
   });
 }
 
-/** A question of either version: their messages have the same shape. */
+/** A request of either version: their messages have the same shape. */
 type Request = RequestV1 | RequestV1Alpha;
 
-/** The part of a response that answers. */
-type Answer =
+/** The part of a response that depends on the request. */
+type MessageResponse =
   | { case: "fileDescriptorResponse"; value: { fileDescriptorProto: Uint8Array[] } }
   | { case: "allExtensionNumbersResponse"; value: ExtensionNumbers }
   | { case: "listServicesResponse"; value: { service: { name: string }[] } }
@@ -98,8 +100,8 @@ interface ExtensionNumbers {
   extensionNumber: number[];
 }
 
-/** The questions as the service reads them, where it does; as the framework does, elsewhere. */
-async function* questions<R extends Request>(
+/** The requests as the service decodes them, or as the framework does if the service does not. */
+async function* decodedRequests<R extends Request>(
   requests: AsyncIterable<R>,
   { values }: HandlerContext,
 ): AsyncGenerator<R, void> {
@@ -119,18 +121,18 @@ async function* questions<R extends Request>(
   }
 }
 
-async function* answers<R extends Request>(schema: () => Schema, requests: AsyncIterable<R>) {
+async function* responses<R extends Request>(schema: () => Schema, requests: AsyncIterable<R>) {
   for await (const request of requests) {
     yield {
       validHost: request.host,
       originalRequest: request,
-      messageResponse: answer(schema(), request.messageRequest),
+      messageResponse: respond(schema(), request.messageRequest),
     };
   }
 }
 
-function answer(schema: Schema, question: Request["messageRequest"]): Answer {
-  switch (question.case) {
+function respond(schema: Schema, request: Request["messageRequest"]): MessageResponse {
+  switch (request.case) {
     case "listServices":
       return {
         case: "listServicesResponse",
@@ -138,30 +140,30 @@ function answer(schema: Schema, question: Request["messageRequest"]): Answer {
       };
     case "fileByFilename":
       return files(
-        schema.fileOf(question.value),
-        "file_by_filename is not known; it may be a file that another answer named.",
+        schema.fileOf(request.value),
+        "file_by_filename is not known; it may be a file that another response named.",
       );
     case "fileContainingSymbol":
       return files(
-        schema.fileOfSymbol(question.value),
+        schema.fileOfSymbol(request.value),
         "file_containing_symbol is not known; it may be a full name, such as package.Service or package.Message.",
       );
     case "fileContainingExtension": {
-      const { containingType, extensionNumber } = question.value;
+      const { containingType, extensionNumber } = request.value;
       return files(
         schema.fileOfExtension(containingType, extensionNumber),
         "file_containing_extension is not known; it may be a message's full name and the field number of an extension of it.",
       );
     }
     case "allExtensionNumbersOfType": {
-      const numbers = schema.extensionNumbers(question.value);
+      const numbers = schema.extensionNumbers(request.value);
       if (numbers === undefined) {
         return failure(
           Code.NotFound,
           "all_extension_numbers_of_type is not known; it may be a message's full name.",
         );
       }
-      const value = { baseTypeName: question.value, extensionNumber: Array.from(numbers) };
+      const value = { baseTypeName: request.value, extensionNumber: Array.from(numbers) };
       return { case: "allExtensionNumbersResponse", value };
     }
     case undefined:
@@ -173,16 +175,16 @@ function answer(schema: Schema, question: Request["messageRequest"]): Answer {
   }
 }
 
-function files(found: EncodedFiles | undefined, whyNot: string): Answer {
-  if (found === undefined) return failure(Code.NotFound, whyNot);
+function files(found: EncodedFiles | undefined, notFound: string): MessageResponse {
+  if (found === undefined) return failure(Code.NotFound, notFound);
   return { case: "fileDescriptorResponse", value: { fileDescriptorProto: Array.from(found) } };
 }
 
-function failure(code: Code, errorMessage: string): Answer {
+function failure(code: Code, errorMessage: string): MessageResponse {
   return { case: "errorResponse", value: { errorCode: code, errorMessage } };
 }
 
-/** The requests, until the caller goes or its deadline passes, or the service drains. */
+/** The requests, until the caller disconnects, its deadline passes or the service drains. */
 async function* until<T>(
   requests: AsyncIterable<T>,
   signal: AbortSignal,
@@ -191,7 +193,7 @@ async function* until<T>(
   const iterator = requests[Symbol.asyncIterator]();
   let wake = () => {};
   const onDraining = () => wake();
-  // The consumer may wait for a client that is gone, and then it never asks again.
+  // The consumer may be blocked on a client that is gone, and never ask for the next request.
   const onAbort = () => {
     draining?.removeEventListener("abort", onDraining);
     wake();
@@ -213,7 +215,8 @@ async function* until<T>(
       yield next.value;
     }
   } finally {
-    // While the client is there, the requests are not returned: that would cut the stream before its error is sent.
+    // `return` is not called on the requests while the client is there: that would cut the stream
+    // before its error is sent.
     signal.removeEventListener("abort", onAbort);
     draining?.removeEventListener("abort", onDraining);
   }

@@ -1,14 +1,14 @@
 import * as z from "zod";
 import { REDIS_URL_FORMS, parseRedisUrl } from "../../redis/redis-url.ts";
 import { DEFAULT_FOLDER } from "../open-store.ts";
-import { choice, duration, integer, text } from "./key-types.ts";
+import { choice, duration, integer, textKey } from "./key-types.ts";
 
 const embedded = {
   store_method: choice(
     ["file_based", "in_memory"],
     "Whether the embedded store is on disk, or in memory and lost when the process ends.",
   ).prefault("file_based"),
-  file_path: text(
+  file_path: textKey(
     /\S/,
     "the path of a folder",
     "Data folder, for `file_based`; relative to the working directory, created when missing.",
@@ -16,13 +16,13 @@ const embedded = {
 };
 
 const redis = {
-  redis_url: text(
+  redis_url: textKey(
     /^rediss?(?:\+(?:sentinel|cluster))?:\/\/./,
     REDIS_URL_FORMS,
     "URL of Redis. It may hold a password, so it is never shown.",
     { secret: true, accepts: isRedisUrl },
   ).prefault("redis://127.0.0.1:6379"),
-  key_prefix: text(
+  key_prefix: textKey(
     /^[A-Za-z0-9_.:-]{1,64}$/,
     "1 to 64 characters, each a letter from a to z, a digit or one of `_`, `-`, `.` and `:`",
     "Prefix of all keys in Redis. Services that share a Redis need different prefixes.",
@@ -39,10 +39,10 @@ const redis = {
   ).prefault("5s"),
 };
 
-/** The keys of `adapter.config` that each adapter has. */
+/** The keys of `adapter.config` for each adapter. */
 const CONFIGS = { kv: embedded, redis };
 
-/** Where data is kept: the section `adapter`. */
+/** The section `adapter`: where data is stored. */
 export const ADAPTER = z
   .strictObject({
     name: choice(
@@ -53,7 +53,7 @@ export const ADAPTER = z
   })
   .prefault({});
 
-/** The adapter that a key is for; undefined when it is not for one of them alone. */
+/** The adapter that a key is specific to; undefined when it applies to all. */
 export function adapterFor(path: readonly PropertyKey[]): string | undefined {
   const [section, config, name = ""] = path;
   if (section !== "adapter" || config !== "config") return undefined;

@@ -5,7 +5,7 @@ import { readFileLayer } from "./file-layer.ts";
 import { type NamedAdapter, judge, judgeAdapter } from "./validate.ts";
 import { HIDDEN } from "./discretion.ts";
 import { KEYS, type Key, keyNamed, nameOf } from "./keys.ts";
-import type { Path } from "./tree.ts";
+import type { KeyPath } from "./tree.ts";
 import { type Layer, NO_LAYER } from "./layer.ts";
 import { setAt, valueAt } from "./tree.ts";
 import { toServerOptions } from "./options.ts";
@@ -15,35 +15,38 @@ import { CONFIG, type Config, type ConfigInput } from "./schema.ts";
 
 /** Where a configuration comes from. */
 export interface ConfigSources {
-  /** The file that a flag names. Default: that of MILLRACE_CONFIG, or `millrace.yaml` if it exists. */
+  /** The file that a flag names. Default: MILLRACE_CONFIG, or `millrace.yaml` if it exists. */
   readonly file?: string | undefined;
-  /** What flags say; their values have been checked. */
+  /** The configuration from flags, whose values have been checked. */
   readonly flags?: ConfigInput | undefined;
   readonly environment: Environment;
   /** The working directory. */
   readonly folder: string;
 }
 
-/** A configuration that may be used. */
+/** A valid configuration. */
 export interface LoadedConfig {
   readonly config: Config;
   /** The file that was read; undefined when there is none. */
   readonly file: string | undefined;
-  /** Where the value of a key comes from: `millrace.yaml:3`, `MILLRACE_PORT`, `a flag`; undefined for a default. */
+  /**
+   * Where the value of a key comes from: `millrace.yaml:3`, `MILLRACE_PORT`, `a flag`; undefined
+   * for a default.
+   */
   originOf(key: Key): string | undefined;
   /**
-   * Whether the value of a key came from a placeholder, so that it is not to be shown.
+   * Whether the value of a key came from a placeholder, so that it must not be shown.
    *
-   * @param below Place within the value, for a list.
+   * @param below Path within the value, for a list.
    */
-  isHidden(key: Key, below: Path): boolean;
-  /** Sentences about what is odd. */
+  isHidden(key: Key, below: KeyPath): boolean;
+  /** Sentences about oddities. */
   readonly warnings: readonly string[];
 }
 
-/** A configuration that may not be used. Its message lists everything that is wrong, a line each. */
+/** An invalid configuration. The message lists every mistake, one per line. */
 class ConfigError extends Error {
-  /** What is wrong: at least one sentence. */
+  /** The mistakes: at least one sentence. */
   readonly problems: readonly string[];
 
   constructor(problems: readonly string[]) {
@@ -59,10 +62,10 @@ class ConfigError extends Error {
 }
 
 /**
- * Loads the configuration: flags beat the environment, which beats the file, which beats the
- * defaults. Every source is checked as a whole, also where another one overrules it.
+ * Loads the configuration: flags override the environment, which overrides the file, which
+ * overrides the defaults. Every source is checked completely, even where another one overrides it.
  *
- * @throws ConfigError with all that is wrong, not only the first.
+ * @throws ConfigError with all mistakes, not only the first.
  */
 export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
   const { environment, folder } = sources;
@@ -83,16 +86,17 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   }
   if (problems.length > 0) throw new ConfigError(problems);
   const config = CONFIG.parse(input);
-  const decides = (path: Path) => layers.find((layer) => valueAt(layer.input, path) !== undefined);
-  const isHidden = (path: Path, below: Path = []) =>
-    decides(path)?.isHidden([...path, ...below]) === true;
+  const sourceOf = (path: KeyPath) =>
+    layers.find((layer) => valueAt(layer.input, path) !== undefined);
+  const isHidden = (path: KeyPath, below: KeyPath = []) =>
+    sourceOf(path)?.isHidden([...path, ...below]) === true;
   const shownHost = isHidden(["host"]) ? HIDDEN : config.host;
   const insecurity = insecurityOf(config.host, toServerOptions(config), shownHost);
   if (insecurity !== undefined) throw new ConfigError([insecurity]);
   return {
     config,
     file,
-    originOf: ({ path }) => decides(path)?.originOf(path),
+    originOf: ({ path }) => sourceOf(path)?.originOf(path),
     isHidden: ({ path }, below) => isHidden(path, below),
     warnings: layers.toReversed().flatMap((layer) => layer.warnings),
   };
@@ -108,23 +112,23 @@ async function loadFile(file: string | undefined, { environment, folder }: Confi
   return readFileLayer(read.text, file, environment);
 }
 
-/** The adapter in force; undefined when the source that decides it is wrong about it. */
+/** The adapter in force; undefined when the source that names it has a mistake there. */
 function adapterOf(layers: readonly Layer[]): NamedAdapter | undefined {
   const key = keyNamed("adapter.name");
   const nameIn = (layer: Layer) => valueAt(layer.input, key.path);
   const isUnreadable = ({ findings }: Layer) =>
     findings.some(({ path: [section, part] }) => section === "adapter" && part !== "config");
-  const decides = layers.find((layer) => nameIn(layer) !== undefined || isUnreadable(layer));
-  if (decides === undefined) return { name: key.fallback, origin: "default" };
-  const name = nameIn(decides);
+  const source = layers.find((layer) => nameIn(layer) !== undefined || isUnreadable(layer));
+  if (source === undefined) return { name: key.fallback, origin: "default" };
+  const name = nameIn(source);
   const isRight = judge({ adapter: { name } }).length === 0;
-  return name !== undefined && isRight ? { name, origin: decides.originOf(key.path) } : undefined;
+  return name !== undefined && isRight ? { name, origin: source.originOf(key.path) } : undefined;
 }
 
 function problemsOf(layer: Layer, adapter: NamedAdapter | undefined): string[] {
   const seen = new Set<string>();
   const ofAdapter = adapter === undefined ? [] : judgeAdapter(layer.input, adapter);
-  // What is found first at a place is its cause; the rest follows from it.
+  // The first finding at a place is its cause; later ones are consequences.
   const found = [...layer.findings, ...judge(layer.input), ...ofAdapter]
     .map((problem) =>
       problem.discreet !== undefined && layer.isHidden(problem.path) ? problem.discreet : problem,

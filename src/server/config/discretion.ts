@@ -1,14 +1,14 @@
-/** What stands in the place of what is not shown. */
+/** The replacement for text that must not be shown. */
 export const HIDDEN = "(hidden)";
 
-/** What a URL may have before its host. Greedy: a password may hold an `@`. */
+/** Scheme and credentials of a URL. Greedy, because a password may hold an `@`. */
 const CREDENTIALS = /^([a-z][a-z0-9+.-]*:\/\/|\/\/)?.*@/is;
-/** Its query and its fragment. */
+/** Query and fragment of a URL. */
 const REST = /[?#].*$/s;
 
 /**
- * A text that is perhaps a URL, without user, password, query and fragment. So is what was meant to be
- * one and is not, such as a URL without its scheme.
+ * Hides user, password, query and fragment of a text that may be a URL, or a malformed one, such as
+ * a URL without its scheme.
  */
 export function withoutSecretParts(text: string): string {
   return text

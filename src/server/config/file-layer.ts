@@ -7,22 +7,22 @@ import {
   translateEntry,
 } from "./iii-file.ts";
 import { nameOf } from "./keys.ts";
-import type { Path } from "./tree.ts";
+import type { KeyPath } from "./tree.ts";
 import { type Layer, NO_LAYER } from "./layer.ts";
 import type { Environment } from "./placeholders.ts";
 import { type YamlFile, parseYaml } from "./yaml-file.ts";
 
-/** A file's layer. */
+/** The layer of a file. */
 export interface FileLayer extends Layer {
-  /** Names of the environment variables that the file asks for. */
+  /** Names of the environment variables that placeholders in the file name. */
   readonly variables: ReadonlySet<string>;
 }
 
 /**
- * Reads the text of a configuration file: our own, or that of an iii engine, which is one with
+ * Reads the text of a configuration file: one of our own, or one of an iii engine, which has
  * `workers` or `modules` at the top.
  *
- * @param name Of the file, as the operator knows it.
+ * @param name Name of the file, as the operator knows it.
  */
 export function readFileLayer(text: string, name: string, environment: Environment): FileLayer {
   const parsed = parseYaml(text);
@@ -49,7 +49,9 @@ export function readFileLayer(text: string, name: string, environment: Environme
   return { ...readForeignLayer(file, name, root, environment), variables };
 }
 
-/** An iii engine's file: what it says of streams and workers; one warning names the rest. */
+/**
+ * Reads the parts of an iii engine's file about streams and workers; one warning names the rest.
+ */
 function readForeignLayer(
   file: YamlFile,
   name: string,
@@ -61,13 +63,13 @@ function readForeignLayer(
   const read = foreign.config === undefined ? undefined : file.read(foreign.config, environment);
   const translated = translateEntry(read?.input);
   const workers = readWorkerPort(file, foreign.workerPort, environment);
-  // What the entry says itself comes first.
+  // The entry for streams takes precedence.
   const input = { ...workers.input, ...(translated.input as object) };
   const inside = placesOf(file, name, foreign.config);
-  const isOutside = (path: Path) =>
+  const isOutside = (path: KeyPath) =>
     path[0] === "worker_port" && !hasKey(translated.input, path[0]) && workers.path !== undefined;
-  const at = (path: Path) => (isOutside(path) ? (workers.path ?? path) : path);
-  const places = (path: Path) => (isOutside(path) ? outside : inside);
+  const at = (path: KeyPath) => (isOutside(path) ? (workers.path ?? path) : path);
+  const places = (path: KeyPath) => (isOutside(path) ? outside : inside);
   const ignored = [
     ...foreign.ignored,
     ...translated.ignored,
@@ -89,26 +91,26 @@ function readForeignLayer(
     warnings:
       ignored.length === 0
         ? []
-        : [`the file of an iii engine has what is ignored here: ${ignored.join("; ")}`],
+        : [`the file of an iii engine has settings that are ignored here: ${ignored.join("; ")}`],
   };
 }
 
-/** The port of workers, as a file has it outside of the entry for streams. */
+/** The port of workers, as set in a file outside of the entry for streams. */
 interface WorkerPort {
   readonly input: object;
-  /** Where it stands, from the top of the file; undefined: nowhere. */
-  readonly path?: Path;
-  /** What has no effect, for a warning. */
+  /** Path of the port from the top of the file; undefined when it is not set. */
+  readonly path?: KeyPath;
+  /** Settings without effect, for a warning. */
   readonly ignored: readonly string[];
-  /** Paths of what must not be shown. */
-  readonly hidden: readonly Path[];
+  /** Paths of values that must not be shown. */
+  readonly hidden: readonly KeyPath[];
 }
 
 const NO_WORKER_PORT: WorkerPort = { input: {}, ignored: [], hidden: [] };
 
 /**
- * The port of the engine's workers. It stands outside of the entry for streams, so a variable that it
- * needs may not be there: then workers have no port of their own.
+ * The port of the engine's workers. It is set outside of the entry for streams, so a variable that
+ * it needs may be unset: then workers have no separate port.
  */
 function readWorkerPort(
   file: YamlFile,
@@ -123,18 +125,18 @@ function readWorkerPort(
   const [finding] = findings;
   if (finding !== undefined)
     return { ...NO_WORKER_PORT, ignored: [`${name}, because it ${finding.complaint}`] };
-  // As elsewhere in such a file, null is as good as absent.
+  // Null means absent, as elsewhere in such a file.
   if (input === null || input === undefined) return NO_WORKER_PORT;
   return {
     input: { worker_port: input },
     path,
     ignored: [],
-    hidden: hidden.map((below): Path => ["worker_port", ...below]),
+    hidden: hidden.map((below): KeyPath => ["worker_port", ...below]),
   };
 }
 
-/** Whether a path is one of these, or below one. */
-function isBelow(tops: readonly Path[]): (path: Path) => boolean {
+/** Makes a test for paths that are one of these, or below one. */
+function isBelow(tops: readonly KeyPath[]): (path: KeyPath) => boolean {
   return (path) => tops.some((top) => top.every((part, index) => path[index] === part));
 }
 
@@ -143,8 +145,8 @@ function hasKey(input: unknown, key: PropertyKey): boolean {
 }
 
 function placesOf(file: YamlFile, name: string, node: Node | undefined) {
-  const rankOf = (path: Path) => file.lineOf(node, path);
-  const originOf = (path: Path) => `${name}:${rankOf(path)}`;
-  const subjectOf = (path: Path) => `${originOf(path)}: ${nameOf(path) || "the configuration"}`;
+  const rankOf = (path: KeyPath) => file.lineOf(node, path);
+  const originOf = (path: KeyPath) => `${name}:${rankOf(path)}`;
+  const subjectOf = (path: KeyPath) => `${originOf(path)}: ${nameOf(path) || "the configuration"}`;
   return { rankOf, originOf, subjectOf };
 }

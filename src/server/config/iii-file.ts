@@ -1,56 +1,56 @@
 import { type Node, type YAMLMap, isMap, isNode, isScalar, isSeq } from "yaml";
-import { type Problem, wrongValue } from "./validate.ts";
-import type { Path } from "./tree.ts";
+import { type ConfigProblem, wrongValue } from "./validate.ts";
+import type { KeyPath } from "./tree.ts";
 import { CONFIG } from "./schema.ts";
 
-/** What an iii engine's file says that concerns us. */
+/** The parts of an iii engine's file that matter here. */
 export interface ForeignFile {
   /** The `config` of its entry for streams; undefined when it has none. */
   readonly config: Node | undefined;
-  /** The port where workers connect; undefined: the file names none. */
+  /** The port where workers connect; undefined when the file has none. */
   readonly workerPort: ForeignPort | undefined;
-  /** What is wrong around the entry for streams; paths begin at the top of the file. */
-  readonly findings: readonly Problem[];
-  /** What else is in the file and has no effect, for a warning. */
+  /** Mistakes outside of the entry for streams; paths begin at the top of the file. */
+  readonly findings: readonly ConfigProblem[];
+  /** Other settings of the file, which have no effect, for a warning. */
   readonly ignored: readonly string[];
 }
 
 /** A port that is set outside of the entry for streams. */
 export interface ForeignPort {
-  /** Undefined: it is DEFAULT_WORKER_PORT. */
+  /** Undefined for DEFAULT_WORKER_PORT. */
   readonly node: Node | undefined;
-  /** Where it stands, from the top of the file. */
-  readonly path: Path;
-  /** What to call it. */
+  /** Path from the top of the file. */
+  readonly path: KeyPath;
+  /** Its name in sentences. */
   readonly name: string;
 }
 
-/** The configuration of an entry, turned into our own. */
+/** The configuration of an entry, translated into our own. */
 export interface TranslatedEntry {
   readonly input: unknown;
-  readonly findings: readonly Problem[];
+  readonly findings: readonly ConfigProblem[];
   /** Keys of iii that have no effect, for a warning. */
   readonly ignored: readonly string[];
 }
 
-/** The port of an iii engine's workers unless its file says otherwise. */
+/** The default port of an iii engine's workers. */
 export const DEFAULT_WORKER_PORT = 49134;
 
 type Section = Readonly<Record<string, unknown>>;
 
-/** The lists that hold the parts of an engine: today's name and the older one. */
+/** The lists that hold the parts of an engine: the current name and the older one. */
 const LISTS = ["workers", "modules"];
 /** Most characters of a name in a warning. */
 const MAX_SHOWN_NAME = 60;
-/** Keys at the top that are the engine's own, though we have keys of these names too. */
+/** Keys at the top that are the engine's own, although we have keys of the same names. */
 const ENGINE_KEYS = ["host", "port"];
 const STREAM_NAME = "iii-stream";
 const MANAGER_NAME = "iii-worker-manager";
 const STREAM_CLASS = /^modules::streams?::StreamModule$/;
-/** Keys of iii that have no meaning here. */
+/** Keys of iii without a meaning here. */
 const IGNORED = ["save_interval_ms", "channel_size"];
 const ADAPTERS = ["kv", "redis"];
-/** Last part of the class of an adapter -> its name. */
+/** Last part of an adapter's class -> the adapter's name. */
 const ADAPTER_CLASSES: Readonly<Record<string, string>> = {
   KvStore: "kv",
   RedisAdapter: "redis",
@@ -58,12 +58,15 @@ const ADAPTER_CLASSES: Readonly<Record<string, string>> = {
   BridgeAdapter: "bridge",
 };
 
-/** Whether a file is one of an iii engine, and not our own. */
+/** Whether a file is that of an iii engine. */
 export function isForeign(root: YAMLMap): boolean {
   return LISTS.some((list) => root.has(list));
 }
 
-/** Finds the entry about streams in an engine's file, and the port of its workers. The rest is the engine's. */
+/**
+ * Finds the entry for streams in an engine's file, and the port of the engine's workers. The rest
+ * belongs to the engine.
+ */
 export function readForeignFile(root: YAMLMap): ForeignFile {
   const entries = LISTS.flatMap((list) => {
     const listed = root.get(list);
@@ -82,7 +85,8 @@ export function readForeignFile(root: YAMLMap): ForeignFile {
   if (second !== undefined)
     findings.push({ path: second.path, complaint: "is a second entry for streams; one is enough" });
 
-  // As for iii the first one counts. One with its own rules for who may connect is no door for all.
+  // The first one counts, as in iii. A port with access rules (`rbac`) is not a port for all
+  // workers.
   const manager = entries.find(({ entry }) => isManager(entry) && !configOf(entry)?.has("rbac"));
   const managerConfig = configOf(manager?.entry);
   const managerPort = nodeAt(managerConfig, "port");
@@ -112,11 +116,11 @@ export function readForeignFile(root: YAMLMap): ForeignFile {
   };
 }
 
-/** Translates an entry's configuration. A value that is null is as good as absent, as for iii. */
+/** Translates an entry's configuration. Null means absent, as in iii. */
 export function translateEntry(config: unknown): TranslatedEntry {
   const ignored = new Set<string>();
   const input = cleaned(config ?? {}, ignored);
-  let findings: Problem[] = [];
+  let findings: ConfigProblem[] = [];
   if (isSection(input) && isSection(input["adapter"])) {
     const adapter = translateAdapter(cleaned(input["adapter"], ignored) as Section, ignored);
     findings = adapter.findings;
@@ -131,11 +135,11 @@ export function translateEntry(config: unknown): TranslatedEntry {
   };
 }
 
-/** An adapter is named by a name, or by a class whose last part tells it. */
+/** Translates an adapter, which has a name, or a class whose last part determines the name. */
 function translateAdapter(
   adapter: Section,
   ignored: Set<string>,
-): { readonly input: unknown; readonly findings: Problem[] } {
+): { readonly input: unknown; readonly findings: ConfigProblem[] } {
   const { class: className, config, ...others } = adapter;
   const input = { ...others, ...(config !== undefined && { config: cleaned(config, ignored) }) };
   const refuse = (key: string, complaint: string) => ({
@@ -143,7 +147,7 @@ function translateAdapter(
     findings: [{ path: ["adapter", key], complaint }],
   });
   if (className !== undefined && adapter["name"] !== undefined)
-    return refuse("class", "stands beside name; one of them is enough");
+    return refuse("class", "is set beside name; one of them is enough");
   const key = className === undefined ? "name" : "class";
   const given = adapter[key];
   if (given === undefined) return { input, findings: [] };
@@ -152,7 +156,7 @@ function translateAdapter(
   if (name === "bridge")
     return refuse(
       key,
-      `is ${last}: a bridge hands everything on to another engine; here it may be kv or redis`,
+      `is ${last}: a bridge forwards everything to another engine; here it may be kv or redis`,
     );
   if (name === undefined || !ADAPTERS.includes(name))
     return {
@@ -190,7 +194,7 @@ function configOf(entry: unknown): YAMLMap | undefined {
   return isMap(config) ? config : undefined;
 }
 
-/** What stands at a key; null is as good as absent, as for iii. */
+/** The node at a key. Null means absent, as in iii. */
 function nodeAt(map: unknown, key: string): Node | undefined {
   const node = isMap(map) ? map.get(key, true) : undefined;
   return isNode(node) && !(isScalar(node) && node.value === null) ? node : undefined;
@@ -204,17 +208,17 @@ function keysOf(map: YAMLMap | undefined, except: readonly string[]): string[] {
     .map((key) => key.slice(0, MAX_SHOWN_NAME).toWellFormed());
 }
 
-/** Our own keys outside of the entry, where nobody would read them: some of them keep doors shut. */
-function misplacedKeys(root: YAMLMap): Problem[] {
+/** Our own keys outside of the entry, where they would be ignored: some of them restrict access. */
+function misplacedKeys(root: YAMLMap): ConfigProblem[] {
   return Object.keys(CONFIG.shape)
     .filter((key) => !ENGINE_KEYS.includes(key) && root.has(key))
     .map((key) => ({
       path: [key],
-      complaint: "has no effect here; it may stand in the config of the entry for streams",
+      complaint: "has no effect here; move it into the config of the entry for streams",
     }));
 }
 
-/** A section without what is ignored or null. */
+/** A section without its ignored and null values. */
 function cleaned(section: unknown, ignored: Set<string>): unknown {
   if (!isSection(section)) return section;
   const kept = Object.entries(section).filter(([key, value]) => {
@@ -225,7 +229,7 @@ function cleaned(section: unknown, ignored: Set<string>): unknown {
   return Object.fromEntries(kept);
 }
 
-/** A section of a list without what is null. */
+/** A section of a list without its null values. */
 function withoutNulls(section: unknown): unknown {
   if (!isSection(section)) return section;
   return Object.fromEntries(Object.entries(section).filter(([, value]) => value !== null));

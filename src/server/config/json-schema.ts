@@ -3,7 +3,7 @@ import { CONFIG } from "./schema.ts";
 
 type Json = Record<string, unknown>;
 
-/** What an editor lets pass as a placeholder wherever a value may stand. */
+/** A placeholder, which editors accept in the place of any value. */
 const PLACEHOLDER = { type: "string", pattern: "\\$\\{[A-Za-z_][A-Za-z0-9_]*(:.*)?\\}" };
 
 /** The JSON Schema of the configuration file, for editors. */
@@ -22,7 +22,7 @@ function forEditors(schema: unknown): unknown {
   if (typeof schema !== "object" || schema === null) return schema;
   const everyBelow = (json: Json) =>
     Object.fromEntries(Object.entries(json).map(([key, value]) => [key, forEditors(value)]));
-  // Without notes it may be a list of properties, whose names are any.
+  // An object without notes may be a map of properties, which may have any names.
   if (typeof (schema as Json)["kind"] !== "string") return everyBelow(schema as Json);
   const { kind: _kind, may, secret: _secret, absent: _absent, ...own } = schema as Json;
   const below = everyBelow(own);

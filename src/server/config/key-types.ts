@@ -1,8 +1,8 @@
 import * as z from "zod";
 import { DURATION, SIZE, type Unit } from "./units.ts";
 
-/** What kind of value a key takes; decides how it is read from text and printed. */
-export type Kind =
+/** The type of a key's value; decides how it is read from text and printed. */
+export type KeyType =
   | "text"
   | "choice"
   | "integer"
@@ -12,25 +12,25 @@ export type Kind =
   | "list"
   | "sections";
 
-/** What a key's type says about itself beyond what it accepts, kept as zod metadata. */
+/** A key's description beside the values that it accepts, stored as zod metadata. */
 export interface KeyNotes {
-  readonly kind: Kind;
+  readonly kind: KeyType;
   /** Ends the sentence "it may be ...". */
   readonly may: string;
-  /** What the key decides: one or two sentences. */
+  /** The meaning of the key: one or two sentences. */
   readonly description: string;
   /** Values are never shown. */
   readonly secret?: true;
-  /** What an absent key means, for keys whose default is not a value. */
+  /** The meaning of an absent key, for keys whose default is not a value. */
   readonly absent?: string;
 }
 
 /**
  * Text of a certain form.
  *
- * @param more.accepts What the pattern cannot say: editors do not know it.
+ * @param more.accepts Checks what the pattern cannot express. Editors do not run it.
  */
-export function text(
+export function textKey(
   pattern: RegExp,
   may: string,
   description: string,
@@ -51,7 +51,7 @@ export function choice<const Word extends string>(words: readonly Word[], descri
   return z.enum(words).meta(notes({ kind: "choice", may: oneOf(words), description }));
 }
 
-/** A whole number within bounds, both included. */
+/** An integer in a range, both ends included. */
 export function integer(
   min: number,
   max: number,
@@ -71,7 +71,10 @@ export function toggle(description: string) {
   return z.boolean().meta(notes({ kind: "toggle", may: "true or false", description }));
 }
 
-/** A time with its unit, which becomes milliseconds. A bare number is refused: its unit would be a guess. */
+/**
+ * A duration with its unit, which becomes milliseconds. A bare number is refused, because its unit
+ * would be a guess.
+ */
 export function duration(
   min: string,
   max: string,
@@ -108,7 +111,7 @@ export function size(min: string, max: string, description: string) {
     );
 }
 
-/** Any number of texts. */
+/** A list of texts. */
 export function list(
   item: z.ZodType<string, string>,
   description: string,
@@ -118,18 +121,18 @@ export function list(
   return z.array(item).meta(notes({ kind: "list", may, description, ...more }));
 }
 
-/** What is wrong with a list of sections as a whole, at a place within it. */
+/** A mistake in a list of sections that no single key shows, at a place within the list. */
 export interface SectionsProblem {
   readonly path: PropertyKey[];
-  /** To be said after the name of the place. */
+  /** The sentence after the name of the place. */
   readonly complaint: string;
 }
 
 /**
- * Any number of sections with the same keys. They can only stand in a file.
+ * A list of sections with the same keys. It can only be set in a file.
  *
- * @param find Looks at all of them, for what no key can say alone. What it gets may be wrong in any
- *   way, because all mistakes are told at once.
+ * @param find Finds mistakes that no single key shows. Its argument may be invalid in any way,
+ *   because all mistakes are reported at once.
  */
 export function sections<const Shape extends z.ZodRawShape>(
   shape: Shape,
@@ -150,7 +153,7 @@ export function sections<const Shape extends z.ZodRawShape>(
     .meta(notes({ kind: "sections", may, description }));
 }
 
-/** The notes of a type; undefined when it was not made here. */
+/** The notes of a type; undefined when it was not created here. */
 export function notesOf(type: z.ZodType): KeyNotes | undefined {
   const meta = type.meta();
   return meta !== undefined && "kind" in meta ? (meta as unknown as KeyNotes) : undefined;

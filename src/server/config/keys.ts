@@ -1,4 +1,4 @@
-import type { Path } from "./tree.ts";
+import type { KeyPath } from "./tree.ts";
 import * as z from "zod";
 import { type KeyNotes, notesOf } from "./key-types.ts";
 import { CONFIG } from "./schema.ts";
@@ -8,29 +8,32 @@ export interface Key extends KeyNotes {
   readonly path: readonly string[];
   /** For example `history.max_age`, or `functions[].url` for one of a list of sections. */
   readonly name: string;
-  /** The environment variable that sets it, for example `MILLRACE_HISTORY_MAX_AGE`; undefined when only a file can. */
+  /**
+   * The environment variable that sets it, for example `MILLRACE_HISTORY_MAX_AGE`; undefined when
+   * only a file can set it.
+   */
   readonly variable: string | undefined;
   /** Default as it would be written in a file; undefined when there is no such value. */
   readonly fallback: unknown;
-  /** The keys of each section, for a list of sections; else none. */
+  /** The keys of each section, for a list of sections; otherwise empty. */
   readonly items: readonly Key[];
 }
 
-/** What all environment variables of the project begin with. */
+/** Prefix of all environment variables of the project. */
 export const PREFIX = "MILLRACE_";
 
 /** All keys, in the order of the schema. */
 export const KEYS: readonly Key[] = keysOf(CONFIG, []);
 
-/** Name of a place, for sentences: `api_tokens[0]`, `history.max_age`. */
-export function nameOf(path: Path): string {
+/** Name of a path, for sentences: `api_tokens[0]`, `history.max_age`. */
+export function nameOf(path: KeyPath): string {
   return path
     .map((part) => (typeof part === "number" ? `[${part}]` : `.${shownKey(String(part))}`))
     .join("")
     .replace(/^\./, "");
 }
 
-/** A key that somebody made up may hold anything: what cannot be seen is written as an escape. */
+/** Unknown keys may hold any characters: those with invisible ones are quoted and escaped. */
 function shownKey(key: string): string {
   return /[\s\p{C}]/u.test(key) || key === "" ? JSON.stringify(key) : key;
 }
@@ -40,22 +43,22 @@ export function variableOf(name: string): string {
   return PREFIX + name.toUpperCase().replaceAll(".", "_");
 }
 
-/** The key at a place, or whose list it is in. */
-export function keyAt(path: Path): Key | undefined {
+/** The key at a path, or whose list the path leads into. */
+export function keyAt(path: KeyPath): Key | undefined {
   const names = path.filter((part) => typeof part !== "number");
   const name = nameOf(names);
   return KEYS.flatMap((key) => [key, ...key.items]).find((key) => nameOf(key.path) === name);
 }
 
-/** The key of a name such as `history.max_age`, which exists. */
+/** The key with a name such as `history.max_age`. @throws Error when there is none. */
 export function keyNamed(name: string): Key {
   const key = KEYS.find((candidate) => candidate.name === name);
-  if (key === undefined) throw new Error(`${name} is no key of the configuration.`);
+  if (key === undefined) throw new Error(`${name} is not a key of the configuration.`);
   return key;
 }
 
-/** The names that may stand right below a place; undefined when that is no section. */
-export function sectionAt(path: Path): readonly string[] | undefined {
+/** The names of the keys of a section; undefined when the path is not a section. */
+export function sectionAt(path: KeyPath): readonly string[] | undefined {
   let type: z.ZodType = CONFIG;
   for (const part of path) {
     if (type instanceof z.ZodArray && typeof part === "number") {
@@ -95,7 +98,7 @@ function itemsOf(list: z.ZodType, path: readonly string[]): Key[] {
   }));
 }
 
-/** The type without what makes it optional, and its default. */
+/** The type behind its optional or default wrapper, and the default. */
 function unwrap(given: z.ZodType): { readonly type: z.ZodType; readonly fallback?: unknown } {
   if (given instanceof z.ZodOptional) return { type: given.unwrap() as z.ZodType };
   if (!(given instanceof z.ZodPrefault)) return { type: given };

@@ -1,28 +1,28 @@
-import type { Problem } from "./validate.ts";
+import type { ConfigProblem } from "./validate.ts";
 import { nameOf } from "./keys.ts";
-import type { Path } from "./tree.ts";
+import type { KeyPath } from "./tree.ts";
 
-/** What one source (the file, the environment, the flags) says, before it is judged. */
+/** The settings of one source (the file, the environment, the flags), before validation. */
 export interface Layer {
   /** Sections and values as written: plain objects, lists and scalars. */
   readonly input: unknown;
   /** Where the value of a path comes from, for people: `millrace.yaml:3`, `MILLRACE_PORT`. */
-  originOf(path: Path): string;
-  /** How a sentence about it begins: `millrace.yaml:3: port`, `MILLRACE_PORT`. */
-  subjectOf(path: Path): string;
-  /** Sorts what is said about places: the line in the file. */
-  rankOf(path: Path): number;
-  /** Whether the value of a path, or a part of it, came from a placeholder: such values are never shown. */
-  isHidden(path: Path): boolean;
-  /** What is wrong at places of the input, before its values are looked at. */
-  readonly findings: readonly Problem[];
-  /** Sentences about what is wrong elsewhere. */
+  originOf(path: KeyPath): string;
+  /** The subject of sentences about a path: `millrace.yaml:3: port`, `MILLRACE_PORT`. */
+  subjectOf(path: KeyPath): string;
+  /** Orders sentences by their paths: the line in the file. */
+  rankOf(path: KeyPath): number;
+  /** Whether the value of a path, or a part of it, came from a placeholder and is never shown. */
+  isHidden(path: KeyPath): boolean;
+  /** Mistakes in the input that were found before its values are validated. */
+  readonly findings: readonly ConfigProblem[];
+  /** Sentences about other mistakes. */
   readonly problems: readonly string[];
-  /** Sentences about what is odd, but no reason to stop. */
+  /** Sentences about oddities that are no reason to stop. */
   readonly warnings: readonly string[];
 }
 
-/** A layer that says nothing. */
+/** A layer without settings. */
 export const NO_LAYER: Layer = {
   input: {},
   originOf: nameOf,

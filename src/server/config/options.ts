@@ -2,7 +2,7 @@ import type { ServerOptions } from "../server.ts";
 import type { StoreOptions } from "../open-store.ts";
 import type { Config } from "./schema.ts";
 
-/** The options of createServer that a configuration decides. The only place that knows both. */
+/** Turns a configuration into options of createServer. The only place that knows both. */
 export function toServerOptions(config: Config) {
   const { history, limits, subscriber_queue: queue } = config;
   return {

@@ -3,19 +3,19 @@ import { parse } from "yaml";
 /** The environment of a process, or a part of it. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** How a scalar is written in YAML, as far as its escapes are concerned. */
+/** How a scalar is quoted in YAML, which decides its escapes. */
 export type Quotes = "none" | "single" | "double";
 
-/** A file whose placeholders are covered, so that they cannot be mistaken for YAML. */
+/** A file whose placeholders are masked, so that they cannot be mistaken for YAML. */
 export interface MaskedText {
-  /** As long as the original, line by line: every offset stays true. */
+  /** As long as the original, line by line, so that every offset stays valid. */
   readonly text: string;
-  /** Names of all variables that placeholders name. */
+  /** Names of the variables in placeholders. */
   readonly variables: ReadonlySet<string>;
-  /** Whether a piece of the parsed file has a placeholder, or looks as if it was meant to have one. */
+  /** Whether a piece of the parsed file has a placeholder, or seems to be meant to have one. */
   isAffected(piece: string): boolean;
   /**
-   * Puts values in the place of the placeholders of a piece of the parsed file.
+   * Replaces the placeholders in a piece of the parsed file by values.
    *
    * @param piece A scalar, unquoted and unescaped.
    * @param start Offset of the scalar in the file.
@@ -36,9 +36,9 @@ interface Placeholder {
 const PLACEHOLDER = /\$\{([A-Za-z_]\w*)(?::([^}\n]*))?\}/g;
 
 /**
- * Covers the placeholders of a file with characters that mean nothing in YAML. So a placeholder may
- * stand wherever a plain word may, between brackets too, and its default may hold any of `"#:,[]{`,
- * without changing how the rest of the file is read.
+ * Masks the placeholders of a file with characters that have no meaning in YAML. So a placeholder
+ * may stand wherever a plain word may, between brackets too, and its default may hold any of
+ * `"#:,[]{`, without changing how the rest of the file is read.
  */
 export function maskPlaceholders(source: string): MaskedText {
   const [first, rest] = unusedCharacters(source);
@@ -58,9 +58,10 @@ export function maskPlaceholders(source: string): MaskedText {
     expand(piece, start, quotes, environment) {
       if (piece.includes("${"))
         return {
-          problem: "has a ${ that begins no placeholder; one is ${NAME} or ${NAME:default}",
+          problem:
+            "has a ${ that begins no placeholder; a placeholder is ${NAME} or ${NAME:default}",
         };
-      // Those of a scalar follow each other as in the file.
+      // The placeholders of a scalar are in the order of the file.
       let next = placeholders.findIndex(({ offset }) => offset >= start);
       const problems: string[] = [];
       const expanded = piece.replaceAll(mask, () => {
@@ -87,7 +88,7 @@ function valueOf(
   // The default is not shown: it may be a secret.
   if (fallback?.startsWith("-"))
     return {
-      problem: `has a placeholder as shells write it, \${${name}:-default}; here it is \${${name}:default}`,
+      problem: `has a placeholder in shell syntax, \${${name}:-default}; here it is \${${name}:default}`,
     };
   const value = environment[name];
   if (value !== undefined) return value;
@@ -97,7 +98,7 @@ function valueOf(
   };
 }
 
-/** The default as the quotes around it have it. */
+/** The default, unescaped as its quotes require. */
 function unescaped(text: string, quotes: Quotes): string {
   if (quotes === "single") return text.replaceAll("''", "'");
   if (quotes === "none") return text;
@@ -105,12 +106,12 @@ function unescaped(text: string, quotes: Quotes): string {
     const read: unknown = parse(`"${text}"`, { logLevel: "error" });
     return typeof read === "string" ? read : text;
   } catch {
-    // Quotes within quotes: they are meant as they stand.
+    // Quotes within quotes are taken literally.
     return text;
   }
 }
 
-/** Two characters for private use that the text does not hold. */
+/** Two private-use characters that the text does not contain. */
 function unusedCharacters(text: string): [string, string] {
   const unused: string[] = [];
   for (let code = 0xe000; unused.length < 2; code++) {

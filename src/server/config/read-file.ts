@@ -1,13 +1,13 @@
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-/** The file that is read when none is named, if it exists, in the working directory. */
+/** The file in the working directory that is read by default, if it exists. */
 export const DEFAULT_FILE = "millrace.yaml";
 
-/** Largest file that is read; nobody writes a larger configuration. */
+/** Largest file that is read. No sensible configuration is larger. */
 const MAX_FILE_BYTES = 1024 * 1024;
 
-/** A file's text, or a sentence about why it cannot be had. */
+/** A file's text, or the end of a sentence about why it cannot be read. */
 export type FileText = { readonly text: string } | { readonly problem: string };
 
 /** The default file of a folder; undefined when there is none. */
@@ -16,7 +16,7 @@ export async function findDefaultFile(folder: string): Promise<string | undefine
     await stat(join(folder, DEFAULT_FILE));
     return DEFAULT_FILE;
   } catch (error) {
-    // What exists and cannot be looked at is for the reader to complain about.
+    // A file that exists but cannot be inspected fails when it is read, with a reason.
     return codeOf(error) === "ENOENT" ? undefined : DEFAULT_FILE;
   }
 }
@@ -44,7 +44,7 @@ export async function readText(path: string): Promise<FileText> {
 }
 
 async function readAll(file: FileHandle): Promise<FileText> {
-  // Not by its size: a pipe has none, and a device has no end.
+  // The size cannot be trusted: a pipe has none, and a device may have no end.
   const chunks: Buffer[] = [];
   let bytes = 0;
   for (;;) {

@@ -3,18 +3,17 @@ import { adapterFor } from "./adapter-section.ts";
 import type { LoadedConfig } from "./config.ts";
 import { HIDDEN, withoutSecretParts } from "./discretion.ts";
 import { KEYS, type Key } from "./keys.ts";
-import type { Path } from "./tree.ts";
+import type { KeyPath } from "./tree.ts";
 import { valueAt } from "./tree.ts";
 import { DURATION, SIZE } from "./units.ts";
 
-/** Whether a place within a value is not to be shown. */
-type IsHidden = (below: Path) => boolean;
+/** Whether a place within a value must not be shown. */
+type IsHidden = (below: KeyPath) => boolean;
 
 /**
- * The configuration in force as a YAML file, each value with where it comes from. Hidden are secrets,
- * values from placeholders, and the user, password, query and fragment of URLs. The keys of an adapter
- * that is not in force are left out. Apart from what is hidden, the text is a configuration file that
- * says the same.
+ * The configuration in force as a YAML file, each value with its origin. Secrets, values from
+ * placeholders, and the user, password, query and fragment of URLs are hidden. The keys of other
+ * adapters are left out. Apart from hidden values, the text is an equivalent configuration file.
  */
 export function reportOf(loaded: LoadedConfig): string {
   const document = new Document({});
@@ -36,7 +35,7 @@ export function reportOf(loaded: LoadedConfig): string {
   return document.toString({ lineWidth: 0 });
 }
 
-/** A section of a list, by its keys. */
+/** Writes the sections of a list, key by key. */
 function sectionOf(
   keys: readonly Key[],
   isHidden: IsHidden,

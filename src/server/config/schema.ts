@@ -7,33 +7,33 @@ import { isAddressRange } from "../../limits/client-addresses.ts";
 import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../limits/snapshot-memory.ts";
 import { DEFAULT_BODY_BYTES_IN_FLIGHT } from "../../limits/body-budget.ts";
 import { DEFAULT_HISTORY } from "../../core/store.ts";
-import { DEFAULT_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
-import { DEFAULT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
+import { DEFAULT_SUBSCRIBER_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
+import { DEFAULT_COMMIT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
 import { DEFAULT_PORT } from "../server.ts";
 import { ADAPTER } from "./adapter-section.ts";
-import { choice, duration, integer, list, size, text, toggle } from "./key-types.ts";
+import { choice, duration, integer, list, size, textKey, toggle } from "./key-types.ts";
 import { DURATION, SIZE } from "./units.ts";
 import { WEBHOOKS } from "./webhook-sections.ts";
 
-const host = text(
+const host = textKey(
   /^[^\s/[\]]+$/,
   "an address or name of this machine, such as 127.0.0.1 or 0.0.0.0, without a port",
   "Address to listen on. One that other machines reach needs `api_tokens`, `api_token_file`, or `insecure: true`.",
 );
 
-/** What a name may be; its length in bytes is checked when the function is called. */
+/** The form of a function id; its length in bytes is checked when the function is called. */
 const NAME = /^(?!.*\p{Cc}).{1,256}$/su;
 
-// A caller sends it in a header after "Bearer", so it can hold neither spaces nor other alphabets.
-const token = text(/^[\x21-\x7e]+$/, "text without spaces, in ASCII", "A token.");
+// A caller sends it in a header after "Bearer", so it is limited to ASCII without spaces.
+const token = textKey(/^[\x21-\x7e]+$/, "text without spaces, in ASCII", "A token.");
 
-const origin = text(
+const origin = textKey(
   /^\*$|^(?!.*:\/\/.*[A-Z])(?!https:.*:443$)(?!http:.*:80$)[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+$/,
   "`*`, or an origin as browsers send it, such as https://app.example.com, in lower case and without path, final slash or default port",
   "An origin.",
 );
 
-const addressRange = text(
+const addressRange = textKey(
   /^[\da-fA-F:./]+$/,
   "an IP address, or a range of them such as 10.0.0.0/8 or fd00::/8",
   "An address or a range.",
@@ -41,11 +41,11 @@ const addressRange = text(
 );
 
 /**
- * Every key of the configuration: the one source of types, defaults, checks, the JSON Schema and the
- * documentation. Durations come out in milliseconds, sizes in bytes.
+ * Every key of the configuration: the one source of types, defaults, checks, the JSON Schema and
+ * the documentation. Durations come out in milliseconds, sizes in bytes.
  *
- * A key that is added here can be set in the file and in the environment at once; what is left is to
- * use it in options.ts.
+ * A key that is added here can be set in the file and in the environment at once; all that remains
+ * is to use it in options.ts.
  */
 export const CONFIG = z.strictObject({
   host: host.prefault("127.0.0.1"),
@@ -66,7 +66,7 @@ export const CONFIG = z.strictObject({
     "Tokens of trusted callers. Without any, callers from this machine are trusted.",
     { secret: true },
   ).prefault([]),
-  api_token_file: text(
+  api_token_file: textKey(
     /^[^\0]+$/,
     "the path of a file",
     "File that holds the token of trusted callers when there are no `api_tokens`. A missing file is created with a random token, which is logged once.",
@@ -78,13 +78,13 @@ export const CONFIG = z.strictObject({
     "Origins of the web pages that may follow streams and read responses; `*` is any.",
     { absent: "every loopback origin" },
   ).optional(),
-  public_url: text(
+  public_url: textKey(
     /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/,
     "a URL of http or https without query, such as https://streams.example.com",
     "URL of the service as browsers see it. Pages of its origin may follow streams and read responses.",
     { absent: "none" },
   ).optional(),
-  auth_function: text(
+  auth_function: textKey(
     NAME,
     "the id of a function",
     "Function that decides who may follow streams: it is called for each WebSocket and each Subscribe.",
@@ -161,7 +161,7 @@ export const CONFIG = z.strictObject({
     "1h",
     "How often a silent WebSocket is pinged; two missed pongs close it.",
   ).prefault(DURATION.format(BRIDGE.pingIntervalMs)),
-  // A frame is one string, and those have an end at 512 MiB.
+  // A frame is one string, and Node's strings end at 512 MiB.
   max_sync_bytes: size(
     "1KiB",
     "256MiB",
@@ -189,7 +189,7 @@ export const CONFIG = z.strictObject({
         10_000_000,
         "Most events that are queued for one trigger; beyond it the oldest become dead letters.",
       ).prefault(TRIGGERS.maxBacklog),
-      // The embedded store blocks the process when more than this wait for it.
+      // Longer queues of the embedded store would block the process.
       max_waiting_writes: integer(
         1,
         300_000,
@@ -289,7 +289,7 @@ export const CONFIG = z.strictObject({
   ).prefault("info"),
 });
 
-/** A whole configuration, defaults filled in. */
+/** A complete configuration, with defaults filled in. */
 export type Config = z.output<typeof CONFIG>;
-/** A configuration as somebody writes it: any keys may be absent. */
+/** A configuration as written: any key may be absent. */
 export type ConfigInput = z.input<typeof CONFIG>;

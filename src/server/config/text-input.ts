@@ -1,13 +1,13 @@
 import { judge } from "./validate.ts";
 import type { Key } from "./keys.ts";
-import type { Kind } from "./key-types.ts";
+import type { KeyType } from "./key-types.ts";
 import { setAt } from "./tree.ts";
 
 /**
- * What a text from the environment or a flag would be in a file, by the kind of its key. What is not
- * of that kind stays text, for the checks to refuse.
+ * Turns text from the environment or a flag into the value that a file would hold, by the type of
+ * its key. Text of another form stays text, which validation refuses.
  */
-export function inputOf(kind: Kind, text: string): unknown {
+export function inputOf(kind: KeyType, text: string): unknown {
   switch (kind) {
     case "integer":
     case "size":
@@ -24,7 +24,7 @@ export function inputOf(kind: Kind, text: string): unknown {
   }
 }
 
-/** What a text is for a key, or what is wrong with it. */
+/** The value of a text for a key, or what is wrong with it. */
 export function checkedInput(
   key: Key,
   text: string,

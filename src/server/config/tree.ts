@@ -1,7 +1,7 @@
-/** Where something stands in a configuration: keys, and indices of lists. */
-export type Path = readonly PropertyKey[];
+/** A place in a configuration: keys, and indices of lists. */
+export type KeyPath = readonly PropertyKey[];
 
-/** Sets the value at a path of a tree, making the sections on the way. */
+/** Sets the value at a path of a tree, and creates the sections on the way. */
 export function setAt(
   tree: Record<string, unknown>,
   path: readonly string[],
@@ -13,7 +13,7 @@ export function setAt(
 }
 
 /** The value at a path of a tree; undefined when there is none. */
-export function valueAt(tree: unknown, path: Path): unknown {
+export function valueAt(tree: unknown, path: KeyPath): unknown {
   let value = tree;
   for (const part of path) {
     if (typeof value !== "object" || value === null || !Object.hasOwn(value, part))

@@ -1,8 +1,10 @@
-/** A way to write amounts with a unit, such as `15s` or `8MiB`. */
+/** A notation for amounts with a unit, such as `15s` or `8MiB`. */
 export interface Unit {
-  /** What a text of this kind looks like. */
+  /** The form of such a text. */
   readonly pattern: RegExp;
-  /** The amount, in milliseconds or bytes; NaN when the text is none, or no whole number of them. */
+  /**
+   * The amount, in milliseconds or bytes; NaN when the text is malformed, or not a whole number.
+   */
   parse(text: string): number;
   /** The shortest exact text of an amount. */
   format(amount: number): string;

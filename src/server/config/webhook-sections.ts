@@ -2,22 +2,22 @@ import { checkProvidable } from "../../functions/function-id.ts";
 import { isPrivateHost } from "../../webhooks/public-address.ts";
 import { DEFAULT_WEBHOOK } from "../../webhooks/webhook-options.ts";
 import { WEBHOOK_SECRET, WEBHOOK_URL, isWebhookUrl } from "../../webhooks/webhook-fields.ts";
-import { type SectionsProblem, duration, integer, sections, text, toggle } from "./key-types.ts";
+import { type SectionsProblem, duration, integer, sections, textKey, toggle } from "./key-types.ts";
 import { valueAt } from "./tree.ts";
 import { DURATION } from "./units.ts";
 
-const id = text(
+const id = textKey(
   /^(?!(?:engine|millrace)::).{1,256}$/,
   "a name of up to 256 bytes without control characters that does not begin with engine:: or millrace:: and is no built-in function of streams",
   "Id of the function.",
   { accepts: isProvidable },
 );
 
-const url = text(WEBHOOK_URL.pattern, WEBHOOK_URL.may, "URL to which calls are posted.", {
+const url = textKey(WEBHOOK_URL.pattern, WEBHOOK_URL.may, "URL to which calls are posted.", {
   accepts: isWebhookUrl,
 });
 
-const secret = text(
+const secret = textKey(
   WEBHOOK_SECRET.pattern,
   WEBHOOK_SECRET.may,
   "Key with which requests are signed.",
@@ -66,12 +66,12 @@ function repeatedIds(list: readonly unknown[]): SectionsProblem[] {
   return ids.flatMap((given, index) => {
     const first = ids.indexOf(given);
     if (first === index || typeof given !== "string") return [];
-    const complaint = `is that of functions[${first}], too; it may be any other`;
+    const complaint = `is already the id of functions[${first}]; it may be any other`;
     return [{ path: [index, "id"], complaint }];
   });
 }
 
-/** Calls of these would all be refused, so it is said at once. */
+/** Calls of these would always be refused, so they are reported at the start. */
 function privateUrls(list: readonly unknown[]): SectionsProblem[] {
   return list.flatMap((section, index) => {
     const given = valueAt(section, ["url"]);

@@ -12,9 +12,9 @@ import {
   parseDocument,
   visit,
 } from "yaml";
-import type { Problem } from "./validate.ts";
+import type { ConfigProblem } from "./validate.ts";
 import { keyAt } from "./keys.ts";
-import type { Path } from "./tree.ts";
+import type { KeyPath } from "./tree.ts";
 import {
   type Environment,
   type MaskedText,
@@ -22,32 +22,30 @@ import {
   maskPlaceholders,
 } from "./placeholders.ts";
 
-/** A file that is YAML. */
+/** A parsed YAML file. */
 export interface YamlFile {
-  /** What is at the top; undefined when the file is empty or holds comments only. */
+  /** The map at the top; undefined when the file is empty or holds comments only. */
   readonly root: YAMLMap | undefined;
-  /** Names of the environment variables that placeholders name, wherever in the file. */
+  /** Names of the environment variables in placeholders, anywhere in the file. */
   readonly variables: ReadonlySet<string>;
-  /** The line of a place below a node, or of the nearest place above it that is in the file. */
-  lineOf(node: Node | undefined, path: Path): number;
+  /** The line of a path below a node, or of its nearest parent that is in the file. */
+  lineOf(node: Node | undefined, path: KeyPath): number;
   /**
-   * Replaces the placeholders below a node by values, each read again as YAML, and makes plain
-   * objects, lists and scalars of it. What has a problem is undefined there.
-   *
-   * `hidden` has the paths of what came from placeholders.
+   * Replaces the placeholders below a node by values, each parsed as YAML itself, and converts the
+   * node to plain objects, lists and scalars. A value with a mistake becomes undefined.
    */
   read(node: Node, environment: Environment): ReadNode;
 }
 
-/** What stands below a node, with values for placeholders. */
+/** The content of a node, with values for placeholders. */
 export interface ReadNode {
   readonly input: unknown;
-  readonly findings: Problem[];
-  /** Where placeholders were. */
-  readonly hidden: readonly Path[];
+  readonly findings: ConfigProblem[];
+  /** Paths of values that came from placeholders. */
+  readonly hidden: readonly KeyPath[];
 }
 
-/** A file, or what is wrong with it, line by line. */
+/** A file, or its syntax errors. */
 export type ParsedYaml = { readonly file: YamlFile } | { readonly faults: readonly Fault[] };
 
 interface Fault {
@@ -55,13 +53,13 @@ interface Fault {
   readonly complaint: string;
 }
 
-/** How often aliases may repeat a piece of the file. */
+/** Most expansions of aliases. */
 const MAX_ALIAS_COUNT = 100;
-/** How many lines that are not YAML are named. */
+/** Most lines with syntax errors that are reported. */
 const MAX_FAULTS = 10;
 const TOO_DEEP = "this is nested too deeply";
 
-/** Parses a configuration file: YAML 1.2, one document, no key twice, no unknown tags. */
+/** Parses a configuration file: YAML 1.2, one document, no duplicate keys, no unknown tags. */
 export function parseYaml(source: string): ParsedYaml {
   const masked = maskPlaceholders(source);
   const lines = new LineCounter();
@@ -96,7 +94,7 @@ export function parseYaml(source: string): ParsedYaml {
   };
 }
 
-/** What the parser complains about, once for each line: most of what follows on a line follows from it. */
+/** The parser's errors, one per line: further errors of a line are mostly consequences. */
 function faultsOf(document: Document.Parsed, source: string, lineAt: (offset: number) => number) {
   const faults = new Map<number, Fault>();
   for (const { pos, code, message } of [...document.errors, ...document.warnings]) {
@@ -116,7 +114,7 @@ function faultSentence(code: string, message: string, rest: string): string {
   return `this is not YAML: ${message.replace(/: ".*$/s, "").replace(/;.*$/s, "")}`;
 }
 
-function offsetOf(start: Node | null, path: Path): number {
+function offsetOf(start: Node | null, path: KeyPath): number {
   let node: unknown = start;
   let offset = start?.range?.[0] ?? 0;
   for (const part of path) {
@@ -148,12 +146,12 @@ function readNode(
   source: string,
   environment: Environment,
 ): ReadNode {
-  const findings: Problem[] = [];
+  const findings: ConfigProblem[] = [];
   const filled = new Set<unknown>();
   const entered = new Set<Node>();
   const done = new Set<unknown>();
-  const expandBelow = (top: Node, above: Path) => {
-    // An alias may lead back to what it stands in.
+  const expandBelow = (top: Node, above: KeyPath) => {
+    // An alias may lead back to a node that contains it.
     if (entered.has(top)) return;
     entered.add(top);
     visit(top, {
@@ -167,7 +165,7 @@ function readNode(
         done.add(scalar);
         const [from = 0, to = 0] = scalar.range ?? [];
         if (key === "key") {
-          // No key of ours has one, so it is refused as unknown, by what is written there.
+          // No key has a placeholder, so it is refused as unknown, by its original text.
           scalar.value = source.slice(from, to);
           return;
         }
@@ -201,14 +199,14 @@ function readNode(
   }
 }
 
-/** All paths that lead from a node to some others, also through aliases. */
-function pathsOf(start: unknown, document: Document, wanted: ReadonlySet<unknown>): Path[] {
+/** All paths from a node to the wanted ones, also through aliases. */
+function pathsOf(start: unknown, document: Document, wanted: ReadonlySet<unknown>): KeyPath[] {
   if (wanted.size === 0) return [];
-  const paths: Path[] = [];
+  const paths: KeyPath[] = [];
   const above = new Set<unknown>();
-  const walk = (node: unknown, path: Path) => {
+  const walk = (node: unknown, path: KeyPath) => {
     if (wanted.has(node)) paths.push(path);
-    // An alias may lead back to what it stands in.
+    // An alias may lead back to a node that contains it.
     else if (!above.has(node)) {
       above.add(node);
       if (isAlias(node)) walk(node.resolve(document), path);
@@ -225,13 +223,13 @@ function pathsOf(start: unknown, document: Document, wanted: ReadonlySet<unknown
 function aliasComplaint(error: unknown): string {
   if (error instanceof RangeError) return "is nested too deeply";
   const isExcess = error instanceof Error && error.message.startsWith("Excessive");
-  return isExcess
-    ? "repeats itself too often by aliases"
-    : "has an alias without an anchor before it";
+  return isExcess ? "expands too many aliases" : "has an alias without an anchor before it";
 }
 
-/** Keys and indices from the first of a line of nodes, each within the one before, to the last. */
-function pathTo(chain: readonly unknown[]): Path {
+/**
+ * Keys and indices from the first node of a chain to the last, each contained in the one before.
+ */
+function pathTo(chain: readonly unknown[]): KeyPath {
   return chain.flatMap((node, index): PropertyKey[] => {
     if (isPair(node)) return [keyText(node.key)];
     return isSeq(node) && index + 1 < chain.length ? [node.items.indexOf(chain[index + 1])] : [];
@@ -243,14 +241,14 @@ function quotesOf(type: string | undefined): Quotes {
   return type === "QUOTE_SINGLE" ? "single" : "none";
 }
 
-function isText(path: Path): boolean {
+function isText(path: KeyPath): boolean {
   const kind = keyAt(path)?.kind;
   return (
     kind === "text" || kind === "choice" || (kind === "list" && typeof path.at(-1) === "number")
   );
 }
 
-/** A text as YAML has it: bare, or in quotes of its own. All of it: `a #b` and `12` are texts here. */
+/** Reads text that may have quotes of its own. The whole of it: `a #b` and `12` are texts here. */
 function asText(text: string, quotes: Quotes): unknown {
   const bare = quotes === "none" ? text.trim() : text;
   if (!/^(['"]).*\1$/s.test(bare)) return bare;

@@ -1,55 +1,51 @@
 import type { Socket } from "node:net";
-import { StreamError } from "../../core/errors.ts";
+import type { StreamError } from "../../core/errors.ts";
 import type { CallerLimiter } from "../../limits/caller-limiter.ts";
 import { retryAfterSeconds } from "../../limits/refusals.ts";
 
 /**
- * Counts a connection that was accepted until it is closed.
+ * Counts an accepted connection.
  *
- * @returns why it may not be served; undefined when it may.
+ * @returns Releases it: to be called once, when the connection has closed. Undefined for a
+ *   connection that is not counted.
+ * @throws StreamError when it may not be served.
  */
-export type ConnectionAdmission = (socket: Socket) => StreamError | undefined;
+export type ConnectionAdmission = (socket: Socket) => (() => void) | undefined;
 
 /** First bytes of an HTTP/2 connection. */
 const HTTP2 = "PRI";
-/** How long a refused client may take to say what it speaks, in milliseconds. */
-const LISTEN_MS = 1000;
-/** Most refused connections that are given an answer at a time; more are just cut. */
-const MAX_ANSWERED = 100;
+/** How long a refused client may take to show its protocol, in milliseconds. */
+const SNIFF_TIMEOUT_MS = 1000;
+/** Most refused connections that receive a reason at a time; more are cut without one. */
+const MAX_EXPLAINED = 100;
 
-/** Holds each address to its number of connections. */
+/** Enforces the connection limit of each address. */
 export function connectionAdmission(limiter: CallerLimiter): ConnectionAdmission {
-  return (socket) => {
-    try {
-      socket.once("close", limiter.openConnection(socket.remoteAddress));
-      return undefined;
-    } catch (refusal) {
-      return StreamError.from(refusal);
-    }
-  };
+  return (socket) => limiter.openConnection(socket.remoteAddress);
 }
 
 /** Closes connections that may not be served. */
 export function connectionRefuser(): (socket: Socket, error: StreamError) => void {
-  let answered = 0;
+  let explained = 0;
   return (socket, error) => {
     socket.on("error", () => socket.destroy());
-    if (answered >= MAX_ANSWERED) {
+    if (explained >= MAX_EXPLAINED) {
       socket.destroy();
       return;
     }
-    answered++;
-    socket.once("close", () => answered--);
-    answer(socket, error);
+    explained++;
+    socket.once("close", () => explained--);
+    explain(socket, error);
   };
 }
 
 /** Sends a client the reason for the refusal, in its own protocol. */
-function answer(socket: Socket, error: StreamError): void {
-  const timer = setTimeout(() => socket.destroy(), LISTEN_MS);
+function explain(socket: Socket, error: StreamError): void {
+  const timer = setTimeout(() => socket.destroy(), SNIFF_TIMEOUT_MS);
   socket.once("close", () => clearTimeout(timer));
   socket.once("data", (chunk: Buffer) => {
-    // What else it sends is read away: data left unread would reset the connection before the answer is read.
+    // Its further data is discarded: unread data would reset the connection before the client has
+    // read the reason.
     socket.resume();
     const isHttp2 = chunk.toString("latin1", 0, HTTP2.length) === HTTP2;
     socket.end(isHttp2 ? goAway(error) : tooManyRequests(error));

@@ -1,7 +1,7 @@
 import type { ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 
-/** How often connections are looked at, in milliseconds. */
+/** How often connections are checked, in milliseconds. */
 const INTERVAL_MS = 500;
 /** Size of a ping and of its acknowledgement, in bytes (RFC 9113, section 6.7). */
 const PING_BYTES = 17;
@@ -14,27 +14,28 @@ export interface DeadSessions {
   close(): void;
 }
 
-/** A connection as it was when last looked at. */
+/** A connection as of its latest check. */
 interface Watched {
   readonly session: ServerHttp2Session;
   bytesRead: number;
   /** Whether there was traffic since the last probe. */
   isUnproven: boolean;
-  /** Bytes written before the probe that is on its way; undefined when none is. */
+  /** Bytes written before the pending probe; undefined when there is none. */
   probedAt: number | undefined;
 }
 
 /**
- * Node's HTTP/2 library answers some errors of a peer, such as a header that is too large or a frame beyond
- * the size limit, with a GOAWAY of its own. Then it neither reads nor writes any more, emits no event, and
- * leaves the connection open. Such a session can be recognised because it does not write a ping to its socket.
+ * Node's HTTP/2 library responds to some errors of a peer, such as a header that is too large or a
+ * frame beyond the size limit, with a GOAWAY of its own. From then on it neither reads nor writes,
+ * emits no event, and leaves the connection open. Such a session is recognised by a ping that it
+ * does not write to its socket.
  *
- * A connection is probed once when it falls quiet after traffic: busy and idle ones cost no ping.
+ * A connection is probed once when it falls silent after traffic: busy and idle ones cost no ping.
  */
 export function createDeadSessions(): DeadSessions {
   const watched = new Map<Socket, Watched>();
-  const look = () => {
-    for (const [socket, entry] of watched) lookAt(socket, entry);
+  const checkAll = () => {
+    for (const [socket, entry] of watched) check(socket, entry);
   };
   let timer: NodeJS.Timeout | undefined;
   const close = () => {
@@ -44,7 +45,7 @@ export function createDeadSessions(): DeadSessions {
   return {
     watch(session, socket) {
       watched.set(socket, { session, bytesRead: -1, isUnproven: true, probedAt: undefined });
-      timer ??= setInterval(look, INTERVAL_MS).unref();
+      timer ??= setInterval(checkAll, INTERVAL_MS).unref();
       socket.once("close", () => {
         watched.delete(socket);
         if (watched.size === 0) close();
@@ -54,11 +55,11 @@ export function createDeadSessions(): DeadSessions {
   };
 }
 
-function lookAt(socket: Socket, entry: Watched): void {
+function check(socket: Socket, entry: Watched): void {
   const { session, probedAt } = entry;
   if (probedAt !== undefined) {
     entry.probedAt = undefined;
-    // A peer that does not read keeps the ping from being written, too: then other bytes wait before it.
+    // If the peer does not read, the ping is not written either: then other bytes are queued first.
     if (socket.bytesWritten === probedAt && unsentBytes(socket) === 0) {
       socket.destroy();
       return;
@@ -81,7 +82,10 @@ function lookAt(socket: Socket, entry: Watched): void {
   }
 }
 
-/** Bytes that the operating system has not taken yet; undefined when unknown. Node has no public API for it. */
+/**
+ * Bytes that the operating system has not accepted yet; undefined when unknown. Node has no public
+ * API for this.
+ */
 function unsentBytes(socket: Socket): number | undefined {
   const { _handle: handle } = socket as { _handle?: { readonly writeQueueSize?: number } | null };
   return handle?.writeQueueSize;

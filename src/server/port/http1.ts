@@ -13,24 +13,31 @@ import { absoluteTarget, hostProblem } from "../host.ts";
 import { trackResponses } from "./open-responses.ts";
 import { type UpgradeListener, sortUpgrades } from "./upgrades.ts";
 
-/** How long a connection may do nothing between requests, and how long the head of a request may take, in milliseconds. */
+/**
+ * How long a connection may be idle between requests, and how long a request head may take, in
+ * milliseconds.
+ */
 const TIMEOUTS = { keepAliveTimeout: 60_000, headersTimeout: 20_000 };
-/** How often connections are checked for the head of a request that takes too long, in milliseconds. */
+/** How often connections are checked for overdue request heads, in milliseconds. */
 const CHECKING_INTERVAL_MS = 5000;
 
-/** How long a refused connection is still read, in milliseconds. */
+/** How long a refused connection is read on, in milliseconds. */
 const LINGER_MS = 1000;
 
 const OPTIONS: ServerOptions = {
   ...TIMEOUTS,
   connectionsCheckingInterval: CHECKING_INTERVAL_MS,
-  // A doubled `host`, `origin` or `authorization` is then malformed, instead of what its first line says.
+  // A repeated `host`, `origin` or `authorization` is then malformed; otherwise the first would
+  // count.
   joinDuplicateHeaders: true,
-  // `hostProblem` is answered with a sentence.
+  // `problemOf` checks it, so that the refusal has a sentence.
   requireHostHeader: false,
 };
 
-/** A server of HTTP/1.1 whose listeners get only requests that name their host well, and whose refusals say why. */
+/**
+ * A server of HTTP/1.1. Its listeners receive only requests with a valid host, and its refusals
+ * have a reason.
+ */
 export function createHttp1(onRequest: RequestListener, onUpgrade: UpgradeListener): Server {
   const server = createServer(OPTIONS);
   const responses = trackResponses(server);
@@ -53,14 +60,17 @@ export function createHttp1(onRequest: RequestListener, onUpgrade: UpgradeListen
     return true;
   });
   server.on("clientError", (error: MalformedRequest, socket: Socket) => {
-    // Nothing is sent into the middle of a response.
+    // A refusal must not be sent into the middle of a response.
     if (!socket.writable || responses.has(socket)) socket.destroy();
     else refuseMalformed(socket, error);
   });
   return server;
 }
 
-/** What is wrong with the host of a request, whose target is brought into the form that begins with a slash. */
+/**
+ * What is wrong with the host of a request, as a sentence; undefined when it is valid. Rewrites an
+ * absolute target as a path.
+ */
 function problemOf(request: IncomingMessage): string | undefined {
   const { headers, httpVersion } = request;
   if (headers.host === undefined && httpVersion === "1.1")
@@ -68,16 +78,16 @@ function problemOf(request: IncomingMessage): string | undefined {
   const problem = hostProblem(headers);
   const target = problem === undefined ? absoluteTarget(request.url ?? "") : undefined;
   if (target === undefined) return problem;
-  // RFC 9112, section 3.2.2: the target's host counts.
+  // The host of the target takes precedence (RFC 9112, section 3.2.2).
   headers.host = target.host;
   request.url = target.path;
   return hostProblem(headers);
 }
 
-/** What Node says of a request that it cannot read. */
+/** Node's error for a request that it cannot parse. */
 interface MalformedRequest extends Error {
   readonly code?: string;
-  /** The bytes in which it saw that. */
+  /** The bytes in which it occurred. */
   readonly rawPacket?: Buffer;
 }
 
@@ -87,7 +97,7 @@ const REQUEST_LINE_START = /^[A-Z]+ /;
 /** Most bytes of the request line and the headers together: Node's limit. */
 const MAX_HEAD_BYTES = 16_384;
 
-/** Whether the request line alone is too long. Bytes in the middle of a request show headers at best. */
+/** Whether the request line alone is too long. Later bytes of a head cannot show that. */
 function isTargetTooLong({ code, rawPacket }: MalformedRequest): boolean {
   if (code !== "HPE_HEADER_OVERFLOW" || rawPacket === undefined) return false;
   const start = rawPacket.toString("latin1", 0, MAX_HEAD_BYTES);
@@ -99,7 +109,8 @@ function refuseMalformed(socket: Socket, error: MalformedRequest): void {
     ? TARGET_TOO_LONG
     : (REFUSALS.get(error.code ?? "") ?? INVALID);
   const body = `${sentence}\n`;
-  // The rest is read away for a while: closing before it has arrived would discard the response on its way.
+  // The rest is discarded for a while: closing before it has arrived would reset the connection,
+  // and lose the response.
   socket.removeAllListeners("data").on("data", ignore);
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(timer));
@@ -117,7 +128,7 @@ const TARGET_TOO_LONG: Refusal = [
   414,
   `The request target is too long; with all headers it may have ${MAX_HEAD_BYTES} bytes.`,
 ];
-/** Node's code -> what the client gets. */
+/** Node's code -> the refusal that the client receives. */
 const REFUSALS = new Map<string, Refusal>([
   [
     "HPE_HEADER_OVERFLOW",

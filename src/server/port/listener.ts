@@ -9,7 +9,7 @@ import {
   createServer as createHttp2,
 } from "node:http2";
 import type { Socket } from "node:net";
-import { letGo } from "../../rpc/fast-path/grpc-response.ts";
+import { drainThenReset } from "../../rpc/fast-path/grpc-response.ts";
 import { createDeadSessions } from "./dead-sessions.ts";
 import { hostProblem } from "../host.ts";
 import { createHttp1 } from "./http1.ts";
@@ -21,12 +21,12 @@ import type { UpgradeListener } from "./upgrades.ts";
 export type Request = IncomingMessage | Http2ServerRequest;
 /** A response of either protocol version. */
 export type Response = ServerResponse | Http2ServerResponse;
-/** Answers a request. */
+/** Serves a request. */
 export type RequestListener = (request: Request, response: Response) => void;
-/** Takes an HTTP/2 stream before a request is made of it. @returns false when it is not its own. */
+/** Serves an HTTP/2 stream without a request object. @returns Whether it takes the stream. */
 export type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
 
-/** Who answers what comes to a port. */
+/** The listeners of a port. */
 export interface PortListeners extends PortLimits {
   readonly onRequest: RequestListener;
   readonly onStream: StreamListener;
@@ -36,32 +36,35 @@ export interface PortListeners extends PortLimits {
 /** An open port that speaks HTTP/1.1 and HTTP/2 (prior knowledge). */
 export interface Listener {
   readonly host: string;
-  /** The port; the one chosen when 0 was asked for. */
+  /** The port; the one picked when 0 was given. */
   readonly port: number;
-  /** From now on each response over HTTP/1.1 closes its connection, so that the next call uses another one. */
+  /**
+   * From now on each response over HTTP/1.1 closes its connection, so that the next call uses
+   * another one.
+   */
   closeAfterResponses(): void;
   /**
-   * Has peers open no more streams on the connections of HTTP/2. Those that they opened before are served.
-   * Resolves when every peer knows, after a second at most.
+   * Stops peers from opening streams on their HTTP/2 connections; open streams are served. Resolves
+   * when every peer has confirmed, after `SEND_AWAY_MS` at most.
    */
   sendAway(): Promise<void>;
   /**
-   * Accepts no more connections and requests, waits for what is under way, and cuts what is left after
-   * the grace. Idempotent.
+   * Accepts no more connections and requests, waits for calls in flight, and cuts what is left
+   * after `graceMs`. Idempotent.
    */
   close(graceMs: number): Promise<void>;
 }
 
-/** How long peers may take to learn that the server is about to go, in milliseconds. */
+/** How long peers may take to confirm that they open no more streams, in milliseconds. */
 const SEND_AWAY_MS = 1000;
 /** Largest identifier of a stream. */
 const MAX_STREAM_ID = 2 ** 31 - 1;
-/** How often a connection is asked for a sign of life, in milliseconds; two missed answers end it. */
+/** How often a connection is pinged, in milliseconds; two missed acknowledgements close it. */
 const PING_INTERVAL_MS = 30_000;
 /**
- * Memory of one HTTP/2 connection beyond which Node refuses new streams, in megabytes: as much as all
- * streams can hold, which is a message each. At Node's default of 10, a few subscribers that read
- * slowly would keep every other call from their connection.
+ * Memory of one HTTP/2 connection beyond which Node refuses new streams, in megabytes: enough for
+ * one message of every stream. At Node's default of 10, a few subscribers that read slowly would
+ * block every other call on their connection.
  */
 const MAX_SESSION_MEMORY_MB = 4 * MAX_TRUSTED_STREAMS;
 
@@ -82,7 +85,7 @@ export async function listen(
     onRequest(request, response);
   }, onUpgrade);
   const h2 = createHttp2(HTTP2_OPTIONS);
-  // Never listens: it makes requests of the streams that nobody took before.
+  // Never listens: it makes requests of the streams that `onStream` does not take.
   const requests = createHttp2(HTTP2_OPTIONS, onRequest);
   h2.on("stream", (stream, headers, ...rest) => {
     const problem = hostProblem(headers);
@@ -107,7 +110,7 @@ export async function listen(
     port,
     {
       http1: h1,
-      // A session is made while its connection is handed over; it does not give its socket away later.
+      // The session is created during this call. It does not reveal its socket later.
       http2: {
         emit(event, socket) {
           connecting = socket;
@@ -129,7 +132,7 @@ export async function listen(
   let closed: Promise<void> | undefined;
   const close = async (graceMs: number) => {
     const gone = tcp.close(graceMs);
-    // GOAWAY: streams under way finish, then the connection goes.
+    // Sends a GOAWAY: open streams finish, then the connection closes.
     for (const session of sessions) session.close();
     await gone;
     deadSessions.close();
@@ -148,12 +151,12 @@ function refuseStream(stream: ServerHttp2Stream, problem: string): void {
   stream.on("error", () => {});
   stream.respond({ ":status": 400, "content-type": "text/plain; charset=utf-8" });
   stream.end(`Bad request: ${problem}\n`);
-  letGo(stream);
+  drainThenReset(stream);
 }
 
 /**
- * Sends a GOAWAY that refuses no stream yet. Whatever the peer sent before it received that has arrived when
- * it has answered the ping behind it.
+ * Sends a GOAWAY that refuses no stream yet, and a ping after it. Once the ping is acknowledged,
+ * every stream that the peer opened before it received the GOAWAY has arrived.
  */
 async function announceEnd(session: ServerHttp2Session): Promise<void> {
   if (session.destroyed || session.closed) return;
@@ -164,11 +167,11 @@ async function announceEnd(session: ServerHttp2Session): Promise<void> {
   });
 }
 
-/** Finds connections whose peer is gone without a word. */
+/** Closes connections whose peer has vanished. */
 function keepAlive(session: ServerHttp2Session, socket: Socket): () => void {
   let missed = 0;
   const timer = setInterval(() => {
-    // After a GOAWAY the session is gone, but the peer may hold the connection open for good.
+    // After a GOAWAY the session is gone, but the peer may keep the connection open forever.
     if (session.destroyed || missed >= 2) {
       socket.destroy();
       return;

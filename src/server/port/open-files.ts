@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 
-/** Of the files that the process may have open, the part that connections without a request may take. */
+/** The share of the process's file descriptors for connections that have sent no request. */
 const SHARE = 0.5;
 const LIMIT = /^Max open files +(\d+)/m;
 
 /**
- * How many connections that have sent no request the process can afford: when they took every file that
- * it may have open, nobody else could connect. Infinity where the system does not tell its limit.
+ * Most connections without a request that the process can afford: if they took every file
+ * descriptor, nobody else could connect. Infinity where the system does not disclose its limit.
  */
 export function affordableConnections(): number {
   try {

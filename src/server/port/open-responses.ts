@@ -1,7 +1,9 @@
 import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
-/** Responses of HTTP/1.1 connections that are not sent yet: several where requests are pipelined. */
+/**
+ * Unfinished responses of HTTP/1.1 connections: several per connection if requests are pipelined.
+ */
 export interface OpenResponses {
   /** Whether the connection has an open response. */
   has(socket: Socket): boolean;
@@ -10,18 +12,18 @@ export interface OpenResponses {
 }
 
 /**
- * Follows the responses of a server, and closes those that still wait for their turn when their connection closes. Node
- * closes only the one that is being sent, so the calls behind the others would run on.
+ * Tracks the responses of a server, and closes those that are still queued when their connection
+ * closes. Node closes only the one that is being sent, so the calls of the others would run on.
  */
 export function trackResponses(server: Server): OpenResponses {
-  // In the order of their requests, which is the order in which they are sent.
+  // In the order of their requests, which is the order of sending.
   const responses = new WeakMap<Socket, ServerResponse[]>();
   server.on("request", ({ socket }, response) => {
     const open = responses.get(socket);
     if (open === undefined) {
       const list = [response];
       responses.set(socket, list);
-      // Node's own turn comes first.
+      // Node closes its response first.
       socket.once("close", () => process.nextTick(closeAll, list));
     } else {
       while (open[0]?.closed === true) open.shift();
@@ -37,7 +39,7 @@ export function trackResponses(server: Server): OpenResponses {
         latest.once("close", () => this.whenNone(socket, callback));
         return;
       }
-      // A socket that lives on as a WebSocket does not hold its last response.
+      // A socket that becomes a WebSocket must not retain its last response.
       if (open !== undefined) open.length = 0;
       callback();
     },

@@ -1,18 +1,18 @@
 import type { ServerHttp2Session } from "node:http2";
 
-/** Most streams that one HTTP/2 connection may have open before one of its calls was trusted. */
+/** Most open streams of an HTTP/2 connection before one of its calls was trusted. */
 export const MAX_STREAMS = 250;
-/** The same once a call was. */
+/** Most open streams of an HTTP/2 connection once one of its calls was trusted. */
 export const MAX_TRUSTED_STREAMS = 1000;
 
 /** Sessions whose limit was raised. */
 const raised = new WeakSet<object>();
 
 /**
- * Lets an HTTP/2 connection have as many streams as trusted callers may. Clients learn of it by a SETTINGS
- * frame; what they wanted to open beyond the limit waits with them until then.
+ * Raises the stream limit of an HTTP/2 connection to that of trusted callers. Clients learn of it
+ * by a SETTINGS frame; until then they queue the streams beyond the limit themselves.
  *
- * @param connection The HTTP/2 session. Anything else, as the socket of HTTP/1.1, stays as it is.
+ * @param connection The HTTP/2 session. Anything else, such as a socket of HTTP/1.1, is left alone.
  */
 export function raiseStreamLimit(connection: object | undefined): void {
   if (connection === undefined || raised.has(connection)) return;

@@ -1,6 +1,7 @@
 import type { Server as HttpServer } from "node:http";
 import { once } from "node:events";
 import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
+import { StreamError } from "../../core/errors.ts";
 import type { FairSet } from "../../limits/fair-set.ts";
 import { type ConnectionAdmission, connectionRefuser } from "./connection-admission.ts";
 import { type ProtocolServers, createSniffer } from "./sniffer.ts";
@@ -24,7 +25,7 @@ interface TcpPort {
   /** To be called when a connection has shown that it is in use. */
   readonly settle: (socket: Socket) => void;
   /**
-   * Accepts no more connections, closes idle ones, and cuts those that are left after the grace.
+   * Accepts no more connections, closes idle ones, and cuts those that are left after `graceMs`.
    * Resolves when all are closed.
    */
   close(graceMs: number): Promise<void>;
@@ -32,7 +33,10 @@ interface TcpPort {
 
 /** How often the system probes a silent connection, in milliseconds. */
 const KEEP_ALIVE_MS = 30_000;
-/** Connections that the system may hold until they are accepted; it may have a lower limit of its own. */
+/**
+ * Connections that the system may hold until they are accepted; it may have a lower limit of its
+ * own.
+ */
 const BACKLOG = 8192;
 /** How often connections are checked for idle ones during a close, in milliseconds. */
 const IDLE_CHECK_MS = 50;
@@ -53,17 +57,30 @@ export async function openTcpPort(
   const sniffer = createSniffer(servers, unsettled);
   http1.on("request", ({ socket }) => sniffer.settle(socket));
   http1.on("upgrade", ({ socket }) => sniffer.settle(socket));
-  // It does not listen itself, so its timers of header timeouts have to be started by hand.
+  // It does not listen itself, so its check of header timeouts has to be started by hand.
   http1.emit("listening");
   const sockets = new Set<Socket>();
+  // Counted connections, and what releases them: those of this machine are not counted.
+  const counted = new Map<Socket, () => void>();
+  // One listener for all connections: each of its own would cost an idle one 160 bytes.
+  function onClose(this: Socket) {
+    sniffer.settle(this);
+    sockets.delete(this);
+    counted.get(this)?.();
+    counted.delete(this);
+  }
   const refuse = connectionRefuser();
   const net = createNet((socket) => {
     sockets.add(socket);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    socket.on("close", () => sockets.delete(socket));
-    const refusal = admitConnection(socket);
-    if (refusal === undefined) sniffer.accept(socket);
-    else refuse(socket, refusal);
+    socket.on("close", onClose);
+    try {
+      const release = admitConnection(socket);
+      if (release !== undefined) counted.set(socket, release);
+    } catch (refusal) {
+      return refuse(socket, StreamError.from(refusal));
+    }
+    sniffer.accept(socket);
   });
   net.listen({ host, port, backlog: BACKLOG });
   await once(net, "listening");

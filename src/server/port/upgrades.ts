@@ -4,21 +4,21 @@ import type { Duplex } from "node:stream";
 import type { OpenResponses } from "./open-responses.ts";
 
 /**
- * Takes a request to speak WebSocket on its HTTP/1.1 connection, or refuses it.
+ * Accepts or refuses a request to upgrade its HTTP/1.1 connection to WebSocket.
  *
- * @returns false when the path has no WebSocket: the request is then answered like any other.
+ * @returns false when the path has no WebSocket: the request is then served like any other.
  */
 export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
 
 /**
- * Lets WebSocket upgrades of an HTTP/1.1 server through to their listener, on new connections and on
- * connections that already carried requests. Every other upgrade that a client offers is ignored, as
- * RFC 9110 (section 7.8) allows, and its request answered: curl --http2 and Java's HttpClient offer
+ * Passes WebSocket upgrades of an HTTP/1.1 server to their listener, on new connections and on
+ * those that already carried requests. Every other upgrade that a client offers is ignored, as RFC
+ * 9110 (section 7.8) allows, and its request served: curl --http2 and Java's HttpClient offer
  * `Upgrade: h2c` with ordinary requests.
  *
- * Node hands over all upgrades or none (before Node 24), and gives the connection up with each. An
- * ignored one is therefore put back on its connection without its `Upgrade` header, with all bytes that
- * follow it, and the connection returned to the server as if it were new.
+ * Node passes on all upgrades or none (before Node 24), and abandons the connection with each. An
+ * ignored upgrade is therefore put back on its connection without its `Upgrade` header, followed by
+ * all later bytes, and the connection is returned to the server as if it were new.
  */
 export function sortUpgrades(
   server: Server,
@@ -29,12 +29,13 @@ export function sortUpgrades(
     if (socket.destroyed) return;
     if (asksForWebSocket(request) && onUpgrade(request, socket, head)) return;
     socket.unshift(Buffer.concat([withoutUpgrade(request), head]));
-    // The idle timeout that the server set after an earlier response.
+    // Clears the idle timeout that the server set after an earlier response.
     socket.setTimeout(0);
     server.emit("connection", socket);
   };
   server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    // A pipelined request takes its turn: nothing is sent into the middle of an earlier response.
+    // A pipelined request waits its turn: nothing may be sent into the middle of an earlier
+    // response.
     responses.whenNone(socket, () => sort(request, socket, head));
   });
 }
@@ -43,7 +44,7 @@ function asksForWebSocket({ method, headers }: IncomingMessage): boolean {
   return method === "GET" && headers.upgrade?.toLowerCase() === "websocket";
 }
 
-/** The head of a request as it came, but for its `Upgrade` headers. */
+/** The head of a request as received, without its `Upgrade` headers. */
 function withoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
   let head = `${method} ${url} HTTP/${httpVersion}\r\n`;
   for (let i = 0; i < rawHeaders.length; i += 2) {

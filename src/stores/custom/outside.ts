@@ -8,7 +8,7 @@ import { Value } from "../../core/value.ts";
 import { currentCause, runCaused } from "../../functions/cause.ts";
 
 /** Result of a write to the outside, as far as its function returned it. */
-export interface Written {
+export interface OutsideWrite {
   /** Undefined: the function did not return it. */
   readonly oldValue: { readonly value: Value | undefined } | undefined;
   readonly newValue: Value | undefined;
@@ -23,11 +23,11 @@ export interface Outside {
   /** The value of an item; undefined when there is none. */
   get(group: GroupKey, itemId: string): Promise<Value | undefined>;
   /** Stores a value. */
-  set(group: GroupKey, itemId: string, data: Value): Promise<Written>;
+  set(group: GroupKey, itemId: string, data: Value): Promise<OutsideWrite>;
   /** Changes a value by steps, in their JSON form. */
-  update(group: GroupKey, itemId: string, ops: string): Promise<Written>;
+  update(group: GroupKey, itemId: string, ops: string): Promise<OutsideWrite>;
   /** Removes an item. */
-  delete(group: GroupKey, itemId: string): Promise<Written>;
+  delete(group: GroupKey, itemId: string): Promise<OutsideWrite>;
   /** All values of a group. */
   list(group: GroupKey): Promise<readonly Value[]>;
   /** Ids of all groups. */
@@ -82,7 +82,7 @@ export function createOutside(call: Call, registry: Registry): Outside {
     group: GroupKey,
     itemId: string,
     splice?: string,
-  ): Promise<Written> => {
+  ): Promise<OutsideWrite> => {
     const result = await callOutside(override, itemPayload(group, itemId), splice);
     return writtenOf(overrideId(override, group.streamName), result);
   };
@@ -131,7 +131,7 @@ export function refuseReentry(streamName: string): void {
   );
 }
 
-function writtenOf(id: string, result: unknown): Written {
+function writtenOf(id: string, result: unknown): OutsideWrite {
   if (result === undefined || result === null) return { oldValue: undefined, newValue: undefined };
   if (typeof result !== "object" || Array.isArray(result))
     throw wrongShape(id, "{old_value, new_value}, or nothing");

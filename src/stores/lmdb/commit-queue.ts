@@ -6,7 +6,7 @@ import type { Disk, Write } from "./disk.ts";
 import type { WriteBatch } from "./write-batch.ts";
 
 /** Limits of the queue and of its batches. */
-export interface QueueLimits {
+export interface CommitQueueLimits {
   /** Most commits and events that wait. */
   readonly maxWaiting: number;
   /** Most bytes of values that wait. */
@@ -19,7 +19,7 @@ export interface QueueLimits {
 }
 
 /** Default limits. */
-export const DEFAULT_QUEUE_LIMITS: QueueLimits = {
+export const DEFAULT_COMMIT_QUEUE_LIMITS: CommitQueueLimits = {
   maxWaiting: 100_000,
   maxWaitingBytes: 256 * 1024 * 1024,
   maxBatch: 1000,
@@ -30,7 +30,7 @@ export const DEFAULT_QUEUE_LIMITS: QueueLimits = {
 /** Dependencies of the queue. */
 export interface QueueContext {
   readonly disk: Pick<Disk, "submit">;
-  readonly limits: QueueLimits;
+  readonly limits: CommitQueueLimits;
   /** A batch on top of the latest durable state. Does not read, and does not throw. */
   readonly begin: () => WriteBatch;
   /** Makes a durable batch visible and announces it. Called before its calls resolve. */
@@ -128,10 +128,10 @@ export class CommitQueue {
   }
 
   /** Sweeps groups that are due. @returns Whether there is more to do. */
-  care(maxGroups: number, maxDrops: number): Promise<boolean> {
+  sweep(maxGroups: number, maxDrops: number): Promise<boolean> {
     let more = false;
     const step = (batch: WriteBatch) => {
-      more = batch.care(maxGroups, maxDrops);
+      more = batch.sweep(maxGroups, maxDrops);
       return true;
     };
     return this.#enqueue(step, 1, 0, () => more);

@@ -28,7 +28,7 @@ export interface GroupRecord {
   readonly itemCount: number;
   readonly log: LogRecord;
   /** Time of the group's entry in the due index; 0: it has none. */
-  readonly careMs: number;
+  readonly sweepAtMs: number;
 }
 
 /** The log of a group that was never written. */
@@ -48,7 +48,7 @@ export const NO_GROUP: GroupRecord = Object.freeze({
   lastChangeMs: 0,
   itemCount: 0,
   log: EMPTY_LOG,
-  careMs: 0,
+  sweepAtMs: 0,
 });
 
 /** The extent of a log, for retention. */
@@ -83,7 +83,7 @@ export function encodeGroup(group: GroupRecord): Buffer {
   writeSafeInteger(bytes, log.bytes, 48);
   writeSafeInteger(bytes, log.oldestTimeMs, 56);
   writeSafeInteger(bytes, log.oldestSize, 64);
-  writeSafeInteger(bytes, group.careMs, 72);
+  writeSafeInteger(bytes, group.sweepAtMs, 72);
   bytes.write(group.epoch, EPOCH_AT);
   return bytes;
 }
@@ -103,7 +103,7 @@ export function decodeGroup(bytes: Buffer): GroupRecord {
       oldestTimeMs: readSafeInteger(bytes, 56),
       oldestSize: readSafeInteger(bytes, 64),
     },
-    careMs: readSafeInteger(bytes, 72),
+    sweepAtMs: readSafeInteger(bytes, 72),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Accepted, StoredItem } from "../../core/commit.ts";
-import { mayForget, nextCareMs, type GroupAge } from "../../core/retention.ts";
+import { mayForget, nextSweepMs, type GroupAge } from "../../core/retention.ts";
 import { FewMap } from "../../core/few-map.ts";
 import type { Head, History } from "../../core/store.ts";
 import type { Tables, View, Write } from "./disk.ts";
@@ -110,14 +110,14 @@ export class GroupDraft {
    * @param maxDrops Most changes to drop now; if there are more, the group stays due.
    * @returns Number of changes dropped.
    */
-  care(nowMs: number, history: History, maxDrops: number): number {
+  sweep(nowMs: number, history: History, maxDrops: number): number {
     const dropped = this.#log.trim(nowMs, history, maxDrops);
     this.#log.removeLeftBehind();
     if (mayForget(this.#age, nowMs, history)) {
       this.#log.forget();
       this.#record = NO_GROUP;
     } else {
-      this.#record = { ...this.#record, careMs: nextCareMs(this.#age, history) ?? 0 };
+      this.#record = { ...this.#record, sweepAtMs: nextSweepMs(this.#age, history) ?? 0 };
     }
     return dropped;
   }
@@ -129,7 +129,7 @@ export class GroupDraft {
     this.#collectItems(writes);
     this.#log.collect(writes);
     if (this.#record !== NO_GROUP) this.#record = { ...this.#record, log: this.#log.record };
-    const { itemCount, careMs } = this.#record;
+    const { itemCount, sweepAtMs } = this.#record;
     writes.push({
       table: data,
       key: headKey(this.name),
@@ -142,10 +142,11 @@ export class GroupDraft {
         value: itemCount > 0 ? PRESENT : undefined,
       });
     }
-    const before = this.#stored.careMs;
-    if (before === careMs) return;
+    const before = this.#stored.sweepAtMs;
+    if (before === sweepAtMs) return;
     if (before > 0) writes.push({ table: due, key: dueKey(before, this.name), value: undefined });
-    if (careMs > 0) writes.push({ table: due, key: dueKey(careMs, this.name), value: PRESENT });
+    if (sweepAtMs > 0)
+      writes.push({ table: due, key: dueKey(sweepAtMs, this.name), value: PRESENT });
   }
 
   /** By how much the batch changes the number of groups that hold items: -1, 0 or 1. */
@@ -186,8 +187,8 @@ export class GroupDraft {
 
   /** A group has at most one entry in the due index; an existing entry is never too late. */
   #scheduleCare(history: History): void {
-    if (this.#record.careMs > 0) return;
-    const careMs = nextCareMs(this.#age, history);
-    if (careMs !== undefined) this.#record = { ...this.#record, careMs };
+    if (this.#record.sweepAtMs > 0) return;
+    const sweepAtMs = nextSweepMs(this.#age, history);
+    if (sweepAtMs !== undefined) this.#record = { ...this.#record, sweepAtMs };
   }
 }

@@ -1,15 +1,15 @@
-import type { Records } from "../../core/service-state.ts";
+import type { ServiceState } from "../../core/service-state.ts";
 import type { Tables, View, Write } from "./disk.ts";
 
 const FIRST = Buffer.from([0]);
 const END = Buffer.from([0xff]);
 
-/** Records in a separate table. Keys contain no control characters. */
-export function createLmdbRecords(
+/** ServiceState in a separate table. Keys contain no control characters. */
+export function createLmdbServiceState(
   tables: Tables,
   view: () => View,
   write: (writes: readonly Write[]) => Promise<void>,
-): Records {
+): ServiceState {
   const table = tables.records;
   return {
     entries: () =>

@@ -6,21 +6,25 @@ import { GroupClock } from "../../core/group-clock.ts";
 import { groupKeyText, type GroupKey } from "../../core/names.ts";
 import { historyOf, type HistoryOptions } from "../../core/retention.ts";
 import { RecentMap } from "../../core/recent-map.ts";
-import type { Records } from "../../core/service-state.ts";
+import type { ServiceState } from "../../core/service-state.ts";
 import type { StateHead, Store } from "../../core/store.ts";
 import { createWatchers } from "../../core/watchers.ts";
-import { CommitQueue, DEFAULT_QUEUE_LIMITS, type QueueLimits } from "./commit-queue.ts";
+import {
+  CommitQueue,
+  DEFAULT_COMMIT_QUEUE_LIMITS,
+  type CommitQueueLimits,
+} from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { groupName, type GroupName } from "./keys.ts";
 import { ItemCache, cacheKey } from "./item-cache.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
-import { createLmdbRecords } from "./lmdb-service-state.ts";
+import { createLmdbServiceState } from "./lmdb-service-state.ts";
 import { epochIn } from "./folder/lineage.ts";
 import type { FolderDisk } from "./folder/living-disk.ts";
 import { openFolder } from "./folder/open-folder.ts";
 import {
   headOf,
-  isCareDue,
+  isSweepDue,
   readChanges,
   readGroup,
   readGroupIds,
@@ -54,13 +58,13 @@ export interface LmdbStoreOptions {
   /** How long a snapshot reader may hold a state of the disk, in milliseconds. Default 5,000. */
   readonly snapshotHoldMs?: number | undefined;
   /** Limits of the commit queue; absent members have their defaults. */
-  readonly queue?: Partial<QueueLimits> | undefined;
+  readonly queue?: Partial<CommitQueueLimits> | undefined;
 }
 
 /** A durable store. */
 export interface LmdbStore extends Store {
-  /** Records of other modules, kept beside the data. */
-  readonly records: Records;
+  /** ServiceState of other modules, kept beside the data. */
+  readonly serviceState: ServiceState;
   /** Drops the expired history of groups without writes. The store also does so by itself. */
   sweep(): Promise<void>;
 }
@@ -133,7 +137,7 @@ export function createLmdbStore(
 
   const queue = new CommitQueue({
     disk,
-    limits: { ...DEFAULT_QUEUE_LIMITS, ...options.queue },
+    limits: { ...DEFAULT_COMMIT_QUEUE_LIMITS, ...options.queue },
     begin() {
       groupClock.hold(clock);
       return new WriteBatch({
@@ -175,7 +179,7 @@ export function createLmdbStore(
     return queue.write(writesOn);
   };
   const outbox = createLmdbOutbox({ tables, read: (work) => read(() => work(source.view)), write });
-  const records = createLmdbRecords(
+  const serviceState = createLmdbServiceState(
     tables,
     () => source.view,
     (writes) => write(() => writes),
@@ -184,8 +188,8 @@ export function createLmdbStore(
   let sweeping: Promise<void> | undefined;
   const sweepAll = async () => {
     // Usually no group is due, and the queue is not used.
-    for (let more = isCareDue(source, clock()); more && closing === undefined;) {
-      more = await queue.care(SWEEP_GROUPS, SWEEP_DROPS);
+    for (let more = isSweepDue(source, clock()); more && closing === undefined;) {
+      more = await queue.sweep(SWEEP_GROUPS, SWEEP_DROPS);
     }
   };
   const sweep = () => {
@@ -217,7 +221,7 @@ export function createLmdbStore(
   return {
     sweep,
     outbox,
-    records,
+    serviceState,
     get failure() {
       return queue.failure;
     },

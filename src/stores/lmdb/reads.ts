@@ -172,7 +172,7 @@ export function readCount(view: View, table: Table, key: Buffer): number {
 }
 
 /** Whether a group is due for a sweep. */
-export function isCareDue({ view, tables }: Source, nowMs: number): boolean {
+export function isSweepDue({ view, tables }: Source, nowMs: number): boolean {
   for (const _ of view.range(tables.due, Buffer.alloc(8), dueEnd(nowMs), 1)) return true;
   return false;
 }

@@ -30,7 +30,7 @@ export function createBudget(maxBytes: number): MemoryBudget {
 }
 
 // How much is read in one turn of the event loop when the rest is taken into memory.
-const GULP: ReadLimits = { maxCount: 1000, maxBytes: 1024 * 1024 };
+const DRAIN_LIMITS: ReadLimits = { maxCount: 1000, maxBytes: 1024 * 1024 };
 
 /**
  * Reads all items of a group in one state. The state is held for a short time only, because the
@@ -132,7 +132,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
   async #drain(): Promise<void> {
     while (this.#source !== undefined) {
       const { items, next } = readItems(this.#source, this.#name, this.head.position, {
-        ...GULP,
+        ...DRAIN_LIMITS,
         after: this.#after,
       });
       const bytes = items.reduce((sum, { value }) => sum + value.size, 0);

@@ -112,13 +112,13 @@ export class WriteBatch {
    *
    * @returns Whether some are left.
    */
-  care(maxGroups: number, maxDrops: number): boolean {
+  sweep(maxGroups: number, maxDrops: number): boolean {
     const { tables, view, clock, history } = this.#context;
     const nowMs = clock();
     const due = Array.from(view.range(tables.due, Buffer.alloc(8), dueEnd(nowMs), maxGroups));
     let drops = 0;
     for (const { key } of due) {
-      drops += this.#draft(groupOfKey(key.subarray(8))).care(nowMs, history, maxDrops - drops);
+      drops += this.#draft(groupOfKey(key.subarray(8))).sweep(nowMs, history, maxDrops - drops);
       if (drops >= maxDrops) return true;
     }
     return due.length >= maxGroups;

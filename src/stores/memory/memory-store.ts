@@ -5,7 +5,7 @@ import { createMemoryOutbox } from "../../core/memory-outbox.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { ORIGIN } from "../../core/position.ts";
-import { historyOf, mayForget, nextCareMs } from "../../core/retention.ts";
+import { historyOf, mayForget, nextSweepMs } from "../../core/retention.ts";
 import type { HistoryOptions } from "../../core/retention.ts";
 import type {
   GroupPage,
@@ -86,7 +86,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
   const scheduleSweep = (group: MemoryGroup) => {
     if (group.sweepAtMs !== undefined) return;
-    group.sweepAtMs = nextCareMs(group.age, history);
+    group.sweepAtMs = nextSweepMs(group.age, history);
     if (group.sweepAtMs !== undefined) sweepQueue.set(group, undefined);
   };
 

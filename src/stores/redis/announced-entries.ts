@@ -1,25 +1,20 @@
+import { RecentMap } from "../../core/recent-map.ts";
+
 /** Most bytes of entries that are kept. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
  * Outbox entries that were announced whole, until they are settled: triggers need not read them
- * again. The oldest are dropped first.
+ * again. The least recently used are dropped first.
  */
-export class ToldEntries {
-  readonly #entries = new Map<string, Buffer>();
-  #bytes = 0;
+export class AnnouncedEntries {
+  #entries = newEntries();
 
   /** Keeps an entry. */
   keep(partition: number, seq: number, packed: Buffer): void {
     const key = keyOf(partition, seq);
-    if (this.#entries.has(key)) return;
     // A copy, because the message that contains it may be far larger.
-    this.#entries.set(key, Buffer.from(packed));
-    this.#bytes += packed.length;
-    for (const [oldest] of this.#entries) {
-      if (this.#bytes <= MAX_BYTES) return;
-      this.#delete(oldest);
-    }
+    if (this.#entries.get(key) === undefined) this.#entries.set(key, Buffer.from(packed));
   }
 
   /** The entry, if it is still kept. */
@@ -29,19 +24,17 @@ export class ToldEntries {
 
   /** Drops an entry. */
   forget(partition: number, seq: number): void {
-    this.#delete(keyOf(partition, seq));
+    this.#entries.delete(keyOf(partition, seq));
   }
 
   /** Drops all entries. */
   clear(): void {
-    this.#entries.clear();
-    this.#bytes = 0;
+    this.#entries = newEntries();
   }
+}
 
-  #delete(key: string): void {
-    this.#bytes -= this.#entries.get(key)?.length ?? 0;
-    this.#entries.delete(key);
-  }
+function newEntries(): RecentMap<string, Buffer> {
+  return new RecentMap(MAX_BYTES, ({ length }) => length);
 }
 
 function keyOf(partition: number, seq: number): string {

@@ -32,7 +32,7 @@ export function textOf(reply: unknown): string {
 }
 
 /** Reads a head. @param lineage The lineage of its partition. */
-export function decodeHead(packed: unknown, lineage: unknown): GroupHead {
+export function unpackHead(packed: unknown, lineage: unknown): GroupHead {
   if (!Buffer.isBuffer(packed)) return NO_HEAD;
   const own = packed.toString("utf8", HEAD_BYTES);
   const suffix = textOf(lineage);
@@ -45,16 +45,16 @@ export function decodeHead(packed: unknown, lineage: unknown): GroupHead {
 }
 
 /** Reads the value of an item's record. */
-export function decodeValue(packed: Buffer): Value {
+export function unpackValue(packed: Buffer): Value {
   return Value.trusted(packed.toString("utf8", ITEM_BYTES), packed.readUInt32BE(32));
 }
 
 /** Reads an item; undefined: there is none. */
-export function decodeItem(itemId: string, packed: unknown): StoredItem | undefined {
+export function unpackItem(itemId: string, packed: unknown): StoredItem | undefined {
   if (!Buffer.isBuffer(packed)) return undefined;
   const item: Item = {
     itemId,
-    value: decodeValue(packed),
+    value: unpackValue(packed),
     revision: packed.readDoubleBE(8),
     createTimeMs: packed.readDoubleBE(16),
     updateTimeMs: packed.readDoubleBE(24),
@@ -63,7 +63,7 @@ export function decodeItem(itemId: string, packed: unknown): StoredItem | undefi
 }
 
 /** Reads a change. */
-export function decodeChange(packed: Buffer, epoch: string): ChangeEvent {
+export function unpackChange(packed: Buffer, epoch: string): ChangeEvent {
   const type = CHANGE_TYPES[packed.readUInt8(0)];
   if (type === undefined) throw new Error("A change in the store has an unknown type.");
   const valueAt = CHANGE_BYTES + packed.readUInt16BE(29);
@@ -131,7 +131,7 @@ function decodeChanges(packed: Buffer, start: number, epoch: string): readonly G
   const events: GroupEvent[] = [];
   while (at < packed.length) {
     const end = at + 4 + packed.readUInt32BE(at);
-    events.push(decodeChange(packed.subarray(at + 4, end), epoch));
+    events.push(unpackChange(packed.subarray(at + 4, end), epoch));
     at = end;
   }
   return events;
@@ -148,15 +148,15 @@ function decodeFiring(text: string): { readonly triggers: string[]; readonly dep
 }
 
 /** An announced entry. */
-export interface ToldEntry {
+export interface AnnouncedEntry {
   readonly head: OutboxHead;
   /** The whole encoded entry; undefined when only its head was announced. */
   readonly packed: Buffer | undefined;
 }
 
 /** Reads an announcement of an outbox. */
-export function decodeOutboxMessage(message: Buffer): readonly ToldEntry[] {
-  const entries: ToldEntry[] = [];
+export function decodeOutboxMessage(message: Buffer): readonly AnnouncedEntry[] {
+  const entries: AnnouncedEntry[] = [];
   for (let at = 0; at < message.length;) {
     const end = at + 12 + message.readUInt32BE(at + 8);
     const packed = message.subarray(at + 12, end);
@@ -196,6 +196,6 @@ export function decodeOutboxEntry(seq: number, packed: Buffer, settled: unknown)
   const epoch = packed.toString("utf8", ENTRY_BYTES, epochEnd);
   const record = packed.subarray(epochEnd + packed.readUInt16BE(2) + packed.readUInt32BE(4));
   const event =
-    packed.readUInt8(8) === 1 ? decodeChange(record, epoch) : decodeTransient(record, epoch);
+    packed.readUInt8(8) === 1 ? unpackChange(record, epoch) : decodeTransient(record, epoch);
   return { ...decodeOutboxHead(seq, packed, settled), event };
 }

@@ -23,10 +23,10 @@ import {
   isPlain,
   writeGroup,
 } from "./batch-args.ts";
-import { decodeHead, decodeItem, decodeValue, textOf } from "./encoding.ts";
+import { unpackHead, unpackItem, unpackValue, textOf } from "./encoding.ts";
 
 /** A queued call: commits of one group, or a transient event. */
-export interface Job {
+export interface GroupWrite {
   readonly groupText: string;
   readonly work: readonly Commit[] | Broadcast;
   /** When it was received, by performance.now(). */
@@ -57,9 +57,9 @@ interface Decided {
 }
 
 /** A batch's operations on one group. */
-export class GroupWork {
+export class GroupBatch {
   readonly text: string;
-  #jobs: Job[] = [];
+  #jobs: GroupWrite[] = [];
   readonly #newEpoch: string;
   #known: Known | undefined;
   #decided: readonly Decided[] = [];
@@ -95,13 +95,13 @@ export class GroupWork {
   }
 
   /** Appends a call. */
-  add(job: Job): void {
+  add(job: GroupWrite): void {
     this.#jobs.push(job);
     this.#decided = [];
   }
 
   /** Rejects calls received before a time, each with the given error, if there is one. */
-  failOlderThan(ms: number, error: (job: Job) => StreamError | undefined): void {
+  failOlderThan(ms: number, error: (job: GroupWrite) => StreamError | undefined): void {
     this.#jobs = this.#jobs.filter((job) => {
       const failure = job.sinceMs < ms ? error(job) : undefined;
       if (failure !== undefined) job.reject(failure);
@@ -111,9 +111,9 @@ export class GroupWork {
   }
 
   /** Splits it into one work per call. */
-  split(newEpoch: () => string): readonly GroupWork[] {
+  split(newEpoch: () => string): readonly GroupBatch[] {
     return this.#jobs.map((job) => {
-      const single = new GroupWork(this.text, newEpoch());
+      const single = new GroupBatch(this.text, newEpoch());
       single.add(job);
       return single;
     });
@@ -216,8 +216,8 @@ export class GroupWork {
     records: readonly unknown[],
   ): void {
     this.#known = {
-      head: decodeHead(head, lineage),
-      items: new Map(itemIds.map((id, i) => [id, decodeItem(id, records[i])])),
+      head: unpackHead(head, lineage),
+      items: new Map(itemIds.map((id, i) => [id, unpackItem(id, records[i])])),
     };
   }
 
@@ -317,7 +317,7 @@ function outcomeOf(
 }
 
 function valuesOf(mutation: Mutation, old: unknown): Omit<MutationResult, "revision"> {
-  const oldValue = Buffer.isBuffer(old) ? decodeValue(old) : undefined;
+  const oldValue = Buffer.isBuffer(old) ? unpackValue(old) : undefined;
   switch (mutation.kind) {
     case "put":
       return { oldValue, newValue: mutation.value, errors: [] };

@@ -2,8 +2,8 @@ import { StreamError } from "../../core/errors.ts";
 import { Fifo } from "../../core/fifo.ts";
 import { RedisFailure, unavailable } from "../../redis/redis-failure.ts";
 import type { RedisLink } from "../../redis/redis-link.ts";
-import { GroupWork, type Job } from "./group-batch.ts";
-import { type Admission, PartitionGate } from "./writer-lease.ts";
+import { GroupBatch, type GroupWrite } from "./group-batch.ts";
+import { type WriterSession, WriterLease } from "./writer-lease.ts";
 import { textOf } from "./encoding.ts";
 import { COMMIT, GET } from "./scripts.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -24,23 +24,23 @@ const MAX_ADMISSIONS = 5;
 export class PartitionWriter {
   readonly #context: WriterContext;
   readonly #partition: number;
-  readonly #gate: PartitionGate;
-  readonly #queue = new Fifo<Job>();
+  readonly #lease: WriterLease;
+  readonly #queue = new Fifo<GroupWrite>();
   #working: Promise<void> | undefined;
 
   constructor(context: WriterContext, partition: number) {
     this.#context = context;
     this.#partition = partition;
-    this.#gate = new PartitionGate(context, partition);
+    this.#lease = new WriterLease(context, partition);
   }
 
   /** Its registration, and its knowledge of losses. */
-  get gate(): PartitionGate {
-    return this.#gate;
+  get lease(): WriterLease {
+    return this.#lease;
   }
 
   /** Queues a call. Its outcome is reported through the job. */
-  add(job: Job): void {
+  add(job: GroupWrite): void {
     this.#queue.push(job);
     this.#working ??= this.#work().finally(() => (this.#working = undefined));
   }
@@ -54,7 +54,7 @@ export class PartitionWriter {
     // Calls of the same turn of the event loop join the batch.
     await new Promise((resolve) => setImmediate(resolve));
     // Works that another writer was faster with are written again, with later calls.
-    let left: readonly GroupWork[] = [];
+    let left: readonly GroupBatch[] = [];
     while (this.#queue.length > 0 || left.length > 0) {
       const works = this.#takeBatch(left);
       try {
@@ -66,7 +66,7 @@ export class PartitionWriter {
     }
   }
 
-  #takeBatch(left: readonly GroupWork[]): readonly GroupWork[] {
+  #takeBatch(left: readonly GroupBatch[]): readonly GroupBatch[] {
     const works = new Map(left.map((work) => [work.text, work]));
     const now = performance.now();
     const { timeoutMs } = this.#context.servers;
@@ -83,7 +83,7 @@ export class PartitionWriter {
       bytes += job.bytes;
       mutations += job.mutations;
       const { groupText } = job;
-      const work = works.get(groupText) ?? new GroupWork(groupText, this.#context.newEpoch());
+      const work = works.get(groupText) ?? new GroupBatch(groupText, this.#context.newEpoch());
       works.set(groupText, work);
       work.add(job);
     }
@@ -91,16 +91,16 @@ export class PartitionWriter {
   }
 
   /** @returns The works that another writer was faster with. */
-  async #run(works: readonly GroupWork[]): Promise<readonly GroupWork[]> {
+  async #run(works: readonly GroupBatch[]): Promise<readonly GroupBatch[]> {
     if (works.length === 0) return [];
     const { servers, keys } = this.#context;
     const { tag } = keys.ofPartition(this.#partition);
     const deadlineMs = Math.min(...works.map(({ sinceMs }) => sinceMs)) + servers.timeoutMs;
-    const admit = (link: RedisLink) => this.#gate.admit(link);
-    const admission = await servers.attempt(tag, "read", admit, deadlineMs);
+    const acquire = (link: RedisLink) => this.#lease.acquire(link);
+    const session = await servers.attempt(tag, "read", acquire, deadlineMs);
     // The triggers to fire were chosen when the calls were received, and may have changed since.
     for (const work of works) {
-      work.failOlderThan(admission.atMs, ({ agreed }) =>
+      work.failOlderThan(session.atMs, ({ agreed }) =>
         agreed === this.#context.agreed()
           ? undefined
           : unavailable(new Error("The connection was lost, and triggers have changed meanwhile.")),
@@ -111,15 +111,15 @@ export class PartitionWriter {
     const present = works.filter(({ isEmpty }) => !isEmpty);
     const bytes = present.reduce((sum, work) => sum + work.bytes, 0);
     const jobs = present.reduce((sum, work) => sum + work.jobCount, 0);
-    if (bytes <= MAX_SCRIPT_BYTES || jobs < 2) return this.#write(present, deadlineMs, admission);
+    if (bytes <= MAX_SCRIPT_BYTES || jobs < 2) return this.#write(present, deadlineMs, session);
     return this.#runOneByOne(present);
   }
 
   /** Writes each call separately, in order. */
-  async #runOneByOne(works: readonly GroupWork[]): Promise<readonly GroupWork[]> {
+  async #runOneByOne(works: readonly GroupBatch[]): Promise<readonly GroupBatch[]> {
     for (const work of works) {
       for (const single of work.split(this.#context.newEpoch)) {
-        let left: readonly GroupWork[] = [single];
+        let left: readonly GroupBatch[] = [single];
         while (left.length > 0) {
           try {
             left = await this.#run(left);
@@ -133,7 +133,7 @@ export class PartitionWriter {
     return [];
   }
 
-  async #read(work: GroupWork, deadlineMs: number): Promise<void> {
+  async #read(work: GroupBatch, deadlineMs: number): Promise<void> {
     const items = work.unread;
     if (items.length === 0) return;
     const { servers, keys } = this.#context;
@@ -145,20 +145,20 @@ export class PartitionWriter {
     const run = (link: RedisLink) => link.run(GET, names, args, "read");
     const reply = await servers.attempt(tag, "read", run, deadlineMs);
     const [lineage, commits, head, , records] = reply as readonly unknown[];
-    this.#gate.noteCommits(Number(commits), textOf(lineage));
+    this.#lease.noteCommits(Number(commits), textOf(lineage));
     work.take(lineage, head, records as readonly unknown[]);
   }
 
   async #write(
-    works: readonly GroupWork[],
+    works: readonly GroupBatch[],
     deadlineMs: number,
-    admission: Admission,
-  ): Promise<readonly GroupWork[]> {
+    session: WriterSession,
+  ): Promise<readonly GroupBatch[]> {
     const { keys } = this.#context;
     const { state, groups, streams, due, outbox, mark } = keys.ofPartition(this.#partition);
     const names = [state, groups, streams, due, outbox, mark];
     const args: string[] = [];
-    const written: GroupWork[] = [];
+    const written: GroupBatch[] = [];
     for (const work of works) {
       if (!work.write(args)) {
         work.finishUndone();
@@ -169,9 +169,9 @@ export class PartitionWriter {
       written.push(work);
     }
     if (written.length === 0) return [];
-    const reply = await this.#submit(names, args, deadlineMs, admission);
+    const reply = await this.#submit(names, args, deadlineMs, session);
     const [, commits, lineage, ...replies] = reply;
-    this.#gate.noteCommits(Number(commits), textOf(lineage));
+    this.#lease.noteCommits(Number(commits), textOf(lineage));
     return written.filter((work, i) => !work.finish(replies[i], lineage));
   }
 
@@ -179,7 +179,7 @@ export class PartitionWriter {
     names: readonly string[],
     args: readonly string[],
     deadlineMs: number,
-    first: Admission,
+    first: WriterSession,
   ): Promise<readonly unknown[]> {
     const { servers, keys, history, clock, groupClock, agreed } = this.#context;
     const { tag } = keys.ofPartition(this.#partition);
@@ -189,17 +189,17 @@ export class PartitionWriter {
       "commit",
       async (link) => {
         for (let i = 0; i < MAX_ADMISSIONS; i++) {
-          const admission = await this.#gate.admit(link);
-          if (admission !== first && agreed() !== first.agreed)
+          const session = await this.#lease.acquire(link);
+          if (session !== first && agreed() !== first.agreed)
             throw unavailable(new Error("The connection was lost, and triggers have changed."));
-          const { name, nonce, runId } = admission;
+          const { name, nonce, runId } = session;
           const time = clock === undefined ? "" : String(clock());
-          const proof = [`w:${name}`, nonce, runId, ...this.#gate.known, time];
+          const proof = [`w:${name}`, nonce, runId, ...this.#lease.known, time];
           const floor = String(groupClock.floor(0, 0));
           const all = [...proof, ...limits, floor, ...args];
           const reply = await link.run(COMMIT, names, all, "commit");
           if (Array.isArray(reply) && textOf(reply[0]) === "ok") return reply as unknown[];
-          this.#gate.forget();
+          this.#lease.forget();
         }
         throw new RedisFailure("busy", "The server does not know this writer.");
       },

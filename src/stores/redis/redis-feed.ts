@@ -1,5 +1,5 @@
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
-import { type Listener, type Unwatch, createWatchers } from "../../core/watchers.ts";
+import { type GroupListener, type Unwatch, createWatchers } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { RedisKeys } from "./keys.ts";
 import { decodeMessage } from "./encoding.ts";
@@ -10,7 +10,7 @@ export interface RedisFeed {
    * @param onDoubt Called when events may have been missed, to compare with the log.
    * @see Store.watch
    */
-  watch(group: GroupKey, listener: Listener, onDoubt?: () => void): Promise<Unwatch>;
+  watch(group: GroupKey, listener: GroupListener, onDoubt?: () => void): Promise<Unwatch>;
   /** Removes all listeners. */
   close(): void;
 }

@@ -4,14 +4,14 @@ import type { Unwatch } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { RedisKeys } from "./keys.ts";
 import {
-  type ToldEntry,
+  type AnnouncedEntry,
   decodeOutboxEntry,
   decodeOutboxHead,
   decodeOutboxMessage,
   textOf,
 } from "./encoding.ts";
 import { CLAIM, SCAN, SETTLE } from "./scripts.ts";
-import { ToldEntries } from "./announced-entries.ts";
+import { AnnouncedEntries } from "./announced-entries.ts";
 
 /** The outbox of the store, which fences earlier owners. */
 export interface RedisOutbox extends Outbox {
@@ -34,7 +34,7 @@ const RETRY_MS = 500;
 /** The outbox in Redis. */
 export function createRedisOutbox(servers: RedisServers, keys: RedisKeys): RedisOutbox {
   const listeners = new Set<OutboxListener>();
-  const announced = new ToldEntries();
+  const announced = new AnnouncedEntries();
 
   const read = async (
     partition: number,
@@ -162,7 +162,7 @@ class OutboxListener {
     }
   }
 
-  #take(entries: readonly ToldEntry[]): void {
+  #take(entries: readonly AnnouncedEntry[]): void {
     const first = entries[0]?.head;
     if (this.#isClosed || this.#last === undefined) return;
     // An empty message: the entries were too large for it.

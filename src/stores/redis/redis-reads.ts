@@ -17,8 +17,8 @@ import type { GroupClock } from "../../core/group-clock.ts";
 import type { LuaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type RedisKeys, textOfGroup } from "./keys.ts";
-import { type GroupHead, decodeChange, decodeHead, decodeItem, textOf } from "./encoding.ts";
-import { GET, HEADS, LIST, SINCE } from "./scripts.ts";
+import { type GroupHead, unpackChange, unpackHead, unpackItem, textOf } from "./encoding.ts";
+import { GET, HEADS, LIST_ITEMS, SINCE } from "./scripts.ts";
 
 /** Dependencies of sweeps. */
 export interface SweepContext {
@@ -61,7 +61,7 @@ interface Page {
 const HEADS_PER_SCRIPT = 500;
 
 /** Creates the reads. */
-export function createReads(context: ReadContext): RedisReads {
+export function createRedisReads(context: ReadContext): RedisReads {
   const { servers, keys, history, clock, groupClock, note, verify } = context;
   const time = () => (clock === undefined ? "" : clock());
   /** @param given The script's clock (see lua/records.lua). */
@@ -93,20 +93,20 @@ export function createReads(context: ReadContext): RedisReads {
     const { partition, state, head: headKey, items: itemsKey, order } = placeOf(group);
     const [lineage, head, more, given, ...rest] = await run(
       partition,
-      LIST,
+      LIST_ITEMS,
       [state, headKey, itemsKey, order],
       [after, limits.maxCount, limits.maxBytes, time()],
     );
     const items: Item[] = [];
     let next: string | undefined;
     for (let i = 0; i + 1 < rest.length; i += 2) {
-      const stored = decodeItem(String(rest[i]), rest[i + 1]);
+      const stored = unpackItem(String(rest[i]), rest[i + 1]);
       if (stored === undefined) continue;
       items.push(stored.item);
       next = String(stored.createdRevision);
     }
     return {
-      head: stateHead(decodeHead(head, lineage), given),
+      head: stateHead(unpackHead(head, lineage), given),
       items,
       next: String(more) === "1" ? next : undefined,
     };
@@ -130,8 +130,8 @@ export function createReads(context: ReadContext): RedisReads {
       const { partition, state, head: headKey, items } = placeOf(group);
       const names = [state, headKey, items];
       const [lineage, head, given, records] = await run(partition, GET, names, [time(), itemId]);
-      const stored = decodeItem(itemId, (records as unknown[])[0]);
-      return { ...stateHead(decodeHead(head, lineage), given), item: stored?.item };
+      const stored = unpackItem(itemId, (records as unknown[])[0]);
+      return { ...stateHead(unpackHead(head, lineage), given), item: stored?.item };
     },
 
     async heads(groups) {
@@ -152,7 +152,7 @@ export function createReads(context: ReadContext): RedisReads {
           asked.push(
             readHeads(partition, part).then(([lineage, , ...packed]) => {
               part.forEach(({ index }, at) => {
-                const { position, timestamp } = decodeHead(packed[at], lineage);
+                const { position, timestamp } = unpackHead(packed[at], lineage);
                 heads[index] = { position, timestamp };
               });
             }),
@@ -190,10 +190,10 @@ export function createReads(context: ReadContext): RedisReads {
         [state, headKey, log],
         [epoch, revision, limits.maxCount, limits.maxBytes, time()],
       );
-      const { position: head, logCount } = decodeHead(packed, lineage);
+      const { position: head, logCount } = unpackHead(packed, lineage);
       const logStart = head.revision - logCount + 1;
       if (!isResumable(from, head, logStart)) return { lost: true, head };
-      const changes = records.map((record) => decodeChange(record as Buffer, head.epoch));
+      const changes = records.map((record) => unpackChange(record as Buffer, head.epoch));
       const [oldest] = changes;
       // Expired, but not swept yet.
       if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), history))

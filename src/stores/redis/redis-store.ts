@@ -10,12 +10,12 @@ import type { RedisLink } from "../../redis/redis-link.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { ServerFacts } from "../../redis/server-facts.ts";
 import { createGroupListing } from "./group-listing.ts";
-import type { Job } from "./group-batch.ts";
+import type { GroupWrite } from "./group-batch.ts";
 import { DEFAULT_PARTITIONS, type RedisKeys, layoutKey, redisKeys } from "./keys.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { createFeed } from "./redis-feed.ts";
 import { createRedisOutbox } from "./redis-outbox.ts";
-import { createReads } from "./redis-reads.ts";
+import { createRedisReads } from "./redis-reads.ts";
 import { FENCE, SCRIPTS } from "./scripts.ts";
 import { createSweeper } from "./sweeper.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -96,14 +96,14 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const { clock } = options;
   const outbox = createRedisOutbox(servers, keys);
   const note = (partition: number, commits: number, lineage: string) =>
-    writerOf(partition).gate.noteCommits(commits, lineage);
+    writerOf(partition).lease.noteCommits(commits, lineage);
   const feed = createFeed(servers, keys, note);
   const verify = async (partition: number) => {
     const { tag } = keys.ofPartition(partition);
-    await servers.attempt(tag, "read", (link) => writerOf(partition).gate.look(link));
+    await servers.attempt(tag, "read", (link) => writerOf(partition).lease.look(link));
   };
   const groupClock = new GroupClock();
-  const reads = createReads({ servers, keys, history, clock, groupClock, note, verify });
+  const reads = createRedisReads({ servers, keys, history, clock, groupClock, note, verify });
   const listing = createGroupListing(servers, keys);
   const sweeper = createSweeper({ servers, keys, history, clock }, options.sweepIntervalMs ?? 1000);
   const context: WriterContext = {
@@ -134,7 +134,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   };
   const submit = (
     groupText: string,
-    work: Job["work"],
+    work: GroupWrite["work"],
     count: number,
     bytes: number,
   ): Promise<readonly Outcome[]> => {
@@ -149,7 +149,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     return new Promise<readonly Outcome[]>((resolve, reject) => {
       const sinceMs = performance.now();
       const agreed = context.agreed();
-      const job: Job = {
+      const job: GroupWrite = {
         groupText,
         work,
         sinceMs,
@@ -171,7 +171,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     const looks: Promise<void>[] = [];
     for (let partition = 0; partition < keys.partitions; partition++) {
       const { tag } = keys.ofPartition(partition);
-      if (servers.serves(link, tag)) looks.push(writerOf(partition).gate.look(link, facts));
+      if (servers.serves(link, tag)) looks.push(writerOf(partition).lease.look(link, facts));
     }
     await Promise.all(looks);
   };
@@ -185,7 +185,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     feed.close();
     unwatch();
     // If this fails, other processes remove it when its lease ends.
-    const names = new Set(Array.from(writers.values(), ({ gate }) => gate.name));
+    const names = new Set(Array.from(writers.values(), ({ lease }) => lease.name));
     const forgotten = Promise.all(
       Array.from(names, async (name) => name && shutOut(servers, keys, name, false)),
     ).catch(() => {});

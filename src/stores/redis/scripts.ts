@@ -14,7 +14,7 @@ export const HEADS: LuaScript = script("heads");
 /** Items of a group. */
 export const GET: LuaScript = script("get");
 /** A page of items. */
-export const LIST: LuaScript = script("list");
+export const LIST_ITEMS: LuaScript = script("list");
 /** Changes after a revision. */
 export const SINCE: LuaScript = script("since");
 /** Groups to sweep. */
@@ -35,7 +35,7 @@ export const SCRIPTS: readonly LuaScript[] = [
   FENCE,
   HEADS,
   GET,
-  LIST,
+  LIST_ITEMS,
   SINCE,
   DUE,
   SWEEP,

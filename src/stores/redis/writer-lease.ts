@@ -7,7 +7,7 @@ import { VERIFY } from "./scripts.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** The registration of a writer, valid for one connection. */
-export interface Admission {
+export interface WriterSession {
   readonly link: RedisLink;
   readonly generation: number;
   /** Name of this process in the fleet. */
@@ -21,8 +21,8 @@ export interface Admission {
   readonly agreed: number;
 }
 
-/** Dependencies of the gate. */
-type GateContext = Pick<WriterContext, "keys" | "clock" | "ready" | "agreed" | "onLoss">;
+/** Dependencies of the lease. */
+type LeaseContext = Pick<WriterContext, "keys" | "clock" | "ready" | "agreed" | "onLoss">;
 
 /**
  * Registers this process as a writer of a partition.
@@ -31,22 +31,22 @@ type GateContext = Pick<WriterContext, "keys" | "clock" | "ready" | "agreed" | "
  * commands that were sent over an earlier connection and have not run yet, and the server reports
  * whether it may have lost acknowledged writes.
  */
-export class PartitionGate {
-  readonly #context: GateContext;
+export class WriterLease {
+  readonly #context: LeaseContext;
   readonly #partition: number;
-  #admission: Admission | undefined;
+  #session: WriterSession | undefined;
   /** Most commits that the partition was known to have, in this lineage. */
   #commits = 0;
   #lineage = "";
 
-  constructor(context: GateContext, partition: number) {
+  constructor(context: LeaseContext, partition: number) {
     this.#context = context;
     this.#partition = partition;
   }
 
   /** Name of its last registration. */
   get name(): string | undefined {
-    return this.#admission?.name;
+    return this.#session?.name;
   }
 
   /**
@@ -71,15 +71,15 @@ export class PartitionGate {
 
   /** Discards the registration that the server does not know: it has to verify itself again. */
   forget(): void {
-    this.#admission = undefined;
+    this.#session = undefined;
   }
 
   /** The registration at this server. */
-  async admit(link: RedisLink): Promise<Admission> {
+  async acquire(link: RedisLink): Promise<WriterSession> {
     const { facts, generation } = link;
     if (facts === undefined) throw new RedisFailure("unsent", "There is no connection.");
     const isDurable = isDurableBy(facts);
-    const present = this.#admission;
+    const present = this.#session;
     if (
       present?.link === link &&
       present.generation === generation &&
@@ -96,9 +96,9 @@ export class PartitionGate {
       throw new RedisFailure("unsent", "The connection was lost meanwhile.");
     const { runId } = facts;
     const atMs = performance.now();
-    const admission = { link, generation, name, nonce, runId, isDurable, atMs, agreed: known };
-    this.#admission = admission;
-    return admission;
+    const session = { link, generation, name, nonce, runId, isDurable, atMs, agreed: known };
+    this.#session = session;
+    return session;
   }
 
   /** Checks whether the server may have lost writes, without writing anything. */

@@ -1,4 +1,4 @@
-/** Bytes that do not follow the protobuf wire format. Never leaves the decoders. */
+/** Thrown for bytes that violate the protobuf wire format. Never leaves the decoders. */
 export class WireFault extends Error {}
 
 /** The bytes of one message. When it was sent in pieces, `more` has the later ones, in order. */
@@ -18,7 +18,7 @@ const doubleView = new DataView(doubleBytes.buffer);
 /** Longest string for which reading byte by byte beats calling a TextDecoder. */
 const SHORT_TEXT = 24;
 
-/** Reads protobuf wire format from a range of bytes. Every read checks the range: WireFault. */
+/** Reads protobuf wire format from a range of bytes. A read beyond the range throws WireFault. */
 export class Cursor {
   readonly bytes: Uint8Array;
   pos: number;
@@ -38,7 +38,7 @@ export class Cursor {
     return tag;
   }
 
-  /** A varint that must fit 32 bits: a tag or a length. */
+  /** A varint that must fit in 32 bits: a tag or a length. */
   uint32(): number {
     const { bytes, end } = this;
     let pos = this.pos;
@@ -57,7 +57,7 @@ export class Cursor {
     throw new WireFault();
   }
 
-  /** Reads a length and returns where the element ends, which is within the range. */
+  /** Reads a length and returns the end of its element, which is within the range. */
   delimited(): number {
     const length = this.uint32();
     const end = this.pos + length;
@@ -65,7 +65,7 @@ export class Cursor {
     return end;
   }
 
-  /** A varint cut to its low 32 bits, as int32, enums and bools are. */
+  /** A varint truncated to its low 32 bits, as int32 and enums are. */
   int32(): number {
     const { low } = this.#varint();
     return low | 0;
@@ -166,13 +166,13 @@ export class Cursor {
   }
 }
 
-/** The double in 8 bytes, which must be there. */
+/** Reads the double in 8 bytes, which must exist. */
 export function readDouble(bytes: Uint8Array, start: number): number {
   for (let i = 0; i < 8; i++) doubleBytes[i] = bytes[start + i] ?? 0;
   return doubleView.getFloat64(0, true);
 }
 
-/** UTF-8 bytes as text; undefined when they are not UTF-8. A leading U+FEFF is kept. */
+/** Decodes UTF-8; undefined when the bytes are not UTF-8. A leading U+FEFF is kept. */
 export function decodeText(bytes: Uint8Array, start: number, end: number): string | undefined {
   const length = end - start;
   if (length <= SHORT_TEXT) {

@@ -2,24 +2,24 @@ import { utf8Length } from "../../core/text.ts";
 import { createSlab } from "./slab.ts";
 
 const encoder = new TextEncoder();
-/** Messages are short-lived, so that a slab may be large. */
+/** Encoded messages are short-lived, so a slab may be large. */
 const copy = createSlab(16 * 1024);
-/** Longest message that shares a slab. */
+/** Longest message that shares a slab, in bytes. */
 const MAX_SHARED = 1024;
 const PREFIX_BYTES = 5;
 const FIRST_BYTES = 4096;
-/** Scratch space beyond this is given back after use. */
+/** Scratch space beyond this is released before the next message, in bytes. */
 const MAX_KEPT_BYTES = 1024 * 1024;
 const MAX_TAG_BYTES = 5;
 const MAX_VARINT_BYTES = 10;
-/** Longest text that is written character by character, as long as it is ASCII. */
+/** Longest text that is written one character at a time, if it is ASCII. */
 const MAX_SHORT = 64;
 
 /**
- * Writes protobuf messages back to front, last field first: the length of a nested message is known by
- * the time that its length has to be written, and nothing has to be measured or moved.
+ * Writes protobuf messages back to front, last field first: the length of a nested message is known
+ * when it has to be written, and nothing has to be measured or moved.
  *
- * One writer serves any number of messages, one at a time: `start`, fields, then one of `finish`.
+ * One writer serves any number of messages, one at a time: `start`, fields, then `finishEnvelope`.
  */
 export class ReverseWriter {
   #bytes = new Uint8Array(FIRST_BYTES);
@@ -31,12 +31,12 @@ export class ReverseWriter {
     this.#at = this.#bytes.length;
   }
 
-  /** What has been written so far, from behind: a place for `message`. */
+  /** Number of bytes written so far: a mark for `message`. */
   get end(): number {
     return this.#bytes.length - this.#at;
   }
 
-  /** A varint field from 0 to 2^53-1; 0 is left out, as proto3 has it. */
+  /** A varint field from 0 to 2^53-1; 0 is omitted, as in proto3. */
   integer(field: number, value: number): void {
     if (value === 0) return;
     this.#reserve(MAX_VARINT_BYTES + MAX_TAG_BYTES);
@@ -44,7 +44,7 @@ export class ReverseWriter {
     this.#varint(field << 3);
   }
 
-  /** A varint field of any 64 bits; 0 is left out. */
+  /** A varint field of any unsigned 64-bit integer; 0 is omitted. */
   bigInteger(field: number, value: bigint): void {
     if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return this.integer(field, Number(value));
     this.#reserve(MAX_VARINT_BYTES + MAX_TAG_BYTES);
@@ -55,12 +55,12 @@ export class ReverseWriter {
     this.#varint(field << 3);
   }
 
-  /** A bool field; false is left out. */
+  /** A bool field; false is omitted. */
   bool(field: number, value: boolean): void {
     if (value) this.integer(field, 1);
   }
 
-  /** A string field; the empty string is left out unless it says something to be there. */
+  /** A string field; the empty string is omitted unless presence is explicit. */
   string(field: number, text: string, isExplicit = false): void {
     if (text === "" && !isExplicit) return;
     const before = this.end;
@@ -73,7 +73,7 @@ export class ReverseWriter {
     this.#delimit(field, this.end - before);
   }
 
-  /** A field whose content is encoded already. */
+  /** A field whose content is already encoded. */
   bytes(field: number, content: Uint8Array): void {
     this.#reserve(content.length);
     this.#at -= content.length;
@@ -81,12 +81,12 @@ export class ReverseWriter {
     this.#delimit(field, content.length);
   }
 
-  /** Makes a nested message of all that was written since a place. */
+  /** Turns all that was written since a mark into a nested message. */
   message(field: number, since: number): void {
     this.#delimit(field, this.end - since);
   }
 
-  /** The message with the prefix that gRPC and Connect put before it, as bytes of its own. */
+  /** A copy of the message with the prefix of gRPC and Connect streams. */
   finishEnvelope(): Uint8Array {
     const length = this.end;
     this.#reserve(PREFIX_BYTES);
@@ -121,7 +121,7 @@ export class ReverseWriter {
     return true;
   }
 
-  /** From 0 to 2^53-1. There is room for it. */
+  /** Writes an integer from 0 to 2^53-1 into reserved space. */
   #varint(value: number): void {
     const bytes = this.#bytes;
     if (value < 0x80) {
@@ -139,7 +139,7 @@ export class ReverseWriter {
     bytes[at] = left;
   }
 
-  /** Makes room before what was written. */
+  /** Reserves space before the bytes written. */
   #reserve(length: number): void {
     if (this.#at >= length) return;
     const written = this.#bytes.subarray(this.#at);

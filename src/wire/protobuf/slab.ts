@@ -1,11 +1,11 @@
-/** Copies a byte range, to bytes that nobody changes. */
+/** Copies a byte range. The copy must not be modified. */
 export type Copy = (bytes: Uint8Array, start: number, end: number) => Uint8Array;
 
 /**
- * Makes copies that share a slab of memory, and the next one when it is full: an own buffer for each costs
- * several times as much. A slab lives as long as its last copy.
+ * Makes copies that share slabs of memory, because a buffer for each costs several times as much. A
+ * slab lives as long as its last copy.
  *
- * @param slabBytes Several times the longest copy.
+ * @param slabBytes Size of a slab: several times the longest copy.
  */
 export function createSlab(slabBytes: number): Copy {
   let slab = new Uint8Array(0);
@@ -23,11 +23,11 @@ export function createSlab(slabBytes: number): Copy {
   };
 }
 
-/** Longest copy that the engine keeps on its own heap, where it costs next to nothing. */
+/** Longest copy that V8 allocates on its own heap, where it costs almost nothing, in bytes. */
 const MAX_ON_HEAP = 64;
 /**
- * Slabs that copies share, by the longest copy. A slab lives as long as its last copy, so it is at most
- * sixteen times as large as the shortest that it may hold.
+ * The slabs that copies share, by longest copy. A slab lives as long as its last copy, so it is at
+ * most sixteen times as large as the shortest copy that it may hold.
  */
 const SLABS = [
   { maxCopy: 256, bytes: 1024 },
@@ -35,8 +35,8 @@ const SLABS = [
 ];
 
 /**
- * Makes copies of short byte ranges that outlive their source. An own buffer for each costs more
- * than decoding a small value, and a large shared one would be held by a single survivor.
+ * Makes copies of short byte ranges that outlive their source. A buffer for each costs more than
+ * decoding a small value, and a single surviving copy would retain a large shared buffer.
  */
 export function createKeeper(): Copy {
   const slabs = SLABS.map(({ maxCopy, bytes }) => ({ maxCopy, copy: createSlab(bytes) }));

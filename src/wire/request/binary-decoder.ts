@@ -1,12 +1,12 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type ByteRanges, Cursor, WireFault } from "../protobuf/reader.ts";
 import { type FieldPath, fieldError, fieldText, located, malformed } from "./errors.ts";
-import { type FieldSchema, type Kind, type MessageSchema, messageSchema } from "./schema.ts";
+import { type FieldSchema, type FieldKind, type MessageSchema, messageSchema } from "./schema.ts";
 import type { Decoded } from "./decoded.ts";
 import { decodeValue } from "../value/codec.ts";
 
 /** Wire type of each kind. */
-const WIRE_TYPE: Readonly<Record<Kind, number>> = {
+const WIRE_TYPE: Readonly<Record<FieldKind, number>> = {
   string: 2,
   bool: 0,
   int32: 0,
@@ -23,14 +23,15 @@ type Plain = Record<string, unknown>;
 /**
  * Compiles a decoder of the binary form of a message.
  *
- * Unknown fields are skipped. Of a scalar sent twice the last holds; a message sent twice is merged,
- * Values included. Stricter than protobuf asks: a known field with another wire type than its own is
- * refused rather than skipped, a message must end where its length says, and what a later case of a
- * oneof replaces must be valid too.
+ * Unknown fields are skipped. The last value of a scalar sent twice wins; a message sent twice is
+ * merged, Values included. Stricter than protobuf requires: a known field with another wire type is
+ * refused, not skipped, a message must end where its length says, and a oneof case that a later one
+ * replaces must be valid too.
  *
- * The decoder throws StreamError: REQUEST_INVALID for bytes that are not the message and for content
- * of the wrong form, except NAME_INVALID for names, OP_MALFORMED inside update steps, and the
- * reasons of `Value` for values. Its metadata names the field, and in a batch the mutation's `index`.
+ * The decoder throws StreamError: REQUEST_INVALID for bytes that are not the message and for
+ * content of the wrong form, except NAME_INVALID for names, OP_MALFORMED inside update operations,
+ * and the reasons of `Value` for values. Its metadata names the field, and in a batch the
+ * mutation's `index`.
  */
 export function compileBinaryDecoder<Desc extends DescMessage>(
   desc: Desc,
@@ -47,7 +48,7 @@ export function compileBinaryDecoder<Desc extends DescMessage>(
   };
 }
 
-/** A message or Value whose bytes were seen but not read yet: more of it may follow. */
+/** A message or Value whose bytes are located but not decoded yet: more of it may follow. */
 class Pending implements ByteRanges {
   readonly field: FieldSchema;
   readonly start: number;
@@ -119,7 +120,7 @@ class BinaryDecoder {
   }
 
   #element(field: FieldSchema, out: Plain, path: FieldPath | undefined): void {
-    // The empty message shares one frozen array: the first element brings an own one.
+    // Empty messages share one frozen array: the first element replaces it.
     let list = out[field.slot] as unknown[];
     if (list.length === 0) out[field.slot] = list = [];
     if (field.message === undefined) {
@@ -144,7 +145,7 @@ class BinaryDecoder {
       return;
     }
     const same = isOpenCase(before) && before.case === oneofCase;
-    // What another case replaces is checked all the same, while the cursor waits.
+    // A case that another one replaces must be valid too.
     if (isOpenCase(before) && !same) this.#check(before.value, path);
     const pending = this.#pending(field, same ? before.value : undefined);
     out[field.slot] = { case: oneofCase, value: pending };

@@ -3,12 +3,12 @@ import type { Value as ValueMessage } from "@bufbuild/protobuf/wkt";
 import type { Value } from "../../core/value.ts";
 
 /**
- * The plain form of a decoded message of generated type `M`: what handlers work with, free of protobuf.
+ * The decoded form of a message of generated type `M`, as handlers use it: free of protobuf types.
  *
  * - `google.protobuf.Value` is a checked `Value`.
- * - 64-bit integers are numbers, proven to be within ±(2^53-1); but a request id over that is a bigint.
- * - Every property is there; absent is `undefined` (optional fields, messages), the zero value
- *   (other scalars) or `[]` (repeated fields).
+ * - 64-bit integers are numbers, checked to be within ±(2^53-1); a larger request id is a bigint.
+ * - Every property is present; an absent field is `undefined` (optional fields, messages), the zero
+ *   value (other scalars) or `[]` (repeated fields).
  * - A oneof is `{case, value}`, with `case: undefined` when none is set.
  */
 export type Decoded<M> = {
@@ -17,7 +17,9 @@ export type Decoded<M> = {
     : Plain<Explicit<M>[K]>;
 };
 
-/** `M` with optional properties made `T | undefined`, because `-?` alone would lose the undefined. */
+/**
+ * `M` with optional properties made `T | undefined`, because `-?` alone would lose the undefined.
+ */
 type Explicit<M> = { [K in keyof M]-?: undefined extends M[K] ? M[K] | undefined : M[K] };
 
 type Plain<T> = T extends bigint

@@ -1,15 +1,18 @@
 import { StreamError, type Reason } from "../../core/errors.ts";
 
-/** Where in a request a decoder is: a chain from the innermost field out. `undefined` is the request. */
+/**
+ * The place of a decoder in a request: a chain from the innermost field outwards. `undefined` is
+ * the request.
+ */
 export interface FieldPath {
   readonly parent: FieldPath | undefined;
   /** Proto name of the field. */
   readonly name: string;
-  /** Place in a repeated field. */
+  /** Index in a repeated field. */
   readonly index: number | undefined;
 }
 
-/** A path as messages show it, for example `mutations[3].set.data`. */
+/** A path as errors show it, for example `mutations[3].set.data`. */
 export function pathText(path: FieldPath): string {
   const own = path.index === undefined ? path.name : `${path.name}[${path.index}]`;
   return path.parent === undefined ? own : `${pathText(path.parent)}.${own}`;
@@ -20,7 +23,7 @@ export function fieldText(parent: FieldPath | undefined, name: string, index?: n
   return pathText({ parent, name, index });
 }
 
-/** A refusal that names a field, what is wrong and what the field may be. */
+/** A refusal that names a field, its problem and what it may be. */
 export function fieldError(
   reason: Reason,
   field: string,
@@ -40,10 +43,10 @@ export function malformed(path: FieldPath | undefined, typeName: string): Stream
   );
 }
 
-/** Names of mutations in a batch, alone or within a stream of writes. */
+/** Matches the paths of mutations in a batch, which may be a request in a stream of writes. */
 const MUTATION = /^(?:batch\.)?mutations\[(\d+)\]/;
 
-/** A decoder's error with metadata `index` when it is about one mutation of a batch. */
+/** Adds the metadata `index` to a decoder's error about one mutation of a batch. */
 export function located(error: unknown): unknown {
   if (!(error instanceof StreamError)) return error;
   const index = MUTATION.exec(error.metadata["field"] ?? "")?.[1];

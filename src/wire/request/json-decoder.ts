@@ -13,65 +13,69 @@ const INT32_MAX = 0x7fff_ffff;
 const UINT32_MAX = 0xffff_ffff;
 const UINT64_MAX = 2n ** 64n - 1n;
 const LARGE_ID = /^\d{16,20}$/;
-/** Numbers as proto JSON has them in strings. */
+/** Numbers in strings, as the proto3 JSON mapping allows them. */
 const NUMBER = /^-?\d{1,32}(?:\.\d{1,32})?(?:[eE][+-]?\d{1,3})?$/;
 
 const encoder = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 const lenientUtf8 = new TextDecoder("utf-8");
-/** Stands for bytes that are not UTF-8, so that the check of the field that they are in refuses them. */
+/**
+ * Replaces bytes that are not UTF-8, so that the check of the field that contains them refuses
+ * them.
+ */
 const LONE_SURROGATE = "\ud800";
 
 /**
  * Compiles a decoder of the JSON form of a message (the proto3 JSON mapping).
  *
- * Both lowerCamelCase and proto names are taken, 64-bit integers as strings or numbers, null as
+ * Both lowerCamelCase and proto names are accepted, 64-bit integers as strings or numbers, null as
  * absent (except that a null Value is the JSON null). Unknown fields are refused, because a
  * misspelt `expectedRevision` must not become an unconditional write.
  *
  * The decoder throws StreamError: REQUEST_INVALID for text that is not the message and for content
- * of the wrong form, except NAME_INVALID for names, OP_MALFORMED inside update steps, and the
- * reasons of `Value` for values. Its metadata names the field, and in a batch the mutation's `index`.
+ * of the wrong form, except NAME_INVALID for names, OP_MALFORMED inside update operations, and the
+ * reasons of `Value` for values. Its metadata names the field, and in a batch the mutation's
+ * `index`.
  */
 export function compileJsonDecoder<Desc extends DescMessage>(
   desc: Desc,
 ): (body: Uint8Array | string) => Decoded<MessageShape<Desc>> {
   const schema = messageSchema(desc);
   return (body) => {
-    const { json, sound } = parseBody(body);
+    const { json, isUtf8 } = parseBody(body);
     let decoded: Plain;
     try {
       decoded = message(schema, json, undefined);
     } catch (error) {
       throw located(error);
     }
-    // The bad bytes were in text that no field kept, such as one that a later one of the same name replaced.
-    if (!sound) throw notUtf8();
+    // The invalid bytes were in text that no field kept, such as a field that a duplicate replaced.
+    if (!isUtf8) throw notUtf8();
     return decoded as Decoded<MessageShape<Desc>>;
   };
 }
 
-/** Parses a body. One that is not `sound` has lone surrogates where its bytes are not UTF-8. */
-function parseBody(body: Uint8Array | string): { json: unknown; sound: boolean } {
+/** Parses a body. Unless `isUtf8`, lone surrogates stand where its bytes are not UTF-8. */
+function parseBody(body: Uint8Array | string): { json: unknown; isUtf8: boolean } {
   let text: string;
-  let sound = true;
+  let isUtf8 = true;
   const bytes = typeof body === "string" ? encoder.encode(body) : body;
-  // What is too deep is cut off, and still deep enough for its field to be refused by name.
+  // Excessive depth is cut off; what is left is deep enough for its field to be refused by name.
   const shallow = withoutTooDeep(bytes);
-  // Encoding would hide the lone surrogates of text.
+  // Lone surrogates have no UTF-8 form, so an intact string is not encoded.
   if (typeof body === "string" && shallow === bytes) text = body;
   else {
     try {
       text = strictUtf8.decode(shallow);
     } catch {
-      sound = false;
+      isUtf8 = false;
       text = lenientUtf8.decode(shallow).replaceAll("\ufffd", LONE_SURROGATE);
     }
   }
   try {
-    return { json: JSON.parse(text) as unknown, sound };
+    return { json: JSON.parse(text) as unknown, isUtf8 };
   } catch {
-    throw sound
+    throw isUtf8
       ? new StreamError(
           "REQUEST_INVALID",
           "The request is not JSON; it may be a JSON object in UTF-8.",
@@ -106,7 +110,7 @@ function message(schema: MessageSchema, json: unknown, path: FieldPath | undefin
   return out;
 }
 
-/** Refuses a second content for one field or oneof. */
+/** Refuses a second value for one field or oneof. */
 function claim(
   seen: Map<string, FieldSchema>,
   key: string,
@@ -118,7 +122,7 @@ function claim(
   if (before === undefined) return;
   const name = fieldText(path, field.name);
   if (before === field) throw fieldError("REQUEST_INVALID", name, "is given twice", "given once");
-  throw fieldError(field.reason, name, `is given beside ${before.name}`, "given alone");
+  throw fieldError(field.reason, name, `is given together with ${before.name}`, "given alone");
 }
 
 function list(
@@ -130,7 +134,7 @@ function list(
     throw fieldError(
       field.reason,
       fieldText(path, field.name),
-      `is ${described(content)}`,
+      `is ${describe(content)}`,
       "an array",
     );
   }
@@ -187,7 +191,7 @@ function integer(
   throw wrong(field, content, parent, undefined);
 }
 
-/** An id that no number holds. */
+/** A request id over 2^53-1; undefined for other content. */
 function largeId(content: unknown): bigint | undefined {
   if (typeof content !== "string" || !LARGE_ID.test(content)) return undefined;
   const id = BigInt(content);
@@ -201,11 +205,11 @@ function wrong(
   index: number | undefined,
 ): StreamError {
   const name = fieldText(parent, field.name, index);
-  return fieldError(field.reason, name, `is ${described(content)}`, field.may);
+  return fieldError(field.reason, name, `is ${describe(content)}`, field.may);
 }
 
-/** What was found, short enough for a message. */
-function described(content: unknown): string {
+/** Describes the content, short enough for an error. */
+function describe(content: unknown): string {
   switch (typeof content) {
     case "string":
       if (!content.isWellFormed()) return "not valid Unicode";
@@ -236,8 +240,8 @@ function unknownField(
   const shown = name.isWellFormed() && name.length <= 64 ? name : "(not shown)";
   const field = fieldText(path, shown);
   const known = schema.fields.map((each) => each.name);
-  const meant = closest(name, known);
-  const hint = meant === undefined ? "" : ` Did you mean ${meant}?`;
+  const suggestion = closest(name, known);
+  const hint = suggestion === undefined ? "" : ` Did you mean ${suggestion}?`;
   const choice =
     known.length === 0 ? "The message has no fields." : `The fields are ${known.join(", ")}.`;
   return new StreamError(schema.unknownReason, `${field} is not a known field.${hint} ${choice}`, {

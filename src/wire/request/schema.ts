@@ -1,8 +1,8 @@
 import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import type { Reason } from "../../core/errors.ts";
 
-/** Kinds of fields that requests have. An `id` is an uint64 that the caller makes up, of any size. */
-export type Kind =
+/** Kinds of request fields. An `id` is a uint64 of any size that the caller chooses. */
+export type FieldKind =
   | "string"
   | "bool"
   | "int32"
@@ -13,29 +13,29 @@ export type Kind =
   | "value"
   | "message";
 
-/** What both decoders know of one field. */
+/** What both decoders know about a field. */
 export interface FieldSchema {
   readonly number: number;
-  /** Proto name, used in messages. */
+  /** Proto name, used in errors. */
   readonly name: string;
   readonly jsonName: string;
-  /** Property of the decoded form: of the field or of its oneof. */
+  /** Property of the decoded form that holds the field or its oneof. */
   readonly slot: string;
-  /** Name of the case when the field is in a oneof. */
+  /** Name of the case if the field is in a oneof. */
   readonly oneofCase: string | undefined;
-  readonly kind: Kind;
+  readonly kind: FieldKind;
   readonly repeated: boolean;
-  /** For kind `message`. */
+  /** Present for kind `message`. */
   readonly message: MessageSchema | undefined;
-  /** For kind `value`: the value of a merge step. */
+  /** For kind `value`: whether it is the value of a merge operation. */
   readonly merge: boolean;
-  /** What a content of the wrong form is refused with. */
+  /** The reason to refuse content of the wrong form. */
   readonly reason: Reason;
-  /** What the field may be, for messages. */
+  /** What the field may be, for errors. */
   readonly may: string;
 }
 
-/** What both decoders know of one message. */
+/** What both decoders know about a message. */
 export interface MessageSchema {
   readonly typeName: string;
   readonly fields: readonly FieldSchema[];
@@ -45,11 +45,13 @@ export interface MessageSchema {
   readonly byName: ReadonlyMap<string, FieldSchema>;
   /** The decoded form of an empty message. */
   readonly empty: Readonly<Record<string, unknown>>;
-  /** Properties that hold messages or Values, or a oneof of messages, but no repeated field. */
+  /**
+   * Properties that hold a message, a Value or a oneof of messages; not those of repeated fields.
+   */
   readonly nestedSlots: readonly string[];
-  /** What JSON of the wrong type is refused with. */
+  /** The reason to refuse JSON of the wrong type. */
   readonly reason: Reason;
-  /** What an unknown JSON name is refused with. */
+  /** The reason to refuse an unknown JSON name. */
   readonly unknownReason: Reason;
 }
 
@@ -58,7 +60,7 @@ const OP_TYPE = "millrace.v1.UpdateOp";
 const IDS: ReadonlySet<string> = new Set(["request_id"]);
 const NAMES: ReadonlySet<string> = new Set(["stream_name", "group_id", "item_id"]);
 
-const KINDS: ReadonlyMap<ScalarType, Kind> = new Map<ScalarType, Kind>([
+const KINDS: ReadonlyMap<ScalarType, FieldKind> = new Map<ScalarType, FieldKind>([
   [ScalarType.STRING, "string"],
   [ScalarType.BOOL, "bool"],
   [ScalarType.INT32, "int32"],
@@ -67,7 +69,7 @@ const KINDS: ReadonlyMap<ScalarType, Kind> = new Map<ScalarType, Kind>([
   [ScalarType.UINT64, "uint64"],
 ]);
 
-const ZERO: Readonly<Record<Kind, unknown>> = {
+const ZERO: Readonly<Record<FieldKind, unknown>> = {
   string: "",
   bool: false,
   int32: 0,
@@ -79,7 +81,7 @@ const ZERO: Readonly<Record<Kind, unknown>> = {
   message: undefined,
 };
 
-const MAY: Readonly<Record<Kind, string>> = {
+const MAY: Readonly<Record<FieldKind, string>> = {
   string: "valid Unicode text",
   bool: "true or false",
   int32: "an integer within ±(2^31-1)",
@@ -94,10 +96,10 @@ const MAY: Readonly<Record<Kind, string>> = {
 const MAY_NAME = "1 to 256 bytes of UTF-8 without control characters";
 
 /**
- * Reads a descriptor once, for both decoders.
+ * Compiles a descriptor for both decoders.
  *
- * @throws Error for shapes that requests do not have (maps, enums, floats, bytes, repeated or oneof
- * Values, recursive messages): a mistake in the proto files, not in a request.
+ * @throws Error for shapes that requests must not have (maps, enums, floats, bytes, repeated or
+ *   oneof Values, recursive messages): an error of the proto files, not of a request.
  */
 export function messageSchema(desc: DescMessage): MessageSchema {
   return buildMessage(desc, []);
@@ -166,7 +168,7 @@ function buildField(field: DescField, path: readonly string[]): FieldSchema {
   };
 }
 
-function scalarKind(name: string, scalar: ScalarType | undefined): Kind | undefined {
+function scalarKind(name: string, scalar: ScalarType | undefined): FieldKind | undefined {
   const kind = scalar === undefined ? undefined : KINDS.get(scalar);
   return kind === "uint64" && IDS.has(name) ? "id" : kind;
 }

@@ -7,10 +7,10 @@ import type { Decoded } from "./decoded.ts";
 const NULL = Value.of(null);
 
 /**
- * Decoded steps as the reducer takes them.
+ * Converts decoded operations to those of the reducer.
  *
- * @param field What to call the list in messages.
- * @throws StreamError OP_MALFORMED naming the step and its field.
+ * @param field The name of the list in errors.
+ * @throws StreamError OP_MALFORMED that names the operation and its field.
  */
 export function toUpdateOps(ops: readonly Decoded<UpdateOpMessage>[], field: string): UpdateOp[] {
   return ops.map(({ op }, index) => toUpdateOp(op, `${field}[${index}]`));
@@ -38,7 +38,7 @@ function toUpdateOp(op: Decoded<UpdateOpMessage>["op"], field: string): UpdateOp
       return { type: "remove", path: op.value.path };
     case undefined:
       throw malformed(
-        `${field} holds no step that the service knows; it may be set, merge, increment, decrement, append or remove.`,
+        `${field} is empty or of an unknown kind; it may be set, merge, increment, decrement, append or remove.`,
         field,
       );
   }

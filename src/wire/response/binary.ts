@@ -15,12 +15,12 @@ import { ReverseWriter } from "../protobuf/reverse-writer.ts";
 import { encodeValue } from "../value/codec.ts";
 
 /*
- * Responses as encoded messages with the prefix of gRPC, straight from what the handlers give. Fields are
- * written last first, see ReverseWriter. The numbers are those of proto/millrace/v1; a test holds
- * what is written here against the generated code.
+ * Encodes the results of the handlers directly as messages with the gRPC prefix. Fields are written
+ * last first, see ReverseWriter. The field numbers are those of proto/millrace/v1; a test compares
+ * the output with that of the generated code.
  */
 
-/** What one request of a stream of writes came to. */
+/** The result of one request of a stream of writes. */
 export type WriteResult =
   | { readonly kind: "set"; readonly result: Written }
   | { readonly kind: "update"; readonly result: Updated }

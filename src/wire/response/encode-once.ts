@@ -1,13 +1,13 @@
-/** Most that a recent cache keeps: more than a process sends of one kind in one turn of the event loop. */
+/** Limits of a cache: more than a process sends of one kind in one turn of the event loop. */
 const MAX_ENTRIES = 512;
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
- * Remembers what was made of the last few keys: one encoding serves all who hear an event now, and is
- * not kept for as long as the event lies in a log.
+ * Caches the values of recent keys: one encoding serves all current subscribers of an event, and
+ * does not live as long as the event does in a log.
  *
- * @param make Makes it; the context must follow from the key.
- * @param bytesOf About how much it takes.
+ * @param make Makes the value of a key; the key must determine the context.
+ * @param bytesOf Approximate size of a value.
  */
 export function createRecent<K extends object, V, Context = void>(
   make: (key: K, context: Context) => V,
@@ -30,5 +30,5 @@ export function createRecent<K extends object, V, Context = void>(
   };
 }
 
-/** For what is bytes. */
+/** The size of values that are bytes. */
 export const byteLengthOf = ({ byteLength }: Uint8Array): number => byteLength;

@@ -5,12 +5,12 @@ import { writeItem, writePosition } from "./parts.ts";
 import { ReverseWriter } from "../protobuf/reverse-writer.ts";
 import { encodeValue } from "../value/codec.ts";
 
-// Field numbers of proto/millrace/v1. A test holds these against the generated code.
+// Field numbers of proto/millrace/v1. A test compares the output with that of the generated code.
 const FRAME = { sync: 1, change: 2, event: 3, heartbeat: 4, resumed: 5 } as const;
 
 const writer = new ReverseWriter();
 
-/** A frame as an encoded `SubscribeResponse`, with the prefix of gRPC. The bytes are not kept here. */
+/** A frame as an encoded `SubscribeResponse`, with the gRPC prefix. Not cached. */
 export function frameEnvelope(frame: Frame): Uint8Array {
   writer.start();
   // Fields are written last first.

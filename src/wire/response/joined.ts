@@ -57,7 +57,7 @@ let root: Chain | undefined;
 const NOTHING = Buffer.alloc(0);
 const drop = () => (root = undefined);
 
-/** The empty chain of this turn of the event loop. To be used within the turn. */
+/** The empty chain of this turn of the event loop. Use it within the turn only. */
 export function beginJoined(): Joined {
   if (root === undefined) {
     root = new Chain(undefined, NOTHING);

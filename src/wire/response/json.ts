@@ -13,9 +13,9 @@ import type {
 } from "./types.ts";
 
 /*
- * Responses as JSON text (the proto3 JSON mapping), straight from what the handlers give: values are
- * kept as their JSON text, so nothing is parsed. What has its default is left out, 64-bit integers are
- * strings. A test holds what is written here against the generated code.
+ * Encodes the results of the handlers directly as JSON text (the proto3 JSON mapping): values are
+ * JSON text already, so nothing is parsed. Default values are omitted, 64-bit integers are strings.
+ * A test compares the output with that of the generated code.
  */
 
 /** A SetResponse. */
@@ -143,7 +143,7 @@ function list(name: string, elements: readonly string[]): string {
   return elements.length === 0 ? "" : `"${name}":[${elements.join(",")}]`;
 }
 
-/** @param members Those that are empty are left out. */
+/** @param members Empty ones are omitted. */
 function object(members: readonly string[]): string {
   let content = "";
   for (const member of members)

@@ -3,7 +3,7 @@ import type { Position } from "../../core/position.ts";
 import type { ReverseWriter } from "../protobuf/reverse-writer.ts";
 import { encodeValue } from "../value/codec.ts";
 
-/* Messages that others are made of. Fields are written last first, see ReverseWriter. */
+/* Messages that are parts of others. Fields are written last first, see ReverseWriter. */
 
 /** An `Item`. */
 export function writeItem(writer: ReverseWriter, field: number, item: Item): void {

@@ -3,9 +3,9 @@ import type { OpError } from "../../core/ops.ts";
 import type { Position } from "../../core/position.ts";
 import type { Value } from "../../core/value.ts";
 
-/* What responses are made of, as the handlers give it. */
+/* The results of the handlers, from which responses are encoded. */
 
-/** What a set or update did. */
+/** The result of a set or update. */
 export interface Written {
   readonly oldValue: Value | undefined;
   readonly newValue: Value | undefined;
@@ -13,18 +13,18 @@ export interface Written {
   readonly position: Position;
 }
 
-/** What an update did. */
+/** The result of an update. */
 export interface Updated extends Written {
   readonly errors: readonly OpError[];
 }
 
-/** What a delete did. */
+/** The result of a delete. */
 export interface Deleted {
   readonly oldValue: Value | undefined;
   readonly position: Position | undefined;
 }
 
-/** What a batch did. */
+/** The result of a batch. */
 export interface Batched {
   readonly results: readonly (
     | { readonly kind: "set"; readonly result: Written }

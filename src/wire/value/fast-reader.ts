@@ -14,9 +14,9 @@ import {
 } from "./tags.ts";
 
 const INITIAL_BYTES = 4096;
-/** Scratch space over this is given back after use. */
+/** Scratch space beyond this is released after use, in bytes. */
 const KEPT_BYTES = 64 * 1024;
-/** Keys of an object up to this number are told apart by comparing them all, more by a set. */
+/** Most keys of an object that are compared to find duplicates; beyond them it takes a set. */
 const MAX_COMPARED_KEYS = 16;
 
 const QUOTE = 0x22;
@@ -34,21 +34,21 @@ const PROTO = new TextEncoder().encode("__proto__");
 /**
  * Turns an encoded `google.protobuf.Value` into JSON text without building the value in between.
  *
- * It knows only what encoders write: every field once, the key of an entry before its value, the
- * shortest lengths, distinct keys, nothing unknown; and only values within the limits. For anything
- * else it gives up, and a slower reader decides (see value-tolerant).
+ * It reads only what encoders write: every field once, the key of an entry before its value, the
+ * shortest lengths, distinct keys, no unknown fields, and values within the limits. For anything
+ * else it gives up, and the slower general reader decides.
  */
 export class CanonicalReader {
   #bytes: Uint8Array = NOTHING;
-  /** Where the element whose length was read last begins. */
+  /** Start of the element whose length was read last. */
   #at = 0;
   #out = new Uint8Array(INITIAL_BYTES);
   #length = 0;
-  /** Starts and ends of the keys of the objects that are open. */
+  /** Start and end of each key of the open objects. */
   readonly #keys: number[] = [];
   #keysLength = 0;
 
-  /** Length in UTF-8 of the text that was read last. */
+  /** Length of the text that was read last, in bytes of UTF-8. */
   get textBytes(): number {
     return this.#length;
   }
@@ -56,14 +56,14 @@ export class CanonicalReader {
   /** JSON text of the value in the range; undefined when it is not canonical or not valid. */
   text(bytes: Uint8Array, start: number, end: number): string | undefined {
     if (end - start > MAX_VALUE_BYTES) return undefined;
-    // No byte of the encoding becomes more than the 6 of an escape, so there is always room.
+    // An encoded byte becomes at most the 6 bytes of an escape, so the buffer suffices.
     const most = 6 * (end - start);
     if (most > this.#out.length) this.#out = new Uint8Array(most);
     this.#bytes = bytes;
     this.#length = 0;
     this.#keysLength = 0;
     const whole = this.#value(start, end, 0) && this.#length <= MAX_VALUE_BYTES;
-    // One check for all strings: what parts them is ASCII, so the whole is UTF-8 if each of them is.
+    // One check for all strings: the separators are ASCII, so the whole is UTF-8 if each string is.
     const text = whole ? decodeText(this.#out, 0, this.#length) : undefined;
     this.#bytes = NOTHING;
     if (this.#out.length > KEPT_BYTES) this.#out = new Uint8Array(INITIAL_BYTES);
@@ -151,7 +151,10 @@ export class CanonicalReader {
     return this.#byte(0x5d);
   }
 
-  /** Reads a length in its shortest form; returns where its element ends, or -1. The element begins at `#at`. */
+  /**
+   * Reads a length in its shortest form. Returns the end of its element, or -1; sets `#at` to its
+   * start.
+   */
   #lengthAt(start: number, end: number): number {
     const bytes = this.#bytes;
     let pos = start;
@@ -189,7 +192,7 @@ export class CanonicalReader {
   #keySet(firstKey: number): Set<string> {
     const seen = new Set<string>();
     for (let i = firstKey; i < this.#keysLength; i += 2) {
-      // A key that is not UTF-8 is found when the whole text is decoded.
+      // A key that is not UTF-8 is refused when the whole text is decoded.
       seen.add(decodeText(this.#bytes, this.#keys[i] ?? 0, this.#keys[i + 1] ?? 0) ?? "");
     }
     return seen;

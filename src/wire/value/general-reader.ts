@@ -1,3 +1,4 @@
+import { isRecord } from "../../core/is-record.ts";
 import { StreamError } from "../../core/errors.ts";
 import { MAX_VALUE_DEPTH, Value } from "../../core/value.ts";
 import { type ByteRanges, Cursor, WireFault } from "../protobuf/reader.ts";
@@ -19,10 +20,10 @@ type Container = unknown[] | Record<string, unknown>;
 /**
  * Decodes any encoding of a `google.protobuf.Value`, in one or more pieces.
  *
- * It follows protobuf's rules for messages that come in pieces: objects and arrays of the same field
- * are merged, and of everything else the last holds.
+ * It follows protobuf's rules for messages in pieces: objects and arrays of the same field are
+ * merged, and of everything else the last wins.
  *
- * @param merge Whether it is the value of a merge step, see `Value.ofMergeValue`.
+ * @param merge Whether it is the value of a merge operation, see `Value.ofMergeValue`.
  * @throws StreamError as decodeValue.
  */
 export function decodeTolerant(
@@ -65,7 +66,9 @@ class TolerantReader {
     return this.#read(before, end, 0);
   }
 
-  /** Reads up to `end` into what the value was before: an object or array grows, all else is replaced. */
+  /**
+   * Reads up to `end` into the value so far: an object or array grows, anything else is replaced.
+   */
   #read(before: unknown, end: number, depth: number): unknown {
     const cursor = this.#cursor;
     const outer = cursor.end;
@@ -88,7 +91,7 @@ class TolerantReader {
           json = cursor.bool();
           break;
         case STRUCT:
-          json = this.#struct(isObject(json) ? json : {}, cursor.delimited(), depth + 1);
+          json = this.#struct(isRecord(json) ? json : {}, cursor.delimited(), depth + 1);
           break;
         case LIST:
           json = this.#list(
@@ -169,7 +172,7 @@ class TolerantReader {
   }
 
   #unknown(tag: number, lastKnown: number): void {
-    // A known field with another wire type is not skipped: what was sent would be lost in silence.
+    // A known field with another wire type is not skipped: its data would be lost silently.
     if (tag >>> 3 <= lastKnown) throw new WireFault();
     this.#cursor.skip(tag);
   }
@@ -191,8 +194,4 @@ class TolerantReader {
       { metadata: { field: this.#field } },
     );
   }
-}
-
-function isObject(json: unknown): json is Record<string, unknown> {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
 }

@@ -1,6 +1,6 @@
 /**
- * Tags (`field number << 3 | wire type`) of google.protobuf.Value and what it is made of, each one
- * byte long.
+ * Tags (`field number << 3 | wire type`) of google.protobuf.Value and its parts, each one byte
+ * long.
  */
 
 /** Value.null_value, a varint. */

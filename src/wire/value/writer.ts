@@ -14,9 +14,9 @@ import {
 } from "./tags.ts";
 
 const INITIAL_BYTES = 4096;
-/** Scratch space over this is given back after use. */
+/** Scratch space beyond this is released after use, in bytes. */
 const KEPT_BYTES = 64 * 1024;
-/** Longest string that is written unit by unit. */
+/** Longest string that is written one UTF-16 code unit at a time. */
 const SHORT_TEXT = 48;
 
 const utf8 = new TextEncoder();
@@ -29,13 +29,13 @@ const doubleView = new DataView(doubleBytes.buffer);
  */
 export class ValueWriter {
   #out = new Uint8Array(INITIAL_BYTES);
-  /** What is written begins here and goes to the end of the buffer. */
+  /** Start of the output, which extends to the end of the buffer. */
   #pos = INITIAL_BYTES;
 
   /**
-   * Encodes a value and hands the range that holds it to `take`, whose result is returned.
+   * Encodes a value and returns the result of `take`, which receives the range with its encoding.
    *
-   * @param take Must not keep the buffer: it is used again.
+   * @param take Must not keep the buffer, which is reused.
    */
   write<T>(json: Json, take: (bytes: Uint8Array, start: number, end: number) => T): T {
     this.#pos = this.#out.length;
@@ -101,7 +101,7 @@ export class ValueWriter {
     this.#head(tag, end);
   }
 
-  /** Writes short ASCII; anything else is left to the caller. */
+  /** Writes short ASCII text. @returns false, with nothing written, for any other. */
   #ascii(text: string): boolean {
     const { length } = text;
     if (length > SHORT_TEXT) return false;
@@ -146,7 +146,7 @@ export class ValueWriter {
     this.#out[--this.#pos] = byte;
   }
 
-  /** Number of bytes written: a place that stays right when the buffer grows. */
+  /** Number of bytes written: a position that stays valid when the buffer grows. */
   #fromEnd(): number {
     return this.#out.length - this.#pos;
   }

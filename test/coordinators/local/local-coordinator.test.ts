@@ -25,7 +25,7 @@ describeCoordinator("local", (request) => {
   };
 });
 
-describeCoordinator("local, with records on disk,", (request) => {
+describeCoordinator("local, with its state on disk,", (request) => {
   const open: Coordinator[] = [];
   let folder: string | undefined;
   return {
@@ -34,7 +34,7 @@ describeCoordinator("local, with records on disk,", (request) => {
     async join() {
       folder ??= await mkdtemp(join(tmpdir(), "millrace-fleet-"));
       const store = await openLmdbStore({ folder, sweepIntervalMs: 0 });
-      const local = localCoordinator({ ...request, records: store.records });
+      const local = localCoordinator({ ...request, serviceState: store.serviceState });
       const coordinator: Coordinator = {
         ...local,
         async close() {
@@ -77,7 +77,7 @@ describe("a local coordinator", () => {
   it("restarts the reattach time with each start, and ends nothing once it has closed", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const store = await openStore();
-    const first = localCoordinator({ records: store.records });
+    const first = localCoordinator({ serviceState: store.serviceState });
     const { id } = await first.registry.bind(triggerFor("f"));
     await first.registry.unbind(id, "lost");
     vi.advanceTimersByTime(29_999);
@@ -85,8 +85,8 @@ describe("a local coordinator", () => {
     await first.registry.unbind(id, "lost");
     vi.advanceTimersByTime(60_000);
     // Pending writes have completed by now.
-    await store.records.put("other", "");
-    const second = localCoordinator({ records: store.records });
+    await store.serviceState.put("other", "");
+    const second = localCoordinator({ serviceState: store.serviceState });
     vi.advanceTimersByTime(29_999);
     expect(idsOf(second.registry)).toEqual([id]);
     vi.advanceTimersByTime(1);
@@ -106,8 +106,8 @@ describe("a local coordinator", () => {
 
   it("resolves a registration once it is on disk, also one that joins another (G6)", async () => {
     const store = await openStore();
-    const { registry, leases } = localCoordinator({ records: store.records });
-    const keys = () => store.records.entries().map(([key]) => key);
+    const { registry, leases } = localCoordinator({ serviceState: store.serviceState });
+    const keys = () => store.serviceState.entries().map(([key]) => key);
     const calls = [
       registry.bind(triggerFor("f")),
       registry.bind(triggerFor("f")),
@@ -122,7 +122,7 @@ describe("a local coordinator", () => {
 
   it("ends a registration that it could not persist, and notifies watchers", async () => {
     const store = await openStore();
-    const { registry, leases } = localCoordinator({ records: store.records });
+    const { registry, leases } = localCoordinator({ serviceState: store.serviceState });
     await store.close();
     const counts: number[] = [];
     registry.watch(() => counts.push(registry.triggers().length));

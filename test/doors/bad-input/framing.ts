@@ -5,17 +5,17 @@ import { joined, part, utf8 } from "../../wire/request/raw-wire.ts";
 import { GROUP, KEY, type Row, binary } from "./row.ts";
 
 const MAX_BYTES = 4 * 1024 * 1024;
-/** The same of requests without values. */
+/** The limit of requests without values. */
 const MAX_SMALL_BYTES = 16 * 1024;
 const invalid = { method: "set", reason: "REQUEST_INVALID" } as const;
-const tooLarge = (most: number) => ({
+const tooLarge = (max: number) => ({
   ...invalid,
-  says: new RegExp(`more than ${most} bytes; it may have up to that`),
+  says: new RegExp(`more than ${max} bytes; it may have up to ${max}`),
 });
 
 /** A call that the protocol can carry. */
 const methodOf = (protocol: RawProtocol) => (protocol.can("set") ? "set" : "subscribe");
-/** A good message in the protocol's encoding: only its wrapping is bad. */
+/** A valid message in the protocol's encoding; only its framing will be bad. */
 const good = ({ json, can }: RawProtocol) => {
   if (!can("set")) return json ? utf8(JSON.stringify(GROUP)) : joined(part(1, "s"), part(2, "g"));
   return json ? utf8(JSON.stringify({ ...KEY, data: 2 })) : binary(part(4, part(3, "x")));
@@ -23,7 +23,7 @@ const good = ({ json, can }: RawProtocol) => {
 /** A message of `bytes` bytes. */
 const sized = ({ json }: RawProtocol, bytes: number) =>
   json ? utf8(`{"streamName":"${"x".repeat(bytes - 17)}"}`) : textField(bytes);
-/** A message of `bytes` bytes whose first field is text: a tag, the length of the text, the text. */
+/** A message of `bytes` bytes whose first field is text: a tag, a length and the text. */
 function textField(bytes: number): Uint8Array {
   const longest = part(1, "x".repeat(bytes - 2));
   return part(1, "x".repeat(bytes - 2 - (longest.byteLength - bytes)));
@@ -33,12 +33,12 @@ const body = (protocol: RawProtocol, bytes: Uint8Array): RawRequest => ({
   ...protocol.request(methodOf(protocol), new Uint8Array()),
   body: bytes,
 });
-/** A row about length-prefixed messages. */
+/** A request with a bad envelope, on protocols that use envelopes. */
 const enveloped =
   (wrap: (message: Uint8Array) => Uint8Array) =>
   (protocol: RawProtocol): RawRequest | undefined =>
     protocol.framing === "envelopes" ? body(protocol, wrap(goodCall(protocol))) : undefined;
-/** The bytes of a good call, as the protocol's own request has them. */
+/** The message bytes of a valid call. */
 const goodCall = (protocol: RawProtocol) =>
   (protocol.request(methodOf(protocol), good(protocol)).body ?? new Uint8Array()).subarray(5);
 
@@ -60,9 +60,9 @@ const BOMBS = { gzip: gzipSync(ZEROS, { level: 1 }), br: brotliCompressSync(ZERO
 
 type Request = NonNullable<Row["request"]>;
 
-/** Rows about the size of requests that carry values, or of those that do not. */
+/** Rows about the size of requests with values, or without. */
 function sizesOf(carriesValues: boolean): readonly Row[] {
-  const most = carriesValues ? MAX_BYTES : MAX_SMALL_BYTES;
+  const max = carriesValues ? MAX_BYTES : MAX_SMALL_BYTES;
   const limit = carriesValues ? "4 MiB" : "16 KiB";
   const only =
     (request: Request): Request =>
@@ -73,34 +73,34 @@ function sizesOf(carriesValues: boolean): readonly Row[] {
   const message = (bytes: number) =>
     only((protocol) => protocol.request(methodOf(protocol), sized(protocol, bytes)));
   return [
-    { title: `a message of ${limit} and a byte`, ...tooLarge(most), request: message(most + 1) },
-    { title: `a message of three times ${limit}`, ...tooLarge(most), request: message(3 * most) },
+    { title: `a message of ${limit} and a byte`, ...tooLarge(max), request: message(max + 1) },
+    { title: `a message of three times ${limit}`, ...tooLarge(max), request: message(3 * max) },
     {
       title: `a length over ${limit}`,
-      ...tooLarge(most),
+      ...tooLarge(max),
       request: only(enveloped(() => Uint8Array.of(0, 0xff, 0xff, 0xff, 0xff))),
     },
     {
-      title: `100 MiB of zeros in gzip, where ${limit} may come`,
-      ...tooLarge(most),
+      title: `100 MiB of zeros in gzip, over a limit of ${limit}`,
+      ...tooLarge(max),
       request: only(compressed("gzip", () => BOMBS.gzip)),
     },
     {
-      title: `100 MiB of zeros in brotli, where ${limit} may come`,
-      ...tooLarge(most),
-      // Its ratio gives it away before it reaches the larger limit.
-      ...(carriesValues && { says: /more than 1100 times as large when it is decompressed/ }),
+      title: `100 MiB of zeros in brotli, over a limit of ${limit}`,
+      ...tooLarge(max),
+      // It exceeds the compression ratio limit before it reaches the larger size limit.
+      ...(carriesValues && { says: /expands more than 1100 times when decompressed/ }),
       request: only(compressed("br", () => BOMBS.br)),
     },
     {
-      title: `a message of ${limit}, which is read, and is none`,
+      title: `a message of exactly ${limit}, read in full, with invalid content`,
       method: "set",
       reason: "NAME_INVALID",
       field: "stream_name",
       request: only((protocol) =>
         protocol.name.startsWith("a write")
           ? undefined
-          : protocol.request(methodOf(protocol), sized(protocol, most)),
+          : protocol.request(methodOf(protocol), sized(protocol, max)),
       ),
     },
   ];
@@ -120,13 +120,13 @@ const BODIES: readonly Row[] = [
     says: /cut short/,
   },
   {
-    title: "flags that are none",
+    title: "unknown flags",
     ...invalid,
     request: enveloped((message) => envelope(message, 8)),
     says: /flags/,
   },
   {
-    title: "a compressed message without a compression",
+    title: "a compressed message without a named compression",
     ...invalid,
     request: enveloped((message) => envelope(message, 1)),
     says: /names no compression/,
@@ -182,7 +182,7 @@ const COUNTS: readonly Row[] = [
   },
 ];
 
-/** What the protocols themselves have an answer for. */
+/** Requests that the protocol layers refuse. */
 const PROTOCOL: readonly Row[] = [
   {
     title: "an unknown compression",
@@ -215,7 +215,7 @@ const PROTOCOL: readonly Row[] = [
     }),
   },
   {
-    title: "a content type of something else",
+    title: "an unrelated content type",
     method: "set",
     code: "unknown",
     reason: undefined,
@@ -226,7 +226,7 @@ const PROTOCOL: readonly Row[] = [
         : withType(protocol.request(methodOf(protocol), good(protocol)), "text/plain"),
   },
   {
-    title: "a content type of streams for a call that is none",
+    title: "a streaming content type for a unary call",
     method: "set",
     code: "unknown",
     reason: undefined,
@@ -301,7 +301,7 @@ const PROTOCOL: readonly Row[] = [
   },
 ];
 
-/** Requests that are wrapped badly. */
+/** Bad framing. */
 export const FRAMING: readonly Row[] = [...BODIES, ...COUNTS, ...PROTOCOL];
 
 function unlessWrite(wrap: (message: Uint8Array) => Uint8Array) {

@@ -28,7 +28,7 @@ const refused = (field: string) =>
     says: /it may be 1 to 256 bytes of UTF-8 without control characters/,
   }) as const;
 
-/** Names that are none, in each field. */
+/** Invalid names, in each field of a set. */
 const IN_SET: readonly Row[] = FIELDS.flatMap(([field, jsonField]): Row[] => [
   ...BAD.map(([what, name]): Row => ({
     title: `${field} ${what}`,
@@ -36,7 +36,7 @@ const IN_SET: readonly Row[] = FIELDS.flatMap(([field, jsonField]): Row[] => [
     ...refused(field),
   })),
   {
-    title: `${field} left out`,
+    title: `${field} missing`,
     ...message("set", without({ ...KEY, data: 1 }, jsonField)),
     ...refused(field),
   },
@@ -70,7 +70,7 @@ const IN_SET: readonly Row[] = FIELDS.flatMap(([field, jsonField]): Row[] => [
   }),
 ]);
 
-/** Each method's own names. */
+/** An invalid name in each field of each other method. */
 const METHODS: Partial<Record<Method, readonly (readonly [string, JsonObject])[]>> = {
   get: all(KEY),
   update: all({ ...KEY, ops: [] }),
@@ -84,14 +84,14 @@ const METHODS: Partial<Record<Method, readonly (readonly [string, JsonObject])[]
 
 const IN_OTHERS: readonly Row[] = Object.entries(METHODS).flatMap(([method, rows]) =>
   rows.map(([field, json]): Row => ({
-    title: `${field} with U+0007 of ${method}`,
+    title: `${field} with U+0007 in ${method}`,
     ...message(method as Method, json),
     ...refused(field),
   })),
 );
 
 const IN_MUTATIONS: readonly Row[] = (["set", "update", "delete"] as const).map((kind) => ({
-  title: `item_id that is empty in a ${kind} of a batch`,
+  title: `an empty item_id in a ${kind} of a batch`,
   ...message("batch", {
     ...GROUP,
     mutations: [

@@ -3,13 +3,13 @@ import { GROUP, KEY, type Row, binary, jsonOnly, message } from "./row.ts";
 
 const malformed = (field: string) => ({ reason: "OP_MALFORMED", field }) as const;
 
-/** An update whose steps are this JSON text. */
+/** An update with these steps, as JSON text. */
 const steps = (text: string) => `${JSON.stringify(KEY).slice(0, -1)},"ops":[${text}]}`;
-/** An update with one step: number of its kind, and content. */
+/** An update with one step: its field number and content. */
 const step = (op: number, ...content: readonly Uint8Array[]) =>
   binary(part(4, part(op, ...content)));
 
-/** Steps that are none. Each must fail its whole call. */
+/** Malformed steps. Each must fail its whole call. */
 export const OPERATIONS: readonly Row[] = [
   {
     title: "an unknown step",
@@ -31,14 +31,14 @@ export const OPERATIONS: readonly Row[] = [
     ...malformed("ops[0].set"),
   },
   {
-    title: "a step that is no object",
+    title: "a step that is not an object",
     method: "update",
     json: steps("5"),
     library: { ...KEY, ops: [5] },
     ...malformed("ops[0]"),
   },
   {
-    title: "steps that are no list",
+    title: "steps that are not a list",
     method: "update",
     json: JSON.stringify({ ...KEY, ops: {} }),
     reason: "REQUEST_INVALID",
@@ -60,7 +60,7 @@ export const OPERATIONS: readonly Row[] = [
     says: /by .*; it may be an integer/,
   },
   {
-    title: "a by that is no number",
+    title: "a by that is not a number",
     ...jsonOnly("update", steps('{"increment":{"path":"n","by":"one"}}')),
     ...malformed("ops[0]"),
     says: /by .*; it may be an integer/,

@@ -10,7 +10,7 @@ const PAGES: readonly Row[] = [
     const key = method === "list" ? GROUP : method === "listGroups" ? { streamName: "s" } : {};
     const tokens = {
       garbage: "garbage",
-      "with characters that no token has": "💧\u0000",
+      "with invalid characters": "💧\u0000",
       "that decodes to something else": Buffer.from('{"a":1}').toString("base64url"),
       "of another call": Buffer.from('[["list","other","g"],["","1"]]').toString("base64url"),
       "very long": "a".repeat(8000),
@@ -43,7 +43,7 @@ const PAGES: readonly Row[] = [
   }),
 ];
 
-/** Expectations that are none. */
+/** Invalid and unmet expectations. */
 const EXPECTATIONS: readonly Row[] = (["set", "update", "delete"] as const).flatMap(
   (method): Row[] => {
     const call =
@@ -71,7 +71,7 @@ const EXPECTATIONS: readonly Row[] = (["set", "update", "delete"] as const).flat
         ...invalid("expected_revision"),
       },
       {
-        title: `an expected revision that is no number to ${method}`,
+        title: `an expected revision that is not a number to ${method}`,
         ...jsonOnly(method, JSON.stringify({ ...call, expectedRevision: "new" })),
         ...invalid("expected_revision"),
       },
@@ -104,7 +104,7 @@ const EXPECTATIONS: readonly Row[] = (["set", "update", "delete"] as const).flat
         field: "expected_epoch",
       },
       {
-        title: `an expected epoch of a group never written to ${method}`,
+        title: `an expected epoch for a group never written to ${method}`,
         ...message(method, { ...call, expectedEpoch: "" }),
         code: "aborted",
         reason: "EPOCH_MISMATCH",
@@ -114,7 +114,7 @@ const EXPECTATIONS: readonly Row[] = (["set", "update", "delete"] as const).flat
   },
 );
 
-/** Batches that are none. */
+/** Invalid batches. */
 const BATCHES: readonly Row[] = [
   {
     title: "no mutations",
@@ -157,7 +157,7 @@ const BATCHES: readonly Row[] = [
     ),
     ...invalid("mutations[0]"),
     metadata: { index: "0" },
-    says: /is given beside delete; it may be given alone/,
+    says: /is given together with delete; it may be given alone/,
   },
   {
     title: "an unknown mutation",
@@ -167,12 +167,12 @@ const BATCHES: readonly Row[] = [
     says: /set, update(?: or|,) delete/,
   },
   {
-    title: "a mutation of a later version of the protocol",
+    title: "a mutation of a newer protocol version",
     method: "batch",
     binary: Buffer.concat([part(1, "bad-input"), part(2, "g"), part(3, part(15, part(1, "kept")))]),
     ...invalid("mutations[0]"),
     metadata: { index: "0" },
-    says: /holds no mutation that the service knows; it may be set, update or delete/,
+    says: /is empty or of an unknown kind; it may be set, update or delete/,
   },
   {
     title: "an unknown mutation beside a known one",
@@ -196,7 +196,7 @@ const BATCHES: readonly Row[] = [
     says: /object/,
   })),
   {
-    title: "a mutation whose content is no object",
+    title: "a mutation whose content is not an object",
     method: "batch",
     json: JSON.stringify({ ...GROUP, mutations: [{ delete: "kept" }] }),
     library: { ...GROUP, mutations: [{ delete: "kept" }] },
@@ -204,7 +204,7 @@ const BATCHES: readonly Row[] = [
     metadata: { index: "0" },
   },
   {
-    title: "mutations that are no list",
+    title: "mutations that are not a list",
     method: "batch",
     json: JSON.stringify({ ...GROUP, mutations: {} }),
     library: { ...GROUP, mutations: {} },
@@ -246,7 +246,7 @@ const BATCHES: readonly Row[] = [
   },
 ];
 
-/** Messages that are none. */
+/** Malformed messages. */
 const MESSAGES: readonly Row[] = [
   {
     title: "an unknown field",
@@ -262,20 +262,20 @@ const MESSAGES: readonly Row[] = [
     ...invalid("stream_name"),
   },
   {
-    title: "an unknown field to read",
+    title: "an unknown field in a read",
     method: "get",
     json: JSON.stringify({ ...KEY, consistent: true }),
     ...invalid("consistent"),
   },
   {
-    title: "an unknown field to follow",
+    title: "an unknown field in a subscription",
     method: "subscribe",
     json: JSON.stringify({ ...GROUP, resumeForm: {} }),
     ...invalid("resumeForm"),
     says: /Did you mean resume_from\?/,
   },
   {
-    title: "a flag that is none",
+    title: "a flag that is not a boolean",
     method: "batch",
     json: JSON.stringify({
       ...GROUP,
@@ -285,7 +285,7 @@ const MESSAGES: readonly Row[] = [
     ...invalid("return_values"),
   },
   {
-    title: "a position that is none",
+    title: "an invalid position",
     method: "subscribe",
     json: JSON.stringify({ ...GROUP, resumeFrom: { epoch: "e", revision: -1 } }),
     library: { ...GROUP, resumeFrom: { epoch: "e", revision: -1 } },
@@ -317,14 +317,14 @@ const MESSAGES: readonly Row[] = [
     says: /JSON/,
   },
   {
-    title: "JSON that is no object",
+    title: "JSON that is not an object",
     method: "set",
     json: "[1]",
     reason: "REQUEST_INVALID",
     says: /object/,
   },
   {
-    title: "JSON with a number that is none",
+    title: "JSON with an invalid number",
     alone: true,
     method: "set",
     json: `${JSON.stringify(KEY).slice(0, -1)},"data":NaN}`,
@@ -346,7 +346,7 @@ const MESSAGES: readonly Row[] = [
     says: /cut short or malformed/,
   },
   {
-    title: "a message that is none",
+    title: "bytes that are not a message",
     method: "set",
     binary: utf8("hello there"),
     reason: "REQUEST_INVALID",
@@ -360,5 +360,5 @@ const MESSAGES: readonly Row[] = [
   },
 ];
 
-/** Bad requests, but for names, values and steps. */
+/** Bad requests other than names, values and steps. */
 export const REQUESTS: readonly Row[] = [...PAGES, ...EXPECTATIONS, ...BATCHES, ...MESSAGES];

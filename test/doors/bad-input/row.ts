@@ -4,7 +4,7 @@ import type { RawRequest } from "../../support/doors/raw-http.ts";
 import type { Method, RawProtocol } from "../../support/doors/raw-protocol.ts";
 import { joined, part } from "../../wire/request/raw-wire.ts";
 
-/** One bad request, in every form that can express it, and what it is refused with. */
+/** One bad request, in every form that can express it, and its expected refusal. */
 export interface Row {
   readonly title: string;
   readonly method: Method;
@@ -12,31 +12,31 @@ export interface Row {
   readonly json?: string | Uint8Array;
   /** The message in binary. */
   readonly binary?: Uint8Array;
-  /** The message as the library takes it. */
+  /** The message as an argument of the library. */
   readonly library?: object;
-  /** The whole request, for what no message expresses; undefined on protocols that cannot say it. */
+  /** The whole request, when a message cannot express it. Undefined: impossible in the protocol. */
   readonly request?: (protocol: RawProtocol) => RawRequest | undefined;
-  /** Whether it cannot be part of another message. */
+  /** Whether the message cannot be embedded in another one. */
   readonly alone?: boolean;
   /** Default `invalid_argument`. */
   readonly code?: string;
-  /** Undefined for what the protocols refuse themselves, in their own way. */
+  /** Undefined: the protocol layer refuses it, without a reason of the service. */
   readonly reason: string | undefined;
-  /** What the sentence and the metadata must name. */
+  /** The field that the error message and the metadata must name. */
   readonly field?: string;
-  /** What else the metadata must have. */
+  /** Further metadata that the refusal must have. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** What else the sentence must say. */
+  /** Pattern that the error message must match. */
   readonly says?: RegExp;
-  /** Of the HTTP answer, where the refusal is one of HTTP. */
+  /** HTTP status, when HTTP itself carries the refusal. */
   readonly status?: number;
 }
 
-/** What every row is about: the item that must stay as it is. */
+/** The item that every row addresses, and that must stay unchanged. */
 export const KEY = { streamName: "bad-input", groupId: "g", itemId: "kept" } as const;
 export const GROUP = { streamName: KEY.streamName, groupId: KEY.groupId } as const;
 
-/** A message in all forms, from its proto JSON. */
+/** A message in all forms, made from its proto JSON. */
 export function message(
   method: Method,
   json: JsonObject,
@@ -50,18 +50,18 @@ export function message(
   };
 }
 
-/** A message that only JSON, and the library, can express. */
+/** A message that only JSON and the library can express. */
 export function jsonOnly(method: Method, json: string): Pick<Row, "json" | "library" | "method"> {
   return { method, json, library: libraryForm(JSON.parse(json) as JsonObject) };
 }
 
-/** The names of the kept item in binary, and what follows them. */
+/** The names of the item in binary, followed by `fields`. */
 export function binary(...fields: readonly Uint8Array[]): Uint8Array {
   const { streamName, groupId, itemId } = KEY;
   return joined(part(1, streamName), part(2, groupId), part(3, itemId), ...fields);
 }
 
-/** Steps of updates have another form in the library. */
+/** Converts the steps of updates to their form in the library. */
 function libraryForm(json: JsonObject): JsonObject {
   const form = { ...json };
   if (Array.isArray(json["ops"])) form["ops"] = json["ops"].map(stepForm);

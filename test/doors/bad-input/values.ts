@@ -20,7 +20,7 @@ const tooLarge = {
   says: /it may have up to 1048576 bytes/,
 } as const;
 
-/** A set with `data` as this JSON text. */
+/** A set with this `data`, as JSON text. */
 const withData = (text: string) => `${JSON.stringify(KEY).slice(0, -1)},"data":${text}}`;
 const entry = (key: string | Uint8Array, value: Uint8Array) =>
   part(1, part(1, key), part(2, value));
@@ -33,7 +33,7 @@ const MISSING: readonly Row[] = [
     ...invalid,
     says: /data is missing; it may be any JSON value/,
   },
-  { title: "no data to send", ...message("send", GROUP), ...invalid },
+  { title: "no data in a send", ...message("send", GROUP), ...invalid },
   {
     title: "no data in a batch",
     ...message("batch", {
@@ -75,7 +75,7 @@ const NUMBERS: readonly Row[] = [
       ...invalid,
     },
     {
-      title: `${number} deep inside`,
+      title: `a nested ${number}`,
       method: "set",
       binary: binary(part(4, part(5, entry("a", part(6, part(1, double(2, number))))))),
       library: { ...KEY, data: { a: [number] } },
@@ -83,7 +83,7 @@ const NUMBERS: readonly Row[] = [
     },
   ]),
   {
-    title: "a number that is too large to be finite",
+    title: "a number that overflows to infinity",
     ...jsonOnly("set", withData("[1e999]")),
     ...invalid,
   },
@@ -103,7 +103,7 @@ const PROTO: readonly Row[] = [
     ...invalid,
   },
   {
-    title: "__proto__ to send",
+    title: "__proto__ in a send",
     ...jsonOnly("send", `{"streamName":"s","groupId":"g","data":{"__proto__":1}}`),
     ...invalid,
   },
@@ -232,7 +232,7 @@ const SIZE: readonly Row[] = [
     ...tooLarge,
   },
   {
-    title: "2 MiB to send",
+    title: "2 MiB in a send",
     ...message("send", { ...GROUP, data: "x".repeat(2 * MiB) }),
     ...tooLarge,
   },

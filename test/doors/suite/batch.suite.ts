@@ -18,7 +18,7 @@ export function batchSuite(door: Door, kind: StoreKind): void {
       return { items: items.map(({ itemId, data }) => [itemId, data]), position };
     };
 
-    it("applies changes in order, each seeing the ones before, at consecutive revisions", async () => {
+    it("applies changes in order, each on top of the ones before, at consecutive revisions", async () => {
       const key = group();
       await at.client.set({ ...key, itemId: "old", data: "gone soon" });
       const done = await at.client.batch({
@@ -80,7 +80,7 @@ export function batchSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it("gives values only when asked", async () => {
+    it("returns values only on request", async () => {
       const { results } = await at.client.batch({
         ...group(),
         mutations: [
@@ -95,7 +95,7 @@ export function batchSuite(door: Door, kind: StoreKind): void {
         expect(result).toMatchObject({ oldValue: undefined, newValue: undefined });
     });
 
-    it("of nothing but deletes of missing items is a success that takes no revision", async () => {
+    it("of only deletes of missing items succeeds without a revision", async () => {
       const key = group();
       expect(await at.client.batch({ ...key, mutations: [{ delete: { itemId: "a" } }] })).toEqual({
         results: [
@@ -138,7 +138,7 @@ export function batchSuite(door: Door, kind: StoreKind): void {
       ).rejects.toMatchObject({ metadata: { index: "0", current_revision: "3" } });
     });
 
-    it("with one change that is refused changes nothing and names the change", async () => {
+    it("with one refused change changes nothing and names the change", async () => {
       const key = group();
       await at.client.set({ ...key, itemId: "a", data: 0 });
       const before = await state(key);
@@ -180,7 +180,7 @@ export function batchSuite(door: Door, kind: StoreKind): void {
       expect(await state(key)).toEqual(before);
     });
 
-    it("keeps the errors of steps as data", async () => {
+    it("returns the errors of steps as data", async () => {
       const key = group();
       const ops: UpdateStep[] = [
         { type: "merge", value: 1 },
@@ -196,7 +196,7 @@ export function batchSuite(door: Door, kind: StoreKind): void {
       expect(await at.client.get({ ...key, itemId: "i" })).toMatchObject({ data: { a: 1 } });
     });
 
-    it("takes 1 to 1,000 changes", async () => {
+    it("accepts 1 to 1,000 changes", async () => {
       const key = group();
       const mutations = (count: number): Mutation[] =>
         Array.from({ length: count }, (_, i) => ({ set: { itemId: `i${i}`, data: i } }));
@@ -215,7 +215,7 @@ export function batchSuite(door: Door, kind: StoreKind): void {
       expect(results.at(-1)?.position).toEqual(position);
     });
 
-    it("commits nothing when the values asked for do not fit into a response", async () => {
+    it("commits nothing when the requested values do not fit into a response", async () => {
       const key = group();
       const large = textOfBytes(MiB);
       for (const itemId of ["a", "b", "c", "d"])

@@ -12,7 +12,7 @@ export function eventsSuite(door: Door, kind: StoreKind): void {
     const at = openDoor(door, kind);
     const group = () => ({ streamName: uniqueName("events"), groupId: "g" });
 
-    it("reaches the group's subscribers with type, value and item, `message` being the default type", async () => {
+    it("reaches the group's subscribers with type, value and item; the default type is `message`", async () => {
       const key = group();
       const follower = await Follower.open(at.client, key);
       await follower.sync();
@@ -48,8 +48,8 @@ export function eventsSuite(door: Door, kind: StoreKind): void {
       await at.client.set({ ...key, itemId: "mine", data: "end" });
       expect(await mine.next()).toMatchObject({ kind: "event", data: "for mine", itemId: "mine" });
       expect(await mine.next()).toMatchObject({ kind: "change", data: "end" });
-      const heard = [await all.next(), await all.next(), await all.next(), await all.next()];
-      expect(heard).toMatchObject([
+      const received = [await all.next(), await all.next(), await all.next(), await all.next()];
+      expect(received).toMatchObject([
         { data: "for the group" },
         { data: "for another" },
         { data: "for mine" },
@@ -59,7 +59,7 @@ export function eventsSuite(door: Door, kind: StoreKind): void {
       await all.close();
     });
 
-    it("comes after every change that was acknowledged before it was sent", async () => {
+    it("arrives after every change that was acknowledged before it was sent", async () => {
       const key = group();
       const follower = await Follower.open(at.client, key);
       await follower.sync();
@@ -74,7 +74,7 @@ export function eventsSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("sent while a subscription starts comes after the snapshot or not at all", async () => {
+    it("sent while a subscription starts arrives after the snapshot or not at all", async () => {
       const key = group();
       await at.client.set({ ...key, itemId: "i", data: 0 });
       const opening = Follower.open(at.client, key);
@@ -82,12 +82,12 @@ export function eventsSuite(door: Door, kind: StoreKind): void {
       const follower = await opening;
       await follower.sync();
       await at.client.send({ ...key, data: "sent after sync" });
-      for (let heard: unknown; heard !== "sent after sync";)
-        heard = (await follower.expect("event")).data;
+      for (let received: unknown; received !== "sent after sync";)
+        received = (await follower.expect("event")).data;
       await follower.close();
     });
 
-    it("is never replayed, takes no revision and makes no group", async () => {
+    it("is never replayed, takes no revision and creates no group", async () => {
       const key = group();
       await at.client.send({ ...key, data: "lost" });
       const groups = await at.client.listGroups(key);
@@ -124,7 +124,7 @@ export function eventsSuite(door: Door, kind: StoreKind): void {
       await later.close();
     });
 
-    it("is refused when it has no name that is one, or a type that is too long", async () => {
+    it("is refused with an invalid name or a type that is too long", async () => {
       const key = group();
       const refused = [
         [{ ...key, data: 1, itemId: "" }, "NAME_INVALID", "item_id"],

@@ -7,7 +7,7 @@ import type { StoreKind } from "../../support/doors/test-server.ts";
 import { uniqueName } from "../../support/doors/unique.ts";
 import { textOfBytes } from "../../support/doors/values.ts";
 
-/** Subscribe: the state, then every change. The follower proves order and completeness on the way. */
+/** Subscribe: the state, then every change. The follower itself checks order and completeness. */
 export function followSuite(door: Door, kind: StoreKind): void {
   describe("a subscription", () => {
     const at = openDoor(door, kind);
@@ -44,7 +44,7 @@ export function followSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("tells every change once, in revision order, with its type and full value (G2, G3)", async () => {
+    it("delivers every change once, in revision order, with its type and full value (G2, G3)", async () => {
       const key = group();
       await at.client.set({ ...key, itemId: "old", data: 0 });
       const follower = await Follower.open(at.client, key);
@@ -78,7 +78,7 @@ export function followSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("hears a batch back to back", async () => {
+    it("delivers a batch back to back", async () => {
       const key = group();
       const follower = await Follower.open(at.client, key);
       await follower.sync();
@@ -102,7 +102,7 @@ export function followSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("of many items comes in parts at one position, and goes on with what changed meanwhile", async () => {
+    it("of many items begins with parts at one position, and continues with later changes", async () => {
       const key = group();
       const mutations: Mutation[] = Array.from({ length: 2500 }, (_, i) => ({
         set: { itemId: `i${i}`, data: i },
@@ -123,7 +123,7 @@ export function followSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("of large items comes in parts that each fit into a message", async () => {
+    it("of large items begins with parts that each fit into a message", async () => {
       const key = group();
       const data = textOfBytes(1024 * 1024);
       for (let i = 0; i < 5; i++) await at.client.set({ ...key, itemId: `i${i}`, data });
@@ -135,7 +135,7 @@ export function followSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("of one item hears of that item only, and its revisions skip", async () => {
+    it("of one item delivers only that item's changes, whose revisions skip", async () => {
       const key = group();
       const mine = { ...key, itemId: "mine" };
       await at.client.set({ ...key, itemId: "other", data: 0 });
@@ -171,7 +171,7 @@ export function followSuite(door: Door, kind: StoreKind): void {
       await present.close();
     });
 
-    it("hears of its own group only, and all subscribers hear the same", async () => {
+    it("delivers only its own group's changes, the same to all subscribers", async () => {
       const streamName = uniqueName("apart");
       const key = { streamName, groupId: "g" };
       const followers = await Promise.all(
@@ -186,21 +186,21 @@ export function followSuite(door: Door, kind: StoreKind): void {
       });
       await at.client.set({ streamName, groupId: "G", itemId: "i", data: 0 });
       await at.client.set({ ...key, itemId: "i", data: "mine" });
-      const heard = [];
-      for (const follower of followers) heard.push(await follower.expect("change"));
-      expect(heard[0]).toMatchObject({ data: "mine", position: { revision: 1 } });
-      for (const change of heard) expect(change).toEqual(heard[0]);
+      const received = [];
+      for (const follower of followers) received.push(await follower.expect("change"));
+      expect(received[0]).toMatchObject({ data: "mine", position: { revision: 1 } });
+      for (const change of received) expect(change).toEqual(received[0]);
       for (const follower of followers) await follower.close();
     });
 
-    it("is refused with a sentence when its names are not names", async () => {
+    it("is refused with invalid names, each named in the message", async () => {
       const refused = [
         [{ streamName: "", groupId: "g" }, "stream_name"],
         [{ streamName: "s", groupId: "a\u0007" }, "group_id"],
         [{ streamName: "s", groupId: "g", itemId: "" }, "item_id"],
       ] as const;
       for (const [request, field] of refused) {
-        // Where there are no details, an empty item id means the whole group.
+        // The bridge has no details, and takes an empty item id as the whole group.
         if (!door.can.details && field === "item_id") continue;
         const opened = Follower.open(at.client, request).then((follower) => follower.next());
         await expect(opened).rejects.toMatchObject({

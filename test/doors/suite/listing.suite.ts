@@ -19,7 +19,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
     const at = openDoor(door, kind);
     const group = () => ({ streamName: uniqueName("listing"), groupId: "g" });
 
-    it("list gives items in creation order; one deleted and made again goes last", async () => {
+    it("return items in creation order; a recreated item moves to the end", async () => {
       const key = group();
       for (const itemId of ["c", "a", "b"]) await at.client.set({ ...key, itemId, data: itemId });
       await at.client.set({ ...key, itemId: "c", data: "again" });
@@ -34,7 +34,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       ]);
     });
 
-    it("list of a group that was never written is empty, at the origin", async () => {
+    it("of a group that was never written are empty, at the origin", async () => {
       expect(await at.client.list(group())).toEqual({
         items: [],
         position: { epoch: "", revision: 0 },
@@ -42,7 +42,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it("list of an emptied group keeps its position", async () => {
+    it("of an emptied group keep its position", async () => {
       const key = group();
       const { position } = await at.client.set({ ...key, itemId: "i", data: 1 });
       await at.client.delete({ ...key, itemId: "i" });
@@ -53,7 +53,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it("pages hold 100 items by default and 1,000 at most", async () => {
+    it("have pages of 100 items by default and 1,000 at most", async () => {
       const key = group();
       const ids = Array.from({ length: 1001 }, (_, i) => `i${i}`);
       const mutations: Mutation[] = ids.map((itemId) => ({ set: { itemId, data: 0 } }));
@@ -76,7 +76,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       expect(last).toMatchObject({ nextPageToken: "" });
     });
 
-    it("pages of one snapshot have one position; changes between pages miss and repeat nothing", async () => {
+    it("have one position for all pages without changes, and skip or repeat nothing on changes", async () => {
       const key = group();
       for (let i = 0; i < 6; i++) await at.client.set({ ...key, itemId: `i${i}`, data: i });
       const quiet = await pages(at.client, key, 2);
@@ -98,7 +98,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       ]);
     });
 
-    it("pages end early to stay under the size of a response", async () => {
+    it("end pages early to stay below the response limit", async () => {
       const key = group();
       const data = textOfBytes(1024 * 1024);
       for (let i = 0; i < 5; i++) await at.client.set({ ...key, itemId: `i${i}`, data });
@@ -110,7 +110,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       );
     });
 
-    it("a page token is good for the same listing only", async () => {
+    it("accept a page token only from the same listing", async () => {
       const key = group();
       for (const itemId of ["a", "b"]) await at.client.set({ ...key, itemId, data: 0 });
       await at.client.set({ ...key, groupId: "h", itemId: "a", data: 0 });
@@ -139,7 +139,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       expect((await list({ ...key, pageToken: items, pageSize: 5 })).items).toHaveLength(1);
     });
 
-    it("a page size below zero is refused", async () => {
+    it("refuse a negative page size", async () => {
       const key = group();
       const outcomes = await Promise.allSettled([
         at.client.list({ ...key, pageSize: -1 }),
@@ -158,7 +158,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       }
     });
 
-    it("groups are those that hold items, sorted by UTF-8 bytes, page by page", async () => {
+    it("of groups contain those with items, sorted by UTF-8 bytes, page by page", async () => {
       const streamName = uniqueName("groups");
       // By UTF-16 units the emoji would come before U+FF5E.
       const sorted = ["A", "B", "a", "a:b", "é", "\uff5e", "💧"];
@@ -185,7 +185,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it("all streams come as pairs with their groups, a stream going on to the next page, and counted", async () => {
+    it("of all streams contain their groups, split across pages, and the number of streams", async () => {
       const prefix = uniqueName("all");
       const expected = [
         [`${prefix}:a`, ["g1", "g2", "g3"]],

@@ -13,13 +13,13 @@ const STORE_FAILED = {
   message: expect.stringMatching(/^.+\.$/),
 };
 
-/** Heartbeats, deadlines and goodbyes. */
+/** Heartbeats, deadlines and the release of resources. */
 export function livenessSuite(door: Door, kind: StoreKind): void {
-  describe("a quiet subscription", () => {
+  describe("an idle subscription", () => {
     const at = openDoor(door, kind, { heartbeatIntervalMs: 100 });
     const group = () => ({ streamName: uniqueName("quiet"), groupId: "g" });
 
-    it("gets heartbeats with the position that it is sure of (G5)", async () => {
+    it("receives heartbeats at its confirmed position (G5)", async () => {
       const key = group();
       const follower = await Follower.open(at.client, key);
       await follower.sync();
@@ -31,7 +31,7 @@ export function livenessSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("of one item gets heartbeats that move with the group's other changes (G5)", async () => {
+    it("of one item receives heartbeats that advance with the group's other changes (G5)", async () => {
       const key = group();
       const follower = await Follower.open(at.client, { ...key, itemId: "mine" });
       await follower.sync();
@@ -61,7 +61,7 @@ export function livenessSuite(door: Door, kind: StoreKind): void {
     });
   });
 
-  describe("what a subscription holds is let go of", () => {
+  describe("a subscription releases its resources", () => {
     const at = openDoor(door, kind);
     const group = () => ({ streamName: uniqueName("leak"), groupId: "g" });
 
@@ -92,7 +92,7 @@ export function livenessSuite(door: Door, kind: StoreKind): void {
       await at.server.store.whenWatches(0);
     });
 
-    it("when the first frame cannot be had, which is told", async () => {
+    it("when its first frame cannot be read, and reports the error", async () => {
       const restore = at.server.store.fail(
         "get",
         new StreamError("STORE_UNAVAILABLE", "The store is away."),
@@ -118,7 +118,7 @@ export function livenessSuite(door: Door, kind: StoreKind): void {
       await at.server.store.whenWatches(0);
     });
 
-    it("when the client goes without a word", async () => {
+    it("when the client disconnects without notice", async () => {
       const proxy = await openProxy(at.server.port);
       const client = door.client({ ...at.server, url: proxy.url });
       const follower = await Follower.open(client, group());
@@ -131,7 +131,7 @@ export function livenessSuite(door: Door, kind: StoreKind): void {
       await proxy.close();
     });
 
-    it("when the deadline passes, which is told", async () => {
+    it("when its deadline passes, and reports that", async () => {
       const follower = await Follower.open(at.client, group(), { timeoutMs: 200 });
       await follower.sync();
       expect(await follower.error()).toMatchObject({ code: "deadline_exceeded" });
@@ -144,7 +144,7 @@ export function livenessSuite(door: Door, kind: StoreKind): void {
     const at = openDoor(door, kind);
     const group = () => ({ streamName: uniqueName("deadline"), groupId: "g" });
 
-    it("ends a call that takes longer, and leaves one that does not", async () => {
+    it("ends a call that takes longer, and not one that finishes in time", async () => {
       const key = { ...group(), itemId: "i" };
       const held = at.server.store.hold("get");
       await expect(at.client.get(key, { timeoutMs: 100 })).rejects.toMatchObject({
@@ -155,7 +155,7 @@ export function livenessSuite(door: Door, kind: StoreKind): void {
     });
 
     if (door.can.write !== "yes") return;
-    it("ends a stream of writes", async () => {
+    it("ends a write stream", async () => {
       const stream = at.client.write({ timeoutMs: 200 });
       stream.send({ requestId: "1", set: { ...group(), itemId: "i", data: 1 } });
       expect(await stream.next()).toMatchObject({ requestId: "1" });

@@ -10,7 +10,7 @@ const ORIGIN: Position = { epoch: "", revision: 0 };
 
 /** Resuming from a position (G4). */
 export function resumeSuite(door: Door, kind: StoreKind): void {
-  describe("resuming (G4)", () => {
+  describe("a resumed subscription (G4)", () => {
     const at = openDoor(door, kind, { history: { maxChanges: 3000 } });
     const group = () => ({ streamName: uniqueName("resume"), groupId: "g" });
     /** A group with items a0, b1, a2, b3, a4 at revisions 1 to 5. */
@@ -24,7 +24,7 @@ export function resumeSuite(door: Door, kind: StoreKind): void {
       return { key, head: position, at: (revision: number) => ({ ...position, revision }) };
     };
 
-    it("from a position of the same history replays every later change and goes on live", async () => {
+    it("from a position in the same history replays every later change and continues live", async () => {
       const { key, head, at: position } = await written();
       const follower = await Follower.open(at.client, { ...key, resumeFrom: position(2) });
       expect(await follower.expect("resumed")).toEqual({
@@ -39,7 +39,7 @@ export function resumeSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("at the head gets resumed and nothing else", async () => {
+    it("at the head receives `resumed` and no replay", async () => {
       const { key, head } = await written();
       const follower = await Follower.open(at.client, { ...key, resumeFrom: head });
       expect(await follower.expect("resumed")).toEqual({ kind: "resumed", position: head, head });
@@ -51,7 +51,7 @@ export function resumeSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("from the origin replays all while the log begins at 1", async () => {
+    it("from the origin replays everything while the log begins at 1", async () => {
       const { key, head } = await written();
       const follower = await Follower.open(at.client, { ...key, resumeFrom: ORIGIN });
       expect(await follower.expect("resumed")).toEqual({ kind: "resumed", position: ORIGIN, head });
@@ -85,7 +85,7 @@ export function resumeSuite(door: Door, kind: StoreKind): void {
       ],
       ["without an epoch", (head: Position) => ({ epoch: "", revision: head.revision })],
       ["of an epoch, at revision 0 of another", () => ({ epoch: "another", revision: 0 })],
-    ])("from a position %s gets a fresh sync", async (_, stale) => {
+    ])("from a position %s receives a fresh sync", async (_, stale) => {
       const { key, head } = await written();
       const follower = await Follower.open(at.client, { ...key, resumeFrom: stale(head) });
       const [sync] = await follower.sync();
@@ -96,7 +96,7 @@ export function resumeSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("of another group's position gets a fresh sync", async () => {
+    it("from another group's position receives a fresh sync", async () => {
       const { head } = await written();
       const { key } = await written();
       const follower = await Follower.open(at.client, { ...key, resumeFrom: head });
@@ -104,7 +104,7 @@ export function resumeSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("one item by its group's position replays that item's changes only", async () => {
+    it("of one item replays only that item's changes after a position of its group", async () => {
       const { key, head, at: position } = await written();
       await at.client.set({ ...key, itemId: "b1", data: "later" });
       await at.client.set({ ...key, itemId: "a0", data: "other" });
@@ -140,7 +140,7 @@ export function resumeSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("replays more than is read at once, while changes go on", async () => {
+    it("replays more than one read returns, while new changes arrive", async () => {
       const key = group();
       const { position } = await at.client.set({ ...key, itemId: "i", data: 0 });
       for (let batch = 0; batch < 3; batch++) {
@@ -158,14 +158,14 @@ export function resumeSuite(door: Door, kind: StoreKind): void {
     });
   });
 
-  describe("resuming when the log no longer reaches (G4)", () => {
+  describe("a subscription resumed from a trimmed log (G4)", () => {
     const at = openDoor(door, kind, { history: { maxChanges: 10 } });
 
     it.each([
       ["one change too old", 9, "sync"],
-      ["the oldest that the log reaches", 10, "resumed"],
+      ["the oldest in reach of the log", 10, "resumed"],
       ["the origin", 0, "sync"],
-    ] as const)("%s: a position at %i gets %s", async (_, revision, expected) => {
+    ] as const)("from a position %s, at %i, receives %s", async (_, revision, expected) => {
       const key = { streamName: uniqueName("trimmed"), groupId: "g" };
       let epoch = "";
       for (let i = 1; i <= 20; i++) {

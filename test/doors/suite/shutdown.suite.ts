@@ -12,7 +12,7 @@ const SHUTTING_DOWN = {
 
 /** Stopping the server. */
 export function shutdownSuite(door: Door, kind: StoreKind): void {
-  describe("when the server stops", () => {
+  describe("a stopping server", () => {
     const open = async () => {
       const server = await startServer(kind);
       const client = door.client(server);
@@ -23,7 +23,7 @@ export function shutdownSuite(door: Door, kind: StoreKind): void {
       return { server, client };
     };
 
-    it("subscriptions end, told why, and nothing is served any more", async () => {
+    it("ends subscriptions with the reason, and refuses new calls", async () => {
       const { server, client } = await open();
       const follower = await Follower.open(client, KEY);
       await follower.sync();
@@ -40,25 +40,25 @@ export function shutdownSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it("calls under way are finished", async () => {
+    it("finishes calls in flight", async () => {
       const { server, client } = await open();
       const held = server.store.hold("run");
-      const writing = client.set({ ...KEY, data: "under way" });
+      const writing = client.set({ ...KEY, data: "in flight" });
       await held.reached;
       const closing = server.server.close();
       held.release();
-      expect(await writing).toMatchObject({ newValue: "under way", created: true });
+      expect(await writing).toMatchObject({ newValue: "in flight", created: true });
       await closing;
     });
 
-    it("stopping again waits for the same stop", async () => {
+    it("stops once, however often it is closed", async () => {
       const { server } = await open();
       await Promise.all([server.server.close(), server.server.close()]);
       await server.server.close();
     });
 
     if (door.can.write !== "yes") return;
-    it("a stream of writes answers what it was sent, then ends, told why", async () => {
+    it("responds to received requests of a write stream, then ends it with the reason", async () => {
       const { server, client } = await open();
       const stream = client.write();
       const held = server.store.hold("run");

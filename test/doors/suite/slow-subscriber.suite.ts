@@ -10,7 +10,7 @@ import { noise } from "../../support/doors/values.ts";
 
 const QUEUE = { maxFrames: 10, maxBytes: 64 * 1024 };
 const MiB = 1024 * 1024;
-/** Together more than the system holds between a server and somebody who does not read, even compressed. */
+/** Large changes: more than the operating system buffers for a client that does not read. */
 const CHANGES = 24;
 const LARGE = noise(512 * 1024);
 
@@ -18,7 +18,7 @@ const LARGE = noise(512 * 1024);
 export function slowSubscriberSuite(door: Door, kind: StoreKind): void {
   const group = () => ({ streamName: uniqueName("slow"), groupId: "g" });
 
-  /** A subscriber that took its sync, and nothing of the changes after it. */
+  /** Opens a subscriber that reads its sync, and none of the changes after it. */
   const stalled = async (at: OpenDoor, key: ReturnType<typeof group>) => {
     const proxy = await openProxy(at.server.port);
     const client = door.client({ ...at.server, url: proxy.url });
@@ -31,7 +31,7 @@ export function slowSubscriberSuite(door: Door, kind: StoreKind): void {
     proxy.stall();
     for (let i = 1; i <= CHANGES; i++) {
       await at.server.service.set({ ...key, itemId: `i${i % 5}`, data: LARGE });
-      // The server's sockets get a turn, too.
+      // Lets the server's sockets progress.
       await turn();
     }
     return { follower, flow: () => proxy.flow() };
@@ -43,7 +43,7 @@ export function slowSubscriberSuite(door: Door, kind: StoreKind): void {
       history: { maxBytes: 64 * MiB },
     });
 
-    it("gets a replay without a hole when it reads again (G3)", async () => {
+    it("receives a replay without a hole when it reads again (G3)", async () => {
       const key = group();
       const { follower, flow } = await stalled(at, key);
       const { logReads } = at.server.store;
@@ -56,22 +56,22 @@ export function slowSubscriberSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("does not keep writers or other subscribers waiting", async () => {
+    it("does not delay writers or other subscribers", async () => {
       const key = group();
       const other = await Follower.open(at.client, { ...key, itemId: "last" });
       await other.sync();
       const { follower } = await stalled(at, key);
-      await at.client.set({ ...key, itemId: "last", data: "heard" });
-      expect(await other.expectAfterHeartbeats("change")).toMatchObject({ data: "heard" });
+      await at.client.set({ ...key, itemId: "last", data: "received" });
+      expect(await other.expectAfterHeartbeats("change")).toMatchObject({ data: "received" });
       await other.close();
       await follower.close();
     });
   });
 
-  describe("a subscriber that falls behind further than the log reaches (G7)", () => {
+  describe("a subscriber that falls behind beyond the log (G7)", () => {
     const at = openDoor(door, kind, { subscriberQueue: QUEUE, history: { maxChanges: 5 } });
 
-    it("gets a fresh sync when it reads again, and goes on (G3)", async () => {
+    it("receives a fresh sync when it reads again, and continues (G3)", async () => {
       const key = group();
       const { follower, flow } = await stalled(at, key);
       flow();
@@ -84,19 +84,19 @@ export function slowSubscriberSuite(door: Door, kind: StoreKind): void {
     });
   });
 
-  describe("a subscriber that takes nothing for the stall timeout (G7)", () => {
+  describe("a subscriber that reads nothing for the stall timeout (G7)", () => {
     let skewMs = 0;
     const at = openDoor(door, kind, {
       subscriberQueue: QUEUE,
       history: { maxBytes: 64 * MiB },
-      // Looked after every 20 ms.
+      // Checks for stalls every 20 ms.
       heartbeatIntervalMs: 100,
       now: () => Date.now() + skewMs,
     });
 
-    it("is closed with a code that says so", async () => {
+    it("is closed with SLOW_SUBSCRIBER", async () => {
       const { follower, flow } = await stalled(at, group());
-      // More than once, in case the system still took something in after the first time.
+      // Repeated: the operating system may buffer more after the first time.
       const hurry = setInterval(() => (skewMs += 61_000), 50);
       await at.server.store.whenWatches(0);
       clearInterval(hurry);

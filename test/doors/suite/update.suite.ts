@@ -12,31 +12,31 @@ interface Row {
   readonly before?: Json;
   readonly ops: readonly UpdateStep[];
   readonly after: Json;
-  /** `index code` of the steps skipped. */
+  /** `index code` of each skipped step. */
   readonly errors?: readonly string[];
 }
 
 const MAX = Number.MAX_SAFE_INTEGER;
 const KEYS_33 = Array.from({ length: 33 }, (_, i) => `k${i}`);
 
-/** One row or more per rule; the reducer's own tests have the rest. */
+/** At least one row per rule; the reducer's own tests cover the rest. */
 const ROWS: readonly Row[] = [
-  { title: "no steps on a missing item write {}", ops: [], after: {} },
-  { title: "no steps write the value as it is", before: [1], ops: [], after: [1] },
+  { title: "writes {} without steps on a missing item", ops: [], after: {} },
+  { title: "writes the same value without steps", before: [1], ops: [], after: [1] },
   {
-    title: "set replaces a key, and the root",
+    title: "replaces a key with set",
     before: { a: 1, b: 2 },
     ops: [{ type: "set", path: "a", value: null }],
     after: { a: null, b: 2 },
   },
   {
-    title: "set at the root",
+    title: "replaces the root with set",
     before: "x",
     ops: [{ type: "set", path: "", value: [1] }],
     after: [1],
   },
   {
-    title: "merge is shallow, by a key, by keys and at the root",
+    title: "merges shallowly at a key, at nested keys and at the root",
     before: { a: { x: 1, y: { z: 1 } }, "b.c": {} },
     ops: [
       { type: "merge", path: "a", value: { y: { w: 2 } } },
@@ -47,7 +47,7 @@ const ROWS: readonly Row[] = [
     after: { a: { x: 1, y: { w: 2 } }, "b.c": { d: 1 }, new: { deep: { e: 1 } }, f: 1 },
   },
   {
-    title: "increment and decrement add to numbers and start missing ones",
+    title: "adds to numbers, and to missing ones as 0, with increment and decrement",
     before: { n: 1.5, m: 3 },
     ops: [
       { type: "increment", path: "n", by: 2 },
@@ -58,9 +58,9 @@ const ROWS: readonly Row[] = [
     ],
     after: { n: 3.5, m: -2, fresh: MAX, below: -MAX, zero: 0 },
   },
-  { title: "a root counter starts", ops: [{ type: "decrement", path: "", by: 3 }], after: -3 },
+  { title: "starts a root counter", ops: [{ type: "decrement", path: "", by: 3 }], after: -3 },
   {
-    title: "append pushes, concatenates and starts lists",
+    title: "pushes to lists, concatenates texts and starts lists with append",
     before: { list: [1], text: "a", empty: null },
     ops: [
       { type: "append", path: "list", value: [2] },
@@ -71,9 +71,9 @@ const ROWS: readonly Row[] = [
     ],
     after: { list: [1, [2]], text: "ab", empty: "s", fresh: [1], deep: { er: ["s"] } },
   },
-  { title: "append starts a root list", ops: [{ type: "append", path: [], value: 1 }], after: [1] },
+  { title: "starts a root list", ops: [{ type: "append", path: [], value: 1 }], after: [1] },
   {
-    title: "remove takes a key away, present or not, and makes the root null",
+    title: "removes a key, present or not",
     before: { a: 1 },
     ops: [
       { type: "remove", path: "a" },
@@ -82,13 +82,13 @@ const ROWS: readonly Row[] = [
     after: {},
   },
   {
-    title: "remove of the root",
+    title: "sets the root to null with remove",
     before: { a: 1 },
     ops: [{ type: "remove", path: "" }],
     after: null,
   },
   {
-    title: "a step that fails is reported, and the others take effect",
+    title: "reports a step that fails, and applies the others",
     before: { n: "text", list: {}, huge: MAX },
     ops: [
       { type: "increment", path: "n", by: 1 },
@@ -123,7 +123,7 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    title: "a root that is no object is never replaced by a path",
+    title: "never replaces a root that is no object by a path",
     before: "text",
     ops: [
       { type: "set", path: "a", value: 1 },
@@ -142,7 +142,7 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    title: "a missing item counts as missing until a step succeeds",
+    title: "treats a missing item as missing until a step succeeds",
     ops: [
       { type: "set", path: "__proto__", value: 1 },
       { type: "append", path: "", value: "text" },
@@ -152,7 +152,7 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-/** Update: steps, their errors, and what fails the call. */
+/** Update: steps, their errors, and errors of the whole call. */
 export function updateSuite(door: Door, kind: StoreKind): void {
   describe("update", () => {
     const at = openDoor(door, kind);
@@ -173,7 +173,7 @@ export function updateSuite(door: Door, kind: StoreKind): void {
       expect((await at.client.get(key))?.data).toEqual(after);
     });
 
-    it("takes 1,000 steps", async () => {
+    it("accepts 1,000 steps", async () => {
       const ops: UpdateStep[] = Array.from({ length: 1000 }, () => ({
         type: "increment",
         path: "n",
@@ -182,7 +182,7 @@ export function updateSuite(door: Door, kind: StoreKind): void {
       expect((await at.client.update({ ...item(), ops })).newValue).toEqual({ n: 1000 });
     });
 
-    it("concurrent increments all count", async () => {
+    it("counts all concurrent increments", async () => {
       const key = item();
       await Promise.all(
         Array.from({ length: 20 }, () =>
@@ -192,7 +192,7 @@ export function updateSuite(door: Door, kind: StoreKind): void {
       expect(await at.client.get(key)).toMatchObject({ data: { n: 20 }, revision: 20 });
     });
 
-    it("a result that is too large fails the call and changes nothing", async () => {
+    it("fails and changes nothing when the result is too large", async () => {
       const key = item();
       const data = textOfBytes(1024 * 1024 - 5);
       await at.client.set({ ...key, data });
@@ -210,7 +210,7 @@ export function updateSuite(door: Door, kind: StoreKind): void {
       await at.client.update({ ...key, ops: ops.slice(0, 1) });
     });
 
-    it("a result that is too deep fails the call and changes nothing", async () => {
+    it("fails and changes nothing when the result is too deep", async () => {
       const key = item();
       await at.client.set({ ...key, data: { a: 1 } });
       await expect(

@@ -10,12 +10,12 @@ import { textOfBytes } from "../../support/doors/values.ts";
 /** Write: pipelined calls over one stream. */
 export function writeStreamSuite(door: Door, kind: StoreKind): void {
   if (door.can.write === "no") return;
-  describe("a stream of writes", () => {
+  describe("a write stream", () => {
     const at = openDoor(door, kind);
     const group = () => ({ streamName: uniqueName("write"), groupId: "g" });
 
     if (door.can.write === "refused") {
-      it("is refused with a sentence that says where it works", async () => {
+      it("is refused with the protocols that support it", async () => {
         const stream = at.client.write();
         stream.send({ requestId: "1", set: { ...group(), itemId: "i", data: 1 } });
         stream.end();
@@ -28,9 +28,9 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
       return;
     }
 
-    it("answers each request under its id, without values", async () => {
+    it("responds to each request under its id, without values", async () => {
       const key = { ...group(), itemId: "i" };
-      const answers = await exchange(at.client.write(), [
+      const responses = await exchange(at.client.write(), [
         { requestId: "1", set: { ...key, data: { n: 1 } } },
         { requestId: "2", update: { ...key, ops: [{ increment: { path: "n", by: 2 } }] } },
         { requestId: "4", delete: key },
@@ -41,8 +41,8 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
           batch: { ...group(), mutations: [{ set: { itemId: "a", data: 1 } }] },
         },
       ]);
-      const epoch = positionOf(answers.get("1"))?.epoch;
-      expect(Object.fromEntries(answers)).toEqual({
+      const epoch = positionOf(responses.get("1"))?.epoch;
+      expect(Object.fromEntries(responses)).toEqual({
         "1": { set: { created: true, position: { epoch, revision: "1" } } },
         "2": { update: { position: { epoch, revision: "2" } } },
         "4": { delete: { position: { epoch, revision: "3" } } },
@@ -59,11 +59,11 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it("answers with values when the request asks for them", async () => {
+    it("responds with values on request", async () => {
       const of = group();
       const key = { ...of, itemId: "i" };
       const mutations = [{ set: { itemId: "i", data: "b" } }, { delete: { itemId: "i" } }];
-      const answers = await exchange(at.client.write(), [
+      const responses = await exchange(at.client.write(), [
         { requestId: "1", returnValues: true, set: { ...key, data: null } },
         {
           requestId: "2",
@@ -75,21 +75,21 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
         { requestId: "5", set: { ...key, data: "c" } },
         { requestId: "6", returnValues: true, delete: key },
       ]);
-      expect(answers.get("1")).toMatchObject({ set: { newValue: null } });
-      expect(answers.get("1")?.["set"]).not.toHaveProperty("oldValue");
-      expect(answers.get("2")).toMatchObject({ update: { oldValue: null, newValue: "a" } });
-      expect(answers.get("3")).toMatchObject({
+      expect(responses.get("1")).toMatchObject({ set: { newValue: null } });
+      expect(responses.get("1")?.["set"]).not.toHaveProperty("oldValue");
+      expect(responses.get("2")).toMatchObject({ update: { oldValue: null, newValue: "a" } });
+      expect(responses.get("3")).toMatchObject({
         batch: {
           results: [{ set: { oldValue: "a", newValue: "b" } }, { delete: { oldValue: "b" } }],
         },
       });
-      expect(answers.get("4")).toMatchObject({
+      expect(responses.get("4")).toMatchObject({
         batch: { results: [{ set: { newValue: "b" } }, { delete: { oldValue: "b" } }] },
       });
-      expect(answers.get("6")).toMatchObject({ delete: { oldValue: "c" } });
+      expect(responses.get("6")).toMatchObject({ delete: { oldValue: "c" } });
     });
 
-    it("requests of one group take effect in the order sent", async () => {
+    it("applies requests of one group in the order sent", async () => {
       const key = group();
       const requests = Array.from({ length: 300 }, (_, i): JsonObject => {
         const requestId = String(i);
@@ -101,19 +101,19 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
       });
       const follower = await Follower.open(at.client, key);
       await follower.sync();
-      const answers = await exchange(at.client.write(), requests);
-      expect(answers.size).toBe(300);
+      const responses = await exchange(at.client.write(), requests);
+      expect(responses.size).toBe(300);
       for (let i = 0; i < 300; i++) {
-        expect(positionOf(answers.get(String(i)))?.revision).toBe(String(i + 1));
+        expect(positionOf(responses.get(String(i)))?.revision).toBe(String(i + 1));
         expect(await follower.expect("change")).toMatchObject({ data: i });
       }
       await follower.close();
     });
 
-    it("an error ends only its own request", async () => {
+    it("fails only the request that an error belongs to", async () => {
       const of = group();
       const key = { ...of, itemId: "i" };
-      const answers = await exchange(at.client.write(), [
+      const responses = await exchange(at.client.write(), [
         { requestId: "1", set: { ...key, data: 1 } },
         { requestId: "2", set: { ...key, itemId: "", data: 1 } },
         { requestId: "3", set: { ...key, data: 2, expectedRevision: "9" } },
@@ -127,23 +127,23 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
         error: { code, reason, metadata, message: expect.stringMatching(/^.+\.$/) },
       });
       const invalid = "invalid_argument";
-      expect(answers.get("2")).toEqual(error(invalid, "NAME_INVALID", { field: "item_id" }));
-      expect(answers.get("3")).toEqual(
+      expect(responses.get("2")).toEqual(error(invalid, "NAME_INVALID", { field: "item_id" }));
+      expect(responses.get("3")).toEqual(
         error("aborted", "REVISION_MISMATCH", { current_revision: "1" }),
       );
-      expect(answers.get("4")).toEqual(
+      expect(responses.get("4")).toEqual(
         error(invalid, "OP_MALFORMED", { field: expect.stringContaining("ops[0].increment.by") }),
       );
-      expect(answers.get("5")).toEqual(error(invalid, "VALUE_INVALID", { field: "data" }));
-      expect(answers.get("6")).toMatchObject({ error: { reason: "REQUEST_INVALID" } });
-      expect(answers.get("7")).toEqual(
+      expect(responses.get("5")).toEqual(error(invalid, "VALUE_INVALID", { field: "data" }));
+      expect(responses.get("6")).toMatchObject({ error: { reason: "REQUEST_INVALID" } });
+      expect(responses.get("7")).toEqual(
         error(invalid, "REQUEST_INVALID", { field: "mutations[1]", index: "1" }),
       );
-      expect(positionOf(answers.get("8"))?.revision).toBe("2");
+      expect(positionOf(responses.get("8"))?.revision).toBe("2");
       expect(await at.client.get(key)).toMatchObject({ data: "last", revision: 2 });
     });
 
-    it("an answer comes while the stream is open, and one of another group may overtake", async () => {
+    it("responds while it is open, and lets responses of other groups overtake", async () => {
       const stream = at.client.write();
       const key = { ...group(), itemId: "i" };
       stream.send({ requestId: "1", set: { ...key, data: 1 } });
@@ -160,7 +160,7 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
       expect(await stream.next()).toBeUndefined();
     });
 
-    it("half-close drains: every request sent before is answered, then the stream ends", async () => {
+    it("drains on half-close: responds to every request sent before, then ends", async () => {
       const stream = at.client.write();
       const key = { ...group(), itemId: "i" };
       const held = at.server.store.hold("run");
@@ -169,14 +169,18 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
       await held.reached;
       held.release();
       const ids: unknown[] = [];
-      for (let answer = await stream.next(); answer !== undefined; answer = await stream.next())
-        ids.push(answer["requestId"]);
+      for (
+        let response = await stream.next();
+        response !== undefined;
+        response = await stream.next()
+      )
+        ids.push(response["requestId"]);
       expect(new Set(ids)).toEqual(new Set(["1", "2", "3", "4", "5"]));
       expect(ids).toHaveLength(5);
       expect(await at.client.get(key)).toMatchObject({ revision: 5 });
     });
 
-    it("takes more than is held at once, and values up to the limit", async () => {
+    it("accepts more requests than its window, and values up to the limit", async () => {
       const key = group();
       const small = Array.from({ length: 2500 }, (_, i): JsonObject => ({
         requestId: String(i),
@@ -190,13 +194,13 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
       expect((await exchange(at.client.write(), [...small, ...large])).size).toBe(2503);
     });
 
-    it("a stream without requests ends in good order", async () => {
+    it("ends without an error when there were no requests", async () => {
       const stream = at.client.write();
       stream.end();
       expect(await stream.next()).toBeUndefined();
     });
 
-    it("a client that cancels leaves the service as it was", async () => {
+    it("leaves the service working when the client cancels", async () => {
       const stream = at.client.write();
       const key = { ...group(), itemId: "i" };
       stream.send({ requestId: "1", set: { ...key, data: 1 } });
@@ -207,23 +211,23 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
   });
 }
 
-/** Sends everything, half-closes, and gives the answers by id. */
+/** Sends everything, half-closes, and returns the responses by id. */
 async function exchange(stream: WriteStream, requests: readonly JsonObject[]) {
   for (const request of requests) stream.send(request);
   stream.end();
-  const answers = new Map<string, JsonObject>();
-  for (let answer = await stream.next(); answer !== undefined; answer = await stream.next()) {
+  const responses = new Map<string, JsonObject>();
+  for (let response = await stream.next(); response !== undefined; response = await stream.next()) {
     // Proto JSON leaves out zeros.
-    const { requestId = "0", ...result } = answer as { requestId?: string } & JsonObject;
-    expect(answers.has(requestId)).toBe(false);
-    answers.set(requestId, result);
+    const { requestId = "0", ...result } = response as { requestId?: string } & JsonObject;
+    expect(responses.has(requestId)).toBe(false);
+    responses.set(requestId, result);
   }
-  return answers;
+  return responses;
 }
 
 function positionOf(
-  answer: JsonObject | undefined,
+  response: JsonObject | undefined,
 ): { epoch: string; revision: string } | undefined {
-  const [result] = Object.values(answer ?? {}) as JsonObject[];
+  const [result] = Object.values(response ?? {}) as JsonObject[];
   return result?.["position"] as { epoch: string; revision: string } | undefined;
 }

@@ -6,7 +6,7 @@ import type { StoreKind } from "../../support/doors/test-server.ts";
 import { uniqueName } from "../../support/doors/unique.ts";
 import { nested, textOfBytes } from "../../support/doors/values.ts";
 
-/** Every kind of value, the largest and the deepest. */
+/** Values of every kind, up to the size and depth limits. */
 const VALUES: readonly (readonly [string, Json])[] = [
   ["null", null],
   ["true", true],
@@ -40,13 +40,13 @@ const NAMES: readonly string[] = [
   "constructor",
 ];
 
-/** Set, Get, Delete, and what they expect. */
+/** Set, Get and Delete, and their expectations. */
 export function writesSuite(door: Door, kind: StoreKind): void {
   describe("set, get and delete", () => {
     const at = openDoor(door, kind);
     const item = () => ({ streamName: uniqueName("writes"), groupId: "g", itemId: "i" });
 
-    it("set creates, then replaces, and tells the value before, the value now and the position", async () => {
+    it("create with set, then replace, and return the old value, the new value and the position", async () => {
       const key = item();
       const first = await at.client.set({ ...key, data: { n: 1 } });
       expect(first).toEqual({
@@ -64,7 +64,7 @@ export function writesSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it("get gives the item with its revision and times, and nothing when there is none", async () => {
+    it("read an item with its revision and times with get, or nothing when it is missing", async () => {
       const key = item();
       expect(await at.client.get(key)).toBeUndefined();
       const before = Date.now();
@@ -84,7 +84,7 @@ export function writesSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it("delete gives the removed value; of a missing item it is a success without a position", async () => {
+    it("return the removed value from delete, which succeeds without a position on a missing item", async () => {
       const key = item();
       expect(await at.client.delete(key)).toEqual({ oldValue: undefined, position: undefined });
       const { position } = await at.client.set({ ...key, data: "there" });
@@ -102,7 +102,7 @@ export function writesSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it("a stored null is a value, and a missing one is none", async () => {
+    it("distinguish a stored null from a missing item", async () => {
       const key = item();
       expect(await at.client.set({ ...key, data: null })).toMatchObject({
         oldValue: undefined,
@@ -121,14 +121,14 @@ export function writesSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it.each(VALUES)("keeps %s as it is", async (_, data) => {
+    it.each(VALUES)("preserve %s", async (_, data) => {
       const key = item();
       expect((await at.client.set({ ...key, data })).newValue).toEqual(data);
       expect((await at.client.get(key))?.data).toEqual(data);
       expect((await at.client.delete(key)).oldValue).toEqual(data);
     });
 
-    it("keeps items apart by the bytes of all three names", async () => {
+    it("distinguish items by the bytes of all three names", async () => {
       const prefix = uniqueName("n");
       const keys = NAMES.flatMap((name) => [
         { streamName: name, groupId: prefix, itemId: name },
@@ -148,7 +148,7 @@ export function writesSuite(door: Door, kind: StoreKind): void {
     });
 
     it.each(["set", "update", "delete"] as const)(
-      "%s takes effect only at the revision expected, where 0 means that there must be none",
+      "apply %s only at the expected revision, where 0 means that the item must not exist",
       async (method) => {
         const key = item();
         const write = async (expectedRevision?: number) => {
@@ -182,7 +182,7 @@ export function writesSuite(door: Door, kind: StoreKind): void {
     );
 
     it.each(["set", "update", "delete"] as const)(
-      "%s takes effect only in the epoch expected, where empty means never written",
+      "apply %s only in the expected epoch, where empty means never written",
       async (method) => {
         const key = item();
         const write = async (expectedEpoch: string) => {
@@ -210,7 +210,7 @@ export function writesSuite(door: Door, kind: StoreKind): void {
       },
     );
 
-    it("two writers that expect the same revision do not both succeed", async () => {
+    it("let only one of two writers that expect the same revision succeed", async () => {
       const key = item();
       await at.client.set({ ...key, data: 0 });
       const outcomes = await Promise.allSettled(

@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { SetResult } from "../../../src/service/requests.ts";
 import { doorNamed } from "../../support/doors/doors.ts";
-import { type LaneOnly, startLaneOnly } from "../../support/doors/lane-only.ts";
+import { type FastPathServer, startFastPathServer } from "../../support/doors/fast-path-server.ts";
 
-let server: LaneOnly;
+let server: FastPathServer;
 beforeAll(async () => {
-  server = await startLaneOnly();
+  server = await startFastPathServer();
 });
 afterAll(async () => server?.close());
 
-describe.each(["grpc", "grpc-js"])("the client %s takes the lane", (name) => {
-  it("with calls, subscriptions and streams of writes", async () => {
+describe.each(["grpc", "grpc-js"])("the %s client on the fast path", (name) => {
+  it("uses it for calls, subscriptions and streams of writes", async () => {
     const client = doorNamed(name).client({ url: server.url } as never);
     const group = { streamName: "s", groupId: name };
     const frames = await client.subscribe(group);
@@ -33,9 +33,9 @@ describe.each(["grpc", "grpc-js"])("the client %s takes the lane", (name) => {
   });
 });
 
-describe("a stream of writes on the lane", () => {
-  it("fails only the request whose result cannot be written, and goes on", async () => {
-    const broken = await startLaneOnly({ set: async () => ({}) as SetResult });
+describe("a stream of writes on the fast path", () => {
+  it("fails only the request whose result cannot be encoded, and continues", async () => {
+    const broken = await startFastPathServer({ set: async () => ({}) as SetResult });
     onTestFinished(() => broken.close());
     const client = doorNamed("grpc").client({ url: broken.url } as never);
     const group = { streamName: "s", groupId: "broken" };

@@ -20,12 +20,12 @@ import { MAX_REQUEST_BYTES } from "../../../src/rpc/envelope.ts";
 import { envelope, envelopes, pathOf, statusInfos } from "../../support/doors/raw-protocol.ts";
 
 /**
- * gRPC as it is on the wire, at its edges: the short way of plain calls, and the framework's, which
- * answers what names a compression, have to behave alike.
+ * gRPC on the wire, in its edge cases: the fast path and the framework path, which handles calls
+ * that name a compression, must behave alike.
  */
-const WAYS: readonly (readonly [name: string, headers: Readonly<Record<string, string>>])[] = [
-  ["on the lane", {}],
-  ["by the framework", { "grpc-encoding": "gzip" }],
+const PATHS: readonly (readonly [name: string, headers: Readonly<Record<string, string>>])[] = [
+  ["on the fast path", {}],
+  ["on the framework path", { "grpc-encoding": "gzip" }],
 ];
 
 const STATUS = { ok: "0", invalid: "3", late: "4", unauthenticated: "16", unavailable: "14" };
@@ -45,17 +45,17 @@ beforeAll(async () => {
 });
 afterAll(async () => server?.close());
 
-/** A call, as it is on the wire. */
+/** A call on the wire. */
 interface Call {
   readonly stream: ClientHttp2Stream;
-  /** The messages of the answer, once it has ended. */
+  /** The messages of the response, once it has ended. */
   readonly messages: Promise<Buffer[]>;
   readonly headers: () => IncomingHttpHeaders;
   readonly trailers: () => IncomingHttpHeaders;
 }
 
 function open(url: string): ClientHttp2Session {
-  // Enough for what these tests have under way: over it, Node's client turns away what it gets.
+  // Enough for the calls of these tests: beyond it, Node's client rejects what it receives.
   const session = connect(url, { maxSessionMemory: 1000 });
   session.on("error", () => {});
   onTestFinished(() => session.destroy());
@@ -91,7 +91,7 @@ const set = (groupId: string, itemId = "i") =>
     create(SetRequestSchema, { streamName: "s", groupId, itemId, data: number }),
   );
 
-const follows = (groupId: string) =>
+const subscription = (groupId: string) =>
   toBinary(SubscribeRequestSchema, create(SubscribeRequestSchema, { streamName: "s", groupId }));
 
 const write = (requestId: number, groupId: string, text = "x", returnValues = false) =>
@@ -115,20 +115,20 @@ const write = (requestId: number, groupId: string, text = "x", returnValues = fa
 const idsOf = (messages: readonly Buffer[]) =>
   messages.map((message) => Number(fromBinary(WriteResponseSchema, message).requestId));
 
-describe.each(WAYS)("a gRPC call answered %s", (way, headers) => {
-  const group = (name: string) => `${name} ${way}`;
+describe.each(PATHS)("a gRPC call %s", (path, headers) => {
+  const group = (name: string) => `${name} ${path}`;
 
-  it("is answered whole, with its status in trailers", async () => {
-    const { stream, messages, ...answer } = call(open(server.url), "set", headers);
+  it("gets its response, with the status in trailers", async () => {
+    const { stream, messages, ...response } = call(open(server.url), "set", headers);
     stream.end(envelope(set(group("whole"))));
     const [message] = await messages;
     expect(fromBinary(SetResponseSchema, message as Buffer).position?.revision).toBe(1n);
-    expect(answer.headers()).toMatchObject({ ":status": 200 });
-    expect(answer.headers()["content-type"]).toMatch(/^application\/grpc/);
-    expect(answer.trailers()).toMatchObject({ "grpc-status": STATUS.ok });
+    expect(response.headers()).toMatchObject({ ":status": 200 });
+    expect(response.headers()["content-type"]).toMatch(/^application\/grpc/);
+    expect(response.trailers()).toMatchObject({ "grpc-status": STATUS.ok });
   });
 
-  it("may come byte by byte", async () => {
+  it("may arrive byte by byte", async () => {
     const { stream, messages, trailers } = call(open(server.url), "set", headers);
     for (const byte of envelope(set(group("bytes")))) {
       await new Promise((resolve) => stream.write(Buffer.from([byte]), resolve));
@@ -138,11 +138,11 @@ describe.each(WAYS)("a gRPC call answered %s", (way, headers) => {
     expect(trailers()).toMatchObject({ "grpc-status": STATUS.ok });
   });
 
-  it("is not made before the request has ended", async () => {
+  it("does not run before its request has ended", async () => {
     const { stream, messages } = call(open(server.url), "set", headers);
     const groupId = group("half");
     await new Promise((resolve) => stream.write(envelope(set(groupId)), resolve));
-    // Another call on another connection overtakes it.
+    // A call on another connection overtakes it.
     const other = call(open(server.url), "set", headers);
     other.stream.end(envelope(set(groupId)));
     const [first] = await other.messages;
@@ -153,13 +153,13 @@ describe.each(WAYS)("a gRPC call answered %s", (way, headers) => {
   });
 
   it.each([
-    ["cut short in its prefix", Buffer.from([0, 0, 0])],
-    ["cut short in its message", Buffer.from([0, 0, 0, 0, 9, 1])],
-    ["without a message", Buffer.alloc(0)],
-    ["with two messages", Buffer.concat([envelope(set("g")), envelope(set("g"))])],
-    ["with flags that do not exist", Buffer.from(envelope(set("g"), 4))],
-    ["that is no protobuf", Buffer.from(envelope(Buffer.from([0xff, 0xff])))],
-  ])("is refused when it is %s, with the reason in its details", async (_, body) => {
+    ["a prefix that is cut short", Buffer.from([0, 0, 0])],
+    ["a message that is cut short", Buffer.from([0, 0, 0, 0, 9, 1])],
+    ["no message", Buffer.alloc(0)],
+    ["two messages", Buffer.concat([envelope(set("g")), envelope(set("g"))])],
+    ["unknown flags", Buffer.from(envelope(set("g"), 4))],
+    ["a message that is not protobuf", Buffer.from(envelope(Buffer.from([0xff, 0xff])))],
+  ])("is refused for %s, with the reason in its details", async (_, body) => {
     const { stream, messages, trailers } = call(open(server.url), "set", headers);
     stream.end(body);
     expect(await messages).toEqual([]);
@@ -168,7 +168,7 @@ describe.each(WAYS)("a gRPC call answered %s", (way, headers) => {
     expect(statusInfos(details)).toMatchObject([{ reason: "REQUEST_INVALID", domain: "millrace" }]);
   });
 
-  it("is refused by its length alone when it is too large", async () => {
+  it("is refused by its announced length when it is too large", async () => {
     const { stream, messages, trailers } = call(open(server.url), "set", headers);
     const prefix = Buffer.alloc(5);
     prefix.writeUInt32BE(MAX_REQUEST_BYTES + 1, 1);
@@ -178,7 +178,7 @@ describe.each(WAYS)("a gRPC call answered %s", (way, headers) => {
     expect(trailers()).toMatchObject({ "grpc-status": STATUS.invalid });
   });
 
-  it("is refused in words of any language, and names what may be there instead", async () => {
+  it("is refused with a percent-encoded sentence that names the field", async () => {
     const { stream, messages, trailers } = call(open(server.url), "set", headers);
     stream.end(envelope(set(group("names"), "é\u0007")));
     expect(await messages).toEqual([]);
@@ -186,17 +186,17 @@ describe.each(WAYS)("a gRPC call answered %s", (way, headers) => {
     expect(decodeURIComponent(String(trailers()["grpc-message"]))).toContain("item_id");
   });
 
-  it("that would go on for good ends when its time is up", async () => {
+  it("ends at its deadline when it would never end by itself", async () => {
     const { stream, messages, trailers } = call(open(server.url), "subscribe", {
       ...headers,
       "grpc-timeout": "50m",
     });
-    stream.end(envelope(follows(group("late"))));
+    stream.end(envelope(subscription(group("late"))));
     expect(await messages).toHaveLength(1);
     expect(trailers()).toMatchObject({ "grpc-status": STATUS.late });
   });
 
-  it("takes along what the caller says of itself", async () => {
+  it("carries the credentials of its caller", async () => {
     const guarded = await createServer({
       port: 0,
       store: { kind: "in_memory" },
@@ -217,17 +217,17 @@ describe.each(WAYS)("a gRPC call answered %s", (way, headers) => {
     expect(await statusOf({})).toBe(STATUS.unauthenticated);
   });
 
-  it("whose caller cancels it leaves nothing behind", async () => {
+  it("ends its subscription when its caller cancels it", async () => {
     const groupId = group("cancelled");
     const { stream } = call(open(server.url), "subscribe", headers);
     const opened = new Promise((resolve) => stream.once("data", resolve));
-    stream.end(envelope(follows(groupId)));
+    stream.end(envelope(subscription(groupId)));
     await opened;
     stream.close(constants.NGHTTP2_CANCEL);
     await vi.waitFor(() => expect(left).toContain(groupId));
   });
 
-  it("is answered although its connection is going away", async () => {
+  it("completes although its connection is going away", async () => {
     const session = open(server.url);
     const { stream, messages, trailers } = call(session, "set", headers);
     await new Promise((resolve) => stream.write(envelope(set(group("goaway"))), resolve));
@@ -237,13 +237,13 @@ describe.each(WAYS)("a gRPC call answered %s", (way, headers) => {
     expect(trailers()).toMatchObject({ "grpc-status": STATUS.ok });
   });
 
-  it("is told when the service goes away, if it would go on for good", async () => {
+  it("ends with UNAVAILABLE when the server closes, if it would never end by itself", async () => {
     const own = await createServer({ port: 0, store: { kind: "in_memory" } });
     const session = open(own.url);
     const goaway = new Promise((resolve) => session.once("goaway", resolve));
     const follow = call(session, "subscribe", headers);
     const opened = new Promise((resolve) => follow.stream.once("data", resolve));
-    follow.stream.end(envelope(follows("g")));
+    follow.stream.end(envelope(subscription("g")));
     const writes = call(session, "write", headers);
     writes.stream.write(envelope(write(1, "g")));
     await opened;
@@ -254,17 +254,17 @@ describe.each(WAYS)("a gRPC call answered %s", (way, headers) => {
   });
 });
 
-it("a call on the lane ends when its time is up, even if its request never ends", async () => {
+it("a call on the fast path ends at its deadline, even if its request never ends", async () => {
   const { stream, messages, trailers } = call(open(server.url), "set", { "grpc-timeout": "50m" });
   stream.write(envelope(set("late")));
   expect(await messages).toEqual([]);
   expect(trailers()).toMatchObject({ "grpc-status": STATUS.late });
 });
 
-describe.each(WAYS)("a stream of writes answered %s", (way, headers) => {
-  const group = (name: string) => `${name} ${way}`;
+describe.each(PATHS)("a stream of writes %s", (path, headers) => {
+  const group = (name: string) => `${name} ${path}`;
 
-  it("may have many messages in one frame, and one over many", async () => {
+  it("may have several messages in one chunk, and one message in several chunks", async () => {
     const { stream, messages, trailers } = call(open(server.url), "write", headers);
     const [a, b, c, d] = [1, 2, 3, 4].map((id) => Buffer.from(envelope(write(id, group("cut")))));
     const bytes = Buffer.concat([a, b, c, d] as Buffer[]);
@@ -276,18 +276,18 @@ describe.each(WAYS)("a stream of writes answered %s", (way, headers) => {
     expect(trailers()).toMatchObject({ "grpc-status": STATUS.ok });
   });
 
-  it("that ends in the middle of a message is answered up to there, then refused", async () => {
+  it("is refused after its last complete message if it ends in the middle of one", async () => {
     const { stream, messages, trailers } = call(open(server.url), "write", headers);
     stream.end(Buffer.concat([envelope(write(1, group("end"))), Buffer.from([0, 0, 0, 0, 9, 1])]));
     expect(idsOf(await messages)).toEqual([1]);
     expect(trailers()).toMatchObject({ "grpc-status": STATUS.invalid });
   });
 
-  it("is not read on while its answers are not taken, and goes on when they are", async () => {
+  it("is not read while its client reads no responses, and continues when it does", async () => {
     const session = open(server.url);
     const { stream, messages, trailers } = call(session, "write", headers);
     stream.pause();
-    const groupId = group("deaf");
+    const groupId = group("stalled");
     const text = "x".repeat(20_000);
     const count = 1400;
     for (let id = 1; id <= count; id++) stream.write(envelope(write(id, groupId, text, true)));
@@ -295,7 +295,7 @@ describe.each(WAYS)("a stream of writes answered %s", (way, headers) => {
     const revision = async () =>
       (await server.service.list({ streamName: "s", groupId })).position.revision;
     let before = -1;
-    // Until nothing happens any more.
+    // Waits until no more writes arrive.
     await vi.waitFor(
       async () => {
         const now = await revision();
@@ -312,14 +312,14 @@ describe.each(WAYS)("a stream of writes answered %s", (way, headers) => {
   });
 });
 
-describe.each(WAYS)("calls that are reset as soon as they are made, %s,", (way, headers) => {
-  it("cost no other connection its answers", async () => {
-    const group = `reset ${way}`;
+describe.each(PATHS)("calls %s that are reset at once", (path, headers) => {
+  it("do not cost other connections their responses", async () => {
+    const group = `reset ${path}`;
     const attacker = open(server.url);
     const gone = new Promise<void>((resolve) => attacker.once("close", resolve));
     for (let i = 0; i < 3000 && !attacker.destroyed; i++) {
       const { stream } = call(attacker, i % 2 === 0 ? "subscribe" : "write", headers);
-      stream.write(envelope(follows(group)));
+      stream.write(envelope(subscription(group)));
       stream.close(constants.NGHTTP2_CANCEL);
       if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
     }

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 
-/** A server of plain HTTP/2 with nothing but the given services. */
+/** A cleartext HTTP/2 server with the given services only. */
 export interface DiscoveryServer {
   readonly url: string;
   /** `host:port`. */
@@ -12,7 +12,7 @@ export interface DiscoveryServer {
   close(): Promise<void>;
 }
 
-/** Serves on a free port of the loopback. */
+/** Starts the server on a free loopback port. */
 export async function serveDiscovery(
   routes: (router: ConnectRouter) => void,
 ): Promise<DiscoveryServer> {

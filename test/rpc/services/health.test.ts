@@ -18,7 +18,7 @@ import { type DiscoveryServer, serveDiscovery } from "./discovery-server.ts";
 const SERVICE = "millrace.v1.StreamService";
 const WATCH_PATH = "/grpc.health.v1.Health/Watch";
 
-/** The same health, whose listeners are counted: emits `count` with the number whenever it changes. */
+/** The same health with its listeners counted; `becomes` waits for a number of them. */
 function counted(health: Health) {
   const counts = new EventEmitter();
   let count = 0;
@@ -36,7 +36,7 @@ function counted(health: Health) {
       stop();
     };
   };
-  // Getters must go on reading the true status.
+  // Getters must still read the real status.
   const seen: Health = Object.create(health, { onChange: { value: onChange } });
   const becomes = async (wanted: number) => {
     while (count !== wanted) await once(counts, "count");
@@ -45,38 +45,38 @@ function counted(health: Health) {
 }
 
 describe("the health of a server", () => {
-  test("starts not serving, and only changes are told", () => {
+  test("starts as not serving, and reports only changes", () => {
     const health = createHealth([SERVICE]);
-    const told: string[] = [];
-    const stop = health.onChange(() => told.push(health.status));
+    const reported: string[] = [];
+    const stop = health.onChange(() => reported.push(health.status));
     expect(health.status).toBe("not_serving");
     health.set("not_serving");
     health.set("serving");
     health.set("serving");
     health.set("not_serving");
-    expect(told).toEqual(["serving", "not_serving"]);
+    expect(reported).toEqual(["serving", "not_serving"]);
     stop();
     stop();
     health.set("serving");
-    expect(told).toHaveLength(2);
+    expect(reported).toHaveLength(2);
   });
 
-  test("is not serving for good once closed, which is told once", () => {
+  test("stays not serving once closed, and reports that once", () => {
     const health = createHealth([SERVICE]);
     health.set("serving");
-    const told: string[] = [];
-    health.onChange(() => told.push(`${health.status} ${health.closed}`));
+    const reported: string[] = [];
+    health.onChange(() => reported.push(`${health.status} ${health.closed}`));
     health.close();
     health.close();
     health.set("serving");
     expect(health.status).toBe("not_serving");
-    expect(told).toEqual(["not_serving true"]);
-    health.onChange(() => told.push("never"));
+    expect(reported).toEqual(["not_serving true"]);
+    health.onChange(() => reported.push("never"));
     health.set("serving");
-    expect(told).toHaveLength(1);
+    expect(reported).toHaveLength(1);
   });
 
-  test("tells a listener added twice twice, and forgets each on its own", () => {
+  test("calls a listener added twice twice, and removes each on its own", () => {
     const health = createHealth([]);
     let calls = 0;
     const listener = () => void calls++;
@@ -104,7 +104,7 @@ describe("grpc.health.v1", () => {
   });
   afterEach(() => server.close());
 
-  test("Check tells the present status of the server and of each service", async () => {
+  test("Check returns the current status of the server and of each service", async () => {
     const { check } = client();
     for (const service of ["", SERVICE]) {
       health.set("serving");
@@ -114,36 +114,36 @@ describe("grpc.health.v1", () => {
     }
   });
 
-  test("Check of an unknown service is NOT_FOUND and names what is known", async () => {
+  test("Check of an unknown service is NOT_FOUND and names the known ones", async () => {
     const error = await rejection(client().check({ service: "no.such.Service" }));
     expect(error.code).toBe(Code.NotFound);
     expect(error.rawMessage).toContain(SERVICE);
   });
 
-  test("Check of a very long unknown name is answered, not echoed", async () => {
+  test("Check of a very long unknown name does not echo it", async () => {
     const error = await rejection(client().check({ service: "x".repeat(1_000_000) }));
     expect(error.code).toBe(Code.NotFound);
     expect(error.rawMessage.length).toBeLessThan(200);
   });
 
-  test("List tells the server and every service", async () => {
-    const tell = async () =>
+  test("List returns the status of the server and of every service", async () => {
+    const list = async () =>
       Object.entries((await client().list({})).statuses).map(([name, { status }]) => [
         name,
         status,
       ]);
-    expect(await tell()).toEqual([
+    expect(await list()).toEqual([
       ["", Status.SERVING],
       [SERVICE, Status.SERVING],
     ]);
     health.set("not_serving");
-    expect(await tell()).toEqual([
+    expect(await list()).toEqual([
       ["", Status.NOT_SERVING],
       [SERVICE, Status.NOT_SERVING],
     ]);
   });
 
-  test("Connect clients have it too, in JSON", async () => {
+  test("Connect clients can call it too, in JSON", async () => {
     const transport = createConnectTransport({
       baseUrl: server.url,
       httpVersion: "2",
@@ -153,14 +153,14 @@ describe("grpc.health.v1", () => {
     expect(response.status).toBe(Status.SERVING);
   });
 
-  test("Watch tells the present status at once, then every change in order", async () => {
+  test("Watch sends the current status at once, then every change in order", async () => {
     const abort = new AbortController();
     const responses = client().watch({ service: SERVICE }, { signal: abort.signal });
     const watch = responses[Symbol.asyncIterator]();
     expect(await next(watch)).toBe(Status.SERVING);
     health.set("not_serving");
     expect(await next(watch)).toBe(Status.NOT_SERVING);
-    // Faster than anybody reads.
+    // Faster than the client reads.
     health.set("serving");
     health.set("not_serving");
     health.set("not_serving");
@@ -174,7 +174,7 @@ describe("grpc.health.v1", () => {
     await listeners.becomes(0);
   });
 
-  test("Watch of a status that flickers keeps a bounded number of changes and the last one", async () => {
+  test("Watch of a flapping status keeps a limited number of changes, and the last one", async () => {
     const watch = client().watch({})[Symbol.asyncIterator]();
     expect(await next(watch)).toBe(Status.SERVING);
     for (let i = 0; i < 1000; i++) {
@@ -196,7 +196,7 @@ describe("grpc.health.v1", () => {
     expect(seen.every((status, i) => status !== seen[i + 1])).toBe(true);
   });
 
-  test("Watch of an unknown service says so and stays open until the service ends", async () => {
+  test("Watch of an unknown service sends SERVICE_UNKNOWN and stays open until the service ends", async () => {
     const watch = client().watch({ service: "no.such.Service" })[Symbol.asyncIterator]();
     expect(await next(watch)).toBe(Status.SERVICE_UNKNOWN);
     await listeners.becomes(1);
@@ -208,7 +208,7 @@ describe("grpc.health.v1", () => {
     await listeners.becomes(0);
   });
 
-  test("the close of the health tells NOT_SERVING, then ends every Watch with UNAVAILABLE", async () => {
+  test("closing the health sends NOT_SERVING, then ends every Watch with UNAVAILABLE", async () => {
     const watches = ["", SERVICE].map((service) =>
       client().watch({ service })[Symbol.asyncIterator](),
     );
@@ -224,21 +224,21 @@ describe("grpc.health.v1", () => {
       });
     }
     await listeners.becomes(0);
-    // The same for whoever comes later.
+    // A later watcher gets the same.
     const late = client().watch({})[Symbol.asyncIterator]();
     expect(await next(late)).toBe(Status.NOT_SERVING);
     expect((await rejection(next(late))).code).toBe(Code.Unavailable);
     await listeners.becomes(0);
   });
 
-  test("Watch ends with the deadline and leaves no listener", async () => {
+  test("Watch ends at its deadline and leaves no listener", async () => {
     const watch = client().watch({}, { timeoutMs: 100 })[Symbol.asyncIterator]();
     expect(await next(watch)).toBe(Status.SERVING);
     expect((await rejection(next(watch))).code).toBe(Code.DeadlineExceeded);
     await listeners.becomes(0);
   });
 
-  test("Watch leaves no listener when the client aborts, nor when its connection breaks", async () => {
+  test("Watch leaves no listener when the client aborts or its connection breaks", async () => {
     const abort = new AbortController();
     const watches = [SERVICE, "", "no.such.Service"].map((service) =>
       client().watch({ service }, { signal: abort.signal })[Symbol.asyncIterator](),

@@ -14,7 +14,7 @@ const STRING = {
 };
 
 describe("extensions of messages", () => {
-  // Ours declare none, for proto3 has none; another file may.
+  // Our files declare none, because proto3 has none; other files may.
   const base = create(FileDescriptorProtoSchema, {
     name: "base.proto",
     messageType: [{ name: "Base", extensionRange: [{ start: 100, end: 200 }] }],
@@ -33,7 +33,7 @@ describe("extensions of messages", () => {
   const names = (files: readonly Uint8Array[] | undefined) =>
     files?.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes).name);
 
-  test("are found by the message that they extend and their number", () => {
+  test("are found by extended message and field number", () => {
     for (const number of [101, 120]) {
       expect(names(schema.fileOfExtension("Base", number))).toEqual([
         "more/extending.proto",

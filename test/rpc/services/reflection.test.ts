@@ -33,8 +33,8 @@ import { createHealth, healthRoutes } from "../../../src/rpc/services/health.ts"
 import { reflectionRoutes } from "../../../src/rpc/services/reflection.ts";
 import { type DiscoveryServer, serveDiscovery } from "./discovery-server.ts";
 
-type Question = MessageInitShape<typeof ServerReflectionRequestSchema>["messageRequest"];
-type Answer = ServerReflectionResponse["messageResponse"];
+type MessageRequest = MessageInitShape<typeof ServerReflectionRequestSchema>["messageRequest"];
+type MessageResponse = ServerReflectionResponse["messageResponse"];
 
 const PROJECT = fileURLToPath(new URL("../../..", import.meta.url));
 const STREAM_FILE = "millrace/v1/stream_service.proto";
@@ -52,7 +52,7 @@ beforeAll(async () => {
   const health = createHealth([StreamService.typeName]);
   health.set("serving");
   server = await serveDiscovery((router) => {
-    // Before the services that it describes, for the order must not matter.
+    // Registered before the services that it describes, because the order must not matter.
     reflectionRoutes(router);
     healthRoutes(router, health);
     router.service(WorkerService, {});
@@ -84,10 +84,10 @@ describe.each([
     client = createClient(service, createGrpcTransport({ baseUrl: server.url }));
   });
 
-  /** Asks on one stream, all at once, and closes it. */
-  async function exchange(questions: readonly Question[]): Promise<ServerReflectionResponse[]> {
+  /** Sends all requests at once on one stream, and closes it. */
+  async function exchange(sent: readonly MessageRequest[]): Promise<ServerReflectionResponse[]> {
     async function* requests() {
-      for (const messageRequest of questions) {
+      for (const messageRequest of sent) {
         yield { host: "example", ...(messageRequest && { messageRequest }) };
       }
     }
@@ -95,24 +95,24 @@ describe.each([
     for await (const response of client.serverReflectionInfo(requests())) responses.push(response);
     return responses;
   }
-  async function ask(question: Question): Promise<Answer> {
-    const [response] = await exchange([question]);
-    if (response === undefined) throw new Error("There was no answer.");
+  async function ask(request: MessageRequest): Promise<MessageResponse> {
+    const [response] = await exchange([request]);
+    if (response === undefined) throw new Error("There was no response.");
     return response.messageResponse;
   }
-  async function askFiles(question: Question): Promise<FileDescriptorProto[]> {
-    return decoded(await ask(question));
+  async function askFiles(request: MessageRequest): Promise<FileDescriptorProto[]> {
+    return decoded(await ask(request));
   }
-  const symbol = (value: string): Question => ({ case: "fileContainingSymbol", value });
-  const filename = (value: string): Question => ({ case: "fileByFilename", value });
+  const symbol = (value: string): MessageRequest => ({ case: "fileContainingSymbol", value });
+  const filename = (value: string): MessageRequest => ({ case: "fileByFilename", value });
 
   test("lists every service of the router, itself included, sorted", async () => {
-    const answer = await ask({ case: "listServices", value: "" });
-    if (answer.case !== "listServicesResponse") throw new Error(`It is ${answer.case}.`);
-    expect(answer.value.service.map(({ name }) => name)).toEqual(SERVICES);
+    const response = await ask({ case: "listServices", value: "" });
+    if (response.case !== "listServicesResponse") throw new Error(`It is ${response.case}.`);
+    expect(response.value.service.map(({ name }) => name)).toEqual(SERVICES);
   });
 
-  test("gives a file by its name, first, and everything that it imports after it", async () => {
+  test("returns a file by its name, followed by all its imports", async () => {
     const files = await askFiles(filename(STREAM_FILE));
     expect(files.map(({ name }) => name)).toEqual([
       STREAM_FILE,
@@ -138,11 +138,11 @@ describe.each([
     `grpc/reflection/${version}/reflection.proto`,
     "grpc/health/v1/health.proto",
     "millrace/v1/types.proto",
-  ])("gives %s in an answer that is complete", async (name) => {
+  ])("returns %s with all its imports", async (name) => {
     const files = await askFiles(filename(name));
     expect(files[0]?.name).toBe(name);
     expect(new Set(files.map((file) => file.name)).size).toBe(files.length);
-    // Linking wants what is imported first, and throws when anything is missing.
+    // The registry needs imports first, and throws when one is missing.
     const linked = createFileRegistry(
       create(FileDescriptorSetSchema, { file: files.toReversed() }),
     );
@@ -169,7 +169,7 @@ describe.each([
     expect((await askFiles(symbol(name)))[0]?.name).toBe(file);
   });
 
-  test("gives files with JSON names and proto3 optional, as a compiler writes them", async () => {
+  test("returns files with JSON names and proto3 optional, as a compiler writes them", async () => {
     const [file] = await askFiles(symbol("millrace.v1.SetRequest"));
     const fields = file?.messageType.find(({ name }) => name === "SetRequest")?.field;
     expect(fields?.map(({ jsonName }) => jsonName)).toEqual([
@@ -198,7 +198,7 @@ describe.each([
     });
   });
 
-  test.each<Question>([
+  test.each<MessageRequest>([
     filename("millrace/v1/stream_service"),
     filename("no/such.proto"),
     symbol("millrace.v1.NoSuch"),
@@ -210,12 +210,12 @@ describe.each([
     },
     { case: "allExtensionNumbersOfType", value: "millrace.v1.NoSuch" },
     { case: "allExtensionNumbersOfType", value: "millrace.v1.StreamService" },
-  ])("answers NOT_FOUND to what is not known: $case $value", async (question) => {
-    const answer = await ask(question);
-    expect(answer).toMatchObject({ case: "errorResponse", value: { errorCode: Code.NotFound } });
+  ])("returns NOT_FOUND for unknown names: $case $value", async (request) => {
+    const response = await ask(request);
+    expect(response).toMatchObject({ case: "errorResponse", value: { errorCode: Code.NotFound } });
   });
 
-  test("answers every question of a stream in order, and errors do not end it", async () => {
+  test("answers every request of a stream in order, and continues after errors", async () => {
     const responses = await exchange([
       symbol("no.such"),
       { case: undefined },
@@ -243,8 +243,8 @@ describe.each([
   });
 });
 
-describe("the end of the service", () => {
-  test("ends streams that clients keep open with UNAVAILABLE", async () => {
+describe("a draining service", () => {
+  test("ends open streams with UNAVAILABLE", async () => {
     const end = new AbortController();
     const ending = await serveDiscovery((router) => reflectionRoutes(router, end.signal));
     try {
@@ -252,7 +252,7 @@ describe("the end of the service", () => {
       const stop = new AbortController();
       async function* requests() {
         yield { messageRequest: { case: "listServices" as const, value: "" } };
-        // Never half-closed by itself.
+        // Never half-closed on its own.
         await new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
       }
       const responses = client.serverReflectionInfo(requests())[Symbol.asyncIterator]();
@@ -271,7 +271,7 @@ describe("the end of the service", () => {
 });
 
 describe("buf, a real client", () => {
-  test("what reflection tells is what the compiler makes of our files", async () => {
+  test("gets the same files by reflection as from the compiler", async () => {
     const folder = await mkdtemp(join(tmpdir(), "millrace-reflection-"));
     try {
       const image = join(folder, "image.binpb");
@@ -285,18 +285,18 @@ describe("buf, a real client", () => {
         for (const { name } of compiled)
           yield { messageRequest: { case: "fileByFilename" as const, value: name } };
       }
-      const told: unknown[] = [];
+      const reflected: unknown[] = [];
       for await (const { messageResponse } of client.serverReflectionInfo(requests())) {
         const [file] = decoded(messageResponse);
-        if (file !== undefined) told.push(toJson(FileDescriptorProtoSchema, file));
+        if (file !== undefined) reflected.push(toJson(FileDescriptorProtoSchema, file));
       }
-      expect(told).toEqual(compiled.map((file) => toJson(FileDescriptorProtoSchema, file)));
+      expect(reflected).toEqual(compiled.map((file) => toJson(FileDescriptorProtoSchema, file)));
     } finally {
       await rm(folder, { recursive: true });
     }
   });
 
-  describe.each(["grpc-v1", "grpc-v1alpha"])("reflecting by %s", (protocol) => {
+  describe.each(["grpc-v1", "grpc-v1alpha"])("with %s", (protocol) => {
     const curl = (...args: string[]) =>
       buf("curl", "--reflect-protocol", protocol, "--http2-prior-knowledge", ...args);
 
@@ -308,7 +308,7 @@ describe("buf, a real client", () => {
         expect(methods).toContain(`millrace.v1.StreamService/${name}`);
     });
 
-    test("calls methods it knows from nowhere else", async () => {
+    test("calls methods that it knows from reflection only", async () => {
       const call = async (method: string, data: unknown): Promise<unknown> =>
         JSON.parse(
           await curl("--protocol", "grpc", "-d", JSON.stringify(data), `${server.url}/${method}`),
@@ -336,12 +336,12 @@ describe("buf, a real client", () => {
   });
 });
 
-/** The files of an answer. */
-function decoded(answer: Answer): FileDescriptorProto[] {
-  if (answer.case !== "fileDescriptorResponse") {
-    throw new Error(`It is ${answer.case}: ${JSON.stringify(answer.value)}`);
+/** The files of a response. */
+function decoded(response: MessageResponse): FileDescriptorProto[] {
+  if (response.case !== "fileDescriptorResponse") {
+    throw new Error(`It is ${response.case}: ${JSON.stringify(response.value)}`);
   }
-  return answer.value.fileDescriptorProto.map((bytes) =>
+  return response.value.fileDescriptorProto.map((bytes) =>
     fromBinary(FileDescriptorProtoSchema, bytes),
   );
 }

@@ -4,7 +4,7 @@ import { readFileLayer } from "../../../src/server/config/file-layer.ts";
 import { judge } from "../../../src/server/config/validate.ts";
 import { KEYS } from "../../../src/server/config/keys.ts";
 
-/** Pieces that files are made of, put together in ways that nobody would. */
+/** Pieces of files, to be combined at random. */
 const piece = fc.oneof(
   fc.constantFrom(
     ...["\n", "\n  ", "\n- ", ": ", " ", ", ", "[", "]", "{", "}", '"', "'", "#", "|\n"],
@@ -22,7 +22,7 @@ const text = fc.array(piece, { maxLength: 30 }).map((pieces) => pieces.join(""))
 const ENVIRONMENT = { A: "1", B: "{ port: [*a, ${A}, " };
 
 describe("any text at all", () => {
-  it("is a configuration, or is refused with sentences that say where", () => {
+  it("is a configuration, or is refused with sentences that name the line", () => {
     fc.assert(
       fc.property(text, (source) => {
         const layer = readFileLayer(source, "f.yaml", ENVIRONMENT);

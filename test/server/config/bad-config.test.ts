@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { loadConfig } from "../../../src/server/config/config.ts";
 import { load, problemsOf, tempFolder } from "./loading.ts";
 
-/** File -> what is said about its first line, or the line given. */
+/** A file, the sentence about it, and the line that the sentence names, if not the first. */
 const REFUSED: readonly (readonly [string, string, number?])[] = [
   // Names
   ["porrt: 1", "porrt is not a key; did you mean port?"],
@@ -24,7 +24,7 @@ const REFUSED: readonly (readonly [string, string, number?])[] = [
     2,
   ],
   ["__proto__: { port: 1 }", "__proto__ is not a key; did you mean port?"],
-  // Types and bounds
+  // Types and ranges
   ["port: 65536", "port is 65536; it may be an integer from 0 to 65535"],
   ["port: -1", "port is -1; it may be an integer from 0 to 65535"],
   ["port: 1.5", "port is 1.5; it may be an integer from 0 to 65535"],
@@ -91,15 +91,15 @@ const REFUSED: readonly (readonly [string, string, number?])[] = [
   // Lists
   [
     "api_tokens: s3cret",
-    "api_tokens is wrong (it is not shown here); it may be a list, each of text without spaces, in ASCII",
+    "api_tokens is invalid (not shown); it may be a list, each of text without spaces, in ASCII",
   ],
   [
     "api_tokens: [good, 12345]",
-    "api_tokens[1] is wrong (it is not shown here); it may be text without spaces, in ASCII, in quotes",
+    "api_tokens[1] is invalid (not shown); it may be text without spaces, in ASCII, in quotes",
   ],
   [
     "api_tokens:\n  - ''",
-    "api_tokens[0] is wrong (it is not shown here); it may be text without spaces, in ASCII",
+    "api_tokens[0] is invalid (not shown); it may be text without spaces, in ASCII",
     2,
   ],
   ...["https://a.example/", "https://A.example", "https://a.example:443", "a.example", "null"].map(
@@ -143,11 +143,11 @@ describe("a configuration file", () => {
       complaint,
       line,
     })),
-  )("is refused when it says $yaml", async ({ whole, complaint, line }) => {
+  )("is refused when it is $yaml", async ({ whole, complaint, line }) => {
     expect(await problemsOf({ yaml: whole })).toEqual([`millrace.yaml:${line}: ${complaint}`]);
   });
 
-  it("is refused with all that is wrong, line by line", async () => {
+  it("is refused with every mistake, line by line", async () => {
     const yaml = "port: 70000\nhistory:\n  max_age: never\n  max_size: 1\nhots: a\nredis_url: x\n";
     const problems = await problemsOf({
       yaml,
@@ -164,7 +164,7 @@ describe("a configuration file", () => {
     ]);
   });
 
-  it("never shows a token in what it says", async () => {
+  it("never has a token shown in sentences about it", async () => {
     const secret = "s3cret";
     for (const yaml of [
       `api_tokens: ${secret}`,
@@ -194,15 +194,15 @@ describe("a configuration file", () => {
     ]);
   });
 
-  it("is refused when it repeats itself without end", async () => {
+  it("is refused when it expands too many aliases", async () => {
     const lines = ["a: &a0 [x]"];
     for (let n = 1; n <= 9; n++) lines.push(`a${n}: &a${n} [${`*a${n - 1},`.repeat(9)}]`);
     expect(await problemsOf({ yaml: lines.join("\n") })).toEqual([
-      "millrace.yaml:1: the configuration repeats itself too often by aliases",
+      "millrace.yaml:1: the configuration expands too many aliases",
     ]);
   });
 
-  it("has to exist when it is named, and to be a file", async () => {
+  it("must exist when it is named, and must be a file", async () => {
     expect(await problemsOf({ file: "missing.yaml" })).toEqual(["missing.yaml does not exist"]);
     expect(await problemsOf({ file: "." })).toEqual([". is a folder; name a file"]);
     expect(await problemsOf({ file: "" })).toEqual([
@@ -210,7 +210,7 @@ describe("a configuration file", () => {
     ]);
   });
 
-  it("is no reason to stop when it is the default one and absent, but is when that is a folder", async () => {
+  it("may be absent if it is the default one, but must not be a folder", async () => {
     expect((await load({})).file).toBeUndefined();
     const folder = await tempFolder();
     await mkdir(join(folder, "millrace.yaml"));
@@ -224,7 +224,7 @@ describe("a configuration", () => {
   it("that opens the service to other machines needs tokens, or insecure: true", async () => {
     const host = "host: 0.0.0.0";
     expect(await problemsOf({ yaml: host })).toEqual([
-      expect.stringContaining("host is 0.0.0.0, which other machines reach"),
+      expect.stringContaining("host is 0.0.0.0, which other machines can reach"),
     ]);
     await load({ yaml: `${host}\ninsecure: true` });
     await load({ yaml: `${host}\napi_tokens: [s3cret]` });

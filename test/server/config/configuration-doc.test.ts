@@ -6,7 +6,7 @@ import { load, problemsOf } from "./loading.ts";
 const { text, snippets } = await readMarkdown("docs/configuration.md");
 const files = snippets.filter(({ language }) => language === "yaml");
 
-/** A key's row of the table, as it has to be. */
+/** The expected row of the table for a key. */
 function rowOf(key: Key): string[] {
   const value = Array.isArray(key.fallback) ? "none" : `\`${String(key.fallback)}\``;
   const fallback = key.fallback === undefined ? "required" : value;
@@ -19,13 +19,13 @@ function rowOf(key: Key): string[] {
 }
 
 describe("docs/configuration.md", () => {
-  it("has every key with its default, its variable, and what it may be", () => {
+  it("has every key with its default, its variable, and its allowed values", () => {
     const keys = KEYS.flatMap((key) => [key, ...key.items]);
     expect(tableAfter(text, "Keys")).toEqual(keys.map(rowOf));
   });
 
   it.each(files.map((file) => [placeOf(file), file] as const))(
-    "shows in %s what the server says it does",
+    "shows in %s a valid file, or the server's sentences about it",
     async (_place, file) => {
       const given = {
         yaml: file.code,

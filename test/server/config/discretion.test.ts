@@ -8,7 +8,7 @@ const HOOK_SECRET = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
 const hook = (url: string, more = "") =>
   `functions:\n  - { id: hook, url: "${url}", secret: ${HOOK_SECRET}${more} }`;
 
-describe("a text that is perhaps a URL", () => {
+describe("a text that may be a URL", () => {
   it.each([
     ["https://a.example/x?token=s3cret#s3cret", "https://a.example/x?(hidden)"],
     ["https://a.example/x#s3cret", "https://a.example/x#(hidden)"],
@@ -24,7 +24,7 @@ describe("a text that is perhaps a URL", () => {
   });
 });
 
-describe("what is said about a mistake", () => {
+describe("a sentence about a mistake", () => {
   it.each([
     "port: ${SECRET}",
     "port: x${SECRET}",
@@ -52,7 +52,7 @@ describe("what is said about a mistake", () => {
     "workers: [{ name: iii-stream, config: { adapter: { class: 'a::${SECRET}' } } }]",
     "workers: [{ name: iii-stream, config: { port: ${SECRET} } }]",
     "port: ${SECRET}\nworkers: [{ name: iii-stream }]",
-  ])("shows nothing that came from a placeholder: %s", async (yaml) => {
+  ])("shows no value from a placeholder: %s", async (yaml) => {
     const problems = await problemsOf({
       yaml,
       environment: {
@@ -66,22 +66,22 @@ describe("what is said about a mistake", () => {
     expect(problems.join("\n")).not.toContain(SECRET);
   });
 
-  it("shows what the file says itself", async () => {
+  it("shows a value of the file itself", async () => {
     const yaml = "port: x\nlog_level: ${LEVEL}";
     expect(await problemsOf({ yaml, environment: { LEVEL: SECRET } })).toEqual([
       'millrace.yaml:1: port is "x"; it may be an integer from 0 to 65535',
-      "millrace.yaml:2: log_level is wrong (it is not shown here); it may be trace, debug, info, warn, error, fatal or silent",
+      "millrace.yaml:2: log_level is invalid (not shown); it may be trace, debug, info, warn, error, fatal or silent",
     ]);
   });
 
-  it("names the section, and not the key, where a placeholder brings a key that is none", async () => {
+  it("names the section, and not the key, when an unknown key comes from a placeholder", async () => {
     const environment = { SECTION: `{ ${SECRET}: 1 }` };
     expect(await problemsOf({ yaml: "history: ${SECTION}", environment })).toEqual([
-      "millrace.yaml:1: history has a key that is none (it is not shown here); it may be max_changes, max_age or max_bytes",
+      "millrace.yaml:1: history has an unknown key (not shown); it may be max_changes, max_age or max_bytes",
     ]);
   });
 
-  it("names no host that came from a placeholder and that others reach", async () => {
+  it("does not name a host from a placeholder that other machines can reach", async () => {
     const problems = await problemsOf({ yaml: "host: ${HOST}", environment: { HOST: "10.1.2.3" } });
     expect(problems).toEqual([expect.stringMatching(/^host is \(hidden\), which other machines/)]);
   });
@@ -100,14 +100,14 @@ describe("what is said about a mistake", () => {
     expect(problems.join("\n")).not.toContain(SECRET);
   });
 
-  it("shows none of a URL in the environment either", async () => {
+  it("shows none of them for a URL in the environment either", async () => {
     const environment = { MILLRACE_ALLOWED_ORIGINS: "https://a.example?s3cret" };
     expect((await problemsOf({ environment })).join("\n")).not.toContain(SECRET);
   });
 });
 
 describe("the report", () => {
-  it("hides what came from placeholders, and nothing beside it", async () => {
+  it("hides values from placeholders, and no others", async () => {
     const yaml = [
       "port: ${PORT}",
       "adapter: { config: { file_path: '/data/${FOLDER}' } }",
@@ -137,7 +137,7 @@ describe("the report", () => {
     expect(report).toContain("{ id: hook, url: (hidden), secret: (hidden), timeout: 10s,");
   });
 
-  it("shows a value of the environment that overrules a placeholder", async () => {
+  it("shows a value of the environment that overrides a placeholder", async () => {
     const environment = { PORT: "4000", MILLRACE_PORT: "4001" };
     const report = reportOf(await load({ yaml: "port: ${PORT}", environment }));
     expect(report).toContain("port: 4001 # MILLRACE_PORT\n");

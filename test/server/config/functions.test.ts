@@ -18,14 +18,13 @@ const ID_MAY =
   "it may be a name of up to 256 bytes without control characters that does not begin with engine:: or millrace:: and is no built-in function of streams";
 const URL_MAY =
   "it may be an http or https URL without user name, password and fragment, such as https://hooks.example.com/orders";
-const SECRET_WRONG =
-  "is wrong (it is not shown here); it may be whsec_ and 24 to 64 random bytes in base64";
+const SECRET_WRONG = "is invalid (not shown); it may be whsec_ and 24 to 64 random bytes in base64";
 const SECTION_MAY =
   "a section with id, url, secret, timeout, max_attempts, initial_backoff, allow_redirects or allow_private_addresses";
 const IN_VARIABLE =
-  "is set, but a list of sections cannot stand in a variable; unset it, and let functions stand in the file";
+  "is set, but a variable cannot hold a list of sections; unset it, and set functions in the file";
 
-/** A file with one function, whose keys each stand on a line of their own from line 2 on. */
+/** A file with functions, with one key per line from line 2 on. */
 const fileOf = (...sections: readonly object[]) =>
   `functions:\n${sections
     .map((section) => {
@@ -37,12 +36,12 @@ const fileOf = (...sections: readonly object[]) =>
     .join("\n")}\n`;
 
 describe("functions", () => {
-  it("are none unless told otherwise", async () => {
+  it("are none by default", async () => {
     expect(toServerOptions((await load({})).config).webhooks).toEqual([]);
     expect(toServerOptions((await load({ yaml: "functions: []" })).config).webhooks).toEqual([]);
   });
 
-  it("become webhooks, with the defaults that a webhook has", async () => {
+  it("become webhooks, with the defaults of a webhook", async () => {
     const second = {
       ...{ id: "auth", url: "http://127.0.0.1:9000/", secret: OTHER_SECRET, timeout: "1.5s" },
       ...{ max_attempts: 1, initial_backoff: "5ms", allow_redirects: true },
@@ -62,7 +61,7 @@ describe("functions", () => {
     expect(originOf(keyNamed("functions"))).toBe("millrace.yaml:1");
   });
 
-  it("take placeholders, also for a whole one", async () => {
+  it("accept placeholders, even for a whole function", async () => {
     const yaml =
       "functions:\n  - { id: ${ID}, url: '${BASE}/orders', secret: ${SECRET}, max_attempts: ${N:5} }\n  - ${WHOLE}";
     const environment = {
@@ -73,13 +72,13 @@ describe("functions", () => {
     expect(functions).toMatchObject([{ ...GOOD, id: "12345", max_attempts: 5 }, { id: "two" }]);
   });
 
-  it("may come from a variable that the file asks for, though none can set them", async () => {
+  it("may come from a variable that the file names, although none sets them by itself", async () => {
     const environment = { MILLRACE_FUNCTIONS: JSON.stringify([GOOD]) };
     const { config } = await load({ yaml: "functions: ${MILLRACE_FUNCTIONS}", environment });
     expect(config.functions).toHaveLength(1);
   });
 
-  it("may stand in the entry of an engine's file, where null is as good as absent", async () => {
+  it("may be in the entry of an engine's file, where null means absent", async () => {
     const yaml = `workers:\n  - name: iii-stream\n    config:\n      functions:\n        - { id: f, url: "${GOOD.url}", secret: ${SECRET}, timeout: null, max_attempts: ~ }\n`;
     expect((await load({ yaml })).config.functions).toMatchObject([
       { id: "f", timeout: 10_000, max_attempts: 3 },
@@ -88,7 +87,7 @@ describe("functions", () => {
       "millrace.yaml:5: functions[0].timout is not a key; did you mean functions[0].timeout?",
     ]);
     expect(await problemsOf({ yaml: "functions: []\nworkers: [{ name: iii-stream }]" })).toEqual([
-      "millrace.yaml:1: functions has no effect here; it may stand in the config of the entry for streams",
+      "millrace.yaml:1: functions has no effect here; move it into the config of the entry for streams",
     ]);
   });
 });
@@ -141,7 +140,7 @@ describe("a function", () => {
     [
       { secret: null },
       4,
-      `functions[0].secret ${SECRET_WRONG.replace("is wrong (it is not shown here)", "has no value")}`,
+      `functions[0].secret ${SECRET_WRONG.replace("is invalid (not shown)", "has no value")}`,
     ],
     // The rest
     [
@@ -166,7 +165,7 @@ describe("a function", () => {
     ["id", ID_MAY],
     ["url", URL_MAY],
     ["secret", "it may be whsec_ and 24 to 64 random bytes in base64"],
-  ])("has to have a key %s", async (key, may) => {
+  ])("requires a key %s", async (key, may) => {
     const { [key as "id"]: _, ...rest } = GOOD;
     expect(await problemsOf({ yaml: fileOf(rest) })).toEqual([
       `millrace.yaml:2: functions[0].${key} has no value; ${may}`,
@@ -179,21 +178,18 @@ describe("a function", () => {
     ["functions: { id: f }", `functions is a section; it may be a list, each of ${SECTION_MAY}`],
     ["functions: [[]]", `functions[0] is a list; it may be ${SECTION_MAY}`],
     ["functions: [5]", `functions[0] is 5; it may be ${SECTION_MAY}`],
-    [
-      `functions: [${SECRET}]`,
-      `functions[0] is wrong (it is not shown here); it may be ${SECTION_MAY}`,
-    ],
-  ])("has to be a section of a list: %s", async (yaml, sentence) => {
+    [`functions: [${SECRET}]`, `functions[0] is invalid (not shown); it may be ${SECTION_MAY}`],
+  ])("must be a section of a list: %s", async (yaml, sentence) => {
     expect(await problemsOf({ yaml })).toEqual([`millrace.yaml:1: ${sentence}`]);
   });
 
-  it("has an id of its own", async () => {
+  it("must have a unique id", async () => {
     const problems = await problemsOf({
       yaml: fileOf(GOOD, { ...GOOD, id: "other" }, GOOD, { ...GOOD, id: "other", timeout: 1 }),
     });
     expect(problems).toEqual([
-      "millrace.yaml:8: functions[2].id is that of functions[0], too; it may be any other",
-      "millrace.yaml:11: functions[3].id is that of functions[1], too; it may be any other",
+      "millrace.yaml:8: functions[2].id is already the id of functions[0]; it may be any other",
+      "millrace.yaml:11: functions[3].id is already the id of functions[1]; it may be any other",
       expect.stringContaining("millrace.yaml:14: functions[3].timeout is 1; it may be a duration"),
     ]);
   });
@@ -208,7 +204,7 @@ describe("a function", () => {
     },
   );
 
-  it("is in the report with all its keys, and without its secret", async () => {
+  it("is in the report with all of its keys, and without its secret", async () => {
     const loaded = await load({ yaml: fileOf({ ...GOOD, timeout: "90s" }) });
     const report = reportOf(loaded);
     expect(report).toContain(
@@ -235,11 +231,11 @@ describe("the JSON Schema of functions", () => {
     [{ id: "a", url: GOOD.url }],
     [5],
     {},
-  ])("thinks of %j what the server thinks", (functions) => {
+  ])("accepts %j exactly if the server does", (functions) => {
     expect(schema.safeParse({ functions }).success).toBe(judge({ functions }).length === 0);
   });
 
-  it("lets placeholders pass wherever a value may stand", () => {
+  it("accepts placeholders in the place of any value", () => {
     for (const { path } of KEYS.flatMap(({ items }) => items)) {
       const key = path.at(-1) ?? "";
       const functions = [{ ...GOOD, [key]: "${VARIABLE}" }];
@@ -254,7 +250,7 @@ describe("docs/webhooks.md", async () => {
   const files = snippets.filter(({ language }) => language === "yaml");
 
   it.each(files.map((file) => [placeOf(file), file.code]))(
-    "shows in %s a file that is good",
+    "shows in %s a valid file",
     async (_, yaml) => {
       const { config } = await load({ yaml, environment: { ORDERS_SECRET: SECRET } });
       expect(config.functions.length).toBeGreaterThan(0);

@@ -15,7 +15,7 @@ ${config.replaceAll(/^/gm, "      ")}
 `;
 
 describe("the file of an iii engine", () => {
-  it("configures by its entry for streams, and only placeholders in there are resolved", async () => {
+  it("configures by its entry for streams, and has placeholders resolved only there", async () => {
     const { config, warnings, originOf } = await load({
       yaml: engine(
         [
@@ -37,7 +37,7 @@ describe("the file of an iii engine", () => {
       },
     });
     expect(warnings).toEqual([
-      "the file of an iii engine has what is ignored here: iii-http; iii-exec; save_interval_ms of iii-stream; port at the top, because it needs the environment variable ENGINE_PORT, which is not set; set it, or give it a default: ${ENGINE_PORT:default}",
+      "the file of an iii engine has settings that are ignored here: iii-http; iii-exec; save_interval_ms of iii-stream; port at the top, because it needs the environment variable ENGINE_PORT, which is not set; set it, or give it a default: ${ENGINE_PORT:default}",
     ]);
     const key = { path: ["port"] } as unknown as Parameters<typeof originOf>[0];
     expect(originOf(key)).toBe("millrace.yaml:7");
@@ -57,7 +57,7 @@ describe("the file of an iii engine", () => {
     ],
     ["workers", "class: modules::streams::StreamModule", "class: KvStore"],
     ["modules", "name: iii-stream", "name: kv"],
-  ])("is known by %s with %s and an adapter with %s", async (list, entry, adapter) => {
+  ])("is recognised by %s with %s and an adapter with %s", async (list, entry, adapter) => {
     const yaml = `${list}:
 - ${entry}
   config: { port: 1, adapter: { ${adapter}, config: { store_method: in_memory, channel_size: 9, save_interval_ms: 1 } } }
@@ -68,7 +68,7 @@ describe("the file of an iii engine", () => {
       adapter: { name: "kv", config: { store_method: "in_memory" } },
     });
     expect(warnings).toEqual([
-      "the file of an iii engine has what is ignored here: channel_size of iii-stream; save_interval_ms of iii-stream",
+      "the file of an iii engine has settings that are ignored here: channel_size of iii-stream; save_interval_ms of iii-stream",
     ]);
   });
 
@@ -77,7 +77,7 @@ describe("the file of an iii engine", () => {
     "class: modules::stream::adapters::RedisAdapter",
     "class: modules::streams::adapters::RedisAdapter",
     "class: RedisAdapter",
-  ])("may keep data in Redis: an adapter with %s", async (adapter) => {
+  ])("may store data in Redis: an adapter with %s", async (adapter) => {
     const { config, warnings } = await load({
       yaml: engine(
         `adapter: { ${adapter}, config: { redis_url: "\${REDIS_URL:redis://localhost:6379}", save_interval_ms: 1 } }`,
@@ -89,102 +89,99 @@ describe("the file of an iii engine", () => {
       config: { redis_url: "redis://:s3cret@redis.example/2", key_prefix: "millrace" },
     });
     expect(warnings).toEqual([
-      "the file of an iii engine has what is ignored here: iii-http; iii-exec; save_interval_ms of iii-stream",
+      "the file of an iii engine has settings that are ignored here: iii-http; iii-exec; save_interval_ms of iii-stream",
     ]);
   });
 
   it.each<[string, string, number | undefined, string[]]>([
     [
-      "its config says",
+      "set in its config",
       "workers:\n- name: iii-worker-manager\n  config: { port: 7001, host: 0.0.0.0, middleware_function_id: f }\n- name: iii-stream",
       7001,
       ["host of iii-worker-manager", "middleware_function_id of iii-worker-manager"],
     ],
     [
-      "a variable says",
+      "set by a variable",
       "workers:\n- name: iii-stream\n- name: iii-worker-manager\n  config:\n    port: ${WORKERS}",
       7002,
       [],
     ],
     [
-      "an older file says, as modules",
+      "set in an older file, with modules",
       "modules:\n- name: iii-worker-manager\n  config: { port: 7003 }\n- class: modules::stream::StreamModule",
       7003,
       [],
     ],
     [
-      "nothing, so it is that of an engine",
+      "not set, so the default of an engine",
       "workers:\n- name: iii-worker-manager\n- name: iii-stream",
       49134,
       [],
     ],
     [
-      "nothing but null",
+      "set to null, so the default of an engine",
       "workers:\n- name: iii-worker-manager\n  config: { port: ~ }\n- name: iii-stream",
       49134,
       [],
     ],
     [
-      "the first of two says",
+      "set twice, so the first one",
       "workers:\n- { name: iii-worker-manager, config: { port: 1 } }\n- { name: iii-worker-manager, config: { port: 2 } }\n- name: iii-stream",
       1,
       ["iii-worker-manager"],
     ],
     [
-      "the first says that has no rbac",
+      "set twice, so the first one without rbac",
       "workers:\n- { name: iii-worker-manager, config: { port: 1, rbac: { auth_function_id: f } } }\n- { name: iii-worker-manager, config: { port: 2 } }\n- name: iii-stream",
       2,
       ["iii-worker-manager"],
     ],
     [
-      "only one with rbac says",
+      "set only with rbac, so none",
       "workers:\n- { name: iii-worker-manager, config: { port: 1, rbac: {} } }\n- name: iii-stream",
       undefined,
       ["iii-worker-manager"],
     ],
     [
-      "the top of the file says, too",
+      "set at the top of the file, too",
       "port: 1\nworkers:\n- { name: iii-worker-manager, config: { port: 2 } }\n- name: iii-stream",
       2,
       ["port at the top"],
     ],
     [
-      "the entry for streams says, too",
+      "set in the entry for streams, too, which takes precedence",
       "workers:\n- { name: iii-worker-manager, config: { port: 2 } }\n- name: iii-stream\n  config: { worker_port: 3 }",
       3,
       ["port of iii-worker-manager, as iii-stream has worker_port"],
     ],
     [
-      "a variable should say that is not set",
+      "set to a variable that is not set, so none",
       "workers:\n- { name: iii-worker-manager, config: { port: '${UNSET}' } }\n- name: iii-stream",
       undefined,
       [
         "port of iii-worker-manager, because it needs the environment variable UNSET, which is not set; set it, or give it a default: ${UNSET:default}",
       ],
     ],
-  ])(
-    "has workers connect at the port of iii-worker-manager: %s",
-    async (_, yaml, port, ignored) => {
-      const { config, warnings } = await load({ yaml, environment: { WORKERS: "7002" } });
-      expect(config.worker_port).toBe(port);
-      expect(warnings).toEqual(
-        ignored.length === 0
-          ? []
-          : [`the file of an iii engine has what is ignored here: ${ignored.join("; ")}`],
-      );
-    },
-  );
+  ])("has the port of iii-worker-manager for workers: %s", async (_, yaml, port, ignored) => {
+    const { config, warnings } = await load({ yaml, environment: { WORKERS: "7002" } });
+    expect(config.worker_port).toBe(port);
+    expect(warnings).toEqual(
+      ignored.length === 0
+        ? []
+        : [`the file of an iii engine has settings that are ignored here: ${ignored.join("; ")}`],
+    );
+  });
 
-  it("names in one warning all that has no effect", async () => {
+  it("names every setting without effect in one warning", async () => {
     const { warnings } = await load({
       yaml: "namespace: shop\nport: 5\nworkers:\n- name: iii-stream\n  config: { adapter: { name: kv, config: { save_interval_ms: 1 } } }\n- class: modules::api::ApiModule\n- name: iii-cron\n- 5",
     });
     expect(warnings).toEqual([
-      "the file of an iii engine has what is ignored here: modules::api::ApiModule; iii-cron; workers 3; namespace at the top; save_interval_ms of iii-stream",
+      "the file of an iii engine has settings that are ignored here: modules::api::ApiModule; iii-cron; workers 3; namespace at the top; save_interval_ms of iii-stream",
     ]);
   });
 
-  it("says where a port of workers stands that cannot be one", async () => {
+  it("names the line of an invalid port for workers", async () => {
     const yaml =
       "workers:\n- name: iii-worker-manager\n  config:\n    port: many\n- name: iii-stream";
     expect(await problemsOf({ yaml })).toEqual([
@@ -192,7 +189,7 @@ describe("the file of an iii engine", () => {
     ]);
   });
 
-  it("may leave everything to the defaults, also by null", async () => {
+  it("may leave everything to the defaults, even with null", async () => {
     const defaults = (await load({})).config;
     for (const yaml of [
       "workers:\n  - name: iii-stream",
@@ -223,11 +220,11 @@ describe("the file of an iii engine", () => {
     ],
     [
       "adapter:\n  name: kv\n  config:\n    redis_url: redis://localhost",
-      "10: adapter.config.redis_url has no effect while adapter.name is kv (millrace.yaml:8); remove it, or let adapter.name be redis",
+      "10: adapter.config.redis_url has no effect while adapter.name is kv (millrace.yaml:8); remove it, or set adapter.name to redis",
     ],
     [
       "adapter:\n  class: modules::stream::adapters::RedisAdapter\n  config: { file_path: ./data }",
-      "9: adapter.config.file_path has no effect while adapter.name is redis (millrace.yaml:7); remove it, or let adapter.name be kv",
+      "9: adapter.config.file_path has no effect while adapter.name is redis (millrace.yaml:7); remove it, or set adapter.name to kv",
     ],
     [
       "adapter:\n  class: ${UNSET}\n  config: { redis_url: redis://localhost }",
@@ -239,11 +236,11 @@ describe("the file of an iii engine", () => {
     ],
     [
       "adapter:\n  name: bridge",
-      "8: adapter.name is bridge: a bridge hands everything on to another engine; here it may be kv or redis",
+      "8: adapter.name is bridge: a bridge forwards everything to another engine; here it may be kv or redis",
     ],
     [
       "adapter:\n  class: modules::stream::adapters::Bridge",
-      "8: adapter.class is Bridge: a bridge hands everything on to another engine; here it may be kv or redis",
+      "8: adapter.class is Bridge: a bridge forwards everything to another engine; here it may be kv or redis",
     ],
     ["adapter: { name: mongo }", '7: adapter.name is "mongo"; it may be kv or redis'],
     [
@@ -252,7 +249,7 @@ describe("the file of an iii engine", () => {
     ],
     [
       "adapter: { class: a::KvStore, name: kv }",
-      "7: adapter.class stands beside name; one of them is enough",
+      "7: adapter.class is set beside name; one of them is enough",
     ],
     [
       "adapter: { name: kv, confg: {} }",
@@ -262,7 +259,7 @@ describe("the file of an iii engine", () => {
       "port: ${UNSET}",
       "7: port needs the environment variable UNSET, which is not set; set it, or give it a default: ${UNSET:default}",
     ],
-  ])("is refused when the entry says %s", async (config, problem) => {
+  ])("is refused when the entry has %s", async (config, problem) => {
     expect(await problemsOf({ yaml: engine(config) })).toEqual([`millrace.yaml:${problem}`]);
   });
 
@@ -281,17 +278,17 @@ describe("the file of an iii engine", () => {
     ],
     [
       "api_tokens: [a]\nworkers: [{ name: iii-stream }]",
-      "1: api_tokens has no effect here; it may stand in the config of the entry for streams",
+      "1: api_tokens has no effect here; move it into the config of the entry for streams",
     ],
     [
       "workers: [{ name: iii-stream }]\nregistry_timeout: 5s",
-      "2: registry_timeout has no effect here; it may stand in the config of the entry for streams",
+      "2: registry_timeout has no effect here; move it into the config of the entry for streams",
     ],
     [
       "workers: [{ name: iii-stream }]\nauth_function: f",
-      "2: auth_function has no effect here; it may stand in the config of the entry for streams",
+      "2: auth_function has no effect here; move it into the config of the entry for streams",
     ],
-  ])("is refused when it says %j", async (yaml, problem) => {
+  ])("is refused when it is %j", async (yaml, problem) => {
     expect(await problemsOf({ yaml })).toEqual([`millrace.yaml:${problem}`]);
   });
 });

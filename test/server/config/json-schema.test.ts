@@ -15,7 +15,7 @@ describe("the JSON Schema of the configuration", () => {
     expect(JSON.parse(file)).toEqual(configJsonSchema());
   });
 
-  it("has every key with its default, and says what it may be", () => {
+  it("has every key with its default and its allowed values", () => {
     for (const { path, name, fallback, may, description } of KEYS) {
       const place = path.flatMap((part) => ["properties", part]);
       const found = valueAt(configJsonSchema(), place) as Record<string, unknown>;
@@ -52,11 +52,11 @@ describe("the JSON Schema of the configuration", () => {
     { insecure: "yes" },
     { auth_function: "f" },
     { worker_port: 1 },
-  ])("thinks of %j what the server thinks", (input) => {
+  ])("accepts %j exactly if the server does", (input) => {
     expect(schema.safeParse(input).success).toBe(judge(input).length === 0);
   });
 
-  it("lets placeholders pass wherever a value may stand", () => {
+  it("accepts placeholders in the place of any value", () => {
     for (const { path } of KEYS) {
       const input = {};
       setAt(input, path, "${VARIABLE:default}");

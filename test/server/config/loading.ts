@@ -6,9 +6,9 @@ import { type LoadedConfig, loadConfig } from "../../../src/server/config/config
 import type { Environment } from "../../../src/server/config/placeholders.ts";
 import type { ConfigInput } from "../../../src/server/config/schema.ts";
 
-/** What a test gives to the loader. */
+/** The input of the loader. */
 export interface Given {
-  /** Content of ./millrace.yaml; absent: there is no such file. */
+  /** Content of ./millrace.yaml; absent when there is no such file. */
   readonly yaml?: string | Uint8Array | undefined;
   readonly environment?: Environment | undefined;
   readonly flags?: ConfigInput | undefined;
@@ -31,7 +31,7 @@ export async function load(given: Given): Promise<LoadedConfig> {
   return loadConfig({ environment, flags, file, folder });
 }
 
-/** All that is wrong with a configuration, sentence by sentence. */
+/** The mistakes of a configuration, one sentence each. */
 export async function problemsOf(given: Given): Promise<readonly string[]> {
   try {
     await load(given);

@@ -16,7 +16,7 @@ const ENVIRONMENT = {
   DOLLAR: "${PORT}",
 };
 
-/** The configuration of a file in which HOST, which others reach, is no reason to refuse. */
+/** Loads a file with `insecure: true`, because other machines can reach HOST. */
 async function configOf(yaml: string) {
   return (await load({ yaml: `insecure: true\n${yaml}`, environment: ENVIRONMENT })).config;
 }
@@ -29,7 +29,7 @@ describe("placeholders", () => {
     ["port: '${UNSET:5}'", 5],
     ["port: ${PORT} # ${NOT_READ}", 4000],
     ["# ${NOT_READ}\nport: ${UNSET:0x10}", 16],
-  ])("%j is read again as YAML, so it becomes a number", async (yaml, port) => {
+  ])("are parsed as YAML again, and become a number in %j", async (yaml, port) => {
     expect((await configOf(yaml)).port).toBe(port);
   });
 
@@ -47,11 +47,11 @@ describe("placeholders", () => {
     ["host: |\n  ${HOST}\n", "10.0.0.1"],
     ["host: >-\n  ${HOST}", "10.0.0.1"],
     ["host: ${UNSET:\uE000}${HOST}", "\uE00010.0.0.1"],
-  ])("%j is text where text is wanted", async (yaml, host) => {
+  ])("are text where the key takes text, as in %j", async (yaml, host) => {
     expect((await configOf(yaml)).host).toBe(host);
   });
 
-  it("may stand in lists and between brackets, and hold there what would be YAML", async () => {
+  it("may be in lists and between brackets, and hold YAML syntax there", async () => {
     const { api_tokens, history } = await configOf(
       [
         "api_tokens: [${TOKEN}, '${NUMERIC}', ${NUMERIC}, ${HASH}, ${TRAILING}, ${UNSET:a,b]}]",
@@ -62,13 +62,13 @@ describe("placeholders", () => {
     expect(history).toMatchObject({ max_changes: 5, max_age: 7_200_000 });
   });
 
-  it("may bring a whole list or section", async () => {
+  it("may stand for a whole list or section", async () => {
     const config = await configOf("api_tokens: ${LISTED}\nhistory: ${SECTION}");
     expect(config.api_tokens).toEqual(["x", "y"]);
     expect(config.history).toMatchObject({ max_changes: 7, max_age: 7_200_000 });
   });
 
-  it("are not looked for in what they bring", async () => {
+  it("are not resolved in the values of others", async () => {
     expect(
       (await configOf("adapter: { config: { file_path: ${DOLLAR} } }")).adapter.config,
     ).toMatchObject({
@@ -85,11 +85,11 @@ describe("placeholders", () => {
     expect(limits.max_waiting_bytes).toBe(67_108_864);
   });
 
-  it("never cut a secret short at what YAML would take for a comment", async () => {
+  it("never cut a secret short at a `#` that would begin a comment in YAML", async () => {
     expect(
       await problemsOf({ yaml: "api_tokens:\n  - ${COMMENT}", environment: ENVIRONMENT }),
     ).toEqual([
-      "millrace.yaml:2: api_tokens[0] is wrong (it is not shown here); it may be text without spaces, in ASCII",
+      "millrace.yaml:2: api_tokens[0] is invalid (not shown); it may be text without spaces, in ASCII",
     ]);
   });
 
@@ -101,26 +101,32 @@ describe("placeholders", () => {
     ["port: ${EMPTY}", "port has no value; it may be an integer from 0 to 65535"],
     [
       "port: ${UNSET:-3112}",
-      "port has a placeholder as shells write it, ${UNSET:-default}; here it is ${UNSET:default}",
+      "port has a placeholder in shell syntax, ${UNSET:-default}; here it is ${UNSET:default}",
     ],
     [
       "port: ${UNSET:${PORT}}",
       "port has a placeholder within the default of UNSET, which may be plain text",
     ],
-    ["port: ${PORT", "port has a ${ that begins no placeholder; one is ${NAME} or ${NAME:default}"],
-    ["port: ${}", "port has a ${ that begins no placeholder; one is ${NAME} or ${NAME:default}"],
-    ["port: ${1X}", "port has a ${ that begins no placeholder; one is ${NAME} or ${NAME:default}"],
     [
-      "port: x${PORT}",
-      "port is wrong (it is not shown here); it may be an integer from 0 to 65535",
+      "port: ${PORT",
+      "port has a ${ that begins no placeholder; a placeholder is ${NAME} or ${NAME:default}",
     ],
-  ])("%j is refused", async (yaml, complaint) => {
+    [
+      "port: ${}",
+      "port has a ${ that begins no placeholder; a placeholder is ${NAME} or ${NAME:default}",
+    ],
+    [
+      "port: ${1X}",
+      "port has a ${ that begins no placeholder; a placeholder is ${NAME} or ${NAME:default}",
+    ],
+    ["port: x${PORT}", "port is invalid (not shown); it may be an integer from 0 to 65535"],
+  ])("are refused in %j", async (yaml, complaint) => {
     expect(await problemsOf({ yaml, environment: ENVIRONMENT })).toEqual([
       `millrace.yaml:1: ${complaint}`,
     ]);
   });
 
-  it("name every variable that is missing", async () => {
+  it("report every missing variable", async () => {
     const problems = await problemsOf({
       yaml: "api_tokens:\n  - ${ONE}\n  - ${TWO}\nhost: ${THREE}",
     });
@@ -131,7 +137,7 @@ describe("placeholders", () => {
     ]);
   });
 
-  it("are no names of keys", async () => {
+  it("must not be in keys", async () => {
     const [problem] = await problemsOf({ yaml: "${PORT}: 3", environment: ENVIRONMENT });
     expect(problem).toContain("${PORT} is not a key");
   });

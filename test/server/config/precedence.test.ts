@@ -6,7 +6,7 @@ import { KEYS } from "../../../src/server/config/keys.ts";
 import { load, problemsOf } from "./loading.ts";
 
 describe("flags, environment, file and defaults", () => {
-  it("overrule each other in this order", async () => {
+  it("override each other in this order", async () => {
     const yaml = "port: 2\nlog_level: warn\nhistory: { max_changes: 2, max_age: 2h }\n";
     const environment = { MILLRACE_PORT: "3", MILLRACE_HISTORY_MAX_CHANGES: "3" };
     const { config, originOf } = await load({ yaml, environment, flags: { port: 4 } });
@@ -33,7 +33,7 @@ describe("flags, environment, file and defaults", () => {
     expect(config.allowed_origins).toEqual(["https://a.example"]);
   });
 
-  it("are checked also where they are overruled", async () => {
+  it("are checked even where they are overridden", async () => {
     expect(
       await problemsOf({
         yaml: "port: x",
@@ -46,7 +46,7 @@ describe("flags, environment, file and defaults", () => {
     ]);
   });
 
-  it("give the server the options that it would have had without a file", async () => {
+  it("give the server its default options when nothing is set", async () => {
     expect(toServerOptions((await load({})).config)).toEqual({
       host: "127.0.0.1",
       port: 3112,
@@ -79,7 +79,7 @@ describe("flags, environment, file and defaults", () => {
 });
 
 describe("the environment", () => {
-  it("can set every key but lists of sections", async () => {
+  it("can set every key except lists of sections", async () => {
     const ofRedis: Record<string, string> = {
       MILLRACE_ADAPTER_CONFIG_REDIS_URL: "redis://redis.example",
       MILLRACE_ADAPTER_CONFIG_KEY_PREFIX: "mine",
@@ -213,14 +213,14 @@ describe("the environment", () => {
 
   it.each([
     ["MILLRACE_PORT", "3112x", 'is "3112x"; it may be an integer from 0 to 65535'],
-    ["MILLRACE_PORT", "", "is set but empty; unset it, or let it be an integer from 0 to 65535"],
+    ["MILLRACE_PORT", "", "is set but empty; unset it, or set it to an integer from 0 to 65535"],
     ["MILLRACE_INSECURE", "yes", 'is "yes"; it may be true or false'],
     [
       "MILLRACE_API_TOKENS",
       "a,,b",
-      "is wrong (it is not shown here); it may be text without spaces, in ASCII",
+      "is invalid (not shown); it may be text without spaces, in ASCII",
     ],
-    ["MILLRACE_CONFIG", "", "is set but empty; unset it, or let it name a file"],
+    ["MILLRACE_CONFIG", "", "is set but empty; unset it, or set it to the path of a file"],
     ["MILLRACE_PROT", "1", "is not a setting; did you mean MILLRACE_PORT?"],
     ["MILLRACE_HEARTBEAT", "1s", "is not a setting; did you mean MILLRACE_HEARTBEAT_INTERVAL?"],
     ["MILLRACE_MAX_AGE", "1s", "is not a setting; did you mean MILLRACE_HISTORY_MAX_AGE?"],
@@ -240,12 +240,12 @@ describe("the environment", () => {
     expect(await problemsOf({ environment: { [name]: value } })).toEqual([`${name} ${complaint}`]);
   });
 
-  it("may hold what others put there, which is told once", async () => {
+  it("may hold variables of other programs, which cause one warning each", async () => {
     const { warnings } = await load({ environment: { MILLRACE_URL: "http://x", HOME: "/" } });
     expect(warnings).toEqual(["MILLRACE_URL is not a setting and is ignored"]);
   });
 
-  it("may hold what the project's scripts, Kubernetes and the file itself use", async () => {
+  it("may hold variables for the project's scripts, of Kubernetes and for the file itself", async () => {
     const environment = {
       MILLRACE_LONG: "1",
       MILLRACE_SEED: "7",
@@ -264,7 +264,7 @@ describe("the environment", () => {
     expect(loaded.warnings).toEqual([]);
   });
 
-  it("can name the file, and a flag overrules it", async () => {
+  it("can name the file, and is overridden by a flag", async () => {
     const environment = { MILLRACE_CONFIG: "from-environment.yaml" };
     expect(await problemsOf({ environment })).toEqual(["from-environment.yaml does not exist"]);
     expect(await problemsOf({ environment, file: "from-flag.yaml" })).toEqual([

@@ -20,7 +20,7 @@ const GROUP = { streamName: "chat", groupId: "lobby" };
 
 beforeAll(async () => ensureBuilt(PROJECT), 120_000);
 
-/** Starts the command with nothing in its environment but what is given. */
+/** Starts the command with exactly the given environment. */
 function start(args: readonly string[], cwd: string, environment: Record<string, string> = {}) {
   const child = spawn(process.execPath, [CLI, ...args], {
     cwd,
@@ -56,7 +56,7 @@ function clientOf(url: string, token?: string) {
 }
 
 describe("millrace serve --config", () => {
-  it("serves as the file says: port, store, tokens, history and heartbeats (G4, G5)", async () => {
+  it("applies the file: port, store, tokens, history and heartbeats (G4, G5)", async () => {
     const folder = await tempFolder();
     await mkdir(join(folder, "etc"));
     await writeFile(
@@ -93,7 +93,7 @@ describe("millrace serve --config", () => {
       epoch = (await client.set({ ...GROUP, itemId: "a", data })).position?.epoch ?? "";
 
     // A log of two changes reaches back to revision 2, and no further.
-    for (const [revision, answer] of [
+    for (const [revision, first] of [
       [2n, "resumed"],
       [1n, "sync"],
     ] as const) {
@@ -111,19 +111,19 @@ describe("millrace serve --config", () => {
       } finally {
         stop.abort();
       }
-      expect([seen[0], seen.at(-1)]).toEqual([answer, "heartbeat"]);
+      expect([seen[0], seen.at(-1)]).toEqual([first, "heartbeat"]);
     }
 
     const ended = once(child, "close");
     child.kill("SIGTERM");
     expect((await ended)[0]).toBe(0);
-    // The environment overruled the file: nothing below a warning was logged.
+    // The environment overrode the file: nothing below a warning was logged.
     expect(stderr).not.toContain('"level":30');
-    // The flag overruled the file: nothing is on disk.
+    // The flag overrode the file: nothing is on disk.
     await expect(readdir(join(folder, "kept"))).rejects.toThrow("ENOENT");
   });
 
-  it("does not start with a wrong file: says so on standard error, and ends with 1", async () => {
+  it("does not start with an invalid file: prints the mistakes on standard error, and exits with 1", async () => {
     const folder = await tempFolder();
     await writeFile(
       join(folder, "millrace.yaml"),
@@ -135,7 +135,7 @@ describe("millrace serve --config", () => {
       stderr:
         "millrace: the configuration has 2 mistakes:\n" +
         "  millrace.yaml:2: histroy is not a key; did you mean history?\n" +
-        "  millrace.yaml:3: adapter.config.file_path has no effect while adapter.name is redis (millrace.yaml:3); remove it, or let adapter.name be kv\n",
+        "  millrace.yaml:3: adapter.config.file_path has no effect while adapter.name is redis (millrace.yaml:3); remove it, or set adapter.name to kv\n",
     });
     expect(await run(["serve", "--config", "none.yaml"], folder)).toEqual({
       status: 1,
@@ -145,7 +145,7 @@ describe("millrace serve --config", () => {
   });
 });
 
-describe("the hint at the start", () => {
+describe("the hint after the start", () => {
   it.each([
     ["with tokens", { MILLRACE_API_TOKENS: "s3cret-token" }],
     ["without tokens", {}],
@@ -168,7 +168,7 @@ describe("the hint at the start", () => {
 });
 
 describe("the command", () => {
-  it("shows nothing in its logs of what came from placeholders", async () => {
+  it("logs no values from placeholders", async () => {
     const folder = await tempFolder();
     const hook = "{ id: hook, url: 'https://a.example/${PATH_PART}?q=s3cret', secret: '${HOOK}' }";
     await writeFile(join(folder, "millrace.yaml"), `log_level: trace\nfunctions: [${hook}]\n`);
@@ -176,18 +176,18 @@ describe("the command", () => {
       PATH_PART: "s3cret",
       HOOK: `whsec_${Buffer.from("s3cret-s3cret-s3cret-s3cret").toString("base64")}`,
     });
-    let said = "";
+    let output = "";
     for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding("utf8").on("data", (text: string) => (said += text));
+      stream.setEncoding("utf8").on("data", (text: string) => (output += text));
     await once(child.stdout, "data");
     const ended = once(child, "close");
     child.kill("SIGTERM");
     await ended;
-    expect(said).toContain("listening");
-    expect(said).not.toMatch(/s3cret|whsec_/);
+    expect(output).toContain("listening");
+    expect(output).not.toMatch(/s3cret|whsec_/);
   });
 
-  it("checks a configuration: prints what is in force and ends with 0, or the mistakes and 1", async () => {
+  it("checks a configuration: prints the settings in force and exits with 0, or the mistakes and exits with 1", async () => {
     const folder = await tempFolder();
     await writeFile(join(folder, "good.yaml"), "api_tokens: [${SECRET}]\n");
     await writeFile(join(folder, "bad.yaml"), "port: x\nhost:\n");
@@ -206,7 +206,7 @@ describe("the command", () => {
     expect(bad.stderr.split("\n")).toHaveLength(4);
   });
 
-  it("takes a place for the data that a flag names as the adapter, too", async () => {
+  it("chooses the adapter by a flag that names a place for the data", async () => {
     const folder = await tempFolder();
     for (const [args, name, adapter, other] of [
       [["--redis-url", "redis://localhost"], "FILE_PATH", "redis", "kv"],
@@ -218,12 +218,12 @@ describe("the command", () => {
       expect(await run(["serve", ...args], folder, environment)).toEqual({
         status: 1,
         stdout: "",
-        stderr: `millrace: ${variable} has no effect while adapter.name is ${adapter} (a flag); remove it, or let adapter.name be ${other}\n`,
+        stderr: `millrace: ${variable} has no effect while adapter.name is ${adapter} (a flag); remove it, or set adapter.name to ${other}\n`,
       });
     }
   });
 
-  it("begins new epochs in a folder when it is told to, and does not start where that means nothing (G4)", async () => {
+  it("begins new epochs in a folder on request, and does not start where that has no meaning (G4)", async () => {
     const folder = await tempFolder();
     const lifeOf = async (...flags: string[]) => {
       const child = start(["serve", "--port", "0", "--data", "kept", ...flags], folder);
@@ -255,13 +255,11 @@ describe("the command", () => {
     }
   });
 
-  it("never shows the password of a URL for Redis that it does not understand", async () => {
+  it("never shows the password of an invalid Redis URL", async () => {
     const url = "redis://:s3cret@localhost:port";
     const { status, stdout, stderr } = await run(["serve", "--redis-url", url], await tempFolder());
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
-    expect(stderr).toContain(
-      "option '--redis-url <url>' is wrong (it is not shown here); it may be",
-    );
+    expect(stderr).toContain("option '--redis-url <url>' is invalid (not shown); it may be");
     expect(stderr).not.toContain("s3cret");
   });
 
@@ -278,7 +276,7 @@ describe("the command", () => {
       `option '--host <host>' is "http://a?(hidden)"; it may be an address`,
     ],
     [["serve", "--adapter", "mongo"], "it may be kv or redis."],
-    [["serve", "--redis-url", "redis:/localhost"], "option '--redis-url <url>' is wrong"],
+    [["serve", "--redis-url", "redis:/localhost"], "option '--redis-url <url>' is invalid"],
     [["serve", "--redis-url", "redis://localhost", "--in-memory"], "cannot be used with"],
     [["serve", "--redis-url", "redis://localhost", "--data", "x"], "cannot be used with"],
     [
@@ -293,9 +291,9 @@ describe("the command", () => {
     [["serve", "--data", "x", "--in-memory"], "cannot be used with"],
     [["serve", "--prot", "1"], "unknown option '--prot'"],
     [["srve"], "unknown command 'srve'"],
-  ])("ends with 2 when it is used wrongly: %j", async (args, said) => {
+  ])("exits with 2 on wrong usage: %j", async (args, message) => {
     const { status, stdout, stderr } = await run(args, await tempFolder());
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
-    expect(stderr).toContain(said);
+    expect(stderr).toContain(message);
   });
 });

@@ -6,7 +6,7 @@ import { REDIS_URL_FORMS } from "../../../src/redis/redis-url.ts";
 import { type Given, load, problemsOf } from "./loading.ts";
 
 const PASSWORD = "s3cret";
-const URL_WRONG = `adapter.config.redis_url is wrong (it is not shown here); it may be ${REDIS_URL_FORMS}`;
+const URL_WRONG = `adapter.config.redis_url is invalid (not shown); it may be ${REDIS_URL_FORMS}`;
 const PREFIX_MAY =
   "it may be 1 to 64 characters, each a letter from a to z, a digit or one of `_`, `-`, `.` and `:`";
 const DURATION_MAY = "with its unit (ms, s, m, h or d), such as 500ms or 15s";
@@ -17,10 +17,10 @@ const VARIABLE = "MILLRACE_ADAPTER_CONFIG_REDIS_URL";
 const fileOf = (key: string, value: unknown) =>
   `adapter:\n  name: redis\n  config:\n    ${key}: ${JSON.stringify(value)}\n`;
 
-/** What is said about a key that is for another adapter. */
-const idle = (adapter: string, origin: string) => {
+/** The sentence about a key of another adapter. */
+const noEffect = (adapter: string, origin: string) => {
   const other = adapter === "kv" ? "redis" : "kv";
-  return `has no effect while adapter.name is ${adapter} (${origin}); remove it, or let adapter.name be ${other}`;
+  return `has no effect while adapter.name is ${adapter} (${origin}); remove it, or set adapter.name to ${other}`;
 };
 
 async function storeOf(given: Given): Promise<unknown> {
@@ -30,7 +30,7 @@ async function storeOf(given: Given): Promise<unknown> {
 describe("the adapter redis", () => {
   const queue = { maxWaiting: 100_000, maxWaitingBytes: 268_435_456 };
 
-  it("has a default for everything", async () => {
+  it("has a default for every key", async () => {
     expect(await storeOf({ yaml: "adapter: { name: redis }" })).toEqual({
       kind: "redis",
       url: "redis://127.0.0.1:6379",
@@ -42,7 +42,7 @@ describe("the adapter redis", () => {
     });
   });
 
-  it("takes all of it from a file, and the URL from a variable that the file names", async () => {
+  it("is configured by a file, and its URL by a variable that the file names", async () => {
     const yaml = `
 adapter:
   name: redis
@@ -78,7 +78,7 @@ limits: { max_waiting_writes: 5, max_waiting_bytes: 8MiB }
     "redis+sentinel://a,b:26380/main",
     "redis+sentinel://a/main/1?sentinel_username=u&sentinel_password=p",
     "rediss+cluster://a,b:7001,[::1]:7002",
-  ])("can be at %s", async (url) => {
+  ])("accepts the URL %s", async (url) => {
     expect(await storeOf({ yaml: fileOf("redis_url", url) })).toMatchObject({ url });
   });
 
@@ -126,7 +126,7 @@ limits: { max_waiting_writes: 5, max_waiting_bytes: 8MiB }
     ]);
   });
 
-  it("is refused with a registry_timeout out of bounds, also where another adapter has no use for it", async () => {
+  it("is refused with a registry_timeout out of range, even if the adapter does not use it", async () => {
     for (const value of ["999ms", "11m"])
       expect(await problemsOf({ yaml: `registry_timeout: ${value}` })).toEqual([
         `millrace.yaml:1: registry_timeout is "${value}"; it may be a duration from 1s to 10m ${DURATION_MAY}`,
@@ -146,30 +146,30 @@ describe("keys of one adapter", () => {
       },
       ["3: adapter.config.redis_url", "4: adapter.config.key_prefix"]
         .concat(["5: adapter.config.min_replicas", "6: adapter.config.redis_timeout"])
-        .map((place) => `millrace.yaml:${place} ${idle("kv", "default")}`),
+        .map((place) => `millrace.yaml:${place} ${noEffect("kv", "default")}`),
     ],
     [
       "a file with kv",
       { yaml: `adapter:\n  name: kv\n  config: { redis_url: ${url} }` },
-      [`millrace.yaml:3: adapter.config.redis_url ${idle("kv", "millrace.yaml:2")}`],
+      [`millrace.yaml:3: adapter.config.redis_url ${noEffect("kv", "millrace.yaml:2")}`],
     ],
     [
       "a file with redis",
       { yaml: "adapter:\n  name: redis\n  config:\n    store_method: in_memory\n    file_path: x" },
       [
-        `millrace.yaml:4: adapter.config.store_method ${idle("redis", "millrace.yaml:2")}`,
-        `millrace.yaml:5: adapter.config.file_path ${idle("redis", "millrace.yaml:2")}`,
+        `millrace.yaml:4: adapter.config.store_method ${noEffect("redis", "millrace.yaml:2")}`,
+        `millrace.yaml:5: adapter.config.file_path ${noEffect("redis", "millrace.yaml:2")}`,
       ],
     ],
     [
       "the environment, without an adapter",
       { environment: { [VARIABLE]: url } },
-      [`${VARIABLE} ${idle("kv", "default")}`],
+      [`${VARIABLE} ${noEffect("kv", "default")}`],
     ],
     [
       "the environment, beside a file",
       { yaml: "adapter: { name: kv }", environment: { [VARIABLE]: url } },
-      [`${VARIABLE} ${idle("kv", "millrace.yaml:1")}`],
+      [`${VARIABLE} ${noEffect("kv", "millrace.yaml:1")}`],
     ],
     [
       "a file, beside the environment",
@@ -177,7 +177,7 @@ describe("keys of one adapter", () => {
         yaml: "adapter: { config: { file_path: x } }",
         environment: { MILLRACE_ADAPTER_NAME: "redis" },
       },
-      [`millrace.yaml:1: adapter.config.file_path ${idle("redis", "MILLRACE_ADAPTER_NAME")}`],
+      [`millrace.yaml:1: adapter.config.file_path ${noEffect("redis", "MILLRACE_ADAPTER_NAME")}`],
     ],
     [
       "a file, beside a flag",
@@ -185,26 +185,26 @@ describe("keys of one adapter", () => {
         yaml: `adapter: { name: redis, config: { redis_url: ${url} } }`,
         flags: { adapter: { name: "kv" } } satisfies ConfigInput,
       },
-      [`millrace.yaml:1: adapter.config.redis_url ${idle("kv", "a flag")}`],
+      [`millrace.yaml:1: adapter.config.redis_url ${noEffect("kv", "a flag")}`],
     ],
     [
       "a flag",
       { flags: { adapter: { config: { redis_url: url } } } satisfies ConfigInput },
-      [`adapter.config.redis_url ${idle("kv", "default")}`],
+      [`adapter.config.redis_url ${noEffect("kv", "default")}`],
     ],
     [
       "two sources",
       { yaml: `adapter: { config: { min_replicas: 1 } }`, environment: { [VARIABLE]: url } },
       [
-        `millrace.yaml:1: adapter.config.min_replicas ${idle("kv", "default")}`,
-        `${VARIABLE} ${idle("kv", "default")}`,
+        `millrace.yaml:1: adapter.config.min_replicas ${noEffect("kv", "default")}`,
+        `${VARIABLE} ${noEffect("kv", "default")}`,
       ],
     ],
   ])("are refused with the other one: in %s", async (_where, given, problems) => {
     expect(await problemsOf(given)).toEqual(problems);
   });
 
-  it("may stand in one source, and the adapter in another", async () => {
+  it("may be in one source, and the adapter in another", async () => {
     const environment = { [VARIABLE]: url };
     for (const given of [
       { environment, yaml: "adapter: { name: redis }" },
@@ -214,7 +214,7 @@ describe("keys of one adapter", () => {
       expect(await storeOf(given)).toMatchObject({ kind: "redis", url });
   });
 
-  it("are not judged when it cannot be known which adapter is meant", async () => {
+  it("are not checked when the adapter itself is invalid", async () => {
     const config = `config: { redis_url: ${url}, file_path: x }`;
     for (const [name, complaint] of [
       ["mongo", 'adapter.name is "mongo"; it may be kv or redis'],
@@ -231,7 +231,7 @@ describe("keys of one adapter", () => {
 });
 
 describe("the password of Redis", () => {
-  it("is hidden in the report, which is about the adapter in force only", async () => {
+  it("is hidden in the report, which has only the keys of the adapter in force", async () => {
     const url = `redis://app:${PASSWORD}@localhost`;
     const loaded = await load({
       yaml: "adapter: { name: redis, config: { min_replicas: 1 } }",
@@ -251,7 +251,7 @@ describe("the password of Redis", () => {
     expect(again.config).toEqual(loaded.config);
   });
 
-  it("is never shown in what is said about mistakes, wherever the URL stands", async () => {
+  it("is never shown in sentences about mistakes, wherever the URL is", async () => {
     const urls = [
       `redis://app:${PASSWORD}@localhost`,
       `redis+sentinel://a,b/main?sentinel_password=${PASSWORD}`,

@@ -3,7 +3,7 @@ import { reportOf } from "../../../src/server/config/report.ts";
 import { load } from "./loading.ts";
 
 describe("the report on a configuration", () => {
-  it("says every value and where it comes from, and hides secrets", async () => {
+  it("shows every value and its origin, and hides secrets", async () => {
     const loaded = await load({
       yaml: "history:\n  max_age: 90m\napi_tokens: [s3cret, other]\n",
       environment: { MILLRACE_HEARTBEAT_INTERVAL: "1500ms" },
@@ -70,7 +70,7 @@ log_level: info # default
 `);
   });
 
-  it("is a configuration that says the same", async () => {
+  it("is an equivalent configuration", async () => {
     const yaml = `
 host: "::1"
 adapter: { config: { file_path: "a b: c # d" } }

@@ -11,7 +11,7 @@ describe("durations", () => {
     ["1.5h", 5_400_000],
     ["90m", 5_400_000],
     ["7d", 604_800_000],
-  ])("%s is %d milliseconds", (text, amount) => {
+  ])("read %s as %d milliseconds", (text, amount) => {
     expect(DURATION.parse(text)).toBe(amount);
   });
 
@@ -27,7 +27,7 @@ describe("durations", () => {
     "1h30m",
     "15s ",
     "999999999999999d",
-  ])("%j is none", (text) => {
+  ])("do not include %j", (text) => {
     expect(DURATION.parse(text)).toBeNaN();
   });
 
@@ -38,7 +38,7 @@ describe("durations", () => {
     [5_400_000, "90m"],
     [3_600_000, "1h"],
     [86_400_000, "1d"],
-  ])("%d milliseconds are written %s", (amount, text) => {
+  ])("write %d milliseconds as %s", (amount, text) => {
     expect(DURATION.format(amount)).toBe(text);
   });
 });
@@ -50,12 +50,12 @@ describe("sizes", () => {
     ["8 MiB", 8_388_608],
     ["1.5GiB", 1_610_612_736],
     ["1TiB", 1_099_511_627_776],
-  ])("%s is %d bytes", (text, amount) => {
+  ])("read %s as %d bytes", (text, amount) => {
     expect(SIZE.parse(text)).toBe(amount);
   });
 
   it.each(["", "8", "8MB", "8M", "8mib", "0.5B", "-1B", "1e3B", "9007199254740993B"])(
-    "%j is none",
+    "do not include %j",
     (text) => {
       expect(SIZE.parse(text)).toBeNaN();
     },
@@ -67,7 +67,7 @@ describe("sizes", () => {
     [1024, "1KiB"],
     [8_388_608, "8MiB"],
     [1_099_511_627_776, "1TiB"],
-  ])("%d bytes are written %s", (amount, text) => {
+  ])("write %d bytes as %s", (amount, text) => {
     expect(SIZE.format(amount)).toBe(text);
   });
 });

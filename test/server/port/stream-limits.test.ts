@@ -15,7 +15,11 @@ async function open(options: object): Promise<ClientHttp2Session> {
   return session;
 }
 
-/** Opens subscriptions, all at once. @returns The streams, and those that have had their first bytes. */
+/**
+ * Opens subscriptions at once.
+ *
+ * @returns The streams, and those that have received their first bytes.
+ */
 function subscribe(session: ClientHttp2Session, count: number, headers: object = {}) {
   const served = new Set<ClientHttp2Stream>();
   const failed: string[] = [];
@@ -36,7 +40,7 @@ function subscribe(session: ClientHttp2Session, count: number, headers: object =
 }
 
 describe("streams of one HTTP/2 connection", () => {
-  it("are 250 for callers who are not trusted; the others wait until one of them ends", async () => {
+  it("are limited to 250 for untrusted callers; more wait until one of them ends", async () => {
     const session = await open({ apiTokens: ["secret"] });
     const [settings] = (await once(session, "remoteSettings")) as [Settings];
     expect(settings.maxConcurrentStreams).toBe(250);
@@ -53,8 +57,8 @@ describe("streams of one HTTP/2 connection", () => {
     ["with a token", { apiTokens: ["secret"] }, { authorization: "Bearer secret" }],
     ["whose rates are limited, too", { callerLimits: { limitTrustedCallers: true } }, {}],
   ])(
-    "are 1,000 for trusted callers %s, who need not wait with any of them",
-    async (_who, options, headers) => {
+    "are limited to 1,000 for trusted callers %s, and none of these waits",
+    async (_caller, options, headers) => {
       const session = await open(options);
       const { served, failed } = subscribe(session, 1000, headers);
       await expect.poll(() => served.size, { timeout: 8000 }).toBe(1000);

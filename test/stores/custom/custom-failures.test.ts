@@ -332,7 +332,7 @@ describe("a custom stream without its provider", () => {
     const folder = await tempFolder();
     const start = async () => {
       const store = await openLmdbStore({ folder, sweepIntervalMs: 0 });
-      const coordinator = localCoordinator({ records: store.records });
+      const coordinator = localCoordinator({ serviceState: store.serviceState });
       return createStreamService({ store, coordinator });
     };
     const stock = table();

@@ -242,37 +242,37 @@ describe("the records of an lmdb store", () => {
   it("survive a restart, sorted by key, with the last text of each (G6)", async () => {
     const folder = await tempFolder();
     const first = await open(folder);
-    expect(first.records.entries()).toEqual([]);
-    await first.records.put("b/2", "old");
-    await first.records.put("b/2", "new \u{1f600}\u2028");
-    await first.records.put("a", "");
-    await first.records.put("c é", "x".repeat(100_000));
-    await first.records.put("gone", "1");
-    await first.records.delete("gone");
-    await first.records.delete("never there");
+    expect(first.serviceState.entries()).toEqual([]);
+    await first.serviceState.put("b/2", "old");
+    await first.serviceState.put("b/2", "new \u{1f600}\u2028");
+    await first.serviceState.put("a", "");
+    await first.serviceState.put("c é", "x".repeat(100_000));
+    await first.serviceState.put("gone", "1");
+    await first.serviceState.delete("gone");
+    await first.serviceState.delete("never there");
     const expected = [
       ["a", ""],
       ["b/2", "new \u{1f600}\u2028"],
       ["c é", "x".repeat(100_000)],
     ];
-    expect(first.records.entries()).toEqual(expected);
+    expect(first.serviceState.entries()).toEqual(expected);
     await first.close();
     const second = await open(folder);
-    expect(second.records.entries()).toEqual(expected);
+    expect(second.serviceState.entries()).toEqual(expected);
     await second.close();
   });
 
   it("are written in the order of the calls, and can be read once a call has resolved", async () => {
     const store = await open(await tempFolder());
     const calls = [
-      store.records.put("k", "1"),
-      store.records.delete("k"),
-      store.records.put("k", "2"),
-      store.records.put("j", "1"),
-      store.records.delete("j"),
+      store.serviceState.put("k", "1"),
+      store.serviceState.delete("k"),
+      store.serviceState.put("k", "2"),
+      store.serviceState.put("j", "1"),
+      store.serviceState.delete("j"),
     ];
     await Promise.all(calls);
-    expect(store.records.entries()).toEqual([["k", "2"]]);
+    expect(store.serviceState.entries()).toEqual([["k", "2"]]);
     await store.close();
   });
 
@@ -280,7 +280,7 @@ describe("the records of an lmdb store", () => {
     const store = await open(await tempFolder());
     await store.close();
     const unavailable = { reason: "STORE_UNAVAILABLE" };
-    await expect(store.records.put("k", "1")).rejects.toMatchObject(unavailable);
-    await expect(store.records.delete("k")).rejects.toMatchObject(unavailable);
+    await expect(store.serviceState.put("k", "1")).rejects.toMatchObject(unavailable);
+    await expect(store.serviceState.delete("k")).rejects.toMatchObject(unavailable);
   });
 });

@@ -6,7 +6,8 @@
  *
  *     const sink = fileSink("/tmp/run/client-1.jsonl");
  *     const recorder = createRecorder({ client: "client-1", sink });
- *     const write = recorder.write({ group, mutations: [{ op: "set", item, value: sealedValue("client-1:1") }] });
+ *     const value = sealedValue("client-1:1");
+ *     const write = recorder.write({ group, mutations: [{ op: "set", item, value }] });
  *     // ... call Set, then one of:
  *     write.acked({ position });
  *     write.refused(reason); // only when the response says that nothing happened

@@ -71,8 +71,8 @@ function transportStub(transport: Transport, close: () => void): Stub {
   return {
     async unary(method, request, options) {
       const { timeoutMs } = options ?? {};
-      const answer = await transport.unary(method, undefined, timeoutMs, undefined, request);
-      return answer.message;
+      const response = await transport.unary(method, undefined, timeoutMs, undefined, request);
+      return response.message;
     },
     serverStream(method, request, options) {
       const requests = new AsyncQueue<typeof request>();
@@ -101,7 +101,7 @@ function streaming<M>(
   const opened = open(controller.signal);
   opened.catch(() => {});
   return {
-    answers: (async function* () {
+    responses: (async function* () {
       yield* (await opened).message;
     })(),
     cancel: () => controller.abort(),

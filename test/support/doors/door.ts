@@ -9,7 +9,7 @@ export interface Door {
   readonly can: {
     /** Calls with a deadline. */
     readonly deadlines: boolean;
-    /** Streams of writes. `refused`: the protocol has the call but cannot carry it. */
+    /** Write streams. `refused`: the service refuses them over this protocol. */
     readonly write: "yes" | "refused" | "no";
     /** Revisions and times of items in a snapshot, and metadata of errors. */
     readonly details: boolean;
@@ -47,12 +47,12 @@ export interface DoorClient {
   readonly listAll: Call<"listAll">;
   /** Subscribes. A refusal may come from here or from the first `next()`. `return()` cancels. */
   subscribe(request: SubscribeRequest, options?: CallOptions): Promise<Frames>;
-  /** Opens a stream of writes, if the door has them. */
+  /** Opens a write stream, if the door supports them. */
   write(options?: CallOptions): WriteStream;
   close(): Promise<void>;
 }
 
-/** What to follow. */
+/** The group or item to follow, and the options. */
 export type SubscribeRequest = Parameters<StreamService["subscribe"]>[0];
 
 /** The frames of a subscription. */
@@ -60,12 +60,12 @@ export type Frames = AsyncIterator<StreamFrame, undefined> & {
   return(): Promise<IteratorResult<StreamFrame, undefined>>;
 };
 
-/** A stream of writes, with the proto JSON of WriteRequest and WriteResponse. */
+/** A write stream, with the proto JSON of WriteRequest and WriteResponse. */
 export interface WriteStream {
   send(request: JsonObject): void;
   /** Half-closes: no more requests. */
   end(): void;
-  /** The next response; undefined when the service ended the stream in good order. */
+  /** The next response; undefined when the service ended the stream without an error. */
   next(): Promise<JsonObject | undefined>;
   /** Cancels. */
   cancel(): Promise<void>;

@@ -6,7 +6,7 @@ import { type CallOptions, type Door, DoorError } from "./door.ts";
 import { statusInfos } from "./raw-protocol.ts";
 import { type Stub, rpcClient } from "./rpc-client.ts";
 
-/** The gRPC client of the gRPC project, as shipped. */
+/** The official gRPC client for Node. */
 export const grpcJsDoor: Door = {
   name: "grpc-js",
   can: { deadlines: true, write: "yes", details: true },
@@ -24,10 +24,10 @@ function grpcJsStub(url: string): Stub {
           decoder(method.output),
           request,
           callOptions(options),
-          (error, answer) => {
+          (error, response) => {
             if (error !== null) reject(error);
-            else if (answer === undefined) reject(new Error("no response"));
-            else resolve(answer);
+            else if (response === undefined) reject(new Error("no response"));
+            else resolve(response);
           },
         );
       }),
@@ -39,9 +39,9 @@ function grpcJsStub(url: string): Stub {
         request,
         callOptions(options),
       );
-      // A reader gets the error; after a cancel it is irrelevant.
+      // The iterator reports the error; after a cancel it is irrelevant.
       call.on("error", () => {});
-      return { answers: call, cancel: () => call.cancel() };
+      return { responses: call, cancel: () => call.cancel() };
     },
     bidiStream(method, requests, options) {
       const call = client.makeBidiStreamRequest(
@@ -55,7 +55,7 @@ function grpcJsStub(url: string): Stub {
         for await (const request of requests) call.write(request);
         call.end();
       })();
-      return { answers: call, cancel: () => call.cancel() };
+      return { responses: call, cancel: () => call.cancel() };
     },
     toError: grpcJsDoorError,
     async close() {

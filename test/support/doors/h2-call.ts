@@ -1,13 +1,13 @@
 import { type ClientHttp2Session, type IncomingHttpHeaders, connect } from "node:http2";
 
-/** What came back of a call. */
-export interface H2Answer {
+/** The response of a call. */
+export interface H2Response {
   readonly headers: IncomingHttpHeaders;
   readonly trailers: IncomingHttpHeaders;
   readonly body: Buffer;
 }
 
-/** An HTTP/2 connection for bytes of any kind. */
+/** Opens an HTTP/2 connection that accepts responses of any size. */
 export function openH2(url: string): ClientHttp2Session {
   const session = connect(url, { maxSessionMemory: 1000 });
   session.on("error", () => {});
@@ -15,9 +15,9 @@ export function openH2(url: string): ClientHttp2Session {
 }
 
 /**
- * Sends a body, and resolves when the call is over, however it ends.
+ * Sends a body, and resolves when the call ends, with or without an error.
  *
- * @param end Whether the request ends.
+ * @param end Whether to end the request after the body.
  */
 export function callH2(
   session: ClientHttp2Session,
@@ -25,25 +25,25 @@ export function callH2(
   headers: Readonly<Record<string, string>>,
   body: Uint8Array,
   end = true,
-): Promise<H2Answer> {
+): Promise<H2Response> {
   return new Promise((resolve) => {
     const stream = session.request({ ":method": "POST", ":path": path, ...headers });
-    const answer: { headers: IncomingHttpHeaders; trailers: IncomingHttpHeaders } = {
+    const response: { headers: IncomingHttpHeaders; trailers: IncomingHttpHeaders } = {
       headers: {},
       trailers: {},
     };
     const chunks: Buffer[] = [];
-    stream.on("response", (given) => (answer.headers = given));
-    stream.on("trailers", (given) => (answer.trailers = given));
+    stream.on("response", (given) => (response.headers = given));
+    stream.on("trailers", (given) => (response.trailers = given));
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("error", () => {});
-    stream.on("close", () => resolve({ ...answer, body: Buffer.concat(chunks) }));
+    stream.on("close", () => resolve({ ...response, body: Buffer.concat(chunks) }));
     if (end) stream.end(body);
     else stream.write(body);
   });
 }
 
-/** A message with its prefix. */
+/** A message in an envelope. */
 export function enveloped(message: Uint8Array, flags = 0): Buffer {
   const prefix = Buffer.alloc(5);
   prefix[0] = flags;

@@ -19,7 +19,7 @@ const MAX_PAYLOAD_BYTES = 16_384;
 const END_STREAM = 1;
 const END_HEADERS = 4;
 
-/** A frame that was received. */
+/** A received frame. */
 export interface Frame {
   readonly type: number;
   readonly flags: number;
@@ -27,7 +27,7 @@ export interface Frame {
   readonly payload: Buffer;
 }
 
-/** An HTTP/2 connection that sends any bytes. */
+/** An HTTP/2 connection that sends arbitrary bytes. */
 export interface FrameConnection {
   readonly socket: Socket;
   /** Every frame received so far. */
@@ -80,7 +80,7 @@ export function headerBlock(headers: readonly (readonly [string, string])[]): Bu
   );
 }
 
-/** A header block as a HEADERS frame of a whole request, followed by the CONTINUATION frames that it needs. */
+/** A header block as the HEADERS frame of a request, followed by CONTINUATION frames as needed. */
 export function headerFrames(block: Buffer, { isEnded = true } = {}): Buffer {
   const frames: Buffer[] = [];
   for (let at = 0; at < block.byteLength; at += MAX_PAYLOAD_BYTES) {

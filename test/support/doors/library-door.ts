@@ -26,7 +26,7 @@ export const libraryDoor: Door = {
       };
     },
     write() {
-      throw new Error("the library has no streams of writes");
+      throw new Error("the library has no write streams");
     },
     // The service belongs to the server.
     close: async () => {},

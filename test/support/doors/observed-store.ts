@@ -3,17 +3,16 @@ import type { Store } from "../../../src/core/store.ts";
 /** Calls of a store that can be delayed or made to fail. */
 type Disturbed = "run" | "get" | "heads" | "since";
 
-/** A store that counts its use, and can be disturbed. */
+/** A store that counts watches and log reads, and can be delayed or made to fail. */
 export interface ObservedStore extends Store {
   /** Number of active watches. */
   readonly watches: number;
   /** Number of reads of the log. */
   readonly logReads: number;
-  /** Resolves when there are that many watches. */
+  /** Resolves when the number of active watches is `count`. */
   whenWatches(count: number): Promise<void>;
   /**
-   * Delays calls until the returned function is called. Resolves `reached` when the first one
-   * waits.
+   * Delays calls until `release` is called. Resolves `reached` when the first one waits.
    */
   hold(method: Disturbed): { readonly reached: Promise<void>; release(): void };
   /** Makes calls fail until the returned function is called. */

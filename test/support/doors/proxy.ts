@@ -1,10 +1,10 @@
 import { type AddressInfo, type Socket, connect, createServer } from "node:net";
 import { once } from "node:events";
 
-/** A TCP proxy, which can be disturbed. */
+/** A TCP proxy that can stall and cut its connections. */
 export interface Proxy {
   readonly url: string;
-  /** Stops reading from the server, as if the client were too slow. */
+  /** Stops reading from the server, like a client that is too slow. */
   stall(): void;
   /** Reads again. */
   flow(): void;
@@ -23,7 +23,7 @@ export async function openProxy(
   { delayMs = 0 }: { readonly delayMs?: number } = {},
 ): Promise<Proxy> {
   const sockets = new Set<Socket>();
-  const fars = new Set<Socket>();
+  const serverSides = new Set<Socket>();
   const join = (socket: Socket) => {
     sockets.add(socket);
     socket.on("error", () => socket.destroy());
@@ -40,7 +40,7 @@ export async function openProxy(
     // A server that is down must not look like a slow one.
     far.on("close", () => near.destroy());
     near.on("close", () => far.destroy());
-    fars.add(far.on("close", () => fars.delete(far)));
+    serverSides.add(far.on("close", () => serverSides.delete(far)));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -50,10 +50,10 @@ export async function openProxy(
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     stall() {
-      for (const far of fars) far.pause();
+      for (const far of serverSides) far.pause();
     },
     flow() {
-      for (const far of fars) far.resume();
+      for (const far of serverSides) far.resume();
     },
     cut,
     async close() {

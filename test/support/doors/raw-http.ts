@@ -14,17 +14,17 @@ export interface RawRequest {
 }
 
 /** A response as bytes. */
-export interface RawAnswer {
+export interface RawResponse {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
   readonly trailers: IncomingHttpHeaders;
 }
 
-/** Sends and receives bytes, over one connection while it lasts. */
+/** Sends and receives bytes over one connection, and reconnects when it closes. */
 export interface RawClient {
   readonly httpVersion: "1.1" | "2";
-  request(request: RawRequest): Promise<RawAnswer>;
+  request(request: RawRequest): Promise<RawResponse>;
   close(): void;
 }
 
@@ -40,15 +40,20 @@ export function rawHttp1(url: string): RawClient {
           body === undefined || keepOpen ? {} : { "content-length": String(body.byteLength) };
         const sent = requestHttp1(
           { agent, hostname, port, method, path, headers: { ...length, ...headers } },
-          (answer) => {
-            const { statusCode: status = 0 } = answer;
-            buffer(answer).then((bytes) => {
+          (response) => {
+            const { statusCode: status = 0 } = response;
+            buffer(response).then((bytes) => {
               if (!sent.writableFinished) sent.destroy();
-              resolve({ status, headers: answer.headers, body: bytes, trailers: answer.trailers });
+              resolve({
+                status,
+                headers: response.headers,
+                body: bytes,
+                trailers: response.trailers,
+              });
             }, reject);
           },
         );
-        // A refusal may come before the whole body is sent: then only the response counts.
+        // A refusal may arrive before the whole body is sent; then only the response counts.
         sent.on("error", (error) => setImmediate(reject, error));
         if (body !== undefined) sent.write(body);
         if (!keepOpen) sent.end();

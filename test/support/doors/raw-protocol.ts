@@ -6,7 +6,7 @@ import { type ErrorInfo, ErrorInfoSchema } from "../../../gen/google/rpc/error_d
 import { WriteResponseSchema } from "millrace/v1";
 import { part, utf8, varint } from "../../wire/request/raw-wire.ts";
 import { codeName } from "./connect-doors.ts";
-import type { RawAnswer, RawRequest } from "./raw-http.ts";
+import type { RawResponse, RawRequest } from "./raw-http.ts";
 
 /** Methods by name in the library's spelling. */
 export type Method =
@@ -21,10 +21,10 @@ export type Method =
   | "listAll"
   | "subscribe";
 
-/** A refusal, as the caller sees it. */
+/** A refusal, as received by the caller. */
 export interface Refusal {
   readonly status: number;
-  /** Connect's name. */
+  /** Connect's name of the code. */
   readonly code: string;
   /** Of the ErrorInfo of domain `millrace`, if there is one. */
   readonly reason: string | undefined;
@@ -45,7 +45,7 @@ export interface RawProtocol {
   /** A request with one encoded message. */
   request(method: Method, message: Uint8Array): RawRequest;
   /** The refusal; undefined: accepted. */
-  refusal(answer: RawAnswer): Refusal | undefined;
+  refusal(response: RawResponse): Refusal | undefined;
 }
 
 const READS: readonly Method[] = ["get", "list", "listGroups", "listAll"];
@@ -136,12 +136,12 @@ function connectStream(httpVersion: "1.1" | "2", json: boolean): RawProtocol {
       headers: { "content-type": contentType },
       body: envelope(message),
     }),
-    refusal(answer) {
-      if (answer.status !== 200) return connectRefusal(answer);
-      const end = envelopes(answer.body).find(({ flags }) => (flags & 2) !== 0);
+    refusal(response) {
+      if (response.status !== 200) return connectRefusal(response);
+      const end = envelopes(response.body).find(({ flags }) => (flags & 2) !== 0);
       if (end === undefined) throw new Error("the stream has no end");
       const { error } = JSON.parse(end.data.toString()) as { error?: JsonObject };
-      return error === undefined ? undefined : connectErrorOf(answer.status, error);
+      return error === undefined ? undefined : connectErrorOf(response.status, error);
     },
   };
 }
@@ -161,11 +161,11 @@ function grpc(protocol: "grpc" | "grpc-web", httpVersion: "1.1" | "2", json: boo
       headers: { "content-type": contentType, te: "trailers" },
       body: envelope(message),
     }),
-    refusal: (answer) => grpcRefusal(answer, trailersOf(answer, protocol)),
+    refusal: (response) => grpcRefusal(response, trailersOf(response, protocol)),
   };
 }
 
-/** A protocol's stream of writes. */
+/** The write stream of a protocol. */
 function write(stream: RawProtocol): RawProtocol {
   return {
     ...stream,
@@ -177,25 +177,25 @@ function write(stream: RawProtocol): RawProtocol {
         : Buffer.concat([varint(1, 7), part(WRITES[method] ?? 0, message)]);
       return stream.request("write" as Method, call);
     },
-    refusal(answer) {
-      const failed = stream.refusal(answer);
+    refusal(response) {
+      const failed = stream.refusal(response);
       if (failed !== undefined) return failed;
-      const [first] = envelopes(answer.body);
+      const [first] = envelopes(response.body);
       if (first === undefined) throw new Error("a request has no response");
-      const response = stream.json
+      const message = stream.json
         ? fromJson(WriteResponseSchema, JSON.parse(first.data.toString()) as JsonValue)
         : fromBinary(WriteResponseSchema, first.data);
-      if (response.requestId !== 7n) throw new Error("a response has another id than its request");
-      const { result } = response;
+      if (message.requestId !== 7n) throw new Error("a response has another id than its request");
+      const { result } = message;
       return result.case === "error" ? { status: 200, ...result.value } : undefined;
     },
   };
 }
 
-function connectRefusal(answer: RawAnswer): Refusal | undefined {
-  const { status, body } = answer;
+function connectRefusal(response: RawResponse): Refusal | undefined {
+  const { status, body } = response;
   if (status === 200) return undefined;
-  const isJson = answer.headers["content-type"] === "application/json";
+  const isJson = response.headers["content-type"] === "application/json";
   if (!isJson) {
     const code = status === 404 ? "unimplemented" : "unknown";
     return { status, code, reason: undefined, metadata: {}, message: body.toString() };
@@ -213,7 +213,7 @@ function connectErrorOf(status: number, error: JsonObject): Refusal {
 }
 
 function grpcRefusal(
-  { status }: RawAnswer,
+  { status }: RawResponse,
   trailers: Readonly<Record<string, unknown>>,
 ): Refusal | undefined {
   const code = trailers["grpc-status"];
@@ -229,7 +229,7 @@ function grpcRefusal(
 }
 
 function trailersOf(
-  { headers, trailers, body }: RawAnswer,
+  { headers, trailers, body }: RawResponse,
   protocol: "grpc" | "grpc-web",
 ): Readonly<Record<string, unknown>> {
   if (headers["grpc-status"] !== undefined) return headers;

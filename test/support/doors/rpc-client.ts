@@ -22,7 +22,7 @@ import * as plain from "./rpc-messages.ts";
 
 /** A streaming call: its responses, and how to cancel it. */
 export interface StreamingCall<M> {
-  readonly answers: AsyncIterable<M>;
+  readonly responses: AsyncIterable<M>;
   cancel(): void;
 }
 
@@ -111,17 +111,17 @@ export function rpcClient(stub: Stub): DoorClient {
           : { ...request, resumeFrom: plain.toPosition(resumeFrom) };
       const message = create(method.subscribe.input, init);
       const streaming = stub.serverStream(method.subscribe, message, options);
-      const answers = streaming.answers[Symbol.asyncIterator]();
+      const responses = streaming.responses[Symbol.asyncIterator]();
       return {
         async next() {
-          const answer = await failingAs(answers.next(), stub.toError);
-          return answer.done === true
+          const response = await failingAs(responses.next(), stub.toError);
+          return response.done === true
             ? { done: true, value: undefined }
-            : { done: false, value: plain.frame(answer.value) };
+            : { done: false, value: plain.frame(response.value) };
         },
         async return() {
           streaming.cancel();
-          await answers.next().catch(() => undefined);
+          await responses.next().catch(() => undefined);
           return { done: true, value: undefined };
         },
       };
@@ -134,20 +134,20 @@ export function rpcClient(stub: Stub): DoorClient {
 function writeStream(stub: Stub, options: CallOptions | undefined): WriteStream {
   const requests = new AsyncQueue<MessageShape<typeof WriteRequestSchema>>();
   const streaming = stub.bidiStream(StreamService.method.write, requests, options);
-  const answers = streaming.answers[Symbol.asyncIterator]();
+  const responses = streaming.responses[Symbol.asyncIterator]();
   return {
     send: (request) => requests.push(fromJson(WriteRequestSchema, request)),
     end: () => requests.end(),
     async next() {
-      const answer = await failingAs(answers.next(), stub.toError);
-      return answer.done === true
+      const response = await failingAs(responses.next(), stub.toError);
+      return response.done === true
         ? undefined
-        : (toJson(WriteResponseSchema, answer.value) as JsonObject);
+        : (toJson(WriteResponseSchema, response.value) as JsonObject);
     },
     async cancel() {
       streaming.cancel();
       requests.end();
-      await answers.next().catch(() => undefined);
+      await responses.next().catch(() => undefined);
     },
   };
 }

@@ -23,7 +23,7 @@ import {
   type UpdateResponse,
 } from "millrace/v1";
 
-/* Protobuf messages to what the library's callers see, and back. */
+/* Conversion between protobuf messages and the types of the library. */
 
 /** A value as a message. */
 export function toValue(json: Json): ValueMessage {
@@ -42,7 +42,7 @@ export function optionalJson(value: ValueMessage | undefined): Json | undefined 
 }
 
 /**
- * A request with its expectation as in messages: 64-bit numbers as bigints, absent ones omitted.
+ * A request with its expectations in message form: 64-bit numbers as bigints, absent ones omitted.
  */
 export function expecting<T extends Expectations>({
   expectedRevision,

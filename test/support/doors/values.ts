@@ -1,7 +1,7 @@
 import type { Json } from "millrace";
 import { random } from "../random.ts";
 
-/** Nested arrays of that many levels. */
+/** Arrays nested to `levels` levels. */
 export function nested(levels: number): Json {
   let value: Json = "innermost";
   for (let level = 0; level < levels; level++) value = [value];
@@ -9,7 +9,7 @@ export function nested(levels: number): Json {
 }
 
 /**
- * A string whose value takes that many bytes, at least 130 and fewer than 2 MiB, as an encoded
+ * A string that takes `bytes` bytes, at least 130 and fewer than 2 MiB, as an encoded
  * google.protobuf.Value.
  */
 export function textOfBytes(bytes: number): string {
@@ -17,7 +17,7 @@ export function textOfBytes(bytes: number): string {
   return "x".repeat(bytes - 1 - lengthBytes);
 }
 
-/** A string of that length that does not compress to less than three quarters. */
+/** A string of `length` characters that does not compress to less than three quarters. */
 export function noise(length: number, seed = 1): string {
   const { next } = random(seed);
   const bytes = Uint8Array.from({ length: Math.ceil((length * 3) / 4) }, () => next() * 256);

@@ -109,7 +109,7 @@ function frameOf(frame: BridgeFrame): StreamFrame {
   }
 }
 
-/** An item, of which the door reports the value only. */
+/** An item without the details that the bridge omits. */
 function bareItem(item: { itemId: string; data: Json }) {
   return { ...item, revision: 0, createTime: new Date(0), updateTime: new Date(0) };
 }

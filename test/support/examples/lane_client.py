@@ -19,6 +19,6 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
     print(next(frames).WhichOneof("frame"))
     print("got", service.Get(pb.GetRequest(**item), timeout=10).item.data.number_value)
     send = pb.SendRequest(**GROUP, type="t", data=Value(bool_value=True))
-    for answer in service.Write(iter([pb.WriteRequest(request_id=7, send=send)]), timeout=10):
-        print(answer.request_id)
+    for response in service.Write(iter([pb.WriteRequest(request_id=7, send=send)]), timeout=10):
+        print(response.request_id)
     frames.cancel()

@@ -28,11 +28,11 @@ export async function tryOut({ prefix, crash, command }: Programs): Promise<void
   const open = (port: number) => createServer({ port, store: { kind: "file_based", folder } });
   let server = await open(0);
   onTestFinished(() => server.close());
-  const line = await openProxy(server.port);
-  onTestFinished(() => line.close());
+  const proxy = await openProxy(server.port);
+  onTestFinished(() => proxy.close());
 
   const chat = { streamName: "chat", groupId: "lobby" };
-  const say = (itemId: string, text: string) =>
+  const post = (itemId: string, text: string) =>
     server.service.set({ ...chat, itemId, data: { text } });
   const isShouted = (itemId: string, text: string) =>
     expect
@@ -41,17 +41,17 @@ export async function tryOut({ prefix, crash, command }: Programs): Promise<void
   const shout = (text: string) =>
     server.service.trigger({ function_id: `${prefix}::shout`, payload: { text } });
 
-  const worker = program(command("worker", new URL(line.url).host));
-  const subscriber = program(command("subscriber", new URL(line.url).host));
+  const worker = program(command("worker", new URL(proxy.url).host));
+  const subscriber = program(command("subscriber", new URL(proxy.url).host));
   await isReady(worker, 1);
   await shows(subscriber, {});
   expect(await shout("hello")).toEqual({ text: "HELLO!" });
-  await say("m1", "hello");
+  await post("m1", "hello");
   await shows(subscriber, { m1: { text: "hello" } });
   await isShouted("m1", "HELLO!");
 
-  line.cut();
-  await say("m2", "again");
+  proxy.cut();
+  await post("m2", "again");
   await shows(subscriber, { m1: { text: "hello" }, m2: { text: "again" } });
   await isShouted("m2", "AGAIN!");
   await isReady(worker, 2);
@@ -59,7 +59,7 @@ export async function tryOut({ prefix, crash, command }: Programs): Promise<void
   await server.close();
   server = await open(server.port);
   await server.service.delete({ ...chat, itemId: "m1" });
-  await say("m3", "back");
+  await post("m3", "back");
   await shows(subscriber, { m2: { text: "again" }, m3: { text: "back" } });
   await isShouted("m3", "BACK!");
   await isReady(worker, 3);
@@ -79,7 +79,7 @@ export async function tryOut({ prefix, crash, command }: Programs): Promise<void
   expect(left.stderr + stderr).not.toContain(crash);
 }
 
-/** Starts a program. It is ended with the test. */
+/** Starts a program that is stopped after the test. */
 function program(command: string): Running {
   const running = start(`exec ${command}`, PROJECT);
   onTestFinished(() => running.stop());

@@ -3,11 +3,11 @@ import { within } from "../../bridge/within.ts";
 /** The calls of a function, in order. */
 export interface Calls<T> {
   readonly all: readonly T[];
-  /** Records a call: the function itself, or a part of it. */
+  /** Records a call. Usable as the function itself. */
   readonly record: (payload: T) => void;
-  /** Resolves with all calls so far, as soon as there are that many. */
+  /** Resolves with all calls so far, once there are at least `calls`. */
   count(calls: number): Promise<readonly T[]>;
-  /** Resolves with all calls so far, as soon as they satisfy the condition. */
+  /** Resolves with all calls so far, once they satisfy the condition. */
   until(what: string, holds: (calls: readonly T[]) => boolean): Promise<readonly T[]>;
 }
 
@@ -16,26 +16,26 @@ export function newCalls<T>(): Calls<T> {
   const all: T[] = [];
   const checks = new Set<() => void>();
   const until: Calls<T>["until"] = async (what, holds) => {
-    let look = () => {};
+    let check = () => {};
     const done = new Promise<void>((resolve) => {
-      look = () => {
+      check = () => {
         if (holds(all)) resolve();
       };
     });
-    checks.add(look);
-    look();
+    checks.add(check);
+    check();
     try {
       await within(done, () => `${what}; it had ${JSON.stringify(all).slice(0, 2000)}`);
       return [...all];
     } finally {
-      checks.delete(look);
+      checks.delete(check);
     }
   };
   return {
     all,
     record(payload) {
       all.push(payload);
-      for (const look of checks) look();
+      for (const check of checks) check();
     },
     until,
     count: (calls) => until(`${calls} calls`, ({ length }) => length >= calls),

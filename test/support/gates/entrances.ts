@@ -11,26 +11,26 @@ export interface Wanted {
   readonly itemId: string;
 }
 
-/** A way to subscribe, from the view of a caller that gates may refuse. */
-export interface Entrance {
+/** A way to subscribe, which gates may refuse. */
+export interface EntryPoint {
   readonly name: string;
   /** Number of authentications and of joins in the first `follow`. */
-  readonly asks: { readonly auth: number; readonly join: number };
+  readonly calls: { readonly auth: number; readonly join: number };
   /** The refusal of an unauthenticated caller. */
-  readonly stranger: string;
+  readonly unauthenticated: string;
   /** The refusal of a subscription by a gate. */
   readonly unwanted: (wanted: Wanted) => string;
   /** Connects. The caller closes the visit. */
   visit(target: DoorTarget): Visit;
 }
 
-/** A caller at an entrance. */
+/** A caller at an entry point. */
 export interface Visit {
   /**
    * Tries to subscribe, in addition to all earlier subscriptions.
    *
-   * @returns a description of each event until the outcome is certain; `in: ...`: admitted. Later
-   *   events are in the next result.
+   * @returns a description of each event until the outcome is certain; `in: ...` means admitted.
+   *   The next result contains later events.
    */
   follow(wanted: Wanted): Promise<string[]>;
   close(): Promise<void>;
@@ -38,8 +38,8 @@ export interface Visit {
 
 const ORIGIN = { epoch: "", revision: 0 };
 
-/** Every entrance. */
-export const ENTRANCES: readonly Entrance[] = [
+/** Every entry point. */
+export const ENTRY_POINTS: readonly EntryPoint[] = [
   door("library", doorNamed("library")),
   door("grpc", doorNamed("grpc")),
   door("grpc with a deadline", doorNamed("grpc"), 60_000),
@@ -52,13 +52,13 @@ export const ENTRANCES: readonly Entrance[] = [
   socket("websocket join", 2),
 ];
 
-/** Subscribes twice in parallel: from scratch, and from a position that would be honoured. */
-function door(name: string, door: Door, timeoutMs?: number): Entrance {
+/** Subscribes twice in parallel: from scratch, and from a position that can be resumed. */
+function door(name: string, door: Door, timeoutMs?: number): EntryPoint {
   const options = timeoutMs === undefined ? undefined : { timeoutMs };
   return {
     name,
-    asks: { auth: 2, join: 2 },
-    stranger: "unauthenticated AUTH_REFUSED",
+    calls: { auth: 2, join: 2 },
+    unauthenticated: "unauthenticated AUTH_REFUSED",
     unwanted: () => "permission_denied JOIN_REFUSED",
     visit(target) {
       const client = door.client(target);
@@ -83,26 +83,26 @@ function door(name: string, door: Door, timeoutMs?: number): Entrance {
 }
 
 /**
- * Subscribes by the path of the URL, if there is one, and then by joins, of which one resumes.
+ * Subscribes by the path of the URL, if given, and then by joins, one of which resumes.
  *
  * @param joins Number of joins in the first `follow`.
  */
-function socket(name: string, joins: number, path?: (wanted: Wanted) => string): Entrance {
+function socket(name: string, joins: number, path?: (wanted: Wanted) => string): EntryPoint {
   return {
     name,
-    asks: { auth: 1, join: joins },
-    stranger: "HTTP 401",
+    calls: { auth: 1, join: joins },
+    unauthenticated: "HTTP 401",
     unwanted: ({ streamName, groupId, itemId }) =>
       `unauthorized ${streamName} ${groupId} ${itemId}`,
     visit(target) {
       let socket: WebSocket | undefined;
       let received: string[] = [];
-      let look = () => {};
+      let notify = () => {};
       /** Reconnects for the requested subscription, like clients of the original dialect. */
-      let comeBack = () => {};
-      const receive = (words: string) => {
-        received.push(words);
-        look();
+      let reconnect = () => {};
+      const receive = (description: string) => {
+        received.push(description);
+        notify();
       };
       const open = (at: string) => {
         const opened = new WebSocket(target.url.replace("http", "ws") + at);
@@ -112,10 +112,10 @@ function socket(name: string, joins: number, path?: (wanted: Wanted) => string):
         });
         opened.on("error", () => {});
         opened.on("close", (code) => {
-          if (code === CLOSE.TRY_AGAIN_LATER) comeBack();
+          if (code === CLOSE.TRY_AGAIN_LATER) reconnect();
           else receive(`closed ${code}`);
         });
-        opened.on("message", (bytes: Buffer) => receive(wordsOf(readBridgeFrame(bytes))));
+        opened.on("message", (bytes: Buffer) => receive(describeFrame(readBridgeFrame(bytes))));
         return opened;
       };
       const end = (ended: WebSocket | undefined) => {
@@ -125,7 +125,7 @@ function socket(name: string, joins: number, path?: (wanted: Wanted) => string):
       return {
         async follow(wanted) {
           let frames = [joinOf(wanted, "plain"), joinOf(wanted, "resumed", ORIGIN)];
-          const come = () => {
+          const connect = () => {
             end(socket);
             const opened = open(path?.(wanted) ?? "/");
             if (path !== undefined) frames = [];
@@ -136,16 +136,16 @@ function socket(name: string, joins: number, path?: (wanted: Wanted) => string):
           };
           if (socket?.readyState === WebSocket.OPEN) {
             for (const frame of frames) socket.send(frame);
-            comeBack = come;
-          } else come();
+            reconnect = connect;
+          } else connect();
           await new Promise<void>((resolve) => {
-            look = () => {
+            notify = () => {
               const isRefused = received.some((each) => /^(?:HTTP|closed)/.test(each));
               if (isRefused || received.length >= Math.max(1, frames.length)) resolve();
             };
-            look();
+            notify();
           });
-          comeBack = () => {};
+          reconnect = () => {};
           const all = received;
           received = [];
           return all;
@@ -164,7 +164,7 @@ function joinOf({ streamName, groupId, itemId }: Wanted, id: string, resume?: ob
   return JSON.stringify({ type: "join", data });
 }
 
-function wordsOf({ streamName, groupId, id, subscriptionId, event }: BridgeFrame): string {
+function describeFrame({ streamName, groupId, id, subscriptionId, event }: BridgeFrame): string {
   if (event.type !== "unauthorized") return `in: ${event.type} ${groupId}`;
   return `unauthorized ${streamName} ${groupId} ${id}${subscriptionId ? "" : " without an id"}`;
 }

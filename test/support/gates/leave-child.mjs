@@ -2,7 +2,7 @@
 // for each leave that its trigger receives: {"kind": "join" or "leave", "payload"}. The first line
 // is {"kind": "listening", "url"}. It stops on SIGTERM. argv[2]: { store: options of the store;
 // gate: whether it provides the gate; late: whether it registers the leave trigger only on SIGUSR2,
-// then prints {"kind": "asked"}; stuck: the group whose leaves are received, but never finished }.
+// and then prints {"kind": "registered"}; stuck: the group whose leave calls never finish }.
 // The context of a caller is the `user` in the query of its URL.
 import { createServer } from "../../../dist/src/server/index.js";
 
@@ -12,7 +12,7 @@ const { store, gate, late, stuck } = JSON.parse(process.argv[2] ?? "{}");
 const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 /** @param {import("../../../dist/src/index.js").StreamService} service */
-const askForLeaves = async (service) => {
+const registerLeaveTrigger = async (service) => {
   await service.registerFunction("leaves", (payload) => {
     print({ kind: "leave", payload });
     return payload.group_id === stuck ? new Promise(() => {}) : undefined;
@@ -36,9 +36,11 @@ const server = await createServer({
       });
       await service.registerTrigger({ type: "stream:join", function_id: "gate" });
     }
-    if (!late) await askForLeaves(service);
+    if (!late) await registerLeaveTrigger(service);
   },
 });
-process.on("SIGUSR2", () => void askForLeaves(server.service).then(() => print({ kind: "asked" })));
+process.on("SIGUSR2", () => {
+  void registerLeaveTrigger(server.service).then(() => print({ kind: "registered" }));
+});
 process.on("SIGTERM", () => void server.close().then(() => process.exit(0)));
 print({ kind: "listening", url: server.url });

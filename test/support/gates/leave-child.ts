@@ -8,7 +8,7 @@ import { connect } from "../../bridge/line.ts";
 import type { DoorTarget } from "../doors/door.ts";
 import { uniqueName } from "../doors/unique.ts";
 import { type Calls, newCalls, promised } from "./calls.ts";
-import type { JoinPayload } from "./gatehouse.ts";
+import type { JoinPayload } from "./gated-server.ts";
 
 const SCRIPT = fileURLToPath(new URL("leave-child.mjs", import.meta.url));
 
@@ -16,9 +16,9 @@ export interface LeaveChildOptions {
   readonly store: StoreOptions;
   /** Whether the process provides the gate. */
   readonly gate: boolean;
-  /** Whether it registers its trigger for leaves only in `askForLeaves`. */
+  /** Whether it registers its leave trigger only in `registerLeaveTrigger`. */
   readonly late?: boolean;
-  /** Group whose leaves it receives, and never finishes. */
+  /** Group whose leave calls never finish. */
   readonly stuck?: string;
 }
 
@@ -27,8 +27,8 @@ export interface LeaveChild {
   readonly url: string;
   readonly joins: Calls<JoinPayload>;
   readonly leaves: Calls<JoinPayload>;
-  /** Registers the trigger for leaves, when the process was started with `late`. */
-  askForLeaves(): Promise<void>;
+  /** Registers the leave trigger, when the process was started with `late`. */
+  registerLeaveTrigger(): Promise<void>;
   /** Ends the process. Resolves after its exit. */
   end(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
 }
@@ -43,7 +43,7 @@ export async function startLeaveChild(options: LeaveChildOptions): Promise<Leave
   const exited = once(child, "exit");
   onTestFinished(() => void child.kill("SIGKILL"));
   const [joins, leaves] = [newCalls<JoinPayload>(), newCalls<JoinPayload>()];
-  const asked = promised();
+  const registered = promised();
   const url = await new Promise<string>((resolve, reject) => {
     void exited.then(([code]) =>
       reject(new Error(`the server ended with ${code}: ${errors.join("")}`)),
@@ -51,7 +51,7 @@ export async function startLeaveChild(options: LeaveChildOptions): Promise<Leave
     createInterface(child.stdout).on("line", (text) => {
       const line = JSON.parse(text) as { kind: string; url: string; payload: JoinPayload };
       if (line.kind === "listening") resolve(line.url);
-      else if (line.kind === "asked") asked.resolve();
+      else if (line.kind === "registered") registered.resolve();
       else (line.kind === "join" ? joins : leaves).record(line.payload);
     });
   });
@@ -59,9 +59,9 @@ export async function startLeaveChild(options: LeaveChildOptions): Promise<Leave
     url,
     joins,
     leaves,
-    async askForLeaves() {
+    async registerLeaveTrigger() {
       child.kill("SIGUSR2");
-      await asked.promise;
+      await registered.promise;
     },
     async end(signal) {
       child.kill(signal);
@@ -70,7 +70,7 @@ export async function startLeaveChild(options: LeaveChildOptions): Promise<Leave
   };
 }
 
-/** A service in another process, for doors that reach it by its address. */
+/** A server in another process, as the target of doors that use its URL. */
 export const remote = ({ url }: LeaveChild): DoorTarget => ({
   url,
   get service(): never {
@@ -86,11 +86,11 @@ export const idsOf = (payloads: readonly JoinPayload[]) =>
  * `rooms` and waits for that leave, which is not in the result.
  */
 export async function leavesSoFar({ url, leaves }: LeaveChild): Promise<JoinPayload[]> {
-  const mark = uniqueName("mark");
+  const barrier = uniqueName("barrier");
   const line = await connect(url, "/");
-  line.join({ streamName: "rooms", groupId: mark, subscriptionId: mark });
+  line.join({ streamName: "rooms", groupId: barrier, subscriptionId: barrier });
   await line.count(1);
   line.socket.terminate();
-  const all = await leaves.until("the mark", (received) => idsOf(received).includes(mark));
-  return all.filter((each) => !each.subscription_id.startsWith("mark-"));
+  const all = await leaves.until("the barrier", (received) => idsOf(received).includes(barrier));
+  return all.filter((each) => !each.subscription_id.startsWith("barrier-"));
 }

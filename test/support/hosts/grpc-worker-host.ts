@@ -7,18 +7,18 @@ export const grpcWorkerHost: Host = {
   name: "a worker over gRPC",
   can: { causes: true, signals: true, results: true },
   async join({ url }) {
-    const line = await openProxy(Number(new URL(url).port));
-    const worker = registerWorker(line.url, { workerName: "test" });
+    const proxy = await openProxy(Number(new URL(url).port));
+    const worker = registerWorker(proxy.url, { workerName: "test" });
     return {
       registerFunction: (id, handler) => worker.registerFunction(id, handler),
       registerTrigger: (request) => worker.registerTrigger(request),
       trigger: (request) => worker.trigger(request),
       async close() {
         await worker.shutdown();
-        await line.close();
+        await proxy.close();
       },
       async vanish() {
-        await line.close();
+        await proxy.close();
         await worker.shutdown();
       },
     };

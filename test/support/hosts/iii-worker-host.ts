@@ -7,15 +7,15 @@ import type { Host } from "./host.ts";
 /**
  * Functions in a worker that uses the published SDK of iii, unchanged, over a WebSocket.
  *
- * It does not report when a registration is in force. Frames take effect in order, so the response
- * to a later call proves it; a refusal shows only by what does not work.
+ * The SDK does not report when a registration is in force. Frames take effect in order, so the
+ * response to a later call proves it. Refused registrations go unnoticed.
  */
 export const iiiWorkerHost: Host = {
   name: "a worker of iii-sdk",
   can: { causes: false, signals: false, results: false },
   async join({ url }) {
-    const line = await openProxy(Number(new URL(url).port));
-    const address = line.url.replace("http", "ws");
+    const proxy = await openProxy(Number(new URL(url).port));
+    const address = proxy.url.replace("http", "ws");
     const worker = registerWorker(`${address}/worker`, {
       workerName: "test",
       otel: { enabled: false },
@@ -68,10 +68,10 @@ export const iiiWorkerHost: Host = {
       },
       async close() {
         await worker.shutdown();
-        await line.close();
+        await proxy.close();
       },
       async vanish() {
-        await line.close();
+        await proxy.close();
         await worker.shutdown();
       },
     };

@@ -7,7 +7,7 @@ export const inProcessHost: Host = {
   can: { causes: true, signals: true, results: true },
   async join({ service }) {
     const registrations: Registration[] = [];
-    const kept = async (registering: Promise<Registration>) => {
+    const track = async (registering: Promise<Registration>) => {
       const registration = await registering;
       registrations.push(registration);
       return registration;
@@ -16,8 +16,8 @@ export const inProcessHost: Host = {
       await Promise.all(registrations.splice(0).map((each) => each.unregister(how)));
     };
     return {
-      registerFunction: (id, handler) => kept(service.registerFunction(id, handler)),
-      registerTrigger: (request) => kept(service.registerTrigger(request)),
+      registerFunction: (id, handler) => track(service.registerFunction(id, handler)),
+      registerTrigger: (request) => track(service.registerTrigger(request)),
       trigger: (request) => service.trigger(request),
       close: () => endAll("withdrawn"),
       vanish: () => endAll("lost"),

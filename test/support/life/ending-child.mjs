@@ -1,7 +1,7 @@
 // Uses the library, then runs a server from the build. Prints a JSON line with its `url`. On
-// SIGTERM it closes the server and does nothing more: the process must end by itself. After a
-// second, it prints what keeps the process alive and exits with 3. argv[2]: the `store` of both, as
-// createServer takes it.
+// SIGTERM it only closes the server: the process must end by itself. If it is still alive after a
+// second, it prints its active resources and exits with 3. argv[2]: the `store` option of
+// createServer.
 import { createStreamService, memoryStore } from "../../../dist/src/index.js";
 import { createServer } from "../../../dist/src/server/index.js";
 

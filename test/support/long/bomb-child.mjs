@@ -1,6 +1,6 @@
-// Sends bombs: requests that are small, or look harmless, and cost much when they are read without bounds.
-// It is forked, with the address of the server as argv[2]. For each message `{ kind, count, atOnce }` it
-// sends bombs of a kind, and replies `{ refused, cut, accepted, tookMs }` when all are over.
+// Sends bombs: requests that are small or look harmless, and are expensive to read without limits.
+// It is forked with the URL of the server as argv[2]. For each message `{ kind, count, atOnce }`,
+// it sends bombs of a kind and replies `{ refused, cut, accepted, tookMs }` when all have ended.
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { brotliCompressSync, gzipSync } from "node:zlib";
@@ -11,11 +11,11 @@ process.on("disconnect", () => process.exit(1));
 const url = process.argv[2] ?? "";
 const MIB = 1024 * 1024;
 const LARGE = 4 * MIB - 1024;
-/** Bytes of a frame that the bridge takes. */
+/** Bytes of a frame that the bridge accepts. */
 const SMALL = 60 * 1024;
 const SESSIONS = 10;
 
-/** What bombs inflate to: bytes that no decoder takes, the second of which nest without end as JSON. */
+/** Contents of bombs: bytes that no decoder accepts; the brackets are endlessly nested JSON. */
 const FILLINGS = [
   { what: "zeros in gzip", encoding: "gzip", bomb: gzipSync(Buffer.alloc(LARGE)) },
   { what: "brackets in br", encoding: "br", bomb: brotliCompressSync(Buffer.alloc(LARGE, "[")) },
@@ -49,7 +49,7 @@ const WORKERS = "/millrace.v1.WorkerService/Connect";
 const HEALTH = "/grpc.health.v1.Health";
 const REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
-/** Kinds of bombs by name: each sends one, and resolves with what came back, as text. */
+/** Kinds of bombs by name. Each function sends one, and resolves with the response as text. */
 const kinds = new Map();
 
 /**
@@ -146,21 +146,21 @@ const sessions = Array.from({ length: SESSIONS }, openSession);
  * @param {string} path
  * @param {Record<string, string>} headers
  * @param {Buffer} body
- * @param {string} [last] What to wait for when the response does not end by itself.
+ * @param {string} [last] Text that ends the wait for a response that does not end by itself.
  */
 function sendHttp2(i, path, headers, body, last) {
   return new Promise((resolve) => {
     const session = sessions[i % SESSIONS] ?? openSession();
     const stream = session.request({ ":method": "POST", ":path": path, ...headers });
-    let said = "";
-    stream.on("response", (given) => (said += JSON.stringify(given)));
-    stream.on("trailers", (given) => (said += JSON.stringify(given)));
+    let received = "";
+    stream.on("response", (given) => (received += JSON.stringify(given)));
+    stream.on("trailers", (given) => (received += JSON.stringify(given)));
     stream.on("data", (/** @type {Buffer} */ chunk) => {
-      said += chunk.toString("latin1");
-      if (last !== undefined && said.includes(last)) stream.close();
+      received += chunk.toString("latin1");
+      if (last !== undefined && received.includes(last)) stream.close();
     });
     stream.on("error", () => {});
-    stream.on("close", () => resolve(said));
+    stream.on("close", () => resolve(received));
     if (last === undefined) stream.end(body);
     else stream.write(body);
   });
@@ -178,11 +178,11 @@ function sendHttp1(path, headers, body) {
   );
   const head = `POST ${path} HTTP/1.1\r\n${lines.join("")}content-length: ${body.byteLength}\r\n\r\n`;
   return new Promise((resolve) => {
-    let said = "";
+    let received = "";
     const socket = connect(Number(port), hostname);
-    socket.on("data", (chunk) => (said += chunk.toString("latin1")));
+    socket.on("data", (chunk) => (received += chunk.toString("latin1")));
     socket.on("error", () => {});
-    socket.on("close", () => resolve(said.replace(/^HTTP\/1\.1 /, '":status":')));
+    socket.on("close", () => resolve(received.replace(/^HTTP\/1\.1 /, '":status":')));
     socket.write(head);
     socket.write(body);
   });
@@ -195,18 +195,18 @@ function sendHttp1(path, headers, body) {
  */
 function sendFrame(path, frame, refusal) {
   return new Promise((resolve) => {
-    let said = "";
+    let received = "";
     const socket = new WebSocket(`${url.replace("http", "ws")}${path}`);
     socket.on("error", () => {});
     socket.on("open", () => socket.send(frame));
     socket.on("message", (/** @type {Buffer} */ data) => {
-      said += data.toString();
-      if (said.includes(refusal)) socket.close();
+      received += data.toString();
+      if (received.includes(refusal)) socket.close();
     });
-    // 1013 refuses for a while, codes from 4000 on are our own; without a code the socket was cut.
+    // 1013 is a temporary refusal, codes from 4000 are of the service; without a code it was cut.
     socket.on("close", (code) => {
-      const isRefusal = said.includes(refusal) || code === 1013 || code >= 4000;
-      resolve(isRefusal ? `${said} error` : code === 1006 ? "" : `${said} ${code}`);
+      const isRefusal = received.includes(refusal) || code === 1013 || code >= 4000;
+      resolve(isRefusal ? `${received} error` : code === 1006 ? "" : `${received} ${code}`);
     });
   });
 }
@@ -222,12 +222,12 @@ async function bomb({ kind, count, atOnce }) {
   let sent = 0;
   const sendAll = async () => {
     while (sent < count) {
-      const said = await send(sent++);
-      if (REFUSED.test(said)) report.refused++;
-      else if (said === "" || said === " ") report.cut++;
+      const received = await send(sent++);
+      if (REFUSED.test(received)) report.refused++;
+      else if (received === "" || received === " ") report.cut++;
       else {
         report.accepted++;
-        report.example = said.slice(0, 500);
+        report.example = received.slice(0, 500);
       }
     }
   };

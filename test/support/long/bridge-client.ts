@@ -16,11 +16,11 @@ export interface BridgeClientOptions {
   /** One per subscription, each with a unique name. */
   readonly recorder: (index: number) => Recorder;
   readonly follows: readonly Follow[];
-  /** It does not read all the time: times of its frames are not checked. */
+  /** It does not always read: the times of its frames are not checked. */
   readonly slow?: boolean | undefined;
-  /** It stops reading as soon as it has joined, before its snapshots arrive. */
+  /** It stops reading after its joins, before its snapshots arrive. */
   readonly stallsAtOnce?: boolean | undefined;
-  /** Prefix of its subscription ids, for tests that need unique ones. Default none. */
+  /** Prefix of its subscription ids, for tests that need unique ids. Default: none. */
   readonly idPrefix?: string | undefined;
 }
 
@@ -32,11 +32,11 @@ interface Following extends Follow {
   isOver: boolean;
 }
 
-/** A socket with several subscriptions, which records all frames that they receive. */
+/** A socket with several subscriptions. It records all frames that they receive. */
 export class BridgeClient {
-  /** Resolves when every subscription has its state, or it stalls. */
+  /** Resolves when every subscription has its state, or the socket stalls. */
   readonly ready: Promise<void>;
-  /** Resolves with the code when the socket is closed. */
+  /** Resolves with the close code. */
   readonly closed: Promise<number>;
   readonly #socket: WebSocket;
   readonly #followings: Following[];
@@ -110,8 +110,8 @@ export class BridgeClient {
     if (this.#isClosed) return true;
     return this.#followings.every(({ group, position, isOver }) => {
       const head = heads.get(group);
-      const isThere = position?.epoch === head?.epoch && position?.revision === head?.revision;
-      return isOver || head === undefined || isThere;
+      const isAtHead = position?.epoch === head?.epoch && position?.revision === head?.revision;
+      return isOver || head === undefined || isAtHead;
     });
   }
 

@@ -12,39 +12,39 @@ export interface SceneSize {
   readonly groups: number;
   /** Time after which `returning` sockets read again, in milliseconds. */
   readonly returnMs: number;
-  /** Time after which `deaf` sockets read why the service dropped them, in milliseconds. */
-  readonly deafMs: number;
+  /** Time after which `stuck` sockets read again and receive their close code, in milliseconds. */
+  readonly stuckMs: number;
   /** Changes and transient events written per second, in total. */
   readonly eventsPerSecond: number;
 }
 
 /**
- * The behaviour of a socket. `live` reads all the time. The others stall: `pausing` stops reading
- * once it has its state, `returning` and `deaf` in the middle of a snapshot that is larger than the
- * socket buffers of the system; `returning` reads again before the stall timeout.
+ * The behaviour of a socket. `live` always reads. The others stall: `pausing` stops reading once it
+ * has its state, `returning` and `stuck` in the middle of a snapshot that exceeds the system's
+ * socket buffers; `returning` reads again before the stall timeout.
  */
-export type Manner = "live" | "pausing" | "returning" | "deaf";
+export type Behaviour = "live" | "pausing" | "returning" | "stuck";
 
 /** A socket of the scene. */
 export interface SceneSocket {
-  readonly manner: Manner;
+  readonly behaviour: Behaviour;
   readonly client: BridgeClient;
 }
 
 const STREAM = "sockets";
 const HEAVY = "heavy";
-/** Written with one call, to load the service and not its writers. */
+/** Items of a batch: one call writes all of them, to load the service rather than its writers. */
 const ITEMS = Array.from({ length: 25 }, (_, i) => `i${i}`);
-/** In total twice the socket buffers of the system. */
+/** Items of the heavy group; together twice the socket buffers of the system. */
 const HEAVY_ITEMS = ITEMS.slice(0, 8);
 const HEAVY_CHARS = 900_000;
 const WRITERS = 32;
 /** Connections that the writers share. */
 const CONNECTIONS = 8;
-/** Sockets that connect at once. */
+/** Sockets that connect concurrently. */
 const AT_ONCE = 100;
 
-/** Writers and sockets of one service, which record everything they see. */
+/** Writers and sockets of one service. They record everything that they send and receive. */
 export class BridgeScene {
   readonly #url: string;
   readonly #sink: RecordSink;
@@ -75,7 +75,7 @@ export class BridgeScene {
       await this.#writeBatch(this.#writers[0] as Client, HEAVY, [item], HEAVY_CHARS);
   }
 
-  /** Writes events at the rate of the scene. @returns how many. */
+  /** Writes events at the rate of the scene. @returns their number. */
   async traffic(seconds: number): Promise<number> {
     const endMs = performance.now() + seconds * 1000;
     const msPerEvent = (1000 * WRITERS) / this.#size.eventsPerSecond;
@@ -97,27 +97,27 @@ export class BridgeScene {
     return events;
   }
 
-  /** Opens one socket per manner, some at a time. */
-  async open(name: string, manners: readonly Manner[]): Promise<SceneSocket[]> {
+  /** Opens one socket per behaviour, some at a time. */
+  async open(name: string, behaviours: readonly Behaviour[]): Promise<SceneSocket[]> {
     const all: SceneSocket[] = [];
-    for (let start = 0; start < manners.length; start += AT_ONCE) {
-      const some = manners.slice(start, start + AT_ONCE).map((manner, at): SceneSocket => {
-        const stallsAtOnce = manner === "deaf" || manner === "returning";
+    for (let start = 0; start < behaviours.length; start += AT_ONCE) {
+      const some = behaviours.slice(start, start + AT_ONCE).map((behaviour, at): SceneSocket => {
+        const stallsAtOnce = behaviour === "stuck" || behaviour === "returning";
         const client = new BridgeClient({
           url: this.#url,
           streamName: STREAM,
           recorder: (index) =>
             createRecorder({ client: `${name}${start + at}-${index}`, sink: this.#sink }),
           follows: this.#follows(stallsAtOnce),
-          slow: manner !== "live",
+          slow: behaviour !== "live",
           stallsAtOnce,
         });
-        if (manner === "returning") setTimeout(() => client.resume(), this.#size.returnMs);
-        if (manner === "deaf") setTimeout(() => client.resume(), this.#size.deafMs);
-        return { manner, client };
+        if (behaviour === "returning") setTimeout(() => client.resume(), this.#size.returnMs);
+        if (behaviour === "stuck") setTimeout(() => client.resume(), this.#size.stuckMs);
+        return { behaviour, client };
       });
       await Promise.all(some.map(({ client }) => client.ready));
-      for (const { manner, client } of some) if (manner === "pausing") client.pause();
+      for (const { behaviour, client } of some) if (behaviour === "pausing") client.pause();
       all.push(...some);
     }
     return all;

@@ -1,10 +1,11 @@
-// A client that does no harm: a Set and a Get every 50 ms over a connection of its own. It is forked with
-// the address of the server as argv[2] and the id of its process as argv[3], and replies to each message
-// with what it saw since the one before: `{ calls, failed, longestMs, longestWallMs, lagMs }`.
+// A well-behaved client: a Set and a Get every 50 ms over a separate connection. It is forked with
+// the URL of the server as argv[2] and the id of its process as argv[3], and replies to each
+// message with its observations since the previous one: `{ calls, failed, longestMs,
+// longestWallMs, lagMs }`.
 //
-// `longestWallMs` is the longest wait by the clock. `longestMs` is what the server is to blame for: without
-// the time in which the system ran neither this process (`lagMs`: the longest) nor the server's main
-// thread, though it was ready to run, because other programs had the processors.
+// `longestWallMs` is the longest call by the clock. `longestMs` excludes the time in which this
+// process (`lagMs`: the longest pause) or the server's main thread was ready, but other programs
+// used the processors.
 import { readFileSync } from "node:fs";
 import { connect } from "node:http2";
 
@@ -14,12 +15,12 @@ const INTERVAL_MS = 50;
 const TICK_MS = 5;
 const session = connect(process.argv[2] ?? "");
 const pid = process.argv[3];
-/** How long the server's main thread has been ready but not run, in milliseconds. */
+/** Total time in which the server's main thread was ready but did not run, in milliseconds. */
 const queuedMs = () =>
   Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "utf8").split(" ")[1]) / 1e6;
 const fresh = () => ({ calls: 0, failed: 0, longestMs: 0, longestWallMs: 0, lagMs: 0 });
 let seen = fresh();
-/** All time in which this process did not run, in milliseconds. */
+/** Total time in which this process did not run, in milliseconds. */
 let stoppedMs = 0;
 
 let lastTick = performance.now();

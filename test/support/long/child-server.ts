@@ -13,7 +13,7 @@ export interface ChildServer {
   readonly url: string;
   /** Id of the process. */
   readonly pid: number;
-  /** Collects its garbage, if it was started with `--expose-gc`. @returns its memory use. */
+  /** Collects garbage, if it was started with `--expose-gc`. @returns its memory use. */
   collect(): Promise<NodeJS.MemoryUsage>;
   /** Ends it with SIGKILL, like a crash. */
   kill(): Promise<void>;
@@ -30,11 +30,11 @@ export interface ChildProcessOptions {
   readonly flags?: readonly string[];
   /** Environment in addition to that of this process. */
   readonly env?: Readonly<Record<string, string>>;
-  /** A script to run instead; it gets the options as JSON, and prints the same line. */
+  /** A script to run instead; it receives the options as JSON, and prints the same line. */
   readonly script?: string;
 }
 
-/** Starts a server and waits until its doors answer. */
+/** Starts a server and waits until it serves. */
 export async function startChild(
   options: ChildOptions | object,
   { flags = [], env = {}, script = SCRIPT }: ChildProcessOptions = {},

@@ -1,7 +1,7 @@
-// Opens many connections to a port, as the options given as JSON in argv[2] say. Silent ones send
-// nothing, and it prints `{"opened":N}` when all are open. The others come within `spreadMs`, send
-// their first byte `firstByteMs` after they are open, every other one for a WebSocket, and it
-// prints `{"served":N,"cut":N}` when each has its response or was closed.
+// Opens many connections to a port, with the options given as JSON in argv[2]. Silent connections
+// send nothing; it prints `{"opened":N}` when all are open. The others open within `spreadMs` and
+// send their first byte `firstByteMs` later, every other one for a WebSocket; it prints
+// `{"served":N,"cut":N}` when each has received its response or was closed.
 import { connect } from "node:net";
 import { endWithParent } from "./end-with-parent.mjs";
 

@@ -1,4 +1,4 @@
-/** Ends this process with its parent, however that ends: the pipe of its stdin closes then. */
+/** Ends this process with its parent, which closes the pipe of its stdin however it ends. */
 export function endWithParent() {
   process.stdin.on("close", () => process.exit(1));
   process.stdin.resume();

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Position } from "../../../src/core/position.ts";
 
-/* What the processes of fleet-child.mjs say that their functions were called with. */
+/* Reads the function calls that the processes of fleet-child.mjs log to a file. */
 
 /** One line of the file. */
 interface Line {
@@ -22,7 +22,7 @@ async function readLines(file: string): Promise<readonly Line[]> {
     });
 }
 
-/** The outcome of the changes. */
+/** The calls of triggers. */
 export interface TriggerCalls {
   readonly changes: number;
   readonly total: number;
@@ -33,8 +33,9 @@ export interface TriggerCalls {
 }
 
 /**
- * Waits until every trigger was called with the last change of every group. @returns the calls of
- * each.
+ * Waits until every trigger was called with the last change of every group.
+ *
+ * @returns the calls of all triggers.
  */
 export async function callsOf(
   file: string,
@@ -83,7 +84,7 @@ function review(lines: readonly Line[]) {
   return { reached, disorder, total, repeated };
 }
 
-/** The outcome of the subscriptions. */
+/** The joins and leaves of subscriptions. */
 export interface Leaves {
   readonly joins: number;
   readonly leaves: number;
@@ -92,7 +93,7 @@ export interface Leaves {
   readonly missing: readonly string[];
   /** Leaves without a join. */
   readonly unknown: readonly string[];
-  /** Leaves that came too late after the end of their subscription: a sentence each. */
+  /** Leaves later than `limitMs` after the end of their subscription: a sentence each. */
   late(endedMs: ReadonlyMap<string, number>, limitMs: number): readonly string[];
 }
 

@@ -1,5 +1,5 @@
-// Runs a server of a fleet from the build, with its own functions. It writes a line to a file for
-// each call of them:
+// Runs a server of a fleet from the build, with its own functions. Each call of a function appends
+// a line to a file:
 //   log NAME GROUP REVISION     a change, received by the trigger of this process
 //   join ID TIME                a subscription that every gate allowed
 //   leave ID TIME               the end of that subscription
@@ -26,7 +26,7 @@ const server = await createServer({
       function_id: `log-${name}`,
       config: { stream_name: "long" },
     });
-    // Every process of the fleet provides the same functions: one of them is called.
+    // Every member of the fleet provides the same functions; each call reaches one of them.
     for (const kind of /** @type {const} */ (["join", "leave"])) {
       await service.registerFunction(kind, ({ subscription_id: id }) => {
         write(`${kind} ${id} ${Date.now()}`);

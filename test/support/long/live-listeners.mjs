@@ -1,5 +1,5 @@
-// Counts the listeners of all emitters and abort signals of this process that are alive. To be imported
-// before anything else: it sees only what gets its first listener afterwards.
+// Counts the listeners of all live emitters and abort signals of this process. Import it first: it
+// sees only objects whose first listener is added later.
 import { EventEmitter, getEventListeners } from "node:events";
 
 /** @type {Set<WeakRef<EventEmitter>>} */
@@ -14,7 +14,7 @@ const { on, prependListener } = EventEmitter.prototype;
  * @param {typeof on} add
  * @returns {typeof on}
  */
-function noting(add) {
+function tracking(add) {
   /**
    * @this {EventEmitter}
    * @param {Parameters<typeof on>} args
@@ -27,9 +27,9 @@ function noting(add) {
     return /** @type {any} */ (Reflect.apply(add, this, args));
   };
 }
-EventEmitter.prototype.on = noting(on);
+EventEmitter.prototype.on = tracking(on);
 EventEmitter.prototype.addListener = EventEmitter.prototype.on;
-EventEmitter.prototype.prependListener = noting(prependListener);
+EventEmitter.prototype.prependListener = tracking(prependListener);
 
 const { addEventListener } = AbortSignal.prototype;
 /** @type {typeof addEventListener} */
@@ -42,7 +42,7 @@ AbortSignal.prototype.addEventListener = function (...args) {
 };
 
 /**
- * Sums a count over what is alive, and forgets the rest.
+ * Sums a count over live objects, and drops references to the others.
  *
  * @template {object} T
  * @param {Set<WeakRef<T>>} refs
@@ -58,7 +58,7 @@ function sum(refs, countOf) {
   return total;
 }
 
-/** The listeners of everything that is alive. After a garbage collection. */
+/** The number of listeners of all live objects. Call it after a garbage collection. */
 export function liveListeners() {
   return (
     sum(emitters, (emitter) =>

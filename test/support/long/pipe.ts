@@ -9,7 +9,7 @@ type Request = MessageInitShape<typeof WriteRequestSchema>;
 type Call = NonNullable<Request["call"]>;
 type Result = WriteResponse["result"];
 
-/** Writes over one `Write` stream: pipelined, and far cheaper than one call each. */
+/** Writes over one `Write` stream: pipelined, and far cheaper than single calls. */
 export function createPipe(grpc: RawGrpc): Calls & { close(): void } {
   const pending = new Map<
     bigint,
@@ -25,7 +25,7 @@ export function createPipe(grpc: RawGrpc): Calls & { close(): void } {
       pending.get(id)?.resolve(result);
       pending.delete(id);
     }
-    throw new ConnectError("the stream of writes ended", Code.Unavailable);
+    throw new ConnectError("the write stream ended", Code.Unavailable);
   };
   receive().catch((error: unknown) => {
     closed = true;
@@ -34,7 +34,7 @@ export function createPipe(grpc: RawGrpc): Calls & { close(): void } {
   });
 
   const send = async <K extends Call["case"]>(kind: K, value: unknown) => {
-    if (closed) throw new ConnectError("the stream of writes ended", Code.Unavailable);
+    if (closed) throw new ConnectError("the write stream ended", Code.Unavailable);
     const id = ++requestId;
     const result = await new Promise<Result>((resolve, reject) => {
       pending.set(id, { resolve, reject });

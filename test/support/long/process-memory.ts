@@ -12,13 +12,13 @@ export async function openFiles(pid: number): Promise<number> {
   return (await readdir(`/proc/${pid}/fd`)).length;
 }
 
-/** Waits until a process has no more open files than given. */
-export async function untilFiles(pid: number, most: number, timeoutMs: number): Promise<void> {
+/** Waits until a process has at most `max` open files. */
+export async function untilFiles(pid: number, max: number, timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  for (let files = Infinity; files > most;) {
+  for (let files = Infinity; files > max;) {
     files = await openFiles(pid);
-    if (files > most && performance.now() > deadline)
-      throw new Error(`process ${pid} still has ${files} open files, not ${most}`);
-    if (files > most) await sleep(50);
+    if (files > max && performance.now() > deadline)
+      throw new Error(`process ${pid} still has ${files} open files, not ${max}`);
+    if (files > max) await sleep(50);
   }
 }

@@ -1,8 +1,8 @@
 import type { RecordSink } from "../checker/index.ts";
 
-/** A sink that also counts the progress of clients, so that a test waits for work, not for time. */
+/** A sink that also counts the progress of clients, so that tests wait for work, not for time. */
 export interface Progress extends RecordSink {
-  /** Resolves after that many further acknowledgements. */
+  /** Resolves after `count` further acknowledgements. */
   calls(count: number): Promise<void>;
 }
 

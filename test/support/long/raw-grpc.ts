@@ -18,7 +18,7 @@ export interface RawCall {
   send(message: Uint8Array): void;
   /** Half-closes. */
   end(): void;
-  /** The response messages, until the call ends; throws when it ends with an error. */
+  /** The response messages. Throws when the call ends with an error. */
   messages(): AsyncGenerator<Buffer, void>;
   /** Resets the call. Idempotent. */
   close(): void;

@@ -22,7 +22,7 @@ import {
 import type { Random } from "../random.ts";
 import type { RawSubscribe } from "./raw-subscribe.ts";
 
-/* Clients of the long tests: they write, follow and list over gRPC, and record all they do and see. */
+/* Clients of the long tests: they write, follow and list over gRPC, and record everything. */
 
 export type Client = ReturnType<typeof connect>;
 
@@ -37,7 +37,7 @@ export interface Items {
   readonly updated: readonly string[];
 }
 
-/** That many items of each kind. */
+/** Names of `count` items of each kind. */
 export function itemNames(count: number): Items {
   const names = (prefix: string) => Array.from({ length: count }, (_, i) => `${prefix}${i}`);
   return { set: names("s"), updated: names("u") };
@@ -46,13 +46,13 @@ export function itemNames(count: number): Items {
 /** Stream of all long tests. */
 const STREAM = "long";
 
-/** The calls of a writer, single or over a stream of writes. */
+/** The calls of a writer, single or over a write stream. */
 export type Calls = Pick<Client, "set" | "update" | "delete" | "batch" | "send">;
 
 /** The options of one writer. */
 export interface WriterOptions {
   readonly calls: Calls;
-  /** Whether its calls go over a stream of writes. */
+  /** Whether its calls use a write stream. */
   readonly pipe?: boolean;
   readonly recorder: Recorder;
   readonly dice: Random;
@@ -183,8 +183,8 @@ function failed(
   error: unknown,
 ): void {
   const { code, rawMessage, details } = ConnectError.from(error);
-  // Without a refusal with a reason of the service, the call may have taken effect before the
-  // response was lost; clients create codes themselves, Aborted among them.
+  // Without a reason of the service, the call may have taken effect and lost its response: clients
+  // also create codes themselves, such as Aborted.
   const isRefusal = code === Code.InvalidArgument || code === Code.Aborted;
   if (isRefusal && details.length > 0) handle.refused(`${Code[code]}: ${rawMessage}`);
   else handle.unknown(`${Code[code]}: ${rawMessage}`);

@@ -9,7 +9,7 @@ import { type DebianProgram, ensureDebianProgram } from "../../../scripts/lib/de
 import { PROJECT } from "../../../scripts/lib/project.mjs";
 import { freePort } from "../long/child-server.ts";
 
-/** A kind of proxy that the documents have a snippet for. */
+/** A kind of proxy with a configuration in docs/proxies.md. */
 export interface ProxyKind {
   readonly program: DebianProgram;
   /** Language of its block in docs/proxies.md. */
@@ -78,7 +78,7 @@ export function proxyProgram({ program }: ProxyKind) {
   return ensureDebianProgram(PROJECT, program);
 }
 
-/** Starts a proxy with its snippet of the docs, in front of a port of this machine. */
+/** Starts a proxy with its documented configuration, in front of a local port. */
 export async function startProxy(
   kind: ProxyKind,
   program: string,
@@ -100,10 +100,10 @@ export async function startProxy(
     env: { ...process.env, HOME: folder },
     stdio: ["ignore", "ignore", "pipe"],
   });
-  let said = "";
-  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
+  let printed = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (printed += chunk));
   const http2Port = snippet.includes("8081") ? second : near;
-  await reachable(child, http2Port, () => said);
+  await reachable(child, http2Port, () => printed);
   return {
     url: `http://127.0.0.1:${near}`,
     http2Url: `http://127.0.0.1:${http2Port}`,
@@ -116,8 +116,8 @@ export async function startProxy(
   };
 }
 
-/** Waits until a port accepts connections: a proxy does not report it. */
-async function reachable(child: ChildProcess, port: number, said: () => string): Promise<void> {
+/** Waits until a port accepts connections, which proxies do not report. */
+async function reachable(child: ChildProcess, port: number, printed: () => string): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (child.exitCode === null && performance.now() < deadline) {
     const socket = connect(port, "127.0.0.1");
@@ -130,5 +130,5 @@ async function reachable(child: ChildProcess, port: number, said: () => string):
     await sleep(20);
   }
   child.kill("SIGKILL");
-  throw new Error(`the proxy does not listen: ${said()}`);
+  throw new Error(`the proxy does not listen: ${printed()}`);
 }

@@ -7,8 +7,8 @@ import type { CopiedRedis } from "./old-copies.ts";
 
 /** The outcome of replacing the data of a running fleet by an older copy. */
 export interface CopiedFleetResult {
-  /** Positions that stand for two different changes of one epoch, as sentences. */
-  readonly givenTwice: readonly string[];
+  /** Positions that were assigned to two different changes, as sentences. */
+  readonly reusedPositions: readonly string[];
   /** Subscribers that did not reach the final state, or that saw a gap, as sentences. */
   readonly diverged: readonly string[];
   /** Acknowledged writes. */
@@ -20,7 +20,7 @@ export interface CopiedFleetResult {
 }
 
 const BUSY = ["busy-0", "busy-1", "busy-2"];
-/** Not written any more when the copy is put in place. */
+/** Not written after the copy is restored. */
 const QUIET = "quiet";
 const PAUSE_MS = 5;
 /** Longest time until subscribers have the stored state. */
@@ -30,7 +30,7 @@ const groupOf = (groupId: string) => ({ streamName: "copied", groupId });
 
 /** All observations: the change at each position of a group. */
 class Journal {
-  readonly givenTwice: string[] = [];
+  readonly reusedPositions: string[] = [];
   readonly #changes = new Map<string, string>();
 
   note(groupId: string, { epoch, revision }: Position, itemId: string, data: Json): void {
@@ -38,7 +38,7 @@ class Journal {
     const change = JSON.stringify([itemId, data]);
     const known = this.#changes.get(position);
     if (known === undefined) this.#changes.set(position, change);
-    else if (known !== change) this.givenTwice.push(`${position}: ${known} and ${change}`);
+    else if (known !== change) this.reusedPositions.push(`${position}: ${known} and ${change}`);
   }
 }
 
@@ -115,8 +115,8 @@ class Follower {
 }
 
 /**
- * Three servers, each with a writer and a subscriber of each group. The copy is taken and put in
- * place while all of them continue.
+ * Runs three servers, each with a writer and a subscriber of each group. The copy is taken and
+ * restored while all of them continue.
  *
  * @param writingMs Duration of the writes before, between and after.
  */
@@ -154,27 +154,27 @@ export async function copyUnderFleet(
   const writing = services.map(async (service, w) => {
     for (let i = 0; !isOver; i++) {
       const groupId = BUSY[i % BUSY.length] ?? "";
-      // A failed write may have taken effect: then its followers record it.
+      // A failed write may have taken effect; then the followers record it.
       await write(service, groupId, `i${i % 5}`, `${w}-${i}`).catch(() => {});
       // The last server writes rarely, so it knows of few commits.
       await delay(w === 2 ? PAUSE_MS * 20 : PAUSE_MS);
     }
   });
   await delay(writingMs);
-  await redis.keep();
+  await redis.backUp();
   for (let i = 0; i < 10; i++) await write(first, QUIET, "a", `after-${i}`);
   await delay(writingMs);
-  await redis.bringBack();
+  await redis.restore();
   await delay(writingMs);
   isOver = true;
   await Promise.all(writing);
   const diverged = await settled(first, followers);
   for (const { one } of followers) one.close();
-  // An event in their group ends them.
+  // Closed followers end at the next event of their group.
   for (const groupId of [...BUSY, QUIET]) await write(first, groupId, "end", "end");
   await Promise.all(following);
   return {
-    givenTwice: journal.givenTwice,
+    reusedPositions: journal.reusedPositions,
     diverged: [...diverged, ...followers.flatMap(({ one }) => one.problems)],
     writes,
     changes: followers.reduce((sum, { one }) => sum + one.changes, 0),
@@ -205,7 +205,7 @@ async function settled(
   }
 }
 
-/** Items as one text, in the order of their ids. */
+/** Items as one text, sorted by id. */
 function textOf(items: Iterable<readonly [string, Json]>): string {
   return Array.from(items, (item) => JSON.stringify(item))
     .toSorted(compareUtf8)

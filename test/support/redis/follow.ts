@@ -3,7 +3,7 @@ import type { Frame } from "../../../src/core/frame.ts";
 import type { GroupKey } from "../../../src/core/names.ts";
 import type { Store } from "../../../src/core/store.ts";
 import type { Json } from "../../../src/core/value.ts";
-import { DEFAULT_QUEUE_LIMITS } from "../../../src/live/frame-queue.ts";
+import { DEFAULT_SUBSCRIBER_QUEUE_LIMITS } from "../../../src/live/frame-queue.ts";
 import { Hub } from "../../../src/live/hub.ts";
 import { interestIn } from "../../../src/live/interest.ts";
 
@@ -12,7 +12,7 @@ export interface Follower {
   readonly frames: readonly Frame[];
   /** Items folded from the frames. */
   state(): ReadonlyMap<string, Json>;
-  /** Resolves when the condition holds. */
+  /** Resolves when the frames satisfy the condition. */
   until(holds: (frames: readonly Frame[]) => boolean): Promise<void>;
 }
 
@@ -23,7 +23,7 @@ export async function follow(store: Store, group: GroupKey): Promise<Follower> {
     now: () => performance.now(),
     heartbeatIntervalMs: 60_000,
     stallTimeoutMs: 60_000,
-    queueLimits: DEFAULT_QUEUE_LIMITS,
+    queueLimits: DEFAULT_SUBSCRIBER_QUEUE_LIMITS,
   });
   const subscription = await hub.follow({
     group,

@@ -6,30 +6,30 @@ import { onTestFinished } from "vitest";
 import { type RedisOptions, type RedisProcess, startRedis } from "./redis-server.ts";
 
 /**
- * A server whose data can be replaced by an older copy while its process and connections live on.
+ * A server whose data can be replaced by an older copy while its process and connections continue.
  */
 export interface CopiedRedis {
   readonly url: string;
   readonly command: RedisProcess["command"];
   /** Takes the copy. */
-  keep(): Promise<void>;
-  /** Puts the copy in place of the data. */
-  bringBack(): Promise<void>;
+  backUp(): Promise<void>;
+  /** Replaces the data by the copy. */
+  restore(): Promise<void>;
 }
 
-/** The way that also gives the server another process. */
+/** The way that also restarts the process of the server. */
 export const RESTARTED = "a restart on an older append-only file";
 
 /** The ways in which an older copy replaces the data. */
 export const OLD_COPIES: Readonly<Record<string, () => Promise<CopiedRedis>>> = {
   "a master that follows a detached replica for a moment": detachedReplica,
-  "a demoted master that comes back": demotedMaster,
+  "a demoted master that is promoted again": demotedMaster,
   "DEBUG RELOAD of an older RDB file": reloadedFile,
   "DEBUG LOADAOF of an older append-only file": reloadedAppendFile,
   "FLUSHALL and RESTORE of older dumps": restoredDumps,
 };
 
-/** Starts a server that restarts on an older append-only file. Every process of the fleet connects anew. */
+/** Starts a server that restarts on an older append-only file. All members must reconnect. */
 export async function restartedAppendFile(): Promise<CopiedRedis> {
   const redis = await redisFor({ appendfsync: "always" });
   const files = join(redis.folder, "appendonlydir");
@@ -37,8 +37,8 @@ export async function restartedAppendFile(): Promise<CopiedRedis> {
   return {
     url: redis.url,
     command: redis.command,
-    keep: async () => cp(files, copy, { recursive: true }),
-    async bringBack() {
+    backUp: async () => cp(files, copy, { recursive: true }),
+    async restore() {
       await redis.stop();
       await rm(files, { recursive: true });
       await cp(copy, files, { recursive: true });
@@ -78,11 +78,11 @@ async function detachedReplica(): Promise<CopiedRedis> {
   return {
     url: master.url,
     command: master.command,
-    async keep() {
+    async backUp() {
       await catchUp(master, replica);
       await replica.command("REPLICAOF", "NO", "ONE");
     },
-    async bringBack() {
+    async restore() {
       await master.command("REPLICAOF", "127.0.0.1", replica.port);
       await replicates(master);
       await master.command("REPLICAOF", "NO", "ONE");
@@ -95,14 +95,14 @@ async function demotedMaster(): Promise<CopiedRedis> {
   return {
     url: master.url,
     command: master.command,
-    async keep() {
+    async backUp() {
       await catchUp(master, replica);
       await replica.command("REPLICAOF", "NO", "ONE");
     },
-    async bringBack() {
+    async restore() {
       await master.command("REPLICAOF", "127.0.0.1", replica.port);
       await replicates(master);
-      // The other one was the master for a while, and is its replica again.
+      // The replica was the master for a while, and becomes the replica again.
       await replica.command("SET", "written-meanwhile", "1");
       await catchUp(replica, master);
       await master.command("REPLICAOF", "NO", "ONE");
@@ -119,8 +119,8 @@ async function reloadedFile(): Promise<CopiedRedis> {
   return {
     url: redis.url,
     command: redis.command,
-    keep: async () => void (await redis.command("SAVE")),
-    bringBack: async () => void (await redis.command("DEBUG", "RELOAD", "NOSAVE")),
+    backUp: async () => void (await redis.command("SAVE")),
+    restore: async () => void (await redis.command("DEBUG", "RELOAD", "NOSAVE")),
   };
 }
 
@@ -131,8 +131,8 @@ async function reloadedAppendFile(): Promise<CopiedRedis> {
   return {
     url: redis.url,
     command: redis.command,
-    keep: async () => cp(files, copy, { recursive: true }),
-    async bringBack() {
+    backUp: async () => cp(files, copy, { recursive: true }),
+    async restore() {
       await cp(copy, files, { recursive: true });
       await redis.command("DEBUG", "LOADAOF");
     },
@@ -153,14 +153,14 @@ async function restoredDumps(): Promise<CopiedRedis> {
   return {
     url: redis.url,
     command: redis.command,
-    keep: () =>
+    backUp: () =>
       connected(async (client) => {
         for (const key of await client.keysBuffer("*")) {
           const dump = await client.dumpBuffer(key);
           if (dump !== null) dumps.set(key, dump);
         }
       }),
-    bringBack: () =>
+    restore: () =>
       connected(async (client) => {
         const all = client.multi().flushall();
         for (const [key, dump] of dumps) all.restore(key, 0, dump);

@@ -1,6 +1,6 @@
-// Runs a redis-server (argv[2], with the arguments after it) and ends when it ends. A redis-server
-// does not watch its parent, so this process does: it kills the server when its own stdin closes,
-// which happens however the process of the tests ends. First it prints "redis-child: PID".
+// Runs a redis-server (argv[2], with the arguments after it) and ends with it. A redis-server does
+// not watch its parent, so this process does: it kills the server when its own stdin closes, which
+// happens however the process of the tests ends. First it prints "redis-child: PID".
 import { spawn } from "node:child_process";
 
 const [program = "", ...args] = process.argv.slice(2);

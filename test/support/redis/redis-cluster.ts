@@ -68,7 +68,7 @@ async function join(nodes: readonly RedisProcess[]): Promise<void> {
   await untilReplied(replicas, ["INFO", "replication"], (info) =>
     info.includes("master_link_status:up"),
   );
-  // Every node must know the master of a replica, or none votes for it.
+  // Every node must know the master of each replica, or none votes for the replica.
   await untilReplied(nodes, ["CLUSTER", "NODES"], (known) => {
     return known.split("slave").length - 1 === replicas.length;
   });

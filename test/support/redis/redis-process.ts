@@ -8,15 +8,15 @@ import { redisProgram } from "./required-redis.ts";
 
 const CHILD = fileURLToPath(new URL("redis-child.mjs", import.meta.url));
 
-/** The log lines of a server and of a Sentinel that listen. */
+/** Matches the log line of a server or Sentinel that listens. */
 const READY = /Ready to accept connections|Sentinel ID is/;
-/** Output lines to report when it does not start. */
+/** Output lines to report when a server does not start. */
 const MAX_LINES = 20;
 
 /**
- * Ports are below those that systems assign to outgoing connections, or a client that waits for its
- * server would sooner or later be assigned the server's port. A cluster node also listens at 10000
- * above, so those ports are left free too.
+ * Ports are below the range for outgoing connections: otherwise a client that waits for its server
+ * would sooner or later be assigned the server's port. A cluster node also listens at its port plus
+ * 10000, so those ports must be free, too.
  */
 const FIRST_PORT = 10_000;
 const PORTS = 10_000;
@@ -24,7 +24,7 @@ const BUS_ABOVE = 10_000;
 
 /** The pipes that keep servers alive. */
 const holds = new Set<Writable>();
-// When vitest is killed, its worker processes live until their test is over.
+// When vitest is killed, its worker processes continue until their test is over.
 process.on("disconnect", () => {
   for (const hold of holds) hold.destroy();
 });
@@ -33,7 +33,7 @@ process.on("disconnect", () => {
 export interface RunningRedis {
   /** Id of the server itself. */
   readonly pid: number;
-  /** Sends a signal if it still runs. */
+  /** Sends a signal, if the server still runs. */
   signal(name: NodeJS.Signals): void;
   /** Resolves when it has ended. */
   readonly ended: Promise<void>;
@@ -47,21 +47,21 @@ export interface RunningRedis {
 export async function runRedis(args: readonly string[]): Promise<RunningRedis> {
   const found = await redisProgram();
   if ("missing" in found) throw new Error(found.missing);
-  // In a separate process group: a Ctrl-C at the terminal is for the tests, which then end the
-  // server.
+  // In a separate process group: a Ctrl-C at the terminal reaches only the tests, which then end
+  // the server.
   const child = spawn(process.execPath, [CHILD, found.program, ...args], {
     stdio: ["pipe", "pipe", "pipe"],
     detached: true,
   });
   holds.add(child.stdin);
   const ended = once(child, "exit").then(() => void holds.delete(child.stdin));
-  const said: string[] = [];
+  const printed: string[] = [];
   const pid = await new Promise<number>((resolve, reject) => {
     let pid = 0;
     let isReady = false;
     const onLine = (line: string) => {
-      said.push(line);
-      if (said.length > MAX_LINES) said.shift();
+      printed.push(line);
+      if (printed.length > MAX_LINES) printed.shift();
       // The two processes write in parallel, in any order.
       pid ||= Number(/^redis-child: (\d+)$/.exec(line)?.[1] ?? 0);
       isReady ||= READY.test(line);
@@ -69,19 +69,19 @@ export async function runRedis(args: readonly string[]): Promise<RunningRedis> {
     };
     createInterface(child.stdout).on("line", onLine);
     createInterface(child.stderr).on("line", onLine);
-    child.once("close", () => reject(new Error(`redis-server ended:\n${said.join("\n")}`)));
+    child.once("close", () => reject(new Error(`redis-server ended:\n${printed.join("\n")}`)));
   });
   return {
     pid,
     ended,
     signal(name) {
-      // The other process waits for the server, so the id is not reused while that one runs.
+      // The child process waits for the server, so the id is not reused while the child runs.
       if (child.exitCode === null && isAlive(pid)) process.kill(pid, name);
     },
   };
 }
 
-/** Whether there is a process with an id. */
+/** Whether a process with an id exists. */
 export function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
@@ -90,7 +90,7 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** A free port, which stays free while its server is down. */
+/** A free port that stays free while its server is down. */
 export async function redisPort(): Promise<number> {
   for (;;) {
     const port = FIRST_PORT + Math.floor(Math.random() * PORTS);

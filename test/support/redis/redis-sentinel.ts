@@ -11,7 +11,7 @@ const NAME = "millrace";
 const SENTINELS = 3;
 const QUORUM = 2;
 
-/** A master with a replica, and the Sentinels that promote the replica when the master is gone. */
+/** A master with a replica, and the Sentinels that promote the replica when the master fails. */
 export interface RedisSentinels {
   /** The first master. After a failover it is the replica, if it is up. */
   readonly master: RedisProcess;
@@ -27,14 +27,14 @@ export interface RedisSentinels {
 export async function startSentinels(durability: RedisDurability = {}): Promise<RedisSentinels> {
   const started: RedisProcess[] = [];
   const dispose = async () => void (await Promise.all(started.map(async (one) => one.dispose())));
-  const keep = async (starting: Promise<RedisProcess>) => {
+  const track = async (starting: Promise<RedisProcess>) => {
     const one = await starting;
     started.push(one);
     return one;
   };
   try {
-    const master = await keep(startRedis(durability));
-    const replica = await keep(startRedis({ ...durability, replicaOf: master }));
+    const master = await track(startRedis(durability));
+    const replica = await track(startRedis({ ...durability, replicaOf: master }));
     // Sentinels query the replicas at startup, and then only every ten seconds.
     await untilReplied([replica], ["INFO", "replication"], (info) =>
       info.includes("master_link_status:up"),
@@ -42,7 +42,7 @@ export async function startSentinels(durability: RedisDurability = {}): Promise<
     await untilReplied([master], ["INFO", "replication"], (info) => info.includes("state=online"));
     const sentinels: RedisProcess[] = [];
     for (let index = 0; index < SENTINELS; index++) {
-      sentinels.push(await keep(startSentinel(master)));
+      sentinels.push(await track(startSentinel(master)));
     }
     await untilReplied(sentinels, ["SENTINEL", "MASTER", NAME], (reply) =>
       reply.includes(`num-other-sentinels\n${SENTINELS - 1}\n`),

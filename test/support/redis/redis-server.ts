@@ -16,9 +16,9 @@ export interface RedisProcess {
   readonly folder: string;
   /** Id of the server's process, new after each restart. */
   readonly pid: number;
-  /** Ends it with SIGKILL, like a crash. Resolves when it is gone. */
+  /** Ends it with SIGKILL, like a crash. Resolves after its exit. */
   kill(): Promise<void>;
-  /** Ends it with SIGTERM, in good order. Resolves when it is gone. */
+  /** Ends it with SIGTERM, gracefully. Resolves after its exit. */
   stop(): Promise<void>;
   /** Pauses the process, with its connections open, like an overloaded machine. */
   pause(): void;
@@ -28,7 +28,7 @@ export interface RedisProcess {
   restart(): Promise<void>;
   /** Sends one command over a separate connection. Rejects with an error reply. */
   command(name: string, ...args: (string | number | Buffer)[]): Promise<unknown>;
-  /** Kills it if it runs, and removes the folder if none was given. */
+  /** Kills it if it runs, and removes a temporary folder. */
   dispose(): Promise<void>;
 }
 
@@ -38,7 +38,7 @@ export interface RedisPlace {
   readonly port?: number;
   /** Folder of its data. Default: a temporary one. */
   readonly folder?: string;
-  /** More of the configuration, for example `["--maxmemory", "10mb"]`. */
+  /** Further configuration, for example `["--maxmemory", "10mb"]`. */
   readonly args?: readonly string[];
 }
 

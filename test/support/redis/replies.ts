@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { RedisProcess } from "./redis-server.ts";
 
 const TIMEOUT_MS = 15_000;
-const LOOK_MS = 25;
+const POLL_MS = 25;
 
 type Command = readonly [string, ...(string | number)[]];
 
@@ -26,7 +26,7 @@ export async function untilReplied(
       if (performance.now() > deadline) {
         throw new Error(`${server.url} still replies to ${command.join(" ")}:\n${reply}`);
       }
-      await sleep(LOOK_MS);
+      await sleep(POLL_MS);
     }
   }
 }

@@ -11,7 +11,7 @@ export async function redisProgram(): Promise<Redis> {
 }
 
 /**
- * Describes tests that need a Redis server. Without one, there is one skipped test with the reason.
+ * Describes tests that need a Redis server. Without one, a single skipped test reports the reason.
  */
 export function describeWithRedis(name: string, body: () => void | Promise<void>): void {
   describe(name, async () => {

@@ -28,9 +28,9 @@ export async function startHaproxy(config: string, url: string): Promise<void> {
   const file = join(folder, "haproxy.cfg");
   await writeFile(file, config);
   const child = spawn(haproxy.program, ["-db", "-f", file], { stdio: ["ignore", "pipe", "pipe"] });
-  const said: string[] = [];
+  const printed: string[] = [];
   for (const output of [child.stdout, child.stderr])
-    output.setEncoding("utf8").on("data", (text: string) => said.push(text));
+    output.setEncoding("utf8").on("data", (text: string) => printed.push(text));
   const ended = once(child, "exit");
   onTestFinished(async () => {
     child.kill("SIGKILL");
@@ -38,7 +38,7 @@ export async function startHaproxy(config: string, url: string): Promise<void> {
     await rm(folder, { recursive: true });
   });
   for (;;) {
-    if (child.exitCode !== null) throw new Error(`haproxy ended:\n${said.join("")}`);
+    if (child.exitCode !== null) throw new Error(`haproxy ended:\n${printed.join("")}`);
     const response = await fetch(url).catch(() => undefined);
     if (response?.ok === true) return;
     await delay(20);

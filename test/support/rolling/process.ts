@@ -6,7 +6,7 @@ import { PROJECT } from "../../../scripts/lib/project.mjs";
 
 const CLI = join(PROJECT, "dist/src/server/cli.js");
 
-/** The built service in a child process, without a terminal. */
+/** The built service in a child process. */
 export interface CliProcess {
   readonly url: string;
   readonly child: ChildProcess;

@@ -15,9 +15,9 @@ import { startRedis } from "../redis/redis-server.ts";
 import { startHaproxy } from "./haproxy.ts";
 import { type CliProcess, startCli } from "./process.ts";
 
-/** The length of the restart, and the number of calls meanwhile. */
+/** The extent of the restart, and the number of calls meanwhile. */
 export interface RollingRestart {
-  /** Processes to restart of the three, one after the other. */
+  /** Number of processes to restart, one after the other; of three. */
   readonly restarts: number;
   /** Least number of calls. */
   readonly calls: number;
@@ -103,7 +103,7 @@ export async function rollingRestart(options: RollingRestart): Promise<RollingRe
   return { calls, failures, longestMs, missing: set.filter((itemId) => !found.has(itemId)) };
 }
 
-/** The balancer of compose.yaml, for processes of this machine. */
+/** The balancer configuration of compose.yaml, for local processes. */
 async function balancerConfig(entry: number, ports: readonly number[]): Promise<string> {
   const compose = parse(await readFile(join(PROJECT, "compose.yaml"), "utf8"), {
     merge: true,

@@ -3,9 +3,9 @@ import { z } from "zod";
 /*
  * The types that the published SDKs of iii declare for frames of a service: the npm package
  * 0.22.1, the Python package 0.22.1 and 0.25.0, the crate 0.22.1 and 0.25.0. Each frame has the
- * strictest of their types: the crate drops a frame whose invocation_id is not a UUID, and like the
- * Python package one that lacks a field without a default. A field that none of them knows is a
- * mistake here.
+ * strictest of their types: the crate drops frames whose invocation_id is not a UUID, and both the
+ * crate and the Python package drop frames without a field that has no default. Fields that no SDK
+ * declares are errors.
  */
 
 const ERROR = z.strictObject({

@@ -3,17 +3,17 @@ import { type ConnectError, createClient } from "@connectrpc/connect";
 import { Http2SessionManager, createGrpcTransport } from "@connectrpc/connect-node";
 import { ConnectRequestSchema, type ConnectResponse, WorkerService } from "millrace/v1";
 import { AsyncQueue } from "../doors/async-queue.ts";
-import { until } from "../hosts/stage.ts";
+import { until } from "../hosts/test-service.ts";
 
 type Message = NonNullable<MessageInitShape<typeof ConnectRequestSchema>["message"]>;
 
 /** A worker over gRPC that sends exactly the given messages. */
 export interface RawWorker {
   /** The received messages, in order. */
-  readonly heard: ConnectResponse["message"][];
-  say(message: Message): void;
-  /** Waits for a message of a kind, the `nth` of them from 0. */
-  hears<Case extends NonNullable<ConnectResponse["message"]["case"]>>(
+  readonly received: ConnectResponse["message"][];
+  send(message: Message): void;
+  /** Waits for a message of a kind, the `nth` one from 0. */
+  receives<Case extends NonNullable<ConnectResponse["message"]["case"]>>(
     kind: Case,
     nth?: number,
   ): Promise<Extract<ConnectResponse["message"], { case: Case }>["value"]>;
@@ -21,7 +21,7 @@ export interface RawWorker {
   finish(): void;
   /** Disconnects without notice. */
   vanish(): void;
-  /** Why the stream ended; undefined: in good order. */
+  /** The error that ended the stream; undefined: none. */
   readonly ended: Promise<ConnectError | undefined>;
 }
 
@@ -30,10 +30,10 @@ export function openRawWorker(url: string, headers: Record<string, string> = {})
   const sessionManager = new Http2SessionManager(url);
   const client = createClient(WorkerService, createGrpcTransport({ baseUrl: url, sessionManager }));
   const requests = new AsyncQueue<MessageInitShape<typeof ConnectRequestSchema>>();
-  const heard: ConnectResponse["message"][] = [];
+  const received: ConnectResponse["message"][] = [];
   const run = async () => {
     try {
-      for await (const { message } of client.connect(requests, { headers })) heard.push(message);
+      for await (const { message } of client.connect(requests, { headers })) received.push(message);
       return undefined;
     } catch (error) {
       return error as ConnectError;
@@ -41,13 +41,13 @@ export function openRawWorker(url: string, headers: Record<string, string> = {})
       sessionManager.abort();
     }
   };
-  const say = (message: Message) => requests.push(create(ConnectRequestSchema, { message }));
+  const send = (message: Message) => requests.push(create(ConnectRequestSchema, { message }));
   return {
-    heard,
-    say,
-    async hears(kind, nth = 0) {
+    received,
+    send,
+    async receives(kind, nth = 0) {
       const found = await until(
-        () => heard.filter((message) => message.case === kind)[nth],
+        () => received.filter((message) => message.case === kind)[nth],
         (message) => message !== undefined,
       );
       return found?.value as never;
@@ -58,13 +58,13 @@ export function openRawWorker(url: string, headers: Record<string, string> = {})
   };
 }
 
-/** Connects, and waits for the welcome. */
+/** Connects, and waits for the `welcome`. */
 export async function openWorker(
   url: string,
   hello: Extract<Message, { case: "hello" }>["value"] = {},
 ) {
   const worker = openRawWorker(url);
-  worker.say({ case: "hello", value: hello });
-  const { workerId, reattachToken } = await worker.hears("welcome");
+  worker.send({ case: "hello", value: hello });
+  const { workerId, reattachToken } = await worker.receives("welcome");
   return Object.assign(worker, { previousWorkerId: workerId, reattachToken });
 }

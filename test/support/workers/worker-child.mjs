@@ -1,4 +1,4 @@
-// A worker: over gRPC with the SDK of this project, or over a WebSocket with that of iii.
+// A worker: over gRPC with the SDK of this project, or over a WebSocket with the SDK of iii.
 // argv[2]: { url, door, file }. Its function "work" returns its payload after a short delay; "log"
 // writes group and revision of each change of the stream "long" to the file. Prints "ready" when
 // both are in force.
@@ -7,7 +7,7 @@ import { registerWorker as registerIii } from "iii-sdk";
 import { registerWorker } from "../../../dist/src/worker-sdk/index.js";
 
 const { url, door, file } = JSON.parse(process.argv[2] ?? "{}");
-// Silences the log of the SDK, which is about connections: this process is killed anyway.
+// Silences the SDK's connection log: the test kills this process and drops its connections.
 console.debug = () => {};
 console.error = () => {};
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DEAD_LETTERS, type StreamService } from "millrace";
 import type { Host } from "../../support/hosts/host.ts";
-import { gate, recorder, stagesOf, until } from "../../support/hosts/stage.ts";
+import { latch, recorder, testServiceOn, until } from "../../support/hosts/test-service.ts";
 import { random } from "../../support/random.ts";
 import type { StreamPayload } from "./firing.suite.ts";
 
@@ -21,20 +21,20 @@ async function deadLetters(service: StreamService, functionId: string, count: nu
 
 /** The order of calls of trigger functions, and the handling of failed ones. */
 export function describeDispatch(host: Host): void {
-  const stage = stagesOf(host);
+  const testService = testServiceOn(host);
   const status = (service: StreamService) => service.triggers()[0];
 
   describe("dispatch", () => {
     it("calls a trigger with the changes of a group once each, in revision order, one at a time", async () => {
       const dice = random(7);
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const [one, two] = [await join(), await join()];
       const received: [string, number][] = [];
       const running = new Map<string, number>();
-      let together = 0;
+      let peak = 0;
       const handler = async ({ groupId, revision }: StreamPayload) => {
         running.set(groupId, (running.get(groupId) ?? 0) + 1);
-        together = Math.max(together, running.get(groupId) ?? 0);
+        peak = Math.max(peak, running.get(groupId) ?? 0);
         if (dice.chance(0.3)) await new Promise((resolve) => setTimeout(resolve, dice.below(4)));
         received.push([groupId, revision ?? 0]);
         running.set(groupId, (running.get(groupId) ?? 0) - 1);
@@ -49,24 +49,24 @@ export function describeDispatch(host: Host): void {
         () => received,
         ({ length }) => length >= 300,
       );
-      const inOrder = Array.from({ length: 100 }, (_, i) => i + 1);
+      const revisions = Array.from({ length: 100 }, (_, i) => i + 1);
       for (const group of groups)
         expect(received.filter(([each]) => each === group).map(([, revision]) => revision)).toEqual(
-          inOrder,
+          revisions,
         );
-      expect(together).toBe(1);
+      expect(peak).toBe(1);
     });
 
     it("runs groups concurrently, up to a limit", async () => {
-      const { service, join } = await stage({ triggerLimits: { maxConcurrent: 3 } });
+      const { service, join } = await testService({ triggerLimits: { maxConcurrent: 3 } });
       const client = await join();
-      const done = gate();
+      const done = latch();
       let running = 0;
-      const received = recorder<StreamPayload>();
+      const listener = recorder<StreamPayload>();
       await client.registerFunction("f", async (payload, context) => {
         running++;
         await done.opened;
-        received.handler(payload, context);
+        listener.handler(payload, context);
       });
       await client.registerTrigger(CHAT);
       for (const group of ["a", "b", "c", "d"]) await write(service, group, 1);
@@ -80,11 +80,11 @@ export function describeDispatch(host: Host): void {
       });
       expect(running).toBe(3);
       done.open();
-      await received.heard(4);
+      await listener.received(4);
     });
 
-    it("never makes writes wait for handlers, or depend on them (G9)", async () => {
-      const { service, join } = await stage();
+    it("never makes writes wait for handlers or depend on them (G9)", async () => {
+      const { service, join } = await testService();
       const client = await join();
       await client.registerFunction("f", () => new Promise(() => {}));
       await client.registerTrigger(CHAT);
@@ -96,28 +96,28 @@ export function describeDispatch(host: Host): void {
         expect((await write(service, "a", n)).position.revision).toBe(n);
     });
 
-    it("does not let one trigger block another, nor one group the others", async () => {
-      const { service, join } = await stage();
+    it("never lets a trigger block other triggers, or a group block other groups", async () => {
+      const { service, join } = await testService();
       const client = await join();
-      const received = recorder<StreamPayload>();
+      const listener = recorder<StreamPayload>();
       await client.registerFunction("stuck", () => new Promise(() => {}));
       await client.registerTrigger({ ...CHAT, function_id: "stuck" });
       await client.registerFunction("f", (payload: StreamPayload, context) =>
         payload.groupId === "a" && payload.revision === 1
           ? new Promise(() => {})
-          : received.handler(payload, context),
+          : listener.handler(payload, context),
       );
       await client.registerTrigger(CHAT);
       await write(service, "a", 1);
       await write(service, "a", 2);
       await write(service, "b", 1);
       await write(service, "c", 1);
-      const calls = await received.heard(2);
+      const calls = await listener.received(2);
       expect(calls.map(({ groupId }) => groupId)).toEqual(["b", "c"]);
     });
 
     it("does not retry failed calls by default, and writes a dead letter for each", async () => {
-      const { service, join, problems } = await stage();
+      const { service, join, problems } = await testService();
       const client = await join();
       let calls = 0;
       await client.registerFunction("f", () => {
@@ -143,8 +143,8 @@ export function describeDispatch(host: Host): void {
       expect(status(service)?.counts).toMatchObject({ fired: 0, failed: 1, retried: 0 });
     });
 
-    it("does not retry because a call made by the function found no provider", async () => {
-      const { service, join } = await stage();
+    it("does not retry when a nested call of the function finds no provider", async () => {
+      const { service, join } = await testService();
       const client = await join();
       let calls = 0;
       await client.registerFunction("f", async () => {
@@ -160,7 +160,7 @@ export function describeDispatch(host: Host): void {
     });
 
     it("counts events that wait for another attempt as backlog", async () => {
-      const { service, join } = await stage({ triggerLimits: { maxBacklog: 5 } });
+      const { service, join } = await testService({ triggerLimits: { maxBacklog: 5 } });
       const client = await join();
       await client.registerFunction("f", () => {
         throw new Error("never");
@@ -177,8 +177,8 @@ export function describeDispatch(host: Host): void {
       expect(status(service)?.counts).toMatchObject({ dropped: 15, fired: 0 });
     });
 
-    it("retries as often as configured, blocking only the event's own group", async () => {
-      const { service, join } = await stage();
+    it("retries as often as configured, and blocks only the event's own group", async () => {
+      const { service, join } = await testService();
       const client = await join();
       const received: [string, number][] = [];
       let failures = 0;
@@ -211,12 +211,12 @@ export function describeDispatch(host: Host): void {
     });
 
     it("gives up after the last attempt, and continues with the next event", async () => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
       let attempts = 0;
-      const received = recorder<StreamPayload>();
+      const listener = recorder<StreamPayload>();
       await client.registerFunction("f", (payload: StreamPayload, context) => {
-        if (payload.revision === 2) return received.handler(payload, context);
+        if (payload.revision === 2) return listener.handler(payload, context);
         attempts++;
         throw new Error("never");
       });
@@ -224,16 +224,16 @@ export function describeDispatch(host: Host): void {
       await client.registerTrigger({ ...CHAT, config: { ...CHAT.config, retry } });
       await write(service, "a", 1);
       await write(service, "a", 2);
-      await received.heard(1);
+      await listener.received(1);
       expect(attempts).toBe(3);
       const [letter] = await deadLetters(service, "f", 1);
       expect(letter).toMatchObject({ error: { attempts: 3 } });
     });
 
     it("drops the oldest events beyond the backlog, as dead letters, and counts them", async () => {
-      const { service, join } = await stage({ triggerLimits: { maxBacklog: 5 } });
+      const { service, join } = await testService({ triggerLimits: { maxBacklog: 5 } });
       const client = await join();
-      const done = gate();
+      const done = latch();
       const received: number[] = [];
       await client.registerFunction("f", async ({ revision }: StreamPayload) => {
         await done.opened;
@@ -269,7 +269,7 @@ export function describeDispatch(host: Host): void {
     });
 
     it("waits while a function has no provider, and loses nothing", async () => {
-      const { service, join, problems } = await stage();
+      const { service, join, problems } = await testService();
       const [registrant, provider] = [await join(), await join()];
       await registrant.registerTrigger(CHAT);
       expect(problems).toMatchObject([{ kind: "trigger_waits", functionId: "f" }]);
@@ -279,16 +279,16 @@ export function describeDispatch(host: Host): void {
         (pending) => pending === 3,
       );
       expect(status(service)?.served).toBe(false);
-      const received = recorder<StreamPayload>();
-      await provider.registerFunction("f", received.handler);
-      const calls = await received.heard(3);
+      const listener = recorder<StreamPayload>();
+      await provider.registerFunction("f", listener.handler);
+      const calls = await listener.received(3);
       expect(calls.map(({ revision }) => revision)).toEqual([1, 2, 3]);
     });
 
-    it("gives an event to another provider when the first one vanishes in the call, in order", async () => {
-      const { service, join } = await stage();
+    it("passes events to another provider, in order, when the first disconnects during a call", async () => {
+      const { service, join } = await testService();
       const [registrant, doomed, other] = [await join(), await join(), await join()];
-      const called = gate();
+      const called = latch();
       await doomed.registerFunction("f", () => {
         called.open();
         return new Promise(() => {});
@@ -297,9 +297,9 @@ export function describeDispatch(host: Host): void {
       for (let n = 1; n <= 3; n++) await write(service, "a", n);
       await called.opened;
       await doomed.vanish();
-      const received = recorder<StreamPayload>();
-      await other.registerFunction("f", received.handler);
-      const calls = await received.heard(3);
+      const listener = recorder<StreamPayload>();
+      await other.registerFunction("f", listener.handler);
+      const calls = await listener.received(3);
       expect(calls.map(({ revision }) => revision)).toEqual([1, 2, 3]);
       const counts = await until(
         () => status(service)?.counts,
@@ -310,7 +310,7 @@ export function describeDispatch(host: Host): void {
 
     if (host.can.causes) {
       it("ends an endless chain of a function that triggers itself, with a dead letter", async () => {
-        const { service, join } = await stage();
+        const { service, join } = await testService();
         const client = await join();
         let calls = 0;
         await client.registerFunction("f", async ({ event }: StreamPayload) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Host } from "../../support/hosts/host.ts";
-import { recorder, stagesOf, until } from "../../support/hosts/stage.ts";
+import { recorder, testServiceOn, until } from "../../support/hosts/test-service.ts";
 
 /** Payload of functions of `stream` triggers. */
 export interface StreamPayload {
@@ -21,14 +21,14 @@ const LOBBY = { streamName: "chat", groupId: "lobby" };
 
 /** The events and payloads of `stream` triggers. */
 export function describeFiring(host: Host): void {
-  const stage = stagesOf(host);
+  const testService = testServiceOn(host);
 
   describe("stream triggers", () => {
     it("fire after set, update, delete and send, with the fields of a WebSocket frame", async () => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
-      const received = recorder<StreamPayload>();
-      await client.registerFunction("audit", received.handler);
+      const listener = recorder<StreamPayload>();
+      await client.registerFunction("audit", listener.handler);
       await client.registerTrigger({
         type: "stream",
         function_id: "audit",
@@ -40,7 +40,7 @@ export function describeFiring(host: Host): void {
       await service.send({ ...LOBBY, type: "typing", data: "ann" });
       await service.send({ ...item, data: null });
       await service.delete(item);
-      const calls = await received.heard(5);
+      const calls = await listener.received(5);
       const base = { type: "stream", streamName: "chat", groupId: "lobby" };
       const at = (revision: number) => ({ ...base, epoch: position.epoch, revision, id: "m1" });
       expect(calls).toMatchObject([
@@ -55,10 +55,10 @@ export function describeFiring(host: Host): void {
     });
 
     it("fire once for each change of a batch, and not for reads and writes without a change", async () => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
-      const received = recorder<StreamPayload>();
-      await client.registerFunction("f", received.handler);
+      const listener = recorder<StreamPayload>();
+      await client.registerFunction("f", listener.handler);
       await client.registerTrigger({
         type: "stream",
         function_id: "f",
@@ -80,7 +80,7 @@ export function describeFiring(host: Host): void {
         ],
       });
       await service.set({ ...LOBBY, itemId: "last", data: 1 });
-      const calls = await received.heard(4);
+      const calls = await listener.received(4);
       expect(calls.map(({ id, event }) => [id, event.type])).toEqual([
         ["a", "create"],
         ["a", "update"],
@@ -89,8 +89,8 @@ export function describeFiring(host: Host): void {
       ]);
     });
 
-    it("match the stream, and the group and item if they name them", async () => {
-      const { service, join } = await stage();
+    it("match by stream, and by group and item when configured", async () => {
+      const { service, join } = await testService();
       const client = await join();
       const configs = {
         any: { group_id: "", item_id: null },
@@ -129,12 +129,12 @@ export function describeFiring(host: Host): void {
       expect(of("both")).toEqual(["lobby m1", "lobby m1"]);
     });
 
-    it("with equal definitions are one, which ends with its last registration", async () => {
-      const { service, join } = await stage();
+    it("with equal definitions are one trigger, which ends with its last registration", async () => {
+      const { service, join } = await testService();
       const [first, second] = [await join(), await join()];
-      const received = recorder();
-      await first.registerFunction("f", received.handler);
-      await second.registerFunction("f", received.handler);
+      const listener = recorder();
+      await first.registerFunction("f", listener.handler);
+      await second.registerFunction("f", listener.handler);
       const request = (metadata: unknown) => ({
         type: "stream",
         function_id: "f",
@@ -150,11 +150,11 @@ export function describeFiring(host: Host): void {
       const other = await second.registerTrigger(request({ a: 1 }));
       expect(service.triggers()).toHaveLength(2);
       await service.set({ ...LOBBY, itemId: "m1", data: 1 });
-      await received.heard(2);
+      await listener.received(2);
       await again.unregister();
       await other.unregister();
       await service.set({ ...LOBBY, itemId: "m2", data: 2 });
-      await received.heard(3);
+      await listener.received(3);
       await one.unregister();
       expect(service.triggers()).toHaveLength(0);
       await service.set({ ...LOBBY, itemId: "m3", data: 3 });
@@ -166,12 +166,12 @@ export function describeFiring(host: Host): void {
         config: { stream_name: "chat" },
       });
       await service.set({ ...LOBBY, itemId: "m4", data: 4 });
-      await after.heard(1);
-      expect(received.calls).toHaveLength(3);
+      await after.received(1);
+      expect(listener.calls).toHaveLength(3);
     });
 
     it("are not lost when one registration ends while an equal one begins", async () => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
       const request = { type: "stream", function_id: "f", config: { stream_name: "chat" } };
       for (let i = 0; i < 5; i++) {
@@ -184,7 +184,7 @@ export function describeFiring(host: Host): void {
     });
 
     it("pass their metadata to the function beside the payload", async () => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
       const seen: unknown[] = [];
       await client.registerFunction("f", (_payload, { metadata }) => {
@@ -206,11 +206,11 @@ export function describeFiring(host: Host): void {
       expect(seen).toEqual(expect.arrayContaining([undefined, { route: ["a", 1] }]));
     });
 
-    it("call their condition first: only its false prevents the call", async () => {
-      const { service, join } = await stage();
+    it("call their condition first, and skip the call only when it returns false", async () => {
+      const { service, join } = await testService();
       const client = await join();
-      const received = recorder<StreamPayload>();
-      await client.registerFunction("f", received.handler);
+      const listener = recorder<StreamPayload>();
+      await client.registerFunction("f", listener.handler);
       await client.registerFunction("condition", ({ event }: StreamPayload) => {
         if (event.data === "throw") throw new Error("no idea");
         return event.data;
@@ -223,7 +223,7 @@ export function describeFiring(host: Host): void {
       const values = [true, false, null, 0, "", "false", { pass: false }, "throw", "end"];
       for (const [i, data] of values.entries())
         await service.set({ ...LOBBY, itemId: `m${i}`, data });
-      const calls = await received.heard(7);
+      const calls = await listener.received(7);
       expect(calls.map(({ event }) => event.data)).toEqual([
         ...[true, null, 0, "", "false", { pass: false }, "end"],
       ]);
@@ -281,7 +281,7 @@ export function describeFiring(host: Host): void {
         /gate is "no"; it may be true or false/,
       ],
     ])("are refused with a reason when malformed: %j", async (request, code, sentence) => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
       const registering = client.registerTrigger(request);
       if (!host.can.results) await registering;
@@ -294,8 +294,8 @@ export function describeFiring(host: Host): void {
       expect(service.triggers()).toHaveLength(0);
     });
 
-    it("ignore unknown keys of their config, and report them to the operator", async () => {
-      const { problems, join } = await stage();
+    it("ignore unknown keys of their config and report them to the operator", async () => {
+      const { problems, join } = await testService();
       const client = await join();
       await client.registerFunction("f", () => {});
       await client.registerTrigger({

@@ -1,18 +1,18 @@
 import { describe, expect, it } from "vitest";
 import type { JoinPayload, LeavePayload, StreamFrame } from "millrace";
 import type { Host } from "../../support/hosts/host.ts";
-import { gate, recorder, stagesOf } from "../../support/hosts/stage.ts";
+import { latch, recorder, testServiceOn } from "../../support/hosts/test-service.ts";
 
 const ROOM = { streamName: "rooms", groupId: "attic" };
 const JOIN = { type: "stream:join", function_id: "may-join" };
 
 /** Gates and custom streams whose functions run in a host. */
 export function describeGates(host: Host): void {
-  const stage = stagesOf(host);
+  const testService = testServiceOn(host);
 
   describe("gates", () => {
     it("identify a caller, whose context reaches join and leave", async () => {
-      const { service, join } = await stage({ authFunction: "who" });
+      const { service, join } = await testService({ authFunction: "who" });
       const client = await join();
       const [joins, leaves] = [recorder<JoinPayload>(), recorder<LeavePayload>()];
       await client.registerFunction("who", ({ headers }) => ({ context: { user: headers.user } }));
@@ -24,7 +24,7 @@ export function describeGates(host: Host): void {
       const frames = await service.subscribe({ ...ROOM, itemId: "lamp", auth });
       await frames.next();
       await frames.return?.();
-      const [joined] = await joins.heard(1);
+      const [joined] = await joins.received(1);
       const left = {
         subscription_id: expect.stringMatching(/./),
         stream_name: "rooms",
@@ -35,7 +35,7 @@ export function describeGates(host: Host): void {
       };
       expect(joined).toEqual({ action: "subscribe", ...left });
       const { subscription_id, connection_id } = joined as JoinPayload;
-      expect(await leaves.heard(1)).toEqual([{ ...left, subscription_id, connection_id }]);
+      expect(await leaves.received(1)).toEqual([{ ...left, subscription_id, connection_id }]);
     });
 
     it.each([
@@ -43,7 +43,7 @@ export function describeGates(host: Host): void {
       ["neither true nor false", { unauthorized: "yes" }],
       ["a number", { unauthorized: 0 }],
     ])("refuse when unauthorized is %s (G8)", async (_what, answer) => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
       await client.registerFunction("may-join", () => answer);
       await client.registerTrigger(JOIN);
@@ -59,7 +59,7 @@ export function describeGates(host: Host): void {
       ["an object with an error", { error: "forbidden" }],
       ["an object with a statusCode of 403", { statusCode: 403 }],
     ])("refuse when they return %s (G8)", async (_what, answer) => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
       await client.registerFunction("may-join", () => answer);
       await client.registerTrigger(JOIN);
@@ -72,7 +72,7 @@ export function describeGates(host: Host): void {
       ["unauthorized: false", { unauthorized: false }],
       ["an object without an objection", { allowed: false }],
     ])("allow when they return %s", async (_what, answer) => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
       await client.registerFunction("may-join", () => answer);
       await client.registerTrigger(JOIN);
@@ -81,8 +81,8 @@ export function describeGates(host: Host): void {
       await frames.return?.();
     });
 
-    it("refuse when they throw, hang or disconnect during the call, and after they have gone (G8)", async () => {
-      const { service, join } = await stage({ gateTimeoutMs: 150 });
+    it("refuse when they throw, hang or disconnect during the call, and without a provider (G8)", async () => {
+      const { service, join } = await testService({ gateTimeoutMs: 150 });
       const client = await join();
       const refused = async () =>
         expect(service.subscribe(ROOM)).rejects.toMatchObject({ reason: "JOIN_REFUSED" });
@@ -97,7 +97,7 @@ export function describeGates(host: Host): void {
       await refused();
       await hanging.unregister();
       const doomed = await join();
-      const called = gate();
+      const called = latch();
       await doomed.registerFunction("may-join", () => {
         called.open();
         return new Promise(() => {});
@@ -108,7 +108,7 @@ export function describeGates(host: Host): void {
       await attempt;
       await client.vanish();
       await refused();
-      // A new provider serves the gate, which stayed in force all the time.
+      // The gate has stayed registered; a new provider serves it.
       const back = await join();
       await back.registerFunction("may-join", () => null);
       const frames = await service.subscribe(ROOM);
@@ -116,8 +116,8 @@ export function describeGates(host: Host): void {
       await frames.return?.();
     });
 
-    it("are called only if their condition allows it", async () => {
-      const { service, join } = await stage();
+    it("are skipped only when their condition returns false", async () => {
+      const { service, join } = await testService();
       const client = await join();
       await client.registerFunction("may-join", () => ({ unauthorized: true }));
       await client.registerFunction("is-room", ({ stream_name }: JoinPayload) => {
@@ -133,8 +133,8 @@ export function describeGates(host: Host): void {
       await frames.return?.();
     });
 
-    it("call join listeners once every gate has allowed the join, and not before", async () => {
-      const { service, join } = await stage();
+    it("precede join listeners, which are called only after every gate allowed the join", async () => {
+      const { service, join } = await testService();
       const client = await join();
       const listener = recorder<JoinPayload>();
       let mayJoin = false;
@@ -153,7 +153,7 @@ export function describeGates(host: Host): void {
       mayJoin = true;
       const frames = await service.subscribe({ ...ROOM, itemId: "second" });
       await frames.return?.();
-      const calls = await listener.heard(1);
+      const calls = await listener.received(1);
       expect(calls.map(({ id }) => id)).toEqual(["second"]);
     });
   });
@@ -174,13 +174,13 @@ export function describeGates(host: Host): void {
     });
 
     it("read and write the values that their functions store, and are followed like any other", async () => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
       const table = new Map<string, unknown>([["tea", { id: "tea", stock: 4 }]]);
       for (const [name, handler] of Object.entries(overrides(table)))
         await client.registerFunction(`stream::${name}(stock)`, handler as () => unknown);
-      const received = recorder();
-      await client.registerFunction("f", received.handler);
+      const listener = recorder();
+      await client.registerFunction("f", listener.handler);
       await client.registerTrigger({
         type: "stream",
         function_id: "f",
@@ -206,15 +206,15 @@ export function describeGates(host: Host): void {
         data: { stock: 3 },
       });
       expect(table.get("tea")).toEqual({ id: "tea", stock: 3 });
-      await received.heard(1);
+      await listener.received(1);
       await service.delete({ ...shop, itemId: "tea" });
       expect(await service.get({ ...shop, itemId: "tea" })).toBeUndefined();
       expect((await frames.next()).value).toMatchObject({ kind: "change", type: "delete" });
       await frames.return?.();
     });
 
-    it("refuse calls of their own functions to them, instead of waiting forever", async () => {
-      const { service, join } = await stage({ functionLimits: { timeoutMs: 3000 } });
+    it("refuse calls that their own functions make to them, instead of waiting forever", async () => {
+      const { service, join } = await testService({ functionLimits: { timeoutMs: 3000 } });
       const client = await join();
       const item = { stream_name: "stock", group_id: "shop", item_id: "tea", data: 1 };
       let inner: unknown;
@@ -233,7 +233,7 @@ export function describeGates(host: Host): void {
     });
 
     it("fail while their functions have no provider, instead of using the built-in store", async () => {
-      const { service, join } = await stage();
+      const { service, join } = await testService();
       const client = await join();
       for (const [name, handler] of Object.entries(overrides(new Map())))
         await client.registerFunction(`stream::${name}(stock)`, handler as () => unknown);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import type { Json } from "../../../src/core/value.ts";
 
-/** Text that needs care on the way: escapes, non-ASCII, beyond U+FFFF, a byte order mark. */
+/** Text that is easy to damage: escapes, non-ASCII, beyond U+FFFF, a byte order mark. */
 const text = fc.oneof(
   fc.string({ unit: "grapheme", maxLength: 20 }),
   fc.string({ unit: "binary", maxLength: 60 }),
@@ -51,7 +51,7 @@ const number = fc
   )
   .map((each) => each + 0);
 
-/** Any JSON value within the limits, as JSON text has it (no -0, no __proto__). */
+/** Any JSON value within the limits, without -0 and __proto__. */
 export const arbitraryJson: fc.Arbitrary<Json> = fc.letrec<{ json: Json }>((tie) => ({
   json: fc.oneof(
     { maxDepth: 6, depthIdentifier: "json" },

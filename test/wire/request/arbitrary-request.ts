@@ -12,7 +12,7 @@ import fc from "fast-check";
 import { type Json, Value } from "../../../src/core/value.ts";
 import { arbitraryJson } from "./arbitrary-json.ts";
 
-/** A request twice: as protobuf-es has it and as the decoders have to give it. */
+/** A request in two forms: that of protobuf-es and that which the decoders must return. */
 export interface TwinRequest {
   readonly message: Message;
   /** Values are `{json, size}`, see `plain`. */

@@ -17,7 +17,7 @@ const decodeSet = compileBinaryDecoder(SetRequestSchema);
 const decodeWrite = compileBinaryDecoder(WriteRequestSchema);
 
 describe("the binary decoder", () => {
-  test("gives zero values, undefined and empty lists for what was not sent", () => {
+  test("returns zero values, undefined and empty lists for absent fields", () => {
     expect(decodeSet(utf8(""))).toStrictEqual({
       streamName: "",
       groupId: "",
@@ -33,7 +33,7 @@ describe("the binary decoder", () => {
     expect(decodeWrite(utf8("")).call.case).toBeUndefined();
   });
 
-  test('tells an expectation of 0 or "" from none', () => {
+  test('distinguishes an expected 0 or "" from an absent one', () => {
     expect(decodeSet(joined(varint(5, 0), part(6)))).toMatchObject({
       expectedRevision: 0,
       expectedEpoch: "",
@@ -86,7 +86,7 @@ describe("the binary decoder", () => {
     expect(call.case === "set" && call.value.data?.json()).toEqual([1, 2]);
   });
 
-  test("keeps the last case of a oneof, and checks what it replaces", () => {
+  test("keeps the last case of a oneof, and checks the one that it replaces", () => {
     const replaced = joined(part(3, part(1, "s")), part(5, part(2, "g")));
     expect(decodeWrite(replaced).call).toMatchObject({
       case: "delete",
@@ -125,7 +125,7 @@ describe("the binary decoder", () => {
     expect(decode(joined(part(4), part(4))).ops).toHaveLength(2);
   });
 
-  test("a length that reaches past its message is refused, though the bytes are there", () => {
+  test("refuses a length beyond the end of its message, even if the bytes exist", () => {
     const overrun = joined(part(7, Uint8Array.of(0x0a, 0x02)), varint(1, 5));
     expect(refusal(() => decodeWrite(overrun))).toMatchObject({
       reason: "REQUEST_INVALID",
@@ -133,7 +133,7 @@ describe("the binary decoder", () => {
     });
   });
 
-  test("cannot be compiled for shapes that no request has", () => {
+  test("cannot be compiled for shapes that no request may have", () => {
     for (const desc of [StructSchema, ValueSchema, WriteResponseSchema]) {
       expect(() => compileBinaryDecoder(desc)).toThrow(/no request may/);
     }

@@ -6,10 +6,10 @@ import { compileJsonDecoder } from "../../../src/wire/request/json-decoder.ts";
 import { joined, part } from "./raw-wire.ts";
 import { refusal } from "./refusal.ts";
 
-describe("hostile depth ends as VALUE_TOO_DEEP, not as an overflow", () => {
+describe("hostile nesting", () => {
   const LEVELS = 100_000;
 
-  test("in a binary Value", () => {
+  test("of a binary Value is refused as VALUE_TOO_DEEP", () => {
     for (const tag of [0x32, 0x2a]) {
       const error = refusal(() =>
         compileBinaryDecoder(SetRequestSchema)(part(4, deepest(tag, LEVELS))),
@@ -18,7 +18,7 @@ describe("hostile depth ends as VALUE_TOO_DEEP, not as an overflow", () => {
     }
   });
 
-  test("in JSON", () => {
+  test("of JSON is refused as VALUE_TOO_DEEP", () => {
     const decode = compileJsonDecoder(SetRequestSchema);
     const lists = `{"data":${"[".repeat(LEVELS)}${"]".repeat(LEVELS)}}`;
     const structs = `{"data":${'{"a":'.repeat(LEVELS)}1${"}".repeat(LEVELS)}}`;
@@ -30,12 +30,12 @@ describe("hostile depth ends as VALUE_TOO_DEEP, not as an overflow", () => {
     }
   });
 
-  test("in JSON that never ends", () => {
+  test("of JSON that never ends is refused as REQUEST_INVALID", () => {
     const error = refusal(() => compileJsonDecoder(SetRequestSchema)("[".repeat(LEVELS)));
     expect(error.reason).toBe("REQUEST_INVALID");
   });
 
-  test("in unknown groups of a binary message", () => {
+  test("of unknown groups of a binary message is refused as REQUEST_INVALID", () => {
     const start = (9 << 3) | WireType.StartGroup;
     const end = (9 << 3) | WireType.EndGroup;
     const groups = (levels: number) =>
@@ -45,7 +45,10 @@ describe("hostile depth ends as VALUE_TOO_DEEP, not as an overflow", () => {
     expect(refusal(() => decode(groups(LEVELS))).reason).toBe("REQUEST_INVALID");
   });
 
-  /** A Value whose every level claims the rest of the bytes, built from the inside out in one pass. */
+  /**
+   * A Value whose levels each announce the rest of the bytes, built from the inside out in one
+   * pass.
+   */
   function deepest(tag: number, levels: number): Uint8Array {
     const pieces: number[][] = [];
     let size = 0;

@@ -14,7 +14,7 @@ import { joined, utf8 } from "./raw-wire.ts";
 const decodeSet = compileJsonDecoder(SetRequestSchema);
 
 describe("the JSON decoder", () => {
-  test("gives zero values, undefined and empty lists for what is absent or null", () => {
+  test("returns zero values, undefined and empty lists for absent and null fields", () => {
     const empty = {
       streamName: "",
       groupId: "",
@@ -37,12 +37,12 @@ describe("the JSON decoder", () => {
     );
   });
 
-  test("tells a null Value, which is the JSON null, from an absent one", () => {
+  test("distinguishes a null Value, which is the JSON null, from an absent one", () => {
     expect(decodeSet('{"data":null}').data?.json()).toBeNull();
     expect(decodeSet("{}").data).toBeUndefined();
   });
 
-  test("takes lowerCamelCase and proto names", () => {
+  test("accepts lowerCamelCase and proto names", () => {
     expect(decodeSet('{"stream_name":"a","groupId":"b","expected_revision":"0"}')).toMatchObject({
       streamName: "a",
       groupId: "b",
@@ -61,14 +61,14 @@ describe("the JSON decoder", () => {
     ['"9007199254740991"', Number.MAX_SAFE_INTEGER],
     ["-0", 0],
     ['"-0"', 0],
-  ])("takes the integer %s", (text, expected) => {
+  ])("accepts the integer %s", (text, expected) => {
     expect(decodeSet(`{"expectedRevision":${text}}`).expectedRevision).toBe(expected);
     expect(compileJsonDecoder(WriteRequestSchema)(`{"requestId":${text}}`).requestId).toBe(
       expected,
     );
   });
 
-  test("takes negative integers where they may be", () => {
+  test("accepts negative integers where they are valid", () => {
     expect(compileJsonDecoder(ListRequestSchema)('{"pageSize":"-2147483648"}').pageSize).toBe(
       -2_147_483_648,
     );
@@ -76,17 +76,17 @@ describe("the JSON decoder", () => {
     expect(op?.op).toMatchObject({ case: "increment", value: { path: "", by: -5 } });
   });
 
-  test("takes a body with a byte order mark, and spaces around", () => {
+  test("accepts a body with a byte order mark and surrounding whitespace", () => {
     expect(
       decodeSet(joined(Uint8Array.of(0xef, 0xbb, 0xbf), utf8(' {"groupId":"g"}\n'))).groupId,
     ).toBe("g");
   });
 
-  test("keeps U+FFFD that was sent", () => {
+  test("keeps a U+FFFD that was sent", () => {
     expect(decodeSet(utf8('{"groupId":"\ufffd"}')).groupId).toBe("\ufffd");
   });
 
-  test("lets a merge value have its own top-level __proto__, which the reducer refuses", () => {
+  test("accepts a top-level __proto__ in a merge value, which the reducer refuses", () => {
     const [op] = compileJsonDecoder(UpdateRequestSchema)(
       '{"ops":[{"merge":{"value":{"__proto__":1}}}]}',
     ).ops;
@@ -110,7 +110,7 @@ describe("the suggestion for a misspelt name", () => {
   ])("for %s is %s", (name, expected) => expect(closest(name, names)).toBe(expected));
 
   test.each(["", "x", "limit", "x".repeat(100_000)])(
-    "is none for what is unlike all names",
+    "is absent for a name unlike all others",
     (name) => {
       expect(closest(name, names)).toBeUndefined();
     },

@@ -2,7 +2,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
 /** Builds protobuf bytes piece by piece, valid or not, below what message classes allow. */
 
-/** One field: number, wire type and payload as it is. */
+/** One field: number, wire type and raw payload. */
 export function field(number: number, wireType: WireType, payload: Uint8Array): Uint8Array {
   return joined(new BinaryWriter().tag(number, wireType).finish(), payload);
 }
@@ -26,7 +26,7 @@ export function double(number: number, value: number): Uint8Array {
   return new BinaryWriter().tag(number, WireType.Bit64).double(value).finish();
 }
 
-/** Bytes one after another. */
+/** The concatenation of byte arrays. */
 export function joined(...parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));
 }
@@ -36,12 +36,14 @@ export function utf8(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-/** Bytes that are not UTF-8: a lead byte without what should follow, an over-long slash, a surrogate. */
+/**
+ * Bytes that are not UTF-8: a lead byte without its continuation, an overlong slash, a surrogate.
+ */
 export const NOT_UTF8: readonly Uint8Array[] = [
   Uint8Array.of(0x61, 0xc3),
   Uint8Array.of(0xc0, 0xaf),
   Uint8Array.of(0xed, 0xa0, 0x80),
-  // Longer than what is read byte by byte.
+  // Longer than strings that are read byte by byte.
   joined(utf8("x".repeat(40)), Uint8Array.of(0xff)),
 ];
 

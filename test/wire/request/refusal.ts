@@ -2,7 +2,7 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import { type Reason, StreamError } from "../../../src/core/errors.ts";
 import { NOT_UTF8, joined, part, utf8 } from "./raw-wire.ts";
 
-/** One bad input, as far as it can be said in binary and in JSON. */
+/** One invalid input, in those of the forms binary and JSON that can express it. */
 export interface Row {
   readonly what: string;
   readonly desc: DescMessage;
@@ -23,7 +23,7 @@ export function broken(text: string): Uint8Array {
   return joined(utf8(before), CUT_SHORT, utf8(after));
 }
 
-/** An update request with one step: `op` is the number of its kind and `body` its content. */
+/** An update request with one operation: `op` is the number of its kind and `body` its content. */
 export function update(op: number, ...body: Uint8Array[]): Uint8Array {
   return part(4, part(op, ...body));
 }

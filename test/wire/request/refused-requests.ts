@@ -10,7 +10,7 @@ import {
 import { double, field, joined, part, utf8, varint } from "./raw-wire.ts";
 import { CUT_SHORT, type Row, broken, set, update } from "./refusal.ts";
 
-/** Malformed steps of updates. */
+/** Malformed operations of updates. */
 export const OPS_ROWS: readonly Row[] = [
   {
     what: "a fractional by",
@@ -82,7 +82,7 @@ export const OPS_ROWS: readonly Row[] = [
     says: /is null/,
   },
   {
-    what: "a step that is no object",
+    what: "an operation that is not an object",
     desc: UpdateRequestSchema,
     json: '{"ops":["remove"]}',
     reason: "OP_MALFORMED",
@@ -90,7 +90,7 @@ export const OPS_ROWS: readonly Row[] = [
     says: /is not an object/,
   },
   {
-    what: "a step of an unknown kind",
+    what: "an operation of an unknown kind",
     desc: UpdateRequestSchema,
     json: '{"ops":[{"multiply":{"by":2}}]}',
     reason: "OP_MALFORMED",
@@ -98,12 +98,12 @@ export const OPS_ROWS: readonly Row[] = [
     says: /is not a known field.*set, merge, increment, decrement, append, remove/,
   },
   {
-    what: "a step of two kinds",
+    what: "an operation of two kinds",
     desc: UpdateRequestSchema,
     json: '{"ops":[{"remove":{},"set":{}}]}',
     reason: "OP_MALFORMED",
     field: "ops[0].set",
-    says: /is given beside remove/,
+    says: /is given together with remove/,
   },
   {
     what: "a fractional by in a mutation",
@@ -116,10 +116,10 @@ export const OPS_ROWS: readonly Row[] = [
   },
 ];
 
-/** Everything else that is no good request. */
+/** All other invalid requests. */
 export const REQUESTS_ROWS: readonly Row[] = [
   {
-    what: "bytes that are no message",
+    what: "bytes that are not a message",
     desc: SetRequestSchema,
     binary: Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff),
     json: "{",
@@ -178,7 +178,7 @@ export const REQUESTS_ROWS: readonly Row[] = [
     says: /cut short or malformed/,
   },
   {
-    what: "JSON that is no object",
+    what: "JSON that is not an object",
     desc: SetRequestSchema,
     json: "[]",
     reason: "REQUEST_INVALID",
@@ -251,7 +251,7 @@ export const REQUESTS_ROWS: readonly Row[] = [
     says: /Did you mean epoch\?/,
   },
   {
-    what: "an unknown field inside a step",
+    what: "an unknown field inside an operation",
     desc: UpdateRequestSchema,
     json: '{"ops":[{"increment":{"path":"n","bye":1}}]}',
     reason: "REQUEST_INVALID",
@@ -272,7 +272,7 @@ export const REQUESTS_ROWS: readonly Row[] = [
     json: '{"set":{},"delete":{}}',
     reason: "REQUEST_INVALID",
     field: "delete",
-    says: /is given beside set/,
+    says: /is given together with set/,
   },
   {
     what: "a revision over 2^53-1",
@@ -293,7 +293,7 @@ export const REQUESTS_ROWS: readonly Row[] = [
     says: /it may be an integer from 0 to 2\^53-1/,
   },
   {
-    what: "a revision that is no number",
+    what: "a revision that is not a number",
     desc: SetRequestSchema,
     binary: double(5, 1),
     json: '{"expectedRevision":"one"}',
@@ -318,7 +318,7 @@ export const REQUESTS_ROWS: readonly Row[] = [
     says: /is 2147483648; it may be an integer/,
   },
   {
-    what: "a flag that is no boolean",
+    what: "a flag that is not a boolean",
     desc: BatchRequestSchema,
     binary: part(5, "yes"),
     json: '{"returnValues":"true"}',
@@ -327,7 +327,7 @@ export const REQUESTS_ROWS: readonly Row[] = [
     says: /it may be true or false/,
   },
   {
-    what: "a list that is no array",
+    what: "a list that is not an array",
     desc: BatchRequestSchema,
     binary: varint(3, 1),
     json: '{"mutations":{}}',
@@ -345,7 +345,7 @@ export const REQUESTS_ROWS: readonly Row[] = [
     index: "1",
   },
   {
-    what: "a mutation in a stream of writes",
+    what: "a negative revision in a batch of a stream of writes",
     desc: WriteRequestSchema,
     binary: part(7, part(3), part(3, part(1, varint(3, -1)))),
     json: '{"batch":{"mutations":[{},{"set":{"expectedRevision":-1}}]}}',

@@ -17,7 +17,7 @@ const entry = (key: string | Uint8Array, value: Uint8Array) =>
   part(1, part(1, key), part(2, value));
 const NUMBER_ONE = double(2, 1);
 
-/** Bad names. */
+/** Invalid names. */
 export const NAMES_ROWS: readonly Row[] = NAMES.flatMap(([name, jsonName, number]): Row[] => [
   ...NOT_UTF8.map((bytes, i): Row => ({
     what: `${name} that is not UTF-8 (${i})`,
@@ -47,7 +47,7 @@ export const NAMES_ROWS: readonly Row[] = NAMES.flatMap(([name, jsonName, number
   },
 ]);
 
-/** Bad values. */
+/** Invalid values. */
 export const VALUES_ROWS: readonly Row[] = [
   ...NOT_UTF8.map((bytes, i): Row => ({
     what: `a string in data that is not UTF-8 (${i})`,

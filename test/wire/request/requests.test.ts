@@ -17,7 +17,7 @@ import type { Decoded } from "../../../src/wire/request/decoded.ts";
 import { arbitraryRequest, plain } from "./arbitrary-request.ts";
 import { utf8 } from "./raw-wire.ts";
 
-describe("any request that protobuf-es writes is read alike from binary and from JSON:", () => {
+describe("any request that protobuf-es writes decodes alike from binary and JSON:", () => {
   for (const { input: desc, name } of StreamService.methods) {
     test(name, () => {
       const fromBinary = compileBinaryDecoder(desc);
@@ -67,7 +67,7 @@ test("damaged requests fail only with StreamErrors that name their field", () =>
   );
 });
 
-test("a decoded request has the types that handlers work with", () => {
+test("a decoded request has the types that handlers use", () => {
   expectTypeOf<Decoded<SetRequest>>().toEqualTypeOf<{
     readonly streamName: string;
     readonly groupId: string;

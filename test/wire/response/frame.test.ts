@@ -10,7 +10,7 @@ import { frameMessage } from "./oracle/messages.ts";
 const integer = fc.oneof(fc.nat(3), fc.maxSafeNat());
 const position = fc.record({ epoch: fc.string({ unit: "grapheme" }), revision: integer });
 const name = fc.string({ unit: "grapheme", minLength: 1 });
-// Key order of objects is not promised, so values here have no more than one key.
+// The key order of objects is not guaranteed, so values here have at most one key.
 const value = fc
   .oneof(
     fc.string({ unit: "grapheme" }),
@@ -57,7 +57,7 @@ const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
   fc.record({ kind: fc.constant("resumed" as const), position, head: position }),
 );
 
-test("the direct encoding of a frame is that of the generated code", () => {
+test("the direct encoding of a frame equals that of the generated code", () => {
   fc.assert(
     fc.property(frames, (frame) => {
       const expected = toBinary(SubscribeResponseSchema, frameMessage(frame));

@@ -7,7 +7,7 @@ const join = (parts: readonly Buffer[]) =>
   parts.reduce((joined, part) => joined.plus(part), beginJoined());
 
 describe("joined parts", () => {
-  test("are the bytes of all parts in order, whatever was joined before", () => {
+  test("have the bytes of all parts in order, whatever was joined before", () => {
     fc.assert(
       fc.property(fc.array(fc.array(fc.constantFrom(...PARTS))), (lists) => {
         for (const parts of lists) {

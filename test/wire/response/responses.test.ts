@@ -54,14 +54,14 @@ import {
   updateJson,
 } from "../../../src/wire/response/json.ts";
 
-/** What is in an envelope, as the generated code reads it. */
+/** The message in an envelope, as the generated code decodes it. */
 function opened<Desc extends DescMessage>(schema: Desc, envelope: Uint8Array) {
   const view = new DataView(envelope.buffer, envelope.byteOffset, envelope.byteLength);
   expect([view.getUint8(0), view.getUint32(1)]).toEqual([0, envelope.length - 5]);
   return fromBinary(schema, envelope.subarray(5));
 }
 
-/** Holds what was written against what the generated code would make of the same result. */
+/** Compares an encoded result with what the generated code makes of it. */
 function same<Desc extends DescMessage>(
   schema: Desc,
   envelope: Uint8Array,
@@ -70,7 +70,7 @@ function same<Desc extends DescMessage>(
   expect(opened(schema, envelope)).toEqual(create(schema, init));
 }
 
-/** The same of its JSON form. */
+/** Compares a JSON result in the same way. */
 function sameJson<Desc extends DescMessage>(
   schema: Desc,
   json: string,
@@ -114,13 +114,13 @@ const batched = fc.record({
   position,
 });
 
-/** A key that no value may have. */
+/** Renames the key that no value may have. */
 function withoutProto(json: Json): Json {
   return JSON.parse(JSON.stringify(json).replaceAll("__proto__", "proto")) as Json;
 }
 
-describe("responses written straight to bytes and to JSON", () => {
-  it("are what the generated code would make of them", () => {
+describe("responses encoded directly to bytes and to JSON", () => {
+  it("equal those of the generated code", () => {
     fc.assert(
       fc.property(
         written,
@@ -145,7 +145,7 @@ describe("responses written straight to bytes and to JSON", () => {
     );
   });
 
-  it("are so for pages of items, the empty one too", () => {
+  it("equal those of the generated code for pages of items, and without fields", () => {
     fc.assert(
       fc.property(fc.array(item, { maxLength: 5 }), position, text, (items, at, nextPageToken) => {
         const page = { items, position: at, nextPageToken };
@@ -158,7 +158,7 @@ describe("responses written straight to bytes and to JSON", () => {
     expect(JSON.parse(EMPTY_JSON)).toEqual({});
   });
 
-  it("are so for pages of groups and of streams, even with empty names", () => {
+  it("equal those of the generated code for pages of groups and streams, even with empty names", () => {
     const groups = fc.array(text, { maxLength: 4 });
     const streams = fc.array(fc.record({ streamName: text, groups }), { maxLength: 4 });
     fc.assert(
@@ -174,7 +174,7 @@ describe("responses written straight to bytes and to JSON", () => {
     );
   });
 
-  it("are so for answers of a stream of writes, whatever their request's id", () => {
+  it("equal those of the generated code for a stream of writes, with any request id", () => {
     const ids = fc.oneof(integer, fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }));
     const details = fc.dictionary(fc.stringMatching(/^[a-z_]{1,9}$/), text, { maxKeys: 3 });
     fc.assert(
@@ -216,7 +216,7 @@ describe("responses written straight to bytes and to JSON", () => {
     );
   });
 
-  it("are so when they are larger than the space that the writer has", () => {
+  it("equal those of the generated code beyond the size of the writer's buffer", () => {
     const result = {
       oldValue: Value.of("x".repeat(900_000)),
       newValue: Value.of("é".repeat(300_000)),

@@ -4,16 +4,16 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { StreamError } from "../../../src/core/errors.ts";
 import { type Json, Value } from "../../../src/core/value.ts";
-import { decodeValue, encodeValue, valueToMessage } from "../../../src/wire/value/codec.ts";
+import { decodeValue, encodeValue } from "../../../src/wire/value/codec.ts";
 import { CanonicalReader } from "../../../src/wire/value/fast-reader.ts";
 import { decodeTolerant } from "../../../src/wire/value/general-reader.ts";
 import { arbitraryJson } from "../request/arbitrary-json.ts";
 import { double, joined, nestedLists, nestedStructs, part, varint } from "../request/raw-wire.ts";
 import { refusal } from "../request/refusal.ts";
 
-/** What protobuf-es makes of JSON. */
+/** JSON as protobuf-es encodes it. */
 const stockBytes = (json: Json) => toBinary(ValueSchema, fromJson(ValueSchema, json as JsonValue));
-/** What protobuf-es makes of bytes; undefined when it refuses them. */
+/** Bytes as protobuf-es decodes them; undefined when it refuses them. */
 function stockJson(bytes: Uint8Array): { json: JsonValue } | undefined {
   try {
     return { json: toJson(ValueSchema, fromBinary(ValueSchema, bytes)) };
@@ -25,9 +25,9 @@ function stockJson(bytes: Uint8Array): { json: JsonValue } | undefined {
 const whole = (bytes: Uint8Array) => ({ start: 0, end: bytes.length, more: undefined });
 const decode = (bytes: Uint8Array, field = "data") =>
   decodeValue(bytes, whole(bytes), () => field, false);
-/** JSON text as the quick reader has it; undefined when it leaves the bytes to the tolerant one. */
-const quickText = (bytes: Uint8Array) => new CanonicalReader().text(bytes, 0, bytes.length);
-const tolerant = (bytes: Uint8Array) => decodeTolerant(bytes, whole(bytes), "data", false);
+/** JSON text of the fast reader; undefined when it leaves the bytes to the general reader. */
+const fastText = (bytes: Uint8Array) => new CanonicalReader().text(bytes, 0, bytes.length);
+const general = (bytes: Uint8Array) => decodeTolerant(bytes, whole(bytes), "data", false);
 const entry = (key: string, value: Uint8Array) => part(1, part(1, key), part(2, value));
 const num = (value: number) => double(2, value);
 
@@ -36,7 +36,7 @@ describe("decodeValue", () => {
     fc.assert(
       fc.property(arbitraryJson, (json) => {
         const expected = Value.of(json);
-        for (const value of [decode(stockBytes(json)), tolerant(stockBytes(json))]) {
+        for (const value of [decode(stockBytes(json)), general(stockBytes(json))]) {
           expect(value.json()).toEqual(json);
           expect(value.size).toBe(expected.size);
           expect(value.text.length).toBe(expected.text.length);
@@ -45,7 +45,7 @@ describe("decodeValue", () => {
     );
   });
 
-  test("takes the quick road for all that encoders write, the largest and deepest included", () => {
+  test("uses the fast reader for all that encoders write, the largest and deepest included", () => {
     const wide = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`key ${i}`, i]));
     const controls = "\u0001".repeat(150_000);
     for (const json of [
@@ -57,10 +57,10 @@ describe("decodeValue", () => {
       "ü".repeat(500_000),
     ]) {
       const bytes = stockBytes(json);
-      expect(quickText(bytes)).toBe(JSON.stringify(json));
+      expect(fastText(bytes)).toBe(JSON.stringify(json));
     }
     for (const bytes of [nestedLists(30), nestedStructs(30)]) {
-      expect(quickText(bytes)).toBe(JSON.stringify(stockJson(bytes)?.json));
+      expect(fastText(bytes)).toBe(JSON.stringify(stockJson(bytes)?.json));
     }
   });
 
@@ -75,7 +75,7 @@ describe("decodeValue", () => {
 
   test.each<[string, Uint8Array, Json]>([
     [
-      "the last of equal keys holds",
+      "the last of equal keys wins",
       part(5, entry("a", num(1)), entry("b", num(2)), entry("a", num(3))),
       { a: 3, b: 2 },
     ],
@@ -85,7 +85,7 @@ describe("decodeValue", () => {
       part(5, part(1, part(2, num(1)), part(1, "k"))),
       { k: 1 },
     ],
-    ["the last kind holds", joined(num(1), part(3, "text"), varint(4, 1)), true],
+    ["the last kind wins", joined(num(1), part(3, "text"), varint(4, 1)), true],
     ["any number of the null enum is null", varint(1, 7), null],
     ["any varint but 0 is true", varint(4, 2), true],
     ["unknown fields are skipped", joined(varint(90, 5), num(4), part(91, "x")), 4],
@@ -100,7 +100,7 @@ describe("decodeValue", () => {
       [1, 2],
     ],
     [
-      "another kind in between starts anew",
+      "another kind in between starts over",
       joined(part(6, part(1, num(1))), num(0), part(6, part(1, num(2)))),
       [2],
     ],
@@ -110,9 +110,9 @@ describe("decodeValue", () => {
       { "": [1] },
     ],
     ["a length may be longer than needed", Uint8Array.of(0x1a, 0x81, 0x00, 0x61), "a"],
-    ["an empty object is one", part(5), {}],
-    ["an empty array is one", part(6), []],
-  ])("as protobuf has it, %s", (_, bytes, json) => {
+    ["an object may be empty", part(5), {}],
+    ["an array may be empty", part(6), []],
+  ])("follows protobuf: %s", (_, bytes, json) => {
     const value = decode(bytes);
     const expected = Value.of(json);
     expect([value.text, value.size]).toEqual([expected.text, expected.size]);
@@ -120,7 +120,7 @@ describe("decodeValue", () => {
     expect(stockJson(bytes)?.json).toEqual(json);
   });
 
-  test("tells more than 16 keys apart too", () => {
+  test("finds duplicates among more than 16 keys too", () => {
     const entries = Array.from({ length: 40 }, (_, i) => entry(`k${i}`, num(i)));
     const bytes = part(5, ...entries, entry("k3", num(-1)), entry("k39", num(-2)));
     const { text } = decode(bytes);
@@ -145,14 +145,14 @@ describe("decodeValue", () => {
     }
   });
 
-  test("lets a merge value have its own top-level __proto__, which the reducer refuses", () => {
+  test("accepts a top-level __proto__ in a merge value, which the reducer refuses", () => {
     const bytes = part(5, entry("__proto__", num(1)), entry("a", num(2)));
     const value = decodeTolerant(bytes, whole(bytes), "value", true);
     expect(value.text).toBe('{"__proto__":1,"a":2}');
-    expect(quickText(bytes)).toBeUndefined();
+    expect(fastText(bytes)).toBeUndefined();
   });
 
-  test("never keeps the bytes it was given", () => {
+  test("does not keep the bytes that it reads", () => {
     for (const json of ["short", "x".repeat(100), "y".repeat(1000)]) {
       const bytes = stockBytes(json);
       const value = decode(bytes);
@@ -161,7 +161,7 @@ describe("decodeValue", () => {
     }
   });
 
-  test("on damaged bytes fails only with StreamErrors, and agrees with protobuf-es on what it takes", () => {
+  test("fails on damaged bytes only with StreamErrors, and otherwise agrees with protobuf-es", () => {
     const damage = fc.record({
       at: fc.nat(),
       kind: fc.constantFrom("flip", "cut", "insert", "remove", "repeat"),
@@ -184,17 +184,17 @@ describe("decodeValue", () => {
       });
     fc.assert(
       fc.property(fc.oneof(damaged, damaged, fc.uint8Array({ maxLength: 30 })), (bytes) => {
-        const quick = quickText(bytes);
+        const fast = fastText(bytes);
         let value: Value;
         try {
-          value = tolerant(bytes);
+          value = general(bytes);
         } catch (error) {
           expect(error).toBeInstanceOf(StreamError);
-          // What the quick road takes, the careful one takes too.
-          expect(quick).toBeUndefined();
+          // What the fast reader accepts, the general reader accepts too.
+          expect(fast).toBeUndefined();
           return;
         }
-        expect(quick ?? value.text).toBe(value.text);
+        expect(fast ?? value.text).toBe(value.text);
         expect(decode(bytes).size).toBe(value.size);
         const stock = stockJson(bytes);
         expect(stock).toBeDefined();
@@ -233,21 +233,9 @@ describe("encodeValue", () => {
     expect(encodeValue(decoded)).toBe(encodeValue(decoded));
   });
 
-  test("hands out bytes that later calls leave alone", () => {
+  test("returns bytes that later calls do not change", () => {
     const jsons = Array.from({ length: 200 }, (_, i) => "z".repeat(i * 3));
     const encoded = jsons.map((json) => encodeValue(Value.of(json)));
     encoded.forEach((bytes, i) => expect(bytes).toEqual(stockBytes(jsons[i] ?? "")));
-  });
-});
-
-describe("valueToMessage", () => {
-  test("makes the message of protobuf-es", () => {
-    fc.assert(
-      fc.property(arbitraryJson, (json) => {
-        const value = Value.of(json);
-        const message = valueToMessage(value);
-        expect(toJson(ValueSchema, message)).toEqual(json);
-      }),
-    );
   });
 });

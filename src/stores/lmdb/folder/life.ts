@@ -39,7 +39,7 @@ export interface Progress {
 }
 
 /** The paths of the data. */
-export interface Place {
+export interface DataPaths {
   readonly folder: string;
   /** Path of the data file. */
   readonly file: string;
@@ -51,7 +51,7 @@ const SEEN_DIGITS = 16;
 const isLinux = process.platform === "linux";
 
 /** Starts a life: writes its marker, durably. It takes effect once its record is in the data. */
-export async function beginLife({ folder, file }: Place): Promise<Life> {
+export async function beginLife({ folder, file }: DataPaths): Promise<Life> {
   const id = randomBytes(9).toString("base64url");
   const path = markerOf(folder, id);
   await writePrivate(path, "Do not touch: by this file the service knows its data from a copy.\n");
@@ -71,7 +71,7 @@ export async function beginLife({ folder, file }: Place): Promise<Life> {
  * last one that was noted, and only the service may have touched the marker and the data file.
  */
 export async function isUnbroken(
-  { folder, file }: Place,
+  { folder, file }: DataPaths,
   { id, marker, data }: Life,
   { transaction, lastKnown }: Progress,
 ): Promise<boolean> {

@@ -7,7 +7,7 @@ import {
   forgetLives,
   isUnbroken,
   type Life,
-  type Place,
+  type DataPaths,
   type Progress,
 } from "./life.ts";
 import { syncFolder } from "./private-files.ts";
@@ -51,7 +51,7 @@ export interface LineageOptions {
  */
 export async function continueLineage(
   disk: Disk,
-  place: Place,
+  place: DataPaths,
   { progress, isRestored, clock }: LineageOptions,
 ): Promise<Lineage> {
   const { folder } = place;

@@ -6,7 +6,7 @@ import { openDisk, type Disk } from "../disk.ts";
 import { lockData } from "./data-lock.ts";
 import { inUse, lockFolder, type FolderLock } from "./folder-lock.ts";
 import { watchFolder, watched } from "./folder-watch.ts";
-import type { Place } from "./life.ts";
+import type { DataPaths } from "./life.ts";
 import { continueLineage, type Lineage } from "./lineage.ts";
 import { livingDisk, type FolderDisk } from "./living-disk.ts";
 import { prepareLockFile, type LockFile } from "./lock-file.ts";
@@ -84,7 +84,7 @@ async function openData(
 
 async function lineageOf(
   disk: Disk,
-  place: Place,
+  place: DataPaths,
   { lastTransaction }: LockFile,
   { beginNewEpochs = false, clock = Date.now }: FolderOptions,
 ): Promise<Lineage> {

@@ -247,9 +247,9 @@ local function run_group(k, at)
     trim(log_key, head, now, max_changes, max_age, max_bytes)
     if head.items > 0 and items_before == 0 then count_group(text, 1) end
     if head.items == 0 and items_before > 0 then count_group(text, -1) end
-    if head.care == 0 then
-      head.care = care_of(head, max_age)
-      if head.care > 0 then redis.call('ZADD', due_key, head.care, text) end
+    if head.sweep_at == 0 then
+      head.sweep_at = sweep_at_of(head, max_age)
+      if head.sweep_at > 0 then redis.call('ZADD', due_key, head.sweep_at, text) end
     end
     write_head(head_key, head)
   end

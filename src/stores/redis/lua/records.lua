@@ -15,17 +15,17 @@ local function read_head(key)
   local packed = redis.call('GET', key)
   if not packed then
     return { epoch = '', revision = 0, timestamp = 0, changed = 0, items = 0, count = 0, bytes = 0,
-      oldest = 0, care = 0 }
+      oldest = 0, sweep_at = 0 }
   end
-  local revision, timestamp, changed, items, count, bytes, oldest, care, at =
+  local revision, timestamp, changed, items, count, bytes, oldest, sweep_at, at =
     struct.unpack(HEAD, packed)
   return { epoch = string.sub(packed, at), revision = revision, timestamp = timestamp,
-    changed = changed, items = items, count = count, bytes = bytes, oldest = oldest, care = care }
+    changed = changed, items = items, count = count, bytes = bytes, oldest = oldest, sweep_at = sweep_at }
 end
 
 local function write_head(key, head)
   redis.call('SET', key, struct.pack(HEAD, head.revision, head.timestamp, head.changed, head.items,
-    head.count, head.bytes, head.oldest, head.care) .. head.epoch)
+    head.count, head.bytes, head.oldest, head.sweep_at) .. head.epoch)
 end
 
 -- The epoch as readers see it. Another lineage is another history: see verify.lua.
@@ -66,7 +66,7 @@ local function trim(log_key, head, now, max_changes, max_age, max_bytes)
 end
 
 -- Time of the group's next sweep if it is not written; 0: not before its next change.
-local function care_of(head, max_age)
+local function sweep_at_of(head, max_age)
   if head.count > 0 then return head.oldest + max_age + 1 end
   if head.items > 0 then return 0 end
   return math.max(head.changed, head.timestamp) + max_age + 1

@@ -9,22 +9,22 @@ for i = 5, #ARGV do
   local text, k = ARGV[i], 3 + (i - 5) * 4
   local head = read_head(KEYS[k])
   -- Another process may have swept it meanwhile.
-  if head.care > 0 and head.care <= now then
+  if head.sweep_at > 0 and head.sweep_at <= now then
     trim(KEYS[k + 3], head, now, max_changes, max_age, max_bytes)
     if head.count == 0 and head.items == 0
       and now - math.max(head.changed, head.timestamp) > max_age then
       redis.call('DEL', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3])
       redis.call('ZREM', KEYS[2], text)
     else
-      head.care = care_of(head, max_age)
-      if head.care > 0 then
-        redis.call('ZADD', KEYS[2], head.care, text)
+      head.sweep_at = sweep_at_of(head, max_age)
+      if head.sweep_at > 0 then
+        redis.call('ZADD', KEYS[2], head.sweep_at, text)
       else
         redis.call('ZREM', KEYS[2], text)
       end
       write_head(KEYS[k], head)
     end
-  elseif head.care == 0 then
+  elseif head.sweep_at == 0 then
     redis.call('ZREM', KEYS[2], text)
   end
 end

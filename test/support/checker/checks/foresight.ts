@@ -42,8 +42,8 @@ function checkLedger(
     if (bound !== undefined && bound.start > t) {
       const own = bound.revision === revision;
       const message = own
-        ? `${said(evidence)} revision ${revision} before its write was requested.`
-        : `${said(evidence)} revision ${revision} before the write of the earlier revision ${bound.revision} was requested.`;
+        ? `${showed(evidence)} revision ${revision} before its write was requested.`
+        : `${showed(evidence)} revision ${revision} before the write of the earlier revision ${bound.revision} was requested.`;
       report(
         GUARANTEE_OF[evidence.what],
         where,
@@ -55,7 +55,7 @@ function checkLedger(
     if (!settings.allWritesRecorded) continue;
     const possible = countBelow(starts, t, (start) => start);
     if (revision > possible) {
-      const message = `${said(evidence)} revision ${revision} when only ${possible} changes had been requested.`;
+      const message = `${showed(evidence)} revision ${revision} when only ${possible} changes had been requested.`;
       report(GUARANTEE_OF[evidence.what], where, message, `seen at ${t}`);
     }
   }
@@ -71,7 +71,7 @@ const GUARANTEE_OF: Readonly<Record<Evidence["what"], Guarantee>> = {
   heartbeat: "G5",
 };
 
-function said({ what }: Evidence): string {
+function showed({ what }: Evidence): string {
   return `${what === "ack" ? "An acknowledgement" : `A ${what}`} showed`;
 }
 

@@ -128,36 +128,36 @@ function writesByLook(writes: readonly Write[]): Map<string, Write[]> {
   return byLook;
 }
 
-/** A change without a write: says how it looks. */
+/** Reports a change without a write. */
 function reportStray(
   { report }: CheckContext,
   fact: Fact,
   known: ReadonlyMap<string, readonly Write[]>,
 ): void {
   const { item, revision, value, source } = fact;
-  const say = (message: string, ...evidence: unknown[]) =>
+  const fault = (message: string, ...evidence: unknown[]) =>
     report(
       "G1",
       source.where,
       `Revision ${revision} of item ${JSON.stringify(item)} ${message}`,
       ...evidence,
     );
-  if (!fact.put) return say("is a delete that no client requested.", value ?? "");
+  if (!fact.put) return fault("is a delete that no client requested.", value ?? "");
   const tag = value === undefined ? undefined : tagOf(value);
   const [same] = (value === undefined ? undefined : known.get(valueLook(item, value))) ?? [];
   const [tagged] = (tag === undefined ? undefined : known.get(tagLook(item, tag))) ?? [];
   const write = same ?? tagged;
-  if (write === undefined) return say("has a value that no client wrote.", value ?? "");
+  if (write === undefined) return fault("has a value that no client wrote.", value ?? "");
   const { id, mutations } = write.record;
   if (write.outcome === "refused")
-    return say(`is the work of write ${id}, which was refused.`, write.answer?.reason ?? "");
+    return fault(`is the work of write ${id}, which was refused.`, write.answer?.reason ?? "");
   if (
     same === undefined &&
     mutations.some((mutation) => mutation.value !== undefined && tagOf(mutation.value) === tag)
   ) {
-    return say(`has a torn value: write ${id} wrote another one under this tag.`, value ?? "");
+    return fault(`has a torn value: write ${id} wrote another one under this tag.`, value ?? "");
   }
-  return say(
+  return fault(
     `is the work of write ${id}, which took effect more than once.`,
     value ?? "",
     write.revisions,

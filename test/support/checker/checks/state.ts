@@ -11,11 +11,10 @@ import type { CheckContext } from "./context.ts";
  * The history of each epoch is replayed, and every claim about the state is compared with it:
  *
  * - a sync or a listing at P holds exactly the items that the changes up to P leave, in creation
- *   order, each with its value and revision; nothing that was deleted is back (G3 for a sync, G1 for
- *   a listing, G6 when an acknowledged write is missing at the end);
+ *   order, each with its value and revision; no deleted item is back (G3 for a sync, G1 for a
+ *   listing, G6 when an acknowledged write is missing at the end);
  * - create, update and delete agree with the state before, and so do `created`, `oldValue` and a
- *   met
- *   expectation in an acknowledgement (G1);
+ *   met expectation in an acknowledgement (G1);
  * - a listing whose pages have several positions misses and repeats nothing that existed
  *   throughout.
  *

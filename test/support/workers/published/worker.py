@@ -1,4 +1,4 @@
-"""A worker of the published Python SDK: a function, a trigger that prints its payloads, and `ready`."""
+"""A worker of the published Python SDK: a function, a trigger that stores its payloads, `ready`."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ iii.register_function("published::shout", shout)
 iii.register_function("published::on-change", on_change)
 stream = {"stream_name": "chat"}
 iii.register_trigger({"type": "stream", "function_id": "published::on-change", "config": stream})
-# A type that the service does not have: its refusal must not harm the worker.
+# The service does not support this type; its refusal must not harm the worker.
 iii.register_trigger({"type": "cron", "function_id": "published::shout", "config": {}})
 
 iii.trigger({"function_id": "stream::list_all", "payload": {}})

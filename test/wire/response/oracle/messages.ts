@@ -1,5 +1,5 @@
-import { type MessageInitShape, create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type JsonValue, type MessageInitShape, create, fromJson } from "@bufbuild/protobuf";
+import { type Value as ValueMessage, ValueSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ChangeEvent, Item } from "../../../../src/core/change.ts";
 import type { Frame } from "../../../../src/core/frame.ts";
 import type { OpError } from "../../../../src/core/ops.ts";
@@ -15,9 +15,13 @@ import type {
   PositionSchema,
   UpdateErrorSchema,
 } from "../../../../gen/millrace/v1/types_pb.ts";
-import { valueToMessage } from "../../../../src/wire/value/codec.ts";
 
-/* Parts of responses as init shapes of protobuf-es, made without the encoders of the service. */
+/* Parts of responses as protobuf-es init shapes, built without the encoders of the service. */
+
+/** A value as a message. */
+function valueToMessage(value: Value): ValueMessage {
+  return fromJson(ValueSchema, value.json() as JsonValue);
+}
 
 /** A value that may be absent. */
 export function valueMessage(value: Value | undefined) {
@@ -43,7 +47,7 @@ export function itemMessage(item: Item): MessageInitShape<typeof ItemSchema> {
   };
 }
 
-/** A step that was skipped. */
+/** An operation that was skipped. */
 export function opErrorMessage({
   opIndex,
   code,

@@ -25,8 +25,9 @@ import type {
 import { itemMessage, opErrorMessage, positionMessage, valueMessage } from "./messages.ts";
 
 /*
- * Results of the handlers as response messages of protobuf-es: a second encoder, which the bytes and
- * the JSON of the service are held against. Absent values stay absent, so that missing and null differ.
+ * Results of the handlers as protobuf-es response messages: a second encoder, with which tests
+ * compare the bytes and the JSON of the service. Absent values stay absent, so that missing and
+ * null differ.
  */
 
 interface Written {
@@ -45,19 +46,19 @@ function written(result: Written) {
   };
 }
 
-/** Of a set. */
+/** The response of a set. */
 export function setResponse(result: Written): MessageInitShape<typeof SetResponseSchema> {
   return written(result);
 }
 
-/** Of an update. */
+/** The response of an update. */
 export function updateResponse(
   result: Written & { readonly errors: readonly OpError[] },
 ): MessageInitShape<typeof UpdateResponseSchema> {
   return { ...written(result), errors: result.errors.map(opErrorMessage) };
 }
 
-/** Of a delete. */
+/** The response of a delete. */
 export function deleteResponse(
   result: DeleteResult,
 ): MessageInitShape<typeof DeleteResponseSchema> {
@@ -67,7 +68,7 @@ export function deleteResponse(
   };
 }
 
-/** Of a batch. */
+/** The response of a batch. */
 export function batchResponse(result: BatchResult): MessageInitShape<typeof BatchResponseSchema> {
   return {
     results: result.results.map(mutationResult),
@@ -86,12 +87,12 @@ function mutationResult(done: BatchMutationResult): MessageInitShape<typeof Muta
   }
 }
 
-/** Of a get. */
+/** The response of a get. */
 export function getResponse(item: Item | undefined): MessageInitShape<typeof GetResponseSchema> {
   return { item: item === undefined ? undefined : itemMessage(item) };
 }
 
-/** Of a list. */
+/** The response of a list. */
 export function listResponse(result: ListResult): MessageInitShape<typeof ListResponseSchema> {
   const { nextPageToken } = result;
   return {
@@ -101,14 +102,14 @@ export function listResponse(result: ListResult): MessageInitShape<typeof ListRe
   };
 }
 
-/** Of a list of groups. */
+/** The response of a list of groups. */
 export function listGroupsResponse(
   result: ListGroupsResult,
 ): MessageInitShape<typeof ListGroupsResponseSchema> {
   return { groups: [...result.groups], nextPageToken: result.nextPageToken };
 }
 
-/** Of a list of everything. */
+/** The response of a list of all streams. */
 export function listAllResponse(
   result: ListAllResult,
 ): MessageInitShape<typeof ListAllResponseSchema> {

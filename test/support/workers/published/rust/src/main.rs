@@ -1,4 +1,4 @@
-//! A worker of the published Rust SDK: a function, a trigger that prints its payloads, and `ready`.
+//! A worker of the published Rust SDK: a function, a trigger that stores its payloads, and `ready`.
 #![allow(deprecated)]
 
 use std::{env, time::Duration};
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Error> {
     );
     let on_chat = json!({ "stream_name": "chat" });
     iii.register_trigger(RegisterTriggerInput::new("stream", "published::on-change", on_chat))?;
-    // A type that the service does not have: its refusal must not harm the worker.
+    // The service does not support this type; its refusal must not harm the worker.
     iii.register_trigger(RegisterTriggerInput::new("cron", "published::shout", json!({})))?;
 
     iii.trigger(TriggerRequest::new("stream::list_all", json!({}))).await?;

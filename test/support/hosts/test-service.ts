@@ -3,8 +3,8 @@ import { type Problem, type StreamService, memoryStore } from "millrace";
 import { type Server, type ServerOptions, createServer } from "millrace/server";
 import type { Host, HostClient, HostHandler } from "./host.ts";
 
-/** A service under test, with its hosts. */
-export interface Stage {
+/** A server under test, with the connected hosts. */
+export interface TestService {
   readonly service: StreamService;
   readonly server: Server;
   /** Problems reported to the operator. */
@@ -13,8 +13,8 @@ export interface Stage {
   join(): Promise<HostClient>;
 }
 
-/** Opens stages for tests of a host, and closes them after each test. */
-export function stagesOf(host: Host): (options?: ServerOptions) => Promise<Stage> {
+/** Opens services for tests of a host, and closes them after each test. */
+export function testServiceOn(host: Host): (options?: ServerOptions) => Promise<TestService> {
   const opened: { readonly server: Server; readonly clients: HostClient[] }[] = [];
   afterEach(async () => {
     for (const { server, clients } of opened.splice(0)) {
@@ -68,7 +68,7 @@ export function recorder<T = unknown>() {
     calls,
     handler,
     /** Waits for a number of calls. */
-    heard: (count: number) =>
+    received: (count: number) =>
       until(
         () => calls,
         ({ length }) => length >= count,
@@ -77,7 +77,7 @@ export function recorder<T = unknown>() {
 }
 
 /** A promise and its resolver. */
-export function gate() {
+export function latch() {
   let open = () => {};
   const opened = new Promise<void>((resolve) => (open = resolve));
   return { opened, open };

@@ -10,12 +10,17 @@ export function seedOfRun(): number {
 }
 
 /** Checks a history, prints a summary, and fails with the seed when there are violations. */
-export function judge(title: string, history: History, options: CheckOptions, seed: number): void {
+export function expectNoViolations(
+  title: string,
+  history: History,
+  options: CheckOptions,
+  seed: number,
+): void {
   const started = performance.now();
   const violations = check(history, options);
   const tookMs = Math.round(performance.now() - started);
   console.info(
-    `${title}: ${summary(history)}; ${violations.length} violations (seed ${seed}, judged in ${tookMs} ms)`,
+    `${title}: ${summary(history)}; ${violations.length} violations (seed ${seed}, checked in ${tookMs} ms)`,
   );
   expect(violations.length, `seed ${seed}\n${describeViolations(violations)}`).toBe(0);
 }

@@ -14,7 +14,7 @@ export interface JoinPayload {
   readonly connection_id: string;
 }
 
-/** The payload that the leave of a join has. @throws Error when its action is wrong. */
+/** The leave payload that belongs to a join. @throws Error when its action is wrong. */
 export function asLeave({
   action,
   ...joined
@@ -24,11 +24,11 @@ export function asLeave({
 }
 
 /** A server with a gate, and records of its joins and leaves. */
-export interface Gatehouse extends DoorTarget {
+export interface GatedServer extends DoorTarget {
   readonly server: Server;
   /** The registration of the gate. */
   readonly gate: Registration;
-  /** The decision of the gate about a join. Initially it allows all. */
+  /** The gate's decision about a join. Initially it allows all. */
   decide: (joined: JoinPayload) => unknown;
   /** Calls of the gate. */
   readonly joins: Calls<JoinPayload>;
@@ -46,15 +46,18 @@ export interface Gatehouse extends DoorTarget {
 /**
  * Stream of uncounted barrier subscriptions, and path of their caller: every gate must allow them.
  */
-export const MARKS = "marks";
+export const BARRIER_STREAM = "barriers";
 
 /** Opens a server with a gate and a leave trigger. The caller closes it. */
-export async function openGatehouse({ setup, ...options }: ServerOptions = {}): Promise<Gatehouse> {
+export async function openGatedServer({
+  setup,
+  ...options
+}: ServerOptions = {}): Promise<GatedServer> {
   const joins = newCalls<JoinPayload>();
   const leaves = newCalls<JoinPayload>();
   const problems: Problem[] = [];
-  const isCounted = ({ stream_name: streamName }: JoinPayload) => streamName !== MARKS;
-  const marks = newCalls<string>();
+  const isCounted = ({ stream_name: streamName }: JoinPayload) => streamName !== BARRIER_STREAM;
+  const barriers = newCalls<string>();
   let gate: Registration | undefined;
   const server = await createServer({
     port: 0,
@@ -67,11 +70,11 @@ export async function openGatehouse({ setup, ...options }: ServerOptions = {}): 
         const joined = asLeave(payload);
         if (!isCounted(joined)) return undefined;
         joins.record(joined);
-        return house.decide(joined);
+        return gated.decide(joined);
       });
       await service.registerFunction("leaves", (left: JoinPayload) => {
         if (isCounted(left)) leaves.record(left);
-        else marks.record(left.group_id);
+        else barriers.record(left.group_id);
       });
       gate = await service.registerTrigger({ type: "stream:join", function_id: "gate" });
       await service.registerTrigger({ type: "stream:leave", function_id: "leaves" });
@@ -79,7 +82,7 @@ export async function openGatehouse({ setup, ...options }: ServerOptions = {}): 
     },
   });
   if (gate === undefined) throw new Error("The server did not call setup.");
-  const house: Gatehouse = {
+  const gated: GatedServer = {
     server,
     gate,
     url: server.url,
@@ -89,13 +92,14 @@ export async function openGatehouse({ setup, ...options }: ServerOptions = {}): 
     leaves,
     problems,
     async leavesSoFar() {
-      const mark = uniqueName("mark");
-      await visit(server.service, { streamName: MARKS, groupId: mark, auth: { path: MARKS } });
-      await marks.until(`the leave of ${mark}`, (all) => all.includes(mark));
+      const groupId = uniqueName("barrier");
+      const auth = { path: BARRIER_STREAM };
+      await visit(server.service, { streamName: BARRIER_STREAM, groupId, auth });
+      await barriers.until(`the leave of ${groupId}`, (all) => all.includes(groupId));
       return [...leaves.all];
     },
   };
-  return house;
+  return gated;
 }
 
 /** Subscribes to a group, and cancels as soon as it is admitted. */

@@ -2,25 +2,25 @@ import { createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { once } from "node:events";
 import { memoryStore } from "millrace";
-import { createLane } from "../../../src/rpc/fast-path/grpc.ts";
+import { createGrpcFastPath } from "../../../src/rpc/fast-path/grpc.ts";
 import { unaryMethods } from "../../../src/rpc/unary-methods.ts";
 import type { Handlers } from "../../../src/service/handlers.ts";
 import { createEngine } from "../../../src/service/engine.ts";
 
-/** A server with the gRPC fast path only: a call that this does not handle fails. */
-export interface LaneOnly {
+/** A server with the gRPC fast path only: all other calls fail. */
+export interface FastPathServer {
   readonly url: string;
-  /** Paths of the calls that the fast path did not handle. */
+  /** Paths of the failed calls. */
   readonly missed: readonly string[];
   close(): Promise<void>;
 }
 
-/** Starts one on loopback. @param change Replaces handlers of the service. */
-export async function startLaneOnly(change: Partial<Handlers> = {}): Promise<LaneOnly> {
+/** Starts a server on loopback. @param change Replacements of handlers. */
+export async function startFastPathServer(change: Partial<Handlers> = {}): Promise<FastPathServer> {
   const engine = createEngine(memoryStore());
   const handlers = { ...engine.handlers, ...change };
   const { signal } = new AbortController();
-  const lane = createLane(handlers, unaryMethods(handlers), signal);
+  const fastPath = createGrpcFastPath(handlers, unaryMethods(handlers), signal);
   const missed: string[] = [];
   const server = createServer();
   server.on("stream", (stream, headers) => {
@@ -28,9 +28,11 @@ export async function startLaneOnly(change: Partial<Handlers> = {}): Promise<Lan
       permit: () => undefined,
       untrustedBodies: () => undefined,
       abort: () => stream.close(),
-      auth: () => ({ headers: {}, path: "", query_params: {}, addr: "", connection_id: "" }),
+      subscriber: () => ({
+        auth: { headers: {}, path: "", query_params: {}, addr: "", connection_id: "" },
+      }),
     });
-    if (lane(stream, headers, transport)) return;
+    if (fastPath(stream, headers, transport)) return;
     missed.push(String(headers[":path"]));
     stream.respond({ ":status": 501 }, { endStream: true });
   });
