@@ -1,8 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { type ServerHttp2Stream, constants } from "node:http2";
-
-/** Grace period for a request to end after its response, in milliseconds. */
-const DISMISS_MS = 1000;
+import { END_GRACE_MS } from "../limits/end-grace.ts";
 
 /**
  * Discards the rest of an HTTP/1.1 request after its response, and closes its connection when the
@@ -13,14 +11,19 @@ export function dismissRequest(request: IncomingMessage): void {
   request.resume();
   if (request.complete) return;
   const { socket } = request;
-  const timer = setTimeout(() => socket.destroy(), DISMISS_MS);
+  const timer = setTimeout(() => socket.destroy(), END_GRACE_MS);
   const cancel = () => clearTimeout(timer);
   request.once("end", cancel);
   request.once("close", cancel);
 }
 
-/** Closes an HTTP/2 stream that its client does not end soon after the response. */
+/**
+ * Discards the rest of an HTTP/2 request after its response, and resets the stream when the request
+ * does not end soon: a client that keeps sending, or never half-closes, would hold it open forever.
+ */
 export function dismissStream(stream: ServerHttp2Stream): void {
-  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), DISMISS_MS);
+  if (stream.readableEnded || stream.closed || stream.destroyed) return;
+  stream.resume();
+  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), END_GRACE_MS);
   stream.once("close", () => clearTimeout(timer));
 }

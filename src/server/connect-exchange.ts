@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { ConnectExchange } from "../rpc/fast-path/connect-unary.ts";
-import { isGone, drainThenReset } from "../rpc/fast-path/grpc-response.ts";
+import { isGone } from "../rpc/fast-path/grpc-response.ts";
+import { dismissStream } from "../rpc/dismiss.ts";
 
 /** A request over HTTP/1.1, for the fast path of Connect. */
 export function exchangeOver1(request: IncomingMessage, response: ServerResponse): ConnectExchange {
@@ -37,7 +38,7 @@ export function exchangeOver2(
       if (isGone(stream)) return;
       stream.respond({ ":status": status, ...fields });
       stream.end(body);
-      drainThenReset(stream);
+      dismissStream(stream);
     },
   };
 }

@@ -1,3 +1,4 @@
+import { END_GRACE_MS } from "../limits/end-grace.ts";
 import { type MessageInitShape, create } from "@bufbuild/protobuf";
 import {
   type ConnectRequest,
@@ -40,8 +41,6 @@ export interface WorkerStreamOptions {
  * 3.5 MiB, because clients accept 4 MiB by default.
  */
 const MAX_TEXT_BYTES = 3.4 * 1024 * 1024;
-/** Grace period in which a worker can read the final status, in milliseconds. */
-const FAREWELL_MS = 1000;
 /** Size of other messages beside their text, in bytes. */
 const MESSAGE_BYTES = 64;
 
@@ -97,12 +96,12 @@ export async function* serveWorker(
         await within(out.whenRead(maxUnreadBytes), silenceMs, "read nothing");
     }
   };
-  let farewell: NodeJS.Timeout | undefined;
+  let cutTimer: NodeJS.Timeout | undefined;
   // A worker that reads nothing cannot receive the end, so it is not awaited.
   out.onEnd(() => {
     directory.leave(workerId);
     session.close();
-    farewell = setTimeout(abort, FAREWELL_MS);
+    cutTimer = setTimeout(abort, END_GRACE_MS);
   });
   consume().then(
     () => out.end({}),
@@ -114,7 +113,7 @@ export async function* serveWorker(
     draining.removeEventListener("abort", onDraining);
     caller.removeEventListener("abort", onCaller);
     out.end({});
-    clearTimeout(farewell);
+    clearTimeout(cutTimer);
   }
 }
 

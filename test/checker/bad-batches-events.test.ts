@@ -1,9 +1,7 @@
 import { describe } from "vitest";
-import type { MutationInput } from "../support/checker/index.ts";
-import { at, type Story, type StorySubscription } from "./story.ts";
+import { at, type Story, type StorySubscription, put } from "./story.ts";
 import { testBad } from "./verdict.ts";
 
-const put = (item: string, value: string): MutationInput => ({ op: "set", item, value });
 const PAIR = [put("a", "a1"), put("b", "b1")];
 
 /** A subscription from the beginning, and a batch of two sets, acknowledged at 1 and 2. */

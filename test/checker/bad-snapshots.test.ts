@@ -1,6 +1,5 @@
 import { describe } from "vitest";
-import type { MutationInput } from "../support/checker/index.ts";
-import type { Story } from "./story.ts";
+import { type Story, put } from "./story.ts";
 import { testBad } from "./verdict.ts";
 
 /** a at 1 and 3, b at 2, c at 4 and deleted at 5, all acknowledged. */
@@ -11,8 +10,6 @@ function five(story: Story): void {
   story.set("c", "c1", 4);
   story.delete("c", 5);
 }
-
-const put = (item: string, value: string): MutationInput => ({ op: "set", item, value });
 
 describe("snapshots", () => {
   testBad([

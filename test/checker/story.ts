@@ -150,3 +150,6 @@ function subscription(
     end: (by = "client") => handle.end(by),
   };
 }
+
+/** A mutation that sets an item. */
+export const put = (item: string, value: string): MutationInput => ({ op: "set", item, value });

@@ -2,11 +2,8 @@ import { once } from "node:events";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Line, connect, story } from "../bridge/line.ts";
 import { promised } from "../support/gates/calls.ts";
-import {
-  type GatedServer,
-  type JoinPayload,
-  openGatedServer,
-} from "../support/gates/gated-server.ts";
+import { openGatedServer } from "../support/gates/gated-server.ts";
+import type { GatedServer, JoinPayload } from "../support/gates/gated-server.ts";
 
 const STREAM = "rooms";
 /** A custom stream that can be read `readsLeft` times. */
@@ -49,13 +46,10 @@ const idOf = ({ subscription_id: id }: JoinPayload) => id;
 const isOurs = ({ group_id: groupId }: JoinPayload) => groupId.startsWith(group.groupId);
 
 /** Resolves when `count` of this test's subscriptions have left. */
-const leaves = async (count: number) =>
-  (
-    await gated.leaves.until(
-      `${count} leaves of ${group.groupId}`,
-      (all) => all.filter(isOurs).length >= count,
-    )
-  ).filter(isOurs);
+const leaves = async (count: number) => {
+  const isEnough = (all: readonly JoinPayload[]) => all.filter(isOurs).length >= count;
+  return (await gated.leaves.until(`${count} leaves of ${group.groupId}`, isEnough)).filter(isOurs);
+};
 
 /** Resolves when the service has read everything the socket sent. */
 const processed = async ({ socket }: Line) => {

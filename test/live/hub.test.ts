@@ -7,7 +7,7 @@ import { Hub } from "../../src/live/hub.ts";
 import { interestIn } from "../../src/live/interest.ts";
 import type { Subscription } from "../../src/live/subscription.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
-import { round } from "./shared-setup.ts";
+import { put, round } from "./shared-setup.ts";
 import { bound } from "./unreliable-feed.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
@@ -34,11 +34,6 @@ function createHub(store: Store, maxFrames = 1000): Hub {
   });
 }
 
-async function put(itemId: string, json: number): Promise<void> {
-  await inner.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
-  await round();
-}
-
 function kinds(subscription: Subscription): string[] {
   const seen: string[] = [];
   for (let frame = subscription.read(); frame !== undefined; frame = subscription.read())
@@ -54,7 +49,7 @@ async function passTime(hub: Hub, ms: number): Promise<void> {
 describe("heartbeats (G5)", () => {
   test("come when the interval has passed since the last frame with a position, and carry the head", async () => {
     const hub = createHub(inner);
-    await put("a", 1);
+    await put(inner, "a", 1);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
     await passTime(hub, INTERVAL_MS - 1);
@@ -82,8 +77,8 @@ describe("heartbeats (G5)", () => {
     const hub = createHub(inner);
     const subscription = await hub.follow({ ...REQUEST, interest: interestIn("mine") });
     expect(kinds(subscription)).toEqual(["sync"]);
-    await put("other", 1);
-    await put("other", 2);
+    await put(inner, "other", 1);
+    await put(inner, "other", 2);
     await passTime(hub, INTERVAL_MS);
     expect((subscription.read() as Frame & { kind: "heartbeat" }).position.revision).toBe(2);
   });
@@ -93,8 +88,8 @@ describe("heartbeats (G5)", () => {
     const hub = createHub(silent);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
-    await put("a", 1);
-    await put("b", 2);
+    await put(inner, "a", 1);
+    await put(inner, "b", 2);
     expect(kinds(subscription)).toEqual([]);
     await passTime(hub, INTERVAL_MS);
     expect(kinds(subscription)).toEqual(["change", "change"]);
@@ -142,7 +137,7 @@ describe("slow readers (G7)", () => {
     const hub = createHub(inner);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
-    await put("a", 1);
+    await put(inner, "a", 1);
     await passTime(hub, STALL_MS);
     expect(subscription.ended).toBe(false);
     await passTime(hub, 1);
@@ -156,7 +151,7 @@ describe("slow readers (G7)", () => {
     expect(kinds(subscription)).toEqual(["sync"]);
     const woken = new Promise<void>((resolve) => subscription.onReadable({ wake: resolve }));
     nowMs += STALL_MS * 10;
-    await put("a", 1);
+    await put(inner, "a", 1);
     await hub.tick();
     await woken;
     expect(kinds(subscription)).toEqual(["change"]);
@@ -173,7 +168,7 @@ describe("slow readers (G7)", () => {
     };
     subscription.onReadable({ wake: listen });
     // More than the queue's limit, in one turn of the event loop.
-    for (let n = 0; n < 8; n++) void put("a", n);
+    for (let n = 0; n < 8; n++) void put(inner, "a", n);
     while (received.flat().length < 8) await new Promise((resolve) => setImmediate(resolve));
     expect(received.flat()).toEqual(Array(8).fill("change"));
     expect(received.length).toBeLessThan(8);
@@ -183,7 +178,7 @@ describe("slow readers (G7)", () => {
     const hub = createHub(inner, 3);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
-    for (let i = 0; i < 10; i++) await put(`i${i}`, i);
+    for (let i = 0; i < 10; i++) await put(inner, `i${i}`, i);
     const revisions: number[] = [];
     while (revisions.length < 10) {
       const frame = subscription.read();
@@ -198,7 +193,7 @@ describe("slow readers (G7)", () => {
     const hub = createHub(inner, 3);
     const subscription = await hub.follow(REQUEST);
     expect(kinds(subscription)).toEqual(["sync"]);
-    for (let i = 0; i < 10; i++) await put(`i${i}`, i);
+    for (let i = 0; i < 10; i++) await put(inner, `i${i}`, i);
     expect(subscription.read()).toBeUndefined();
     await new Promise<void>((resolve) => subscription.onReadable({ wake: resolve }));
     const frame = subscription.read();

@@ -7,6 +7,7 @@ import { interestIn } from "../../src/live/interest.ts";
 import { PART_LIMITS, groupState } from "../../src/live/state-reader.ts";
 import type { Subscription } from "../../src/live/subscription.ts";
 import { type MemoryStore, memoryStore } from "../../src/stores/memory/memory-store.ts";
+import { fill, idsOf } from "./shared-setup.ts";
 import { bound } from "./unreliable-feed.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
@@ -28,12 +29,11 @@ function createHub(over: Store, maxFrames = 1000): Hub {
   });
 }
 
-async function put(itemId: string, json: number): Promise<void> {
-  await store.run(GROUP, [{ mutations: [{ kind: "put", itemId, value: Value.of(json) }] }]);
-}
+/** Stores a number, without waiting for followers. */
+const set = (itemId: string, json: number) => fill(store, [itemId], json);
 
-async function fill(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await put(`i${i}`, i);
+async function fillWith(count: number): Promise<void> {
+  for (const [i, itemId] of idsOf(count).entries()) await set(itemId, i);
 }
 
 /** Takes the next `count` frames, waiting for each. */
@@ -62,7 +62,7 @@ function createGate() {
 
 describe("a snapshot", () => {
   test("has one position in all its parts, although the group changes between its pages (G1, G3)", async () => {
-    await fill(PART_LIMITS.maxCount * 2 + 5);
+    await fillWith(PART_LIMITS.maxCount * 2 + 5);
     let pages = 0;
     const busy: Store = {
       ...bound(store),
@@ -75,11 +75,11 @@ describe("a snapshot", () => {
             const page = await reader.next(limits);
             pages++;
             // An item that was read, one that was not, one deleted, one created again, one new.
-            await put("i0", -pages);
-            await put("i2003", -pages);
+            await set("i0", -pages);
+            await set("i2003", -pages);
             await store.run(GROUP, [{ mutations: [{ kind: "delete", itemId: "i1" }] }]);
-            await put("i1", -pages);
-            await put(`new${pages}`, pages);
+            await set("i1", -pages);
+            await set(`new${pages}`, pages);
             return page;
           },
         };
@@ -114,7 +114,7 @@ describe("a snapshot", () => {
 
   test("starts over when the log no longer holds the changes between two pages", async () => {
     store = memoryStore({ history: { maxChanges: 2 } });
-    await fill(PART_LIMITS.maxCount + 5);
+    await fillWith(PART_LIMITS.maxCount + 5);
     let snapshots = 0;
     const busy: Store = {
       ...bound(store),
@@ -126,7 +126,7 @@ describe("a snapshot", () => {
           close: () => reader.close(),
           async next(limits) {
             const page = await reader.next(limits);
-            if (snapshots === 1 && !page.done) await fill(3);
+            if (snapshots === 1 && !page.done) await fillWith(3);
             return page;
           },
         };
@@ -139,14 +139,14 @@ describe("a snapshot", () => {
 
   test("gives up with a sentence when the group always changes faster than its log is kept", async () => {
     store = memoryStore({ history: { maxChanges: 2 } });
-    await fill(PART_LIMITS.maxCount + 5);
+    await fillWith(PART_LIMITS.maxCount + 5);
     const busy: Store = {
       ...bound(store),
       async snapshot(group) {
         const reader = await store.snapshot(group);
         const next: typeof reader.next = async (limits) => {
           const page = await reader.next(limits);
-          if (!page.done) await fill(3);
+          if (!page.done) await fillWith(3);
           return page;
         };
         return { stable: reader.stable, close: () => reader.close(), next };
@@ -172,7 +172,7 @@ describe("a subscription that is loading", () => {
     const hub = createHub(slow, 2);
     const subscription = await hub.follow(REQUEST);
     await take(subscription, 1);
-    await fill(5);
+    await fillWith(5);
     gate.close();
     expect(subscription.read()).toBeUndefined();
     subscription.reset();
@@ -182,7 +182,7 @@ describe("a subscription that is loading", () => {
   });
 
   test("drops a snapshot that was under way when the history was lost", async () => {
-    await fill(PART_LIMITS.maxCount + 5);
+    await fillWith(PART_LIMITS.maxCount + 5);
     const gate = createGate();
     const slow: Store = {
       ...bound(store),
@@ -221,7 +221,7 @@ describe("a subscription that is loading", () => {
         return store.snapshot(group);
       },
     };
-    await fill(1);
+    await fillWith(1);
     const hub = createHub(slow);
     gate.close();
     const following = hub.follow(REQUEST);
@@ -243,8 +243,8 @@ describe("a subscription that is loading", () => {
     const hub = createHub(store, 2);
     const subscription = await hub.follow({ ...REQUEST, interest: interestIn("mine") });
     await take(subscription, 1);
-    await fill(20);
-    for (let i = 0; i < 4; i++) await put("mine", i);
+    await fillWith(20);
+    for (let i = 0; i < 4; i++) await set("mine", i);
     const frames = await take(subscription, 4);
     // The log reaches back to the first of the four, but not to the sync.
     expect(frames.map((frame) => frame.kind)).toEqual(["change", "change", "change", "change"]);
@@ -280,7 +280,7 @@ test("a group that was forgotten while it was followed serves old and new subscr
   const forgetful: MemoryStore = memoryStore({ clock: () => nowMs, history: { maxAgeMs: 1000 } });
   store = forgetful;
   const hub = createHub(store);
-  await put("i", 1);
+  await set("i", 1);
   const before = await hub.follow(REQUEST);
   expect(await take(before, 1)).toMatchObject([{ kind: "sync", position: { revision: 1 } }]);
   await store.run(GROUP, [{ mutations: [{ kind: "delete", itemId: "i" }] }]);
@@ -288,7 +288,7 @@ test("a group that was forgotten while it was followed serves old and new subscr
   nowMs += 10_000;
   forgetful.sweep();
   const after = await hub.follow(REQUEST);
-  await put("j", 2);
+  await set("j", 2);
   // Each may receive one snapshot or two, and a change that the last snapshot does not contain.
   for (const subscription of [before, after]) {
     const items = new Set<string>();

@@ -309,13 +309,13 @@ it("the server survives clients that disconnect in the middle of a body", async 
 });
 
 describe("a body over HTTP/1.1 that continues after its response", () => {
-  it.each([
+  it.concurrent.for([
     ["GET /healthz"],
     ["POST /healthz"],
     ["GET /demo"],
     ["POST /nowhere"],
     ["POST /millrace.v1.StreamService/Nothing"],
-  ])("to %s ends when the server closes the connection", async (line) => {
+  ])("to %s ends when the server closes the connection", async ([line], { onTestFinished }) => {
     const { hostname, port } = new URL(server.url);
     const socket = connect(Number(port), hostname);
     socket.on("error", () => {});

@@ -4,7 +4,6 @@ import { toConnectError } from "../connect-error.ts";
 import { encodeGrpcMessage } from "../grpc-message.ts";
 import type { CallTransport } from "../call-transport.ts";
 import { UNBUFFERED } from "../response-headers.ts";
-import { FAREWELL_MS } from "../framework/routes.ts";
 import { grpcTimeoutMs } from "../deadline.ts";
 
 /** Handles a stream that the fast path has taken. */
@@ -50,16 +49,4 @@ export function trailersOf(failure: unknown): Record<string, string> {
   setTrailerStatus(trailers, error);
   trailers.set("grpc-message", encodeGrpcMessage(error.rawMessage));
   return Object.fromEntries(trailers);
-}
-
-/**
- * Discards the rest of a request after the response, and resets the stream after a grace period.
- */
-export function drainThenReset(stream: ServerHttp2Stream): void {
-  if (stream.readableEnded || isGone(stream)) return;
-  stream.resume();
-  // A client that keeps sending after the response, or never half-closes, would hold the stream
-  // open forever.
-  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), FAREWELL_MS);
-  stream.once("close", () => clearTimeout(timer));
 }

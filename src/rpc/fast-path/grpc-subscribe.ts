@@ -15,14 +15,14 @@ import { byteLengthOf, createRecent } from "../../wire/response/encode-once.ts";
 import {
   type GrpcMethod,
   isGone,
-  drainThenReset,
   respondStreaming,
   timeoutOf,
   trailersOf,
 } from "./grpc-response.ts";
+import { dismissStream } from "../dismiss.ts";
 import type { CallTransport } from "../call-transport.ts";
 import { readGrpcMessage } from "../framework/request-reader.ts";
-import { FAREWELL_MS } from "../framework/routes.ts";
+import { END_GRACE_MS } from "../../limits/end-grace.ts";
 import { startTimer } from "../../timers/timers.ts";
 import { deadlineExceeded } from "../deadline.ts";
 import type { BodyBudget } from "../../limits/body-budget.ts";
@@ -85,7 +85,7 @@ async function serve(
     // A client that reads nothing cannot receive the error, so its stream is reset.
     let resetTimer: NodeJS.Timeout | undefined;
     subscription.onEnd(() => {
-      if (subscription.error !== undefined) resetTimer = setTimeout(abort, FAREWELL_MS);
+      if (subscription.error !== undefined) resetTimer = setTimeout(abort, END_GRACE_MS);
     });
     if (!isGone(stream)) respondStreaming(stream);
     await send(stream, subscription);
@@ -99,7 +99,7 @@ async function serve(
   if (isGone(stream)) return;
   respondStreaming(stream);
   stream.end();
-  drainThenReset(stream);
+  dismissStream(stream);
 }
 
 type Subscription = Awaited<ReturnType<Handlers["subscribe"]>>;

@@ -1,13 +1,7 @@
 import type { ServerHttp2Stream } from "node:http2";
 import { checkFlags, PREFIX_BYTES, claimsMoreThan, singleEnvelope } from "../envelope.ts";
-import {
-  type GrpcMethod,
-  isGone,
-  drainThenReset,
-  respond,
-  timeoutOf,
-  trailersOf,
-} from "./grpc-response.ts";
+import { type GrpcMethod, isGone, respond, timeoutOf, trailersOf } from "./grpc-response.ts";
+import { dismissStream } from "../dismiss.ts";
 import { maxRequestBytes } from "../request-limits.ts";
 import { UnaryCall } from "./unary-call.ts";
 import type { UnaryMethod } from "../unary-methods.ts";
@@ -54,6 +48,6 @@ class GrpcUnaryCall extends UnaryCall<Uint8Array> {
     stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
     respond(stream);
     stream.end(response);
-    drainThenReset(stream);
+    dismissStream(stream);
   }
 }

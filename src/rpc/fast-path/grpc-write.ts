@@ -9,11 +9,11 @@ import { EnvelopeSplitter, checkFlags, bodyCutShort } from "../envelope.ts";
 import {
   type GrpcMethod,
   isGone,
-  drainThenReset,
   respondStreaming,
   timeoutOf,
   trailersOf,
 } from "./grpc-response.ts";
+import { dismissStream } from "../dismiss.ts";
 import type { CallTransport } from "../call-transport.ts";
 import { failedWrite, performWrite, requestIdOfBinary } from "../write-call.ts";
 import { MAX_IN_FLIGHT } from "../framework/write-stream.ts";
@@ -241,6 +241,6 @@ class WriteCall {
     stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
     respondStreaming(stream);
     stream.end();
-    drainThenReset(stream);
+    dismissStream(stream);
   }
 }

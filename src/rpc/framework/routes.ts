@@ -10,6 +10,7 @@ import {
   WriteResponseSchema,
 } from "../../../gen/millrace/v1/stream_service_pb.ts";
 import { type Frame, frameBytes } from "../../core/frame.ts";
+import { END_GRACE_MS } from "../../limits/end-grace.ts";
 import type { Handlers } from "../../service/handlers.ts";
 import type { Decoded } from "../../wire/request/decoded.ts";
 import { frameEnvelope } from "../../wire/response/frame.ts";
@@ -21,12 +22,6 @@ import { type PreparedCall, preparedCall } from "./prepared-call.ts";
 import type { RequestReader } from "./request-reader.ts";
 import type { UnaryMethod } from "../unary-methods.ts";
 import { answerWrites } from "./write-stream.ts";
-
-/**
- * Grace period before a stream is reset, in milliseconds: for a client to read the error of its
- * subscription, or to end its request after the response.
- */
-export const FAREWELL_MS = 1000;
 
 /**
  * Registers `millrace.v1.StreamService` with the framework: takes the decoded request, calls the
@@ -86,7 +81,7 @@ async function* subscribe(
     if (context.signal.aborted) close();
     // A client that reads nothing cannot receive the error, so its stream is reset.
     subscription.onEnd(() => {
-      if (subscription.error !== undefined) resetTimer = setTimeout(abort, FAREWELL_MS);
+      if (subscription.error !== undefined) resetTimer = setTimeout(abort, END_GRACE_MS);
     });
     try {
       for await (const frame of subscription) yield frameMessage(frame);

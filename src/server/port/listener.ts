@@ -9,7 +9,7 @@ import {
   createServer as createHttp2,
 } from "node:http2";
 import type { Socket } from "node:net";
-import { drainThenReset } from "../../rpc/fast-path/grpc-response.ts";
+import { dismissStream } from "../../rpc/dismiss.ts";
 import { createDeadSessions } from "./dead-sessions.ts";
 import { hostProblem } from "../host.ts";
 import { createHttp1 } from "./http1.ts";
@@ -151,7 +151,7 @@ function refuseStream(stream: ServerHttp2Stream, problem: string): void {
   stream.on("error", () => {});
   stream.respond({ ":status": 400, "content-type": "text/plain; charset=utf-8" });
   stream.end(`Bad request: ${problem}\n`);
-  drainThenReset(stream);
+  dismissStream(stream);
 }
 
 /**

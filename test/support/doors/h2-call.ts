@@ -37,6 +37,8 @@ export function callH2(
     stream.on("trailers", (given) => (response.trailers = given));
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("error", () => {});
+    // A request that is still open is over for the client, too.
+    stream.on("end", () => stream.close());
     stream.on("close", () => resolve({ ...response, body: Buffer.concat(chunks) }));
     if (end) stream.end(body);
     else stream.write(body);
