@@ -5,7 +5,6 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
-  constants,
   createServer as createHttp2,
 } from "node:http2";
 import type { Socket } from "node:net";
@@ -56,9 +55,7 @@ export interface Listener {
 }
 
 /** How long peers may take to confirm that they open no more streams, in milliseconds. */
-const SEND_AWAY_MS = 1000;
-/** Largest identifier of a stream. */
-const MAX_STREAM_ID = 2 ** 31 - 1;
+const SEND_AWAY_MS = 3000;
 /** How often a connection is pinged, in milliseconds; two missed acknowledgements close it. */
 const PING_INTERVAL_MS = 30_000;
 /**
@@ -93,6 +90,10 @@ export async function listen(
     else if (!onStream(stream, headers)) requests.emit("stream", stream, headers, ...rest);
   });
   const sessions = new Set<ServerHttp2Session>();
+  /** Sessions whose peer has our settings: no other frame may be sent before those. */
+  const settled = new Map<ServerHttp2Session, Socket>();
+  // While peers are sent away: a proxy may replace the connection that it may no longer use.
+  let announce: ((session: ServerHttp2Session, socket: Socket) => void) | undefined;
   const deadSessions = createDeadSessions();
   let connecting: Socket | undefined;
   h2.on("session", (session) => {
@@ -102,7 +103,14 @@ export async function listen(
     const stopPings = keepAlive(session, socket);
     socket.on("close", stopPings);
     session.once("remoteSettings", () => tcp.settle(socket));
-    session.on("close", () => sessions.delete(session));
+    session.once("localSettings", () => {
+      settled.set(session, socket);
+      announce?.(session, socket);
+    });
+    session.on("close", () => {
+      sessions.delete(session);
+      settled.delete(session);
+    });
     session.on("error", () => session.destroy());
   });
   const tcp = await openTcpPort(
@@ -126,7 +134,16 @@ export async function listen(
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, SEND_AWAY_MS);
     });
-    await Promise.race([Promise.all(Array.from(sessions, announceEnd)), late]);
+    const unconfirmed = new Set<Promise<void>>();
+    announce = (session, socket) => {
+      const confirmed = announceEnd(session, socket).finally(() => unconfirmed.delete(confirmed));
+      unconfirmed.add(confirmed);
+    };
+    for (const [session, socket] of settled) announce(session, socket);
+    const allConfirmed = async () => {
+      while (unconfirmed.size > 0) await Promise.all(unconfirmed);
+    };
+    await Promise.race([allConfirmed(), late]);
     clearTimeout(timer);
   };
   let closed: Promise<void> | undefined;
@@ -155,12 +172,23 @@ function refuseStream(stream: ServerHttp2Stream, problem: string): void {
 }
 
 /**
- * Sends a GOAWAY that refuses no stream yet, and a ping after it. Once the ping is acknowledged,
- * every stream that the peer opened before it received the GOAWAY has arrived.
+ * A GOAWAY frame that refuses no stream yet (RFC 9113, section 6.8): no error, the highest stream
+ * identifier.
  */
-async function announceEnd(session: ServerHttp2Session): Promise<void> {
-  if (session.destroyed || session.closed) return;
-  session.goaway(constants.NGHTTP2_NO_ERROR, MAX_STREAM_ID);
+const NOTICE = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+
+/**
+ * Sends a notice that the connection will close, and a ping after it. Once the ping is acknowledged,
+ * every stream that the peer opened before it received the notice has arrived.
+ *
+ * The notice is written to the socket: after a GOAWAY of its own, the HTTP/2 library of Node no
+ * longer reads a connection without streams, so it would neither serve the last streams of the peer
+ * nor receive the acknowledgement. The library writes whole frames only, so the notice is between
+ * two of them.
+ */
+async function announceEnd(session: ServerHttp2Session, socket: Socket): Promise<void> {
+  if (session.destroyed || session.closed || socket.destroyed) return;
+  socket.write(NOTICE);
   await new Promise<void>((resolve) => {
     session.once("close", resolve);
     if (!session.ping(() => resolve())) resolve();
