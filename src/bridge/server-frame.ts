@@ -1,3 +1,4 @@
+import { RETRY_AFTER_MS } from "../limits/refusals.ts";
 import type { ChangeEvent, Item, TransientEvent } from "../core/change.ts";
 import type { StreamError } from "../core/errors.ts";
 import type { SyncFrame } from "../core/frame.ts";
@@ -79,6 +80,7 @@ export function heartbeatFrame(target: Target, subscriptionId: string, position:
 
 /**
  * A frame or a join was refused, or a subscription ended. A refusal by a gate has a separate type.
+ * `metadata` is there only when it says when to try again.
  */
 export function errorFrame(
   error: StreamError,
@@ -86,9 +88,13 @@ export function errorFrame(
   subscriptionId: string | undefined,
 ): Buffer {
   const { code, reason, message } = error;
+  const retryAfterMs = error.metadata[RETRY_AFTER_MS];
+  const metadata = retryAfterMs === undefined ? undefined : { [RETRY_AFTER_MS]: retryAfterMs };
   const where = target === undefined || !isShort(target) ? NOWHERE : target;
   const event =
-    reason === "JOIN_REFUSED" ? { type: "unauthorized" } : { type: "error", code, reason, message };
+    reason === "JOIN_REFUSED"
+      ? { type: "unauthorized" }
+      : { type: "error", code, reason, message, metadata };
   return envelope(where, where.itemId, 0, [JSON.stringify(event)], undefined, subscriptionId);
 }
 

@@ -165,7 +165,7 @@ describe("snapshots", () => {
 });
 
 describe("crowds", () => {
-  it.each(["bridge", "grpc"] as const)("hear everything: %s", async (kind) => {
+  it.each(["bridge", "grpc"] as const)("receive everything: %s", async (kind) => {
     const { url } = await millrace();
     await gather({ name: kind, url, kind, followers: 20 });
     expect((await broadcast({ name: kind, seconds: 0.1, window: 4 })).ops % 20).toBe(0);
@@ -211,7 +211,7 @@ describe("a chorus", () => {
   it.each([
     ["other bytes", Buffer.concat([marked(0), marked(2)])],
     ["an event that was not sent", Buffer.concat([all, marked(3)])],
-  ])("fails when a follower hears %s", async (_, bytes) => {
+  ])("fails when a follower receives %s", async (_, bytes) => {
     const chorus = sung(2, 3);
     const [first, second] = chorus.followers as [Follower, Follower];
     chorus.take(first, all);
@@ -219,7 +219,7 @@ describe("a chorus", () => {
     await expect(chorus.fewerThan(1)).rejects.toThrow("a follower received");
   });
 
-  it("fails when the first one to hear hears something wrong", async () => {
+  it("fails when the first follower that receives an event receives a wrong one", async () => {
     const chorus = sung(1, 3);
     chorus.take(chorus.followers[0] as Follower, marked(1));
     await expect(chorus.fewerThan(1)).rejects.toThrow("other than event event 0!");

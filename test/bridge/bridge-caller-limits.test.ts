@@ -58,7 +58,7 @@ describe("sockets of one address behind a proxy", () => {
 });
 
 describe("a trusted caller's sockets", () => {
-  it("have no rates of their address, while a stranger's have", async () => {
+  it("have no rates of their address, while those of untrusted callers have", async () => {
     const server = await createServer({
       port: 0,
       store: memoryStore(),
@@ -73,9 +73,9 @@ describe("a trusted caller's sockets", () => {
     const line = await connect(server.url, "/", { headers: trusted });
     for (let n = 0; n < 5; n++) line.join({ ...GROUP, subscriptionId: String(n) });
     await line.count(5);
-    const strangers = [];
-    for (let i = 0; i < 3; i++) strangers.push((await upgrade(server.url, "/", FIRST)).status);
-    expect(strangers).toEqual([101, 101, 429]);
+    const untrusted = [];
+    for (let i = 0; i < 3; i++) untrusted.push((await upgrade(server.url, "/", FIRST)).status);
+    expect(untrusted).toEqual([101, 101, 429]);
   });
 });
 

@@ -33,6 +33,7 @@ describe("a socket while the memory of unread snapshots is full", () => {
     line.join({ ...GROUP, groupId: "small", subscriptionId: "small" });
     const frames = await line.count(2);
     expect(frames.map(({ event }) => event.reason ?? event.type)).toEqual(["OVERLOADED", "sync"]);
+    expect(frames[0]?.event).toMatchObject({ metadata: { retry_after_ms: "1000" } });
   });
 
   it("is cut when it reads nothing and its address holds the most, so that newcomers are served", async () => {
