@@ -6,8 +6,25 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 const isLong = process.env["MILLRACE_LONG"] === "1";
 
-/** Folders whose tests use no network and leave nothing behind in their process. */
-const MODULES = ["checker", "core", "limits", "live", "server/config", "service", "timers", "wire"];
+/** Folders whose tests leave nothing behind in their process. */
+const SHARING = [
+  "bench",
+  "bridge",
+  "checker",
+  "core",
+  "doors",
+  "limits",
+  "live",
+  "rpc",
+  "server/config",
+  "service",
+  "stores",
+  "timers",
+  "webhooks",
+  "wire",
+];
+/** Their tests, without those of the published client: it reconnects for ever, also after its test. */
+const SHARING_FILES = SHARING.map((folder) => `test/${folder}/**/!(published-client*).test.ts`);
 
 export default defineConfig({
   resolve: {
@@ -21,17 +38,16 @@ export default defineConfig({
   test: {
     testTimeout: 20_000,
     hookTimeout: 20_000,
-    // Many tests start processes of their own, so half of the cores is enough, but two files at least
-    // run side by side: most of them wait rather than compute.
+    // Most tests wait rather than compute, and many start processes of their own.
     // At full length each needs the machine for itself.
-    maxWorkers: isLong ? 1 : Math.max(2, Math.floor(availableParallelism() / 2)),
+    maxWorkers: isLong ? 1 : Math.max(3, Math.floor(availableParallelism() / 2)),
     projects: [
       {
         extends: true,
         // Files of one worker share its modules: loading them takes longer than most of these tests.
         test: {
-          name: "modules",
-          include: MODULES.map((folder) => `test/${folder}/**/*.test.ts`),
+          name: "sharing",
+          include: SHARING_FILES,
           isolate: false,
         },
       },
@@ -39,9 +55,9 @@ export default defineConfig({
         extends: true,
         // Clients that reconnect may outlive their test, so each file has a process of its own.
         test: {
-          name: "processes",
+          name: "alone",
           include: ["test/**/*.test.ts"],
-          exclude: MODULES.map((folder) => `test/${folder}/**`),
+          exclude: SHARING_FILES,
         },
       },
     ],

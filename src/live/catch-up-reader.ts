@@ -87,6 +87,8 @@ export class CatchUpReader {
       if (!isWanted()) return undefined;
       throw error;
     }
+    // May reset this subscription.
+    this.#channel.noteState(frame);
     if (!isWanted()) return undefined;
     if (frame.last) {
       this.#closeState();

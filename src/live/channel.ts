@@ -1,6 +1,6 @@
 import type { GroupEvent } from "../core/change.ts";
 import { FewMap } from "../core/few-map.ts";
-import { frameBytes } from "../core/frame.ts";
+import { type SyncFrame, frameBytes } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Head, Store } from "../core/store.ts";
@@ -145,6 +145,14 @@ export class Channel implements Deliverer, SequencerOutput {
   async confirm(head: Head, asked: Position): Promise<void> {
     await this.#sequencer.confirm(head, asked);
     this.#deliverAll();
+  }
+
+  /**
+   * To be called with each state that was read for a follower: one without a history shows that
+   * the events before it were lost.
+   */
+  noteState({ position, timestamp }: SyncFrame): void {
+    if (position.epoch === "") this.#sequencer.noteEmpty(timestamp);
   }
 
   /** Compares with the store, and reads from the log what was missed. */

@@ -1,5 +1,6 @@
 import { StreamError } from "../core/errors.ts";
-import { type Frame, type SyncFrame, frameBytes } from "../core/frame.ts";
+import type { ChangeEvent, TransientEvent } from "../core/change.ts";
+import { type Frame, type HeartbeatFrame, type SyncFrame, frameBytes } from "../core/frame.ts";
 import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
 import { interestIn } from "./interest.ts";
@@ -33,7 +34,7 @@ export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> 
   readonly #memory: SnapshotMemory;
   /** The last part read; it counts in the memory until the next one is read. */
   #unread: SyncFrame | undefined;
-  /** Position of the feed when the snapshot was requested. */
+  /** Position of the feed when the snapshot was requested, or when the feed began anew. */
   #asked: Position = ORIGIN;
   #isBegun = false;
   #isOver = false;
@@ -79,30 +80,39 @@ export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> 
     return this.#part?.position;
   }
 
-  /** Whether every frame up to its position was sent, and the next frame to send lies beyond. */
-  isDue(next: Frame | undefined): boolean {
-    if (this.#part === undefined) return false;
-    const { position, timestamp } = this.#part;
-    switch (next?.kind) {
-      case undefined:
-        return this.#isReached(this.#subscription.cursor, position);
-      case "change":
-      case "heartbeat":
-        return (
-          this.#isReached(next.position, position) && next.position.revision > position.revision
-        );
-      case "event":
-        return this.#isReached(next.after, position) && next.timestamp > timestamp;
-      case "sync":
-      case "resumed":
-        return false;
-    }
+  /**
+   * Reads a new one when the store lost its history before the feed entered it: the feed would
+   * never reach its position. Allowed until a part was taken.
+   *
+   * @param next The next frame of the feed.
+   */
+  restartIfLost(next: Frame | undefined): void {
+    if (this.#part === undefined || next?.kind === "sync" || next?.kind === "resumed") return;
+    const { epoch } = this.#part.position;
+    const at = this.#feedAt(next).epoch;
+    if (epoch === "" || epoch === at) return;
+    // While the feed is where it was when the snapshot was requested, it may still enter.
+    if (next?.kind === "heartbeat" || (at !== "" && at !== this.#asked.epoch)) this.#restart();
   }
 
-  /** Whether the snapshot is at or after this position. */
-  covers(position: Position): boolean {
+  /** Whether every frame up to its position was sent, and the next frame to send lies beyond. */
+  isDue(next: Frame | undefined): boolean {
+    if (this.#part === undefined || next?.kind === "sync" || next?.kind === "resumed") return false;
+    const { position, timestamp } = this.#part;
+    const at = this.#feedAt(next);
+    if (!this.#isReached(at, position)) return false;
+    if (next === undefined) return true;
+    return next.kind === "event" ? next.timestamp > timestamp : at.revision > position.revision;
+  }
+
+  /**
+   * A snapshot for all members begins the feed anew at this position. Reads a new one, unless its
+   * own is at or after the position. Allowed until a part was taken.
+   */
+  followAnew(position: Position): void {
     const at = this.#part?.position;
-    return at?.epoch === position.epoch && at.revision >= position.revision;
+    if (at?.epoch === position.epoch && at.revision >= position.revision) this.#asked = position;
+    else this.#restart();
   }
 
   /** Takes the part that was read, and starts reading the next. */
@@ -115,15 +125,6 @@ export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> 
     if (part.last) this.end();
     else void this.#read();
     return part;
-  }
-
-  /** Reads a new snapshot. Allowed until a part was taken. */
-  restart(): void {
-    this.#state.close();
-    this.#part = undefined;
-    this.#hold(undefined);
-    this.#state = this.#open();
-    void this.#read();
   }
 
   /** Ends it. Idempotent. */
@@ -145,6 +146,20 @@ export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> 
     return sameHistory && at.revision >= position.revision;
   }
 
+  /** Position of the feed at its next frame, or at its end. */
+  #feedAt(next: ChangeEvent | TransientEvent | HeartbeatFrame | undefined): Position {
+    if (next === undefined) return this.#subscription.cursor;
+    return next.kind === "event" ? next.after : next.position;
+  }
+
+  #restart(): void {
+    this.#state.close();
+    this.#part = undefined;
+    this.#hold(undefined);
+    this.#state = this.#open();
+    void this.#read();
+  }
+
   #hold(part: SyncFrame | undefined): void {
     if (this.#unread !== undefined) this.#memory.release(this.#unread);
     this.#unread = part;
@@ -163,6 +178,8 @@ export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> 
     const isCurrent = () => this.#state === state && !this.#isOver;
     try {
       const part = await state.next();
+      // May reset the subscription, which ends or restarts this.
+      channel.noteState(part);
       if (!isCurrent()) return;
       this.#hold(part);
       if (!this.#isBegun) this.#memory.check();

@@ -1,7 +1,7 @@
 import type { ChangeEvent, GroupEvent, TransientEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import type { GroupKey } from "../core/names.ts";
-import { type Position, isAfter, isNext } from "../core/position.ts";
+import { ORIGIN, type Position, isAfter, isNext } from "../core/position.ts";
 import type { Head, ReadLimits, Replay } from "../core/store.ts";
 
 /** The part of the store that the sequencer reads. */
@@ -40,6 +40,10 @@ export class Sequencer {
   readonly #log: LogReader;
   readonly #output: SequencerOutput;
   #position: Position;
+  /** Timestamp of the last change released; 0 before the first. */
+  #timestamp = 0;
+  /** The group had no history at this time of its clock; 0: not known. @see noteEmpty */
+  #emptyAt = 0;
   #reading = false;
   #held: GroupEvent[] = [];
 
@@ -81,7 +85,17 @@ export class Sequencer {
     await this.#catchUp();
   }
 
+  /**
+   * The group had no history when its state was read, at this time of its clock. A change that is
+   * not later was lost before: whatever was released is reset, whatever is still to come is dropped.
+   */
+  noteEmpty(timestamp: number): void {
+    this.#emptyAt = Math.max(this.#emptyAt, timestamp);
+    if (this.#position.epoch !== "" && this.#timestamp <= timestamp) this.#reset(ORIGIN);
+  }
+
   #offerChange(change: ChangeEvent): void {
+    if (this.#position.epoch === "" && change.timestamp <= this.#emptyAt) return;
     if (isNext(change.position, this.#position)) this.#release(change);
     else if (isAfter(change.position, this.#position)) this.#recover(change);
   }
@@ -96,6 +110,7 @@ export class Sequencer {
 
   #release(change: ChangeEvent): void {
     this.#position = change.position;
+    this.#timestamp = change.timestamp;
     this.#output.release(change);
   }
 
@@ -130,8 +145,14 @@ export class Sequencer {
 
   async #readLog(): Promise<void> {
     for (;;) {
-      const replay = await this.#log.since(this.#group, this.#position, CATCH_UP);
+      const emptyAt = this.#emptyAt;
+      const from = this.#position;
+      const replay = await this.#log.since(this.#group, from, CATCH_UP);
+      // Was it read before the state without a history, or after it? A new read answers that.
+      if (this.#emptyAt !== emptyAt || this.#position !== from) continue;
       if (replay.lost) return this.#reset(replay.head);
+      // The store has a history again.
+      if (replay.changes.length > 0) this.#emptyAt = 0;
       for (const change of replay.changes) this.#release(change);
       if (replay.changes.length === 0 || this.#position.revision >= replay.head.revision) return;
     }
@@ -145,6 +166,8 @@ export class Sequencer {
 
   #reset(head: Position): void {
     this.#position = head;
+    this.#timestamp = 0;
+    if (head.epoch !== "") this.#emptyAt = 0;
     this.#output.reset();
   }
 }

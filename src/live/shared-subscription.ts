@@ -140,6 +140,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
       }
       const frame = this.#heldBack ?? this.#subscription?.read();
       this.#heldBack = undefined;
+      joining?.restartIfLost(frame);
       if (joining !== undefined && !this.#inSync && joining.isDue(frame)) {
         this.#heldBack = frame;
         this.#insert(joining);
@@ -158,7 +159,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     this.#reader = reader;
     const subscription = this.#subscription;
     const joining = this.#joiningUnderWay();
-    // An joining wakes the reader when it has read a part.
+    // A joining snapshot wakes the reader when it has read a part.
     if (subscription === undefined || subscription.ended || joining?.isReading === true) return;
     if (joining !== undefined) this.#awaitCursor(subscription, joining);
     if (this.#listeningTo === subscription) return;
@@ -334,12 +335,12 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     }
   }
 
-  /** Ends or restarts an joining that a snapshot for all members makes needless or stale. */
+  /** Ends or restarts a joining snapshot that one for all members makes needless or stale. */
   #reviewInsertion({ position }: SyncFrame): void {
     const joining = this.#joiningUnderWay();
     if (joining === undefined) return;
     if (this.#served.has(joining.member)) joining.end();
-    else if (!joining.covers(position)) joining.restart();
+    else joining.followAnew(position);
   }
 
   #activate(member: M, timestamp: number): void {

@@ -114,7 +114,8 @@ describe("unary calls", () => {
   });
 
   it("fail when the server goes away", async () => {
-    const url = await answering((stream) => stream.session?.destroy());
+    // Not during the call: Node 22 crashes when data follows for a stream of a destroyed session.
+    const url = await answering((stream) => setImmediate(() => stream.session?.destroy()));
     await expect(unary({ ...ONCE, url, protocol: "grpc" })).rejects.toThrow("Set: ");
   });
 });

@@ -186,4 +186,50 @@ describe("a sequencer", () => {
     expect(output).toEqual(["reset"]);
     expect(sequencer.position).toEqual(ORIGIN);
   });
+
+  test("resets when a state without a history is later than what was released (G4)", async () => {
+    const { output, sequencer } = setup(ORIGIN);
+    sequencer.offer(change(1));
+    sequencer.noteEmpty(5);
+    expect(output).toEqual(["c1", "reset"]);
+    expect(sequencer.position).toEqual(ORIGIN);
+  });
+
+  test("drops changes of a lost history that arrive after the state without one (G4)", async () => {
+    const { output, sequencer } = setup(ORIGIN);
+    sequencer.noteEmpty(1);
+    sequencer.offer(change(1));
+    sequencer.noteEmpty(5);
+    sequencer.offer({ ...change(1, "f"), timestamp: 6 });
+    expect(output).toEqual(["c1"]);
+    expect(sequencer.position.epoch).toBe("f");
+  });
+
+  test("keeps what was released after the state without a history was read", async () => {
+    const { output, sequencer } = setup(ORIGIN);
+    sequencer.offer({ ...change(1), timestamp: 6 });
+    sequencer.noteEmpty(5);
+    expect(output).toEqual(["c1"]);
+  });
+
+  test("reads the log again, when a state without a history was read meanwhile (G4)", async () => {
+    const { output, log, at, sequencer, settled } = setup(ORIGIN);
+    sequencer.offer(change(1));
+    at(3);
+    sequencer.offer(change(3));
+    sequencer.noteEmpty(5);
+    log.head = ORIGIN;
+    await settled();
+    expect(output).toEqual(["c1", "reset"]);
+    expect(sequencer.position).toEqual(ORIGIN);
+    expect(log.reads).toBe(2);
+  });
+
+  test("follows a log that has a history again, even an older one (G4)", async () => {
+    const { output, at, sequencer } = setup(ORIGIN);
+    sequencer.noteEmpty(5);
+    at(2);
+    await sequencer.confirm({ position: { epoch: "e", revision: 2 }, timestamp: 2 }, ORIGIN);
+    expect(output).toEqual(["c1", "c2"]);
+  });
 });

@@ -37,6 +37,16 @@ const setups = fc.record<Setup>({
   pace: fc.constantFrom(0.05, 0.5, 1),
 });
 
+const HARD = { maxChanges: 3, maxFrames: 2, unreliable: true, slow: true, forgets: true, pace: 1 };
+/** What once failed, each with one run in tens of thousands. */
+const KNOWN: [Setup][] = [
+  // A change of a lost history after the snapshot of the group without a history.
+  [{ ...HARD, seed: 731_806_716 }],
+  [{ ...HARD, seed: 1_814_411_337, maxChanges: 20, maxFrames: 7, pace: 0.5 }],
+  // A joining member whose snapshot is of a history that the feed never entered.
+  [{ ...HARD, seed: 1_029_609_903 }],
+];
+
 async function write(store: Store, dice: Random, count: number): Promise<void> {
   const itemId = dice.pick(ITEMS);
   if (dice.chance(0.1)) {
@@ -151,5 +161,5 @@ async function run(setup: Setup): Promise<void> {
 }
 
 test("members that join and leave see each change once, in one order, and end with the state of the store, whatever the feed and the store do (G2, G3, G5, G7)", async () => {
-  await fc.assert(fc.asyncProperty(setups, run), { numRuns: 200 });
+  await fc.assert(fc.asyncProperty(setups, run), { numRuns: 200, examples: KNOWN });
 });

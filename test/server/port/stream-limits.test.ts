@@ -46,8 +46,11 @@ describe("streams of one HTTP/2 connection", () => {
     expect(settings.maxConcurrentStreams).toBe(250);
     const { streams, served, failed } = subscribe(session, 300);
     await expect.poll(() => served.size).toBe(250);
-    for (const stream of streams.slice(0, 50)) stream.close();
-    await expect.poll(() => served.size, { timeout: 5000 }).toBe(300);
+    // One by one: Node 22 counts a cancelled stream until its event loop turns.
+    for (const [ended, stream] of streams.slice(0, 50).entries()) {
+      stream.close();
+      await expect.poll(() => served.size, { interval: 1 }).toBe(251 + ended);
+    }
     expect(failed).toEqual([]);
     expect(session.remoteSettings.maxConcurrentStreams).toBe(250);
   });
