@@ -58,9 +58,11 @@ export class CatchUpReader {
     this.#unread = undefined;
   }
 
-  /** Reads the log after a position, to resume from it. */
-  resume(from: Position): Promise<Replay> {
-    return this.#store.since(this.#channel.group, from, PART_LIMITS);
+  /** Reads the log after a position, to resume from it; undefined when start() was called meanwhile. */
+  async resume(from: Position): Promise<Replay | undefined> {
+    const generation = this.#generation;
+    const replay = await this.#store.since(this.#channel.group, from, PART_LIMITS);
+    return generation === this.#generation ? replay : undefined;
   }
 
   /**

@@ -287,7 +287,8 @@ export class Subscription implements Follower {
   async #resume(from: Position): Promise<boolean> {
     const replay = await this.#catchUp.resume(from);
     this.channel.deliverPending(this);
-    if (replay.lost) return false;
+    // A channel that was reset meanwhile continues with a history that may be another one.
+    if (replay === undefined || replay.lost) return false;
     this.#catchUp.start("log");
     this.#cursor = this.#taken = from;
     this.#promised = replay.head.revision;

@@ -45,6 +45,8 @@ const KNOWN: [Setup][] = [
   [{ ...HARD, seed: 1_814_411_337, maxChanges: 20, maxFrames: 7, pace: 0.5 }],
   // A joining member whose snapshot is of a history that the feed never entered.
   [{ ...HARD, seed: 1_029_609_903 }],
+  // The feed lost its history while the first member resumed.
+  [{ ...HARD, seed: 172_167_480, maxChanges: 1000 }],
 ];
 
 async function write(store: Store, dice: Random, count: number): Promise<void> {
