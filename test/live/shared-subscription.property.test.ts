@@ -25,6 +25,8 @@ interface Setup {
   readonly forgets: boolean;
   /** How often the reader reads. */
   readonly pace: number;
+  /** How much time passes between two ticks, in milliseconds; reads of a slow store take turns. */
+  readonly tickMs: number;
 }
 
 const setups = fc.record<Setup>({
@@ -35,9 +37,18 @@ const setups = fc.record<Setup>({
   slow: fc.boolean(),
   forgets: fc.boolean(),
   pace: fc.constantFrom(0.05, 0.5, 1),
+  tickMs: fc.constant(100),
 });
 
-const HARD = { maxChanges: 3, maxFrames: 2, unreliable: true, slow: true, forgets: true, pace: 1 };
+const HARD = {
+  maxChanges: 3,
+  maxFrames: 2,
+  unreliable: true,
+  slow: true,
+  forgets: true,
+  pace: 1,
+  tickMs: 250,
+};
 /** What once failed, each with one run in tens of thousands. */
 const KNOWN: [Setup][] = [
   // A change of a lost history after the snapshot of the group without a history.
@@ -71,7 +82,7 @@ async function turn(): Promise<void> {
 }
 
 async function run(setup: Setup): Promise<void> {
-  const { seed, maxChanges, maxFrames, unreliable, slow, forgets, pace } = setup;
+  const { seed, maxChanges, maxFrames, unreliable, slow, forgets, pace, tickMs } = setup;
   const dice = random(seed);
   let stores = 0;
   // A group's clock advances even when its history is lost.
@@ -129,7 +140,7 @@ async function run(setup: Setup): Promise<void> {
     if (dice.chance(pace)) reader.drain(1 + dice.below(10));
     if (dice.chance(0.3)) await turn();
     if (dice.chance(0.1)) {
-      nowMs += 250;
+      nowMs += tickMs;
       await hub.tick();
     }
   }
@@ -148,7 +159,7 @@ async function run(setup: Setup): Promise<void> {
         `stuck at ${JSON.stringify(at)} of ${JSON.stringify(head)} (${shared.error?.message ?? "open"})`,
       );
     }
-    nowMs += 250;
+    nowMs += tickMs;
     await hub.tick();
     reader.drain();
     // Retries of the store use the real clock.
