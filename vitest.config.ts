@@ -15,6 +15,7 @@ const SHARING = [
   "doors",
   "limits",
   "live",
+  "rights",
   "rpc",
   "server/config",
   "service",
@@ -23,8 +24,13 @@ const SHARING = [
   "webhooks",
   "wire",
 ];
-/** Their tests, without those of the published client: it reconnects for ever, also after its test. */
-const SHARING_FILES = SHARING.map((folder) => `test/${folder}/**/!(published-client*).test.ts`);
+/**
+ * Their tests, without those that need a process: the published client reconnects for ever, also
+ * after its test, and the other one fakes timers that all of a process share.
+ */
+const SHARING_FILES = SHARING.map(
+  (folder) => `test/${folder}/**/!(published-client*|body-deadlines).test.ts`,
+);
 
 export default defineConfig({
   resolve: {

@@ -15,7 +15,17 @@ export type { EndOfRegistration, Registration } from "./functions/provider.ts";
 export type { TriggerRequest } from "./triggers/definition.ts";
 export type { TriggerCounts } from "./triggers/trigger-counts.ts";
 export type { AuthRequest } from "./core/auth.ts";
-export type { GateAnswer, JoinPayload, LeavePayload, StreamPayload } from "./core/payloads.ts";
+export type {
+  GateAnswer,
+  JoinPayload,
+  LeavePayload,
+  ReadPayload,
+  StreamPayload,
+  WriteGateAnswer,
+  WriteMutation,
+  WritePayload,
+  WriteStep,
+} from "./core/payloads.ts";
 export type * from "./core/coordinator.ts";
 export { type FunctionErrorCode, FunctionError } from "./core/function-call.ts";
 export {

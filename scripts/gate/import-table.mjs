@@ -20,12 +20,15 @@ export const IMPORT_TABLE = {
   timers: [],
   // Limits of callers, and of what all of them hold together.
   limits: ["core", "node:"],
+  // Callers' keys and tokens, and the decision what they may do.
+  rights: ["core", "node:", "jose"],
   live: ["core", "limits"],
   functions: ["core", "timers", "node:"],
-  triggers: ["core", "timers", "functions"],
+  triggers: ["core", "rights", "timers", "functions"],
   // Its engine puts a service together, custom streams and the coordinator of one process included.
   service: [
     "core",
+    "rights",
     "timers",
     "limits",
     "live",
@@ -43,8 +46,8 @@ export const IMPORT_TABLE = {
   "coordinators/local": ["core", "timers"],
   "coordinators/redis": ["core", "timers", "redis", "node:"],
   wire: ["core", "gen", "@bufbuild/protobuf"],
-  rpc: ["core", "timers", "limits", "service", "wire", "gen", "node:", ...CONNECT],
-  bridge: ["core", "timers", "limits", "service", "wire", "node:", "ws"],
+  rpc: ["core", "rights", "timers", "limits", "service", "wire", "gen", "node:", ...CONNECT],
+  bridge: ["core", "rights", "timers", "limits", "service", "wire", "node:", "ws"],
   workers: [
     "core",
     "timers",

@@ -1,13 +1,12 @@
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
-import type { ConnectionIds } from "../service/connection-ids.ts";
+import type { Caller } from "../rights/caller.ts";
 import type { SocketAdmission } from "../limits/caller-limiter.ts";
 import { type Rate, TokenBucket } from "../limits/token-bucket.ts";
-import type { Handlers } from "../service/handlers.ts";
 import { CLOSE } from "./close-codes.ts";
-import type { BridgeLimits } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
-import { BridgeSession, type SessionSocket } from "./session.ts";
+import { BridgeSession } from "./session.ts";
+import type { SessionOptions, SessionSocket } from "./session-options.ts";
 
 /** The `readyState` of an open WebSocket. */
 const OPEN = 1;
@@ -19,11 +18,7 @@ const SLOW_CLOSE_TIMEOUT_MS = 30_000;
 const MAX_UNREAD_BYTES = 64 * 1024;
 
 /** Dependencies of sockets. */
-export interface BridgeSocketOptions {
-  readonly handlers: Handlers;
-  readonly limits: BridgeLimits;
-  /** Connection ids, by the stream under the WebSocket. */
-  readonly connectionIds: ConnectionIds;
+export interface BridgeSocketOptions extends SessionOptions {
   readonly rates: SocketRates;
 }
 
@@ -42,7 +37,6 @@ export class BridgeSocket implements SessionSocket {
   readonly session: BridgeSession;
   readonly #webSocket: WebSocket;
   readonly #stream: Duplex;
-  readonly #connectionIds: ConnectionIds;
   readonly #liveness = new Liveness();
   readonly #frames: TokenBucket;
   readonly #admission: SocketAdmission;
@@ -50,37 +44,31 @@ export class BridgeSocket implements SessionSocket {
   #isOpen = true;
 
   /**
-   * @param context The client's context from `authenticate`.
    * @param admission The address of the client, and a limit of frames beside that of the socket.
    * @param onStopped Called once, when the session has ended.
    */
   constructor(
     webSocket: WebSocket,
     stream: Duplex,
-    { handlers, limits, rates, connectionIds }: BridgeSocketOptions,
-    context: string,
+    options: BridgeSocketOptions,
+    caller: Caller,
     admission: SocketAdmission,
     onStopped: (webSocket: WebSocket, stream: Duplex) => void,
   ) {
     this.#webSocket = webSocket;
     this.#stream = stream;
-    this.#connectionIds = connectionIds;
+    const { rates } = options;
     const nowMs = performance.now();
     this.#frames = new TokenBucket(rates.frames, nowMs);
     this.#admission = admission;
     this.#onStopped = onStopped;
     const subscriptions = new TokenBucket(rates.subscriptions, nowMs);
-    this.session = new BridgeSession(handlers, this, limits, subscriptions, context);
+    this.session = new BridgeSession(options, this, subscriptions, caller);
   }
 
   /** What lies under the WebSocket. */
   get stream(): Duplex {
     return this.#stream;
-  }
-
-  /** @see SessionSocket */
-  get connectionId(): string {
-    return this.#connectionIds(this.#stream);
   }
 
   /** @see SessionSocket */

@@ -2,8 +2,9 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
-import type { AuthRequest } from "../core/auth.ts";
-import { createConnectionIds } from "../service/connection-ids.ts";
+import type { Connected } from "../core/connection.ts";
+import type { Caller } from "../rights/caller.ts";
+import { LazyConnection } from "../service/connection-ids.ts";
 import { StreamError } from "../core/errors.ts";
 import type { SocketAdmission } from "../limits/caller-limiter.ts";
 import { type OpenFrameAccount, PartialFrames } from "../limits/partial-frames.ts";
@@ -13,10 +14,12 @@ import { CLOSE } from "./close-codes.ts";
 import { BridgeSocket, type BridgeSocketOptions } from "./bridge-socket.ts";
 import { CHECKS_PER_INTERVAL } from "./liveness.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
+import { TOKEN_PROTOCOL } from "./token-protocol.ts";
+import { Moments } from "../timers/moments.ts";
 import { type Timer, startInterval } from "../timers/timers.ts";
 
 /** Dependencies and limits of the bridge. */
-export interface BridgeOptions extends Omit<BridgeSocketOptions, "connectionIds" | "rates"> {
+export interface BridgeOptions extends Omit<BridgeSocketOptions, "rates" | "deadlines"> {
   /** Rate of the joins of one socket. */
   readonly subscriptions: Rate;
   /** Opens an account for a message that is not whole. */
@@ -29,8 +32,12 @@ export interface BridgeOptions extends Omit<BridgeSocketOptions, "connectionIds"
    * @throws StreamError RATE_LIMITED, TOO_MANY_CONNECTIONS
    */
   readonly admit: (request: IncomingMessage) => SocketAdmission;
-  /** The payload of `auth_function` for a request. */
-  readonly authRequest: (request: IncomingMessage, connectionId: () => string) => AuthRequest;
+  /**
+   * Finds out the caller of a request.
+   *
+   * @throws StreamError AUTH_REFUSED, NOT_TRUSTED
+   */
+  readonly identify: (request: IncomingMessage, connection: Connected) => Promise<Caller>;
 }
 
 /** The WebSocket bridge for browsers. */
@@ -48,13 +55,11 @@ export interface Bridge {
 /** Most fragments of a client's message. */
 const MAX_FRAGMENTS = 256;
 const MAX_BUFFERED_CHUNKS = 16 * 1024;
-/** The sub-protocol that carries a token, for browsers, which cannot set headers. */
-const TOKEN_PROTOCOL = "Authorization";
 
 /** Creates the bridge. It opens no port: the server passes it upgrade requests. */
 export function createBridge(options: BridgeOptions): Bridge {
-  const { handlers, limits, subscriptions, openFrameAccount, allowsOrigin, admit, authRequest } =
-    options;
+  const { handlers, limits, require, renew } = options;
+  const { subscriptions, openFrameAccount, allowsOrigin, admit, identify } = options;
   const { maxFramesPerSecond, maxFrameBurst } = limits;
   const frames = { perSecond: maxFramesPerSecond, burst: maxFrameBurst };
   const server = new WebSocketServer({
@@ -68,10 +73,9 @@ export function createBridge(options: BridgeOptions): Bridge {
     autoPong: false,
     handleProtocols: (offered) => (offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false),
   });
-  // Not the ids of HTTP: behind a proxy, a connection may have carried requests of other clients
-  // before.
-  const connectionIds = createConnectionIds();
-  const socketOptions = { handlers, limits, connectionIds, rates: { frames, subscriptions } };
+  const rates = { frames, subscriptions };
+  const deadlines = new Moments();
+  const socketOptions = { handlers, limits, require, renew, deadlines, rates };
   const sockets = new Map<WebSocket, BridgeSocket>();
   const forget = (webSocket: WebSocket, stream: Duplex) => {
     sockets.delete(webSocket);
@@ -119,10 +123,10 @@ export function createBridge(options: BridgeOptions): Bridge {
     webSocket: WebSocket,
     stream: Duplex,
     target: UrlTarget,
-    context: string,
+    caller: Caller,
     admission: SocketAdmission,
   ) => {
-    const socket = new BridgeSocket(webSocket, stream, socketOptions, context, admission, forget);
+    const socket = new BridgeSocket(webSocket, stream, socketOptions, caller, admission, forget);
     sockets.set(webSocket, socket);
     checks ??= startInterval(limits.pingIntervalMs / CHECKS_PER_INTERVAL, checkAll).unref();
     webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);
@@ -140,16 +144,15 @@ export function createBridge(options: BridgeOptions): Bridge {
     target: UrlTarget,
   ) => {
     if (stream.destroyed) return;
-    let context: string;
+    let caller: Caller;
     let admission: SocketAdmission;
     // The stream has no other error listener meanwhile.
     stream.on("error", ignore);
     try {
       admission = admit(request);
       if (admission.release !== undefined) stream.once("close", admission.release);
-      context = await handlers.authenticate(
-        withToken(authRequest(request, () => connectionIds(stream))),
-      );
+      // Not the id of HTTP: behind a proxy, the connection may have carried requests of others.
+      caller = await identify(request, new LazyConnection());
     } catch (error) {
       return refuseFor(stream, StreamError.from(error));
     } finally {
@@ -158,7 +161,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     if (stream.destroyed) return;
     if (closed) return refuse(stream, 503, "The service is shutting down.");
     server.handleUpgrade(request, stream, head, (webSocket) =>
-      start(webSocket, stream, target, context, admission),
+      start(webSocket, stream, target, caller, admission),
     );
   };
 
@@ -194,18 +197,6 @@ const newSubscriptionId = () => randomBytes(ID_BYTES).toString("hex");
 
 const ignore = () => {};
 
-/**
- * Moves a token sent as a sub-protocol to the `authorization` header, which browsers cannot send.
- */
-function withToken(request: AuthRequest): AuthRequest {
-  const { headers } = request;
-  const [first, token] = (headers["sec-websocket-protocol"] ?? "")
-    .split(",")
-    .map((part) => part.trim());
-  if (first !== TOKEN_PROTOCOL || !token || headers["authorization"] !== undefined) return request;
-  return { ...request, headers: { ...headers, authorization: token } };
-}
-
 /** Refuses a handshake that failed with an error. */
 function refuseFor(stream: Duplex, error: StreamError): void {
   const seconds = retryAfterSeconds(error);
@@ -215,6 +206,7 @@ function refuseFor(stream: Duplex, error: StreamError): void {
 
 const STATUSES: Readonly<Record<string, number>> = {
   AUTH_REFUSED: 401,
+  NOT_TRUSTED: 403,
   RATE_LIMITED: 429,
   TOO_MANY_CONNECTIONS: 429,
 };

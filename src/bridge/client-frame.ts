@@ -6,7 +6,7 @@ import type { Target } from "./target.ts";
 import { parseNested } from "../core/nesting.ts";
 
 /** What a client asks for. */
-export type ClientFrame = JoinFrame | LeaveFrame;
+export type ClientFrame = JoinFrame | LeaveFrame | HelloFrame | TokenFrame;
 
 /** Starts a subscription, or replaces the one of the same id. */
 export interface JoinFrame extends Target {
@@ -20,19 +20,43 @@ export interface JoinFrame extends Target {
   readonly parts: boolean;
 }
 
+/** A join without extensions. */
+export function plainJoin(
+  { streamName, groupId, itemId }: Target,
+  subscriptionId: string,
+): JoinFrame {
+  const noExtensions = { resume: undefined, heartbeat: false, parts: false };
+  return { type: "join", subscriptionId, streamName, groupId, itemId, ...noExtensions };
+}
+
 /** Ends a subscription of this socket. */
 export interface LeaveFrame {
   readonly type: "leave";
   readonly subscriptionId: string;
 }
 
+/** Begins the socket, for a client that reads the frames about the socket itself. */
+export interface HelloFrame {
+  readonly type: "hello";
+}
+
+/** Renews the credentials of the caller. */
+export interface TokenFrame {
+  readonly type: "token";
+  readonly token: string;
+}
+
+/** The version of the protocol that hello names. */
+const VERSION = 2;
+
 /**
  * Reads a client's frame. Unknown fields are ignored; names are checked later, by the service.
  *
+ * @param saidHello Whether the client has said hello.
  * @throws StreamError REQUEST_INVALID naming the field and what it may be; its metadata has the
  *   `subscriptionId` of a join that has one.
  */
-export function readClientFrame(json: string): ClientFrame {
+export function readClientFrame(json: string, saidHello = false): ClientFrame {
   let frame: unknown;
   try {
     frame = parseNested(json);
@@ -41,7 +65,10 @@ export function readClientFrame(json: string): ClientFrame {
   }
   if (!isRecord(frame)) throw invalid("The frame", "is not an object", "{type, data}");
   const { type, data } = frame;
-  if (type !== "join" && type !== "leave") throw invalid("type", "is unknown", "join or leave");
+  if (type === "hello") return readHello(data);
+  if (type === "token") return readToken(data);
+  if (type !== "join" && type !== "leave")
+    throw invalid("type", "is unknown", saidHello ? "join, leave or token" : "join or leave");
   if (!isRecord(data))
     throw invalid("data", "is not an object", "{subscriptionId, streamName, groupId, id}");
   const { subscriptionId } = data;
@@ -62,6 +89,23 @@ export function readClientFrame(json: string): ClientFrame {
   } catch (error) {
     throw StreamError.from(error).with({ subscriptionId });
   }
+}
+
+function readHello(data: unknown): HelloFrame {
+  if (!isRecord(data)) throw invalid("data", "is not an object", "{version, session}");
+  const { version, session = null } = data;
+  if (version !== VERSION) throw invalid("version", "is not supported", String(VERSION));
+  if (session !== null && (typeof session !== "string" || session.length > MAX_NAME_BYTES)) {
+    throw invalid("session", "is not a session", "one that a welcome gave, or absent");
+  }
+  return { type: "hello" };
+}
+
+function readToken(data: unknown): TokenFrame {
+  const token = isRecord(data) ? data["token"] : undefined;
+  if (typeof token !== "string" || token === "")
+    throw invalid("token", "is not a token", "a string that is not empty");
+  return { type: "token", token };
 }
 
 function readJoin(subscriptionId: string, data: Record<string, unknown>): JoinFrame {
@@ -111,7 +155,8 @@ function readPosition(value: unknown): Position {
   throw invalid("resume", "is not a position", "{epoch, revision} as the service gave them");
 }
 
-function invalid(field: string, problem: string, may: string): StreamError {
+/** The error for a frame that is malformed, or came at the wrong time. */
+export function invalid(field: string, problem: string, may: string): StreamError {
   return new StreamError("REQUEST_INVALID", `${field} ${problem}; it may be ${may}.`, {
     metadata: { field },
   });

@@ -1,8 +1,8 @@
 import type { StreamError } from "../core/errors.ts";
 
 /**
- * Codes with which the service closes a socket. Clients may reconnect at once; after 4430, when
- * they can read.
+ * Codes with which the service closes a socket. Clients may reconnect at once; after 4401, with
+ * new credentials, and after 4430, when they can read.
  */
 export const CLOSE = {
   /** The service is shutting down. */
@@ -14,6 +14,8 @@ export const CLOSE = {
   TRY_AGAIN_LATER: 1013,
   /** Too many malformed frames. */
   MALFORMED: 4400,
+  /** The credentials of the caller have expired, and were not renewed. */
+  EXPIRED: 4401,
   /** No frame, not even a pong, after two pings. */
   NO_PONG: 4408,
   /** Too many frames or joins per second, or too many subscriptions. */

@@ -38,6 +38,8 @@ interface Collected {
 
 /** How many bytes of events are joined into one write. */
 const JOIN_BYTES = 64 * 1024;
+/** Whether sockets get the authors of events. */
+const WITH_AUTHOR = false;
 
 /** Receives the ends of a feed and of its subscriptions. */
 export interface FeedOwner {
@@ -77,6 +79,11 @@ export class GroupFeed implements Reader {
     this.#owner = owner;
     this.#shared.onEnd((error) => owner.onEnd(group, error));
     this.wake();
+  }
+
+  /** Everything up to here was sent, or can be; undefined before the first frame. */
+  get position(): Position | undefined {
+    return this.#shared.cursor;
   }
 
   /**
@@ -123,7 +130,7 @@ export class GroupFeed implements Reader {
       do {
         next = this.#shared.read();
         if (next === undefined || next.to !== undefined) break;
-        events = events.plus(eventFrame(next.frame, this.group));
+        events = events.plus(eventFrame(next.frame, WITH_AUTHOR, this.group));
       } while (events.byteLength < JOIN_BYTES);
       if (events.byteLength > 0) sendQueue.send(events.bytes);
       if (next === undefined) return this.#shared.onReadable(this);

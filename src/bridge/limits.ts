@@ -15,6 +15,11 @@ export interface BridgeLimits {
    * Interval of pings, in milliseconds. A client that sends nothing after two of them is closed.
    */
   readonly pingIntervalMs: number;
+  /**
+   * How long a client that said hello may renew its credentials after they have expired, in
+   * milliseconds. Then it is closed.
+   */
+  readonly renewalGraceMs: number;
 }
 
 /** Default limits. */
@@ -26,4 +31,5 @@ export const DEFAULT_BRIDGE_LIMITS: BridgeLimits = {
   maxFrameBurst: 2000,
   maxSyncBytes: 64 * 1024 * 1024,
   pingIntervalMs: 30_000,
+  renewalGraceMs: 30_000,
 };

@@ -51,7 +51,7 @@ export class SendQueue {
 
   /** Sends frames of a subscription. The caller checks isFull first. */
   send(frames: Buffer): void {
-    this.#socket.send(frames, this.#taken);
+    this.#socket.send(frames, this.wake);
   }
 
   /** Sends a snapshot, which counts in the memory until the operating system has accepted it. */
@@ -61,7 +61,7 @@ export class SendQueue {
     this.#socket.send(frame, () => {
       holder.release(frame);
       if (holder.bytes === 0 && this.#holder === holder) this.#holder = undefined;
-      this.#taken();
+      this.wake();
     });
   }
 
@@ -76,7 +76,7 @@ export class SendQueue {
     this.#repliesBytes += bytes;
     this.#socket.send(frame, () => {
       this.#repliesBytes -= bytes;
-      this.#taken();
+      this.wake();
     });
     return this.#repliesBytes <= MAX_UNREAD_REPLIES_BYTES;
   }
@@ -86,7 +86,8 @@ export class SendQueue {
     this.#waiting = undefined;
   }
 
-  readonly #taken = () => {
+  /** Wakes waiting readers while there is room. */
+  readonly wake = (): void => {
     const waiting = this.#waiting;
     if (waiting === undefined) return;
     for (const reader of waiting) {

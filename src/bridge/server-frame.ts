@@ -1,10 +1,15 @@
 import { RETRY_AFTER_MS } from "../limits/refusals.ts";
 import type { ChangeEvent, Item, TransientEvent } from "../core/change.ts";
 import type { StreamError } from "../core/errors.ts";
-import type { SyncFrame } from "../core/frame.ts";
+import { NO_AUTHOR } from "../core/author.ts";
+import { type SyncFrame, hasAuthor } from "../core/frame.ts";
 import { type GroupKey, MAX_NAME_BYTES } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
-import { byteLengthOf, createRecent } from "../wire/response/encode-once.ts";
+import {
+  byteLengthOf,
+  createRecent,
+  createRecentForReaders,
+} from "../wire/response/encode-once.ts";
 import type { Target } from "./target.ts";
 import { textFrame } from "./text-frame.ts";
 
@@ -48,17 +53,22 @@ export function itemsBytes(items: readonly Item[]): number {
   return items.reduce((sum, { value }) => sum + Buffer.byteLength(value.text) + 1, 0);
 }
 
-/** A change or a transient event of a group, encoded once for all sockets that receive it. */
-export const eventFrame = createRecent(
-  (event: ChangeEvent | TransientEvent, group: GroupKey): Buffer => {
+/**
+ * A change or a transient event of a group, encoded once for all sockets that receive it.
+ * `withAuthor`: whether they get authors.
+ */
+export const eventFrame = createRecentForReaders(
+  (event: ChangeEvent | TransientEvent, withAuthor, group: GroupKey): Buffer => {
     const { itemId, timestamp, value } = event;
     const content =
       event.kind === "change"
         ? `{"type":"${event.type}","data":${value.text}}`
         : `{"type":"event","event":{"type":${JSON.stringify(event.type)},"data":${value.text}}}`;
     const position = event.kind === "change" ? event.position : undefined;
-    return envelope(group, itemId, timestamp, [content], position, undefined);
+    const author = withAuthor ? event.author : NO_AUTHOR;
+    return envelope(group, itemId, timestamp, [content], position, undefined, author);
   },
+  hasAuthor,
   byteLengthOf,
 );
 
@@ -91,11 +101,43 @@ export function errorFrame(
   const retryAfterMs = error.metadata[RETRY_AFTER_MS];
   const metadata = retryAfterMs === undefined ? undefined : { [RETRY_AFTER_MS]: retryAfterMs };
   const where = target === undefined || !isShort(target) ? NOWHERE : target;
-  const event =
-    reason === "JOIN_REFUSED"
-      ? { type: "unauthorized" }
-      : { type: "error", code, reason, message, metadata };
+  if (reason === "JOIN_REFUSED") return unauthorizedFrame(where, subscriptionId);
+  const event = { type: "error", code, reason, message, metadata };
   return envelope(where, where.itemId, 0, [JSON.stringify(event)], undefined, subscriptionId);
+}
+
+/**
+ * The service ended a subscription.
+ *
+ * @param saidHello Whether the client said hello; others learn only that it has ended.
+ */
+export function endedFrame(
+  { code, reason, message }: StreamError,
+  target: Target,
+  subscriptionId: string,
+  saidHello: boolean,
+): Buffer {
+  if (!saidHello) return unauthorizedFrame(target, subscriptionId);
+  const event = JSON.stringify({ type: "ended", code, reason, message });
+  return envelope(target, target.itemId, 0, [event], undefined, subscriptionId);
+}
+
+/** A join was refused, or was ended before its first frame. @see errorFrame, endedFrame */
+export function refusalFrame(
+  error: StreamError,
+  target: Target,
+  subscriptionId: string,
+  saidHello: boolean,
+): Buffer {
+  return error.reason === "SUBSCRIPTION_ENDED"
+    ? endedFrame(error, target, subscriptionId, saidHello)
+    : errorFrame(error, target, subscriptionId);
+}
+
+function unauthorizedFrame(target: Target, subscriptionId: string | undefined): Buffer {
+  const where = isShort(target) ? target : NOWHERE;
+  const event = '{"type":"unauthorized"}';
+  return envelope(where, where.itemId, 0, [event], undefined, subscriptionId);
 }
 
 const NOWHERE: Target = { streamName: "", groupId: "", itemId: undefined };
@@ -112,6 +154,7 @@ function envelope(
   event: readonly (string | Buffer)[],
   position: Position | undefined,
   subscriptionId: string | undefined,
+  author = NO_AUTHOR,
 ): Buffer {
   const at =
     position === undefined
@@ -123,5 +166,6 @@ function envelope(
   const before =
     `{"type":"stream","timestamp":${timestamp}${at},"streamName":${JSON.stringify(streamName)},` +
     `"groupId":${JSON.stringify(groupId)},"id":${id}${sub},"event":`;
-  return textFrame([before, ...event, "}"]);
+  const after = author === NO_AUTHOR ? "}" : `,"author":${JSON.stringify(author)}}`;
+  return textFrame([before, ...event, after]);
 }

@@ -1,40 +1,38 @@
-import type { Connected } from "../core/connection.ts";
 import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
 import { type GroupKey, checkGroup, checkName, groupKeyText } from "../core/names.ts";
 import type { TokenBucket } from "../limits/token-bucket.ts";
-import type { Admission, Handlers } from "../service/handlers.ts";
-import { type JoinFrame, readClientFrame } from "./client-frame.ts";
+import type { Caller } from "../rights/caller.ts";
+import { expired, subscriptionEnded } from "../service/calls.ts";
+import type { Position } from "../core/position.ts";
+import type { Admission, SubscriptionHolder } from "../service/handlers.ts";
+import {
+  type ClientFrame,
+  type JoinFrame,
+  invalid,
+  plainJoin,
+  readClientFrame,
+} from "./client-frame.ts";
 import { CLOSE, closeCodeOf } from "./close-codes.ts";
-import { usesExtension } from "./extensions.ts";
+import { Expiry, type ExpiryOwner } from "./expiry.ts";
+import { type Dialect, usesExtension } from "./extensions.ts";
 import { type FeedOwner, GroupFeed, type Join } from "./group-feed.ts";
-import type { BridgeLimits } from "./limits.ts";
-import { SendQueue, type OutletSocket } from "./send-queue.ts";
-import { errorFrame } from "./server-frame.ts";
+import {
+  type ByUrl,
+  type JoinedFeed,
+  type Joining,
+  type UnderWay,
+  countBeside,
+  endJoining,
+  isSameTarget,
+  newJoin,
+  requireRightTo,
+} from "./joined.ts";
+import { expiredFrame, tokenFrame, welcomeFrame, welcomeTo } from "./notice-frame.ts";
+import { SendQueue } from "./send-queue.ts";
+import { endedFrame, errorFrame, refusalFrame } from "./server-frame.ts";
+import type { SessionOptions, SessionSocket } from "./session-options.ts";
 import type { Target } from "./target.ts";
-
-/** The socket as a session sees it. */
-export interface SessionSocket extends OutletSocket, Connected {
-  close(code: number, reason: string): void;
-}
-
-/** A subscription and its feed. */
-interface Joined {
-  readonly join: Join;
-  readonly feed: GroupFeed;
-}
-
-/** The subscription that the URL requested. */
-interface ByUrl extends Target {
-  readonly subscriptionId: string;
-}
-
-/** A join or leave of one subscription id that is under way. */
-interface UnderWay {
-  readonly done: Promise<void>;
-  /** Whether the subscription has ended after it. */
-  readonly leaves: boolean;
-}
 
 /**
  * The session of one socket: reads the client's frames and manages its subscriptions.
@@ -42,13 +40,14 @@ interface UnderWay {
  * All subscriptions of one group share a feed. Frames that the socket cannot take stay in the
  * bounded queues of the subscriptions (G7).
  */
-export class BridgeSession implements FeedOwner {
-  readonly #handlers: Handlers;
+export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder {
+  /** @see SubscriptionHolder */
+  readonly door = "socket";
+  readonly #options: SessionOptions;
   readonly #socket: SessionSocket;
-  readonly #limits: BridgeLimits;
   readonly #subscriptions: TokenBucket;
   readonly #sendQueue: SendQueue;
-  readonly #joined = new FewMap<string, Joined>();
+  readonly #joined = new FewMap<string, JoinedFeed>();
   readonly #feeds = new FewMap<string, GroupFeed>();
   /** Joins and leaves under way, by subscription id: those of one id wait for one another. */
   readonly #underWay = new FewMap<string, UnderWay>();
@@ -56,61 +55,158 @@ export class BridgeSession implements FeedOwner {
    * The URL's subscription, which a join of the same target can replace; undefined once one has.
    */
   #byUrl: ByUrl | undefined;
-  /** The client's context from `auth_function`. */
-  readonly #context: string;
+  /** Replaced when it renews its credentials. */
+  #caller: Caller;
+  /** The end of the caller's credentials; undefined: they have none. */
+  readonly #expiry: Expiry | undefined;
+  #joining: Set<Joining> | undefined;
   #underWayCount = 0;
   #malformed = 0;
-  #usesExtensions = false;
+  #dialect: Dialect = "unknown";
   #closed = false;
 
-  /**
-   * @param subscriptions Limits the rate of joins.
-   * @param context The client's context from `authenticate`.
-   */
+  /** @param subscriptions Limits the rate of joins. */
   constructor(
-    handlers: Handlers,
+    options: SessionOptions,
     socket: SessionSocket,
-    limits: BridgeLimits,
     subscriptions: TokenBucket,
-    context = "null",
+    caller: Caller,
   ) {
-    this.#handlers = handlers;
+    this.#options = options;
     this.#subscriptions = subscriptions;
-    this.#context = context;
+    this.#caller = caller;
     this.#socket = socket;
-    this.#limits = limits;
-    this.#sendQueue = new SendQueue(socket);
+    this.#expiry = Expiry.of(caller, socket, options, this);
+    this.#sendQueue = new SendQueue(this.#expiry ?? socket);
   }
 
   /** Subscribes to the target of the socket's URL. */
   joinByUrl(target: Target, subscriptionId: string): void {
+    this.#enqueueJoin(plainJoin(target, subscriptionId), true);
     const { streamName, groupId, itemId } = target;
-    const noExtensions = { resume: undefined, heartbeat: false, parts: false };
-    this.#enqueueJoin({ ...target, ...noExtensions, type: "join", subscriptionId }, true);
     this.#byUrl = { streamName, groupId, itemId, subscriptionId };
   }
 
   /** Receives a frame of the client; undefined when it was not valid UTF-8. */
   receive(text: string | undefined): void {
     if (this.#closed) return;
-    let frame;
+    const isFirst = this.#dialect === "unknown";
+    if (isFirst) this.#dialect = "original";
     try {
-      frame = readClientFrame(text ?? "");
+      this.#process(readClientFrame(text ?? "", this.#dialect === "hello"), isFirst);
     } catch (error) {
-      return this.#refuseFrame(StreamError.from(error));
+      this.#refuseFrame(StreamError.from(error));
     }
-    const { subscriptionId } = frame;
-    if (frame.type === "join") {
-      this.#usesExtensions ||= usesExtension(frame);
-      this.#enqueueJoin(frame, false);
-    } else if (this.#joined.has(subscriptionId) || this.#underWay.has(subscriptionId))
-      this.#enqueue(subscriptionId, true, () => this.#leave(subscriptionId));
+  }
+
+  /** @throws StreamError when the frame comes at the wrong time. */
+  #process(frame: ClientFrame, isFirst: boolean): void {
+    switch (frame.type) {
+      case "hello":
+        if (!isFirst) throw invalid("hello", "is not the first frame of the socket", "that, once");
+        return this.#welcome();
+      case "token":
+        return this.#renew(frame.token);
+      case "join":
+        if (this.#dialect === "original" && usesExtension(frame)) this.#dialect = "extended";
+        return this.#enqueueJoin(frame, false);
+      case "leave": {
+        const { subscriptionId } = frame;
+        if (this.#joined.has(subscriptionId) || this.#underWay.has(subscriptionId))
+          this.#enqueue(subscriptionId, true, () => this.#leave(subscriptionId));
+      }
+    }
+  }
+
+  #welcome(): void {
+    this.#dialect = "hello";
+    const { pingIntervalMs } = this.#options.limits;
+    this.#reply(welcomeFrame(welcomeTo(this.#caller, pingIntervalMs)));
+  }
+
+  /** @throws StreamError when the client cannot renew. */
+  #renew(token: string): void {
+    const expiry = this.#expiry;
+    if (this.#dialect !== "hello")
+      throw invalid("token", "came without a hello", "sent after a hello, the first frame");
+    if (expiry === undefined)
+      throw invalid("token", "is not needed: the credentials do not expire", "absent");
+    expiry.renew(token, this.#caller).then(
+      (caller) => this.#onRenewed(caller),
+      (error: unknown) => this.#refuseFrame(StreamError.from(error)),
+    );
+  }
+
+  /** Continues with new rights: subscriptions without one end, the others miss nothing. */
+  #onRenewed(caller: Caller): void {
+    if (this.#closed) return;
+    this.#caller = caller;
+    for (const { join } of [...this.#joined.values(), ...(this.#joining ?? [])]) {
+      try {
+        requireRightTo(join, this.#caller, this.#options);
+      } catch (error) {
+        const { message } = StreamError.from(error);
+        this.end(join.subscriptionId, subscriptionEnded(message));
+      }
+    }
+    this.#reply(tokenFrame(caller.expiresAtMs));
+    this.#sendQueue.wake();
+  }
+
+  /** @see SubscriptionHolder */
+  get address(): string {
+    return this.#socket.address;
+  }
+
+  /** @see SubscriptionHolder */
+  get caller(): Caller {
+    return this.#caller;
+  }
+
+  /** @see SubscriptionHolder */
+  positionOf(subscriptionId: string): Position | undefined {
+    return this.#joined.get(subscriptionId)?.feed.position;
+  }
+
+  /**
+   * Ends a subscription, also one that is joining, and notifies the client: one that said hello
+   * receives the reason.
+   *
+   * @see SubscriptionHolder
+   */
+  end(subscriptionId: string, error: StreamError): void {
+    const joined = this.#joined.get(subscriptionId);
+    for (const each of this.#joining ?? []) endJoining(each, subscriptionId, joined, error);
+    if (joined === undefined) return;
+    this.#notifyOfEnd(joined.join, error);
+    this.#leave(subscriptionId);
+  }
+
+  #notifyOfEnd(join: Join, error: StreamError): void {
+    this.#reply(endedFrame(error, join, join.subscriptionId, this.#dialect === "hello"));
+  }
+
+  /** @see ExpiryOwner */
+  onExpired(): boolean {
+    const mayRenew = this.#dialect === "hello";
+    if (mayRenew) this.#reply(expiredFrame());
+    else {
+      for (const { join } of this.#joined.values()) this.#notifyOfEnd(join, expired());
+      this.onNotRenewed();
+    }
+    return mayRenew;
+  }
+
+  /** @see ExpiryOwner */
+  onNotRenewed(): void {
+    this.#end(CLOSE.EXPIRED, "the credentials have expired");
   }
 
   /** Ends all subscriptions. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#expiry?.close();
     this.#sendQueue.close();
     for (const feed of this.#feeds.values()) feed.close();
     this.#feeds.clear();
@@ -121,7 +217,7 @@ export class BridgeSession implements FeedOwner {
   #refuseFrame(error: StreamError): void {
     this.#reply(errorFrame(error, undefined, error.metadata["subscriptionId"]));
     this.#malformed++;
-    if (this.#malformed >= this.#limits.maxMalformedFrames)
+    if (this.#malformed >= this.#options.limits.maxMalformedFrames)
       this.#end(CLOSE.MALFORMED, "too many malformed frames");
   }
 
@@ -131,24 +227,10 @@ export class BridgeSession implements FeedOwner {
       this.#byUrl !== undefined && isSameTarget(this.#byUrl, frame) ? this.#byUrl : undefined;
     if (this.#subscriptions.take(performance.now()) > 0)
       return this.#end(CLOSE.TOO_MUCH, "subscriptions come too fast");
-    if (this.#countBeside(subscriptionId, url?.subscriptionId) >= this.#limits.maxSubscriptions)
+    const count = countBeside(this.#joined, this.#underWay, subscriptionId, url?.subscriptionId);
+    if (count >= this.#options.limits.maxSubscriptions)
       return this.#end(CLOSE.TOO_MUCH, "too many subscriptions");
     this.#enqueue(subscriptionId, false, () => this.#join(frame, byUrl, url), url?.subscriptionId);
-  }
-
-  /**
-   * How many subscriptions there will be once all joins and leaves under way are done, beside the
-   * new one and the one that it replaces.
-   */
-  #countBeside(subscriptionId: string, taken = subscriptionId): number {
-    const ids = new Set(this.#joined.keys());
-    for (const [id, { leaves }] of this.#underWay) {
-      if (leaves) ids.delete(id);
-      else ids.add(id);
-    }
-    ids.delete(subscriptionId);
-    ids.delete(taken);
-    return ids.size;
   }
 
   /**
@@ -164,7 +246,7 @@ export class BridgeSession implements FeedOwner {
   ): void {
     // Joins proceed only as the client reads: one that does not read must not queue more and more
     // work.
-    if (this.#underWayCount >= this.#limits.maxFrameBurst)
+    if (this.#underWayCount >= this.#options.limits.maxFrameBurst)
       return this.#end(CLOSE.TOO_MUCH, "too many joins and leaves under way");
     this.#underWayCount++;
     const ids = [taken, subscriptionId];
@@ -183,40 +265,30 @@ export class BridgeSession implements FeedOwner {
    */
   async #join(frame: JoinFrame, byUrl: boolean, url: ByUrl | undefined): Promise<void> {
     if (this.#closed) return;
-    const { subscriptionId, streamName, groupId, itemId, resume, heartbeat, parts } = frame;
+    const { subscriptionId, streamName, groupId, itemId, resume } = frame;
     const target: Target = { streamName, groupId, itemId };
     let feed: GroupFeed | undefined;
     let admission: Admission | undefined;
-    let taken: Joined | undefined;
+    let taken: JoinedFeed | undefined;
+    let joining: Joining | undefined;
     try {
       if (itemId !== undefined) checkName("id", itemId);
       checkGroup(target);
+      if (this.#expiry?.isOver === true) throw expired();
       taken = this.#claim(url);
+      const caller = this.#caller;
       admission =
         taken?.join.admission ??
-        (await this.#handlers.admit({
-          ...target,
-          subscriptionId,
-          context: this.#context,
-          connection: this.#socket,
-        }));
+        (await this.#options.handlers.admit({ ...target, subscriptionId }, this));
       if (this.#closed) return admission.leave();
-      // Without a spread: each object made by a spread has a hidden class of its own, which takes
-      // memory.
-      const join: Join = {
-        streamName,
-        groupId,
-        itemId,
-        subscriptionId,
-        resumes: resume !== undefined,
-        heartbeat,
-        parts,
-        byUrl,
-        isServed: false,
-        admission,
-      };
+      if (admission.ended !== undefined) throw admission.ended;
+      if (caller !== this.#caller) requireRightTo(target, this.#caller, this.#options);
+      const join = newJoin(frame, byUrl, admission);
       feed = this.#useFeed({ streamName, groupId });
+      joining = { join, feed, taken, ended: undefined };
+      (this.#joining ??= new Set()).add(joining);
       await feed.join(join, resume);
+      if (joining.ended !== undefined) throw joining.ended;
       // The replaced subscription ends only here, because a refused join must leave it in place.
       if (taken?.join.subscriptionId !== subscriptionId) this.#leave(subscriptionId);
       if (taken !== undefined) this.#detach(taken);
@@ -227,7 +299,12 @@ export class BridgeSession implements FeedOwner {
       if (taken === undefined) admission?.leave();
       // The URL's subscription continues, and keeps its admission.
       else this.#byUrl = url;
-      this.#refuse(StreamError.from(error), target, subscriptionId);
+      if (joining?.ended === undefined)
+        this.#refuse(StreamError.from(error), target, subscriptionId);
+      else this.#notifyOfEnd(joining.join, joining.ended);
+    } finally {
+      if (joining !== undefined) this.#joining?.delete(joining);
+      if (this.#joining?.size === 0) this.#joining = undefined;
     }
   }
 
@@ -237,8 +314,8 @@ export class BridgeSession implements FeedOwner {
    * close.
    */
   #refuse(error: StreamError, target: Target, subscriptionId: string): void {
-    this.#reply(errorFrame(error, target, subscriptionId));
-    if (error.retryable && !this.#usesExtensions)
+    this.#reply(refusalFrame(error, target, subscriptionId, this.#dialect === "hello"));
+    if (error.retryable && this.#dialect !== "extended" && this.#dialect !== "hello")
       this.#end(closeCodeOf(error), "a join failed for now; come back in a moment");
   }
 
@@ -246,7 +323,7 @@ export class BridgeSession implements FeedOwner {
    * The URL's subscription, for a join of the same target to replace it: the join gets its
    * admission.
    */
-  #claim(url: ByUrl | undefined): Joined | undefined {
+  #claim(url: ByUrl | undefined): JoinedFeed | undefined {
     // Only one join can claim it; a second one needs an admission of its own.
     if (url === undefined || this.#byUrl !== url) return undefined;
     this.#byUrl = undefined;
@@ -263,7 +340,7 @@ export class BridgeSession implements FeedOwner {
   }
 
   /** Ends a subscription without releasing its admission. */
-  #detach({ join, feed }: Joined): void {
+  #detach({ join, feed }: JoinedFeed): void {
     this.#joined.delete(join.subscriptionId);
     feed.leave(join);
     this.#release(feed);
@@ -273,8 +350,9 @@ export class BridgeSession implements FeedOwner {
     const key = groupKeyText(group);
     let feed = this.#feeds.get(key);
     if (feed === undefined) {
-      const shared = this.#handlers.share<Join>(group);
-      feed = new GroupFeed(group, shared, this.#sendQueue, this.#limits.maxSyncBytes, this);
+      const { handlers, limits } = this.#options;
+      const shared = handlers.share<Join>(group);
+      feed = new GroupFeed(group, shared, this.#sendQueue, limits.maxSyncBytes, this);
       this.#feeds.set(key, feed);
     }
     feed.users++;
@@ -319,8 +397,4 @@ export class BridgeSession implements FeedOwner {
     this.close();
     this.#socket.close(code, reason);
   }
-}
-
-function isSameTarget(a: Target, b: Target): boolean {
-  return a.streamName === b.streamName && a.groupId === b.groupId && a.itemId === b.itemId;
 }

@@ -11,6 +11,8 @@ export interface Item {
   readonly createTimeMs: number;
   /** Wall clock of its last write, Unix milliseconds. Promises no order. */
   readonly updateTimeMs: number;
+  /** Author of the change that last wrote it; "" when it has none. @see author.ts */
+  readonly author: string;
 }
 
 /** A committed change of one item: what the log keeps and every subscriber receives. */
@@ -29,6 +31,8 @@ export interface ChangeEvent {
    * time.
    */
   readonly timeMs: number;
+  /** Author of the commit; "" when it has none. @see author.ts */
+  readonly author: string;
 }
 
 /** A transient event: delivered at most once to the subscribers of the moment, never logged. */
@@ -43,6 +47,8 @@ export interface TransientEvent {
   readonly after: Position;
   /** Unix milliseconds, strictly increasing within the group. */
   readonly timestamp: number;
+  /** Author of the event; "" when it has none. @see author.ts */
+  readonly author: string;
 }
 
 /** What a store announces of a group, in order. */

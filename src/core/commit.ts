@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "./author.ts";
 import type { ChangeEvent, Item } from "./change.ts";
 import { StreamError } from "./errors.ts";
 import { FewMap } from "./few-map.ts";
@@ -140,6 +141,7 @@ function valueAfter(
 class Working {
   readonly #commit: Commit;
   readonly #context: CommitContext;
+  readonly #author: string;
   #epoch: string;
   #revision: number;
   #timestamp: number;
@@ -153,6 +155,7 @@ class Working {
   constructor(commit: Commit, context: CommitContext) {
     this.#commit = commit;
     this.#context = context;
+    this.#author = commit.author ?? NO_AUTHOR;
     this.#epoch = context.head.position.epoch;
     this.#revision = context.head.position.revision;
     this.#timestamp = context.head.timestamp;
@@ -204,6 +207,7 @@ class Working {
         revision,
         createTimeMs: current?.item.createTimeMs ?? nowMs,
         updateTimeMs: nowMs,
+        author: this.#author,
       },
       createdRevision: current?.createdRevision ?? revision,
     });
@@ -223,6 +227,7 @@ class Working {
       position: { epoch: this.#epoch, revision: this.#revision },
       timestamp: this.#timestamp,
       timeMs: this.#context.nowMs,
+      author: this.#author,
     };
     this.#changes.push(event);
     if (fires !== undefined) this.#fired.push({ event, firing: fires });

@@ -13,6 +13,7 @@ export interface Coordinator {
   readonly ownership: Ownership;
   readonly leases: Leases;
   readonly routing: Routing;
+  readonly orders: Orders;
   /** Releases everything that this process holds. Idempotent. */
   close(): Promise<void>;
 }
@@ -52,8 +53,8 @@ export interface Registry {
    *
    * `withdrawn`: on request. The trigger ends when no other process holds it.
    * `lost`: its registrant disconnected. The trigger stays in force for REATTACH_MS so that the
-   * registrant can re-attach; one of type `stream:join` stays until it is withdrawn, because a gate
-   * must not open by itself.
+   * registrant can re-attach; a gate (see isGate) stays until it is withdrawn, because it must not
+   * open by itself.
    */
   unbind(id: string, how: "withdrawn" | "lost"): Promise<void>;
   /** All triggers in force. A new array after each change. */
@@ -134,3 +135,63 @@ export interface Routing {
     ) => Promise<string | undefined>,
   ): void;
 }
+
+/** Largest size of an order, in bytes of UTF-8. */
+export const MAX_ORDER_BYTES = 65_536;
+
+/**
+ * Carries out an order at this process. Resolves when it is in force here, with a result for the
+ * process that issued it.
+ */
+export type OrderHandler = (order: string) => Promise<string>;
+
+/**
+ * Orders that take effect at every process of the fleet before the process that issued them goes on
+ * (G11): a process carries an order out, or it is certain not to deliver anything any more.
+ */
+export interface Orders {
+  /**
+   * Carries an order out at every process of the fleet, including this one. Resolves when each
+   * process that was a member when the order was issued has carried it out, or may not deliver any
+   * more (see `mayDeliver`) because it left or its lease ended. A process that is silent is waited
+   * for until its lease has ended; a slow handler for at least ORDER_TIMEOUT_MS.
+   *
+   * A process without a handler carries an order out by doing nothing.
+   *
+   * @param order JSON text of at most MAX_ORDER_BYTES.
+   * @returns the results of the processes that have a handler and carried it out, in any order.
+   * @throws StreamError STORE_UNAVAILABLE when the fleet cannot be reached, or when a process of the
+   * fleet runs an older version that knows no orders. OUTCOME_UNKNOWN when a handler failed or did
+   * not end in time. In both cases some processes may have carried the order out, and may yet; it
+   * is safe to issue an order again whose repetition is harmless.
+   * @throws RangeError when the order is too large.
+   */
+  issue(order: string): Promise<readonly string[]>;
+  /**
+   * Carries out the orders of all processes from now on. May be called once, before this process
+   * has anything that an order could concern: earlier orders were carried out by doing nothing.
+   *
+   * The handler is called for each order once, in an order that is the same at every process. It is
+   * not awaited before the next call. Its failure fails `issue`. When the fleet loses its latest
+   * data, orders may be repeated, and concurrent ones change places.
+   */
+  serve(handler: OrderHandler): void;
+  /**
+   * Whether orders reach this process, by its monotonic clock: its lease has not ended. Otherwise
+   * it must deliver nothing, and open nothing that would deliver, because orders may be issued that
+   * it does not receive. Cheap enough to be asked before each delivery.
+   */
+  mayDeliver(): boolean;
+  /**
+   * Calls the listener each time after `mayDeliver` turned false, except by `close`, and before it
+   * turns true again. The listener ends, synchronously, everything that an order might have ended,
+   * including what is being opened: this process may not receive orders that were issued meanwhile.
+   *
+   * A process that was suspended notices the end of its lease late; until it does, `mayDeliver` is
+   * false already.
+   */
+  onLapse(listener: () => void): Unwatch;
+}
+
+/** How long an order waits for handlers, in milliseconds. */
+export const ORDER_TIMEOUT_MS = 60_000;

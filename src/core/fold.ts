@@ -67,6 +67,7 @@ export function createFold(): Fold {
         revision: change.position.revision,
         createTimeMs: item.createTimeMs,
         updateTimeMs: change.timeMs,
+        author: change.author,
       });
     }
   }

@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "./author.ts";
 import type { ChangeEvent, Item, TransientEvent } from "./change.ts";
 import type { Position } from "./position.ts";
 
@@ -49,7 +50,7 @@ export function frameBytes(frame: Frame): number {
   switch (frame.kind) {
     case "change":
     case "event":
-      return frame.value.size + FRAME_OVERHEAD_BYTES;
+      return frame.value.size + FRAME_OVERHEAD_BYTES + 3 * frame.author.length;
     case "sync":
       return frame.items.reduce((sum, item) => sum + itemBytes(item), FRAME_OVERHEAD_BYTES);
     case "resumed":
@@ -58,12 +59,26 @@ export function frameBytes(frame: Frame): number {
   }
 }
 
-/** Upper bound of an item's size in a response, in bytes, in every wire form. */
-export function itemBytes(item: Item): number {
-  return item.value.size + ITEM_OVERHEAD_BYTES + 3 * item.itemId.length;
+/** Whether a frame carries an author. */
+export function hasAuthor(frame: Frame): boolean {
+  switch (frame.kind) {
+    case "change":
+    case "event":
+      return frame.author !== NO_AUTHOR;
+    case "sync":
+      return frame.items.some(({ author }) => author !== NO_AUTHOR);
+    case "resumed":
+    case "heartbeat":
+      return false;
+  }
 }
 
-/** More than the fields of a frame beside its values take in any wire form. */
+/** Upper bound of an item's size in a response, in bytes, in every wire form. */
+export function itemBytes(item: Item): number {
+  return item.value.size + ITEM_OVERHEAD_BYTES + 3 * (item.itemId.length + item.author.length);
+}
+
+/** More than the fields of a frame beside its values and author take in any wire form. */
 const FRAME_OVERHEAD_BYTES = 256;
-/** More than the fields of an item beside id and value take in any wire form. */
+/** More than the fields of an item beside id, value and author take in any wire form. */
 const ITEM_OVERHEAD_BYTES = 192;

@@ -31,6 +31,11 @@ export function checkName(field: string, name: unknown): string {
   );
 }
 
+/** Whether it is a valid name, as `checkName` checks it. */
+export function isName(name: unknown): name is string {
+  return isPlainName(name) || nameProblem(name) === undefined;
+}
+
 /** Checks the two names of a group. @throws StreamError NAME_INVALID */
 export function checkGroup(group: { streamName: unknown; groupId: unknown }): GroupKey {
   return {

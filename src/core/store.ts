@@ -120,6 +120,12 @@ export interface Commit {
   /** Epoch that the group must have; `""`: it was never written. @see StreamError EPOCH_MISMATCH */
   readonly expectedEpoch?: string | undefined;
   /**
+   * Author of all its changes: `user:<id>`, `key:<name>` or `function:<id>`. The id of a user has at
+   * most 256 bytes of UTF-8; ids of functions and names of keys have limits of their own. Absent or
+   * "": it has none, and the changes take no more room than without authors.
+   */
+  readonly author?: string | undefined;
+  /**
    * Most bytes that old and new values of all mutations may have together (by `Value.size`),
    * because they have to fit into one response. Beyond it the commit is refused:
    * RESPONSE_TOO_LARGE.
@@ -227,6 +233,8 @@ export interface Broadcast {
   readonly type: string;
   readonly itemId: string | undefined;
   readonly value: Value;
+  /** Author of the event, as that of a commit. Absent or "": it has none. */
+  readonly author?: string | undefined;
   /** Enters the outbox with it. */
   readonly fires?: Firing | undefined;
 }

@@ -1,7 +1,7 @@
 import type { Json } from "./value.ts";
 
 /** The types of triggers. */
-export const TRIGGER_TYPES = ["stream", "stream:join", "stream:leave"] as const;
+export const TRIGGER_TYPES = ["stream", "stream:join", "stream:leave", "stream:write"] as const;
 
 /** A type of TRIGGER_TYPES. */
 export type TriggerType = (typeof TRIGGER_TYPES)[number];
@@ -18,11 +18,11 @@ export interface TriggerDefinition {
 
 /** What a trigger matches, and how it calls. A key that does not apply to its type is undefined. */
 export interface TriggerConfig {
-  /** `stream` only. */
+  /** `stream` and `stream:write` only. */
   readonly streamName?: string | undefined;
-  /** `stream` only. Undefined: any. */
+  /** `stream` and `stream:write` only. Undefined: any. */
   readonly groupId?: string | undefined;
-  /** `stream` only. Undefined: any, and events without an item. */
+  /** `stream` and `stream:write` only. Undefined: any, and events without an item. */
   readonly itemId?: string | undefined;
   /** A function that is called first: only its result `false` prevents the call. */
   readonly conditionFunctionId?: string | undefined;
@@ -45,6 +45,15 @@ export interface BoundTrigger {
   /** Identifies the trigger in outboxes: never reused for another one. */
   readonly id: string;
   readonly definition: TriggerDefinition;
+}
+
+/**
+ * Whether it is of a type that may refuse what callers ask for. Such a trigger stays in force until
+ * it is withdrawn, whoever disconnects: a gate must not open by itself (G8). Join listeners count
+ * too.
+ */
+export function isGate({ type }: TriggerDefinition): boolean {
+  return type === "stream:join" || type === "stream:write";
 }
 
 /** The same text for equal definitions, whatever the order of keys in their metadata. */

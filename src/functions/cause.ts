@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { functionAuthor } from "../core/author.ts";
 
 /**
  * The cause of the running code: handlers of this process run under the cause of their call, and
@@ -9,9 +10,12 @@ export interface Cause {
   readonly depth: number;
   /** Custom streams whose functions are on the call chain that led here. */
   readonly overriding: readonly string[];
+  /** The function that runs the code; "": none. Its writes have it as their author. */
+  readonly functionId: string;
 }
 
-const OUTERMOST: Cause = Object.freeze({ depth: 0, overriding: [] });
+/** The cause of code outside of any call. */
+export const OUTERMOST: Cause = Object.freeze({ depth: 0, overriding: [], functionId: "" });
 const causes = new AsyncLocalStorage<Cause>();
 
 /** Longest chain of calls and firings: it ends a function that triggers itself. */
@@ -23,6 +27,11 @@ let ofSyncCode: Cause | undefined;
 /** The cause of the code that runs now. */
 export function currentCause(): Cause {
   return ofSyncCode ?? causes.getStore() ?? OUTERMOST;
+}
+
+/** The author of writes of the code that runs now: the function that runs it, if any. */
+export function currentAuthor(): string {
+  return functionAuthor(currentCause().functionId);
 }
 
 /** Runs code under a cause, including everything it awaits. */

@@ -1,7 +1,14 @@
 import type { Coordinator } from "../core/coordinator.ts";
 import { type Call, type CallOptions, FunctionError } from "../core/function-call.ts";
 import { compareUtf8, utf8Length } from "../core/text.ts";
-import { type Cause, MAX_DEPTH, currentCause, runCaused, runCausedPlain } from "./cause.ts";
+import {
+  type Cause,
+  MAX_DEPTH,
+  OUTERMOST,
+  currentCause,
+  runCaused,
+  runCausedPlain,
+} from "./cause.ts";
 import { checkFunctionId, checkProvidable } from "./function-id.ts";
 import type { FunctionLimits } from "./function-limits.ts";
 import { LazySignal } from "./lazy-signal.ts";
@@ -57,7 +64,7 @@ export class FunctionRegistry {
     this.#routing = coordinator.routing;
     this.#limits = limits;
     this.#routing.serve((functionId, payload, options) =>
-      this.#callHere(functionId, payload, options, { depth: options.depth ?? 1, overriding: [] }),
+      this.#callHere(functionId, payload, options, { ...OUTERMOST, depth: options.depth ?? 1 }),
     );
   }
 
@@ -135,18 +142,21 @@ export class FunctionRegistry {
       );
     }
     // A call with an explicit depth is made for an event, not on behalf of the surrounding code.
-    const overriding = options.depth === undefined ? before.overriding : [];
+    const caller = options.depth === undefined ? before : OUTERMOST;
     const mayRoute = this.#registry.provides(functionId);
     return this.#callHere(
       functionId,
       payload,
       { ...options, depth },
-      { depth, overriding },
+      { ...caller, depth },
       mayRoute,
     );
   };
 
-  /** @param mayRoute Whether the call may be routed to another process. */
+  /**
+   * @param cause The cause of the call, as its caller has it: built-in functions run on behalf of it.
+   * @param mayRoute Whether the call may be routed to another process.
+   */
   async #callHere(
     functionId: string,
     payload: string,
@@ -232,7 +242,7 @@ export class FunctionRegistry {
               },
             });
       const run = provider?.isPlain === true ? runCausedPlain : runCaused;
-      run(cause, invoke).then(
+      run(builtIn === undefined ? { ...cause, functionId } : cause, invoke).then(
         (result) => {
           settle();
           resolve(result);

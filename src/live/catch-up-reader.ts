@@ -5,12 +5,15 @@ import type { Replay, Store } from "../core/store.ts";
 import type { Channel } from "./channel.ts";
 import type { Interest } from "./interest.ts";
 import { PART_LIMITS, type StateReader } from "./state-reader.ts";
-import type { UnreadParts } from "./subscription-options.ts";
+import type { SubscriptionOptions, UnreadParts } from "./subscription-options.ts";
 
 /** One part of a snapshot or of the log. */
 export type Part =
   | { readonly kind: "sync"; readonly frame: SyncFrame }
   | { readonly kind: "log"; readonly changes: readonly ChangeEvent[]; readonly head: Position };
+
+/** What a subscription reads from, and for. */
+export type CatchUpOptions = Pick<SubscriptionOptions, "store" | "channel" | "interest" | "unread">;
 
 /**
  * Reads for a subscription that is loading: a snapshot part by part and then the log, or the log
@@ -29,7 +32,7 @@ export class CatchUpReader {
   /** Grows with each start(), which makes reads under way outdated. */
   #generation = 0;
 
-  constructor(store: Store, channel: Channel, interest: Interest, unread: UnreadParts) {
+  constructor({ store, channel, interest, unread }: CatchUpOptions) {
     this.#unreadParts = unread;
     this.#store = store;
     this.#channel = channel;
@@ -62,6 +65,7 @@ export class CatchUpReader {
   async resume(from: Position): Promise<Replay | undefined> {
     const generation = this.#generation;
     const replay = await this.#store.since(this.#channel.group, from, PART_LIMITS);
+    this.#channel.checkFleet();
     return generation === this.#generation ? replay : undefined;
   }
 
@@ -76,6 +80,7 @@ export class CatchUpReader {
     const isWanted = () => generation === this.#generation;
     if (this.#source === "log") {
       const replay = await this.#store.since(this.#channel.group, cursor, PART_LIMITS);
+      this.#channel.checkFleet();
       if (!isWanted()) return undefined;
       if (!replay.lost) return { kind: "log", changes: replay.changes, head: replay.head };
       this.#source = "snapshot";
@@ -89,6 +94,7 @@ export class CatchUpReader {
       if (!isWanted()) return undefined;
       throw error;
     }
+    this.#channel.checkFleet();
     // May reset this subscription.
     this.#channel.noteState(frame);
     if (!isWanted()) return undefined;

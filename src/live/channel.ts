@@ -1,4 +1,5 @@
 import type { GroupEvent } from "../core/change.ts";
+import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
 import { type SyncFrame, frameBytes } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
@@ -44,6 +45,7 @@ export class Channel implements Deliverer, SequencerOutput {
   readonly #followers = new FewMap<Follower, true>();
   readonly #store: Store;
   readonly #scheduler: DeliveryScheduler;
+  readonly #mayDeliver: () => boolean;
   readonly #sequencer: Sequencer;
   #delivered: Position;
   /** The next batch. */
@@ -67,8 +69,10 @@ export class Channel implements Deliverer, SequencerOutput {
     start: Position,
     scheduler: DeliveryScheduler,
     sharing: (group: GroupKey) => SnapshotPartCache | undefined,
+    mayDeliver: () => boolean,
   ) {
     this.group = group;
+    this.#mayDeliver = mayDeliver;
     this.states = new GroupStates(store, group, sharing);
     this.#store = store;
     this.#scheduler = scheduler;
@@ -80,12 +84,14 @@ export class Channel implements Deliverer, SequencerOutput {
    * Starts the feed. Resolves once every later commit will be received.
    *
    * @param sharing The snapshot parts that new followers share. @see GroupStates
+   * @param mayDeliver @see HubOptions
    */
   static async open(
     store: Store,
     group: GroupKey,
     scheduler: DeliveryScheduler,
     sharing: (group: GroupKey) => SnapshotPartCache | undefined,
+    mayDeliver: () => boolean,
   ): Promise<Channel> {
     let channel: Channel | undefined;
     const early: GroupEvent[] = [];
@@ -103,7 +109,7 @@ export class Channel implements Deliverer, SequencerOutput {
     );
     try {
       const head = (await store.heads([group]))[0] as Head;
-      channel = new Channel(store, group, head.position, scheduler, sharing);
+      channel = new Channel(store, group, head.position, scheduler, sharing, mayDeliver);
       channel.#unwatch = unwatch;
       for (const event of early) channel.#sequencer.offer(event);
       if (isInDoubt) channel.compare();
@@ -139,6 +145,20 @@ export class Channel implements Deliverer, SequencerOutput {
   deliverPending(follower: Follower): void {
     if (this.#batch !== undefined) give(this.#batch, this.#countBeforeBatch, follower);
     give(this.#gathered, this.#countBeforeGathered, follower);
+  }
+
+  /**
+   * To be called with what was read from the store for a follower, before it is handed on: it may be
+   * later than the end of a subscription that this process has missed.
+   *
+   * @throws StreamError STORE_UNAVAILABLE while this process may not deliver.
+   */
+  checkFleet(): void {
+    if (this.#mayDeliver()) return;
+    throw new StreamError(
+      "STORE_UNAVAILABLE",
+      "The process is cut off from its fleet; subscribe again in a moment, and resume.",
+    );
   }
 
   /** Compares with a head of the store. Resolves once every event up to it was delivered. */
@@ -183,6 +203,8 @@ export class Channel implements Deliverer, SequencerOutput {
 
   /** @see SequencerOutput */
   release(event: GroupEvent): void {
+    // All subscriptions are about to end: what they miss here, they resume from.
+    if (!this.#mayDeliver()) return;
     this.#gathered.push(event);
     this.#gatheredBytes += frameBytes(event);
     if (this.#gathered.length >= MAX_GATHERED || this.#gatheredBytes >= MAX_GATHERED_BYTES)

@@ -26,6 +26,11 @@ export interface HubOptions {
    * limit.
    */
   readonly memory?: SnapshotMemory | undefined;
+  /**
+   * Whether this process may deliver: not while it is cut off from its fleet, because the others
+   * then take its subscriptions for ended (G11). Called for each event. Default: it may.
+   */
+  readonly mayDeliver?: (() => boolean) | undefined;
   /** Whether every change of a group goes through the store. Default: it does. */
   readonly sharesStates?: ((group: GroupKey) => boolean) | undefined;
 }
@@ -137,6 +142,11 @@ export class Hub {
   /** Ends every subscription with this error and refuses new ones. Idempotent. */
   close(error: StreamError): void {
     this.#refusal ??= error;
+    this.endAll(error);
+  }
+
+  /** Ends every subscription with this error. */
+  endAll(error: StreamError): void {
     for (const { subscriptions } of [...this.#entries.values()]) {
       for (const subscription of [...subscriptions.keys()]) subscription.fail(error);
     }
@@ -160,8 +170,8 @@ export class Hub {
   }
 
   #openEntry(key: string, group: GroupKey): Entry {
-    const { store } = this.#options;
-    const opened = Channel.open(store, group, this.#scheduler, this.#sharing);
+    const { store, mayDeliver = always } = this.#options;
+    const opened = Channel.open(store, group, this.#scheduler, this.#sharing, mayDeliver);
     const entry: Entry = {
       opened,
       channel: undefined,

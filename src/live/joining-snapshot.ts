@@ -178,6 +178,7 @@ export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> 
     const isCurrent = () => this.#state === state && !this.#isOver;
     try {
       const part = await state.next();
+      channel.checkFleet();
       // May reset the subscription, which ends or restarts this.
       channel.noteState(part);
       if (!isCurrent()) return;

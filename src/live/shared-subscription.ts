@@ -95,6 +95,11 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     this.memory = options.memory ?? new SnapshotMemory();
   }
 
+  /** Everything up to here can be read, or was taken; undefined before the first frame. */
+  get cursor(): Position | undefined {
+    return this.#subscription?.cursor;
+  }
+
   /** Why the service ended it; undefined while it is open. */
   get error(): StreamError | undefined {
     return this.#subscription?.error;

@@ -66,10 +66,9 @@ export class Subscription implements Follower {
 
   private constructor(options: SubscriptionOptions) {
     this.#options = options;
-    const { store, channel, interest, unread } = options;
-    this.#catchUp = new CatchUpReader(store, channel, interest, unread);
+    this.#catchUp = new CatchUpReader(options);
     this.#queue = new FrameQueue(options.limits);
-    this.#window = new SlidingWindow(options.limits, channel.position);
+    this.#window = new SlidingWindow(options.limits, options.channel.position);
     this.#progressAtMs = this.#bookmarkAtMs = options.now();
   }
 

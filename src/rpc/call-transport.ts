@@ -1,26 +1,34 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Throttle } from "../limits/throttle.ts";
 import type { OpenAccount } from "../limits/untrusted-bodies.ts";
-import type { SubscribeRequest } from "../service/requests.ts";
+import type { Caller } from "../rights/caller.ts";
 
 /** What the server knows about the transport of a call. */
 export interface CallTransport {
   /**
-   * Throws to refuse a caller that may not make the call or exceeds its rate.
+   * Lets a call in, before its body is read.
    *
-   * @returns Throttles the requests within the call; undefined when no limit applies.
+   * @throws StreamError for a caller that may not make the call or exceeds its rate.
    */
-  readonly permit: (method: DescMethod) => Throttle | undefined;
+  readonly enter: (method: DescMethod) => EnteredCall;
+  /** Aborts the connection or stream. */
+  readonly abort: () => void;
+  /** The address that the caller's subscriptions count towards. */
+  readonly address: () => string | undefined;
+}
+
+/** A call that was let in. */
+export interface EnteredCall {
+  /**
+   * Its caller. A promise while its credentials are verified: it rejects when the caller may not
+   * make the call.
+   */
+  readonly caller: Caller | Promise<Caller>;
+  /** Throttles the requests within the call; undefined when no limit applies. */
+  readonly throttle: Throttle | undefined;
   /**
    * Opens an account that limits a body; undefined for trusted callers, whose bodies only the
    * budget limits.
    */
-  readonly untrustedBodies: () => OpenAccount | undefined;
-  /** Aborts the connection or stream. */
-  readonly abort: () => void;
-  /**
-   * The caller as a subscriber: what `auth_function` receives, and the address that it counts
-   * towards.
-   */
-  readonly subscriber: () => Pick<SubscribeRequest, "auth" | "address">;
+  readonly openAccount: OpenAccount | undefined;
 }

@@ -1,5 +1,6 @@
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import { type Caller, seesAuthors } from "../rights/caller.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/request/binary-decoder.ts";
 import { compileJsonDecoder } from "../wire/request/json-decoder.ts";
@@ -41,46 +42,55 @@ export interface UnaryMethod {
    *
    * @throws StreamError for an invalid message.
    */
-  readonly binary: (message: Uint8Array) => Promise<Uint8Array>;
+  readonly binary: (message: Uint8Array, caller: Caller) => Promise<Uint8Array>;
   /** JSON -> JSON. @throws StreamError for an invalid message. */
-  readonly json: (message: Uint8Array) => Promise<string>;
+  readonly json: (message: Uint8Array, caller: Caller) => Promise<string>;
   /** Decoded message -> response with its gRPC prefix. */
-  readonly decoded: (message: unknown) => Promise<Uint8Array>;
+  readonly decoded: (message: unknown, caller: Caller) => Promise<Uint8Array>;
 }
 
 /** The encoders of a result. */
 interface Forms<R> {
-  readonly envelope: (result: R) => Uint8Array;
-  readonly json: (result: R) => string;
+  readonly envelope: (result: R, caller: Caller) => Uint8Array;
+  readonly json: (result: R, caller: Caller) => string;
 }
 
 /** Builds the unary methods of `millrace.v1.StreamService` over the handlers. */
 export function unaryMethods(handlers: Handlers): UnaryMethod[] {
   return [
-    unary(method.set, (m) => handlers.set(m), { envelope: setEnvelope, json: setJson }),
-    unary(method.get, (m) => handlers.get(m), { envelope: itemEnvelope, json: itemJson }),
-    unary(method.update, async (m) => handlers.update(toUpdateRequest(m)), {
+    unary(method.set, (m, caller) => handlers.set(m, caller), {
+      envelope: setEnvelope,
+      json: setJson,
+    }),
+    unary(method.get, (m, caller) => handlers.get(m, caller), {
+      envelope: (item, caller) => itemEnvelope(item, seesAuthors(caller)),
+      json: (item, caller) => itemJson(item, seesAuthors(caller)),
+    }),
+    unary(method.update, async (m, caller) => handlers.update(toUpdateRequest(m), caller), {
       envelope: updateEnvelope,
       json: updateJson,
     }),
-    unary(method.delete, (m) => handlers.delete(m), {
+    unary(method.delete, (m, caller) => handlers.delete(m, caller), {
       envelope: deletedEnvelope,
       json: deletedJson,
     }),
-    unary(method.batch, async (m) => handlers.batch(toBatchRequest(m)), {
+    unary(method.batch, async (m, caller) => handlers.batch(toBatchRequest(m), caller), {
       envelope: batchEnvelope,
       json: batchJson,
     }),
-    unary(method.send, (m) => handlers.send(m), {
+    unary(method.send, (m, caller) => handlers.send(m, caller), {
       envelope: () => EMPTY_ENVELOPE,
       json: () => EMPTY_JSON,
     }),
-    unary(method.list, (m) => handlers.list(m), { envelope: listEnvelope, json: listJson }),
-    unary(method.listGroups, (m) => handlers.listGroups(m), {
+    unary(method.list, (m, caller) => handlers.list(m, caller), {
+      envelope: (page, caller) => listEnvelope(page, seesAuthors(caller)),
+      json: (page, caller) => listJson(page, seesAuthors(caller)),
+    }),
+    unary(method.listGroups, (m, caller) => handlers.listGroups(m, caller), {
       envelope: groupsEnvelope,
       json: groupsJson,
     }),
-    unary(method.listAll, (m) => handlers.listAll(m), {
+    unary(method.listAll, (m, caller) => handlers.listAll(m, caller), {
       envelope: streamsEnvelope,
       json: streamsJson,
     }),
@@ -89,7 +99,7 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
 
 function unary<I extends DescMessage, R>(
   of: DescMethod & { readonly input: I },
-  run: (message: Decoded<MessageShape<I>>) => Promise<R>,
+  run: (message: Decoded<MessageShape<I>>, caller: Caller) => Promise<R>,
   { envelope, json }: Forms<R>,
 ): UnaryMethod {
   const decodeBinary = compileBinaryDecoder(of.input);
@@ -97,8 +107,11 @@ function unary<I extends DescMessage, R>(
   return {
     of,
     // Not async: each layer of promises around a call costs.
-    binary: (message) => run(decodeBinary(message)).then(envelope),
-    json: (message) => run(decodeJson(message)).then(json),
-    decoded: (message) => run(message as Decoded<MessageShape<I>>).then(envelope),
+    binary: (message, caller) =>
+      run(decodeBinary(message), caller).then((result) => envelope(result, caller)),
+    json: (message, caller) =>
+      run(decodeJson(message), caller).then((result) => json(result, caller)),
+    decoded: (message, caller) =>
+      run(message as Decoded<MessageShape<I>>, caller).then((result) => envelope(result, caller)),
   };
 }

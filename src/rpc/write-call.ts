@@ -1,6 +1,7 @@
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { WriteRequest } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { StreamError } from "../core/errors.ts";
+import type { Caller } from "../rights/caller.ts";
 import type { Handlers } from "../service/handlers.ts";
 import type { Decoded } from "../wire/request/decoded.ts";
 import type { WriteResult } from "../wire/response/binary.ts";
@@ -17,28 +18,29 @@ import { bodyInvalid } from "./envelope.ts";
 export function performWrite(
   handlers: Handlers,
   { call, returnValues }: Decoded<WriteRequest>,
+  caller: Caller,
 ): Promise<WriteResult> {
   // Not async: this is a hot path, and each layer of promises around a call costs.
   switch (call.case) {
     case "set":
       return handlers
-        .set(call.value)
+        .set(call.value, caller)
         .then((full) => ({ kind: "set", result: returnValues ? full : withoutValues(full) }));
     case "update":
       return handlers
-        .update(toUpdateRequest(call.value))
+        .update(toUpdateRequest(call.value), caller)
         .then((full) => ({ kind: "update", result: returnValues ? full : withoutValues(full) }));
     case "delete":
       return handlers
-        .delete(call.value)
+        .delete(call.value, caller)
         .then((full) => ({ kind: "delete", result: returnValues ? full : withoutValues(full) }));
     case "send":
-      return handlers.send(call.value).then(() => ({ kind: "send" }));
+      return handlers.send(call.value, caller).then(() => ({ kind: "send" }));
     case "batch": {
       const batch = toBatchRequest(call.value);
       const wanted = returnValues || batch.returnValues;
       return handlers
-        .batch({ ...batch, returnValues: wanted })
+        .batch({ ...batch, returnValues: wanted }, caller)
         .then((result) => ({ kind: "batch", result }));
     }
     case undefined:

@@ -1,19 +1,20 @@
 import type { IncomingHttpHeaders } from "node:http2";
 import type { Socket } from "node:net";
 import type { AuthRequest } from "../core/auth.ts";
+import type { Connected } from "../core/connection.ts";
 
 /**
  * Describes an HTTP request of either version to `auth_function`: all headers and the path as
  * received, and the decoded query.
  *
  * @param url Path and query.
- * @param connectionId Returns the id of the connection. Called only when the id is read.
+ * @param connected Returns the connection. Called only when its id is read.
  */
 export function authRequestOf(
   headers: IncomingHttpHeaders,
   url: string,
   socket: Pick<Socket, "remoteAddress" | "remotePort"> | undefined,
-  connectionId: () => string,
+  connected: () => Connected,
 ): AuthRequest {
   const plain: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
@@ -29,7 +30,7 @@ export function authRequestOf(
     query_params: queryAt < 0 ? {} : queryOf(url.slice(queryAt + 1)),
     addr: addressOf(socket),
     get connection_id() {
-      return connectionId();
+      return connected().connectionId;
     },
   };
 }

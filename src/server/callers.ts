@@ -1,177 +1,182 @@
-import { createHash, timingSafeEqual } from "node:crypto";
-import type { IncomingHttpHeaders } from "node:http2";
+import type { AuthRequest } from "../core/auth.ts";
 import { StreamError } from "../core/errors.ts";
+import { type Authenticated, type Caller, LOCAL } from "../rights/caller.ts";
+import { type KeyEntry, type ServiceKey, keyRing } from "../rights/keys.ts";
+import { type Rights, rightsOf } from "../rights/rights.ts";
+import { type Rule, allowsEverything, readRules } from "../rights/rule.ts";
+import { type CallerFacts, isOnThisMachine } from "./caller-facts.ts";
+import type { CallerRequest } from "./caller-request.ts";
+import type { AllowsOrigin } from "./origins.ts";
+import type { TokenCallers } from "./token-callers.ts";
 
-/** The facts about the caller of a request. */
-export interface Caller {
-  /** Address of the peer. */
-  readonly address: string | undefined;
-  /** `origin` header: the page in a browser; undefined for other callers. */
-  readonly origin: string | undefined;
-  /** `host` header or `:authority`. */
-  readonly host: string | undefined;
-  /** `authorization` header. */
-  readonly authorization: string | undefined;
-  /** Whether a proxy forwarded the request. */
-  readonly isRelayed: boolean;
-  /** Whether a browser says that a page of another origin caused the request. */
-  readonly isCrossOrigin: boolean;
-}
-
-/** Reads the caller from the headers of a request over HTTP/1.1 or HTTP/2. */
-export function callerFrom(headers: IncomingHttpHeaders, address: string | undefined): Caller {
-  const { origin, authorization, host, ":authority": authority, via, forwarded } = headers;
-  const site = headers["sec-fetch-site"];
-  return {
-    address,
-    origin,
-    host: authority ?? host,
-    authorization,
-    isRelayed:
-      forwarded !== undefined ||
-      via !== undefined ||
-      headers["x-forwarded-for"] !== undefined ||
-      headers["x-real-ip"] !== undefined,
-    // Browsers also send this where they send no origin, as with the GET of an image.
-    isCrossOrigin: site !== undefined && site !== "same-origin" && site !== "none",
-  };
-}
-
-/** The configured access rules. */
+/** How the service finds out who its callers are, and what they may do. */
 export interface CallerRules {
-  /** Tokens of trusted callers. Without any, loopback peers are trusted. */
+  /** Keys of services. */
+  readonly keys: readonly KeyEntry[];
+  /** Keys of services that may do everything. */
   readonly apiTokens: readonly string[];
-  /** Origins of pages that may follow streams; `*`: any. Undefined: every loopback origin. */
-  readonly allowedOrigins: readonly string[] | undefined;
-  /** URL of the service as browsers see it. Pages of its origin may follow streams, too. */
-  readonly publicUrl: string | undefined;
-  /** Trusts every caller. */
+  /** Verifies the tokens of users; undefined: none is configured. */
+  readonly tokens: TokenCallers | undefined;
+  /** What users may do; undefined: not configured. */
+  readonly users: readonly Rule[] | undefined;
+  /** What anonymous callers may do; undefined: not configured. */
+  readonly anonymous: readonly Rule[] | undefined;
+  /** Whether callers on this machine are trusted although keys or tokens are configured. */
+  readonly local: boolean;
+  /** Trusts every caller without credentials. */
   readonly insecure: boolean;
+  readonly allowsOrigin: AllowsOrigin;
+  /** Asks `auth_function`; undefined: none is configured. */
+  readonly authenticate: ((request: AuthRequest) => Promise<Authenticated>) | undefined;
 }
 
-/** Decides what callers may do. */
+/** What the credentials of a request show at first sight. */
+export interface Finding {
+  /** Whether the caller is one of the operator's own programs: a service, or local. */
+  readonly isTrusted: boolean;
+  /**
+   * The caller. A promise where a token has to be verified or `auth_function` is asked.
+   *
+   * @throws StreamError AUTH_REFUSED, AUTH_EXPIRED, NOT_TRUSTED
+   */
+  readonly resolve: (request: CallerRequest) => Caller | Promise<Caller>;
+}
+
+/** Finds out the callers of requests. */
 export interface Callers {
-  /**
-   * Whether a caller has one of the tokens. With no token configured, callers on this machine are
-   * trusted, or all if `insecure` is set.
-   */
-  isTrusted(caller: Caller): boolean;
-  /**
-   * Admits trusted callers only.
-   *
-   * @throws StreamError AUTH_REFUSED, NOT_TRUSTED
-   */
-  requireTrusted(caller: Caller): void;
-  /**
-   * Admits clients, which may subscribe: every caller except pages of foreign origins.
-   *
-   * @throws StreamError NOT_TRUSTED
-   */
-  requireClient(caller: Caller): void;
-  /** Whether a page of this origin may read responses (CORS) and follow streams. */
-  allowsOrigin(caller: Caller): boolean;
+  find(facts: CallerFacts): Finding;
+  /** Whether no rules are in force for a caller: it may subscribe, and do nothing else. */
+  isSubscriberOnly(caller: Caller): boolean;
+  /** The error for a caller without rules that does something else. */
+  untrusted(): StreamError;
+  readonly allowsOrigin: AllowsOrigin;
 }
 
-/** Builds the decisions from the access rules. */
+/** The rights of users and anonymous callers where no rules are in force. */
+const SUBSCRIBER: Rights = rightsOf(readRules([{ actions: ["subscribe"] }], "default"), {});
+
+/** Builds the decisions. Credentials that are presented and not accepted refuse the caller. */
 export function createCallers(rules: CallerRules): Callers {
-  const tokens = rules.apiTokens.map(digest);
-  const hasToken = ({ authorization }: Caller) => {
-    const presented = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-    if (presented === undefined) return false;
-    const hash = digest(presented);
-    // Every token is compared, in constant time, so that timing reveals nothing about any of them.
-    return tokens.reduce((found, token) => timingSafeEqual(token, hash) || found, false);
+  const { keys, apiTokens, tokens, users, anonymous, insecure, allowsOrigin, authenticate } = rules;
+  const ring = keys.length + apiTokens.length === 0 ? undefined : keyRing(keys, apiTokens);
+  const findings = new Map<ServiceKey, Finding>();
+  const mayBeLocal = rules.local || (ring === undefined && tokens === undefined);
+  const isLocal = (facts: CallerFacts) => mayBeLocal && (insecure || isOnThisMachine(facts));
+  const areRulesInForce = users !== undefined || anonymous !== undefined;
+  const nobody: Caller = {
+    ...LOCAL,
+    kind: "anonymous",
+    rights: areRulesInForce ? rightsOf(anonymous ?? [], {}) : SUBSCRIBER,
   };
-  const publicOrigin = parseOrigin(rules.publicUrl ?? "")?.origin;
-  const isTrusted = (caller: Caller) =>
-    tokens.length > 0 ? hasToken(caller) : rules.insecure || isLocal(caller);
-  const allowsOrigin = ({ origin }: Caller) => {
-    if (origin === undefined || origin === publicOrigin) return true;
-    const { allowedOrigins } = rules;
-    if (allowedOrigins !== undefined)
-      return allowedOrigins.includes("*") || allowedOrigins.includes(origin);
-    // Another name does not count even if the `host` header has it, too: a foreign name may have
-    // been made to resolve to this machine (DNS rebinding).
-    const url = parseOrigin(origin);
-    return url !== undefined && isLoopbackName(url.hostname);
+  const untrusted = () =>
+    ring === undefined
+      ? new StreamError(
+          "NOT_TRUSTED",
+          "The caller is not trusted; it may be a program on this machine, or present one of the service's api_tokens.",
+        )
+      : refused("has no valid token");
+
+  /** Asks `auth_function` about a caller. */
+  const ask = async (
+    authenticateCaller: NonNullable<typeof authenticate>,
+    request: CallerRequest,
+    isTrusted: boolean,
+  ): Promise<Caller> => {
+    const { user, context, expiresAtMs, allow } = await authenticateCaller(request.auth());
+    const connection = request.connection();
+    const known = { user, context, expiresAtMs, connection };
+    if (isTrusted) return { ...LOCAL, ...known };
+    return {
+      ...known,
+      kind: "user",
+      author: user === undefined ? "" : `user:${user}`,
+      rights: rightsOfUser(allow, { user, context: JSON.parse(context) as unknown }),
+    };
   };
-  return {
-    isTrusted,
-    requireTrusted(caller) {
-      if (isTrusted(caller)) return;
-      if (tokens.length > 0) {
-        throw new StreamError(
-          "AUTH_REFUSED",
-          "authorization has no valid token; it may be `Bearer` and one of the service's api_tokens.",
-        );
-      }
-      throw new StreamError(
-        "NOT_TRUSTED",
-        "The caller is not trusted; it may be a program on this machine, or present one of the service's api_tokens.",
-      );
+  const rightsOfUser = (
+    allow: readonly Rule[] | undefined,
+    subject: Parameters<typeof rightsOf>[1],
+  ) =>
+    areRulesInForce || allow !== undefined
+      ? rightsOf([...(users ?? []), ...(allow ?? [])], subject)
+      : SUBSCRIBER;
+
+  const local: Finding = {
+    isTrusted: true,
+    resolve(request) {
+      if (!request.subscribes) return LOCAL;
+      if (authenticate !== undefined) return ask(authenticate, request, true);
+      return { ...LOCAL, connection: request.connection() };
     },
-    requireClient(caller) {
-      if (allowsOrigin(caller) || isTrusted(caller)) return;
+  };
+
+  const identify = (facts: CallerFacts, request: CallerRequest): Caller | Promise<Caller> => {
+    const token = bearerOf(facts);
+    if (!allowsOrigin(facts)) {
       throw new StreamError(
         "NOT_TRUSTED",
         "origin is not allowed; it may be one of the service's allowed_origins.",
       );
+    }
+    if (tokens !== undefined && token !== undefined && isTokenShaped(token))
+      return tokens.callerOf(token, request, rightsOfUser);
+    if (authenticate !== undefined) return ask(authenticate, request, false);
+    if (facts.authorization !== undefined && (ring !== undefined || tokens !== undefined))
+      throw refused("has no valid token");
+    return { ...nobody, connection: request.connection() };
+  };
+
+  return {
+    find(facts) {
+      const { authorization } = facts;
+      if (authorization === undefined) {
+        if (isLocal(facts)) return local;
+      } else {
+        const key = ring?.find(bearerOf(facts) ?? "");
+        if (key !== undefined) {
+          let finding = findings.get(key);
+          if (finding === undefined) findings.set(key, (finding = findingOf(key)));
+          return finding;
+        }
+        // Where nothing accepts credentials, they are ignored.
+        const isIgnored = ring === undefined && tokens === undefined && authenticate === undefined;
+        if (isIgnored && isLocal(facts)) return local;
+      }
+      return { isTrusted: false, resolve: (request) => identify(facts, request) };
     },
+    isSubscriberOnly: ({ rights }) => rights === SUBSCRIBER,
+    untrusted,
     allowsOrigin,
   };
 }
 
-/** Whether a host can be reached from this machine only. */
-export function isLoopbackName(host: string): boolean {
-  const name = host.toLowerCase().replace(/^\[|\]$/g, "");
-  return name === "localhost" || name.endsWith(".localhost") || isLoopbackAddress(name);
+/** The finding for a key: made once, because most calls have one. */
+function findingOf({ name, allow }: ServiceKey): Finding {
+  const caller: Caller = {
+    ...LOCAL,
+    kind: "service",
+    author: `key:${name}`,
+    // Then nothing has to be decided, call by call.
+    rights: allow.some(allowsEverything) ? undefined : rightsOf(allow, {}),
+  };
+  const resolve = ({ subscribes, connection }: CallerRequest): Caller =>
+    subscribes ? { ...caller, connection: connection() } : caller;
+  return { isTrusted: true, resolve };
 }
 
-function isLoopbackAddress(address: string | undefined): boolean {
-  if (address === undefined) return false;
-  const plain = address.replace(/^::ffff:/i, "");
-  return plain === "::1" || /^127(?:\.\d{1,3}){3}$/.test(plain);
+function refused(problem: string): StreamError {
+  return new StreamError(
+    "AUTH_REFUSED",
+    `authorization ${problem}; it may be \`Bearer\` and one of the service's api_tokens.`,
+  );
 }
 
-/**
- * Whether the caller is a program on this machine, or the service's own page there.
- *
- * The host has to be a loopback name even without an origin: a page whose name was made to resolve
- * to this machine sends none with its GET requests (DNS rebinding). Requests that a proxy on this
- * machine forwards come from anywhere, and so do those that a page of another origin causes a
- * browser on this machine to send.
- */
-function isLocal({ address, origin, host, isRelayed, isCrossOrigin }: Caller): boolean {
-  if (isRelayed || isCrossOrigin || !isLoopbackAddress(address)) return false;
-  const target = loopbackHost(host ?? "");
-  if (target === undefined) return false;
-  return origin === undefined || parseOrigin(origin)?.host === target;
+/** The token that a request presents. */
+function bearerOf({ authorization }: CallerFacts): string | undefined {
+  return authorization === undefined ? undefined : /^Bearer +(\S+)$/i.exec(authorization)?.[1];
 }
 
-let latest: { readonly host: string; readonly target: string | undefined } | undefined;
-
-/**
- * The host in its normal form if it is a loopback name. Caches the latest result, because parsing
- * costs more than all other checks.
- */
-function loopbackHost(host: string): string | undefined {
-  if (latest?.host !== host) {
-    const url = parseOrigin(`http://${host}`);
-    const target = url !== undefined && isLoopbackName(url.hostname) ? url.host : undefined;
-    latest = { host, target };
-  }
-  return latest.target;
-}
-
-function parseOrigin(origin: string): URL | undefined {
-  try {
-    const url = new URL(origin);
-    return url.protocol === "http:" || url.protocol === "https:" ? url : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function digest(token: string): Buffer {
-  return createHash("sha256").update(token).digest();
+/** Whether it is a JSON Web Signature in its compact form. */
+function isTokenShaped(token: string): boolean {
+  return token.split(".", 4).length === 3;
 }

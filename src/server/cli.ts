@@ -7,9 +7,10 @@ import { keyNamed } from "./config/keys.ts";
 import { toServerOptions } from "./config/options.ts";
 import { DEFAULT_FILE } from "./config/read-file.ts";
 import { reportOf } from "./config/report.ts";
-import type { ConfigInput } from "./config/schema.ts";
+import type { Config, ConfigInput } from "./config/schema.ts";
 import { checkedInput } from "./config/text-input.ts";
 import type { StoreOptions } from "./open-store.ts";
+import { addRightsCommands } from "./commands/rights-commands.ts";
 import { createServer } from "./server.ts";
 
 interface ServeFlags {
@@ -40,7 +41,7 @@ const program = new Command("millrace")
 program
   .command("serve")
   .description("serve streams until stopped by SIGTERM or SIGINT")
-  .option("--config <file>", `configuration file (default: ./${DEFAULT_FILE})`)
+  .addOption(configFlag())
   .addOption(flagFor("host", "--host <host>", "address to listen on"))
   .addOption(flagFor("port", "--port <port>", "port to listen on; 0 picks a free one"))
   .addOption(flagFor("adapter.name", "--adapter <name>", "where data is stored: kv or redis"))
@@ -83,6 +84,8 @@ program
     process.stdout.write(`${JSON.stringify(configJsonSchema(), undefined, 2)}\n`);
   });
 
+addRightsCommands(program, configFlag, load, print);
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -94,11 +97,11 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   const place = placeOf(flags);
   if (place !== undefined && place.name !== (flags.adapter ?? place.name))
     command.error(`error: ${place.flag} cannot be used with --adapter ${flags.adapter ?? ""}`);
-  const { config, file, warnings } = await load(flags.config, inputOfFlags(flags));
+  const { config, publicKeys, file, warnings } = await load(flags.config, inputOfFlags(flags));
   const logger = pino({ name: "millrace", level: config.log_level }, pino.destination(2));
   for (const warning of warnings) logger.warn(warning);
   if (file !== undefined) logger.info({ file }, "configuration file loaded");
-  const options = toServerOptions(config);
+  const options = toServerOptions(config, publicKeys);
   const { drainDelayMs = defaultDrainDelayMs(config) } = options;
   const server = await createServer({
     ...options,
@@ -134,9 +137,7 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   process.on("SIGINT", stop);
 
   process.stdout.write(`millrace listening on ${server.url}\n`);
-  process.stderr.write(
-    nextStep(server.url, config.api_tokens.length > 0 || config.api_token_file !== undefined),
-  );
+  process.stderr.write(nextStep(server.url, credentialsOf(config)));
 }
 
 /**
@@ -192,6 +193,11 @@ function inputOfFlags(flags: ServeFlags): ConfigInput {
   };
 }
 
+/** The flag that names the configuration file. */
+function configFlag(): Option {
+  return new Option("--config <file>", `configuration file (default: ./${DEFAULT_FILE})`);
+}
+
 /** A flag for a key of the configuration, with its default and its checks. */
 function flagFor(name: string, flags: string, description: string): Option {
   const key = keyNamed(name);
@@ -209,11 +215,20 @@ function print(message: string): void {
   process.stderr.write(`millrace: ${message}\n`);
 }
 
+/** The credentials that callers from this machine need; undefined when they need none. */
+function credentialsOf({ api_tokens, api_token_file, auth }: Config): string | undefined {
+  if (auth.local) return undefined;
+  if (api_tokens.length > 0 || api_token_file !== undefined) return "one of api_tokens";
+  if (auth.keys.length > 0) return "one of auth.keys";
+  return auth.jwt.length > 0 ? "the token of a user who may" : undefined;
+}
+
 /** Two commands to try. They take the token from a variable, so that none is printed. */
-function nextStep(url: string, needsToken: boolean): string {
-  const [first, header] = needsToken
-    ? [" (with one of api_tokens in TOKEN)", ` \\\n    -H "authorization: Bearer $TOKEN"`]
-    : ["", ""];
+function nextStep(url: string, credentials: string | undefined): string {
+  const [first, header] =
+    credentials === undefined
+      ? ["", ""]
+      : [` (with ${credentials} in TOKEN)`, ` \\\n    -H "authorization: Bearer $TOKEN"`];
   return `
 Set an item, then read it back${first}:
 

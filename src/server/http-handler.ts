@@ -8,6 +8,7 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { AdminService } from "../../gen/millrace/v1/admin_service_pb.ts";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { createConnectFastPath } from "../rpc/fast-path/connect-unary.ts";
@@ -21,6 +22,8 @@ import { fromGrpcWebText, isGrpcWebText, toGrpcWebText } from "../rpc/framework/
 import { type Health, healthRoutes } from "../rpc/services/health.ts";
 import { withResponseHeaders } from "../rpc/response-headers.ts";
 import { reflectionRoutes } from "../rpc/services/reflection.ts";
+import { adminRoutes } from "../rpc/services/admin.ts";
+import type { Administration } from "../service/administration.ts";
 import { streamRoutes } from "../rpc/framework/routes.ts";
 import type { UnaryMethod } from "../rpc/unary-methods.ts";
 import { StreamError } from "../core/errors.ts";
@@ -32,7 +35,8 @@ import { authRequestOf } from "./auth-request.ts";
 import { answerPreflight, exposeTo } from "./cors.ts";
 import { dismissStream } from "../rpc/dismiss.ts";
 import { exchangeOver1 } from "./connect-exchange.ts";
-import { type Caller, type Callers, callerFrom } from "./callers.ts";
+import { type CallerFacts, factsFrom } from "./caller-facts.ts";
+import type { Callers } from "./callers.ts";
 import type { Connection, Permits } from "./permits.ts";
 import type { Request, RequestListener, Response } from "./port/listener.ts";
 import { type Workers, workerRoutes } from "./worker-routes.ts";
@@ -45,6 +49,7 @@ export interface HttpHandlerOptions {
   /** The unary methods over these handlers. */
   readonly unaryMethods: readonly UnaryMethod[];
   readonly workers: Workers;
+  readonly administration: Administration;
   readonly callers: Callers;
   readonly permits: Permits;
   readonly health: Health;
@@ -65,7 +70,11 @@ interface Route {
 /** Ids of connections, by HTTP/2 session, or by the socket of HTTP/1.1. */
 const connectionIds = createConnectionIds();
 /** Services of our own, with access rules; anybody may call the others. */
-const OURS: readonly string[] = [StreamService.typeName, WorkerService.typeName];
+export const OUR_SERVICES: readonly string[] = [
+  StreamService.typeName,
+  WorkerService.typeName,
+  AdminService.typeName,
+];
 /** A gRPC content type with parameters, which the service ignores. */
 const GRPC_PARAMETERS = /^(application\/grpc[^;\s]*)\s*;.*$/i;
 
@@ -85,17 +94,17 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
         if (!request.complete) dismissStream(stream);
       });
     }
-    const caller = callerOf(request);
+    const facts = factsOf(request);
     const isTaken =
       request instanceof IncomingMessage &&
       response instanceof ServerResponse &&
       connectFastPath(exchangeOver1(request, response), () => transportOfRequest(request, permits));
     if (isTaken) return;
     response.setHeader("vary", "Origin");
-    if (caller.origin !== undefined && callers.allowsOrigin(caller)) {
-      exposeTo(caller.origin, response);
+    if (facts.origin !== undefined && callers.allowsOrigin(facts)) {
+      exposeTo(facts.origin, response);
       if (request.method === "OPTIONS") {
-        if (!refuseTooFast(permits, caller, request, response)) answerPreflight(request, response);
+        if (!refuseTooFast(permits, facts, request, response)) answerPreflight(request, response);
         return;
       }
     }
@@ -105,7 +114,7 @@ export function createHttpHandler(options: HttpHandlerOptions): RequestListener 
       serveCall(route, request, response, permits).catch((error: unknown) =>
         options.onError(error, path),
       );
-    } else if (refuseTooFast(permits, caller, request, response)) return;
+    } else if (refuseTooFast(permits, facts, request, response)) return;
     else if (page !== undefined) answerStatic(page, request, response);
     else if (path === "/healthz") serveHealth(request, response, health);
     else
@@ -128,7 +137,7 @@ function loadPages({ onError }: HttpHandlerOptions): StaticPages {
 }
 
 function createCalls(options: HttpHandlerOptions): Map<string, Route> {
-  const { handlers, unaryMethods, workers, health, draining, bodies } = options;
+  const { handlers, unaryMethods, workers, administration, health, draining, bodies } = options;
   const router = createConnectRouter({
     acceptCompression: [compressionGzip, compressionBrotli],
     // The framework reads stand-ins for requests, and the requests whose format we do not read.
@@ -137,6 +146,7 @@ function createCalls(options: HttpHandlerOptions): Map<string, Route> {
   });
   streamRoutes(router, handlers, unaryMethods, draining);
   workerRoutes(router, workers, draining);
+  adminRoutes(router, administration);
   healthRoutes(router, health);
   reflectionRoutes(router, draining);
   return new Map(
@@ -144,7 +154,9 @@ function createCalls(options: HttpHandlerOptions): Map<string, Route> {
       handler.requestPath,
       {
         handler,
-        call: withDeadline(prepareCalls(handler, bodies, !OURS.includes(handler.service.typeName))),
+        call: withDeadline(
+          prepareCalls(handler, bodies, !OUR_SERVICES.includes(handler.service.typeName)),
+        ),
       },
     ]),
   );
@@ -164,13 +176,13 @@ async function serveCall(
   try {
     universal = universalRequestFromNodeRequest(request, response, undefined, values);
   } catch {
-    if (refuseTooFast(permits, callerOf(request), request, response)) return;
+    if (refuseTooFast(permits, factsOf(request), request, response)) return;
     return respond(response, 400, "Bad request: it has no valid host.\n");
   }
   try {
     const isText = isGrpcWebText(universal.header.get("content-type"));
     const incoming = isText ? fromGrpcWebText(universal) : universal;
-    if (!isPrepared(incoming) && refuseTooFast(permits, callerOf(request), request, response))
+    if (!isPrepared(incoming) && refuseTooFast(permits, factsOf(request), request, response))
       return;
     const result = await withEarlyHeaders(values, () => call(incoming, transport));
     // The last step: copies of its result would read the trailers before the body has filled them.
@@ -184,17 +196,10 @@ async function serveCall(
 }
 
 function transportOfRequest(request: Request, permits: Permits): CallTransport {
-  const caller = callerOf(request);
   const connection = connectionOf(request);
   return {
-    permit: permits.permitFor(caller, connection),
-    untrustedBodies: permits.bodiesFor(caller, connection),
-    subscriber: () => ({
-      auth: authRequestOf(request.headers, request.url ?? "", request.socket, () =>
-        connectionIds(("stream" in request ? request.stream.session : request.socket) ?? request),
-      ),
-      address: permits.addressOf(connection),
-    }),
+    enter: permits.entrance(factsOf(request), connection),
+    address: () => permits.addressOf(connection),
     abort: () => {
       if ("stream" in request) request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       else request.socket.destroy();
@@ -210,25 +215,25 @@ export function transportOf(
 ): CallTransport {
   const { session } = stream;
   const peer = session?.socket.remoteAddress;
-  const caller = callerFrom(headers, peer);
-  const connection = { identity: session, peer, forwardedFor: forwardedForOf(headers) };
+  const connected = () => connectionIds(session ?? stream);
+  const connection: Connection = {
+    identity: session,
+    peer,
+    forwardedFor: forwardedForOf(headers),
+    connected,
+    auth: () => authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket, connected),
+  };
   return {
-    permit: permits.permitFor(caller, connection),
-    untrustedBodies: permits.bodiesFor(caller, connection),
-    subscriber: () => ({
-      auth: authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket, () =>
-        connectionIds(stream.session ?? stream),
-      ),
-      address: permits.addressOf(connection),
-    }),
+    enter: permits.entrance(factsFrom(headers, peer), connection),
+    address: () => permits.addressOf(connection),
     abort: () => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
   };
 }
 
 /** Refuses a request that exceeds its caller's rate. @returns Whether it did. */
-function refuseTooFast(permits: Permits, caller: Caller, request: Request, response: Response) {
+function refuseTooFast(permits: Permits, facts: CallerFacts, request: Request, response: Response) {
   try {
-    permits.count(caller, connectionOf(request));
+    permits.count(facts, connectionOf(request));
     return false;
   } catch (refusal) {
     const error = StreamError.from(refusal);
@@ -240,9 +245,15 @@ function refuseTooFast(permits: Permits, caller: Caller, request: Request, respo
 }
 
 /** The connection of a request. */
-function connectionOf(request: Request): Connection {
+export function connectionOf(request: Request): Connection {
   const identity = "stream" in request ? request.stream.session : request.socket;
-  return { identity, ...originOf(request) };
+  const connected = () => connectionIds(identity ?? request);
+  return {
+    identity,
+    ...originOf(request),
+    connected,
+    auth: () => authRequestOf(request.headers, request.url ?? "", request.socket, connected),
+  };
 }
 
 /** The origin of a request, for the limits of callers. */
@@ -256,9 +267,9 @@ function forwardedForOf(headers: IncomingHttpHeaders): string | undefined {
   return Array.isArray(value) ? value.join(",") : value;
 }
 
-/** The facts about the caller that a request carries. */
-export function callerOf(request: Request): Caller {
-  return callerFrom(request.headers, request.socket.remoteAddress);
+/** What a request says about its caller. */
+export function factsOf(request: Request): CallerFacts {
+  return factsFrom(request.headers, request.socket.remoteAddress);
 }
 
 function serveHealth(request: Request, response: Response, health: Health): void {

@@ -94,6 +94,7 @@ export async function openRedis(
       queue: options.queue,
       ready: () => coordinator.ready(),
       agreed: () => agreed,
+      mayWriteAuthors: () => coordinator.readsAuthors(),
       onLoss: throttled((partition: number) =>
         log(
           "warn",

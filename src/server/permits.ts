@@ -1,82 +1,118 @@
 import type { DescMethod } from "@bufbuild/protobuf";
+import { AdminService } from "../../gen/millrace/v1/admin_service_pb.ts";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import type { CallerLimiter, Origin } from "../limits/caller-limiter.ts";
 import type { Throttle } from "../limits/throttle.ts";
 import type { UntrustedBodies } from "../limits/untrusted-bodies.ts";
-import type { CallTransport } from "../rpc/call-transport.ts";
-import type { Caller, Callers } from "./callers.ts";
+import type { AuthRequest } from "../core/auth.ts";
+import type { Connected } from "../core/connection.ts";
+import { type Caller, NOBODY } from "../rights/caller.ts";
+import type { CallTransport, EnteredCall } from "../rpc/call-transport.ts";
+import type { Require } from "../service/calls.ts";
+import type { CallerFacts } from "./caller-facts.ts";
+import type { Callers, Finding } from "./callers.ts";
 import { raiseStreamLimit } from "./port/stream-limits.ts";
 
 /** The connection of a call. */
 export interface Connection extends Origin {
   /** Identifies it: the same object for all of its calls; undefined when it is gone. */
   readonly identity: object | undefined;
+  /** Its id, made on first use. */
+  readonly connected: () => Connected;
+  /** The call as `auth_function` sees it. */
+  readonly auth: () => AuthRequest;
 }
 
-/** Decides whether calls may proceed, by the rights and the rates of their callers. */
+/** Decides whether calls may proceed, by their callers, the rights of these, and their rates. */
 export interface Permits {
   /** Whether no rate applies to a caller. */
-  isExempt(caller: Caller): boolean;
-  /** The permit of a call of an RPC method. */
-  permitFor(caller: Caller, connection: Connection): CallTransport["permit"];
-  /** Opens accounts for the bodies of a call of an RPC method. */
-  bodiesFor(caller: Caller, connection: Connection): CallTransport["untrustedBodies"];
+  isExempt(facts: CallerFacts): boolean;
+  /**
+   * The caller of a socket, which follows groups or is a worker.
+   *
+   * @throws StreamError AUTH_REFUSED, NOT_TRUSTED, ACTION_DENIED
+   */
+  callerOf(
+    facts: CallerFacts,
+    connection: Connection,
+    access: "subscribe" | "work",
+  ): Caller | Promise<Caller>;
+  /** Lets calls of RPC methods in. */
+  entrance(facts: CallerFacts, connection: Connection): CallTransport["enter"];
   /** Counts a request that is not an RPC. @throws StreamError RATE_LIMITED */
-  count(caller: Caller, connection: Connection): void;
+  count(facts: CallerFacts, connection: Connection): void;
   /** The key of the address that the callers of a connection are limited by. */
   addressOf(connection: Connection): string;
 }
 
 /**
  * Trusted callers have no rate limits, unless configured. All others are counted before their
- * rights are checked, so that guessing tokens is slow.
+ * credentials are verified, so that guessing tokens is slow.
  */
 export function createPermits(
   callers: Callers,
   limiter: CallerLimiter,
   untrustedBodies: UntrustedBodies,
+  require: Require,
 ): Permits {
-  const isExempt = (caller: Caller) => !limiter.limitsTrustedCallers && callers.isTrusted(caller);
-  const throttleOf = (caller: Caller, connection: Connection): Throttle | undefined => {
+  const isExempt = (isTrusted: boolean) => isTrusted && !limiter.limitsTrustedCallers;
+  const throttleOf = (isTrusted: boolean, connection: Connection): Throttle | undefined => {
     const { identity } = connection;
     const throttle = identity && limiter.throttleOf(identity, connection);
-    return throttle !== undefined && isExempt(caller) ? undefined : throttle;
+    return throttle !== undefined && isExempt(isTrusted) ? undefined : throttle;
+  };
+  /** Refuses what the handlers do not decide by the request. */
+  const review = (caller: Caller, access: Access): Caller => {
+    if (access === "subscribe" || caller.rights === undefined) return caller;
+    if (callers.isSubscriberOnly(caller)) throw callers.untrusted();
+    if (access === "work" || access === "admin") require(caller, access, {});
+    return caller;
+  };
+  const callerOf = (
+    { resolve }: Finding,
+    { identity, connected, auth }: Connection,
+    access: Access,
+  ): Caller | Promise<Caller> => {
+    const subscribes = access === "subscribe";
+    const caller = resolve({ identity, connection: connected, auth, subscribes });
+    return caller instanceof Promise
+      ? caller.then((found) => review(found, access))
+      : review(caller, access);
   };
   return {
-    isExempt,
-    permitFor: (caller, connection) => (method) => {
+    callerOf: (facts, connection, access) => callerOf(callers.find(facts), connection, access),
+    isExempt: (facts) => isExempt(callers.find(facts).isTrusted),
+    entrance: (facts, connection) => (method) => {
       const access = accessOf(method);
-      // A shortcut for the most frequent callers.
-      if (access === "trusted" && isExempt(caller)) {
-        raiseStreamLimit(connection.identity);
-        return undefined;
-      }
-      const throttle = throttleOf(caller, connection);
-      if (access === "client") throttle?.subscribe();
+      const finding = callers.find(facts);
+      const { isTrusted } = finding;
+      const throttle = throttleOf(isTrusted, connection);
+      if (access === "subscribe") throttle?.subscribe();
       else throttle?.call();
-      if (access === "client") callers.requireClient(caller);
-      else if (access === "trusted") callers.requireTrusted(caller);
-      if (access === "trusted" || callers.isTrusted(caller)) raiseStreamLimit(connection.identity);
-      return throttle;
-    },
-    bodiesFor: (caller, connection) => () =>
-      callers.isTrusted(caller)
+      if (isTrusted) raiseStreamLimit(connection.identity);
+      const openAccount: EnteredCall["openAccount"] = isTrusted
         ? undefined
-        : (cut) => untrustedBodies.open(connection.identity ?? caller, cut),
-    count: (caller, connection) => throttleOf(caller, connection)?.call(),
+        : (cut) => untrustedBodies.open(connection.identity ?? facts, cut);
+      const caller = access === "public" ? NOBODY : callerOf(finding, connection, access);
+      return { caller, throttle, openAccount };
+    },
+    count: (facts, connection) => throttleOf(callers.find(facts).isTrusted, connection)?.call(),
     addressOf: (connection) => limiter.addressOf(connection),
   };
 }
 
+/** The decision that a method needs. */
+type Access = "subscribe" | "call" | "work" | "admin" | "public";
+
 /**
- * Any client may subscribe, and anybody may call health and reflection; all other methods are for
- * trusted callers.
+ * Anybody may call health and reflection. Calls of the StreamService need a right for what their
+ * request names, which the handlers decide.
  */
-function accessOf(method: DescMethod): "trusted" | "client" | "public" {
-  if (method === StreamService.method.subscribe) return "client";
+function accessOf(method: DescMethod): Access {
+  if (method === StreamService.method.subscribe) return "subscribe";
   const { typeName } = method.parent;
-  return typeName === StreamService.typeName || typeName === WorkerService.typeName
-    ? "trusted"
-    : "public";
+  if (typeName === StreamService.typeName) return "call";
+  if (typeName === AdminService.typeName) return "admin";
+  return typeName === WorkerService.typeName ? "work" : "public";
 }

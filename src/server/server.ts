@@ -1,8 +1,6 @@
 import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
 import { type Logger, pino } from "pino";
-import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
-import { WorkerService } from "../../gen/millrace/v1/worker_service_pb.ts";
 import { createBridge } from "../bridge/bridge.ts";
 import { type BridgeLimits, DEFAULT_BRIDGE_LIMITS } from "../bridge/limits.ts";
 import { CallerLimiter } from "../limits/caller-limiter.ts";
@@ -23,15 +21,19 @@ import type { Workers } from "./worker-routes.ts";
 import { unaryMethods } from "../rpc/unary-methods.ts";
 import { createWorkerUpgrade } from "./worker-upgrades.ts";
 import { type WebhookProvider, webhookProvider } from "../webhooks/webhook-provider.ts";
-import { authRequestOf } from "./auth-request.ts";
-import { createCallers, isLoopbackName } from "./callers.ts";
-import { callerOf, createHttpHandler, originOf } from "./http-handler.ts";
+import { type AuthOptions, callerRules } from "./auth-options.ts";
+import { isLoopbackName } from "./caller-facts.ts";
+import { createCallers } from "./callers.ts";
+import { socketIdentification } from "./socket-identification.ts";
+import { createAllowsOrigin } from "./origins.ts";
+import { OUR_SERVICES, createHttpHandler, factsOf, originOf } from "./http-handler.ts";
 import { createPermits } from "./permits.ts";
 import { connectionAdmission } from "./port/connection-admission.ts";
 import { affordableConnections } from "./port/open-files.ts";
 import { createStreamHandler } from "./stream-handler.ts";
 import { type Listener, type PortListeners, listen } from "./port/listener.ts";
 import { readTokenFile } from "./api-token-file.ts";
+import { decisionLog } from "./decision-log.ts";
 import { createDrainDelay } from "./drain-delay.ts";
 import { createProblemLog } from "./problem-log.ts";
 import { DEFAULT_FOLDER, type OpenedStore, type StoreOptions, openStore } from "./open-store.ts";
@@ -40,7 +42,7 @@ import { BodyBudget } from "../limits/body-budget.ts";
 
 /** How to run a server. Every option has a default. */
 export interface ServerOptions extends EngineOptions {
-  /** Address to listen on; a non-loopback one needs tokens or `insecure`. Default 127.0.0.1. */
+  /** Address to listen on; a non-loopback one needs tokens, keys or `insecure`. Default 127.0.0.1. */
   readonly host?: string | undefined;
   /** Port to listen on; 0 picks a free one. Default 3112. */
   readonly port?: number | undefined;
@@ -55,6 +57,8 @@ export interface ServerOptions extends EngineOptions {
    * created with a random token, which is logged once as a warning. Default none.
    */
   readonly apiTokenFile?: string | undefined;
+  /** Keys, tokens and rights of callers. Default: callers from this machine may do everything. */
+  readonly auth?: AuthOptions | undefined;
   /** Trusts every caller that reaches the port. Default false. */
   readonly insecure?: boolean | undefined;
   /** Origins of browser pages that may follow streams; `*`: any. Default: every loopback origin. */
@@ -140,6 +144,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
     onFailure: (error, call) =>
       logger.error({ err: error.cause ?? error, reason: error.reason, call }, error.message),
     onProblem: createProblemLog(logger, () => performance.now()),
+    onDecision: decisionLog(logger),
     ...options,
     coordinator,
   });
@@ -173,27 +178,31 @@ async function open(
   closeAll: () => Promise<void>,
 ): Promise<Server> {
   const drainDelayMs = options.drainDelayMs ?? 0;
-  const health = createHealth([StreamService.typeName, WorkerService.typeName]);
+  const health = createHealth(OUR_SERVICES);
   const draining = new AbortController();
   // Every open write stream adds a listener.
   setMaxListeners(0, draining.signal);
+  const { handlers } = engine;
   const callers = createCallers({
-    apiTokens: options.apiTokens ?? [],
-    allowedOrigins: options.allowedOrigins,
-    publicUrl: options.publicUrl,
-    insecure: options.insecure ?? false,
+    ...(await callerRules(options, (sentence) => logger.warn(sentence))),
+    allowsOrigin: createAllowsOrigin({
+      allowedOrigins: options.allowedOrigins,
+      publicUrl: options.publicUrl,
+    }),
+    authenticate:
+      options.authFunction === undefined ? undefined : (request) => handlers.authenticate(request),
   });
   const limits = { ...DEFAULT_CALLER_LIMITS, ...options.callerLimits };
   const limiter = new CallerLimiter(limits);
   const workers = workersOf(engine, options.workerLimits);
   const untrusted = new UntrustedBodies(bodies);
-  const permits = createPermits(callers, limiter, untrusted);
-  const { handlers } = engine;
+  const permits = createPermits(callers, limiter, untrusted, engine.require);
   const methods = unaryMethods(handlers);
   const handler = createHttpHandler({
     handlers,
     unaryMethods: methods,
     workers,
+    administration: engine.administration,
     callers,
     permits,
     health,
@@ -206,14 +215,14 @@ async function open(
     limits: { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge },
     subscriptions: limits.subscriptions,
     openFrameAccount: (stream, cut) => untrusted.open(stream, cut),
-    admit: (request) => limiter.admitSocket(originOf(request), permits.isExempt(callerOf(request))),
-    allowsOrigin: (request) => callers.allowsOrigin(callerOf(request)),
-    authRequest: (request, connectionId) =>
-      authRequestOf(request.headers, request.url ?? "", request.socket, connectionId),
+    admit: (request) => limiter.admitSocket(originOf(request), permits.isExempt(factsOf(request))),
+    allowsOrigin: (request) => callers.allowsOrigin(factsOf(request)),
+    ...socketIdentification(permits),
+    require: engine.require,
   });
   const door = createSocketDoor({ ...workers, bodies, onOdd: (message) => logger.warn(message) });
   const allowedOrigins = options.workerAllowedOrigins ?? [];
-  const upgradeWorker = createWorkerUpgrade({ door, callers, limiter, allowedOrigins });
+  const upgradeWorker = createWorkerUpgrade({ door, permits, limiter, allowedOrigins });
   const portLimits = {
     admitConnection: connectionAdmission(limiter),
     unsettled: new FairSet<Socket>(
@@ -235,7 +244,7 @@ async function open(
   });
   let workerPort: WorkerPort | undefined;
   if (options.workerPort !== undefined) {
-    const upgrade = createWorkerUpgrade({ door, callers, limiter, allowedOrigins }, "");
+    const upgrade = createWorkerUpgrade({ door, permits, limiter, allowedOrigins }, "");
     const opening = openWorkerPort(host, options.workerPort, upgrade, portLimits);
     workerPort = await explainListenError(opening, host, options.workerPort).catch(
       async (error: unknown) => {
@@ -310,15 +319,17 @@ export function insecurityOf(
   {
     apiTokens = [],
     apiTokenFile,
+    auth: { keys = [], jwt = [] } = {},
     insecure = false,
-  }: Pick<ServerOptions, "apiTokens" | "apiTokenFile" | "insecure">,
+  }: Pick<ServerOptions, "apiTokens" | "apiTokenFile" | "auth" | "insecure">,
   shownHost = host,
 ): string | undefined {
   const hasTokens = apiTokens.length > 0 || apiTokenFile !== undefined;
-  if (isLoopbackName(host) || hasTokens || insecure) return undefined;
+  const authenticates = hasTokens || keys.length > 0 || jwt.length > 0;
+  if (isLoopbackName(host) || authenticates || insecure) return undefined;
   return (
     `host is ${shownHost}, which other machines can reach, and no caller would have to authenticate: ` +
-    "configure api_tokens or api_token_file, or listen on 127.0.0.1, or set insecure: true if you mean it."
+    "configure api_tokens, api_token_file, auth.keys or auth.jwt, or listen on 127.0.0.1, or set insecure: true if you mean it."
   );
 }
 

@@ -5,6 +5,7 @@ import {
   ConnectResponseSchema,
   WorkerService,
 } from "../../gen/millrace/v1/worker_service_pb.ts";
+import { callEnd } from "../rpc/call-end.ts";
 import { toConnectError } from "../rpc/connect-error.ts";
 import { headersFirst } from "../rpc/framework/early-headers.ts";
 import { preparedCall } from "../rpc/framework/prepared-call.ts";
@@ -12,6 +13,7 @@ import type { RequestReader } from "../rpc/framework/request-reader.ts";
 import { type WorkerMessage, serveWorker } from "../workers/grpc-door.ts";
 import type { WorkerDirectory } from "../workers/worker-directory.ts";
 import type { WorkerHost } from "../workers/worker-session.ts";
+import { Moments } from "../timers/moments.ts";
 
 /** The state that all endpoints for workers share. */
 export interface Workers {
@@ -25,19 +27,22 @@ export function workerRoutes(
   { host, directory }: Workers,
   draining: AbortSignal,
 ): void {
+  const expiries = new Moments();
   router.service(WorkerService, {
     async *connect(
       requests: AsyncIterable<unknown>,
       context: HandlerContext,
     ): AsyncGenerator<ConnectResponse, void> {
-      const { refusal, messages, reader, format, abort } = context.values.get(preparedCall);
-      if (refusal !== undefined) throw toConnectError(refusal);
+      const call = context.values.get(preparedCall);
+      if (call.refusal !== undefined) throw toConnectError(call.refusal);
+      const { messages, reader, format, abort, caller } = call;
       if (messages === undefined || reader === undefined || format === undefined) {
         // The framework refuses formats that we do not read, as soon as a message is requested.
         await requests[Symbol.asyncIterator]().next();
         return;
       }
       const { json } = format;
+      const end = callEnd(context.signal, caller, expiries);
       try {
         yield* headersFirst(context.values, ConnectResponseSchema);
         yield* serveWorker({
@@ -45,11 +50,13 @@ export function workerRoutes(
           directory,
           messages: decoded(messages, reader as RequestReader<ConnectRequest>, json),
           draining,
-          caller: context.signal,
+          caller: end.signal,
           abort,
         });
       } catch (error) {
         throw toConnectError(error);
+      } finally {
+        end.release();
       }
     },
   });

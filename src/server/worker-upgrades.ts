@@ -1,11 +1,13 @@
 import type { IncomingMessage } from "node:http";
 import { refuse } from "../bridge/bridge.ts";
 import { StreamError } from "../core/errors.ts";
+import type { Caller } from "../rights/caller.ts";
+import { Moments } from "../timers/moments.ts";
 import type { SocketDoor } from "../workers/socket-door.ts";
 import type { CallerLimiter } from "../limits/caller-limiter.ts";
 import { retryHeaders } from "../rpc/connect-error.ts";
-import type { Callers } from "./callers.ts";
-import { callerOf, originOf } from "./http-handler.ts";
+import { connectionOf, factsOf, originOf } from "./http-handler.ts";
+import type { Permits } from "./permits.ts";
 import type { UpgradeListener } from "./port/upgrades.ts";
 
 /** Path where workers connect on the main port. */
@@ -16,7 +18,7 @@ const TELEMETRY = "/otel";
 /** Dependencies of the worker endpoint. */
 export interface WorkerUpgradeOptions {
   readonly door: SocketDoor;
-  readonly callers: Callers;
+  readonly permits: Permits;
   readonly limiter: CallerLimiter;
   /** Origins of pages that may be workers. Requests with another origin are refused. */
   readonly allowedOrigins: readonly string[];
@@ -29,49 +31,66 @@ interface Refusal {
 }
 
 /**
- * Admits trusted callers as workers.
+ * Admits callers with the right to work.
  *
  * @param base Prefix of their paths: `/worker`, or none on the separate port.
  */
 export function createWorkerUpgrade(
-  { door, callers, limiter, allowedOrigins }: WorkerUpgradeOptions,
+  { door, permits, limiter, allowedOrigins }: WorkerUpgradeOptions,
   base: typeof PATH | "" = PATH,
 ): UpgradeListener {
+  const expiries = new Moments();
   return (request, socket, head) => {
     const path = (request.url ?? "").split("?", 1)[0]?.replace(/\/$/, "") ?? "";
     const isWorker = path === base || (base === "" && path === PATH);
     const isTelemetry = path === `${base}${TELEMETRY}` || path === `${PATH}${TELEMETRY}`;
     if (!isWorker && !isTelemetry) return false;
-    const refusal = refusalOf(request, callers, limiter, allowedOrigins);
-    if (refusal !== undefined) refuse(socket, refusal.status, refusal.message, refusal.headers);
-    else if (isWorker) door.accept(request, socket, head);
-    else door.acceptAndIgnore(request, socket, head);
+    const admit = ({ expiresAtMs }: Caller) => {
+      if (socket.destroyed) return;
+      if (expiresAtMs !== undefined) {
+        // The protocol has no frame for it. The worker connects again, with new credentials.
+        const expiry = expiries.at(expiresAtMs, () => socket.destroy());
+        socket.once("close", () => expiry.cancel());
+      }
+      if (isWorker) door.accept(request, socket, head);
+      else door.acceptAndIgnore(request, socket, head);
+    };
+    const deny = ({ status, message, headers }: Refusal) =>
+      refuse(socket, status, message, headers);
+    const fail = (error: unknown) => deny(refusalFor(StreamError.from(error), request, limiter));
+    const { origin } = factsOf(request);
+    if (origin !== undefined && !allowedOrigins.includes("*") && !allowedOrigins.includes(origin)) {
+      deny({ status: 403, message: ORIGIN_REFUSED });
+      return true;
+    }
+    try {
+      const caller = workerOf(request, permits);
+      if (!(caller instanceof Promise)) admit(caller);
+      else {
+        // The socket has no other error listener meanwhile.
+        socket.on("error", ignore);
+        const wait = caller.finally(() => socket.off("error", ignore));
+        void wait.then(admit, fail);
+      }
+    } catch (error) {
+      fail(error);
+    }
     return true;
   };
 }
 
-/** Why a caller may not be a worker; undefined when it may. */
-function refusalOf(
-  request: IncomingMessage,
-  callers: Callers,
-  limiter: CallerLimiter,
-  allowedOrigins: readonly string[],
-): Refusal | undefined {
-  const caller = callerOf(request);
-  const { origin } = caller;
-  if (origin !== undefined && !allowedOrigins.includes("*") && !allowedOrigins.includes(origin)) {
-    const message = "origin is not allowed; it may be one of the service's worker_allowed_origins.";
-    return { status: 403, message };
-  }
-  try {
-    // The origin is checked already.
-    callers.requireTrusted(
-      origin === undefined ? caller : { ...caller, origin: undefined, isCrossOrigin: false },
-    );
-    return undefined;
-  } catch (error) {
-    return refusalFor(StreamError.from(error), request, limiter);
-  }
+const ORIGIN_REFUSED =
+  "origin is not allowed; it may be one of the service's worker_allowed_origins.";
+const ignore = () => {};
+
+/** The caller of a worker whose origin is allowed. */
+function workerOf(request: IncomingMessage, permits: Permits) {
+  const facts = factsOf(request);
+  return permits.callerOf(
+    facts.origin === undefined ? facts : { ...facts, origin: undefined, isCrossOrigin: false },
+    connectionOf(request),
+    "work",
+  );
 }
 
 /** Counts the refused request, so that guessing tokens is slow. */

@@ -2,6 +2,7 @@ import { FunctionError } from "../core/function-call.ts";
 import { StreamError } from "../core/errors.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import { Value } from "../core/value.ts";
+import { currentCaller } from "./current-caller.ts";
 import type { Provider } from "../functions/provider.ts";
 import { type Payload, malformedPayload, payloadOf, textField } from "./function-payload.ts";
 import type { Handlers } from "./handlers.ts";
@@ -25,7 +26,8 @@ const CODES = {
 
 /**
  * The functions `stream::set` and so on: the calls of the service, with the payloads and results
- * that existing workers know. Unknown fields of a payload are ignored.
+ * that existing workers know. Unknown fields of a payload are ignored. The author of a write is the
+ * function that makes the call, if one does.
  *
  * Payloads of the wrong shape fail with `deserialization_error`; errors of the service have the
  * code `STREAM_SET_ERROR` and the like, and a message that begins with the reason.
@@ -39,13 +41,20 @@ export function builtInFunctions(
   const run: Readonly<Record<keyof typeof CODES, BuiltIn>> = {
     "stream::set": async (payload) => {
       const data = Value.of(required(payload, "data"));
-      const done = await handlers.set({ ...itemOf(payload), ...expectationsOf(payload), data });
+      const done = await handlers.set(
+        { ...itemOf(payload), ...expectationsOf(payload), data },
+        currentCaller(),
+      );
       return written(done.oldValue, done.newValue);
     },
-    "stream::get": async (payload) => (await handlers.get(itemOf(payload)))?.value.text,
+    "stream::get": async (payload) =>
+      (await handlers.get(itemOf(payload), currentCaller()))?.value.text,
     "stream::update": async (payload) => {
       const ops = opsFromJson(required(payload, "ops"));
-      const done = await handlers.update({ ...itemOf(payload), ...expectationsOf(payload), ops });
+      const done = await handlers.update(
+        { ...itemOf(payload), ...expectationsOf(payload), ops },
+        currentCaller(),
+      );
       const errors = done.errors.map(({ opIndex, code, message }) => ({
         op_index: opIndex,
         code,
@@ -58,17 +67,20 @@ export function builtInFunctions(
       );
     },
     "stream::delete": async (payload) => {
-      const { oldValue } = await handlers.delete({
-        ...itemOf(payload),
-        ...expectationsOf(payload),
-      });
+      const { oldValue } = await handlers.delete(
+        { ...itemOf(payload), ...expectationsOf(payload) },
+        currentCaller(),
+      );
       return `{"old_value":${oldValue?.text ?? NULL}}`;
     },
     "stream::send": async (payload) => {
       const data = Value.of(required(payload, "data"));
       const type = textField(payload, "type") ?? textField(payload, "event_type");
       const itemId = textField(payload, "item_id") ?? textField(payload, "id");
-      await handlers.send({ ...groupOf(payload), type, itemId: itemId || undefined, data });
+      await handlers.send(
+        { ...groupOf(payload), type, itemId: itemId || undefined, data },
+        currentCaller(),
+      );
       return NULL;
     },
     "stream::list": async (payload) => {
@@ -76,7 +88,10 @@ export function builtInFunctions(
       const texts: string[] = [];
       let bytes = 0;
       await allPages(async (page) => {
-        const { items, nextPageToken } = await handlers.list({ ...group, ...page });
+        const { items, nextPageToken } = await handlers.list(
+          { ...group, ...page },
+          currentCaller(),
+        );
         for (const { value } of items) {
           texts.push(value.text);
           // The value and its comma.
@@ -96,7 +111,10 @@ export function builtInFunctions(
       const streamName = requiredText(payload, "stream_name");
       const ids: string[] = [];
       await allPages(async (page) => {
-        const { groups, nextPageToken } = await handlers.listGroups({ streamName, ...page });
+        const { groups, nextPageToken } = await handlers.listGroups(
+          { streamName, ...page },
+          currentCaller(),
+        );
         ids.push(...groups);
         return nextPageToken;
       });
@@ -106,7 +124,7 @@ export function builtInFunctions(
       const byName = new Map<string, string[]>();
       let count = 0;
       await allPages(async (page) => {
-        const listed = await handlers.listAll(page);
+        const listed = await handlers.listAll(page, currentCaller());
         count = listed.count;
         for (const { streamName, groups } of listed.streams) {
           const known = byName.get(streamName);
@@ -142,8 +160,8 @@ async function allPages(
     pageToken = await read({ pageSize: 1000, pageToken });
 }
 
-function written(oldValue: Value | undefined, newValue: Value, more = ""): string {
-  return `{"old_value":${oldValue?.text ?? NULL},"new_value":${newValue.text}${more}}`;
+function written(oldValue: Value | undefined, newValue: Value | undefined, more = ""): string {
+  return `{"old_value":${oldValue?.text ?? NULL},"new_value":${newValue?.text ?? NULL}${more}}`;
 }
 
 function groupOf(payload: Payload) {

@@ -1,5 +1,7 @@
+import type { Connected } from "../core/connection.ts";
+
 /** Returns the id of a connection, given the object that represents it, such as its socket. */
-export type ConnectionIds = (connection: object) => string;
+export type ConnectionIds = (connection: object) => Connected;
 
 /** Bytes of randomness of an id: 128 bits. */
 const ID_BYTES = 16;
@@ -10,15 +12,25 @@ export function newConnectionId(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Ids of connections, each generated on first use: a connection that needs none costs nothing. */
+/** A connection whose id is generated on first use: one that needs none costs nothing. */
+export class LazyConnection implements Connected {
+  #id: string | undefined;
+
+  /** @see Connected */
+  get connectionId(): string {
+    return (this.#id ??= newConnectionId());
+  }
+}
+
+/** Ids of connections. */
 export function createConnectionIds(): ConnectionIds {
-  const ids = new WeakMap<object, string>();
+  const known = new WeakMap<object, Connected>();
   return (connection) => {
-    let id = ids.get(connection);
-    if (id === undefined) {
-      id = newConnectionId();
-      ids.set(connection, id);
+    let connected = known.get(connection);
+    if (connected === undefined) {
+      connected = new LazyConnection();
+      known.set(connection, connected);
     }
-    return id;
+    return connected;
   };
 }

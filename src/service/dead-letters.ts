@@ -3,7 +3,8 @@ import type { BoundTrigger } from "../core/trigger.ts";
 import { type Json, Value } from "../core/value.ts";
 import { writeTrigger } from "../triggers/definition.ts";
 import type { Job, Loss } from "../triggers/trigger-queue.ts";
-import type { Handlers } from "./handlers.ts";
+import type { Reads } from "./reads.ts";
+import type { Writes } from "./writes.ts";
 
 /** Stream of dead letters. Its groups are ids of functions. */
 export const DEAD_LETTERS = "millrace:dead-letters";
@@ -20,7 +21,7 @@ const SENTENCES: Readonly<Record<Exclude<Loss["reason"], "failed">, [string, str
 
 /** Dependencies of dead letters. */
 export interface DeadLetterOptions {
-  readonly handlers: Pick<Handlers, "set" | "batch" | "list">;
+  readonly handlers: Pick<Reads & Writes, "set" | "list" | "batch">;
   readonly newId: () => string;
   /** Wall clock, Unix milliseconds. */
   readonly clock: () => number;
@@ -79,7 +80,7 @@ function valueOf(letter: Readonly<Record<string, Json>>, payload: string | undef
 
 /** Removes the oldest letters beyond the limit. */
 async function trim(
-  handlers: Pick<Handlers, "batch" | "list">,
+  handlers: Pick<Reads & Writes, "set" | "list" | "batch">,
   group: { readonly streamName: string; readonly groupId: string },
 ): Promise<void> {
   const oldest: string[] = [];

@@ -19,14 +19,15 @@ interface Row {
 /** Worker name of built-in functions and trigger types. */
 const SERVICE = "millrace";
 /** Functions that are listed only with `include_internal`. */
-const INTERNAL = /^engine::/;
+const INTERNAL = /^(?:engine|millrace)::/;
 /** Most characters of a trigger's config in its summary. */
 const MAX_SUMMARY = 200;
 
 const DESCRIPTIONS: Readonly<Record<TriggerType, string>> = {
   stream: "After an item of the stream changes, or an event is sent to it.",
-  "stream:join": "Before a subscription starts; its function may refuse the subscription.",
+  "stream:join": "Before a subscription or a read of a user; its function may refuse it.",
   "stream:leave": "After a subscription ends.",
+  "stream:write": "Before a write of a user; its function may refuse the write or change it.",
 };
 
 /**
@@ -35,7 +36,7 @@ const DESCRIPTIONS: Readonly<Record<TriggerType, string>> = {
  *
  * All take an optional `worker` (the exact name of a worker) and `search` (text in the id, in any
  * case); the first two also `prefix` of the id, the last one also `trigger_type` and `function_id`.
- * Functions that begin with `engine::` are left out unless `include_internal` is true. Other fields
+ * Functions that begin with `engine::` or `millrace::` are left out unless `include_internal` is true. Other fields
  * are ignored.
  */
 export function engineFunctions({

@@ -22,14 +22,28 @@ import { DEFAULT_TRIGGER_LIMITS, type TriggerLimits } from "../triggers/partitio
 import { builtInFunctions } from "./built-in-functions.ts";
 import { checkPosition } from "./checks.ts";
 import { createDeadLetters } from "./dead-letters.ts";
+import { subscriptionFunctions } from "./subscription-functions.ts";
 import { engineFunctions } from "./engine-functions.ts";
+import { ExpiringSubscription } from "./expiring-subscription.ts";
 import { guarded, shuttingDown } from "./guarded.ts";
-import type { Handlers } from "./handlers.ts";
+import { type Administration, createAdministration } from "./administration.ts";
+import { CallSubscriber } from "./call-subscriber.ts";
+import { readRules } from "../rights/rule.ts";
+import {
+  type RightsDecision,
+  NO_CONNECTION,
+  type Require,
+  createCalls,
+  createRequire,
+} from "./calls.ts";
+import type { Admission, Handlers, SubscriptionHolder } from "./handlers.ts";
+import type { JoinRequest } from "./requests.ts";
 import {
   type Problem,
   type TriggerEngine,
   createTriggerEngine,
 } from "../triggers/trigger-engine.ts";
+import { Moments } from "../timers/moments.ts";
 import { createReads } from "./reads.ts";
 import { createWrites } from "./writes.ts";
 
@@ -68,6 +82,8 @@ export interface EngineOptions extends GateOptions {
   readonly onFailure?: ((error: StreamError, call: string) => void) | undefined;
   /** Notified of refusals by gates and failures of triggers, for the operator. */
   readonly onProblem?: ((problem: Problem) => void) | undefined;
+  /** Notified of each decision about a caller with limited rights, for debugging. */
+  readonly onDecision?: ((decision: RightsDecision) => void) | undefined;
   /**
    * Monotonic clock of heartbeats and timeouts, in milliseconds. Default: time since the process
    * started.
@@ -78,6 +94,10 @@ export interface EngineOptions extends GateOptions {
 /** The service without its protocols. */
 export interface Engine {
   readonly handlers: Handlers;
+  /** The decision about rights. */
+  readonly require: Require;
+  /** For operators: what callers have open. */
+  readonly administration: Administration;
   /** Its store. */
   readonly store: Store;
   readonly functions: FunctionRegistry;
@@ -106,6 +126,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     memory,
     store,
     now,
+    mayDeliver: () => coordinator.orders.mayDeliver(),
     heartbeatIntervalMs,
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
     queueLimits: { ...DEFAULT_SUBSCRIBER_QUEUE_LIMITS, ...options.subscriberQueue },
@@ -137,8 +158,18 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     }),
     onProblem: swallowErrors(options.onProblem),
     newId,
+    now,
+    clock: Date.now,
   });
   const { gates, admissions } = triggerEngine;
+  const require = createRequire(options.onDecision);
+  const administration = createAdministration({
+    orders: coordinator.orders,
+    admissions,
+    gates,
+    require,
+    endAll: (error) => hub.endAll(error),
+  });
 
   let closed: Promise<void> | undefined;
   let closing = false;
@@ -157,15 +188,32 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     await coordinator.close();
     await store.close();
   };
+  const expiries = new Moments();
+  const join = async (
+    { streamName, groupId, itemId, subscriptionId }: Required<JoinRequest>,
+    subscriber: SubscriptionHolder,
+  ): Promise<Admission> => {
+    const { caller } = subscriber;
+    require(caller, "subscribe", { stream: streamName, group: groupId, item: itemId });
+    const { user, context, connection = NO_CONNECTION, rights } = caller;
+    // Only reads of callers with limited rights ask the join gates.
+    const coversReads =
+      rights?.allowing("read", { stream: streamName, group: groupId, item: itemId }) !== undefined;
+    return admissions.admit(
+      { streamName, groupId, itemId, subscriptionId, user, context, connection },
+      subscriber,
+      { asksGates: caller.kind !== "service", coversReads },
+    );
+  };
   const handlers: Handlers = {
-    ...reads,
-    ...writes,
-    authenticate: (request) => gates.authenticate(request),
-    async admit(request) {
-      const { itemId, subscriptionId, context, connection } = request;
+    ...createCalls({ reads, writes, gates, require }),
+    authenticate: (request) =>
+      gates.authenticate(request, (allow) => readRules(allow, "its allow")),
+    async admit(request, subscriber) {
+      const { itemId, subscriptionId } = request;
       if (itemId !== undefined) checkName("item_id", itemId);
       const { streamName, groupId } = checkGroup(request);
-      return admissions.admit({ streamName, groupId, itemId, subscriptionId, context, connection });
+      return join({ streamName, groupId, itemId, subscriptionId }, subscriber);
     },
     share(request) {
       const group = checkGroup(request);
@@ -175,7 +223,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
         now,
       });
     },
-    async subscribe(request) {
+    async subscribe(request, caller) {
       const group = checkGroup(request);
       const itemId =
         request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
@@ -183,16 +231,22 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
         request.resumeFrom === undefined
           ? undefined
           : checkPosition("resume_from", request.resumeFrom);
-      const context = await gates.authenticate(request.auth);
-      const connection = { connectionId: request.auth.connection_id };
-      const joined = { ...group, itemId, context, connection, subscriptionId: newId() };
-      const admission = await admissions.admit(joined);
+      const { address } = request;
+      const subscriber = new CallSubscriber(address, caller);
+      const admission = await join({ ...group, itemId, subscriptionId: newId() }, subscriber);
       try {
         const interest = interestIn(itemId);
-        const { address } = request;
         const subscription = await hub.follow({ group, interest, resumeFrom, address });
         subscription.onEnd(() => admission.leave());
-        return subscription;
+        subscriber.attach(subscription);
+        const ended = admission.ended ?? subscriber.ended;
+        if (ended !== undefined) {
+          subscription.fail(ended);
+          throw ended;
+        }
+        const { expiresAtMs } = caller;
+        if (expiresAtMs === undefined) return subscription;
+        return new ExpiringSubscription(subscription, expiresAtMs, expiries);
       } catch (error) {
         admission.leave();
         throw error;
@@ -204,10 +258,14 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   const open = guarded(handlers, isClosing, swallowErrors(options.onFailure));
   for (const [id, provider] of builtInFunctions(open, functionLimits.maxBuiltInResultBytes))
     functions.addBuiltIn(id, provider);
+  for (const [id, provider] of subscriptionFunctions(administration))
+    functions.addBuiltIn(id, provider);
   for (const [id, provider] of engineFunctions({ functions, registry: coordinator.registry }))
     functions.addBuiltIn(id, provider);
   return {
     handlers: open,
+    require,
+    administration,
     store,
     functions,
     triggerEngine,

@@ -1,3 +1,4 @@
+import type { AuthRequest } from "../core/auth.ts";
 import { StreamError } from "../core/errors.ts";
 import type { Handlers } from "./handlers.ts";
 
@@ -22,27 +23,30 @@ export function guarded(
     if (known.cause !== undefined || known.reason === "INTERNAL") onFailure(known, call);
     return known;
   };
-  const guard = <Q, R>(call: string, run: (request: Q) => Promise<R>) => {
+  const guard = <Q, C, R>(call: string, run: (request: Q, caller: C) => Promise<R>) => {
     const fail = (error: unknown): never => {
       throw failed(error, call);
     };
     // Not async: each layer of promises has a cost, and no handler throws synchronously.
-    return (request: Q): Promise<R> =>
-      isClosing() ? Promise.reject(shuttingDown()) : run(request).catch(fail);
+    return (request: Q, caller: C): Promise<R> =>
+      isClosing() ? Promise.reject(shuttingDown()) : run(request, caller).catch(fail);
   };
+  const authenticate = guard("authenticate", (request: AuthRequest) =>
+    handlers.authenticate(request),
+  );
   return {
-    set: guard("set", (request) => handlers.set(request)),
-    get: guard("get", (request) => handlers.get(request)),
-    update: guard("update", (request) => handlers.update(request)),
-    delete: guard("delete", (request) => handlers.delete(request)),
-    batch: guard("batch", (request) => handlers.batch(request)),
-    send: guard("send", (request) => handlers.send(request)),
-    list: guard("list", (request) => handlers.list(request)),
-    listGroups: guard("listGroups", (request) => handlers.listGroups(request)),
-    listAll: guard("listAll", (request) => handlers.listAll(request)),
-    subscribe: guard("subscribe", (request) => handlers.subscribe(request)),
-    authenticate: guard("authenticate", (request) => handlers.authenticate(request)),
-    admit: guard("admit", (request) => handlers.admit(request)),
+    set: guard("set", (request, caller) => handlers.set(request, caller)),
+    get: guard("get", (request, caller) => handlers.get(request, caller)),
+    update: guard("update", (request, caller) => handlers.update(request, caller)),
+    delete: guard("delete", (request, caller) => handlers.delete(request, caller)),
+    batch: guard("batch", (request, caller) => handlers.batch(request, caller)),
+    send: guard("send", (request, caller) => handlers.send(request, caller)),
+    list: guard("list", (request, caller) => handlers.list(request, caller)),
+    listGroups: guard("listGroups", (request, caller) => handlers.listGroups(request, caller)),
+    listAll: guard("listAll", (request, caller) => handlers.listAll(request, caller)),
+    subscribe: guard("subscribe", (request, caller) => handlers.subscribe(request, caller)),
+    authenticate: (request) => authenticate(request, undefined),
+    admit: guard("admit", (request, subscriber) => handlers.admit(request, subscriber)),
     share(request) {
       if (isClosing()) throw shuttingDown();
       return handlers.share(request);

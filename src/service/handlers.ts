@@ -2,7 +2,8 @@ import type { AuthRequest } from "../core/auth.ts";
 import type { Item } from "../core/change.ts";
 import type { Member, SharedSubscription } from "../live/shared-subscription.ts";
 import type { Subscription } from "../live/subscription.ts";
-import type { Admission } from "../triggers/admissions.ts";
+import type { Authenticated, Caller } from "../rights/caller.ts";
+import type { Admission, SubscriptionHolder } from "../triggers/admissions.ts";
 import type {
   BatchRequest,
   BatchResult,
@@ -12,6 +13,7 @@ import type {
   ItemRequest,
   JoinRequest,
   ListAllResult,
+  ListGroupsRequest,
   ListGroupsResult,
   ListResult,
   PageRequest,
@@ -23,42 +25,55 @@ import type {
   UpdateResult,
 } from "./requests.ts";
 
-export type { Admission } from "../triggers/admissions.ts";
+export type { Admission, SubscriptionHolder } from "../triggers/admissions.ts";
 export type { Reader } from "../live/frame-iterator.ts";
 export type { Member, SharedFrame, SharedSubscription } from "../live/shared-subscription.ts";
+
+/** A subscription as its reader sees it. */
+export type OpenSubscription = Pick<
+  Subscription,
+  | "read"
+  | "onReadable"
+  | "onEnd"
+  | "ended"
+  | "error"
+  | "close"
+  | "fail"
+  | typeof Symbol.asyncIterator
+>;
 
 /**
  * The handlers that every protocol calls.
  *
- * They contain all rules: protocols only decode, call and encode. Calls of one group take effect in
- * the order in which they were made. Every failure is a StreamError.
+ * They contain all rules, those about the rights of callers included: protocols only find out the
+ * caller, decode, call and encode. Calls of one group take effect in the order in which they were
+ * made. Every failure is a StreamError: for a caller without the right, PERMISSION_DENIED.
  */
 export interface Handlers {
   /** Stores a value. */
-  set(request: SetRequest): Promise<SetResult>;
+  set(request: SetRequest, caller: Caller): Promise<SetResult>;
   /** Reads an item; undefined when there is none. Sees every write acknowledged before (G10). */
-  get(request: ItemRequest): Promise<Item | undefined>;
+  get(request: ItemRequest, caller: Caller): Promise<Item | undefined>;
   /** Changes a value by steps. A failed step is part of the result, not a failure. */
-  update(request: UpdateRequest): Promise<UpdateResult>;
+  update(request: UpdateRequest, caller: Caller): Promise<UpdateResult>;
   /** Removes an item. */
-  delete(request: DeleteRequest): Promise<DeleteResult>;
+  delete(request: DeleteRequest, caller: Caller): Promise<DeleteResult>;
   /** Applies all changes or none (G1). */
-  batch(request: BatchRequest): Promise<BatchResult>;
+  batch(request: BatchRequest, caller: Caller): Promise<BatchResult>;
   /** Announces a transient event. */
-  send(request: SendRequest): Promise<void>;
+  send(request: SendRequest, caller: Caller): Promise<void>;
   /** A page of items in creation order. */
-  list(request: GroupRequest & PageRequest): Promise<ListResult>;
+  list(request: GroupRequest & PageRequest, caller: Caller): Promise<ListResult>;
   /** A page of the groups of a stream, sorted by UTF-8 bytes. */
-  listGroups(request: { readonly streamName: string } & PageRequest): Promise<ListGroupsResult>;
+  listGroups(request: ListGroupsRequest, caller: Caller): Promise<ListGroupsResult>;
   /** A page of all (stream, group) pairs, sorted by UTF-8 bytes. */
-  listAll(request: PageRequest): Promise<ListAllResult>;
+  listAll(request: PageRequest, caller: Caller): Promise<ListAllResult>;
   /**
-   * Authenticates a caller with `auth_function`, once per socket. (`subscribe` does so by itself.)
+   * Authenticates a caller with `auth_function`, once per socket or call.
    *
-   * @returns The caller's context, for `admit`.
    * @throws StreamError AUTH_REFUSED
    */
-  authenticate(request: AuthRequest): Promise<string>;
+  authenticate(request: AuthRequest): Promise<Authenticated>;
   /**
    * Asks the join gates about a subscription that will be a member of a shared one. The caller has
    * to `leave` the admission once, however the subscription ends. (`subscribe` does both by
@@ -66,7 +81,7 @@ export interface Handlers {
    *
    * @throws StreamError JOIN_REFUSED
    */
-  admit(request: JoinRequest): Promise<Admission>;
+  admit(request: JoinRequest, subscriber: SubscriptionHolder): Promise<Admission>;
   /**
    * One subscription to a group that several members share: for sockets with overlapping
    * subscriptions. Nothing happens before the first join. Each member has to be admitted before it
@@ -74,8 +89,9 @@ export interface Handlers {
    */
   share<M extends Member>(request: GroupRequest): SharedSubscription<M>;
   /**
-   * Follows a group or an item, once the caller is authenticated and admitted. Resolves when the
-   * first frame is available. The caller closes it.
+   * Follows a group or an item, once the caller is admitted. Resolves when the first frame is
+   * available. The caller closes it.
+   * It ends with AUTH_EXPIRED when the credentials of the caller expire.
    */
-  subscribe(request: SubscribeRequest): Promise<Subscription>;
+  subscribe(request: SubscribeRequest, caller: Caller): Promise<OpenSubscription>;
 }

@@ -3,7 +3,7 @@ import type { Frame } from "../core/frame.ts";
 import type { OpError } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
 import type { Json, Value } from "../core/value.ts";
-import type { Subscription } from "../live/subscription.ts";
+import type { OpenSubscription } from "./handlers.ts";
 
 /* Types of the library: those of the domain, with plain JSON in place of values. */
 
@@ -15,6 +15,11 @@ export interface Item {
   readonly revision: number;
   readonly createTime: Date;
   readonly updateTime: Date;
+  /**
+   * Author of the change that last wrote it: `user:<id>`, `key:<name>` or `function:<id>`; "" when
+   * it has none. The id of a user has at most 256 bytes of UTF-8.
+   */
+  readonly author: string;
 }
 
 /** Result of a set. `oldValue` is undefined when there was no item. */
@@ -113,6 +118,8 @@ export type StreamFrame =
       readonly data: Json;
       readonly position: Position;
       readonly timestamp: number;
+      /** As that of an item. */
+      readonly author: string;
     }
   | {
       readonly kind: "event";
@@ -120,6 +127,8 @@ export type StreamFrame =
       readonly itemId: string | undefined;
       readonly data: Json;
       readonly timestamp: number;
+      /** As that of an item. */
+      readonly author: string;
     }
   | { readonly kind: "heartbeat"; readonly position: Position }
   | { readonly kind: "resumed"; readonly position: Position; readonly head: Position };
@@ -127,12 +136,13 @@ export type StreamFrame =
 /** The library form of a set or an update. */
 export function plainWrite(done: {
   oldValue: Value | undefined;
-  newValue: Value;
+  newValue: Value | undefined;
   created: boolean;
   position: Position;
 }): SetResult {
   const { created, position } = done;
-  return { oldValue: done.oldValue?.json(), newValue: done.newValue.json(), created, position };
+  const newValue = (done.newValue as Value).json();
+  return { oldValue: done.oldValue?.json(), newValue, created, position };
 }
 
 /** The library form of an item. */
@@ -142,6 +152,7 @@ export function plainItem({
   revision,
   createTimeMs,
   updateTimeMs,
+  author,
 }: StoredItem): Item {
   return {
     itemId,
@@ -149,6 +160,7 @@ export function plainItem({
     revision,
     createTime: new Date(createTimeMs),
     updateTime: new Date(updateTimeMs),
+    author,
   };
 }
 
@@ -158,12 +170,12 @@ function plainFrame(frame: Frame): StreamFrame {
     case "sync":
       return { ...frame, items: frame.items.map(plainItem) };
     case "change": {
-      const { kind, type, itemId, value, position, timestamp } = frame;
-      return { kind, type, itemId, data: value.json(), position, timestamp };
+      const { kind, type, itemId, value, position, timestamp, author } = frame;
+      return { kind, type, itemId, data: value.json(), position, timestamp, author };
     }
     case "event": {
-      const { kind, type, itemId, value, timestamp } = frame;
-      return { kind, type, itemId, data: value.json(), timestamp };
+      const { kind, type, itemId, value, timestamp, author } = frame;
+      return { kind, type, itemId, data: value.json(), timestamp, author };
     }
     case "heartbeat":
     case "resumed":
@@ -173,7 +185,7 @@ function plainFrame(frame: Frame): StreamFrame {
 
 /** The library form of the frames of a subscription. */
 export function plainFrames(
-  subscription: Subscription,
+  subscription: Pick<OpenSubscription, typeof Symbol.asyncIterator>,
 ): AsyncIterableIterator<StreamFrame, undefined> {
   const frames = subscription[Symbol.asyncIterator]();
   return {

@@ -1,17 +1,31 @@
 import { checkGroup, checkName } from "../core/names.ts";
 import type { Store } from "../core/store.ts";
 import { checkItem, checkPageSize } from "./checks.ts";
-import type { Handlers } from "./handlers.ts";
 import { pageTokenInvalid, readPageToken, writePageToken } from "./page-token.ts";
-import type { ListAllResult } from "./requests.ts";
+import type { Item } from "../core/change.ts";
+import type {
+  GroupRequest,
+  ItemRequest,
+  ListAllResult,
+  ListGroupsRequest,
+  ListGroupsResult,
+  ListResult,
+  PageRequest,
+} from "./requests.ts";
 
 /** Most bytes of values in one page, so that the response stays under 3.5 MiB. */
 const MAX_PAGE_BYTES = 2 * 1024 * 1024;
 
-/** The calls that read. */
-export function createReads(
-  store: Store,
-): Pick<Handlers, "get" | "list" | "listGroups" | "listAll"> {
+/** The calls that read, without a decision about rights. @see Handlers */
+export interface Reads {
+  get(request: ItemRequest): Promise<Item | undefined>;
+  list(request: GroupRequest & PageRequest): Promise<ListResult>;
+  listGroups(request: ListGroupsRequest): Promise<ListGroupsResult>;
+  listAll(request: PageRequest): Promise<ListAllResult>;
+}
+
+/** Creates the calls that read. */
+export function createReads(store: Store): Reads {
   return {
     async get(request) {
       const { group, itemId } = checkItem(request);

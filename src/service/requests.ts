@@ -1,5 +1,3 @@
-import type { AuthRequest } from "../core/auth.ts";
-import type { Connected } from "../core/connection.ts";
 import type { Item } from "../core/change.ts";
 import type { OpError, UpdateOp } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
@@ -36,8 +34,10 @@ export interface SetRequest extends ItemRequest, Expectations {
 
 /** Result of a set. */
 export interface SetResult {
+  /** Undefined when there was no item, or the caller may not read it. */
   readonly oldValue: Value | undefined;
-  readonly newValue: Value;
+  /** Undefined when the caller may not read it. */
+  readonly newValue: Value | undefined;
   readonly created: boolean;
   readonly position: Position;
 }
@@ -95,11 +95,11 @@ export interface BatchRequest extends GroupRequest {
 export type BatchMutationResult =
   | {
       readonly kind: "set";
-      readonly result: Omit<SetResult, "newValue"> & { readonly newValue: Value | undefined };
+      readonly result: SetResult;
     }
   | {
       readonly kind: "update";
-      readonly result: Omit<UpdateResult, "newValue"> & { readonly newValue: Value | undefined };
+      readonly result: UpdateResult;
     }
   | { readonly kind: "delete"; readonly result: DeleteResult };
 
@@ -135,6 +135,11 @@ export interface ListResult {
   readonly nextPageToken: string;
 }
 
+/** Which page of a stream's groups to read. */
+export interface ListGroupsRequest extends PageRequest {
+  readonly streamName: string;
+}
+
 /** A page of groups. */
 export interface ListGroupsResult {
   readonly groups: readonly string[];
@@ -153,8 +158,6 @@ export interface ListAllResult {
 export interface SubscribeRequest extends GroupRequest {
   readonly itemId?: string | undefined;
   readonly resumeFrom?: Position | undefined;
-  /** The caller, for `auth_function`. */
-  readonly auth: AuthRequest;
   /** Address of the caller, to which its unread snapshots count. Absent: a caller in this process. */
   readonly address?: string | undefined;
 }
@@ -164,7 +167,4 @@ export interface JoinRequest extends GroupRequest {
   readonly itemId: string | undefined;
   /** Id that its client gave it. */
   readonly subscriptionId: string;
-  /** The caller's context from `authenticate`. */
-  readonly context: string;
-  readonly connection: Connected;
 }

@@ -1,9 +1,13 @@
 import type { AuthRequest } from "../core/auth.ts";
+import type { OpenPage, OpenSubscriptionInfo, SubscriptionFilter } from "./administration.ts";
 import { newConnectionId } from "./connection-ids.ts";
+import { checkGroup } from "../core/names.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import type { Position } from "../core/position.ts";
 import type { Store } from "../core/store.ts";
 import { type Json, Value } from "../core/value.ts";
+import { type Caller, LOCAL } from "../rights/caller.ts";
+import { currentCaller } from "./current-caller.ts";
 import { type Handler, handlerProvider } from "../functions/handler.ts";
 import { jsonText } from "../functions/json-text.ts";
 import type { Registration } from "../functions/provider.ts";
@@ -49,7 +53,8 @@ export interface CallRequest {
 /**
  * The service as a library: the calls of `millrace.v1.StreamService` on plain JSON, with the same
  * rules and guarantees as over the network. Failures are StreamErrors; those of functions and
- * triggers are FunctionErrors.
+ * triggers are FunctionErrors. Writes of a registered function have the author `function:<its id>`,
+ * others have none.
  */
 export interface StreamService {
   /** Stores a value, replacing that of the item. */
@@ -127,6 +132,22 @@ export interface StreamService {
    * where it likes. Resolves when the adapter is in use.
    */
   createStream(streamName: string, adapter: StreamAdapter): Promise<Registration>;
+  /** A page of the open subscriptions of the whole fleet, sorted by connection and id. */
+  subscriptions(
+    request?: PageOptions & { readonly filter?: SubscriptionFilter },
+  ): Promise<OpenPage<OpenSubscriptionInfo>>;
+  /**
+   * Ends subscriptions. When it resolves, nothing committed later reaches any of them, at any
+   * process of the fleet (G11).
+   */
+  endSubscriptions(
+    filter: SubscriptionFilter,
+    reason?: string,
+  ): Promise<{ readonly ended: number }>;
+  /** Asks rules and join gates anew, and ends the subscriptions that are no longer allowed (G11). */
+  recheckSubscriptions(
+    filter: SubscriptionFilter,
+  ): Promise<{ readonly kept: number; readonly ended: number }>;
   /** All triggers in force, and the outcomes of their events. */
   triggers(): readonly TriggerStatus[];
   /** Ends subscriptions, flushes and closes the store. Idempotent. */
@@ -146,29 +167,33 @@ export function createStreamService(
 
 /** The library's view of an engine. */
 export function toLibrary(engine: Engine): StreamService {
-  const { handlers, functions, triggerEngine } = engine;
+  const { handlers, functions, triggerEngine, administration } = engine;
   return {
     async set(request) {
-      return plainWrite(await handlers.set({ ...request, data: Value.of(request.data) }));
+      return plainWrite(
+        await handlers.set({ ...request, data: Value.of(request.data) }, currentCaller()),
+      );
     },
     async get(request) {
-      const item = await handlers.get(request);
+      const item = await handlers.get(request, currentCaller());
       return item === undefined ? undefined : plainItem(item);
     },
     async update(request) {
-      const done = await handlers.update({ ...request, ops: opsFromJson(request.ops) });
+      const done = await handlers.update(
+        { ...request, ops: opsFromJson(request.ops) },
+        currentCaller(),
+      );
       return { ...plainWrite(done), errors: done.errors };
     },
     async delete(request) {
-      const { oldValue, position } = await handlers.delete(request);
+      const { oldValue, position } = await handlers.delete(request, currentCaller());
       return { oldValue: oldValue?.json(), position };
     },
     async batch({ returnValues = false, mutations, ...request }) {
-      const done = await handlers.batch({
-        ...request,
-        returnValues,
-        mutations: mutationsFromLibrary(mutations),
-      });
+      const done = await handlers.batch(
+        { ...request, returnValues, mutations: mutationsFromLibrary(mutations) },
+        currentCaller(),
+      );
       const results = done.results.map(({ kind, result }): MutationResult => {
         const newValue = "newValue" in result ? result.newValue?.json() : undefined;
         const errors = "errors" in result ? result.errors : [];
@@ -183,22 +208,27 @@ export function toLibrary(engine: Engine): StreamService {
       return { results, position: done.position };
     },
     async send(request) {
-      await handlers.send({ ...request, data: Value.of(request.data) });
+      await handlers.send({ ...request, data: Value.of(request.data) }, currentCaller());
     },
     async list(request) {
-      const page = await handlers.list({ ...request, ...pageOf(request) });
+      const page = await handlers.list({ ...request, ...pageOf(request) }, currentCaller());
       return { ...page, items: page.items.map(plainItem) };
     },
     async listGroups(request) {
-      return handlers.listGroups({ ...request, ...pageOf(request) });
+      return handlers.listGroups({ ...request, ...pageOf(request) }, currentCaller());
     },
     async listAll(request = {}) {
-      return handlers.listAll(pageOf(request));
+      return handlers.listAll(pageOf(request), currentCaller());
     },
     async subscribe(request) {
       const connectionId = request.auth?.connection_id ?? newConnectionId();
       const auth: AuthRequest = { ...NO_CALLER, ...request.auth, connection_id: connectionId };
-      return plainFrames(await handlers.subscribe({ ...request, auth }));
+      // Requests that are refused anyway are not worth a call of auth_function.
+      checkGroup(request);
+      const { user, context, expiresAtMs } = await handlers.authenticate(auth);
+      const connection = { connectionId };
+      const caller: Caller = { ...LOCAL, user, context, expiresAtMs, connection };
+      return plainFrames(await handlers.subscribe(request, caller));
     },
     registerFunction: (id, handler) => functions.register(id, handlerProvider(handler)),
     registerTrigger: (request) => triggerEngine.register(request),
@@ -213,6 +243,10 @@ export function toLibrary(engine: Engine): StreamService {
       adapterFunctions(streamName, adapter, (id, handler) =>
         functions.register(id, handlerProvider(handler)),
       ),
+    subscriptions: ({ filter, ...page } = {}) =>
+      administration.listSubscriptions({ filter, ...pageOf(page) }),
+    endSubscriptions: (filter, reason) => administration.endSubscriptions({ filter, reason }),
+    recheckSubscriptions: (filter) => administration.recheckSubscriptions({ filter }),
     triggers: () => triggerEngine.status(),
     close: () => engine.close(),
   };

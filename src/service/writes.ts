@@ -18,8 +18,20 @@ import {
   checkRevision,
   requestInvalid,
 } from "./checks.ts";
-import type { Handlers } from "./handlers.ts";
-import type { BatchMutation, BatchMutationResult, Expectations } from "./requests.ts";
+import type {
+  BatchMutation,
+  BatchMutationResult,
+  BatchRequest,
+  BatchResult,
+  DeleteRequest,
+  DeleteResult,
+  Expectations,
+  SendRequest,
+  SetRequest,
+  SetResult,
+  UpdateRequest,
+  UpdateResult,
+} from "./requests.ts";
 
 /**
  * Most bytes that a batch may return in values and in errors of steps. The response stays under 3.5
@@ -37,28 +49,36 @@ export interface WriteRules {
   readonly isCustom: (streamName: string) => boolean;
 }
 
-/** The calls that write. */
-export function createWrites(
-  store: Store,
-  { firing, isCustom }: WriteRules,
-): Pick<Handlers, "set" | "update" | "delete" | "batch" | "send"> {
+/** The calls that write, without a decision about rights. @see Handlers */
+export interface Writes {
+  set(request: SetRequest, author?: string): Promise<SetResult>;
+  update(request: UpdateRequest, author?: string): Promise<UpdateResult>;
+  delete(request: DeleteRequest, author?: string): Promise<DeleteResult>;
+  batch(request: BatchRequest, author?: string): Promise<BatchResult>;
+  send(request: SendRequest, author?: string): Promise<void>;
+}
+
+/** Creates the calls that write. */
+export function createWrites(store: Store, { firing, isCustom }: WriteRules): Writes {
   /** Runs one commit of one mutation on behalf of a call that names an item. */
   const runOne = (
     group: GroupKey,
     request: Expectations,
     mutation: Mutation,
+    author: string | undefined,
   ): Promise<readonly Outcome[]> => {
     const fires = firing(group, mutation.itemId);
     return store.run(group, [
       {
         mutations: [fires === undefined ? mutation : { ...mutation, fires }],
         expectedEpoch: request.expectedEpoch,
+        author,
       },
     ]);
   };
 
   return {
-    async set(request) {
+    async set(request, author) {
       const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const value = checkData(request.data);
@@ -68,12 +88,12 @@ export function createWrites(
         value,
         expectedRevision: request.expectedRevision,
       };
-      const { results, position } = committed(await runOne(group, request, mutation));
+      const { results, position } = committed(await runOne(group, request, mutation, author));
       const { oldValue, newValue = value } = results[0] as MutationResult;
       return { oldValue, newValue, created: oldValue === undefined, position };
     },
 
-    async update(request) {
+    async update(request, author) {
       const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const mutation: Mutation = {
@@ -82,18 +102,18 @@ export function createWrites(
         ...reducer(request.ops, "ops"),
         expectedRevision: request.expectedRevision,
       };
-      const { results, position } = committed(await runOne(group, request, mutation));
+      const { results, position } = committed(await runOne(group, request, mutation, author));
       const { oldValue, newValue, errors } = results[0] as MutationResult;
       return {
         oldValue,
-        newValue: newValue as Value,
+        newValue,
         created: oldValue === undefined,
         position,
         errors,
       };
     },
 
-    async delete(request) {
+    async delete(request, author) {
       const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const mutation: Mutation = {
@@ -101,12 +121,12 @@ export function createWrites(
         itemId,
         expectedRevision: request.expectedRevision,
       };
-      const { results, position } = committed(await runOne(group, request, mutation));
+      const { results, position } = committed(await runOne(group, request, mutation, author));
       const { oldValue, revision } = results[0] as MutationResult;
       return { oldValue, position: revision === undefined ? undefined : position };
     },
 
-    async batch(request) {
+    async batch(request, author) {
       const group = checkGroup(request);
       checkExpectations({ expectedEpoch: request.expectedEpoch });
       const { mutations } = request;
@@ -123,6 +143,7 @@ export function createWrites(
           return { ...mutation, fires: firing(group, mutation.itemId) };
         }),
         expectedEpoch: request.expectedEpoch,
+        author,
         ...(request.returnValues
           ? {
               maxReturnBytes: MAX_RETURN_BYTES - MAX_ERROR_BYTES_BESIDE_VALUES,
@@ -136,13 +157,13 @@ export function createWrites(
       return { results, position: done.position };
     },
 
-    async send(request) {
+    async send(request, author) {
       const group = checkGroup(request);
       const type = checkEventType(request.type);
       const itemId =
         request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
       const value = checkData(request.data);
-      await store.broadcast(group, { type, itemId, value, fires: firing(group, itemId) });
+      await store.broadcast(group, { type, itemId, value, author, fires: firing(group, itemId) });
     },
   };
 }

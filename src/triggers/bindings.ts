@@ -11,9 +11,14 @@ export interface Bindings {
    * none.
    */
   match(group: GroupKey, itemId: string | undefined): readonly string[];
+  /**
+   * Ids of the write gates that a write of this group and item asks: the same object when there are
+   * none.
+   */
+  matchGates(group: GroupKey, itemId: string | undefined): readonly string[];
   /** A trigger by its id; undefined when it is not in force. */
   get(id: string): BoundTrigger | undefined;
-  /** All triggers of a type. */
+  /** All triggers of a type. The same array until a trigger or a function changes. */
   ofType(type: TriggerType): readonly BoundTrigger[];
   /** Calls the listener after each change. */
   watch(listener: () => void): Unwatch;
@@ -24,6 +29,7 @@ export function createBindings(registry: Registry): Bindings {
   let byId = new Map<string, BoundTrigger>();
   let byType = new Map<TriggerType, BoundTrigger[]>();
   let ofStreams = new StreamIndex([]);
+  let ofWrites = new StreamIndex([]);
   let indexed: readonly BoundTrigger[] | undefined;
 
   // Refreshed on each read, so that the index is never behind the registry.
@@ -40,6 +46,7 @@ export function createBindings(registry: Registry): Bindings {
       else alike.push(trigger);
     }
     ofStreams = new StreamIndex(byType.get("stream") ?? []);
+    ofWrites = new StreamIndex(byType.get("stream:write") ?? []);
   };
 
   return {
@@ -47,14 +54,20 @@ export function createBindings(registry: Registry): Bindings {
       refresh();
       return ofStreams.match(group, itemId);
     },
+    matchGates(group, itemId) {
+      refresh();
+      return ofWrites.match(group, itemId);
+    },
     get(id) {
       refresh();
       return byId.get(id);
     },
     ofType(type) {
       refresh();
-      return byType.get(type) ?? [];
+      return byType.get(type) ?? NONE;
     },
     watch: (listener) => registry.watch(listener),
   };
 }
+
+const NONE: readonly BoundTrigger[] = Object.freeze([]);

@@ -12,7 +12,7 @@ import { type Json, Value } from "../core/value.ts";
 
 /** A trigger as registered, not yet validated. */
 export interface TriggerRequest {
-  /** One of `stream`, `stream:join` and `stream:leave`. */
+  /** One of `stream`, `stream:join`, `stream:leave` and `stream:write`. */
   readonly type: string;
   /** Id of the function that it calls. It need not have a provider yet. */
   readonly function_id: string;
@@ -39,6 +39,7 @@ const KEYS: Readonly<Record<TriggerType, readonly string[]>> = {
   stream: ["stream_name", "group_id", "item_id", "condition_function_id", "retry"],
   "stream:join": ["condition_function_id", "gate"],
   "stream:leave": ["condition_function_id"],
+  "stream:write": ["stream_name", "group_id", "item_id", "condition_function_id"],
 };
 
 type Section = Readonly<Record<string, unknown>>;
@@ -55,7 +56,7 @@ export function readTrigger(request: TriggerRequest): ReadTrigger {
   if (type === undefined) {
     throw new FunctionError(
       "trigger_type_not_found",
-      `type is ${describeValue(request.type)}; it may be stream, stream:join or stream:leave.`,
+      `type is ${describeValue(request.type)}; it may be stream, stream:join, stream:leave or stream:write.`,
     );
   }
   const section = request.config ?? {};
@@ -64,7 +65,8 @@ export function readTrigger(request: TriggerRequest): ReadTrigger {
   if (functionId === undefined) throw invalid("function_id", undefined, "the id of a function");
   const config: TriggerConfig = {
     conditionFunctionId: name("config.condition_function_id", section["condition_function_id"]),
-    ...(type === "stream" && streamConfig(section)),
+    ...((type === "stream" || type === "stream:write") && placeConfig(type, section)),
+    ...(type === "stream" && { retry: retryOf(section["retry"]) }),
     ...(type === "stream:join" && { gate: toggle("config.gate", section["gate"], true) }),
   };
   return {
@@ -102,15 +104,17 @@ export function writeTrigger(definition: TriggerDefinition): TriggerRequest {
   };
 }
 
-function streamConfig(section: Section): TriggerConfig {
+/** What a trigger of a stream matches. */
+function placeConfig(type: "stream" | "stream:write", section: Section): TriggerConfig {
   const streamName = name("config.stream_name", section["stream_name"]);
-  if (streamName === undefined)
-    throw invalid("config.stream_name", undefined, "the name of the stream to listen to");
+  if (streamName === undefined) {
+    const what = type === "stream" ? "listen to" : "guard";
+    throw invalid("config.stream_name", undefined, `the name of the stream to ${what}`);
+  }
   return {
     streamName,
     groupId: name("config.group_id", section["group_id"]),
     itemId: name("config.item_id", section["item_id"]),
-    retry: retryOf(section["retry"]),
   };
 }
 

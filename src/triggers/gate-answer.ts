@@ -14,7 +14,8 @@ export type GateDecision =
    */
   | { readonly allows: false; readonly why: string };
 
-type Fields = Readonly<Record<string, unknown>>;
+/** The object that a gate returned. */
+export type Fields = Readonly<Record<string, unknown>>;
 
 /** Lowest `statusCode` that stands for a failure, as in HTTP. */
 const MIN_FAILURE_STATUS = 400;
@@ -51,7 +52,7 @@ function objectionIn({ unauthorized, error, statusCode }: Fields): string | unde
 }
 
 /** Kind of a JSON value. The log does not quote the value itself, because it may be secret. */
-function kindOf(json: unknown): string {
+export function kindOf(json: unknown): string {
   if (typeof json === "boolean") return String(json);
   if (typeof json === "number") return "a number";
   if (typeof json === "string") return "a string";

@@ -1,12 +1,15 @@
+import { NO_AUTHOR } from "../core/author.ts";
 import type { GroupEvent } from "../core/change.ts";
 import type { Connected } from "../core/connection.ts";
 import type { GroupKey } from "../core/names.ts";
+import { opsText } from "../core/op-text.ts";
+import type { GatedMutation, GatedWrite, WriteAction } from "./gated-write.ts";
 
 /* Payloads of trigger functions: JSON text in the shapes of the WebSocket protocol. */
 
-/** A change or a transient event, as a WebSocket frame carries it. */
+/** A change or a transient event, as a WebSocket frame carries it, with its author. */
 export function eventPayload(group: GroupKey, event: GroupEvent): string {
-  const { itemId, timestamp, value } = event;
+  const { itemId, timestamp, value, author } = event;
   const content =
     event.kind === "change"
       ? `{"type":"${event.type}","data":${value.text}}`
@@ -17,16 +20,15 @@ export function eventPayload(group: GroupKey, event: GroupEvent): string {
       : "";
   return (
     `{"type":"stream","timestamp":${timestamp}${at},"streamName":${JSON.stringify(group.streamName)},` +
-    `"groupId":${JSON.stringify(group.groupId)},"id":${JSON.stringify(itemId ?? null)},"event":${content}}`
+    `"groupId":${JSON.stringify(group.groupId)},"id":${JSON.stringify(itemId ?? null)},"event":${content},` +
+    `"author":${author === NO_AUTHOR ? '""' : JSON.stringify(author)}}`
   );
 }
 
-/** A subscription, as `stream:join` and `stream:leave` functions see it. */
-export interface JoinedSubscription extends GroupKey {
-  /** Id that the client, or the service, gave it. */
-  readonly subscriptionId: string;
-  /** Undefined: it follows the whole group. */
-  readonly itemId: string | undefined;
+/** A caller, as gates see it. */
+export interface GateCaller {
+  /** Id of the user; undefined when nobody named one. */
+  readonly user?: string | undefined;
   /**
    * Context that `auth_function` returned for the caller: JSON text; `null` when it returned none.
    */
@@ -34,9 +36,33 @@ export interface JoinedSubscription extends GroupKey {
   readonly connection: Connected;
 }
 
+/** A subscription, as `stream:join` and `stream:leave` functions see it. */
+export interface JoinedSubscription extends GroupKey, GateCaller {
+  /** Id that the client, or the service, gave it. */
+  readonly subscriptionId: string;
+  /** Undefined: it follows the whole group. */
+  readonly itemId: string | undefined;
+}
+
+/** A read of one item, or of a group: its items, or its history. */
+export interface GroupRead extends GroupKey, GateCaller {
+  /** Undefined: it reads the whole group. */
+  readonly itemId?: string | undefined;
+}
+
 /** Payload of join functions. */
 export function joinPayload(joined: JoinedSubscription): string {
   return `{"action":"subscribe",${fieldsOf(joined)}}`;
+}
+
+/** Payload of join gates that are asked again about an open subscription. */
+export function recheckPayload(joined: JoinedSubscription): string {
+  return `{"action":"subscribe","recheck":true,${fieldsOf(joined)}}`;
+}
+
+/** Payload of join gates that are asked about a read. */
+export function readPayload(read: GroupRead): string {
+  return `{"action":"read",${placeOf(read, read.itemId)},${callerOf(read)}}`;
 }
 
 /**
@@ -47,11 +73,47 @@ export function leavePayload(joined: JoinedSubscription): string {
   return `{${fieldsOf(joined)}}`;
 }
 
-function fieldsOf(joined: JoinedSubscription): string {
-  const { subscriptionId, streamName, groupId, itemId, context, connection } = joined;
+/** Payload of write gates. Absent parts are left out. */
+export function writePayload(action: WriteAction, write: GatedWrite, caller: GateCaller): string {
+  const { data, ops, mutations, type } = write;
   return (
-    `"subscription_id":${JSON.stringify(subscriptionId)},"stream_name":${JSON.stringify(streamName)},` +
-    `"group_id":${JSON.stringify(groupId)},"id":${JSON.stringify(itemId ?? null)},"context":${context},` +
+    `{"action":"${action}",${placeOf(write, write.itemId)}` +
+    (data === undefined ? "" : `,"data":${data.text}`) +
+    (ops === undefined ? "" : `,"ops":${opsText(ops)}`) +
+    (mutations === undefined ? "" : `,"mutations":[${mutations.map(mutationText).join(",")}]`) +
+    (action === "send" ? `,"type":${JSON.stringify(type || "message")}` : "") +
+    `,${callerOf(caller)}}`
+  );
+}
+
+function mutationText(mutation: GatedMutation): string {
+  const content =
+    mutation.kind === "set" && mutation.data !== undefined
+      ? `,"data":${mutation.data.text}`
+      : mutation.kind === "update"
+        ? `,"ops":${opsText(mutation.ops)}`
+        : "";
+  return `{"kind":"${mutation.kind}","id":${JSON.stringify(mutation.itemId)}${content}}`;
+}
+
+function fieldsOf(joined: JoinedSubscription): string {
+  const { subscriptionId, itemId } = joined;
+  return (
+    `"subscription_id":${JSON.stringify(subscriptionId)},` +
+    `${placeOf(joined, itemId)},${callerOf(joined)}`
+  );
+}
+
+function placeOf({ streamName, groupId }: GroupKey, itemId: string | undefined): string {
+  return (
+    `"stream_name":${JSON.stringify(streamName)},"group_id":${JSON.stringify(groupId)},` +
+    `"id":${JSON.stringify(itemId ?? null)}`
+  );
+}
+
+function callerOf({ user, context, connection }: GateCaller): string {
+  return (
+    `"user":${JSON.stringify(user ?? null)},"context":${context},` +
     `"connection_id":${JSON.stringify(connection.connectionId)}`
   );
 }

@@ -15,13 +15,13 @@ type ByGroup = Map<string | undefined, ByItem>;
 const NONE: readonly string[] = Object.freeze([]);
 
 /**
- * `stream` triggers by what they match: the triggers of an event are found with at most four
+ * Triggers of one type, `stream` or `stream:write`, by what they match: the triggers of an event are found with at most four
  * lookups, however many triggers exist.
  */
 export class StreamIndex {
   readonly #byStream = new Map<string, ByGroup>();
 
-  /** @param triggers Of type `stream`, in the order in which they fire. */
+  /** @param triggers In the order in which they fire. */
   constructor(triggers: readonly BoundTrigger[]) {
     for (const [rank, { id, definition }] of triggers.entries()) {
       const { streamName = "", groupId, itemId } = definition.config;

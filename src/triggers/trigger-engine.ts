@@ -3,7 +3,7 @@ import { FunctionError } from "../core/function-call.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Firing, Outbox } from "../core/outbox.ts";
 import { type BoundTrigger, triggerIdentity } from "../core/trigger.ts";
-import { MAX_DEPTH, currentCause, runCaused } from "../functions/cause.ts";
+import { MAX_DEPTH, OUTERMOST, currentCause, runCaused } from "../functions/cause.ts";
 import type { FunctionRegistry } from "../functions/function-registry.ts";
 import type { EndOfRegistration, Registration } from "../functions/provider.ts";
 import { type Admissions, createAdmissions } from "./admissions.ts";
@@ -12,6 +12,7 @@ import { type TriggerRequest, configKeys, readTrigger, writeTrigger } from "./de
 import { createDispatcher } from "./dispatcher.ts";
 import { type GateOptions, type Gates, createGates } from "./gates.ts";
 import { createLeaves } from "./leaves.ts";
+import { ReadAdmissions } from "./read-admissions.ts";
 import type { DispatchContext, TriggerLimits } from "./partition-dispatcher.ts";
 import { type Tally, type TriggerCounts, newTally } from "./trigger-counts.ts";
 import type { Job, Loss } from "./trigger-queue.ts";
@@ -22,6 +23,7 @@ export interface Problem {
   readonly kind:
     | "auth_refused"
     | "join_refused"
+    | "write_refused"
     | "trigger_failed"
     | "trigger_dropped"
     | "trigger_odd"
@@ -66,6 +68,10 @@ export interface ReactiveOptions extends GateOptions {
   ) => Promise<void>;
   readonly onProblem: (problem: Problem) => void;
   readonly newId: () => string;
+  /** Monotonic clock, in milliseconds. */
+  readonly now: () => number;
+  /** Wall clock, in Unix milliseconds. */
+  readonly clock: () => number;
 }
 
 /** Triggers and gates. */
@@ -115,7 +121,7 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
       const { functionId } = trigger.definition;
       onProblem(problemOf(functionId, loss));
       // The dead letter may fire triggers in turn: the depth keeps growing.
-      const cause = { depth: (job?.depth ?? MAX_DEPTH) + 1, overriding: [] };
+      const cause = { ...OUTERMOST, depth: (job?.depth ?? MAX_DEPTH) + 1 };
       try {
         await runCaused(cause, () => writeDeadLetter(trigger, job, loss));
       } catch (error) {
@@ -131,17 +137,15 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
     tallies.set(id, known);
     return known;
   };
+  const reads = new ReadAdmissions(options.now);
   const gates = createGates({
     ...options,
     bindings,
+    reads,
     registry: coordinator.registry,
     call: functions.call,
-    onRefused: (gate, why) =>
-      onProblem({
-        kind: gate === options.authFunction ? "auth_refused" : "join_refused",
-        message: `${gate} refused: ${why}.`,
-        functionId: gate,
-      }),
+    onRefused: (kind, gate, why) =>
+      onProblem({ kind, message: `${gate} refused: ${why}.`, functionId: gate }),
     onListenerResult(trigger, error) {
       const tally = tallyOf(trigger.id);
       if (error === undefined) tally.fired++;
@@ -153,7 +157,7 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
       }
     },
   });
-  const admissions = createAdmissions(gates, leaves, coordinator.leases, newId);
+  const admissions = createAdmissions(gates, reads, leaves, coordinator.leases, newId);
   const unwatch = bindings.watch(() => {
     for (const id of tallies.keys()) if (bindings.get(id) === undefined) tallies.delete(id);
     dispatcher.review();

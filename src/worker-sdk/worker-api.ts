@@ -60,8 +60,8 @@ export interface Worker {
    */
   trigger(request: CallRequest): Promise<Json | undefined>;
   /**
-   * Drains and disconnects: accepts no new calls, and completes those under way. Its `stream:join`
-   * triggers stay; its other triggers end after 30 s. Idempotent.
+   * Drains and disconnects: accepts no new calls, and completes those under way. Its gates, `stream:join`
+   * and `stream:write` triggers, stay; its other triggers end after 30 s. Idempotent.
    */
   shutdown(): Promise<void>;
 }

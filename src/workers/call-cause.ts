@@ -1,20 +1,37 @@
-import { type Cause, MAX_DEPTH } from "../functions/cause.ts";
+import { type Cause, MAX_DEPTH, OUTERMOST } from "../functions/cause.ts";
 import { parseNested } from "../core/nesting.ts";
 
-/** The cause of a call as text, which a worker passes on in the calls that it makes meanwhile. */
-export function writeCause({ depth, overriding }: Cause): string {
-  return JSON.stringify([depth, ...overriding]);
+// Marks the invocation among the names, which contain no control characters.
+const INVOCATION = "\u0000";
+
+/**
+ * The cause of a call as text, which a worker passes on in the calls that it makes meanwhile: depth,
+ * custom streams, and the invocation.
+ */
+export function writeCause({ depth, overriding }: Cause, invocationId: string): string {
+  return JSON.stringify([depth, ...overriding, `${INVOCATION}${invocationId}`]);
 }
 
-/** Reads a cause; an outermost one when the text is absent or invalid. */
-export function readCause(text: string): Cause {
+/**
+ * Reads a cause; an outermost one when the text is absent or invalid.
+ *
+ * @param functionOf The function of an invocation that is open in the worker's session; "" for any
+ *   other id: a worker cannot claim another function.
+ */
+export function readCause(text: string, functionOf: (invocationId: string) => string): Cause {
   try {
-    const [depth, ...overriding] = parseNested(text) as unknown[];
+    const [depth, ...names] = parseNested(text) as unknown[];
     const isDepth = typeof depth === "number" && Number.isInteger(depth) && depth >= 0;
-    if (isDepth && overriding.every((name) => typeof name === "string"))
-      return { depth: Math.min(depth, MAX_DEPTH), overriding };
+    if (isDepth && names.every((name) => typeof name === "string")) {
+      const invocation = names.find((name) => name.startsWith(INVOCATION));
+      return {
+        depth: Math.min(depth, MAX_DEPTH),
+        overriding: names.filter((name) => name !== invocation),
+        functionId: invocation === undefined ? "" : functionOf(invocation.slice(INVOCATION.length)),
+      };
+    }
   } catch {
     // Treated as absent.
   }
-  return { depth: 0, overriding: [] };
+  return OUTERMOST;
 }

@@ -30,7 +30,7 @@ export interface WorkerStreamOptions {
   readonly messages: AsyncIterable<WorkerMessage>;
   /** Aborted with the error to send when the service stops. The worker may still return results. */
   readonly draining: AbortSignal;
-  /** Aborted when the worker has disconnected. */
+  /** Aborted when the worker has disconnected, or its credentials have expired. */
   readonly caller: AbortSignal;
   /** Terminates the transport. */
   readonly abort: () => void;
@@ -192,7 +192,7 @@ async function invoke(
       metadata: metadata === "" ? undefined : metadata,
       payload: payload === "" ? "{}" : payload,
       timeoutMs: timeoutMs === 0 ? undefined : timeoutMs,
-      cause: readCause(cause),
+      cause: readCause(cause, (id) => session.invocations.functionOf(id)),
     });
     if (result !== undefined && Buffer.byteLength(result) > MAX_TEXT_BYTES) {
       const sentence = `The result of ${functionId} is too large for a message; it may have up to ${MAX_TEXT_BYTES} bytes as JSON text. Lists may be read page by page with List.`;
@@ -307,7 +307,7 @@ function createOut() {
         invoke({ invocationId, functionId, payload, metadata = "", timeoutMs: ms, cause }) {
           const timeoutMs = carriedTimeoutMs(ms);
           const value = { invocationId, functionId, payload, metadata, timeoutMs };
-          push({ case: "invoke", value: { ...value, cause: writeCause(cause) } });
+          push({ case: "invoke", value: { ...value, cause: writeCause(cause, invocationId) } });
         },
         cancel: (invocationId) => push({ case: "cancel", value: { invocationId } }),
       };

@@ -160,6 +160,23 @@ export class Invocations implements Provider {
     this.#onIdle();
   }
 
+  /** The function of an open call, which somebody waits for; "" for any other id. */
+  functionOf(invocationId: string): string {
+    return this.#sent.get(invocationId)?.call.functionId ?? "";
+  }
+
+  /** The function of all open calls; "" when there are none, or calls of several functions. */
+  get onlyFunction(): string {
+    let only = "";
+    for (const pending of this.#sent.values()) {
+      if (pending === undefined) continue;
+      const { functionId } = pending.call;
+      if (only !== "" && functionId !== only) return "";
+      only = functionId;
+    }
+    return only;
+  }
+
   /** Custom streams of which it is running a write in this group: it must not write there itself. */
   overridesIn(groupId: unknown): string[] {
     return Array.from(this.#sent.values()).flatMap((pending) => {

@@ -1,5 +1,6 @@
 import { FunctionError } from "../core/function-call.ts";
 import { MAX_NESTING } from "../core/nesting.ts";
+import { type Cause, OUTERMOST } from "../functions/cause.ts";
 import type { WorkerLine } from "./invocations.ts";
 import {
   type SocketFrame,
@@ -118,7 +119,7 @@ export class SocketWorker {
           triggerResultFrame(frame.id, frame.id, "", {
             code: "trigger_type_not_supported",
             message:
-              "The types of triggers are fixed here: stream, stream:join and stream:leave; a worker cannot add one.",
+              "The types of triggers are fixed here: stream, stream:join, stream:leave and stream:write; a worker cannot add one.",
           }),
         );
       case "registertrigger":
@@ -199,16 +200,16 @@ export class SocketWorker {
 
   /**
    * The cause of a call, which the protocol does not carry. A worker with running calls may be
-   * making this one for them; and one that runs a write of a custom stream must not write to it
-   * through the service.
+   * making this one for them, and its author is known if they are all of one function; and one that
+   * runs a write of a custom stream must not write to it through the service.
    */
-  #causeOf(functionId: string, payload: string) {
+  #causeOf(functionId: string, payload: string): Cause {
     const { invocations } = this.#session;
-    if (invocations.outstanding === 0) return { depth: 0, overriding: [] };
+    if (invocations.outstanding === 0) return OUTERMOST;
     const overriding = WRITES.includes(functionId)
       ? invocations.overridesIn((JSON.parse(payload) as { group_id?: unknown } | null)?.group_id)
       : [];
-    return { depth: 1, overriding };
+    return { depth: 1, overriding, functionId: invocations.onlyFunction };
   }
 
   /** Stores a worker's metadata. */

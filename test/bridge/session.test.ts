@@ -5,6 +5,8 @@ import { memoryStore, StreamError } from "millrace";
 import { DEFAULT_BRIDGE_LIMITS } from "../../src/bridge/limits.ts";
 import { BridgeSession } from "../../src/bridge/session.ts";
 import { Value } from "../../src/core/value.ts";
+import { Moments } from "../../src/timers/moments.ts";
+import { LOCAL, THIS_PROCESS } from "../../src/rights/caller.ts";
 import { type Engine, createEngine } from "../../src/service/engine.ts";
 import type { Handlers } from "../../src/service/handlers.ts";
 import type { Frame } from "./line.ts";
@@ -33,9 +35,14 @@ function open(handlers: Handlers = engine.handlers) {
     }
   };
   const session = new BridgeSession(
-    handlers,
     {
-      connectionId: "c1",
+      handlers,
+      limits: LIMITS,
+      require: engine.require,
+      renew: () => Promise.reject(new Error("unexpected")),
+      deadlines: new Moments(),
+    },
+    {
       address: "",
       cut: () => (closedWith = 4430),
       get bufferedBytes() {
@@ -51,8 +58,8 @@ function open(handlers: Handlers = engine.handlers) {
       },
       close: (code) => (closedWith = code),
     },
-    LIMITS,
     new TokenBucket(DEFAULT_CALLER_LIMITS.subscriptions, performance.now()),
+    { ...LOCAL, connection: { connectionId: "c1" } },
   );
   return {
     session,
@@ -78,7 +85,8 @@ function open(handlers: Handlers = engine.handlers) {
 }
 
 async function set(groupId: string, itemId: string, json: string | number): Promise<void> {
-  await engine.handlers.set({ streamName: "s", groupId, itemId, data: Value.of(json) });
+  const request = { streamName: "s", groupId, itemId, data: Value.of(json) };
+  await engine.handlers.set(request, THIS_PROCESS);
 }
 
 async function settle(): Promise<void> {
@@ -197,5 +205,145 @@ describe("a session", () => {
     for (let n = 0; n < 3; n++) await set(`g${n}`, "i", 1);
     await settle();
     expect(at.frames).toEqual([]);
+  });
+
+  describe("when the service ends a subscription", () => {
+    const REASON = new StreamError("SUBSCRIPTION_ENDED", "The subscription has ended. Enough.");
+
+    /** A session, and how many of its admissions are open. */
+    function openCounted() {
+      const admitted = new Set<string>();
+      const counting: Handlers = {
+        ...engine.handlers,
+        async admit(request, caller) {
+          const admission = await engine.handlers.admit(request, caller);
+          admitted.add(request.subscriptionId);
+          return {
+            ended: undefined,
+            leave() {
+              admitted.delete(request.subscriptionId);
+              admission.leave();
+            },
+          };
+        },
+      };
+      return Object.assign(open(counting), { admitted });
+    }
+
+    /** Makes joins of a group that is followed wait: its frames are not read. */
+    const stallIn = async (at: ReturnType<typeof open>, groupId: string) => {
+      at.stall();
+      for (let n = 0; n < 5; n++) await set(groupId, "i", LARGE);
+    };
+    const endings = ({ frames }: ReturnType<typeof open>) =>
+      frames
+        .filter(({ event }) => ["unauthorized", "ended", "error"].includes(event?.type ?? ""))
+        .map(({ subscriptionId, event }) => [subscriptionId, event.type]);
+
+    it("sends `unauthorized` for it and nothing later, and continues the others", async () => {
+      const at = openCounted();
+      at.join("one", "g", "i");
+      at.join("all", "h");
+      await settle();
+      expect(at.session.positionOf("one")).toMatchObject({ revision: 0 });
+      expect(at.session.positionOf("unknown")).toBeUndefined();
+      at.session.end("one", REASON);
+      at.session.end("one", REASON);
+      at.session.end("unknown", REASON);
+      await set("g", "i", 1);
+      await set("h", "i", 1);
+      await settle();
+      expect(endings(at)).toEqual([["one", "unauthorized"]]);
+      expect(at.frames.slice(3).map(({ groupId }) => groupId)).toEqual(["h"]);
+      expect([...at.admitted]).toEqual(["all"]);
+      expect(at.session.positionOf("all")).toMatchObject({ revision: 1 });
+      expect(at.session.positionOf("one")).toBeUndefined();
+      at.join("one", "g", "i");
+      await settle();
+      expect(at.frames.at(-1)).toMatchObject({ subscriptionId: "one", event: { type: "sync" } });
+    });
+
+    it("sends `ended` with the reason to a client that said hello", async () => {
+      const at = openCounted();
+      at.session.receive('{"type":"hello","data":{"version":2}}');
+      at.join("one", "g", "i");
+      await settle();
+      at.session.end("one", REASON);
+      expect(at.frames.at(-1)).toEqual({
+        ...{ type: "stream", timestamp: 0, streamName: "s", groupId: "g", id: "i" },
+        subscriptionId: "one",
+        event: {
+          type: "ended",
+          code: "permission_denied",
+          reason: "SUBSCRIPTION_ENDED",
+          message: REASON.message,
+        },
+      });
+    });
+
+    it("ends one that is joining, whose first frame is never sent", async () => {
+      const at = openCounted();
+      at.join("first", "g");
+      await settle();
+      await stallIn(at, "g");
+      at.join("second", "g");
+      await settle();
+      at.session.end("second", REASON);
+      at.flow();
+      await settle();
+      await set("g", "i", 1);
+      await settle();
+      expect(endings(at)).toEqual([["second", "unauthorized"]]);
+      expect(at.frames.filter(({ event }) => event.type === "sync")).toHaveLength(1);
+      expect([...at.admitted]).toEqual(["first"]);
+      at.leave("first");
+      await settle();
+      const before = at.frames.length;
+      await set("g", "i", 2);
+      await settle();
+      expect(at.frames).toHaveLength(before);
+    });
+
+    it("ends a join that is replacing it, which has no admission of its own", async () => {
+      const at = openCounted();
+      at.session.joinByUrl({ streamName: "s", groupId: "g", itemId: undefined }, "url");
+      await settle();
+      await stallIn(at, "g");
+      at.join("mine", "g");
+      await settle();
+      at.session.end("url", REASON);
+      at.flow();
+      await settle();
+      const before = at.frames.length;
+      await set("g", "i", 1);
+      await settle();
+      expect(endings(at)).toEqual([
+        ["url", "unauthorized"],
+        ["mine", "unauthorized"],
+      ]);
+      expect(at.frames).toHaveLength(before);
+      expect([...at.admitted]).toEqual([]);
+      at.join("mine", "g");
+      await settle();
+      expect(at.frames.at(-1)).toMatchObject({ subscriptionId: "mine", event: { type: "sync" } });
+    });
+
+    it("keeps the subscription of the URL when only the join that replaces it is ended", async () => {
+      const at = openCounted();
+      at.session.joinByUrl({ streamName: "s", groupId: "g", itemId: undefined }, "url");
+      await settle();
+      await stallIn(at, "g");
+      at.join("mine", "g");
+      await settle();
+      at.session.end("mine", REASON);
+      at.flow();
+      await settle();
+      await set("g", "i", 1);
+      await settle();
+      expect(endings(at)).toEqual([["mine", "unauthorized"]]);
+      expect(at.frames.at(-1)).toMatchObject({ event: { type: "update", data: 1 } });
+      expect(at.session.positionOf("url")).toBeDefined();
+      expect([...at.admitted]).toEqual(["url"]);
+    });
   });
 });

@@ -351,3 +351,33 @@ describe("heartbeats", () => {
     },
   ]);
 });
+
+describe("subscriptions that the service ended", () => {
+  testBad([
+    {
+      title: "a change whose write was requested after the response",
+      breaks: ["G11"],
+      says: /A change showed revision 2, whose write was requested after the subscription had been ended/,
+      record(story) {
+        const sub = story.subscribe();
+        sub.sync([], 0);
+        story.set("a", "a1", 1);
+        sub.handle.revoked();
+        sub.change("create", "a", "a1", 1);
+        story.set("a", "a2", 2);
+        sub.change("update", "a", "a2", 2);
+      },
+    },
+    {
+      title: "a snapshot that contains a later write",
+      breaks: ["G11"],
+      says: /A sync showed revision 1, whose write was requested after/,
+      record(story) {
+        const sub = story.subscribe();
+        sub.handle.revoked();
+        story.set("a", "a1", 1);
+        sub.sync([["a", "a1", 1]], 1);
+      },
+    },
+  ]);
+});

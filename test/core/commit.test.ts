@@ -6,7 +6,14 @@ import type { Commit, Mutation } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
 
 const stored = (itemId: string, revision: number, createdRevision = revision): StoredItem => ({
-  item: { itemId, value: Value.of(`old ${itemId}`), revision, createTimeMs: 5, updateTimeMs: 6 },
+  item: {
+    itemId,
+    value: Value.of(`old ${itemId}`),
+    revision,
+    createTimeMs: 5,
+    updateTimeMs: 6,
+    author: "user:before",
+  },
   createdRevision,
 });
 const put = (itemId: string, expectedRevision?: number): Mutation => ({

@@ -13,8 +13,14 @@ describe("StreamError", () => {
       "REQUEST_INVALID",
     ],
     aborted: ["REVISION_MISMATCH", "EPOCH_MISMATCH"],
-    unauthenticated: ["AUTH_REFUSED"],
-    permission_denied: ["JOIN_REFUSED", "NOT_TRUSTED"],
+    unauthenticated: ["AUTH_REFUSED", "AUTH_EXPIRED"],
+    permission_denied: [
+      "JOIN_REFUSED",
+      "WRITE_REFUSED",
+      "ACTION_DENIED",
+      "SUBSCRIPTION_ENDED",
+      "NOT_TRUSTED",
+    ],
     resource_exhausted: [
       "OVERLOADED",
       "SLOW_SUBSCRIBER",

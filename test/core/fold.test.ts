@@ -36,6 +36,7 @@ class ModelGroup {
       revision: change.position.revision,
       createTimeMs: before?.item.createTimeMs ?? change.timeMs,
       updateTimeMs: change.timeMs,
+      author: change.author,
     };
     if (before === undefined) this.#entries.push({ order: ++this.#created, item });
     else this.#entries[index] = { order: before.order, item };
@@ -71,6 +72,7 @@ class ModelGroup {
       position: at(revision),
       timestamp: timeMs,
       timeMs,
+      author: `user:${revision}`,
     };
     this.log.push(change);
     return change;
@@ -164,7 +166,7 @@ describe("a fold of pages", () => {
     expect(items.map((item) => item.itemId)).toStrictEqual(order);
   });
 
-  test("keeps the create time of an updated item and takes the change's revision and time", () => {
+  test("keeps the create time of an updated item and takes the change's revision, time and author", () => {
     const model = group("a", "b");
     const items = foldAround(model, 1, () => model.set("a"));
     expect(items[0]).toStrictEqual({
@@ -173,6 +175,7 @@ describe("a fold of pages", () => {
       revision: 3,
       createTimeMs: 1001,
       updateTimeMs: 1003,
+      author: "user:3",
     });
   });
 

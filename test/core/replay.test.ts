@@ -16,6 +16,7 @@ function change(revision: number): ChangeEvent {
     position,
     timestamp: revision * 10,
     timeMs: 0,
+    author: "",
   };
 }
 
@@ -28,6 +29,7 @@ function event(after: number, order = 1): TransientEvent {
     value,
     after: position,
     timestamp: after * 10 + order,
+    author: "",
   };
 }
 

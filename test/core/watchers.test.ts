@@ -13,6 +13,7 @@ const event = (type: string): GroupEvent => ({
   value: Value.of(null),
   after: { epoch: "", revision: 0 },
   timestamp: 1,
+  author: "",
 });
 
 describe("watchers", () => {

@@ -3,6 +3,7 @@ import { runInNewContext } from "node:vm";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { WebSocket } from "ws";
+import { signDevelopmentToken } from "../../src/rights/jwt/development-token.ts";
 import { type Server, createServer } from "millrace/server";
 import { comparable } from "./comparable.ts";
 import { isSocketFrame, placeOf, readMarkdown } from "./markdown.ts";
@@ -28,14 +29,20 @@ function comparableFrame(frame: JsonObject): JsonObject {
   return { isTimed: timestamp !== 0, ...(comparable(rest) as JsonObject) };
 }
 
+/** The fields of a frame, each with the type of its value. */
+function shapeOf({ data = {}, ...frame }: JsonObject): JsonObject {
+  const types = Object.entries(data as JsonObject).map(([name, value]) => [name, typeof value]);
+  return { ...frame, data: Object.fromEntries(types) as JsonObject };
+}
+
 interface Line {
   send(frame: JsonObject): void;
   /** The next received frame. */
   next(): Promise<JsonObject>;
 }
 
-async function connect(server: Server, path: string): Promise<Line> {
-  const socket = new WebSocket(`${server.url.replace("http", "ws")}${path}`);
+async function connect(server: Server, path: string, headers = {}): Promise<Line> {
+  const socket = new WebSocket(`${server.url.replace("http", "ws")}${path}`, { headers });
   onTestFinished(() => socket.terminate());
   const frames: JsonObject[] = [];
   socket.on("message", (data: Buffer) => frames.push(JSON.parse(data.toString()) as JsonObject));
@@ -112,6 +119,45 @@ describe("the frames in docs/protocol.md", () => {
     send("leave", one);
     one.send({ type: "subscribe" });
     await receive("error", one);
+  });
+
+  it("are those of a client that says hello and renews its credentials", async () => {
+    const issuer = { algorithms: ["HS256"], secret: "s".repeat(32), allowClaim: "allow" } as const;
+    const tokenFor = async (stream: string, ttlMs: number) => {
+      const allow = [{ actions: ["subscribe"], stream }];
+      return signDevelopmentToken(issuer, { user: "ann", ttlMs, allow }, Date.now());
+    };
+    const guarded = await createServer({
+      port: 0,
+      store: { kind: "in_memory" },
+      auth: { jwt: [issuer] },
+    });
+    onTestFinished(async () => guarded.close());
+    const receive = async (label: string) => {
+      const frame = await line.next();
+      received.set(label, frame);
+      const expected = documented(`ServerFrame ${label}`);
+      expect({ label, ...shapeOf(frame) }).toEqual({ label, ...shapeOf(expected) });
+      return frame;
+    };
+    const authorization = `Bearer ${await tokenFor("orders", 100)}`;
+    const line = await connect(guarded, "/", { authorization });
+    const hello = documented("ClientFrame hello");
+    sent.add("hello");
+    line.send(hello);
+    await receive("welcome");
+    line.send({ type: "join", data: { ...TARGET, subscriptionId: "s2" } });
+    await line.next();
+    await receive("expired");
+    sent.add("token");
+    const token = documented("ClientFrame token");
+    line.send({ ...token, data: { token: await tokenFor("lobby", 60_000) } });
+    // The sentence, too, is what the service says.
+    expect(await receive("ended")).toEqual(documented("ServerFrame ended"));
+    await receive("token");
+  });
+
+  it("are all frames in the document", () => {
     const labels = [
       ...[...sent].map((label) => `ClientFrame ${label}`),
       ...[...received.keys()].map((label) => `ServerFrame ${label}`),

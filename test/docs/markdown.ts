@@ -27,6 +27,7 @@ export const DOCUMENTS = [
   "docs/protocol.md",
   "docs/proxies.md",
   "docs/python.md",
+  "docs/rights.md",
   "docs/stores.md",
   "docs/triggers.md",
   "docs/webhooks.md",

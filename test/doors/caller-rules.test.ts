@@ -1,19 +1,29 @@
 import { describe, expect, it } from "vitest";
-import { type Caller, type CallerRules, createCallers } from "../../src/server/callers.ts";
+import { callerRules } from "../../src/server/auth-options.ts";
+import type { CallerFacts } from "../../src/server/caller-facts.ts";
+import { createCallers } from "../../src/server/callers.ts";
+import { createAllowsOrigin } from "../../src/server/origins.ts";
 
-const LOCAL: CallerRules = {
+interface AccessRules {
+  readonly apiTokens: readonly string[];
+  readonly allowedOrigins: readonly string[] | undefined;
+  readonly publicUrl: string | undefined;
+  readonly insecure: boolean;
+}
+
+const LOCAL: AccessRules = {
   apiTokens: [],
   allowedOrigins: undefined,
   publicUrl: undefined,
   insecure: false,
 };
-const TOKENS: CallerRules = { ...LOCAL, apiTokens: ["first", "second"] };
-const PUBLIC: CallerRules = { ...TOKENS, publicUrl: "https://rooms.example/streams" };
-const LISTED: CallerRules = { ...LOCAL, allowedOrigins: ["https://app.example"] };
-const ANY: CallerRules = { ...LOCAL, allowedOrigins: ["*"] };
-const INSECURE: CallerRules = { ...LOCAL, insecure: true };
+const TOKENS: AccessRules = { ...LOCAL, apiTokens: ["first", "second"] };
+const PUBLIC: AccessRules = { ...TOKENS, publicUrl: "https://rooms.example/streams" };
+const LISTED: AccessRules = { ...LOCAL, allowedOrigins: ["https://app.example"] };
+const ANY: AccessRules = { ...LOCAL, allowedOrigins: ["*"] };
+const INSECURE: AccessRules = { ...LOCAL, insecure: true };
 
-const PROGRAM: Caller = {
+const PROGRAM: CallerFacts = {
   address: "127.0.0.1",
   origin: undefined,
   host: "127.0.0.1:3112",
@@ -21,10 +31,14 @@ const PROGRAM: Caller = {
   isRelayed: false,
   isCrossOrigin: false,
 };
-const page = (origin: string, host = "localhost:3112"): Caller => ({ ...PROGRAM, origin, host });
+const page = (origin: string, host = "localhost:3112"): CallerFacts => ({
+  ...PROGRAM,
+  origin,
+  host,
+});
 
 /** Title, rules, caller; whether it may call everything, follow, and read responses as a page. */
-const TABLE: readonly (readonly [string, CallerRules, Caller, boolean, boolean, boolean])[] = [
+const TABLE: readonly (readonly [string, AccessRules, CallerFacts, boolean, boolean, boolean])[] = [
   ["a program on this machine", LOCAL, PROGRAM, true, true, true],
   ["... over IPv6", LOCAL, { ...PROGRAM, address: "::1", host: "[::1]:3112" }, true, true, true],
   ["... over IPv4 in IPv6", LOCAL, { ...PROGRAM, address: "::ffff:127.0.0.1" }, true, true, true],
@@ -136,20 +150,20 @@ const TABLE: readonly (readonly [string, CallerRules, Caller, boolean, boolean, 
     TOKENS,
     { ...PROGRAM, authorization: "Bearer FIRST" },
     false,
-    true,
+    false,
     true,
   ],
-  ["a prefix of a token", TOKENS, { ...PROGRAM, authorization: "Bearer firs" }, false, true, true],
+  ["a prefix of a token", TOKENS, { ...PROGRAM, authorization: "Bearer firs" }, false, false, true],
   [
     "two tokens in one header",
     TOKENS,
     { ...PROGRAM, authorization: "Bearer first second" },
     false,
-    true,
+    false,
     true,
   ],
-  ["another scheme", TOKENS, { ...PROGRAM, authorization: "Basic first" }, false, true, true],
-  ["an empty token", TOKENS, { ...PROGRAM, authorization: "Bearer " }, false, true, true],
+  ["another scheme", TOKENS, { ...PROGRAM, authorization: "Basic first" }, false, false, true],
+  ["an empty token", TOKENS, { ...PROGRAM, authorization: "Bearer " }, false, false, true],
   [
     "a foreign page with a token",
     TOKENS,
@@ -235,25 +249,39 @@ const TABLE: readonly (readonly [string, CallerRules, Caller, boolean, boolean, 
 ];
 
 describe("the caller rules", () => {
-  it.each(TABLE)("decide about %s", (_, rules, caller, trusted, client, visible) => {
-    const callers = createCallers(rules);
-    const allows = (check: (caller: Caller) => void) => {
+  it.each(TABLE)("decide about %s", async (_, rules, facts, trusted, client, visible) => {
+    const allowsOrigin = createAllowsOrigin(rules);
+    const callers = createCallers({
+      ...(await callerRules(rules, () => {})),
+      allowsOrigin,
+      authenticate: undefined,
+    });
+    const finding = callers.find(facts);
+    const connection = () => ({ connectionId: "c" });
+    const auth = () => {
+      throw new Error("There is no auth_function.");
+    };
+    const identify = () =>
+      finding.resolve({ identity: undefined, connection, auth, subscribes: true });
+    const isClient = () => {
       try {
-        check(caller);
+        void identify();
         return true;
       } catch (error) {
-        const reason =
-          rules.apiTokens.length > 0 && check === callers.requireTrusted
-            ? "AUTH_REFUSED"
-            : "NOT_TRUSTED";
-        expect(error).toMatchObject({ reason, message: expect.stringMatching(/it may be .+\.$/) });
+        expect(error).toMatchObject({
+          reason: expect.stringMatching(/^(?:NOT_TRUSTED|AUTH_REFUSED)$/),
+          message: expect.stringMatching(/it may be .+\.$/),
+        });
         return false;
       }
     };
     expect({
-      trusted: allows(callers.requireTrusted),
-      client: allows(callers.requireClient),
-      visible: callers.allowsOrigin(caller),
+      trusted: finding.isTrusted,
+      client: isClient(),
+      visible: callers.allowsOrigin(facts),
     }).toEqual({ trusted, client, visible });
+    expect(callers.untrusted().reason).toBe(
+      rules.apiTokens.length > 0 ? "AUTH_REFUSED" : "NOT_TRUSTED",
+    );
   });
 });

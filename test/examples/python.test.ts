@@ -1,4 +1,8 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { createServer } from "millrace/server";
 import { type TestContext, expect, it } from "vitest";
 import { withLock } from "../../scripts/lib/lock.mjs";
 import { PROJECT } from "../docs/markdown.ts";
@@ -53,6 +57,53 @@ it(
   },
   TIMEOUT_MS,
 );
+
+it(
+  "a follower in Python with a key follows a private room beside a join gate that refuses everybody else",
+  async (context) => {
+    await withPython(context, async () => {
+      const server = await createServer({
+        port: 0,
+        store: { kind: "in_memory" },
+        auth: {
+          keys: [{ name: "exporter", key: "exporter-key" }],
+          anonymous: [{ actions: ["subscribe"] }],
+        },
+        async setup(service) {
+          await service.registerFunction("nobody", () => ({ unauthorized: true }));
+          await service.registerTrigger({ type: "stream:join", function_id: "nobody" });
+        },
+      });
+      try {
+        await server.service.set({ ...LOBBY, itemId: "m1", data: "private" });
+        expect(await firstLine(server.url, { TOKEN: "exporter-key" })).toBe('{"m1": "private"}');
+        expect(await firstLine(server.url, {})).toMatch(
+          /^the stream broke: .*refused by a join gate/,
+        );
+      } finally {
+        await server.close();
+      }
+    });
+  },
+  TIMEOUT_MS,
+);
+
+const LOBBY = { streamName: "chat", groupId: "lobby" };
+
+/** What the follower of examples/python prints first. */
+async function firstLine(url: string, env: Record<string, string>): Promise<string> {
+  const child = spawn(join(PROJECT, PYTHON), ["examples/python/subscriber.py", new URL(url).host], {
+    cwd: PROJECT,
+    env: { PATH: process.env["PATH"], PYTHONPATH: STUBS, ...env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    const [line] = (await once(createInterface(child.stdout), "line")) as [string];
+    return line;
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
 
 /** Runs alone in the environment that the tests of the documents share. */
 async function withPython(context: TestContext, work: () => Promise<void>): Promise<void> {

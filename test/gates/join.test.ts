@@ -120,6 +120,7 @@ describe("a join gate", () => {
       stream_name: "rooms",
       group_id: "g",
       id,
+      user: null,
       context: null,
       connection_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
     });

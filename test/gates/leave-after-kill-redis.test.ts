@@ -43,8 +43,11 @@ describeWithRedis("a member of a fleet over Redis", () => {
       onTestFinished(() => client.close());
       const frames = await client.subscribe({ streamName: "rooms", groupId: "rpc" });
       await frames.next();
-      // Either process may serve the gate.
-      const joins = [...killed.joins.all, ...other.joins.all];
+      // Either process may serve the gate, and reports it over a pipe, which may be later.
+      const both = [killed.joins, other.joins] as const;
+      const isComplete = () => both[0].all.length + both[1].all.length === 3;
+      await Promise.any(both.map((each) => each.until("all joins", isComplete)));
+      const joins = both.flatMap(({ all }) => all);
       expect(joins.map((each) => each.group_id).toSorted()).toEqual(["g", "rpc", "url"]);
       expect(other.leaves.all).toEqual([]);
 

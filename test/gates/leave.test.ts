@@ -88,6 +88,7 @@ describe.each(SUBSCRIPTION_DOORS)("a subscription over $name", (door) => {
         stream_name: "rooms",
         group_id: groupId,
         id: "a",
+        user: null,
         context: null,
       },
     ]);

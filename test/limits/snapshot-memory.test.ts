@@ -2,9 +2,8 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { memoryStore } from "millrace";
 import { createEngine } from "../../src/service/engine.ts";
 import { Value } from "../../src/core/value.ts";
+import { THIS_PROCESS } from "../../src/rights/caller.ts";
 import { SnapshotMemory } from "../../src/limits/snapshot-memory.ts";
-
-const AUTH = { headers: {}, path: "", query_params: {}, addr: "", connection_id: "" };
 
 describe("memory of unread snapshots", () => {
   it("counts a piece once for any number of holders", () => {
@@ -23,20 +22,25 @@ describe("memory of unread snapshots", () => {
     const engine = createEngine(memoryStore(), { maxSnapshotBytes: 150_000 });
     onTestFinished(() => engine.close());
     const follow = (groupId: string) =>
-      engine.handlers.subscribe({
-        streamName: "s",
-        groupId,
-        itemId: undefined,
-        resumeFrom: undefined,
-        auth: AUTH,
-      });
+      engine.handlers.subscribe(
+        {
+          streamName: "s",
+          groupId,
+          itemId: undefined,
+          resumeFrom: undefined,
+        },
+        THIS_PROCESS,
+      );
     for (const groupId of ["a", "b", "c"])
-      await engine.handlers.set({
-        streamName: "s",
-        groupId,
-        itemId: "i",
-        data: Value.of("x".repeat(100_000)),
-      });
+      await engine.handlers.set(
+        {
+          streamName: "s",
+          groupId,
+          itemId: "i",
+          data: Value.of("x".repeat(100_000)),
+        },
+        THIS_PROCESS,
+      );
     const first = await follow("a");
     // The same snapshot is held once.
     const same = await follow("a");
@@ -57,14 +61,17 @@ describe("memory of unread snapshots", () => {
     const engine = createEngine(memoryStore(), { maxSnapshotBytes: 250_000 });
     onTestFinished(() => engine.close());
     for (const groupId of ["a", "b", "c"])
-      await engine.handlers.set({
-        streamName: "s",
-        groupId,
-        itemId: "i",
-        data: Value.of("x".repeat(100_000)),
-      });
+      await engine.handlers.set(
+        {
+          streamName: "s",
+          groupId,
+          itemId: "i",
+          data: Value.of("x".repeat(100_000)),
+        },
+        THIS_PROCESS,
+      );
     const follow = (groupId: string, address?: string) =>
-      engine.handlers.subscribe({ streamName: "s", groupId, auth: AUTH, address });
+      engine.handlers.subscribe({ streamName: "s", groupId, address }, THIS_PROCESS);
     const stalled = [await follow("a", "198.51.100.1"), await follow("b", "198.51.100.1")];
     const newcomer = await follow("c", "198.51.100.2");
     expect(newcomer.read()?.kind).toBe("sync");
@@ -76,15 +83,18 @@ describe("memory of unread snapshots", () => {
     const engine = createEngine(memoryStore(), { maxSnapshotBytes: 150_000 });
     onTestFinished(() => engine.close());
     for (const groupId of ["a", "b"])
-      await engine.handlers.set({
-        streamName: "s",
-        groupId,
-        itemId: "i",
-        data: Value.of("x".repeat(100_000)),
-      });
-    const own = await engine.handlers.subscribe({ streamName: "s", groupId: "a", auth: AUTH });
+      await engine.handlers.set(
+        {
+          streamName: "s",
+          groupId,
+          itemId: "i",
+          data: Value.of("x".repeat(100_000)),
+        },
+        THIS_PROCESS,
+      );
+    const own = await engine.handlers.subscribe({ streamName: "s", groupId: "a" }, THIS_PROCESS);
     await expect(
-      engine.handlers.subscribe({ streamName: "s", groupId: "b", auth: AUTH, address: "::1" }),
+      engine.handlers.subscribe({ streamName: "s", groupId: "b", address: "::1" }, THIS_PROCESS),
     ).rejects.toMatchObject({ reason: "OVERLOADED" });
     expect(own.read()?.kind).toBe("sync");
   });

@@ -39,7 +39,8 @@ afterEach(() => store.close());
 
 function late(after: Position): GroupEvent {
   const timestamp = Number.MAX_SAFE_INTEGER;
-  return { kind: "event", type: "t", itemId: undefined, value: Value.of(0), after, timestamp };
+  const value = Value.of(0);
+  return { kind: "event", type: "t", itemId: undefined, value, after, timestamp, author: "" };
 }
 
 /**

@@ -19,12 +19,14 @@ function change(revision: number, epoch = "e"): ChangeEvent {
     position,
     timestamp: revision,
     timeMs: 0,
+    author: "",
   };
 }
 
 function event(revision: number): TransientEvent {
   const after = { epoch: "e", revision };
-  return { kind: "event", type: "t", itemId: undefined, value, after, timestamp: revision };
+  const timestamp = revision;
+  return { kind: "event", type: "t", itemId: undefined, value, after, timestamp, author: "" };
 }
 
 /** A sequencer over a log that the test controls, and a record of its output. */

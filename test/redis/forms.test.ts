@@ -147,8 +147,8 @@ describeWithRedis("Redis", () => {
     expect(store.outbox.partitions).toBe(3);
     const { store: later } = await openForTest(redis.url, { keyPrefix, partitions: 64 });
     expect(later.outbox.partitions).toBe(3);
-    await redis.command("HSET", `{${keyPrefix}:layout}`, "format", "2");
-    await expect(openForTest(redis.url, { keyPrefix })).rejects.toThrow(/has the format 2/);
+    await redis.command("HSET", `{${keyPrefix}:layout}`, "format", "9");
+    await expect(openForTest(redis.url, { keyPrefix })).rejects.toThrow(/has the format 9/);
   });
 
   it("is refused when it evicts data, with the setting named", async () => {

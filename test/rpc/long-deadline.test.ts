@@ -97,11 +97,11 @@ describe.each([...GRPC, ...WEB, ...CONNECT])("%s", (name, transportTo) => {
   });
 
   it("ends a watch of the health when its deadline passes", async () => {
-    const reading = createClient(Health, transportTo(server.url))
-      .watch({}, BRIEF)
-      [Symbol.asyncIterator]();
-    await reading.next();
-    await expect(reading.next()).rejects.toThrow("deadline_exceeded");
+    const watching = createClient(Health, transportTo(server.url)).watch({}, BRIEF);
+    const readAll = async () => {
+      for await (const _ of watching);
+    };
+    await expect(readAll()).rejects.toThrow("deadline_exceeded");
   });
 });
 

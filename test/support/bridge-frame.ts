@@ -10,6 +10,7 @@ export interface BridgeFrame {
   readonly groupId: string;
   readonly id: string | null;
   readonly subscriptionId?: string;
+  readonly author?: string;
   readonly event: {
     readonly type: string;
     readonly data?: Json;

@@ -85,7 +85,12 @@ describe("engine::functions::list", () => {
 describe("engine::triggers::list", () => {
   it("lists the trigger types", async () => {
     const { triggers } = await list(EngineFunctions.LIST_TRIGGERS);
-    expect(idsOf(triggers, "id")).toEqual(["stream", "stream:join", "stream:leave"]);
+    expect(idsOf(triggers, "id")).toEqual([
+      "stream",
+      "stream:join",
+      "stream:leave",
+      "stream:write",
+    ]);
     for (const row of triggers ?? [])
       expect(row).toMatchObject({
         worker_name: "millrace",

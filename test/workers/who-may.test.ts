@@ -5,6 +5,7 @@ import { registerWorker } from "millrace/worker";
 import { type Server, createServer } from "millrace/server";
 import { afterEach, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { hmacToken } from "../support/rights/issuer.ts";
 import { openRawWorker } from "../support/workers/raw-worker.ts";
 
 const TOKEN = "a-long-secret";
@@ -57,6 +58,31 @@ describe("a worker connection", () => {
     expect(await upgrade(`${url}/worker/otel`)).toBe(401);
     expect(await upgrade(`${url}/worker`, { authorization: `Bearer ${TOKEN}` })).toBe(101);
     expect(await upgrade(`${url}/worker/`, { authorization: `Bearer ${TOKEN}` })).toBe(101);
+  });
+
+  it("ends when the token of its user expires, over gRPC and at /worker", async () => {
+    const issuer = { algorithms: ["HS256"], secret: "s".repeat(32) } as const;
+    const rules = [{ actions: ["work"] }];
+    const { url, service } = await serve({ auth: { jwt: [issuer], rules } });
+    const exp = (Date.now() + 400) / 1000;
+    const claims = JSON.stringify({ sub: "ann", exp });
+    const authorization = `Bearer ${hmacToken('{"alg":"HS256"}', claims, issuer.secret)}`;
+    const socket = new WebSocket(`${url.replace("http", "ws")}/worker`, {
+      headers: { authorization },
+    });
+    const closed = once(socket, "close");
+    await once(socket, "open");
+    const worker = openRawWorker(url, { authorization });
+    worker.send({ case: "hello", value: {} });
+    worker.send({ case: "registerFunction", value: { functionId: "f" } });
+    const failure = await worker.ended;
+    expect(failure?.code).toBe(Code.Unauthenticated);
+    expect(failure?.rawMessage).toMatch(/expired/);
+    await closed;
+    expect(Date.now()).toBeGreaterThanOrEqual(Math.floor(exp * 1000));
+    await expect(service.trigger({ function_id: "f" })).rejects.toMatchObject({
+      code: "function_not_found",
+    });
   });
 
   it("is refused from a web page, unless its origin is allowed (G8)", async () => {

@@ -235,7 +235,7 @@ export type ConnectRequest_RegisterTrigger = Message<"millrace.v1.ConnectRequest
   triggerId: string;
 
   /**
-   * One of `stream`, `stream:join` and `stream:leave`.
+   * One of `stream`, `stream:join`, `stream:leave` and `stream:write`.
    *
    * @generated from field: string type = 3;
    */
@@ -341,7 +341,8 @@ export type ConnectRequest_Invoke = Message<"millrace.v1.ConnectRequest.Invoke">
 
   /**
    * `cause` of the call that the worker is answering with this one, if any: so that functions which
-   * lead to one another for ever come to an end.
+   * lead to one another for ever come to an end, and so that what the call writes has the author
+   * `function:<id>`, as long as that call is open on this connection.
    *
    * @generated from field: string cause = 6;
    */
@@ -788,7 +789,8 @@ export const WorkerService: GenService<{
    * that sends nothing for 60 s is taken for gone, so one that has nothing to say sends `heartbeat`
    * every 20 s; the service answers each. When the stream ends, the worker is gone: calls that it has
    * not answered fail with `invocation_stopped`, and its functions with it. Its triggers stay for
-   * 30 s, for it to come back; those of type `stream:join` until they are taken back.
+   * 30 s, for it to come back; those of type `stream:join` or `stream:write` until they are
+   * taken back.
    *
    * A worker that half-closes the stream is gone: it could not answer any more. `goodbye` is the way to
    * leave in good order.

@@ -1,14 +1,23 @@
 import {
   type Coordinator,
   type Leases,
+  type OrderHandler,
+  type Orders,
+  ORDER_TIMEOUT_MS,
   type Registry,
   type SubscriptionLease,
   REATTACH_MS,
 } from "../../core/coordinator.ts";
 import { FunctionError } from "../../core/function-call.ts";
+import { checkOrder, orderFailed } from "../../core/orders.ts";
 import { isOverrideId } from "../../core/overrides.ts";
 import type { ServiceState } from "../../core/service-state.ts";
-import { type BoundTrigger, type TriggerDefinition, triggerIdentity } from "../../core/trigger.ts";
+import {
+  type BoundTrigger,
+  type TriggerDefinition,
+  isGate,
+  triggerIdentity,
+} from "../../core/trigger.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 
 /** Options of a local coordinator. */
@@ -37,7 +46,7 @@ interface Bound {
  * The coordinator of a service that is one process: each change takes effect at once.
  *
  * With a service state, registrations survive a restart. Triggers end unless they are registered
- * again within `reattachMs`; gates (`stream:join`) and custom streams stay until they are
+ * again within `reattachMs`; gates and custom streams stay until they are
  * withdrawn, because without them the service would admit or store what it must not. Subscriptions
  * whose leave was not delivered become orphans.
  */
@@ -62,6 +71,7 @@ export function localCoordinator(options: LocalCoordinatorOptions = {}): Coordin
       },
       serve() {},
     },
+    orders: createOrders(),
     async close() {
       registry.close();
     },
@@ -100,7 +110,7 @@ function createRegistry({
     await serviceState?.delete(TRIGGER + id);
   };
   const awaitReturn = (bound: Bound) => {
-    if (closed || bound.trigger.definition.type === "stream:join") return;
+    if (closed || isGate(bound.trigger.definition)) return;
     bound.timer?.cancel();
     // A leftover record of an ended trigger is harmless: after a restart it expires again.
     bound.timer = startTimer(reattachMs, () => void end(bound).catch(() => {})).unref();
@@ -188,5 +198,33 @@ function createLeases({ serviceState }: LocalCoordinatorOptions): Leases {
       for (const lease of orphans.values()) listener(lease);
       return () => {};
     },
+  };
+}
+
+function createOrders(): Orders {
+  let serve: OrderHandler | undefined;
+  return {
+    async issue(order) {
+      checkOrder(order);
+      if (serve === undefined) return [];
+      const late = orderFailed(1, 1);
+      let timer: Timer | undefined;
+      const end = new Promise<never>((_, reject) => {
+        timer = startTimer(ORDER_TIMEOUT_MS, () => reject(late)).unref();
+      });
+      try {
+        return [await Promise.race([serve(order), end])];
+      } catch (error) {
+        throw error === late ? error : orderFailed(1, 1, error);
+      } finally {
+        timer?.cancel();
+      }
+    },
+    serve(handler) {
+      if (serve !== undefined) throw new Error("This process already carries out orders.");
+      serve = handler;
+    },
+    mayDeliver: () => true,
+    onLapse: () => () => {},
   };
 }

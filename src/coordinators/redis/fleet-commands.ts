@@ -1,3 +1,4 @@
+import { ORDER_TIMEOUT_MS } from "../../core/coordinator.ts";
 import { type LuaScript, luaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { FleetKeys } from "./fleet-keys.ts";
@@ -70,6 +71,7 @@ const ack = luaScript(import.meta.url, "lua/ack");
 const hold = luaScript(import.meta.url, "lua/hold");
 const release = luaScript(import.meta.url, "lua/release");
 const adopt = luaScript(import.meta.url, "lua/adopt");
+const answer = luaScript(import.meta.url, "lua/answer");
 
 /** The scripts that the servers must load. */
 export const FLEET_SCRIPTS: readonly LuaScript[] = [
@@ -80,6 +82,7 @@ export const FLEET_SCRIPTS: readonly LuaScript[] = [
   hold,
   release,
   adopt,
+  answer,
 ];
 
 /** The Redis commands of a fleet. Each rejects with a StreamError when Redis cannot be reached. */
@@ -96,6 +99,10 @@ export interface FleetCommands {
   heldBy(member: string): Promise<readonly (readonly [id: string, payload: string])[]>;
   /** Adopts some subscriptions of a member that is gone; empty: none left, or it is not gone. */
   adopt(gone: string, member: string): Promise<readonly (readonly [id: string, payload: string])[]>;
+  /** Stores how a member carried out an order of a process. */
+  answer(process: string, orderId: string, member: string, answer: string): Promise<void>;
+  /** The answers to an order, by member. */
+  answersTo(orderId: string): Promise<ReadonlyMap<string, string>>;
   /**
    * Sends a message.
    *
@@ -107,6 +114,8 @@ export interface FleetCommands {
 
 /** Subscriptions per command, so that no command takes long. */
 const PER_COMMAND = 500;
+/** How long answers are kept, in milliseconds: longer than their order can wait for them. */
+const ANSWERS_KEPT_MS = 2 * ORDER_TIMEOUT_MS;
 
 /** The commands of a fleet. */
 export function fleetCommands(servers: RedisServers, keys: FleetKeys): FleetCommands {
@@ -195,6 +204,16 @@ export function fleetCommands(servers: RedisServers, keys: FleetKeys): FleetComm
       const from = [keys.held(gone), keys.held(member), holders, leases];
       const args = [gone, member, String(PER_COMMAND)];
       return pairs((await servers.run(tag, adopt, from, args, "write")) as Buffer[]);
+    },
+    async answer(process, orderId, member, text) {
+      const names = [keys.answers(orderId), keys.answered(process)];
+      const args = [orderId, member, text, String(ANSWERS_KEPT_MS)];
+      // A repetition stores the same again.
+      await servers.run(tag, answer, names, args, "read");
+    },
+    async answersTo(orderId) {
+      const reply = await servers.send(tag, ["HGETALL", keys.answers(orderId)], "read");
+      return new Map(pairs(reply as Buffer[]));
     },
     async publish(channel, message, mayRepeat) {
       const kind = mayRepeat ? "read" : "write";

@@ -20,6 +20,10 @@ export interface FleetKeys {
   readonly changes: string;
   /** Channel for calls to a process, and for results of its own calls. */
   calls(process: string): string;
+  /** Member -> how it carried out an order. */
+  answers(orderId: string): string;
+  /** Channel for the ids of a process's orders that have new answers. */
+  answered(process: string): string;
 }
 
 /** The names under a prefix. */
@@ -38,12 +42,27 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
     held: (member) => name(`held:${member}`),
     changes: name("changes"),
     calls: (process) => name(`calls:${process}`),
+    answers: (orderId) => name(`answers:${orderId}`),
+    answered: (process) => name(`answered:${process}`),
   };
 }
 
+/**
+ * The form of stored records that this version reads, which stands at the end of its member ids. Ids
+ * of versions without authors have none: to them, ids are opaque.
+ */
+const RECORD_FORM = 2;
+const FORM_WITH_AUTHORS = 2;
+
 /** A new member id of a process. */
 export function newMemberId(process: string): string {
-  return `${process}/${crypto.randomUUID().slice(0, 8)}`;
+  return `${process}/${crypto.randomUUID().slice(0, 8)}.${RECORD_FORM}`;
+}
+
+/** Whether a member reads records with authors. */
+export function readsAuthors(member: string): boolean {
+  const form = /\.(\d+)$/.exec(member.slice(member.lastIndexOf("/")))?.[1] ?? 1;
+  return Number(form) >= FORM_WITH_AUTHORS;
 }
 
 /** The process of a member id: the instanceId of its RedisServers. */

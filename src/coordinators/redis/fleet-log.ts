@@ -1,5 +1,5 @@
 import { isOverrideId } from "../../core/overrides.ts";
-import { type BoundTrigger, triggerIdentity } from "../../core/trigger.ts";
+import { type BoundTrigger, isGate, triggerIdentity } from "../../core/trigger.ts";
 import {
   type FleetDraft,
   draftOf,
@@ -11,7 +11,10 @@ import {
   readState,
 } from "./fleet-state.ts";
 
-/** One change of a fleet's agreed state, as JSON. Entries of non-members are void. */
+/**
+ * One change of a fleet's agreed state, as JSON. Entries of non-members are void, and so are those
+ * of a kind that a process does not know yet.
+ */
 export type FleetEntry =
   | { readonly kind: "join"; readonly member: string; readonly reattachMs: number }
   /** The member left in good order, or its lease ended. */
@@ -38,6 +41,17 @@ export type FleetEntry =
   /** Void unless the partition is free. */
   | { readonly kind: "take"; readonly member: string; readonly partition: number }
   | { readonly kind: "release"; readonly member: string; readonly partition: number }
+  /** The member carries out orders. */
+  | { readonly kind: "obey"; readonly member: string }
+  /** The member issues an order. */
+  | {
+      readonly kind: "order";
+      readonly member: string;
+      readonly orderId: string;
+      readonly text: string;
+    }
+  /** The member no longer waits for its order. */
+  | { readonly kind: "settle"; readonly member: string; readonly orderId: string }
   /**
    * The state that a member had read of a log that was lost, and the lineages that it covers, each
    * up to a version.
@@ -106,6 +120,16 @@ function apply(draft: FleetDraft, entry: FleetEntry, { version, atMs }: FleetRec
       if (now.owners.get(entry.partition)?.member === entry.member)
         draft.owners().delete(entry.partition);
       return;
+    case "obey":
+      return void draft.members().set(entry.member, { ...member, obeys: true });
+    case "order":
+      if (!now.orders.has(entry.orderId))
+        draft.orders().set(entry.orderId, { issuer: entry.member, text: entry.text });
+      return;
+    case "settle":
+      if (now.orders.get(entry.orderId)?.issuer === entry.member)
+        draft.orders().delete(entry.orderId);
+      return;
   }
 }
 
@@ -117,14 +141,15 @@ function join(draft: FleetDraft, id: string, version: number, lostUntilMs: numbe
     for (const trigger of triggers.values())
       if (trigger.lostUntilMs !== undefined) put(draft, { ...trigger, lostUntilMs });
   }
-  draft.members().set(id, { since: version, functions: new Set(), contends: false });
+  draft.members().set(id, { since: version, functions: new Set(), contends: false, obeys: false });
 }
 
 function remove(draft: FleetDraft, id: string, lostUntilMs: number): void {
-  const { triggers, owners } = draft.now;
+  const { triggers, owners, orders } = draft.now;
   draft.members().delete(id);
   for (const trigger of triggers.values()) lose(draft, id, trigger, lostUntilMs);
   for (const [partition, { member }] of owners) if (member === id) draft.owners().delete(partition);
+  for (const [orderId, { issuer }] of orders) if (issuer === id) draft.orders().delete(orderId);
 }
 
 function provide(
@@ -173,7 +198,7 @@ function lose(draft: FleetDraft, id: string, trigger: FleetTrigger, lostUntilMs:
   if (!trigger.holders.has(id)) return;
   const holders = new Set(trigger.holders);
   holders.delete(id);
-  const mayEnd = holders.size === 0 && trigger.bound.definition.type !== "stream:join";
+  const mayEnd = holders.size === 0 && !isGate(trigger.bound.definition);
   put(draft, { ...trigger, holders, lostUntilMs: mayEnd ? lostUntilMs : undefined });
 }
 
@@ -192,12 +217,16 @@ function restore(draft: FleetDraft, entry: FleetEntry & { kind: "restore" }, atM
     const known = now.triggers.get(now.identities.get(trigger.identity) ?? "");
     const holders = new Set([...(known?.holders ?? []), ...trigger.holders]);
     for (const holder of holders) if (!now.members.has(holder)) holders.delete(holder);
-    const mayEnd = holders.size === 0 && trigger.bound.definition.type !== "stream:join";
+    const mayEnd = holders.size === 0 && !isGate(trigger.bound.definition);
     const { bound, identity } = known ?? trigger;
     put(draft, { bound, identity, holders, lostUntilMs: mayEnd ? lostUntilMs : undefined });
   }
   for (const [partition, owner] of before.owners)
     if (!draft.now.owners.has(partition)) draft.owners().set(partition, owner);
+  for (const [orderId, order] of before.orders) {
+    const { members, orders } = draft.now;
+    if (members.has(order.issuer) && !orders.has(orderId)) draft.orders().set(orderId, order);
+  }
   for (const [lineage, version] of [...before.origins, ...entry.origins]) {
     const known = draft.now.origins.get(lineage) ?? 0;
     draft.origins().set(lineage, Math.max(known, version));

@@ -8,6 +8,15 @@ export interface FleetMember {
   readonly functions: ReadonlySet<string>;
   /** Whether it asks for partitions. */
   readonly contends: boolean;
+  /** Whether it carries out orders. Members of older versions do not. */
+  readonly obeys: boolean;
+}
+
+/** An order that its issuer waits for. */
+export interface FleetOrder {
+  /** The member that issued it. */
+  readonly issuer: string;
+  readonly text: string;
 }
 
 /** A trigger in force, and the members that registered it. */
@@ -39,6 +48,8 @@ export interface FleetState {
   readonly owners: ReadonlyMap<number, PartitionOwner>;
   /** Lineages of lost logs -> the version up to which their state was restored. */
   readonly origins: ReadonlyMap<string, number>;
+  /** Orders that are being carried out, by id, in the agreed order. */
+  readonly orders: ReadonlyMap<string, FleetOrder>;
 }
 
 /** A state as JSON. */
@@ -48,6 +59,8 @@ export interface FleetStateJson {
     readonly since: number;
     readonly functions: readonly string[];
     readonly contends: boolean;
+    /** Absent in states that older versions wrote, as are the orders. */
+    readonly obeys?: boolean;
   }[];
   readonly overrides: readonly string[];
   readonly triggers: readonly {
@@ -57,6 +70,7 @@ export interface FleetStateJson {
   }[];
   readonly owners: readonly (readonly [number, PartitionOwner])[];
   readonly origins: readonly (readonly [string, number])[];
+  readonly orders?: readonly (readonly [string, FleetOrder])[];
 }
 
 /** The initial state. */
@@ -67,16 +81,18 @@ export const EMPTY_STATE: FleetState = {
   identities: new Map(),
   owners: new Map(),
   origins: new Map(),
+  orders: new Map(),
 };
 
 /** Writes a state as JSON. */
 export function writeState(state: FleetState): FleetStateJson {
   return {
-    members: Array.from(state.members, ([id, { since, functions, contends }]) => ({
+    members: Array.from(state.members, ([id, { since, functions, contends, obeys }]) => ({
       id,
       since,
       functions: Array.from(functions),
       contends,
+      obeys,
     })),
     overrides: Array.from(state.overrides),
     triggers: Array.from(state.triggers.values(), ({ bound, holders, lostUntilMs }) => ({
@@ -86,6 +102,7 @@ export function writeState(state: FleetState): FleetStateJson {
     })),
     owners: Array.from(state.owners),
     origins: Array.from(state.origins),
+    orders: Array.from(state.orders),
   };
 }
 
@@ -97,9 +114,9 @@ export function readState(json: FleetStateJson): FleetState {
   });
   return {
     members: new Map(
-      json.members.map(({ id, since, functions, contends }) => [
+      json.members.map(({ id, since, functions, contends, obeys = false }) => [
         id,
-        { since, functions: new Set(functions), contends },
+        { since, functions: new Set(functions), contends, obeys },
       ]),
     ),
     overrides: new Set(json.overrides),
@@ -107,6 +124,7 @@ export function readState(json: FleetStateJson): FleetState {
     identities: new Map(triggers.map(({ bound, identity }) => [identity, bound.id])),
     owners: new Map(json.owners),
     origins: new Map(json.origins),
+    orders: new Map(json.orders),
   };
 }
 
@@ -132,6 +150,7 @@ export interface FleetDraft {
   identities(): Map<string, string>;
   owners(): Map<number, PartitionOwner>;
   origins(): Map<string, number>;
+  orders(): Map<string, FleetOrder>;
 }
 
 /** Starts a draft. The given state itself is never changed. */
@@ -160,5 +179,6 @@ export function draftOf(state: FleetState): FleetDraft {
     identities: part("identities", (before) => new Map(before)),
     owners: part("owners", (before) => new Map(before)),
     origins: part("origins", (before) => new Map(before)),
+    orders: part("orders", (before) => new Map(before)),
   };
 }

@@ -52,6 +52,10 @@ export class Membership {
   #lapseTimer: Timer | undefined;
   #endTimer: Timer | undefined;
   #wasCurrent = false;
+  /** When this process has to stop delivering; -Infinity: its lease has lapsed. */
+  #deliversUntilMs = -Infinity;
+  readonly #lapseListeners = new Set<{ readonly notify: () => void }>();
+  #isLeaving = false;
   #isEnded = false;
 
   constructor(options: MembershipOptions) {
@@ -70,6 +74,21 @@ export class Membership {
     return (
       !this.#isEnded && isMember && performance.now() < this.#confirmedMs + this.#options.leaseMs
     );
+  }
+
+  /**
+   * Whether this process receives what the fleet agrees on, or would receive it before the others
+   * consider it gone.
+   */
+  mayDeliver(): boolean {
+    return performance.now() < this.#deliversUntilMs;
+  }
+
+  /** Calls the listener after each lapse of the lease, before `mayDeliver` turns true again. */
+  onLapse(notify: () => void): Unwatch {
+    const entry = { notify };
+    this.#lapseListeners.add(entry);
+    return () => void this.#lapseListeners.delete(entry);
   }
 
   /** Calls the listener when `isCurrent` may have changed, and after each change of the state. */
@@ -138,6 +157,7 @@ export class Membership {
   review(): void {
     const isMember = this.#options.replica.state.members.has(this.#id);
     this.#confirmRead();
+    this.#extend();
     if (this.#hasJoined && !isMember && !this.#isEnded) {
       this.#begin();
       void this.#reconcile();
@@ -148,8 +168,16 @@ export class Membership {
     this.#endSoon();
   }
 
+  /** Ends deliveries: once this process has left, the others do not wait for it. */
+  leave(): void {
+    this.#isLeaving = true;
+    this.#deliversUntilMs = -Infinity;
+  }
+
   /** Stops renewing. */
   end(): void {
+    this.leave();
+    this.#lapseListeners.clear();
     this.#isEnded = true;
     this.#hasJoined = false;
     for (const timer of [this.#beatTimer, this.#lapseTimer, this.#endTimer]) timer?.cancel();
@@ -157,6 +185,7 @@ export class Membership {
   }
 
   #begin(): void {
+    this.#lapse();
     this.#id = newMemberId(this.#options.process);
     this.#hasJoined = false;
     this.#confirmedMs = -Infinity;
@@ -248,9 +277,26 @@ export class Membership {
 
   #confirm(sentMs: number): void {
     this.#confirmedMs = Math.max(this.#confirmedMs, sentMs);
+    this.#extend();
     this.#lapseLater();
     // Otherwise the change of the state notifies the listeners.
     if (this.isCurrent() !== this.#wasCurrent) this.#notify();
+  }
+
+  /** Allows deliveries until the confirmed lease ends. */
+  #extend(): void {
+    const nowMs = performance.now();
+    // A process that was suspended may get here before its timer fires.
+    if (nowMs >= this.#deliversUntilMs) this.#lapse();
+    const untilMs = this.#confirmedMs + this.#options.leaseMs;
+    const isMember = this.#options.replica.state.members.has(this.#id);
+    if (isMember && !this.#isLeaving && nowMs < untilMs) this.#deliversUntilMs = untilMs;
+  }
+
+  #lapse(): void {
+    if (this.#deliversUntilMs === -Infinity) return;
+    this.#deliversUntilMs = -Infinity;
+    notifyAll(this.#lapseListeners);
   }
 
   /** Notifies the listeners when the lease ends. */
@@ -258,7 +304,10 @@ export class Membership {
     this.#lapseTimer?.cancel();
     const leftMs = this.#confirmedMs + this.#options.leaseMs - performance.now();
     // A timer that was set late in a long turn fires early.
-    if (leftMs <= 0) return this.#notify();
+    if (leftMs <= 0) {
+      this.#lapse();
+      return this.#notify();
+    }
     this.#lapseTimer = startTimer(leftMs + 1, () => this.#lapseLater()).unref();
   }
 
@@ -294,16 +343,20 @@ export class Membership {
 
   #notify(): void {
     this.#wasCurrent = this.isCurrent();
-    for (const entry of Array.from(this.#listeners)) {
-      if (!this.#listeners.has(entry)) continue;
-      try {
-        entry.notify();
-      } catch (error) {
-        // Does not disturb other listeners; surfaces as an uncaught error.
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
+    notifyAll(this.#listeners);
+  }
+}
+
+function notifyAll(listeners: ReadonlySet<{ readonly notify: () => void }>): void {
+  for (const entry of Array.from(listeners)) {
+    if (!listeners.has(entry)) continue;
+    try {
+      entry.notify();
+    } catch (error) {
+      // Does not disturb other listeners; surfaces as an uncaught error.
+      queueMicrotask(() => {
+        throw error;
+      });
     }
   }
 }

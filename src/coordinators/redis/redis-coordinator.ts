@@ -3,9 +3,10 @@ import type { Unwatch } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { createAcks } from "./acks.ts";
 import { FLEET_SCRIPTS, fleetCommands, readAck } from "./fleet-commands.ts";
-import { fleetKeys } from "./fleet-keys.ts";
+import { fleetKeys, readsAuthors } from "./fleet-keys.ts";
 import { createFleetLeases } from "./fleet-leases.ts";
 import type { FleetEntry } from "./fleet-log.ts";
+import { type FleetOrders, createFleetOrders } from "./fleet-orders.ts";
 import { createFleetOwnership } from "./fleet-ownership.ts";
 import { createFleetRegistry } from "./fleet-registry.ts";
 import { createFleetRouting } from "./fleet-routing.ts";
@@ -51,6 +52,8 @@ export interface RedisCoordinator extends Coordinator {
    * @throws StreamError STORE_UNAVAILABLE on timeout.
    */
   ready(): Promise<string>;
+  /** Whether every member of the fleet reads stored records that have authors. */
+  readsAuthors(): boolean;
 }
 
 const DEFAULT_REGISTRY_TIMEOUT_MS = 10_000;
@@ -84,14 +87,20 @@ export async function createRedisCoordinator(
     reattachMs,
     author: () => membership.id,
     onGone: (member) => membership.lose(member),
-    onChange: () => membership.review(),
+    onChange() {
+      // Before a renewal of the lease is confirmed that the new orders precede.
+      orders.review();
+      membership.review();
+    },
     onEntered: (sentMs) => membership.enter(sentMs),
   });
   let noteAgreed = () => {};
   let isLeaving = false;
   const wanted = (state: FleetState): readonly FleetEntry[] => {
     noteAgreed = desired.pendingEndings();
-    return isLeaving ? [] : desired.entries(state, membership.id);
+    if (isLeaving) return [];
+    const { id } = membership;
+    return [...desired.entries(state, id), ...orders.entries(state, id)];
   };
   const reconcile = () => replica.propose(wanted, () => noteAgreed());
   const membership: Membership = new Membership({
@@ -108,6 +117,7 @@ export async function createRedisCoordinator(
       acks.noteAll(known);
       leases.noteHolders(holders);
       ownership.review();
+      orders.resend();
     },
   });
   const acks = createAcks({ commands, replica, membership });
@@ -130,6 +140,15 @@ export async function createRedisCoordinator(
   });
   const leases = createFleetLeases({ commands, replica, membership, onProblem });
   const routing = createFleetRouting({ process, keys, commands, replica, membership });
+  const orders: FleetOrders = createFleetOrders({
+    commands,
+    replica,
+    membership,
+    reconcile,
+    leaseMs,
+    timeoutMs,
+    onProblem,
+  });
 
   const subscriptions: Unwatch[] = [];
   const receiveChange = (message: Buffer) => {
@@ -146,6 +165,7 @@ export async function createRedisCoordinator(
     isOver = true;
     registry.close();
     routing.close();
+    orders.close();
     leases.close();
     acks.close();
     membership.end();
@@ -156,6 +176,7 @@ export async function createRedisCoordinator(
     // Its partitions drain before another member takes them.
     await Promise.all([ownership.close(), leases.whenReleased()]);
     isLeaving = true;
+    membership.leave();
     await replica.propose((state) => {
       const { id: member } = membership;
       return state.members.has(member) ? [{ kind: "leave", member, reattachMs }] : [];
@@ -175,6 +196,12 @@ export async function createRedisCoordinator(
         onDoubt: () => routing.doubt(),
       }),
     );
+    subscriptions.push(
+      await servers.subscribe(keys.tag, keys.answered(process), {
+        onMessage: (message) => orders.receive(message),
+        onDoubt: () => orders.resend(),
+      }),
+    );
     await replica.catchUp();
     await membership.join();
   } catch (error) {
@@ -182,6 +209,9 @@ export async function createRedisCoordinator(
     throw error;
   }
   subscriptions.push(servers.watch(() => servers.isUp && void membership.beat()));
+
+  /** Known for this set of members, which is replaced when it changes. */
+  let known: { readonly members: FleetState["members"]; readonly all: boolean } | undefined;
 
   let closing: Promise<void> | undefined;
   const close = async () => {
@@ -196,9 +226,16 @@ export async function createRedisCoordinator(
     ownership,
     leases,
     routing,
+    orders,
     async ready() {
       await membership.ready();
       return membership.id;
+    },
+    readsAuthors() {
+      const { members } = replica.state;
+      if (known?.members !== members)
+        known = { members, all: Array.from(members.keys()).every(readsAuthors) };
+      return known.all;
     },
     close: () => (closing ??= close()),
   };

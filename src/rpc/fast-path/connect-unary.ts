@@ -8,6 +8,7 @@ import { toConnectError } from "../connect-error.ts";
 import type { CallTransport } from "../call-transport.ts";
 import { PREFIX_BYTES } from "../envelope.ts";
 import { maxRequestBytes } from "../request-limits.ts";
+import type { Caller } from "../../rights/caller.ts";
 import { UnaryCall } from "./unary-call.ts";
 import type { UnaryMethod } from "../unary-methods.ts";
 import { connectTimeoutMs } from "../deadline.ts";
@@ -105,10 +106,10 @@ class ConnectCall extends UnaryCall<Uint8Array> {
     return Number(this.#exchange.headers["content-length"] ?? 0) > maxRequestBytes(this.#method.of);
   }
 
-  protected async run(body: Buffer): Promise<Uint8Array> {
+  protected async run(body: Buffer, caller: Caller): Promise<Uint8Array> {
     if (this.#exchange.headers["content-type"] === JSON_TYPE)
-      return Buffer.from(await this.#method.json(body));
-    return (await this.#method.binary(body)).subarray(PREFIX_BYTES);
+      return Buffer.from(await this.#method.json(body, caller));
+    return (await this.#method.binary(body, caller)).subarray(PREFIX_BYTES);
   }
 
   protected send(response: Uint8Array | undefined, failure: unknown): void {

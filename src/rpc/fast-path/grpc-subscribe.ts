@@ -4,14 +4,15 @@ import {
   StreamService,
   type SubscribeRequest,
 } from "../../../gen/millrace/v1/stream_service_pb.ts";
-import type { Frame } from "../../core/frame.ts";
+import { type Frame, hasAuthor } from "../../core/frame.ts";
 import type { Handlers } from "../../service/handlers.ts";
+import { seesAuthors } from "../../rights/caller.ts";
 import type { OpenAccount } from "../../limits/untrusted-bodies.ts";
 import { compileBinaryDecoder } from "../../wire/request/binary-decoder.ts";
 import type { Decoded } from "../../wire/request/decoded.ts";
 import { frameEnvelope } from "../../wire/response/frame.ts";
 import { type Joined, beginJoined } from "../../wire/response/joined.ts";
-import { byteLengthOf, createRecent } from "../../wire/response/encode-once.ts";
+import { byteLengthOf, createRecentForReaders } from "../../wire/response/encode-once.ts";
 import {
   type GrpcMethod,
   isGone,
@@ -59,7 +60,7 @@ async function serve(
   read: Read,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  { permit, untrustedBodies, abort, subscriber }: CallTransport,
+  { enter, abort, address }: CallTransport,
 ): Promise<void> {
   let failure: unknown;
   let late: ConnectError | undefined;
@@ -76,9 +77,13 @@ async function serve(
   stream.on("close", () => deadline?.cancel());
   stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
   try {
-    permit(method.subscribe);
-    const request = await read(stream, waiting?.signal, untrustedBodies());
-    const subscription = await handlers.subscribe({ ...request, ...subscriber() });
+    const { caller, openAccount } = enter(method.subscribe);
+    const entering = Promise.resolve(caller);
+    // A refusal ends the call after its request, as other refusals of the handler do.
+    entering.catch(() => {});
+    const request = await read(stream, waiting?.signal, openAccount);
+    const found = await entering;
+    const subscription = await handlers.subscribe({ ...request, address: address() }, found);
     onLate = () => subscription.close();
     stream.on("close", onLate);
     if (isGone(stream) || late !== undefined) subscription.close();
@@ -88,7 +93,7 @@ async function serve(
       if (subscription.error !== undefined) resetTimer = setTimeout(abort, END_GRACE_MS);
     });
     if (!isGone(stream)) respondStreaming(stream);
-    await send(stream, subscription);
+    await send(stream, subscription, seesAuthors(found));
     clearTimeout(resetTimer);
     failure = subscription.error;
   } catch (error) {
@@ -105,11 +110,15 @@ async function serve(
 type Subscription = Awaited<ReturnType<Handlers["subscribe"]>>;
 
 /** Sends frames until the subscription or the stream ends. */
-function send(stream: ServerHttp2Stream, subscription: Subscription): Promise<void> {
+function send(
+  stream: ServerHttp2Stream,
+  subscription: Subscription,
+  withAuthors: boolean,
+): Promise<void> {
   return new Promise((resolve) => {
     const pump = () => {
       while (!isGone(stream)) {
-        const joined = takeFrames(subscription);
+        const joined = takeFrames(subscription, withAuthors);
         if (joined.byteLength > 0) {
           if (!stream.write(joined.bytes)) return void stream.once("drain", pump);
         } else if (subscription.ended) return resolve();
@@ -124,18 +133,22 @@ function send(stream: ServerHttp2Stream, subscription: Subscription): Promise<vo
 }
 
 /** Takes the frames that are ready, joined. */
-function takeFrames(subscription: Subscription): Joined {
+function takeFrames(subscription: Subscription, withAuthors: boolean): Joined {
   let joined = beginJoined();
   while (joined.byteLength < JOIN_BYTES) {
     const frame = subscription.read();
     if (frame === undefined) break;
-    joined = joined.plus(envelopeOf(frame));
+    joined = joined.plus(envelopeOf(frame, withAuthors));
   }
   return joined;
 }
 
 /** A frame with its gRPC prefix. Encoded once for all current subscribers: do not modify. */
-const envelopeOf = createRecent((frame: Frame): Buffer => {
-  const { buffer, byteOffset, byteLength } = frameEnvelope(frame);
-  return Buffer.from(buffer, byteOffset, byteLength);
-}, byteLengthOf);
+const envelopeOf = createRecentForReaders(
+  (frame: Frame, withAuthor): Buffer => {
+    const { buffer, byteOffset, byteLength } = frameEnvelope(frame, withAuthor);
+    return Buffer.from(buffer, byteOffset, byteLength);
+  },
+  hasAuthor,
+  byteLengthOf,
+);

@@ -3,6 +3,7 @@ import { checkFlags, PREFIX_BYTES, claimsMoreThan, singleEnvelope } from "../env
 import { type GrpcMethod, isGone, respond, timeoutOf, trailersOf } from "./grpc-response.ts";
 import { dismissStream } from "../dismiss.ts";
 import { maxRequestBytes } from "../request-limits.ts";
+import type { Caller } from "../../rights/caller.ts";
 import { UnaryCall } from "./unary-call.ts";
 import type { UnaryMethod } from "../unary-methods.ts";
 import type { BodyBudget } from "../../limits/body-budget.ts";
@@ -36,10 +37,10 @@ class GrpcUnaryCall extends UnaryCall<Uint8Array> {
     return claimsMoreThan(first, this.#maxBytes);
   }
 
-  protected run(body: Buffer): Promise<Uint8Array> {
+  protected run(body: Buffer, caller: Caller): Promise<Uint8Array> {
     const { flags, data } = singleEnvelope(body, this.#maxBytes);
     checkFlags(flags);
-    return this.#call(data);
+    return this.#call(data, caller);
   }
 
   protected send(response: Uint8Array | undefined, failure: unknown): void {

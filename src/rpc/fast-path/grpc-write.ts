@@ -14,11 +14,14 @@ import {
   trailersOf,
 } from "./grpc-response.ts";
 import { dismissStream } from "../dismiss.ts";
-import type { CallTransport } from "../call-transport.ts";
+import type { Caller } from "../../rights/caller.ts";
+import type { CallTransport, EnteredCall } from "../call-transport.ts";
 import { failedWrite, performWrite, requestIdOfBinary } from "../write-call.ts";
 import { MAX_IN_FLIGHT } from "../framework/write-stream.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 import { deadlineExceeded } from "../deadline.ts";
+import { Moments } from "../../timers/moments.ts";
+import { type CallEnd, callEnd } from "../call-end.ts";
 import type { BodyBudget } from "../../limits/body-budget.ts";
 import { maxRequestBytes } from "../request-limits.ts";
 
@@ -35,17 +38,21 @@ export function grpcWrite(
   budget: BodyBudget,
 ): GrpcMethod {
   const decode: Decode = compileBinaryDecoder(write.input);
-  return (stream, headers, transport) => {
-    let throttle: Throttle | undefined;
-    const permit: CallTransport["permit"] = (method) => (throttle = transport.permit(method));
-    const call = new WriteCall(
+  const expiries = new Moments();
+  const endOf = (caller: Caller) => callEnd(draining, caller, expiries);
+  return (stream, headers, transport) =>
+    new WriteCall(
       stream,
-      (bytes, reply) => performOne(handlers, decode, throttle, bytes, reply),
-      draining,
+      (bytes, entered, reply) => performOne(handlers, decode, entered, bytes, reply),
+      endOf,
       budget,
-    );
-    call.begin(headers, { ...transport, permit });
-  };
+    ).begin(headers, transport);
+}
+
+/** The caller of a stream of writes, and the limit of its rate. */
+interface Entered {
+  readonly caller: Caller;
+  readonly throttle: Throttle | undefined;
 }
 
 /** Receives the enveloped response to a request. */
@@ -55,7 +62,7 @@ type Reply = (response: Uint8Array) => void;
 function performOne(
   handlers: Handlers,
   decode: Decode,
-  throttle: Throttle | undefined,
+  { caller, throttle }: Entered,
   bytes: Uint8Array,
   reply: Reply,
 ): void {
@@ -76,11 +83,13 @@ function performOne(
     const request = decode(bytes);
     requestId = request.requestId;
     throttle?.call();
-    void performWrite(handlers, request).then(finish, fail);
+    void performWrite(handlers, request, caller).then(finish, fail);
   } catch (error) {
     fail(error);
   }
 }
+
+type Perform = (bytes: Uint8Array, entered: Entered, reply: Reply) => void;
 
 /**
  * One stream of writes.
@@ -94,9 +103,10 @@ function performOne(
  */
 class WriteCall {
   readonly #stream: ServerHttp2Stream;
-  readonly #perform: (bytes: Uint8Array, reply: Reply) => void;
-  readonly #draining: AbortSignal;
-  readonly #splitter: EnvelopeSplitter;
+  readonly #perform: Perform;
+  readonly #endOf: (caller: Caller) => CallEnd;
+  readonly #budget: BodyBudget;
+  #splitter: EnvelopeSplitter | undefined;
   #responses: Uint8Array[] = [];
   #inFlight = 0;
   #isFlushing = false;
@@ -110,48 +120,60 @@ class WriteCall {
 
   constructor(
     stream: ServerHttp2Stream,
-    perform: (bytes: Uint8Array, reply: Reply) => void,
-    draining: AbortSignal,
+    perform: Perform,
+    endOf: (caller: Caller) => CallEnd,
     budget: BodyBudget,
   ) {
     this.#stream = stream;
     this.#perform = perform;
-    this.#draining = draining;
-    this.#splitter = new EnvelopeSplitter({
-      maxBytes: maxRequestBytes(write),
-      budget,
-      onLate: (refusal) => this.#endRequests(refusal),
-    });
+    this.#endOf = endOf;
+    this.#budget = budget;
   }
 
-  begin(headers: IncomingHttpHeaders, { permit }: CallTransport): void {
-    const stream = this.#stream;
+  begin(headers: IncomingHttpHeaders, { enter }: CallTransport): void {
     const timeoutMs = timeoutOf(headers);
     if (timeoutMs !== undefined) {
       const expire = () => this.#finish(deadlineExceeded());
       this.#timer = startTimer(timeoutMs, expire);
     }
+    const refuse = (refusal: unknown) => this.#finish(refusal);
     try {
-      permit(write);
+      const entry = enter(write);
+      const { caller } = entry;
+      if (caller instanceof Promise)
+        void caller.then((found) => this.#receive({ ...entry, caller: found }), refuse);
+      else this.#receive({ ...entry, caller });
     } catch (refusal) {
-      return this.#finish(refusal);
+      refuse(refusal);
     }
-    const drain = () => this.#endRequests(this.#draining.reason);
-    this.#draining.addEventListener("abort", drain, { once: true });
+  }
+
+  #receive(entered: Entered & Pick<EnteredCall, "openAccount">): void {
+    const stream = this.#stream;
+    if (this.#isOver || isGone(stream)) return;
+    const end = (refusal: unknown) => this.#endRequests(refusal);
+    const splitter = new EnvelopeSplitter({
+      maxBytes: maxRequestBytes(write),
+      budget: entered.openAccount?.(end) ?? this.#budget,
+      onLate: end,
+    });
+    this.#splitter = splitter;
+    const ending = this.#endOf(entered.caller);
+    const { signal } = ending;
+    const endByService = () => end(signal.reason);
+    signal.addEventListener("abort", endByService, { once: true });
     stream.on("close", () => {
-      this.#draining.removeEventListener("abort", drain);
+      signal.removeEventListener("abort", endByService);
+      ending.release();
       this.#timer?.cancel();
       this.#isOver = true;
-      this.#splitter.release();
+      splitter.release();
     });
-    if (this.#draining.aborted) return drain();
+    if (signal.aborted) return endByService();
     // A client may wait for the headers before it sends its first request.
-    if (!isGone(stream)) respondStreaming(stream);
-    stream.on("data", (chunk: Buffer) => this.#take(chunk));
-    stream.on("end", () => {
-      if (this.#splitter.isAtEnd) this.#endRequests(undefined);
-      else this.#endRequests(bodyCutShort());
-    });
+    respondStreaming(stream);
+    stream.on("data", (chunk: Buffer) => this.#take(splitter, entered, chunk));
+    stream.on("end", () => end(splitter.isAtEnd ? undefined : bodyCutShort()));
     stream.on("drain", () => {
       this.#isBlocked = false;
       this.#flushSoon();
@@ -159,22 +181,18 @@ class WriteCall {
     });
   }
 
-  #take(chunk: Buffer): void {
+  #take(splitter: EnvelopeSplitter, entered: Entered, chunk: Buffer): void {
     if (this.#hasEnded) return;
     try {
-      this.#splitter.push(chunk, ({ flags, data }) => {
+      splitter.push(chunk, ({ flags, data }) => {
         checkFlags(flags);
-        this.#start(data);
+        this.#inFlight++;
+        this.#perform(data, entered, this.#reply);
       });
     } catch (error) {
       return this.#endRequests(error);
     }
     this.#updateFlow();
-  }
-
-  #start(message: Uint8Array): void {
-    this.#inFlight++;
-    this.#perform(message, this.#reply);
   }
 
   readonly #reply: Reply = (response) => {
@@ -224,7 +242,7 @@ class WriteCall {
   #endRequests(failure: unknown): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    this.#splitter.release();
+    this.#splitter?.release();
     this.#failure = failure;
     this.#stream.resume();
     this.#updateFlow();
@@ -234,7 +252,7 @@ class WriteCall {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#hasEnded = true;
-    this.#splitter.release();
+    this.#splitter?.release();
     this.#timer?.cancel();
     const stream = this.#stream;
     if (isGone(stream)) return;

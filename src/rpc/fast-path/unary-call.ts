@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import type { BodyBudget } from "../../limits/body-budget.ts";
 import { BodyBuffer } from "../body-buffer.ts";
 import { type Awaiting, BODY_DEADLINES } from "../../limits/body-deadlines.ts";
+import { type Caller, NOBODY } from "../../rights/caller.ts";
 import type { CallTransport } from "../call-transport.ts";
 import { bodyLate, bodyTooLarge } from "../envelope.ts";
 import { LARGE_BODY_BYTES, largeBodyTurn } from "../../timers/turns.ts";
@@ -21,7 +22,9 @@ export abstract class UnaryCall<Result> implements Awaiting {
   readonly #body: Readable;
   readonly #maxBytes: number;
   readonly #prefixBytes: number;
-  readonly #buffer: BodyBuffer;
+  readonly #budget: BodyBudget;
+  #buffer: BodyBuffer | undefined;
+  #caller: Caller | Promise<Caller> = NOBODY;
   #timer: Timer | undefined;
   #isOver = false;
 
@@ -33,18 +36,18 @@ export abstract class UnaryCall<Result> implements Awaiting {
     this.#body = body;
     this.#maxBytes = maxBytes;
     this.#prefixBytes = prefixBytes;
-    this.#buffer = new BodyBuffer(budget, maxBytes + prefixBytes);
+    this.#budget = budget;
   }
 
   /** Whether the headers or the first chunk announce a body that is too large. */
   protected abstract isTooLarge(first: Buffer): boolean;
   /** Runs the call. Decodes the whole body before it returns; may throw synchronously. */
-  protected abstract run(body: Buffer): Promise<Result>;
+  protected abstract run(body: Buffer, caller: Caller): Promise<Result>;
   /** Sends the response or the failure. Called at most once, and only while the caller is there. */
   protected abstract send(result: Result | undefined, failure: unknown): void;
 
   /** Starts the call. @param timeoutMs The timeout that the caller sets. */
-  begin(of: DescMethod, { permit }: CallTransport, timeoutMs: number | undefined): void {
+  begin(of: DescMethod, { enter }: CallTransport, timeoutMs: number | undefined): void {
     const body = this.#body;
     if (timeoutMs !== undefined) {
       const expire = () => this.#fail(deadlineExceeded());
@@ -52,16 +55,21 @@ export abstract class UnaryCall<Result> implements Awaiting {
       this.#timer = startTimer(timeoutMs, expire);
     }
     try {
-      permit(of);
+      const { caller, openAccount } = enter(of);
+      const account = openAccount?.((refusal) => this.#fail(refusal)) ?? this.#budget;
+      this.#buffer = new BodyBuffer(account, this.#maxBytes + this.#prefixBytes);
+      this.#caller = caller;
+      if (caller instanceof Promise) caller.catch((refusal: unknown) => this.#fail(refusal));
     } catch (refusal) {
       return this.#fail(refusal);
     }
+    const buffer = this.#buffer;
     BODY_DEADLINES.begin(this);
-    body.on("data", (chunk: Buffer) => this.#take(chunk));
+    body.on("data", (chunk: Buffer) => this.#take(buffer, chunk));
     body.on("end", () => {
       BODY_DEADLINES.end(this);
-      if (this.#buffer.length >= LARGE_BODY_BYTES) void largeBodyTurn().then(() => this.#run());
-      else this.#run();
+      if (buffer.length >= LARGE_BODY_BYTES) void largeBodyTurn().then(() => this.#run(buffer));
+      else this.#run(buffer);
     });
   }
 
@@ -75,12 +83,11 @@ export abstract class UnaryCall<Result> implements Awaiting {
     this.#isOver = true;
     this.#timer?.cancel();
     BODY_DEADLINES.end(this);
-    this.#buffer.release();
+    this.#buffer?.release();
   }
 
-  #take(chunk: Buffer): void {
+  #take(buffer: BodyBuffer, chunk: Buffer): void {
     if (this.#isOver) return;
-    const buffer = this.#buffer;
     const isFirst = buffer.length === 0;
     const maxBodyBytes = this.#maxBytes + this.#prefixBytes;
     if (buffer.length + chunk.length > maxBodyBytes || (isFirst && this.isTooLarge(chunk)))
@@ -92,13 +99,23 @@ export abstract class UnaryCall<Result> implements Awaiting {
     }
   }
 
-  #run(): void {
+  #run(buffer: BodyBuffer): void {
+    const caller = this.#caller;
+    if (caller instanceof Promise)
+      void caller.then(
+        (found) => this.#runFor(buffer, found),
+        () => {},
+      );
+    else this.#runFor(buffer, caller);
+  }
+
+  #runFor(buffer: BodyBuffer, caller: Caller): void {
     if (this.#isOver) return;
     const fail = (error: unknown) => this.#fail(error);
     try {
-      const running = this.run(this.#buffer.bytes);
+      const running = this.run(buffer.bytes, caller);
       // The body is decoded by now.
-      this.#buffer.release();
+      buffer.release();
       void running.then((result) => this.#end(result, undefined), fail);
     } catch (error) {
       fail(error);

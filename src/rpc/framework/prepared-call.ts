@@ -6,9 +6,9 @@ import type {
   UniversalServerResponse,
 } from "@connectrpc/connect/protocol";
 import type { Throttle } from "../../limits/throttle.ts";
+import { type Caller, NOBODY } from "../../rights/caller.ts";
 import { bodyInvalid } from "../envelope.ts";
 import { type RequestFormat, requestFormat } from "./request-format.ts";
-import { MAX_SMALL_REQUEST_BYTES, maxRequestBytes } from "../request-limits.ts";
 import { type RequestReader, createRequestReader, isReadable } from "./request-reader.ts";
 import type { BodyBudget } from "../../limits/body-budget.ts";
 
@@ -24,8 +24,10 @@ export interface PreparedCall {
   readonly format?: RequestFormat;
   /** Aborts the transport of the call when its client no longer reads. */
   readonly abort: () => void;
-  /** @see CallTransport.subscriber */
-  readonly subscriber: CallTransport["subscriber"];
+  /** The caller of a call that was let in. */
+  readonly caller: Caller;
+  /** @see CallTransport.address */
+  readonly address: CallTransport["address"];
   /**
    * Throttles the messages of a call with a stream of requests; undefined when no limit applies.
    */
@@ -34,10 +36,9 @@ export interface PreparedCall {
 
 /** The context key of the prepared call. */
 export const preparedCall = createContextKey<PreparedCall>({
+  caller: NOBODY,
   abort: () => {},
-  subscriber: () => ({
-    auth: { headers: {}, path: "", query_params: {}, addr: "", connection_id: "" },
-  }),
+  address: () => undefined,
 });
 
 /** Handles a call of one method. */
@@ -63,11 +64,9 @@ export function prepareCalls(
 ): CallHandler {
   const { method } = handler;
   const reader = createRequestReader(method, budget) as RequestReader<unknown>;
-  // Methods with large requests are for trusted callers only.
-  const isSmall = maxRequestBytes(method) === MAX_SMALL_REQUEST_BYTES;
   const isRequestStream =
     method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming";
-  return async (request, { permit, untrustedBodies, ...transport }) => {
+  return async (request, { enter, ...transport }) => {
     const url = new URL(request.url);
     const format = readableFormat(request, url);
     // The framework refuses formats that we do not read, as each protocol requires.
@@ -75,20 +74,22 @@ export function prepareCalls(
 
     const prepare = async (): Promise<PreparedCall> => {
       try {
-        const throttle = permit(method);
-        const account = isSmall ? untrustedBodies() : undefined;
+        const { caller: entering, throttle, openAccount } = enter(method);
+        // Whether it may call at all is decided before its body is read.
+        const caller = await entering;
         if (!isRequestStream) {
-          return { message: await reader.one(request, url, format, account), ...transport };
+          const message = await reader.one(request, url, format, openAccount);
+          return { caller, message, ...transport };
         }
         if (isHttp1(request) || (format.protocol === "grpc-web" && !isOpen)) {
           throw bodyInvalid(
             `${method.name} is a bidirectional stream; it may be called over HTTP/2 with gRPC or Connect.`,
           );
         }
-        const messages = reader.many(request, format, account);
-        return { messages, reader, format, throttle, ...transport };
+        const messages = reader.many(request, format, openAccount);
+        return { caller, messages, reader, format, throttle, ...transport };
       } catch (refusal) {
-        return { refusal, ...transport };
+        return { caller: NOBODY, refusal, ...transport };
       }
     };
     const contextValues = request.contextValues ?? createContextValues();

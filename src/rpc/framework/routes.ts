@@ -9,18 +9,21 @@ import {
   type WriteResponse,
   WriteResponseSchema,
 } from "../../../gen/millrace/v1/stream_service_pb.ts";
-import { type Frame, frameBytes } from "../../core/frame.ts";
+import { type Frame, frameBytes, hasAuthor } from "../../core/frame.ts";
 import { END_GRACE_MS } from "../../limits/end-grace.ts";
+import { type Caller, seesAuthors } from "../../rights/caller.ts";
 import type { Handlers } from "../../service/handlers.ts";
 import type { Decoded } from "../../wire/request/decoded.ts";
 import { frameEnvelope } from "../../wire/response/frame.ts";
-import { createRecent } from "../../wire/response/encode-once.ts";
+import { createRecentForReaders } from "../../wire/response/encode-once.ts";
 import { toConnectError } from "../connect-error.ts";
 import { headersFirst } from "./early-headers.ts";
 import { openEnvelope } from "./open-envelope.ts";
 import { type PreparedCall, preparedCall } from "./prepared-call.ts";
 import type { RequestReader } from "./request-reader.ts";
 import type { UnaryMethod } from "../unary-methods.ts";
+import { Moments } from "../../timers/moments.ts";
+import { type CallEnd, callEnd } from "../call-end.ts";
 import { answerWrites } from "./write-stream.ts";
 
 /**
@@ -38,19 +41,21 @@ export function streamRoutes(
   methods: readonly UnaryMethod[],
   draining: AbortSignal,
 ): void {
+  const expiries = new Moments();
+  const endOf = (caller: Caller) => callEnd(draining, caller, expiries);
   const unaryRoutes = Object.fromEntries(methods.map((each) => [each.of.localName, unary(each)]));
   router.service(StreamService, {
     ...(unaryRoutes as Partial<ServiceImpl<typeof StreamService>>),
     subscribe: (_request, context) => subscribe(handlers, context),
-    write: (requests, context) => write(handlers, requests, context, draining),
+    write: (requests, context) => write(handlers, requests, context, endOf),
   });
 }
 
 function unary({ of, decoded }: UnaryMethod) {
   return async (_request: unknown, context: HandlerContext) => {
     try {
-      const { message } = permitted(context);
-      const envelope = await unlessAborted(() => decoded(message), context.signal);
+      const { message, caller } = permitted(context);
+      const envelope = await unlessAborted(() => decoded(message, caller), context.signal);
       return openEnvelope<DescMessage>(of.output, envelope);
     } catch (error) {
       throw toConnectError(error);
@@ -59,8 +64,10 @@ function unary({ of, decoded }: UnaryMethod) {
 }
 
 /** A frame as a message. Decoded once for all current subscribers: do not modify. */
-const frameMessage = createRecent(
-  (frame: Frame): SubscribeResponse => openEnvelope(SubscribeResponseSchema, frameEnvelope(frame)),
+const frameMessage = createRecentForReaders(
+  (frame: Frame, withAuthor): SubscribeResponse =>
+    openEnvelope(SubscribeResponseSchema, frameEnvelope(frame, withAuthor)),
+  hasAuthor,
   (_, frame) => frameBytes(frame) * TREE_FACTOR,
 );
 
@@ -73,9 +80,10 @@ async function* subscribe(
 ): AsyncGenerator<SubscribeResponse, void> {
   let resetTimer: NodeJS.Timeout | undefined;
   try {
-    const { message, abort, subscriber } = permitted(context);
+    const { message, abort, caller, address } = permitted(context);
     const request = message as Decoded<SubscribeRequest>;
-    const subscription = await handlers.subscribe({ ...request, ...subscriber() });
+    const subscription = await handlers.subscribe({ ...request, address: address() }, caller);
+    const withAuthors = seesAuthors(caller);
     const close = () => subscription.close();
     context.signal.addEventListener("abort", close, { once: true });
     if (context.signal.aborted) close();
@@ -84,7 +92,7 @@ async function* subscribe(
       if (subscription.error !== undefined) resetTimer = setTimeout(abort, END_GRACE_MS);
     });
     try {
-      for await (const frame of subscription) yield frameMessage(frame);
+      for await (const frame of subscription) yield frameMessage(frame, withAuthors);
     } finally {
       close();
       context.signal.removeEventListener("abort", close);
@@ -101,27 +109,32 @@ async function* write(
   handlers: Handlers,
   requests: AsyncIterable<unknown>,
   context: HandlerContext,
-  draining: AbortSignal,
+  endOf: (caller: Caller) => CallEnd,
 ): AsyncGenerator<WriteResponse, void> {
+  let end: CallEnd | undefined;
   try {
-    const { messages, reader, format, throttle } = permitted(context);
+    const { messages, reader, format, throttle, caller } = permitted(context);
     if (messages === undefined || reader === undefined || format === undefined) {
       // The framework refuses a format that we do not read when its first message is requested.
       await requests[Symbol.asyncIterator]().next();
       return;
     }
     yield* headersFirst(context.values, WriteResponseSchema);
+    end = endOf(caller);
     yield* answerWrites(
       handlers,
       messages,
       reader as RequestReader<WriteRequest>,
       format.json,
+      caller,
       throttle,
-      draining,
+      end.signal,
       context.signal,
     );
   } catch (error) {
     throw toConnectError(error);
+  } finally {
+    end?.release();
   }
 }
 

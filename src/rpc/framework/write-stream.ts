@@ -4,6 +4,7 @@ import {
   WriteResponseSchema,
 } from "../../../gen/millrace/v1/stream_service_pb.ts";
 import type { Throttle } from "../../limits/throttle.ts";
+import type { Caller } from "../../rights/caller.ts";
 import type { Handlers } from "../../service/handlers.ts";
 import { type WriteResult, writeEnvelope } from "../../wire/response/binary.ts";
 import { openEnvelope } from "./open-envelope.ts";
@@ -19,8 +20,8 @@ export const MAX_IN_FLIGHT = 1000;
  * effect in that order, and their responses go out as they finish. An error ends only its own
  * request.
  *
- * When the requests end, the stream drains: it ends after the last response. `draining` does the
- * same, and its reason is the error of the stream. `caller` ends the stream at once: the deadline
+ * When the requests end, the stream drains: it ends after the last response. `ending` does the
+ * same, and its reason is the error of the stream. `signal` ends the stream at once: the deadline
  * has passed or the caller has disconnected.
  *
  * The fast path does the same in grpc-write, without async iterators, whose backpressure differs.
@@ -32,9 +33,10 @@ export async function* answerWrites(
   messages: AsyncIterable<Uint8Array>,
   reader: RequestReader<WriteRequest>,
   json: boolean,
+  caller: Caller,
   throttle: Throttle | undefined,
-  draining: AbortSignal,
-  caller: AbortSignal,
+  ending: AbortSignal,
+  signal: AbortSignal,
 ): AsyncGenerator<WriteResponse, void> {
   const responses: WriteResponse[] = [];
   let inFlight = 0;
@@ -47,21 +49,21 @@ export async function* answerWrites(
     wake();
     proceed();
   };
-  const onDraining = () => end({ error: draining.reason });
+  const onEnding = () => end({ error: ending.reason });
   // The consumer may be blocked on a client that is gone, and never ask for the next response.
   const onCaller = () => {
-    draining.removeEventListener("abort", onDraining);
-    end({ error: caller.reason });
+    ending.removeEventListener("abort", onEnding);
+    end({ error: signal.reason });
   };
-  draining.addEventListener("abort", onDraining, { once: true });
-  caller.addEventListener("abort", onCaller, { once: true });
-  if (draining.aborted) onDraining();
+  ending.addEventListener("abort", onEnding, { once: true });
+  signal.addEventListener("abort", onCaller, { once: true });
+  if (ending.aborted) onEnding();
 
   const consume = async () => {
     for await (const bytes of messages) {
       if (ended !== undefined) return;
       inFlight++;
-      void perform(handlers, bytes, reader, json, throttle).then((response) => {
+      void perform(handlers, bytes, reader, json, caller, throttle).then((response) => {
         inFlight--;
         responses.push(response);
         wake();
@@ -81,7 +83,7 @@ export async function* answerWrites(
 
   try {
     for (;;) {
-      caller.throwIfAborted();
+      signal.throwIfAborted();
       const response = responses.shift();
       if (response !== undefined) {
         proceed();
@@ -92,8 +94,8 @@ export async function* answerWrites(
       } else await new Promise<void>((resolve) => (wake = resolve));
     }
   } finally {
-    draining.removeEventListener("abort", onDraining);
-    caller.removeEventListener("abort", onCaller);
+    ending.removeEventListener("abort", onEnding);
+    signal.removeEventListener("abort", onCaller);
     end({});
   }
 }
@@ -103,6 +105,7 @@ async function perform(
   bytes: Uint8Array,
   reader: RequestReader<WriteRequest>,
   json: boolean,
+  caller: Caller,
   throttle: Throttle | undefined,
 ): Promise<WriteResponse> {
   let requestId: bigint | undefined;
@@ -111,7 +114,7 @@ async function perform(
     const request = reader.decode(bytes, json);
     requestId = BigInt(request.requestId);
     throttle?.call();
-    result = await performWrite(handlers, request);
+    result = await performWrite(handlers, request, caller);
   } catch (error) {
     result = failedWrite(error);
     requestId ??= json ? requestIdOfJson(bytes) : requestIdOfBinary(bytes);

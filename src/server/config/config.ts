@@ -1,14 +1,17 @@
 import { resolve } from "node:path";
+import { hashOfKey } from "../../rights/keys.ts";
 import { insecurityOf } from "../server.ts";
+import { doubtsAboutAuth } from "./auth-doubts.ts";
 import { FILE_VARIABLE, readEnvironmentLayer } from "./environment-layer.ts";
 import { readFileLayer } from "./file-layer.ts";
 import { type NamedAdapter, judge, judgeAdapter } from "./validate.ts";
 import { HIDDEN } from "./discretion.ts";
-import { KEYS, type Key, keyNamed, nameOf } from "./keys.ts";
+import { KEYS, keyNamed, nameOf } from "./keys.ts";
 import type { KeyPath } from "./tree.ts";
 import { type Layer, NO_LAYER } from "./layer.ts";
 import { setAt, valueAt } from "./tree.ts";
 import { toServerOptions } from "./options.ts";
+import { readPublicKeys } from "./public-keys.ts";
 import type { Environment } from "./placeholders.ts";
 import { findDefaultFile, readText } from "./read-file.ts";
 import { CONFIG, type Config, type ConfigInput } from "./schema.ts";
@@ -24,22 +27,29 @@ export interface ConfigSources {
   readonly folder: string;
 }
 
+/** A key, or an entry of a list. */
+interface Located {
+  readonly path: KeyPath;
+}
+
 /** A valid configuration. */
 export interface LoadedConfig {
   readonly config: Config;
+  /** Content of the public key files, by the index of their entry in `auth.jwt`. */
+  readonly publicKeys: ReadonlyMap<number, string>;
   /** The file that was read; undefined when there is none. */
   readonly file: string | undefined;
   /**
    * Where the value of a key comes from: `millrace.yaml:3`, `MILLRACE_PORT`, `a flag`; undefined
    * for a default.
    */
-  originOf(key: Key): string | undefined;
+  originOf(key: Located): string | undefined;
   /**
    * Whether the value of a key came from a placeholder, so that it must not be shown.
    *
    * @param below Path within the value, for a list.
    */
-  isHidden(key: Key, below: KeyPath): boolean;
+  isHidden(key: Located, below?: KeyPath): boolean;
   /** Sentences about oddities. */
   readonly warnings: readonly string[];
 }
@@ -72,7 +82,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   const flags: Layer = { ...NO_LAYER, input: sources.flags ?? {}, originOf: () => "a flag" };
   const named = sources.file ?? (environment[FILE_VARIABLE] || undefined);
   const file = named ?? (await findDefaultFile(folder));
-  const fileLayer = await loadFile(file, sources);
+  const { publicKeys, ...fileLayer } = await loadFile(file, sources);
   const layers = [flags, readEnvironmentLayer(environment, fileLayer.variables), fileLayer];
 
   const adapter = adapterOf(layers);
@@ -91,25 +101,43 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   const isHidden = (path: KeyPath, below: KeyPath = []) =>
     sourceOf(path)?.isHidden([...path, ...below]) === true;
   const shownHost = isHidden(["host"]) ? HIDDEN : config.host;
-  const insecurity = insecurityOf(config.host, toServerOptions(config), shownHost);
+  const insecurity = insecurityOf(config.host, toServerOptions(config, publicKeys), shownHost);
   if (insecurity !== undefined) throw new ConfigError([insecurity]);
+  const sameKeys = keysThatAreTokens(config);
+  if (sameKeys.length > 0) throw new ConfigError(sameKeys);
+  const doubts = doubtsAboutAuth(config, (path) => isHidden(path)).map(
+    ({ path, sentence }) => `${sourceOf(path)?.originOf(path)}: ${sentence.replace(/\.$/, "")}`,
+  );
   return {
     config,
+    publicKeys,
     file,
     originOf: ({ path }) => sourceOf(path)?.originOf(path),
     isHidden: ({ path }, below) => isHidden(path, below),
-    warnings: layers.toReversed().flatMap((layer) => layer.warnings),
+    warnings: [...layers.toReversed().flatMap((layer) => layer.warnings), ...doubts],
   };
 }
 
 async function loadFile(file: string | undefined, { environment, folder }: ConfigSources) {
-  const nothing = { ...NO_LAYER, variables: new Set<string>() };
+  const nothing = { ...NO_LAYER, variables: new Set<string>(), publicKeys: new Map() };
   if (file === undefined) return nothing;
   if (file === "")
     return { ...nothing, problems: ["--config has no value; it may be the path of a file"] };
   const read = await readText(resolve(folder, file));
   if ("problem" in read) return { ...nothing, problems: [`${file} ${read.problem}`] };
-  return readFileLayer(read.text, file, environment);
+  const layer = readFileLayer(read.text, file, environment);
+  const { keys: publicKeys, findings } = await readPublicKeys(layer.input, folder);
+  return { ...layer, findings: [...layer.findings, ...findings], publicKeys };
+}
+
+/** Keys that are also tokens: a caller with one would be two callers. */
+function keysThatAreTokens({ auth, api_tokens: tokens }: Config): string[] {
+  const hashes = new Set(tokens.map(hashOfKey));
+  return auth.keys.flatMap(({ key, key_sha256: hash }, index) =>
+    hashes.has(key === undefined ? (hash ?? "").toLowerCase() : hashOfKey(key))
+      ? [`auth.keys[${index}] is also one of api_tokens; each entry needs a key of its own`]
+      : [],
+  );
 }
 
 /** The adapter in force; undefined when the source that names it has a mistake there. */

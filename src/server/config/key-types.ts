@@ -1,4 +1,5 @@
 import * as z from "zod";
+import type { KeyPath } from "./tree.ts";
 import { DURATION, SIZE, type Unit } from "./units.ts";
 
 /** The type of a key's value; decides how it is read from text and printed. */
@@ -10,6 +11,7 @@ export type KeyType =
   | "duration"
   | "size"
   | "list"
+  | "texts"
   | "sections";
 
 /** A key's description beside the values that it accepts, stored as zod metadata. */
@@ -112,8 +114,8 @@ export function size(min: string, max: string, description: string) {
 }
 
 /** A list of texts. */
-export function list(
-  item: z.ZodType<string, string>,
+export function list<const Item extends string>(
+  item: z.ZodType<Item, Item>,
   description: string,
   more: Pick<KeyNotes, "secret" | "absent"> = {},
 ) {
@@ -121,11 +123,20 @@ export function list(
   return z.array(item).meta(notes({ kind: "list", may, description, ...more }));
 }
 
+/** A text, or a list of texts. */
+export function texts(description: string, more: Pick<KeyNotes, "absent"> = {}) {
+  return z
+    .union([z.string(), z.array(z.string())])
+    .meta(notes({ kind: "texts", may: "a text, or a list of texts", description, ...more }));
+}
+
 /** A mistake in a list of sections that no single key shows, at a place within the list. */
 export interface SectionsProblem {
-  readonly path: PropertyKey[];
+  readonly path: KeyPath;
   /** The sentence after the name of the place. */
   readonly complaint: string;
+  /** The same without the value, which may be secret. Absent when `complaint` does not show it. */
+  readonly discreet?: string | undefined;
 }
 
 /**
@@ -138,19 +149,20 @@ export function sections<const Shape extends z.ZodRawShape>(
   shape: Shape,
   description: string,
   find: (found: readonly unknown[]) => readonly SectionsProblem[],
+  more: Pick<KeyNotes, "absent"> = {},
 ) {
   const may = `a list, each of a section with ${oneOf(Object.keys(shape))}`;
   const whole = z.superRefine<readonly unknown[]>(
     (found, context) => {
-      for (const { path, complaint } of Array.isArray(found) ? find(found) : [])
-        context.addIssue({ code: "custom", path, params: { complaint } });
+      for (const { path, ...params } of Array.isArray(found) ? find(found) : [])
+        context.addIssue({ code: "custom", path: [...path], params });
     },
     { when: () => true },
   );
   return z
     .array(z.strictObject(shape))
     .check(whole)
-    .meta(notes({ kind: "sections", may, description }));
+    .meta(notes({ kind: "sections", may, description, ...more }));
 }
 
 /** The notes of a type; undefined when it was not created here. */

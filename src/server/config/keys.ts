@@ -25,6 +25,9 @@ export const PREFIX = "MILLRACE_";
 /** All keys, in the order of the schema. */
 export const KEYS: readonly Key[] = keysOf(CONFIG, []);
 
+/** All keys, also those of sections in lists, at any depth. */
+const ALL_KEYS: readonly Key[] = KEYS.flatMap(withItems);
+
 /** Name of a path, for sentences: `api_tokens[0]`, `history.max_age`. */
 export function nameOf(path: KeyPath): string {
   return path
@@ -47,7 +50,7 @@ export function variableOf(name: string): string {
 export function keyAt(path: KeyPath): Key | undefined {
   const names = path.filter((part) => typeof part !== "number");
   const name = nameOf(names);
-  return KEYS.flatMap((key) => [key, ...key.items]).find((key) => nameOf(key.path) === name);
+  return ALL_KEYS.find((key) => nameOf(key.path) === name);
 }
 
 /** The key with a name such as `history.max_age`. @throws Error when there is none. */
@@ -73,6 +76,10 @@ export function sectionAt(path: KeyPath): readonly string[] | undefined {
   return type instanceof z.ZodObject ? Object.keys(type.shape) : undefined;
 }
 
+function withItems(key: Key): readonly Key[] {
+  return [key, ...key.items.flatMap(withItems)];
+}
+
 function keysOf(section: z.ZodObject, path: readonly string[]): Key[] {
   return Object.entries(section.shape).flatMap(([part, given]) => {
     const { type, fallback } = unwrap(given as z.ZodType);
@@ -91,11 +98,13 @@ function keysOf(section: z.ZodObject, path: readonly string[]): Key[] {
 function itemsOf(list: z.ZodType, path: readonly string[]): Key[] {
   const section = list instanceof z.ZodArray ? list.element : undefined;
   if (!(section instanceof z.ZodObject)) return [];
-  return keysOf(section, path).map((key) => ({
-    ...key,
-    name: `${nameOf(path)}[].${key.path.slice(path.length).join(".")}`,
-    variable: undefined,
-  }));
+  return keysOf(section, path).map((key) => itemOf(nameOf(path), key));
+}
+
+/** A key of the sections of a list, whose own items are below it. */
+function itemOf(list: string, key: Key): Key {
+  const name = key.name.replace(`${list}.`, `${list}[].`);
+  return { ...key, name, variable: undefined, items: key.items.map((item) => itemOf(list, item)) };
 }
 
 /** The type behind its optional or default wrapper, and the default. */

@@ -1,9 +1,18 @@
+import type { AuthOptions } from "../auth-options.ts";
 import type { ServerOptions } from "../server.ts";
 import type { StoreOptions } from "../open-store.ts";
+import { jwtOptionsOf } from "./auth-section.ts";
 import type { Config } from "./schema.ts";
 
-/** Turns a configuration into options of createServer. The only place that knows both. */
-export function toServerOptions(config: Config) {
+/**
+ * Turns a configuration into options of createServer. The only place that knows both.
+ *
+ * @param publicKeys Content of the public key files, by the index of their entry in `auth.jwt`.
+ */
+export function toServerOptions(
+  config: Config,
+  publicKeys: ReadonlyMap<number, string> = new Map(),
+) {
   const { history, limits, subscriber_queue: queue } = config;
   return {
     host: config.host,
@@ -16,6 +25,7 @@ export function toServerOptions(config: Config) {
     },
     apiTokens: config.api_tokens,
     apiTokenFile: config.api_token_file,
+    auth: authOf(config, publicKeys),
     insecure: config.insecure,
     allowedOrigins: config.allowed_origins,
     publicUrl: config.public_url,
@@ -23,6 +33,7 @@ export function toServerOptions(config: Config) {
     workerAllowedOrigins: config.worker_allowed_origins,
     authFunction: config.auth_function,
     joinGate: config.join_gate,
+    writeGate: config.write_gate,
     gateTimeoutMs: config.gate_timeout,
     functionLimits: {
       timeoutMs: config.function_timeout,
@@ -74,6 +85,12 @@ export function toServerOptions(config: Config) {
       allowPrivateAddresses: webhook.allow_private_addresses,
     })),
   } satisfies ServerOptions;
+}
+
+function authOf({ auth }: Config, publicKeys: ReadonlyMap<number, string>): AuthOptions {
+  const keys = auth.keys.map(({ key_sha256: keySha256, ...rest }) => ({ ...rest, keySha256 }));
+  const jwt = auth.jwt.map((entry, index) => jwtOptionsOf(entry, publicKeys.get(index)));
+  return { keys, jwt, rules: auth.rules, anonymous: auth.anonymous, local: auth.local };
 }
 
 function storeOf(config: Config): StoreOptions {

@@ -51,6 +51,7 @@ function sectionOf(
 }
 
 function writtenAs(key: Key, value: unknown, isHidden: IsHidden): unknown {
+  if (value === undefined) return undefined;
   if (key.kind === "sections")
     return (value as readonly unknown[]).map(sectionOf(key.items, isHidden));
   if (Array.isArray(value))

@@ -10,6 +10,7 @@ import { DEFAULT_HISTORY } from "../../core/store.ts";
 import { DEFAULT_SUBSCRIBER_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
 import { DEFAULT_COMMIT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
 import { DEFAULT_PORT } from "../server.ts";
+import { AUTH } from "./auth-section.ts";
 import { ADAPTER } from "./adapter-section.ts";
 import { choice, duration, integer, list, size, textKey, toggle } from "./key-types.ts";
 import { DURATION, SIZE } from "./units.ts";
@@ -18,7 +19,7 @@ import { WEBHOOKS } from "./webhook-sections.ts";
 const host = textKey(
   /^[^\s/[\]]+$/,
   "an address or name of this machine, such as 127.0.0.1 or 0.0.0.0, without a port",
-  "Address to listen on. One that other machines reach needs `api_tokens`, `api_token_file`, or `insecure: true`.",
+  "Address to listen on. One that other machines reach needs `api_tokens`, `api_token_file`, `auth.keys`, `auth.jwt`, or `insecure: true`.",
 );
 
 /** The form of a function id; its length in bytes is checked when the function is called. */
@@ -63,7 +64,7 @@ export const CONFIG = z.strictObject({
   adapter: ADAPTER,
   api_tokens: list(
     token,
-    "Tokens of trusted callers. Without any, callers from this machine are trusted.",
+    "Keys of programs that may do everything. Without any, and without `auth.keys` and `auth.jwt`, callers from this machine are trusted.",
     { secret: true },
   ).prefault([]),
   api_token_file: textKey(
@@ -72,10 +73,11 @@ export const CONFIG = z.strictObject({
     "File that holds the token of trusted callers when there are no `api_tokens`. A missing file is created with a random token, which is logged once.",
     { absent: "none" },
   ).optional(),
+  auth: AUTH,
   insecure: toggle("Trusts everybody who reaches the port.").prefault(false),
   allowed_origins: list(
     origin,
-    "Origins of the web pages that may follow streams and read responses; `*` is any.",
+    "Origins of the web pages that may follow streams, call with tokens of users, and read responses; `*` is any.",
     { absent: "every loopback origin" },
   ).optional(),
   public_url: textKey(
@@ -87,17 +89,21 @@ export const CONFIG = z.strictObject({
   auth_function: textKey(
     NAME,
     "the id of a function",
-    "Function that decides who may follow streams: it is called for each WebSocket and each Subscribe.",
-    { absent: "everybody may" },
+    "Function that decides who the callers without a key or an accepted token are, and what they may do.",
+    { absent: "none: they are anonymous" },
   ).optional(),
   join_gate: choice(
     ["optional", "required"],
     "Whether subscriptions are refused as long as no join gate is registered.",
   ).prefault("optional"),
+  write_gate: choice(
+    ["optional", "required"],
+    "Whether a write or send of a user is refused when no registered write gate matches it.",
+  ).prefault("optional"),
   gate_timeout: duration(
     "10ms",
     "1m",
-    "How long `auth_function` and the join gates may take; after that the subscriber is refused.",
+    "How long `auth_function` and the gates may take; after that the caller is refused.",
   ).prefault("5s"),
   function_timeout: duration(
     "10ms",

@@ -1,6 +1,13 @@
 /** A place in a configuration: keys, and indices of lists. */
 export type KeyPath = readonly PropertyKey[];
 
+/** The place with a name such as `auth.rules[3].stream`. */
+export function pathOf(name: string): KeyPath {
+  return Array.from(name.matchAll(/\[(\d+)\]|([^.[\]]+)/g), ([, index, part = ""]) =>
+    index === undefined ? part : Number(index),
+  );
+}
+
 /** Sets the value at a path of a tree, and creates the sections on the way. */
 export function setAt(
   tree: Record<string, unknown>,

@@ -63,10 +63,21 @@ function problemsOf(input: unknown): (issue: z.core.$ZodIssue) => ConfigProblem[
         },
       }));
     }
-    const found: unknown = issue.code === "custom" ? issue.params?.["complaint"] : undefined;
-    if (typeof found === "string") return [{ path, complaint: found }];
+    const found = issue.code === "custom" ? issue.params : undefined;
+    if (found !== undefined) return [sectionsProblem(path, found)];
     return [valueProblem(path, valueAt(input, path))];
   };
+}
+
+/** A mistake that the check of a list of sections found. */
+function sectionsProblem(
+  path: KeyPath,
+  { complaint, discreet }: Readonly<Record<string, unknown>>,
+): ConfigProblem {
+  const problem = { path, complaint: String(complaint) };
+  return typeof discreet === "string"
+    ? { ...problem, discreet: { path, complaint: `${NOT_SHOWN}; ${discreet}` } }
+    : problem;
 }
 
 function unknownKeyMessage(section: KeyPath, key: string): string {
@@ -112,7 +123,14 @@ function hintFor(kind: string, value: unknown): string {
   if (kind === "integer" && typeof value === "string" && /^\d+$/.test(value))
     return ", without quotes";
   if ((kind === "text" || kind === "list") && isNumberLike(value)) return ", in quotes";
+  // YAML reads {user} as a section.
+  if (kind === "text" && isBraced(value)) return ", in quotes";
   return "";
+}
+
+function isBraced(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((inner) => inner === null);
 }
 
 function isNumberLike(value: unknown): boolean {

@@ -244,7 +244,10 @@ function quotesOf(type: string | undefined): Quotes {
 function isText(path: KeyPath): boolean {
   const kind = keyAt(path)?.kind;
   return (
-    kind === "text" || kind === "choice" || (kind === "list" && typeof path.at(-1) === "number")
+    kind === "text" ||
+    kind === "choice" ||
+    kind === "texts" ||
+    (kind === "list" && typeof path.at(-1) === "number")
   );
 }
 

@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "../../core/author.ts";
 import type { Item } from "../../core/change.ts";
 import { StreamError } from "../../core/errors.ts";
 import type { GroupKey } from "../../core/names.ts";
@@ -105,16 +106,20 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
         commit.expectedEpoch !== undefined || mutation?.expectedRevision !== undefined;
       if (mutation === undefined || commit.mutations.length > 1 || expects)
         throw customStreamUnsupported();
-      return await record(group, await writeOutside(group, mutation));
+      return await record(group, await writeOutside(group, mutation), commit.author);
     } catch (error) {
       return { ok: false, error: StreamError.from(error) };
     }
   };
 
   /** Records a change that was made outside. */
-  const record = async (group: GroupKey, mutation: Mutation): Promise<Outcome> => {
+  const record = async (
+    group: GroupKey,
+    mutation: Mutation,
+    author: string | undefined,
+  ): Promise<Outcome> => {
     try {
-      const [outcome] = await store.run(group, [{ mutations: [mutation] }]);
+      const [outcome] = await store.run(group, [{ mutations: [mutation], author }]);
       if (outcome !== undefined) return outcome;
       throw new StreamError("INTERNAL", "The store gave no outcome.");
     } catch (cause) {
@@ -150,7 +155,13 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     const value = await outside.get(group, itemId);
     const recorded = await store.get(group, itemId);
     if (value === undefined) return { ...recorded, item: undefined };
-    const known = recorded.item ?? { itemId, revision: 0, createTimeMs: 0, updateTimeMs: 0 };
+    const known = recorded.item ?? {
+      itemId,
+      revision: 0,
+      createTimeMs: 0,
+      updateTimeMs: 0,
+      author: NO_AUTHOR,
+    };
     return { ...recorded, item: { ...known, value } };
   };
 

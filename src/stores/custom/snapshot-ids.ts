@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "../../core/author.ts";
 import type { Item } from "../../core/change.ts";
 import { checkName } from "../../core/names.ts";
 import { canonical } from "../../core/trigger.ts";
@@ -37,6 +38,7 @@ export function itemsOfValues(values: readonly Value[], seen: readonly Item[]): 
       revision: before?.revision ?? 0,
       createTimeMs: before?.createTimeMs ?? 0,
       updateTimeMs: before?.updateTimeMs ?? 0,
+      author: before?.author ?? NO_AUTHOR,
     };
   });
 }

@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "../../core/author.ts";
 import type { ChangeEvent, Item } from "../../core/change.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import type { LogExtent } from "../../core/retention.ts";
@@ -107,65 +108,114 @@ export function decodeGroup(bytes: Buffer): GroupRecord {
   };
 }
 
-const ITEM_HEADER = 30;
+/*
+ * Items and changes end with the length of the id (2 bytes), the id and the text. With an author, the
+ * length has a flag, and between id and text are the length of the author (2 bytes) and the author.
+ */
+const HAS_AUTHOR = 0x8000;
 
-/** Creation time, update time, revision (8 bytes each), value size (4), id length (2), id, text. */
+/** Bytes of an author in a record. */
+function authorBytes(author: string): number {
+  return author === NO_AUTHOR ? 0 : 2 + Buffer.byteLength(author);
+}
+
+/** Writes the end of a record, from the length of the id on. */
+function writeTail(bytes: Buffer, at: number, itemId: string, author: string, text: string): void {
+  const idBytes = bytes.write(itemId, at + 2);
+  let end = at + 2 + idBytes;
+  if (author === NO_AUTHOR) bytes.writeUInt16BE(idBytes, at);
+  else {
+    bytes.writeUInt16BE(idBytes | HAS_AUTHOR, at);
+    const length = bytes.write(author, end + 2);
+    bytes.writeUInt16BE(length, end);
+    end += 2 + length;
+  }
+  bytes.write(text, end);
+}
+
+/** Where the text of a record begins. @param idBytes The length of the id as stored. */
+function textStart(bytes: Buffer, idBytes: number, idEnd: number): number {
+  return idBytes < HAS_AUTHOR ? idEnd : idEnd + 2 + bytes.readUInt16BE(idEnd);
+}
+
+/** The author, which is between id and text. */
+function authorBetween(bytes: Buffer, idEnd: number, textAt: number): string {
+  return idEnd === textAt ? NO_AUTHOR : bytes.toString("utf8", idEnd + 2, textAt);
+}
+
+const ITEM_HEADER = 28;
+
+/** Creation time, update time, revision (8 bytes each), value size (4), then as all records. */
 export function encodeItem(item: Item): Buffer {
-  const idBytes = Buffer.byteLength(item.itemId);
-  const bytes = Buffer.allocUnsafe(ITEM_HEADER + idBytes + Buffer.byteLength(item.value.text));
+  const { itemId, value, author } = item;
+  const bytes = Buffer.allocUnsafe(
+    ITEM_HEADER +
+      2 +
+      Buffer.byteLength(itemId) +
+      authorBytes(author) +
+      Buffer.byteLength(value.text),
+  );
   writeSafeInteger(bytes, item.createTimeMs, 0);
   writeSafeInteger(bytes, item.updateTimeMs, 8);
   writeSafeInteger(bytes, item.revision, 16);
-  bytes.writeUInt32BE(item.value.size, 24);
-  bytes.writeUInt16BE(idBytes, 28);
-  bytes.write(item.itemId, ITEM_HEADER);
-  bytes.write(item.value.text, ITEM_HEADER + idBytes);
+  bytes.writeUInt32BE(value.size, 24);
+  writeTail(bytes, ITEM_HEADER, itemId, author, value.text);
   return bytes;
 }
 
 /** Reads an item written by encodeItem. */
 export function decodeItem(bytes: Buffer, createdRevision: number): StoredItem {
-  const textAt = ITEM_HEADER + bytes.readUInt16BE(28);
+  const idBytes = bytes.readUInt16BE(ITEM_HEADER);
+  const idEnd = ITEM_HEADER + 2 + (idBytes & ~HAS_AUTHOR);
+  const textAt = textStart(bytes, idBytes, idEnd);
   const item: Item = {
-    itemId: bytes.toString("utf8", ITEM_HEADER, textAt),
+    itemId: bytes.toString("utf8", ITEM_HEADER + 2, idEnd),
     value: Value.trusted(bytes.toString("utf8", textAt), bytes.readUInt32BE(24)),
     revision: readSafeInteger(bytes, 16),
     createTimeMs: readSafeInteger(bytes, 0),
     updateTimeMs: readSafeInteger(bytes, 8),
+    author: authorBetween(bytes, idEnd, textAt),
   };
   return { item, createdRevision };
 }
 
-const CHANGE_HEADER = 23;
+const CHANGE_HEADER = 21;
 const CHANGE_TYPES = ["create", "update", "delete"] as const;
 
-/** Type (1 byte), timestamp, wall clock (8 each), value size (4), id length (2), id, text. */
+/** Type (1 byte), timestamp, wall clock (8 each), value size (4), then as all records. */
 export function encodeChange(change: ChangeEvent): Buffer {
-  const idBytes = Buffer.byteLength(change.itemId);
-  const bytes = Buffer.allocUnsafe(CHANGE_HEADER + idBytes + Buffer.byteLength(change.value.text));
+  const { itemId, value, author } = change;
+  const bytes = Buffer.allocUnsafe(
+    CHANGE_HEADER +
+      2 +
+      Buffer.byteLength(itemId) +
+      authorBytes(author) +
+      Buffer.byteLength(value.text),
+  );
   bytes[0] = CHANGE_TYPES.indexOf(change.type);
   writeSafeInteger(bytes, change.timestamp, 1);
   writeSafeInteger(bytes, change.timeMs, 9);
-  bytes.writeUInt32BE(change.value.size, 17);
-  bytes.writeUInt16BE(idBytes, 21);
-  bytes.write(change.itemId, CHANGE_HEADER);
-  bytes.write(change.value.text, CHANGE_HEADER + idBytes);
+  bytes.writeUInt32BE(value.size, 17);
+  writeTail(bytes, CHANGE_HEADER, itemId, author, value.text);
   return bytes;
 }
 
 /** Reads a change written by encodeChange. */
 export function decodeChange(bytes: Buffer, epoch: string, revision: number): ChangeEvent {
-  const textAt = CHANGE_HEADER + bytes.readUInt16BE(21);
+  const idBytes = bytes.readUInt16BE(CHANGE_HEADER);
+  const idEnd = CHANGE_HEADER + 2 + (idBytes & ~HAS_AUTHOR);
+  const textAt = textStart(bytes, idBytes, idEnd);
   const type = CHANGE_TYPES[bytes.readUInt8(0)];
   if (type === undefined) throw new Error("A change in the store has an unknown type.");
   return {
     kind: "change",
     type,
-    itemId: bytes.toString("utf8", CHANGE_HEADER, textAt),
+    itemId: bytes.toString("utf8", CHANGE_HEADER + 2, idEnd),
     value: Value.trusted(bytes.toString("utf8", textAt), bytes.readUInt32BE(17)),
     position: { epoch, revision },
     timestamp: readSafeInteger(bytes, 1),
     timeMs: readSafeInteger(bytes, 9),
+    author: authorBetween(bytes, idEnd, textAt),
   };
 }
 

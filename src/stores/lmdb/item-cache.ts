@@ -1,7 +1,7 @@
 import type { StoredItem } from "../../core/commit.ts";
 import { RecentMap } from "../../core/recent-map.ts";
 
-/** Upper estimate of an entry's size without its value, in bytes. */
+/** Upper estimate of an entry's size without value and author, in bytes. */
 const ENTRY_BYTES = 256;
 
 /**
@@ -46,5 +46,5 @@ export function cacheKey(group: string, itemId: string): string {
 
 // The text and its encoded form.
 function bytesOf({ item }: StoredItem): number {
-  return 2 * item.value.size + ENTRY_BYTES;
+  return 2 * item.value.size + item.author.length + ENTRY_BYTES;
 }

@@ -19,6 +19,7 @@ import { groupName, type GroupName } from "./keys.ts";
 import { ItemCache, cacheKey } from "./item-cache.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbServiceState } from "./lmdb-service-state.ts";
+import { mayContainAuthors } from "./folder/format.ts";
 import { epochIn } from "./folder/lineage.ts";
 import type { FolderDisk } from "./folder/living-disk.ts";
 import { openFolder } from "./folder/open-folder.ts";
@@ -122,6 +123,7 @@ export function createLmdbStore(
   let source: Source = { view: disk.view(), tables, lineage };
   let closing: Promise<void> | undefined;
   let seq = lastSeq(source.view, tables);
+  let hasAuthors = mayContainAuthors(source.view, tables);
 
   const load = (key: GroupKey) => {
     const known = cache.get(groupKeyText(key));
@@ -143,6 +145,7 @@ export function createLmdbStore(
       return new WriteBatch({
         ...{ tables, load, items, history, clock, groupClock, beganMs, newEpoch },
         view: source.view,
+        mayContainAuthors: hasAuthors,
         lastSeq: seq,
       });
     },
@@ -153,6 +156,7 @@ export function createLmdbStore(
       batch.noteItems(items);
       for (const group of batch.records()) cache.set(group.name.text, group);
       seq += batch.fired.length;
+      hasAuthors ||= batch.hasAuthors;
       if (batch.fired.length > 0) outbox.announce(batch.fired);
       for (const { group, events } of batch.announcements) watchers.announce(group, events);
     },

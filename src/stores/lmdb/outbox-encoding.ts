@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "../../core/author.ts";
 import type { GroupEvent } from "../../core/change.ts";
 import type { OutboxEntry, OutboxHead } from "../../core/outbox.ts";
 import { Value } from "../../core/value.ts";
@@ -9,16 +10,20 @@ import { Value } from "../../core/value.ts";
 const HEAD_AT = 4;
 
 interface StoredHead extends Omit<OutboxHead, "seq"> {
-  /** The event without its value. */
-  readonly event: Omit<GroupEvent, "value">;
+  /** The event without its value. Without author, it has no such member. */
+  readonly event: Omit<GroupEvent, "value" | "author"> & { readonly author?: string | undefined };
   /** `Value.size` of the value. */
   readonly size: number;
 }
 
 /** The bytes of an entry, without its sequence number. */
 export function encodeEntry({ group, triggers, depth, event }: Omit<OutboxEntry, "seq">): Buffer {
-  const { value, ...rest } = event;
-  const stored: StoredHead = { group, triggers, depth, event: rest, size: value.size };
+  const { value, author, ...rest } = event;
+  const stored: StoredHead = {
+    ...{ group, triggers, depth },
+    event: author === NO_AUTHOR ? rest : { ...rest, author },
+    size: value.size,
+  };
   const head = JSON.stringify(stored);
   const headBytes = Buffer.byteLength(head);
   const bytes = Buffer.allocUnsafe(HEAD_AT + headBytes + Buffer.byteLength(value.text));
@@ -41,7 +46,8 @@ export function decodeEntry(seq: number, bytes: Buffer): OutboxEntry {
   // JSON omits the item id of an event without an item.
   const itemId: string | undefined = "itemId" in event ? event.itemId : undefined;
   const value = Value.trusted(text, size);
-  return { seq, group, triggers, depth, event: { ...event, itemId, value } as GroupEvent };
+  const { author = NO_AUTHOR } = event;
+  return { seq, group, triggers, depth, event: { ...event, itemId, value, author } as GroupEvent };
 }
 
 function storedHead(bytes: Buffer): StoredHead {

@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "../../core/author.ts";
 import type { GroupEvent, TransientEvent } from "../../core/change.ts";
 import { decideCommit } from "../../core/commit.ts";
 import { type GroupClock, nextTimestamp } from "../../core/group-clock.ts";
@@ -5,6 +6,7 @@ import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import type { Fired, OutboxEntry } from "../../core/outbox.ts";
 import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
+import { authorsWrite } from "./folder/format.ts";
 import { GroupDraft } from "./group-draft.ts";
 import { encodeEntry } from "./outbox-encoding.ts";
 import { dueEnd, groupOfKey, type GroupName } from "./keys.ts";
@@ -27,6 +29,8 @@ export interface BatchContext {
   /** When the lineage of the data began, in Unix milliseconds; 0: it is the first one. */
   readonly beganMs: number;
   readonly newEpoch: () => string;
+  /** Whether the format of the data says that they contain authors. */
+  readonly mayContainAuthors: boolean;
   /** Sequence number of the newest entry that was ever added to the outbox. */
   readonly lastSeq: number;
 }
@@ -51,6 +55,7 @@ export class WriteBatch {
   readonly #others: Write[] = [];
   /** Bytes of the values announced. */
   #bytes = 0;
+  #hasAuthors = false;
   readonly #context: BatchContext;
   readonly #drafts = new Map<string, GroupDraft>();
 
@@ -61,6 +66,11 @@ export class WriteBatch {
   /** Its size: bytes of the values in its commits and events. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Whether some of its changes have an author. */
+  get hasAuthors(): boolean {
+    return this.#hasAuthors;
   }
 
   /** Runs one commit. */
@@ -78,14 +88,16 @@ export class WriteBatch {
     if (!decision.ok) return decision;
     draft.apply(decision, nowMs, history);
     for (const change of decision.changes) this.#bytes += change.value.size;
-    if (decision.changes.length > 0)
+    if (decision.changes.length > 0) {
       this.announcements.push({ group: draft.name.text, events: decision.changes });
+      if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#hasAuthors = true;
+    }
     for (const fired of decision.fired) this.#fire(key, fired);
     return { ok: true, position: decision.head.position, results: decision.results };
   }
 
   /** Takes the group's next timestamp for a transient event. */
-  broadcast(key: GroupKey, { fires, ...message }: Broadcast): void {
+  broadcast(key: GroupKey, { fires, author = NO_AUTHOR, ...message }: Broadcast): void {
     const { clock, groupClock, beganMs, history } = this.#context;
     const draft = this.#draft(key);
     const last = draft.head.timestamp;
@@ -97,6 +109,7 @@ export class WriteBatch {
       ...message,
       after: draft.head.position,
       timestamp,
+      author,
     };
     this.announcements.push({ group: draft.name.text, events: [event] });
     if (fires !== undefined) this.#fire(key, { event, firing: fires });
@@ -126,8 +139,9 @@ export class WriteBatch {
 
   /** All writes of the batch. */
   writes(): Write[] {
-    const { tables, view } = this.#context;
+    const { tables, view, mayContainAuthors } = this.#context;
     const writes = [...this.#others];
+    if (this.#hasAuthors && !mayContainAuthors) writes.push(authorsWrite(tables));
     for (const entry of this.fired) {
       const key = encodeNumber(entry.seq);
       writes.push({ table: tables.outbox, key, value: encodeEntry(entry) });

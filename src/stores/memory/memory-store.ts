@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "../../core/author.ts";
 import type { ChangeEvent, TransientEvent } from "../../core/change.ts";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
@@ -171,7 +172,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       watchers.announce(group.text, joined(announced));
       return outcomes;
     },
-    async broadcast(key, { fires, ...message }) {
+    async broadcast(key, { fires, author = NO_AUTHOR, ...message }) {
       assertOpen();
       const group = findOrAdd(key);
       const { position, timestamp } = group.tick(
@@ -180,7 +181,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       );
       groups.set(group.text, group);
       scheduleSweep(group);
-      const event: TransientEvent = { kind: "event", ...message, after: position, timestamp };
+      const event: TransientEvent = {
+        kind: "event",
+        ...message,
+        after: position,
+        timestamp,
+        author,
+      };
       if (fires !== undefined) outbox.append(group.key, [{ event, firing: fires }]);
       watchers.announce(group.text, [event]);
     },

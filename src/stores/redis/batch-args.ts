@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "../../core/author.ts";
 import type { Broadcast, Commit, Mutation } from "../../core/store.ts";
 import type { Firing } from "../../core/outbox.ts";
 import { encodeFiring } from "./encoding.ts";
@@ -21,6 +22,7 @@ export type Entry =
 export interface PlainCommit {
   readonly mutations: readonly PlainMutation[];
   readonly expectedEpoch: string | undefined;
+  readonly author?: string | undefined;
 }
 
 /** A mutation without anything to compute. */
@@ -63,9 +65,16 @@ export function writeGroup(
   args[countAt] = String(args.length - countAt - 1);
 }
 
-function writeCommit(args: string[], { mutations, expectedEpoch }: PlainCommit): void {
+/** Writes the letter of an entry, with its author if it has one. */
+function writeLetter(args: string[], letter: "C" | "S", author = NO_AUTHOR): void {
+  if (author === NO_AUTHOR) args.push(letter);
+  else args.push(`${letter}A`, author);
+}
+
+function writeCommit(args: string[], { mutations, expectedEpoch, author }: PlainCommit): void {
   const passed = mutations.filter((mutation) => !isNothing(mutation));
-  args.push("C", String(passed.length), expectedEpoch === undefined ? "" : `=${expectedEpoch}`);
+  writeLetter(args, "C", author);
+  args.push(String(passed.length), expectedEpoch === undefined ? "" : `=${expectedEpoch}`);
   for (const mutation of passed) writeMutation(args, mutation);
 }
 
@@ -87,8 +96,10 @@ function writeMutation(args: string[], mutation: PlainMutation): void {
 
 const LETTERS = { put: "P", delete: "D", record: "R" } as const;
 
-function writeBroadcast(args: string[], { type, itemId, value, fires }: Broadcast): void {
-  args.push("S", type, itemId === undefined ? "" : `=${itemId}`);
+function writeBroadcast(args: string[], message: Broadcast): void {
+  const { type, itemId, value, author, fires } = message;
+  writeLetter(args, "S", author);
+  args.push(type, itemId === undefined ? "" : `=${itemId}`);
   args.push(String(value.size), value.text, fires === undefined ? "" : firingText(fires));
 }
 

@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "../../core/author.ts";
 import type { ChangeEvent, GroupEvent, Item, TransientEvent } from "../../core/change.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import type { OutboxEntry, OutboxHead } from "../../core/outbox.ts";
@@ -15,6 +16,10 @@ const ITEM_BYTES = 36;
 const CHANGE_BYTES = 31;
 const TRANSIENT_BYTES = 24;
 const NO_ITEM = 0xffff;
+/** Added to the size of an item or a transient event that has an author. */
+const SIZE_WITH_AUTHOR = 0x8000_0000;
+/** Added to the type of a change that has an author. */
+const TYPE_WITH_AUTHOR = 0x80;
 const CHANGE_TYPES = ["create", "update", "delete"] as const;
 
 /** The head of a group. */
@@ -46,35 +51,58 @@ export function unpackHead(packed: unknown, lineage: unknown): GroupHead {
 
 /** Reads the value of an item's record. */
 export function unpackValue(packed: Buffer): Value {
-  return Value.trusted(packed.toString("utf8", ITEM_BYTES), packed.readUInt32BE(32));
+  const size = packed.readUInt32BE(32);
+  return valueFrom(packed, valueStart(packed, ITEM_BYTES, size >= SIZE_WITH_AUTHOR), size);
+}
+
+/** Where the value begins: after the author, if there is one. */
+function valueStart(packed: Buffer, at: number, hasAuthor: boolean): number {
+  return hasAuthor ? at + 2 + packed.readUInt16BE(at) : at;
+}
+
+/** The author that stands before a value. @param at Where it would be. */
+function authorBefore(packed: Buffer, at: number, valueAt: number): string {
+  return at === valueAt ? NO_AUTHOR : packed.toString("utf8", at + 2, valueAt);
+}
+
+/** @param size Its size, with or without SIZE_WITH_AUTHOR. */
+function valueFrom(packed: Buffer, valueAt: number, size: number): Value {
+  const own = size >= SIZE_WITH_AUTHOR ? size - SIZE_WITH_AUTHOR : size;
+  return Value.trusted(packed.toString("utf8", valueAt), own);
 }
 
 /** Reads an item; undefined: there is none. */
 export function unpackItem(itemId: string, packed: unknown): StoredItem | undefined {
   if (!Buffer.isBuffer(packed)) return undefined;
+  const size = packed.readUInt32BE(32);
+  const valueAt = valueStart(packed, ITEM_BYTES, size >= SIZE_WITH_AUTHOR);
   const item: Item = {
     itemId,
-    value: unpackValue(packed),
+    value: valueFrom(packed, valueAt, size),
     revision: packed.readDoubleBE(8),
     createTimeMs: packed.readDoubleBE(16),
     updateTimeMs: packed.readDoubleBE(24),
+    author: authorBefore(packed, ITEM_BYTES, valueAt),
   };
   return { item, createdRevision: packed.readDoubleBE(0) };
 }
 
 /** Reads a change. */
 export function unpackChange(packed: Buffer, epoch: string): ChangeEvent {
-  const type = CHANGE_TYPES[packed.readUInt8(0)];
+  const code = packed.readUInt8(0);
+  const type = CHANGE_TYPES[code & ~TYPE_WITH_AUTHOR];
   if (type === undefined) throw new Error("A change in the store has an unknown type.");
-  const valueAt = CHANGE_BYTES + packed.readUInt16BE(29);
+  const idEnd = CHANGE_BYTES + packed.readUInt16BE(29);
+  const valueAt = valueStart(packed, idEnd, code >= TYPE_WITH_AUTHOR);
   return {
     kind: "change",
     type,
-    itemId: packed.toString("utf8", CHANGE_BYTES, valueAt),
+    itemId: packed.toString("utf8", CHANGE_BYTES, idEnd),
     value: Value.trusted(packed.toString("utf8", valueAt), packed.readUInt32BE(25)),
     position: { epoch, revision: packed.readDoubleBE(1) },
     timestamp: packed.readDoubleBE(9),
     timeMs: packed.readDoubleBE(17),
+    author: authorBefore(packed, idEnd, valueAt),
   };
 }
 
@@ -82,14 +110,17 @@ function decodeTransient(packed: Buffer, epoch: string): TransientEvent {
   const typeEnd = TRANSIENT_BYTES + packed.readUInt16BE(20);
   const idBytes = packed.readUInt16BE(22);
   const idEnd = typeEnd + (idBytes === NO_ITEM ? 0 : idBytes);
+  const size = packed.readUInt32BE(16);
+  const valueAt = valueStart(packed, idEnd, size >= SIZE_WITH_AUTHOR);
   const after: Position = { epoch, revision: packed.readDoubleBE(0) };
   return {
     kind: "event",
     type: packed.toString("utf8", TRANSIENT_BYTES, typeEnd),
     itemId: idBytes === NO_ITEM ? undefined : packed.toString("utf8", typeEnd, idEnd),
-    value: Value.trusted(packed.toString("utf8", idEnd), packed.readUInt32BE(16)),
+    value: valueFrom(packed, valueAt, size),
     after,
     timestamp: packed.readDoubleBE(8),
+    author: authorBefore(packed, idEnd, valueAt),
   };
 }
 
@@ -104,11 +135,13 @@ export interface GroupMessage {
 const CHANGES_WITHOUT_COMMITS = 1;
 const TRANSIENT = 2;
 const CHANGES = 4;
+const CHANGES_WITH_AUTHORS = 5;
+const TRANSIENT_WITH_AUTHOR = 6;
 
 /** Reads a message of a group; undefined: it only says that there is something in the log. */
 export function decodeMessage(packed: Buffer): GroupMessage | undefined {
   const kind = packed.readUInt8(0);
-  if (kind === CHANGES) {
+  if (kind === CHANGES || kind === CHANGES_WITH_AUTHORS) {
     const epochAt = 12;
     const epochEnd = epochAt + packed.readUInt16BE(10);
     const epoch = packed.toString("utf8", epochAt, epochEnd);
@@ -116,13 +149,13 @@ export function decodeMessage(packed: Buffer): GroupMessage | undefined {
     const known = { commits: packed.readDoubleBE(1), lineage };
     return { events: decodeChanges(packed, epochEnd, epoch), known };
   }
-  if (kind !== CHANGES_WITHOUT_COMMITS && kind !== TRANSIENT) return undefined;
+  const isTransient = kind === TRANSIENT || kind === TRANSIENT_WITH_AUTHOR;
+  if (kind !== CHANGES_WITHOUT_COMMITS && !isTransient) return undefined;
   const epochEnd = 3 + packed.readUInt16BE(1);
   const epoch = packed.toString("utf8", 3, epochEnd);
-  const events =
-    kind === TRANSIENT
-      ? [decodeTransient(packed.subarray(epochEnd), epoch)]
-      : decodeChanges(packed, epochEnd, epoch);
+  const events = isTransient
+    ? [decodeTransient(packed.subarray(epochEnd), epoch)]
+    : decodeChanges(packed, epochEnd, epoch);
   return { events, known: undefined };
 }
 

@@ -258,7 +258,8 @@ export class GroupBatch {
         if (decided === undefined && isPlain(each)) entries.push({ kind: "commit", commit: each });
         if (decided === undefined || decided.refusal !== undefined) continue;
         const { mutations } = decided;
-        entries.push({ kind: "commit", commit: { mutations, expectedEpoch: undefined } });
+        const { author } = each;
+        entries.push({ kind: "commit", commit: { mutations, expectedEpoch: undefined, author } });
       }
     }
     return entries;

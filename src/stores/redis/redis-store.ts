@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { NO_AUTHOR } from "../../core/author.ts";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
 import { groupKeyText } from "../../core/names.ts";
@@ -11,7 +12,8 @@ import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { ServerFacts } from "../../redis/server-facts.ts";
 import { createGroupListing } from "./group-listing.ts";
 import type { GroupWrite } from "./group-batch.ts";
-import { DEFAULT_PARTITIONS, type RedisKeys, layoutKey, redisKeys } from "./keys.ts";
+import { type RedisKeys, redisKeys } from "./keys.ts";
+import { openLayout } from "./layout.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { createFeed } from "./redis-feed.ts";
 import { createRedisOutbox } from "./redis-outbox.ts";
@@ -42,6 +44,11 @@ export interface RedisStoreOptions {
   readonly ready?: (() => Promise<string>) | undefined;
   /** @see WriterContext.agreed Default: nothing ever. */
   readonly agreed?: (() => number) | undefined;
+  /**
+   * Whether all processes that share the data read records with authors. While one does not, changes
+   * and events are written without theirs. Default: they all do.
+   */
+  readonly mayWriteAuthors?: (() => boolean) | undefined;
   /** @see WriterContext.onLoss */
   readonly onLoss?: ((partition: number) => void) | undefined;
 }
@@ -73,9 +80,6 @@ export interface RedisStore extends Store {
 /** Timeout for removing a closing writer from the server, in milliseconds. */
 const FORGET_MS = 500;
 
-/** Version of the data format. */
-const FORMAT = "1";
-
 /** Prepares servers for a store. To be called before they are started. */
 export function prepareForStore(servers: RedisServers): void {
   servers.addScripts(...SCRIPTS);
@@ -90,10 +94,11 @@ export function prepareForStore(servers: RedisServers): void {
 export async function openRedisStore(options: RedisStoreOptions): Promise<RedisStore> {
   const { servers } = options;
   const prefix = options.keyPrefix ?? "millrace";
-  const keys = redisKeys(prefix, await layoutOf(servers, prefix, options.partitions));
+  const layout = await openLayout(servers, prefix, options.partitions);
+  const keys = redisKeys(prefix, layout.partitions);
   const history = historyOf(options.history);
   const limits = { ...DEFAULT_REDIS_QUEUE_LIMITS, ...options.queue };
-  const { clock } = options;
+  const { clock, mayWriteAuthors = () => true } = options;
   const outbox = createRedisOutbox(servers, keys);
   const note = (partition: number, commits: number, lineage: string) =>
     writerOf(partition).lease.noteCommits(commits, lineage);
@@ -218,12 +223,18 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     async run(group, commits) {
       assertOpen();
       if (commits.length === 0) return [];
+      const given = mayWriteAuthors() ? commits : commits.map(withoutAuthor);
       const count = commits.reduce((sum, { mutations }) => sum + mutations.length, 0);
-      return submit(groupKeyText(group), commits, count, bytesOf(commits));
+      const format = layout.beforeWrite(given.some(hasAuthor));
+      if (format !== undefined) await format;
+      return submit(groupKeyText(group), given, count, bytesOf(commits));
     },
     async broadcast(group, message: Broadcast) {
       assertOpen();
-      await submit(groupKeyText(group), message, 1, message.value.size);
+      const given = mayWriteAuthors() ? message : withoutAuthor(message);
+      const format = layout.beforeWrite(hasAuthor(given));
+      if (format !== undefined) await format;
+      await submit(groupKeyText(group), given, 1, message.value.size);
     },
     async get(group, itemId) {
       assertOpen();
@@ -268,27 +279,6 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   };
 }
 
-/** Number of partitions with which the data was created. */
-async function layoutOf(
-  servers: RedisServers,
-  prefix: string,
-  partitions = DEFAULT_PARTITIONS,
-): Promise<number> {
-  const { tag, key } = layoutKey(prefix);
-  // Both are idempotent.
-  await servers.send(tag, ["HSETNX", key, "format", FORMAT], "read");
-  await servers.send(tag, ["HSETNX", key, "partitions", String(partitions)], "read");
-  const reply = await servers.send(tag, ["HMGET", key, "format", "partitions"], "read");
-  const [format, count] = (reply as unknown[]).map(String);
-  if (format !== FORMAT) {
-    throw new Error(
-      `The data in Redis under the key prefix ${prefix} has the format ${format}; this version reads ${FORMAT}. ` +
-        "key_prefix may be another one, for new data.",
-    );
-  }
-  return Number(count);
-}
-
 /** Makes all partitions refuse a writer. @param forGood Whether it can never register again. */
 async function shutOut(
   servers: RedisServers,
@@ -309,6 +299,14 @@ function epochNames(): () => string {
   const start = randomBytes(12).toString("base64url");
   let count = 0;
   return () => `${start}${(count++).toString(36)}`;
+}
+
+function hasAuthor({ author = NO_AUTHOR }: Commit | Broadcast): boolean {
+  return author !== NO_AUTHOR;
+}
+
+function withoutAuthor<T extends Commit | Broadcast>(work: T): T {
+  return work.author === undefined ? work : { ...work, author: undefined };
 }
 
 function bytesOf(commits: readonly Commit[]): number {

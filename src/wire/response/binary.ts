@@ -52,10 +52,10 @@ export function deletedEnvelope(result: Deleted): Uint8Array {
   return writer.finishEnvelope();
 }
 
-/** A GetResponse. */
-export function itemEnvelope(item: Item | undefined): Uint8Array {
+/** A GetResponse. @param withAuthor Whether the caller gets authors. */
+export function itemEnvelope(item: Item | undefined, withAuthor: boolean): Uint8Array {
   writer.start();
-  if (item !== undefined) writeItem(writer, 1, item);
+  if (item !== undefined) writeItem(writer, 1, item, withAuthor);
   return writer.finishEnvelope();
 }
 
@@ -66,12 +66,13 @@ export function batchEnvelope(result: Batched): Uint8Array {
   return writer.finishEnvelope();
 }
 
-/** A ListResponse. */
-export function listEnvelope({ items, position, nextPageToken }: Listed): Uint8Array {
+/** A ListResponse. @param withAuthor Whether the caller gets authors. */
+export function listEnvelope(page: Listed, withAuthor: boolean): Uint8Array {
+  const { items, position, nextPageToken } = page;
   writer.start();
   writer.string(3, nextPageToken);
   writePosition(writer, 2, position);
-  for (let i = items.length - 1; i >= 0; i--) writeItem(writer, 1, items[i] as Item);
+  for (let i = items.length - 1; i >= 0; i--) writeItem(writer, 1, items[i] as Item, withAuthor);
   return writer.finishEnvelope();
 }
 

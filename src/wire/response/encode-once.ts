@@ -30,5 +30,22 @@ export function createRecent<K extends object, V, Context = void>(
   };
 }
 
+/**
+ * Two caches of encodings: for readers that get authors and for those that do not. A key without
+ * author has one encoding for both.
+ *
+ * @param make As of createRecent; `withAuthor`: whether the encoding has the author.
+ */
+export function createRecentForReaders<K extends object, V, Context = void>(
+  make: (key: K, withAuthor: boolean, context: Context) => V,
+  hasAuthor: (key: K) => boolean,
+  bytesOf: (value: V, key: K) => number,
+): (key: K, withAuthor: boolean, context: Context) => V {
+  const whole = createRecent<K, V, Context>((key, context) => make(key, true, context), bytesOf);
+  const bare = createRecent<K, V, Context>((key, context) => make(key, false, context), bytesOf);
+  return (key, withAuthor, context) =>
+    withAuthor || !hasAuthor(key) ? whole(key, context) : bare(key, context);
+}
+
 /** The size of values that are bytes. */
 export const byteLengthOf = ({ byteLength }: Uint8Array): number => byteLength;

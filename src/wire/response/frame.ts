@@ -10,8 +10,12 @@ const FRAME = { sync: 1, change: 2, event: 3, heartbeat: 4, resumed: 5 } as cons
 
 const writer = new ReverseWriter();
 
-/** A frame as an encoded `SubscribeResponse`, with the gRPC prefix. Not cached. */
-export function frameEnvelope(frame: Frame): Uint8Array {
+/**
+ * A frame as an encoded `SubscribeResponse`, with the gRPC prefix. Not cached.
+ *
+ * @param withAuthor Whether its reader gets authors.
+ */
+export function frameEnvelope(frame: Frame, withAuthor: boolean): Uint8Array {
   writer.start();
   // Fields are written last first.
   switch (frame.kind) {
@@ -21,9 +25,10 @@ export function frameEnvelope(frame: Frame): Uint8Array {
       writer.bool(3, frame.first);
       writePosition(writer, 2, frame.position);
       for (let i = frame.items.length - 1; i >= 0; i--)
-        writeItem(writer, 1, frame.items[i] as Item);
+        writeItem(writer, 1, frame.items[i] as Item, withAuthor);
       break;
     case "change":
+      if (withAuthor) writer.string(6, frame.author);
       writer.integer(5, frame.timestamp);
       writePosition(writer, 4, frame.position);
       writer.bytes(3, encodeValue(frame.value));
@@ -31,6 +36,7 @@ export function frameEnvelope(frame: Frame): Uint8Array {
       writer.integer(1, CHANGE_TYPES[frame.type]);
       break;
     case "event":
+      if (withAuthor) writer.string(5, frame.author);
       writer.integer(4, frame.timestamp);
       if (frame.itemId !== undefined) writer.string(3, frame.itemId, true);
       writer.bytes(2, encodeValue(frame.value));

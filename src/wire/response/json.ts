@@ -36,9 +36,9 @@ export function deletedJson({ oldValue, position }: Deleted): string {
   ]);
 }
 
-/** A GetResponse. */
-export function itemJson(item: Item | undefined): string {
-  return object([item === undefined ? "" : `"item":${itemObject(item)}`]);
+/** A GetResponse. @param withAuthor Whether the caller gets authors. */
+export function itemJson(item: Item | undefined, withAuthor: boolean): string {
+  return object([item === undefined ? "" : `"item":${itemObject(item, withAuthor)}`]);
 }
 
 /** A BatchResponse. */
@@ -55,10 +55,11 @@ export function batchJson({ results, position }: Batched): string {
   return object([list("results", each), positionMember(position)]);
 }
 
-/** A ListResponse. */
-export function listJson({ items, position, nextPageToken }: Listed): string {
+/** A ListResponse. @param withAuthor Whether the caller gets authors. */
+export function listJson({ items, position, nextPageToken }: Listed, withAuthor: boolean): string {
+  const objects = items.map((item) => itemObject(item, withAuthor));
   return object([
-    list("items", items.map(itemObject)),
+    list("items", objects),
     positionMember(position),
     text("nextPageToken", nextPageToken),
   ]);
@@ -101,13 +102,14 @@ function opError({ opIndex, code, message }: OpError): string {
   ]);
 }
 
-function itemObject({ itemId, value: data, revision, createTimeMs, updateTimeMs }: Item): string {
+function itemObject(item: Item, withAuthor: boolean): string {
   return object([
-    text("itemId", itemId),
-    value("data", data),
-    integer("revision", revision),
-    `"createTime":"${timeOf(createTimeMs)}"`,
-    `"updateTime":"${timeOf(updateTimeMs)}"`,
+    text("itemId", item.itemId),
+    value("data", item.value),
+    integer("revision", item.revision),
+    `"createTime":"${timeOf(item.createTimeMs)}"`,
+    `"updateTime":"${timeOf(item.updateTimeMs)}"`,
+    withAuthor ? text("author", item.author) : "",
   ]);
 }
 

@@ -1,3 +1,4 @@
+import { NO_AUTHOR } from "../../core/author.ts";
 import type { Item } from "../../core/change.ts";
 import type { Position } from "../../core/position.ts";
 import type { ReverseWriter } from "../protobuf/reverse-writer.ts";
@@ -5,9 +6,15 @@ import { encodeValue } from "../value/codec.ts";
 
 /* Messages that are parts of others. Fields are written last first, see ReverseWriter. */
 
-/** An `Item`. */
-export function writeItem(writer: ReverseWriter, field: number, item: Item): void {
+/** An `Item`. @param withAuthor Whether its reader gets authors. */
+export function writeItem(
+  writer: ReverseWriter,
+  field: number,
+  item: Item,
+  withAuthor: boolean,
+): void {
   const since = writer.end;
+  if (withAuthor && item.author !== NO_AUTHOR) writer.string(6, item.author);
   writeTime(writer, 5, item.updateTimeMs);
   writeTime(writer, 4, item.createTimeMs);
   writer.integer(3, item.revision);

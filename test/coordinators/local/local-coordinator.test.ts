@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { localCoordinator } from "../../../src/coordinators/local/local-coordinator.ts";
-import { type Coordinator, REATTACH_MS } from "../../../src/core/coordinator.ts";
+import { type Coordinator, ORDER_TIMEOUT_MS, REATTACH_MS } from "../../../src/core/coordinator.ts";
 import { openLmdbStore } from "../../../src/stores/lmdb/lmdb-store.ts";
 import { tempFolders } from "../../stores/lmdb/temp-folder.ts";
 import { describeCoordinator } from "../suite/coordinator.suite.ts";
@@ -53,6 +53,15 @@ describeCoordinator("local, with its state on disk,", (request) => {
 });
 
 describe("a local coordinator", () => {
+  it("fails orders whose handler does not end in time", async () => {
+    vi.useFakeTimers();
+    const { orders } = localCoordinator();
+    orders.serve(() => new Promise(() => {}));
+    const issuing = orders.issue("1").catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(ORDER_TIMEOUT_MS);
+    expect(await issuing).toMatchObject({ reason: "OUTCOME_UNKNOWN" });
+  });
+
   const tempFolder = tempFolders();
   const openStore = async () => openLmdbStore({ folder: await tempFolder(), sweepIntervalMs: 0 });
   afterEach(() => {

@@ -13,18 +13,21 @@ import {
   writeState,
 } from "../../../src/coordinators/redis/fleet-state.ts";
 import { type TriggerDefinition, triggerIdentity } from "../../../src/core/trigger.ts";
-import { gateBy, triggerFor } from "../suite/fleet.ts";
+import { gateBy, triggerFor, writeGateBy } from "../suite/fleet.ts";
 
 const DEFINITIONS: readonly TriggerDefinition[] = [
   triggerFor("f"),
   triggerFor("g", { metadata: { a: 1 } }),
   gateBy("f"),
+  writeGateBy("f"),
 ];
+const GATES: readonly string[] = ["stream:join", "stream:write"];
 
 const member = fc.constantFrom("p/1", "p/2", "q/1", "r/1");
 const triggerId = fc.constantFrom("t1", "t2", "t3", "t4");
 const functionId = fc.constantFrom("f", "g", "stream::get(orders)");
 const partition = fc.nat(2);
+const orderId = fc.constantFrom("o1", "o2", "o3");
 const how = fc.constantFrom("withdrawn" as const, "lost" as const);
 const reattachMs = fc.constant(5);
 
@@ -53,6 +56,9 @@ const entry: fc.Arbitrary<FleetEntry> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant("take" as const), member, partition }),
   },
   fc.record({ kind: fc.constant("release" as const), member, partition }),
+  fc.record({ kind: fc.constant("obey" as const), member }),
+  fc.record({ kind: fc.constant("order" as const), member, orderId, text: fc.constant("{}") }),
+  fc.record({ kind: fc.constant("settle" as const), member, orderId }),
 );
 
 /** Entries that name triggers by binding order, because real trigger ids are random. */
@@ -116,6 +122,35 @@ describe("the agreed state of a fleet", () => {
     );
   });
 
+  it("ignores entries of kinds that it does not know, of later versions", () => {
+    const later = { kind: "later", member: "p/1" } as unknown as FleetEntry;
+    const join: FleetEntry = { kind: "join", member: "p/1", reattachMs: 5 };
+    const at = (entries: readonly FleetEntry[]) => [{ version: 1, token: "", atMs: 1, entries }];
+    expect(replay(at([join, later]))).toEqual(replay(at([join])));
+  });
+
+  it("keeps orders while their issuer is a member and waits for them", () => {
+    fc.assert(
+      fc.property(story, (records) => {
+        let state = EMPTY_STATE;
+        for (const record of singles(records)) {
+          const after = applyRecord(state, record);
+          for (const { issuer } of after.orders.values())
+            expect(after.members.has(issuer)).toBe(true);
+          const [each] = record.entries;
+          for (const [id, order] of state.orders) {
+            if (after.orders.has(id)) expect(after.orders.get(id)).toBe(order);
+            else {
+              expect(["settle", "leave", "expire"]).toContain(each?.kind);
+              expect(each).toMatchObject({ member: order.issuer });
+            }
+          }
+          state = after;
+        }
+      }),
+    );
+  });
+
   it("is never changed in place", () => {
     fc.assert(
       fc.property(story, (records) => {
@@ -161,7 +196,7 @@ describe("the agreed state of a fleet", () => {
         for (const record of singles(records)) {
           const after = applyRecord(state, record);
           for (const { bound, identity, holders, lostUntilMs } of after.triggers.values()) {
-            const isGate = bound.definition.type === "stream:join";
+            const isGate = GATES.includes(bound.definition.type);
             expect(lostUntilMs === undefined).toBe(holders.size > 0 || isGate);
             for (const holder of holders) expect(after.members.has(holder)).toBe(true);
             expect(after.identities.get(identity)).toBe(bound.id);
@@ -172,7 +207,7 @@ describe("the agreed state of a fleet", () => {
             if (after.triggers.has(id)) continue;
             const isWithdrawn = each?.kind === "unbind" && each.how === "withdrawn";
             expect(isWithdrawn || lostUntilMs <= record.atMs).toBe(true);
-            if (bound.definition.type === "stream:join") expect(isWithdrawn).toBe(true);
+            if (GATES.includes(bound.definition.type)) expect(isWithdrawn).toBe(true);
           }
           state = after;
         }
@@ -193,12 +228,13 @@ describe("the agreed state of a fleet", () => {
             { kind: "restore", state: writeState(before), origins: [["l", 40]], reattachMs: 5 },
           ],
         });
-        for (const { members, triggers, overrides, owners } of [before, other]) {
+        for (const { members, triggers, overrides, owners, orders } of [before, other]) {
           for (const id of members.keys()) expect(after.members.has(id)).toBe(true);
           for (const { identity } of triggers.values())
             expect(after.identities.has(identity)).toBe(true);
           for (const id of overrides) expect(after.overrides.has(id)).toBe(true);
           for (const number of owners.keys()) expect(after.owners.has(number)).toBe(true);
+          for (const id of orders.keys()) expect(after.orders.has(id)).toBe(true);
         }
         for (const [number, owner] of other.owners) expect(after.owners.get(number)).toEqual(owner);
         for (const { identity } of before.triggers.values()) {

@@ -18,6 +18,8 @@ export interface FleetProcess extends RedisCoordinator {
   kill(): void;
   /** Holds back the scripts of these names until the returned function is called. */
   holdBack(...scripts: string[]): () => void;
+  /** Holds back the replies to the scripts of these names until the returned function is called. */
+  holdRepliesBack(...scripts: string[]): () => void;
 }
 
 /** Options of a process of a fleet. */
@@ -39,16 +41,17 @@ export function redisFleets(redis: () => RedisProcess) {
   return (defaults: ProcessOptions = {}) => {
     const keyPrefix = randomUUID();
     return {
+      keyPrefix,
       /** The prefix of all keys of the fleet. */
       tag: `{${keyPrefix}:fleet}`,
       async join(own: ProcessOptions = {}): Promise<FleetProcess> {
         const { timeoutMs, ...options } = { ...defaults, ...own };
         const servers = new RedisServers({ target: parseRedisUrl(redis().url), timeoutMs });
         servers.start();
-        const { holdBack } = heldBack(servers);
+        const holds = heldBack(servers);
         const coordinator = await createRedisCoordinator({ servers, keyPrefix, ...options });
         const kill = () => servers.close();
-        const process = { ...coordinator, servers, holdBack, kill };
+        const process = { ...coordinator, ...holds, servers, kill };
         open.push(process);
         return process;
       },
@@ -58,22 +61,27 @@ export function redisFleets(redis: () => RedisProcess) {
 
 /** Lets a test delay the scripts that a process runs. */
 function heldBack(servers: RedisServers) {
-  const gates = new Map<string, Promise<void>>();
+  const calls = new Map<string, Promise<void>>();
+  const replies = new Map<string, Promise<void>>();
   const run = servers.run.bind(servers);
   servers.run = async (tag, script, ...rest) => {
-    await gates.get(script.name);
-    return run(tag, script, ...rest);
+    await calls.get(script.name);
+    const reply = await run(tag, script, ...rest);
+    await replies.get(script.name);
+    return reply;
+  };
+  const hold = (gates: Map<string, Promise<void>>, scripts: readonly string[]) => {
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    for (const script of scripts) gates.set(script, gate);
+    return () => {
+      for (const script of scripts) gates.delete(script);
+      open();
+    };
   };
   return {
-    holdBack(...scripts: string[]) {
-      let open = () => {};
-      const gate = new Promise<void>((resolve) => (open = resolve));
-      for (const script of scripts) gates.set(script, gate);
-      return () => {
-        for (const script of scripts) gates.delete(script);
-        open();
-      };
-    },
+    holdBack: (...scripts: string[]) => hold(calls, scripts),
+    holdRepliesBack: (...scripts: string[]) => hold(replies, scripts),
   };
 }
 

@@ -1,5 +1,7 @@
 import { describe } from "vitest";
 import type { OpenFleet } from "./fleet.ts";
+import { describeOrdersOfTwo } from "./orders-of-two.ts";
+import { describeOrders } from "./orders.ts";
 import { describeProcess } from "./process.ts";
 import { describeRegistry } from "./registry.ts";
 import { describeForgetting, describeRestart } from "./restart.ts";
@@ -18,9 +20,13 @@ export function describeCoordinator(name: string, open: OpenFleet): void {
   describe(`${name} coordinator`, () => {
     describeRegistry(open);
     describeProcess(open);
+    describeOrders(open);
     if (survives) describeRestart(open);
     else describeForgetting(open);
     // A local coordinator has one process only.
-    if (processes === 2) describeTwoProcesses(open);
+    if (processes === 2) {
+      describeTwoProcesses(open);
+      describeOrdersOfTwo(open);
+    }
   });
 }

@@ -2,6 +2,7 @@ import { afterEach } from "vitest";
 import type {
   Coordinator,
   Leases,
+  Orders,
   Ownership,
   Registry,
   SubscriptionLease,
@@ -69,6 +70,11 @@ export function triggerFor(
 /** A gate by a function. */
 export function gateBy(functionId: string): TriggerDefinition {
   return { type: "stream:join", functionId, config: { gate: true }, metadata: undefined };
+}
+
+/** A write gate by a function. */
+export function writeGateBy(functionId: string): TriggerDefinition {
+  return { ...triggerFor(functionId), type: "stream:write" };
 }
 
 /** Ids of all triggers in force, sorted. */
@@ -172,4 +178,14 @@ export function collectOrphans(leases: Leases) {
         else waiter = { count, resolve };
       }),
   };
+}
+
+/** Carries out orders with results that begin with a name. @returns the orders so far. */
+export function obey(orders: Orders, name: string): readonly string[] {
+  const seen: string[] = [];
+  orders.serve(async (order) => {
+    seen.push(order);
+    return `${name} ${order}`;
+  });
+  return seen;
 }

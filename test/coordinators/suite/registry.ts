@@ -10,6 +10,7 @@ import {
   triggerFor,
   until,
   untilEnded,
+  writeGateBy,
 } from "./fleet.ts";
 
 /** The promises of the registry of one process. */
@@ -87,6 +88,7 @@ export function describeRegistry(open: OpenFleet): void {
         { ...gateBy("f"), config: { gate: true } },
         { ...gateBy("f"), config: { gate: false } },
         { ...gateBy("f"), type: "stream:leave", config: {} },
+        writeGateBy("f"),
       ];
       const bound = await Promise.all(definitions.map((each) => registry.bind(each)));
       expect(new Set(bound.map(({ id }) => id)).size).toBe(definitions.length);
@@ -206,14 +208,15 @@ export function describeRegistry(open: OpenFleet): void {
       const registry = await join(REATTACH);
       const gate = await registry.bind(gateBy("f"));
       const listener = await registry.bind({ ...gateBy("f"), config: { gate: false } });
-      await registry.unbind(gate.id, "lost");
-      await registry.unbind(listener.id, "lost");
+      const writeGate = await registry.bind(writeGateBy("f"));
+      const gates = [gate, listener, writeGate];
+      for (const { id } of gates) await registry.unbind(id, "lost");
       await reattachTimePasses(registry);
-      expect(idsOf(registry)).toEqual([gate.id, listener.id].sort());
+      expect(idsOf(registry)).toEqual(gates.map(({ id }) => id).sort());
       expect((await registry.bind(gateBy("f"))).id).toBe(gate.id);
+      expect((await registry.bind(writeGateBy("f"))).id).toBe(writeGate.id);
       await registry.unbind(gate.id, "lost");
-      await registry.unbind(gate.id, "withdrawn");
-      await registry.unbind(listener.id, "withdrawn");
+      for (const { id } of gates) await registry.unbind(id, "withdrawn");
       expect(registry.triggers()).toEqual([]);
     });
 

@@ -9,6 +9,7 @@ import {
   reattachTimePasses,
   triggerFor,
   untilEnded,
+  writeGateBy,
 } from "./fleet.ts";
 
 /** The state of a fleet that survives its last process. */
@@ -68,6 +69,7 @@ export function describeRestart(open: OpenFleet): void {
       const fleet = fleets(REATTACH);
       const first = await fleet.join();
       const gate = await first.registry.bind(gateBy("gatekeeper"));
+      const writeGate = await first.registry.bind(writeGateBy("gatekeeper"));
       const opened = await first.registry.bind(gateBy("opened"));
       await first.registry.unbind(opened.id, "withdrawn");
       await first.registry.provide("gatekeeper");
@@ -81,12 +83,13 @@ export function describeRestart(open: OpenFleet): void {
       await reattachTimePasses(second.registry);
       await second.close();
       const { registry } = await fleet.join();
-      expect(idsOf(registry)).toEqual([gate.id]);
+      expect(idsOf(registry)).toEqual([gate.id, writeGate.id].sort());
       const known = ["stream::get(orders)", "stream::set(lost)"];
       expect(Array.from(registry.overrides()).sort()).toEqual(known);
       // Their providers are gone.
       for (const id of ["gatekeeper", ...known]) expect(registry.provides(id)).toBe(false);
       expect((await registry.bind(gateBy("gatekeeper"))).id).toBe(gate.id);
+      expect((await registry.bind(writeGateBy("gatekeeper"))).id).toBe(writeGate.id);
       await registry.withdraw("stream::set(lost)", "withdrawn");
       expect(Array.from(registry.overrides())).toEqual(["stream::get(orders)"]);
     });

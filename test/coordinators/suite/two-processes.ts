@@ -13,6 +13,7 @@ import {
   triggerFor,
   until,
   untilEnded,
+  writeGateBy,
 } from "./fleet.ts";
 
 /** The promises of a coordinator to two processes of a fleet. */
@@ -75,13 +76,14 @@ export function describeTwoProcesses(open: OpenFleet): void {
     it("are lost when their process closes: they end unless bound again, and gates stay (G8)", async () => {
       const [a, b] = await joinTwo(REATTACH);
       const gate = await a.registry.bind(gateBy("f"));
+      const writeGate = await a.registry.bind(writeGateBy("f"));
       const left = await a.registry.bind(triggerFor("left"));
       const shared = await a.registry.bind(triggerFor("shared"));
       await b.registry.bind(triggerFor("shared"));
       await a.close();
       await untilEnded(b.registry, left.id);
       await reattachTimePasses(b.registry);
-      expect(idsOf(b.registry)).toEqual([gate.id, shared.id].sort());
+      expect(idsOf(b.registry)).toEqual([gate.id, writeGate.id, shared.id].sort());
     });
 
     it("are known to a process that joins later", async () => {

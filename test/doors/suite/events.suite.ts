@@ -17,7 +17,7 @@ export function eventsSuite(door: Door, kind: StoreKind): void {
       const follower = await Follower.open(at.client, key);
       await follower.sync();
       const timestamp = expect.any(Number) as number;
-      const of = { kind: "event", itemId: undefined, timestamp } as const;
+      const of = { kind: "event", itemId: undefined, timestamp, author: "" } as const;
       await at.client.send({ ...key, data: null });
       expect(await follower.next()).toEqual({ ...of, type: "message", data: null });
       await at.client.send({ ...key, type: "", data: [1] });

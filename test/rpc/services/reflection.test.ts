@@ -25,6 +25,7 @@ import {
   ServerReflection as ServerReflectionV1,
 } from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionV1Alpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { AdminService } from "../../../gen/millrace/v1/admin_service_pb.ts";
 import { StreamService } from "../../../gen/millrace/v1/stream_service_pb.ts";
 import { WorkerService } from "../../../gen/millrace/v1/worker_service_pb.ts";
 import { StreamError } from "../../../src/core/errors.ts";
@@ -42,6 +43,7 @@ const SERVICES = [
   "grpc.health.v1.Health",
   "grpc.reflection.v1.ServerReflection",
   "grpc.reflection.v1alpha.ServerReflection",
+  "millrace.v1.AdminService",
   "millrace.v1.StreamService",
   "millrace.v1.WorkerService",
 ];
@@ -55,6 +57,7 @@ beforeAll(async () => {
     // Registered before the services that it describes, because the order must not matter.
     reflectionRoutes(router);
     healthRoutes(router, health);
+    router.service(AdminService, {});
     router.service(WorkerService, {});
     router.service(StreamService, {
       get: ({ itemId }) => ({

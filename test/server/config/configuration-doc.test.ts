@@ -29,7 +29,12 @@ describe("docs/configuration.md", () => {
     async (_place, file) => {
       const given = {
         yaml: file.code,
-        environment: { SERVICE_TOKEN: "s3cret", REDIS_PASSWORD: "s3cret" },
+        environment: {
+          SERVICE_TOKEN: "s3cret",
+          REDIS_PASSWORD: "s3cret",
+          BACKEND_KEY: "s3cret",
+          JWT_SECRET: "s3cret-s3cret-s3cret-s3cret-s3cret",
+        },
       };
       if (markOf(file, "refused") === undefined) {
         await load(given);

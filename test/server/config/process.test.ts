@@ -147,10 +147,12 @@ describe("millrace serve --config", () => {
 
 describe("the hint after the start", () => {
   it.each([
-    ["with tokens", { MILLRACE_API_TOKENS: "s3cret-token" }],
-    ["without tokens", {}],
-  ])("works as it is printed, and shows no token: %s", async (_, environment) => {
+    ["with tokens", { MILLRACE_API_TOKENS: "s3cret-token" }, ""],
+    ["with keys", { KEY: "s3cret-token" }, "auth: { keys: [{ name: a, key: '${KEY}' }] }"],
+    ["without tokens", {}, ""],
+  ])("works as it is printed, and shows no token: %s", async (_, environment, yaml) => {
     const folder = await tempFolder();
+    await writeFile(join(folder, "millrace.yaml"), yaml);
     const child = start(["serve", "--port", "0", "--in-memory"], folder, environment);
     let hint = "";
     for await (const text of child.stderr.setEncoding("utf8")) {

@@ -18,8 +18,13 @@ adapter:
     store_method: file_based # default
     file_path: ./data # default
 api_tokens: [ (hidden), (hidden) ] # millrace.yaml:3
+auth:
+  keys: [] # default
+  jwt: [] # default
+  local: false # default
 insecure: false # default
 join_gate: optional # default
+write_gate: optional # default
 gate_timeout: 5s # default
 function_timeout: 30s # default
 registry_timeout: 10s # default
@@ -63,9 +68,11 @@ log_level: info # default
 
 # worker_port: none # default
 # api_token_file: none # default
+# auth.rules: to subscribe, and nothing else # default
+# auth.anonymous: to subscribe, or nothing when \`auth.rules\` is set # default
 # allowed_origins: every loopback origin # default
 # public_url: none # default
-# auth_function: everybody may # default
+# auth_function: none: they are anonymous # default
 # drain_delay: 5s with Redis where there is no terminal, else 0s # default
 `);
   });

@@ -15,6 +15,34 @@ import {
 describe.each(STORES)("events of a custom stream over the $kind store", ({ open }) => {
   const services = servicesOf(open);
 
+  it("have the author of the write, which the adapter does not receive", async () => {
+    const service = await services();
+    const rows = table();
+    await service.createStream("stock", rows);
+    const frames = await service.subscribe(GROUP);
+    await service.registerFunction("shop", async () => {
+      await service.set({ ...TEA, data: { n: 1 } });
+      await service.update({ ...TEA, ops: [{ type: "increment", path: "n", by: 1 }] });
+      await service.send({ ...GROUP, data: 1 });
+      await service.delete(TEA);
+      await service.set({ ...TEA, data: { n: 2 } });
+    });
+    await service.trigger({ function_id: "shop" });
+    await service.set({ ...GROUP, itemId: "milk", data: { n: 3 } });
+    const [, ...events] = await take(frames, 7);
+    const shop = "function:shop";
+    expect(events.map((frame) => "author" in frame && frame.author)).toEqual([
+      ...Array<string>(5).fill(shop),
+      "",
+    ]);
+    expect(await service.get(TEA)).toMatchObject({ data: { n: 2 }, author: shop });
+    expect((await service.list(GROUP)).items).toMatchObject([
+      { itemId: "tea", author: shop },
+      { itemId: "milk", author: "" },
+    ]);
+    expect(rows.calls.flatMap(([, input]) => Object.keys(input))).not.toContain("author");
+  });
+
   it("are creates, updates and deletes, with contiguous revisions and the full value (G2, G3)", async () => {
     const service = await services();
     await service.createStream("stock", table());

@@ -22,6 +22,7 @@ interface CommitPlan {
   }[];
   readonly epoch: "any" | "right" | "wrong";
   readonly maxReturnBytes: number | undefined;
+  readonly author: string | undefined;
 }
 
 /** One step of a history. Its commits and events are sent together, in order. */
@@ -46,6 +47,7 @@ const commitPlan: fc.Arbitrary<CommitPlan> = fc.record({
   ),
   epoch: fc.constantFrom("any", "any", "any", "right", "wrong"),
   maxReturnBytes: fc.option(fc.nat(120), { nil: undefined, freq: 5 }),
+  author: fc.constantFrom(undefined, undefined, "user:ann", "key:é"),
 });
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -144,6 +146,7 @@ class ModelRun {
       const commit: Commit = {
         mutations: call.mutations.map((plan) => mutationOf(plan, group)),
         maxReturnBytes: call.maxReturnBytes,
+        author: call.author,
         expectedEpoch:
           call.epoch === "any"
             ? undefined
@@ -170,6 +173,7 @@ class ModelRun {
           itemId: change.itemId,
           json: change.json,
           timestamp: change.timestamp,
+          author: change.author,
         });
       }
       return async () => expectSame((await outcome)[0]!, expected);
@@ -205,7 +209,7 @@ class ModelRun {
         const replay = await this.#store.since(key, { epoch, revision: from }, ALL);
         const seen = replay.lost
           ? "lost"
-          : replay.changes.map(({ position, value, type, itemId, timestamp, timeMs }) => ({
+          : replay.changes.map(({ position, value, type, itemId, timestamp, timeMs, author }) => ({
               type,
               itemId,
               json: value.json(),
@@ -213,6 +217,7 @@ class ModelRun {
               timestamp,
               timeMs,
               size: value.size,
+              author,
             }));
         expect(seen).toEqual(group.since(from, this.#clock.nowMs, this.#history));
       }
@@ -236,6 +241,7 @@ class ModelRun {
               itemId: event.itemId,
               json: event.value.json(),
               timestamp: event.timestamp,
+              author: event.author,
             },
       );
       expect(received).toEqual(this.#announced[index]);

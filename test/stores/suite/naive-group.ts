@@ -11,6 +11,7 @@ export interface NaiveChange {
   readonly timestamp: number;
   readonly timeMs: number;
   readonly size: number;
+  readonly author: string;
 }
 
 interface NaiveItem {
@@ -19,6 +20,7 @@ interface NaiveItem {
   readonly revision: number;
   readonly createTimeMs: number;
   readonly updateTimeMs: number;
+  readonly author: string;
 }
 
 /** The model's outcome of a commit. */
@@ -36,6 +38,7 @@ export interface NaiveCommit {
   /** Whether it names an epoch that the group does not have. */
   readonly wrongEpoch: boolean;
   readonly maxReturnBytes: number | undefined;
+  readonly author?: string | undefined;
 }
 
 /**
@@ -74,6 +77,7 @@ export class NaiveGroup {
         return refused("REVISION_MISMATCH", { current_revision: String(current) }, index);
       }
     }
+    const { author = "" } = commit;
     let { timestamp } = this;
     let items = this.items.slice();
     const changes = this.changes.slice();
@@ -112,6 +116,7 @@ export class NaiveGroup {
         timestamp,
         timeMs: nowMs,
         size: Value.of(json).size,
+        author,
       });
       const item = {
         itemId,
@@ -119,6 +124,7 @@ export class NaiveGroup {
         revision,
         createTimeMs: before?.createTimeMs ?? nowMs,
         updateTimeMs: nowMs,
+        author,
       };
       if (type === "create") items.push(item);
       else if (type === "update") items = items.map((old) => (old.itemId === itemId ? item : old));

@@ -1,4 +1,5 @@
 import { describe } from "vitest";
+import { describeAuthors } from "./authors.ts";
 import { describeCommits } from "./commits.ts";
 import { describeExpectations } from "./expectations.ts";
 import { describeFeed } from "./feed.ts";
@@ -22,6 +23,7 @@ export function describeStore(name: string, open: OpenStore): void {
   describe(`${name} store`, () => {
     describeCommits(open);
     describeExpectations(open);
+    describeAuthors(open);
     describeReads(open);
     describeGroupReads(open);
     describeHistory(open);

@@ -39,6 +39,8 @@ export interface Subscription {
   readonly record: SubscribeRecord;
   readonly frames: readonly FrameRecord[];
   readonly end: EndRecord | undefined;
+  /** When the service had answered a call that ended it. */
+  readonly revokedAt: number | undefined;
   /** Filled by the trace. */
   segments: readonly Segment[];
 }

@@ -11,6 +11,7 @@ import { checkHeartbeats } from "./checks/heartbeats.ts";
 import { checkOrder } from "./checks/order.ts";
 import { checkOrigin } from "./checks/origin.ts";
 import { checkResume } from "./checks/resume.ts";
+import { checkRevoked } from "./checks/revoked.ts";
 import { checkState } from "./checks/state.ts";
 import { claimsOf } from "./claims.ts";
 import type { History } from "./history.ts";
@@ -36,6 +37,7 @@ const CHECKS: readonly (readonly [string, (context: CheckContext) => void])[] = 
   ["clock", checkClock],
   ["events", checkEvents],
   ["durability", checkDurability],
+  ["revoked", checkRevoked],
   ["final", checkFinal],
 ];
 

@@ -21,6 +21,7 @@ export type HistoryRecord =
   | SubscribeRecord
   | FrameRecord
   | EndRecord
+  | RevokedRecord
   | ListRecord
   | GetRecord;
 
@@ -133,6 +134,15 @@ export interface EndRecord {
   readonly by: "server" | "cut" | "client";
   readonly code?: string;
   readonly reason?: string;
+}
+
+/**
+ * The service answered a call that ended an attempt. Nothing that is committed later may reach it.
+ */
+export interface RevokedRecord {
+  readonly kind: "revoked";
+  readonly t: number;
+  readonly subscription: string;
 }
 
 /** All pages of a List, recorded when the last one arrived. */

@@ -38,13 +38,20 @@ interface Draft extends GroupModel {
   final: ListRecord | undefined;
 }
 
+/** What is known of an attempt to subscribe. */
+interface Attempt {
+  readonly frames: FrameRecord[];
+  end: EndRecord | undefined;
+  revokedAt: number | undefined;
+}
+
 /** Groups a history by group, and joins related records. Reports records that do not match. */
 export function buildModel(history: History, report: Report): readonly GroupModel[] {
   const groups = new Map<string, Draft>();
   const intentions: (WriteRecord | SendRecord)[] = [];
   const ids = new Set<string>();
   const outcomes = new Map<string, OutcomeRecord>();
-  const attempts = new Map<string, { frames: FrameRecord[]; end: EndRecord | undefined }>();
+  const attempts = new Map<string, Attempt>();
   const subscribes: SubscribeRecord[] = [];
 
   const group = (name: string): Draft => {
@@ -73,7 +80,7 @@ export function buildModel(history: History, report: Report): readonly GroupMode
       case "subscribe":
         if (!isNew(record.subscription)) break;
         subscribes.push(record);
-        attempts.set(record.subscription, { frames: [], end: undefined });
+        attempts.set(record.subscription, { frames: [], end: undefined, revokedAt: undefined });
         break;
       case "frame":
       case "end": {
@@ -88,6 +95,13 @@ export function buildModel(history: History, report: Report): readonly GroupMode
           );
         } else if (record.kind === "end") attempt.end = record;
         else attempt.frames.push(record);
+        break;
+      }
+      case "revoked": {
+        const attempt = attempts.get(record.subscription);
+        if (attempt !== undefined) attempt.revokedAt ??= record.t;
+        else
+          report("record", { subscription: record.subscription }, "It was ended before it began.");
         break;
       }
       case "list": {
@@ -122,8 +136,8 @@ export function buildModel(history: History, report: Report): readonly GroupMode
   }
   for (const id of outcomes.keys()) report("record", {}, `The outcome of ${id} has no intention.`);
   for (const record of subscribes) {
-    const { frames, end } = attempts.get(record.subscription) ?? { frames: [], end: undefined };
-    group(record.group).subscriptions.push({ record, frames, end, segments: [] });
+    const { frames = [], end, revokedAt } = attempts.get(record.subscription) ?? {};
+    group(record.group).subscriptions.push({ record, frames, end, revokedAt, segments: [] });
   }
   return [...groups.values()];
 }

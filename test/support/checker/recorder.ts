@@ -107,6 +107,8 @@ export interface SubscriptionHandle {
   event(frame: { event: string; item?: string | undefined; value: Json; timestamp: number }): void;
   heartbeat(position: Position): void;
   resumed(position: Position, head: Position): void;
+  /** The service has answered a call that ended it. */
+  revoked(): void;
   end(by: "server" | "cut" | "client", details?: { code?: string; reason?: string }): void;
 }
 
@@ -225,6 +227,7 @@ export function createRecorder(options: {
           }),
         heartbeat: (position) => frame(now(), { type: "heartbeat", position }),
         resumed: (position, head) => frame(now(), { type: "resumed", position, head }),
+        revoked: () => put({ kind: "revoked", t: now(), subscription }),
         end: (by, { code, reason } = {}) =>
           put({ kind: "end", t: now(), subscription, by, ...given({ code, reason }) }),
       };

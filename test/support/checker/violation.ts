@@ -7,6 +7,7 @@ export type Guarantee =
   | "G5"
   | "G6"
   | "G10"
+  | "G11"
   | "clock"
   | "events"
   | "listing"
@@ -21,6 +22,7 @@ const GUARANTEES: Readonly<Record<Guarantee, string>> = {
   G5: "Bookmarked: a heartbeat's position is true and in time",
   G6: "Durable: what was acknowledged or delivered is never lost",
   G10: "Fresh: a read includes every write acknowledged before it began",
+  G11: "Revoked: an ended subscription receives nothing that is committed after the response",
   clock: "Clock: timestamps of a group's events are strictly increasing",
   events: "Transient events: at most once, never replayed, never before the change they follow",
   listing: "Listing: creation order, nothing missed or repeated",

@@ -41,7 +41,7 @@ function h1Door(name: string, createTransport: (options: H1Options) => Transport
   return {
     name,
     can: { deadlines: true, write: "refused", details: true },
-    client: ({ url }) => rpcClient(h1Stub(url, createTransport)),
+    client: ({ url, authorization }) => rpcClient(h1Stub(url, createTransport, authorization)),
   };
 }
 
@@ -49,29 +49,42 @@ function h2Door(name: string, createTransport: (options: H2Options) => Transport
   return {
     name,
     can: { deadlines: true, write: "yes", details: true },
-    client: ({ url }) => rpcClient(h2Stub(url, createTransport)),
+    client: ({ url, authorization }) => rpcClient(h2Stub(url, createTransport, authorization)),
   };
 }
 
 /** A protobuf client over HTTP/1.1, with separate connections. */
-export function h1Stub(url: string, createTransport: (options: H1Options) => Transport): Stub {
+export function h1Stub(
+  url: string,
+  createTransport: (options: H1Options) => Transport,
+  authorization?: string,
+): Stub {
   const agent = new Agent({ keepAlive: true });
   const options = { baseUrl: url, httpVersion: "1.1", nodeOptions: { agent } } as const;
-  return transportStub(createTransport(options), () => agent.destroy());
+  return transportStub(createTransport(options), authorization, () => agent.destroy());
 }
 
 /** A protobuf client over HTTP/2, with a separate connection. */
-export function h2Stub(url: string, createTransport: (options: H2Options) => Transport): Stub {
+export function h2Stub(
+  url: string,
+  createTransport: (options: H2Options) => Transport,
+  authorization?: string,
+): Stub {
   const sessionManager = new Http2SessionManager(url);
   const options = { baseUrl: url, httpVersion: "2", sessionManager } as const;
-  return transportStub(createTransport(options), () => sessionManager.abort());
+  return transportStub(createTransport(options), authorization, () => sessionManager.abort());
 }
 
-function transportStub(transport: Transport, close: () => void): Stub {
+function transportStub(
+  transport: Transport,
+  authorization: string | undefined,
+  close: () => void,
+): Stub {
+  const headers = authorization === undefined ? undefined : { authorization };
   return {
     async unary(method, request, options) {
       const { timeoutMs } = options ?? {};
-      const response = await transport.unary(method, undefined, timeoutMs, undefined, request);
+      const response = await transport.unary(method, undefined, timeoutMs, headers, request);
       return response.message;
     },
     serverStream(method, request, options) {
@@ -79,12 +92,12 @@ function transportStub(transport: Transport, close: () => void): Stub {
       requests.push(request);
       requests.end();
       return streaming((signal) =>
-        transport.stream(method, signal, options?.timeoutMs, undefined, requests),
+        transport.stream(method, signal, options?.timeoutMs, headers, requests),
       );
     },
     bidiStream(method, requests, options) {
       return streaming((signal) =>
-        transport.stream(method, signal, options?.timeoutMs, undefined, requests),
+        transport.stream(method, signal, options?.timeoutMs, headers, requests),
       );
     },
     toError: connectDoorError,

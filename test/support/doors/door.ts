@@ -22,6 +22,8 @@ export interface Door {
 export interface DoorTarget {
   readonly url: string;
   readonly service: StreamService;
+  /** The `authorization` header of the client's calls. Default: none. */
+  readonly authorization?: string | undefined;
 }
 
 /** Options of one call, on doors that support them. */

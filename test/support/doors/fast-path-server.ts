@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { memoryStore } from "millrace";
 import { createGrpcFastPath } from "../../../src/rpc/fast-path/grpc.ts";
 import { unaryMethods } from "../../../src/rpc/unary-methods.ts";
+import { THIS_PROCESS } from "../../../src/rights/caller.ts";
 import type { Handlers } from "../../../src/service/handlers.ts";
 import { createEngine } from "../../../src/service/engine.ts";
 
@@ -25,12 +26,13 @@ export async function startFastPathServer(change: Partial<Handlers> = {}): Promi
   const server = createServer();
   server.on("stream", (stream, headers) => {
     const transport = () => ({
-      permit: () => undefined,
-      untrustedBodies: () => undefined,
-      abort: () => stream.close(),
-      subscriber: () => ({
-        auth: { headers: {}, path: "", query_params: {}, addr: "", connection_id: "" },
+      enter: () => ({
+        caller: THIS_PROCESS,
+        throttle: undefined,
+        openAccount: undefined,
       }),
+      abort: () => stream.close(),
+      address: () => undefined,
     });
     if (fastPath(stream, headers, transport)) return;
     missed.push(String(headers[":path"]));

@@ -1,6 +1,6 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { Client, type Metadata, type ServiceError, credentials, status } from "@grpc/grpc-js";
+import { Client, Metadata, type ServiceError, credentials, status } from "@grpc/grpc-js";
 import type { ErrorInfo } from "../../../gen/google/rpc/error_details_pb.ts";
 import { type CallOptions, type Door, DoorError } from "./door.ts";
 import { statusInfos } from "./raw-protocol.ts";
@@ -10,10 +10,15 @@ import { type Stub, rpcClient } from "./rpc-client.ts";
 export const grpcJsDoor: Door = {
   name: "grpc-js",
   can: { deadlines: true, write: "yes", details: true },
-  client: ({ url }) => rpcClient(grpcJsStub(url)),
+  client: ({ url, authorization }) => rpcClient(grpcJsStub(url, authorization)),
 };
 
-function grpcJsStub(url: string): Stub {
+function grpcJsStub(url: string, authorization: string | undefined): Stub {
+  const metadata = () => {
+    const fields = new Metadata();
+    if (authorization !== undefined) fields.set("authorization", authorization);
+    return fields;
+  };
   const client = new Client(new URL(url).host, credentials.createInsecure());
   return {
     unary: (method, request, options) =>
@@ -23,6 +28,7 @@ function grpcJsStub(url: string): Stub {
           encoder(method.input),
           decoder(method.output),
           request,
+          metadata(),
           callOptions(options),
           (error, response) => {
             if (error !== null) reject(error);
@@ -37,6 +43,7 @@ function grpcJsStub(url: string): Stub {
         encoder(method.input),
         decoder(method.output),
         request,
+        metadata(),
         callOptions(options),
       );
       // The iterator reports the error; after a cancel it is irrelevant.
@@ -48,6 +55,7 @@ function grpcJsStub(url: string): Stub {
         pathOf(method),
         encoder(method.input),
         decoder(method.output),
+        metadata(),
         callOptions(options),
       );
       call.on("error", () => {});

@@ -108,7 +108,8 @@ export function toMutation(mutation: Mutation) {
 export function written(done: SetResponse | UpdateResponse): SetResult {
   return {
     oldValue: optionalJson(done.oldValue),
-    newValue: json(done.newValue),
+    // Absent for callers that may not read; then a test that reads it fails.
+    newValue: optionalJson(done.newValue) as Json,
     created: done.created,
     position: position(done.position),
   };
@@ -143,6 +144,7 @@ export function item(message: ItemMessage): Item {
     revision: Number(message.revision),
     createTime: timestampDate(createTime),
     updateTime: timestampDate(updateTime),
+    author: message.author,
   };
 }
 
@@ -170,7 +172,7 @@ export function frame({ frame }: SubscribeResponse): StreamFrame {
     case "change": {
       const type = CHANGE_TYPES[frame.value.type];
       if (type === undefined) throw new Error("a change has no type");
-      const { itemId, data, timestamp } = frame.value;
+      const { itemId, data, timestamp, author } = frame.value;
       return {
         kind: "change",
         type,
@@ -178,11 +180,19 @@ export function frame({ frame }: SubscribeResponse): StreamFrame {
         data: json(data),
         position: position(frame.value.position),
         timestamp: Number(timestamp),
+        author,
       };
     }
     case "event": {
-      const { type, itemId, data, timestamp } = frame.value;
-      return { kind: "event", type, itemId, data: json(data), timestamp: Number(timestamp) };
+      const { type, itemId, data, timestamp, author } = frame.value;
+      return {
+        kind: "event",
+        type,
+        itemId,
+        data: json(data),
+        timestamp: Number(timestamp),
+        author,
+      };
     }
     case "heartbeat":
       return { kind: "heartbeat", position: position(frame.value.position) };

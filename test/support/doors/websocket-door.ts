@@ -24,7 +24,9 @@ export const websocketDoor: Door = {
     return {
       ...libraryDoor.client(target),
       async subscribe(request) {
-        const socket = new WebSocket(target.url.replace("http", "ws"));
+        const { authorization } = target;
+        const headers = authorization === undefined ? {} : { authorization };
+        const socket = new WebSocket(target.url.replace("http", "ws"), { headers });
         sockets.add(socket.once("close", () => sockets.delete(socket)));
         return subscribe(socket, request);
       },
@@ -55,6 +57,7 @@ function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
   socket.on("message", (bytes: Buffer) => {
     const frame = readBridgeFrame(bytes);
     if (frame.event.type === "error") end(errorOf(frame));
+    else if (frame.event.type === "unauthorized") end(unauthorized());
     else received.push(frameOf(frame));
   });
   socket.on("error", (error) => end(new DoorError("unavailable", error.message, undefined, error)));
@@ -80,8 +83,14 @@ function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
   };
 }
 
+/** A refusal, or an end, without a reason: a client without `hello` gets no more. */
+function unauthorized(): DoorError {
+  const info = { reason: "JOIN_REFUSED", metadata: {} };
+  return new DoorError("permission_denied", "unauthorized", info, undefined);
+}
+
 function frameOf(frame: BridgeFrame): StreamFrame {
-  const { timestamp, id, event } = frame;
+  const { timestamp, id, event, author = "" } = frame;
   const { data = null, first = false, last = false } = event;
   switch (event.type) {
     case "sync": {
@@ -92,11 +101,12 @@ function frameOf(frame: BridgeFrame): StreamFrame {
     case "update":
     case "delete": {
       const position = framePosition(frame);
-      return { kind: "change", type: event.type, itemId: id ?? "", data, position, timestamp };
+      const itemId = id ?? "";
+      return { kind: "change", type: event.type, itemId, data, position, timestamp, author };
     }
     case "event": {
       const { type = "", data: value = null } = event.event ?? {};
-      return { kind: "event", type, itemId: id ?? undefined, data: value, timestamp };
+      return { kind: "event", type, itemId: id ?? undefined, data: value, timestamp, author };
     }
     case "heartbeat":
       return { kind: "heartbeat", position: framePosition(frame) };
@@ -111,7 +121,7 @@ function frameOf(frame: BridgeFrame): StreamFrame {
 
 /** An item without the details that the bridge omits. */
 function bareItem(item: { itemId: string; data: Json }) {
-  return { ...item, revision: 0, createTime: new Date(0), updateTime: new Date(0) };
+  return { ...item, revision: 0, createTime: new Date(0), updateTime: new Date(0), author: "" };
 }
 
 function errorOf({ event }: BridgeFrame): DoorError {

@@ -10,6 +10,7 @@ export interface JoinPayload {
   readonly stream_name: string;
   readonly group_id: string;
   readonly id: string | null;
+  readonly user: string | null;
   readonly context: unknown;
   readonly connection_id: string;
 }

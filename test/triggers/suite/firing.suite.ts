@@ -280,6 +280,11 @@ export function describeFiring(host: Host): void {
         "trigger_invalid",
         /gate is "no"; it may be true or false/,
       ],
+      [
+        { type: "stream:write", function_id: "f" },
+        "trigger_invalid",
+        /stream_name is missing; it may be the name of the stream to guard/,
+      ],
     ])("are refused with a reason when malformed: %j", async (request, code, sentence) => {
       const { service, join } = await testService();
       const client = await join();

@@ -30,6 +30,7 @@ export function describeGates(host: Host): void {
         stream_name: "rooms",
         group_id: "attic",
         id: "lamp",
+        user: null,
         context: { user: "ann" },
         connection_id: expect.stringMatching(/^[0-9a-f]{32}$/),
       };

@@ -20,12 +20,17 @@ const value = fc
   )
   .map((json) => Value.of(json));
 const time = fc.integer({ min: 0, max: 4e12 });
+const author = fc.oneof(
+  fc.constant(""),
+  name.map((id) => `user:${id}`),
+);
 const item = fc.record({
   itemId: name,
   value,
   revision: integer,
   createTimeMs: time,
   updateTimeMs: time,
+  author,
 });
 const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
   fc.record({
@@ -44,6 +49,7 @@ const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
     position,
     timestamp: integer,
     timeMs: time,
+    author,
   }),
   fc.record({
     kind: fc.constant("event" as const),
@@ -52,6 +58,7 @@ const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
     value,
     after: position,
     timestamp: integer,
+    author,
   }),
   fc.record({ kind: fc.constant("heartbeat" as const), position }),
   fc.record({ kind: fc.constant("resumed" as const), position, head: position }),
@@ -59,9 +66,9 @@ const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
 
 test("the direct encoding of a frame equals that of the generated code", () => {
   fc.assert(
-    fc.property(frames, (frame) => {
-      const expected = toBinary(SubscribeResponseSchema, frameMessage(frame));
-      const envelope = Buffer.from(frameEnvelope(frame));
+    fc.property(frames, fc.boolean(), (frame, withAuthor) => {
+      const expected = toBinary(SubscribeResponseSchema, frameMessage(frame, withAuthor));
+      const envelope = Buffer.from(frameEnvelope(frame, withAuthor));
       expect(envelope[0]).toBe(0);
       expect(envelope.readUInt32BE(1)).toBe(envelope.byteLength - 5);
       const bytes = envelope.subarray(5);

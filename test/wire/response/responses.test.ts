@@ -101,6 +101,7 @@ const item = fc.record({
   revision: integer,
   createTimeMs: fc.nat(2 ** 40),
   updateTimeMs: fc.nat(2 ** 40),
+  author: text,
 });
 const batched = fc.record({
   results: fc.array(
@@ -128,15 +129,16 @@ describe("responses encoded directly to bytes and to JSON", () => {
         deleted,
         maybe(item),
         batched,
-        (set, update, gone, one, all) => {
+        fc.boolean(),
+        (set, update, gone, one, all, withAuthor) => {
           same(SetResponseSchema, setEnvelope(set), setResponse(set));
           sameJson(SetResponseSchema, setJson(set), setResponse(set));
           same(UpdateResponseSchema, updateEnvelope(update), updateResponse(update));
           sameJson(UpdateResponseSchema, updateJson(update), updateResponse(update));
           same(DeleteResponseSchema, deletedEnvelope(gone), deleteResponse(gone));
           sameJson(DeleteResponseSchema, deletedJson(gone), deleteResponse(gone));
-          same(GetResponseSchema, itemEnvelope(one), getResponse(one));
-          sameJson(GetResponseSchema, itemJson(one), getResponse(one));
+          same(GetResponseSchema, itemEnvelope(one, withAuthor), getResponse(one, withAuthor));
+          sameJson(GetResponseSchema, itemJson(one, withAuthor), getResponse(one, withAuthor));
           same(BatchResponseSchema, batchEnvelope(all), batchResponse(all));
           sameJson(BatchResponseSchema, batchJson(all), batchResponse(all));
         },
@@ -147,11 +149,18 @@ describe("responses encoded directly to bytes and to JSON", () => {
 
   it("equal those of the generated code for pages of items, and without fields", () => {
     fc.assert(
-      fc.property(fc.array(item, { maxLength: 5 }), position, text, (items, at, nextPageToken) => {
-        const page = { items, position: at, nextPageToken };
-        same(ListResponseSchema, listEnvelope(page), listResponse(page));
-        sameJson(ListResponseSchema, listJson(page), listResponse(page));
-      }),
+      fc.property(
+        fc.array(item, { maxLength: 5 }),
+        position,
+        text,
+        fc.boolean(),
+        (items, at, nextPageToken, withAuthor) => {
+          const page = { items, position: at, nextPageToken };
+          const expected = listResponse(page, withAuthor);
+          same(ListResponseSchema, listEnvelope(page, withAuthor), expected);
+          sameJson(ListResponseSchema, listJson(page, withAuthor), expected);
+        },
+      ),
       { numRuns: 40 },
     );
     expect(EMPTY_ENVELOPE).toEqual(new Uint8Array(5));

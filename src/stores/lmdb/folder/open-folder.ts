@@ -5,6 +5,7 @@ import { isDataFile } from "./data-file.ts";
 import { openDisk, type Disk } from "../disk.ts";
 import { lockData } from "./data-lock.ts";
 import { inUse, lockFolder, type FolderLock } from "./folder-lock.ts";
+import { checkFormat } from "./format.ts";
 import { watchFolder, watched } from "./folder-watch.ts";
 import type { DataPaths } from "./life.ts";
 import { continueLineage, type Lineage } from "./lineage.ts";
@@ -14,9 +15,6 @@ import { ensurePrivateFolder } from "./private-files.ts";
 import { guardProgress } from "./progress-guard.ts";
 
 const DATA_FILE = "millrace.mdb";
-const FORMAT_KEY = Buffer.from("format");
-/** Raised with every change of keys or records that older versions would misread. */
-const FORMAT = "1";
 
 /** Options of opening a folder. */
 export interface FolderOptions {
@@ -89,22 +87,8 @@ async function lineageOf(
   { beginNewEpochs = false, clock = Date.now }: FolderOptions,
 ): Promise<Lineage> {
   const progress = { transaction: disk.lastTransaction(), lastKnown: lastTransaction };
-  await checkFormat(disk, place.folder);
+  await checkFormat(disk, place.folder, unavailable);
   return continueLineage(disk, place, { progress, isRestored: beginNewEpochs, clock });
-}
-
-async function checkFormat(disk: Disk, folder: string): Promise<void> {
-  const view = disk.view();
-  const format = view.get(disk.tables.meta, FORMAT_KEY)?.toString();
-  view.release();
-  if (format === FORMAT) return;
-  if (format !== undefined) {
-    throw unavailable(
-      `The folder ${folder} has data of format ${format}, this version reads format ${FORMAT}; ` +
-        `use the version that wrote it, or choose another folder.`,
-    );
-  }
-  await disk.submit([{ table: disk.tables.meta, key: FORMAT_KEY, value: Buffer.from(FORMAT) }]);
 }
 
 // Problems of a folder, each with its remedy.

@@ -9,7 +9,7 @@
 --       floor of the first timestamps of groups; then for each group:
 --         number of its arguments that follow, group, epoch if it is new,
 --         number of guards (-1: none), [epoch it must have, then for each: item, revision],
---         number of entries, then for each
+--         number of entries, then for each ('CA', author or 'SA', author in place of 'C' or 'S': it has one)
 --           'C', number of mutations, '' or '=' .. expected epoch, then for each
 --             letters, item, [e: expected revision], [f: what it fires],
 --             [P put, R record: size, value], [R: type]     (D delete has no more)
@@ -66,8 +66,10 @@ end
 -- The current group, and its next argument.
 local text, new_epoch, head, epoch, floor, a
 local head_key, items_key, order_key, log_key
--- Events that are not announced yet.
-local message, message_bytes = {}, 0
+-- The author of the current entry, or ''.
+local author
+-- Events that are not announced yet, and their kind.
+local message, message_bytes, message_kind = {}, 0, 4
 
 -- Messages begin with their kind. A kind keeps its layout for good, and a process takes a message of a kind
 -- that it does not know for a hint to read the log: so processes of two versions can share the data.
@@ -75,15 +77,17 @@ local message, message_bytes = {}, 0
 --   2  a transient event: bytes of the epoch; the epoch, the event. It has no revision, so no number of commits
 --   3  too much for a message: the changes are in the log
 --   4  changes: number of commits, bytes of the lineage that ends the epoch; then as 1
+--   5  as 4, and some have an author
+--   6  as 2, with an author
 local function announce()
   if #message == 0 then return end
   if message_bytes > MAX_MESSAGE then
     redis.call('SPUBLISH', head_key, struct.pack('>B', 3))
   else
     redis.call('SPUBLISH', head_key,
-      struct.pack('>BdBI2', 4, commits, #(lineage or ''), #epoch) .. epoch .. table.concat(message))
+      struct.pack('>BdBI2', message_kind, commits, #(lineage or ''), #epoch) .. epoch .. table.concat(message))
   end
-  message, message_bytes = {}, 0
+  message, message_bytes, message_kind = {}, 0, 4
 end
 
 local function change(kind, id, fires, size, value)
@@ -94,7 +98,9 @@ local function change(kind, id, fires, size, value)
   head.revision = head.revision + 1
   head.timestamp = math.max(now, head.timestamp + 1, floor + 1)
   head.changed = now
-  local record = struct.pack(CHANGE, kind, head.revision, head.timestamp, now, size, #id) .. id .. value
+  if author ~= '' then kind, message_kind = kind + TYPE_AUTHORED, 5 end
+  local record = struct.pack(CHANGE, kind, head.revision, head.timestamp, now, size, #id)
+    .. id .. content_of(author, value)
   redis.call('RPUSH', log_key, record)
   if head.count == 0 then head.oldest = now end
   head.count = head.count + 1
@@ -111,6 +117,10 @@ local function apply(letter, id, fires, size, value, kind)
   if letter == 'D' then
     if not old then return 0, false end
     local _, _, _, _, old_size, old_at = struct.unpack(ITEM, old)
+    if old_size >= SIZE_AUTHORED then
+      old_size = old_size - SIZE_AUTHORED
+      old_at = old_at + 2 + (struct.unpack('>I2', old, old_at))
+    end
     change(2, id, fires, old_size, string.sub(old, old_at))
   else
     change(kind or (old and 1 or 0), id, fires, size, value)
@@ -130,8 +140,9 @@ local function apply(letter, id, fires, size, value, kind)
     redis.call('ZADD', order_key, created, id)
     head.items = head.items + 1
   end
+  if author ~= '' then size = size + SIZE_AUTHORED end
   redis.call('HSET', items_key, id,
-    struct.pack(ITEM, created, head.revision, created_ms, now, size) .. value)
+    struct.pack(ITEM, created, head.revision, created_ms, now, size) .. content_of(author, value))
   return head.revision, old
 end
 
@@ -205,9 +216,11 @@ local function send()
     item = string.sub(item, 2)
     id_bytes = #item
   end
+  local message_of = 2
+  if author ~= '' then size, message_of = size + SIZE_AUTHORED, 6 end
   local record = struct.pack('>ddI4I2I2', head.revision, head.timestamp, size, #kind, id_bytes)
-    .. kind .. item .. value
-  redis.call('SPUBLISH', head_key, struct.pack('>BI2', 2, #epoch) .. epoch .. record)
+    .. kind .. item .. content_of(author, value)
+  redis.call('SPUBLISH', head_key, struct.pack('>BI2', message_of, #epoch) .. epoch .. record)
   if fires ~= '' then fire(text, epoch, fires, 2, record) end
   return { 0 }
 end
@@ -239,7 +252,13 @@ local function run_group(k, at)
   a = a + 1
   local reply = { 0, '' }
   for e = 1, entries do
-    reply[e + 2] = ARGV[a] == 'C' and commit() or send()
+    local kind = ARGV[a]
+    author = ''
+    if #kind == 2 then
+      author = ARGV[a + 1]
+      a = a + 1
+    end
+    reply[e + 2] = string.sub(kind, 1, 1) == 'C' and commit() or send()
   end
   announce()
   reply[2] = epoch

@@ -17,6 +17,7 @@ while true do
   local records = redis.call('HMGET', KEYS[3], unpack(ids))
   for i, id in ipairs(ids) do
     local created, _, _, _, size = struct.unpack(ITEM, records[i])
+    if size >= SIZE_AUTHORED then size = size - SIZE_AUTHORED end
     bytes = bytes + size
     if count > 0 and (count >= max_count or bytes > max_bytes) then
       page[4] = '1'

@@ -6,10 +6,21 @@
 --   change  type (0 create, 1 update, 2 delete), revision, timestamp, time, size, bytes of the id;
 --           then the id and the value
 --
+-- The author of an item or a change stands before the value: its bytes, and the author. SIZE_AUTHORED, added
+-- to the size of an item or a transient event, and TYPE_AUTHORED, added to the type of a change, say that it
+-- is there. Without author, records have neither, so they are those of earlier versions.
+--
 -- Numbers are doubles, which hold every integer up to 2^53 exactly.
 local HEAD = '>dddddddd'
 local ITEM = '>ddddI4'
 local CHANGE = '>BdddI4I2'
+local SIZE_AUTHORED, TYPE_AUTHORED = 2147483648, 128
+
+-- What follows the header of an item, or the id of a change.
+local function content_of(author, value)
+  if author == '' then return value end
+  return struct.pack('>I2', #author) .. author .. value
+end
 
 local function read_head(key)
   local packed = redis.call('GET', key)

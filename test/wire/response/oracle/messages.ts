@@ -36,14 +36,15 @@ export function positionMessage({
   return { epoch, revision: BigInt(revision) };
 }
 
-/** An item. */
-export function itemMessage(item: Item): MessageInitShape<typeof ItemSchema> {
+/** An item. @param withAuthor Whether its reader gets authors. */
+export function itemMessage(item: Item, withAuthor: boolean): MessageInitShape<typeof ItemSchema> {
   return {
     itemId: item.itemId,
     data: valueToMessage(item.value),
     revision: BigInt(item.revision),
     createTime: timestampFromMs(item.createTimeMs),
     updateTime: timestampFromMs(item.updateTimeMs),
+    author: withAuthor ? item.author : "",
   };
 }
 
@@ -56,18 +57,19 @@ export function opErrorMessage({
   return { opIndex, code, message };
 }
 
-/** A frame. */
-export function frameMessage(frame: Frame): SubscribeResponse {
-  return create(SubscribeResponseSchema, { frame: frameCase(frame) });
+/** A frame. @param withAuthor Whether its reader gets authors. */
+export function frameMessage(frame: Frame, withAuthor: boolean): SubscribeResponse {
+  return create(SubscribeResponseSchema, { frame: frameCase(frame, withAuthor) });
 }
 
 function frameCase(
   frame: Frame,
+  withAuthor: boolean,
 ): NonNullable<MessageInitShape<typeof SubscribeResponseSchema>["frame"]> {
   switch (frame.kind) {
     case "sync": {
       const { first, last, timestamp } = frame;
-      const items = frame.items.map(itemMessage);
+      const items = frame.items.map((item) => itemMessage(item, withAuthor));
       const position = positionMessage(frame.position);
       return {
         case: "sync",
@@ -83,11 +85,17 @@ function frameCase(
           data: valueToMessage(frame.value),
           position: positionMessage(frame.position),
           timestamp: BigInt(frame.timestamp),
+          author: withAuthor ? frame.author : "",
         },
       };
     case "event": {
       const { type, itemId, timestamp } = frame;
-      const value = { type, data: valueToMessage(frame.value), timestamp: BigInt(timestamp) };
+      const value = {
+        type,
+        data: valueToMessage(frame.value),
+        timestamp: BigInt(timestamp),
+        author: withAuthor ? frame.author : "",
+      };
       return { case: "event", value: itemId === undefined ? value : { ...value, itemId } };
     }
     case "heartbeat":

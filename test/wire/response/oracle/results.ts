@@ -87,16 +87,22 @@ function mutationResult(done: BatchMutationResult): MessageInitShape<typeof Muta
   }
 }
 
-/** The response of a get. */
-export function getResponse(item: Item | undefined): MessageInitShape<typeof GetResponseSchema> {
-  return { item: item === undefined ? undefined : itemMessage(item) };
+/** The response of a get. @param withAuthor Whether the caller gets authors. */
+export function getResponse(
+  item: Item | undefined,
+  withAuthor: boolean,
+): MessageInitShape<typeof GetResponseSchema> {
+  return { item: item === undefined ? undefined : itemMessage(item, withAuthor) };
 }
 
-/** The response of a list. */
-export function listResponse(result: ListResult): MessageInitShape<typeof ListResponseSchema> {
+/** The response of a list. @param withAuthor Whether the caller gets authors. */
+export function listResponse(
+  result: ListResult,
+  withAuthor: boolean,
+): MessageInitShape<typeof ListResponseSchema> {
   const { nextPageToken } = result;
   return {
-    items: result.items.map(itemMessage),
+    items: result.items.map((item) => itemMessage(item, withAuthor)),
     position: positionMessage(result.position),
     nextPageToken,
   };

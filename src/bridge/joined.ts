@@ -1,0 +1,110 @@
+import type { StreamError } from "../core/errors.ts";
+import type { FewMap } from "../core/few-map.ts";
+import type { Caller } from "../rights/caller.ts";
+import type { Admission } from "../service/handlers.ts";
+import type { JoinFrame } from "./client-frame.ts";
+import type { GroupFeed, Join } from "./group-feed.ts";
+import type { SessionOptions } from "./session-options.ts";
+import type { Target } from "./target.ts";
+
+/*
+ * The subscriptions of a session, open and under way.
+ */
+
+/** A subscription and its feed. */
+export interface JoinedFeed {
+  readonly join: Join;
+  readonly feed: GroupFeed;
+}
+
+/** An admitted join whose first frame is not there yet. */
+export interface Joining extends JoinedFeed {
+  /** The URL's subscription, which the join replaces. */
+  readonly taken: JoinedFeed | undefined;
+  /** Why it was ended meanwhile. */
+  ended: StreamError | undefined;
+}
+
+/** The subscription that the URL requested. */
+export interface ByUrl extends Target {
+  readonly subscriptionId: string;
+}
+
+/** A join or leave of one subscription id that is under way. */
+export interface UnderWay {
+  readonly done: Promise<void>;
+  /** Whether the subscription has ended after it. */
+  readonly leaves: boolean;
+}
+
+/** The subscription of an admitted join. */
+export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission): Join {
+  const { streamName, groupId, itemId, subscriptionId, resume, heartbeat, parts } = frame;
+  const resumes = resume !== undefined;
+  const isServed = false;
+  // Without a spread: each object made by a spread has a hidden class of its own, which takes
+  // memory.
+  return {
+    streamName,
+    groupId,
+    itemId,
+    subscriptionId,
+    resumes,
+    heartbeat,
+    parts,
+    byUrl,
+    isServed,
+    admission,
+  };
+}
+
+/**
+ * Ends an admitted join under an id, or one that replaces an ended subscription. The join is still
+ * under way, and cleans up.
+ */
+export function endJoining(
+  joining: Joining,
+  subscriptionId: string,
+  ended: JoinedFeed | undefined,
+  error: StreamError,
+): void {
+  const { join, feed, taken } = joining;
+  const replacesEnded = taken !== undefined && taken === ended;
+  if (joining.ended !== undefined) return;
+  if (join.subscriptionId !== subscriptionId && !replacesEnded) return;
+  joining.ended = error;
+  feed.leave(join);
+}
+
+/** @throws StreamError ACTION_DENIED, AUTH_EXPIRED when the caller has no right to follow it. */
+export function requireRightTo(
+  { streamName, groupId, itemId }: Target,
+  caller: Caller,
+  { require }: Pick<SessionOptions, "require">,
+): void {
+  require(caller, "subscribe", { stream: streamName, group: groupId, item: itemId });
+}
+
+/**
+ * How many subscriptions there will be once all joins and leaves under way are done, beside the new
+ * one and the one that it replaces.
+ */
+export function countBeside(
+  joined: FewMap<string, JoinedFeed>,
+  underWay: FewMap<string, UnderWay>,
+  subscriptionId: string,
+  taken = subscriptionId,
+): number {
+  const ids = new Set(joined.keys());
+  for (const [id, { leaves }] of underWay) {
+    if (leaves) ids.delete(id);
+    else ids.add(id);
+  }
+  ids.delete(subscriptionId);
+  ids.delete(taken);
+  return ids.size;
+}
+
+export function isSameTarget(a: Target, b: Target): boolean {
+  return a.streamName === b.streamName && a.groupId === b.groupId && a.itemId === b.itemId;
+}

@@ -1,0 +1,348 @@
+import type { Orders } from "../core/coordinator.ts";
+import { StreamError } from "../core/errors.ts";
+import { checkName } from "../core/names.ts";
+import type { Position } from "../core/position.ts";
+import { utf8Length } from "../core/text.ts";
+import type { Admissions, Admitted } from "../triggers/admissions.ts";
+import type { Gates } from "../triggers/gates.ts";
+import type { Require } from "./calls.ts";
+import { checkPageSize, requestInvalid } from "./checks.ts";
+import { readPageToken, writePageToken } from "./page-token.ts";
+import type { PageRequest } from "./requests.ts";
+
+/** Selects subscriptions: those that match every field that is present. */
+export interface SubscriptionFilter {
+  readonly streamName?: string | undefined;
+  readonly groupId?: string | undefined;
+  /** Id of the user. */
+  readonly user?: string | undefined;
+  readonly connectionId?: string | undefined;
+}
+
+/** An open subscription, at any process of the fleet. */
+export interface OpenSubscriptionInfo {
+  readonly subscriptionId: string;
+  readonly connectionId: string;
+  /** Id of the user; undefined: the caller is not a user. */
+  readonly user?: string | undefined;
+  readonly streamName: string;
+  readonly groupId: string;
+  /** Undefined: it follows the whole group. */
+  readonly itemId?: string | undefined;
+  /** Address of the client, as its limits count it; empty: a program in the service's process. */
+  readonly address: string;
+  /** How it is connected. */
+  readonly door: "rpc" | "socket" | "library";
+  /** When it asked for admission, Unix milliseconds. */
+  readonly sinceMs: number;
+  /** Everything up to here was handed to its transport; undefined: nothing yet. */
+  readonly position?: Position | undefined;
+}
+
+/** A connection with open subscriptions. */
+export interface OpenConnectionInfo extends Pick<
+  OpenSubscriptionInfo,
+  "connectionId" | "user" | "address" | "door"
+> {
+  /** When the oldest of its subscriptions asked for admission, Unix milliseconds. */
+  readonly sinceMs: number;
+  /** Number of its subscriptions. */
+  readonly subscriptions: number;
+}
+
+/** For operators: what callers have open, over the whole fleet. */
+export interface Administration {
+  /** A page of the connections that have open subscriptions, sorted by id. */
+  listConnections(request: ListOpenRequest): Promise<OpenPage<OpenConnectionInfo>>;
+  /** A page of the open subscriptions, sorted by the ids of connection and subscription. */
+  listSubscriptions(request: ListOpenRequest): Promise<OpenPage<OpenSubscriptionInfo>>;
+  /**
+   * Ends subscriptions, also those that are about to open. When it resolves, nothing committed later
+   * reaches any of them, at any process of the fleet (G11).
+   *
+   * @throws StreamError REQUEST_INVALID for a filter without a field. STORE_UNAVAILABLE,
+   *   OUTCOME_UNKNOWN when not every process is known to have ended its share: try again.
+   */
+  endSubscriptions(request: EndRequest): Promise<{ readonly ended: number }>;
+  /**
+   * Asks rules and join gates anew, with the latest claims of the callers, and ends the
+   * subscriptions that are no longer allowed, with the same promise.
+   *
+   * @throws StreamError As endSubscriptions.
+   */
+  recheckSubscriptions(
+    request: FilterRequest,
+  ): Promise<{ readonly kept: number; readonly ended: number }>;
+}
+
+/** What to list. */
+export interface ListOpenRequest extends PageRequest {
+  /** Absent: everything. */
+  readonly filter?: SubscriptionFilter | undefined;
+}
+
+/** What to act on. */
+export interface FilterRequest {
+  /** At least one field. */
+  readonly filter?: SubscriptionFilter | undefined;
+}
+
+/** What to end. */
+export interface EndRequest extends FilterRequest {
+  /** Sentence for the subscribers, at most 1,000 bytes. Absent or empty: a general one. */
+  readonly reason?: string | undefined;
+}
+
+/** A page of a listing. */
+export interface OpenPage<T> {
+  readonly entries: readonly T[];
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
+/** Dependencies of the administration. */
+export interface AdministrationOptions {
+  readonly orders: Orders;
+  readonly admissions: Pick<Admissions, "open" | "joining" | "whenDecided">;
+  readonly gates: Pick<Gates, "recheck" | "forgetReads">;
+  readonly require: Require;
+  /** Ends every subscription of this process. */
+  readonly endAll: (error: StreamError) => void;
+}
+
+/** An order to every process of the fleet. */
+type Order =
+  | { readonly kind: "end"; readonly filter: SubscriptionFilter; readonly reason: string }
+  | { readonly kind: "recheck"; readonly filter: SubscriptionFilter }
+  | {
+      readonly kind: "subscriptions" | "connections";
+      readonly filter: SubscriptionFilter;
+      readonly after: readonly string[];
+      readonly limit: number;
+    };
+
+/** Most bytes of a reason. */
+const MAX_REASON_BYTES = 1000;
+/** How many subscriptions are rechecked at once. */
+const RECHECKS_AT_ONCE = 100;
+const GENERAL_REASON = "The subscription was ended by the service's operator.";
+
+/** Creates the administration, and carries out the orders of the fleet at this process. */
+export function createAdministration(options: AdministrationOptions): Administration {
+  const { orders, admissions } = options;
+  orders.serve(async (text) => JSON.stringify(await carryOut(options, JSON.parse(text) as Order)));
+  orders.onLapse(() => {
+    const error = new StreamError(
+      "STORE_UNAVAILABLE",
+      "The process lost touch with its fleet; subscribe again in a moment, and resume.",
+    );
+    for (const each of [...admissions.joining(), ...admissions.open()]) each.end(error);
+    options.endAll(error);
+  });
+  const issue = async <R>(order: Order): Promise<R[]> => {
+    const results = await orders.issue(JSON.stringify(order));
+    return results.map((result) => JSON.parse(result) as R);
+  };
+
+  const list = async <T extends { readonly connectionId: string }>(
+    kind: "subscriptions" | "connections",
+    { filter = {}, pageSize, pageToken }: ListOpenRequest,
+    idsOf: (entry: T) => readonly string[],
+  ): Promise<OpenPage<T>> => {
+    const limit = checkPageSize(pageSize);
+    const asked = checkFilter(filter);
+    const listing = [kind, JSON.stringify(asked)];
+    const after = readPageToken(pageToken, listing, kind === "connections" ? 1 : 2) ?? [];
+    const pages = await issue<T[]>({ kind, filter: asked, after, limit: limit + 1 });
+    const found = pages.flat().sort((a, b) => compareIds(idsOf(a), idsOf(b)));
+    const entries = found.slice(0, limit);
+    const last = entries.at(-1);
+    const nextPageToken =
+      found.length > limit && last !== undefined ? writePageToken(listing, idsOf(last)) : "";
+    return { entries, nextPageToken };
+  };
+
+  return {
+    listConnections: (request) =>
+      list("connections", request, ({ connectionId }) => [connectionId]),
+    listSubscriptions: (request) =>
+      list<OpenSubscriptionInfo>("subscriptions", request, idsOfSubscription),
+    async endSubscriptions({ filter = {}, reason = "" }) {
+      const asked = checkFilter(filter, 1);
+      if (
+        typeof reason !== "string" ||
+        !reason.isWellFormed() ||
+        utf8Length(reason) > MAX_REASON_BYTES
+      ) {
+        throw requestInvalid(
+          "reason",
+          `reason is not a sentence; it may be text of up to ${MAX_REASON_BYTES} bytes.`,
+        );
+      }
+      const results = await issue<{ ended: number }>({ kind: "end", filter: asked, reason });
+      return { ended: results.reduce((sum, { ended }) => sum + ended, 0) };
+    },
+    async recheckSubscriptions({ filter = {} }) {
+      const asked = checkFilter(filter, 1);
+      const results = await issue<{ kept: number; ended: number }>({
+        kind: "recheck",
+        filter: asked,
+      });
+      return {
+        kept: results.reduce((sum, { kept }) => sum + kept, 0),
+        ended: results.reduce((sum, { ended }) => sum + ended, 0),
+      };
+    },
+  };
+}
+
+function carryOut(options: AdministrationOptions, order: Order): unknown {
+  const { admissions, gates } = options;
+  const matches = matcherOf(order.filter);
+  const isMatch = ({ joined, subscriber }: Admitted) => matches(joined, subscriber.caller.user);
+  switch (order.kind) {
+    case "end": {
+      const error = new StreamError("SUBSCRIPTION_ENDED", order.reason || GENERAL_REASON);
+      gates.forgetReads();
+      const found = [...admissions.joining(), ...admissions.open()].filter(isMatch);
+      for (const each of found) each.end(error);
+      return { ended: found.length };
+    }
+    case "recheck":
+      gates.forgetReads();
+      return recheck(options, isMatch);
+    case "subscriptions":
+      return Array.from(admissions.open())
+        .filter(isMatch)
+        .map(infoOf)
+        .sort((a, b) => compareIds(idsOfSubscription(a), idsOfSubscription(b)))
+        .filter((info) => isAfter(idsOfSubscription(info), order.after))
+        .slice(0, order.limit);
+    case "connections":
+      return connectionsOf(Array.from(admissions.open()).filter(isMatch).map(infoOf))
+        .sort((a, b) => compareIds([a.connectionId], [b.connectionId]))
+        .filter(({ connectionId }) => isAfter([connectionId], order.after))
+        .slice(0, order.limit);
+  }
+}
+
+/** Rechecks the subscriptions of this process that match. */
+async function recheck(
+  { admissions, gates, require }: AdministrationOptions,
+  isMatch: (admitted: Admitted) => boolean,
+): Promise<{ kept: number; ended: number }> {
+  // What the gates are being asked about may have been decided by what no longer holds.
+  await admissions.whenDecided();
+  const found = Array.from(admissions.open()).filter(isMatch);
+  let ended = 0;
+  const recheckOne = async (admitted: Admitted) => {
+    const { joined, subscriber } = admitted;
+    const { caller } = subscriber;
+    const { streamName: stream, groupId: group, itemId: item } = joined;
+    try {
+      require(caller, "subscribe", { stream, group, item });
+      if (caller.kind === "service") return;
+      const { user, context } = caller;
+      await gates.recheck({ ...joined, user, context });
+    } catch (error) {
+      ended++;
+      admitted.end(endOf(StreamError.from(error)));
+    }
+  };
+  for (let i = 0; i < found.length; i += RECHECKS_AT_ONCE)
+    await Promise.all(found.slice(i, i + RECHECKS_AT_ONCE).map(recheckOne));
+  return { kept: found.length - ended, ended };
+}
+
+/** The error for the subscriber that a recheck ended. */
+function endOf(error: StreamError): StreamError {
+  if (error.reason === "AUTH_EXPIRED") return error;
+  // No gate decided against it.
+  if (error.retryable) {
+    return new StreamError(
+      "STORE_UNAVAILABLE",
+      "The subscription could not be checked again; subscribe again in a moment.",
+    );
+  }
+  return new StreamError("SUBSCRIPTION_ENDED", "The subscription is no longer allowed.");
+}
+
+const FILTER_FIELDS = {
+  streamName: "stream_name",
+  groupId: "group_id",
+  user: "user",
+  connectionId: "connection_id",
+} as const;
+
+/** Checks a filter. @returns Its fields that are present. @throws StreamError REQUEST_INVALID */
+function checkFilter(filter: SubscriptionFilter, minFields = 0): SubscriptionFilter {
+  const fields = (Object.keys(FILTER_FIELDS) as (keyof typeof FILTER_FIELDS)[]).filter(
+    (key) => filter[key] !== undefined,
+  );
+  if (fields.length < minFields) {
+    throw requestInvalid(
+      "filter",
+      `filter has no field; it may have at least one of ${Object.values(FILTER_FIELDS).join(", ")}.`,
+    );
+  }
+  return Object.fromEntries(
+    fields.map((key) => [key, checkName(`filter.${FILTER_FIELDS[key]}`, filter[key])]),
+  );
+}
+
+function matcherOf({ streamName, groupId, user, connectionId }: SubscriptionFilter) {
+  return (joined: Admitted["joined"], ofUser: string | undefined): boolean =>
+    (streamName === undefined || joined.streamName === streamName) &&
+    (groupId === undefined || joined.groupId === groupId) &&
+    (user === undefined || ofUser === user) &&
+    (connectionId === undefined || joined.connection.connectionId === connectionId);
+}
+
+function infoOf({ joined, subscriber, sinceMs }: Admitted): OpenSubscriptionInfo {
+  const { subscriptionId, streamName, groupId, itemId, connection } = joined;
+  return {
+    subscriptionId,
+    connectionId: connection.connectionId,
+    user: subscriber.caller.user,
+    streamName,
+    groupId,
+    itemId,
+    address: subscriber.address,
+    door: subscriber.door,
+    sinceMs,
+    position: subscriber.positionOf(subscriptionId),
+  };
+}
+
+function connectionsOf(infos: readonly OpenSubscriptionInfo[]): OpenConnectionInfo[] {
+  const connections = new Map<string, OpenConnectionInfo>();
+  for (const { connectionId, user, address, door, sinceMs } of infos) {
+    const known = connections.get(connectionId);
+    connections.set(connectionId, {
+      connectionId,
+      user: known?.user ?? user,
+      address,
+      door,
+      sinceMs: Math.min(known?.sinceMs ?? Infinity, sinceMs),
+      subscriptions: (known?.subscriptions ?? 0) + 1,
+    });
+  }
+  return Array.from(connections.values());
+}
+
+function idsOfSubscription(info: OpenSubscriptionInfo): readonly string[] {
+  return [info.connectionId, info.subscriptionId];
+}
+
+/** Whether ids come after a cursor; everything comes after none. */
+function isAfter(ids: readonly string[], cursor: readonly string[]): boolean {
+  return cursor.length === 0 || compareIds(ids, cursor) > 0;
+}
+
+function compareIds(a: readonly string[], b: readonly string[]): number {
+  for (const [i, id] of a.entries()) {
+    const other = b[i] ?? "";
+    if (id !== other) return id < other ? -1 : 1;
+  }
+  return 0;
+}

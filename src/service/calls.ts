@@ -1,0 +1,253 @@
+import type { Connected } from "../core/connection.ts";
+import { StreamError } from "../core/errors.ts";
+import { type GroupKey, checkGroup, checkName } from "../core/names.ts";
+import type { Action, Resource } from "../rights/action.ts";
+import type { Caller } from "../rights/caller.ts";
+import type { Rule } from "../rights/rule.ts";
+import type { GatedWrite, WriteAction } from "../triggers/gated-write.ts";
+import type { Gates } from "../triggers/gates.ts";
+import type { GateCaller } from "../triggers/payloads.ts";
+import { checkItem } from "./checks.ts";
+import type { Handlers } from "./handlers.ts";
+import type { Reads } from "./reads.ts";
+import type { BatchMutationResult } from "./requests.ts";
+import { Turns } from "./turns.ts";
+import type { Writes } from "./writes.ts";
+
+/** The calls with one response. */
+export type Calls = Pick<
+  Handlers,
+  "set" | "get" | "update" | "delete" | "batch" | "send" | "list" | "listGroups" | "listAll"
+>;
+
+/** A decision about a caller with limited rights. */
+export interface RightsDecision {
+  readonly caller: Caller;
+  readonly action: Action;
+  readonly resource: Resource;
+  /** The rule that allows the action; undefined: none does. */
+  readonly rule: Rule | undefined;
+}
+
+/** Dependencies of the calls. */
+interface CallDependencies {
+  readonly reads: Reads;
+  readonly writes: Writes;
+  readonly gates: Pick<Gates, "admitRead" | "admitWrite">;
+  readonly require: Require;
+}
+
+/**
+ * Requires a right.
+ *
+ * @throws StreamError ACTION_DENIED, AUTH_EXPIRED
+ */
+export type Require = (caller: Caller, action: Action, resource: Resource) => void;
+
+/**
+ * Creates the decision about rights, which every call and every subscription takes.
+ *
+ * @param onDecision Notified of each decision about a caller with limited rights, for debugging.
+ * @param clock Wall clock, Unix milliseconds.
+ */
+export function createRequire(
+  onDecision: ((decision: RightsDecision) => void) | undefined,
+  clock: () => number = Date.now,
+): Require {
+  return (caller, action, resource) => {
+    if (caller.expiresAtMs !== undefined && caller.expiresAtMs <= clock()) throw expired();
+    if (caller.rights === undefined) return;
+    const rule = caller.rights.allowing(action, resource);
+    onDecision?.({ caller, action, resource, rule });
+    if (rule === undefined) throw denied(action, resource);
+  };
+}
+
+/** The error of calls and subscriptions of a caller whose token has expired. */
+export function expired(): StreamError {
+  return new StreamError(
+    "AUTH_EXPIRED",
+    "The caller's credentials have expired; it may come with new ones.",
+  );
+}
+
+/**
+ * The error of a subscription whose caller has lost the right to it.
+ *
+ * @param why A sentence.
+ */
+export function subscriptionEnded(why: string): StreamError {
+  return new StreamError("SUBSCRIPTION_ENDED", `The subscription has ended. ${why}`);
+}
+
+/** Creates the calls. Each takes its decision about the rights of the caller before it does anything. */
+export function createCalls({ reads, writes, gates, require }: CallDependencies): Calls {
+  /** Whether the caller may see the values of an item. */
+  const mayRead = ({ rights }: Caller, { streamName, groupId }: GroupKey, itemId: string) =>
+    rights === undefined ||
+    rights.allowing("read", { stream: streamName, group: groupId, item: itemId }) !== undefined;
+
+  // Not async: each layer of promises around a call costs, and most callers may do everything.
+  const isFree = ({ rights, expiresAtMs }: Caller) =>
+    rights === undefined && expiresAtMs === undefined;
+
+  const forItem = (caller: Caller, action: Action, request: Parameters<typeof checkItem>[0]) => {
+    const { group, itemId } = checkItem(request);
+    require(caller, action, { stream: group.streamName, group: group.groupId, item: itemId });
+    return { group, itemId };
+  };
+
+  const turns = new Turns();
+  /**
+   * Writes what the gates let through. They are asked concurrently, and the writes of one connection
+   * to one group take effect in the order of their calls all the same.
+   */
+  const pass = <W extends GatedWrite, R>(
+    action: WriteAction,
+    request: W,
+    caller: Caller,
+    write: (request: W, author: string) => Promise<R>,
+  ): Promise<R> => {
+    if (caller.kind === "service") return write(request, caller.author);
+    const gated = gateCallerOf(caller);
+    const admitted = gates.admitWrite(action, request, gated);
+    if (admitted === request && !turns.isBehind(gated.connection, request))
+      return write(request, caller.author);
+    return turns.take(gated.connection, request, Promise.resolve(admitted), (final) =>
+      write(final, caller.author),
+    );
+  };
+  const admitRead = async (caller: Caller, group: GroupKey, itemId?: string): Promise<void> => {
+    if (caller.kind === "service") return;
+    const { user, context, connection } = gateCallerOf(caller);
+    await gates.admitRead({ ...group, itemId, user, context, connection });
+  };
+
+  const limited: Calls = {
+    async set(request, caller) {
+      const { group, itemId } = forItem(caller, "write", request);
+      const done = await pass("set", request, caller, (final, author) => writes.set(final, author));
+      return mayRead(caller, group, itemId) ? done : withoutValues(done);
+    },
+    async update(request, caller) {
+      const { group, itemId } = forItem(caller, "write", request);
+      const done = await pass("update", request, caller, (final, author) =>
+        writes.update(final, author),
+      );
+      return mayRead(caller, group, itemId) ? done : withoutValues(done);
+    },
+    async delete(request, caller) {
+      const { group, itemId } = forItem(caller, "write", request);
+      const done = await pass("delete", request, caller, (final, author) =>
+        writes.delete(final, author),
+      );
+      return mayRead(caller, group, itemId) ? done : { ...done, oldValue: undefined };
+    },
+    async batch(request, caller) {
+      const group = checkGroup(request);
+      const { mutations } = request;
+      // The store refuses a batch of none; until then it must not be a way around the rights.
+      if (mutations.length === 0)
+        require(caller, "write", { stream: group.streamName, group: group.groupId });
+      for (const [index, { kind, itemId }] of mutations.entries()) {
+        checkName(`mutations[${index}].${kind}.item_id`, itemId);
+        require(caller, "write", { stream: group.streamName, group: group.groupId, item: itemId });
+      }
+      const done = await pass("batch", request, caller, (final, author) =>
+        writes.batch(final, author),
+      );
+      const results = done.results.map((each, index) =>
+        mayRead(caller, group, mutations[index]?.itemId ?? "") ? each : withoutResultValues(each),
+      );
+      return { ...done, results };
+    },
+    async send(request, caller) {
+      const { streamName, groupId } = checkGroup(request);
+      const item = request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
+      require(caller, "send", { stream: streamName, group: groupId, item });
+      await pass("send", request, caller, (final, author) => writes.send(final, author));
+    },
+    async get(request, caller) {
+      const { group, itemId } = forItem(caller, "read", request);
+      await admitRead(caller, group, itemId);
+      return reads.get(request);
+    },
+    async list(request, caller) {
+      const group = checkGroup(request);
+      require(caller, "read", { stream: group.streamName, group: group.groupId });
+      await admitRead(caller, group);
+      return reads.list(request);
+    },
+    async listGroups(request, caller) {
+      require(caller, "read", { stream: checkName("stream_name", request.streamName) });
+      return reads.listGroups(request);
+    },
+    async listAll(request, caller) {
+      require(caller, "read", {});
+      return reads.listAll(request);
+    },
+  };
+
+  return {
+    set: (request, caller) =>
+      isFree(caller) ? writes.set(request, caller.author) : limited.set(request, caller),
+    update: (request, caller) =>
+      isFree(caller) ? writes.update(request, caller.author) : limited.update(request, caller),
+    delete: (request, caller) =>
+      isFree(caller) ? writes.delete(request, caller.author) : limited.delete(request, caller),
+    batch: (request, caller) =>
+      isFree(caller) ? writes.batch(request, caller.author) : limited.batch(request, caller),
+    send: (request, caller) =>
+      isFree(caller) ? writes.send(request, caller.author) : limited.send(request, caller),
+    get: (request, caller) => (isFree(caller) ? reads.get(request) : limited.get(request, caller)),
+    list: (request, caller) =>
+      isFree(caller) ? reads.list(request) : limited.list(request, caller),
+    listGroups: (request, caller) =>
+      isFree(caller) ? reads.listGroups(request) : limited.listGroups(request, caller),
+    listAll: (request, caller) =>
+      isFree(caller) ? reads.listAll(request) : limited.listAll(request, caller),
+  };
+}
+
+/** The caller as gates see it. */
+function gateCallerOf(caller: Caller): GateCaller {
+  const { connection } = caller;
+  return connection === undefined
+    ? { ...caller, connection: NO_CONNECTION }
+    : (caller as GateCaller);
+}
+
+/** The connection of a caller that has none. */
+export const NO_CONNECTION: Connected = { connectionId: "" };
+
+function denied(action: Action, { stream, group, item }: Resource): StreamError {
+  const place = [
+    stream !== undefined && `stream ${JSON.stringify(stream)}`,
+    group !== undefined && `group ${JSON.stringify(group)}`,
+    item !== undefined && `item ${JSON.stringify(item)}`,
+  ].filter((part) => part !== false);
+  const where = place.length === 0 ? "everything" : place.join(", ");
+  return new StreamError(
+    "ACTION_DENIED",
+    `The caller has no right to ${action} ${where}; it may do what the service's rules allow it.`,
+    {
+      metadata: {
+        action,
+        ...(stream !== undefined && { stream_name: stream }),
+        ...(group !== undefined && { group_id: group }),
+      },
+    },
+  );
+}
+
+function withoutValues<R extends object>(
+  result: R,
+): R & { oldValue: undefined; newValue: undefined } {
+  return { ...result, oldValue: undefined, newValue: undefined };
+}
+
+function withoutResultValues(each: BatchMutationResult): BatchMutationResult {
+  if (each.kind === "delete") return { ...each, result: { ...each.result, oldValue: undefined } };
+  if (each.kind === "set") return { ...each, result: withoutValues(each.result) };
+  return { ...each, result: withoutValues(each.result) };
+}

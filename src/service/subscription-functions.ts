@@ -1,0 +1,84 @@
+import { StreamError } from "../core/errors.ts";
+import { FunctionError } from "../core/function-call.ts";
+import { isRecord } from "../core/is-record.ts";
+import type { Provider } from "../functions/provider.ts";
+import type { Administration, OpenSubscriptionInfo, SubscriptionFilter } from "./administration.ts";
+import { type Payload, malformedPayload, payloadOf, textField } from "./function-payload.ts";
+
+/**
+ * The functions `millrace::subscriptions::list`, `::end` and `::recheck`: the calls of the
+ * AdminService, with payloads of the same fields in snake case. Errors of the service have the code
+ * `SUBSCRIPTIONS_ERROR`, and a message that begins with the reason.
+ */
+export function subscriptionFunctions(
+  administration: Administration,
+): ReadonlyMap<string, Provider> {
+  const calls: Readonly<Record<string, (payload: Payload) => Promise<object>>> = {
+    "millrace::subscriptions::list": async (payload) => {
+      const page = await administration.listSubscriptions({
+        filter: filterOf(payload),
+        pageSize: numberField(payload, "page_size") ?? 0,
+        pageToken: textField(payload, "page_token") ?? "",
+      });
+      return { subscriptions: page.entries.map(rowOf), next_page_token: page.nextPageToken };
+    },
+    "millrace::subscriptions::end": (payload) =>
+      administration.endSubscriptions({
+        filter: filterOf(payload),
+        reason: textField(payload, "reason"),
+      }),
+    "millrace::subscriptions::recheck": (payload) =>
+      administration.recheckSubscriptions({ filter: filterOf(payload) }),
+  };
+  return new Map(
+    Object.entries(calls).map(([id, call]): [string, Provider] => [
+      id,
+      {
+        async invoke({ payload }) {
+          try {
+            return JSON.stringify(await call(payloadOf(payload)));
+          } catch (error) {
+            if (error instanceof FunctionError) throw error;
+            const { reason, message } = StreamError.from(error);
+            throw new FunctionError("SUBSCRIPTIONS_ERROR", `${reason}: ${message}`);
+          }
+        },
+      },
+    ]),
+  );
+}
+
+function filterOf(payload: Payload): SubscriptionFilter {
+  const filter = payload["filter"] ?? {};
+  if (!isRecord(filter))
+    throw malformedPayload(
+      "filter is not an object; it may have stream_name, group_id, user and connection_id.",
+    );
+  return {
+    streamName: textField(filter, "stream_name"),
+    groupId: textField(filter, "group_id"),
+    user: textField(filter, "user"),
+    connectionId: textField(filter, "connection_id"),
+  };
+}
+
+function numberField(payload: Payload, field: string): number | undefined {
+  const value = payload[field] ?? undefined;
+  if (value === undefined || typeof value === "number") return value;
+  throw malformedPayload(`${field} is not a number; it may be a number.`);
+}
+
+function rowOf(info: OpenSubscriptionInfo): object {
+  return {
+    subscription_id: info.subscriptionId,
+    connection_id: info.connectionId,
+    user: info.user ?? null,
+    stream_name: info.streamName,
+    group_id: info.groupId,
+    id: info.itemId ?? null,
+    address: info.address,
+    door: info.door,
+    since: info.sinceMs,
+    position: info.position ?? null,
+  };
+}

@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { fleetCommands } from "../../../src/coordinators/redis/fleet-commands.ts";
+import {
+  fleetKeys,
+  newMemberId,
+  processOf,
+  readsAuthors,
+} from "../../../src/coordinators/redis/fleet-keys.ts";
+import { Replica } from "../../../src/coordinators/redis/replica.ts";
+import { type RedisProcess, startRedis } from "../../support/redis/redis-server.ts";
+import { describeWithRedis } from "../../support/redis/required-redis.ts";
+import { REATTACH, until } from "../suite/fleet.ts";
+import { redisFleets } from "./redis-fleet.ts";
+
+let redis: RedisProcess;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(async () => redis.dispose());
+
+it("a member id says whether its process reads records with authors", () => {
+  const id = newMemberId("0b3c/process");
+  expect(processOf(id)).toBe("0b3c/process");
+  expect(readsAuthors(id)).toBe(true);
+  for (const old of ["0b3c/1a2b3c4d", "0.7/1a2b3c4d", "", "0b3c/1a2b3c4d.1"])
+    expect(readsAuthors(old)).toBe(false);
+});
+
+describeWithRedis("a fleet with a member of a version without authors", () => {
+  const fleets = redisFleets(() => redis);
+
+  it("writes no authors until that member has left", async () => {
+    const fleet = fleets();
+    const [a, b] = [await fleet.join(), await fleet.join()];
+    expect([a.readsAuthors(), b.readsAuthors()]).toEqual([true, true]);
+    const keyPrefix = fleet.tag.slice(1, -":fleet}".length);
+    const member = "an-old-process/1a2b3c4d";
+    const old = new Replica({
+      commands: fleetCommands(a.servers, fleetKeys(keyPrefix)),
+      timeoutMs: 5000,
+      leaseMs: 10_000,
+      reattachMs: REATTACH,
+      author: () => member,
+      onGone() {},
+      onChange() {},
+      onEntered() {},
+    });
+    await old.catchUp();
+    await old.propose(() => [{ kind: "join", member, reattachMs: REATTACH }]);
+    for (const process of [a, b]) await until(process.registry, () => !process.readsAuthors());
+    const late = await fleet.join();
+    expect(late.readsAuthors()).toBe(false);
+    await old.propose(() => [{ kind: "leave", member, reattachMs: REATTACH }]);
+    for (const process of [a, b, late]) await until(process.registry, () => process.readsAuthors());
+    old.close();
+  });
+});
