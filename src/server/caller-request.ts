@@ -1,5 +1,6 @@
 import type { AuthRequest } from "../core/auth.ts";
 import type { Connected } from "../core/connection.ts";
+import type { Caller } from "../rights/caller.ts";
 
 /** A request whose caller is to be identified. */
 export interface CallerRequest {
@@ -10,4 +11,16 @@ export interface CallerRequest {
   readonly auth: () => AuthRequest;
   /** Whether it opens subscriptions: a caller on this machine is authenticated for these only. */
   readonly subscribes: boolean;
+}
+
+/** What the credentials of a request show at first sight. */
+export interface Finding {
+  /** Whether the caller is one of the operator's own programs: a service, or local. */
+  readonly isTrusted: boolean;
+  /**
+   * The caller. A promise where a token has to be verified or `auth_function` is asked.
+   *
+   * @throws StreamError AUTH_REFUSED, AUTH_EXPIRED, NOT_TRUSTED
+   */
+  readonly resolve: (request: CallerRequest) => Caller | Promise<Caller>;
 }

@@ -5,7 +5,7 @@ import { type KeyEntry, type ServiceKey, keyRing } from "../rights/keys.ts";
 import { type Rights, rightsOf } from "../rights/rights.ts";
 import { type Rule, allowsEverything, readRules } from "../rights/rule.ts";
 import { type CallerFacts, isOnThisMachine } from "./caller-facts.ts";
-import type { CallerRequest } from "./caller-request.ts";
+import type { CallerRequest, Finding } from "./caller-request.ts";
 import type { AllowsOrigin } from "./origins.ts";
 import type { TokenCallers } from "./token-callers.ts";
 
@@ -30,21 +30,10 @@ export interface CallerRules {
   readonly authenticate: ((request: AuthRequest) => Promise<Authenticated>) | undefined;
 }
 
-/** What the credentials of a request show at first sight. */
-export interface Finding {
-  /** Whether the caller is one of the operator's own programs: a service, or local. */
-  readonly isTrusted: boolean;
-  /**
-   * The caller. A promise where a token has to be verified or `auth_function` is asked.
-   *
-   * @throws StreamError AUTH_REFUSED, AUTH_EXPIRED, NOT_TRUSTED
-   */
-  readonly resolve: (request: CallerRequest) => Caller | Promise<Caller>;
-}
-
 /** Finds out the callers of requests. */
 export interface Callers {
-  find(facts: CallerFacts): Finding;
+  /** @param identity The object that represents the connection: tokens are known by it. */
+  find(facts: CallerFacts, identity?: object): Finding;
   /** Whether no rules are in force for a caller: it may subscribe, and do nothing else. */
   isSubscriberOnly(caller: Caller): boolean;
   /** The error for a caller without rules that does something else. */
@@ -119,7 +108,7 @@ export function createCallers(rules: CallerRules): Callers {
       );
     }
     if (tokens !== undefined && token !== undefined && isTokenShaped(token))
-      return tokens.callerOf(token, request, rightsOfUser);
+      return tokens.callerOf(token, facts.authorization ?? "", request, rightsOfUser);
     if (authenticate !== undefined) return ask(authenticate, request, false);
     if (facts.authorization !== undefined && (ring !== undefined || tokens !== undefined))
       throw refused("has no valid token");
@@ -127,11 +116,14 @@ export function createCallers(rules: CallerRules): Callers {
   };
 
   return {
-    find(facts) {
+    find(facts, identity) {
       const { authorization } = facts;
       if (authorization === undefined) {
         if (isLocal(facts)) return local;
       } else {
+        // Comparing with keys costs more than all the rest.
+        const known = identity && tokens?.known(authorization, identity);
+        if (known !== undefined && allowsOrigin(facts)) return known;
         const key = ring?.find(bearerOf(facts) ?? "");
         if (key !== undefined) {
           let finding = findings.get(key);
@@ -178,5 +170,7 @@ function bearerOf({ authorization }: CallerFacts): string | undefined {
 
 /** Whether it is a JSON Web Signature in its compact form. */
 function isTokenShaped(token: string): boolean {
-  return token.split(".", 4).length === 3;
+  return TOKEN_SHAPE.test(token);
 }
+
+const TOKEN_SHAPE = /^[^.]*\.[^.]*\.[^.]*$/;

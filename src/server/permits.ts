@@ -11,7 +11,8 @@ import { type Caller, NOBODY } from "../rights/caller.ts";
 import type { CallTransport, EnteredCall } from "../rpc/call-transport.ts";
 import type { Require } from "../service/calls.ts";
 import type { CallerFacts } from "./caller-facts.ts";
-import type { Callers, Finding } from "./callers.ts";
+import type { Finding } from "./caller-request.ts";
+import type { Callers } from "./callers.ts";
 import { raiseStreamLimit } from "./port/stream-limits.ts";
 
 /** The connection of a call. */
@@ -81,11 +82,12 @@ export function createPermits(
       : review(caller, access);
   };
   return {
-    callerOf: (facts, connection, access) => callerOf(callers.find(facts), connection, access),
+    callerOf: (facts, connection, access) =>
+      callerOf(callers.find(facts, connection.identity), connection, access),
     isExempt: (facts) => isExempt(callers.find(facts).isTrusted),
     entrance: (facts, connection) => (method) => {
       const access = accessOf(method);
-      const finding = callers.find(facts);
+      const finding = callers.find(facts, connection.identity);
       const { isTrusted } = finding;
       const throttle = throttleOf(isTrusted, connection);
       if (access === "subscribe") throttle?.subscribe();

@@ -5,19 +5,23 @@ import type { Rights } from "../rights/rights.ts";
 import type { Rule } from "../rights/rule.ts";
 import { expired } from "../service/calls.ts";
 import { RecentMap } from "../core/recent-map.ts";
-import type { CallerRequest } from "./caller-request.ts";
+import type { CallerRequest, Finding } from "./caller-request.ts";
 
 /** The callers that tokens identify. */
 export interface TokenCallers {
+  /** The finding for a header that presented a token on this connection before. */
+  known(authorization: string, identity: object): Finding | undefined;
   /**
    * The caller of a token. It is verified once per connection, so a promise is returned only for
    * its first call.
    *
+   * @param authorization The header that presents it.
    * @param rightsOf The rights of a user whose token has these rules.
    * @throws StreamError AUTH_EXPIRED; AUTH_REFUSED rejects.
    */
   callerOf(
     token: string,
+    authorization: string,
     request: CallerRequest,
     rightsOf: (allow: readonly Rule[] | undefined, subject: Subject) => Rights,
   ): Caller | Promise<Caller>;
@@ -31,24 +35,18 @@ export function createTokenCallers(
   verifier: TokenVerifier,
   clock: () => number = Date.now,
 ): TokenCallers {
-  const known = new WeakMap<object, RecentMap<string, Caller | Promise<Caller>>>();
-  const tokensOf = (identity: object) => {
-    let tokens = known.get(identity);
-    if (tokens === undefined) {
-      tokens = new RecentMap(MAX_TOKENS);
-      known.set(identity, tokens);
-    }
-    return tokens;
-  };
+  /** Findings by connection and header: those of tokens that were verified, or are being verified. */
+  const known = new WeakMap<object, RecentMap<string, Finding>>();
+  const findingOf = (caller: Caller): Finding => ({
+    isTrusted: false,
+    resolve() {
+      if ((caller.expiresAtMs ?? Infinity) <= clock()) throw expired();
+      return caller;
+    },
+  });
   return {
-    callerOf(token, request, rightsOf) {
-      const tokens = tokensOf(request.identity ?? {});
-      const found = tokens.get(token);
-      if (found !== undefined) {
-        const isOver = "kind" in found && (found.expiresAtMs ?? Infinity) <= clock();
-        if (isOver) throw expired();
-        return found;
-      }
+    known: (authorization, identity) => known.get(identity)?.get(authorization),
+    callerOf(token, authorization, request, rightsOf) {
       const verified = verifier
         .verify(token)
         .then(({ user, claims, expiresAtMs, allow }): Caller => {
@@ -61,11 +59,14 @@ export function createTokenCallers(
             expiresAtMs,
             connection: request.connection(),
           };
-          tokens.set(token, caller);
+          tokens.set(authorization, findingOf(caller));
           return caller;
         });
-      tokens.set(token, verified);
-      verified.catch(() => tokens.delete(token));
+      verified.catch(() => tokens.delete(authorization));
+      const identity = request.identity ?? {};
+      const tokens = known.get(identity) ?? new RecentMap<string, Finding>(MAX_TOKENS);
+      known.set(identity, tokens);
+      tokens.set(authorization, { isTrusted: false, resolve: () => verified });
       return verified;
     },
   };

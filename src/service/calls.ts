@@ -123,18 +123,17 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
     await gates.admitRead({ ...group, itemId, user, context, connection });
   };
 
+  // Those without `async` may throw: each layer of promises costs.
   const limited: Calls = {
-    async set(request, caller) {
+    set(request, caller) {
       const { group, itemId } = forItem(caller, "write", request);
-      const done = await pass("set", request, caller, (final, author) => writes.set(final, author));
-      return mayRead(caller, group, itemId) ? done : withoutValues(done);
+      const done = pass("set", request, caller, (final, author) => writes.set(final, author));
+      return mayRead(caller, group, itemId) ? done : done.then(withoutValues);
     },
-    async update(request, caller) {
+    update(request, caller) {
       const { group, itemId } = forItem(caller, "write", request);
-      const done = await pass("update", request, caller, (final, author) =>
-        writes.update(final, author),
-      );
-      return mayRead(caller, group, itemId) ? done : withoutValues(done);
+      const done = pass("update", request, caller, (final, author) => writes.update(final, author));
+      return mayRead(caller, group, itemId) ? done : done.then(withoutValues);
     },
     async delete(request, caller) {
       const { group, itemId } = forItem(caller, "write", request);
@@ -190,9 +189,13 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
 
   return {
     set: (request, caller) =>
-      isFree(caller) ? writes.set(request, caller.author) : limited.set(request, caller),
+      isFree(caller)
+        ? writes.set(request, caller.author)
+        : orReject((r, c) => limited.set(r, c), request, caller),
     update: (request, caller) =>
-      isFree(caller) ? writes.update(request, caller.author) : limited.update(request, caller),
+      isFree(caller)
+        ? writes.update(request, caller.author)
+        : orReject((r, c) => limited.update(r, c), request, caller),
     delete: (request, caller) =>
       isFree(caller) ? writes.delete(request, caller.author) : limited.delete(request, caller),
     batch: (request, caller) =>
@@ -207,6 +210,19 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
     listAll: (request, caller) =>
       isFree(caller) ? reads.listAll(request) : limited.listAll(request, caller),
   };
+}
+
+/** Calls, and turns what it throws into a rejection. */
+function orReject<Q, R>(
+  call: (request: Q, caller: Caller) => Promise<R>,
+  request: Q,
+  caller: Caller,
+): Promise<R> {
+  try {
+    return call(request, caller);
+  } catch (error) {
+    return Promise.reject(error as Error);
+  }
 }
 
 /** The caller as gates see it. */
