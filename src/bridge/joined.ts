@@ -59,21 +59,23 @@ export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission):
 }
 
 /**
- * Ends an admitted join under an id, or one that replaces an ended subscription. The join is still
- * under way, and cleans up.
+ * Ends an admitted join, if it is that of the admission: it may have taken over that of the URL's
+ * subscription. The join is still under way, and cleans up.
  */
-export function endJoining(
-  joining: Joining,
-  subscriptionId: string,
-  ended: JoinedFeed | undefined,
-  error: StreamError,
-): void {
-  const { join, feed, taken } = joining;
-  const replacesEnded = taken !== undefined && taken === ended;
-  if (joining.ended !== undefined) return;
-  if (join.subscriptionId !== subscriptionId && !replacesEnded) return;
+export function endJoining(joining: Joining, admission: Admission, error: StreamError): void {
+  const { join, feed } = joining;
+  if (joining.ended !== undefined || join.admission !== admission) return;
   joining.ended = error;
   feed.leave(join);
+}
+
+/** The subscription of an admission. */
+export function admittedBy(
+  admission: Admission,
+  joined: FewMap<string, JoinedFeed>,
+): JoinedFeed | undefined {
+  for (const each of joined.values()) if (each.join.admission === admission) return each;
+  return undefined;
 }
 
 /** @throws StreamError ACTION_DENIED, AUTH_EXPIRED when the caller has no right to follow it. */

@@ -22,6 +22,7 @@ import {
   type JoinedFeed,
   type Joining,
   type UnderWay,
+  admittedBy,
   countBeside,
   endJoining,
   isSameTarget,
@@ -41,7 +42,6 @@ import type { Target } from "./target.ts";
  * bounded queues of the subscriptions (G7).
  */
 export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder {
-  /** @see SubscriptionHolder */
   readonly door = "socket";
   readonly #options: SessionOptions;
   readonly #socket: SessionSocket;
@@ -146,7 +146,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
         requireRightTo(join, this.#caller, this.#options);
       } catch (error) {
         const { message } = StreamError.from(error);
-        this.end(join.subscriptionId, subscriptionEnded(message));
+        this.end(join.admission, subscriptionEnded(message));
       }
     }
     this.#reply(tokenFrame(caller.expiresAtMs));
@@ -164,8 +164,8 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
   }
 
   /** @see SubscriptionHolder */
-  positionOf(subscriptionId: string): Position | undefined {
-    return this.#joined.get(subscriptionId)?.feed.position;
+  positionOf(admission: Admission): Position | undefined {
+    return admittedBy(admission, this.#joined)?.feed.position;
   }
 
   /**
@@ -174,12 +174,12 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
    *
    * @see SubscriptionHolder
    */
-  end(subscriptionId: string, error: StreamError): void {
-    const joined = this.#joined.get(subscriptionId);
-    for (const each of this.#joining ?? []) endJoining(each, subscriptionId, joined, error);
+  end(admission: Admission, error: StreamError): void {
+    for (const each of this.#joining ?? []) endJoining(each, admission, error);
+    const joined = admittedBy(admission, this.#joined);
     if (joined === undefined) return;
     this.#notifyOfEnd(joined.join, error);
-    this.#leave(subscriptionId);
+    this.#leave(joined.join.subscriptionId);
   }
 
   #notifyOfEnd(join: Join, error: StreamError): void {

@@ -50,6 +50,7 @@ export function keyRing(entries: readonly KeyEntry[], apiTokens: readonly string
   const keys = new Map<string, Known>();
   for (const [index, token] of apiTokens.entries()) {
     const place = `api_tokens[${index}]`;
+    if (token === "") throw new SettingError(place, "is empty; it may be printable ASCII.");
     const key = { name: API_TOKEN_NAME, allow: [everything(place)] };
     keys.set(hashOfKey(token), { place, digest: sha256(token), key });
   }
@@ -119,6 +120,12 @@ function digestOf({ key, keySha256 }: KeyEntry, place: string): Buffer {
   }
   if (key === undefined) {
     const hash = keySha256 as string;
+    if (hash.toLowerCase() === hashOfKey("")) {
+      throw new SettingError(
+        `${place}.key_sha256`,
+        "is the hash of nothing, such as of a variable that is not set; it may be that of a key.",
+      );
+    }
     if (SHA256_HEX.test(hash)) return Buffer.from(hash, "hex");
     throw new SettingError(
       `${place}.key_sha256`,

@@ -11,6 +11,8 @@ export interface Rights {
    * only rules for all groups allow a whole stream, and only rules for all streams everything.
    */
   allowing(action: Action, resource: Resource): Rule | undefined;
+  /** Whether some rule is about the action, whatever its patterns. */
+  mayAllow(action: Action): boolean;
 }
 
 /**
@@ -36,6 +38,7 @@ export function rightsOf(rules: readonly Rule[], subject: Subject): Rights {
   }
 
   return {
+    mayAllow: (action) => rules.some(({ actions }) => actions.has(action)),
     allowing(action, { stream, group, item }) {
       for (const rule of rules) {
         if (

@@ -124,7 +124,8 @@ export function createCallers(rules: CallerRules): Callers {
         // Comparing with keys costs more than all the rest.
         const known = identity && tokens?.known(authorization, identity);
         if (known !== undefined && allowsOrigin(facts)) return known;
-        const key = ring?.find(bearerOf(facts) ?? "");
+        const token = bearerOf(facts);
+        const key = token === undefined ? undefined : ring?.find(token);
         if (key !== undefined) {
           let finding = findings.get(key);
           if (finding === undefined) findings.set(key, (finding = findingOf(key)));

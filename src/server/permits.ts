@@ -9,7 +9,8 @@ import type { AuthRequest } from "../core/auth.ts";
 import type { Connected } from "../core/connection.ts";
 import { type Caller, NOBODY } from "../rights/caller.ts";
 import type { CallTransport, EnteredCall } from "../rpc/call-transport.ts";
-import type { Require } from "../service/calls.ts";
+import type { Action } from "../rights/action.ts";
+import { type Require, deniedAltogether } from "../service/calls.ts";
 import type { CallerFacts } from "./caller-facts.ts";
 import type { Finding } from "./caller-request.ts";
 import type { Callers } from "./callers.ts";
@@ -65,9 +66,12 @@ export function createPermits(
   };
   /** Refuses what the handlers do not decide by the request. */
   const review = (caller: Caller, access: Access): Caller => {
-    if (access === "subscribe" || caller.rights === undefined) return caller;
+    if (access === "subscribe" || access === "public" || caller.rights === undefined) return caller;
     if (callers.isSubscriberOnly(caller)) throw callers.untrusted();
     if (access === "work" || access === "admin") require(caller, access, {});
+    // Nobody's body is read for a call that cannot be allowed.
+    else if (!ACTIONS_OF[access].some((action) => caller.rights?.mayAllow(action)))
+      throw deniedAltogether(ACTIONS_OF[access][0]);
     return caller;
   };
   const callerOf = (
@@ -105,16 +109,36 @@ export function createPermits(
 }
 
 /** The decision that a method needs. */
-type Access = "subscribe" | "call" | "work" | "admin" | "public";
+type Access = "subscribe" | "read" | "write" | "send" | "stream" | "work" | "admin" | "public";
+
+/** The actions of which a caller of a method needs one. */
+const ACTIONS_OF = {
+  read: ["read"],
+  write: ["write"],
+  send: ["send"],
+  stream: ["write", "send"],
+} as const satisfies Readonly<Record<string, readonly [Action, ...Action[]]>>;
+
+const { set, update, delete: remove, batch, send, write, subscribe } = StreamService.method;
+const ACCESS: ReadonlyMap<DescMethod, Access> = new Map<DescMethod, Access>([
+  [set, "write"],
+  [update, "write"],
+  [remove, "write"],
+  [batch, "write"],
+  [send, "send"],
+  [write, "stream"],
+  [subscribe, "subscribe"],
+]);
 
 /**
  * Anybody may call health and reflection. Calls of the StreamService need a right for what their
  * request names, which the handlers decide.
  */
 function accessOf(method: DescMethod): Access {
-  if (method === StreamService.method.subscribe) return "subscribe";
+  const known = ACCESS.get(method);
+  if (known !== undefined) return known;
   const { typeName } = method.parent;
-  if (typeName === StreamService.typeName) return "call";
+  if (typeName === StreamService.typeName) return "read";
   if (typeName === AdminService.typeName) return "admin";
   return typeName === WorkerService.typeName ? "work" : "public";
 }

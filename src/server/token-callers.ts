@@ -55,7 +55,7 @@ export function createTokenCallers(
             author: `user:${user}`,
             user,
             context: JSON.stringify(claims),
-            rights: rightsOf(allow.length === 0 ? undefined : allow, { user, claims }),
+            rights: rightsOf(allow, { user, claims }),
             expiresAtMs,
             connection: request.connection(),
           };

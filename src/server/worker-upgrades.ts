@@ -4,6 +4,7 @@ import { StreamError } from "../core/errors.ts";
 import type { Caller } from "../rights/caller.ts";
 import { Moments } from "../timers/moments.ts";
 import type { SocketDoor } from "../workers/socket-door.ts";
+import type { CallerFacts } from "./caller-facts.ts";
 import type { CallerLimiter } from "../limits/caller-limiter.ts";
 import { retryHeaders } from "../rpc/connect-error.ts";
 import { connectionOf, factsOf, originOf } from "./http-handler.ts";
@@ -57,14 +58,17 @@ export function createWorkerUpgrade(
     };
     const deny = ({ status, message, headers }: Refusal) =>
       refuse(socket, status, message, headers);
-    const fail = (error: unknown) => deny(refusalFor(StreamError.from(error), request, limiter));
+    const fail = (error: unknown) => deny(refusalFor(StreamError.from(error)));
     const { origin } = factsOf(request);
     if (origin !== undefined && !allowedOrigins.includes("*") && !allowedOrigins.includes(origin)) {
       deny({ status: 403, message: ORIGIN_REFUSED });
       return true;
     }
     try {
-      const caller = workerOf(request, permits);
+      const facts = workerFacts(request);
+      // Counted before its credentials are verified, so that guessing tokens is slow.
+      if (!permits.isExempt(facts)) limiter.admitSocket(originOf(request), false).release?.();
+      const caller = permits.callerOf(facts, connectionOf(request), "work");
       if (!(caller instanceof Promise)) admit(caller);
       else {
         // The socket has no other error listener meanwhile.
@@ -83,24 +87,16 @@ const ORIGIN_REFUSED =
   "origin is not allowed; it may be one of the service's worker_allowed_origins.";
 const ignore = () => {};
 
-/** The caller of a worker whose origin is allowed. */
-function workerOf(request: IncomingMessage, permits: Permits) {
+/** What the request of a worker says, whose origin is allowed. */
+function workerFacts(request: IncomingMessage): CallerFacts {
   const facts = factsOf(request);
-  return permits.callerOf(
-    facts.origin === undefined ? facts : { ...facts, origin: undefined, isCrossOrigin: false },
-    connectionOf(request),
-    "work",
-  );
+  if (facts.origin === undefined) return facts;
+  return { ...facts, origin: undefined, isCrossOrigin: false };
 }
 
-/** Counts the refused request, so that guessing tokens is slow. */
-function refusalFor(error: StreamError, request: IncomingMessage, limiter: CallerLimiter): Refusal {
-  try {
-    limiter.admitSocket(originOf(request), false).release?.();
-  } catch (limited) {
-    const known = StreamError.from(limited);
-    return { status: 429, message: known.message, headers: retryHeaders(known) };
-  }
+function refusalFor(error: StreamError): Refusal {
   const { reason, message } = error;
+  if (reason === "RATE_LIMITED" || reason === "TOO_MANY_CONNECTIONS")
+    return { status: 429, message, headers: retryHeaders(error) };
   return { status: reason === "AUTH_REFUSED" ? 401 : 403, message };
 }

@@ -124,7 +124,9 @@ type Order =
 /** Most bytes of a reason. */
 const MAX_REASON_BYTES = 1000;
 /** How many subscriptions are rechecked at once. */
-const RECHECKS_AT_ONCE = 100;
+const RECHECKS_AT_ONCE = 500;
+/** How long a recheck may ask gates; then it ends what is left, in milliseconds. */
+const RECHECK_MS = 30_000;
 const GENERAL_REASON = "The subscription was ended by the service's operator.";
 
 /** Creates the administration, and carries out the orders of the fleet at this process. */
@@ -136,8 +138,9 @@ export function createAdministration(options: AdministrationOptions): Administra
       "STORE_UNAVAILABLE",
       "The process lost touch with its fleet; subscribe again in a moment, and resume.",
     );
-    for (const each of [...admissions.joining(), ...admissions.open()]) each.end(error);
+    // First what delivers: the rest is only about who learns the reason.
     options.endAll(error);
+    for (const each of [...admissions.joining(), ...admissions.open()]) each.end(error);
   });
   const issue = async <R>(order: Order): Promise<R[]> => {
     const results = await orders.issue(JSON.stringify(order));
@@ -235,6 +238,7 @@ async function recheck(
   await admissions.whenDecided();
   const found = Array.from(admissions.open()).filter(isMatch);
   let ended = 0;
+  const deadlineMs = performance.now() + RECHECK_MS;
   const recheckOne = async (admitted: Admitted) => {
     const { joined, subscriber } = admitted;
     const { caller } = subscriber;
@@ -242,6 +246,7 @@ async function recheck(
     try {
       require(caller, "subscribe", { stream, group, item });
       if (caller.kind === "service") return;
+      if (performance.now() > deadlineMs) throw undecided();
       const { user, context } = caller;
       await gates.recheck({ ...joined, user, context });
     } catch (error) {
@@ -258,13 +263,15 @@ async function recheck(
 function endOf(error: StreamError): StreamError {
   if (error.reason === "AUTH_EXPIRED") return error;
   // No gate decided against it.
-  if (error.retryable) {
-    return new StreamError(
-      "STORE_UNAVAILABLE",
-      "The subscription could not be checked again; subscribe again in a moment.",
-    );
-  }
+  if (error.retryable) return undecided();
   return new StreamError("SUBSCRIPTION_ENDED", "The subscription is no longer allowed.");
+}
+
+function undecided(): StreamError {
+  return new StreamError(
+    "STORE_UNAVAILABLE",
+    "The subscription could not be checked again; subscribe again in a moment.",
+  );
 }
 
 const FILTER_FIELDS = {
@@ -298,7 +305,7 @@ function matcherOf({ streamName, groupId, user, connectionId }: SubscriptionFilt
     (connectionId === undefined || joined.connection.connectionId === connectionId);
 }
 
-function infoOf({ joined, subscriber, sinceMs }: Admitted): OpenSubscriptionInfo {
+function infoOf({ joined, subscriber, sinceMs, position }: Admitted): OpenSubscriptionInfo {
   const { subscriptionId, streamName, groupId, itemId, connection } = joined;
   return {
     subscriptionId,
@@ -310,7 +317,7 @@ function infoOf({ joined, subscriber, sinceMs }: Admitted): OpenSubscriptionInfo
     address: subscriber.address,
     door: subscriber.door,
     sinceMs,
-    position: subscriber.positionOf(subscriptionId),
+    position,
   };
 }
 

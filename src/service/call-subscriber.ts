@@ -2,7 +2,7 @@ import type { StreamError } from "../core/errors.ts";
 import type { Position } from "../core/position.ts";
 import type { Subscription } from "../live/subscription.ts";
 import type { Caller } from "../rights/caller.ts";
-import type { SubscriptionHolder } from "./handlers.ts";
+import type { Admission, SubscriptionHolder } from "./handlers.ts";
 
 /** The subscriber of a single subscription: an RPC, or a loop of this program. */
 export class CallSubscriber implements SubscriptionHolder {
@@ -36,7 +36,7 @@ export class CallSubscriber implements SubscriptionHolder {
   }
 
   /** @see SubscriptionHolder */
-  end(_subscriptionId: string, error: StreamError): void {
+  end(_admission: Admission, error: StreamError): void {
     this.#ended ??= error;
     this.#subscription?.fail(error);
   }

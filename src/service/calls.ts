@@ -7,10 +7,11 @@ import type { Rule } from "../rights/rule.ts";
 import type { GatedWrite, WriteAction } from "../triggers/gated-write.ts";
 import type { Gates } from "../triggers/gates.ts";
 import type { GateCaller } from "../triggers/payloads.ts";
-import { checkItem } from "./checks.ts";
+import { checkItem, checkMutationCount } from "./checks.ts";
 import type { Handlers } from "./handlers.ts";
 import type { Reads } from "./reads.ts";
-import type { BatchMutationResult } from "./requests.ts";
+import type { BatchMutationResult, UpdateResult } from "./requests.ts";
+import { GatedBytes } from "./gated-bytes.ts";
 import { Turns } from "./turns.ts";
 import type { Writes } from "./writes.ts";
 
@@ -55,12 +56,16 @@ export function createRequire(
   clock: () => number = Date.now,
 ): Require {
   return (caller, action, resource) => {
-    if (caller.expiresAtMs !== undefined && caller.expiresAtMs <= clock()) throw expired();
+    if (isExpired(caller, clock)) throw expired();
     if (caller.rights === undefined) return;
     const rule = caller.rights.allowing(action, resource);
     onDecision?.({ caller, action, resource, rule });
     if (rule === undefined) throw denied(action, resource);
   };
+}
+
+function isExpired({ expiresAtMs = Infinity }: Caller, clock: () => number = Date.now): boolean {
+  return expiresAtMs <= clock();
 }
 
 /** The error of calls and subscriptions of a caller whose token has expired. */
@@ -98,6 +103,7 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
   };
 
   const turns = new Turns();
+  const waiting = new GatedBytes();
   /**
    * Writes what the gates let through. They are asked concurrently, and the writes of one connection
    * to one group take effect in the order of their calls all the same.
@@ -111,11 +117,19 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
     if (caller.kind === "service") return write(request, caller.author);
     const gated = gateCallerOf(caller);
     const admitted = gates.admitWrite(action, request, gated);
-    if (admitted === request && !turns.isBehind(gated.connection, request))
+    if (admitted === request && !turns.isBehind(gated, request))
       return write(request, caller.author);
-    return turns.take(gated.connection, request, Promise.resolve(admitted), (final) =>
-      write(final, caller.author),
-    );
+    const admission = Promise.resolve(admitted);
+    // Nothing waits for it when there is no room.
+    admission.catch(() => {});
+    const release = waiting.hold(gated, request);
+    return turns
+      .take(gated, request, admission, (final) => {
+        // The gates may have taken longer than the credentials last.
+        if (isExpired(caller)) throw expired();
+        return write(final, caller.author);
+      })
+      .finally(release);
   };
   const admitRead = async (caller: Caller, group: GroupKey, itemId?: string): Promise<void> => {
     if (caller.kind === "service") return;
@@ -145,9 +159,7 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
     async batch(request, caller) {
       const group = checkGroup(request);
       const { mutations } = request;
-      // The store refuses a batch of none; until then it must not be a way around the rights.
-      if (mutations.length === 0)
-        require(caller, "write", { stream: group.streamName, group: group.groupId });
+      checkMutationCount(mutations.length);
       for (const [index, { kind, itemId }] of mutations.entries()) {
         checkName(`mutations[${index}].${kind}.item_id`, itemId);
         require(caller, "write", { stream: group.streamName, group: group.groupId, item: itemId });
@@ -221,7 +233,7 @@ function orReject<Q, R>(
   try {
     return call(request, caller);
   } catch (error) {
-    return Promise.reject(error as Error);
+    return Promise.reject(error);
   }
 }
 
@@ -235,6 +247,15 @@ function gateCallerOf(caller: Caller): GateCaller {
 
 /** The connection of a caller that has none. */
 export const NO_CONNECTION: Connected = { connectionId: "" };
+
+/** The error for a caller that no rule allows an action, whatever it is about. */
+export function deniedAltogether(action: Action): StreamError {
+  return new StreamError(
+    "ACTION_DENIED",
+    `The caller has no right to ${action}; it may do what the service's rules allow it.`,
+    { metadata: { action } },
+  );
+}
 
 function denied(action: Action, { stream, group, item }: Resource): StreamError {
   const place = [
@@ -265,5 +286,15 @@ function withoutValues<R extends object>(
 function withoutResultValues(each: BatchMutationResult): BatchMutationResult {
   if (each.kind === "delete") return { ...each, result: { ...each.result, oldValue: undefined } };
   if (each.kind === "set") return { ...each, result: withoutValues(each.result) };
-  return { ...each, result: withoutValues(each.result) };
+  return { ...each, result: withoutDetails(each.result) };
+}
+
+/** Errors of steps describe the value that they met. */
+function withoutDetails(result: UpdateResult): UpdateResult {
+  const errors = result.errors.map(({ opIndex, code }) => ({
+    opIndex,
+    code,
+    message: "The step failed; what it met is not shown, because the caller may not read it.",
+  }));
+  return { ...withoutValues(result), errors };
 }

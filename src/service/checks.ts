@@ -16,6 +16,15 @@ export function requestInvalid(field: string, sentence: string): StreamError {
   return new StreamError("REQUEST_INVALID", sentence, { metadata: { field } });
 }
 
+/** Checks the number of changes of a batch. @throws StreamError REQUEST_INVALID */
+export function checkMutationCount(count: number): void {
+  if (count > 0 && count <= MAX_MUTATIONS) return;
+  throw requestInvalid(
+    "mutations",
+    `mutations has ${count} entries; it may have 1 to ${MAX_MUTATIONS}.`,
+  );
+}
+
 /** Checks the names of an item. @throws StreamError NAME_INVALID */
 export function checkItem(request: ItemRequest): { group: GroupKey; itemId: string } {
   return { group: checkGroup(request), itemId: checkName("item_id", request.itemId) };

@@ -1,8 +1,8 @@
 import { type GroupKey, groupKeyText } from "../core/names.ts";
-import type { Connected } from "../core/connection.ts";
+import type { GateCaller } from "../triggers/payloads.ts";
 
 /**
- * Keeps the writes of one connection to one group in the order of their calls while some of them
+ * Keeps the writes of one caller to one group in the order of their calls while some of them
  * wait for gates, which answer in any order.
  */
 export class Turns {
@@ -10,8 +10,8 @@ export class Turns {
   readonly #last = new Map<string, Promise<void>>();
 
   /** Whether a write has to wait for an earlier one. */
-  isBehind(connection: Connected, group: GroupKey): boolean {
-    return this.#last.size > 0 && this.#last.has(keyOf(connection, group));
+  isBehind(caller: GateCaller, group: GroupKey): boolean {
+    return this.#last.size > 0 && this.#last.has(keyOf(caller, group));
   }
 
   /**
@@ -20,12 +20,12 @@ export class Turns {
    * @param start Hands the write to the store.
    */
   async take<W, R>(
-    connection: Connected,
+    caller: GateCaller,
     group: GroupKey,
     admitted: Promise<W>,
     start: (write: W) => Promise<R>,
   ): Promise<R> {
-    const key = keyOf(connection, group);
+    const key = keyOf(caller, group);
     const before = this.#last.get(key);
     // Its refusal is only of interest in its turn.
     admitted.catch(() => {});
@@ -44,6 +44,7 @@ export class Turns {
   }
 }
 
-function keyOf({ connectionId }: Connected, group: GroupKey): string {
-  return `${connectionId} ${groupKeyText(group)}`;
+/** Callers that share a connection, behind a proxy, do not wait for one another. */
+function keyOf({ connection, user, context }: GateCaller, group: GroupKey): string {
+  return JSON.stringify([connection.connectionId, user, context, groupKeyText(group)]);
 }

@@ -10,13 +10,12 @@ import type { Commit, Committed, Mutation, MutationResult, Outcome, Store } from
 import type { GroupKey } from "../core/names.ts";
 import type { Value } from "../core/value.ts";
 import {
-  MAX_MUTATIONS,
   checkData,
   checkEventType,
   checkExpectations,
   checkItem,
+  checkMutationCount,
   checkRevision,
-  requestInvalid,
 } from "./checks.ts";
 import type {
   BatchMutation,
@@ -130,12 +129,7 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
       const group = checkGroup(request);
       checkExpectations({ expectedEpoch: request.expectedEpoch });
       const { mutations } = request;
-      if (mutations.length === 0 || mutations.length > MAX_MUTATIONS) {
-        throw requestInvalid(
-          "mutations",
-          `mutations has ${mutations.length} entries; it may have 1 to ${MAX_MUTATIONS}.`,
-        );
-      }
+      checkMutationCount(mutations.length);
       if (isCustom(group.streamName)) throw customStreamUnsupported();
       const done = await runBatch(store, group, {
         mutations: mutations.map((each, index) => {

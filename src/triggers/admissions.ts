@@ -27,12 +27,13 @@ export interface SubscriptionHolder {
   /** The caller, with its latest credentials. */
   readonly caller: Caller;
   /** Everything up to here was handed to the transport; undefined: nothing yet. */
-  positionOf(subscriptionId: string): Position | undefined;
+  positionOf(admission: Admission): Position | undefined;
   /**
-   * Ends a subscription, also one that is about to open. When it returns, nothing more is handed to
-   * the transport for it (G11). The subscriber gets the error, and releases the admission.
+   * Ends the subscription of an admission, also one that is about to open. When it returns, nothing
+   * more is handed to the transport for it (G11). The subscriber gets the error, and releases the
+   * admission. It is found by its admission: its client may have given it another id since.
    */
-  end(subscriptionId: string, error: StreamError): void;
+  end(admission: Admission, error: StreamError): void;
 }
 
 /** A subscription that is open, or whose gates are being asked. */
@@ -41,6 +42,8 @@ export interface Admitted {
   readonly subscriber: SubscriptionHolder;
   /** When it asked for admission, Unix milliseconds. */
   readonly sinceMs: number;
+  /** Everything up to here was handed to its transport; undefined: nothing yet. */
+  readonly position: Position | undefined;
   /** Ends it: when this returns, nothing more is handed to its transport (G11). */
   end(error: StreamError): void;
 }
@@ -112,9 +115,13 @@ class OpenSubscription implements Admission, Admitted, SubscriptionLease {
     return leavePayload(this.joined);
   }
 
+  get position(): Position | undefined {
+    return this.subscriber.positionOf(this);
+  }
+
   end(error: StreamError): void {
     this.ended ??= error;
-    if (this.isOpen) this.subscriber.end(this.joined.subscriptionId, this.ended);
+    if (this.isOpen) this.subscriber.end(this, this.ended);
   }
 
   leave(): void {

@@ -8,7 +8,7 @@ import { Value } from "../../src/core/value.ts";
 import { Moments } from "../../src/timers/moments.ts";
 import { LOCAL, THIS_PROCESS } from "../../src/rights/caller.ts";
 import { type Engine, createEngine } from "../../src/service/engine.ts";
-import type { Handlers } from "../../src/service/handlers.ts";
+import type { Admission, Handlers } from "../../src/service/handlers.ts";
 import type { Frame } from "./line.ts";
 import { serverFrames } from "./raw-line.ts";
 
@@ -212,22 +212,30 @@ describe("a session", () => {
 
     /** A session, and how many of its admissions are open. */
     function openCounted() {
-      const admitted = new Set<string>();
+      const admitted = new Map<string, Admission>();
       const counting: Handlers = {
         ...engine.handlers,
         async admit(request, caller) {
           const admission = await engine.handlers.admit(request, caller);
-          admitted.add(request.subscriptionId);
-          return {
+          const counted: Admission = {
             ended: undefined,
             leave() {
               admitted.delete(request.subscriptionId);
               admission.leave();
             },
           };
+          admitted.set(request.subscriptionId, counted);
+          return counted;
         },
       };
-      return Object.assign(open(counting), { admitted });
+      const at = open(counting);
+      const unknown: Admission = { ended: undefined, leave: () => {} };
+      const admissionOf = (id: string) => admitted.get(id) ?? unknown;
+      return Object.assign(at, {
+        admitted,
+        end: (id: string) => at.session.end(admissionOf(id), REASON),
+        positionOf: (id: string) => at.session.positionOf(admissionOf(id)),
+      });
     }
 
     /** Makes joins of a group that is followed wait: its frames are not read. */
@@ -245,19 +253,19 @@ describe("a session", () => {
       at.join("one", "g", "i");
       at.join("all", "h");
       await settle();
-      expect(at.session.positionOf("one")).toMatchObject({ revision: 0 });
-      expect(at.session.positionOf("unknown")).toBeUndefined();
-      at.session.end("one", REASON);
-      at.session.end("one", REASON);
-      at.session.end("unknown", REASON);
+      expect(at.positionOf("one")).toMatchObject({ revision: 0 });
+      expect(at.positionOf("unknown")).toBeUndefined();
+      at.end("one");
+      at.end("one");
+      at.end("unknown");
       await set("g", "i", 1);
       await set("h", "i", 1);
       await settle();
       expect(endings(at)).toEqual([["one", "unauthorized"]]);
       expect(at.frames.slice(3).map(({ groupId }) => groupId)).toEqual(["h"]);
-      expect([...at.admitted]).toEqual(["all"]);
-      expect(at.session.positionOf("all")).toMatchObject({ revision: 1 });
-      expect(at.session.positionOf("one")).toBeUndefined();
+      expect([...at.admitted.keys()]).toEqual(["all"]);
+      expect(at.positionOf("all")).toMatchObject({ revision: 1 });
+      expect(at.positionOf("one")).toBeUndefined();
       at.join("one", "g", "i");
       await settle();
       expect(at.frames.at(-1)).toMatchObject({ subscriptionId: "one", event: { type: "sync" } });
@@ -268,7 +276,7 @@ describe("a session", () => {
       at.session.receive('{"type":"hello","data":{"version":2}}');
       at.join("one", "g", "i");
       await settle();
-      at.session.end("one", REASON);
+      at.end("one");
       expect(at.frames.at(-1)).toEqual({
         ...{ type: "stream", timestamp: 0, streamName: "s", groupId: "g", id: "i" },
         subscriptionId: "one",
@@ -288,14 +296,14 @@ describe("a session", () => {
       await stallIn(at, "g");
       at.join("second", "g");
       await settle();
-      at.session.end("second", REASON);
+      at.end("second");
       at.flow();
       await settle();
       await set("g", "i", 1);
       await settle();
       expect(endings(at)).toEqual([["second", "unauthorized"]]);
       expect(at.frames.filter(({ event }) => event.type === "sync")).toHaveLength(1);
-      expect([...at.admitted]).toEqual(["first"]);
+      expect([...at.admitted.keys()]).toEqual(["first"]);
       at.leave("first");
       await settle();
       const before = at.frames.length;
@@ -311,7 +319,7 @@ describe("a session", () => {
       await stallIn(at, "g");
       at.join("mine", "g");
       await settle();
-      at.session.end("url", REASON);
+      at.end("url");
       at.flow();
       await settle();
       const before = at.frames.length;
@@ -322,28 +330,10 @@ describe("a session", () => {
         ["mine", "unauthorized"],
       ]);
       expect(at.frames).toHaveLength(before);
-      expect([...at.admitted]).toEqual([]);
+      expect([...at.admitted.keys()]).toEqual([]);
       at.join("mine", "g");
       await settle();
       expect(at.frames.at(-1)).toMatchObject({ subscriptionId: "mine", event: { type: "sync" } });
-    });
-
-    it("keeps the subscription of the URL when only the join that replaces it is ended", async () => {
-      const at = openCounted();
-      at.session.joinByUrl({ streamName: "s", groupId: "g", itemId: undefined }, "url");
-      await settle();
-      await stallIn(at, "g");
-      at.join("mine", "g");
-      await settle();
-      at.session.end("mine", REASON);
-      at.flow();
-      await settle();
-      await set("g", "i", 1);
-      await settle();
-      expect(endings(at)).toEqual([["mine", "unauthorized"]]);
-      expect(at.frames.at(-1)).toMatchObject({ event: { type: "update", data: 1 } });
-      expect(at.session.positionOf("url")).toBeDefined();
-      expect([...at.admitted]).toEqual(["url"]);
     });
   });
 });

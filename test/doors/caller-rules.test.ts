@@ -249,6 +249,16 @@ const TABLE: readonly (readonly [string, AccessRules, CallerFacts, boolean, bool
 ];
 
 describe("the caller rules", () => {
+  it.each(["Basic Zm9v", "x", "Bearer", "Bearer "])(
+    "do not compare %s with any key",
+    async (authorization) => {
+      const allowsOrigin = createAllowsOrigin(TOKENS);
+      const rules = await callerRules({ apiTokens: ["first"] }, () => {});
+      const callers = createCallers({ ...rules, allowsOrigin, authenticate: undefined });
+      expect(callers.find({ ...PROGRAM, authorization }).isTrusted).toBe(false);
+    },
+  );
+
   it.each(TABLE)("decide about %s", async (_, rules, facts, trusted, client, visible) => {
     const allowsOrigin = createAllowsOrigin(rules);
     const callers = createCallers({

@@ -1,5 +1,7 @@
+import { EventEmitter, once } from "node:events";
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { WebSocket } from "ws";
 import { SUBSCRIPTION_DOORS } from "../support/doors/doors.ts";
 import { type Door, DoorError, type Frames } from "../support/doors/door.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
@@ -157,6 +159,32 @@ describe.each(DOORS)("subscriptions that are ended over $name", (door: Door) => 
     await server.service.endSubscriptions({ connectionId: entries[0]?.connectionId ?? "" });
     expect((await untilEnd(ann.frames)).reason).toBe(reason);
     await ann.close();
+  });
+});
+
+describe("the subscription of a socket's URL", () => {
+  it("is ended also after a join has taken its place (G11)", async () => {
+    const group = newGroup();
+    const url = `${server.url.replace("http", "ws")}/stream/rooms/${group.groupId}`;
+    const headers = { authorization: tokens.get("ann") ?? "" };
+    const socket = new WebSocket(url, { headers });
+    const types: string[] = [];
+    const received = new EventEmitter();
+    socket.on("message", (bytes: Buffer) => {
+      types.push((JSON.parse(bytes.toString()) as { event: { type: string } }).event.type);
+      received.emit(String(types.length));
+    });
+    await once(received, "1");
+    const data = { subscriptionId: "mine", streamName: "rooms", groupId: group.groupId };
+    socket.send(JSON.stringify({ type: "join", data }));
+    await once(received, "2");
+    expect(await server.service.endSubscriptions({ groupId: group.groupId })).toEqual({ ended: 1 });
+    await server.service.set({ ...group, itemId: "after", data: 1 });
+    if (types.length < 3) await once(received, "3");
+    expect(types).toEqual(["sync", "sync", "unauthorized"]);
+    const filter = { groupId: group.groupId };
+    expect((await server.service.subscriptions({ filter })).entries).toEqual([]);
+    socket.terminate();
   });
 });
 

@@ -19,7 +19,7 @@ let readAnswer: unknown;
 let asked: Record<string, unknown>[] = [];
 beforeAll(async () => {
   server = await startServer("memory", {
-    gateTimeoutMs: 300,
+    gateTimeoutMs: 2000,
     auth: {
       keys: [
         { name: "backend", key: "backend-key" },
@@ -142,6 +142,58 @@ describe.each(NETWORK_DOORS)("gates of a user over $name", ({ name }) => {
         await client.get({ ...ROOM, itemId: "s" });
       });
     }
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("writes that wait for a gate", () => {
+  it("are refused when the token expires meanwhile, and store nothing", async () => {
+    const brief = await new SignJWT({ sub: "ann", exp: Math.floor(Date.now() / 1000) + 1 })
+      .setProtectedHeader({ alg: "HS256" })
+      .sign(new TextEncoder().encode(SECRET));
+    const { exp } = JSON.parse(Buffer.from(brief.split(".")[1] ?? "", "base64url").toString()) as {
+      exp: number;
+    };
+    writeAnswer = async () => {
+      await new Promise((resolve) =>
+        setTimeout(resolve, Math.max(0, exp * 1000 - Date.now()) + 20),
+      );
+      return null;
+    };
+    const item = { ...ROOM, itemId: "too-late" };
+    await expect(
+      as("grpc", brief, (client) => client.set({ ...item, data: 1 })),
+    ).rejects.toMatchObject({ reason: expect.stringMatching(/^(?:AUTH_EXPIRED|WRITE_REFUSED)$/) });
+    expect(await server.service.get(item)).toBeUndefined();
+  });
+
+  it("are limited in bytes for a connection, and others are served", async () => {
+    let open = () => {};
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    writeAnswer = () => opened.then(() => null);
+    const data = "x".repeat(900_000);
+    await as("grpc", token, async (client) => {
+      const results = await Promise.allSettled(
+        Array.from({ length: 12 }, (_, i) => {
+          if (i === 11) setTimeout(open, 100);
+          return client.set({ ...ROOM, itemId: `big${i}`, data });
+        }),
+      );
+      const reasons = results.map((result) =>
+        result.status === "fulfilled" ? "stored" : (result.reason as { reason: string }).reason,
+      );
+      expect(reasons.filter((reason) => reason === "OVERLOADED").length).toBeGreaterThan(0);
+      expect(reasons.filter((reason) => reason !== "stored" && reason !== "OVERLOADED")).toEqual(
+        [],
+      );
+    });
+  });
+
+  it("are checked before a gate is asked: a batch of too many is not", async () => {
+    const mutations = Array.from({ length: 1001 }, () => ({ delete: { itemId: "x" } }));
+    await expect(
+      as("grpc", token, (client) => client.batch({ ...ROOM, mutations })),
+    ).rejects.toMatchObject({ reason: "REQUEST_INVALID" });
     expect(asked).toEqual([]);
   });
 });

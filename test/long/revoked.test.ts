@@ -27,6 +27,7 @@ const SECONDS = LONG ? 60 : 3;
 const ROOMS = LONG ? 20 : 5;
 const MEMBERS_PER_ROOM = LONG ? 10 : 4;
 const WRITES_PER_SECOND = LONG ? 500 : 100;
+const WRITERS = 20;
 const REMOVAL_EVERY_MS = LONG ? 250 : 300;
 const KILL_EVERY_MS = LONG ? 8000 : 1500;
 /** Longest time that a removed member stays away, beside 300 ms. */
@@ -140,7 +141,9 @@ describeWithRedis("a fleet of three", () => {
       /** When each write began. */
       const begunMs: number[] = [];
       let acked = 0;
-      const writing = Array.from({ length: 10 }, async () => {
+      const periodMs = (WRITERS * 1000) / WRITES_PER_SECOND;
+      const writing = Array.from({ length: WRITERS }, async () => {
+        let nextMs = performance.now() + dice.below(periodMs);
         let { streams } = clientOf(dice.pick(urls()));
         while (performance.now() < endMs) {
           const write = begunMs.push(performance.now()) - 1;
@@ -159,7 +162,8 @@ describeWithRedis("a fleet of three", () => {
             ({ streams } = clientOf(dice.pick(urls())));
             await sleep(50);
           }
-          await sleep((10 * 1000) / WRITES_PER_SECOND);
+          nextMs = Math.max(nextMs + periodMs, performance.now() - 1000);
+          await sleep(Math.max(0, nextMs - performance.now()));
         }
       });
 

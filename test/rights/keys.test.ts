@@ -39,6 +39,10 @@ describe("a key ring", () => {
     expect(ring.find(narrow)?.allow).toBe(allow);
   });
 
+  test("refuses an empty API token", () => {
+    expect(() => keyRing([], [""])).toThrow("api_tokens[0] is empty");
+  });
+
   test("finds a key and its successor of the same name", () => {
     const ring = keyRing([
       { name: "backend", key: "old" },
@@ -83,6 +87,10 @@ describe("a key ring", () => {
     [
       [{ name: "a", keySha256: "abc" }],
       "auth.keys[0].key_sha256 is not a SHA-256 hash; it may be the 64 hexadecimal digits that `millrace key` prints.",
+    ],
+    [
+      [{ name: "a", keySha256: hashOfKey("") }],
+      "auth.keys[0].key_sha256 is the hash of nothing, such as of a variable that is not set; it may be that of a key.",
     ],
     ...["", "a\nb", "a".repeat(257)].map((name): [readonly KeyEntry[], string] => [
       [{ name, key: "k" }],

@@ -18,7 +18,7 @@ export interface VerifiedToken {
    */
   readonly expiresAtMs: number;
   /** Rules of the claim that `allowClaim` names; empty when there is none. */
-  readonly allow: readonly Rule[];
+  readonly allow: readonly Rule[] | undefined;
 }
 
 /** Latest time that JavaScript has a date for, in Unix milliseconds. */
@@ -69,9 +69,9 @@ function userIn(
   throw new TokenProblem("claims", `The token has an invalid user id in claim ${path}; ${limits}`);
 }
 
-function rulesIn(claims: JWTPayload, path: string | undefined): readonly Rule[] {
+function rulesIn(claims: JWTPayload, path: string | undefined): readonly Rule[] | undefined {
   const value = path === undefined ? undefined : claimAt(claims, path.split("."));
-  if (value === undefined) return [];
+  if (value === undefined) return undefined;
   try {
     return readRules(value, "token");
   } catch (error) {

@@ -51,8 +51,8 @@ export interface RequestReader<M> {
     openAccount?: OpenAccount,
   ): Promise<Decoded<M>>;
   /**
-   * Reads the encoded messages of a call with a stream of requests, in order. An inflated message
-   * counts until the next one is requested.
+   * Reads the encoded messages of a call with a stream of requests, in order. Each has to be decoded
+   * before anything is awaited: its bytes no longer count.
    */
   many(
     request: UniversalServerRequest,
@@ -135,6 +135,8 @@ export function createRequestReader<I extends DescMessage>(
         try {
           if (inflated.bytes.byteLength >= LARGE_BODY_BYTES) await largeBodyTurn();
           signal.throwIfAborted();
+          // The consumer decodes it at once, and may then ask for the next one much later.
+          inflated.release();
           yield inflated.bytes;
         } finally {
           signal.removeEventListener("abort", inflated.release);

@@ -39,7 +39,7 @@ describe("a token", () => {
       user: "ann",
       claims: { sub: "ann", rooms: ["a"], exp: NOW + 60 },
       expiresAtMs: (NOW + 60) * 1000,
-      allow: [],
+      allow: undefined,
     });
   });
 
@@ -296,10 +296,14 @@ describe("the rules of a token", () => {
   test("are those of the claim that the entry names", async () => {
     const rules = [{ actions: ["read"], stream: "chat", group: "{user}" }];
     const token = await issuer.sign({ millrace: rules, other: "x" });
-    expect((await verifier([entry()]).verify(token)).allow).toEqual([]);
+    expect((await verifier([entry()]).verify(token)).allow).toBeUndefined();
+    // An empty list takes rights away; it is not as if there were none.
+    const nothing = await issuer.sign({ millrace: [] });
+    const { allow: empty } = await verifier([entry({ allowClaim: "millrace" })]).verify(nothing);
+    expect(empty).toEqual([]);
     const { allow } = await verifier([entry({ allowClaim: "millrace" })]).verify(token);
     expect(allow).toMatchObject([{ place: "token[0]", written: ["read"] }]);
-    expect((await verifier([entry({ allowClaim: "none" })]).verify(token)).allow).toEqual([]);
+    expect((await verifier([entry({ allowClaim: "none" })]).verify(token)).allow).toBeUndefined();
   });
 
   test.each([
