@@ -19,7 +19,7 @@ let readAnswer: unknown;
 let asked: Record<string, unknown>[] = [];
 beforeAll(async () => {
   server = await startServer("memory", {
-    gateTimeoutMs: 2000,
+    gateTimeoutMs: 400,
     auth: {
       keys: [
         { name: "backend", key: "backend-key" },
@@ -161,6 +161,7 @@ describe("writes that wait for a gate", () => {
       return null;
     };
     const item = { ...ROOM, itemId: "too-late" };
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, exp * 1000 - Date.now() - 200)));
     await expect(
       as("grpc", brief, (client) => client.set({ ...item, data: 1 })),
     ).rejects.toMatchObject({ reason: expect.stringMatching(/^(?:AUTH_EXPIRED|WRITE_REFUSED)$/) });
