@@ -16,6 +16,7 @@ const SHARING = [
   "limits",
   "live",
   "rights",
+  "rights",
   "rpc",
   "server/config",
   "service",

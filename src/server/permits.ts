@@ -10,7 +10,7 @@ import type { Connected } from "../core/connection.ts";
 import { type Caller, NOBODY } from "../rights/caller.ts";
 import type { CallTransport, EnteredCall } from "../rpc/call-transport.ts";
 import type { Action } from "../rights/action.ts";
-import { type Require, deniedAltogether } from "../service/calls.ts";
+import type { Require } from "../service/calls.ts";
 import type { CallerFacts } from "./caller-facts.ts";
 import type { Finding } from "./caller-request.ts";
 import type { Callers } from "./callers.ts";
@@ -71,7 +71,7 @@ export function createPermits(
     if (access === "work" || access === "admin") require(caller, access, {});
     // Nobody's body is read for a call that cannot be allowed.
     else if (!ACTIONS_OF[access].some((action) => caller.rights?.mayAllow(action)))
-      throw deniedAltogether(ACTIONS_OF[access][0]);
+      require(caller, ACTIONS_OF[access][0], {});
     return caller;
   };
   const callerOf = (

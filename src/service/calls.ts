@@ -248,25 +248,18 @@ function gateCallerOf(caller: Caller): GateCaller {
 /** The connection of a caller that has none. */
 export const NO_CONNECTION: Connected = { connectionId: "" };
 
-/** The error for a caller that no rule allows an action, whatever it is about. */
-export function deniedAltogether(action: Action): StreamError {
-  return new StreamError(
-    "ACTION_DENIED",
-    `The caller has no right to ${action}; it may do what the service's rules allow it.`,
-    { metadata: { action } },
-  );
-}
-
 function denied(action: Action, { stream, group, item }: Resource): StreamError {
   const place = [
     stream !== undefined && `stream ${JSON.stringify(stream)}`,
     group !== undefined && `group ${JSON.stringify(group)}`,
     item !== undefined && `item ${JSON.stringify(item)}`,
   ].filter((part) => part !== false);
-  const where = place.length === 0 ? "everything" : place.join(", ");
+  // ListAll names nothing; other calls that do are refused before their request is read.
+  const where = place.length === 0 && action === "read" ? "everything" : place.join(", ");
+  const what = where === "" ? action : `${action} ${where}`;
   return new StreamError(
     "ACTION_DENIED",
-    `The caller has no right to ${action} ${where}; it may do what the service's rules allow it.`,
+    `The caller has no right to ${what}; it may do what the service's rules allow it.`,
     {
       metadata: {
         action,
