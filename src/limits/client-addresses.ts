@@ -41,13 +41,18 @@ export function createClientAddresses(trustedProxies: readonly string[]): Client
     const family = isIP(address);
     return family !== 0 && trusted.check(address, family === 4 ? "ipv4" : "ipv6");
   };
-  const isProxy = (peer: string | undefined) => peer !== undefined && isTrusted(plain(peer));
+  let latest: { readonly peer: string; readonly isProxy: boolean } | undefined;
+  /** Remembers the latest: a proxy sends call after call, and the look-up costs more than the rest. */
+  const isProxy = (peer: string | undefined) => {
+    if (peer === undefined) return false;
+    if (latest?.peer !== peer) latest = { peer, isProxy: isTrusted(plain(peer)) };
+    return latest.isProxy;
+  };
   return {
     isProxy,
     keyOf(peer, forwardedFor) {
       if (peer === undefined) return UNKNOWN;
-      const address = plain(peer);
-      if (!isTrusted(address)) return keyOf(address);
+      if (!isProxy(peer)) return keyOf(plain(peer));
       if (forwardedFor === undefined) return undefined;
       const client = forwardedFor
         .split(",")

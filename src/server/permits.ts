@@ -60,9 +60,9 @@ export function createPermits(
 ): Permits {
   const isExempt = (isTrusted: boolean) => isTrusted && !limiter.limitsTrustedCallers;
   const throttleOf = (isTrusted: boolean, connection: Connection): Throttle | undefined => {
+    if (isExempt(isTrusted)) return undefined;
     const { identity } = connection;
-    const throttle = identity && limiter.throttleOf(identity, connection);
-    return throttle !== undefined && isExempt(isTrusted) ? undefined : throttle;
+    return identity && limiter.throttleOf(identity, connection);
   };
   /** Refuses what the handlers do not decide by the request. */
   const review = (caller: Caller, access: Access): Caller => {
