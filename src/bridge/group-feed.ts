@@ -38,8 +38,6 @@ interface Collected {
 
 /** How many bytes of events are joined into one write. */
 const JOIN_BYTES = 64 * 1024;
-/** Whether sockets get the authors of events. */
-const WITH_AUTHOR = false;
 
 /** Receives the ends of a feed and of its subscriptions. */
 export interface FeedOwner {
@@ -61,17 +59,23 @@ export class GroupFeed implements Reader {
   readonly #sendQueue: SendQueue;
   readonly #maxSyncBytes: number;
   readonly #owner: FeedOwner;
+  readonly #withAuthors: boolean;
   #collected: Map<Join, Collected> | undefined;
   #closed = false;
 
-  /** @param maxSyncBytes Largest snapshot that is sent as one frame, in bytes. */
+  /**
+   * @param maxSyncBytes Largest snapshot that is sent as one frame, in bytes.
+   * @param withAuthors Whether the socket gets the authors of events.
+   */
   constructor(
     group: GroupKey,
     shared: SharedSubscription<Join>,
     sendQueue: SendQueue,
     maxSyncBytes: number,
     owner: FeedOwner,
+    withAuthors: boolean,
   ) {
+    this.#withAuthors = withAuthors;
     this.group = group;
     this.#shared = shared;
     this.#sendQueue = sendQueue;
@@ -130,7 +134,7 @@ export class GroupFeed implements Reader {
       do {
         next = this.#shared.read();
         if (next === undefined || next.to !== undefined) break;
-        events = events.plus(eventFrame(next.frame, WITH_AUTHOR, this.group));
+        events = events.plus(eventFrame(next.frame, this.#withAuthors, this.group));
       } while (events.byteLength < JOIN_BYTES);
       if (events.byteLength > 0) sendQueue.send(events.bytes);
       if (next === undefined) return this.#shared.onReadable(this);

@@ -2,7 +2,7 @@ import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
 import { type GroupKey, checkGroup, checkName, groupKeyText } from "../core/names.ts";
 import type { TokenBucket } from "../limits/token-bucket.ts";
-import type { Caller } from "../rights/caller.ts";
+import { type Caller, seesAuthors } from "../rights/caller.ts";
 import { expired, subscriptionEnded } from "../service/calls.ts";
 import type { Position } from "../core/position.ts";
 import type { Admission, SubscriptionHolder } from "../service/handlers.ts";
@@ -153,7 +153,6 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
     this.#sendQueue.wake();
   }
 
-  /** @see SubscriptionHolder */
   get address(): string {
     return this.#socket.address;
   }
@@ -352,7 +351,8 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
     if (feed === undefined) {
       const { handlers, limits } = this.#options;
       const shared = handlers.share<Join>(group);
-      feed = new GroupFeed(group, shared, this.#sendQueue, limits.maxSyncBytes, this);
+      const withAuthors = this.#dialect === "hello" && seesAuthors(this.#caller);
+      feed = new GroupFeed(group, shared, this.#sendQueue, limits.maxSyncBytes, this, withAuthors);
       this.#feeds.set(key, feed);
     }
     feed.users++;

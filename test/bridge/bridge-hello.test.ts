@@ -35,6 +35,25 @@ async function welcomeOf(line: Line): Promise<Record<string, unknown>> {
 }
 
 describe("a hello", () => {
+  it("brings trusted callers the authors of events", async () => {
+    await server.service.registerFunction("bot", async () => {
+      await server.service.set({ streamName: "authored", groupId: "g", itemId: "i", data: 1 });
+    });
+    const authors: unknown[] = [];
+    for (const saysHello of [true, false]) {
+      const line = await connect(server.url, "/");
+      if (saysHello) send(line, HELLO);
+      const data = { subscriptionId: "s", streamName: "authored", groupId: "g" };
+      send(line, { type: "join", data });
+      const before = saysHello ? 2 : 1;
+      await line.count(before);
+      await server.service.trigger({ function_id: "bot" });
+      const frames = await line.count(before + 1);
+      authors.push((frames.at(-1) as unknown as Record<string, unknown>)["author"]);
+    }
+    expect(authors).toEqual(["function:bot", undefined]);
+  });
+
   it.each([
     ["without a session", HELLO.data],
     ["with a session, which is ignored", { version: 2, session: "abc" }],
