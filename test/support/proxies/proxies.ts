@@ -88,11 +88,11 @@ export async function startProxy(
   const [near, second] = [await freePort(), await freePort()];
   const document = await readFile(join(PROJECT, "docs/proxies.md"), "utf8");
   const snippet = new RegExp(`\`\`\`${kind.language}\\n([^]*?)\`\`\``).exec(document)?.[1] ?? "";
+  // At once: the digits of one port may contain the number of another.
+  const ports: Readonly<Record<string, number>> = { 8080: near, 8081: second, 3112: port };
   const text = kind
     .configuration(snippet, folder)
-    .replaceAll("8080", String(near))
-    .replaceAll("8081", String(second))
-    .replaceAll("3112", String(port));
+    .replaceAll(/\b(?:8080|8081|3112)\b/g, (number) => String(ports[number]));
   const file = join(folder, "configuration");
   await writeFile(file, text);
   const child = spawn(program, [...kind.args(file)], {
