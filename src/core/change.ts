@@ -1,3 +1,4 @@
+import type { Delta } from "./delta.ts";
 import type { Position } from "./position.ts";
 import type { Value } from "./value.ts";
 
@@ -33,7 +34,21 @@ export interface ChangeEvent {
   readonly timeMs: number;
   /** Author of the commit; "" when it has none. @see author.ts */
   readonly author: string;
+  /**
+   * Of an update by steps that is smaller than its value: the steps, for subscribers that know the
+   * item before it.
+   */
+  readonly delta?: Delta | undefined;
 }
+
+/** An update as subscribers with deltas receive it: its steps in place of the value. */
+export interface DeltaEvent extends Omit<ChangeEvent, "kind" | "type" | "value" | "delta"> {
+  readonly kind: "delta";
+  readonly delta: Delta;
+}
+
+/** A change as a log keeps it. */
+export type LoggedChange = ChangeEvent | DeltaEvent;
 
 /** A transient event: delivered at most once to the subscribers of the moment, never logged. */
 export interface TransientEvent {

@@ -1,5 +1,5 @@
 import type { Unwatch } from "./watchers.ts";
-import type { ChangeEvent, GroupEvent, Item } from "./change.ts";
+import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
 import type { StreamError } from "./errors.ts";
 import type { GroupKey } from "./names.ts";
 import type { OpError } from "./ops.ts";
@@ -58,23 +58,36 @@ export interface Store {
   heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
 
   /**
-   * Reads a page of items in creation order. `after` is the `next` of the page before. The pages
-   * together contain every item that existed throughout exactly once.
+   * Reads a page of items in creation order, or from the newest item. `after` is the `next` of the
+   * page before. The pages together contain every item that existed throughout exactly once. A page
+   * costs what it contains, however many items the group has.
    */
   list(group: GroupKey, page: ItemPageRequest): Promise<ItemPage>;
 
   /**
    * Opens a reader of all items of a group, page by page, so that a large group is never held in
    * memory as a whole. The caller closes it.
+   *
+   * @param window Only the newest items, this many, in creation order; opening it costs what they
+   *   cost. Absent: all items.
    */
-  snapshot(group: GroupKey): Promise<SnapshotReader>;
+  snapshot(group: GroupKey, window?: number): Promise<SnapshotReader>;
 
   /**
    * Reads changes after a position, oldest first, up to the limits but at least one.
    *
+   * Every change has its whole value, and its `delta` as well where the log has it.
+   *
    * @returns `lost` when the log cannot prove that nothing is missing (see isResumable).
    */
   since(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay>;
+
+  /**
+   * Reads changes after a position like `since`, but in the smallest form: an update whose delta
+   * the log has comes as a DeltaEvent, so that reading it costs what its steps cost. A store
+   * without deltas in its log leaves it out.
+   */
+  deltasSince?(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay<LoggedChange>>;
 
   /** Ids of the groups of a stream that hold items, after `after`, sorted by UTF-8 bytes. */
   groups(streamName: string, page: { after?: string; limit: number }): Promise<readonly string[]>;
@@ -119,6 +132,8 @@ export interface Commit {
   readonly mutations: readonly Mutation[];
   /** Epoch that the group must have; `""`: it was never written. @see StreamError EPOCH_MISMATCH */
   readonly expectedEpoch?: string | undefined;
+  /** Makes the commit take effect once, however often it is repeated. Absent: every time. */
+  readonly idempotency?: Idempotency | undefined;
   /**
    * Author of all its changes: `user:<id>`, `key:<name>` or `function:<id>`. The id of a user has at
    * most 256 bytes of UTF-8; ids of functions and names of keys have limits of their own. Absent or
@@ -136,6 +151,27 @@ export interface Commit {
    * response too. Beyond it the commit is refused: RESPONSE_TOO_LARGE.
    */
   readonly maxErrorBytes?: number | undefined;
+}
+
+/**
+ * Identifies a commit among those of its group, so that a repetition changes nothing.
+ *
+ * A store remembers the key in the same atomic step as the commit, for the idempotency window
+ * (10 minutes by default) after it, and at most 10,000 keys per group: beyond that the oldest are
+ * dropped. A repetition has the outcome of the first commit, without values, whatever the group is
+ * like by now; expectations and values are not looked at. A refused commit is not remembered; one
+ * that changed nothing (the delete of a missing item) is. A group that has keys is not forgotten.
+ */
+export interface Idempotency {
+  /** Who chose the key: keys of different callers never meet. At most 300 bytes. */
+  readonly caller: string;
+  /** 1 to 128 bytes. */
+  readonly key: string;
+  /**
+   * Digest of the request as it was decoded, before gates changed it. A commit with a remembered
+   * key and another fingerprint is refused: IDEMPOTENCY_MISMATCH.
+   */
+  readonly fingerprint: string;
 }
 
 /**
@@ -202,8 +238,13 @@ export interface Committed {
   readonly ok: true;
   /** Position of the group after the commit (that of its last change, if it made any). */
   readonly position: Position;
-  /** One result per mutation, in order. */
+  /** One result per mutation, in order. Of a repetition: without values and errors. */
   readonly results: readonly MutationResult[];
+  /**
+   * Whether this repeats an earlier commit with the same idempotency key: nothing was changed, and
+   * `position` and the revisions of the results are those of the first one.
+   */
+  readonly deduplicated?: boolean | undefined;
 }
 
 /** The commit changed nothing. */
@@ -270,6 +311,8 @@ export interface ReadLimits {
 
 /** Which page of items to read. */
 export interface ItemPageRequest extends ReadLimits {
+  /** Whether to read from the newest item to the oldest. Default false. */
+  readonly descending?: boolean | undefined;
   /** `next` of the page before; absent for the first page. */
   readonly after?: string | undefined;
 }
@@ -321,11 +364,11 @@ export interface SnapshotPage extends StateHead {
 }
 
 /** Changes after a position. */
-export type Replay =
+export type Replay<Change = ChangeEvent> =
   | {
       readonly lost: false;
       /** Contiguous, oldest first. */
-      readonly changes: readonly ChangeEvent[];
+      readonly changes: readonly Change[];
       /**
        * Position of the group when the log was read. When the last change is before it, more is to
        * be read.

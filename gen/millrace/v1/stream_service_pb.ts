@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/stream_service.proto.
  */
 export const file_millrace_v1_stream_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBtaWxscmFjZS92MS9zdHJlYW1fc2VydmljZS5wcm90bxILbWlsbHJhY2UudjEi1gEKClNldFJlcXVlc3QSEwoLc3RyZWFtX25hbWUYASABKAkSEAoIZ3JvdXBfaWQYAiABKAkSDwoHaXRlbV9pZBgDIAEoCRIkCgRkYXRhGAQgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEh4KEWV4cGVjdGVkX3JldmlzaW9uGAUgASgESACIAQESGwoOZXhwZWN0ZWRfZXBvY2gYBiABKAlIAYgBAUIUChJfZXhwZWN0ZWRfcmV2aXNpb25CEQoPX2V4cGVjdGVkX2Vwb2NoSgQIZBB4Ip0BCgtTZXRSZXNwb25zZRIpCglvbGRfdmFsdWUYASABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSKQoJbmV3X3ZhbHVlGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEg8KB2NyZWF0ZWQYAyABKAgSJwoIcG9zaXRpb24YBCABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbiJKCgpHZXRSZXF1ZXN0EhMKC3N0cmVhbV9uYW1lGAEgASgJEhAKCGdyb3VwX2lkGAIgASgJEg8KB2l0ZW1faWQYAyABKAlKBAhkEHgiLgoLR2V0UmVzcG9uc2USHwoEaXRlbRgBIAEoCzIRLm1pbGxyYWNlLnYxLkl0ZW0i1wEKDVVwZGF0ZVJlcXVlc3QSEwoLc3RyZWFtX25hbWUYASABKAkSEAoIZ3JvdXBfaWQYAiABKAkSDwoHaXRlbV9pZBgDIAEoCRIiCgNvcHMYBCADKAsyFS5taWxscmFjZS52MS5VcGRhdGVPcBIeChFleHBlY3RlZF9yZXZpc2lvbhgFIAEoBEgAiAEBEhsKDmV4cGVjdGVkX2Vwb2NoGAYgASgJSAGIAQFCFAoSX2V4cGVjdGVkX3JldmlzaW9uQhEKD19leHBlY3RlZF9lcG9jaEoECGQQeCLKAQoOVXBkYXRlUmVzcG9uc2USKQoJb2xkX3ZhbHVlGAEgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEikKCW5ld192YWx1ZRgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIPCgdjcmVhdGVkGAMgASgIEicKCHBvc2l0aW9uGAQgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SKAoGZXJyb3JzGAUgAygLMhgubWlsbHJhY2UudjEuVXBkYXRlRXJyb3IiswEKDURlbGV0ZVJlcXVlc3QSEwoLc3RyZWFtX25hbWUYASABKAkSEAoIZ3JvdXBfaWQYAiABKAkSDwoHaXRlbV9pZBgDIAEoCRIeChFleHBlY3RlZF9yZXZpc2lvbhgEIAEoBEgAiAEBEhsKDmV4cGVjdGVkX2Vwb2NoGAUgASgJSAGIAQFCFAoSX2V4cGVjdGVkX3JldmlzaW9uQhEKD19leHBlY3RlZF9lcG9jaEoECGQQeCJkCg5EZWxldGVSZXNwb25zZRIpCglvbGRfdmFsdWUYASABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJwoIcG9zaXRpb24YAiABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbiLaAwoITXV0YXRpb24SKAoDc2V0GAEgASgLMhkubWlsbHJhY2UudjEuTXV0YXRpb24uU2V0SAASLgoGdXBkYXRlGAIgASgLMhwubWlsbHJhY2UudjEuTXV0YXRpb24uVXBkYXRlSAASLgoGZGVsZXRlGAMgASgLMhwubWlsbHJhY2UudjEuTXV0YXRpb24uRGVsZXRlSAAacgoDU2V0Eg8KB2l0ZW1faWQYASABKAkSJAoEZGF0YRgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoBEgAiAEBQhQKEl9leHBlY3RlZF9yZXZpc2lvbhpzCgZVcGRhdGUSDwoHaXRlbV9pZBgBIAEoCRIiCgNvcHMYAiADKAsyFS5taWxscmFjZS52MS5VcGRhdGVPcBIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoBEgAiAEBQhQKEl9leHBlY3RlZF9yZXZpc2lvbhpPCgZEZWxldGUSDwoHaXRlbV9pZBgBIAEoCRIeChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoBEgAiAEBQhQKEl9leHBlY3RlZF9yZXZpc2lvbkIKCghtdXRhdGlvbiKhAQoOTXV0YXRpb25SZXN1bHQSJwoDc2V0GAEgASgLMhgubWlsbHJhY2UudjEuU2V0UmVzcG9uc2VIABItCgZ1cGRhdGUYAiABKAsyGy5taWxscmFjZS52MS5VcGRhdGVSZXNwb25zZUgAEi0KBmRlbGV0ZRgDIAEoCzIbLm1pbGxyYWNlLnYxLkRlbGV0ZVJlc3BvbnNlSABCCAoGcmVzdWx0IqwBCgxCYXRjaFJlcXVlc3QSEwoLc3RyZWFtX25hbWUYASABKAkSEAoIZ3JvdXBfaWQYAiABKAkSKAoJbXV0YXRpb25zGAMgAygLMhUubWlsbHJhY2UudjEuTXV0YXRpb24SGwoOZXhwZWN0ZWRfZXBvY2gYBCABKAlIAIgBARIVCg1yZXR1cm5fdmFsdWVzGAUgASgIQhEKD19leHBlY3RlZF9lcG9jaEoECGQQeCJmCg1CYXRjaFJlc3BvbnNlEiwKB3Jlc3VsdHMYASADKAsyGy5taWxscmFjZS52MS5NdXRhdGlvblJlc3VsdBInCghwb3NpdGlvbhgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uIpABCgtTZW5kUmVxdWVzdBITCgtzdHJlYW1fbmFtZRgBIAEoCRIQCghncm91cF9pZBgCIAEoCRIMCgR0eXBlGAMgASgJEiQKBGRhdGEYBCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSFAoHaXRlbV9pZBgFIAEoCUgAiAEBQgoKCF9pdGVtX2lkSgQIZBB4Ig4KDFNlbmRSZXNwb25zZSJhCgtMaXN0UmVxdWVzdBITCgtzdHJlYW1fbmFtZRgBIAEoCRIQCghncm91cF9pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCUoECGQQeCJyCgxMaXN0UmVzcG9uc2USIAoFaXRlbXMYASADKAsyES5taWxscmFjZS52MS5JdGVtEicKCHBvc2l0aW9uGAIgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIlUKEUxpc3RHcm91cHNSZXF1ZXN0EhMKC3N0cmVhbV9uYW1lGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJSgQIZBB4Ij0KEkxpc3RHcm91cHNSZXNwb25zZRIOCgZncm91cHMYASADKAkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIj0KDkxpc3RBbGxSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJSgQIZBB4Ip4BCg9MaXN0QWxsUmVzcG9uc2USNAoHc3RyZWFtcxgBIAMoCzIjLm1pbGxyYWNlLnYxLkxpc3RBbGxSZXNwb25zZS5TdHJlYW0SDQoFY291bnQYAiABKAQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJGi0KBlN0cmVhbRITCgtzdHJlYW1fbmFtZRgBIAEoCRIOCgZncm91cHMYAiADKAkijQEKEFN1YnNjcmliZVJlcXVlc3QSEwoLc3RyZWFtX25hbWUYASABKAkSEAoIZ3JvdXBfaWQYAiABKAkSFAoHaXRlbV9pZBgDIAEoCUgAiAEBEioKC3Jlc3VtZV9mcm9tGAQgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb25CCgoIX2l0ZW1faWRKBAhkEHgi+gEKEVN1YnNjcmliZVJlc3BvbnNlEiYKBHN5bmMYASABKAsyFi5taWxscmFjZS52MS5TeW5jRnJhbWVIABIqCgZjaGFuZ2UYAiABKAsyGC5taWxscmFjZS52MS5DaGFuZ2VGcmFtZUgAEigKBWV2ZW50GAMgASgLMhcubWlsbHJhY2UudjEuRXZlbnRGcmFtZUgAEjAKCWhlYXJ0YmVhdBgEIAEoCzIbLm1pbGxyYWNlLnYxLkhlYXJ0YmVhdEZyYW1lSAASLAoHcmVzdW1lZBgFIAEoCzIZLm1pbGxyYWNlLnYxLlJlc3VtZWRGcmFtZUgAQgcKBWZyYW1lIoYBCglTeW5jRnJhbWUSIAoFaXRlbXMYASADKAsyES5taWxscmFjZS52MS5JdGVtEicKCHBvc2l0aW9uGAIgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SDQoFZmlyc3QYAyABKAgSDAoEbGFzdBgEIAEoCBIRCgl0aW1lc3RhbXAYBSABKAMitwEKC0NoYW5nZUZyYW1lEiUKBHR5cGUYASABKA4yFy5taWxscmFjZS52MS5DaGFuZ2VUeXBlEg8KB2l0ZW1faWQYAiABKAkSJAoEZGF0YRgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRInCghwb3NpdGlvbhgEIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhEKCXRpbWVzdGFtcBgFIAEoAxIOCgZhdXRob3IYBiABKAkihQEKCkV2ZW50RnJhbWUSDAoEdHlwZRgBIAEoCRIkCgRkYXRhGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEhQKB2l0ZW1faWQYAyABKAlIAIgBARIRCgl0aW1lc3RhbXAYBCABKAMSDgoGYXV0aG9yGAUgASgJQgoKCF9pdGVtX2lkIjkKDkhlYXJ0YmVhdEZyYW1lEicKCHBvc2l0aW9uGAEgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24iXAoMUmVzdW1lZEZyYW1lEicKCHBvc2l0aW9uGAEgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SIwoEaGVhZBgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uIqECCgxXcml0ZVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoBBIVCg1yZXR1cm5fdmFsdWVzGAIgASgIEiYKA3NldBgDIAEoCzIXLm1pbGxyYWNlLnYxLlNldFJlcXVlc3RIABIsCgZ1cGRhdGUYBCABKAsyGi5taWxscmFjZS52MS5VcGRhdGVSZXF1ZXN0SAASLAoGZGVsZXRlGAUgASgLMhoubWlsbHJhY2UudjEuRGVsZXRlUmVxdWVzdEgAEigKBHNlbmQYBiABKAsyGC5taWxscmFjZS52MS5TZW5kUmVxdWVzdEgAEioKBWJhdGNoGAcgASgLMhkubWlsbHJhY2UudjEuQmF0Y2hSZXF1ZXN0SABCBgoEY2FsbEoECGQQeCK2AgoNV3JpdGVSZXNwb25zZRISCgpyZXF1ZXN0X2lkGAEgASgEEicKA3NldBgCIAEoCzIYLm1pbGxyYWNlLnYxLlNldFJlc3BvbnNlSAASLQoGdXBkYXRlGAMgASgLMhsubWlsbHJhY2UudjEuVXBkYXRlUmVzcG9uc2VIABItCgZkZWxldGUYBCABKAsyGy5taWxscmFjZS52MS5EZWxldGVSZXNwb25zZUgAEikKBHNlbmQYBSABKAsyGS5taWxscmFjZS52MS5TZW5kUmVzcG9uc2VIABIrCgViYXRjaBgGIAEoCzIaLm1pbGxyYWNlLnYxLkJhdGNoUmVzcG9uc2VIABIoCgVlcnJvchgHIAEoCzIXLm1pbGxyYWNlLnYxLldyaXRlRXJyb3JIAEIICgZyZXN1bHQipQEKCldyaXRlRXJyb3ISDAoEY29kZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSDwoHbWVzc2FnZRgDIAEoCRI3CghtZXRhZGF0YRgEIAMoCzIlLm1pbGxyYWNlLnYxLldyaXRlRXJyb3IuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqcQoKQ2hhbmdlVHlwZRIbChdDSEFOR0VfVFlQRV9VTlNQRUNJRklFRBAAEhYKEkNIQU5HRV9UWVBFX0NSRUFURRABEhYKEkNIQU5HRV9UWVBFX1VQREFURRACEhYKEkNIQU5HRV9UWVBFX0RFTEVURRADMv4FCg1TdHJlYW1TZXJ2aWNlEjgKA1NldBIXLm1pbGxyYWNlLnYxLlNldFJlcXVlc3QaGC5taWxscmFjZS52MS5TZXRSZXNwb25zZRI9CgNHZXQSFy5taWxscmFjZS52MS5HZXRSZXF1ZXN0GhgubWlsbHJhY2UudjEuR2V0UmVzcG9uc2UiA5ACARJBCgZVcGRhdGUSGi5taWxscmFjZS52MS5VcGRhdGVSZXF1ZXN0GhsubWlsbHJhY2UudjEuVXBkYXRlUmVzcG9uc2USQQoGRGVsZXRlEhoubWlsbHJhY2UudjEuRGVsZXRlUmVxdWVzdBobLm1pbGxyYWNlLnYxLkRlbGV0ZVJlc3BvbnNlEj4KBUJhdGNoEhkubWlsbHJhY2UudjEuQmF0Y2hSZXF1ZXN0GhoubWlsbHJhY2UudjEuQmF0Y2hSZXNwb25zZRI7CgRTZW5kEhgubWlsbHJhY2UudjEuU2VuZFJlcXVlc3QaGS5taWxscmFjZS52MS5TZW5kUmVzcG9uc2USQAoETGlzdBIYLm1pbGxyYWNlLnYxLkxpc3RSZXF1ZXN0GhkubWlsbHJhY2UudjEuTGlzdFJlc3BvbnNlIgOQAgESUgoKTGlzdEdyb3VwcxIeLm1pbGxyYWNlLnYxLkxpc3RHcm91cHNSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdEdyb3Vwc1Jlc3BvbnNlIgOQAgESSQoHTGlzdEFsbBIbLm1pbGxyYWNlLnYxLkxpc3RBbGxSZXF1ZXN0GhwubWlsbHJhY2UudjEuTGlzdEFsbFJlc3BvbnNlIgOQAgESTAoJU3Vic2NyaWJlEh0ubWlsbHJhY2UudjEuU3Vic2NyaWJlUmVxdWVzdBoeLm1pbGxyYWNlLnYxLlN1YnNjcmliZVJlc3BvbnNlMAESQgoFV3JpdGUSGS5taWxscmFjZS52MS5Xcml0ZVJlcXVlc3QaGi5taWxscmFjZS52MS5Xcml0ZVJlc3BvbnNlKAEwAUKjAQoPY29tLm1pbGxyYWNlLnYxQhJTdHJlYW1TZXJ2aWNlUHJvdG9QAVovZXhhbXBsZS5jb20vbWlsbHJhY2UvZ2VuL21pbGxyYWNlL3YxO21pbGxyYWNldjGiAgNNTFKqAgtNaWxscmFjZS5WMcoCC01pbGxyYWNlXFYx4gIXTWlsbHJhY2VcVjFcR1BCTWV0YWRhdGHqAgxNaWxscmFjZTo6VjFiBnByb3RvMw", [file_google_protobuf_struct, file_millrace_v1_types]);
+  fileDesc("CiBtaWxscmFjZS92MS9zdHJlYW1fc2VydmljZS5wcm90bxILbWlsbHJhY2UudjEiiAIKClNldFJlcXVlc3QSEwoLc3RyZWFtX25hbWUYASABKAkSEAoIZ3JvdXBfaWQYAiABKAkSDwoHaXRlbV9pZBgDIAEoCRIkCgRkYXRhGAQgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEh4KEWV4cGVjdGVkX3JldmlzaW9uGAUgASgESACIAQESGwoOZXhwZWN0ZWRfZXBvY2gYBiABKAlIAYgBARIcCg9pZGVtcG90ZW5jeV9rZXkYByABKAlIAogBAUIUChJfZXhwZWN0ZWRfcmV2aXNpb25CEQoPX2V4cGVjdGVkX2Vwb2NoQhIKEF9pZGVtcG90ZW5jeV9rZXlKBAhkEHgiswEKC1NldFJlc3BvbnNlEikKCW9sZF92YWx1ZRgBIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIpCgluZXdfdmFsdWUYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSDwoHY3JlYXRlZBgDIAEoCBInCghwb3NpdGlvbhgEIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhQKDGRlZHVwbGljYXRlZBgFIAEoCCJKCgpHZXRSZXF1ZXN0EhMKC3N0cmVhbV9uYW1lGAEgASgJEhAKCGdyb3VwX2lkGAIgASgJEg8KB2l0ZW1faWQYAyABKAlKBAhkEHgiLgoLR2V0UmVzcG9uc2USHwoEaXRlbRgBIAEoCzIRLm1pbGxyYWNlLnYxLkl0ZW0iiQIKDVVwZGF0ZVJlcXVlc3QSEwoLc3RyZWFtX25hbWUYASABKAkSEAoIZ3JvdXBfaWQYAiABKAkSDwoHaXRlbV9pZBgDIAEoCRIiCgNvcHMYBCADKAsyFS5taWxscmFjZS52MS5VcGRhdGVPcBIeChFleHBlY3RlZF9yZXZpc2lvbhgFIAEoBEgAiAEBEhsKDmV4cGVjdGVkX2Vwb2NoGAYgASgJSAGIAQESHAoPaWRlbXBvdGVuY3lfa2V5GAcgASgJSAKIAQFCFAoSX2V4cGVjdGVkX3JldmlzaW9uQhEKD19leHBlY3RlZF9lcG9jaEISChBfaWRlbXBvdGVuY3lfa2V5SgQIZBB4IuABCg5VcGRhdGVSZXNwb25zZRIpCglvbGRfdmFsdWUYASABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSKQoJbmV3X3ZhbHVlGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEg8KB2NyZWF0ZWQYAyABKAgSJwoIcG9zaXRpb24YBCABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhIoCgZlcnJvcnMYBSADKAsyGC5taWxscmFjZS52MS5VcGRhdGVFcnJvchIUCgxkZWR1cGxpY2F0ZWQYBiABKAgi5QEKDURlbGV0ZVJlcXVlc3QSEwoLc3RyZWFtX25hbWUYASABKAkSEAoIZ3JvdXBfaWQYAiABKAkSDwoHaXRlbV9pZBgDIAEoCRIeChFleHBlY3RlZF9yZXZpc2lvbhgEIAEoBEgAiAEBEhsKDmV4cGVjdGVkX2Vwb2NoGAUgASgJSAGIAQESHAoPaWRlbXBvdGVuY3lfa2V5GAYgASgJSAKIAQFCFAoSX2V4cGVjdGVkX3JldmlzaW9uQhEKD19leHBlY3RlZF9lcG9jaEISChBfaWRlbXBvdGVuY3lfa2V5SgQIZBB4InoKDkRlbGV0ZVJlc3BvbnNlEikKCW9sZF92YWx1ZRgBIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRInCghwb3NpdGlvbhgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhQKDGRlZHVwbGljYXRlZBgDIAEoCCLaAwoITXV0YXRpb24SKAoDc2V0GAEgASgLMhkubWlsbHJhY2UudjEuTXV0YXRpb24uU2V0SAASLgoGdXBkYXRlGAIgASgLMhwubWlsbHJhY2UudjEuTXV0YXRpb24uVXBkYXRlSAASLgoGZGVsZXRlGAMgASgLMhwubWlsbHJhY2UudjEuTXV0YXRpb24uRGVsZXRlSAAacgoDU2V0Eg8KB2l0ZW1faWQYASABKAkSJAoEZGF0YRgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoBEgAiAEBQhQKEl9leHBlY3RlZF9yZXZpc2lvbhpzCgZVcGRhdGUSDwoHaXRlbV9pZBgBIAEoCRIiCgNvcHMYAiADKAsyFS5taWxscmFjZS52MS5VcGRhdGVPcBIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoBEgAiAEBQhQKEl9leHBlY3RlZF9yZXZpc2lvbhpPCgZEZWxldGUSDwoHaXRlbV9pZBgBIAEoCRIeChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoBEgAiAEBQhQKEl9leHBlY3RlZF9yZXZpc2lvbkIKCghtdXRhdGlvbiKhAQoOTXV0YXRpb25SZXN1bHQSJwoDc2V0GAEgASgLMhgubWlsbHJhY2UudjEuU2V0UmVzcG9uc2VIABItCgZ1cGRhdGUYAiABKAsyGy5taWxscmFjZS52MS5VcGRhdGVSZXNwb25zZUgAEi0KBmRlbGV0ZRgDIAEoCzIbLm1pbGxyYWNlLnYxLkRlbGV0ZVJlc3BvbnNlSABCCAoGcmVzdWx0It4BCgxCYXRjaFJlcXVlc3QSEwoLc3RyZWFtX25hbWUYASABKAkSEAoIZ3JvdXBfaWQYAiABKAkSKAoJbXV0YXRpb25zGAMgAygLMhUubWlsbHJhY2UudjEuTXV0YXRpb24SGwoOZXhwZWN0ZWRfZXBvY2gYBCABKAlIAIgBARIVCg1yZXR1cm5fdmFsdWVzGAUgASgIEhwKD2lkZW1wb3RlbmN5X2tleRgGIAEoCUgBiAEBQhEKD19leHBlY3RlZF9lcG9jaEISChBfaWRlbXBvdGVuY3lfa2V5SgQIZBB4InwKDUJhdGNoUmVzcG9uc2USLAoHcmVzdWx0cxgBIAMoCzIbLm1pbGxyYWNlLnYxLk11dGF0aW9uUmVzdWx0EicKCHBvc2l0aW9uGAIgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SFAoMZGVkdXBsaWNhdGVkGAMgASgIIpABCgtTZW5kUmVxdWVzdBITCgtzdHJlYW1fbmFtZRgBIAEoCRIQCghncm91cF9pZBgCIAEoCRIMCgR0eXBlGAMgASgJEiQKBGRhdGEYBCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSFAoHaXRlbV9pZBgFIAEoCUgAiAEBQgoKCF9pdGVtX2lkSgQIZBB4Ig4KDFNlbmRSZXNwb25zZSJ1CgtMaXN0UmVxdWVzdBITCgtzdHJlYW1fbmFtZRgBIAEoCRIQCghncm91cF9pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCRISCgpkZXNjZW5kaW5nGAUgASgISgQIZBB4InIKDExpc3RSZXNwb25zZRIgCgVpdGVtcxgBIAMoCzIRLm1pbGxyYWNlLnYxLkl0ZW0SJwoIcG9zaXRpb24YAiABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAki8gEKDkhpc3RvcnlSZXF1ZXN0EhMKC3N0cmVhbV9uYW1lGAEgASgJEhAKCGdyb3VwX2lkGAIgASgJEhQKB2l0ZW1faWQYAyABKAlIAIgBARIaCg1mcm9tX3JldmlzaW9uGAQgASgESAGIAQESGAoLdG9fcmV2aXNpb24YBSABKARIAogBARISCgpkZXNjZW5kaW5nGAYgASgIEhEKCXBhZ2Vfc2l6ZRgHIAEoBRISCgpwYWdlX3Rva2VuGAggASgJQgoKCF9pdGVtX2lkQhAKDl9mcm9tX3JldmlzaW9uQg4KDF90b19yZXZpc2lvbkoECGQQeCKhAQoPSGlzdG9yeVJlc3BvbnNlEikKB2NoYW5nZXMYASADKAsyGC5taWxscmFjZS52MS5DaGFuZ2VGcmFtZRIlCgZvbGRlc3QYAiABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhIjCgRoZWFkGAMgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAQgASgJIlUKEUxpc3RHcm91cHNSZXF1ZXN0EhMKC3N0cmVhbV9uYW1lGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJSgQIZBB4Ij0KEkxpc3RHcm91cHNSZXNwb25zZRIOCgZncm91cHMYASADKAkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIj0KDkxpc3RBbGxSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJSgQIZBB4Ip4BCg9MaXN0QWxsUmVzcG9uc2USNAoHc3RyZWFtcxgBIAMoCzIjLm1pbGxyYWNlLnYxLkxpc3RBbGxSZXNwb25zZS5TdHJlYW0SDQoFY291bnQYAiABKAQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJGi0KBlN0cmVhbRITCgtzdHJlYW1fbmFtZRgBIAEoCRIOCgZncm91cHMYAiADKAkivQEKEFN1YnNjcmliZVJlcXVlc3QSEwoLc3RyZWFtX25hbWUYASABKAkSEAoIZ3JvdXBfaWQYAiABKAkSFAoHaXRlbV9pZBgDIAEoCUgAiAEBEioKC3Jlc3VtZV9mcm9tGAQgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SDgoGZGVsdGFzGAUgASgIEhMKBndpbmRvdxgGIAEoBUgBiAEBQgoKCF9pdGVtX2lkQgkKB193aW5kb3dKBAhkEHgi+gEKEVN1YnNjcmliZVJlc3BvbnNlEiYKBHN5bmMYASABKAsyFi5taWxscmFjZS52MS5TeW5jRnJhbWVIABIqCgZjaGFuZ2UYAiABKAsyGC5taWxscmFjZS52MS5DaGFuZ2VGcmFtZUgAEigKBWV2ZW50GAMgASgLMhcubWlsbHJhY2UudjEuRXZlbnRGcmFtZUgAEjAKCWhlYXJ0YmVhdBgEIAEoCzIbLm1pbGxyYWNlLnYxLkhlYXJ0YmVhdEZyYW1lSAASLAoHcmVzdW1lZBgFIAEoCzIZLm1pbGxyYWNlLnYxLlJlc3VtZWRGcmFtZUgAQgcKBWZyYW1lIrMBCglTeW5jRnJhbWUSIAoFaXRlbXMYASADKAsyES5taWxscmFjZS52MS5JdGVtEicKCHBvc2l0aW9uGAIgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SDQoFZmlyc3QYAyABKAgSDAoEbGFzdBgEIAEoCBIRCgl0aW1lc3RhbXAYBSABKAMSEQoJdHJ1bmNhdGVkGAYgASgIEhgKEG9sZGVyX3BhZ2VfdG9rZW4YByABKAki8gEKC0NoYW5nZUZyYW1lEiUKBHR5cGUYASABKA4yFy5taWxscmFjZS52MS5DaGFuZ2VUeXBlEg8KB2l0ZW1faWQYAiABKAkSJAoEZGF0YRgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRInCghwb3NpdGlvbhgEIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhEKCXRpbWVzdGFtcBgFIAEoAxIOCgZhdXRob3IYBiABKAkSIgoDb3BzGAcgAygLMhUubWlsbHJhY2UudjEuVXBkYXRlT3ASFQoNYmFzZV9yZXZpc2lvbhgIIAEoBCKFAQoKRXZlbnRGcmFtZRIMCgR0eXBlGAEgASgJEiQKBGRhdGEYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSFAoHaXRlbV9pZBgDIAEoCUgAiAEBEhEKCXRpbWVzdGFtcBgEIAEoAxIOCgZhdXRob3IYBSABKAlCCgoIX2l0ZW1faWQiOQoOSGVhcnRiZWF0RnJhbWUSJwoIcG9zaXRpb24YASABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbiJcCgxSZXN1bWVkRnJhbWUSJwoIcG9zaXRpb24YASABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhIjCgRoZWFkGAIgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24ioQIKDFdyaXRlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgEEhUKDXJldHVybl92YWx1ZXMYAiABKAgSJgoDc2V0GAMgASgLMhcubWlsbHJhY2UudjEuU2V0UmVxdWVzdEgAEiwKBnVwZGF0ZRgEIAEoCzIaLm1pbGxyYWNlLnYxLlVwZGF0ZVJlcXVlc3RIABIsCgZkZWxldGUYBSABKAsyGi5taWxscmFjZS52MS5EZWxldGVSZXF1ZXN0SAASKAoEc2VuZBgGIAEoCzIYLm1pbGxyYWNlLnYxLlNlbmRSZXF1ZXN0SAASKgoFYmF0Y2gYByABKAsyGS5taWxscmFjZS52MS5CYXRjaFJlcXVlc3RIAEIGCgRjYWxsSgQIZBB4IrYCCg1Xcml0ZVJlc3BvbnNlEhIKCnJlcXVlc3RfaWQYASABKAQSJwoDc2V0GAIgASgLMhgubWlsbHJhY2UudjEuU2V0UmVzcG9uc2VIABItCgZ1cGRhdGUYAyABKAsyGy5taWxscmFjZS52MS5VcGRhdGVSZXNwb25zZUgAEi0KBmRlbGV0ZRgEIAEoCzIbLm1pbGxyYWNlLnYxLkRlbGV0ZVJlc3BvbnNlSAASKQoEc2VuZBgFIAEoCzIZLm1pbGxyYWNlLnYxLlNlbmRSZXNwb25zZUgAEisKBWJhdGNoGAYgASgLMhoubWlsbHJhY2UudjEuQmF0Y2hSZXNwb25zZUgAEigKBWVycm9yGAcgASgLMhcubWlsbHJhY2UudjEuV3JpdGVFcnJvckgAQggKBnJlc3VsdCKlAQoKV3JpdGVFcnJvchIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEjcKCG1ldGFkYXRhGAQgAygLMiUubWlsbHJhY2UudjEuV3JpdGVFcnJvci5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASpxCgpDaGFuZ2VUeXBlEhsKF0NIQU5HRV9UWVBFX1VOU1BFQ0lGSUVEEAASFgoSQ0hBTkdFX1RZUEVfQ1JFQVRFEAESFgoSQ0hBTkdFX1RZUEVfVVBEQVRFEAISFgoSQ0hBTkdFX1RZUEVfREVMRVRFEAMyyQYKDVN0cmVhbVNlcnZpY2USOAoDU2V0EhcubWlsbHJhY2UudjEuU2V0UmVxdWVzdBoYLm1pbGxyYWNlLnYxLlNldFJlc3BvbnNlEj0KA0dldBIXLm1pbGxyYWNlLnYxLkdldFJlcXVlc3QaGC5taWxscmFjZS52MS5HZXRSZXNwb25zZSIDkAIBEkEKBlVwZGF0ZRIaLm1pbGxyYWNlLnYxLlVwZGF0ZVJlcXVlc3QaGy5taWxscmFjZS52MS5VcGRhdGVSZXNwb25zZRJBCgZEZWxldGUSGi5taWxscmFjZS52MS5EZWxldGVSZXF1ZXN0GhsubWlsbHJhY2UudjEuRGVsZXRlUmVzcG9uc2USPgoFQmF0Y2gSGS5taWxscmFjZS52MS5CYXRjaFJlcXVlc3QaGi5taWxscmFjZS52MS5CYXRjaFJlc3BvbnNlEjsKBFNlbmQSGC5taWxscmFjZS52MS5TZW5kUmVxdWVzdBoZLm1pbGxyYWNlLnYxLlNlbmRSZXNwb25zZRJACgRMaXN0EhgubWlsbHJhY2UudjEuTGlzdFJlcXVlc3QaGS5taWxscmFjZS52MS5MaXN0UmVzcG9uc2UiA5ACARJJCgdIaXN0b3J5EhsubWlsbHJhY2UudjEuSGlzdG9yeVJlcXVlc3QaHC5taWxscmFjZS52MS5IaXN0b3J5UmVzcG9uc2UiA5ACARJSCgpMaXN0R3JvdXBzEh4ubWlsbHJhY2UudjEuTGlzdEdyb3Vwc1JlcXVlc3QaHy5taWxscmFjZS52MS5MaXN0R3JvdXBzUmVzcG9uc2UiA5ACARJJCgdMaXN0QWxsEhsubWlsbHJhY2UudjEuTGlzdEFsbFJlcXVlc3QaHC5taWxscmFjZS52MS5MaXN0QWxsUmVzcG9uc2UiA5ACARJMCglTdWJzY3JpYmUSHS5taWxscmFjZS52MS5TdWJzY3JpYmVSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuU3Vic2NyaWJlUmVzcG9uc2UwARJCCgVXcml0ZRIZLm1pbGxyYWNlLnYxLldyaXRlUmVxdWVzdBoaLm1pbGxyYWNlLnYxLldyaXRlUmVzcG9uc2UoATABQqMBCg9jb20ubWlsbHJhY2UudjFCElN0cmVhbVNlcnZpY2VQcm90b1ABWi9leGFtcGxlLmNvbS9taWxscmFjZS9nZW4vbWlsbHJhY2UvdjE7bWlsbHJhY2V2MaICA01MUqoCC01pbGxyYWNlLlYxygILTWlsbHJhY2VcVjHiAhdNaWxscmFjZVxWMVxHUEJNZXRhZGF0YeoCDE1pbGxyYWNlOjpWMWIGcHJvdG8z", [file_google_protobuf_struct, file_millrace_v1_types]);
 
 /**
  * Stores a value.
@@ -63,6 +63,15 @@ export type SetRequest = Message<"millrace.v1.SetRequest"> & {
    * @generated from field: optional string expected_epoch = 6;
    */
   expectedEpoch?: string | undefined;
+
+  /**
+   * Makes a repetition safe: 1 to 128 bytes, unique among the caller's writes of this group within the
+   * idempotency window (10 minutes by default). A repetition changes nothing, and is answered as
+   * `deduplicated`; the same key with another request is refused: IDEMPOTENCY_MISMATCH.
+   *
+   * @generated from field: optional string idempotency_key = 7;
+   */
+  idempotencyKey?: string | undefined;
 };
 
 /**
@@ -105,6 +114,14 @@ export type SetResponse = Message<"millrace.v1.SetResponse"> & {
    * @generated from field: millrace.v1.Position position = 4;
    */
   position?: Position | undefined;
+
+  /**
+   * Whether this repeats an earlier write with the same idempotency key: nothing was changed by it,
+   * positions and `created` are those of the first one, and there are no values.
+   *
+   * @generated from field: bool deduplicated = 5;
+   */
+  deduplicated: boolean;
 };
 
 /**
@@ -217,6 +234,15 @@ export type UpdateRequest = Message<"millrace.v1.UpdateRequest"> & {
    * @generated from field: optional string expected_epoch = 6;
    */
   expectedEpoch?: string | undefined;
+
+  /**
+   * Makes a repetition safe: 1 to 128 bytes, unique among the caller's writes of this group within the
+   * idempotency window (10 minutes by default). A repetition changes nothing, and is answered as
+   * `deduplicated`; the same key with another request is refused: IDEMPOTENCY_MISMATCH.
+   *
+   * @generated from field: optional string idempotency_key = 7;
+   */
+  idempotencyKey?: string | undefined;
 };
 
 /**
@@ -266,6 +292,14 @@ export type UpdateResponse = Message<"millrace.v1.UpdateResponse"> & {
    * @generated from field: repeated millrace.v1.UpdateError errors = 5;
    */
   errors: UpdateError[];
+
+  /**
+   * Whether this repeats an earlier write with the same idempotency key: nothing was changed by it,
+   * positions and `created` are those of the first one, and there are no values.
+   *
+   * @generated from field: bool deduplicated = 6;
+   */
+  deduplicated: boolean;
 };
 
 /**
@@ -315,6 +349,15 @@ export type DeleteRequest = Message<"millrace.v1.DeleteRequest"> & {
    * @generated from field: optional string expected_epoch = 5;
    */
   expectedEpoch?: string | undefined;
+
+  /**
+   * Makes a repetition safe: 1 to 128 bytes, unique among the caller's writes of this group within the
+   * idempotency window (10 minutes by default). A repetition changes nothing, and is answered as
+   * `deduplicated`; the same key with another request is refused: IDEMPOTENCY_MISMATCH.
+   *
+   * @generated from field: optional string idempotency_key = 6;
+   */
+  idempotencyKey?: string | undefined;
 };
 
 /**
@@ -343,6 +386,14 @@ export type DeleteResponse = Message<"millrace.v1.DeleteResponse"> & {
    * @generated from field: millrace.v1.Position position = 2;
    */
   position?: Position | undefined;
+
+  /**
+   * Whether this repeats an earlier write with the same idempotency key: nothing was changed by it,
+   * positions and `created` are those of the first one, and there are no values.
+   *
+   * @generated from field: bool deduplicated = 3;
+   */
+  deduplicated: boolean;
 };
 
 /**
@@ -580,6 +631,15 @@ export type BatchRequest = Message<"millrace.v1.BatchRequest"> & {
    * @generated from field: bool return_values = 5;
    */
   returnValues: boolean;
+
+  /**
+   * Makes a repetition safe: 1 to 128 bytes, unique among the caller's writes of this group within the
+   * idempotency window (10 minutes by default). A repetition changes nothing, and is answered as
+   * `deduplicated`; the same key with another request is refused: IDEMPOTENCY_MISMATCH.
+   *
+   * @generated from field: optional string idempotency_key = 6;
+   */
+  idempotencyKey?: string | undefined;
 };
 
 /**
@@ -608,6 +668,14 @@ export type BatchResponse = Message<"millrace.v1.BatchResponse"> & {
    * @generated from field: millrace.v1.Position position = 2;
    */
   position?: Position | undefined;
+
+  /**
+   * Whether this repeats an earlier write with the same idempotency key: nothing was changed by it,
+   * positions and `created` are those of the first one, and there are no values.
+   *
+   * @generated from field: bool deduplicated = 3;
+   */
+  deduplicated: boolean;
 };
 
 /**
@@ -714,6 +782,13 @@ export type ListRequest = Message<"millrace.v1.ListRequest"> & {
    * @generated from field: string page_token = 4;
    */
   pageToken: string;
+
+  /**
+   * Whether to list from the newest item to the oldest.
+   *
+   * @generated from field: bool descending = 5;
+   */
+  descending: boolean;
 };
 
 /**
@@ -730,7 +805,7 @@ export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
  */
 export type ListResponse = Message<"millrace.v1.ListResponse"> & {
   /**
-   * Items in creation order. Pages may end early to stay under the size of a response.
+   * Items in creation order, or from the newest one. Pages may end early to stay under the size of a response.
    *
    * @generated from field: repeated millrace.v1.Item items = 1;
    */
@@ -757,6 +832,120 @@ export type ListResponse = Message<"millrace.v1.ListResponse"> & {
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
   messageDesc(file_millrace_v1_stream_service, 15);
+
+/**
+ * Lists changes of a group.
+ *
+ * @generated from message millrace.v1.HistoryRequest
+ */
+export type HistoryRequest = Message<"millrace.v1.HistoryRequest"> & {
+  /**
+   * Stream of the group.
+   *
+   * @generated from field: string stream_name = 1;
+   */
+  streamName: string;
+
+  /**
+   * The group.
+   *
+   * @generated from field: string group_id = 2;
+   */
+  groupId: string;
+
+  /**
+   * Only changes of this item. Absent: of all.
+   *
+   * @generated from field: optional string item_id = 3;
+   */
+  itemId?: string | undefined;
+
+  /**
+   * The first revision to list, inclusive. Absent: the oldest that the log has.
+   *
+   * @generated from field: optional uint64 from_revision = 4;
+   */
+  fromRevision?: bigint | undefined;
+
+  /**
+   * The last revision to list, inclusive. Absent: the newest.
+   *
+   * @generated from field: optional uint64 to_revision = 5;
+   */
+  toRevision?: bigint | undefined;
+
+  /**
+   * Whether to list from the newest change to the oldest.
+   *
+   * @generated from field: bool descending = 6;
+   */
+  descending: boolean;
+
+  /**
+   * Most changes in one page. 0 means 100; more than 1,000 is cut to that.
+   *
+   * @generated from field: int32 page_size = 7;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before, with the same other arguments. Empty for the first page.
+   * PAGE_TOKEN_INVALID when the log was trimmed past it, or the group has a new epoch.
+   *
+   * @generated from field: string page_token = 8;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message millrace.v1.HistoryRequest.
+ * Use `create(HistoryRequestSchema)` to create a new message.
+ */
+export const HistoryRequestSchema: GenMessage<HistoryRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_stream_service, 16);
+
+/**
+ * One page of changes.
+ *
+ * @generated from message millrace.v1.HistoryResponse
+ */
+export type HistoryResponse = Message<"millrace.v1.HistoryResponse"> & {
+  /**
+   * The changes, each with its whole value, in revision order, or from the newest one. Pages may end early
+   * to stay under the size of a response, and may be empty although more follow.
+   *
+   * @generated from field: repeated millrace.v1.ChangeFrame changes = 1;
+   */
+  changes: ChangeFrame[];
+
+  /**
+   * Position of the oldest change in the log. Absent when the log is empty.
+   *
+   * @generated from field: millrace.v1.Position oldest = 2;
+   */
+  oldest?: Position | undefined;
+
+  /**
+   * Position of the group.
+   *
+   * @generated from field: millrace.v1.Position head = 3;
+   */
+  head?: Position | undefined;
+
+  /**
+   * Asks for the next page. Empty on the last one.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message millrace.v1.HistoryResponse.
+ * Use `create(HistoryResponseSchema)` to create a new message.
+ */
+export const HistoryResponseSchema: GenMessage<HistoryResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_stream_service, 17);
 
 /**
  * Lists the groups of a stream.
@@ -791,7 +980,7 @@ export type ListGroupsRequest = Message<"millrace.v1.ListGroupsRequest"> & {
  * Use `create(ListGroupsRequestSchema)` to create a new message.
  */
 export const ListGroupsRequestSchema: GenMessage<ListGroupsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 16);
+  messageDesc(file_millrace_v1_stream_service, 18);
 
 /**
  * One page of groups.
@@ -819,7 +1008,7 @@ export type ListGroupsResponse = Message<"millrace.v1.ListGroupsResponse"> & {
  * Use `create(ListGroupsResponseSchema)` to create a new message.
  */
 export const ListGroupsResponseSchema: GenMessage<ListGroupsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 17);
+  messageDesc(file_millrace_v1_stream_service, 19);
 
 /**
  * Lists all streams and groups.
@@ -847,7 +1036,7 @@ export type ListAllRequest = Message<"millrace.v1.ListAllRequest"> & {
  * Use `create(ListAllRequestSchema)` to create a new message.
  */
 export const ListAllRequestSchema: GenMessage<ListAllRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 18);
+  messageDesc(file_millrace_v1_stream_service, 20);
 
 /**
  * One page of streams with their groups.
@@ -882,7 +1071,7 @@ export type ListAllResponse = Message<"millrace.v1.ListAllResponse"> & {
  * Use `create(ListAllResponseSchema)` to create a new message.
  */
 export const ListAllResponseSchema: GenMessage<ListAllResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 19);
+  messageDesc(file_millrace_v1_stream_service, 21);
 
 /**
  * A stream, and its groups as far as this page reaches.
@@ -910,7 +1099,7 @@ export type ListAllResponse_Stream = Message<"millrace.v1.ListAllResponse.Stream
  * Use `create(ListAllResponse_StreamSchema)` to create a new message.
  */
 export const ListAllResponse_StreamSchema: GenMessage<ListAllResponse_Stream> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 19, 0);
+  messageDesc(file_millrace_v1_stream_service, 21, 0);
 
 /**
  * Follows a group or an item.
@@ -946,6 +1135,21 @@ export type SubscribeRequest = Message<"millrace.v1.SubscribeRequest"> & {
    * @generated from field: millrace.v1.Position resume_from = 4;
    */
   resumeFrom?: Position | undefined;
+
+  /**
+   * Whether updates may come as their steps in place of the whole value (`ChangeFrame.ops`).
+   *
+   * @generated from field: bool deltas = 5;
+   */
+  deltas: boolean;
+
+  /**
+   * Snapshots contain only this many of the newest items, in creation order; 1 to 10,000. Later changes
+   * come all the same, also of items that no snapshot contained. Not with item_id. Absent: all items.
+   *
+   * @generated from field: optional int32 window = 6;
+   */
+  window?: number | undefined;
 };
 
 /**
@@ -953,7 +1157,7 @@ export type SubscribeRequest = Message<"millrace.v1.SubscribeRequest"> & {
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 20);
+  messageDesc(file_millrace_v1_stream_service, 22);
 
 /**
  * One frame of a subscription. Receivers ignore frames that they do not know.
@@ -1014,7 +1218,7 @@ export type SubscribeResponse = Message<"millrace.v1.SubscribeResponse"> & {
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 21);
+  messageDesc(file_millrace_v1_stream_service, 23);
 
 /**
  * The state of the group (or of the one item) at a position, in one or more parts.
@@ -1058,6 +1262,21 @@ export type SyncFrame = Message<"millrace.v1.SyncFrame"> & {
    * @generated from field: int64 timestamp = 5;
    */
   timestamp: bigint;
+
+  /**
+   * Whether the group has older items than the window contains.
+   *
+   * @generated from field: bool truncated = 6;
+   */
+  truncated: boolean;
+
+  /**
+   * Lists the items before the window, the newest first: `page_token` of a List with `descending`.
+   * In the last part, when `truncated`.
+   *
+   * @generated from field: string older_page_token = 7;
+   */
+  olderPageToken: string;
 };
 
 /**
@@ -1065,7 +1284,7 @@ export type SyncFrame = Message<"millrace.v1.SyncFrame"> & {
  * Use `create(SyncFrameSchema)` to create a new message.
  */
 export const SyncFrameSchema: GenMessage<SyncFrame> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 22);
+  messageDesc(file_millrace_v1_stream_service, 24);
 
 /**
  * One change of one item.
@@ -1088,7 +1307,7 @@ export type ChangeFrame = Message<"millrace.v1.ChangeFrame"> & {
   itemId: string;
 
   /**
-   * The full new value, or the removed one.
+   * The full new value, or the removed one. Absent when `ops` are in its place.
    *
    * @generated from field: google.protobuf.Value data = 3;
    */
@@ -1115,6 +1334,21 @@ export type ChangeFrame = Message<"millrace.v1.ChangeFrame"> & {
    * @generated from field: string author = 6;
    */
   author: string;
+
+  /**
+   * In place of `data`, for subscribers that asked for deltas: the steps of the update that took effect,
+   * in order. Applied to the item at `base_revision`, they give its new value exactly.
+   *
+   * @generated from field: repeated millrace.v1.UpdateOp ops = 7;
+   */
+  ops: UpdateOp[];
+
+  /**
+   * Revision of the item that `ops` apply to. 0: the change has `data`.
+   *
+   * @generated from field: uint64 base_revision = 8;
+   */
+  baseRevision: bigint;
 };
 
 /**
@@ -1122,7 +1356,7 @@ export type ChangeFrame = Message<"millrace.v1.ChangeFrame"> & {
  * Use `create(ChangeFrameSchema)` to create a new message.
  */
 export const ChangeFrameSchema: GenMessage<ChangeFrame> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 23);
+  messageDesc(file_millrace_v1_stream_service, 25);
 
 /**
  * A transient event, sent by Send.
@@ -1171,7 +1405,7 @@ export type EventFrame = Message<"millrace.v1.EventFrame"> & {
  * Use `create(EventFrameSchema)` to create a new message.
  */
 export const EventFrameSchema: GenMessage<EventFrame> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 24);
+  messageDesc(file_millrace_v1_stream_service, 26);
 
 /**
  * Every matching change up to the position was sent before this frame, and the store
@@ -1193,7 +1427,7 @@ export type HeartbeatFrame = Message<"millrace.v1.HeartbeatFrame"> & {
  * Use `create(HeartbeatFrameSchema)` to create a new message.
  */
 export const HeartbeatFrameSchema: GenMessage<HeartbeatFrame> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 25);
+  messageDesc(file_millrace_v1_stream_service, 27);
 
 /**
  * The position given in `resume_from` was honoured.
@@ -1221,7 +1455,7 @@ export type ResumedFrame = Message<"millrace.v1.ResumedFrame"> & {
  * Use `create(ResumedFrameSchema)` to create a new message.
  */
 export const ResumedFrameSchema: GenMessage<ResumedFrame> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 26);
+  messageDesc(file_millrace_v1_stream_service, 28);
 
 /**
  * One request of a pipelined stream of writes.
@@ -1296,7 +1530,7 @@ export type WriteRequest = Message<"millrace.v1.WriteRequest"> & {
  * Use `create(WriteRequestSchema)` to create a new message.
  */
 export const WriteRequestSchema: GenMessage<WriteRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 27);
+  messageDesc(file_millrace_v1_stream_service, 29);
 
 /**
  * One answer of a pipelined stream of writes.
@@ -1372,7 +1606,7 @@ export type WriteResponse = Message<"millrace.v1.WriteResponse"> & {
  * Use `create(WriteResponseSchema)` to create a new message.
  */
 export const WriteResponseSchema: GenMessage<WriteResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 28);
+  messageDesc(file_millrace_v1_stream_service, 30);
 
 /**
  * Why one request of a stream of writes failed.
@@ -1414,7 +1648,7 @@ export type WriteError = Message<"millrace.v1.WriteError"> & {
  * Use `create(WriteErrorSchema)` to create a new message.
  */
 export const WriteErrorSchema: GenMessage<WriteError> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_stream_service, 29);
+  messageDesc(file_millrace_v1_stream_service, 31);
 
 /**
  * What a change did to its item.
@@ -1542,6 +1776,16 @@ export const StreamService: GenService<{
     methodKind: "unary";
     input: typeof ListRequestSchema;
     output: typeof ListResponseSchema;
+  },
+  /**
+   * Lists the changes of a group, or of one item, as far as the log still has them.
+   *
+   * @generated from rpc millrace.v1.StreamService.History
+   */
+  history: {
+    methodKind: "unary";
+    input: typeof HistoryRequestSchema;
+    output: typeof HistoryResponseSchema;
   },
   /**
    * Lists the groups of a stream that hold items, sorted by UTF-8 bytes.

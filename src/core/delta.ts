@@ -1,0 +1,54 @@
+import { opsFromJson } from "./op-json.ts";
+import { opsText } from "./op-text.ts";
+import type { UpdateOp } from "./ops.ts";
+import { utf8Length } from "./text.ts";
+
+/**
+ * The steps of an update that took effect, and the revision of the item they apply to. Applied to
+ * that item by the reducer, they give its new value exactly.
+ *
+ * Kept as JSON text, as a Value is: logs store the text, and protocols attach their encoded form.
+ */
+export class Delta {
+  /** Revision of the item before the update. */
+  readonly baseRevision: number;
+  /** The steps as JSON text, in the form that opsFromJson reads. */
+  readonly text: string;
+  /** Bytes of the text in UTF-8. */
+  readonly size: number;
+  #ops: readonly UpdateOp[] | undefined;
+  #encoded: Uint8Array | undefined = undefined;
+
+  private constructor(baseRevision: number, text: string, ops: readonly UpdateOp[] | undefined) {
+    this.baseRevision = baseRevision;
+    this.text = text;
+    this.size = utf8Length(text);
+    this.#ops = ops;
+  }
+
+  /** The delta of steps that took effect. */
+  static of(baseRevision: number, ops: readonly UpdateOp[]): Delta {
+    return new Delta(baseRevision, opsText(ops), ops);
+  }
+
+  /** A delta as a store reads it back. */
+  static trusted(baseRevision: number, text: string): Delta {
+    return new Delta(baseRevision, text, undefined);
+  }
+
+  /** The steps. Parsed at the first use. */
+  get ops(): readonly UpdateOp[] {
+    this.#ops ??= opsFromJson(JSON.parse(this.text));
+    return this.#ops;
+  }
+
+  /** The steps as encoded by wire, if it has attached them. */
+  get encoded(): Uint8Array | undefined {
+    return this.#encoded;
+  }
+
+  /** Attaches the encoded form, so that a delta is encoded once. For wire only. */
+  attachEncoded(bytes: Uint8Array): void {
+    this.#encoded = bytes;
+  }
+}
