@@ -20,6 +20,8 @@ export interface Reduced {
   readonly value: Value;
   /** Steps that were skipped, in their order. */
   readonly errors: OpError[];
+  /** Steps that took effect, in their order: applied to the same value they give the same result. */
+  readonly effective: readonly UpdateOp[];
 }
 
 /**
@@ -50,7 +52,14 @@ export function reduce(current: Value | undefined, ops: readonly UpdateOp[]): Re
     else root = result;
   }
   // Not `??`: a root that is null is a value.
-  return { value: Value.of(root === undefined ? {} : root, "the updated value"), errors };
+  const value = Value.of(root === undefined ? {} : root, "the updated value");
+  return { value, errors, effective: withoutSkipped(ops, errors) };
+}
+
+function withoutSkipped(ops: readonly UpdateOp[], errors: readonly OpError[]): readonly UpdateOp[] {
+  if (errors.length === 0) return ops;
+  const skipped = new Set(errors.map(({ opIndex }) => opIndex));
+  return ops.filter((_, index) => !skipped.has(index));
 }
 
 /** The path of a step, for a message. A long one is truncated. */

@@ -2,7 +2,7 @@ import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
 import type { StreamError } from "./errors.ts";
 import type { GroupKey } from "./names.ts";
-import type { OpError } from "./ops.ts";
+import type { OpError, UpdateOp } from "./ops.ts";
 import type { Firing, Outbox } from "./outbox.ts";
 import type { Position } from "./position.ts";
 import type { Value } from "./value.ts";
@@ -228,6 +228,11 @@ export type Mutation =
 export type Reduce = (current: Value | undefined) => {
   readonly value: Value;
   readonly errors: readonly OpError[];
+  /**
+   * The steps that took effect: applied by the reducer to the same current value, they give `value`
+   * exactly. Absent: not known, and the change has no delta.
+   */
+  readonly effective?: readonly UpdateOp[] | undefined;
 };
 
 /** Outcome of a commit. */
