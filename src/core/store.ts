@@ -2,9 +2,10 @@ import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
 import type { StreamError } from "./errors.ts";
 import type { GroupKey } from "./names.ts";
-import type { OpError, UpdateOp } from "./ops.ts";
+import type { OpError } from "./ops.ts";
 import type { Firing, Outbox } from "./outbox.ts";
 import type { Position } from "./position.ts";
+import type { Reduce } from "./reduce.ts";
 import type { Value } from "./value.ts";
 
 /**
@@ -220,20 +221,6 @@ export type Mutation =
       readonly expectedRevision?: undefined;
       readonly fires?: Firing | undefined;
     };
-
-/**
- * Computes an item's next value from its current one (undefined: no item). Pure: a store may call
- * it more than once. An error that it throws refuses its commit.
- */
-export type Reduce = (current: Value | undefined) => {
-  readonly value: Value;
-  readonly errors: readonly OpError[];
-  /**
-   * The steps that took effect: applied by the reducer to the same current value, they give `value`
-   * exactly. Absent: not known, and the change has no delta.
-   */
-  readonly effective?: readonly UpdateOp[] | undefined;
-};
 
 /** Outcome of a commit. */
 export type Outcome = Committed | Refused;
