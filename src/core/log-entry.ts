@@ -49,7 +49,8 @@ export function entryOf(
 ): LogEntry {
   const { delta } = change;
   if (delta === undefined) return change;
-  const chain = chainAfter(delta, change.value.size, last(), logStart);
+  const base = delta.baseRevision < logStart ? undefined : last();
+  const chain = chainAfter(delta, change.value.size, base, logStart);
   const bare = Delta.trusted(delta.baseRevision, delta.text);
   if (chain === undefined) return { ...change, delta: bare };
   const { itemId, position, timestamp, timeMs, author, value } = change;

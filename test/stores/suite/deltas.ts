@@ -164,7 +164,7 @@ export function describeDeltas(open: OpenStore): void {
             await dispose();
           },
         ),
-        { numRuns: 40 },
+        { numRuns: 20 },
       );
     });
 
