@@ -34,6 +34,8 @@ export {
   createStreamService,
 } from "./service/stream-service.ts";
 export type {
+  Change,
+  ChangePage,
   DeleteResult,
   Item,
   ItemPage,

@@ -89,6 +89,12 @@ export interface Store {
    */
   deltasSince?(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay<LoggedChange>>;
 
+  /**
+   * Reads which changes the log holds, in one step. Those from `oldest` to the head can be read with
+   * `since` until they are trimmed.
+   */
+  logRange(group: GroupKey): Promise<LogRange>;
+
   /** Ids of the groups of a stream that hold items, after `after`, sorted by UTF-8 bytes. */
   groups(streamName: string, page: { after?: string; limit: number }): Promise<readonly string[]>;
 
@@ -376,6 +382,17 @@ export type Replay<Change = ChangeEvent> =
       readonly head: Position;
     }
   | { readonly lost: true; readonly head: Position };
+
+/** Which changes the log of a group holds. */
+export interface LogRange {
+  /** Position of the group. */
+  readonly head: Position;
+  /**
+   * Revision of the oldest change that is neither trimmed nor expired; when there is none, the one
+   * after the head.
+   */
+  readonly oldest: number;
+}
 
 /** A page over all streams. */
 export interface GroupPage {

@@ -32,6 +32,7 @@ import {
   readGroups,
   readItem,
   readItems,
+  readLogRange,
   type Source,
 } from "./reads.ts";
 import type { GroupRecord } from "./encoding.ts";
@@ -267,6 +268,11 @@ export function createLmdbStore(
       read(() => {
         const { name, record } = load(key);
         return readChanges(source, name, record, from, limits, clock(), history);
+      }),
+    logRange: (key) =>
+      read(() => {
+        const { name, record } = load(key);
+        return readLogRange(source, name, record, clock(), history);
       }),
     groups: (streamName, { after, limit }) =>
       read(() => readGroupIds(source, streamName, after, limit)),

@@ -10,6 +10,7 @@ import type {
   History,
   ItemPage,
   ItemPageRequest,
+  LogRange,
   ReadLimits,
   Replay,
 } from "../../core/store.ts";
@@ -27,6 +28,7 @@ import {
 import { epochIn } from "./folder/lineage.ts";
 import {
   NO_GROUP,
+  changeExtent,
   decodeChange,
   decodeGroup,
   decodeItem,
@@ -110,8 +112,7 @@ export function readChanges(
   history: History,
 ): Replay {
   const head = headOf(record).position;
-  // Changes before this are beyond retention, though maybe not dropped yet.
-  const logStart = Math.max(record.log.start, head.revision - history.maxChanges + 1);
+  const logStart = logStartOf(record, history);
   if (!isResumable(from, head, logStart)) return { lost: true, head };
   const changes: ChangeEvent[] = [];
   let bytes = 0;
@@ -130,6 +131,28 @@ export function readChanges(
     changes.push(change);
   }
   return { lost: false, changes, head };
+}
+
+/** Reads which changes the log holds. */
+export function readLogRange(
+  { view, tables }: Source,
+  name: GroupName,
+  record: GroupRecord,
+  nowMs: number,
+  history: History,
+): LogRange {
+  let oldest = logStartOf(record, history);
+  // Few changes are expired and not swept yet.
+  for (; oldest <= record.revision; oldest++) {
+    const bytes = view.get(tables.data, changeKey(name, oldest));
+    if (bytes !== undefined && !isExpired(changeExtent(bytes).timeMs, nowMs, history)) break;
+  }
+  return { head: headOf(record).position, oldest };
+}
+
+/** Changes before this revision are beyond retention, though maybe not dropped yet. */
+function logStartOf({ log, revision }: GroupRecord, { maxChanges }: History): number {
+  return Math.max(log.start, revision - maxChanges + 1);
 }
 
 /** Reads ids of groups that hold items. */

@@ -16,6 +16,7 @@ import type {
   History,
   ItemPage,
   ItemPageRequest,
+  LogRange,
   Outcome,
   ReadLimits,
   Replay,
@@ -155,6 +156,16 @@ export class MemoryGroup {
       changes.push(change);
     }
     return { lost: false, changes, head };
+  }
+
+  /** Reads which changes the log holds. */
+  logRange(nowMs: number, history: History): LogRange {
+    const { count } = this.#log.extent;
+    let expired = 0;
+    // Few changes are expired and not swept yet.
+    while (expired < count && isExpired(this.#log.at(expired)!.timeMs, nowMs, history)) expired++;
+    const head = this.#head.position;
+    return { head, oldest: head.revision - count + 1 + expired };
   }
 }
 

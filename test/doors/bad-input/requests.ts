@@ -1,4 +1,4 @@
-import { part, utf8, varint } from "../../wire/request/raw-wire.ts";
+import { joined, part, utf8, varint } from "../../wire/request/raw-wire.ts";
 import { GROUP, KEY, type Row, binary, jsonOnly, message } from "./row.ts";
 
 const invalid = (field: string) => ({ reason: "REQUEST_INVALID", field }) as const;
@@ -6,8 +6,8 @@ const mismatch = { code: "aborted", reason: "REVISION_MISMATCH" } as const;
 
 /** Pages and their tokens. */
 const PAGES: readonly Row[] = [
-  ...(["list", "listGroups", "listAll"] as const).flatMap((method): Row[] => {
-    const key = method === "list" ? GROUP : method === "listGroups" ? { streamName: "s" } : {};
+  ...(["list", "history", "listGroups", "listAll"] as const).flatMap((method): Row[] => {
+    const key = method === "listGroups" ? { streamName: "s" } : method === "listAll" ? {} : GROUP;
     const tokens = {
       garbage: "garbage",
       "with invalid characters": "💧\u0000",
@@ -42,6 +42,39 @@ const PAGES: readonly Row[] = [
     ];
   }),
 ];
+
+/** Invalid ranges of a history. */
+const RANGES: readonly Row[] = (["from_revision", "to_revision"] as const).flatMap(
+  (field, index): Row[] => {
+    const name = field === "from_revision" ? "fromRevision" : "toRevision";
+    return [
+      {
+        title: `a negative ${field}`,
+        ...jsonOnly("history", JSON.stringify({ ...GROUP, [name]: -1 })),
+        ...invalid(field),
+        says: /it may be an integer from 0 to 2\^53-1/,
+      },
+      {
+        title: `a fractional ${field}`,
+        ...jsonOnly("history", JSON.stringify({ ...GROUP, [name]: 1.5 })),
+        ...invalid(field),
+      },
+      {
+        title: `a ${field} over 2^53-1`,
+        method: "history",
+        json: JSON.stringify({ ...GROUP, [name]: "9007199254740992" }),
+        binary: joined(part(1, "s"), part(2, "g"), varint(4 + index, 2n ** 53n)),
+        library: { ...GROUP, [name]: 2 ** 53 },
+        ...invalid(field),
+      },
+      {
+        title: `a ${field} that is not a number`,
+        ...jsonOnly("history", JSON.stringify({ ...GROUP, [name]: "first" })),
+        ...invalid(field),
+      },
+    ];
+  },
+);
 
 /** Invalid and unmet expectations. */
 const EXPECTATIONS: readonly Row[] = (["set", "update", "delete"] as const).flatMap(
@@ -285,6 +318,13 @@ const MESSAGES: readonly Row[] = [
     ...invalid("return_values"),
   },
   {
+    title: "an unknown field in a history",
+    method: "history",
+    json: JSON.stringify({ ...GROUP, formRevision: 1 }),
+    ...invalid("formRevision"),
+    says: /Did you mean from_revision\?/,
+  },
+  {
     title: "an invalid position",
     method: "subscribe",
     json: JSON.stringify({ ...GROUP, resumeFrom: { epoch: "e", revision: -1 } }),
@@ -361,4 +401,10 @@ const MESSAGES: readonly Row[] = [
 ];
 
 /** Bad requests other than names, values and steps. */
-export const REQUESTS: readonly Row[] = [...PAGES, ...EXPECTATIONS, ...BATCHES, ...MESSAGES];
+export const REQUESTS: readonly Row[] = [
+  ...PAGES,
+  ...RANGES,
+  ...EXPECTATIONS,
+  ...BATCHES,
+  ...MESSAGES,
+];
