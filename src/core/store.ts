@@ -5,6 +5,7 @@ import type { GroupKey } from "./names.ts";
 import type { OpError } from "./ops.ts";
 import type { Firing, Outbox } from "./outbox.ts";
 import type { Position } from "./position.ts";
+import type { LogRange } from "./retention.ts";
 import type { Value } from "./value.ts";
 
 /**
@@ -382,17 +383,6 @@ export type Replay<Change = ChangeEvent> =
       readonly head: Position;
     }
   | { readonly lost: true; readonly head: Position };
-
-/** Which changes the log of a group holds. */
-export interface LogRange {
-  /** Position of the group. */
-  readonly head: Position;
-  /**
-   * Revision of the oldest change that is neither trimmed nor expired; when there is none, the one
-   * after the head.
-   */
-  readonly oldest: number;
-}
 
 /** A page over all streams. */
 export interface GroupPage {

@@ -265,6 +265,26 @@ describe("writes of callers", () => {
   });
 });
 
+describe("the authors of a history", () => {
+  it.each(NETWORK_DOORS(DOORS))("are for services, not for users, over $name", async (door) => {
+    const itemId = `of-${door.name}`;
+    const clientOf = (caller: CallerName) =>
+      door.client({
+        url: server.url,
+        service: server.service,
+        authorization: authorizations.get(caller),
+      });
+    const [key, user] = [clientOf("key"), clientOf("user")];
+    await key.set({ ...MINE, itemId, data: 1 });
+    await user.set({ ...MINE, itemId, data: 2 });
+    const authors = async (client: DoorClient) =>
+      (await client.history({ ...MINE, itemId })).changes.map(({ author }) => author);
+    expect(await authors(key)).toEqual(["key:backend", "user:ann"]);
+    expect(await authors(user)).toEqual(["", ""]);
+    await Promise.all([key.close(), user.close()]);
+  });
+});
+
 describe("a page with the token of a user", () => {
   const post = (method: string, body: object, origin: string) =>
     fetch(`${server.url}/millrace.v1.StreamService/${method}`, {

@@ -3,14 +3,13 @@ import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import { isResumable, type Position } from "../../core/position.ts";
-import { isExpired } from "../../core/retention.ts";
+import { type LogRange, isExpired } from "../../core/retention.ts";
 import type {
   GroupPage,
   Head,
   History,
   ItemPage,
   ItemPageRequest,
-  LogRange,
   ReadLimits,
   Replay,
 } from "../../core/store.ts";

@@ -9,14 +9,13 @@ import type { Fired } from "../../core/outbox.ts";
 import { ORIGIN, isResumable } from "../../core/position.ts";
 import type { Position } from "../../core/position.ts";
 import { isExpired, mustTrim } from "../../core/retention.ts";
-import type { GroupAge } from "../../core/retention.ts";
+import type { GroupAge, LogRange } from "../../core/retention.ts";
 import type {
   Commit,
   Head,
   History,
   ItemPage,
   ItemPageRequest,
-  LogRange,
   Outcome,
   ReadLimits,
   Replay,

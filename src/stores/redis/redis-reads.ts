@@ -1,13 +1,12 @@
 import { StreamError } from "../../core/errors.ts";
 import { isResumable, type Position } from "../../core/position.ts";
-import { isExpired } from "../../core/retention.ts";
+import { type LogRange, isExpired } from "../../core/retention.ts";
 import type { Item } from "../../core/change.ts";
 import type {
   Head,
   History,
   ItemPage,
   ItemRead,
-  LogRange,
   ReadLimits,
   Replay,
   SnapshotReader,
