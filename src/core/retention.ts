@@ -27,7 +27,6 @@
  * group without items is forgotten once its log is empty too; its next put is f/1, in a new epoch,
  * which no position of e can resume.
  */
-import type { Position } from "./position.ts";
 import { DEFAULT_HISTORY } from "./store.ts";
 import type { History } from "./store.ts";
 
@@ -39,17 +38,6 @@ export interface LogExtent {
   readonly bytes: number;
   /** Wall clock of the oldest change, Unix milliseconds. Meaningless while the log is empty. */
   readonly oldestTimeMs: number;
-}
-
-/** Which changes the log of a group holds. */
-export interface LogRange {
-  /** Position of the group. */
-  readonly head: Position;
-  /**
-   * Revision of the oldest change that is neither trimmed nor expired; when there is none, the one
-   * after the head.
-   */
-  readonly oldest: number;
 }
 
 /** Inputs of the decision when to sweep an idle group. */

@@ -1,11 +1,11 @@
 import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
 import type { StreamError } from "./errors.ts";
+import type { LogRange } from "./log-range.ts";
 import type { GroupKey } from "./names.ts";
 import type { OpError } from "./ops.ts";
 import type { Firing, Outbox } from "./outbox.ts";
 import type { Position } from "./position.ts";
-import type { LogRange } from "./retention.ts";
 import type { Value } from "./value.ts";
 
 /**

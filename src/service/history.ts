@@ -3,7 +3,7 @@ import type { GroupKey } from "../core/names.ts";
 import type { ChangeEvent } from "../core/change.ts";
 import { frameBytes } from "../core/frame.ts";
 import type { Position } from "../core/position.ts";
-import type { LogRange } from "../core/retention.ts";
+import type { LogRange } from "../core/log-range.ts";
 import type { ReadLimits, Store } from "../core/store.ts";
 import { checkPageSize, checkRevision } from "./checks.ts";
 import { pageTokenInvalid, readPageToken, writePageToken } from "./page-token.ts";

@@ -1,9 +1,10 @@
 import type { ChangeEvent, Item } from "../../core/change.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
+import type { LogRange } from "../../core/log-range.ts";
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import { isResumable, type Position } from "../../core/position.ts";
-import { type LogRange, isExpired } from "../../core/retention.ts";
+import { isExpired } from "../../core/retention.ts";
 import type {
   GroupPage,
   Head,

@@ -3,13 +3,14 @@ import { decideCommit } from "../../core/commit.ts";
 import { nextTimestamp } from "../../core/group-clock.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
+import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { Fired } from "../../core/outbox.ts";
 import { ORIGIN, isResumable } from "../../core/position.ts";
 import type { Position } from "../../core/position.ts";
 import { isExpired, mustTrim } from "../../core/retention.ts";
-import type { GroupAge, LogRange } from "../../core/retention.ts";
+import type { GroupAge } from "../../core/retention.ts";
 import type {
   Commit,
   Head,

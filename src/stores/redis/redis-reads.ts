@@ -1,6 +1,6 @@
 import { StreamError } from "../../core/errors.ts";
 import { isResumable, type Position } from "../../core/position.ts";
-import { type LogRange, isExpired } from "../../core/retention.ts";
+import { isExpired } from "../../core/retention.ts";
 import type { Item } from "../../core/change.ts";
 import type {
   Head,
@@ -12,6 +12,7 @@ import type {
   SnapshotReader,
   StateHead,
 } from "../../core/store.ts";
+import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
 import type { GroupClock } from "../../core/group-clock.ts";
 import type { LuaScript } from "../../redis/lua-script.ts";
