@@ -1,6 +1,7 @@
 import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
 import type { StreamError } from "./errors.ts";
+import type { LogRange } from "./log-range.ts";
 import type { GroupKey } from "./names.ts";
 import type { OpError } from "./ops.ts";
 import type { Firing, Outbox } from "./outbox.ts";
@@ -89,6 +90,12 @@ export interface Store {
    * without deltas in its log leaves it out.
    */
   deltasSince?(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay<LoggedChange>>;
+
+  /**
+   * Reads which changes the log holds, in one step. Those from `oldest` to the head can be read with
+   * `since` until they are trimmed.
+   */
+  logRange(group: GroupKey): Promise<LogRange>;
 
   /** Ids of the groups of a stream that hold items, after `after`, sorted by UTF-8 bytes. */
   groups(streamName: string, page: { after?: string; limit: number }): Promise<readonly string[]>;

@@ -33,6 +33,7 @@ import {
   readGroups,
   readItem,
   readItems,
+  readLogRange,
   type Source,
 } from "./reads.ts";
 import type { GroupRecord } from "./encoding.ts";
@@ -273,6 +274,11 @@ export function createLmdbStore(
       read(() => {
         const { name, record } = load(key);
         return readDeltas(source, name, record, { from, limits, nowMs: clock(), history });
+      }),
+    logRange: (key) =>
+      read(() => {
+        const { name, record } = load(key);
+        return readLogRange(source, name, record, clock(), history);
       }),
     groups: (streamName, { after, limit }) =>
       read(() => readGroupIds(source, streamName, after, limit)),

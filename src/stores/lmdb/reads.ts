@@ -8,6 +8,7 @@ import {
   smallest,
   valueSizeOf,
 } from "../../core/log-entry.ts";
+import type { LogRange } from "../../core/log-range.ts";
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import { isResumable, type Position } from "../../core/position.ts";
 import { isExpired } from "../../core/retention.ts";
@@ -35,6 +36,7 @@ import { epochIn } from "./folder/lineage.ts";
 import {
   NO_GROUP,
   decodeEntry,
+  entryTimeMs,
   decodeGroup,
   decodeItem,
   decodeNumber,
@@ -148,8 +150,7 @@ function readEntries<Change>(
   changeOf: (entry: LogEntry) => Change,
 ): Replay<Change> {
   const head = headOf(record).position;
-  // Changes before this are beyond retention, though maybe not dropped yet.
-  const logStart = Math.max(record.log.start, head.revision - history.maxChanges + 1);
+  const logStart = logStartOf(record, history);
   if (!isResumable(from, head, logStart)) return { lost: true, head };
   const changes: Change[] = [];
   let bytes = 0;
@@ -168,6 +169,28 @@ function readEntries<Change>(
     changes.push(changeOf(entry));
   }
   return { lost: false, changes, head };
+}
+
+/** Reads which changes the log holds. */
+export function readLogRange(
+  { view, tables }: Source,
+  name: GroupName,
+  record: GroupRecord,
+  nowMs: number,
+  history: History,
+): LogRange {
+  let oldest = logStartOf(record, history);
+  // Few changes are expired and not swept yet.
+  for (; oldest <= record.revision; oldest++) {
+    const bytes = view.get(tables.data, changeKey(name, oldest));
+    if (bytes !== undefined && !isExpired(entryTimeMs(bytes), nowMs, history)) break;
+  }
+  return { head: headOf(record).position, oldest };
+}
+
+/** Changes before this revision are beyond retention, though maybe not dropped yet. */
+function logStartOf({ log, revision }: GroupRecord, { maxChanges }: History): number {
+  return Math.max(log.start, revision - maxChanges + 1);
 }
 
 /** Reads ids of groups that hold items. */

@@ -10,6 +10,7 @@ import {
   smallest,
   valueSizeOf,
 } from "../../core/log-entry.ts";
+import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { Fired } from "../../core/outbox.ts";
@@ -182,6 +183,16 @@ export class MemoryGroup {
       changes.push(changeOf(entry));
     }
     return { lost: false, changes, head };
+  }
+
+  /** Reads which changes the log holds. */
+  logRange(nowMs: number, history: History): LogRange {
+    const { count } = this.#log.extent;
+    let expired = 0;
+    // Few changes are expired and not swept yet.
+    while (expired < count && isExpired(this.#log.at(expired)!.timeMs, nowMs, history)) expired++;
+    const head = this.#head.position;
+    return { head, oldest: head.revision - count + 1 + expired };
   }
 }
 
