@@ -15,6 +15,7 @@ import type {
   ListAllResult,
   ListGroupsRequest,
   ListGroupsResult,
+  ListRequest,
   ListResult,
   PageRequest,
   SendRequest,
@@ -62,8 +63,8 @@ export interface Handlers {
   batch(request: BatchRequest, caller: Caller): Promise<BatchResult>;
   /** Announces a transient event. */
   send(request: SendRequest, caller: Caller): Promise<void>;
-  /** A page of items in creation order. */
-  list(request: GroupRequest & PageRequest, caller: Caller): Promise<ListResult>;
+  /** A page of items in creation order, or from the newest. */
+  list(request: ListRequest, caller: Caller): Promise<ListResult>;
   /** A page of the groups of a stream, sorted by UTF-8 bytes. */
   listGroups(request: ListGroupsRequest, caller: Caller): Promise<ListGroupsResult>;
   /** A page of all (stream, group) pairs, sorted by UTF-8 bytes. */
