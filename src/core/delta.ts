@@ -1,7 +1,8 @@
-import { opsFromJson } from "./op-json.ts";
-import { opsText } from "./op-text.ts";
+import { MAX_OPS, opsFromJson } from "./op-json.ts";
+import { leastOpsBytes, opsText } from "./op-text.ts";
 import type { UpdateOp } from "./ops.ts";
 import { utf8Length } from "./text.ts";
+import type { Value } from "./value.ts";
 
 /**
  * The steps of an update that took effect, and the revision of the item they apply to. Applied to
@@ -29,6 +30,20 @@ export class Delta {
   /** The delta of steps that took effect. */
   static of(baseRevision: number, ops: readonly UpdateOp[]): Delta {
     return new Delta(baseRevision, opsText(ops), ops);
+  }
+
+  /**
+   * The delta of steps that took effect, if it is smaller than the value that they gave. Steps that
+   * cannot be are not even written as text.
+   */
+  static smallerThan(
+    value: Value,
+    baseRevision: number,
+    ops: readonly UpdateOp[],
+  ): Delta | undefined {
+    if (ops.length > MAX_OPS || leastOpsBytes(ops) >= value.size) return undefined;
+    const delta = Delta.of(baseRevision, ops);
+    return delta.size < value.size ? delta : undefined;
   }
 
   /** A delta as a store reads it back. */

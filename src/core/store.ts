@@ -5,6 +5,7 @@ import type { GroupKey } from "./names.ts";
 import type { OpError } from "./ops.ts";
 import type { Firing, Outbox } from "./outbox.ts";
 import type { Position } from "./position.ts";
+import type { Reduce } from "./reduce.ts";
 import type { Value } from "./value.ts";
 
 /**
@@ -220,15 +221,6 @@ export type Mutation =
       readonly expectedRevision?: undefined;
       readonly fires?: Firing | undefined;
     };
-
-/**
- * Computes an item's next value from its current one (undefined: no item). Pure: a store may call
- * it more than once. An error that it throws refuses its commit.
- */
-export type Reduce = (current: Value | undefined) => {
-  readonly value: Value;
-  readonly errors: readonly OpError[];
-};
 
 /** Outcome of a commit. */
 export type Outcome = Committed | Refused;
