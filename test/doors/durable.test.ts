@@ -3,6 +3,7 @@ import { doorNamed } from "../support/doors/doors.ts";
 import { batchSuite } from "./suite/batch.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
+import { historySuite } from "./suite/history.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
@@ -19,6 +20,7 @@ describe("a service on disk, over gRPC", () => {
     updateSuite,
     batchSuite,
     listingSuite,
+    historySuite,
     writeStreamSuite,
     followSuite,
     resumeSuite,

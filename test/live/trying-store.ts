@@ -74,6 +74,7 @@ export function forgetful(first: Store): ForgetfulStore {
     list: (...args) => current.list(...args),
     snapshot: (...args) => current.snapshot(...args),
     since: (...args) => current.since(...args),
+    logRange: (...args) => current.logRange(...args),
     groups: (...args) => current.groups(...args),
     allGroups: (...args) => current.allGroups(...args),
     async watch(group, listener) {

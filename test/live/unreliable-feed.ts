@@ -37,6 +37,7 @@ export function bound(store: Store): Store {
     list: (...args) => store.list(...args),
     snapshot: (...args) => store.snapshot(...args),
     since: (...args) => store.since(...args),
+    logRange: (...args) => store.logRange(...args),
     groups: (...args) => store.groups(...args),
     allGroups: (...args) => store.allGroups(...args),
     watch: (...args) => store.watch(...args),

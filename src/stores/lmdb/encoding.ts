@@ -257,6 +257,11 @@ export function encodeEntry(entry: LogEntry): Buffer {
   return bytes;
 }
 
+/** Wall clock of an entry, read without the rest of it. */
+export function entryTimeMs(bytes: Buffer): number {
+  return readSafeInteger(bytes, 9);
+}
+
 /** Reads an entry written by encodeEntry. */
 export function decodeEntry(bytes: Buffer, epoch: string, revision: number): LogEntry {
   const idBytes = bytes.readUInt16BE(CHANGE_HEADER);

@@ -33,10 +33,11 @@ import {
   readGroups,
   readItem,
   readItems,
+  readLogRange,
   type Source,
 } from "./reads.ts";
 import type { GroupRecord } from "./encoding.ts";
-import { LmdbSnapshotReader, createBudget } from "./snapshot.ts";
+import { LmdbSnapshotReader, createBudget, extentOf } from "./snapshot.ts";
 import { WriteBatch } from "./write-batch.ts";
 import { startInterval } from "../../timers/timers.ts";
 
@@ -244,7 +245,7 @@ export function createLmdbStore(
         const { name, record } = load(key);
         return readItems(source, name, headOf(record).position, page);
       }),
-    snapshot: (key) =>
+    snapshot: (key, window) =>
       read(() => {
         const { name, record } = load(key);
         if (held.size >= MAX_HELD_SNAPSHOTS) {
@@ -252,6 +253,8 @@ export function createLmdbStore(
             .find((reader) => !reader.isLeaving)
             ?.takeIntoMemory();
         }
+        const extent =
+          window === undefined ? undefined : extentOf(source, name, record.itemCount, window);
         source.view.retain();
         const reader = new LmdbSnapshotReader(
           source,
@@ -260,6 +263,7 @@ export function createLmdbStore(
           options.snapshotHoldMs ?? 5000,
           snapshotBudget,
           () => held.delete(reader),
+          extent,
         );
         held.add(reader);
         return reader;
@@ -273,6 +277,11 @@ export function createLmdbStore(
       read(() => {
         const { name, record } = load(key);
         return readDeltas(source, name, record, { from, limits, nowMs: clock(), history });
+      }),
+    logRange: (key) =>
+      read(() => {
+        const { name, record } = load(key);
+        return readLogRange(source, name, record, clock(), history);
       }),
     groups: (streamName, { after, limit }) =>
       read(() => readGroupIds(source, streamName, after, limit)),

@@ -255,9 +255,9 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       assertOpen();
       return reads.list(group, page);
     },
-    async snapshot(group) {
+    async snapshot(group, window) {
       assertOpen();
-      const reader = reads.snapshot(group);
+      const reader = reads.snapshot(group, window);
       return {
         ...reader,
         async next(page) {
@@ -273,6 +273,10 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     async deltasSince(group, from, page) {
       assertOpen();
       return reads.deltasSince(group, from, page);
+    },
+    async logRange(group) {
+      assertOpen();
+      return reads.logRange(group);
     },
     async groups(streamName, page) {
       assertOpen();

@@ -1,6 +1,7 @@
 import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { timestampDate, type Value as ValueMessage, ValueSchema } from "@bufbuild/protobuf/wkt";
 import type {
+  Change,
   Expectations,
   Item,
   Json,
@@ -13,6 +14,7 @@ import type {
   UpdateStep,
 } from "millrace";
 import {
+  type ChangeFrame,
   ChangeType,
   type Item as ItemMessage,
   type MutationResult as MutationResultMessage,
@@ -155,6 +157,22 @@ const CHANGE_TYPES = {
   [ChangeType.DELETE]: "delete",
 } as const;
 
+/** A change with a whole value. */
+export function change(message: ChangeFrame): Change {
+  const type = CHANGE_TYPES[message.type];
+  if (type === undefined) throw new Error("a change has no type");
+  const { itemId, data, timestamp, author } = message;
+  return {
+    kind: "change",
+    type,
+    itemId,
+    data: json(data),
+    position: position(message.position),
+    timestamp: Number(timestamp),
+    author,
+  };
+}
+
 /** A frame. */
 export function frame({ frame }: SubscribeResponse): StreamFrame {
   switch (frame.case) {
@@ -169,20 +187,8 @@ export function frame({ frame }: SubscribeResponse): StreamFrame {
         timestamp: Number(timestamp),
       };
     }
-    case "change": {
-      const type = CHANGE_TYPES[frame.value.type];
-      if (type === undefined) throw new Error("a change has no type");
-      const { itemId, data, timestamp, author } = frame.value;
-      return {
-        kind: "change",
-        type,
-        itemId,
-        data: json(data),
-        position: position(frame.value.position),
-        timestamp: Number(timestamp),
-        author,
-      };
-    }
+    case "change":
+      return change(frame.value);
     case "event": {
       const { type, itemId, data, timestamp, author } = frame.value;
       return {
