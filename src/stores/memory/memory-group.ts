@@ -172,7 +172,7 @@ export class MemoryGroup {
 
   /** Reads changes after a position, with whole values. */
   since(from: Position, limits: ReadLimits, nowMs: number, history: History): Replay {
-    const { whole } = materialiser((revision) => this.#log.at(revision));
+    const whole = materialiser((revision) => this.#log.at(revision));
     return this.#read(from, limits, nowMs, history, valueSizeOf, whole);
   }
 
