@@ -116,6 +116,7 @@ export type StreamFrame =
       readonly type: ChangeEvent["type"];
       readonly itemId: string;
       readonly data: Json;
+      readonly ops?: undefined;
       readonly position: Position;
       readonly timestamp: number;
       /** As that of an item. */
@@ -132,6 +133,31 @@ export type StreamFrame =
     }
   | { readonly kind: "heartbeat"; readonly position: Position }
   | { readonly kind: "resumed"; readonly position: Position; readonly head: Position };
+
+/** An update as its steps, for a subscription with `deltas`. */
+export interface StreamDelta {
+  readonly kind: "change";
+  readonly type: "update";
+  readonly itemId: string;
+  readonly data?: undefined;
+  /**
+   * The steps that took effect: `applyOps`, with the item's value at `baseRevision`, gives its new
+   * value.
+   */
+  readonly ops: readonly UpdateStep[];
+  /** Revision of the item that the steps apply to. */
+  readonly baseRevision: number;
+  readonly position: Position;
+  readonly timestamp: number;
+  /** As that of an item. */
+  readonly author: string;
+}
+
+/** What a subscription yields: steps in place of values only if it asked for deltas. */
+export type StreamFrames<Deltas extends boolean = false> = AsyncIterableIterator<
+  Deltas extends true ? StreamFrame | StreamDelta : StreamFrame,
+  undefined
+>;
 
 /** The library form of a set or an update. */
 export function plainWrite(done: {
@@ -165,13 +191,20 @@ export function plainItem({
 }
 
 /** The library form of a frame. */
-function plainFrame(frame: Frame): StreamFrame {
+function plainFrame(frame: Frame): StreamFrame | StreamDelta {
   switch (frame.kind) {
     case "sync":
       return { ...frame, items: frame.items.map(plainItem) };
     case "change": {
       const { kind, type, itemId, value, position, timestamp, author } = frame;
       return { kind, type, itemId, data: value.json(), position, timestamp, author };
+    }
+    case "delta": {
+      const { itemId, delta, position, timestamp, author } = frame;
+      const { baseRevision } = delta;
+      const ops = JSON.parse(delta.text) as UpdateStep[];
+      const type = "update";
+      return { kind: "change", type, itemId, ops, baseRevision, position, timestamp, author };
     }
     case "event": {
       const { kind, type, itemId, value, timestamp, author } = frame;
@@ -183,12 +216,12 @@ function plainFrame(frame: Frame): StreamFrame {
   }
 }
 
-/** The library form of the frames of a subscription. */
-export function plainFrames(
+/** The library form of the frames of a subscription, which was opened with these `Deltas`. */
+export function plainFrames<Deltas extends boolean>(
   subscription: Pick<OpenSubscription, typeof Symbol.asyncIterator>,
-): AsyncIterableIterator<StreamFrame, undefined> {
+): StreamFrames<Deltas> {
   const frames = subscription[Symbol.asyncIterator]();
-  return {
+  const plain: StreamFrames<true> = {
     async next() {
       const result = await frames.next();
       return result.done === true ? result : { done: false, value: plainFrame(result.value) };
@@ -201,4 +234,5 @@ export function plainFrames(
       return this;
     },
   };
+  return plain as StreamFrames<Deltas>;
 }

@@ -3,10 +3,11 @@ import type { ChangeEvent, Item } from "../../core/change.ts";
 import type { Frame } from "../../core/frame.ts";
 import { writeItem, writePosition } from "./parts.ts";
 import { ReverseWriter } from "../protobuf/reverse-writer.ts";
+import { encodeOps } from "./ops.ts";
 import { encodeValue } from "../value/codec.ts";
 
 // Field numbers of proto/millrace/v1. A test compares the output with that of the generated code.
-const FRAME = { sync: 1, change: 2, event: 3, heartbeat: 4, resumed: 5 } as const;
+const FRAME = { sync: 1, change: 2, delta: 2, event: 3, heartbeat: 4, resumed: 5 } as const;
 
 const writer = new ReverseWriter();
 
@@ -34,6 +35,15 @@ export function frameEnvelope(frame: Frame, withAuthor: boolean): Uint8Array {
       writer.bytes(3, encodeValue(frame.value));
       writer.string(2, frame.itemId);
       writer.integer(1, CHANGE_TYPES[frame.type]);
+      break;
+    case "delta":
+      writer.integer(8, frame.delta.baseRevision);
+      writer.raw(encodeOps(frame.delta));
+      if (withAuthor) writer.string(6, frame.author);
+      writer.integer(5, frame.timestamp);
+      writePosition(writer, 4, frame.position);
+      writer.string(2, frame.itemId);
+      writer.integer(1, ChangeType.UPDATE);
       break;
     case "event":
       if (withAuthor) writer.string(5, frame.author);

@@ -9,6 +9,7 @@ import type {
   OpError,
   Position,
   SetResult,
+  StreamDelta,
   StreamFrame,
   UpdateStep,
 } from "millrace";
@@ -20,6 +21,7 @@ import {
   type SetResponse,
   type SubscribeResponse,
   type UpdateError,
+  type UpdateOp,
   type UpdateResponse,
 } from "millrace/v1";
 
@@ -91,6 +93,24 @@ export function toOp(step: UpdateStep) {
   }
 }
 
+/** One step of an update. */
+function step({ op }: UpdateOp): UpdateStep {
+  switch (op.case) {
+    case "set":
+      return { type: "set", path: op.value.path, value: json(op.value.value) };
+    case "merge":
+    case "append":
+      return { type: op.case, path: op.value.path, value: json(op.value.value) };
+    case "increment":
+    case "decrement":
+      return { type: op.case, path: op.value.path, by: Number(op.value.by) };
+    case "remove":
+      return { type: "remove", path: op.value.path };
+    case undefined:
+      throw new Error("a step is empty");
+  }
+}
+
 /** One change of a batch as a message. */
 export function toMutation(mutation: Mutation) {
   if ("set" in mutation) {
@@ -156,7 +176,7 @@ const CHANGE_TYPES = {
 } as const;
 
 /** A frame. */
-export function frame({ frame }: SubscribeResponse): StreamFrame {
+export function frame({ frame }: SubscribeResponse): StreamFrame | StreamDelta {
   switch (frame.case) {
     case "sync": {
       const { items, first, last, timestamp } = frame.value;
@@ -172,16 +192,13 @@ export function frame({ frame }: SubscribeResponse): StreamFrame {
     case "change": {
       const type = CHANGE_TYPES[frame.value.type];
       if (type === undefined) throw new Error("a change has no type");
-      const { itemId, data, timestamp, author } = frame.value;
-      return {
-        kind: "change",
-        type,
-        itemId,
-        data: json(data),
-        position: position(frame.value.position),
-        timestamp: Number(timestamp),
-        author,
-      };
+      const { itemId, data, author, ops, baseRevision } = frame.value;
+      const at = position(frame.value.position);
+      const timestamp = Number(frame.value.timestamp);
+      const change = { kind: "change", itemId, position: at, timestamp, author } as const;
+      if (baseRevision === 0n) return { ...change, type, data: json(data) };
+      if (type !== "update" || data !== undefined) throw new Error(`a ${type} with deltas`);
+      return { ...change, type, ops: ops.map(step), baseRevision: Number(baseRevision) };
     }
     case "event": {
       const { type, itemId, data, timestamp, author } = frame.value;
