@@ -35,6 +35,8 @@ export {
   createStreamService,
 } from "./service/stream-service.ts";
 export type {
+  Change,
+  ChangePage,
   DeleteResult,
   Item,
   ItemPage,
@@ -64,6 +66,7 @@ export type { OpError } from "./core/ops.ts";
 export type * from "./core/outbox.ts";
 export { GroupClock, nextTimestamp } from "./core/group-clock.ts";
 export { type MemoryOutbox, createMemoryOutbox } from "./core/memory-outbox.ts";
+export type { LogRange } from "./core/log-range.ts";
 export type { Position } from "./core/position.ts";
 export { type Code, type Reason, REASONS, StreamError } from "./core/errors.ts";
 export { type Json, Value } from "./core/value.ts";

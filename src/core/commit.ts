@@ -246,7 +246,12 @@ class Working {
       delta,
     };
     this.#changes.push(event);
-    if (fires !== undefined) this.#fired.push({ event, firing: fires });
+    // Triggers get whole values: an outbox need not keep the steps.
+    if (fires !== undefined)
+      this.#fired.push({
+        event: delta === undefined ? event : { ...event, delta: undefined },
+        firing: fires,
+      });
     return event;
   }
 

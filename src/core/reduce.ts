@@ -14,6 +14,20 @@ const MAX_UPDATE_BYTES = 64 * 1024 * 1024;
 /** Most characters of a path in a message. */
 const MAX_SHOWN_PATH = 300;
 
+/**
+ * Computes an item's next value from its current one (undefined: no item). Pure: a store may call
+ * it more than once. An error that it throws refuses its commit.
+ */
+export type Reduce = (current: Value | undefined) => {
+  readonly value: Value;
+  readonly errors: readonly OpError[];
+  /**
+   * The steps that took effect: applied by the reducer to the same current value, they give `value`
+   * exactly. Absent: not known, and the change has no delta.
+   */
+  readonly effective?: readonly UpdateOp[] | undefined;
+};
+
 /** Result of an update. */
 export interface Reduced {
   /** The new value. */

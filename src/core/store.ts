@@ -1,10 +1,12 @@
 import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
 import type { StreamError } from "./errors.ts";
+import type { LogRange } from "./log-range.ts";
 import type { GroupKey } from "./names.ts";
-import type { OpError, UpdateOp } from "./ops.ts";
+import type { OpError } from "./ops.ts";
 import type { Firing, Outbox } from "./outbox.ts";
 import type { Position } from "./position.ts";
+import type { Reduce } from "./reduce.ts";
 import type { Value } from "./value.ts";
 
 /**
@@ -88,6 +90,12 @@ export interface Store {
    * without deltas in its log leaves it out.
    */
   deltasSince?(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay<LoggedChange>>;
+
+  /**
+   * Reads which changes the log holds, in one step. Those from `oldest` to the head can be read with
+   * `since` until they are trimmed.
+   */
+  logRange(group: GroupKey): Promise<LogRange>;
 
   /** Ids of the groups of a stream that hold items, after `after`, sorted by UTF-8 bytes. */
   groups(streamName: string, page: { after?: string; limit: number }): Promise<readonly string[]>;
@@ -220,20 +228,6 @@ export type Mutation =
       readonly expectedRevision?: undefined;
       readonly fires?: Firing | undefined;
     };
-
-/**
- * Computes an item's next value from its current one (undefined: no item). Pure: a store may call
- * it more than once. An error that it throws refuses its commit.
- */
-export type Reduce = (current: Value | undefined) => {
-  readonly value: Value;
-  readonly errors: readonly OpError[];
-  /**
-   * The steps that took effect: applied by the reducer to the same current value, they give `value`
-   * exactly. Absent: not known, and the change has no delta.
-   */
-  readonly effective?: readonly UpdateOp[] | undefined;
-};
 
 /** Outcome of a commit. */
 export type Outcome = Committed | Refused;

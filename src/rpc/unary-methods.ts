@@ -10,6 +10,7 @@ import {
   batchEnvelope,
   deletedEnvelope,
   groupsEnvelope,
+  historyEnvelope,
   itemEnvelope,
   listEnvelope,
   setEnvelope,
@@ -21,6 +22,7 @@ import {
   batchJson,
   deletedJson,
   groupsJson,
+  historyJson,
   itemJson,
   listJson,
   setJson,
@@ -85,6 +87,10 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
     unary(method.list, (m, caller) => handlers.list(m, caller), {
       envelope: (page, caller) => listEnvelope(page, seesAuthors(caller)),
       json: (page, caller) => listJson(page, seesAuthors(caller)),
+    }),
+    unary(method.history, (m, caller) => handlers.history(m, caller), {
+      envelope: (page, caller) => historyEnvelope(page, seesAuthors(caller)),
+      json: (page, caller) => historyJson(page, seesAuthors(caller)),
     }),
     unary(method.listGroups, (m, caller) => handlers.listGroups(m, caller), {
       envelope: groupsEnvelope,

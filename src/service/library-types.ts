@@ -93,6 +93,32 @@ export interface ItemPage {
   readonly nextPageToken: string;
 }
 
+/** A change of one item. */
+export interface Change {
+  readonly kind: "change";
+  readonly type: ChangeEvent["type"];
+  readonly itemId: string;
+  /** The value; of a delete the removed one. */
+  readonly data: Json;
+  readonly position: Position;
+  /** Unix milliseconds, strictly increasing within the group. */
+  readonly timestamp: number;
+  /** As that of an item. */
+  readonly author: string;
+}
+
+/** A page of changes. */
+export interface ChangePage {
+  /** In revision order, or from the newest. May be empty although more follow. */
+  readonly changes: readonly Change[];
+  /** Position of the oldest change in the log; undefined when the log is empty. */
+  readonly oldest: Position | undefined;
+  /** Position of the group. */
+  readonly head: Position;
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
 /** The page of a listing to read. */
 export interface PageOptions {
   /** Default 100, at most 1,000. */
@@ -111,17 +137,7 @@ export type StreamFrame =
       readonly last: boolean;
       readonly timestamp: number;
     }
-  | {
-      readonly kind: "change";
-      readonly type: ChangeEvent["type"];
-      readonly itemId: string;
-      readonly data: Json;
-      readonly ops?: undefined;
-      readonly position: Position;
-      readonly timestamp: number;
-      /** As that of an item. */
-      readonly author: string;
-    }
+  | (Change & { readonly ops?: undefined })
   | {
       readonly kind: "event";
       readonly type: string;
@@ -190,15 +206,26 @@ export function plainItem({
   };
 }
 
+/** The library form of a change. */
+export function plainChange({
+  kind,
+  type,
+  itemId,
+  value,
+  position,
+  timestamp,
+  author,
+}: ChangeEvent): Change {
+  return { kind, type, itemId, data: value.json(), position, timestamp, author };
+}
+
 /** The library form of a frame. */
 function plainFrame(frame: Frame): StreamFrame | StreamDelta {
   switch (frame.kind) {
     case "sync":
       return { ...frame, items: frame.items.map(plainItem) };
-    case "change": {
-      const { kind, type, itemId, value, position, timestamp, author } = frame;
-      return { kind, type, itemId, data: value.json(), position, timestamp, author };
-    }
+    case "change":
+      return plainChange(frame);
     case "delta": {
       const { itemId, delta, position, timestamp, author } = frame;
       const { baseRevision } = delta;

@@ -1,10 +1,13 @@
 import { checkGroup, checkName } from "../core/names.ts";
 import type { Store } from "../core/store.ts";
 import { checkItem, checkPageSize } from "./checks.ts";
+import { readHistory } from "./history.ts";
 import { pageTokenInvalid, readPageToken, writePageToken } from "./page-token.ts";
 import type { Item } from "../core/change.ts";
 import type {
   GroupRequest,
+  HistoryRequest,
+  HistoryResult,
   ItemRequest,
   ListAllResult,
   ListGroupsRequest,
@@ -20,6 +23,7 @@ const MAX_PAGE_BYTES = 2 * 1024 * 1024;
 export interface Reads {
   get(request: ItemRequest): Promise<Item | undefined>;
   list(request: GroupRequest & PageRequest): Promise<ListResult>;
+  history(request: HistoryRequest): Promise<HistoryResult>;
   listGroups(request: ListGroupsRequest): Promise<ListGroupsResult>;
   listAll(request: PageRequest): Promise<ListAllResult>;
 }
@@ -44,6 +48,8 @@ export function createReads(store: Store): Reads {
         page.next === undefined ? "" : writePageToken(listing, [page.position.epoch, page.next]);
       return { items: page.items, position: page.position, nextPageToken };
     },
+
+    history: (request) => readHistory(store, request),
 
     async listGroups(request) {
       const streamName = checkName("stream_name", request.streamName);

@@ -17,6 +17,7 @@ import type { TriggerStatus } from "../triggers/trigger-engine.ts";
 import { mutationsFromLibrary } from "./library-mutations.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
+  type ChangePage,
   type DeleteResult,
   type Item,
   type ItemPage,
@@ -27,6 +28,7 @@ import {
   type StreamFrames,
   type UpdateResult,
   type UpdateStep,
+  plainChange,
   plainFrames,
   plainItem,
   plainWrite,
@@ -104,6 +106,23 @@ export interface StreamService {
   ): Promise<void>;
   /** A page of the items of a group. */
   list(request: GroupRequest & PageOptions): Promise<ItemPage>;
+  /**
+   * A page of the changes of a group, or of one item, as far as the log still has them. `pageToken`
+   * is refused (PAGE_TOKEN_INVALID) when the log was trimmed past it, or the group has a new epoch.
+   */
+  history(
+    request: GroupRequest &
+      PageOptions & {
+        /** Only changes of this item. */
+        readonly itemId?: string;
+        /** The first revision to list, inclusive. Absent: the oldest that the log has. */
+        readonly fromRevision?: number;
+        /** The last revision to list, inclusive. Absent: the newest. */
+        readonly toRevision?: number;
+        /** Whether to list from the newest change to the oldest. Default false. */
+        readonly descending?: boolean;
+      },
+  ): Promise<ChangePage>;
   /** A page of the groups of a stream, sorted by UTF-8 bytes. */
   listGroups(request: { readonly streamName: string } & PageOptions): Promise<ListGroupsResult>;
   /** A page of all streams and their groups, sorted by UTF-8 bytes. */
@@ -221,6 +240,10 @@ export function toLibrary(engine: Engine): StreamService {
     async list(request) {
       const page = await handlers.list({ ...request, ...pageOf(request) }, currentCaller());
       return { ...page, items: page.items.map(plainItem) };
+    },
+    async history(request) {
+      const page = await handlers.history({ ...request, ...pageOf(request) }, currentCaller());
+      return { ...page, changes: page.changes.map(plainChange) };
     },
     async listGroups(request) {
       return handlers.listGroups({ ...request, ...pageOf(request) }, currentCaller());

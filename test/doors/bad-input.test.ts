@@ -7,12 +7,20 @@ import { utf8 } from "../wire/request/raw-wire.ts";
 import { FRAMING } from "./bad-input/framing.ts";
 import { NAMES } from "./bad-input/names.ts";
 import { OPERATIONS } from "./bad-input/operations.ts";
+import { LISTINGS } from "./bad-input/listings.ts";
 import { REQUESTS } from "./bad-input/requests.ts";
 import { GROUP, KEY, type Row, message } from "./bad-input/row.ts";
 import { VALUES } from "./bad-input/values.ts";
 
 /** Every bad request. */
-const ROWS: readonly Row[] = [...NAMES, ...VALUES, ...OPERATIONS, ...REQUESTS, ...FRAMING];
+const ROWS: readonly Row[] = [
+  ...NAMES,
+  ...VALUES,
+  ...OPERATIONS,
+  ...LISTINGS,
+  ...REQUESTS,
+  ...FRAMING,
+];
 
 /** Internals that no error message may expose. */
 const INTERNAL =

@@ -1,6 +1,7 @@
 import { describe } from "vitest";
 import { DOORS } from "../support/doors/doors.ts";
 import { batchSuite } from "./suite/batch.suite.ts";
+import { historySuite } from "./suite/history.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
 import { writesSuite } from "./suite/writes.suite.ts";
@@ -10,4 +11,5 @@ describe.each(DOORS)("calls over $name", (door) => {
   updateSuite(door, "memory");
   batchSuite(door, "memory");
   listingSuite(door, "memory");
+  historySuite(door, "memory");
 });

@@ -4,6 +4,7 @@ import { batchSuite } from "./suite/batch.suite.ts";
 import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
+import { historySuite } from "./suite/history.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
@@ -20,6 +21,7 @@ describe("a service on disk, over gRPC", () => {
     updateSuite,
     batchSuite,
     listingSuite,
+    historySuite,
     writeStreamSuite,
     followSuite,
     resumeSuite,

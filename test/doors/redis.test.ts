@@ -5,6 +5,7 @@ import { batchSuite } from "./suite/batch.suite.ts";
 import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
+import { historySuite } from "./suite/history.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
@@ -29,6 +30,7 @@ describeWithRedis("a service on Redis,", () => {
       updateSuite,
       batchSuite,
       listingSuite,
+      historySuite,
       writeStreamSuite,
       livenessSuite,
       shutdownSuite,

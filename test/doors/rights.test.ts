@@ -34,6 +34,7 @@ const AUTH = {
   rules: [
     { actions: ["subscribe", "read", "write", "send"], stream: "chat", group: "{claims.rooms}" },
     { actions: ["write"], stream: "profiles", group: "all", item: "{user}" },
+    { actions: ["read"], stream: "notes", group: "all", item: "{user}" },
   ],
   anonymous: [{ actions: ["subscribe", "read"], stream: "news" }],
 };
@@ -106,6 +107,20 @@ const ACTIONS: readonly (readonly [string, Act, readonly CallerName[]])[] = [
   ["List of a room of the user", (c) => c.list(MINE), ["key", "limited key", "user"]],
   ["List of another room", (c) => c.list(THEIRS), ["key", "limited key"]],
   ["List of the news", (c) => c.list(NEWS), ["key", "anonymous"]],
+  ["History of a room of the user", (c) => c.history(MINE), ["key", "limited key", "user"]],
+  ["History of another room", (c) => c.history(THEIRS), ["key", "limited key"]],
+  [
+    "History of an item of another room",
+    (c) => c.history({ ...THEIRS, itemId: "a" }),
+    ["key", "limited key"],
+  ],
+  [
+    "History of the own notes",
+    (c) => c.history({ streamName: "notes", groupId: "all", itemId: "ann" }),
+    ["key", "user"],
+  ],
+  ["History of all notes", (c) => c.history({ streamName: "notes", groupId: "all" }), ["key"]],
+  ["History of the news", (c) => c.history(NEWS), ["key", "anonymous"]],
   ["ListGroups of the rooms", (c) => c.listGroups({ streamName: "chat" }), ["key", "limited key"]],
   ["ListGroups of the news", (c) => c.listGroups({ streamName: "news" }), ["key", "anonymous"]],
   ["ListAll", (c) => c.listAll({}), ["key"]],
@@ -247,6 +262,26 @@ describe("writes of callers", () => {
     }
     await frames.return?.();
     expect(authors).toEqual(["key:backend", "user:ann"]);
+  });
+});
+
+describe("the authors of a history", () => {
+  it.each(NETWORK_DOORS(DOORS))("are for services, not for users, over $name", async (door) => {
+    const itemId = `of-${door.name}`;
+    const clientOf = (caller: CallerName) =>
+      door.client({
+        url: server.url,
+        service: server.service,
+        authorization: authorizations.get(caller),
+      });
+    const [key, user] = [clientOf("key"), clientOf("user")];
+    await key.set({ ...MINE, itemId, data: 1 });
+    await user.set({ ...MINE, itemId, data: 2 });
+    const authors = async (client: DoorClient) =>
+      (await client.history({ ...MINE, itemId })).changes.map(({ author }) => author);
+    expect(await authors(key)).toEqual(["key:backend", "user:ann"]);
+    expect(await authors(user)).toEqual(["", ""]);
+    await Promise.all([key.close(), user.close()]);
   });
 });
 

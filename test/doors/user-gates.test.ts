@@ -121,7 +121,7 @@ describe.each(NETWORK_DOORS)("gates of a user over $name", ({ name }) => {
   it("decide about reads, once for 10 s and connection", async () => {
     await as(name, token, async (client) => {
       await client.get({ ...ROOM, itemId: "m" });
-      await client.get({ ...ROOM, itemId: "m" });
+      await client.history({ ...ROOM, itemId: "m" });
     });
     const reads = asked.filter(({ action }) => action === "read");
     // HTTP/1.1 clients may use a connection for each call.
@@ -129,9 +129,15 @@ describe.each(NETWORK_DOORS)("gates of a user over $name", ({ name }) => {
     expect(reads.length).toBeLessThanOrEqual(2);
     expect(reads[0]).toMatchObject({ group_id: "attic", id: "m", user: "ann" });
     readAnswer = { unauthorized: true };
-    await expect(as(name, token, (client) => client.list(ROOM))).rejects.toMatchObject({
-      reason: "JOIN_REFUSED",
-    });
+    for (const read of [
+      (client: DoorClient) => client.list(ROOM),
+      (client: DoorClient) => client.history(ROOM),
+      (client: DoorClient) => client.history({ ...ROOM, itemId: "m" }),
+    ]) {
+      await expect(as<unknown>(name, token, read)).rejects.toMatchObject({
+        reason: "JOIN_REFUSED",
+      });
+    }
   });
 
   it("are not asked about services, limited or not", async () => {

@@ -86,6 +86,7 @@ export function forgetful(first: Store): ForgetfulStore {
         (...args) =>
           current.deltasSince!(...args),
     ),
+    logRange: (...args) => current.logRange(...args),
     groups: (...args) => current.groups(...args),
     allGroups: (...args) => current.allGroups(...args),
     async watch(group, listener) {

@@ -47,6 +47,7 @@ export function bound(store: Store): Store {
     snapshot: (...args) => store.snapshot(...args),
     since: (...args) => store.since(...args),
     ...deltasOf(store),
+    logRange: (...args) => store.logRange(...args),
     groups: (...args) => store.groups(...args),
     allGroups: (...args) => store.allGroups(...args),
     watch: (...args) => store.watch(...args),

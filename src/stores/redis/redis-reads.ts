@@ -12,13 +12,14 @@ import type {
   SnapshotReader,
   StateHead,
 } from "../../core/store.ts";
+import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
 import type { GroupClock } from "../../core/group-clock.ts";
 import type { LuaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type RedisKeys, textOfGroup } from "./keys.ts";
 import { type GroupHead, unpackChange, unpackHead, unpackItem, textOf } from "./encoding.ts";
-import { GET, HEADS, LIST_ITEMS, SINCE } from "./scripts.ts";
+import { GET, HEADS, LIST_ITEMS, LOG_RANGE, SINCE } from "./scripts.ts";
 
 /** Dependencies of sweeps. */
 export interface SweepContext {
@@ -48,6 +49,7 @@ export interface RedisReads {
   ): Promise<ItemPage>;
   snapshot(group: GroupKey): SnapshotReader;
   since(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay>;
+  logRange(group: GroupKey): Promise<LogRange>;
 }
 
 /** A page of items, with the full head of the group. */
@@ -199,6 +201,18 @@ export function createRedisReads(context: ReadContext): RedisReads {
       if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), history))
         return { lost: true, head };
       return { lost: false, changes, head };
+    },
+
+    async logRange(group) {
+      const { partition, state, head: headKey, log } = placeOf(group);
+      const [lineage, packed, expired] = await run(
+        partition,
+        LOG_RANGE,
+        [state, headKey, log],
+        [history.maxAgeMs, time()],
+      );
+      const { position: head, logCount } = unpackHead(packed, lineage);
+      return { head, oldest: head.revision - logCount + 1 + Number(expired) };
     },
   };
 }

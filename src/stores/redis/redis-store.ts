@@ -263,6 +263,10 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       assertOpen();
       return reads.since(group, from, page);
     },
+    async logRange(group) {
+      assertOpen();
+      return reads.logRange(group);
+    },
     async groups(streamName, page) {
       assertOpen();
       return listing.groups(streamName, page);

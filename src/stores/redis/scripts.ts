@@ -17,6 +17,8 @@ export const GET: LuaScript = script("get");
 export const LIST_ITEMS: LuaScript = script("list");
 /** Changes after a revision. */
 export const SINCE: LuaScript = script("since");
+/** Which changes a log holds. */
+export const LOG_RANGE: LuaScript = script("log-range");
 /** Groups to sweep. */
 export const DUE: LuaScript = script("due");
 /** Sweeps groups. */
@@ -37,6 +39,7 @@ export const SCRIPTS: readonly LuaScript[] = [
   GET,
   LIST_ITEMS,
   SINCE,
+  LOG_RANGE,
   DUE,
   SWEEP,
   SCAN,

@@ -1,4 +1,4 @@
-import type { Item } from "../../core/change.ts";
+import type { ChangeEvent, Item } from "../../core/change.ts";
 import type { OpError } from "../../core/ops.ts";
 import type { Position } from "../../core/position.ts";
 import type { Value } from "../../core/value.ts";
@@ -6,6 +6,7 @@ import type {
   Batched,
   Deleted,
   Listed,
+  ListedChanges,
   ListedGroups,
   ListedStreams,
   Updated,
@@ -65,6 +66,20 @@ export function listJson({ items, position, nextPageToken }: Listed, withAuthor:
   ]);
 }
 
+/** A HistoryResponse. @param withAuthor Whether the caller gets authors. */
+export function historyJson(
+  { changes, oldest, head, nextPageToken }: ListedChanges,
+  withAuthor: boolean,
+): string {
+  const objects = changes.map((change) => changeObject(change, withAuthor));
+  return object([
+    list("changes", objects),
+    oldest === undefined ? "" : positionMember(oldest, "oldest"),
+    positionMember(head, "head"),
+    text("nextPageToken", nextPageToken),
+  ]);
+}
+
 /** A ListGroupsResponse. */
 export function groupsJson({ groups, nextPageToken }: ListedGroups): string {
   return object([texts("groups", groups), text("nextPageToken", nextPageToken)]);
@@ -113,8 +128,19 @@ function itemObject(item: Item, withAuthor: boolean): string {
   ]);
 }
 
-function positionMember({ epoch, revision }: Position): string {
-  return `"position":${object([text("epoch", epoch), integer("revision", revision)])}`;
+function changeObject(change: ChangeEvent, withAuthor: boolean): string {
+  return object([
+    `"type":"CHANGE_TYPE_${change.type.toUpperCase()}"`,
+    text("itemId", change.itemId),
+    value("data", change.value),
+    positionMember(change.position),
+    integer("timestamp", change.timestamp),
+    withAuthor ? text("author", change.author) : "",
+  ]);
+}
+
+function positionMember({ epoch, revision }: Position, name = "position"): string {
+  return `"${name}":${object([text("epoch", epoch), integer("revision", revision)])}`;
 }
 
 /** A `google.protobuf.Timestamp`. */

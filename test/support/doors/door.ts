@@ -45,6 +45,7 @@ export interface DoorClient {
   readonly batch: Call<"batch">;
   readonly send: Call<"send">;
   readonly list: Call<"list">;
+  readonly history: Call<"history">;
   readonly listGroups: Call<"listGroups">;
   readonly listAll: Call<"listAll">;
   /** Subscribes. A refusal may come from here or from the first `next()`. `return()` cancels. */

@@ -1,6 +1,7 @@
 import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { timestampDate, type Value as ValueMessage, ValueSchema } from "@bufbuild/protobuf/wkt";
 import type {
+  Change,
   Expectations,
   Item,
   Json,
@@ -14,6 +15,7 @@ import type {
   UpdateStep,
 } from "millrace";
 import {
+  type ChangeFrame,
   ChangeType,
   type Item as ItemMessage,
   type MutationResult as MutationResultMessage,
@@ -175,6 +177,22 @@ const CHANGE_TYPES = {
   [ChangeType.DELETE]: "delete",
 } as const;
 
+/** A change with a whole value. */
+export function change(message: ChangeFrame): Change {
+  const type = CHANGE_TYPES[message.type];
+  if (type === undefined) throw new Error("a change has no type");
+  const { itemId, data, timestamp, author } = message;
+  return {
+    kind: "change",
+    type,
+    itemId,
+    data: json(data),
+    position: position(message.position),
+    timestamp: Number(timestamp),
+    author,
+  };
+}
+
 /** A frame. */
 export function frame({ frame }: SubscribeResponse): StreamFrame | StreamDelta {
   switch (frame.case) {
@@ -190,15 +208,20 @@ export function frame({ frame }: SubscribeResponse): StreamFrame | StreamDelta {
       };
     }
     case "change": {
-      const type = CHANGE_TYPES[frame.value.type];
-      if (type === undefined) throw new Error("a change has no type");
-      const { itemId, data, author, ops, baseRevision } = frame.value;
-      const at = position(frame.value.position);
-      const timestamp = Number(frame.value.timestamp);
-      const change = { kind: "change", itemId, position: at, timestamp, author } as const;
-      if (baseRevision === 0n) return { ...change, type, data: json(data) };
-      if (type !== "update" || data !== undefined) throw new Error(`a ${type} with deltas`);
-      return { ...change, type, ops: ops.map(step), baseRevision: Number(baseRevision) };
+      const { type, itemId, data, author, ops, baseRevision } = frame.value;
+      if (baseRevision === 0n) return change(frame.value);
+      if (type !== ChangeType.UPDATE || data !== undefined)
+        throw new Error("a delta with data, or of no update");
+      return {
+        kind: "change",
+        type: "update",
+        itemId,
+        ops: ops.map(step),
+        baseRevision: Number(baseRevision),
+        position: position(frame.value.position),
+        timestamp: Number(frame.value.timestamp),
+        author,
+      };
     }
     case "event": {
       const { type, itemId, data, timestamp, author } = frame.value;

@@ -6,6 +6,7 @@ import type { OpError, UpdateOp } from "../../../../src/core/ops.ts";
 import type { Position } from "../../../../src/core/position.ts";
 import type { Value } from "../../../../src/core/value.ts";
 import {
+  type ChangeFrameSchema,
   ChangeType,
   type SubscribeResponse,
   SubscribeResponseSchema,
@@ -75,6 +76,21 @@ function opMessage(op: UpdateOp): MessageInitShape<typeof UpdateOpSchema> {
   }
 }
 
+/** A change. @param withAuthor Whether its reader gets authors. */
+export function changeMessage(
+  change: ChangeEvent,
+  withAuthor: boolean,
+): MessageInitShape<typeof ChangeFrameSchema> {
+  return {
+    type: CHANGE_TYPES[change.type],
+    itemId: change.itemId,
+    data: valueToMessage(change.value),
+    position: positionMessage(change.position),
+    timestamp: BigInt(change.timestamp),
+    author: withAuthor ? change.author : "",
+  };
+}
+
 /** A frame. @param withAuthor Whether its reader gets authors. */
 export function frameMessage(frame: Frame, withAuthor: boolean): SubscribeResponse {
   return create(SubscribeResponseSchema, { frame: frameCase(frame, withAuthor) });
@@ -97,14 +113,7 @@ function frameCase(
     case "change":
       return {
         case: "change",
-        value: {
-          type: CHANGE_TYPES[frame.type],
-          itemId: frame.itemId,
-          data: valueToMessage(frame.value),
-          position: positionMessage(frame.position),
-          timestamp: BigInt(frame.timestamp),
-          author: withAuthor ? frame.author : "",
-        },
+        value: changeMessage(frame, withAuthor),
       };
     case "delta":
       return {
