@@ -30,13 +30,6 @@ export interface ByUrl extends Target {
   readonly subscriptionId: string;
 }
 
-/** A join or leave of one subscription id that is under way. */
-export interface UnderWay {
-  readonly done: Promise<void>;
-  /** Whether the subscription has ended after it. */
-  readonly leaves: boolean;
-}
-
 /** The subscription of an admitted join. */
 export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission): Join {
   const { streamName, groupId, itemId, subscriptionId, resume, heartbeat, parts, deltas } = frame;
@@ -86,26 +79,6 @@ export function requireRightTo(
   { require }: Pick<SessionOptions, "require">,
 ): void {
   require(caller, "subscribe", { stream: streamName, group: groupId, item: itemId });
-}
-
-/**
- * How many subscriptions there will be once all joins and leaves under way are done, beside the new
- * one and the one that it replaces.
- */
-export function countBeside(
-  joined: FewMap<string, JoinedFeed>,
-  underWay: FewMap<string, UnderWay>,
-  subscriptionId: string,
-  taken = subscriptionId,
-): number {
-  const ids = new Set(joined.keys());
-  for (const [id, { leaves }] of underWay) {
-    if (leaves) ids.delete(id);
-    else ids.add(id);
-  }
-  ids.delete(subscriptionId);
-  ids.delete(taken);
-  return ids.size;
 }
 
 export function isSameTarget(a: Target, b: Target): boolean {

@@ -100,6 +100,8 @@ export interface Engine {
   readonly administration: Administration;
   /** Its store. */
   readonly store: Store;
+  /** The memory of what subscribers and callers over sockets have not read. */
+  readonly memory: SnapshotMemory;
   readonly functions: FunctionRegistry;
   readonly triggerEngine: TriggerEngine;
   /** Whether close() was called. */
@@ -267,6 +269,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     require,
     administration,
     store,
+    memory,
     functions,
     triggerEngine,
     get closing() {

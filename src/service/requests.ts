@@ -127,6 +127,12 @@ export interface PageRequest {
   readonly pageToken: string;
 }
 
+/** Which page of a group's items to read. */
+export interface ListRequest extends GroupRequest, PageRequest {
+  /** Whether to list from the newest item. Default false. */
+  readonly descending?: boolean | undefined;
+}
+
 /** A page of items. */
 export interface ListResult {
   readonly items: readonly Item[];

@@ -31,6 +31,16 @@ import type {
 import { ChangeLog } from "./change-log.ts";
 import { SortedMap } from "./sorted-map.ts";
 
+/** The newest items of a group. */
+export interface NewestItems {
+  /** In creation order. */
+  readonly items: readonly Item[];
+  /** For each item: where a descending page begins with the item before it. */
+  readonly places: readonly string[];
+  /** Whether there are older ones. */
+  readonly truncated: boolean;
+}
+
 /** The state of one group: items, log, head and clock. */
 export class MemoryGroup {
   /** Its names. */
@@ -127,13 +137,16 @@ export class MemoryGroup {
     return this.#items.get(itemId)?.item;
   }
 
-  /** Reads a page of items in creation order. */
+  /** Reads a page of items in creation order, or from the newest. */
   list(page: ItemPageRequest): ItemPage {
     const { position } = this.#head;
     const items: Item[] = [];
     let bytes = 0;
     let last: number | undefined;
-    for (const [createdRevision, item] of this.#order.entries(cursor(page.after))) {
+    const after = cursor(page.after);
+    const entries =
+      page.descending === true ? this.#order.reversed(after) : this.#order.entries(after);
+    for (const [createdRevision, item] of entries) {
       bytes += item.value.size;
       if (items.length > 0 && (items.length >= page.maxCount || bytes > page.maxBytes)) {
         return { items, position, next: String(last) };
@@ -142,6 +155,19 @@ export class MemoryGroup {
       last = createdRevision;
     }
     return { items, position, next: undefined };
+  }
+
+  /** The newest items, at most `count`, in creation order. */
+  newest(count: number): NewestItems {
+    const items: Item[] = [];
+    const places: string[] = [];
+    for (const [createdRevision, item] of this.#order.reversed()) {
+      if (items.length === count) break;
+      items.push(item);
+      places.push(String(createdRevision));
+    }
+    const truncated = items.length < this.#order.size;
+    return { items: items.reverse(), places: places.reverse(), truncated };
   }
 
   /** Reads changes after a position, with whole values. */

@@ -24,11 +24,18 @@ const CHANGE_TYPES = ["create", "update", "delete"] as const;
 
 /** The head of a group. */
 export interface GroupHead extends Head {
+  /** Number of items. */
+  readonly itemCount: number;
   /** Number of changes in the log. */
   readonly logCount: number;
 }
 
-const NO_HEAD: GroupHead = Object.freeze({ position: ORIGIN, timestamp: 0, logCount: 0 });
+const NO_HEAD: GroupHead = Object.freeze({
+  position: ORIGIN,
+  timestamp: 0,
+  itemCount: 0,
+  logCount: 0,
+});
 
 /** Reads a reply that is text or null. */
 export function textOf(reply: unknown): string {
@@ -45,6 +52,7 @@ export function unpackHead(packed: unknown, lineage: unknown): GroupHead {
   return {
     position: { epoch, revision: packed.readDoubleBE(0) },
     timestamp: packed.readDoubleBE(8),
+    itemCount: packed.readDoubleBE(24),
     logCount: packed.readDoubleBE(32),
   };
 }

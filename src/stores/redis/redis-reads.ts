@@ -6,11 +6,13 @@ import type {
   Head,
   History,
   ItemPage,
+  ItemPageRequest,
   ItemRead,
   ReadLimits,
   Replay,
   SnapshotReader,
   StateHead,
+  WindowPage,
 } from "../../core/store.ts";
 import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
@@ -43,11 +45,8 @@ export interface ReadContext extends SweepContext {
 export interface RedisReads {
   get(group: GroupKey, itemId: string): Promise<ItemRead>;
   heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
-  list(
-    group: GroupKey,
-    page: ReadLimits & { readonly after?: string | undefined },
-  ): Promise<ItemPage>;
-  snapshot(group: GroupKey): SnapshotReader;
+  list(group: GroupKey, page: ItemPageRequest): Promise<ItemPage>;
+  snapshot(group: GroupKey, window?: number): SnapshotReader;
   since(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay>;
   logRange(group: GroupKey): Promise<LogRange>;
 }
@@ -55,7 +54,11 @@ export interface RedisReads {
 /** A page of items, with the full head of the group. */
 interface Page {
   readonly head: StateHead;
+  /** Number of items of the group. */
+  readonly itemCount: number;
   readonly items: readonly Item[];
+  /** For each item, the revision that created it, as text. */
+  readonly places: readonly string[];
   readonly next: string | undefined;
 }
 
@@ -91,27 +94,33 @@ export function createRedisReads(context: ReadContext): RedisReads {
     return [lineage, ...rest];
   };
 
-  const readPage = async (group: GroupKey, limits: ReadLimits, after: string): Promise<Page> => {
+  /**
+   * @param window Only the newest items, this many; for the first page in creation order.
+   */
+  const readPage = async (
+    group: GroupKey,
+    { maxCount, maxBytes, after = "", descending = false }: ItemPageRequest,
+    window?: number,
+  ): Promise<Page> => {
     const { partition, state, head: headKey, items: itemsKey, order } = placeOf(group);
     const [lineage, head, more, given, ...rest] = await run(
       partition,
       LIST_ITEMS,
       [state, headKey, itemsKey, order],
-      [after, limits.maxCount, limits.maxBytes, time()],
+      [after, maxCount, maxBytes, time(), descending ? 1 : 0, window ?? ""],
     );
     const items: Item[] = [];
-    let next: string | undefined;
+    const places: string[] = [];
     for (let i = 0; i + 1 < rest.length; i += 2) {
       const stored = unpackItem(String(rest[i]), rest[i + 1]);
       if (stored === undefined) continue;
       items.push(stored.item);
-      next = String(stored.createdRevision);
+      places.push(String(stored.createdRevision));
     }
-    return {
-      head: stateHead(unpackHead(head, lineage), given),
-      items,
-      next: String(more) === "1" ? next : undefined,
-    };
+    const known = unpackHead(head, lineage);
+    const next = String(more) === "1" ? places.at(-1) : undefined;
+    const { itemCount } = known;
+    return { head: stateHead(known, given), itemCount, items, places, next };
   };
 
   /** Reads heads of one partition. This also detects lost writes for followers of quiet groups. */
@@ -166,18 +175,24 @@ export function createRedisReads(context: ReadContext): RedisReads {
     },
 
     async list(group, page) {
-      const { head, items, next } = await readPage(group, page, cursor(page.after));
+      const after = cursor(page.after);
+      const { head, items, next } = await readPage(group, { ...page, after });
       return { items, position: head.position, next };
     },
 
-    snapshot(group) {
-      let after = "0";
+    snapshot(group, window) {
+      let after: string | undefined;
+      let extent: Omit<WindowPage, "places"> | undefined;
       return {
         stable: false,
         async next(limits) {
-          const { head, items, next } = await readPage(group, limits, after);
-          after = next ?? after;
-          return { ...head, items, done: next === undefined };
+          const first = after === undefined && window !== Infinity ? window : undefined;
+          const page = await readPage(group, { ...limits, after }, first);
+          const { head, itemCount, items, places, next } = page;
+          after = next;
+          if (window === undefined) return { ...head, items, done: next === undefined };
+          extent ??= { count: Math.min(itemCount, window), truncated: itemCount > window };
+          return { ...head, items, window: { ...extent, places }, done: next === undefined };
         },
         close() {},
       };
@@ -218,8 +233,8 @@ export function createRedisReads(context: ReadContext): RedisReads {
 }
 
 /** @throws StreamError PAGE_TOKEN_INVALID */
-function cursor(after: string | undefined): string {
-  if (after === undefined) return "0";
+function cursor(after: string | undefined): string | undefined {
+  if (after === undefined) return undefined;
   const revision = Number(after);
   if (Number.isSafeInteger(revision) && revision > 0) return String(revision);
   throw new StreamError(

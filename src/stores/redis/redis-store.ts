@@ -248,9 +248,9 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       assertOpen();
       return reads.list(group, page);
     },
-    async snapshot(group) {
+    async snapshot(group, window) {
       assertOpen();
-      const reader = reads.snapshot(group);
+      const reader = reads.snapshot(group, window);
       return {
         ...reader,
         async next(page) {
