@@ -20,6 +20,8 @@ export interface JoinFrame extends Target {
   readonly heartbeat: boolean;
   /** Whether it takes snapshots in parts. */
   readonly parts: boolean;
+  /** Whether it takes updates as their steps. */
+  readonly deltas: boolean;
 }
 
 /** A join without extensions. */
@@ -27,7 +29,7 @@ export function plainJoin(
   { streamName, groupId, itemId }: Target,
   subscriptionId: string,
 ): JoinFrame {
-  const noExtensions = { resume: undefined, heartbeat: false, parts: false };
+  const noExtensions = { resume: undefined, heartbeat: false, parts: false, deltas: false };
   return { type: "join", subscriptionId, streamName, groupId, itemId, ...noExtensions };
 }
 
@@ -133,6 +135,7 @@ function readJoin(subscriptionId: string, data: Record<string, unknown>): JoinFr
         : readPosition(data["resume"]),
     heartbeat: flag("heartbeat", data["heartbeat"]),
     parts: flag("parts", data["parts"]),
+    deltas: flag("deltas", data["deltas"]),
   };
 }
 

@@ -32,7 +32,7 @@ export interface ByUrl extends Target {
 
 /** The subscription of an admitted join. */
 export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission): Join {
-  const { streamName, groupId, itemId, subscriptionId, resume, heartbeat, parts } = frame;
+  const { streamName, groupId, itemId, subscriptionId, resume, heartbeat, parts, deltas } = frame;
   const resumes = resume !== undefined;
   const isServed = false;
   // Without a spread: each object made by a spread has a hidden class of its own, which takes
@@ -45,6 +45,7 @@ export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission):
     resumes,
     heartbeat,
     parts,
+    deltas,
     byUrl,
     isServed,
     admission,

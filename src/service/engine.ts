@@ -237,7 +237,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
       const subscriber = new CallSubscriber(address, caller);
       const admission = await join({ ...group, itemId, subscriptionId: newId() }, subscriber);
       try {
-        const interest = interestIn(itemId);
+        const interest = interestIn(itemId, request.deltas);
         const subscription = await hub.follow({ group, interest, resumeFrom, address });
         subscription.onEnd(() => admission.leave());
         subscriber.attach(subscription);

@@ -186,6 +186,8 @@ export interface ListAllResult {
 export interface SubscribeRequest extends GroupRequest {
   readonly itemId?: string | undefined;
   readonly resumeFrom?: Position | undefined;
+  /** Whether updates may come as their steps. Absent: they come with their whole values. */
+  readonly deltas?: boolean | undefined;
   /** Address of the caller, to which its unread snapshots count. Absent: a caller in this process. */
   readonly address?: string | undefined;
 }
