@@ -1,4 +1,5 @@
 import type { Delta } from "./delta.ts";
+import type { Cause, ItemLifetime } from "./lifetime.ts";
 import type { Position } from "./position.ts";
 import type { Value } from "./value.ts";
 
@@ -14,6 +15,8 @@ export interface Item {
   readonly updateTimeMs: number;
   /** Author of the change that last wrote it; "" when it has none. @see author.ts */
   readonly author: string;
+  /** When it goes by itself. Undefined: never. */
+  readonly lifetime?: ItemLifetime | undefined;
 }
 
 /** A committed change of one item: what the log keeps and every subscriber receives. */
@@ -39,10 +42,15 @@ export interface ChangeEvent {
    * item before it.
    */
   readonly delta?: Delta | undefined;
+  /** Why the service itself deleted the item. Undefined: a caller made the change. */
+  readonly cause?: Cause | undefined;
 }
 
 /** An update as subscribers with deltas receive it: its steps in place of the value. */
-export interface DeltaEvent extends Omit<ChangeEvent, "kind" | "type" | "value" | "delta"> {
+export interface DeltaEvent extends Omit<
+  ChangeEvent,
+  "kind" | "type" | "value" | "delta" | "cause"
+> {
   readonly kind: "delta";
   readonly delta: Delta;
 }

@@ -4,7 +4,8 @@ import { Delta } from "./delta.ts";
 import { StreamError } from "./errors.ts";
 import { FewMap } from "./few-map.ts";
 import { nextTimestamp } from "./group-clock.ts";
-import type { Commit, Head, Mutation, MutationResult } from "./store.ts";
+import { type ItemLifetime, changedLifetime, lifetimeFrom } from "./lifetime.ts";
+import type { Commit, Head, ItemCondition, Mutation, MutationResult } from "./store.ts";
 import type { OpError, UpdateOp } from "./ops.ts";
 import type { Fired } from "./outbox.ts";
 import { utf8Length } from "./text.ts";
@@ -156,6 +157,31 @@ function deltaOf(
   return effective && Delta.smallerThan(value, revision, effective);
 }
 
+/** The lifetime of an item after a write. */
+function lifetimeAfter(
+  mutation: Mutation,
+  current: ItemLifetime | undefined,
+  type: "create" | "update",
+  nowMs: number,
+): ItemLifetime | undefined {
+  if (mutation.kind === "put") return lifetimeFrom(mutation.lifetime, nowMs);
+  if (mutation.kind !== "reduce") return current;
+  const before = type === "create" ? lifetimeFrom(mutation.initialLifetime, nowMs) : current;
+  return changedLifetime(before, mutation.lifetime, nowMs);
+}
+
+/** Whether an item is as the service read it. */
+function isMet(condition: ItemCondition | undefined, current: StoredItem | undefined): boolean {
+  if (condition === undefined) return true;
+  if (current === undefined) return false;
+  const { revision, lifetime } = current.item;
+  return (
+    (condition.revision ?? revision) === revision &&
+    (condition.expireTimeMs ?? lifetime?.expireTimeMs) === lifetime?.expireTimeMs &&
+    (condition.connection ?? lifetime?.connection) === lifetime?.connection
+  );
+}
+
 class Working {
   readonly #commit: Commit;
   readonly #context: CommitContext;
@@ -205,6 +231,8 @@ class Working {
     const written = this.#writes.get(itemId);
     const current = written === undefined ? this.#context.lookup(itemId) : written.after;
     const oldValue = mutation.kind === "record" ? mutation.before : current?.item.value;
+    if (mutation.kind === "delete" && !isMet(mutation.onlyIf, current))
+      return { revision: undefined, oldValue: undefined, newValue: undefined, errors: [] };
     const { value, errors, effective } = valueAfter(mutation, oldValue);
     if (value === undefined) {
       if (oldValue === undefined) return { revision: undefined, oldValue, newValue: value, errors };
@@ -228,18 +256,15 @@ class Working {
         createTimeMs: current?.item.createTimeMs ?? nowMs,
         updateTimeMs: nowMs,
         author: this.#author,
+        lifetime: lifetimeAfter(mutation, current?.item.lifetime, type, nowMs),
       },
       createdRevision: current?.createdRevision ?? revision,
     });
     return { revision, oldValue, newValue: value, errors };
   }
 
-  #change(
-    type: ChangeEvent["type"],
-    { itemId, fires }: Mutation,
-    value: Value,
-    delta?: Delta,
-  ): ChangeEvent {
+  #change(type: ChangeEvent["type"], mutation: Mutation, value: Value, delta?: Delta): ChangeEvent {
+    const { itemId, fires } = mutation;
     if (this.#revision >= MAX_REVISION) throw revisionsUsedUp();
     if (this.#epoch === "") this.#epoch = this.#context.newEpoch();
     this.#revision += 1;
@@ -254,6 +279,7 @@ class Working {
       timeMs: this.#context.nowMs,
       author: this.#author,
       delta,
+      cause: mutation.kind === "delete" ? mutation.cause : undefined,
     };
     this.#changes.push(event);
     // Triggers get whole values: an outbox need not keep the steps.

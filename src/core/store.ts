@@ -2,6 +2,7 @@ import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
 import type { Delta } from "./delta.ts";
 import type { StreamError } from "./errors.ts";
+import type { Cause, Lifetime, Lifetimes } from "./lifetime.ts";
 import type { LogRange } from "./log-range.ts";
 import type { GroupKey } from "./names.ts";
 import type { OpError } from "./ops.ts";
@@ -132,6 +133,9 @@ export interface Store {
   /** Events whose triggers have yet to run. */
   readonly outbox: Outbox;
 
+  /** Items that go by themselves. */
+  readonly lifetimes: Lifetimes;
+
   /**
    * Why the store accepts no writes, until it is reopened or its server responds again. Absent or
    * undefined while it works.
@@ -203,6 +207,8 @@ export type Mutation =
       readonly kind: "put";
       readonly itemId: string;
       readonly value: Value;
+      /** Lifetime of the item. Absent: it has none, whatever it had. */
+      readonly lifetime?: Lifetime | undefined;
       readonly expectedRevision?: number | undefined;
       readonly fires?: Firing | undefined;
     }
@@ -216,12 +222,20 @@ export type Mutation =
       readonly steps?: (() => string) | undefined;
       /** Memory that the reduce holds, in bytes, for the limits of queues. */
       readonly bytes: number;
+      /** Parts of the item's lifetime to replace. Absent ones stay as they are. */
+      readonly lifetime?: Lifetime | undefined;
+      /** Lifetime of an item that the reduce creates, as far as `lifetime` does not say. */
+      readonly initialLifetime?: Lifetime | undefined;
       readonly expectedRevision?: number | undefined;
       readonly fires?: Firing | undefined;
     }
   | {
       readonly kind: "delete";
       readonly itemId: string;
+      /** Why the service itself deletes it. Absent: a caller does. */
+      readonly cause?: Cause | undefined;
+      /** Nothing happens unless the item is as described. Absent: it is deleted in any case. */
+      readonly onlyIf?: ItemCondition | undefined;
       readonly expectedRevision?: number | undefined;
       readonly fires?: Firing | undefined;
     }
@@ -241,6 +255,15 @@ export type Mutation =
       readonly expectedRevision?: undefined;
       readonly fires?: Firing | undefined;
     };
+
+/** What the service read of an item that it is about to delete; absent parts may be anything. */
+export interface ItemCondition {
+  readonly revision?: number | undefined;
+  /** Wall clock of its end, Unix milliseconds. */
+  readonly expireTimeMs?: number | undefined;
+  /** Id of the connection that it is bound to. */
+  readonly connection?: string | undefined;
+}
 
 /** Outcome of a commit. */
 export type Outcome = Committed | Refused;

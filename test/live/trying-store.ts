@@ -73,6 +73,7 @@ export function forgetful(first: Store): ForgetfulStore {
   const keyOf = ({ streamName, groupId }: GroupKey) => JSON.stringify([streamName, groupId]);
   return {
     outbox: current.outbox,
+    lifetimes: current.lifetimes,
     run: (...args) => current.run(...args),
     broadcast: (...args) => current.broadcast(...args),
     get: (...args) => current.get(...args),

@@ -39,6 +39,7 @@ export function deltasOf(
 export function bound(store: Store): Store {
   return {
     outbox: store.outbox,
+    lifetimes: store.lifetimes,
     run: (...args) => store.run(...args),
     broadcast: (...args) => store.broadcast(...args),
     get: (...args) => store.get(...args),

@@ -104,8 +104,8 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       const [mutation] = commit.mutations;
       const expects =
         commit.expectedEpoch !== undefined || mutation?.expectedRevision !== undefined;
-      if (mutation === undefined || commit.mutations.length > 1 || expects)
-        throw customStreamUnsupported();
+      const isPlain = mutation !== undefined && !hasLifetime(mutation);
+      if (!isPlain || commit.mutations.length > 1 || expects) throw customStreamUnsupported();
       return await record(group, await writeOutside(group, mutation), commit.author);
     } catch (error) {
       return { ok: false, error: StreamError.from(error) };
@@ -170,6 +170,10 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     get outbox() {
       return store.outbox;
     },
+    // Items of custom streams have no lifetimes.
+    get lifetimes() {
+      return store.lifetimes;
+    },
     get failure() {
       return store.failure;
     },
@@ -221,6 +225,10 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     watch: (group, listener, onDoubt) => store.watch(group, listener, onDoubt),
     close: () => store.close(),
   };
+}
+
+function hasLifetime(mutation: Mutation): boolean {
+  return (mutation.kind === "put" || mutation.kind === "reduce") && mutation.lifetime !== undefined;
 }
 
 /** A reader of items in memory: of all, or of the last ones. */

@@ -29,6 +29,7 @@ import type {
   Replay,
 } from "../../core/store.ts";
 import { ChangeLog } from "./change-log.ts";
+import type { LifetimeIndex } from "./lifetime-index.ts";
 import { SortedMap } from "./sorted-map.ts";
 
 /** The newest items of a group. */
@@ -54,11 +55,13 @@ export class MemoryGroup {
   readonly #items = new Map<string, StoredItem>();
   readonly #order = new SortedMap<number, Item>((a, b) => a - b);
   readonly #log = new ChangeLog();
+  readonly #lifetimes: LifetimeIndex;
 
-  /** A group that was never written. */
-  constructor(key: GroupKey) {
+  /** A group that was never written. @param lifetimes Index of the store's items that go by themselves. */
+  constructor(key: GroupKey, lifetimes: LifetimeIndex) {
     this.key = key;
     this.text = groupKeyText(key);
+    this.#lifetimes = lifetimes;
   }
 
   /** Its head. */
@@ -104,6 +107,11 @@ export class MemoryGroup {
       if (before !== undefined && before.createdRevision !== after?.createdRevision) {
         this.#order.delete(before.createdRevision);
       }
+      this.#lifetimes.change(
+        { group: this.key, itemId },
+        before?.item.lifetime,
+        after?.item.lifetime,
+      );
       if (after === undefined) {
         this.#items.delete(itemId);
         continue;

@@ -19,6 +19,7 @@ import type {
 import { compareUtf8 } from "../../core/text.ts";
 import type { Fired } from "../../core/outbox.ts";
 import { createWatchers } from "../../core/watchers.ts";
+import { LifetimeIndex } from "./lifetime-index.ts";
 import { MemoryGroup } from "./memory-group.ts";
 import { SortedMap } from "./sorted-map.ts";
 import { windowReader } from "./window-reader.ts";
@@ -63,6 +64,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const watchers = createWatchers();
   const groupClock = new GroupClock();
   const outbox = createMemoryOutbox();
+  const index = new LifetimeIndex();
   let closed = false;
 
   const assertOpen = () => {
@@ -73,7 +75,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     ...head,
     syncTimestamp: groupClock.sync(head.timestamp, 0, clock),
   });
-  const findOrAdd = (key: GroupKey) => find(key) ?? new MemoryGroup(key);
+  const findOrAdd = (key: GroupKey) => find(key) ?? new MemoryGroup(key, index);
 
   const indexPresence = (group: MemoryGroup, before: number) => {
     // It rarely changes, and a lookup among all groups is not free.
@@ -143,10 +145,24 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         return outbox.settle(...args);
       },
     },
+    lifetimes: {
+      async expired(limit) {
+        assertOpen();
+        return index.expired(clock(), limit);
+      },
+      async boundTo(connection, limit) {
+        assertOpen();
+        return index.boundTo(connection, limit);
+      },
+      async connections(page) {
+        assertOpen();
+        return index.connections(page);
+      },
+    },
     async run(key, commits) {
       assertOpen();
       const known = find(key);
-      const group = known ?? new MemoryGroup(key);
+      const group = known ?? new MemoryGroup(key, index);
       const outcomes: Outcome[] = [];
       const announced: (readonly ChangeEvent[])[] = [];
       const allFired: (readonly Fired[])[] = [];

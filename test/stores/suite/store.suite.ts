@@ -7,6 +7,7 @@ import { describeFeed } from "./feed.ts";
 import type { OpenStore } from "./fixture.ts";
 import { describeGroupClock } from "./group-clock.ts";
 import { describeHistory } from "./history.ts";
+import { describeLifetimes } from "./lifetimes.ts";
 import { describeModel } from "./model.ts";
 import { describeOutboxSettling } from "./outbox-settling.ts";
 import { describeOutbox } from "./outbox.ts";
@@ -31,6 +32,7 @@ export function describeStore(name: string, open: OpenStore): void {
     describeWindows(open);
     describeHistory(open);
     describeDeltas(open);
+    describeLifetimes(open);
     describeGroupClock(open);
     describeFeed(open);
     describeOutbox(open);

@@ -1,0 +1,71 @@
+import type { GroupKey } from "./names.ts";
+
+/**
+ * How long an item lives, as a write asks for it. Both parts are independent: an item with both goes
+ * at whichever end comes first.
+ */
+export interface Lifetime {
+  /** Milliseconds from the commit on. Absent: it does not expire. */
+  readonly ttlMs?: number | undefined;
+  /** Id of the connection that it is bound to. Absent: of none. */
+  readonly connection?: string | undefined;
+}
+
+/** The lifetime of a stored item. An item without an end has none. */
+export interface ItemLifetime {
+  /** Wall clock of its end, Unix milliseconds; undefined: it does not expire. */
+  readonly expireTimeMs: number | undefined;
+  /** Id of the connection that it is bound to; undefined: of none. */
+  readonly connection: string | undefined;
+}
+
+/** Why the service itself deletes an item. */
+export type Cause = "expired" | "disconnected" | "evicted";
+
+/** An item with a lifetime, as an index of a store lists it. */
+export interface MortalItem {
+  readonly group: GroupKey;
+  readonly itemId: string;
+  readonly lifetime: ItemLifetime;
+}
+
+/** Shortest lifetime by the clock that a caller may ask for, in milliseconds. */
+export const MIN_TTL_MS = 1000;
+/** Longest one: 10 years. */
+export const MAX_TTL_MS = 3650 * 24 * 3_600_000;
+
+/** The lifetime of an item that a write replaces as a whole. */
+export function lifetimeFrom(asked: Lifetime | undefined, nowMs: number): ItemLifetime | undefined {
+  return asked === undefined ? undefined : changedLifetime(undefined, asked, nowMs);
+}
+
+/** The lifetime of an item whose update changes the parts that it names, and keeps the others. */
+export function changedLifetime(
+  current: ItemLifetime | undefined,
+  asked: Lifetime | undefined,
+  nowMs: number,
+): ItemLifetime | undefined {
+  if (asked === undefined) return current;
+  const expireTimeMs = asked.ttlMs === undefined ? current?.expireTimeMs : nowMs + asked.ttlMs;
+  const connection = asked.connection ?? current?.connection;
+  if (expireTimeMs === undefined && connection === undefined) return undefined;
+  return { expireTimeMs, connection };
+}
+
+/**
+ * Items that go by themselves: an index of the store, kept in the same step as the items.
+ *
+ * Expiry goes by the wall clock of commits. Where that clock goes back, items live longer by as much
+ * as it went back; where it leaps ahead, they go earlier by as much as it leapt.
+ */
+export interface Lifetimes {
+  /**
+   * Items whose time has passed, the longest overdue first. Of a fleet, each process lists only
+   * groups that it is responsible for, so that at most one process at a time deletes an item.
+   */
+  expired(limit: number): Promise<readonly MortalItem[]>;
+  /** Items that are bound to a connection, in no particular order. */
+  boundTo(connection: string, limit: number): Promise<readonly MortalItem[]>;
+  /** Connections that items are bound to, after `after`, sorted by UTF-8 bytes. */
+  connections(page: { after?: string; limit: number }): Promise<readonly string[]>;
+}
