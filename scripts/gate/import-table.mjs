@@ -22,6 +22,8 @@ export const IMPORT_TABLE = {
   limits: ["core", "node:"],
   // Callers' keys and tokens, and the decision what they may do.
   rights: ["core", "node:", "jose"],
+  // The ends of items: expiry, and what is bound to a connection.
+  lifetimes: ["core", "timers"],
   live: ["core", "limits"],
   functions: ["core", "timers", "node:"],
   triggers: ["core", "rights", "timers", "functions"],
@@ -31,6 +33,7 @@ export const IMPORT_TABLE = {
     "rights",
     "timers",
     "limits",
+    "lifetimes",
     "live",
     "functions",
     "triggers",

@@ -71,8 +71,10 @@ export const eventFrame = createRecentForReaders(
 
 function contentOf(event: LiveEvent): string {
   switch (event.kind) {
-    case "change":
-      return `{"type":"${event.type}","data":${event.value.text}}`;
+    case "change": {
+      const cause = event.cause === undefined ? "" : `,"cause":"${event.cause}"`;
+      return `{"type":"${event.type}","data":${event.value.text}${cause}}`;
+    }
     case "delta": {
       const { text, baseRevision } = event.delta;
       return `{"type":"update","ops":${text},"baseRevision":${baseRevision}}`;

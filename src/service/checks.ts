@@ -1,5 +1,6 @@
 import { StreamError } from "../core/errors.ts";
 import { MAX_NAME_BYTES, type GroupKey, checkGroup, checkName } from "../core/names.ts";
+import { MAX_TTL_MS, MIN_TTL_MS } from "../core/lifetime.ts";
 import type { Position } from "../core/position.ts";
 import { utf8Length } from "../core/text.ts";
 import type { Value } from "../core/value.ts";
@@ -53,6 +54,16 @@ export function checkRevision(field: string, revision: unknown): void {
   if (revision === undefined) return;
   if (typeof revision === "number" && Number.isSafeInteger(revision) && revision >= 0) return;
   throw requestInvalid(field, `${field} is not a revision; it may be an integer from 0 to 2^53-1.`);
+}
+
+/** Checks a lifetime in milliseconds, if there is one. @throws StreamError REQUEST_INVALID */
+export function checkTtl(field: string, ttl: number | undefined): void {
+  if (ttl === undefined) return;
+  if (Number.isSafeInteger(ttl) && ttl >= MIN_TTL_MS && ttl <= MAX_TTL_MS) return;
+  throw requestInvalid(
+    field,
+    `${field} is ${typeof ttl === "number" ? `${ttl} ms` : "not a number"}; it may be whole milliseconds from 1 s to 10 years (3650 days), or absent.`,
+  );
 }
 
 /** Checks a flag; absent: false. @throws StreamError REQUEST_INVALID */

@@ -1,5 +1,5 @@
 import type { Coordinator } from "../core/coordinator.ts";
-import type { StreamError } from "../core/errors.ts";
+import { StreamError } from "../core/errors.ts";
 import { checkGroup, checkName } from "../core/names.ts";
 import type { Store } from "../core/store.ts";
 import { currentCause } from "../functions/cause.ts";
@@ -43,6 +43,7 @@ import {
   type TriggerEngine,
   createTriggerEngine,
 } from "../triggers/trigger-engine.ts";
+import { startExpiry } from "../lifetimes/expiry.ts";
 import { Moments } from "../timers/moments.ts";
 import { createReads } from "./reads.ts";
 import { createWrites } from "./writes.ts";
@@ -119,6 +120,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   const heartbeatIntervalMs = options.heartbeatIntervalMs ?? 15_000;
   const now = options.now ?? turnClock(() => performance.now());
   const newId = () => crypto.randomUUID();
+  const onFailure = swallowErrors(options.onFailure);
   const coordinator = options.coordinator ?? localCoordinator();
   const functionLimits = { ...DEFAULT_FUNCTION_LIMITS, ...options.functionLimits };
   const functions = new FunctionRegistry({ coordinator, limits: functionLimits });
@@ -163,6 +165,11 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     now,
     clock: Date.now,
   });
+  const expiry = startExpiry({
+    store: given,
+    firing: (group, itemId) => triggerEngine.firing(group, itemId),
+    onProblem: (error) => onFailure(StreamError.from(error), "expiry"),
+  });
   const { gates, admissions } = triggerEngine;
   const require = createRequire(options.onDecision);
   const administration = createAdministration({
@@ -187,6 +194,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   };
   const close = async () => {
     await settle();
+    await expiry.close();
     await coordinator.close();
     await store.close();
   };
@@ -257,7 +265,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   };
   // While draining, calls made by running functions (a leave handler, say) are still served.
   const isClosing = () => closing && currentCause().depth === 0;
-  const open = guarded(handlers, isClosing, swallowErrors(options.onFailure));
+  const open = guarded(handlers, isClosing, onFailure);
   for (const [id, provider] of builtInFunctions(open, functionLimits.maxBuiltInResultBytes))
     functions.addBuiltIn(id, provider);
   for (const [id, provider] of subscriptionFunctions(administration))

@@ -27,8 +27,23 @@ export interface Expectations {
   readonly expectedEpoch?: string | undefined;
 }
 
-/** Stores a value. */
-export interface SetRequest extends ItemRequest, Expectations {
+/** When an item goes by itself. */
+export interface TimeToLive {
+  /** Lifetime from now on, in milliseconds: 1 s to 10 years. Absent: @see SetRequest, UpdateRequest */
+  readonly ttl?: number | undefined;
+}
+
+/** Binds an item to the connection of the caller. */
+export interface Binding {
+  /** Whether the item lives as long as the connection. Only for calls over a socket with hello. */
+  readonly whileConnected?: boolean | undefined;
+}
+
+/**
+ * Stores a value, and replaces the lifetime of the item: without `ttl` by that of the stream's
+ * settings.
+ */
+export interface SetRequest extends ItemRequest, Expectations, TimeToLive, Binding {
   readonly data: Value | undefined;
 }
 
@@ -42,8 +57,8 @@ export interface SetResult {
   readonly position: Position;
 }
 
-/** Changes a value by steps. */
-export interface UpdateRequest extends ItemRequest, Expectations {
+/** Changes a value by steps. Without `ttl` the item keeps its lifetime. */
+export interface UpdateRequest extends ItemRequest, Expectations, TimeToLive, Binding {
   readonly ops: readonly UpdateOp[];
 }
 
@@ -69,12 +84,14 @@ export type BatchMutation =
       readonly kind: "set";
       readonly itemId: string;
       readonly data: Value | undefined;
+      readonly ttl?: number | undefined;
       readonly expectedRevision?: number | undefined;
     }
   | {
       readonly kind: "update";
       readonly itemId: string;
       readonly ops: readonly UpdateOp[];
+      readonly ttl?: number | undefined;
       readonly expectedRevision?: number | undefined;
     }
   | {

@@ -2,6 +2,7 @@ import { type Reason, StreamError } from "../core/errors.ts";
 import { checkGroup, checkName } from "../core/names.ts";
 import { checkOpCount } from "../core/op-json.ts";
 import { opsText } from "../core/op-text.ts";
+import type { Lifetime } from "../core/lifetime.ts";
 import type { Firing } from "../core/outbox.ts";
 import { customStreamUnsupported } from "../core/overrides.ts";
 import { reduce } from "../core/reduce.ts";
@@ -16,18 +17,22 @@ import {
   checkItem,
   checkMutationCount,
   checkRevision,
+  checkTtl,
+  requestInvalid,
 } from "./checks.ts";
 import type {
   BatchMutation,
   BatchMutationResult,
   BatchRequest,
   BatchResult,
+  Binding,
   DeleteRequest,
   DeleteResult,
   Expectations,
   SendRequest,
   SetRequest,
   SetResult,
+  TimeToLive,
   UpdateRequest,
   UpdateResult,
 } from "./requests.ts";
@@ -50,8 +55,8 @@ export interface WriteRules {
 
 /** The calls that write, without a decision about rights. @see Handlers */
 export interface Writes {
-  set(request: SetRequest, author?: string): Promise<SetResult>;
-  update(request: UpdateRequest, author?: string): Promise<UpdateResult>;
+  set(request: SetRequest, author?: string, connection?: string): Promise<SetResult>;
+  update(request: UpdateRequest, author?: string, connection?: string): Promise<UpdateResult>;
   delete(request: DeleteRequest, author?: string): Promise<DeleteResult>;
   batch(request: BatchRequest, author?: string): Promise<BatchResult>;
   send(request: SendRequest, author?: string): Promise<void>;
@@ -77,7 +82,7 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
   };
 
   return {
-    async set(request, author) {
+    async set(request, author, connection) {
       const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const value = checkData(request.data);
@@ -85,6 +90,7 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
         kind: "put",
         itemId,
         value,
+        lifetime: lifetimeOf(request, connection),
         expectedRevision: request.expectedRevision,
       };
       const { results, position } = committed(await runOne(group, request, mutation, author));
@@ -92,13 +98,14 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
       return { oldValue, newValue, created: oldValue === undefined, position };
     },
 
-    async update(request, author) {
+    async update(request, author, connection) {
       const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const mutation: Mutation = {
         kind: "reduce",
         itemId,
         ...reducer(request.ops, "ops"),
+        lifetime: lifetimeOf(request, connection),
         expectedRevision: request.expectedRevision,
       };
       const { results, position } = committed(await runOne(group, request, mutation, author));
@@ -162,6 +169,28 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
   };
 }
 
+/**
+ * The lifetime that a write asks for.
+ *
+ * @param connection Id of the connection that the item may be bound to; undefined: of none.
+ * @throws StreamError REQUEST_INVALID
+ */
+function lifetimeOf(
+  { ttl, whileConnected }: TimeToLive & Binding,
+  connection: string | undefined,
+  field = "ttl",
+): Lifetime | undefined {
+  if (ttl === undefined && whileConnected !== true) return undefined;
+  checkTtl(field, ttl);
+  if (whileConnected !== true) return { ttlMs: ttl };
+  if (connection === undefined)
+    throw requestInvalid(
+      "while_connected",
+      "while_connected is true, but the call has no connection to live as long as; it may be true in calls over a WebSocket that said hello.",
+    );
+  return { ttlMs: ttl, connection };
+}
+
 /** The outcome of a single commit. @throws StreamError when it was refused. */
 function committed([outcome]: readonly Outcome[]): Committed {
   if (outcome === undefined) throw new StreamError("INTERNAL", "The store gave no outcome.");
@@ -214,6 +243,7 @@ function toMutation(mutation: BatchMutation, index: number): Mutation {
           kind: "put",
           itemId,
           value: checkData(mutation.data, `${field}.data`),
+          lifetime: lifetimeOf(mutation, undefined, `${field}.ttl`),
           expectedRevision,
         };
       case "update":
@@ -221,6 +251,7 @@ function toMutation(mutation: BatchMutation, index: number): Mutation {
           kind: "reduce",
           itemId,
           ...reducer(mutation.ops, `${field}.ops`),
+          lifetime: lifetimeOf(mutation, undefined, `${field}.ttl`),
           expectedRevision,
         };
       case "delete":

@@ -1,5 +1,5 @@
 import { NO_AUTHOR } from "../core/author.ts";
-import type { GroupEvent } from "../core/change.ts";
+import type { ChangeEvent, GroupEvent } from "../core/change.ts";
 import type { Connected } from "../core/connection.ts";
 import type { GroupKey } from "../core/names.ts";
 import { opsText } from "../core/op-text.ts";
@@ -12,7 +12,7 @@ export function eventPayload(group: GroupKey, event: GroupEvent): string {
   const { itemId, timestamp, value, author } = event;
   const content =
     event.kind === "change"
-      ? `{"type":"${event.type}","data":${value.text}}`
+      ? `{"type":"${event.type}","data":${value.text}${causeOf(event)}}`
       : `{"type":"event","event":{"type":${JSON.stringify(event.type)},"data":${value.text}}}`;
   const at =
     event.kind === "change"
@@ -23,6 +23,10 @@ export function eventPayload(group: GroupKey, event: GroupEvent): string {
     `"groupId":${JSON.stringify(group.groupId)},"id":${JSON.stringify(itemId ?? null)},"event":${content},` +
     `"author":${author === NO_AUTHOR ? '""' : JSON.stringify(author)}}`
   );
+}
+
+function causeOf({ cause }: ChangeEvent): string {
+  return cause === undefined ? "" : `,"cause":"${cause}"`;
 }
 
 /** A caller, as gates see it. */

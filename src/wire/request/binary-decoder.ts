@@ -1,7 +1,14 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type ByteRanges, Cursor, WireFault } from "../protobuf/reader.ts";
 import { type FieldPath, fieldError, fieldText, located, malformed } from "./errors.ts";
-import { type FieldSchema, type FieldKind, type MessageSchema, messageSchema } from "./schema.ts";
+import { durationMs } from "./duration.ts";
+import {
+  type FieldSchema,
+  type FieldKind,
+  type MessageSchema,
+  isNested,
+  messageSchema,
+} from "./schema.ts";
 import type { Decoded } from "./decoded.ts";
 import { decodeValue } from "../value/codec.ts";
 
@@ -15,8 +22,13 @@ const WIRE_TYPE: Readonly<Record<FieldKind, number>> = {
   uint64: 0,
   id: 0,
   value: 2,
+  duration: 2,
   message: 2,
 };
+
+/** The fields of a Duration: both varints. */
+const SECONDS_TAG = 1 << 3;
+const NANOS_TAG = 2 << 3;
 
 type Plain = Record<string, unknown>;
 
@@ -113,8 +125,7 @@ class BinaryDecoder {
         );
       } else if (field.repeated) this.#element(field, out, path);
       else if (field.oneofCase !== undefined) this.#member(field, field.oneofCase, out, path);
-      else if (field.kind === "message" || field.kind === "value")
-        out[field.slot] = this.#pending(field, out[field.slot]);
+      else if (isNested(field)) out[field.slot] = this.#pending(field, out[field.slot]);
       else out[field.slot] = this.#scalar(field, path, undefined);
     }
   }
@@ -173,8 +184,40 @@ class BinaryDecoder {
     if (field.message !== undefined) {
       return this.message(field.message, pending, { parent, name: field.name, index: undefined });
     }
+    if (field.kind === "duration") return this.#duration(pending, parent);
     const name = () => fieldText(parent, field.name);
     return decodeValue(this.#cursor.bytes, pending, name, field.merge);
+  }
+
+  /** A Duration in milliseconds. A later part of it replaces what an earlier one says. */
+  #duration(pending: Pending, parent: FieldPath | undefined): number {
+    const { field } = pending;
+    const cursor = this.#cursor;
+    let seconds: number | undefined = 0;
+    let nanos = 0;
+    try {
+      for (const { start, end } of [pending, ...(pending.more ?? [])]) {
+        cursor.pos = start;
+        cursor.end = end;
+        while (cursor.pos < end) {
+          const tag = cursor.tag();
+          if (tag === SECONDS_TAG) seconds = cursor.int64();
+          else if (tag === NANOS_TAG) nanos = cursor.int32();
+          else cursor.skip(tag);
+        }
+      }
+    } catch (error) {
+      const path = { parent, name: field.name, index: undefined };
+      throw error instanceof WireFault ? malformed(path, "google.protobuf.Duration") : error;
+    }
+    const ms = seconds === undefined ? undefined : durationMs(seconds, nanos);
+    if (ms !== undefined) return ms;
+    throw fieldError(
+      field.reason,
+      fieldText(parent, field.name),
+      "is not a valid duration",
+      field.may,
+    );
   }
 
   #scalar(field: FieldSchema, path: FieldPath | undefined, index: number | undefined): unknown {

@@ -3,6 +3,7 @@ import { StreamError } from "../../core/errors.ts";
 import { Value } from "../../core/value.ts";
 import { type FieldPath, fieldError, fieldText, located, pathText } from "./errors.ts";
 import { type FieldSchema, type MessageSchema, messageSchema } from "./schema.ts";
+import { durationTextMs } from "./duration.ts";
 import { closest } from "../../core/spelling.ts";
 import type { Decoded } from "./decoded.ts";
 import { withoutTooDeep } from "../../core/nesting.ts";
@@ -176,6 +177,11 @@ function single(
       return integer(field, content, 0, Number.MAX_SAFE_INTEGER, parent);
     case "id":
       return largeId(content) ?? integer(field, content, 0, Number.MAX_SAFE_INTEGER, parent);
+    case "duration": {
+      const ms = typeof content === "string" ? durationTextMs(content) : undefined;
+      if (ms !== undefined) return ms;
+      break;
+    }
     case "value": {
       const name = fieldText(parent, field.name);
       return field.merge ? Value.ofMergeValue(content, name) : Value.of(content, name);

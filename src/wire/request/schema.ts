@@ -1,7 +1,10 @@
 import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import type { Reason } from "../../core/errors.ts";
 
-/** Kinds of request fields. An `id` is a uint64 of any size that the caller chooses. */
+/**
+ * Kinds of request fields. An `id` is a uint64 of any size that the caller chooses; a `duration` is
+ * in milliseconds, with a fraction where it has one.
+ */
 export type FieldKind =
   | "string"
   | "bool"
@@ -11,6 +14,7 @@ export type FieldKind =
   | "uint64"
   | "id"
   | "value"
+  | "duration"
   | "message";
 
 /** What both decoders know about a field. */
@@ -56,6 +60,7 @@ export interface MessageSchema {
 }
 
 const VALUE_TYPE = "google.protobuf.Value";
+const DURATION_TYPE = "google.protobuf.Duration";
 const OP_TYPE = "millrace.v1.UpdateOp";
 const IDS: ReadonlySet<string> = new Set(["request_id"]);
 const NAMES: ReadonlySet<string> = new Set(["stream_name", "group_id", "item_id"]);
@@ -78,6 +83,7 @@ const ZERO: Readonly<Record<FieldKind, unknown>> = {
   uint64: 0,
   id: 0,
   value: undefined,
+  duration: undefined,
   message: undefined,
 };
 
@@ -90,6 +96,7 @@ const MAY: Readonly<Record<FieldKind, string>> = {
   uint64: "an integer from 0 to 2^53-1",
   id: "an integer from 0 to 2^64-1, as a string when it is over 2^53-1",
   value: "any JSON value",
+  duration: 'a google.protobuf.Duration within ±10,000 years, in JSON such as "1.5s"',
   message: "an object",
 };
 
@@ -99,7 +106,7 @@ const MAY_NAME = "1 to 256 bytes of UTF-8 without control characters";
  * Compiles a descriptor for both decoders.
  *
  * @throws Error for shapes that requests must not have (maps, enums, floats, bytes, repeated or
- *   oneof Values, recursive messages): an error of the proto files, not of a request.
+ *   oneof Values and Durations, recursive messages): an error of the proto files, not of a request.
  */
 export function messageSchema(desc: DescMessage): MessageSchema {
   return buildMessage(desc, []);
@@ -122,8 +129,7 @@ function buildMessage(desc: DescMessage, outer: readonly string[]): MessageSchem
     else
       empty[field.slot] =
         desc.field[field.slot]?.proto.proto3Optional === true ? undefined : ZERO[field.kind];
-    if (!field.repeated && (field.kind === "message" || field.kind === "value"))
-      nested.add(field.slot);
+    if (!field.repeated && isNested(field)) nested.add(field.slot);
   }
   return {
     typeName: desc.typeName,
@@ -145,10 +151,11 @@ function buildField(field: DescField, path: readonly string[]): FieldSchema {
     field.fieldKind === "scalar" || field.fieldKind === "list" ? field.scalar : undefined;
   const repeated = field.fieldKind === "list";
   const isValue = desc?.typeName === VALUE_TYPE;
-  const kind = desc === undefined ? scalarKind(field.name, scalar) : isValue ? "value" : "message";
+  const kind = desc === undefined ? scalarKind(field.name, scalar) : messageKind(desc);
+  const isLeaf = kind === "value" || kind === "duration";
   const unsupported =
     kind === undefined ||
-    (isValue && (repeated || field.oneof !== undefined)) ||
+    (isLeaf && (repeated || field.oneof !== undefined)) ||
     (repeated && kind !== "string" && kind !== "message");
   if (unsupported) throw new Error(`${field.toString()} has a type that no request may have.`);
   const inOp = path.includes(OP_TYPE);
@@ -166,6 +173,16 @@ function buildField(field: DescField, path: readonly string[]): FieldSchema {
     reason: isName ? "NAME_INVALID" : inOp ? "OP_MALFORMED" : "REQUEST_INVALID",
     may: isName ? MAY_NAME : MAY[kind],
   };
+}
+
+/** Whether a field is a message on the wire. */
+export function isNested({ kind }: FieldSchema): boolean {
+  return kind === "message" || kind === "value" || kind === "duration";
+}
+
+function messageKind({ typeName }: DescMessage): FieldKind {
+  if (typeName === VALUE_TYPE) return "value";
+  return typeName === DURATION_TYPE ? "duration" : "message";
 }
 
 function scalarKind(name: string, scalar: ScalarType | undefined): FieldKind | undefined {

@@ -135,6 +135,7 @@ function opError({ opIndex, code, message }: OpError): string {
 }
 
 function itemObject(item: Item, withAuthor: boolean): string {
+  const expireTimeMs = item.lifetime?.expireTimeMs;
   return object([
     text("itemId", item.itemId),
     value("data", item.value),
@@ -142,6 +143,7 @@ function itemObject(item: Item, withAuthor: boolean): string {
     `"createTime":"${timeOf(item.createTimeMs)}"`,
     `"updateTime":"${timeOf(item.updateTimeMs)}"`,
     withAuthor ? text("author", item.author) : "",
+    expireTimeMs === undefined ? "" : `"expireTime":"${timeOf(expireTimeMs)}"`,
   ]);
 }
 
@@ -153,6 +155,7 @@ function changeObject(change: ChangeEvent, withAuthor: boolean): string {
     positionMember(change.position),
     integer("timestamp", change.timestamp),
     withAuthor ? text("author", change.author) : "",
+    change.cause === undefined ? "" : `"cause":"CHANGE_CAUSE_${change.cause.toUpperCase()}"`,
   ]);
 }
 

@@ -1,6 +1,7 @@
 import { NO_AUTHOR } from "../../core/author.ts";
-import { ChangeType } from "../../../gen/millrace/v1/stream_service_pb.ts";
+import { ChangeCause, ChangeType } from "../../../gen/millrace/v1/stream_service_pb.ts";
 import type { ChangeEvent, Item } from "../../core/change.ts";
+import type { Cause } from "../../core/lifetime.ts";
 import type { Position } from "../../core/position.ts";
 import type { ReverseWriter } from "../protobuf/reverse-writer.ts";
 import { encodeValue } from "../value/codec.ts";
@@ -15,6 +16,8 @@ export function writeItem(
   withAuthor: boolean,
 ): void {
   const since = writer.end;
+  const expireTimeMs = item.lifetime?.expireTimeMs;
+  if (expireTimeMs !== undefined) writeTime(writer, 7, expireTimeMs);
   if (withAuthor && item.author !== NO_AUTHOR) writer.string(6, item.author);
   writeTime(writer, 5, item.updateTimeMs);
   writeTime(writer, 4, item.createTimeMs);
@@ -26,6 +29,7 @@ export function writeItem(
 
 /** The fields of a `ChangeFrame` with a whole value. @param withAuthor As of writeItem. */
 export function writeChange(writer: ReverseWriter, change: ChangeEvent, withAuthor: boolean): void {
+  if (change.cause !== undefined) writer.integer(9, CHANGE_CAUSES[change.cause]);
   if (withAuthor) writer.string(6, change.author);
   writer.integer(5, change.timestamp);
   writePosition(writer, 4, change.position);
@@ -38,6 +42,12 @@ const CHANGE_TYPES: Record<ChangeEvent["type"], ChangeType> = {
   create: ChangeType.CREATE,
   update: ChangeType.UPDATE,
   delete: ChangeType.DELETE,
+};
+
+const CHANGE_CAUSES: Record<Cause, ChangeCause> = {
+  expired: ChangeCause.EXPIRED,
+  disconnected: ChangeCause.DISCONNECTED,
+  evicted: ChangeCause.EVICTED,
 };
 
 /** A `Position`. */
