@@ -34,6 +34,7 @@ export {
   createStreamService,
 } from "./service/stream-service.ts";
 export type {
+  BatchResult,
   DeleteResult,
   Item,
   ItemPage,
@@ -49,12 +50,16 @@ export type {
   Expectations,
   GroupRequest,
   ItemRequest,
+  Keyed,
   ListAllResult,
   ListGroupsResult,
+  Repeatable,
 } from "./service/requests.ts";
 export { memoryStore } from "./stores/memory/memory-store.ts";
+export type * from "./core/idempotency-key.ts";
 export type * from "./core/store.ts";
 export type { ChangeEvent, GroupEvent, TransientEvent, Item as StoredItem } from "./core/change.ts";
+export { MAX_KEYS, keyIdOf, rememberedOf, repetitionOf } from "./core/idempotency.ts";
 export type { GroupKey } from "./core/names.ts";
 export type { OpError } from "./core/ops.ts";
 export type * from "./core/outbox.ts";

@@ -50,6 +50,11 @@ export interface ServerOptions extends EngineOptions {
   readonly store?: Store | StoreOptions | undefined;
   /** How much history each group keeps, for a store that the server opens. */
   readonly history?: Partial<History> | undefined;
+  /**
+   * How long groups remember idempotency keys, in milliseconds, for a store that the server opens.
+   * Default ten minutes.
+   */
+  readonly idempotencyWindowMs?: number | undefined;
   /** Tokens that make a caller trusted. Default none: callers from this machine are trusted. */
   readonly apiTokens?: readonly string[] | undefined;
   /**
@@ -349,14 +354,14 @@ async function tokensOf(
 }
 
 async function resolveStore(
-  { store, history, coordinator }: ServerOptions,
+  { store, history, idempotencyWindowMs, coordinator }: ServerOptions,
   logger: Logger,
 ): Promise<OpenedStore> {
   if (store !== undefined && "run" in store)
     return { store, coordinator: coordinator ?? localCoordinator() };
   return openStore(
     store ?? { kind: "file_based", folder: DEFAULT_FOLDER },
-    history,
+    { history, idempotencyWindowMs },
     (level, message, details) => logger[level](details ?? {}, message),
   );
 }

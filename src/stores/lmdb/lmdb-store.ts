@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
+import { idempotencyWindowOf, isKeyExpired, keyIdOf } from "../../core/idempotency.ts";
 import { groupKeyText, type GroupKey } from "../../core/names.ts";
 import { historyOf, type HistoryOptions } from "../../core/retention.ts";
 import { RecentMap } from "../../core/recent-map.ts";
@@ -16,10 +17,11 @@ import {
 } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { groupName, type GroupName } from "./keys.ts";
+import { readKey } from "./keys-draft.ts";
 import { ItemCache, cacheKey } from "./item-cache.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbServiceState } from "./lmdb-service-state.ts";
-import { mayContainAuthors } from "./folder/format.ts";
+import { formatOf } from "./folder/format.ts";
 import { epochIn } from "./folder/lineage.ts";
 import type { FolderDisk } from "./folder/living-disk.ts";
 import { openFolder } from "./folder/open-folder.ts";
@@ -50,6 +52,11 @@ export interface LmdbStoreOptions {
   readonly beginNewEpochs?: boolean | undefined;
   /** How much history a group keeps; absent members have their defaults. */
   readonly history?: HistoryOptions | undefined;
+  /**
+   * How long a group remembers idempotency keys, in milliseconds, 1 to a hundred years. Default ten
+   * minutes.
+   */
+  readonly idempotencyWindowMs?: number | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
   readonly clock?: (() => number) | undefined;
   /** Names a new epoch; each name must be unique, and without `~`. Default: random. */
@@ -107,6 +114,7 @@ export function createLmdbStore(
   options: Omit<LmdbStoreOptions, "folder">,
 ): LmdbStore {
   const history = historyOf(options.history);
+  const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
   const clock = options.clock ?? Date.now;
   const newGivenEpoch = options.newEpoch ?? (() => randomBytes(9).toString("base64url"));
   const newEpoch = () => epochIn(lineage, newGivenEpoch());
@@ -123,7 +131,7 @@ export function createLmdbStore(
   let source: Source = { view: disk.view(), tables, lineage };
   let closing: Promise<void> | undefined;
   let seq = lastSeq(source.view, tables);
-  let hasAuthors = mayContainAuthors(source.view, tables);
+  let format = formatOf(source.view, tables);
 
   const load = (key: GroupKey) => {
     const known = cache.get(groupKeyText(key));
@@ -143,9 +151,8 @@ export function createLmdbStore(
     begin() {
       groupClock.hold(clock);
       return new WriteBatch({
-        ...{ tables, load, items, history, clock, groupClock, beganMs, newEpoch },
+        ...{ tables, load, items, history, windowMs, clock, groupClock, beganMs, newEpoch, format },
         view: source.view,
-        mayContainAuthors: hasAuthors,
         lastSeq: seq,
       });
     },
@@ -156,7 +163,7 @@ export function createLmdbStore(
       batch.noteItems(items);
       for (const group of batch.records()) cache.set(group.name.text, group);
       seq += batch.fired.length;
-      hasAuthors ||= batch.hasAuthors;
+      format = batch.format;
       if (batch.fired.length > 0) outbox.announce(batch.fired);
       for (const { group, events } of batch.announcements) watchers.announce(group, events);
     },
@@ -236,6 +243,12 @@ export function createLmdbStore(
         const { name, record } = load(key);
         const stored = items.get(cacheKey(name.text, itemId)) ?? readItem(source, name, itemId);
         return { ...stateHead(record), item: stored?.item };
+      }),
+    recall: (key, idempotency) =>
+      read(() => {
+        const found = readKey(source.view, tables, groupName(key), keyIdOf(idempotency));
+        if (found === undefined || isKeyExpired(found.timeMs, clock(), windowMs)) return undefined;
+        return found.remembered;
       }),
     heads: (keys) => read(() => keys.map((key) => headOf(load(key).record))),
     list: (key, page) =>

@@ -6,7 +6,12 @@ import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import type { Fired, OutboxEntry } from "../../core/outbox.ts";
 import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
-import { authorsWrite } from "./folder/format.ts";
+import {
+  type Format,
+  FORMAT_WITH_AUTHORS,
+  FORMAT_WITH_KEYS,
+  formatWrite,
+} from "./folder/format.ts";
 import { GroupDraft } from "./group-draft.ts";
 import { encodeEntry } from "./outbox-encoding.ts";
 import { dueEnd, groupOfKey, type GroupName } from "./keys.ts";
@@ -24,13 +29,15 @@ export interface BatchContext {
   /** Items of the view. */
   readonly items: Pick<ItemCache, "get">;
   readonly history: History;
+  /** How long idempotency keys are remembered, in milliseconds. */
+  readonly windowMs: number;
   readonly clock: () => number;
   readonly groupClock: Pick<GroupClock, "floor">;
   /** When the lineage of the data began, in Unix milliseconds; 0: it is the first one. */
   readonly beganMs: number;
   readonly newEpoch: () => string;
-  /** Whether the format of the data says that they contain authors. */
-  readonly mayContainAuthors: boolean;
+  /** The format of the data. */
+  readonly format: Format;
   /** Sequence number of the newest entry that was ever added to the outbox. */
   readonly lastSeq: number;
 }
@@ -55,12 +62,13 @@ export class WriteBatch {
   readonly #others: Write[] = [];
   /** Bytes of the values announced. */
   #bytes = 0;
-  #hasAuthors = false;
+  #format: Format;
   readonly #context: BatchContext;
   readonly #drafts = new Map<string, GroupDraft>();
 
   constructor(context: BatchContext) {
     this.#context = context;
+    this.#format = context.format;
   }
 
   /** Its size: bytes of the values in its commits and events. */
@@ -68,9 +76,9 @@ export class WriteBatch {
     return this.#bytes;
   }
 
-  /** Whether some of its changes have an author. */
-  get hasAuthors(): boolean {
-    return this.#hasAuthors;
+  /** The format of the data with it. */
+  get format(): Format {
+    return this.#format;
   }
 
   /** Runs one commit. */
@@ -81,6 +89,7 @@ export class WriteBatch {
     const decision = decideCommit(commit, {
       head: draft.head,
       lookup: (itemId) => draft.lookup(itemId),
+      recall: (idempotency) => draft.recall(idempotency, nowMs),
       nowMs,
       floor: groupClock.floor(draft.head.timestamp, beganMs),
       newEpoch,
@@ -90,10 +99,14 @@ export class WriteBatch {
     for (const change of decision.changes) this.#bytes += change.value.size;
     if (decision.changes.length > 0) {
       this.announcements.push({ group: draft.name.text, events: decision.changes });
-      if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#hasAuthors = true;
+      if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#raiseFormat(FORMAT_WITH_AUTHORS);
     }
     for (const fired of decision.fired) this.#fire(key, fired);
-    return { ok: true, position: decision.head.position, results: decision.results };
+    if (commit.idempotency !== undefined && decision.remember !== undefined) {
+      draft.remember(commit.idempotency, decision.remember, nowMs, history);
+      this.#raiseFormat(FORMAT_WITH_KEYS);
+    }
+    return decision.outcome;
   }
 
   /** Takes the group's next timestamp for a transient event. */
@@ -139,9 +152,9 @@ export class WriteBatch {
 
   /** All writes of the batch. */
   writes(): Write[] {
-    const { tables, view, mayContainAuthors } = this.#context;
+    const { tables, view, format } = this.#context;
     const writes = [...this.#others];
-    if (this.#hasAuthors && !mayContainAuthors) writes.push(authorsWrite(tables));
+    if (this.#format !== format) writes.push(formatWrite(tables, this.#format));
     for (const entry of this.fired) {
       const key = encodeNumber(entry.seq);
       writes.push({ table: tables.outbox, key, value: encodeEntry(entry) });
@@ -184,6 +197,10 @@ export class WriteBatch {
     for (const draft of this.#drafts.values()) draft.noteItems(cache);
   }
 
+  #raiseFormat(format: Format): void {
+    if (format > this.#format) this.#format = format;
+  }
+
   #fire(group: GroupKey, { event, firing }: Fired): void {
     const seq = this.#context.lastSeq + this.fired.length + 1;
     this.fired.push({ ...firing, seq, group, event });
@@ -196,8 +213,8 @@ export class WriteBatch {
     const known = this.#drafts.get(text);
     if (known !== undefined) return known;
     const { name, record } = this.#context.load(key);
-    const { view, tables, items } = this.#context;
-    const draft = new GroupDraft(name, record, view, tables, items);
+    const { view, tables, items, windowMs } = this.#context;
+    const draft = new GroupDraft(name, record, view, tables, items, windowMs);
     this.#drafts.set(text, draft);
     return draft;
   }

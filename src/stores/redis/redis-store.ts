@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { NO_AUTHOR } from "../../core/author.ts";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
+import { idempotencyWindowOf } from "../../core/idempotency.ts";
 import { groupKeyText } from "../../core/names.ts";
 import { historyOf, type HistoryOptions } from "../../core/retention.ts";
 import type { Broadcast, Commit, Mutation, Outcome, Store } from "../../core/store.ts";
@@ -13,7 +14,7 @@ import type { ServerFacts } from "../../redis/server-facts.ts";
 import { createGroupListing } from "./group-listing.ts";
 import type { GroupWrite } from "./group-batch.ts";
 import { type RedisKeys, redisKeys } from "./keys.ts";
-import { openLayout } from "./layout.ts";
+import { type Format, FORMAT_WITH_AUTHORS, FORMAT_WITH_KEYS, openLayout } from "./layout.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { createFeed } from "./redis-feed.ts";
 import { createRedisOutbox } from "./redis-outbox.ts";
@@ -30,6 +31,11 @@ export interface RedisStoreOptions {
   readonly keyPrefix?: string | undefined;
   /** How much history a group keeps; absent members have their defaults. */
   readonly history?: HistoryOptions | undefined;
+  /**
+   * How long a group remembers idempotency keys, in milliseconds, 1 to a hundred years. Default ten
+   * minutes.
+   */
+  readonly idempotencyWindowMs?: number | undefined;
   /** Limits of the writes that wait for the server. */
   readonly queue?: Partial<RedisQueueLimits> | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the server, which all processes share. */
@@ -49,6 +55,11 @@ export interface RedisStoreOptions {
    * and events are written without theirs. Default: they all do.
    */
   readonly mayWriteAuthors?: (() => boolean) | undefined;
+  /**
+   * Whether all processes that share the data know idempotency keys. While one does not, commits that
+   * have one are refused, since that process would run them again. Default: they all do.
+   */
+  readonly mayUseKeys?: (() => boolean) | undefined;
   /** @see WriterContext.onLoss */
   readonly onLoss?: ((partition: number) => void) | undefined;
 }
@@ -98,7 +109,8 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const keys = redisKeys(prefix, layout.partitions);
   const history = historyOf(options.history);
   const limits = { ...DEFAULT_REDIS_QUEUE_LIMITS, ...options.queue };
-  const { clock, mayWriteAuthors = () => true } = options;
+  const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
+  const { clock, mayWriteAuthors = () => true, mayUseKeys = () => true } = options;
   const outbox = createRedisOutbox(servers, keys);
   const note = (partition: number, commits: number, lineage: string) =>
     writerOf(partition).lease.noteCommits(commits, lineage);
@@ -108,13 +120,19 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     await servers.attempt(tag, "read", (link) => writerOf(partition).lease.look(link));
   };
   const groupClock = new GroupClock();
-  const reads = createRedisReads({ servers, keys, history, clock, groupClock, note, verify });
+  const reads = createRedisReads({
+    ...{ servers, keys, history, windowMs, clock, groupClock, note, verify },
+  });
   const listing = createGroupListing(servers, keys);
-  const sweeper = createSweeper({ servers, keys, history, clock }, options.sweepIntervalMs ?? 1000);
+  const sweeper = createSweeper(
+    { servers, keys, history, windowMs, clock },
+    options.sweepIntervalMs ?? 1000,
+  );
   const context: WriterContext = {
     servers,
     keys,
     history,
+    windowMs,
     clock,
     groupClock,
     newEpoch: options.newEpoch ?? epochNames(),
@@ -225,20 +243,27 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       if (commits.length === 0) return [];
       const given = mayWriteAuthors() ? commits : commits.map(withoutAuthor);
       const count = commits.reduce((sum, { mutations }) => sum + mutations.length, 0);
-      const format = layout.beforeWrite(given.some(hasAuthor));
+      const isKeyed = given.some(({ idempotency }) => idempotency !== undefined);
+      if (isKeyed && !mayUseKeys()) throw keysUnknown();
+      const needed = isKeyed ? FORMAT_WITH_KEYS : formatOf(given.some(hasAuthor));
+      const format = layout.beforeWrite(needed);
       if (format !== undefined) await format;
       return submit(groupKeyText(group), given, count, bytesOf(commits));
     },
     async broadcast(group, message: Broadcast) {
       assertOpen();
       const given = mayWriteAuthors() ? message : withoutAuthor(message);
-      const format = layout.beforeWrite(hasAuthor(given));
+      const format = layout.beforeWrite(formatOf(hasAuthor(given)));
       if (format !== undefined) await format;
       await submit(groupKeyText(group), given, 1, message.value.size);
     },
     async get(group, itemId) {
       assertOpen();
       return reads.get(group, itemId);
+    },
+    async recall(group, idempotency) {
+      assertOpen();
+      return reads.recall(group, idempotency);
     },
     async heads(groups) {
       assertOpen();
@@ -299,6 +324,19 @@ function epochNames(): () => string {
   const start = randomBytes(12).toString("base64url");
   let count = 0;
   return () => `${start}${(count++).toString(36)}`;
+}
+
+/** The format that records need. */
+function formatOf(isAuthored: boolean): Format | undefined {
+  return isAuthored ? FORMAT_WITH_AUTHORS : undefined;
+}
+
+/** The refusal of commits with keys that some process of the fleet does not know. */
+function keysUnknown(): StreamError {
+  return new StreamError(
+    "STORE_UNAVAILABLE",
+    "Not all processes of the service know idempotency keys yet; the call may be sent again when all have this version.",
+  );
 }
 
 function hasAuthor({ author = NO_AUTHOR }: Commit | Broadcast): boolean {

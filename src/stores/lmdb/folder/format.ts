@@ -2,13 +2,18 @@ import type { StreamError } from "../../../core/errors.ts";
 import type { Disk, Tables, View, Write } from "../disk.ts";
 
 const FORMAT_KEY = Buffer.from("format");
-/** Raised with every change of keys or records that older versions would misread. */
-const FORMAT = "1";
 /**
- * Format of data that contain authors. It is set with the first one, so that earlier versions, which
- * would misread records with authors, open data without them and no other.
+ * Format of data, as a digit. It is raised with the first record that earlier versions would misread:
+ * so they open data without such records, and no other.
  */
-const FORMAT_WITH_AUTHORS = "2";
+export type Format = "1" | "2" | "3";
+const FIRST_FORMAT: Format = "1";
+/** Format of data that contain authors. */
+export const FORMAT_WITH_AUTHORS: Format = "2";
+/** Format of data that contain idempotency keys, and maybe authors. */
+export const FORMAT_WITH_KEYS: Format = "3";
+
+const FORMATS: readonly Format[] = [FIRST_FORMAT, FORMAT_WITH_AUTHORS, FORMAT_WITH_KEYS];
 
 /**
  * Checks that this version reads the format of the data. New data get the first format.
@@ -21,32 +26,28 @@ export async function checkFormat(
   refusal: (sentence: string) => StreamError,
 ): Promise<void> {
   const view = disk.view();
-  const format = formatOf(view, disk.tables);
+  const format = textOf(view, disk.tables);
   view.release();
-  if (format === FORMAT || format === FORMAT_WITH_AUTHORS) return;
+  if (FORMATS.some((known) => known === format)) return;
   if (format !== undefined) {
     throw refusal(
-      `The folder ${folder} has data of format ${format}, this version reads formats ${FORMAT} and ` +
-        `${FORMAT_WITH_AUTHORS}; use the version that wrote it, or choose another folder.`,
+      `The folder ${folder} has data of format ${format}, this version reads formats ${FIRST_FORMAT} to ` +
+        `${FORMATS.at(-1)}; use the version that wrote it, or choose another folder.`,
     );
   }
-  await disk.submit([formatWrite(disk.tables, FORMAT)]);
+  await disk.submit([formatWrite(disk.tables, FIRST_FORMAT)]);
 }
 
-/** Whether the format already says that the data contain authors. */
-export function mayContainAuthors(view: View, tables: Tables): boolean {
-  return formatOf(view, tables) === FORMAT_WITH_AUTHORS;
+/** The format of data that were checked. */
+export function formatOf(view: View, tables: Tables): Format {
+  return FORMATS.find((known) => known === textOf(view, tables)) ?? FIRST_FORMAT;
 }
 
-/** The write that goes with the first author. */
-export function authorsWrite(tables: Tables): Write {
-  return formatWrite(tables, FORMAT_WITH_AUTHORS);
-}
-
-function formatOf(view: View, tables: Tables): string | undefined {
-  return view.get(tables.meta, FORMAT_KEY)?.toString();
-}
-
-function formatWrite({ meta }: Tables, format: string): Write {
+/** The write of a format, which goes with the first record that needs it. */
+export function formatWrite({ meta }: Tables, format: Format): Write {
   return { table: meta, key: FORMAT_KEY, value: Buffer.from(format) };
+}
+
+function textOf(view: View, tables: Tables): string | undefined {
+  return view.get(tables.meta, FORMAT_KEY)?.toString();
 }
