@@ -36,7 +36,7 @@ export interface RedisOptions {
   readonly queue?: Partial<RedisQueueLimits> | undefined;
 }
 
-/** What groups keep, whatever the store. */
+/** What groups keep, in a store that the server opens. */
 export interface Retention {
   /** How much history a group keeps; absent limits have their defaults. */
   readonly history?: Partial<History> | undefined;
@@ -104,6 +104,7 @@ export async function openRedis(
       agreed: () => agreed,
       mayWriteAuthors: () => coordinator.readsAuthors(),
       mayUseKeys: () => coordinator.knowsKeys(),
+      mayWriteDeltas: () => coordinator.readsDeltas(),
       onLoss: throttled((partition: number) =>
         log(
           "warn",

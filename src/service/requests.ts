@@ -1,4 +1,4 @@
-import type { Item } from "../core/change.ts";
+import type { ChangeEvent, Item } from "../core/change.ts";
 import type { OpError, UpdateOp } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
 import type { Value } from "../core/value.ts";
@@ -143,10 +143,38 @@ export interface PageRequest {
   readonly pageToken: string;
 }
 
+/** Which page of a group's items to read. */
+export interface ListRequest extends GroupRequest, PageRequest {
+  /** Whether to list from the newest item. Default false. */
+  readonly descending?: boolean | undefined;
+}
+
 /** A page of items. */
 export interface ListResult {
   readonly items: readonly Item[];
   readonly position: Position;
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
+/** Which page of a group's changes to read. */
+export interface HistoryRequest extends GroupRequest, PageRequest {
+  /** Only changes of this item. */
+  readonly itemId?: string | undefined;
+  /** First and last revision, inclusive; absent: as far as the log has them. */
+  readonly fromRevision?: number | undefined;
+  readonly toRevision?: number | undefined;
+  /** Whether to list from the newest change to the oldest. Default false. */
+  readonly descending?: boolean | undefined;
+}
+
+/** A page of changes. */
+export interface HistoryResult {
+  /** May be empty although more follow. */
+  readonly changes: readonly ChangeEvent[];
+  /** Position of the oldest change in the log; undefined when the log is empty. */
+  readonly oldest: Position | undefined;
+  readonly head: Position;
   /** Empty on the last page. */
   readonly nextPageToken: string;
 }
@@ -174,6 +202,8 @@ export interface ListAllResult {
 export interface SubscribeRequest extends GroupRequest {
   readonly itemId?: string | undefined;
   readonly resumeFrom?: Position | undefined;
+  /** Whether updates may come as their steps. Absent: they come with their whole values. */
+  readonly deltas?: boolean | undefined;
   /** Address of the caller, to which its unread snapshots count. Absent: a caller in this process. */
   readonly address?: string | undefined;
 }

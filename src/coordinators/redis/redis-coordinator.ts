@@ -3,7 +3,7 @@ import type { Unwatch } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { createAcks } from "./acks.ts";
 import { FLEET_SCRIPTS, fleetCommands, readAck } from "./fleet-commands.ts";
-import { fleetKeys, knowsKeys, readsAuthors } from "./fleet-keys.ts";
+import { fleetKeys, knowsKeys, readsAuthors, readsDeltas } from "./fleet-keys.ts";
 import { createFleetLeases } from "./fleet-leases.ts";
 import type { FleetEntry } from "./fleet-log.ts";
 import { type FleetOrders, createFleetOrders } from "./fleet-orders.ts";
@@ -54,6 +54,8 @@ export interface RedisCoordinator extends Coordinator {
   ready(): Promise<string>;
   /** Whether every member of the fleet reads stored records that have authors. */
   readsAuthors(): boolean;
+  /** Whether every member of the fleet reads logs with deltas. */
+  readsDeltas(): boolean;
   /** Whether every member of the fleet knows idempotency keys. */
   knowsKeys(): boolean;
 }
@@ -216,16 +218,22 @@ export async function createRedisCoordinator(
   let known:
     | {
         readonly members: FleetState["members"];
-        readonly readAuthors: boolean;
-        readonly knowKeys: boolean;
+        readonly authors: boolean;
+        readonly deltas: boolean;
+        readonly keys: boolean;
       }
     | undefined;
-  /** What all members of the fleet know. */
+  /** What every member of the fleet reads and knows. */
   const abilities = () => {
     const { members } = replica.state;
     if (known?.members !== members) {
       const ids = Array.from(members.keys());
-      known = { members, readAuthors: ids.every(readsAuthors), knowKeys: ids.every(knowsKeys) };
+      known = {
+        members,
+        authors: ids.every(readsAuthors),
+        deltas: ids.every(readsDeltas),
+        keys: ids.every(knowsKeys),
+      };
     }
     return known;
   };
@@ -248,8 +256,9 @@ export async function createRedisCoordinator(
       await membership.ready();
       return membership.id;
     },
-    readsAuthors: () => abilities().readAuthors,
-    knowsKeys: () => abilities().knowKeys,
+    readsAuthors: () => abilities().authors,
+    readsDeltas: () => abilities().deltas,
+    knowsKeys: () => abilities().keys,
     close: () => (closing ??= close()),
   };
 }

@@ -21,7 +21,7 @@ import { readKey } from "./keys-draft.ts";
 import { ItemCache, cacheKey } from "./item-cache.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbServiceState } from "./lmdb-service-state.ts";
-import { formatOf } from "./folder/format.ts";
+import { contentsOf } from "./folder/format.ts";
 import { epochIn } from "./folder/lineage.ts";
 import type { FolderDisk } from "./folder/living-disk.ts";
 import { openFolder } from "./folder/open-folder.ts";
@@ -29,15 +29,17 @@ import {
   headOf,
   isSweepDue,
   readChanges,
+  readDeltas,
   readGroup,
   readGroupIds,
   readGroups,
   readItem,
   readItems,
+  readLogRange,
   type Source,
 } from "./reads.ts";
 import type { GroupRecord } from "./encoding.ts";
-import { LmdbSnapshotReader, createBudget } from "./snapshot.ts";
+import { LmdbSnapshotReader, createBudget, extentOf } from "./snapshot.ts";
 import { WriteBatch } from "./write-batch.ts";
 import { startInterval } from "../../timers/timers.ts";
 
@@ -131,7 +133,7 @@ export function createLmdbStore(
   let source: Source = { view: disk.view(), tables, lineage };
   let closing: Promise<void> | undefined;
   let seq = lastSeq(source.view, tables);
-  let format = formatOf(source.view, tables);
+  let contents = contentsOf(source.view, tables);
 
   const load = (key: GroupKey) => {
     const known = cache.get(groupKeyText(key));
@@ -151,8 +153,9 @@ export function createLmdbStore(
     begin() {
       groupClock.hold(clock);
       return new WriteBatch({
-        ...{ tables, load, items, history, windowMs, clock, groupClock, beganMs, newEpoch, format },
+        ...{ tables, load, items, history, windowMs, clock, groupClock, beganMs, newEpoch },
         view: source.view,
+        contents,
         lastSeq: seq,
       });
     },
@@ -163,7 +166,7 @@ export function createLmdbStore(
       batch.noteItems(items);
       for (const group of batch.records()) cache.set(group.name.text, group);
       seq += batch.fired.length;
-      format = batch.format;
+      contents = batch.contents;
       if (batch.fired.length > 0) outbox.announce(batch.fired);
       for (const { group, events } of batch.announcements) watchers.announce(group, events);
     },
@@ -256,7 +259,7 @@ export function createLmdbStore(
         const { name, record } = load(key);
         return readItems(source, name, headOf(record).position, page);
       }),
-    snapshot: (key) =>
+    snapshot: (key, window) =>
       read(() => {
         const { name, record } = load(key);
         if (held.size >= MAX_HELD_SNAPSHOTS) {
@@ -264,6 +267,8 @@ export function createLmdbStore(
             .find((reader) => !reader.isLeaving)
             ?.takeIntoMemory();
         }
+        const extent =
+          window === undefined ? undefined : extentOf(source, name, record.itemCount, window);
         source.view.retain();
         const reader = new LmdbSnapshotReader(
           source,
@@ -272,6 +277,7 @@ export function createLmdbStore(
           options.snapshotHoldMs ?? 5000,
           snapshotBudget,
           () => held.delete(reader),
+          extent,
         );
         held.add(reader);
         return reader;
@@ -279,7 +285,17 @@ export function createLmdbStore(
     since: (key, from, limits) =>
       read(() => {
         const { name, record } = load(key);
-        return readChanges(source, name, record, from, limits, clock(), history);
+        return readChanges(source, name, record, { from, limits, nowMs: clock(), history });
+      }),
+    deltasSince: (key, from, limits) =>
+      read(() => {
+        const { name, record } = load(key);
+        return readDeltas(source, name, record, { from, limits, nowMs: clock(), history });
+      }),
+    logRange: (key) =>
+      read(() => {
+        const { name, record } = load(key);
+        return readLogRange(source, name, record, clock(), history);
       }),
     groups: (streamName, { after, limit }) =>
       read(() => readGroupIds(source, streamName, after, limit)),

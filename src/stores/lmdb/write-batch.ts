@@ -6,12 +6,7 @@ import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import type { Fired, OutboxEntry } from "../../core/outbox.ts";
 import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
-import {
-  type Format,
-  FORMAT_WITH_AUTHORS,
-  FORMAT_WITH_KEYS,
-  formatWrite,
-} from "./folder/format.ts";
+import { AUTHORS, type Contents, DELTAS, KEYS, formatWrite } from "./folder/format.ts";
 import { GroupDraft } from "./group-draft.ts";
 import { encodeEntry } from "./outbox-encoding.ts";
 import { dueEnd, groupOfKey, type GroupName } from "./keys.ts";
@@ -36,8 +31,8 @@ export interface BatchContext {
   /** When the lineage of the data began, in Unix milliseconds; 0: it is the first one. */
   readonly beganMs: number;
   readonly newEpoch: () => string;
-  /** The format of the data. */
-  readonly format: Format;
+  /** What the format of the data says that they may contain. */
+  readonly contents: Contents;
   /** Sequence number of the newest entry that was ever added to the outbox. */
   readonly lastSeq: number;
 }
@@ -62,13 +57,13 @@ export class WriteBatch {
   readonly #others: Write[] = [];
   /** Bytes of the values announced. */
   #bytes = 0;
-  #format: Format;
+  #contents: Contents;
   readonly #context: BatchContext;
   readonly #drafts = new Map<string, GroupDraft>();
 
   constructor(context: BatchContext) {
     this.#context = context;
-    this.#format = context.format;
+    this.#contents = context.contents;
   }
 
   /** Its size: bytes of the values in its commits and events. */
@@ -76,9 +71,9 @@ export class WriteBatch {
     return this.#bytes;
   }
 
-  /** The format of the data with it. */
-  get format(): Format {
-    return this.#format;
+  /** What the data may contain after it. */
+  get contents(): Contents {
+    return this.#contents;
   }
 
   /** Runs one commit. */
@@ -96,15 +91,18 @@ export class WriteBatch {
     });
     if (!decision.ok) return decision;
     draft.apply(decision, nowMs, history);
-    for (const change of decision.changes) this.#bytes += change.value.size;
+    for (const change of decision.changes) {
+      this.#bytes += change.value.size;
+      if (change.delta !== undefined) this.#contain(DELTAS);
+    }
     if (decision.changes.length > 0) {
       this.announcements.push({ group: draft.name.text, events: decision.changes });
-      if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#raiseFormat(FORMAT_WITH_AUTHORS);
+      if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#contain(AUTHORS);
     }
     for (const fired of decision.fired) this.#fire(key, fired);
     if (commit.idempotency !== undefined && decision.remember !== undefined) {
       draft.remember(commit.idempotency, decision.remember, nowMs, history);
-      this.#raiseFormat(FORMAT_WITH_KEYS);
+      this.#contain(KEYS);
     }
     return decision.outcome;
   }
@@ -152,9 +150,9 @@ export class WriteBatch {
 
   /** All writes of the batch. */
   writes(): Write[] {
-    const { tables, view, format } = this.#context;
+    const { tables, view, contents } = this.#context;
     const writes = [...this.#others];
-    if (this.#format !== format) writes.push(formatWrite(tables, this.#format));
+    if (this.#contents !== contents) writes.push(formatWrite(tables, this.#contents));
     for (const entry of this.fired) {
       const key = encodeNumber(entry.seq);
       writes.push({ table: tables.outbox, key, value: encodeEntry(entry) });
@@ -197,8 +195,8 @@ export class WriteBatch {
     for (const draft of this.#drafts.values()) draft.noteItems(cache);
   }
 
-  #raiseFormat(format: Format): void {
-    if (format > this.#format) this.#format = format;
+  #contain(format: Contents): void {
+    if (format > this.#contents) this.#contents = format;
   }
 
   #fire(group: GroupKey, { event, firing }: Fired): void {

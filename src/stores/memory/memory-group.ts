@@ -1,9 +1,17 @@
-import type { ChangeEvent, Item } from "../../core/change.ts";
+import type { ChangeEvent, Item, LoggedChange } from "../../core/change.ts";
 import { decideCommit } from "../../core/commit.ts";
 import { nextTimestamp } from "../../core/group-clock.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
 import { keyIdOf, keysSweepMs } from "../../core/idempotency.ts";
+import {
+  type LogEntry,
+  materialiser,
+  sizeOfSmallest,
+  smallest,
+  valueSizeOf,
+} from "../../core/log-entry.ts";
+import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { Fired } from "../../core/outbox.ts";
@@ -25,6 +33,16 @@ import type {
 import { ChangeLog } from "./change-log.ts";
 import { RememberedKeys } from "./remembered-keys.ts";
 import { SortedMap } from "./sorted-map.ts";
+
+/** The newest items of a group. */
+export interface NewestItems {
+  /** In creation order. */
+  readonly items: readonly Item[];
+  /** For each item: where a descending page begins with the item before it. */
+  readonly places: readonly string[];
+  /** Whether there are older ones. */
+  readonly truncated: boolean;
+}
 
 /** The state of one group: items, log, head and clock. */
 export class MemoryGroup {
@@ -141,13 +159,16 @@ export class MemoryGroup {
     return this.#items.get(itemId)?.item;
   }
 
-  /** Reads a page of items in creation order. */
+  /** Reads a page of items in creation order, or from the newest. */
   list(page: ItemPageRequest): ItemPage {
     const { position } = this.#head;
     const items: Item[] = [];
     let bytes = 0;
     let last: number | undefined;
-    for (const [createdRevision, item] of this.#order.entries(cursor(page.after))) {
+    const after = cursor(page.after);
+    const entries =
+      page.descending === true ? this.#order.reversed(after) : this.#order.entries(after);
+    for (const [createdRevision, item] of entries) {
       bytes += item.value.size;
       if (items.length > 0 && (items.length >= page.maxCount || bytes > page.maxBytes)) {
         return { items, position, next: String(last) };
@@ -158,25 +179,68 @@ export class MemoryGroup {
     return { items, position, next: undefined };
   }
 
-  /** Reads changes after a position. */
+  /** The newest items, at most `count`, in creation order. */
+  newest(count: number): NewestItems {
+    const items: Item[] = [];
+    const places: string[] = [];
+    for (const [createdRevision, item] of this.#order.reversed()) {
+      if (items.length === count) break;
+      items.push(item);
+      places.push(String(createdRevision));
+    }
+    const truncated = items.length < this.#order.size;
+    return { items: items.reverse(), places: places.reverse(), truncated };
+  }
+
+  /** Reads changes after a position, with whole values. */
   since(from: Position, limits: ReadLimits, nowMs: number, history: History): Replay {
+    const whole = materialiser((revision) => this.#log.at(revision));
+    return this.#read(from, limits, nowMs, history, valueSizeOf, whole);
+  }
+
+  /** Reads changes after a position, in their smallest form. */
+  deltasSince(
+    from: Position,
+    limits: ReadLimits,
+    nowMs: number,
+    history: History,
+  ): Replay<LoggedChange> {
+    return this.#read(from, limits, nowMs, history, sizeOfSmallest, smallest);
+  }
+
+  #read<Change>(
+    from: Position,
+    limits: ReadLimits,
+    nowMs: number,
+    history: History,
+    sizeOf: (entry: LogEntry) => number,
+    changeOf: (entry: LogEntry) => Change,
+  ): Replay<Change> {
     const head = this.#head.position;
-    const { count } = this.#log.extent;
-    const logStart = head.revision - count + 1;
-    if (!isResumable(from, head, logStart)) return { lost: true, head };
-    const changes: ChangeEvent[] = [];
+    if (!isResumable(from, head, this.#log.start)) return { lost: true, head };
+    const changes: Change[] = [];
     let bytes = 0;
-    for (let index = from.revision + 1 - logStart; index < count; index++) {
-      const change = this.#log.at(index)!;
+    for (let revision = from.revision + 1; revision <= head.revision; revision++) {
+      const entry = this.#log.at(revision)!;
       // Expired, but not swept yet.
-      if (changes.length === 0 && isExpired(change.timeMs, nowMs, history))
+      if (changes.length === 0 && isExpired(entry.timeMs, nowMs, history))
         return { lost: true, head };
-      bytes += change.value.size;
+      bytes += sizeOf(entry);
       if (changes.length > 0 && (changes.length >= limits.maxCount || bytes > limits.maxBytes))
         break;
-      changes.push(change);
+      changes.push(changeOf(entry));
     }
     return { lost: false, changes, head };
+  }
+
+  /** Reads which changes the log holds. */
+  logRange(nowMs: number, history: History): LogRange {
+    const head = this.#head.position;
+    let oldest = this.#log.start;
+    // Few changes are expired and not swept yet.
+    while (oldest <= head.revision && isExpired(this.#log.at(oldest)!.timeMs, nowMs, history))
+      oldest++;
+    return { head, oldest };
   }
 }
 

@@ -1,4 +1,5 @@
 import { decideCommit, type StoredItem } from "../../core/commit.ts";
+import type { Delta } from "../../core/delta.ts";
 import { StreamError } from "../../core/errors.ts";
 import { keyIdOf } from "../../core/idempotency.ts";
 import type { Remembered } from "../../core/idempotency-key.ts";
@@ -276,7 +277,11 @@ export class GroupBatch {
         const isEarlier = remembered.has(keyId ?? "");
         return isEarlier ? REPETITION : settled(decision.outcome);
       }
-      const mutations = commit.mutations.map((each, i) => plainOf(each, results[i]));
+      const { revision: before } = head.position;
+      const mutations = commit.mutations.map((each, i) => {
+        const change = decision.changes[(results[i]?.revision ?? 0) - before - 1];
+        return plainOf(each, results[i], change?.delta);
+      });
       if (valueBytes(mutations) > MAX_COMMIT_BYTES) return settled({ ok: false, error: tooMuch() });
       if (keyId !== undefined && decision.remember !== undefined)
         remembered.set(keyId, decision.remember);
@@ -335,11 +340,15 @@ function tooMuch(): StreamError {
 }
 
 /** The script's form of a mutation that was decided here. Its expectation held. */
-function plainOf(mutation: Mutation, result: MutationResult | undefined): PlainMutation {
+function plainOf(
+  mutation: Mutation,
+  result: MutationResult | undefined,
+  delta: Delta | undefined,
+): PlainMutation {
   const { itemId, fires } = mutation;
   const value = result?.newValue;
   if (mutation.kind === "reduce" && value !== undefined)
-    return { kind: "put", itemId, value, fires };
+    return { kind: "put", itemId, value, fires, delta };
   return { ...mutation, expectedRevision: undefined } as PlainMutation;
 }
 

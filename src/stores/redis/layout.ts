@@ -3,30 +3,34 @@ import { DEFAULT_PARTITIONS, layoutKey } from "./keys.ts";
 import { RAISE_FORMAT } from "./scripts.ts";
 
 /**
- * Format of the data, as a digit. It is raised before the first record that earlier versions would
- * misread, so that their processes do not start on such data.
+ * The formats of the data, each with records that versions before it would misread: those with
+ * authors, those of logs with deltas, and those of idempotency keys. A format is set before the first such record is written, so
+ * that processes of earlier versions do not start on such data.
  */
-export type Format = "1" | "2" | "3";
-const FIRST_FORMAT: Format = "1";
-/** Format of data that contain authors. */
-export const FORMAT_WITH_AUTHORS: Format = "2";
-/** Format of data that contain idempotency keys, and maybe authors. */
-export const FORMAT_WITH_KEYS: Format = "3";
+const FORMATS = ["1", "2", "3", "4"] as const;
 
-const FORMATS: readonly Format[] = [FIRST_FORMAT, FORMAT_WITH_AUTHORS, FORMAT_WITH_KEYS];
+/** Which records data may contain: those of the format, and of those before it. */
+export type Contents = (typeof FORMATS)[number];
+
+/** No records that the first version would misread. */
+export const PLAIN: Contents = "1";
+/** Records with authors. */
+export const AUTHORS: Contents = "2";
+/** Logs with deltas. */
+export const DELTAS: Contents = "3";
+/** Idempotency keys. */
+export const KEYS: Contents = "4";
 
 /** The settings of the data that hold for all processes. */
 export interface Layout {
   /** Number of partitions with which the data was created. */
   readonly partitions: number;
   /**
-   * What a write has to await, if anything: the first one that needs a higher format, and those after
-   * it, wait until the data have it. They continue in the order of the calls. It rejects with a
-   * StreamError when the format cannot be set.
-   *
-   * @param needed Undefined: any.
+   * What a write has to await, if anything: the first one of a format, and those after it, wait
+   * until the format of the data says so. They continue in the order of the calls. It rejects with
+   * a StreamError when the format cannot be set.
    */
-  beforeWrite(needed: Format | undefined): Promise<void> | undefined;
+  beforeWrite(contents: Contents): Promise<void> | undefined;
 }
 
 /**
@@ -42,43 +46,43 @@ export async function openLayout(
 ): Promise<Layout> {
   const { tag, key } = layoutKey(prefix);
   // Both are idempotent.
-  await servers.send(tag, ["HSETNX", key, "format", FIRST_FORMAT], "read");
+  await servers.send(tag, ["HSETNX", key, "format", PLAIN], "read");
   await servers.send(tag, ["HSETNX", key, "partitions", String(partitions)], "read");
   const reply = await servers.send(tag, ["HMGET", key, "format", "partitions"], "read");
   const [format, count] = (reply as unknown[]).map(String);
-  const known = FORMATS.find((each) => each === format);
-  if (known === undefined) {
+  if (!isKnown(format)) {
     throw new Error(
-      `The data in Redis under the key prefix ${prefix} has the format ${format}; this version reads ${FIRST_FORMAT} to ` +
-        `${FORMATS.at(-1)}. key_prefix may be another one, for new data.`,
+      `The data in Redis under the key prefix ${prefix} has the format ${format}; this version reads ` +
+        `${FORMATS.join(", ")}. key_prefix may be another one, for new data.`,
     );
   }
-  let current = known;
-  let raising: { readonly to: Format; readonly done: Promise<void> } | undefined;
-  const raise = async (to: Format, before: Promise<void> | undefined): Promise<void> => {
-    const end = () => {
-      if (raising?.to === to) raising = undefined;
-    };
+  let reached: Contents = format;
+  let raising: { readonly to: Contents; readonly done: Promise<void> } | undefined;
+  const raise = async (to: Contents, before: Promise<void> | undefined) => {
     try {
       await before;
-      // Raised further by another process meanwhile, it stays as it is.
       await servers.run(tag, RAISE_FORMAT, [key], [to], "read");
+      // Later: the writes that wait are to run before new ones.
+      setImmediate(() => {
+        reached = to;
+        if (raising?.to === to) raising = undefined;
+      });
     } catch (error) {
-      end();
+      raising = undefined;
       throw error;
     }
-    // Later: the writes that wait are to run before new ones.
-    setImmediate(() => {
-      current = to;
-      end();
-    });
   };
   return {
     partitions: Number(count),
-    beforeWrite(needed = FIRST_FORMAT) {
-      if (needed > (raising?.to ?? current))
-        raising = { to: needed, done: raise(needed, raising?.done) };
-      return raising?.done;
+    beforeWrite(contents) {
+      if (raising === undefined && contents <= reached) return undefined;
+      if (raising === undefined || contents > raising.to)
+        raising = { to: contents, done: raise(contents, raising?.done) };
+      return raising.done;
     },
   };
+}
+
+function isKnown(format: string | undefined): format is Contents {
+  return FORMATS.some((known) => known === format);
 }

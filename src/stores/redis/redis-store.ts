@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { NO_AUTHOR } from "../../core/author.ts";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
 import { idempotencyWindowOf } from "../../core/idempotency.ts";
@@ -14,7 +13,8 @@ import type { ServerFacts } from "../../redis/server-facts.ts";
 import { createGroupListing } from "./group-listing.ts";
 import type { GroupWrite } from "./group-batch.ts";
 import { type RedisKeys, redisKeys } from "./keys.ts";
-import { type Format, FORMAT_WITH_AUTHORS, FORMAT_WITH_KEYS, openLayout } from "./layout.ts";
+import { contentsOf, contentsOfEvent, hasKey, withoutAuthor, withoutDeltas } from "./contents.ts";
+import { openLayout } from "./layout.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { createFeed } from "./redis-feed.ts";
 import { createRedisOutbox } from "./redis-outbox.ts";
@@ -60,6 +60,11 @@ export interface RedisStoreOptions {
    * have one are refused, since that process would run them again. Default: they all do.
    */
   readonly mayUseKeys?: (() => boolean) | undefined;
+  /**
+   * Whether all processes that share the data read logs with deltas. While one does not, every
+   * change is logged whole. Default: they all do.
+   */
+  readonly mayWriteDeltas?: (() => boolean) | undefined;
   /** @see WriterContext.onLoss */
   readonly onLoss?: ((partition: number) => void) | undefined;
 }
@@ -110,7 +115,8 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const history = historyOf(options.history);
   const limits = { ...DEFAULT_REDIS_QUEUE_LIMITS, ...options.queue };
   const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
-  const { clock, mayWriteAuthors = () => true, mayUseKeys = () => true } = options;
+  const { clock, mayWriteAuthors = () => true } = options;
+  const { mayWriteDeltas = () => true, mayUseKeys = () => true } = options;
   const outbox = createRedisOutbox(servers, keys);
   const note = (partition: number, commits: number, lineage: string) =>
     writerOf(partition).lease.noteCommits(commits, lineage);
@@ -241,19 +247,19 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     async run(group, commits) {
       assertOpen();
       if (commits.length === 0) return [];
-      const given = mayWriteAuthors() ? commits : commits.map(withoutAuthor);
+      const authored = mayWriteAuthors() ? commits : commits.map(withoutAuthor);
+      const isDeltaReadable = mayWriteDeltas();
+      const given = isDeltaReadable ? authored : authored.map(withoutDeltas);
       const count = commits.reduce((sum, { mutations }) => sum + mutations.length, 0);
-      const isKeyed = given.some(({ idempotency }) => idempotency !== undefined);
-      if (isKeyed && !mayUseKeys()) throw keysUnknown();
-      const needed = isKeyed ? FORMAT_WITH_KEYS : formatOf(given.some(hasAuthor));
-      const format = layout.beforeWrite(needed);
+      if (given.some(hasKey) && !mayUseKeys()) throw keysUnknown();
+      const format = layout.beforeWrite(contentsOf(given, isDeltaReadable));
       if (format !== undefined) await format;
       return submit(groupKeyText(group), given, count, bytesOf(commits));
     },
     async broadcast(group, message: Broadcast) {
       assertOpen();
       const given = mayWriteAuthors() ? message : withoutAuthor(message);
-      const format = layout.beforeWrite(formatOf(hasAuthor(given)));
+      const format = layout.beforeWrite(contentsOfEvent(given));
       if (format !== undefined) await format;
       await submit(groupKeyText(group), given, 1, message.value.size);
     },
@@ -273,9 +279,9 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       assertOpen();
       return reads.list(group, page);
     },
-    async snapshot(group) {
+    async snapshot(group, window) {
       assertOpen();
-      const reader = reads.snapshot(group);
+      const reader = reads.snapshot(group, window);
       return {
         ...reader,
         async next(page) {
@@ -287,6 +293,14 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     async since(group, from, page) {
       assertOpen();
       return reads.since(group, from, page);
+    },
+    async deltasSince(group, from, page) {
+      assertOpen();
+      return reads.deltasSince(group, from, page);
+    },
+    async logRange(group) {
+      assertOpen();
+      return reads.logRange(group);
     },
     async groups(streamName, page) {
       assertOpen();
@@ -326,25 +340,12 @@ function epochNames(): () => string {
   return () => `${start}${(count++).toString(36)}`;
 }
 
-/** The format that records need. */
-function formatOf(isAuthored: boolean): Format | undefined {
-  return isAuthored ? FORMAT_WITH_AUTHORS : undefined;
-}
-
 /** The refusal of commits with keys that some process of the fleet does not know. */
 function keysUnknown(): StreamError {
   return new StreamError(
     "STORE_UNAVAILABLE",
     "Not all processes of the service know idempotency keys yet; the call may be sent again when all have this version.",
   );
-}
-
-function hasAuthor({ author = NO_AUTHOR }: Commit | Broadcast): boolean {
-  return author !== NO_AUTHOR;
-}
-
-function withoutAuthor<T extends Commit | Broadcast>(work: T): T {
-  return work.author === undefined ? work : { ...work, author: undefined };
 }
 
 function bytesOf(commits: readonly Commit[]): number {

@@ -1,6 +1,7 @@
 import { describe } from "vitest";
 import { describeAuthors } from "./authors.ts";
 import { describeCommits } from "./commits.ts";
+import { describeDeltas } from "./deltas.ts";
 import { describeExpectations } from "./expectations.ts";
 import { describeFeed } from "./feed.ts";
 import type { OpenStore } from "./fixture.ts";
@@ -11,6 +12,7 @@ import { describeOutboxSettling } from "./outbox-settling.ts";
 import { describeOutbox } from "./outbox.ts";
 import { describeReads } from "./reads.ts";
 import { describeGroupReads } from "./group-reads.ts";
+import { describeWindows } from "./windows.ts";
 
 /**
  * Verifies that a store keeps the promises of the Store port. Every adapter has to pass it,
@@ -26,7 +28,9 @@ export function describeStore(name: string, open: OpenStore): void {
     describeAuthors(open);
     describeReads(open);
     describeGroupReads(open);
+    describeWindows(open);
     describeHistory(open);
+    describeDeltas(open);
     describeGroupClock(open);
     describeFeed(open);
     describeOutbox(open);

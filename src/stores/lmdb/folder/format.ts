@@ -3,17 +3,23 @@ import type { Disk, Tables, View, Write } from "../disk.ts";
 
 const FORMAT_KEY = Buffer.from("format");
 /**
- * Format of data, as a digit. It is raised with the first record that earlier versions would misread:
- * so they open data without such records, and no other.
+ * The formats, each with records that versions before it would misread: those with authors, and
+ * those of logs with deltas, and those of idempotency keys. A format is set with the first such record, so that earlier versions
+ * open data without them and no other.
  */
-export type Format = "1" | "2" | "3";
-const FIRST_FORMAT: Format = "1";
-/** Format of data that contain authors. */
-export const FORMAT_WITH_AUTHORS: Format = "2";
-/** Format of data that contain idempotency keys, and maybe authors. */
-export const FORMAT_WITH_KEYS: Format = "3";
+const FORMATS = ["1", "2", "3", "4"] as const;
 
-const FORMATS: readonly Format[] = [FIRST_FORMAT, FORMAT_WITH_AUTHORS, FORMAT_WITH_KEYS];
+/** Which records data may contain: those of the format, and of those before it. */
+export type Contents = (typeof FORMATS)[number];
+
+/** No records that the first version would misread. */
+const PLAIN: Contents = "1";
+/** Records with authors. */
+export const AUTHORS: Contents = "2";
+/** Logs with deltas. */
+export const DELTAS: Contents = "3";
+/** Idempotency keys. */
+export const KEYS: Contents = "4";
 
 /**
  * Checks that this version reads the format of the data. New data get the first format.
@@ -26,28 +32,33 @@ export async function checkFormat(
   refusal: (sentence: string) => StreamError,
 ): Promise<void> {
   const view = disk.view();
-  const format = textOf(view, disk.tables);
+  const format = formatOf(view, disk.tables);
   view.release();
-  if (FORMATS.some((known) => known === format)) return;
+  if (isKnown(format)) return;
   if (format !== undefined) {
     throw refusal(
-      `The folder ${folder} has data of format ${format}, this version reads formats ${FIRST_FORMAT} to ` +
-        `${FORMATS.at(-1)}; use the version that wrote it, or choose another folder.`,
+      `The folder ${folder} has data of format ${format}, this version reads formats ` +
+        `${FORMATS.join(", ")}; use the version that wrote it, or choose another folder.`,
     );
   }
-  await disk.submit([formatWrite(disk.tables, FIRST_FORMAT)]);
+  await disk.submit([formatWrite(disk.tables, PLAIN)]);
 }
 
-/** The format of data that were checked. */
-export function formatOf(view: View, tables: Tables): Format {
-  return FORMATS.find((known) => known === textOf(view, tables)) ?? FIRST_FORMAT;
+/** What the format of the data says. */
+export function contentsOf(view: View, tables: Tables): Contents {
+  const format = formatOf(view, tables);
+  return isKnown(format) ? format : PLAIN;
 }
 
-/** The write of a format, which goes with the first record that needs it. */
-export function formatWrite({ meta }: Tables, format: Format): Write {
+/** The write that goes with the first record of a format. */
+export function formatWrite({ meta }: Tables, format: Contents): Write {
   return { table: meta, key: FORMAT_KEY, value: Buffer.from(format) };
 }
 
-function textOf(view: View, tables: Tables): string | undefined {
+function isKnown(format: string | undefined): format is Contents {
+  return FORMATS.some((known) => known === format);
+}
+
+function formatOf(view: View, tables: Tables): string | undefined {
   return view.get(tables.meta, FORMAT_KEY)?.toString();
 }
