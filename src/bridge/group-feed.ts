@@ -17,10 +17,15 @@ import type { Target } from "./target.ts";
 /** A subscription of a socket. */
 export interface Join extends Target {
   readonly subscriptionId: string;
-  /** The extensions that its client requested: `resumed` frames, heartbeats, snapshots in parts. */
+  /**
+   * The extensions that its client requested: `resumed` frames, heartbeats, snapshots in parts, as
+   * items, and of a window.
+   */
   readonly resumes: boolean;
   readonly heartbeat: boolean;
   readonly parts: boolean;
+  readonly items: boolean;
+  readonly window: number | undefined;
   /** Whether the socket's URL requested it: an explicit join of the same target replaces it. */
   readonly byUrl: boolean;
   /** Whether its client has received a snapshot, or was resumed. */
@@ -149,7 +154,7 @@ export class GroupFeed implements Reader {
       case "sync":
         if (!to.parts) return this.#collect(to, frame);
         to.isServed = true;
-        sendQueue.sendSnapshot(syncFrame(to, to.subscriptionId, frame, true), this.#shared.memory);
+        sendQueue.sendSnapshot(syncFrame(to, frame, this.#withAuthors), this.#shared.memory);
         return;
       case "resumed":
         to.isServed = true;
@@ -195,6 +200,6 @@ export class GroupFeed implements Reader {
         ? frame
         : { ...frame, items: collected.parts.flatMap((part) => part.items) };
     join.isServed = true;
-    this.#sendQueue.sendSnapshot(syncFrame(join, join.subscriptionId, whole, false), memory);
+    this.#sendQueue.sendSnapshot(syncFrame(join, whole, this.#withAuthors), memory);
   }
 }

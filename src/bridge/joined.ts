@@ -40,6 +40,7 @@ export interface UnderWay {
 /** The subscription of an admitted join. */
 export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission): Join {
   const { streamName, groupId, itemId, subscriptionId, resume, heartbeat, parts } = frame;
+  const { items, window } = frame;
   const resumes = resume !== undefined;
   const isServed = false;
   // Without a spread: each object made by a spread has a hidden class of its own, which takes
@@ -52,6 +53,8 @@ export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission):
     resumes,
     heartbeat,
     parts,
+    items,
+    window,
     byUrl,
     isServed,
     admission,

@@ -16,10 +16,14 @@ export interface Interest {
   quietSinceMs?(): number;
 }
 
-/** Interest in one item; undefined: in the whole group. */
-export function interestIn(itemId: string | undefined): Interest {
+/**
+ * Interest in one item; undefined: in the whole group.
+ *
+ * @param window Of a group: its snapshots have only the newest items, this many. Undefined: all.
+ */
+export function interestIn(itemId: string | undefined, window?: number): Interest {
   if (itemId === undefined)
-    return { matches: () => true, readState: (states) => states.readGroup() };
+    return { matches: () => true, readState: (states) => states.readGroup(window) };
   return {
     matches: (id) => id === itemId,
     readState: (states) => states.readItems([itemId]),

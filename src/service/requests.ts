@@ -164,6 +164,8 @@ export interface ListAllResult {
 export interface SubscribeRequest extends GroupRequest {
   readonly itemId?: string | undefined;
   readonly resumeFrom?: Position | undefined;
+  /** Only the newest items come in snapshots, this many: 1 to 10,000. Not with `itemId`. */
+  readonly window?: number | undefined;
   /** Address of the caller, to which its unread snapshots count. Absent: a caller in this process. */
   readonly address?: string | undefined;
 }

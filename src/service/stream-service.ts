@@ -86,8 +86,8 @@ export interface StreamService {
       readonly itemId?: string;
     },
   ): Promise<void>;
-  /** A page of the items of a group. */
-  list(request: GroupRequest & PageOptions): Promise<ItemPage>;
+  /** A page of the items of a group, in creation order or, `descending`, from the newest. */
+  list(request: GroupRequest & PageOptions & { readonly descending?: boolean }): Promise<ItemPage>;
   /** A page of the groups of a stream, sorted by UTF-8 bytes. */
   listGroups(request: { readonly streamName: string } & PageOptions): Promise<ListGroupsResult>;
   /** A page of all streams and their groups, sorted by UTF-8 bytes. */
@@ -100,6 +100,11 @@ export interface StreamService {
     request: GroupRequest & {
       readonly itemId?: string;
       readonly resumeFrom?: Position;
+      /**
+       * Only the newest items come in snapshots, this many: 1 to 10,000. Later changes come all the
+       * same, also those of older items. Not with `itemId`. Default: all items.
+       */
+      readonly window?: number;
       /**
        * The request that `auth_function` receives about the subscriber. Default: empty, with a new
        * `connection_id` for each call. Calls for one client may share one.

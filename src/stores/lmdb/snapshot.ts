@@ -36,21 +36,21 @@ export function createBudget(maxBytes: number): MemoryBudget {
 }
 
 /** Which items of a group a window has. */
-export interface WindowExtent extends Omit<WindowPage, "places"> {
+export interface WindowExtent {
   /** The cursor of its first item; undefined: that of the group. */
   readonly after: string | undefined;
+  /** Number of items of the group. */
+  readonly total: number;
 }
 
-/** The extent of a window. @param itemCount Number of items of the group. */
+/** The extent of a window. @param total Number of items of the group. */
 export function extentOf(
   source: Source,
   name: GroupName,
-  itemCount: number,
+  total: number,
   window: number,
 ): WindowExtent {
-  const truncated = itemCount > window;
-  const after = truncated ? cursorBefore(source, name, window) : undefined;
-  return { after, count: Math.min(itemCount, window), truncated };
+  return { after: total > window ? cursorBefore(source, name, window) : undefined, total };
 }
 
 // How much is read in one turn of the event loop when the rest is taken into memory.
@@ -154,8 +154,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
 
   #windowPage(places: readonly string[] | undefined): WindowPage | undefined {
     if (this.#window === undefined || places === undefined) return undefined;
-    const { count, truncated } = this.#window;
-    return { places, count, truncated };
+    return { places, total: this.#window.total };
   }
 
   #forget(): void {
