@@ -67,6 +67,7 @@ export const IMPORT_TABLE = {
   server: ["*"],
   "index.ts": ["core", "functions", "triggers", "service", "stores/memory"],
   "v1.ts": ["gen"],
+  "ops.ts": ["core"],
 };
 
 /**

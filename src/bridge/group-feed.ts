@@ -18,14 +18,15 @@ import type { Target } from "./target.ts";
 export interface Join extends Target {
   readonly subscriptionId: string;
   /**
-   * The extensions that its client requested: `resumed` frames, heartbeats, snapshots in parts, as
-   * items, and of a window.
+   * The extensions that its client requested: `resumed` frames, heartbeats, deltas, and snapshots in
+   * parts, as items, or of a window.
    */
   readonly resumes: boolean;
   readonly heartbeat: boolean;
   readonly parts: boolean;
   readonly items: boolean;
   readonly window: number | undefined;
+  readonly deltas: boolean;
   /** Whether the socket's URL requested it: an explicit join of the same target replaces it. */
   readonly byUrl: boolean;
   /** Whether its client has received a snapshot, or was resumed. */

@@ -1,10 +1,11 @@
 import { NO_AUTHOR } from "./author.ts";
 import type { ChangeEvent, Item } from "./change.ts";
+import { Delta } from "./delta.ts";
 import { StreamError } from "./errors.ts";
 import { FewMap } from "./few-map.ts";
 import { nextTimestamp } from "./group-clock.ts";
 import type { Commit, Head, Mutation, MutationResult } from "./store.ts";
-import type { OpError } from "./ops.ts";
+import type { OpError, UpdateOp } from "./ops.ts";
 import type { Fired } from "./outbox.ts";
 import { utf8Length } from "./text.ts";
 import type { Value } from "./value.ts";
@@ -125,7 +126,11 @@ function indexOf(commit: Commit, index: number): Record<string, string> {
 function valueAfter(
   mutation: Mutation,
   oldValue: Value | undefined,
-): { readonly value: Value | undefined; readonly errors: readonly OpError[] } {
+): {
+  readonly value: Value | undefined;
+  readonly errors: readonly OpError[];
+  readonly effective?: readonly UpdateOp[] | undefined;
+} {
   switch (mutation.kind) {
     case "put":
       return { value: mutation.value, errors: [] };
@@ -136,6 +141,19 @@ function valueAfter(
     case "record":
       return { value: mutation.after, errors: mutation.errors ?? [] };
   }
+}
+
+function deltaOf(
+  mutation: Mutation,
+  value: Value,
+  effective: readonly UpdateOp[] | undefined,
+  current: StoredItem | undefined,
+): Delta | undefined {
+  if (current === undefined) return undefined;
+  const { revision } = current.item;
+  if (mutation.kind === "record")
+    return mutation.delta?.baseRevision === revision ? mutation.delta : undefined;
+  return effective && Delta.smallerThan(value, revision, effective);
 }
 
 class Working {
@@ -187,7 +205,7 @@ class Working {
     const written = this.#writes.get(itemId);
     const current = written === undefined ? this.#context.lookup(itemId) : written.after;
     const oldValue = mutation.kind === "record" ? mutation.before : current?.item.value;
-    const { value, errors } = valueAfter(mutation, oldValue);
+    const { value, errors, effective } = valueAfter(mutation, oldValue);
     if (value === undefined) {
       if (oldValue === undefined) return { revision: undefined, oldValue, newValue: value, errors };
       this.#countReturned(oldValue, undefined);
@@ -197,7 +215,9 @@ class Working {
     }
     this.#countReturned(oldValue, value);
     this.#countErrors(errors);
-    const event = this.#change(oldValue === undefined ? "create" : "update", mutation, value);
+    const type = oldValue === undefined ? "create" : "update";
+    const delta = type === "update" ? deltaOf(mutation, value, effective, current) : undefined;
+    const event = this.#change(type, mutation, value, delta);
     const revision = event.position.revision;
     const { nowMs } = this.#context;
     this.#write(itemId, written, current, {
@@ -214,7 +234,12 @@ class Working {
     return { revision, oldValue, newValue: value, errors };
   }
 
-  #change(type: ChangeEvent["type"], { itemId, fires }: Mutation, value: Value): ChangeEvent {
+  #change(
+    type: ChangeEvent["type"],
+    { itemId, fires }: Mutation,
+    value: Value,
+    delta?: Delta,
+  ): ChangeEvent {
     if (this.#revision >= MAX_REVISION) throw revisionsUsedUp();
     if (this.#epoch === "") this.#epoch = this.#context.newEpoch();
     this.#revision += 1;
@@ -228,9 +253,15 @@ class Working {
       timestamp: this.#timestamp,
       timeMs: this.#context.nowMs,
       author: this.#author,
+      delta,
     };
     this.#changes.push(event);
-    if (fires !== undefined) this.#fired.push({ event, firing: fires });
+    // Triggers get whole values: an outbox need not keep the steps.
+    if (fires !== undefined)
+      this.#fired.push({
+        event: delta === undefined ? event : { ...event, delta: undefined },
+        firing: fires,
+      });
     return event;
   }
 

@@ -1,13 +1,14 @@
-import { opsFromJson } from "./op-json.ts";
-import { opsText } from "./op-text.ts";
+import { MAX_OPS, opsFromJson } from "./op-json.ts";
+import { leastOpsBytes, opsText } from "./op-text.ts";
 import type { UpdateOp } from "./ops.ts";
 import { utf8Length } from "./text.ts";
+import type { Value } from "./value.ts";
 
 /**
  * The steps of an update that took effect, and the revision of the item they apply to. Applied to
  * that item by the reducer, they give its new value exactly.
  *
- * Kept as JSON text, as a Value is: logs store the text, and protocols attach their encoded form.
+ * Kept as JSON text, as a Value is: logs store the text, and protocols encode it.
  */
 export class Delta {
   /** Revision of the item before the update. */
@@ -17,7 +18,6 @@ export class Delta {
   /** Bytes of the text in UTF-8. */
   readonly size: number;
   #ops: readonly UpdateOp[] | undefined;
-  #encoded: Uint8Array | undefined = undefined;
 
   private constructor(baseRevision: number, text: string, ops: readonly UpdateOp[] | undefined) {
     this.baseRevision = baseRevision;
@@ -31,6 +31,20 @@ export class Delta {
     return new Delta(baseRevision, opsText(ops), ops);
   }
 
+  /**
+   * The delta of steps that took effect, if it is smaller than the value that they gave. Steps that
+   * cannot be are not even written as text.
+   */
+  static smallerThan(
+    value: Value,
+    baseRevision: number,
+    ops: readonly UpdateOp[],
+  ): Delta | undefined {
+    if (ops.length > MAX_OPS || leastOpsBytes(ops) >= value.size) return undefined;
+    const delta = Delta.of(baseRevision, ops);
+    return delta.size < value.size ? delta : undefined;
+  }
+
   /** A delta as a store reads it back. */
   static trusted(baseRevision: number, text: string): Delta {
     return new Delta(baseRevision, text, undefined);
@@ -40,15 +54,5 @@ export class Delta {
   get ops(): readonly UpdateOp[] {
     this.#ops ??= opsFromJson(JSON.parse(this.text));
     return this.#ops;
-  }
-
-  /** The steps as encoded by wire, if it has attached them. */
-  get encoded(): Uint8Array | undefined {
-    return this.#encoded;
-  }
-
-  /** Attaches the encoded form, so that a delta is encoded once. For wire only. */
-  attachEncoded(bytes: Uint8Array): void {
-    this.#encoded = bytes;
   }
 }

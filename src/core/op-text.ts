@@ -5,6 +5,22 @@ export function opsText(ops: readonly UpdateOp[]): string {
   return `[${ops.map(opText).join(",")}]`;
 }
 
+/** Characters of one step in the text besides its type, path and operand. */
+const FRAME = `{"type":"","path":}`.length;
+
+/**
+ * Fewest bytes that opsText can give: counted without building any text, so that a caller who needs
+ * a small text does not pay for a large one.
+ */
+export function leastOpsBytes(ops: readonly UpdateOp[]): number {
+  let bytes = 2 + Math.max(0, ops.length - 1);
+  for (const op of ops) {
+    bytes += FRAME + op.type.length + op.path.length;
+    if ("value" in op) bytes += `,"value":`.length + op.value.text.length;
+  }
+  return bytes;
+}
+
 function opText(op: UpdateOp): string {
   const fields = [`"type":${JSON.stringify(op.type)}`, `"path":${JSON.stringify(op.path)}`];
   if ("value" in op) fields.push(`"value":${op.value.text}`);

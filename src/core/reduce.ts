@@ -14,12 +14,28 @@ const MAX_UPDATE_BYTES = 64 * 1024 * 1024;
 /** Most characters of a path in a message. */
 const MAX_SHOWN_PATH = 300;
 
+/**
+ * Computes an item's next value from its current one (undefined: no item). Pure: a store may call
+ * it more than once. An error that it throws refuses its commit.
+ */
+export type Reduce = (current: Value | undefined) => {
+  readonly value: Value;
+  readonly errors: readonly OpError[];
+  /**
+   * The steps that took effect: applied by the reducer to the same current value, they give `value`
+   * exactly. Absent: not known, and the change has no delta.
+   */
+  readonly effective?: readonly UpdateOp[] | undefined;
+};
+
 /** Result of an update. */
 export interface Reduced {
   /** The new value. */
   readonly value: Value;
   /** Steps that were skipped, in their order. */
   readonly errors: OpError[];
+  /** Steps that took effect, in their order: applied to the same value they give the same result. */
+  readonly effective: readonly UpdateOp[];
 }
 
 /**
@@ -50,7 +66,14 @@ export function reduce(current: Value | undefined, ops: readonly UpdateOp[]): Re
     else root = result;
   }
   // Not `??`: a root that is null is a value.
-  return { value: Value.of(root === undefined ? {} : root, "the updated value"), errors };
+  const value = Value.of(root === undefined ? {} : root, "the updated value");
+  return { value, errors, effective: withoutSkipped(ops, errors) };
+}
+
+function withoutSkipped(ops: readonly UpdateOp[], errors: readonly OpError[]): readonly UpdateOp[] {
+  if (errors.length === 0) return ops;
+  const skipped = new Set(errors.map(({ opIndex }) => opIndex));
+  return ops.filter((_, index) => !skipped.has(index));
 }
 
 /** The path of a step, for a message. A long one is truncated. */

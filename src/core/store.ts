@@ -1,10 +1,13 @@
 import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
+import type { Delta } from "./delta.ts";
 import type { StreamError } from "./errors.ts";
+import type { LogRange } from "./log-range.ts";
 import type { GroupKey } from "./names.ts";
 import type { OpError } from "./ops.ts";
 import type { Firing, Outbox } from "./outbox.ts";
 import type { Position } from "./position.ts";
+import type { Reduce } from "./reduce.ts";
 import type { Head, ReadLimits, SnapshotReader, StateHead } from "./snapshot.ts";
 import type { Value } from "./value.ts";
 
@@ -98,6 +101,12 @@ export interface Store {
    * without deltas in its log leaves it out.
    */
   deltasSince?(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay<LoggedChange>>;
+
+  /**
+   * Reads which changes the log holds, in one step. Those from `oldest` to the head can be read with
+   * `since` until they are trimmed.
+   */
+  logRange(group: GroupKey): Promise<LogRange>;
 
   /** Ids of the groups of a stream that hold items, after `after`, sorted by UTF-8 bytes. */
   groups(streamName: string, page: { after?: string; limit: number }): Promise<readonly string[]>;
@@ -225,20 +234,13 @@ export type Mutation =
       readonly itemId: string;
       readonly before: Value | undefined;
       readonly after: Value | undefined;
+      /** The steps that made it, on the item that the group holds; else they are ignored. */
+      readonly delta?: Delta | undefined;
       /** Steps that were skipped. */
       readonly errors?: readonly OpError[] | undefined;
       readonly expectedRevision?: undefined;
       readonly fires?: Firing | undefined;
     };
-
-/**
- * Computes an item's next value from its current one (undefined: no item). Pure: a store may call
- * it more than once. An error that it throws refuses its commit.
- */
-export type Reduce = (current: Value | undefined) => {
-  readonly value: Value;
-  readonly errors: readonly OpError[];
-};
 
 /** Outcome of a commit. */
 export type Outcome = Committed | Refused;

@@ -100,6 +100,7 @@ async function tryFold(
   const placesOf = items.map(({ itemId }) => places.get(itemId) ?? "");
   return { ...head, items, window: { places: placesOf, total: window.total } };
 }
+
 async function foldBetween(
   store: Store,
   group: GroupKey,

@@ -1,5 +1,5 @@
 import { StreamError } from "../core/errors.ts";
-import type { ChangeEvent, TransientEvent } from "../core/change.ts";
+import type { LiveEvent } from "../core/change.ts";
 import { type Frame, type HeartbeatFrame, type SyncFrame, frameBytes } from "../core/frame.ts";
 import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
@@ -148,7 +148,7 @@ export class JoiningSnapshot<M extends Followed> {
   }
 
   /** Position of the feed at its next frame, or at its end. */
-  #feedAt(next: ChangeEvent | TransientEvent | HeartbeatFrame | undefined): Position {
+  #feedAt(next: LiveEvent | HeartbeatFrame | undefined): Position {
     if (next === undefined) return this.#subscription.cursor;
     return next.kind === "event" ? next.after : next.position;
   }
@@ -168,7 +168,8 @@ export class JoiningSnapshot<M extends Followed> {
   }
 
   #open(): StateReader {
-    return this.#subscription.readState(interestIn(this.member.itemId, this.member.window));
+    const { itemId, window } = this.member;
+    return interestIn(itemId, { window }).readState(this.#subscription.channel.states);
   }
 
   async #read(): Promise<void> {

@@ -4,7 +4,13 @@ import { opsFromJson } from "../core/op-json.ts";
 import { Value } from "../core/value.ts";
 import { currentCaller } from "./current-caller.ts";
 import type { Provider } from "../functions/provider.ts";
-import { type Payload, flagField, malformedPayload, payloadOf, textField } from "./function-payload.ts";
+import {
+  type Payload,
+  flagField,
+  malformedPayload,
+  payloadOf,
+  textField,
+} from "./function-payload.ts";
 import type { Handlers } from "./handlers.ts";
 
 type BuiltIn = (payload: Payload) => Promise<string | undefined>;

@@ -18,7 +18,16 @@ import type { Writes } from "./writes.ts";
 /** The calls with one response. */
 export type Calls = Pick<
   Handlers,
-  "set" | "get" | "update" | "delete" | "batch" | "send" | "list" | "listGroups" | "listAll"
+  | "set"
+  | "get"
+  | "update"
+  | "delete"
+  | "batch"
+  | "send"
+  | "list"
+  | "history"
+  | "listGroups"
+  | "listAll"
 >;
 
 /** A decision about a caller with limited rights. */
@@ -189,6 +198,13 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
       await admitRead(caller, group);
       return reads.list(request);
     },
+    async history(request, caller) {
+      const group = checkGroup(request);
+      const item = request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
+      require(caller, "read", { stream: group.streamName, group: group.groupId, item });
+      await admitRead(caller, group, item);
+      return reads.history(request);
+    },
     async listGroups(request, caller) {
       require(caller, "read", { stream: checkName("stream_name", request.streamName) });
       return reads.listGroups(request);
@@ -217,6 +233,8 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
     get: (request, caller) => (isFree(caller) ? reads.get(request) : limited.get(request, caller)),
     list: (request, caller) =>
       isFree(caller) ? reads.list(request) : limited.list(request, caller),
+    history: (request, caller) =>
+      isFree(caller) ? reads.history(request) : limited.history(request, caller),
     listGroups: (request, caller) =>
       isFree(caller) ? reads.listGroups(request) : limited.listGroups(request, caller),
     listAll: (request, caller) =>

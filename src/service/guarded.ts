@@ -42,6 +42,7 @@ export function guarded(
     batch: guard("batch", (request, caller) => handlers.batch(request, caller)),
     send: guard("send", (request, caller) => handlers.send(request, caller)),
     list: guard("list", (request, caller) => handlers.list(request, caller)),
+    history: guard("history", (request, caller) => handlers.history(request, caller)),
     listGroups: guard("listGroups", (request, caller) => handlers.listGroups(request, caller)),
     listAll: guard("listAll", (request, caller) => handlers.listAll(request, caller)),
     subscribe: guard("subscribe", (request, caller) => handlers.subscribe(request, caller)),

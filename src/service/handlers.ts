@@ -10,6 +10,8 @@ import type {
   DeleteRequest,
   DeleteResult,
   GroupRequest,
+  HistoryRequest,
+  HistoryResult,
   ItemRequest,
   JoinRequest,
   ListAllResult,
@@ -65,6 +67,8 @@ export interface Handlers {
   send(request: SendRequest, caller: Caller): Promise<void>;
   /** A page of items in creation order, or from the newest. */
   list(request: ListRequest, caller: Caller): Promise<ListResult>;
+  /** A page of the changes of a group, or of one item, as far as the log still has them. */
+  history(request: HistoryRequest, caller: Caller): Promise<HistoryResult>;
   /** A page of the groups of a stream, sorted by UTF-8 bytes. */
   listGroups(request: ListGroupsRequest, caller: Caller): Promise<ListGroupsResult>;
   /** A page of all (stream, group) pairs, sorted by UTF-8 bytes. */

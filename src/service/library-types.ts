@@ -93,6 +93,32 @@ export interface ItemPage {
   readonly nextPageToken: string;
 }
 
+/** A change of one item. */
+export interface Change {
+  readonly kind: "change";
+  readonly type: ChangeEvent["type"];
+  readonly itemId: string;
+  /** The value; of a delete the removed one. */
+  readonly data: Json;
+  readonly position: Position;
+  /** Unix milliseconds, strictly increasing within the group. */
+  readonly timestamp: number;
+  /** As that of an item. */
+  readonly author: string;
+}
+
+/** A page of changes. */
+export interface ChangePage {
+  /** In revision order, or from the newest. May be empty although more follow. */
+  readonly changes: readonly Change[];
+  /** Position of the oldest change in the log; undefined when the log is empty. */
+  readonly oldest: Position | undefined;
+  /** Position of the group. */
+  readonly head: Position;
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
 /** The page of a listing to read. */
 export interface PageOptions {
   /** Default 100, at most 1,000. */
@@ -118,16 +144,7 @@ export type StreamFrame =
        */
       readonly olderPageToken?: string | undefined;
     }
-  | {
-      readonly kind: "change";
-      readonly type: ChangeEvent["type"];
-      readonly itemId: string;
-      readonly data: Json;
-      readonly position: Position;
-      readonly timestamp: number;
-      /** As that of an item. */
-      readonly author: string;
-    }
+  | (Change & { readonly ops?: undefined })
   | {
       readonly kind: "event";
       readonly type: string;
@@ -139,6 +156,31 @@ export type StreamFrame =
     }
   | { readonly kind: "heartbeat"; readonly position: Position }
   | { readonly kind: "resumed"; readonly position: Position; readonly head: Position };
+
+/** An update as its steps, for a subscription with `deltas`. */
+export interface StreamDelta {
+  readonly kind: "change";
+  readonly type: "update";
+  readonly itemId: string;
+  readonly data?: undefined;
+  /**
+   * The steps that took effect: `applyOps`, with the item's value at `baseRevision`, gives its new
+   * value.
+   */
+  readonly ops: readonly UpdateStep[];
+  /** Revision of the item that the steps apply to. */
+  readonly baseRevision: number;
+  readonly position: Position;
+  readonly timestamp: number;
+  /** As that of an item. */
+  readonly author: string;
+}
+
+/** What a subscription yields: steps in place of values only if it asked for deltas. */
+export type StreamFrames<Deltas extends boolean = false> = AsyncIterableIterator<
+  Deltas extends true ? StreamFrame | StreamDelta : StreamFrame,
+  undefined
+>;
 
 /** The library form of a set or an update. */
 export function plainWrite(done: {
@@ -171,8 +213,21 @@ export function plainItem({
   };
 }
 
+/** The library form of a change. */
+export function plainChange({
+  kind,
+  type,
+  itemId,
+  value,
+  position,
+  timestamp,
+  author,
+}: ChangeEvent): Change {
+  return { kind, type, itemId, data: value.json(), position, timestamp, author };
+}
+
 /** The library form of a frame. */
-function plainFrame(frame: Frame): StreamFrame {
+function plainFrame(frame: Frame): StreamFrame | StreamDelta {
   switch (frame.kind) {
     case "sync": {
       const { kind, items, position, first, last, timestamp } = frame;
@@ -180,9 +235,14 @@ function plainFrame(frame: Frame): StreamFrame {
       const { truncated, olderPageToken } = frame;
       return truncated === undefined ? plain : { ...plain, truncated, olderPageToken };
     }
-    case "change": {
-      const { kind, type, itemId, value, position, timestamp, author } = frame;
-      return { kind, type, itemId, data: value.json(), position, timestamp, author };
+    case "change":
+      return plainChange(frame);
+    case "delta": {
+      const { itemId, delta, position, timestamp, author } = frame;
+      const { baseRevision } = delta;
+      const ops = JSON.parse(delta.text) as UpdateStep[];
+      const type = "update";
+      return { kind: "change", type, itemId, ops, baseRevision, position, timestamp, author };
     }
     case "event": {
       const { kind, type, itemId, value, timestamp, author } = frame;
@@ -194,12 +254,12 @@ function plainFrame(frame: Frame): StreamFrame {
   }
 }
 
-/** The library form of the frames of a subscription. */
-export function plainFrames(
+/** The library form of the frames of a subscription, which was opened with these `Deltas`. */
+export function plainFrames<Deltas extends boolean>(
   subscription: Pick<OpenSubscription, typeof Symbol.asyncIterator>,
-): AsyncIterableIterator<StreamFrame, undefined> {
+): StreamFrames<Deltas> {
   const frames = subscription[Symbol.asyncIterator]();
-  return {
+  const plain: StreamFrames<true> = {
     async next() {
       const result = await frames.next();
       return result.done === true ? result : { done: false, value: plainFrame(result.value) };
@@ -212,4 +272,5 @@ export function plainFrames(
       return this;
     },
   };
+  return plain as StreamFrames<Deltas>;
 }

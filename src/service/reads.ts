@@ -8,8 +8,11 @@ import {
 } from "../core/page-token.ts";
 import type { Store } from "../core/store.ts";
 import { checkFlag, checkItem, checkPageSize } from "./checks.ts";
+import { readHistory } from "./history.ts";
 import type { Item } from "../core/change.ts";
 import type {
+  HistoryRequest,
+  HistoryResult,
   ItemRequest,
   ListAllResult,
   ListGroupsRequest,
@@ -26,6 +29,7 @@ const MAX_PAGE_BYTES = 2 * 1024 * 1024;
 export interface Reads {
   get(request: ItemRequest): Promise<Item | undefined>;
   list(request: ListRequest): Promise<ListResult>;
+  history(request: HistoryRequest): Promise<HistoryResult>;
   listGroups(request: ListGroupsRequest): Promise<ListGroupsResult>;
   listAll(request: PageRequest): Promise<ListAllResult>;
 }
@@ -54,6 +58,8 @@ export function createReads(store: Store): Reads {
           : itemPageToken(group, descending, page.position.epoch, page.next);
       return { items: page.items, position: page.position, nextPageToken };
     },
+
+    history: (request) => readHistory(store, request),
 
     async listGroups(request) {
       const streamName = checkName("stream_name", request.streamName);

@@ -1,4 +1,4 @@
-import type { Item } from "../core/change.ts";
+import type { ChangeEvent, Item } from "../core/change.ts";
 import type { OpError, UpdateOp } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
 import type { Value } from "../core/value.ts";
@@ -141,6 +141,28 @@ export interface ListResult {
   readonly nextPageToken: string;
 }
 
+/** Which page of a group's changes to read. */
+export interface HistoryRequest extends GroupRequest, PageRequest {
+  /** Only changes of this item. */
+  readonly itemId?: string | undefined;
+  /** First and last revision, inclusive; absent: as far as the log has them. */
+  readonly fromRevision?: number | undefined;
+  readonly toRevision?: number | undefined;
+  /** Whether to list from the newest change to the oldest. Default false. */
+  readonly descending?: boolean | undefined;
+}
+
+/** A page of changes. */
+export interface HistoryResult {
+  /** May be empty although more follow. */
+  readonly changes: readonly ChangeEvent[];
+  /** Position of the oldest change in the log; undefined when the log is empty. */
+  readonly oldest: Position | undefined;
+  readonly head: Position;
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
 /** Which page of a stream's groups to read. */
 export interface ListGroupsRequest extends PageRequest {
   readonly streamName: string;
@@ -166,6 +188,8 @@ export interface SubscribeRequest extends GroupRequest {
   readonly resumeFrom?: Position | undefined;
   /** Only the newest items come in snapshots, this many: 1 to 10,000. Not with `itemId`. */
   readonly window?: number | undefined;
+  /** Whether updates may come as their steps. Absent: they come with their whole values. */
+  readonly deltas?: boolean | undefined;
   /** Address of the caller, to which its unread snapshots count. Absent: a caller in this process. */
   readonly address?: string | undefined;
 }

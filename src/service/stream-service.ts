@@ -17,6 +17,7 @@ import type { TriggerStatus } from "../triggers/trigger-engine.ts";
 import { mutationsFromLibrary } from "./library-mutations.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
+  type ChangePage,
   type DeleteResult,
   type Item,
   type ItemPage,
@@ -24,9 +25,10 @@ import {
   type MutationResult,
   type PageOptions,
   type SetResult,
-  type StreamFrame,
+  type StreamFrames,
   type UpdateResult,
   type UpdateStep,
+  plainChange,
   plainFrames,
   plainItem,
   plainWrite,
@@ -48,6 +50,27 @@ export interface CallRequest {
   readonly metadata?: unknown;
   /** Longest duration of the call, in milliseconds. Default 30,000. */
   readonly timeout_ms?: number;
+}
+
+/** What to follow: a group, or one item of it. */
+export interface SubscribeRequest<Deltas extends boolean = boolean> extends GroupRequest {
+  readonly itemId?: string;
+  readonly resumeFrom?: Position;
+  /**
+   * Whether updates may come as their steps in place of their values (`ops`, for `applyOps`):
+   * cheaper where items are large and their updates are small. Default false.
+   */
+  readonly deltas?: Deltas;
+  /**
+   * Only the newest items come in snapshots, this many: 1 to 10,000. Later changes come all the
+   * same, also those of older items. Not with `itemId`. Default: all items.
+   */
+  readonly window?: number;
+  /**
+   * The request that `auth_function` receives about the subscriber. Default: empty, with a new
+   * `connection_id` for each call. Calls for one client may share one.
+   */
+  readonly auth?: Partial<AuthRequest>;
 }
 
 /**
@@ -88,6 +111,23 @@ export interface StreamService {
   ): Promise<void>;
   /** A page of the items of a group, in creation order or, `descending`, from the newest. */
   list(request: GroupRequest & PageOptions & { readonly descending?: boolean }): Promise<ItemPage>;
+  /**
+   * A page of the changes of a group, or of one item, as far as the log still has them. `pageToken`
+   * is refused (PAGE_TOKEN_INVALID) when the log was trimmed past it, or the group has a new epoch.
+   */
+  history(
+    request: GroupRequest &
+      PageOptions & {
+        /** Only changes of this item. */
+        readonly itemId?: string;
+        /** The first revision to list, inclusive. Absent: the oldest that the log has. */
+        readonly fromRevision?: number;
+        /** The last revision to list, inclusive. Absent: the newest. */
+        readonly toRevision?: number;
+        /** Whether to list from the newest change to the oldest. Default false. */
+        readonly descending?: boolean;
+      },
+  ): Promise<ChangePage>;
   /** A page of the groups of a stream, sorted by UTF-8 bytes. */
   listGroups(request: { readonly streamName: string } & PageOptions): Promise<ListGroupsResult>;
   /** A page of all streams and their groups, sorted by UTF-8 bytes. */
@@ -96,22 +136,9 @@ export interface StreamService {
    * Follows a group, or one item of it: `for await (const frame of await service.subscribe(...))`.
    * Leaving the loop, or `return()`, ends the subscription.
    */
-  subscribe(
-    request: GroupRequest & {
-      readonly itemId?: string;
-      readonly resumeFrom?: Position;
-      /**
-       * Only the newest items come in snapshots, this many: 1 to 10,000. Later changes come all the
-       * same, also those of older items. Not with `itemId`. Default: all items.
-       */
-      readonly window?: number;
-      /**
-       * The request that `auth_function` receives about the subscriber. Default: empty, with a new
-       * `connection_id` for each call. Calls for one client may share one.
-       */
-      readonly auth?: Partial<AuthRequest>;
-    },
-  ): Promise<AsyncIterableIterator<StreamFrame, undefined>>;
+  subscribe<Deltas extends boolean = false>(
+    request: SubscribeRequest<Deltas>,
+  ): Promise<StreamFrames<Deltas>>;
   /**
    * Registers a handler of this program as a function, which triggers, gates and other functions
    * call by its id. Calls rotate among several handlers of one id. Resolves when it can be called.
@@ -219,13 +246,17 @@ export function toLibrary(engine: Engine): StreamService {
       const page = await handlers.list({ ...request, ...pageOf(request) }, currentCaller());
       return { ...page, items: page.items.map(plainItem) };
     },
+    async history(request) {
+      const page = await handlers.history({ ...request, ...pageOf(request) }, currentCaller());
+      return { ...page, changes: page.changes.map(plainChange) };
+    },
     async listGroups(request) {
       return handlers.listGroups({ ...request, ...pageOf(request) }, currentCaller());
     },
     async listAll(request = {}) {
       return handlers.listAll(pageOf(request), currentCaller());
     },
-    async subscribe(request) {
+    async subscribe<Deltas extends boolean>(request: SubscribeRequest<Deltas>) {
       const connectionId = request.auth?.connection_id ?? newConnectionId();
       const auth: AuthRequest = { ...NO_CALLER, ...request.auth, connection_id: connectionId };
       // Requests that are refused anyway are not worth a call of auth_function.
@@ -233,7 +264,7 @@ export function toLibrary(engine: Engine): StreamService {
       const { user, context, expiresAtMs } = await handlers.authenticate(auth);
       const connection = { connectionId };
       const caller: Caller = { ...LOCAL, user, context, expiresAtMs, connection };
-      return plainFrames(await handlers.subscribe(request, caller));
+      return plainFrames<Deltas>(await handlers.subscribe(request, caller));
     },
     registerFunction: (id, handler) => functions.register(id, handlerProvider(handler)),
     registerTrigger: (request) => triggerEngine.register(request),

@@ -2,8 +2,12 @@ import { describe, expect, it } from "vitest";
 import { decideCommit } from "../../src/core/commit.ts";
 import type { CommitContext, StoredItem } from "../../src/core/commit.ts";
 import { StreamError } from "../../src/core/errors.ts";
+import { opsText } from "../../src/core/op-text.ts";
+import type { UpdateOp } from "../../src/core/ops.ts";
+import { reduce } from "../../src/core/reduce.ts";
 import type { Commit, Mutation } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
+import { op } from "./op-builders.ts";
 
 const stored = (itemId: string, revision: number, createdRevision = revision): StoredItem => ({
   item: {
@@ -157,5 +161,60 @@ describe("decideCommit", () => {
   it("gives its changes increasing timestamps, after the last event and the floor of the clock", () => {
     const decision = decide([put("a"), put("b")], context({ nowMs: 900, floor: 3000 }));
     expect(decision).toMatchObject({ changes: [{ timestamp: 3001 }, { timestamp: 3002 }] });
+  });
+
+  describe("deltas", () => {
+    const update = (itemId: string, ops: readonly UpdateOp[]): Mutation => ({
+      kind: "reduce",
+      bytes: 0,
+      itemId,
+      reduce: (current) => reduce(current, ops),
+    });
+    const long = Value.of({ text: "x".repeat(200), n: 1 });
+    const append = op.append(["text"], "y");
+    const deltasOf = (mutations: readonly Mutation[]) => {
+      const decision = decide(mutations);
+      if (!decision.ok) throw decision.error;
+      return decision.changes.map(({ delta }) =>
+        delta === undefined ? undefined : [delta.baseRevision, delta.text],
+      );
+    };
+
+    it("are the steps that took effect, on the item as the mutation before left it", () => {
+      expect(
+        deltasOf([
+          { kind: "put", itemId: "a", value: long },
+          update("a", [append, op.increment("text", 1), op.increment("n", 2)]),
+          put("b"),
+          update("a", [op.increment("text", 1)]),
+          update("a", [append]),
+        ]),
+      ).toEqual([
+        undefined,
+        [5, opsText([append, op.increment("n", 2)])],
+        undefined,
+        [6, "[]"],
+        [8, opsText([append])],
+      ]);
+    });
+
+    it("are given only to updates of known steps that are smaller than the value", () => {
+      const opaque: Mutation = {
+        kind: "reduce",
+        bytes: 0,
+        itemId: "a",
+        reduce: () => ({ value: long, errors: [] }),
+      };
+      expect(
+        deltasOf([
+          update("a", [op.set("", long.json())]),
+          opaque,
+          update("new", [op.set("text", "x".repeat(100)), append]),
+          { kind: "put", itemId: "a", value: Value.of({ n: 1 }) },
+          update("a", [op.increment("n", 1)]),
+          remove("a"),
+        ]),
+      ).toEqual([undefined, undefined, undefined, undefined, undefined, undefined]);
+    });
   });
 });

@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { Delta } from "../../src/core/delta.ts";
+import { leastOpsBytes } from "../../src/core/op-text.ts";
 import type { UpdateOp } from "../../src/core/ops.ts";
 import { reduce } from "../../src/core/reduce.ts";
 import { type Json, Value } from "../../src/core/value.ts";
@@ -142,5 +144,22 @@ test("a sequence of steps equals its parts run one after another, once the item 
       },
     ),
     { numRuns: 500 },
+  );
+});
+
+test("the steps that took effect, as a delta, give the same value again", () => {
+  fc.assert(
+    fc.property(json, fc.array(step, { maxLength: 8 }), (current, ops) => {
+      fc.pre(levels(naiveReduce(current, ops).value) <= 30);
+      const before = Value.of(current);
+      const { value, errors, effective } = reduce(before, ops);
+      const skipped = errors.map(({ opIndex }) => opIndex);
+      expect(effective).toStrictEqual(ops.filter((_, index) => !skipped.includes(index)));
+      const delta = Delta.of(7, effective);
+      expect(delta.size).toBeGreaterThanOrEqual(leastOpsBytes(effective));
+      const again = reduce(before, Delta.trusted(7, delta.text).ops);
+      expect([again.value.text, again.errors]).toStrictEqual([value.text, []]);
+    }),
+    { numRuns: 2000 },
   );
 });

@@ -1,8 +1,10 @@
 import { describe } from "vitest";
 import { doorNamed } from "../support/doors/doors.ts";
 import { batchSuite } from "./suite/batch.suite.ts";
+import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
+import { historySuite } from "./suite/history.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
@@ -19,10 +21,12 @@ describe("a service on disk, over gRPC", () => {
     updateSuite,
     batchSuite,
     listingSuite,
+    historySuite,
     writeStreamSuite,
     followSuite,
     resumeSuite,
     eventsSuite,
+    deltasSuite,
     livenessSuite,
     shutdownSuite,
     slowSubscriberSuite,

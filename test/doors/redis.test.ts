@@ -2,8 +2,10 @@ import { describe } from "vitest";
 import { doorNamed } from "../support/doors/doors.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { batchSuite } from "./suite/batch.suite.ts";
+import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
+import { historySuite } from "./suite/history.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
@@ -17,7 +19,7 @@ import { writesSuite } from "./suite/writes.suite.ts";
 describeWithRedis("a service on Redis,", () => {
   describe.each(["grpc", "websocket"])("over %s", (name) => {
     const door = doorNamed(name);
-    for (const suite of [followSuite, resumeSuite, eventsSuite]) {
+    for (const suite of [followSuite, resumeSuite, eventsSuite, deltasSuite]) {
       suite(door, "redis");
     }
   });
@@ -28,6 +30,7 @@ describeWithRedis("a service on Redis,", () => {
       updateSuite,
       batchSuite,
       listingSuite,
+      historySuite,
       writeStreamSuite,
       livenessSuite,
       shutdownSuite,

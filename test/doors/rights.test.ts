@@ -1,6 +1,6 @@
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { DOORS, SUBSCRIPTION_DOORS } from "../support/doors/doors.ts";
+import { CALL_DOORS, DOORS, SUBSCRIPTION_DOORS } from "../support/doors/doors.ts";
 import { type Door, type DoorClient, DoorError } from "../support/doors/door.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
 
@@ -34,6 +34,7 @@ const AUTH = {
   rules: [
     { actions: ["subscribe", "read", "write", "send"], stream: "chat", group: "{claims.rooms}" },
     { actions: ["write"], stream: "profiles", group: "all", item: "{user}" },
+    { actions: ["read"], stream: "notes", group: "all", item: "{user}" },
   ],
   anonymous: [{ actions: ["subscribe", "read"], stream: "news" }],
 };
@@ -106,6 +107,20 @@ const ACTIONS: readonly (readonly [string, Act, readonly CallerName[]])[] = [
   ["List of a room of the user", (c) => c.list(MINE), ["key", "limited key", "user"]],
   ["List of another room", (c) => c.list(THEIRS), ["key", "limited key"]],
   ["List of the news", (c) => c.list(NEWS), ["key", "anonymous"]],
+  ["History of a room of the user", (c) => c.history(MINE), ["key", "limited key", "user"]],
+  ["History of another room", (c) => c.history(THEIRS), ["key", "limited key"]],
+  [
+    "History of an item of another room",
+    (c) => c.history({ ...THEIRS, itemId: "a" }),
+    ["key", "limited key"],
+  ],
+  [
+    "History of the own notes",
+    (c) => c.history({ streamName: "notes", groupId: "all", itemId: "ann" }),
+    ["key", "user"],
+  ],
+  ["History of all notes", (c) => c.history({ streamName: "notes", groupId: "all" }), ["key"]],
+  ["History of the news", (c) => c.history(NEWS), ["key", "anonymous"]],
   ["ListGroups of the rooms", (c) => c.listGroups({ streamName: "chat" }), ["key", "limited key"]],
   ["ListGroups of the news", (c) => c.listGroups({ streamName: "news" }), ["key", "anonymous"]],
   ["ListAll", (c) => c.listAll({}), ["key"]],
@@ -187,8 +202,10 @@ afterAll(() => {
 
 const NETWORK_DOORS = (doors: readonly Door[]) => doors.filter(({ name }) => name !== "library");
 
-describe.each(NETWORK_DOORS(SUBSCRIPTION_DOORS))("the rights of callers over $name", (door) => {
-  const actions = DOORS.includes(door) ? [...ACTIONS, ...SUBSCRIPTIONS] : SUBSCRIPTIONS;
+const EVERY_DOOR = Array.from(new Set([...CALL_DOORS, ...SUBSCRIPTION_DOORS]));
+
+describe.each(NETWORK_DOORS(EVERY_DOOR))("the rights of callers over $name", (door) => {
+  const actions = actionsOver(door);
   it.each(CALLERS)("are what the rules say: %s", async (caller) => {
     const client = door.client({
       url: server.url,
@@ -199,7 +216,7 @@ describe.each(NETWORK_DOORS(SUBSCRIPTION_DOORS))("the rights of callers over $na
     const all: Record<string, string> = {};
     for (const [name, act, allowed] of actions) {
       const outcome = await outcomeOf(act, client);
-      outcomes[name] = door.name === "websocket" ? bridgeOutcome(outcome) : outcome;
+      outcomes[name] = bridgeOutcome(outcome);
       all[name] = expected(caller, allowed);
       (matrix[name] ??= {})[caller] = outcomes[name];
     }
@@ -208,13 +225,19 @@ describe.each(NETWORK_DOORS(SUBSCRIPTION_DOORS))("the rights of callers over $na
   });
 });
 
+function actionsOver(door: Door): typeof ACTIONS {
+  if (DOORS.includes(door)) return [...ACTIONS, ...SUBSCRIPTIONS];
+  // No socket can ask for what the whole service holds.
+  return CALL_DOORS.includes(door) ? ACTIONS.filter(([name]) => name !== "ListAll") : SUBSCRIPTIONS;
+}
+
 /** A refused handshake has an HTTP status only. */
 function bridgeOutcome(outcome: string): string {
   return outcome === "Unexpected server response: 401" ? "AUTH_REFUSED" : outcome;
 }
 
 describe("a user with the right to write and not to read", () => {
-  it.each(NETWORK_DOORS(DOORS))("gets no values over $name", async (door) => {
+  it.each(NETWORK_DOORS(CALL_DOORS))("gets no values over $name", async (door) => {
     const client = door.client({
       url: server.url,
       service: server.service,
@@ -247,6 +270,26 @@ describe("writes of callers", () => {
     }
     await frames.return?.();
     expect(authors).toEqual(["key:backend", "user:ann"]);
+  });
+});
+
+describe("the authors of a history", () => {
+  it.each(NETWORK_DOORS(DOORS))("are for services, not for users, over $name", async (door) => {
+    const itemId = `of-${door.name}`;
+    const clientOf = (caller: CallerName) =>
+      door.client({
+        url: server.url,
+        service: server.service,
+        authorization: authorizations.get(caller),
+      });
+    const [key, user] = [clientOf("key"), clientOf("user")];
+    await key.set({ ...MINE, itemId, data: 1 });
+    await user.set({ ...MINE, itemId, data: 2 });
+    const authors = async (client: DoorClient) =>
+      (await client.history({ ...MINE, itemId })).changes.map(({ author }) => author);
+    expect(await authors(key)).toEqual(["key:backend", "user:ann"]);
+    expect(await authors(user)).toEqual(["", ""]);
+    await Promise.all([key.close(), user.close()]);
   });
 });
 

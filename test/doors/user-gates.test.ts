@@ -3,13 +3,13 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { SignJWT } from "jose";
 import { AdminService } from "millrace/v1";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { DOORS, doorNamed } from "../support/doors/doors.ts";
+import { CALL_DOORS, doorNamed } from "../support/doors/doors.ts";
 import type { DoorClient } from "../support/doors/door.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
 
 const SECRET = "a secret of at least thirty-two bytes";
 const ROOM = { streamName: "rooms", groupId: "attic" };
-const NETWORK_DOORS = DOORS.filter(({ name }) => name !== "library");
+const NETWORK_DOORS = CALL_DOORS.filter(({ name }) => name !== "library");
 
 let server: TestServer;
 let token: string;
@@ -121,7 +121,7 @@ describe.each(NETWORK_DOORS)("gates of a user over $name", ({ name }) => {
   it("decide about reads, once for 10 s and connection", async () => {
     await as(name, token, async (client) => {
       await client.get({ ...ROOM, itemId: "m" });
-      await client.get({ ...ROOM, itemId: "m" });
+      await client.history({ ...ROOM, itemId: "m" });
     });
     const reads = asked.filter(({ action }) => action === "read");
     // HTTP/1.1 clients may use a connection for each call.
@@ -129,9 +129,15 @@ describe.each(NETWORK_DOORS)("gates of a user over $name", ({ name }) => {
     expect(reads.length).toBeLessThanOrEqual(2);
     expect(reads[0]).toMatchObject({ group_id: "attic", id: "m", user: "ann" });
     readAnswer = { unauthorized: true };
-    await expect(as(name, token, (client) => client.list(ROOM))).rejects.toMatchObject({
-      reason: "JOIN_REFUSED",
-    });
+    for (const read of [
+      (client: DoorClient) => client.list(ROOM),
+      (client: DoorClient) => client.history(ROOM),
+      (client: DoorClient) => client.history({ ...ROOM, itemId: "m" }),
+    ]) {
+      await expect(as<unknown>(name, token, read)).rejects.toMatchObject({
+        reason: "JOIN_REFUSED",
+      });
+    }
   });
 
   it("are not asked about services, limited or not", async () => {

@@ -67,6 +67,7 @@ describe("reads over GET", () => {
       ["get", key],
       ["get", { ...key, itemId: "missing" }],
       ["list", { streamName, groupId: key.groupId, pageSize: 1 }],
+      ["history", { streamName, groupId: key.groupId, itemId: "i", descending: true }],
       ["listGroups", { streamName }],
       ["listAll", {}],
     ];
@@ -243,27 +244,32 @@ describe("the response limit of 3.5 MiB", () => {
   /** Sizes of values, about the same in every encoding. */
   const SIZES = [2_000, 2_100, 30_000, 1_000_000];
 
-  it.each(protocols)("holds for pages of items: $name", async (protocol) => {
+  it.each(protocols)("holds for pages of items and of changes: $name", async (protocol) => {
     for (const size of SIZES) {
       const group = { streamName: uniqueName("sizes"), groupId: "g" };
       const count = Math.min(1000, Math.ceil(5_000_000 / size));
       for (let i = 0; i < count; i++)
         await server.service.set({ ...group, itemId: awkward(i), data: '"'.repeat(size / 2) });
-      let pageToken: unknown = "";
-      let found = 0;
-      do {
-        const message = encode(protocol, "list", {
-          ...group,
-          pageSize: 1000,
-          pageToken: String(pageToken),
-        });
-        const { body } = await send(protocol, protocol.request("list", message));
-        expect(sizeOf(protocol, body)).toBeLessThan(MAX_BYTES);
-        const page = decode(protocol, "list", body);
-        found += (page["items"] as unknown[]).length;
-        pageToken = page["nextPageToken"] ?? "";
-      } while (pageToken !== "");
-      expect(found).toBe(count);
+      for (const [method, entries] of [
+        ["list", "items"],
+        ["history", "changes"],
+      ] as const) {
+        let pageToken: unknown = "";
+        let found = 0;
+        do {
+          const message = encode(protocol, method, {
+            ...group,
+            pageSize: 1000,
+            pageToken: String(pageToken),
+          });
+          const { body } = await send(protocol, protocol.request(method, message));
+          expect(sizeOf(protocol, body)).toBeLessThan(MAX_BYTES);
+          const page = decode(protocol, method, body);
+          found += (page[entries] as unknown[]).length;
+          pageToken = page["nextPageToken"] ?? "";
+        } while (pageToken !== "");
+        expect(found).toBe(count);
+      }
     }
   });
 

@@ -209,6 +209,7 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       return readerOf(items, head, window);
     },
     since: (group, from, limits) => store.since(group, from, limits),
+    logRange: (group) => store.logRange(group),
     async groups(streamName, { after, limit }) {
       if (!outside.has("list_groups", streamName))
         return store.groups(streamName, { ...(after !== undefined && { after }), limit });

@@ -1,6 +1,9 @@
 import { NO_AUTHOR } from "../../core/author.ts";
-import type { ChangeEvent, Item } from "../../core/change.ts";
+import type { Item } from "../../core/change.ts";
 import type { StoredItem } from "../../core/commit.ts";
+import { Delta } from "../../core/delta.ts";
+import { type LogEntry, valueSizeOf } from "../../core/log-entry.ts";
+import { MAX_PINS, NO_PINS, type Pin } from "../../core/log-pins.ts";
 import type { LogExtent } from "../../core/retention.ts";
 import { Value } from "../../core/value.ts";
 import { readSafeInteger, writeSafeInteger } from "./keys.ts";
@@ -9,8 +12,10 @@ import { readSafeInteger, writeSafeInteger } from "./keys.ts";
 export interface LogRecord {
   /** Revision of the oldest change; one after the group's while the log is empty. */
   readonly start: number;
-  /** Revision of the oldest change on the disk; changes before `start` are no longer in the log. */
+  /** Revision of the oldest entry on the disk; entries before `start` are no longer in the log. */
   readonly keptFrom: number;
+  /** The entries before `start` that the log needs. */
+  readonly pins: readonly Pin[];
   readonly bytes: number;
   /** Wall clock and size of the oldest change; 0 while the log is empty. */
   readonly oldestTimeMs: number;
@@ -36,6 +41,7 @@ export interface GroupRecord {
 export const EMPTY_LOG: LogRecord = Object.freeze({
   start: 1,
   keptFrom: 1,
+  pins: NO_PINS,
   bytes: 0,
   oldestTimeMs: 0,
   oldestSize: 0,
@@ -69,12 +75,16 @@ export function decodeNumber(bytes: Buffer): number {
   return readSafeInteger(bytes, 0);
 }
 
-const EPOCH_AT = 80;
+const PINS_AT = 80;
 
-/** Ten integers of eight bytes, then the epoch. */
+/**
+ * Ten integers of eight bytes, the pins of the log, the epoch. Pins: their number (1 byte), then two
+ * integers each; nothing when there are none. No epoch begins with such a byte.
+ */
 export function encodeGroup(group: GroupRecord): Buffer {
   const { log } = group;
-  const bytes = Buffer.allocUnsafe(EPOCH_AT + Buffer.byteLength(group.epoch));
+  const epochAt = PINS_AT + (log.pins.length === 0 ? 0 : 1 + 16 * log.pins.length);
+  const bytes = Buffer.allocUnsafe(epochAt + Buffer.byteLength(group.epoch));
   writeSafeInteger(bytes, group.revision, 0);
   writeSafeInteger(bytes, group.timestamp, 8);
   writeSafeInteger(bytes, group.lastChangeMs, 16);
@@ -85,14 +95,22 @@ export function encodeGroup(group: GroupRecord): Buffer {
   writeSafeInteger(bytes, log.oldestTimeMs, 56);
   writeSafeInteger(bytes, log.oldestSize, 64);
   writeSafeInteger(bytes, group.sweepAtMs, 72);
-  bytes.write(group.epoch, EPOCH_AT);
+  if (log.pins.length > 0) bytes[PINS_AT] = log.pins.length;
+  let at = PINS_AT + 1;
+  for (const { from, to } of log.pins) {
+    writeSafeInteger(bytes, from, at);
+    writeSafeInteger(bytes, to, at + 8);
+    at += 16;
+  }
+  bytes.write(group.epoch, epochAt);
   return bytes;
 }
 
 /** Reads a group written by encodeGroup. */
 export function decodeGroup(bytes: Buffer): GroupRecord {
+  const pins = decodePins(bytes);
   return {
-    epoch: bytes.toString("utf8", EPOCH_AT),
+    epoch: bytes.toString("utf8", PINS_AT + (pins.length === 0 ? 0 : 1 + 16 * pins.length)),
     revision: readSafeInteger(bytes, 0),
     timestamp: readSafeInteger(bytes, 8),
     lastChangeMs: readSafeInteger(bytes, 16),
@@ -100,12 +118,22 @@ export function decodeGroup(bytes: Buffer): GroupRecord {
     log: {
       start: readSafeInteger(bytes, 32),
       keptFrom: readSafeInteger(bytes, 40),
+      pins,
       bytes: readSafeInteger(bytes, 48),
       oldestTimeMs: readSafeInteger(bytes, 56),
       oldestSize: readSafeInteger(bytes, 64),
     },
     sweepAtMs: readSafeInteger(bytes, 72),
   };
+}
+
+function decodePins(bytes: Buffer): readonly Pin[] {
+  const count = bytes[PINS_AT] ?? 0;
+  if (count === 0 || count > MAX_PINS) return NO_PINS;
+  return Array.from({ length: count }, (_, index) => {
+    const at = PINS_AT + 1 + 16 * index;
+    return { from: readSafeInteger(bytes, at), to: readSafeInteger(bytes, at + 8) };
+  });
 }
 
 /*
@@ -119,8 +147,8 @@ function authorBytes(author: string): number {
   return author === NO_AUTHOR ? 0 : 2 + Buffer.byteLength(author);
 }
 
-/** Writes the end of a record, from the length of the id on. */
-function writeTail(bytes: Buffer, at: number, itemId: string, author: string, text: string): void {
+/** Writes the length of the id, the id and the author. @returns Where the text begins. */
+function writeNames(bytes: Buffer, at: number, itemId: string, author: string): number {
   const idBytes = bytes.write(itemId, at + 2);
   let end = at + 2 + idBytes;
   if (author === NO_AUTHOR) bytes.writeUInt16BE(idBytes, at);
@@ -130,7 +158,7 @@ function writeTail(bytes: Buffer, at: number, itemId: string, author: string, te
     bytes.writeUInt16BE(length, end);
     end += 2 + length;
   }
-  bytes.write(text, end);
+  return end;
 }
 
 /** Where the text of a record begins. @param idBytes The length of the id as stored. */
@@ -159,7 +187,7 @@ export function encodeItem(item: Item): Buffer {
   writeSafeInteger(bytes, item.updateTimeMs, 8);
   writeSafeInteger(bytes, item.revision, 16);
   bytes.writeUInt32BE(value.size, 24);
-  writeTail(bytes, ITEM_HEADER, itemId, author, value.text);
+  bytes.write(value.text, writeNames(bytes, ITEM_HEADER, itemId, author));
   return bytes;
 }
 
@@ -181,45 +209,112 @@ export function decodeItem(bytes: Buffer, createdRevision: number): StoredItem {
 
 const CHANGE_HEADER = 21;
 const CHANGE_TYPES = ["create", "update", "delete"] as const;
+/** An update with its value and its delta. */
+const UPDATE_WITH_DELTA = 3;
+/** An update with its delta alone. */
+const DELTA = 4;
+/** What stands before the text of a delta of each type, in bytes. */
+const WITH_DELTA_HEADER = 12;
+const DELTA_HEADER = 21;
 
-/** Type (1 byte), timestamp, wall clock (8 each), value size (4), then as all records. */
-export function encodeChange(change: ChangeEvent): Buffer {
-  const { itemId, value, author } = change;
+/**
+ * Type (1 byte), timestamp, wall clock (8 each), value size (4), then as all records. The text is
+ * that of the value; but of an update with delta: base revision (8), bytes of the delta (4), the
+ * delta, the value; and of a delta alone: base revision, revision of the whole entry (8 each),
+ * number of changes (1) and bytes (4) of its chain, the delta.
+ */
+export function encodeEntry(entry: LogEntry): Buffer {
+  const { itemId, author, delta } = entry;
+  const isDelta = entry.kind === "delta";
+  const namesBytes = 2 + Buffer.byteLength(itemId) + authorBytes(author);
+  const deltaBytes = delta === undefined ? 0 : delta.size;
+  const headerBytes = isDelta ? DELTA_HEADER : delta === undefined ? 0 : WITH_DELTA_HEADER;
+  const valueBytes = isDelta ? 0 : Buffer.byteLength(entry.value.text);
   const bytes = Buffer.allocUnsafe(
-    CHANGE_HEADER +
-      2 +
-      Buffer.byteLength(itemId) +
-      authorBytes(author) +
-      Buffer.byteLength(value.text),
+    CHANGE_HEADER + namesBytes + headerBytes + deltaBytes + valueBytes,
   );
-  bytes[0] = CHANGE_TYPES.indexOf(change.type);
-  writeSafeInteger(bytes, change.timestamp, 1);
-  writeSafeInteger(bytes, change.timeMs, 9);
-  bytes.writeUInt32BE(value.size, 17);
-  writeTail(bytes, CHANGE_HEADER, itemId, author, value.text);
+  bytes[0] = isDelta
+    ? DELTA
+    : delta === undefined
+      ? CHANGE_TYPES.indexOf(entry.type)
+      : UPDATE_WITH_DELTA;
+  writeSafeInteger(bytes, entry.timestamp, 1);
+  writeSafeInteger(bytes, entry.timeMs, 9);
+  bytes.writeUInt32BE(valueSizeOf(entry), 17);
+  const textAt = writeNames(bytes, CHANGE_HEADER, itemId, author);
+  if (delta !== undefined) {
+    writeSafeInteger(bytes, delta.baseRevision, textAt);
+    bytes.write(delta.text, textAt + headerBytes);
+  }
+  if (isDelta) {
+    writeSafeInteger(bytes, entry.chain.wholeRevision, textAt + 8);
+    bytes[textAt + 16] = entry.chain.changes;
+    bytes.writeUInt32BE(entry.chain.bytes, textAt + 17);
+    return bytes;
+  }
+  if (delta !== undefined) bytes.writeUInt32BE(deltaBytes, textAt + 8);
+  bytes.write(entry.value.text, textAt + headerBytes + deltaBytes);
   return bytes;
 }
 
-/** Reads a change written by encodeChange. */
-export function decodeChange(bytes: Buffer, epoch: string, revision: number): ChangeEvent {
+/** Wall clock of an entry, read without the rest of it. */
+export function entryTimeMs(bytes: Buffer): number {
+  return readSafeInteger(bytes, 9);
+}
+
+/** Reads an entry written by encodeEntry. */
+export function decodeEntry(bytes: Buffer, epoch: string, revision: number): LogEntry {
   const idBytes = bytes.readUInt16BE(CHANGE_HEADER);
   const idEnd = CHANGE_HEADER + 2 + (idBytes & ~HAS_AUTHOR);
   const textAt = textStart(bytes, idBytes, idEnd);
-  const type = CHANGE_TYPES[bytes.readUInt8(0)];
-  if (type === undefined) throw new Error("A change in the store has an unknown type.");
-  return {
-    kind: "change",
-    type,
+  const type = bytes.readUInt8(0);
+  const size = bytes.readUInt32BE(17);
+  const shared = {
     itemId: bytes.toString("utf8", CHANGE_HEADER + 2, idEnd),
-    value: Value.trusted(bytes.toString("utf8", textAt), bytes.readUInt32BE(17)),
     position: { epoch, revision },
     timestamp: readSafeInteger(bytes, 1),
     timeMs: readSafeInteger(bytes, 9),
     author: authorBetween(bytes, idEnd, textAt),
   };
+  if (type === DELTA) {
+    const text = bytes.toString("utf8", textAt + DELTA_HEADER);
+    return {
+      kind: "delta",
+      ...shared,
+      delta: Delta.trusted(readSafeInteger(bytes, textAt), text),
+      valueSize: size,
+      chain: {
+        wholeRevision: readSafeInteger(bytes, textAt + 8),
+        changes: bytes.readUInt8(textAt + 16),
+        bytes: bytes.readUInt32BE(textAt + 17),
+      },
+    };
+  }
+  const hasDelta = type === UPDATE_WITH_DELTA;
+  const known = hasDelta ? "update" : CHANGE_TYPES[type];
+  if (known === undefined) throw new Error("A change in the store has an unknown type.");
+  const deltaAt = textAt + WITH_DELTA_HEADER;
+  const valueAt = hasDelta ? deltaAt + bytes.readUInt32BE(textAt + 8) : textAt;
+  return {
+    kind: "change",
+    type: known,
+    ...shared,
+    value: Value.trusted(bytes.toString("utf8", valueAt), size),
+    delta: hasDelta
+      ? Delta.trusted(readSafeInteger(bytes, textAt), bytes.toString("utf8", deltaAt, valueAt))
+      : undefined,
+  };
 }
 
-/** The time and size of a change, for retention, without decoding its value. */
-export function changeExtent(bytes: Buffer): { readonly timeMs: number; readonly size: number } {
-  return { timeMs: readSafeInteger(bytes, 9), size: bytes.readUInt32BE(17) };
+/** The time of an entry, and its size in the log, without decoding its text. */
+export function entryExtent(bytes: Buffer): { readonly timeMs: number; readonly size: number } {
+  const timeMs = readSafeInteger(bytes, 9);
+  const size = bytes.readUInt32BE(17);
+  const type = bytes.readUInt8(0);
+  if (type < UPDATE_WITH_DELTA) return { timeMs, size };
+  const idBytes = bytes.readUInt16BE(CHANGE_HEADER);
+  const idEnd = CHANGE_HEADER + 2 + (idBytes & ~HAS_AUTHOR);
+  const textAt = textStart(bytes, idBytes, idEnd);
+  if (type === DELTA) return { timeMs, size: bytes.length - textAt - DELTA_HEADER };
+  return { timeMs, size: size + bytes.readUInt32BE(textAt + 8) };
 }

@@ -19,7 +19,7 @@ import { groupName, type GroupName } from "./keys.ts";
 import { ItemCache, cacheKey } from "./item-cache.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbServiceState } from "./lmdb-service-state.ts";
-import { mayContainAuthors } from "./folder/format.ts";
+import { contentsOf } from "./folder/format.ts";
 import { epochIn } from "./folder/lineage.ts";
 import type { FolderDisk } from "./folder/living-disk.ts";
 import { openFolder } from "./folder/open-folder.ts";
@@ -27,11 +27,13 @@ import {
   headOf,
   isSweepDue,
   readChanges,
+  readDeltas,
   readGroup,
   readGroupIds,
   readGroups,
   readItem,
   readItems,
+  readLogRange,
   type Source,
 } from "./reads.ts";
 import type { GroupRecord } from "./encoding.ts";
@@ -123,7 +125,7 @@ export function createLmdbStore(
   let source: Source = { view: disk.view(), tables, lineage };
   let closing: Promise<void> | undefined;
   let seq = lastSeq(source.view, tables);
-  let hasAuthors = mayContainAuthors(source.view, tables);
+  let contents = contentsOf(source.view, tables);
 
   const load = (key: GroupKey) => {
     const known = cache.get(groupKeyText(key));
@@ -145,7 +147,7 @@ export function createLmdbStore(
       return new WriteBatch({
         ...{ tables, load, items, history, clock, groupClock, beganMs, newEpoch },
         view: source.view,
-        mayContainAuthors: hasAuthors,
+        contents,
         lastSeq: seq,
       });
     },
@@ -156,7 +158,7 @@ export function createLmdbStore(
       batch.noteItems(items);
       for (const group of batch.records()) cache.set(group.name.text, group);
       seq += batch.fired.length;
-      hasAuthors ||= batch.hasAuthors;
+      contents = batch.contents;
       if (batch.fired.length > 0) outbox.announce(batch.fired);
       for (const { group, events } of batch.announcements) watchers.announce(group, events);
     },
@@ -269,7 +271,17 @@ export function createLmdbStore(
     since: (key, from, limits) =>
       read(() => {
         const { name, record } = load(key);
-        return readChanges(source, name, record, from, limits, clock(), history);
+        return readChanges(source, name, record, { from, limits, nowMs: clock(), history });
+      }),
+    deltasSince: (key, from, limits) =>
+      read(() => {
+        const { name, record } = load(key);
+        return readDeltas(source, name, record, { from, limits, nowMs: clock(), history });
+      }),
+    logRange: (key) =>
+      read(() => {
+        const { name, record } = load(key);
+        return readLogRange(source, name, record, clock(), history);
       }),
     groups: (streamName, { after, limit }) =>
       read(() => readGroupIds(source, streamName, after, limit)),

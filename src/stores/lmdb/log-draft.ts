@@ -1,9 +1,18 @@
 import type { ChangeEvent } from "../../core/change.ts";
+import { type LogEntry, entryOf, entrySize } from "../../core/log-entry.ts";
+import { pinsFrom, storedFrom, withPin } from "../../core/log-pins.ts";
 import { mustTrim, type LogExtent } from "../../core/retention.ts";
 import type { History } from "../../core/store.ts";
 import type { Tables, View, Write } from "./disk.ts";
 import { changeKey, type GroupName } from "./keys.ts";
-import { EMPTY_LOG, changeExtent, encodeChange, extentOf, type LogRecord } from "./encoding.ts";
+import {
+  EMPTY_LOG,
+  decodeEntry,
+  encodeEntry,
+  entryExtent,
+  extentOf,
+  type LogRecord,
+} from "./encoding.ts";
 
 // Trimmed changes stay on the disk until there are this many, because each removal touches a page
 // that the commit does not use otherwise. Large ones are removed at once.
@@ -21,8 +30,8 @@ export class LogDraft {
   #record: LogRecord;
   /** Revision of the group's last change. */
   #revision: number;
-  /** Changes that the view does not have, oldest first; `#newAfter` is the revision before them. */
-  #newChanges: ChangeEvent[] = [];
+  /** Entries that the view does not have, oldest first; `#newAfter` is the revision before them. */
+  #newEntries: LogEntry[] = [];
   #newAfter: number;
   #removeNow = false;
 
@@ -52,36 +61,43 @@ export class LogDraft {
   push(changes: readonly ChangeEvent[]): void {
     const [first] = changes;
     if (first === undefined) return;
-    let { bytes, oldestTimeMs, oldestSize } = this.#record;
-    if (this.extent.count === 0) {
-      oldestTimeMs = first.timeMs;
-      oldestSize = first.value.size;
-    }
+    let { bytes, oldestTimeMs, oldestSize, pins } = this.#record;
+    const { start } = this.#record;
+    const wasEmpty = this.extent.count === 0;
     for (const change of changes) {
-      bytes += change.value.size;
-      this.#newChanges.push(change);
+      const entry = entryOf(change, () => this.#entryAt(change.delta?.baseRevision ?? 0), start);
+      this.#revision += 1;
+      if (entry.kind === "delta") pins = withPin(pins, entry.chain.wholeRevision, this.#revision);
+      this.#newEntries.push(entry);
+      bytes += entrySize(entry);
+      if (wasEmpty && change === first) {
+        oldestTimeMs = first.timeMs;
+        oldestSize = entrySize(entry);
+      }
     }
-    this.#revision += changes.length;
-    this.#record = { ...this.#record, bytes, oldestTimeMs, oldestSize };
+    this.#record = { ...this.#record, bytes, oldestTimeMs, oldestSize, pins };
   }
 
   /** Trims changes beyond retention, at most `maxDrops`. @returns How many. */
   trim(nowMs: number, history: History, maxDrops: number): number {
     let dropped = 0;
     for (; dropped < maxDrops && mustTrim(this.extent, nowMs, history); dropped++) {
-      const { start, bytes, oldestSize } = this.#record;
+      const { start, bytes, oldestSize, pins } = this.#record;
       if (oldestSize > LARGE_BYTES) this.#removeNow = true;
       const next = start === this.#revision ? undefined : this.#extentOf(start + 1);
+      const needed = pinsFrom(pins, start + 1);
+      if (needed !== pins) this.#removeNow = true;
       this.#record = {
         ...this.#record,
         start: start + 1,
+        pins: needed,
         bytes: bytes - oldestSize,
         oldestTimeMs: next?.timeMs ?? 0,
         oldestSize: next?.size ?? 0,
       };
     }
-    const { start, keptFrom } = this.#record;
-    if (start - keptFrom >= MAX_LEFT_BEHIND || start > this.#revision) this.#removeNow = true;
+    if (this.#neededFrom - this.#record.keptFrom >= MAX_LEFT_BEHIND) this.#removeNow = true;
+    if (this.#record.start > this.#revision) this.#removeNow = true;
     return dropped;
   }
 
@@ -94,7 +110,7 @@ export class LogDraft {
   forget(): void {
     this.#removeNow = true;
     this.#record = EMPTY_LOG;
-    this.#newChanges = [];
+    this.#newEntries = [];
     this.#newAfter = 0;
     this.#revision = 0;
   }
@@ -106,29 +122,40 @@ export class LogDraft {
     if (this.#removeNow) {
       const end = forgotten
         ? this.#storedRevision + 1
-        : Math.min(this.#record.start, this.#storedRevision + 1);
+        : Math.min(this.#neededFrom, this.#storedRevision + 1);
       for (let revision = this.#stored.keptFrom; revision < end; revision++) {
         writes.push({ table: data, key: changeKey(this.#name, revision), value: undefined });
       }
-      this.#record = { ...this.#record, keptFrom: this.#record.start };
+      this.#record = { ...this.#record, keptFrom: this.#neededFrom };
     }
-    for (const change of this.#newChanges) {
-      const { revision } = change.position;
-      if (revision < this.#record.start) continue;
+    for (const entry of this.#newEntries) {
+      const { revision } = entry.position;
+      if (revision < this.#neededFrom) continue;
       writes.push({
         table: data,
         key: changeKey(this.#name, revision),
-        value: encodeChange(change),
+        value: encodeEntry(entry),
       });
     }
   }
 
+  /** Revision of the oldest entry that has to stay on the disk. */
+  get #neededFrom(): number {
+    return storedFrom(this.#record.pins, this.#record.start);
+  }
+
+  #entryAt(revision: number): LogEntry | undefined {
+    if (revision > this.#newAfter) return this.#newEntries[revision - this.#newAfter - 1];
+    const bytes = this.#view.get(this.#tables.data, changeKey(this.#name, revision));
+    return bytes === undefined ? undefined : decodeEntry(bytes, "", revision);
+  }
+
   #extentOf(revision: number): { readonly timeMs: number; readonly size: number } | undefined {
     if (revision > this.#newAfter) {
-      const change = this.#newChanges[revision - this.#newAfter - 1];
-      return change === undefined ? undefined : { timeMs: change.timeMs, size: change.value.size };
+      const entry = this.#newEntries[revision - this.#newAfter - 1];
+      return entry && { timeMs: entry.timeMs, size: entrySize(entry) };
     }
     const bytes = this.#view.get(this.#tables.data, changeKey(this.#name, revision));
-    return bytes === undefined ? undefined : changeExtent(bytes);
+    return bytes === undefined ? undefined : entryExtent(bytes);
   }
 }

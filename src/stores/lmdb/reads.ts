@@ -1,6 +1,14 @@
-import type { ChangeEvent, Item } from "../../core/change.ts";
+import type { Item, LoggedChange } from "../../core/change.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
+import {
+  type LogEntry,
+  materialiser,
+  sizeOfSmallest,
+  smallest,
+  valueSizeOf,
+} from "../../core/log-entry.ts";
+import type { LogRange } from "../../core/log-range.ts";
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import { isResumable, type Position } from "../../core/position.ts";
 import { isExpired } from "../../core/retention.ts";
@@ -27,7 +35,8 @@ import {
 import { epochIn } from "./folder/lineage.ts";
 import {
   NO_GROUP,
-  decodeChange,
+  decodeEntry,
+  entryTimeMs,
   decodeGroup,
   decodeItem,
   decodeNumber,
@@ -119,21 +128,51 @@ export function cursorBefore({ view, tables }: Source, name: GroupName, count: n
   return String(numberOfKey(oldest));
 }
 
-/** Reads changes after a position. */
+/** What a read of changes is limited by, besides the log. */
+export interface ChangesRequest {
+  readonly from: Position;
+  readonly limits: ReadLimits;
+  readonly nowMs: number;
+  readonly history: History;
+}
+
+/** Reads changes after a position, with whole values. */
 export function readChanges(
   source: Source,
   name: GroupName,
   record: GroupRecord,
-  from: Position,
-  limits: ReadLimits,
-  nowMs: number,
-  history: History,
+  request: ChangesRequest,
 ): Replay {
+  const { view, tables } = source;
+  const whole = materialiser((revision) => {
+    const bytes = view.get(tables.data, changeKey(name, revision));
+    return bytes === undefined ? undefined : decodeEntry(bytes, record.epoch, revision);
+  });
+  return readEntries(source, name, record, request, valueSizeOf, whole);
+}
+
+/** Reads changes after a position, in their smallest form. */
+export function readDeltas(
+  source: Source,
+  name: GroupName,
+  record: GroupRecord,
+  request: ChangesRequest,
+): Replay<LoggedChange> {
+  return readEntries(source, name, record, request, sizeOfSmallest, smallest);
+}
+
+function readEntries<Change>(
+  source: Source,
+  name: GroupName,
+  record: GroupRecord,
+  { from, limits, nowMs, history }: ChangesRequest,
+  sizeOf: (entry: LogEntry) => number,
+  changeOf: (entry: LogEntry) => Change,
+): Replay<Change> {
   const head = headOf(record).position;
-  // Changes before this are beyond retention, though maybe not dropped yet.
-  const logStart = Math.max(record.log.start, head.revision - history.maxChanges + 1);
+  const logStart = logStartOf(record, history);
   if (!isResumable(from, head, logStart)) return { lost: true, head };
-  const changes: ChangeEvent[] = [];
+  const changes: Change[] = [];
   let bytes = 0;
   if (from.revision === head.revision) return { lost: false, changes, head };
   const entries = source.view.range(
@@ -142,14 +181,36 @@ export function readChanges(
     changeKey(name, Number.MAX_SAFE_INTEGER),
   );
   for (const { key, value } of entries) {
-    const change = decodeChange(value, head.epoch, numberOfKey(key));
-    if (changes.length === 0 && isExpired(change.timeMs, nowMs, history))
+    const entry = decodeEntry(value, head.epoch, numberOfKey(key));
+    if (changes.length === 0 && isExpired(entry.timeMs, nowMs, history))
       return { lost: true, head };
-    bytes += change.value.size;
+    bytes += sizeOf(entry);
     if (changes.length > 0 && (changes.length >= limits.maxCount || bytes > limits.maxBytes)) break;
-    changes.push(change);
+    changes.push(changeOf(entry));
   }
   return { lost: false, changes, head };
+}
+
+/** Reads which changes the log holds. */
+export function readLogRange(
+  { view, tables }: Source,
+  name: GroupName,
+  record: GroupRecord,
+  nowMs: number,
+  history: History,
+): LogRange {
+  let oldest = logStartOf(record, history);
+  // Few changes are expired and not swept yet.
+  for (; oldest <= record.revision; oldest++) {
+    const bytes = view.get(tables.data, changeKey(name, oldest));
+    if (bytes !== undefined && !isExpired(entryTimeMs(bytes), nowMs, history)) break;
+  }
+  return { head: headOf(record).position, oldest };
+}
+
+/** Changes before this revision are beyond retention, though maybe not dropped yet. */
+function logStartOf({ log, revision }: GroupRecord, { maxChanges }: History): number {
+  return Math.max(log.start, revision - maxChanges + 1);
 }
 
 /** Reads ids of groups that hold items. */

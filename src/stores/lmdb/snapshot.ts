@@ -57,8 +57,9 @@ export function extentOf(
 const DRAIN_LIMITS: ReadLimits = { maxCount: 1000, maxBytes: 1024 * 1024 };
 
 /**
- * Reads all items of a group in one state, or the newest of them. The state is held for a short time only, because the
- * disk cannot reuse its pages: a reader that takes longer continues from memory.
+ * Reads all items of a group in one state, or the newest of them. The state is held for a short
+ * time only, because the disk cannot reuse its pages: a reader that takes longer continues from
+ * memory.
  */
 export class LmdbSnapshotReader implements SnapshotReader {
   readonly stable = true;

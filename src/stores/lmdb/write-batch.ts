@@ -6,7 +6,7 @@ import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import type { Fired, OutboxEntry } from "../../core/outbox.ts";
 import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
-import { authorsWrite } from "./folder/format.ts";
+import { AUTHORS, type Contents, DELTAS, formatWrite } from "./folder/format.ts";
 import { GroupDraft } from "./group-draft.ts";
 import { encodeEntry } from "./outbox-encoding.ts";
 import { dueEnd, groupOfKey, type GroupName } from "./keys.ts";
@@ -29,8 +29,8 @@ export interface BatchContext {
   /** When the lineage of the data began, in Unix milliseconds; 0: it is the first one. */
   readonly beganMs: number;
   readonly newEpoch: () => string;
-  /** Whether the format of the data says that they contain authors. */
-  readonly mayContainAuthors: boolean;
+  /** What the format of the data says that they may contain. */
+  readonly contents: Contents;
   /** Sequence number of the newest entry that was ever added to the outbox. */
   readonly lastSeq: number;
 }
@@ -55,12 +55,13 @@ export class WriteBatch {
   readonly #others: Write[] = [];
   /** Bytes of the values announced. */
   #bytes = 0;
-  #hasAuthors = false;
+  #contents: Contents;
   readonly #context: BatchContext;
   readonly #drafts = new Map<string, GroupDraft>();
 
   constructor(context: BatchContext) {
     this.#context = context;
+    this.#contents = context.contents;
   }
 
   /** Its size: bytes of the values in its commits and events. */
@@ -68,9 +69,9 @@ export class WriteBatch {
     return this.#bytes;
   }
 
-  /** Whether some of its changes have an author. */
-  get hasAuthors(): boolean {
-    return this.#hasAuthors;
+  /** What the data may contain after it. */
+  get contents(): Contents {
+    return this.#contents;
   }
 
   /** Runs one commit. */
@@ -87,10 +88,13 @@ export class WriteBatch {
     });
     if (!decision.ok) return decision;
     draft.apply(decision, nowMs, history);
-    for (const change of decision.changes) this.#bytes += change.value.size;
+    for (const change of decision.changes) {
+      this.#bytes += change.value.size;
+      if (change.delta !== undefined) this.#contain(DELTAS);
+    }
     if (decision.changes.length > 0) {
       this.announcements.push({ group: draft.name.text, events: decision.changes });
-      if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#hasAuthors = true;
+      if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#contain(AUTHORS);
     }
     for (const fired of decision.fired) this.#fire(key, fired);
     return { ok: true, position: decision.head.position, results: decision.results };
@@ -139,9 +143,9 @@ export class WriteBatch {
 
   /** All writes of the batch. */
   writes(): Write[] {
-    const { tables, view, mayContainAuthors } = this.#context;
+    const { tables, view, contents } = this.#context;
     const writes = [...this.#others];
-    if (this.#hasAuthors && !mayContainAuthors) writes.push(authorsWrite(tables));
+    if (this.#contents !== contents) writes.push(formatWrite(tables, this.#contents));
     for (const entry of this.fired) {
       const key = encodeNumber(entry.seq);
       writes.push({ table: tables.outbox, key, value: encodeEntry(entry) });
@@ -182,6 +186,10 @@ export class WriteBatch {
   /** Updates a cache with every item that was read or changed. */
   noteItems(cache: ItemCache): void {
     for (const draft of this.#drafts.values()) draft.noteItems(cache);
+  }
+
+  #contain(format: Contents): void {
+    if (format > this.#contents) this.#contents = format;
   }
 
   #fire(group: GroupKey, { event, firing }: Fired): void {

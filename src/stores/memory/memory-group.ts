@@ -1,8 +1,16 @@
-import type { ChangeEvent, Item } from "../../core/change.ts";
+import type { ChangeEvent, Item, LoggedChange } from "../../core/change.ts";
 import { decideCommit } from "../../core/commit.ts";
 import { nextTimestamp } from "../../core/group-clock.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
+import {
+  type LogEntry,
+  materialiser,
+  sizeOfSmallest,
+  smallest,
+  valueSizeOf,
+} from "../../core/log-entry.ts";
+import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { Fired } from "../../core/outbox.ts";
@@ -161,25 +169,55 @@ export class MemoryGroup {
     return { items: items.reverse(), places: places.reverse(), total: this.#order.size };
   }
 
-  /** Reads changes after a position. */
+  /** Reads changes after a position, with whole values. */
   since(from: Position, limits: ReadLimits, nowMs: number, history: History): Replay {
+    const whole = materialiser((revision) => this.#log.at(revision));
+    return this.#read(from, limits, nowMs, history, valueSizeOf, whole);
+  }
+
+  /** Reads changes after a position, in their smallest form. */
+  deltasSince(
+    from: Position,
+    limits: ReadLimits,
+    nowMs: number,
+    history: History,
+  ): Replay<LoggedChange> {
+    return this.#read(from, limits, nowMs, history, sizeOfSmallest, smallest);
+  }
+
+  #read<Change>(
+    from: Position,
+    limits: ReadLimits,
+    nowMs: number,
+    history: History,
+    sizeOf: (entry: LogEntry) => number,
+    changeOf: (entry: LogEntry) => Change,
+  ): Replay<Change> {
     const head = this.#head.position;
-    const { count } = this.#log.extent;
-    const logStart = head.revision - count + 1;
-    if (!isResumable(from, head, logStart)) return { lost: true, head };
-    const changes: ChangeEvent[] = [];
+    if (!isResumable(from, head, this.#log.start)) return { lost: true, head };
+    const changes: Change[] = [];
     let bytes = 0;
-    for (let index = from.revision + 1 - logStart; index < count; index++) {
-      const change = this.#log.at(index)!;
+    for (let revision = from.revision + 1; revision <= head.revision; revision++) {
+      const entry = this.#log.at(revision)!;
       // Expired, but not swept yet.
-      if (changes.length === 0 && isExpired(change.timeMs, nowMs, history))
+      if (changes.length === 0 && isExpired(entry.timeMs, nowMs, history))
         return { lost: true, head };
-      bytes += change.value.size;
+      bytes += sizeOf(entry);
       if (changes.length > 0 && (changes.length >= limits.maxCount || bytes > limits.maxBytes))
         break;
-      changes.push(change);
+      changes.push(changeOf(entry));
     }
     return { lost: false, changes, head };
+  }
+
+  /** Reads which changes the log holds. */
+  logRange(nowMs: number, history: History): LogRange {
+    const head = this.#head.position;
+    let oldest = this.#log.start;
+    // Few changes are expired and not swept yet.
+    while (oldest <= head.revision && isExpired(this.#log.at(oldest)!.timeMs, nowMs, history))
+      oldest++;
+    return { head, oldest };
   }
 }
 

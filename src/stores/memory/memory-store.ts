@@ -215,6 +215,14 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       assertOpen();
       return findOrAdd(key).since(from, limits, clock(), history);
     },
+    async deltasSince(key, from, limits) {
+      assertOpen();
+      return findOrAdd(key).deltasSince(from, limits, clock(), history);
+    },
+    async logRange(key) {
+      assertOpen();
+      return findOrAdd(key).logRange(clock(), history);
+    },
     async groups(streamName, { after, limit }) {
       assertOpen();
       const ids: string[] = [];

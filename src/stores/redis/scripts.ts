@@ -17,6 +17,8 @@ export const GET: LuaScript = script("get");
 export const LIST_ITEMS: LuaScript = script("list");
 /** Changes after a revision. */
 export const SINCE: LuaScript = script("since");
+/** Which changes a log holds. */
+export const LOG_RANGE: LuaScript = script("log-range");
 /** Groups to sweep. */
 export const DUE: LuaScript = script("due");
 /** Sweeps groups. */
@@ -28,6 +30,9 @@ export const CLAIM: LuaScript = script("claim");
 /** Settles entries of an outbox. */
 export const SETTLE: LuaScript = script("settle");
 
+/** Raises the format of the data. */
+export const RAISE_FORMAT: LuaScript = script("format");
+
 /** All scripts. */
 export const SCRIPTS: readonly LuaScript[] = [
   COMMIT,
@@ -37,9 +42,11 @@ export const SCRIPTS: readonly LuaScript[] = [
   GET,
   LIST_ITEMS,
   SINCE,
+  LOG_RANGE,
   DUE,
   SWEEP,
   SCAN,
   CLAIM,
   SETTLE,
+  RAISE_FORMAT,
 ];

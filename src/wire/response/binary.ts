@@ -1,16 +1,17 @@
-import type { Item } from "../../core/change.ts";
+import type { ChangeEvent, Item } from "../../core/change.ts";
 import type { StreamError } from "../../core/errors.ts";
 import type { OpError } from "../../core/ops.ts";
 import type {
   Batched,
   Deleted,
   Listed,
+  ListedChanges,
   ListedGroups,
   ListedStreams,
   Updated,
   Written,
 } from "./types.ts";
-import { writeItem, writePosition } from "./parts.ts";
+import { writeChange, writeItem, writePosition } from "./parts.ts";
 import { ReverseWriter } from "../protobuf/reverse-writer.ts";
 import { encodeValue } from "../value/codec.ts";
 
@@ -73,6 +74,21 @@ export function listEnvelope(page: Listed, withAuthor: boolean): Uint8Array {
   writer.string(3, nextPageToken);
   writePosition(writer, 2, position);
   for (let i = items.length - 1; i >= 0; i--) writeItem(writer, 1, items[i] as Item, withAuthor);
+  return writer.finishEnvelope();
+}
+
+/** A HistoryResponse. @param withAuthor Whether the caller gets authors. */
+export function historyEnvelope(page: ListedChanges, withAuthor: boolean): Uint8Array {
+  const { changes, oldest, head, nextPageToken } = page;
+  writer.start();
+  writer.string(4, nextPageToken);
+  writePosition(writer, 3, head);
+  if (oldest !== undefined) writePosition(writer, 2, oldest);
+  for (let i = changes.length - 1; i >= 0; i--) {
+    const since = writer.end;
+    writeChange(writer, changes[i] as ChangeEvent, withAuthor);
+    writer.message(1, since);
+  }
   return writer.finishEnvelope();
 }
 

@@ -1,12 +1,12 @@
-import { ChangeType } from "../../../gen/millrace/v1/stream_service_pb.ts";
-import type { ChangeEvent, Item } from "../../core/change.ts";
+import type { Item } from "../../core/change.ts";
 import type { Frame } from "../../core/frame.ts";
-import { writeItem, writePosition } from "./parts.ts";
+import { writeChange, writeItem, writePosition } from "./parts.ts";
 import { ReverseWriter } from "../protobuf/reverse-writer.ts";
+import { writeDelta } from "./delta.ts";
 import { encodeValue } from "../value/codec.ts";
 
 // Field numbers of proto/millrace/v1. A test compares the output with that of the generated code.
-const FRAME = { sync: 1, change: 2, event: 3, heartbeat: 4, resumed: 5 } as const;
+const FRAME = { sync: 1, change: 2, delta: 2, event: 3, heartbeat: 4, resumed: 5 } as const;
 
 const writer = new ReverseWriter();
 
@@ -30,12 +30,10 @@ export function frameEnvelope(frame: Frame, withAuthor: boolean): Uint8Array {
         writeItem(writer, 1, frame.items[i] as Item, withAuthor);
       break;
     case "change":
-      if (withAuthor) writer.string(6, frame.author);
-      writer.integer(5, frame.timestamp);
-      writePosition(writer, 4, frame.position);
-      writer.bytes(3, encodeValue(frame.value));
-      writer.string(2, frame.itemId);
-      writer.integer(1, CHANGE_TYPES[frame.type]);
+      writeChange(writer, frame, withAuthor);
+      break;
+    case "delta":
+      writeDelta(writer, frame, withAuthor);
       break;
     case "event":
       if (withAuthor) writer.string(5, frame.author);
@@ -54,9 +52,3 @@ export function frameEnvelope(frame: Frame, withAuthor: boolean): Uint8Array {
   writer.message(FRAME[frame.kind], 0);
   return writer.finishEnvelope();
 }
-
-const CHANGE_TYPES: Record<ChangeEvent["type"], ChangeType> = {
-  create: ChangeType.CREATE,
-  update: ChangeType.UPDATE,
-  delete: ChangeType.DELETE,
-};

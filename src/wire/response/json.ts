@@ -1,4 +1,4 @@
-import type { Item } from "../../core/change.ts";
+import type { ChangeEvent, Item } from "../../core/change.ts";
 import type { OpError } from "../../core/ops.ts";
 import type { Position } from "../../core/position.ts";
 import type { Value } from "../../core/value.ts";
@@ -6,6 +6,7 @@ import type {
   Batched,
   Deleted,
   Listed,
+  ListedChanges,
   ListedGroups,
   ListedStreams,
   Updated,
@@ -17,6 +18,23 @@ import type {
  * JSON text already, so nothing is parsed. Default values are omitted, 64-bit integers are strings.
  * A test compares the output with that of the generated code.
  */
+
+/** Whether 64-bit integers are plain numbers in what is being encoded. */
+let arePlain = false;
+
+/**
+ * Encodes with 64-bit integers as plain numbers, for frames of sockets: all are within 2^53-1.
+ *
+ * @param encode Encodes a result by the functions of this file, at once.
+ */
+export function withPlainNumbers(encode: () => string): string {
+  arePlain = true;
+  try {
+    return encode();
+  } finally {
+    arePlain = false;
+  }
+}
 
 /** A SetResponse. */
 export function setJson(result: Written): string {
@@ -61,6 +79,20 @@ export function listJson({ items, position, nextPageToken }: Listed, withAuthor:
   return object([
     list("items", objects),
     positionMember(position),
+    text("nextPageToken", nextPageToken),
+  ]);
+}
+
+/** A HistoryResponse. @param withAuthor Whether the caller gets authors. */
+export function historyJson(
+  { changes, oldest, head, nextPageToken }: ListedChanges,
+  withAuthor: boolean,
+): string {
+  const objects = changes.map((change) => changeObject(change, withAuthor));
+  return object([
+    list("changes", objects),
+    oldest === undefined ? "" : positionMember(oldest, "oldest"),
+    positionMember(head, "head"),
     text("nextPageToken", nextPageToken),
   ]);
 }
@@ -113,8 +145,19 @@ function itemObject(item: Item, withAuthor: boolean): string {
   ]);
 }
 
-function positionMember({ epoch, revision }: Position): string {
-  return `"position":${object([text("epoch", epoch), integer("revision", revision)])}`;
+function changeObject(change: ChangeEvent, withAuthor: boolean): string {
+  return object([
+    `"type":"CHANGE_TYPE_${change.type.toUpperCase()}"`,
+    text("itemId", change.itemId),
+    value("data", change.value),
+    positionMember(change.position),
+    integer("timestamp", change.timestamp),
+    withAuthor ? text("author", change.author) : "",
+  ]);
+}
+
+function positionMember({ epoch, revision }: Position, name = "position"): string {
+  return `"${name}":${object([text("epoch", epoch), integer("revision", revision)])}`;
 }
 
 /** A `google.protobuf.Timestamp`. */
@@ -138,7 +181,8 @@ function texts(name: string, given: readonly string[]): string {
 }
 
 function integer(name: string, given: number): string {
-  return given === 0 ? "" : `"${name}":"${given}"`;
+  if (given === 0) return "";
+  return arePlain ? `"${name}":${given}` : `"${name}":"${given}"`;
 }
 
 function list(name: string, elements: readonly string[]): string {

@@ -1,5 +1,6 @@
 import { NO_AUTHOR } from "../../core/author.ts";
-import type { Item } from "../../core/change.ts";
+import { ChangeType } from "../../../gen/millrace/v1/stream_service_pb.ts";
+import type { ChangeEvent, Item } from "../../core/change.ts";
 import type { Position } from "../../core/position.ts";
 import type { ReverseWriter } from "../protobuf/reverse-writer.ts";
 import { encodeValue } from "../value/codec.ts";
@@ -22,6 +23,22 @@ export function writeItem(
   writer.string(1, item.itemId);
   writer.message(field, since);
 }
+
+/** The fields of a `ChangeFrame` with a whole value. @param withAuthor As of writeItem. */
+export function writeChange(writer: ReverseWriter, change: ChangeEvent, withAuthor: boolean): void {
+  if (withAuthor) writer.string(6, change.author);
+  writer.integer(5, change.timestamp);
+  writePosition(writer, 4, change.position);
+  writer.bytes(3, encodeValue(change.value));
+  writer.string(2, change.itemId);
+  writer.integer(1, CHANGE_TYPES[change.type]);
+}
+
+const CHANGE_TYPES: Record<ChangeEvent["type"], ChangeType> = {
+  create: ChangeType.CREATE,
+  update: ChangeType.UPDATE,
+  delete: ChangeType.DELETE,
+};
 
 /** A `Position`. */
 export function writePosition(

@@ -1,4 +1,4 @@
-import type { Item } from "../../core/change.ts";
+import type { ChangeEvent, Item } from "../../core/change.ts";
 import type { OpError } from "../../core/ops.ts";
 import type { Position } from "../../core/position.ts";
 import type { Value } from "../../core/value.ts";
@@ -52,5 +52,14 @@ export interface ListedStreams {
 export interface Listed {
   readonly items: readonly Item[];
   readonly position: Position;
+  readonly nextPageToken: string;
+}
+
+/** A page of changes. */
+export interface ListedChanges {
+  readonly changes: readonly ChangeEvent[];
+  /** Position of the oldest change in the log. */
+  readonly oldest: Position | undefined;
+  readonly head: Position;
   readonly nextPageToken: string;
 }

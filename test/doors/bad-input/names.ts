@@ -77,6 +77,7 @@ const METHODS: Partial<Record<Method, readonly (readonly [string, JsonObject])[]
   delete: all(KEY),
   send: all({ ...KEY, data: 1 }),
   list: all(GROUP),
+  history: all(KEY),
   listGroups: all({ streamName: "s" }),
   batch: all({ ...GROUP, mutations: [{ set: { itemId: "a", data: 1 } }] }),
   subscribe: all(KEY),

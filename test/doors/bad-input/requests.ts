@@ -4,45 +4,6 @@ import { GROUP, KEY, type Row, binary, jsonOnly, message } from "./row.ts";
 const invalid = (field: string) => ({ reason: "REQUEST_INVALID", field }) as const;
 const mismatch = { code: "aborted", reason: "REVISION_MISMATCH" } as const;
 
-/** Pages and their tokens. */
-const PAGES: readonly Row[] = [
-  ...(["list", "listGroups", "listAll"] as const).flatMap((method): Row[] => {
-    const key = method === "list" ? GROUP : method === "listGroups" ? { streamName: "s" } : {};
-    const tokens = {
-      garbage: "garbage",
-      "with invalid characters": "💧\u0000",
-      "that decodes to something else": Buffer.from('{"a":1}').toString("base64url"),
-      "of another call": Buffer.from('[["list","other","g"],["","1"]]').toString("base64url"),
-      "very long": "a".repeat(8000),
-    };
-    return [
-      ...Object.entries(tokens).map(([what, pageToken]): Row => ({
-        title: `a page token ${what} to ${method}`,
-        ...message(method, { ...key, pageToken }),
-        reason: "PAGE_TOKEN_INVALID",
-        field: "page_token",
-      })),
-      {
-        title: `a negative page size to ${method}`,
-        ...message(method, { ...key, pageSize: -1 }),
-        ...invalid("page_size"),
-        says: /it may be 0 \(100 entries\) or an integer up to 1000/,
-      },
-      {
-        title: `a fractional page size to ${method}`,
-        ...jsonOnly(method, JSON.stringify({ ...key, pageSize: 1.5 })),
-        ...invalid("page_size"),
-      },
-      {
-        title: `a page size beyond 32 bits to ${method}`,
-        method,
-        json: JSON.stringify({ ...key, pageSize: 2 ** 31 }),
-        ...invalid("page_size"),
-      },
-    ];
-  }),
-];
-
 /** Invalid and unmet expectations. */
 const EXPECTATIONS: readonly Row[] = (["set", "update", "delete"] as const).flatMap(
   (method): Row[] => {
@@ -285,6 +246,13 @@ const MESSAGES: readonly Row[] = [
     ...invalid("return_values"),
   },
   {
+    title: "an unknown field in a history",
+    method: "history",
+    json: JSON.stringify({ ...GROUP, formRevision: 1 }),
+    ...invalid("formRevision"),
+    says: /Did you mean from_revision\?/,
+  },
+  {
     title: "an invalid position",
     method: "subscribe",
     json: JSON.stringify({ ...GROUP, resumeFrom: { epoch: "e", revision: -1 } }),
@@ -360,5 +328,5 @@ const MESSAGES: readonly Row[] = [
   },
 ];
 
-/** Bad requests other than names, values and steps. */
-export const REQUESTS: readonly Row[] = [...PAGES, ...EXPECTATIONS, ...BATCHES, ...MESSAGES];
+/** Bad requests other than names, values, steps and listings. */
+export const REQUESTS: readonly Row[] = [...EXPECTATIONS, ...BATCHES, ...MESSAGES];

@@ -4,13 +4,13 @@ import { Value } from "../../../src/core/value.ts";
 import {
   EMPTY_LOG,
   NO_GROUP,
-  changeExtent,
-  decodeChange,
+  decodeEntry as decodeLogEntry,
   decodeItem,
-  encodeChange,
+  encodeEntry as encodeLogEntry,
   encodeGroup,
   encodeItem,
   encodeNumber,
+  entryExtent,
 } from "../../../src/stores/lmdb/encoding.ts";
 import { openFolder } from "../../../src/stores/lmdb/folder/open-folder.ts";
 import {
@@ -98,14 +98,14 @@ describe("the records of an lmdb store", () => {
 
   it("without author are those of versions without authors, byte by byte", () => {
     expect(encodeItem(ITEM)).toEqual(OLD.item);
-    expect(encodeChange(CHANGE)).toEqual(OLD.change);
+    expect(encodeLogEntry(CHANGE)).toEqual(OLD.change);
     expect(encodeEntry(entryOf(CHANGE))).toEqual(OLD.changeEntry);
     expect(encodeEntry(entryOf(EVENT))).toEqual(OLD.eventEntry);
   });
 
   it("of versions without authors have no author", () => {
     expect(decodeItem(OLD.item, 3)).toEqual({ item: ITEM, createdRevision: 3 });
-    expect(decodeChange(OLD.change, "e", 7)).toEqual(CHANGE);
+    expect(decodeLogEntry(OLD.change, "e", 7)).toEqual(CHANGE);
     expect(decodeEntry(5, OLD.changeEntry)).toEqual({ ...entryOf(CHANGE), seq: 5 });
     expect(decodeEntry(5, OLD.eventEntry)).toEqual({ ...entryOf(EVENT), seq: 5 });
   });
@@ -116,8 +116,8 @@ describe("the records of an lmdb store", () => {
       const item = { ...ITEM, author };
       const change = { ...CHANGE, author };
       expect(decodeItem(encodeItem(item), 3).item).toEqual(item);
-      expect(decodeChange(encodeChange(change), "e", 7)).toEqual(change);
-      expect(changeExtent(encodeChange(change))).toEqual(changeExtent(OLD.change));
+      expect(decodeLogEntry(encodeLogEntry(change), "e", 7)).toEqual(change);
+      expect(entryExtent(encodeLogEntry(change))).toEqual(entryExtent(OLD.change));
       for (const event of [change, { ...EVENT, author }])
         expect(decodeEntry(5, encodeEntry(entryOf(event))).event).toEqual(event);
     },

@@ -125,6 +125,43 @@ export function describeHistory(open: OpenStore): void {
       expect(await contents(store, group)).toEqual([["a", 2]]);
     });
 
+    it("says which changes the log holds, those that are expired and not swept left out", async () => {
+      const clock = testClock();
+      const { store, sweep } = await stores({ clock, history: { maxAgeMs, maxChanges: 4 } });
+      expect(await store.logRange(group)).toEqual({ head: ORIGIN, oldest: 1 });
+      const { position } = await commit(store, group, put("a", 1), put("b", 2));
+      expect(await store.logRange(group)).toEqual({ head: position, oldest: 1 });
+      clock.nowMs += maxAgeMs;
+      for (let i = 0; i < 3; i++) await commit(store, group, put("a", i));
+      const at = (revision: number) => ({ epoch: position.epoch, revision });
+      expect(await store.logRange(group)).toEqual({ head: at(5), oldest: 2 });
+      clock.nowMs += 1;
+      for (const step of [async () => {}, sweep]) {
+        await step();
+        expect(await store.logRange(group)).toEqual({ head: at(5), oldest: 3 });
+        expect(await changesSince(store, group, 2)).toHaveLength(3);
+        expect(await changesSince(store, group, 1)).toBe("lost");
+      }
+      clock.nowMs += maxAgeMs;
+      for (const step of [async () => {}, sweep]) {
+        await step();
+        expect(await store.logRange(group)).toEqual({ head: at(5), oldest: 6 });
+      }
+      await commit(store, group, remove("b"));
+      expect(await store.logRange(group)).toEqual({ head: at(6), oldest: 6 });
+    });
+
+    it("forgets with a group which changes its log held", async () => {
+      const clock = testClock();
+      const { store, sweep } = await stores({ clock, history: { maxAgeMs } });
+      await commit(store, group, put("a", 1), remove("a"));
+      clock.nowMs += maxAgeMs + 3;
+      await sweep();
+      expect(await store.logRange(group)).toEqual({ head: ORIGIN, oldest: 1 });
+      const { position } = await commit(store, group, put("a", 2));
+      expect(await store.logRange(group)).toEqual({ head: position, oldest: 1 });
+    });
+
     it("keeps an idle group that holds items forever, at its position", async () => {
       const clock = testClock();
       const { store, sweep } = await stores({ clock, history: { maxAgeMs } });

@@ -1,6 +1,7 @@
 import { describe } from "vitest";
 import { describeAuthors } from "./authors.ts";
 import { describeCommits } from "./commits.ts";
+import { describeDeltas } from "./deltas.ts";
 import { describeExpectations } from "./expectations.ts";
 import { describeFeed } from "./feed.ts";
 import type { OpenStore } from "./fixture.ts";
@@ -29,6 +30,7 @@ export function describeStore(name: string, open: OpenStore): void {
     describeGroupReads(open);
     describeWindows(open);
     describeHistory(open);
+    describeDeltas(open);
     describeGroupClock(open);
     describeFeed(open);
     describeOutbox(open);

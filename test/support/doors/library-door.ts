@@ -13,6 +13,7 @@ export const libraryDoor: Door = {
     batch: (request) => failing(service.batch(request)),
     send: (request) => failing(service.send(request)),
     list: (request) => failing(service.list(request)),
+    history: (request) => failing(service.history(request)),
     listGroups: (request) => failing(service.listGroups(request)),
     listAll: (request) => failing(service.listAll(request)),
     async subscribe(request): Promise<Frames> {

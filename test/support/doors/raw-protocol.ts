@@ -17,6 +17,7 @@ export type Method =
   | "batch"
   | "send"
   | "list"
+  | "history"
   | "listGroups"
   | "listAll"
   | "subscribe";
@@ -48,7 +49,7 @@ export interface RawProtocol {
   refusal(response: RawResponse): Refusal | undefined;
 }
 
-const READS: readonly Method[] = ["get", "list", "listGroups", "listAll"];
+const READS: readonly Method[] = ["get", "list", "history", "listGroups", "listAll"];
 const WRITES: Partial<Record<Method, number>> = { set: 3, update: 4, delete: 5, send: 6, batch: 7 };
 
 const SERVICE = "/millrace.v1.StreamService/";

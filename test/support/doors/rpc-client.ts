@@ -92,6 +92,20 @@ export function rpcClient(stub: Stub): DoorClient {
       const { items, position, nextPageToken } = await call(method.list, request, options);
       return { items: items.map(plain.item), position: plain.position(position), nextPageToken };
     },
+    async history({ fromRevision, toRevision, ...request }, options) {
+      const init = {
+        ...request,
+        ...(fromRevision !== undefined && { fromRevision: BigInt(fromRevision) }),
+        ...(toRevision !== undefined && { toRevision: BigInt(toRevision) }),
+      };
+      const { changes, oldest, head, nextPageToken } = await call(method.history, init, options);
+      return {
+        changes: changes.map(plain.change),
+        oldest: oldest === undefined ? undefined : plain.position(oldest),
+        head: plain.position(head),
+        nextPageToken,
+      };
+    },
     async listGroups(request, options) {
       const { groups, nextPageToken } = await call(method.listGroups, request, options);
       return { groups, nextPageToken };

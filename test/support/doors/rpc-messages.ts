@@ -1,6 +1,7 @@
 import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { timestampDate, type Value as ValueMessage, ValueSchema } from "@bufbuild/protobuf/wkt";
 import type {
+  Change,
   Expectations,
   Item,
   Json,
@@ -9,10 +10,12 @@ import type {
   OpError,
   Position,
   SetResult,
+  StreamDelta,
   StreamFrame,
   UpdateStep,
 } from "millrace";
 import {
+  type ChangeFrame,
   ChangeType,
   type Item as ItemMessage,
   type MutationResult as MutationResultMessage,
@@ -20,6 +23,7 @@ import {
   type SetResponse,
   type SubscribeResponse,
   type UpdateError,
+  type UpdateOp,
   type UpdateResponse,
 } from "millrace/v1";
 
@@ -91,6 +95,24 @@ export function toOp(step: UpdateStep) {
   }
 }
 
+/** One step of an update. */
+function step({ op }: UpdateOp): UpdateStep {
+  switch (op.case) {
+    case "set":
+      return { type: "set", path: op.value.path, value: json(op.value.value) };
+    case "merge":
+    case "append":
+      return { type: op.case, path: op.value.path, value: json(op.value.value) };
+    case "increment":
+    case "decrement":
+      return { type: op.case, path: op.value.path, by: Number(op.value.by) };
+    case "remove":
+      return { type: "remove", path: op.value.path };
+    case undefined:
+      throw new Error("a step is empty");
+  }
+}
+
 /** One change of a batch as a message. */
 export function toMutation(mutation: Mutation) {
   if ("set" in mutation) {
@@ -155,8 +177,24 @@ const CHANGE_TYPES = {
   [ChangeType.DELETE]: "delete",
 } as const;
 
+/** A change with a whole value. */
+export function change(message: ChangeFrame): Change {
+  const type = CHANGE_TYPES[message.type];
+  if (type === undefined) throw new Error("a change has no type");
+  const { itemId, data, timestamp, author } = message;
+  return {
+    kind: "change",
+    type,
+    itemId,
+    data: json(data),
+    position: position(message.position),
+    timestamp: Number(timestamp),
+    author,
+  };
+}
+
 /** A frame. */
-export function frame({ frame }: SubscribeResponse): StreamFrame {
+export function frame({ frame }: SubscribeResponse): StreamFrame | StreamDelta {
   switch (frame.case) {
     case "sync": {
       const { items, first, last, timestamp } = frame.value;
@@ -170,16 +208,18 @@ export function frame({ frame }: SubscribeResponse): StreamFrame {
       };
     }
     case "change": {
-      const type = CHANGE_TYPES[frame.value.type];
-      if (type === undefined) throw new Error("a change has no type");
-      const { itemId, data, timestamp, author } = frame.value;
+      const { type, itemId, data, author, ops, baseRevision } = frame.value;
+      if (baseRevision === 0n) return change(frame.value);
+      if (type !== ChangeType.UPDATE || data !== undefined)
+        throw new Error("a delta with data, or of no update");
       return {
         kind: "change",
-        type,
+        type: "update",
         itemId,
-        data: json(data),
+        ops: ops.map(step),
+        baseRevision: Number(baseRevision),
         position: position(frame.value.position),
-        timestamp: Number(timestamp),
+        timestamp: Number(frame.value.timestamp),
         author,
       };
     }

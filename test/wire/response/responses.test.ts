@@ -11,6 +11,7 @@ import {
   BatchResponseSchema,
   DeleteResponseSchema,
   GetResponseSchema,
+  HistoryResponseSchema,
   ListAllResponseSchema,
   ListGroupsResponseSchema,
   ListResponseSchema,
@@ -24,6 +25,7 @@ import {
   batchResponse,
   deleteResponse,
   getResponse,
+  historyResponse,
   listAllResponse,
   listGroupsResponse,
   listResponse,
@@ -35,6 +37,7 @@ import {
   batchEnvelope,
   deletedEnvelope,
   groupsEnvelope,
+  historyEnvelope,
   itemEnvelope,
   listEnvelope,
   setEnvelope,
@@ -47,6 +50,7 @@ import {
   batchJson,
   deletedJson,
   groupsJson,
+  historyJson,
   itemJson,
   listJson,
   setJson,
@@ -101,6 +105,16 @@ const item = fc.record({
   revision: integer,
   createTimeMs: fc.nat(2 ** 40),
   updateTimeMs: fc.nat(2 ** 40),
+  author: text,
+});
+const change = fc.record({
+  kind: fc.constant("change" as const),
+  type: fc.constantFrom("create" as const, "update" as const, "delete" as const),
+  itemId: text,
+  value,
+  position,
+  timestamp: integer,
+  timeMs: integer,
   author: text,
 });
 const batched = fc.record({
@@ -165,6 +179,23 @@ describe("responses encoded directly to bytes and to JSON", () => {
     );
     expect(EMPTY_ENVELOPE).toEqual(new Uint8Array(5));
     expect(JSON.parse(EMPTY_JSON)).toEqual({});
+  });
+
+  it("equal those of the generated code for pages of changes", () => {
+    const page = fc.record({
+      changes: fc.array(change, { maxLength: 5 }),
+      oldest: maybe(position),
+      head: position,
+      nextPageToken: text,
+    });
+    fc.assert(
+      fc.property(page, fc.boolean(), (changes, withAuthor) => {
+        const expected = historyResponse(changes, withAuthor);
+        same(HistoryResponseSchema, historyEnvelope(changes, withAuthor), expected);
+        sameJson(HistoryResponseSchema, historyJson(changes, withAuthor), expected);
+      }),
+      { numRuns: 40 },
+    );
   });
 
   it("equal those of the generated code for pages of groups and streams, even with empty names", () => {

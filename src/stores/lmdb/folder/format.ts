@@ -2,13 +2,22 @@ import type { StreamError } from "../../../core/errors.ts";
 import type { Disk, Tables, View, Write } from "../disk.ts";
 
 const FORMAT_KEY = Buffer.from("format");
-/** Raised with every change of keys or records that older versions would misread. */
-const FORMAT = "1";
 /**
- * Format of data that contain authors. It is set with the first one, so that earlier versions, which
- * would misread records with authors, open data without them and no other.
+ * The formats, each with records that versions before it would misread: those with authors, and
+ * those of logs with deltas. A format is set with the first such record, so that earlier versions
+ * open data without them and no other.
  */
-const FORMAT_WITH_AUTHORS = "2";
+const FORMATS = ["1", "2", "3"] as const;
+
+/** Which records data may contain: those of the format, and of those before it. */
+export type Contents = (typeof FORMATS)[number];
+
+/** No records that the first version would misread. */
+const PLAIN: Contents = "1";
+/** Records with authors. */
+export const AUTHORS: Contents = "2";
+/** Logs with deltas. */
+export const DELTAS: Contents = "3";
 
 /**
  * Checks that this version reads the format of the data. New data get the first format.
@@ -23,30 +32,31 @@ export async function checkFormat(
   const view = disk.view();
   const format = formatOf(view, disk.tables);
   view.release();
-  if (format === FORMAT || format === FORMAT_WITH_AUTHORS) return;
+  if (isKnown(format)) return;
   if (format !== undefined) {
     throw refusal(
-      `The folder ${folder} has data of format ${format}, this version reads formats ${FORMAT} and ` +
-        `${FORMAT_WITH_AUTHORS}; use the version that wrote it, or choose another folder.`,
+      `The folder ${folder} has data of format ${format}, this version reads formats ` +
+        `${FORMATS.join(", ")}; use the version that wrote it, or choose another folder.`,
     );
   }
-  await disk.submit([formatWrite(disk.tables, FORMAT)]);
+  await disk.submit([formatWrite(disk.tables, PLAIN)]);
 }
 
-/** Whether the format already says that the data contain authors. */
-export function mayContainAuthors(view: View, tables: Tables): boolean {
-  return formatOf(view, tables) === FORMAT_WITH_AUTHORS;
+/** What the format of the data says. */
+export function contentsOf(view: View, tables: Tables): Contents {
+  const format = formatOf(view, tables);
+  return isKnown(format) ? format : PLAIN;
 }
 
-/** The write that goes with the first author. */
-export function authorsWrite(tables: Tables): Write {
-  return formatWrite(tables, FORMAT_WITH_AUTHORS);
+/** The write that goes with the first record of a format. */
+export function formatWrite({ meta }: Tables, format: Contents): Write {
+  return { table: meta, key: FORMAT_KEY, value: Buffer.from(format) };
+}
+
+function isKnown(format: string | undefined): format is Contents {
+  return FORMATS.some((known) => known === format);
 }
 
 function formatOf(view: View, tables: Tables): string | undefined {
   return view.get(tables.meta, FORMAT_KEY)?.toString();
-}
-
-function formatWrite({ meta }: Tables, format: string): Write {
-  return { table: meta, key: FORMAT_KEY, value: Buffer.from(format) };
 }

@@ -3,6 +3,7 @@ import type {
   BatchResponseSchema,
   DeleteResponseSchema,
   GetResponseSchema,
+  HistoryResponseSchema,
   ListAllResponseSchema,
   ListGroupsResponseSchema,
   ListResponseSchema,
@@ -18,11 +19,18 @@ import type {
   BatchMutationResult,
   BatchResult,
   DeleteResult,
+  HistoryResult,
   ListAllResult,
   ListGroupsResult,
   ListResult,
 } from "../../../../src/service/requests.ts";
-import { itemMessage, opErrorMessage, positionMessage, valueMessage } from "./messages.ts";
+import {
+  changeMessage,
+  itemMessage,
+  opErrorMessage,
+  positionMessage,
+  valueMessage,
+} from "./messages.ts";
 
 /*
  * Results of the handlers as protobuf-es response messages: a second encoder, with which tests
@@ -104,6 +112,19 @@ export function listResponse(
   return {
     items: result.items.map((item) => itemMessage(item, withAuthor)),
     position: positionMessage(result.position),
+    nextPageToken,
+  };
+}
+
+/** The response of a history. @param withAuthor Whether the caller gets authors. */
+export function historyResponse(
+  { changes, oldest, head, nextPageToken }: HistoryResult,
+  withAuthor: boolean,
+): MessageInitShape<typeof HistoryResponseSchema> {
+  return {
+    changes: changes.map((change) => changeMessage(change, withAuthor)),
+    oldest: oldest === undefined ? undefined : positionMessage(oldest),
+    head: positionMessage(head),
     nextPageToken,
   };
 }
