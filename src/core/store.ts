@@ -1,5 +1,6 @@
 import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
+import type { Delta } from "./delta.ts";
 import type { StreamError } from "./errors.ts";
 import type { LogRange } from "./log-range.ts";
 import type { GroupKey } from "./names.ts";
@@ -233,6 +234,8 @@ export type Mutation =
       readonly itemId: string;
       readonly before: Value | undefined;
       readonly after: Value | undefined;
+      /** The steps that made it, on the item that the group holds; else they are ignored. */
+      readonly delta?: Delta | undefined;
       /** Steps that were skipped. */
       readonly errors?: readonly OpError[] | undefined;
       readonly expectedRevision?: undefined;

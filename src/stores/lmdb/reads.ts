@@ -144,7 +144,7 @@ export function readChanges(
   request: ChangesRequest,
 ): Replay {
   const { view, tables } = source;
-  const { whole } = materialiser((revision) => {
+  const whole = materialiser((revision) => {
     const bytes = view.get(tables.data, changeKey(name, revision));
     return bytes === undefined ? undefined : decodeEntry(bytes, record.epoch, revision);
   });

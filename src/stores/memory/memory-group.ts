@@ -172,7 +172,7 @@ export class MemoryGroup {
 
   /** Reads changes after a position, with whole values. */
   since(from: Position, limits: ReadLimits, nowMs: number, history: History): Replay {
-    const { whole } = materialiser((revision) => this.#log.at(revision));
+    const whole = materialiser((revision) => this.#log.at(revision));
     return this.#read(from, limits, nowMs, history, valueSizeOf, whole);
   }
 
@@ -213,12 +213,12 @@ export class MemoryGroup {
 
   /** Reads which changes the log holds. */
   logRange(nowMs: number, history: History): LogRange {
-    const { count } = this.#log.extent;
-    let expired = 0;
-    // Few changes are expired and not swept yet.
-    while (expired < count && isExpired(this.#log.at(expired)!.timeMs, nowMs, history)) expired++;
     const head = this.#head.position;
-    return { head, oldest: head.revision - count + 1 + expired };
+    let oldest = this.#log.start;
+    // Few changes are expired and not swept yet.
+    while (oldest <= head.revision && isExpired(this.#log.at(oldest)!.timeMs, nowMs, history))
+      oldest++;
+    return { head, oldest };
   }
 }
 

@@ -1,7 +1,8 @@
 import { StreamError } from "../../core/errors.ts";
+import { type LogEntry, materialiser, smallest } from "../../core/log-entry.ts";
 import { isResumable, type Position } from "../../core/position.ts";
 import { isExpired } from "../../core/retention.ts";
-import type { Item } from "../../core/change.ts";
+import type { Item, LoggedChange } from "../../core/change.ts";
 import type {
   Head,
   History,
@@ -20,7 +21,7 @@ import type { GroupClock } from "../../core/group-clock.ts";
 import type { LuaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type RedisKeys, textOfGroup } from "./keys.ts";
-import { type GroupHead, unpackChange, unpackHead, unpackItem, textOf } from "./encoding.ts";
+import { type GroupHead, unpackEntry, unpackHead, unpackItem, textOf } from "./encoding.ts";
 import { GET, HEADS, LIST_ITEMS, LOG_RANGE, SINCE } from "./scripts.ts";
 
 /** Dependencies of sweeps. */
@@ -48,6 +49,7 @@ export interface RedisReads {
   list(group: GroupKey, page: ItemPageRequest): Promise<ItemPage>;
   snapshot(group: GroupKey, window?: number): SnapshotReader;
   since(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay>;
+  deltasSince(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay<LoggedChange>>;
   logRange(group: GroupKey): Promise<LogRange>;
 }
 
@@ -136,6 +138,34 @@ export function createRedisReads(context: ReadContext): RedisReads {
     return run(partition, HEADS, names, []);
   };
 
+  /** @param changesOf Takes the entries that were asked for, and those that they need. */
+  const readLog = async <Change>(
+    group: GroupKey,
+    from: Position,
+    limits: ReadLimits,
+    form: "w" | "d",
+    changesOf: (entries: readonly LogEntry[], bases: readonly LogEntry[]) => readonly Change[],
+  ): Promise<Replay<Change>> => {
+    const { partition, state, head: headKey, log } = placeOf(group);
+    const { epoch, revision } = from;
+    const [lineage, packed, now, count, ...records] = await run(
+      partition,
+      SINCE,
+      [state, headKey, log],
+      [epoch, revision, limits.maxCount, limits.maxBytes, time(), form],
+    );
+    const { position: head, logCount } = unpackHead(packed, lineage);
+    const logStart = head.revision - logCount + 1;
+    if (!isResumable(from, head, logStart)) return { lost: true, head };
+    const all = records.map((record) => unpackEntry(record as Buffer, head.epoch));
+    const entries = all.slice(0, Number(count));
+    const [oldest] = entries;
+    // Expired, but not swept yet.
+    if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), history))
+      return { lost: true, head };
+    return { lost: false, changes: changesOf(entries, all.slice(entries.length)), head };
+  };
+
   return {
     async get(group, itemId) {
       const { partition, state, head: headKey, items } = placeOf(group);
@@ -199,23 +229,14 @@ export function createRedisReads(context: ReadContext): RedisReads {
     },
 
     async since(group, from, limits) {
-      const { partition, state, head: headKey, log } = placeOf(group);
-      const { epoch, revision } = from;
-      const [lineage, packed, now, ...records] = await run(
-        partition,
-        SINCE,
-        [state, headKey, log],
-        [epoch, revision, limits.maxCount, limits.maxBytes, time()],
-      );
-      const { position: head, logCount } = unpackHead(packed, lineage);
-      const logStart = head.revision - logCount + 1;
-      if (!isResumable(from, head, logStart)) return { lost: true, head };
-      const changes = records.map((record) => unpackChange(record as Buffer, head.epoch));
-      const [oldest] = changes;
-      // Expired, but not swept yet.
-      if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), history))
-        return { lost: true, head };
-      return { lost: false, changes, head };
+      return readLog(group, from, limits, "w", (entries, bases) => {
+        const known = new Map([...bases, ...entries].map((each) => [each.position.revision, each]));
+        return entries.map(materialiser((revision) => known.get(revision)));
+      });
+    },
+
+    async deltasSince(group, from, limits) {
+      return readLog(group, from, limits, "d", (entries) => entries.map(smallest));
     },
 
     async logRange(group) {
