@@ -9,14 +9,8 @@ import { HeldItems, type History, createRecorder, memorySink } from "../support/
 import { type ChildServer, freePort, startChild } from "../support/long/child-server.ts";
 import { LONG, expectNoViolations, seedOfRun } from "../support/long/violations.ts";
 import { createProgress } from "../support/long/progress.ts";
-import {
-  connect,
-  createWriter,
-  follow,
-  itemNames,
-  list,
-  openUpdatedItems,
-} from "../support/long/traffic.ts";
+import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
+import { openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 
 /* Verifies G6 by kill -9 under load: no acknowledged write is lost, no subscriber misses one. */

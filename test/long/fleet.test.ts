@@ -16,14 +16,8 @@ import { createPipe } from "../support/long/pipe.ts";
 import { createProgress } from "../support/long/progress.ts";
 import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
 import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
-import {
-  connect,
-  createWriter,
-  follow,
-  itemNames,
-  list,
-  openUpdatedItems,
-} from "../support/long/traffic.ts";
+import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
+import { openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 import { startRedis } from "../support/redis/redis-server.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";

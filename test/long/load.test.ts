@@ -12,15 +12,8 @@ import { createProgress } from "../support/long/progress.ts";
 import { createPipe } from "../support/long/pipe.ts";
 import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
 import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
-import {
-  connect,
-  createWriter,
-  follow,
-  get,
-  itemNames,
-  list,
-  openUpdatedItems,
-} from "../support/long/traffic.ts";
+import { connect, createWriter, follow, get, itemNames, list } from "../support/long/traffic.ts";
+import { openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 
 /* Many writers, and subscribers that join, leave and stall at random, verified by the checker. */

@@ -46,7 +46,7 @@ export function itemNames(count: number): Items {
 }
 
 /** Stream of all long tests. */
-const STREAM = "long";
+export const STREAM = "long";
 
 /** The calls of a writer, single or over a write stream. */
 export type Calls = Pick<Client, "set" | "update" | "delete" | "batch" | "send">;
@@ -175,36 +175,8 @@ export function createWriter(options: WriterOptions) {
   }
 }
 
-/**
- * Gives the items of updates a text that is longer than the steps of an update, so that these come
- * as deltas.
- */
-export async function openUpdatedItems(
-  client: Client,
-  recorder: Recorder,
-  group: string,
-  { updated }: Items,
-): Promise<void> {
-  const all = updated.map((item) => {
-    const tag = `open-${group}-${item}`;
-    const value = fromJson(ValueSchema, { tag });
-    const merge = { op: { case: "merge" as const, value: { path: [], value } } };
-    return { item, tag, ops: [merge, appendText("x".repeat(400))] };
-  });
-  const inputs = all.map(({ item, tag }) => ({ op: "update" as const, item, tag }));
-  const handle = recorder.write({ group, mutations: inputs, batch: true });
-  const { position } = await client.batch({
-    streamName: STREAM,
-    groupId: group,
-    mutations: all.map(({ item, ops }) => ({
-      mutation: { case: "update" as const, value: { itemId: item, ops } },
-    })),
-  });
-  handle.acked({ position: plain(position) });
-}
-
 /** A step that appends to the text of an item. */
-function appendText(text: string) {
+export function appendText(text: string) {
   const value = fromJson(ValueSchema, text);
   return { op: { case: "append" as const, value: { path: ["text"], value } } };
 }
@@ -389,7 +361,8 @@ function old(value: Value | undefined): { value: Json } | "none" {
   return value === undefined ? "none" : { value: json(value) };
 }
 
-function plain(position: WirePosition | undefined): Position | undefined {
+/** A position without its message. */
+export function plain(position: WirePosition | undefined): Position | undefined {
   return position === undefined
     ? undefined
     : { epoch: position.epoch, revision: Number(position.revision) };
