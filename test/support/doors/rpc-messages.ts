@@ -96,7 +96,7 @@ export function toOp(step: UpdateStep) {
 }
 
 /** One step of an update. */
-function step({ op }: UpdateOp): UpdateStep {
+export function step({ op }: UpdateOp): UpdateStep {
   switch (op.case) {
     case "set":
       return { type: "set", path: op.value.path, value: json(op.value.value) };
