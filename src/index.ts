@@ -54,6 +54,13 @@ export type {
   ListAllResult,
   ListGroupsResult,
 } from "./service/requests.ts";
+export {
+  type PipeTextOptions,
+  type PipedText,
+  type TextPlace,
+  pipeText,
+} from "./pipe-text/pipe-text.ts";
+export type { TextTarget } from "./pipe-text/text-target.ts";
 export { memoryStore } from "./stores/memory/memory-store.ts";
 export type * from "./core/store.ts";
 export type { ChangeEvent, GroupEvent, TransientEvent, Item as StoredItem } from "./core/change.ts";
