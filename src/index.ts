@@ -31,6 +31,7 @@ export { type FunctionErrorCode, FunctionError } from "./core/function-call.ts";
 export {
   type CallRequest,
   type StreamService,
+  type SubscribeRequest,
   createStreamService,
 } from "./service/stream-service.ts";
 export type {
@@ -43,7 +44,9 @@ export type {
   MutationResult,
   PageOptions,
   SetResult,
+  StreamDelta,
   StreamFrame,
+  StreamFrames,
   UpdateResult,
   UpdateStep,
 } from "./service/library-types.ts";
@@ -65,6 +68,7 @@ export { memoryStore } from "./stores/memory/memory-store.ts";
 export type * from "./core/store.ts";
 export type { ChangeEvent, GroupEvent, TransientEvent, Item as StoredItem } from "./core/change.ts";
 export type { GroupKey } from "./core/names.ts";
+export { applyOps } from "./core/apply-ops.ts";
 export type { OpError } from "./core/ops.ts";
 export type * from "./core/outbox.ts";
 export { GroupClock, nextTimestamp } from "./core/group-clock.ts";

@@ -69,6 +69,7 @@ export const IMPORT_TABLE = {
   server: ["*"],
   "index.ts": ["core", "functions", "triggers", "service", "pipe-text", "stores/memory"],
   "v1.ts": ["gen"],
+  "ops.ts": ["core"],
 };
 
 /**

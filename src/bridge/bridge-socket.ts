@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
 import type { Caller } from "../rights/caller.ts";
 import type { SocketAdmission } from "../limits/caller-limiter.ts";
+import { RateScope, type Throttle } from "../limits/throttle.ts";
 import { type Rate, TokenBucket } from "../limits/token-bucket.ts";
 import { CLOSE } from "./close-codes.ts";
 import { Liveness } from "./liveness.ts";
@@ -27,6 +28,15 @@ export interface SocketRates {
   readonly frames: Rate;
   /** Joins. */
   readonly subscriptions: Rate;
+  readonly calls: Rate;
+}
+
+/** The owner of all sockets. */
+export interface BridgeSocketOwner {
+  /** Called once, when the session has ended. */
+  onStopped(webSocket: WebSocket, stream: Duplex): void;
+  /** Called when the client has said hello. */
+  onHello(webSocket: WebSocket, stream: Duplex, caller: Caller): void;
 }
 
 /**
@@ -40,12 +50,12 @@ export class BridgeSocket implements SessionSocket {
   readonly #liveness = new Liveness();
   readonly #frames: TokenBucket;
   readonly #admission: SocketAdmission;
-  readonly #onStopped: (webSocket: WebSocket, stream: Duplex) => void;
+  readonly #owner: BridgeSocketOwner;
+  readonly #options: BridgeSocketOptions;
   #isOpen = true;
 
   /**
    * @param admission The address of the client, and a limit of frames beside that of the socket.
-   * @param onStopped Called once, when the session has ended.
    */
   constructor(
     webSocket: WebSocket,
@@ -53,15 +63,16 @@ export class BridgeSocket implements SessionSocket {
     options: BridgeSocketOptions,
     caller: Caller,
     admission: SocketAdmission,
-    onStopped: (webSocket: WebSocket, stream: Duplex) => void,
+    owner: BridgeSocketOwner,
   ) {
     this.#webSocket = webSocket;
     this.#stream = stream;
+    this.#options = options;
     const { rates } = options;
     const nowMs = performance.now();
     this.#frames = new TokenBucket(rates.frames, nowMs);
     this.#admission = admission;
-    this.#onStopped = onStopped;
+    this.#owner = owner;
     const subscriptions = new TokenBucket(rates.subscriptions, nowMs);
     this.session = new BridgeSession(options, this, subscriptions, caller);
   }
@@ -111,24 +122,38 @@ export class BridgeSocket implements SessionSocket {
     if (!this.#isOpen) return false;
     this.#isOpen = false;
     this.session.close();
-    this.#onStopped(this.#webSocket, this.#stream);
+    this.#owner.onStopped(this.#webSocket, this.#stream);
     return true;
   }
 
   /** Receives a message. */
   receive(data: RawData): void {
-    if (this.#admitsFrame()) this.session.receive(textOf(data));
+    // The frames of a client that has said hello are counted when they are read.
+    if (this.session.saidHello) this.#liveness.onFrame();
+    else if (!this.admitFrame()) return;
+    this.session.receive(textOf(data));
+  }
+
+  /** @see SessionSocket */
+  onHello(caller: Caller): void {
+    this.#owner.onHello(this.#webSocket, this.#stream, caller);
+  }
+
+  /** @see SessionSocket */
+  callThrottle(): Throttle | undefined {
+    const { throttle } = this.#admission;
+    return throttle?.within(new RateScope(this.#options.rates.calls, performance.now()));
   }
 
   /** Receives a ping. A client that does not read gets no more pongs. */
   receivePing(data: Buffer): void {
-    if (this.#admitsFrame() && this.#webSocket.bufferedAmount <= MAX_UNREAD_BYTES)
+    if (this.admitFrame() && this.#webSocket.bufferedAmount <= MAX_UNREAD_BYTES)
       this.#webSocket.pong(data);
   }
 
   /** Receives a pong. */
   receivePong(): void {
-    this.#admitsFrame();
+    this.admitFrame();
   }
 
   /** Ends the session after a protocol error or an oversized frame. ws sends its close code. */
@@ -143,7 +168,8 @@ export class BridgeSocket implements SessionSocket {
     else if (next === "dead") this.close(CLOSE.NO_PONG, "no sign of life");
   }
 
-  #admitsFrame(): boolean {
+  /** @see SessionSocket */
+  admitFrame(): boolean {
     if (!this.#isOpen) return false;
     this.#liveness.onFrame();
     if (this.#frames.take(performance.now()) === 0 && this.#admission.throttle?.frame() !== false)

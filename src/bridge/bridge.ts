@@ -6,12 +6,12 @@ import type { Connected } from "../core/connection.ts";
 import type { Caller } from "../rights/caller.ts";
 import { LazyConnection } from "../service/connection-ids.ts";
 import { StreamError } from "../core/errors.ts";
+import type { ByteBudget } from "../limits/body-budget.ts";
 import type { SocketAdmission } from "../limits/caller-limiter.ts";
 import { type OpenFrameAccount, PartialFrames } from "../limits/partial-frames.ts";
 import { retryAfterSeconds } from "../limits/refusals.ts";
 import type { Rate } from "../limits/token-bucket.ts";
-import { CLOSE } from "./close-codes.ts";
-import { BridgeSocket, type BridgeSocketOptions } from "./bridge-socket.ts";
+import { BridgeSocket, type BridgeSocketOptions, type BridgeSocketOwner } from "./bridge-socket.ts";
 import { CHECKS_PER_INTERVAL } from "./liveness.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
 import { TOKEN_PROTOCOL } from "./token-protocol.ts";
@@ -22,8 +22,12 @@ import { type Timer, startInterval } from "../timers/timers.ts";
 export interface BridgeOptions extends Omit<BridgeSocketOptions, "rates" | "deadlines"> {
   /** Rate of the joins of one socket. */
   readonly subscriptions: Rate;
-  /** Opens an account for a message that is not whole. */
-  readonly openFrameAccount: OpenFrameAccount<Duplex>;
+  /** Rate of the calls of one socket. */
+  readonly callRate: Rate;
+  /** Opens an account for a message that is not whole, by how large the messages of its socket may be. */
+  readonly openFrameAccount: (
+    ...args: [...Parameters<OpenFrameAccount<Duplex>>, FrameSize]
+  ) => ByteBudget;
   /** Whether a page of the request's origin may follow streams. */
   readonly allowsOrigin: (request: IncomingMessage) => boolean;
   /**
@@ -40,6 +44,12 @@ export interface BridgeOptions extends Omit<BridgeSocketOptions, "rates" | "dead
   readonly identify: (request: IncomingMessage, connection: Connected) => Promise<Caller>;
 }
 
+/**
+ * How large the frames of a socket may be: `small`, or as large as a request, when its client has
+ * said hello and may write. `trusted`: the same, and others cannot displace them.
+ */
+export type FrameSize = "small" | "large" | "trusted";
+
 /** The WebSocket bridge for browsers. */
 export interface Bridge {
   /**
@@ -48,7 +58,10 @@ export interface Bridge {
    * @returns false when the path is not the bridge's.
    */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
-  /** Closes every socket with 1001 and refuses new ones. Idempotent. */
+  /**
+   * Closes every socket with 1001, once its open calls have their results, and refuses new ones.
+   * Idempotent.
+   */
   close(): void;
 }
 
@@ -59,7 +72,7 @@ const MAX_BUFFERED_CHUNKS = 16 * 1024;
 /** Creates the bridge. It opens no port: the server passes it upgrade requests. */
 export function createBridge(options: BridgeOptions): Bridge {
   const { handlers, limits, require, renew } = options;
-  const { subscriptions, openFrameAccount, allowsOrigin, admit, identify } = options;
+  const { subscriptions, callRate, openFrameAccount, allowsOrigin, admit, identify } = options;
   const { maxFramesPerSecond, maxFrameBurst } = limits;
   const frames = { perSecond: maxFramesPerSecond, burst: maxFrameBurst };
   const server = new WebSocketServer({
@@ -73,26 +86,39 @@ export function createBridge(options: BridgeOptions): Bridge {
     autoPong: false,
     handleProtocols: (offered) => (offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false),
   });
-  const rates = { frames, subscriptions };
+  const rates = { frames, subscriptions, calls: callRate };
   const deadlines = new Moments();
-  const socketOptions = { handlers, limits, require, renew, deadlines, rates };
+  const { calls } = options;
+  const socketOptions = { handlers, calls, limits, require, renew, deadlines, rates };
   const sockets = new Map<WebSocket, BridgeSocket>();
+  const larger = new Map<Duplex, FrameSize>();
+  /** Lets a client that said hello send what it may call. */
+  const allowCalls = (webSocket: WebSocket, stream: Duplex, { rights }: Caller) => {
+    if (rights !== undefined && !rights.mayAllow("write") && !rights.mayAllow("send")) return;
+    larger.set(stream, rights === undefined ? "trusted" : "large");
+    raiseMaxPayload(webSocket, limits.maxCallFrameBytes);
+  };
   const forget = (webSocket: WebSocket, stream: Duplex) => {
     sockets.delete(webSocket);
     stream.off("data", onData);
     partials.forget(stream);
+    larger.delete(stream);
     if (sockets.size > 0) return;
     checks?.cancel();
     checks = undefined;
   };
-  const partials = new PartialFrames<Duplex>(openFrameAccount, (stream, code, reason) => {
-    for (const [webSocket, socket] of sockets) {
-      if (socket.stream !== stream) continue;
-      socket.close(code, reason);
-      // Nothing more of it may come into memory.
-      return webSocket.pause();
-    }
-  });
+  const partials = new PartialFrames<Duplex>(
+    (stream, cut) => openFrameAccount(stream, cut, larger.get(stream) ?? "small"),
+    (stream, code, reason) => {
+      for (const [webSocket, socket] of sockets) {
+        if (socket.stream !== stream) continue;
+        socket.close(code, reason);
+        // Nothing more of it may come into memory.
+        return webSocket.pause();
+      }
+    },
+  );
+  const owner: BridgeSocketOwner = { onStopped: forget, onHello: allowCalls };
   // One timer for all sockets.
   let checks: Timer | undefined;
   const checkAll = () => {
@@ -126,7 +152,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     caller: Caller,
     admission: SocketAdmission,
   ) => {
-    const socket = new BridgeSocket(webSocket, stream, socketOptions, caller, admission, forget);
+    const socket = new BridgeSocket(webSocket, stream, socketOptions, caller, admission, owner);
     sockets.set(webSocket, socket);
     checks ??= startInterval(limits.pingIntervalMs / CHECKS_PER_INTERVAL, checkAll).unref();
     webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);
@@ -182,10 +208,20 @@ export function createBridge(options: BridgeOptions): Bridge {
     },
     close() {
       closed = true;
-      for (const socket of sockets.values())
-        socket.close(CLOSE.GOING_AWAY, "the service is shutting down");
+      for (const { session } of sockets.values()) session.goAway();
     },
   };
+}
+
+/**
+ * Lets a socket send larger frames from now on. ws offers no way to do it, and its frames of a limit
+ * that is decided at the handshake would hold memory for clients that never say hello.
+ */
+function raiseMaxPayload(webSocket: WebSocket, bytes: number): void {
+  const { _receiver: receiver } = webSocket as unknown as {
+    readonly _receiver: { _maxPayload: number };
+  };
+  receiver._maxPayload = Math.max(receiver._maxPayload, bytes);
 }
 
 const ID_BYTES = 16;

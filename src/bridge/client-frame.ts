@@ -1,12 +1,14 @@
 import { isRecord } from "../core/is-record.ts";
 import { StreamError } from "../core/errors.ts";
+import { type CallFrame, readCall } from "./call-frame.ts";
+import { invalid } from "./invalid.ts";
 import { MAX_NAME_BYTES } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { Target } from "./target.ts";
-import { parseNested } from "../core/nesting.ts";
+import { parseCut, parseNested } from "../core/nesting.ts";
 
 /** What a client asks for. */
-export type ClientFrame = JoinFrame | LeaveFrame | HelloFrame | TokenFrame;
+export type ClientFrame = JoinFrame | LeaveFrame | HelloFrame | TokenFrame | CallFrame;
 
 /** Starts a subscription, or replaces the one of the same id. */
 export interface JoinFrame extends Target {
@@ -18,6 +20,8 @@ export interface JoinFrame extends Target {
   readonly heartbeat: boolean;
   /** Whether it takes snapshots in parts. */
   readonly parts: boolean;
+  /** Whether it takes updates as their steps. */
+  readonly deltas: boolean;
 }
 
 /** A join without extensions. */
@@ -25,7 +29,7 @@ export function plainJoin(
   { streamName, groupId, itemId }: Target,
   subscriptionId: string,
 ): JoinFrame {
-  const noExtensions = { resume: undefined, heartbeat: false, parts: false };
+  const noExtensions = { resume: undefined, heartbeat: false, parts: false, deltas: false };
   return { type: "join", subscriptionId, streamName, groupId, itemId, ...noExtensions };
 }
 
@@ -38,6 +42,8 @@ export interface LeaveFrame {
 /** Begins the socket, for a client that reads the frames about the socket itself. */
 export interface HelloFrame {
   readonly type: "hello";
+  /** The session that it takes up again; undefined: it begins one. */
+  readonly session: string | undefined;
 }
 
 /** Renews the credentials of the caller. */
@@ -59,7 +65,8 @@ const VERSION = 2;
 export function readClientFrame(json: string, saidHello = false): ClientFrame {
   let frame: unknown;
   try {
-    frame = parseNested(json);
+    // The field of a call that nests too deep is named in its result.
+    frame = saidHello ? parseCut(json) : parseNested(json);
   } catch {
     throw invalid("The frame", "is not JSON", "{type, data}");
   }
@@ -67,8 +74,12 @@ export function readClientFrame(json: string, saidHello = false): ClientFrame {
   const { type, data } = frame;
   if (type === "hello") return readHello(data);
   if (type === "token") return readToken(data);
+  if (type === "call") {
+    if (saidHello) return readCall(data);
+    throw invalid("call", "came without a hello", "sent after a hello, the first frame");
+  }
   if (type !== "join" && type !== "leave")
-    throw invalid("type", "is unknown", saidHello ? "join, leave or token" : "join or leave");
+    throw invalid("type", "is unknown", saidHello ? "join, leave, call or token" : "join or leave");
   if (!isRecord(data))
     throw invalid("data", "is not an object", "{subscriptionId, streamName, groupId, id}");
   const { subscriptionId } = data;
@@ -98,7 +109,7 @@ function readHello(data: unknown): HelloFrame {
   if (session !== null && (typeof session !== "string" || session.length > MAX_NAME_BYTES)) {
     throw invalid("session", "is not a session", "one that a welcome gave, or absent");
   }
-  return { type: "hello" };
+  return { type: "hello", session: session ?? undefined };
 }
 
 function readToken(data: unknown): TokenFrame {
@@ -124,6 +135,7 @@ function readJoin(subscriptionId: string, data: Record<string, unknown>): JoinFr
         : readPosition(data["resume"]),
     heartbeat: flag("heartbeat", data["heartbeat"]),
     parts: flag("parts", data["parts"]),
+    deltas: flag("deltas", data["deltas"]),
   };
 }
 
@@ -153,11 +165,4 @@ function readPosition(value: unknown): Position {
     }
   }
   throw invalid("resume", "is not a position", "{epoch, revision} as the service gave them");
-}
-
-/** The error for a frame that is malformed, or came at the wrong time. */
-export function invalid(field: string, problem: string, may: string): StreamError {
-  return new StreamError("REQUEST_INVALID", `${field} ${problem}; it may be ${may}.`, {
-    metadata: { field },
-  });
 }

@@ -11,6 +11,6 @@ export type Dialect = "unknown" | "original" | "extended" | "hello";
  * frames and rejoins by itself. A client without extensions rejoins only after its socket has
  * closed.
  */
-export function usesExtension({ resume, heartbeat, parts }: JoinFrame): boolean {
-  return resume !== undefined || heartbeat || parts;
+export function usesExtension({ resume, heartbeat, parts, deltas }: JoinFrame): boolean {
+  return resume !== undefined || heartbeat || parts || deltas;
 }

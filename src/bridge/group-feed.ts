@@ -17,10 +17,11 @@ import type { Target } from "./target.ts";
 /** A subscription of a socket. */
 export interface Join extends Target {
   readonly subscriptionId: string;
-  /** The extensions that its client requested: `resumed` frames, heartbeats, snapshots in parts. */
+  /** The extensions that its client requested: `resumed` frames, heartbeats, snapshots in parts, deltas. */
   readonly resumes: boolean;
   readonly heartbeat: boolean;
   readonly parts: boolean;
+  readonly deltas: boolean;
   /** Whether the socket's URL requested it: an explicit join of the same target replaces it. */
   readonly byUrl: boolean;
   /** Whether its client has received a snapshot, or was resumed. */

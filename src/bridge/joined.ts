@@ -30,16 +30,9 @@ export interface ByUrl extends Target {
   readonly subscriptionId: string;
 }
 
-/** A join or leave of one subscription id that is under way. */
-export interface UnderWay {
-  readonly done: Promise<void>;
-  /** Whether the subscription has ended after it. */
-  readonly leaves: boolean;
-}
-
 /** The subscription of an admitted join. */
 export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission): Join {
-  const { streamName, groupId, itemId, subscriptionId, resume, heartbeat, parts } = frame;
+  const { streamName, groupId, itemId, subscriptionId, resume, heartbeat, parts, deltas } = frame;
   const resumes = resume !== undefined;
   const isServed = false;
   // Without a spread: each object made by a spread has a hidden class of its own, which takes
@@ -52,6 +45,7 @@ export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission):
     resumes,
     heartbeat,
     parts,
+    deltas,
     byUrl,
     isServed,
     admission,
@@ -85,26 +79,6 @@ export function requireRightTo(
   { require }: Pick<SessionOptions, "require">,
 ): void {
   require(caller, "subscribe", { stream: streamName, group: groupId, item: itemId });
-}
-
-/**
- * How many subscriptions there will be once all joins and leaves under way are done, beside the new
- * one and the one that it replaces.
- */
-export function countBeside(
-  joined: FewMap<string, JoinedFeed>,
-  underWay: FewMap<string, UnderWay>,
-  subscriptionId: string,
-  taken = subscriptionId,
-): number {
-  const ids = new Set(joined.keys());
-  for (const [id, { leaves }] of underWay) {
-    if (leaves) ids.delete(id);
-    else ids.add(id);
-  }
-  ids.delete(subscriptionId);
-  ids.delete(taken);
-  return ids.size;
 }
 
 export function isSameTarget(a: Target, b: Target): boolean {

@@ -4,6 +4,12 @@ export interface BridgeLimits {
   readonly maxSubscriptions: number;
   /** Largest frame of a client, in bytes. */
   readonly maxFrameBytes: number;
+  /** Most open calls. */
+  readonly maxCalls: number;
+  /** Largest frame of a client that has said hello and may write, in bytes. */
+  readonly maxCallFrameBytes: number;
+  /** Most bytes of results that a client has not read: beyond them it is closed. */
+  readonly maxResultBytes: number;
   /** Malformed frames after which the socket is closed. */
   readonly maxMalformedFrames: number;
   /** Frames that a client may send: per second on average, and in a burst. */
@@ -26,6 +32,9 @@ export interface BridgeLimits {
 export const DEFAULT_BRIDGE_LIMITS: BridgeLimits = {
   maxSubscriptions: 1000,
   maxFrameBytes: 64 * 1024,
+  maxCalls: 256,
+  maxCallFrameBytes: 4 * 1024 * 1024,
+  maxResultBytes: 32 * 1024 * 1024,
   maxMalformedFrames: 10,
   maxFramesPerSecond: 200,
   maxFrameBurst: 2000,

@@ -1,6 +1,7 @@
 import type { SnapshotHolder } from "../limits/snapshot-holder.ts";
 import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import type { Reader } from "../service/handlers.ts";
+import { byteLengthOf } from "../wire/response/encode-once.ts";
 
 /** The sending side of a socket. */
 export interface OutletSocket {
@@ -56,12 +57,27 @@ export class SendQueue {
 
   /** Sends a snapshot, which counts in the memory until the operating system has accepted it. */
   sendSnapshot(frame: Buffer, memory: SnapshotMemory): void {
+    this.#sendHeld(frame, memory, this.wake);
+  }
+
+  /**
+   * Sends the result of a call, which counts like a snapshot. `taken` is called when the operating
+   * system has accepted it, or never will.
+   */
+  sendResult(frame: Buffer, memory: SnapshotMemory, taken: () => void): void {
+    this.#sendHeld(frame, memory, () => {
+      taken();
+      this.wake();
+    });
+  }
+
+  #sendHeld(frame: Buffer, memory: SnapshotMemory, taken: () => void): void {
     const holder = this.holderIn(memory);
-    holder.hold(frame, ({ byteLength }) => byteLength);
+    holder.hold(frame, byteLengthOf);
     this.#socket.send(frame, () => {
       holder.release(frame);
       if (holder.bytes === 0 && this.#holder === holder) this.#holder = undefined;
-      this.wake();
+      taken();
     });
   }
 

@@ -1,5 +1,5 @@
 import { RETRY_AFTER_MS } from "../limits/refusals.ts";
-import type { ChangeEvent, Item, TransientEvent } from "../core/change.ts";
+import type { Item, LiveEvent } from "../core/change.ts";
 import type { StreamError } from "../core/errors.ts";
 import { NO_AUTHOR } from "../core/author.ts";
 import { type SyncFrame, hasAuthor } from "../core/frame.ts";
@@ -58,19 +58,31 @@ export function itemsBytes(items: readonly Item[]): number {
  * `withAuthor`: whether they get authors.
  */
 export const eventFrame = createRecentForReaders(
-  (event: ChangeEvent | TransientEvent, withAuthor, group: GroupKey): Buffer => {
-    const { itemId, timestamp, value } = event;
-    const content =
-      event.kind === "change"
-        ? `{"type":"${event.type}","data":${value.text}}`
-        : `{"type":"event","event":{"type":${JSON.stringify(event.type)},"data":${value.text}}}`;
-    const position = event.kind === "change" ? event.position : undefined;
+  (event: LiveEvent, withAuthor, group: GroupKey): Buffer => {
+    const { itemId, timestamp } = event;
+    const content = contentOf(event);
+    const position = event.kind === "event" ? undefined : event.position;
     const author = withAuthor ? event.author : NO_AUTHOR;
     return envelope(group, itemId, timestamp, [content], position, undefined, author);
   },
   hasAuthor,
   byteLengthOf,
 );
+
+function contentOf(event: LiveEvent): string {
+  switch (event.kind) {
+    case "change":
+      return `{"type":"${event.type}","data":${event.value.text}}`;
+    case "delta": {
+      const { text, baseRevision } = event.delta;
+      return `{"type":"update","ops":${text},"baseRevision":${baseRevision}}`;
+    }
+    case "event": {
+      const type = JSON.stringify(event.type);
+      return `{"type":"event","event":{"type":${type},"data":${event.value.text}}}`;
+    }
+  }
+}
 
 /** The position of a join was honoured: every later change follows. */
 export function resumedFrame(

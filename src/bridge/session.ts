@@ -6,24 +6,19 @@ import { type Caller, seesAuthors } from "../rights/caller.ts";
 import { expired, subscriptionEnded } from "../service/calls.ts";
 import type { Position } from "../core/position.ts";
 import type { Admission, SubscriptionHolder } from "../service/handlers.ts";
-import {
-  type ClientFrame,
-  type JoinFrame,
-  invalid,
-  plainJoin,
-  readClientFrame,
-} from "./client-frame.ts";
+import { type ClientFrame, type JoinFrame, plainJoin, readClientFrame } from "./client-frame.ts";
+import type { CallFrame } from "./call-frame.ts";
 import { CLOSE, closeCodeOf } from "./close-codes.ts";
 import { Expiry, type ExpiryOwner } from "./expiry.ts";
 import { type Dialect, usesExtension } from "./extensions.ts";
 import { type FeedOwner, GroupFeed, type Join } from "./group-feed.ts";
+import { invalid } from "./invalid.ts";
+import { JoinTurns } from "./join-turns.ts";
 import {
   type ByUrl,
   type JoinedFeed,
   type Joining,
-  type UnderWay,
   admittedBy,
-  countBeside,
   endJoining,
   isSameTarget,
   newJoin,
@@ -33,7 +28,11 @@ import { expiredFrame, tokenFrame, welcomeFrame, welcomeTo } from "./notice-fram
 import { SendQueue } from "./send-queue.ts";
 import { endedFrame, errorFrame, refusalFrame } from "./server-frame.ts";
 import type { SessionOptions, SessionSocket } from "./session-options.ts";
+import { type CallSocket, SocketCalls } from "./socket-calls.ts";
 import type { Target } from "./target.ts";
+
+/** How long calls may take to finish when the service shuts down, in milliseconds. */
+const CALLS_GRACE_MS = 4000;
 
 /**
  * The session of one socket: reads the client's frames and manages its subscriptions.
@@ -41,7 +40,7 @@ import type { Target } from "./target.ts";
  * All subscriptions of one group share a feed. Frames that the socket cannot take stay in the
  * bounded queues of the subscriptions (G7).
  */
-export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder {
+export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder, CallSocket {
   readonly door = "socket";
   readonly #options: SessionOptions;
   readonly #socket: SessionSocket;
@@ -49,8 +48,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
   readonly #sendQueue: SendQueue;
   readonly #joined = new FewMap<string, JoinedFeed>();
   readonly #feeds = new FewMap<string, GroupFeed>();
-  /** Joins and leaves under way, by subscription id: those of one id wait for one another. */
-  readonly #underWay = new FewMap<string, UnderWay>();
+  readonly #turns = new JoinTurns();
   /**
    * The URL's subscription, which a join of the same target can replace; undefined once one has.
    */
@@ -60,9 +58,9 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
   /** The end of the caller's credentials; undefined: they have none. */
   readonly #expiry: Expiry | undefined;
   #joining: Set<Joining> | undefined;
-  #underWayCount = 0;
   #malformed = 0;
   #dialect: Dialect = "unknown";
+  #calls: SocketCalls | undefined;
   #closed = false;
 
   /** @param subscriptions Limits the rate of joins. */
@@ -92,15 +90,37 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
     if (this.#closed) return;
     const isFirst = this.#dialect === "unknown";
     if (isFirst) this.#dialect = "original";
+    const { saidHello } = this;
     try {
-      this.#process(readClientFrame(text ?? "", this.#dialect === "hello"), isFirst);
+      const frame = readClientFrame(text ?? "", saidHello);
+      if (frame.type === "call") {
+        this.#calls ??= this.#beginCalls();
+        return this.#calls.receive(frame, text?.length ?? 0);
+      }
+      if (!saidHello || this.#socket.admitFrame()) this.#process(frame, isFirst);
     } catch (error) {
       this.#refuseFrame(StreamError.from(error));
     }
   }
 
+  /** Whether the client has said hello. */
+  get saidHello(): boolean {
+    return this.#dialect === "hello";
+  }
+
+  /** @see CallSocket */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  #beginCalls(): SocketCalls {
+    const { calls, limits } = this.#options;
+    const throttle = this.#socket.callThrottle();
+    return new SocketCalls({ ...calls, limits }, this, this.#sendQueue, throttle);
+  }
+
   /** @throws StreamError when the frame comes at the wrong time. */
-  #process(frame: ClientFrame, isFirst: boolean): void {
+  #process(frame: Exclude<ClientFrame, CallFrame>, isFirst: boolean): void {
     switch (frame.type) {
       case "hello":
         if (!isFirst) throw invalid("hello", "is not the first frame of the socket", "that, once");
@@ -112,7 +132,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
         return this.#enqueueJoin(frame, false);
       case "leave": {
         const { subscriptionId } = frame;
-        if (this.#joined.has(subscriptionId) || this.#underWay.has(subscriptionId))
+        if (this.#joined.has(subscriptionId) || this.#turns.has(subscriptionId))
           this.#enqueue(subscriptionId, true, () => this.#leave(subscriptionId));
       }
     }
@@ -120,6 +140,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
 
   #welcome(): void {
     this.#dialect = "hello";
+    this.#socket.onHello(this.#caller);
     const { pingIntervalMs } = this.#options.limits;
     this.#reply(welcomeFrame(welcomeTo(this.#caller, pingIntervalMs)));
   }
@@ -198,7 +219,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
 
   /** @see ExpiryOwner */
   onNotRenewed(): void {
-    this.#end(CLOSE.EXPIRED, "the credentials have expired");
+    this.closeWith(CLOSE.EXPIRED, "the credentials have expired");
   }
 
   /** Ends all subscriptions. Idempotent. */
@@ -217,7 +238,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
     this.#reply(errorFrame(error, undefined, error.metadata["subscriptionId"]));
     this.#malformed++;
     if (this.#malformed >= this.#options.limits.maxMalformedFrames)
-      this.#end(CLOSE.MALFORMED, "too many malformed frames");
+      this.closeWith(CLOSE.MALFORMED, "too many malformed frames");
   }
 
   #enqueueJoin(frame: JoinFrame, byUrl: boolean): void {
@@ -225,10 +246,10 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
     const url =
       this.#byUrl !== undefined && isSameTarget(this.#byUrl, frame) ? this.#byUrl : undefined;
     if (this.#subscriptions.take(performance.now()) > 0)
-      return this.#end(CLOSE.TOO_MUCH, "subscriptions come too fast");
-    const count = countBeside(this.#joined, this.#underWay, subscriptionId, url?.subscriptionId);
+      return this.closeWith(CLOSE.TOO_MUCH, "subscriptions come too fast");
+    const count = this.#turns.countBeside(this.#joined.keys(), subscriptionId, url?.subscriptionId);
     if (count >= this.#options.limits.maxSubscriptions)
-      return this.#end(CLOSE.TOO_MUCH, "too many subscriptions");
+      return this.closeWith(CLOSE.TOO_MUCH, "too many subscriptions");
     this.#enqueue(subscriptionId, false, () => this.#join(frame, byUrl, url), url?.subscriptionId);
   }
 
@@ -245,17 +266,9 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
   ): void {
     // Joins proceed only as the client reads: one that does not read must not queue more and more
     // work.
-    if (this.#underWayCount >= this.#options.limits.maxFrameBurst)
-      return this.#end(CLOSE.TOO_MUCH, "too many joins and leaves under way");
-    this.#underWayCount++;
-    const ids = [taken, subscriptionId];
-    const before = Promise.all(ids.map((id) => this.#underWay.get(id)?.done ?? Promise.resolve()));
-    const done = before.then(work).finally(() => {
-      this.#underWayCount--;
-      for (const id of ids) if (this.#underWay.get(id)?.done === done) this.#underWay.delete(id);
-    });
-    this.#underWay.set(taken, { done, leaves: true });
-    this.#underWay.set(subscriptionId, { done, leaves });
+    if (this.#turns.count >= this.#options.limits.maxFrameBurst)
+      return this.closeWith(CLOSE.TOO_MUCH, "too many joins and leaves under way");
+    this.#turns.run(subscriptionId, leaves, work, taken);
   }
 
   /**
@@ -315,7 +328,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
   #refuse(error: StreamError, target: Target, subscriptionId: string): void {
     this.#reply(refusalFrame(error, target, subscriptionId, this.#dialect === "hello"));
     if (error.retryable && this.#dialect !== "extended" && this.#dialect !== "hello")
-      this.#end(closeCodeOf(error), "a join failed for now; come back in a moment");
+      this.closeWith(closeCodeOf(error), "a join failed for now; come back in a moment");
   }
 
   /**
@@ -379,7 +392,8 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
 
   #reply(frame: Buffer): void {
     if (this.#closed) return;
-    if (!this.#sendQueue.reply(frame)) this.#end(CLOSE.SLOW_SUBSCRIBER, "responses are not read");
+    if (!this.#sendQueue.reply(frame))
+      this.closeWith(CLOSE.SLOW_SUBSCRIBER, "responses are not read");
   }
 
   /**
@@ -389,10 +403,25 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
    */
   onEnd(group: GroupKey, error: StreamError): void {
     this.#reply(errorFrame(error, { ...group, itemId: undefined }, undefined));
-    this.#end(closeCodeOf(error), error.reason);
+    const code = closeCodeOf(error);
+    if (code === CLOSE.GOING_AWAY) this.goAway();
+    else this.closeWith(code, error.reason);
   }
 
-  #end(code: number, reason: string): void {
+  /**
+   * Closes the socket because the service shuts down: once its open calls have their results, but
+   * within the grace period.
+   */
+  goAway(): void {
+    const calls = this.#calls;
+    const close = () => this.closeWith(CLOSE.GOING_AWAY, "the service is shutting down");
+    if (calls === undefined || calls.isIdle) return close();
+    calls.whenIdle(close);
+    setTimeout(close, CALLS_GRACE_MS).unref();
+  }
+
+  /** Ends all subscriptions and closes the socket. */
+  closeWith(code: number, reason: string): void {
     if (this.#closed) return;
     this.close();
     this.#socket.close(code, reason);

@@ -50,6 +50,13 @@ export interface DeltaEvent extends Omit<ChangeEvent, "kind" | "type" | "value" 
 /** A change as a log keeps it. */
 export type LoggedChange = ChangeEvent | DeltaEvent;
 
+/** A change for a subscriber with deltas: without its value, where it has a delta. */
+export function withDelta(change: LoggedChange): LoggedChange {
+  if (change.kind === "delta" || change.delta === undefined) return change;
+  const { itemId, position, timestamp, timeMs, author, delta } = change;
+  return { kind: "delta", itemId, position, timestamp, timeMs, author, delta };
+}
+
 /** A transient event: delivered at most once to the subscribers of the moment, never logged. */
 export interface TransientEvent {
   readonly kind: "event";
@@ -68,3 +75,6 @@ export interface TransientEvent {
 
 /** What a store announces of a group, in order. */
 export type GroupEvent = ChangeEvent | TransientEvent;
+
+/** What a subscription receives of a group, in order. */
+export type LiveEvent = LoggedChange | TransientEvent;

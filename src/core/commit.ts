@@ -143,6 +143,19 @@ function valueAfter(
   }
 }
 
+function deltaOf(
+  mutation: Mutation,
+  value: Value,
+  effective: readonly UpdateOp[] | undefined,
+  current: StoredItem | undefined,
+): Delta | undefined {
+  if (current === undefined) return undefined;
+  const { revision } = current.item;
+  if (mutation.kind === "record")
+    return mutation.delta?.baseRevision === revision ? mutation.delta : undefined;
+  return effective && Delta.smallerThan(value, revision, effective);
+}
+
 class Working {
   readonly #commit: Commit;
   readonly #context: CommitContext;
@@ -203,10 +216,7 @@ class Working {
     this.#countReturned(oldValue, value);
     this.#countErrors(errors);
     const type = oldValue === undefined ? "create" : "update";
-    const delta =
-      type === "update" && effective !== undefined && current !== undefined
-        ? Delta.smallerThan(value, current.item.revision, effective)
-        : undefined;
+    const delta = type === "update" ? deltaOf(mutation, value, effective, current) : undefined;
     const event = this.#change(type, mutation, value, delta);
     const revision = event.position.revision;
     const { nowMs } = this.#context;

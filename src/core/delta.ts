@@ -8,7 +8,7 @@ import type { Value } from "./value.ts";
  * The steps of an update that took effect, and the revision of the item they apply to. Applied to
  * that item by the reducer, they give its new value exactly.
  *
- * Kept as JSON text, as a Value is: logs store the text, and protocols attach their encoded form.
+ * Kept as JSON text, as a Value is: logs store the text, and protocols encode it.
  */
 export class Delta {
   /** Revision of the item before the update. */
@@ -18,7 +18,6 @@ export class Delta {
   /** Bytes of the text in UTF-8. */
   readonly size: number;
   #ops: readonly UpdateOp[] | undefined;
-  #encoded: Uint8Array | undefined = undefined;
 
   private constructor(baseRevision: number, text: string, ops: readonly UpdateOp[] | undefined) {
     this.baseRevision = baseRevision;
@@ -55,15 +54,5 @@ export class Delta {
   get ops(): readonly UpdateOp[] {
     this.#ops ??= opsFromJson(JSON.parse(this.text));
     return this.#ops;
-  }
-
-  /** The steps as encoded by wire, if it has attached them. */
-  get encoded(): Uint8Array | undefined {
-    return this.#encoded;
-  }
-
-  /** Attaches the encoded form, so that a delta is encoded once. For wire only. */
-  attachEncoded(bytes: Uint8Array): void {
-    this.#encoded = bytes;
   }
 }

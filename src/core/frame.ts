@@ -1,5 +1,5 @@
 import { NO_AUTHOR } from "./author.ts";
-import type { ChangeEvent, Item, TransientEvent } from "./change.ts";
+import type { Item, LiveEvent } from "./change.ts";
 import type { Position } from "./position.ts";
 
 /**
@@ -9,7 +9,7 @@ import type { Position } from "./position.ts";
  * a position and replaces all state before it; `resumed` opens one at the given position. Within a
  * segment every later matching change comes exactly once, in revision order (G2, G3).
  */
-export type Frame = SyncFrame | ResumedFrame | ChangeEvent | TransientEvent | HeartbeatFrame;
+export type Frame = SyncFrame | ResumedFrame | LiveEvent | HeartbeatFrame;
 
 /**
  * A part of the state at a position. All parts share the position; no change comes between them.
@@ -51,6 +51,8 @@ export function frameBytes(frame: Frame): number {
     case "change":
     case "event":
       return frame.value.size + FRAME_OVERHEAD_BYTES + 3 * frame.author.length;
+    case "delta":
+      return frame.delta.size + FRAME_OVERHEAD_BYTES + 3 * frame.author.length;
     case "sync":
       return frame.items.reduce((sum, item) => sum + itemBytes(item), FRAME_OVERHEAD_BYTES);
     case "resumed":
@@ -63,6 +65,7 @@ export function frameBytes(frame: Frame): number {
 export function hasAuthor(frame: Frame): boolean {
   switch (frame.kind) {
     case "change":
+    case "delta":
     case "event":
       return frame.author !== NO_AUTHOR;
     case "sync":

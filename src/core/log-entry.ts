@@ -107,19 +107,16 @@ export function smallest(entry: LogEntry): LoggedChange {
   return { kind: "delta", itemId, position, timestamp, timeMs, author, delta };
 }
 
-/** Turns the entries of one read, in any order, into changes with whole values. */
-export interface Materialiser {
-  /** The change of an entry. @throws Error when the log lacks one of its bases. */
-  whole(entry: LogEntry): ChangeEvent;
-}
-
 /**
- * A materialiser for one read of a group's log. It remembers the last value of every item that it
- * gave, so entries in order cost one reduction each.
+ * Makes changes with whole values of the entries of one read of a group's log. It remembers the last
+ * value of every item that it gave, so entries in order cost one reduction each.
  *
  * @param read The entry at a revision, bases included.
+ * @returns A function that throws an Error when the log lacks a base of the entry.
  */
-export function materialiser(read: (revision: number) => LogEntry | undefined): Materialiser {
+export function materialiser(
+  read: (revision: number) => LogEntry | undefined,
+): (entry: LogEntry) => ChangeEvent {
   const known = new Map<string, { readonly revision: number; readonly value: Value }>();
 
   const valueOf = (entry: DeltaEntry): Value => {
@@ -138,28 +135,23 @@ export function materialiser(read: (revision: number) => LogEntry | undefined): 
     return applied(at.value, steps);
   };
 
-  return {
-    whole(entry) {
-      const { itemId, position, timestamp, timeMs, author } = entry;
-      const { revision } = position;
-      if (entry.kind === "change") {
-        known.set(itemId, { revision, value: entry.value });
-        return entry;
-      }
-      const value = valueOf(entry);
-      known.set(itemId, { revision, value });
-      return {
-        kind: "change",
-        type: "update",
-        itemId,
-        value,
-        position,
-        timestamp,
-        timeMs,
-        author,
-        delta: entry.delta,
-      };
-    },
+  return (entry) => {
+    const { itemId, position, timestamp, timeMs, author } = entry;
+    const { revision } = position;
+    const value = entry.kind === "delta" ? valueOf(entry) : entry.value;
+    known.set(itemId, { revision, value });
+    if (entry.kind === "change") return entry;
+    return {
+      kind: "change",
+      type: "update",
+      itemId,
+      value,
+      position,
+      timestamp,
+      timeMs,
+      author,
+      delta: entry.delta,
+    };
   };
 }
 

@@ -14,6 +14,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const NULL = Uint8Array.of(0x6e, 0x75, 0x6c, 0x6c);
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /** Parses JSON from outside. @throws SyntaxError when it is not JSON, or nests too many levels. */
 export function parseNested(text: string): unknown {
@@ -21,6 +22,20 @@ export function parseNested(text: string): unknown {
   if (text.length > MAX_NESTING && nextTooDeep(encoder.encode(text), 0) !== undefined)
     throw new SyntaxError(`The text has more than ${MAX_NESTING} levels.`);
   return JSON.parse(text) as unknown;
+}
+
+/**
+ * Parses JSON from outside with `null` in place of what lies deeper than MAX_NESTING levels, so that the
+ * field that nests too deep can be named.
+ *
+ * @throws SyntaxError when it is not JSON.
+ */
+export function parseCut(text: string): unknown {
+  // Shorter text cannot nest so deep.
+  if (text.length <= MAX_NESTING) return JSON.parse(text) as unknown;
+  const bytes = encoder.encode(text);
+  const shallow = withoutTooDeep(bytes);
+  return JSON.parse(shallow === bytes ? text : decoder.decode(shallow)) as unknown;
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { ChangeEvent, GroupEvent } from "./change.ts";
+import type { LiveEvent, LoggedChange } from "./change.ts";
 import type { Position } from "./position.ts";
 
 /**
@@ -19,11 +19,11 @@ import type { Position } from "./position.ts";
  * @returns `merged`: everything up to the last replayed change; `left`: the events after it.
  */
 export function mergeReplay(
-  replayed: readonly ChangeEvent[],
-  released: readonly GroupEvent[],
+  replayed: readonly LoggedChange[],
+  released: readonly LiveEvent[],
   promised = 0,
-): { readonly merged: readonly GroupEvent[]; readonly left: readonly GroupEvent[] } {
-  const merged: GroupEvent[] = [];
+): { readonly merged: readonly LiveEvent[]; readonly left: readonly LiveEvent[] } {
+  const merged: LiveEvent[] = [];
   let next = 0;
   for (const change of replayed) {
     const { revision } = change.position;
@@ -35,8 +35,8 @@ export function mergeReplay(
       if (event.kind === "event" && place(event) >= promised) merged.push(event);
     }
     merged.push(change);
-    if (released[next]?.kind === "change" && place(released[next] as ChangeEvent) === revision)
-      next++;
+    const same = released[next];
+    if (same !== undefined && same.kind !== "event" && place(same) === revision) next++;
   }
   return { merged, left: released.slice(next) };
 }
@@ -50,7 +50,7 @@ export function isJoinable(cursor: Position, feedStart: Position): boolean {
   return sameHistory && feedStart.revision <= cursor.revision;
 }
 
-function isBefore(event: GroupEvent, change: ChangeEvent): boolean {
+function isBefore(event: LiveEvent, change: LoggedChange): boolean {
   const { epoch, revision } = change.position;
   // An event sent before a group's first change, or after the group was forgotten, has no epoch.
   if (event.kind === "event" && event.after.epoch !== epoch)
@@ -59,6 +59,6 @@ function isBefore(event: GroupEvent, change: ChangeEvent): boolean {
 }
 
 /** Revision that an event belongs to: its own, or that of the change it was sent after. */
-function place(event: GroupEvent): number {
-  return event.kind === "change" ? event.position.revision : event.after.revision;
+function place(event: LiveEvent): number {
+  return event.kind === "event" ? event.after.revision : event.position.revision;
 }

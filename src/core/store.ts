@@ -1,5 +1,6 @@
 import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
+import type { Delta } from "./delta.ts";
 import type { StreamError } from "./errors.ts";
 import type { LogRange } from "./log-range.ts";
 import type { GroupKey } from "./names.ts";
@@ -7,7 +8,17 @@ import type { OpError } from "./ops.ts";
 import type { Firing, Outbox } from "./outbox.ts";
 import type { Position } from "./position.ts";
 import type { Reduce } from "./reduce.ts";
+import type { Head, ReadLimits, SnapshotReader, StateHead } from "./snapshot.ts";
 import type { Value } from "./value.ts";
+
+export type {
+  Head,
+  ReadLimits,
+  SnapshotPage,
+  SnapshotReader,
+  StateHead,
+  WindowPage,
+} from "./snapshot.ts";
 
 /**
  * The store port: data, log and feed of all groups.
@@ -71,7 +82,7 @@ export interface Store {
    * memory as a whole. The caller closes it.
    *
    * @param window Only the newest items, this many, in creation order; opening it costs what they
-   *   cost. Absent: all items.
+   *   cost. Its pages have a `window`. Infinity: all items, with it. Absent: all items, without.
    */
   snapshot(group: GroupKey, window?: number): Promise<SnapshotReader>;
 
@@ -223,6 +234,8 @@ export type Mutation =
       readonly itemId: string;
       readonly before: Value | undefined;
       readonly after: Value | undefined;
+      /** The steps that made it, on the item that the group holds; else they are ignored. */
+      readonly delta?: Delta | undefined;
       /** Steps that were skipped. */
       readonly errors?: readonly OpError[] | undefined;
       readonly expectedRevision?: undefined;
@@ -279,33 +292,10 @@ export interface Broadcast {
   readonly fires?: Firing | undefined;
 }
 
-/** The head of a group. */
-export interface Head {
-  readonly position: Position;
-  /** Timestamp of the group's last event; 0 when there was none. */
-  readonly timestamp: number;
-}
-
-/** The head of a group, with the timestamp of a sync of its state. */
-export interface StateHead extends Head {
-  /**
-   * Timestamp of the `sync` that carries this state, at least 1. Absent: `timestamp`; then clients
-   * that order by time may drop the first sync of a new epoch.
-   */
-  readonly syncTimestamp?: number | undefined;
-}
-
 /** An item, or its absence, at a position of its group. */
 export interface ItemRead extends StateHead {
   /** Undefined when there is none. */
   readonly item: Item | undefined;
-}
-
-/** Limits of one read: it ends at whichever comes first, but has at least one entry. */
-export interface ReadLimits {
-  readonly maxCount: number;
-  /** By `Value.size`. */
-  readonly maxBytes: number;
 }
 
 /** Which page of items to read. */
@@ -323,43 +313,6 @@ export interface ItemPage {
   readonly position: Position;
   /** Opaque cursor of the next page; undefined on the last. Valid as long as the epoch. */
   readonly next: string | undefined;
-}
-
-/** Reads a group's items in creation order. */
-export interface SnapshotReader {
-  /**
-   * Whether all pages have one position. If not, each has its own, and the caller folds in the
-   * changes between them (see fold).
-   */
-  readonly stable: boolean;
-  /**
-   * Head of the group in all pages, if the store knows it before it reads one. Used with `skip`.
-   */
-  readonly head?: Head;
-  /**
-   * The next page. Must not be called after the page with `done`, nor before the last call
-   * resolved.
-   */
-  next(limits: ReadLimits): Promise<SnapshotPage>;
-  /**
-   * Skips the next page, which another reader of the same group, at the same head, has read at the
-   * same place. For stores that can continue after a page they have not read; without it, every
-   * reader reads every page.
-   *
-   * @returns false when it cannot skip: then nothing has happened.
-   */
-  skip?(page: SnapshotPage): boolean;
-  /** Releases what the reader holds. Idempotent. */
-  close(): void;
-}
-
-/** A page of a snapshot. */
-export interface SnapshotPage extends StateHead {
-  readonly items: readonly Item[];
-  /** Whether this is the last page. */
-  readonly done: boolean;
-  /** Where the page after it begins, for `skip`. Opaque outside the store. */
-  readonly next?: string | undefined;
 }
 
 /** Changes after a position. */

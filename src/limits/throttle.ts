@@ -36,6 +36,11 @@ export class Throttle {
     this.#scopes = scopes;
   }
 
+  /** A throttle that has one more scope. */
+  within(scope: RateScope): Throttle {
+    return new Throttle([scope, ...this.#scopes]);
+  }
+
   /** Counts a frame. @returns Whether it is within the limits. */
   frame(): boolean {
     const nowMs = performance.now();

@@ -42,19 +42,24 @@ export class UntrustedBodies {
    * Opens an account for one body.
    *
    * @param connection The same object for all bodies of a connection.
+   * @param maxConnectionBytes Most bytes of bodies on the connection. Default: as for calls.
    */
-  open(connection: object, cut: (refusal: StreamError) => void): ByteBudget {
+  open(
+    connection: object,
+    cut: (refusal: StreamError) => void,
+    maxConnectionBytes = this.#maxConnectionBytes,
+  ): ByteBudget {
     const account = { heldBytes: 0, isCut: false, cut };
     return {
-      take: (bytes) => this.#take(connection, account, bytes),
+      take: (bytes) => this.#take(connection, account, bytes, maxConnectionBytes),
       give: (bytes) => this.#give(connection, account, bytes),
     };
   }
 
-  #take(connection: object, account: Account, bytes: number): void {
+  #take(connection: object, account: Account, bytes: number, maxConnectionBytes: number): void {
     if (account.isCut) throw displaced();
     const onConnection = this.#holders.get(connection)?.heldBytes ?? 0;
-    if (onConnection + bytes > this.#maxConnectionBytes) throw tooManyOnConnection();
+    if (onConnection + bytes > maxConnectionBytes) throw tooManyOnConnection();
     while (this.#heldBytes + bytes > this.#maxBytes) {
       this.#cutOldestOfLargest();
       if (account.isCut) throw displaced();

@@ -1,4 +1,4 @@
-import type { ChangeEvent } from "../core/change.ts";
+import { type LoggedChange, withDelta } from "../core/change.ts";
 import { type SyncFrame, frameBytes } from "../core/frame.ts";
 import type { Position } from "../core/position.ts";
 import type { Replay, Store } from "../core/store.ts";
@@ -10,7 +10,7 @@ import type { SubscriptionOptions, UnreadParts } from "./subscription-options.ts
 /** One part of a snapshot or of the log. */
 export type Part =
   | { readonly kind: "sync"; readonly frame: SyncFrame }
-  | { readonly kind: "log"; readonly changes: readonly ChangeEvent[]; readonly head: Position };
+  | { readonly kind: "log"; readonly changes: readonly LoggedChange[]; readonly head: Position };
 
 /** What a subscription reads from, and for. */
 export type CatchUpOptions = Pick<SubscriptionOptions, "store" | "channel" | "interest" | "unread">;
@@ -62,10 +62,9 @@ export class CatchUpReader {
   }
 
   /** Reads the log after a position, to resume from it; undefined when start() was called meanwhile. */
-  async resume(from: Position): Promise<Replay | undefined> {
+  async resume(from: Position): Promise<Replay<LoggedChange> | undefined> {
     const generation = this.#generation;
-    const replay = await this.#store.since(this.#channel.group, from, PART_LIMITS);
-    this.#channel.checkFleet();
+    const replay = await this.#readLog(from);
     return generation === this.#generation ? replay : undefined;
   }
 
@@ -79,8 +78,7 @@ export class CatchUpReader {
     const generation = this.#generation;
     const isWanted = () => generation === this.#generation;
     if (this.#source === "log") {
-      const replay = await this.#store.since(this.#channel.group, cursor, PART_LIMITS);
-      this.#channel.checkFleet();
+      const replay = await this.#readLog(cursor);
       if (!isWanted()) return undefined;
       if (!replay.lost) return { kind: "log", changes: replay.changes, head: replay.head };
       this.#source = "snapshot";
@@ -106,6 +104,19 @@ export class CatchUpReader {
     this.#unread = frame;
     this.#unreadParts.hold(frame, frameBytes);
     return { kind: "sync", frame };
+  }
+
+  /** Reads the log, with deltas if the interest takes them. */
+  async #readLog(from: Position): Promise<Replay<LoggedChange>> {
+    const { group } = this.#channel;
+    const store = this.#store;
+    const { deltas } = this.#interest;
+    const replay = await (deltas && store.deltasSince !== undefined
+      ? store.deltasSince(group, from, PART_LIMITS)
+      : store.since(group, from, PART_LIMITS));
+    this.#channel.checkFleet();
+    if (!deltas || replay.lost) return replay;
+    return { ...replay, changes: replay.changes.map(withDelta) };
   }
 
   #closeState(): void {

@@ -1,6 +1,7 @@
-import type { GroupEvent } from "../core/change.ts";
+import type { GroupEvent, LiveEvent } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
+import { Batch } from "./batch.ts";
 import { type SyncFrame, frameBytes } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
@@ -23,11 +24,13 @@ const FOLLOWERS_AT_ONCE = 16;
 export interface Follower {
   /** How many of the channel's events it has received, or preceded it. Kept by the channel. */
   received: number;
+  /** Whether it receives updates as deltas where they have one, now. */
+  readonly takesDeltas: boolean;
   /**
    * Receives the next events, oldest first. All followers share the array: do not change or keep
    * it.
    */
-  release(events: readonly GroupEvent[]): void;
+  release(events: readonly LiveEvent[]): void;
   /** History was lost: only a fresh snapshot has the current state. */
   reset(): void;
 }
@@ -49,11 +52,11 @@ export class Channel implements Deliverer, SequencerOutput {
   readonly #sequencer: Sequencer;
   #delivered: Position;
   /** The next batch. */
-  #gathered: GroupEvent[] = [];
+  #gathered = new Batch();
   #gatheredBytes = 0;
   #isDue = false;
   /** The batch being delivered, and the followers that are still to receive it. */
-  #batch: readonly GroupEvent[] | undefined;
+  #batch: Batch | undefined;
   #remaining: Iterator<Follower, undefined> | undefined;
   /** How many events preceded the batch, and the gathered ones. */
   #countBeforeBatch = 0;
@@ -226,7 +229,7 @@ export class Channel implements Deliverer, SequencerOutput {
     this.#batch = this.#gathered;
     this.#countBeforeBatch = this.#countBeforeGathered;
     this.#countBeforeGathered = this.#count;
-    this.#gathered = [];
+    this.#gathered = new Batch();
     this.#gatheredBytes = 0;
     this.#remaining = this.#followers.keys()[Symbol.iterator]();
   }
@@ -245,9 +248,9 @@ export class Channel implements Deliverer, SequencerOutput {
     return false;
   }
 
-  #endBatch(batch: readonly GroupEvent[]): true {
+  #endBatch({ events }: Batch): true {
     this.#batch = this.#remaining = undefined;
-    const last = batch.findLast((event) => event.kind === "change");
+    const last = events.findLast((event) => event.kind === "change");
     if (last !== undefined) this.#delivered = last.position;
     return true;
   }
@@ -256,7 +259,7 @@ export class Channel implements Deliverer, SequencerOutput {
   reset(): void {
     this.#countBeforeGathered = this.#count;
     this.#batch = undefined;
-    this.#gathered = [];
+    this.#gathered = new Batch();
     this.#gatheredBytes = 0;
     this.#delivered = this.position;
     for (const follower of this.#followers.keys()) {
@@ -287,9 +290,10 @@ export class Channel implements Deliverer, SequencerOutput {
  *
  * @param countBefore How many events were released before these.
  */
-function give(events: readonly GroupEvent[], countBefore: number, follower: Follower): void {
+function give(batch: Batch, countBefore: number, follower: Follower): void {
   const known = follower.received - countBefore;
-  if (known >= events.length) return;
-  follower.received = countBefore + events.length;
+  if (known >= batch.length) return;
+  follower.received = countBefore + batch.length;
+  const events = follower.takesDeltas ? batch.deltas : batch.events;
   follower.release(known <= 0 ? events : events.slice(known));
 }

@@ -3,6 +3,11 @@ import type { StateReader } from "./state-reader.ts";
 
 /** The events and items of a group that a subscription follows. */
 export interface Interest {
+  /**
+   * Whether updates may come as deltas, now: a subscription asks for each event. From the moment at
+   * which it becomes false, every later change of the group comes whole.
+   */
+  readonly deltas: boolean;
   /** Whether it includes events of this item; undefined: events of the group as a whole. */
   matches(itemId: string | undefined): boolean;
   /** Reads the state of everything it includes, at one position. */
@@ -17,10 +22,11 @@ export interface Interest {
 }
 
 /** Interest in one item; undefined: in the whole group. */
-export function interestIn(itemId: string | undefined): Interest {
+export function interestIn(itemId: string | undefined, deltas = false): Interest {
   if (itemId === undefined)
-    return { matches: () => true, readState: (states) => states.readGroup() };
+    return { deltas, matches: () => true, readState: (states) => states.readGroup() };
   return {
+    deltas,
     matches: (id) => id === itemId,
     readState: (states) => states.readItems([itemId]),
   };

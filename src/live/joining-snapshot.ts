@@ -1,5 +1,5 @@
 import { StreamError } from "../core/errors.ts";
-import type { ChangeEvent, TransientEvent } from "../core/change.ts";
+import type { LiveEvent } from "../core/change.ts";
 import { type Frame, type HeartbeatFrame, type SyncFrame, frameBytes } from "../core/frame.ts";
 import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
@@ -147,7 +147,7 @@ export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> 
   }
 
   /** Position of the feed at its next frame, or at its end. */
-  #feedAt(next: ChangeEvent | TransientEvent | HeartbeatFrame | undefined): Position {
+  #feedAt(next: LiveEvent | HeartbeatFrame | undefined): Position {
     if (next === undefined) return this.#subscription.cursor;
     return next.kind === "event" ? next.after : next.position;
   }
@@ -167,7 +167,7 @@ export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> 
   }
 
   #open(): StateReader {
-    return this.#subscription.readState(interestIn(this.member.itemId));
+    return interestIn(this.member.itemId).readState(this.#subscription.channel.states);
   }
 
   async #read(): Promise<void> {

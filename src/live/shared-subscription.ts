@@ -1,4 +1,4 @@
-import type { ChangeEvent, Item, TransientEvent } from "../core/change.ts";
+import type { Item, LiveEvent, LoggedChange } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
 import type { Frame, HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
@@ -16,12 +16,14 @@ import type { Subscription } from "./subscription.ts";
 export interface Member {
   /** Follows this item; undefined: the whole group. */
   readonly itemId: string | undefined;
+  /** Whether it takes updates as deltas. All members get them whole while one of them does not. */
+  readonly deltas: boolean;
 }
 
 /** A frame to send: to one member, or once for every member that follows the event's item. */
 export type SharedFrame<M extends Member> =
   | { readonly to: M; readonly frame: SyncFrame | ResumedFrame | HeartbeatFrame }
-  | { readonly to: undefined; readonly frame: ChangeEvent | TransientEvent };
+  | { readonly to: undefined; readonly frame: LiveEvent };
 
 /** Dependencies of a shared subscription. */
 export interface SharedSubscriptionOptions {
@@ -56,6 +58,10 @@ interface Bookmark {
  * first the frames up to P are sent to the others, then the snapshot, then the frames after P to
  * all. So its snapshot is at or after everything that was sent before. One member joins at a time.
  *
+ * Updates come as deltas only while all members take them. One that does not makes the subscription
+ * whole before its snapshot is requested: the deltas that are queued by then are at or before the
+ * snapshot's position, so they go to the others before it, and everything after it is whole.
+ *
  * When history is lost, or the log no longer reaches back, a snapshot for all opens a new segment.
  */
 export class SharedSubscription<M extends Member> implements Interest, Reader {
@@ -66,6 +72,8 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   /** Members that wait for their turn to join. */
   readonly #queued = new FewMap<M, true>();
   readonly #members = new FewMap<M, true>();
+  /** How many members do not take deltas. */
+  #wholeCount = 0;
   /** The items, or the group, that the members follow. */
   readonly #wanted = new FollowerCounts();
   /** Members that received their snapshot, or were resumed. */
@@ -123,6 +131,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   leave(member: M): void {
     if (this.#queued.delete(member) || !this.#members.delete(member)) return;
     this.#wanted.remove(member.itemId);
+    if (!member.deltas) this.#wholeCount--;
     if (this.#active.delete(member)) this.#activeWanted.remove(member.itemId);
     this.#served.delete(member);
     this.#out = this.#out.filter(({ to }) => to !== member);
@@ -150,7 +159,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
         this.#heldBack = frame;
         this.#insert(joining);
       } else if (frame === undefined) return undefined;
-      else if (frame.kind === "change" || frame.kind === "event") {
+      else if (frame.kind === "change" || frame.kind === "delta" || frame.kind === "event") {
         if (this.#concerns(frame)) return { to: undefined, frame };
       } else this.#distribute(frame);
     }
@@ -197,6 +206,11 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   }
 
   /** @see Interest */
+  get deltas(): boolean {
+    return this.#wholeCount === 0;
+  }
+
+  /** @see Interest */
   matches(itemId: string | undefined): boolean {
     return this.#wanted.wants(itemId);
   }
@@ -230,6 +244,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     if (this.error !== undefined) throw this.error;
     this.#members.set(member, true);
     this.#wanted.add(member.itemId);
+    if (!member.deltas) this.#wholeCount++;
     try {
       if (this.#subscription === undefined) await this.#open(member, resumeFrom);
       else await this.#joinBeside(this.#subscription, member);
@@ -295,9 +310,9 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   }
 
   /** Whether an active member follows the event's item and has not received the event. */
-  #concerns(event: ChangeEvent | TransientEvent): boolean {
+  #concerns(event: LiveEvent): boolean {
     const { itemId, timestamp } = event;
-    if (event.kind === "change") {
+    if (event.kind !== "event") {
       if (!this.#activeWanted.wants(itemId) || this.#isBelowFloor(event)) return false;
       this.#activeWanted.noteSent(event.itemId, this.#options.now());
       return true;
@@ -309,7 +324,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     return false;
   }
 
-  #isBelowFloor({ position }: ChangeEvent): boolean {
+  #isBelowFloor({ position }: LoggedChange): boolean {
     return position.epoch === this.#floor.epoch && position.revision <= this.#floor.revision;
   }
 

@@ -1,4 +1,4 @@
-import type { GroupEvent } from "../core/change.ts";
+import type { LiveEvent } from "../core/change.ts";
 import type { Position } from "../core/position.ts";
 import { FrameQueue, type SubscriberQueueLimits } from "./frame-queue.ts";
 
@@ -8,7 +8,7 @@ import { FrameQueue, type SubscriberQueueLimits } from "./frame-queue.ts";
  */
 export class SlidingWindow {
   readonly #limits: SubscriberQueueLimits;
-  #events: FrameQueue<GroupEvent> | undefined;
+  #events: FrameQueue<LiveEvent> | undefined;
   #start: Position;
 
   /** @param start It will hold the events released after this position. */
@@ -29,29 +29,29 @@ export class SlidingWindow {
   }
 
   /** Keeps an event, and drops the oldest ones beyond the limits. */
-  slide(event: GroupEvent): void {
+  slide(event: LiveEvent): void {
     const events = (this.#events ??= this.#create());
     while (!events.offer(event)) {
-      const oldest = events.shift() as GroupEvent;
-      if (oldest.kind === "change") this.#start = oldest.position;
+      const oldest = events.shift() as LiveEvent;
+      if (oldest.kind !== "event") this.#start = oldest.position;
     }
   }
 
   /** Takes all events, oldest first. */
-  drain(): GroupEvent[] {
+  drain(): LiveEvent[] {
     const events = this.#events?.drain() ?? [];
     this.#events = undefined;
     return events;
   }
 
   /** Puts back the newest of the events that drain() returned. */
-  putBack(events: readonly GroupEvent[]): void {
+  putBack(events: readonly LiveEvent[]): void {
     if (events.length === 0) return;
     this.#events = this.#create();
     for (const event of events) this.#events.push(event);
   }
 
-  #create(): FrameQueue<GroupEvent> {
+  #create(): FrameQueue<LiveEvent> {
     const { maxBytes, maxFrames } = this.#limits;
     return new FrameQueue({ maxBytes: maxBytes / 2, maxFrames: Math.ceil(maxFrames / 2) });
   }

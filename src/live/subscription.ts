@@ -1,4 +1,4 @@
-import type { ChangeEvent, GroupEvent } from "../core/change.ts";
+import type { LiveEvent, LoggedChange } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import type { Frame } from "../core/frame.ts";
 import { ORIGIN, type Position, isAfter, isNext } from "../core/position.ts";
@@ -6,13 +6,11 @@ import { isJoinable, mergeReplay } from "../core/replay.ts";
 import type { Channel, Follower } from "./channel.ts";
 import { FrameIterator, type Reader } from "./frame-iterator.ts";
 import { FrameQueue } from "./frame-queue.ts";
-import type { Interest } from "./interest.ts";
 import { CatchUpReader } from "./catch-up-reader.ts";
 import { SlidingWindow } from "./sliding-window.ts";
-import type { StateReader } from "./state-reader.ts";
 import type { SubscriptionOptions } from "./subscription-options.ts";
 
-const NOTHING: readonly GroupEvent[] = [];
+const NOTHING: readonly LiveEvent[] = [];
 /** Pause before a subscription repeats a read that found nothing, in milliseconds. */
 const RETRY_MS = 20;
 
@@ -47,7 +45,7 @@ export class Subscription implements Follower {
   #reading = false;
 
   /** The events that the channel is releasing, and how many of them are processed. */
-  #released: readonly GroupEvent[] = NOTHING;
+  #released: readonly LiveEvent[] = NOTHING;
   #through = 0;
 
   /** Everything up to here was queued or taken. */
@@ -97,6 +95,11 @@ export class Subscription implements Follower {
     return this.#options.channel;
   }
 
+  /** @see Follower */
+  get takesDeltas(): boolean {
+    return this.#options.interest.deltas;
+  }
+
   /** Everything of interest up to here can be read, or was taken. */
   get cursor(): Position {
     return this.#cursor;
@@ -106,11 +109,6 @@ export class Subscription implements Follower {
   onCursor(revision: number, callback: () => void): void {
     if (this.#cursor.revision >= revision || this.ended) callback();
     else this.#cursorWatch = { revision, callback };
-  }
-
-  /** Reads the state of any interest, beside the frames. The caller closes the reader. */
-  readState(interest: Interest): StateReader {
-    return interest.readState(this.channel.states);
   }
 
   /** Whether it has ended: no frame follows. */
@@ -196,13 +194,13 @@ export class Subscription implements Follower {
   }
 
   /** @see Follower */
-  release(events: readonly GroupEvent[]): void {
+  release(events: readonly LiveEvent[]): void {
     // Reentrant: an event that is being released may make it live, which releases more.
     const outer = this.#released;
     const outerThrough = this.#through;
     this.#released = events;
     this.#through = 0;
-    while (this.#through < events.length) this.#releaseNext(events[this.#through] as GroupEvent);
+    while (this.#through < events.length) this.#releaseNext(events[this.#through] as LiveEvent);
     this.#released = outer;
     this.#through = outerThrough;
   }
@@ -215,7 +213,7 @@ export class Subscription implements Follower {
     this.#startLoading("snapshot", this.channel.position);
   }
 
-  #releaseNext(event: GroupEvent): void {
+  #releaseNext(event: LiveEvent): void {
     const at = this.#through;
     if (this.#phase === "live" && this.#options.interest.matches(event.itemId)) {
       // A waiting reader has taken everything before: it takes this event, and more, itself.
@@ -231,7 +229,7 @@ export class Subscription implements Follower {
   }
 
   /** The next event being released, for a reader that has taken everything before it. */
-  #takeReleased(): GroupEvent | undefined {
+  #takeReleased(): LiveEvent | undefined {
     while (this.#phase === "live") {
       const event = this.#released[this.#through];
       if (event === undefined) return undefined;
@@ -244,8 +242,8 @@ export class Subscription implements Follower {
   }
 
   /** Whether to deliver a live event. One that leaves a gap makes the subscription load again. */
-  #shouldDeliver(event: GroupEvent): boolean {
-    if (event.kind === "change") {
+  #shouldDeliver(event: LiveEvent): boolean {
+    if (event.kind !== "event") {
       if (!isAfter(event.position, this.#cursor)) return false;
       if (!isNext(event.position, this.#cursor)) {
         this.#fallBehind(event);
@@ -259,16 +257,16 @@ export class Subscription implements Follower {
   }
 
   /** Advances the cursor past an event that was queued, taken or filtered out. */
-  #pass(event: GroupEvent): void {
+  #pass(event: LiveEvent): void {
     if (event.kind === "event") return;
     this.#advance(event.position);
     if (this.#queue.length === 0) this.#taken = this.#cursor;
   }
 
   /** Drops the queue: changes that the reader has not taken are read from the log again. */
-  #fallBehind(event: GroupEvent): void {
+  #fallBehind(event: LiveEvent): void {
     // A transient event may be late: the cursor may be beyond the position that it was sent after.
-    const released = event.kind === "change" ? event.position : this.#cursor;
+    const released = event.kind === "event" ? this.#cursor : event.position;
     this.#queue.clear();
     this.#cursor = this.#taken;
     this.#startLoading("log", released);
@@ -320,6 +318,8 @@ export class Subscription implements Follower {
     const part = await this.#catchUp.next(this.#cursor);
     channel.deliverPending(this);
     if (part?.kind === "log") {
+      // A member that needs whole values has begun to join, and its snapshot may be earlier.
+      if (!this.takesDeltas && part.changes.some(({ kind }) => kind === "delta")) return;
       this.#replay(part.changes);
       const isInReach = isJoinable(this.#cursor, this.#window.start);
       if (part.changes.length === 0 && !isInReach && this.#phase === "loading")
@@ -340,7 +340,7 @@ export class Subscription implements Follower {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 
-  #replay(changes: readonly ChangeEvent[]): void {
+  #replay(changes: readonly LoggedChange[]): void {
     const { merged, left } = mergeReplay(changes, this.#window.drain(), this.#promised);
     const { interest } = this.#options;
     for (const event of merged) if (interest.matches(event.itemId)) this.#queue.push(event);

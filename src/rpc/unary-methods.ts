@@ -1,10 +1,13 @@
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
+import type { GroupKey } from "../core/names.ts";
 import { type Caller, seesAuthors } from "../rights/caller.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/request/binary-decoder.ts";
-import { compileJsonDecoder } from "../wire/request/json-decoder.ts";
+import { compileJsonDecoder, compileParsedJsonDecoder } from "../wire/request/json-decoder.ts";
 import type { Decoded } from "../wire/request/decoded.ts";
+import { withMessageOps } from "../wire/request/typed-ops.ts";
 import {
   EMPTY_ENVELOPE,
   batchEnvelope,
@@ -28,6 +31,7 @@ import {
   setJson,
   streamsJson,
   updateJson,
+  withPlainNumbers,
 } from "../wire/response/json.ts";
 import { toBatchRequest, toUpdateRequest } from "./to-requests.ts";
 
@@ -49,6 +53,18 @@ export interface UnaryMethod {
   readonly json: (message: Uint8Array, caller: Caller) => Promise<string>;
   /** Decoded message -> response with its gRPC prefix. */
   readonly decoded: (message: unknown, caller: Caller) => Promise<Uint8Array>;
+  /** Parsed JSON -> the call, for sockets. @throws StreamError for an invalid message. */
+  readonly prepared: (message: unknown) => PreparedCall;
+}
+
+/** A call whose request is decoded. */
+export interface PreparedCall {
+  /** Whether it changes nothing. */
+  readonly isRead: boolean;
+  /** The group that it is about; undefined when it is about several. */
+  readonly group: GroupKey | undefined;
+  /** Makes the call. @returns the response as JSON with plain numbers. */
+  run(caller: Caller): Promise<string>;
 }
 
 /** The encoders of a result. */
@@ -110,6 +126,8 @@ function unary<I extends DescMessage, R>(
 ): UnaryMethod {
   const decodeBinary = compileBinaryDecoder(of.input);
   const decodeJson = compileJsonDecoder(of.input);
+  const decodeParsed = compileParsedJsonDecoder(of.input);
+  const isRead = of.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
   return {
     of,
     // Not async: each layer of promises around a call costs.
@@ -119,5 +137,20 @@ function unary<I extends DescMessage, R>(
       run(decodeJson(message), caller).then((result) => json(result, caller)),
     decoded: (message, caller) =>
       run(message as Decoded<MessageShape<I>>, caller).then((result) => envelope(result, caller)),
+    prepared(parsed) {
+      const message = decodeParsed(withMessageOps(parsed));
+      return {
+        isRead,
+        group: groupOf(message),
+        run: async (caller) => {
+          const result = await run(message, caller);
+          return withPlainNumbers(() => json(result, caller));
+        },
+      };
+    },
   };
+}
+
+function groupOf(message: object): GroupKey | undefined {
+  return "streamName" in message && "groupId" in message ? (message as GroupKey) : undefined;
 }

@@ -95,6 +95,7 @@ export async function openRedis(
       ready: () => coordinator.ready(),
       agreed: () => agreed,
       mayWriteAuthors: () => coordinator.readsAuthors(),
+      mayWriteDeltas: () => coordinator.readsDeltas(),
       onLoss: throttled((partition: number) =>
         log(
           "warn",

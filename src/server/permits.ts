@@ -40,6 +40,12 @@ export interface Permits {
     connection: Connection,
     access: "subscribe" | "work",
   ): Caller | Promise<Caller>;
+  /**
+   * Requires that a caller whose connection is admitted may call a method, whatever its request.
+   *
+   * @throws StreamError NOT_TRUSTED, AUTH_REFUSED, ACTION_DENIED
+   */
+  requireCall(method: DescMethod, caller: Caller): void;
   /** Lets calls of RPC methods in. */
   entrance(facts: CallerFacts, connection: Connection): CallTransport["enter"];
   /** Counts a request that is not an RPC. @throws StreamError RATE_LIMITED */
@@ -88,6 +94,7 @@ export function createPermits(
   return {
     callerOf: (facts, connection, access) =>
       callerOf(callers.find(facts, connection.identity), connection, access),
+    requireCall: (method, caller) => void review(caller, accessOf(method)),
     isExempt: (facts) => isExempt(callers.find(facts).isTrusted),
     entrance: (facts, connection) => (method) => {
       const access = accessOf(method);

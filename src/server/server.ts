@@ -24,6 +24,7 @@ import { type WebhookProvider, webhookProvider } from "../webhooks/webhook-provi
 import { type AuthOptions, callerRules } from "./auth-options.ts";
 import { isLoopbackName } from "./caller-facts.ts";
 import { createCallers } from "./callers.ts";
+import { frameAccounts, socketCalls } from "./socket-methods.ts";
 import { socketIdentification } from "./socket-identification.ts";
 import { createAllowsOrigin } from "./origins.ts";
 import { OUR_SERVICES, createHttpHandler, factsOf, originOf } from "./http-handler.ts";
@@ -210,11 +211,14 @@ async function open(
     draining: draining.signal,
     onError: (error, path) => logger.warn({ err: error, path }, "a call failed"),
   });
+  const socketLimits = { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge };
   const bridge = createBridge({
     handlers,
-    limits: { ...DEFAULT_BRIDGE_LIMITS, ...options.bridge },
+    limits: socketLimits,
     subscriptions: limits.subscriptions,
-    openFrameAccount: (stream, cut) => untrusted.open(stream, cut),
+    callRate: limits.calls,
+    calls: socketCalls(methods, permits, engine.memory),
+    openFrameAccount: frameAccounts(bodies, untrusted, socketLimits.maxCallFrameBytes),
     admit: (request) => limiter.admitSocket(originOf(request), permits.isExempt(factsOf(request))),
     allowsOrigin: (request) => callers.allowsOrigin(factsOf(request)),
     ...socketIdentification(permits),

@@ -7,7 +7,7 @@ import type { Admissions, Admitted } from "../triggers/admissions.ts";
 import type { Gates } from "../triggers/gates.ts";
 import type { Require } from "./calls.ts";
 import { checkPageSize, requestInvalid } from "./checks.ts";
-import { readPageToken, writePageToken } from "./page-token.ts";
+import { readPageToken, writePageToken } from "../core/page-token.ts";
 import type { PageRequest } from "./requests.ts";
 
 /** Selects subscriptions: those that match every field that is present. */

@@ -55,6 +55,12 @@ export function checkRevision(field: string, revision: unknown): void {
   throw requestInvalid(field, `${field} is not a revision; it may be an integer from 0 to 2^53-1.`);
 }
 
+/** Checks a flag; absent: false. @throws StreamError REQUEST_INVALID */
+export function checkFlag(field: string, flag: unknown): boolean {
+  if (flag === undefined || typeof flag === "boolean") return flag === true;
+  throw requestInvalid(field, `${field} is not a boolean; it may be true or false.`);
+}
+
 /** Checks a position. @throws StreamError REQUEST_INVALID */
 export function checkPosition(field: string, position: Position): Position {
   checkEpoch(`${field}.epoch`, position.epoch);

@@ -100,6 +100,8 @@ export interface Engine {
   readonly administration: Administration;
   /** Its store. */
   readonly store: Store;
+  /** The memory of what subscribers and callers over sockets have not read. */
+  readonly memory: SnapshotMemory;
   readonly functions: FunctionRegistry;
   readonly triggerEngine: TriggerEngine;
   /** Whether close() was called. */
@@ -235,7 +237,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
       const subscriber = new CallSubscriber(address, caller);
       const admission = await join({ ...group, itemId, subscriptionId: newId() }, subscriber);
       try {
-        const interest = interestIn(itemId);
+        const interest = interestIn(itemId, request.deltas);
         const subscription = await hub.follow({ group, interest, resumeFrom, address });
         subscription.onEnd(() => admission.leave());
         subscriber.attach(subscription);
@@ -267,6 +269,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     require,
     administration,
     store,
+    memory,
     functions,
     triggerEngine,
     get closing() {

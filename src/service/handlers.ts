@@ -17,6 +17,7 @@ import type {
   ListAllResult,
   ListGroupsRequest,
   ListGroupsResult,
+  ListRequest,
   ListResult,
   PageRequest,
   SendRequest,
@@ -64,8 +65,8 @@ export interface Handlers {
   batch(request: BatchRequest, caller: Caller): Promise<BatchResult>;
   /** Announces a transient event. */
   send(request: SendRequest, caller: Caller): Promise<void>;
-  /** A page of items in creation order. */
-  list(request: GroupRequest & PageRequest, caller: Caller): Promise<ListResult>;
+  /** A page of items in creation order, or from the newest. */
+  list(request: ListRequest, caller: Caller): Promise<ListResult>;
   /** A page of the changes of a group, or of one item, as far as the log still has them. */
   history(request: HistoryRequest, caller: Caller): Promise<HistoryResult>;
   /** A page of the groups of a stream, sorted by UTF-8 bytes. */

@@ -6,7 +6,7 @@ import type { Position } from "../core/position.ts";
 import type { LogRange } from "../core/log-range.ts";
 import type { ReadLimits, Store } from "../core/store.ts";
 import { checkPageSize, checkRevision } from "./checks.ts";
-import { pageTokenInvalid, readPageToken, writePageToken } from "./page-token.ts";
+import { pageTokenInvalid, readPageToken, writePageToken } from "../core/page-token.ts";
 import type { HistoryRequest, HistoryResult } from "./requests.ts";
 
 /** Most bytes of changes in one page, so that the response stays under 3.5 MiB. */

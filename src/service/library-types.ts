@@ -137,7 +137,7 @@ export type StreamFrame =
       readonly last: boolean;
       readonly timestamp: number;
     }
-  | Change
+  | (Change & { readonly ops?: undefined })
   | {
       readonly kind: "event";
       readonly type: string;
@@ -149,6 +149,31 @@ export type StreamFrame =
     }
   | { readonly kind: "heartbeat"; readonly position: Position }
   | { readonly kind: "resumed"; readonly position: Position; readonly head: Position };
+
+/** An update as its steps, for a subscription with `deltas`. */
+export interface StreamDelta {
+  readonly kind: "change";
+  readonly type: "update";
+  readonly itemId: string;
+  readonly data?: undefined;
+  /**
+   * The steps that took effect: `applyOps`, with the item's value at `baseRevision`, gives its new
+   * value.
+   */
+  readonly ops: readonly UpdateStep[];
+  /** Revision of the item that the steps apply to. */
+  readonly baseRevision: number;
+  readonly position: Position;
+  readonly timestamp: number;
+  /** As that of an item. */
+  readonly author: string;
+}
+
+/** What a subscription yields: steps in place of values only if it asked for deltas. */
+export type StreamFrames<Deltas extends boolean = false> = AsyncIterableIterator<
+  Deltas extends true ? StreamFrame | StreamDelta : StreamFrame,
+  undefined
+>;
 
 /** The library form of a set or an update. */
 export function plainWrite(done: {
@@ -195,12 +220,19 @@ export function plainChange({
 }
 
 /** The library form of a frame. */
-function plainFrame(frame: Frame): StreamFrame {
+function plainFrame(frame: Frame): StreamFrame | StreamDelta {
   switch (frame.kind) {
     case "sync":
       return { ...frame, items: frame.items.map(plainItem) };
     case "change":
       return plainChange(frame);
+    case "delta": {
+      const { itemId, delta, position, timestamp, author } = frame;
+      const { baseRevision } = delta;
+      const ops = JSON.parse(delta.text) as UpdateStep[];
+      const type = "update";
+      return { kind: "change", type, itemId, ops, baseRevision, position, timestamp, author };
+    }
     case "event": {
       const { kind, type, itemId, value, timestamp, author } = frame;
       return { kind, type, itemId, data: value.json(), timestamp, author };
@@ -211,12 +243,12 @@ function plainFrame(frame: Frame): StreamFrame {
   }
 }
 
-/** The library form of the frames of a subscription. */
-export function plainFrames(
+/** The library form of the frames of a subscription, which was opened with these `Deltas`. */
+export function plainFrames<Deltas extends boolean>(
   subscription: Pick<OpenSubscription, typeof Symbol.asyncIterator>,
-): AsyncIterableIterator<StreamFrame, undefined> {
+): StreamFrames<Deltas> {
   const frames = subscription[Symbol.asyncIterator]();
-  return {
+  const plain: StreamFrames<true> = {
     async next() {
       const result = await frames.next();
       return result.done === true ? result : { done: false, value: plainFrame(result.value) };
@@ -229,4 +261,5 @@ export function plainFrames(
       return this;
     },
   };
+  return plain as StreamFrames<Deltas>;
 }

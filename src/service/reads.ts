@@ -1,17 +1,23 @@
 import { checkGroup, checkName } from "../core/names.ts";
+import {
+  itemListing,
+  itemPageToken,
+  pageTokenInvalid,
+  readPageToken,
+  writePageToken,
+} from "../core/page-token.ts";
 import type { Store } from "../core/store.ts";
-import { checkItem, checkPageSize } from "./checks.ts";
+import { checkFlag, checkItem, checkPageSize } from "./checks.ts";
 import { readHistory } from "./history.ts";
-import { pageTokenInvalid, readPageToken, writePageToken } from "./page-token.ts";
 import type { Item } from "../core/change.ts";
 import type {
-  GroupRequest,
   HistoryRequest,
   HistoryResult,
   ItemRequest,
   ListAllResult,
   ListGroupsRequest,
   ListGroupsResult,
+  ListRequest,
   ListResult,
   PageRequest,
 } from "./requests.ts";
@@ -22,7 +28,7 @@ const MAX_PAGE_BYTES = 2 * 1024 * 1024;
 /** The calls that read, without a decision about rights. @see Handlers */
 export interface Reads {
   get(request: ItemRequest): Promise<Item | undefined>;
-  list(request: GroupRequest & PageRequest): Promise<ListResult>;
+  list(request: ListRequest): Promise<ListResult>;
   history(request: HistoryRequest): Promise<HistoryResult>;
   listGroups(request: ListGroupsRequest): Promise<ListGroupsResult>;
   listAll(request: PageRequest): Promise<ListAllResult>;
@@ -39,13 +45,17 @@ export function createReads(store: Store): Reads {
     async list(request) {
       const group = checkGroup(request);
       const maxCount = checkPageSize(request.pageSize);
-      const listing = ["list", group.streamName, group.groupId];
+      const descending = checkFlag("descending", request.descending);
+      const listing = itemListing(group, descending);
       const [epoch, after] = readPageToken(request.pageToken, listing, 2) ?? [];
-      const page = await store.list(group, { after, maxCount, maxBytes: MAX_PAGE_BYTES });
+      const limits = { maxCount, maxBytes: MAX_PAGE_BYTES };
+      const page = await store.list(group, { after, descending, ...limits });
       // Creation orders do not carry over to a new history, and neither do cursors.
       if (epoch !== undefined && epoch !== page.position.epoch) throw pageTokenInvalid();
       const nextPageToken =
-        page.next === undefined ? "" : writePageToken(listing, [page.position.epoch, page.next]);
+        page.next === undefined
+          ? ""
+          : itemPageToken(group, descending, page.position.epoch, page.next);
       return { items: page.items, position: page.position, nextPageToken };
     },
 

@@ -127,6 +127,12 @@ export interface PageRequest {
   readonly pageToken: string;
 }
 
+/** Which page of a group's items to read. */
+export interface ListRequest extends GroupRequest, PageRequest {
+  /** Whether to list from the newest item. Default false. */
+  readonly descending?: boolean | undefined;
+}
+
 /** A page of items. */
 export interface ListResult {
   readonly items: readonly Item[];
@@ -180,6 +186,8 @@ export interface ListAllResult {
 export interface SubscribeRequest extends GroupRequest {
   readonly itemId?: string | undefined;
   readonly resumeFrom?: Position | undefined;
+  /** Whether updates may come as their steps. Absent: they come with their whole values. */
+  readonly deltas?: boolean | undefined;
   /** Address of the caller, to which its unread snapshots count. Absent: a caller in this process. */
   readonly address?: string | undefined;
 }

@@ -25,7 +25,7 @@ import {
   type MutationResult,
   type PageOptions,
   type SetResult,
-  type StreamFrame,
+  type StreamFrames,
   type UpdateResult,
   type UpdateStep,
   plainChange,
@@ -50,6 +50,22 @@ export interface CallRequest {
   readonly metadata?: unknown;
   /** Longest duration of the call, in milliseconds. Default 30,000. */
   readonly timeout_ms?: number;
+}
+
+/** What to follow: a group, or one item of it. */
+export interface SubscribeRequest<Deltas extends boolean = boolean> extends GroupRequest {
+  readonly itemId?: string;
+  readonly resumeFrom?: Position;
+  /**
+   * Whether updates may come as their steps in place of their values (`ops`, for `applyOps`):
+   * cheaper where items are large and their updates are small. Default false.
+   */
+  readonly deltas?: Deltas;
+  /**
+   * The request that `auth_function` receives about the subscriber. Default: empty, with a new
+   * `connection_id` for each call. Calls for one client may share one.
+   */
+  readonly auth?: Partial<AuthRequest>;
 }
 
 /**
@@ -115,17 +131,9 @@ export interface StreamService {
    * Follows a group, or one item of it: `for await (const frame of await service.subscribe(...))`.
    * Leaving the loop, or `return()`, ends the subscription.
    */
-  subscribe(
-    request: GroupRequest & {
-      readonly itemId?: string;
-      readonly resumeFrom?: Position;
-      /**
-       * The request that `auth_function` receives about the subscriber. Default: empty, with a new
-       * `connection_id` for each call. Calls for one client may share one.
-       */
-      readonly auth?: Partial<AuthRequest>;
-    },
-  ): Promise<AsyncIterableIterator<StreamFrame, undefined>>;
+  subscribe<Deltas extends boolean = false>(
+    request: SubscribeRequest<Deltas>,
+  ): Promise<StreamFrames<Deltas>>;
   /**
    * Registers a handler of this program as a function, which triggers, gates and other functions
    * call by its id. Calls rotate among several handlers of one id. Resolves when it can be called.
@@ -243,7 +251,7 @@ export function toLibrary(engine: Engine): StreamService {
     async listAll(request = {}) {
       return handlers.listAll(pageOf(request), currentCaller());
     },
-    async subscribe(request) {
+    async subscribe<Deltas extends boolean>(request: SubscribeRequest<Deltas>) {
       const connectionId = request.auth?.connection_id ?? newConnectionId();
       const auth: AuthRequest = { ...NO_CALLER, ...request.auth, connection_id: connectionId };
       // Requests that are refused anyway are not worth a call of auth_function.
@@ -251,7 +259,7 @@ export function toLibrary(engine: Engine): StreamService {
       const { user, context, expiresAtMs } = await handlers.authenticate(auth);
       const connection = { connectionId };
       const caller: Caller = { ...LOCAL, user, context, expiresAtMs, connection };
-      return plainFrames(await handlers.subscribe(request, caller));
+      return plainFrames<Deltas>(await handlers.subscribe(request, caller));
     },
     registerFunction: (id, handler) => functions.register(id, handlerProvider(handler)),
     registerTrigger: (request) => triggerEngine.register(request),

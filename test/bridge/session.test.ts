@@ -2,6 +2,7 @@ import { DEFAULT_CALLER_LIMITS } from "../../src/limits/caller-limits.ts";
 import { TokenBucket } from "../../src/limits/token-bucket.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { memoryStore, StreamError } from "millrace";
+import { WaitingCalls } from "../../src/bridge/call-order.ts";
 import { DEFAULT_BRIDGE_LIMITS } from "../../src/bridge/limits.ts";
 import { BridgeSession } from "../../src/bridge/session.ts";
 import { Value } from "../../src/core/value.ts";
@@ -41,9 +42,13 @@ function open(handlers: Handlers = engine.handlers) {
       require: engine.require,
       renew: () => Promise.reject(new Error("unexpected")),
       deadlines: new Moments(),
+      calls: { methods: new Map(), memory: engine.memory, waiting: new WaitingCalls() },
     },
     {
       address: "",
+      admitFrame: () => true,
+      callThrottle: () => undefined,
+      onHello: () => {},
       cut: () => (closedWith = 4430),
       get bufferedBytes() {
         return bufferedBytes;

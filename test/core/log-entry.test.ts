@@ -94,7 +94,7 @@ describe("the entries of a log", () => {
     for (let i = 0; i < 150; i++) log.update(i % 10 === 0 ? op.increment("n", i) : append("é"));
     const orders = [log.entries, log.entries.toReversed(), log.entries.slice(70)];
     for (const order of orders) {
-      const { whole } = materialiser((revision) => log.at(revision));
+      const whole = materialiser((revision) => log.at(revision));
       for (const entry of order) {
         const { value, type, position } = whole(entry);
         expect(value).toEqual(Value.parse(log.texts[position.revision - 1]!));
@@ -106,7 +106,7 @@ describe("the entries of a log", () => {
   it("of a log that lacks a base are an error", () => {
     const log = new TestLog("x".repeat(300));
     const entry = log.update(append("y"));
-    expect(() => materialiser(() => undefined).whole(entry)).toThrow("lacks revision 1");
+    expect(() => materialiser(() => undefined)(entry)).toThrow("lacks revision 1");
   });
 
   it("of 4,000 appends take at most 6 times what their steps take", () => {

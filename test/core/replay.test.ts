@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { ChangeEvent, GroupEvent, TransientEvent } from "../../src/core/change.ts";
+import type { ChangeEvent, LiveEvent, TransientEvent } from "../../src/core/change.ts";
 import { isJoinable, mergeReplay } from "../../src/core/replay.ts";
 import { Value } from "../../src/core/value.ts";
 
@@ -33,14 +33,14 @@ function event(after: number, order = 1): TransientEvent {
   };
 }
 
-function names(events: readonly GroupEvent[]): string[] {
+function names(events: readonly LiveEvent[]): string[] {
   return events.map((entry) =>
-    entry.kind === "change" ? `c${entry.position.revision}` : `e${entry.after.revision}`,
+    entry.kind === "event" ? `e${entry.after.revision}` : `c${entry.position.revision}`,
   );
 }
 
 describe("mergeReplay", () => {
-  test.each<[string, GroupEvent[], number[], string[], string[]]>([
+  test.each<[string, LiveEvent[], number[], string[], string[]]>([
     ["nothing released meanwhile", [], [1, 2], ["c1", "c2"], []],
     ["an overlap comes once", [change(2), change(3)], [1, 2], ["c1", "c2"], ["c3"]],
     ["all of the feed is in the log", [change(1), change(2)], [1, 2, 3], ["c1", "c2", "c3"], []],
@@ -72,7 +72,7 @@ describe("mergeReplay", () => {
         fc.integer({ min: 0, max: 10 }),
         fc.array(fc.boolean(), { minLength: 21, maxLength: 21 }),
         (replayCount, feedStart, withEvent) => {
-          const released: GroupEvent[] = [];
+          const released: LiveEvent[] = [];
           for (let revision = feedStart + 1; revision <= 20; revision++) {
             released.push(change(revision));
             if (withEvent[revision] === true) released.push(event(revision));

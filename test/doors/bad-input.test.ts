@@ -1,4 +1,7 @@
+import { once } from "node:events";
 import { StreamError } from "millrace";
+import { StreamService } from "millrace/v1";
+import { WebSocket } from "ws";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RawClient, rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
 import { RAW_PROTOCOLS, type RawProtocol, type Refusal } from "../support/doors/raw-protocol.ts";
@@ -93,6 +96,44 @@ function requestOf(row: Row, protocol: RawProtocol) {
   // Bytes that would break an enclosing message can only be sent on their own.
   if (row.alone === true && protocol.name.startsWith("a write")) return undefined;
   return () => protocol.request(row.method, typeof bytes === "string" ? utf8(bytes) : bytes);
+}
+
+describe("bad input in calls over a socket", () => {
+  let socket: WebSocket;
+  beforeAll(async () => {
+    socket = new WebSocket(server.url.replace("http", "ws"));
+    await once(socket, "open");
+    socket.send(JSON.stringify({ type: "hello", data: { version: 2 } }));
+    await once(socket, "message");
+  });
+  afterAll(() => socket.terminate());
+  const resultOf = async (method: string, params: string) => {
+    socket.send(`{"type":"call","data":{"id":1,"method":"${method}","params":${params}}}`);
+    const [bytes] = (await once(socket, "message")) as [Buffer];
+    return (JSON.parse(bytes.toString()) as { data: { error?: Omit<Refusal, "status"> } }).data;
+  };
+  const rows = ROWS.flatMap((row) => {
+    const { title, method, json } = row;
+    const isCall = method !== "subscribe" && method !== "listAll";
+    return isCall && typeof json === "string" && isObject(json) ? [{ title, row, json }] : [];
+  });
+
+  it.each(rows)("is refused: $title", async ({ row, json }) => {
+    const before = await allData();
+    const { error } = await resultOf(StreamService.method[row.method].name, json);
+    if (error === undefined) throw new Error("the request was accepted");
+    expectRefusal(row, { status: row.status ?? 0, ...error });
+    expect(await allData()).toEqual(before);
+  });
+});
+
+function isObject(json: string): boolean {
+  try {
+    const value = JSON.parse(json) as unknown;
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
 }
 
 describe("bad input to the library", () => {

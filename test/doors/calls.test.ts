@@ -1,12 +1,12 @@
 import { describe } from "vitest";
-import { DOORS } from "../support/doors/doors.ts";
+import { CALL_DOORS } from "../support/doors/doors.ts";
 import { batchSuite } from "./suite/batch.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
 import { writesSuite } from "./suite/writes.suite.ts";
 
-describe.each(DOORS)("calls over $name", (door) => {
+describe.each(CALL_DOORS)("calls over $name", (door) => {
   writesSuite(door, "memory");
   updateSuite(door, "memory");
   batchSuite(door, "memory");

@@ -1,6 +1,7 @@
 import { describe } from "vitest";
 import { doorNamed } from "../support/doors/doors.ts";
 import { batchSuite } from "./suite/batch.suite.ts";
+import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
@@ -25,6 +26,7 @@ describe("a service on disk, over gRPC", () => {
     followSuite,
     resumeSuite,
     eventsSuite,
+    deltasSuite,
     livenessSuite,
     shutdownSuite,
     slowSubscriberSuite,

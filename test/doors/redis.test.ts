@@ -2,6 +2,7 @@ import { describe } from "vitest";
 import { doorNamed } from "../support/doors/doors.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { batchSuite } from "./suite/batch.suite.ts";
+import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
@@ -18,7 +19,7 @@ import { writesSuite } from "./suite/writes.suite.ts";
 describeWithRedis("a service on Redis,", () => {
   describe.each(["grpc", "websocket"])("over %s", (name) => {
     const door = doorNamed(name);
-    for (const suite of [followSuite, resumeSuite, eventsSuite]) {
+    for (const suite of [followSuite, resumeSuite, eventsSuite, deltasSuite]) {
       suite(door, "redis");
     }
   });

@@ -1,5 +1,6 @@
 import { describe } from "vitest";
 import { SUBSCRIPTION_DOORS } from "../support/doors/doors.ts";
+import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
@@ -8,4 +9,5 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
   followSuite(door, "memory");
   resumeSuite(door, "memory");
   eventsSuite(door, "memory");
+  deltasSuite(door, "memory");
 });

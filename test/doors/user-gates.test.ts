@@ -3,13 +3,13 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { SignJWT } from "jose";
 import { AdminService } from "millrace/v1";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { DOORS, doorNamed } from "../support/doors/doors.ts";
+import { CALL_DOORS, doorNamed } from "../support/doors/doors.ts";
 import type { DoorClient } from "../support/doors/door.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
 
 const SECRET = "a secret of at least thirty-two bytes";
 const ROOM = { streamName: "rooms", groupId: "attic" };
-const NETWORK_DOORS = DOORS.filter(({ name }) => name !== "library");
+const NETWORK_DOORS = CALL_DOORS.filter(({ name }) => name !== "library");
 
 let server: TestServer;
 let token: string;

@@ -1,4 +1,4 @@
-import type { ChangeEvent, TransientEvent } from "../../src/core/change.ts";
+import type { LiveEvent, LoggedChange } from "../../src/core/change.ts";
 import type { HeartbeatFrame, ResumedFrame, SyncFrame } from "../../src/core/frame.ts";
 import { ORIGIN, type Position, samePosition } from "../../src/core/position.ts";
 import type {
@@ -7,10 +7,16 @@ import type {
   SharedSubscription,
 } from "../../src/live/shared-subscription.ts";
 
+import { appliedDelta } from "../support/applied-delta.ts";
+
 /** The state that a member builds from its frames. Throws at the first wrong frame (G2, G3). */
 export class View implements Member {
   readonly itemId: string | undefined;
+  readonly deltas: boolean;
   readonly state = new Map<string, string>();
+  /** Changes that it received as deltas. */
+  deltaCount = 0;
+  readonly #revisions = new Map<string, number>();
   position: Position = ORIGIN;
   /** Whether a segment is open: its snapshot is complete, or it was resumed. */
   isOpen = false;
@@ -20,13 +26,15 @@ export class View implements Member {
   #timestamp = 0;
   #inSync = false;
 
-  constructor(itemId?: string) {
+  constructor(itemId?: string, deltas = false) {
     this.itemId = itemId;
+    this.deltas = deltas;
   }
 
   /** Copies the state and position of another view, to resume from there. */
   continueFrom(other: View): void {
     for (const [itemId, text] of other.state) this.state.set(itemId, text);
+    for (const [itemId, revision] of other.#revisions) this.#revisions.set(itemId, revision);
     this.position = other.position;
   }
 
@@ -55,7 +63,7 @@ export class View implements Member {
     this.position = frame.position;
   }
 
-  takeShared(frame: ChangeEvent | TransientEvent): void {
+  takeShared(frame: LiveEvent): void {
     if (this.#inSync) throw new Error(`a ${frame.kind} between the parts of a sync`);
     if (!this.isOpen) return;
     if (frame.kind === "event") {
@@ -70,10 +78,18 @@ export class View implements Member {
     if (!isNext || (epoch !== position.epoch && position.epoch !== ""))
       throw new Error(`revision ${revision} after ${position.revision}`);
     if (frame.timestamp <= this.#timestamp) throw new Error("a timestamp that does not grow");
-    if ((frame.type === "create") === this.state.has(frame.itemId))
-      throw new Error(`a ${frame.type} of the wrong item`);
-    if (frame.type === "delete") this.state.delete(frame.itemId);
-    else this.state.set(frame.itemId, frame.value.text);
+    const { itemId } = frame;
+    if (frame.kind === "delta") {
+      if (!this.deltas) throw new Error("a delta for a member that wants whole values");
+      this.deltaCount++;
+      this.state.set(itemId, appliedDelta(frame, this.state, this.#revisions));
+    } else {
+      if ((frame.type === "create") === this.state.has(itemId))
+        throw new Error(`a ${frame.type} of the wrong item`);
+      if (frame.type === "delete") this.state.delete(itemId);
+      else this.state.set(itemId, frame.value.text);
+    }
+    this.#revisions.set(itemId, revision);
     this.position = frame.position;
     this.#timestamp = frame.timestamp;
   }
@@ -86,10 +102,11 @@ export class View implements Member {
     } else if (!samePosition(frame.position, this.position)) {
       throw new Error("parts of different positions");
     }
-    for (const { itemId, value } of frame.items) {
+    for (const { itemId, value, revision } of frame.items) {
       if (!this.follows(itemId)) throw new Error("a sync with another item");
       if (this.state.has(itemId)) throw new Error("an item twice in a sync");
       this.state.set(itemId, value.text);
+      this.#revisions.set(itemId, revision);
     }
     this.#timestamp = frame.timestamp;
     this.#inSync = !frame.last;
@@ -108,9 +125,15 @@ export class SharedReader {
   /** Frames read. */
   count = 0;
   #last: Position = ORIGIN;
+  readonly #check: (view: View, change: LoggedChange) => void;
 
-  constructor(shared: SharedSubscription<View>) {
+  /** @param check Called with each change that a view took. Throws when the view is wrong. */
+  constructor(
+    shared: SharedSubscription<View>,
+    check: (view: View, change: LoggedChange) => void = () => {},
+  ) {
     this.shared = shared;
+    this.#check = check;
   }
 
   /** Takes the available frames, at most `most`. Returns how many it took. */
@@ -148,7 +171,7 @@ export class SharedReader {
       to.takeOwn(frame);
       return;
     }
-    if (frame.kind === "change") {
+    if (frame.kind !== "event") {
       if (isOlder || (position !== undefined && samePosition(position, this.#last)))
         throw new Error(`revision ${position?.revision} after ${this.#last.revision}, over all`);
       this.#last = frame.position;
@@ -158,6 +181,7 @@ export class SharedReader {
       if (!view.follows(frame.itemId)) continue;
       isWanted ||= view.isOpen;
       view.takeShared(frame);
+      if (view.isOpen && frame.kind !== "event") this.#check(view, frame);
     }
     if (!isWanted) throw new Error(`a ${frame.kind} that no member follows`);
   }

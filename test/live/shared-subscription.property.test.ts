@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { ChangeEvent } from "../../src/core/change.ts";
+import type { Position } from "../../src/core/position.ts";
 import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
 import { Hub } from "../../src/live/hub.ts";
@@ -9,6 +11,8 @@ import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { type Random, random } from "../support/random.ts";
 import { SharedReader, View } from "./shared-reader.ts";
 import { forgetful, withSlowAnswers } from "./trying-store.ts";
+import { randomWrite } from "./random-write.ts";
+import { withDeltaLog } from "./delta-log.ts";
 import { withUnreliableFeed } from "./unreliable-feed.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
@@ -21,6 +25,10 @@ interface Setup {
   readonly maxFrames: number;
   readonly unreliable: boolean;
   readonly slow: boolean;
+  /** Whether the store reads deltas from its log without their values. */
+  readonly smallLog: boolean;
+  /** How likely a member does not take deltas. */
+  readonly wholeChance: number;
   /** Whether history is lost during the run. */
   readonly forgets: boolean;
   /** How often the reader reads. */
@@ -35,6 +43,8 @@ const setups = fc.record<Setup>({
   maxFrames: fc.constantFrom(2, 7, 1000),
   unreliable: fc.boolean(),
   slow: fc.boolean(),
+  smallLog: fc.boolean(),
+  wholeChance: fc.constantFrom(0, 0.05, 0.3),
   forgets: fc.boolean(),
   pace: fc.constantFrom(0.05, 0.5, 1),
   tickMs: fc.constant(100),
@@ -45,6 +55,8 @@ const HARD = {
   maxFrames: 2,
   unreliable: true,
   slow: true,
+  smallLog: true,
+  wholeChance: 0.3,
   forgets: true,
   pace: 1,
   tickMs: 250,
@@ -67,9 +79,13 @@ async function write(store: Store, dice: Random, count: number): Promise<void> {
     await store.broadcast(GROUP, { type: "t", itemId: about, value: Value.of(count) });
     return;
   }
-  const put = { kind: "put", itemId, value: Value.of({ count }) } as const;
-  await store.run(GROUP, [{ mutations: [dice.chance(0.3) ? { kind: "delete", itemId } : put] }]);
+  const mutations = Array.from({ length: dice.chance(0.1) ? 3 : 1 }, () =>
+    randomWrite(dice, itemId, count),
+  );
+  await store.run(GROUP, [{ mutations }]);
 }
+
+const keyOf = ({ epoch, revision }: Position) => `${epoch}/${revision}`;
 
 async function stateOf(store: Store, itemId?: string): Promise<Map<string, string>> {
   const page = await store.list(GROUP, { maxCount: 1000, maxBytes: 1 << 30 });
@@ -77,12 +93,15 @@ async function stateOf(store: Store, itemId?: string): Promise<Map<string, strin
   return new Map(items.map((item) => [item.itemId, item.value.text]));
 }
 
+let deltaCount = 0;
+
 async function turn(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
 async function run(setup: Setup): Promise<void> {
-  const { seed, maxChanges, maxFrames, unreliable, slow, forgets, pace, tickMs } = setup;
+  const { seed, maxChanges, maxFrames, unreliable, slow, smallLog, forgets, pace, tickMs } = setup;
+  const { wholeChance } = setup;
   const dice = random(seed);
   let stores = 0;
   // A group's clock advances even when its history is lost.
@@ -90,9 +109,14 @@ async function run(setup: Setup): Promise<void> {
     const startMs = ++stores * 1e6;
     const history = { maxChanges };
     const clock = () => startMs + nowMs;
-    const memory = memoryStore({ history, sweepIntervalMs: 0, clock });
+    const memory = withDeltaLog(memoryStore({ history, sweepIntervalMs: 0, clock }), smallLog);
+    void memory.watch(GROUP, (event) => {
+      if (event.kind === "change") values.set(keyOf(event.position), event);
+    });
     return unreliable ? withUnreliableFeed(memory, dice) : memory;
   };
+  /** All changes ever made. */
+  const values = new Map<string, ChangeEvent>();
   let nowMs = 0;
   const now = () => nowMs;
   const inner = forgetful(fresh());
@@ -108,13 +132,21 @@ async function run(setup: Setup): Promise<void> {
     subscribe: (interest, resumeFrom) => hub.follow({ group: GROUP, interest, resumeFrom }),
     now,
   });
-  const reader = new SharedReader(shared);
+  const reader = new SharedReader(shared, (view, change) => {
+    const made = values.get(keyOf(change.position));
+    if (change.kind === "change" && change.type === "delete") return;
+    if (view.state.get(change.itemId) !== made?.value.text)
+      throw new Error(`a wrong value at ${change.position.revision}`);
+  });
   let known: View | undefined;
   let pending = 0;
   const failures: unknown[] = [];
 
   const join = () => {
-    const view = new View(dice.chance(0.6) ? dice.pick(ITEMS) : undefined);
+    const view = new View(
+      dice.chance(0.6) ? dice.pick(ITEMS) : undefined,
+      !dice.chance(wholeChance),
+    );
     const resumes = reader.members.size === 0 && known !== undefined && view.itemId === undefined;
     if (resumes && known !== undefined) view.continueFrom(known);
     reader.members.add(view);
@@ -168,11 +200,14 @@ async function run(setup: Setup): Promise<void> {
   expect(failures).toEqual([]);
   expect(shared.error).toBeUndefined();
   for (const view of reader.members) expect(view.state).toEqual(await stateOf(inner, view.itemId));
+  deltaCount += [...reader.members].reduce((sum, view) => sum + view.deltaCount, 0);
   shared.close();
   expect(hub.channelCount).toBe(0);
   await inner.close();
 }
 
-test("members that join and leave see each change once, in one order, and end with the state of the store, whatever the feed and the store do (G2, G3, G5, G7)", async () => {
+test("members that join and leave see each change once, in one order, and end with the state of the store, whatever the feed and the store do, with deltas or without (G2, G3, G5, G7)", async () => {
   await fc.assert(fc.asyncProperty(setups, run), { numRuns: 200, examples: KNOWN });
+  // Otherwise deltas were not tried at all.
+  expect(deltaCount).toBeGreaterThan(1000);
 });

@@ -8,6 +8,8 @@ import type { Subscription } from "../../src/live/subscription.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { Reader } from "../support/reader.ts";
 import { type Random, random } from "../support/random.ts";
+import { randomWrite } from "./random-write.ts";
+import { withDeltaLog } from "./delta-log.ts";
 import { withUnreliableFeed } from "./unreliable-feed.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
@@ -18,6 +20,8 @@ interface Setup {
   readonly maxChanges: number;
   readonly maxFrames: number;
   readonly unreliable: boolean;
+  /** Whether the store reads deltas from its log without their values. */
+  readonly smallLog: boolean;
 }
 
 const setups = fc.record<Setup>({
@@ -25,6 +29,7 @@ const setups = fc.record<Setup>({
   maxChanges: fc.constantFrom(3, 20, 1000),
   maxFrames: fc.constantFrom(2, 7, 1000),
   unreliable: fc.boolean(),
+  smallLog: fc.boolean(),
 });
 
 async function step(store: Store, dice: Random, count: number): Promise<void> {
@@ -33,8 +38,7 @@ async function step(store: Store, dice: Random, count: number): Promise<void> {
     await store.broadcast(GROUP, { type: "t", itemId: undefined, value: Value.of(count) });
     return;
   }
-  const put = { kind: "put", itemId, value: Value.of({ count }) } as const;
-  await store.run(GROUP, [{ mutations: [dice.chance(0.3) ? { kind: "delete", itemId } : put] }]);
+  await store.run(GROUP, [{ mutations: [randomWrite(dice, itemId, count)] }]);
 }
 
 async function stateOf(store: Store, itemId?: string): Promise<Map<string, string>> {
@@ -47,11 +51,12 @@ async function turn(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-test("readers of every speed see each change once, in order, and end with the state of the store, whatever the feed does (G2, G3, G7)", async () => {
+test("readers of every speed see each change once, in order, and end with the state of the store, whatever the feed does, with deltas or without (G2, G3, G7)", async () => {
+  let deltaCount = 0;
   await fc.assert(
-    fc.asyncProperty(setups, async ({ seed, maxChanges, maxFrames, unreliable }) => {
+    fc.asyncProperty(setups, async ({ seed, maxChanges, maxFrames, unreliable, smallLog }) => {
       const dice = random(seed);
-      const inner = memoryStore({ history: { maxChanges } });
+      const inner = withDeltaLog(memoryStore({ history: { maxChanges } }), smallLog);
       const store = unreliable ? withUnreliableFeed(inner, dice) : inner;
       let nowMs = 0;
       const queueLimits = { maxBytes: 1 << 20, maxFrames };
@@ -85,7 +90,7 @@ test("readers of every speed see each change once, in order, and end with the st
           const resumeFrom = resumed?.position;
           const subscription = await hub.follow({
             group: GROUP,
-            interest: interestIn(itemId),
+            interest: interestIn(itemId, dice.chance(0.7)),
             resumeFrom,
           });
           readers.push({ reader, subscription, itemId, pace: dice.pick([0.05, 0.5, 1]) });
@@ -113,6 +118,7 @@ test("readers of every speed see each change once, in order, and end with the st
         }
         expect(subscription.error).toBeUndefined();
         expect(reader.state).toEqual(await stateOf(inner, itemId));
+        deltaCount += reader.deltaCount;
         subscription.close();
       }
       expect(hub.channelCount).toBe(0);
@@ -120,4 +126,6 @@ test("readers of every speed see each change once, in order, and end with the st
     }),
     { numRuns: 150 },
   );
+  // Otherwise deltas were not tried at all.
+  expect(deltaCount).toBeGreaterThan(1000);
 });

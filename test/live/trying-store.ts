@@ -2,7 +2,7 @@ import type { GroupEvent, Item } from "../../src/core/change.ts";
 import type { GroupKey } from "../../src/core/names.ts";
 import type { SnapshotReader, Store } from "../../src/core/store.ts";
 import type { Random } from "../support/random.ts";
-import { bound } from "./unreliable-feed.ts";
+import { bound, deltasOf } from "./unreliable-feed.ts";
 
 /** Lets other work run first, for a few turns. */
 async function pause(dice: Random): Promise<void> {
@@ -23,6 +23,12 @@ export function withSlowAnswers(store: Store, dice: Random): Store {
     get: (group, itemId) => slow(() => store.get(group, itemId)),
     heads: (groups) => slow(() => store.heads(groups)),
     since: (...args) => slow(() => store.since(...args)),
+    ...deltasOf(
+      store,
+      (read) =>
+        (...args) =>
+          slow(() => read(...args)),
+    ),
     snapshot: async (group) => {
       await pause(dice);
       return pagedSnapshot(store, group, dice);
@@ -74,6 +80,12 @@ export function forgetful(first: Store): ForgetfulStore {
     list: (...args) => current.list(...args),
     snapshot: (...args) => current.snapshot(...args),
     since: (...args) => current.since(...args),
+    ...deltasOf(
+      first,
+      () =>
+        (...args) =>
+          current.deltasSince!(...args),
+    ),
     logRange: (...args) => current.logRange(...args),
     groups: (...args) => current.groups(...args),
     allGroups: (...args) => current.allGroups(...args),

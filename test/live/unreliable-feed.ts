@@ -26,6 +26,15 @@ export function withUnreliableFeed(store: Store, random: Random): Store {
   };
 }
 
+/** The optional read of a store, changed by `wrap`. */
+export function deltasOf(
+  store: Store,
+  wrap = (read: NonNullable<Store["deltasSince"]>) => read,
+): Pick<Store, "deltasSince"> {
+  const read = store.deltasSince?.bind(store);
+  return read === undefined ? {} : { deltasSince: wrap(read) };
+}
+
 /** A store's methods as properties of a plain object, so that each can be spread and replaced. */
 export function bound(store: Store): Store {
   return {
@@ -37,6 +46,7 @@ export function bound(store: Store): Store {
     list: (...args) => store.list(...args),
     snapshot: (...args) => store.snapshot(...args),
     since: (...args) => store.since(...args),
+    ...deltasOf(store),
     logRange: (...args) => store.logRange(...args),
     groups: (...args) => store.groups(...args),
     allGroups: (...args) => store.allGroups(...args),

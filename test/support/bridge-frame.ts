@@ -1,4 +1,4 @@
-import type { Json, Position } from "millrace";
+import type { Json, Position, UpdateStep } from "millrace";
 
 /** A frame as the WebSocket bridge sends it. */
 export interface BridgeFrame {
@@ -14,6 +14,8 @@ export interface BridgeFrame {
   readonly event: {
     readonly type: string;
     readonly data?: Json;
+    readonly ops?: readonly UpdateStep[];
+    readonly baseRevision?: number;
     readonly ids?: readonly string[];
     readonly first?: boolean;
     readonly last?: boolean;

@@ -1,5 +1,6 @@
 import type { Frame } from "../../src/core/frame.ts";
 import { ORIGIN, type Position } from "../../src/core/position.ts";
+import { appliedDelta } from "./applied-delta.ts";
 import type { Subscription } from "../../src/live/subscription.ts";
 
 /**
@@ -10,6 +11,9 @@ export class Reader {
   readonly state = new Map<string, string>();
   position: Position = ORIGIN;
   segments = 0;
+  /** Changes that it received as deltas. */
+  deltaCount = 0;
+  readonly #revisions = new Map<string, number>();
   /** Whether events may arrive late, as from a feed that delays them. */
   lateEvents = false;
   readonly events: string[] = [];
@@ -24,6 +28,7 @@ export class Reader {
   /** Adopts the state of another reader, to resume from its position. */
   continueFrom(other: Reader): void {
     for (const [itemId, text] of other.state) this.state.set(itemId, text);
+    for (const [itemId, revision] of other.#revisions) this.#revisions.set(itemId, revision);
     this.position = other.position;
   }
 
@@ -51,7 +56,10 @@ export class Reader {
         }
         if (frame.position.revision !== this.position.revision)
           throw new Error("parts of different positions");
-        for (const item of frame.items) this.state.set(item.itemId, item.value.text);
+        for (const item of frame.items) {
+          this.state.set(item.itemId, item.value.text);
+          this.#revisions.set(item.itemId, item.revision);
+        }
         this.#inSync = !frame.last;
         this.#timestamp = frame.timestamp;
         return;
@@ -59,7 +67,8 @@ export class Reader {
         this.segments++;
         this.position = frame.position;
         return;
-      case "change": {
+      case "change":
+      case "delta": {
         const { epoch, revision } = frame.position;
         const follows =
           this.#itemId === undefined
@@ -69,10 +78,15 @@ export class Reader {
         if (!follows || !sameHistory)
           throw new Error(`revision ${revision} after ${this.position.revision}`);
         if (frame.timestamp <= this.#timestamp) throw new Error("a timestamp that does not grow");
-        if ((frame.type === "create") === this.state.has(frame.itemId))
+        const { itemId } = frame;
+        if (frame.kind === "delta") {
+          this.deltaCount++;
+          this.state.set(itemId, appliedDelta(frame, this.state, this.#revisions));
+        } else if ((frame.type === "create") === this.state.has(itemId))
           throw new Error(`a ${frame.type} of the wrong item`);
-        if (frame.type === "delete") this.state.delete(frame.itemId);
-        else this.state.set(frame.itemId, frame.value.text);
+        else if (frame.type === "delete") this.state.delete(itemId);
+        else this.state.set(itemId, frame.value.text);
+        this.#revisions.set(itemId, revision);
         this.position = frame.position;
         this.#timestamp = frame.timestamp;
         return;

@@ -51,8 +51,9 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
  * The form of stored records that this version reads, which stands at the end of its member ids. Ids
  * of versions without authors have none: to them, ids are opaque.
  */
-const RECORD_FORM = 2;
+const RECORD_FORM = 3;
 const FORM_WITH_AUTHORS = 2;
+const FORM_WITH_DELTAS = 3;
 
 /** A new member id of a process. */
 export function newMemberId(process: string): string {
@@ -61,8 +62,16 @@ export function newMemberId(process: string): string {
 
 /** Whether a member reads records with authors. */
 export function readsAuthors(member: string): boolean {
-  const form = /\.(\d+)$/.exec(member.slice(member.lastIndexOf("/")))?.[1] ?? 1;
-  return Number(form) >= FORM_WITH_AUTHORS;
+  return formOf(member) >= FORM_WITH_AUTHORS;
+}
+
+/** Whether a member reads logs with deltas. */
+export function readsDeltas(member: string): boolean {
+  return formOf(member) >= FORM_WITH_DELTAS;
+}
+
+function formOf(member: string): number {
+  return Number(/\.(\d+)$/.exec(member.slice(member.lastIndexOf("/")))?.[1] ?? 1);
 }
 
 /** The process of a member id: the instanceId of its RedisServers. */

@@ -3,7 +3,7 @@ import type { Unwatch } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { createAcks } from "./acks.ts";
 import { FLEET_SCRIPTS, fleetCommands, readAck } from "./fleet-commands.ts";
-import { fleetKeys, readsAuthors } from "./fleet-keys.ts";
+import { fleetKeys, readsAuthors, readsDeltas } from "./fleet-keys.ts";
 import { createFleetLeases } from "./fleet-leases.ts";
 import type { FleetEntry } from "./fleet-log.ts";
 import { type FleetOrders, createFleetOrders } from "./fleet-orders.ts";
@@ -54,6 +54,8 @@ export interface RedisCoordinator extends Coordinator {
   ready(): Promise<string>;
   /** Whether every member of the fleet reads stored records that have authors. */
   readsAuthors(): boolean;
+  /** Whether every member of the fleet reads logs with deltas. */
+  readsDeltas(): boolean;
 }
 
 const DEFAULT_REGISTRY_TIMEOUT_MS = 10_000;
@@ -211,7 +213,21 @@ export async function createRedisCoordinator(
   subscriptions.push(servers.watch(() => servers.isUp && void membership.beat()));
 
   /** Known for this set of members, which is replaced when it changes. */
-  let known: { readonly members: FleetState["members"]; readonly all: boolean } | undefined;
+  let known:
+    | {
+        readonly members: FleetState["members"];
+        readonly authors: boolean;
+        readonly deltas: boolean;
+      }
+    | undefined;
+  const recordForms = () => {
+    const { members } = replica.state;
+    if (known?.members !== members) {
+      const ids = Array.from(members.keys());
+      known = { members, authors: ids.every(readsAuthors), deltas: ids.every(readsDeltas) };
+    }
+    return known;
+  };
 
   let closing: Promise<void> | undefined;
   const close = async () => {
@@ -231,12 +247,8 @@ export async function createRedisCoordinator(
       await membership.ready();
       return membership.id;
     },
-    readsAuthors() {
-      const { members } = replica.state;
-      if (known?.members !== members)
-        known = { members, all: Array.from(members.keys()).every(readsAuthors) };
-      return known.all;
-    },
+    readsAuthors: () => recordForms().authors,
+    readsDeltas: () => recordForms().deltas,
     close: () => (closing ??= close()),
   };
 }

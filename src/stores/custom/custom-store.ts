@@ -197,16 +197,16 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     heads: (groups) => store.heads(groups),
     async list(group, page) {
       if (!outside.has("list", group.streamName)) return store.list(group, page);
-      const { items, position } = await readAll(group);
+      const { items: listed, position } = await readAll(group);
+      const items = page.descending === true ? listed.toReversed() : listed;
       const { found, next } = pageOf(items, startOf(page.after, items, position), page);
       if (next === undefined) return { items: found, position, next };
-      const last = found.at(-1)?.itemId ?? "";
-      return { items: found, position, next: `${next} ${position.revision} ${last}` };
+      return { items: found, position, next: cursorAfter(items, next, position) };
     },
-    async snapshot(group) {
-      if (!outside.has("list", group.streamName)) return store.snapshot(group);
+    async snapshot(group, window) {
+      if (!outside.has("list", group.streamName)) return store.snapshot(group, window);
       const { items, ...head } = await readAll(group);
-      return readerOf(items, head);
+      return readerOf(items, head, window);
     },
     since: (group, from, limits) => store.since(group, from, limits),
     logRange: (group) => store.logRange(group),
@@ -223,23 +223,46 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
   };
 }
 
-/** A reader of items in memory. */
-function readerOf(items: readonly Item[], head: StateHead): SnapshotReader {
+/** A reader of items in memory: of all, or of the last ones. */
+function readerOf(
+  listed: readonly Item[],
+  head: StateHead,
+  window: number | undefined,
+): SnapshotReader {
+  const items = window === undefined ? listed : listed.slice(-window);
+  const truncated = items.length < listed.length;
+  const newest = window === undefined ? [] : listed.toReversed();
   let at = 0;
   return {
     stable: true,
     async next(limits) {
-      const { found, next } = pageOf(items, at, limits);
+      const start = at;
+      const { found, next } = pageOf(items, start, limits);
       at = next ?? items.length;
-      return { ...head, items: found, done: next === undefined };
+      const page = { ...head, items: found, done: next === undefined };
+      if (window === undefined) return page;
+      const places = found.map((_, i) =>
+        cursorAfter(newest, items.length - start - i, head.position),
+      );
+      return { ...page, window: { places, count: items.length, truncated } };
     },
     close() {},
   };
 }
 
 /**
- * Where a page begins: after the last item of the page before, wherever it is now. After an item
- * without an id: at the next index, as long as nothing was written.
+ * The cursor of the page that begins at an index: the index, the revision, and the ids of the items
+ * before and at the index.
+ */
+function cursorAfter(items: readonly Item[], index: number, { revision }: Position): string {
+  const [before = "", at = ""] = [items[index - 1]?.itemId, items[index]?.itemId];
+  return `${index} ${revision} ${before}${at === "" ? "" : `\n${at}`}`;
+}
+
+/**
+ * Where a page begins: after the last item of the page before, wherever it is now; if that one is
+ * gone, with the one that followed it. After an item without an id: at the next index, as long as
+ * nothing was written.
  *
  * @throws StreamError PAGE_TOKEN_INVALID
  */
@@ -249,10 +272,13 @@ function startOf(
   { revision }: Position,
 ): number {
   if (after === undefined) return 0;
-  const [, next, then, last = ""] = /^(\d{1,15}) (\d{1,16}) (.*)$/s.exec(after) ?? [];
+  const [, next, then, last = "", following = ""] =
+    /^(\d{1,15}) (\d{1,16}) ([^\n]*)(?:\n([^\n]*))?$/.exec(after) ?? [];
   if (last !== "") {
     const found = items.findIndex(({ itemId }) => itemId === last);
     if (found >= 0) return found + 1;
+    const beside = items.findIndex(({ itemId }) => itemId === following);
+    if (following !== "" && beside >= 0) return beside;
   } else if (next !== undefined && Number(then) === revision) return Number(next);
   throw new StreamError(
     "PAGE_TOKEN_INVALID",

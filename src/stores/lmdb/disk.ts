@@ -43,6 +43,10 @@ export interface View {
     end: Buffer,
     limit?: number,
   ): Iterable<{ key: Buffer; value: Buffer }>;
+  /** The entries from `start` to before `end`, the last one first. To be iterated synchronously. */
+  reversed(table: Table, start: Buffer, end: Buffer): Iterable<{ key: Buffer; value: Buffer }>;
+  /** The key that `count` entries with keys before `end` begin with. At least as many must exist. */
+  keyBefore(table: Table, end: Buffer, count: number): Buffer | undefined;
   /** Keeps it alive for another owner, which has to release it. */
   retain(): void;
   /** Releases it. The disk cannot reuse the pages of a living view. */
@@ -107,6 +111,20 @@ export function openDisk(file: string): Disk {
       get: (from, key) => (from as FastTable).getBinaryFast(key, within),
       range: (from, start, end, limit) =>
         from.getRange({ start, end, transaction, ...(limit === undefined ? {} : { limit }) }),
+      reversed: (from, start, end) =>
+        from.getRange({
+          start: end,
+          exclusiveStart: true,
+          end: start,
+          inclusiveEnd: true,
+          reverse: true,
+          transaction,
+        }),
+      keyBefore(from, end, count) {
+        const options = { start: end, exclusiveStart: true, reverse: true, transaction };
+        for (const key of from.getKeys({ ...options, offset: count - 1, limit: 1 })) return key;
+        return undefined;
+      },
       retain() {
         owners += 1;
       },

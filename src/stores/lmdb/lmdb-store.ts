@@ -37,7 +37,7 @@ import {
   type Source,
 } from "./reads.ts";
 import type { GroupRecord } from "./encoding.ts";
-import { LmdbSnapshotReader, createBudget } from "./snapshot.ts";
+import { LmdbSnapshotReader, createBudget, extentOf } from "./snapshot.ts";
 import { WriteBatch } from "./write-batch.ts";
 import { startInterval } from "../../timers/timers.ts";
 
@@ -245,7 +245,7 @@ export function createLmdbStore(
         const { name, record } = load(key);
         return readItems(source, name, headOf(record).position, page);
       }),
-    snapshot: (key) =>
+    snapshot: (key, window) =>
       read(() => {
         const { name, record } = load(key);
         if (held.size >= MAX_HELD_SNAPSHOTS) {
@@ -253,6 +253,8 @@ export function createLmdbStore(
             .find((reader) => !reader.isLeaving)
             ?.takeIntoMemory();
         }
+        const extent =
+          window === undefined ? undefined : extentOf(source, name, record.itemCount, window);
         source.view.retain();
         const reader = new LmdbSnapshotReader(
           source,
@@ -261,6 +263,7 @@ export function createLmdbStore(
           options.snapshotHoldMs ?? 5000,
           snapshotBudget,
           () => held.delete(reader),
+          extent,
         );
         held.add(reader);
         return reader;

@@ -80,22 +80,22 @@ export function headOf(record: GroupRecord): Head {
   };
 }
 
-/** Reads a page of items in creation order. */
+/**
+ * Reads a page of items in creation order, or from the newest.
+ *
+ * @param places Receives the creating revision of each item, as text.
+ */
 export function readItems(
   source: Source,
   name: GroupName,
   position: Position,
   page: ItemPageRequest,
+  places?: string[],
 ): ItemPage {
   const items: Item[] = [];
   let bytes = 0;
   let last = parseCursor(page.after);
-  const entries = source.view.range(
-    source.tables.data,
-    itemKey(name, last + 1),
-    itemKey(name, Number.MAX_SAFE_INTEGER),
-  );
-  for (const { key, value } of entries) {
+  for (const { key, value } of itemEntries(source, name, last, page.descending === true)) {
     const createdRevision = numberOfKey(key);
     const { item } = decodeItem(value, createdRevision);
     bytes += item.value.size;
@@ -103,9 +103,29 @@ export function readItems(
       return { items, position, next: String(last) };
     }
     items.push(item);
+    places?.push(String(createdRevision));
     last = createdRevision;
   }
   return { items, position, next: undefined };
+}
+
+/** The entries of items beyond the one that a revision created; 0: all. */
+function itemEntries(
+  { view, tables }: Source,
+  name: GroupName,
+  last: number,
+  descending: boolean,
+): Iterable<{ key: Buffer; value: Buffer }> {
+  const end = itemKey(name, Number.MAX_SAFE_INTEGER);
+  if (!descending) return view.range(tables.data, itemKey(name, last + 1), end);
+  return view.reversed(tables.data, itemKey(name, 0), last === 0 ? end : itemKey(name, last));
+}
+
+/** The cursor of the page that begins with the newest items, this many; the group has more. */
+export function cursorBefore({ view, tables }: Source, name: GroupName, count: number): string {
+  const oldest = view.keyBefore(tables.data, itemKey(name, Number.MAX_SAFE_INTEGER), count + 1);
+  if (oldest === undefined) throw new Error("The group has fewer items than its record says.");
+  return String(numberOfKey(oldest));
 }
 
 /** What a read of changes is limited by, besides the log. */
@@ -124,7 +144,7 @@ export function readChanges(
   request: ChangesRequest,
 ): Replay {
   const { view, tables } = source;
-  const { whole } = materialiser((revision) => {
+  const whole = materialiser((revision) => {
     const bytes = view.get(tables.data, changeKey(name, revision));
     return bytes === undefined ? undefined : decodeEntry(bytes, record.epoch, revision);
   });

@@ -1,9 +1,15 @@
 import { setImmediate } from "node:timers/promises";
 import type { Item } from "../../core/change.ts";
 import { StreamError } from "../../core/errors.ts";
-import type { ReadLimits, SnapshotPage, SnapshotReader, StateHead } from "../../core/store.ts";
+import type {
+  ReadLimits,
+  SnapshotPage,
+  SnapshotReader,
+  StateHead,
+  WindowPage,
+} from "../../core/store.ts";
 import type { GroupName } from "./keys.ts";
-import { readItems } from "./reads.ts";
+import { cursorBefore, readItems } from "./reads.ts";
 import type { Source } from "./reads.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 
@@ -29,11 +35,29 @@ export function createBudget(maxBytes: number): MemoryBudget {
   };
 }
 
+/** Which items of a group a window has. */
+export interface WindowExtent extends Omit<WindowPage, "places"> {
+  /** The cursor of its first item; undefined: that of the group. */
+  readonly after: string | undefined;
+}
+
+/** The extent of a window. @param itemCount Number of items of the group. */
+export function extentOf(
+  source: Source,
+  name: GroupName,
+  itemCount: number,
+  window: number,
+): WindowExtent {
+  const truncated = itemCount > window;
+  const after = truncated ? cursorBefore(source, name, window) : undefined;
+  return { after, count: Math.min(itemCount, window), truncated };
+}
+
 // How much is read in one turn of the event loop when the rest is taken into memory.
 const DRAIN_LIMITS: ReadLimits = { maxCount: 1000, maxBytes: 1024 * 1024 };
 
 /**
- * Reads all items of a group in one state. The state is held for a short time only, because the
+ * Reads all items of a group in one state, or the newest of them. The state is held for a short time only, because the
  * disk cannot reuse its pages: a reader that takes longer continues from memory.
  */
 export class LmdbSnapshotReader implements SnapshotReader {
@@ -48,8 +72,10 @@ export class LmdbSnapshotReader implements SnapshotReader {
   /** The state that it holds; undefined once released. */
   #source: Source | undefined;
   #after: string | undefined;
-  /** Items in memory, and how many of them were read. */
+  readonly #window: WindowExtent | undefined;
+  /** Items in memory, with the places of those of a window, and how many of them were read. */
   #items: Item[] = [];
+  #places: string[] = [];
   #read = 0;
   #draining: Promise<void> | undefined;
   #closed = false;
@@ -59,6 +85,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
    * @param holdMs How long it may hold the view, in milliseconds.
    * @param budget The memory of all readers together.
    * @param onRelease Called when it has released the view.
+   * @param window The items to read. Undefined: all, without places.
    */
   constructor(
     source: Source,
@@ -67,7 +94,10 @@ export class LmdbSnapshotReader implements SnapshotReader {
     holdMs: number,
     budget: MemoryBudget,
     onRelease: () => void,
+    window?: WindowExtent,
   ) {
+    this.#window = window;
+    this.#after = window?.after;
     this.#source = source;
     this.#name = name;
     this.head = head;
@@ -81,13 +111,12 @@ export class LmdbSnapshotReader implements SnapshotReader {
     if (this.#closed) throw new StreamError("STORE_UNAVAILABLE", "The snapshot was closed.");
     const { head } = this;
     if (this.#source === undefined) return { ...head, ...this.#nextFromMemory(limits) };
-    const { items, next } = readItems(this.#source, this.#name, this.head.position, {
-      ...limits,
-      after: this.#after,
-    });
+    const page = { ...limits, after: this.#after };
+    const places = this.#window === undefined ? undefined : [];
+    const { items, next } = readItems(this.#source, this.#name, head.position, page, places);
     this.#after = next;
     if (next === undefined) this.#release();
-    return { ...head, items, next, done: next === undefined };
+    return { ...head, items, next, window: this.#windowPage(places), done: next === undefined };
   }
 
   skip({ next, done }: SnapshotPage): boolean {
@@ -123,18 +152,24 @@ export class LmdbSnapshotReader implements SnapshotReader {
     this.#release();
   }
 
+  #windowPage(places: readonly string[] | undefined): WindowPage | undefined {
+    if (this.#window === undefined || places === undefined) return undefined;
+    const { count, truncated } = this.#window;
+    return { places, count, truncated };
+  }
+
   #forget(): void {
     this.#items = [];
+    this.#places = [];
     this.#budget.give(this.#bytes);
     this.#bytes = 0;
   }
 
   async #drain(): Promise<void> {
     while (this.#source !== undefined) {
-      const { items, next } = readItems(this.#source, this.#name, this.head.position, {
-        ...DRAIN_LIMITS,
-        after: this.#after,
-      });
+      const page = { ...DRAIN_LIMITS, after: this.#after };
+      const places = this.#window === undefined ? undefined : this.#places;
+      const { items, next } = readItems(this.#source, this.#name, this.head.position, page, places);
       const bytes = items.reduce((sum, { value }) => sum + value.size, 0);
       this.#bytes += bytes;
       if (!this.#budget.take(bytes)) {
@@ -150,7 +185,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
     }
   }
 
-  #nextFromMemory(limits: ReadLimits): { items: readonly Item[]; done: boolean } {
+  #nextFromMemory(limits: ReadLimits): Pick<SnapshotPage, "items" | "window" | "done"> {
     const start = this.#read;
     let bytes = 0;
     for (; this.#read < this.#items.length; this.#read++) {
@@ -158,7 +193,11 @@ export class LmdbSnapshotReader implements SnapshotReader {
       if (this.#read > start && (this.#read - start >= limits.maxCount || bytes > limits.maxBytes))
         break;
     }
-    return { items: this.#items.slice(start, this.#read), done: this.#read === this.#items.length };
+    return {
+      items: this.#items.slice(start, this.#read),
+      window: this.#windowPage(this.#places.slice(start, this.#read)),
+      done: this.#read === this.#items.length,
+    };
   }
 
   #release(): void {

@@ -31,6 +31,16 @@ import type {
 import { ChangeLog } from "./change-log.ts";
 import { SortedMap } from "./sorted-map.ts";
 
+/** The newest items of a group. */
+export interface NewestItems {
+  /** In creation order. */
+  readonly items: readonly Item[];
+  /** For each item: where a descending page begins with the item before it. */
+  readonly places: readonly string[];
+  /** Whether there are older ones. */
+  readonly truncated: boolean;
+}
+
 /** The state of one group: items, log, head and clock. */
 export class MemoryGroup {
   /** Its names. */
@@ -127,13 +137,16 @@ export class MemoryGroup {
     return this.#items.get(itemId)?.item;
   }
 
-  /** Reads a page of items in creation order. */
+  /** Reads a page of items in creation order, or from the newest. */
   list(page: ItemPageRequest): ItemPage {
     const { position } = this.#head;
     const items: Item[] = [];
     let bytes = 0;
     let last: number | undefined;
-    for (const [createdRevision, item] of this.#order.entries(cursor(page.after))) {
+    const after = cursor(page.after);
+    const entries =
+      page.descending === true ? this.#order.reversed(after) : this.#order.entries(after);
+    for (const [createdRevision, item] of entries) {
       bytes += item.value.size;
       if (items.length > 0 && (items.length >= page.maxCount || bytes > page.maxBytes)) {
         return { items, position, next: String(last) };
@@ -144,9 +157,22 @@ export class MemoryGroup {
     return { items, position, next: undefined };
   }
 
+  /** The newest items, at most `count`, in creation order. */
+  newest(count: number): NewestItems {
+    const items: Item[] = [];
+    const places: string[] = [];
+    for (const [createdRevision, item] of this.#order.reversed()) {
+      if (items.length === count) break;
+      items.push(item);
+      places.push(String(createdRevision));
+    }
+    const truncated = items.length < this.#order.size;
+    return { items: items.reverse(), places: places.reverse(), truncated };
+  }
+
   /** Reads changes after a position, with whole values. */
   since(from: Position, limits: ReadLimits, nowMs: number, history: History): Replay {
-    const { whole } = materialiser((revision) => this.#log.at(revision));
+    const whole = materialiser((revision) => this.#log.at(revision));
     return this.#read(from, limits, nowMs, history, valueSizeOf, whole);
   }
 
@@ -187,12 +213,12 @@ export class MemoryGroup {
 
   /** Reads which changes the log holds. */
   logRange(nowMs: number, history: History): LogRange {
-    const { count } = this.#log.extent;
-    let expired = 0;
-    // Few changes are expired and not swept yet.
-    while (expired < count && isExpired(this.#log.at(expired)!.timeMs, nowMs, history)) expired++;
     const head = this.#head.position;
-    return { head, oldest: head.revision - count + 1 + expired };
+    let oldest = this.#log.start;
+    // Few changes are expired and not swept yet.
+    while (oldest <= head.revision && isExpired(this.#log.at(oldest)!.timeMs, nowMs, history))
+      oldest++;
+    return { head, oldest };
   }
 }
 

@@ -21,6 +21,7 @@ import type { Fired } from "../../core/outbox.ts";
 import { createWatchers } from "../../core/watchers.ts";
 import { MemoryGroup } from "./memory-group.ts";
 import { SortedMap } from "./sorted-map.ts";
+import { windowReader } from "./window-reader.ts";
 import { startInterval } from "../../timers/timers.ts";
 
 /** Options of a memory store. */
@@ -44,7 +45,7 @@ export interface MemoryStore extends Store {
 /**
  * A store in memory. It keeps every promise of the Store port except durability: each start begins
  * new epochs. The cost of reads and writes of a group does not depend on the number of groups. Its
- * snapshot readers are not stable: each page is read at the current position.
+ * readers of whole snapshots are not stable: each page is read at the current position.
  */
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const history = historyOf(options.history);
@@ -204,9 +205,11 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       assertOpen();
       return findOrAdd(key).list(page);
     },
-    async snapshot(key) {
+    async snapshot(key, window) {
       assertOpen();
-      return snapshot(key);
+      if (window === undefined) return snapshot(key);
+      const group = findOrAdd(key);
+      return windowReader(group.newest(window), stateHead(group), assertOpen);
     },
     async since(key, from, limits) {
       assertOpen();

@@ -87,6 +87,23 @@ export class SortedMap<K, V> {
     }
   }
 
+  /**
+   * Entries with keys before `before` (default: all), the last one first. The map must not change
+   * meanwhile.
+   */
+  *reversed(before?: K): Generator<readonly [K, V]> {
+    const last = this.#chunks.length - 1;
+    let chunkIndex = before === undefined ? last : Math.min(this.#chunkOf(before), last);
+    let end = this.#chunks[chunkIndex]?.keys.length ?? 0;
+    if (before !== undefined && end > 0) end = this.#placeIn(this.#chunks[chunkIndex]!, before);
+    while (chunkIndex >= 0) {
+      const { keys, values } = this.#chunks[chunkIndex]!;
+      for (let index = end - 1; index >= 0; index--) yield [keys[index]!, values[index]!];
+      chunkIndex -= 1;
+      end = this.#chunks[chunkIndex]?.keys.length ?? 0;
+    }
+  }
+
   /** The first chunk whose last key is not before `key`. */
   #chunkOf(key: K): number {
     return partition(this.#chunks.length, (i) => {

@@ -1,4 +1,5 @@
 import { NO_AUTHOR } from "../../core/author.ts";
+import type { Delta } from "../../core/delta.ts";
 import type { Broadcast, Commit, Mutation } from "../../core/store.ts";
 import type { Firing } from "../../core/outbox.ts";
 import { encodeFiring } from "./encoding.ts";
@@ -26,7 +27,12 @@ export interface PlainCommit {
 }
 
 /** A mutation without anything to compute. */
-export type PlainMutation = Exclude<Mutation, { readonly kind: "reduce" }>;
+export type PlainMutation =
+  | Exclude<Mutation, { readonly kind: "reduce" | "put" }>
+  | (Extract<Mutation, { readonly kind: "put" }> & {
+      /** The steps of an update, on the current item. */
+      readonly delta?: Delta | undefined;
+    });
 
 /** Whether the script can run it on its own, without computing values or counters. */
 export function isPlain(commit: Commit): commit is Commit & PlainCommit {
@@ -82,7 +88,9 @@ function writeMutation(args: string[], mutation: PlainMutation): void {
   const { itemId, expectedRevision, fires } = mutation;
   const letter = LETTERS[mutation.kind];
   const expects = expectedRevision === undefined ? "" : "e";
-  args.push(`${letter}${expects}${fires === undefined ? "" : "f"}`, itemId);
+  const delta = mutation.kind === "delete" ? undefined : mutation.delta;
+  const flags = `${fires === undefined ? "" : "f"}${delta === undefined ? "" : "d"}`;
+  args.push(`${letter}${expects}${flags}`, itemId);
   if (expectedRevision !== undefined) args.push(String(expectedRevision));
   if (fires !== undefined) args.push(firingText(fires));
   if (mutation.kind === "put") args.push(String(mutation.value.size), mutation.value.text);
@@ -92,6 +100,8 @@ function writeMutation(args: string[], mutation: PlainMutation): void {
     args.push(String(value?.size ?? 0), value?.text ?? "");
     args.push(after === undefined ? "2" : before === undefined ? "0" : "1");
   }
+  if (delta !== undefined)
+    args.push(mutation.kind === "record" ? String(delta.baseRevision) : "", delta.text);
 }
 
 const LETTERS = { put: "P", delete: "D", record: "R" } as const;

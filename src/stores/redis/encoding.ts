@@ -1,6 +1,9 @@
 import { NO_AUTHOR } from "../../core/author.ts";
 import type { ChangeEvent, GroupEvent, Item, TransientEvent } from "../../core/change.ts";
 import type { StoredItem } from "../../core/commit.ts";
+import { Delta } from "../../core/delta.ts";
+import type { LogEntry } from "../../core/log-entry.ts";
+import { MAX_PINS } from "../../core/log-pins.ts";
 import type { OutboxEntry, OutboxHead } from "../../core/outbox.ts";
 import { ORIGIN, type Position } from "../../core/position.ts";
 import type { Head } from "../../core/store.ts";
@@ -20,15 +23,28 @@ const NO_ITEM = 0xffff;
 const SIZE_WITH_AUTHOR = 0x8000_0000;
 /** Added to the type of a change that has an author. */
 const TYPE_WITH_AUTHOR = 0x80;
+/** Added to the type of an update that has its delta before its value, or in its place. */
+const TYPE_WITH_DELTA = 0x40;
+const TYPE_DELTA = 0x20;
+/** What stands before the text of such deltas, in bytes. */
+const WITH_DELTA_BYTES = 12;
+const DELTA_BYTES = 21;
 const CHANGE_TYPES = ["create", "update", "delete"] as const;
 
 /** The head of a group. */
 export interface GroupHead extends Head {
+  /** Number of items. */
+  readonly itemCount: number;
   /** Number of changes in the log. */
   readonly logCount: number;
 }
 
-const NO_HEAD: GroupHead = Object.freeze({ position: ORIGIN, timestamp: 0, logCount: 0 });
+const NO_HEAD: GroupHead = Object.freeze({
+  position: ORIGIN,
+  timestamp: 0,
+  itemCount: 0,
+  logCount: 0,
+});
 
 /** Reads a reply that is text or null. */
 export function textOf(reply: unknown): string {
@@ -39,14 +55,21 @@ export function textOf(reply: unknown): string {
 /** Reads a head. @param lineage The lineage of its partition. */
 export function unpackHead(packed: unknown, lineage: unknown): GroupHead {
   if (!Buffer.isBuffer(packed)) return NO_HEAD;
-  const own = packed.toString("utf8", HEAD_BYTES);
+  // The pins of the log, which only the scripts use.
+  const pins = packed[HEAD_BYTES] ?? 0;
+  const own = packed.toString("utf8", HEAD_BYTES + (pins <= MAX_PINS ? pinBytes(pins) : 0));
   const suffix = textOf(lineage);
   const epoch = own === "" || suffix === "" ? own : `${own}.${suffix}`;
   return {
     position: { epoch, revision: packed.readDoubleBE(0) },
     timestamp: packed.readDoubleBE(8),
+    itemCount: packed.readDoubleBE(24),
     logCount: packed.readDoubleBE(32),
   };
+}
+
+function pinBytes(pins: number): number {
+  return pins === 0 ? 0 : 1 + 16 * pins;
 }
 
 /** Reads the value of an item's record. */
@@ -87,22 +110,53 @@ export function unpackItem(itemId: string, packed: unknown): StoredItem | undefi
   return { item, createdRevision: packed.readDoubleBE(0) };
 }
 
-/** Reads a change. */
+/** Reads a change that is stored whole. */
 export function unpackChange(packed: Buffer, epoch: string): ChangeEvent {
+  const entry = unpackEntry(packed, epoch);
+  if (entry.kind === "change") return entry;
+  throw new Error("A change in the store has no value.");
+}
+
+/** Reads an entry of a log. */
+export function unpackEntry(packed: Buffer, epoch: string): LogEntry {
   const code = packed.readUInt8(0);
-  const type = CHANGE_TYPES[code & ~TYPE_WITH_AUTHOR];
-  if (type === undefined) throw new Error("A change in the store has an unknown type.");
   const idEnd = CHANGE_BYTES + packed.readUInt16BE(29);
-  const valueAt = valueStart(packed, idEnd, code >= TYPE_WITH_AUTHOR);
-  return {
-    kind: "change",
-    type,
+  const textAt = valueStart(packed, idEnd, code >= TYPE_WITH_AUTHOR);
+  const size = packed.readUInt32BE(25);
+  const shared = {
     itemId: packed.toString("utf8", CHANGE_BYTES, idEnd),
-    value: Value.trusted(packed.toString("utf8", valueAt), packed.readUInt32BE(25)),
     position: { epoch, revision: packed.readDoubleBE(1) },
     timestamp: packed.readDoubleBE(9),
     timeMs: packed.readDoubleBE(17),
-    author: authorBefore(packed, idEnd, valueAt),
+    author: authorBefore(packed, idEnd, textAt),
+  };
+  if ((code & TYPE_DELTA) !== 0) {
+    const text = packed.toString("utf8", textAt + DELTA_BYTES);
+    return {
+      kind: "delta",
+      ...shared,
+      delta: Delta.trusted(packed.readDoubleBE(textAt), text),
+      valueSize: size,
+      chain: {
+        wholeRevision: packed.readDoubleBE(textAt + 8),
+        changes: packed.readUInt8(textAt + 16),
+        bytes: packed.readUInt32BE(textAt + 17),
+      },
+    };
+  }
+  const type = CHANGE_TYPES[code & ~(TYPE_WITH_AUTHOR | TYPE_WITH_DELTA)];
+  if (type === undefined) throw new Error("A change in the store has an unknown type.");
+  const hasDelta = (code & TYPE_WITH_DELTA) !== 0;
+  const deltaAt = textAt + WITH_DELTA_BYTES;
+  const valueAt = hasDelta ? deltaAt + packed.readUInt32BE(textAt) : textAt;
+  return {
+    kind: "change",
+    type,
+    ...shared,
+    value: Value.trusted(packed.toString("utf8", valueAt), size),
+    delta: hasDelta
+      ? Delta.trusted(packed.readDoubleBE(textAt + 4), packed.toString("utf8", deltaAt, valueAt))
+      : undefined,
   };
 }
 
@@ -136,12 +190,13 @@ const CHANGES_WITHOUT_COMMITS = 1;
 const TRANSIENT = 2;
 const CHANGES = 4;
 const CHANGES_WITH_AUTHORS = 5;
+const CHANGES_WITH_DELTAS = 7;
 const TRANSIENT_WITH_AUTHOR = 6;
 
 /** Reads a message of a group; undefined: it only says that there is something in the log. */
 export function decodeMessage(packed: Buffer): GroupMessage | undefined {
   const kind = packed.readUInt8(0);
-  if (kind === CHANGES || kind === CHANGES_WITH_AUTHORS) {
+  if (kind === CHANGES || kind === CHANGES_WITH_AUTHORS || kind === CHANGES_WITH_DELTAS) {
     const epochAt = 12;
     const epochEnd = epochAt + packed.readUInt16BE(10);
     const epoch = packed.toString("utf8", epochAt, epochEnd);

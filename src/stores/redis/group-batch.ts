@@ -5,6 +5,7 @@ import {
   revisionsUsedUp,
   type StoredItem,
 } from "../../core/commit.ts";
+import type { Delta } from "../../core/delta.ts";
 import { StreamError } from "../../core/errors.ts";
 import type {
   Broadcast,
@@ -236,7 +237,11 @@ export class GroupBatch {
       });
       if (!decision.ok) return { refusal: decision.error, mutations: [], results: [] };
       const { results } = decision;
-      const mutations = commit.mutations.map((each, i) => plainOf(each, results[i]));
+      const { revision: before } = head.position;
+      const mutations = commit.mutations.map((each, i) => {
+        const change = decision.changes[(results[i]?.revision ?? 0) - before - 1];
+        return plainOf(each, results[i], change?.delta);
+      });
       if (valueBytes(mutations) > MAX_COMMIT_BYTES)
         return { refusal: tooMuch(), mutations: [], results: [] };
       head = decision.head;
@@ -281,11 +286,15 @@ function tooMuch(): StreamError {
 }
 
 /** The script's form of a mutation that was decided here. Its expectation held. */
-function plainOf(mutation: Mutation, result: MutationResult | undefined): PlainMutation {
+function plainOf(
+  mutation: Mutation,
+  result: MutationResult | undefined,
+  delta: Delta | undefined,
+): PlainMutation {
   const { itemId, fires } = mutation;
   const value = result?.newValue;
   if (mutation.kind === "reduce" && value !== undefined)
-    return { kind: "put", itemId, value, fires };
+    return { kind: "put", itemId, value, fires, delta };
   return { ...mutation, expectedRevision: undefined } as PlainMutation;
 }
 

@@ -1,16 +1,19 @@
 import { StreamError } from "../../core/errors.ts";
+import { type LogEntry, materialiser, smallest } from "../../core/log-entry.ts";
 import { isResumable, type Position } from "../../core/position.ts";
 import { isExpired } from "../../core/retention.ts";
-import type { Item } from "../../core/change.ts";
+import type { Item, LoggedChange } from "../../core/change.ts";
 import type {
   Head,
   History,
   ItemPage,
+  ItemPageRequest,
   ItemRead,
   ReadLimits,
   Replay,
   SnapshotReader,
   StateHead,
+  WindowPage,
 } from "../../core/store.ts";
 import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
@@ -18,7 +21,7 @@ import type { GroupClock } from "../../core/group-clock.ts";
 import type { LuaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type RedisKeys, textOfGroup } from "./keys.ts";
-import { type GroupHead, unpackChange, unpackHead, unpackItem, textOf } from "./encoding.ts";
+import { type GroupHead, unpackEntry, unpackHead, unpackItem, textOf } from "./encoding.ts";
 import { GET, HEADS, LIST_ITEMS, LOG_RANGE, SINCE } from "./scripts.ts";
 
 /** Dependencies of sweeps. */
@@ -43,19 +46,21 @@ export interface ReadContext extends SweepContext {
 export interface RedisReads {
   get(group: GroupKey, itemId: string): Promise<ItemRead>;
   heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
-  list(
-    group: GroupKey,
-    page: ReadLimits & { readonly after?: string | undefined },
-  ): Promise<ItemPage>;
-  snapshot(group: GroupKey): SnapshotReader;
+  list(group: GroupKey, page: ItemPageRequest): Promise<ItemPage>;
+  snapshot(group: GroupKey, window?: number): SnapshotReader;
   since(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay>;
+  deltasSince(group: GroupKey, from: Position, limits: ReadLimits): Promise<Replay<LoggedChange>>;
   logRange(group: GroupKey): Promise<LogRange>;
 }
 
 /** A page of items, with the full head of the group. */
 interface Page {
   readonly head: StateHead;
+  /** Number of items of the group. */
+  readonly itemCount: number;
   readonly items: readonly Item[];
+  /** For each item, the revision that created it, as text. */
+  readonly places: readonly string[];
   readonly next: string | undefined;
 }
 
@@ -91,27 +96,33 @@ export function createRedisReads(context: ReadContext): RedisReads {
     return [lineage, ...rest];
   };
 
-  const readPage = async (group: GroupKey, limits: ReadLimits, after: string): Promise<Page> => {
+  /**
+   * @param window Only the newest items, this many; for the first page in creation order.
+   */
+  const readPage = async (
+    group: GroupKey,
+    { maxCount, maxBytes, after = "", descending = false }: ItemPageRequest,
+    window?: number,
+  ): Promise<Page> => {
     const { partition, state, head: headKey, items: itemsKey, order } = placeOf(group);
     const [lineage, head, more, given, ...rest] = await run(
       partition,
       LIST_ITEMS,
       [state, headKey, itemsKey, order],
-      [after, limits.maxCount, limits.maxBytes, time()],
+      [after, maxCount, maxBytes, time(), descending ? 1 : 0, window ?? ""],
     );
     const items: Item[] = [];
-    let next: string | undefined;
+    const places: string[] = [];
     for (let i = 0; i + 1 < rest.length; i += 2) {
       const stored = unpackItem(String(rest[i]), rest[i + 1]);
       if (stored === undefined) continue;
       items.push(stored.item);
-      next = String(stored.createdRevision);
+      places.push(String(stored.createdRevision));
     }
-    return {
-      head: stateHead(unpackHead(head, lineage), given),
-      items,
-      next: String(more) === "1" ? next : undefined,
-    };
+    const known = unpackHead(head, lineage);
+    const next = String(more) === "1" ? places.at(-1) : undefined;
+    const { itemCount } = known;
+    return { head: stateHead(known, given), itemCount, items, places, next };
   };
 
   /** Reads heads of one partition. This also detects lost writes for followers of quiet groups. */
@@ -125,6 +136,34 @@ export function createRedisReads(context: ReadContext): RedisReads {
     if (textOf(reply[1]) === "1") return reply;
     await verify(partition);
     return run(partition, HEADS, names, []);
+  };
+
+  /** @param changesOf Takes the entries that were asked for, and those that they need. */
+  const readLog = async <Change>(
+    group: GroupKey,
+    from: Position,
+    limits: ReadLimits,
+    form: "w" | "d",
+    changesOf: (entries: readonly LogEntry[], bases: readonly LogEntry[]) => readonly Change[],
+  ): Promise<Replay<Change>> => {
+    const { partition, state, head: headKey, log } = placeOf(group);
+    const { epoch, revision } = from;
+    const [lineage, packed, now, count, ...records] = await run(
+      partition,
+      SINCE,
+      [state, headKey, log],
+      [epoch, revision, limits.maxCount, limits.maxBytes, time(), form],
+    );
+    const { position: head, logCount } = unpackHead(packed, lineage);
+    const logStart = head.revision - logCount + 1;
+    if (!isResumable(from, head, logStart)) return { lost: true, head };
+    const all = records.map((record) => unpackEntry(record as Buffer, head.epoch));
+    const entries = all.slice(0, Number(count));
+    const [oldest] = entries;
+    // Expired, but not swept yet.
+    if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), history))
+      return { lost: true, head };
+    return { lost: false, changes: changesOf(entries, all.slice(entries.length)), head };
   };
 
   return {
@@ -166,41 +205,38 @@ export function createRedisReads(context: ReadContext): RedisReads {
     },
 
     async list(group, page) {
-      const { head, items, next } = await readPage(group, page, cursor(page.after));
+      const after = cursor(page.after);
+      const { head, items, next } = await readPage(group, { ...page, after });
       return { items, position: head.position, next };
     },
 
-    snapshot(group) {
-      let after = "0";
+    snapshot(group, window) {
+      let after: string | undefined;
+      let extent: Omit<WindowPage, "places"> | undefined;
       return {
         stable: false,
         async next(limits) {
-          const { head, items, next } = await readPage(group, limits, after);
-          after = next ?? after;
-          return { ...head, items, done: next === undefined };
+          const first = after === undefined && window !== Infinity ? window : undefined;
+          const page = await readPage(group, { ...limits, after }, first);
+          const { head, itemCount, items, places, next } = page;
+          after = next;
+          if (window === undefined) return { ...head, items, done: next === undefined };
+          extent ??= { count: Math.min(itemCount, window), truncated: itemCount > window };
+          return { ...head, items, window: { ...extent, places }, done: next === undefined };
         },
         close() {},
       };
     },
 
     async since(group, from, limits) {
-      const { partition, state, head: headKey, log } = placeOf(group);
-      const { epoch, revision } = from;
-      const [lineage, packed, now, ...records] = await run(
-        partition,
-        SINCE,
-        [state, headKey, log],
-        [epoch, revision, limits.maxCount, limits.maxBytes, time()],
-      );
-      const { position: head, logCount } = unpackHead(packed, lineage);
-      const logStart = head.revision - logCount + 1;
-      if (!isResumable(from, head, logStart)) return { lost: true, head };
-      const changes = records.map((record) => unpackChange(record as Buffer, head.epoch));
-      const [oldest] = changes;
-      // Expired, but not swept yet.
-      if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), history))
-        return { lost: true, head };
-      return { lost: false, changes, head };
+      return readLog(group, from, limits, "w", (entries, bases) => {
+        const known = new Map([...bases, ...entries].map((each) => [each.position.revision, each]));
+        return entries.map(materialiser((revision) => known.get(revision)));
+      });
+    },
+
+    async deltasSince(group, from, limits) {
+      return readLog(group, from, limits, "d", (entries) => entries.map(smallest));
     },
 
     async logRange(group) {
@@ -218,8 +254,8 @@ export function createRedisReads(context: ReadContext): RedisReads {
 }
 
 /** @throws StreamError PAGE_TOKEN_INVALID */
-function cursor(after: string | undefined): string {
-  if (after === undefined) return "0";
+function cursor(after: string | undefined): string | undefined {
+  if (after === undefined) return undefined;
   const revision = Number(after);
   if (Number.isSafeInteger(revision) && revision > 0) return String(revision);
   throw new StreamError(

@@ -13,7 +13,7 @@ import type { ServerFacts } from "../../redis/server-facts.ts";
 import { createGroupListing } from "./group-listing.ts";
 import type { GroupWrite } from "./group-batch.ts";
 import { type RedisKeys, redisKeys } from "./keys.ts";
-import { openLayout } from "./layout.ts";
+import { AUTHORS, type Contents, DELTAS, PLAIN, openLayout } from "./layout.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { createFeed } from "./redis-feed.ts";
 import { createRedisOutbox } from "./redis-outbox.ts";
@@ -49,6 +49,11 @@ export interface RedisStoreOptions {
    * and events are written without theirs. Default: they all do.
    */
   readonly mayWriteAuthors?: (() => boolean) | undefined;
+  /**
+   * Whether all processes that share the data read logs with deltas. While one does not, every
+   * change is logged whole. Default: they all do.
+   */
+  readonly mayWriteDeltas?: (() => boolean) | undefined;
   /** @see WriterContext.onLoss */
   readonly onLoss?: ((partition: number) => void) | undefined;
 }
@@ -98,7 +103,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const keys = redisKeys(prefix, layout.partitions);
   const history = historyOf(options.history);
   const limits = { ...DEFAULT_REDIS_QUEUE_LIMITS, ...options.queue };
-  const { clock, mayWriteAuthors = () => true } = options;
+  const { clock, mayWriteAuthors = () => true, mayWriteDeltas = () => true } = options;
   const outbox = createRedisOutbox(servers, keys);
   const note = (partition: number, commits: number, lineage: string) =>
     writerOf(partition).lease.noteCommits(commits, lineage);
@@ -223,16 +228,18 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     async run(group, commits) {
       assertOpen();
       if (commits.length === 0) return [];
-      const given = mayWriteAuthors() ? commits : commits.map(withoutAuthor);
+      const authored = mayWriteAuthors() ? commits : commits.map(withoutAuthor);
+      const isDeltaReadable = mayWriteDeltas();
+      const given = isDeltaReadable ? authored : authored.map(withoutDeltas);
       const count = commits.reduce((sum, { mutations }) => sum + mutations.length, 0);
-      const format = layout.beforeWrite(given.some(hasAuthor));
+      const format = layout.beforeWrite(contentsOf(given, isDeltaReadable));
       if (format !== undefined) await format;
       return submit(groupKeyText(group), given, count, bytesOf(commits));
     },
     async broadcast(group, message: Broadcast) {
       assertOpen();
       const given = mayWriteAuthors() ? message : withoutAuthor(message);
-      const format = layout.beforeWrite(hasAuthor(given));
+      const format = layout.beforeWrite(hasAuthor(given) ? AUTHORS : PLAIN);
       if (format !== undefined) await format;
       await submit(groupKeyText(group), given, 1, message.value.size);
     },
@@ -248,9 +255,9 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       assertOpen();
       return reads.list(group, page);
     },
-    async snapshot(group) {
+    async snapshot(group, window) {
       assertOpen();
-      const reader = reads.snapshot(group);
+      const reader = reads.snapshot(group, window);
       return {
         ...reader,
         async next(page) {
@@ -262,6 +269,10 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     async since(group, from, page) {
       assertOpen();
       return reads.since(group, from, page);
+    },
+    async deltasSince(group, from, page) {
+      assertOpen();
+      return reads.deltasSince(group, from, page);
     },
     async logRange(group) {
       assertOpen();
@@ -311,6 +322,28 @@ function hasAuthor({ author = NO_AUTHOR }: Commit | Broadcast): boolean {
 
 function withoutAuthor<T extends Commit | Broadcast>(work: T): T {
   return work.author === undefined ? work : { ...work, author: undefined };
+}
+
+/** Which records commits may lead to. Only their updates can have deltas. */
+function contentsOf(commits: readonly Commit[], withDeltas: boolean): Contents {
+  if (withDeltas && commits.some(({ mutations }) => mutations.some(mayHaveDelta))) return DELTAS;
+  return commits.some(hasAuthor) ? AUTHORS : PLAIN;
+}
+
+function mayHaveDelta(mutation: Mutation): boolean {
+  return mutation.kind === "reduce" || (mutation.kind === "record" && mutation.delta !== undefined);
+}
+
+function withoutDeltas(commit: Commit): Commit {
+  if (!commit.mutations.some(mayHaveDelta)) return commit;
+  return { ...commit, mutations: commit.mutations.map(withoutDelta) };
+}
+
+function withoutDelta(mutation: Mutation): Mutation {
+  if (mutation.kind === "record") return { ...mutation, delta: undefined };
+  if (mutation.kind !== "reduce") return mutation;
+  const { reduce } = mutation;
+  return { ...mutation, reduce: (current) => ({ ...reduce(current), effective: undefined }) };
 }
 
 function bytesOf(commits: readonly Commit[]): number {

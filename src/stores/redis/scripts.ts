@@ -30,6 +30,9 @@ export const CLAIM: LuaScript = script("claim");
 /** Settles entries of an outbox. */
 export const SETTLE: LuaScript = script("settle");
 
+/** Raises the format of the data. */
+export const RAISE_FORMAT: LuaScript = script("format");
+
 /** All scripts. */
 export const SCRIPTS: readonly LuaScript[] = [
   COMMIT,
@@ -45,4 +48,5 @@ export const SCRIPTS: readonly LuaScript[] = [
   SCAN,
   CLAIM,
   SETTLE,
+  RAISE_FORMAT,
 ];

@@ -55,6 +55,14 @@ export class ReverseWriter {
     this.#varint(field << 3);
   }
 
+  /** A varint field of any integer within ±(2^53-1), with explicit presence. */
+  signed(field: number, value: number): void {
+    if (value < 0) return this.bigInteger(field, BigInt.asUintN(64, BigInt(value)));
+    this.#reserve(MAX_VARINT_BYTES + MAX_TAG_BYTES);
+    this.#varint(value);
+    this.#varint(field << 3);
+  }
+
   /** A bool field; false is omitted. */
   bool(field: number, value: boolean): void {
     if (value) this.integer(field, 1);
@@ -81,9 +89,21 @@ export class ReverseWriter {
     this.#delimit(field, content.length);
   }
 
+  /** Whole fields that are already encoded. */
+  raw(fields: Uint8Array): void {
+    this.#reserve(fields.length);
+    this.#at -= fields.length;
+    this.#bytes.set(fields, this.#at);
+  }
+
   /** Turns all that was written since a mark into a nested message. */
   message(field: number, since: number): void {
     this.#delimit(field, this.end - since);
+  }
+
+  /** A copy of the message. */
+  finish(): Uint8Array {
+    return this.#copy(this.#at);
   }
 
   /** A copy of the message with the prefix of gRPC and Connect streams. */
@@ -97,7 +117,13 @@ export class ReverseWriter {
     bytes[start + 2] = length >>> 16;
     bytes[start + 3] = length >>> 8;
     bytes[start + 4] = length;
-    return length > MAX_SHARED ? bytes.slice(start) : copy(bytes, start, bytes.length);
+    return this.#copy(start);
+  }
+
+  #copy(start: number): Uint8Array {
+    const bytes = this.#bytes;
+    const isShared = bytes.length - start <= MAX_SHARED + PREFIX_BYTES;
+    return isShared ? copy(bytes, start, bytes.length) : bytes.slice(start);
   }
 
   #delimit(field: number, length: number): void {

@@ -40,18 +40,30 @@ const LONE_SURROGATE = "\ud800";
 export function compileJsonDecoder<Desc extends DescMessage>(
   desc: Desc,
 ): (body: Uint8Array | string) => Decoded<MessageShape<Desc>> {
-  const schema = messageSchema(desc);
+  const decode = compileParsedJsonDecoder(desc);
   return (body) => {
     const { json, isUtf8 } = parseBody(body);
-    let decoded: Plain;
+    const decoded = decode(json);
+    // The invalid bytes were in text that no field kept, such as a field that a duplicate replaced.
+    if (!isUtf8) throw notUtf8();
+    return decoded;
+  };
+}
+
+/**
+ * Compiles a decoder as compileJsonDecoder does, for JSON that is parsed already: a part of a frame.
+ * The JSON must not nest deeper than MAX_NESTING.
+ */
+export function compileParsedJsonDecoder<Desc extends DescMessage>(
+  desc: Desc,
+): (json: unknown) => Decoded<MessageShape<Desc>> {
+  const schema = messageSchema(desc);
+  return (json) => {
     try {
-      decoded = message(schema, json, undefined);
+      return message(schema, json, undefined) as Decoded<MessageShape<Desc>>;
     } catch (error) {
       throw located(error);
     }
-    // The invalid bytes were in text that no field kept, such as a field that a duplicate replaced.
-    if (!isUtf8) throw notUtf8();
-    return decoded as Decoded<MessageShape<Desc>>;
   };
 }
 

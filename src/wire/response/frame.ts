@@ -2,10 +2,11 @@ import type { Item } from "../../core/change.ts";
 import type { Frame } from "../../core/frame.ts";
 import { writeChange, writeItem, writePosition } from "./parts.ts";
 import { ReverseWriter } from "../protobuf/reverse-writer.ts";
+import { writeDelta } from "./delta.ts";
 import { encodeValue } from "../value/codec.ts";
 
 // Field numbers of proto/millrace/v1. A test compares the output with that of the generated code.
-const FRAME = { sync: 1, change: 2, event: 3, heartbeat: 4, resumed: 5 } as const;
+const FRAME = { sync: 1, change: 2, delta: 2, event: 3, heartbeat: 4, resumed: 5 } as const;
 
 const writer = new ReverseWriter();
 
@@ -28,6 +29,9 @@ export function frameEnvelope(frame: Frame, withAuthor: boolean): Uint8Array {
       break;
     case "change":
       writeChange(writer, frame, withAuthor);
+      break;
+    case "delta":
+      writeDelta(writer, frame, withAuthor);
       break;
     case "event":
       if (withAuthor) writer.string(5, frame.author);

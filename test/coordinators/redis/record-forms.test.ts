@@ -5,6 +5,7 @@ import {
   newMemberId,
   processOf,
   readsAuthors,
+  readsDeltas,
 } from "../../../src/coordinators/redis/fleet-keys.ts";
 import { Replica } from "../../../src/coordinators/redis/replica.ts";
 import { type RedisProcess, startRedis } from "../../support/redis/redis-server.ts";
@@ -18,18 +19,20 @@ beforeAll(async () => {
 });
 afterAll(async () => redis.dispose());
 
-it("a member id says whether its process reads records with authors", () => {
+it("a member id says whether its process reads records with authors, and logs with deltas", () => {
   const id = newMemberId("0b3c/process");
   expect(processOf(id)).toBe("0b3c/process");
-  expect(readsAuthors(id)).toBe(true);
+  expect([readsAuthors(id), readsDeltas(id)]).toEqual([true, true]);
+  const withAuthors = "0b3c/1a2b3c4d.2";
+  expect([readsAuthors(withAuthors), readsDeltas(withAuthors)]).toEqual([true, false]);
   for (const old of ["0b3c/1a2b3c4d", "0.7/1a2b3c4d", "", "0b3c/1a2b3c4d.1"])
-    expect(readsAuthors(old)).toBe(false);
+    expect([readsAuthors(old), readsDeltas(old)]).toEqual([false, false]);
 });
 
 describeWithRedis("a fleet with a member of a version without authors", () => {
   const fleets = redisFleets(() => redis);
 
-  it("writes no authors until that member has left", async () => {
+  it("writes no authors and no deltas until that member has left", async () => {
     const fleet = fleets();
     const [a, b] = [await fleet.join(), await fleet.join()];
     expect([a.readsAuthors(), b.readsAuthors()]).toEqual([true, true]);
@@ -49,9 +52,10 @@ describeWithRedis("a fleet with a member of a version without authors", () => {
     await old.propose(() => [{ kind: "join", member, reattachMs: REATTACH }]);
     for (const process of [a, b]) await until(process.registry, () => !process.readsAuthors());
     const late = await fleet.join();
-    expect(late.readsAuthors()).toBe(false);
+    expect([late.readsAuthors(), late.readsDeltas()]).toEqual([false, false]);
     await old.propose(() => [{ kind: "leave", member, reattachMs: REATTACH }]);
     for (const process of [a, b, late]) await until(process.registry, () => process.readsAuthors());
+    expect(late.readsDeltas()).toBe(true);
     old.close();
   });
 });

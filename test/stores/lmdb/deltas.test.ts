@@ -94,7 +94,7 @@ describe("deltas in an lmdb store", () => {
           await store.close();
           const { count } = await onDisk(folder);
           // Trimmed entries are removed several at a time.
-          expect(count).toBeLessThanOrEqual(3 * (history.maxChanges ?? 0) + 32);
+          expect(count).toBeLessThanOrEqual(3 * ((history.maxChanges ?? 0) + 5) + 32);
         }
       }),
       { numRuns: 12 },

@@ -24,6 +24,9 @@ describe("a sorted map", () => {
         expect(map.first()).toEqual(sorted[0]);
         expect(Array.from(map.entries())).toEqual(sorted);
         expect(Array.from(map.entries(after))).toEqual(sorted.filter(([key]) => key > after));
+        const reversed = sorted.toReversed();
+        expect(Array.from(map.reversed())).toEqual(reversed);
+        expect(Array.from(map.reversed(after))).toEqual(reversed.filter(([key]) => key < after));
       }),
     );
   });
@@ -39,6 +42,8 @@ describe("a sorted map", () => {
     const sorted = keys.toSorted(byNumber);
     expect(Array.from(map.entries(), ([key]) => key)).toEqual(sorted);
     expect(map.entries(sorted[2500]).next().value).toEqual([sorted[2501], `v${sorted[2501]}`]);
+    expect(Array.from(map.reversed(), ([key]) => key)).toEqual(sorted.toReversed());
+    expect(map.reversed(sorted[2500]).next().value).toEqual([sorted[2499], `v${sorted[2499]}`]);
     for (const key of keys.slice(0, 4000)) map.delete(key);
     const left = keys.slice(4000).toSorted(byNumber);
     expect(Array.from(map.entries(), ([key]) => key)).toEqual(left);
@@ -46,5 +51,6 @@ describe("a sorted map", () => {
     expect(map.size).toBe(0);
     expect(map.first()).toBeUndefined();
     expect(Array.from(map.entries(3))).toEqual([]);
+    expect(Array.from(map.reversed(3))).toEqual([]);
   });
 });

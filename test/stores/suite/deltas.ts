@@ -125,6 +125,10 @@ export async function expectLog(
     expect(short.changes.length).toBeGreaterThanOrEqual(whole.changes.length);
     if (page === ALL) expect(short.changes.length).toBe(announced.length - from);
   }
+  if (everyNth === 1) {
+    const { oldest } = await store.logRange(group);
+    expect(oldest).toBe((resumable[0] ?? announced.length) + 1);
+  }
   return resumable;
 }
 

@@ -12,6 +12,7 @@ import { describeOutboxSettling } from "./outbox-settling.ts";
 import { describeOutbox } from "./outbox.ts";
 import { describeReads } from "./reads.ts";
 import { describeGroupReads } from "./group-reads.ts";
+import { describeWindows } from "./windows.ts";
 
 /**
  * Verifies that a store keeps the promises of the Store port. Every adapter has to pass it,
@@ -27,6 +28,7 @@ export function describeStore(name: string, open: OpenStore): void {
     describeAuthors(open);
     describeReads(open);
     describeGroupReads(open);
+    describeWindows(open);
     describeHistory(open);
     describeDeltas(open);
     describeGroupClock(open);

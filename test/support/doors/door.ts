@@ -1,4 +1,4 @@
-import type { StreamFrame, StreamService } from "millrace";
+import type { StreamDelta, StreamFrame, StreamService } from "millrace";
 import type { JsonObject } from "@bufbuild/protobuf";
 
 /**
@@ -59,8 +59,8 @@ export interface DoorClient {
 export type SubscribeRequest = Parameters<StreamService["subscribe"]>[0];
 
 /** The frames of a subscription. */
-export type Frames = AsyncIterator<StreamFrame, undefined> & {
-  return(): Promise<IteratorResult<StreamFrame, undefined>>;
+export type Frames = AsyncIterator<StreamFrame | StreamDelta, undefined> & {
+  return(): Promise<IteratorResult<StreamFrame | StreamDelta, undefined>>;
 };
 
 /** A write stream, with the proto JSON of WriteRequest and WriteResponse. */

@@ -1,4 +1,4 @@
-import type { Json, Position, StreamFrame } from "millrace";
+import { type Json, type Position, type StreamDelta, type StreamFrame, applyOps } from "millrace";
 import {
   type CallOptions,
   type DoorClient,
@@ -12,17 +12,24 @@ type FrameOf<Kind extends StreamFrame["kind"]> = Extract<StreamFrame, { kind: Ki
 /**
  * A strict subscriber. It folds frames into a state and throws at the first frame that no correct
  * service sends (G2, G3): parts of a sync that do not belong together, a revision that skips or
- * repeats, a timestamp that does not grow, a heartbeat ahead of the received changes.
+ * repeats, a timestamp that does not grow, a heartbeat ahead of the received changes, a delta of a
+ * value that it does not have. Its frames have whole values: deltas are applied.
  */
 export class Follower {
   /** Data by item, in creation order. */
   readonly state = new Map<string, Json>();
   /** The last certain position. */
   position: Position = { epoch: "", revision: 0 };
+  /** Changes that came as deltas. */
+  deltas = 0;
   /** Number of segments so far. */
   segments = 0;
   readonly #frames: Frames;
   readonly #itemId: string | undefined;
+  /** The revision of each item, or the position of the sync that had it, on doors without details. */
+  readonly #revisions = new Map<string, number>();
+  /** Revision of the sync, on doors without the revisions of its items. */
+  #bareSync: number | undefined;
   #inSync = false;
   #timestamp = 0;
 
@@ -40,12 +47,28 @@ export class Follower {
     return new Follower(await client.subscribe(request, options), request.itemId);
   }
 
+  /** Subscribes anew, from the position and state of another follower. */
+  static async resume(
+    client: DoorClient,
+    request: SubscribeRequest,
+    from: Follower,
+  ): Promise<Follower> {
+    const resumed = await Follower.open(client, { ...request, resumeFrom: from.position });
+    resumed.position = from.position;
+    resumed.#timestamp = from.#timestamp;
+    resumed.#bareSync = from.#bareSync;
+    for (const [itemId, data] of from.state) resumed.state.set(itemId, data);
+    for (const [itemId, at] of from.#revisions) resumed.#revisions.set(itemId, at);
+    return resumed;
+  }
+
   /** The next frame. @throws DoorError when the subscription ended. */
   async next(): Promise<StreamFrame> {
     const { done, value } = await this.#frames.next();
     if (done === true) throw new Error("the subscription ended without an error");
-    this.#take(value);
-    return value;
+    const frame = this.#whole(value);
+    this.#take(frame);
+    return frame;
   }
 
   /** The next frame, which must be of that kind. */
@@ -94,6 +117,19 @@ export class Follower {
     await this.#frames.return();
   }
 
+  /** The frame with the value that a delta stands for. */
+  #whole(frame: StreamFrame | StreamDelta): StreamFrame {
+    if (frame.kind !== "change" || frame.ops === undefined) return frame;
+    const { ops, baseRevision, ...change } = frame;
+    const before = this.state.get(change.itemId);
+    const known = this.#revisions.get(change.itemId);
+    const isOfSync = known !== undefined && known === this.#bareSync && baseRevision < known;
+    if (before === undefined || (known !== baseRevision && !isOfSync))
+      throw new Error(`a delta of revision ${baseRevision}; the item is at ${known}`);
+    this.deltas++;
+    return { ...change, data: applyOps(before, ops) };
+  }
+
   #take(frame: StreamFrame): void {
     if (this.#inSync && frame.kind !== "sync")
       throw new Error(`a ${frame.kind} between the parts of a sync`);
@@ -121,6 +157,8 @@ export class Follower {
     if (frame.first) {
       this.segments++;
       this.state.clear();
+      this.#revisions.clear();
+      this.#bareSync = undefined;
       this.position = frame.position;
       this.#timestamp = frame.timestamp;
     } else if (
@@ -132,6 +170,8 @@ export class Follower {
     for (const item of frame.items) {
       if (this.state.has(item.itemId)) throw new Error("an item twice in a sync");
       this.state.set(item.itemId, item.data);
+      if (item.revision === 0) this.#bareSync = frame.position.revision;
+      this.#revisions.set(item.itemId, item.revision || frame.position.revision);
     }
     this.#inSync = !frame.last;
   }
@@ -150,6 +190,7 @@ export class Follower {
     this.position = position;
     if (type === "delete") this.state.delete(itemId);
     else this.state.set(itemId, data);
+    this.#revisions.set(itemId, position.revision);
   }
 
   #takeTimestamp(timestamp: number): void {

@@ -10,6 +10,7 @@ import type {
   OpError,
   Position,
   SetResult,
+  StreamDelta,
   StreamFrame,
   UpdateStep,
 } from "millrace";
@@ -22,6 +23,7 @@ import {
   type SetResponse,
   type SubscribeResponse,
   type UpdateError,
+  type UpdateOp,
   type UpdateResponse,
 } from "millrace/v1";
 
@@ -90,6 +92,24 @@ export function toOp(step: UpdateStep) {
       return { op: { case: step.type, value: { path: step.path, by: BigInt(step.by) } } };
     case "remove":
       return { op: { case: "remove" as const, value: { path: step.path } } };
+  }
+}
+
+/** One step of an update. */
+function step({ op }: UpdateOp): UpdateStep {
+  switch (op.case) {
+    case "set":
+      return { type: "set", path: op.value.path, value: json(op.value.value) };
+    case "merge":
+    case "append":
+      return { type: op.case, path: op.value.path, value: json(op.value.value) };
+    case "increment":
+    case "decrement":
+      return { type: op.case, path: op.value.path, by: Number(op.value.by) };
+    case "remove":
+      return { type: "remove", path: op.value.path };
+    case undefined:
+      throw new Error("a step is empty");
   }
 }
 
@@ -174,7 +194,7 @@ export function change(message: ChangeFrame): Change {
 }
 
 /** A frame. */
-export function frame({ frame }: SubscribeResponse): StreamFrame {
+export function frame({ frame }: SubscribeResponse): StreamFrame | StreamDelta {
   switch (frame.case) {
     case "sync": {
       const { items, first, last, timestamp } = frame.value;
@@ -187,8 +207,22 @@ export function frame({ frame }: SubscribeResponse): StreamFrame {
         timestamp: Number(timestamp),
       };
     }
-    case "change":
-      return change(frame.value);
+    case "change": {
+      const { type, itemId, data, author, ops, baseRevision } = frame.value;
+      if (baseRevision === 0n) return change(frame.value);
+      if (type !== ChangeType.UPDATE || data !== undefined)
+        throw new Error("a delta with data, or of no update");
+      return {
+        kind: "change",
+        type: "update",
+        itemId,
+        ops: ops.map(step),
+        baseRevision: Number(baseRevision),
+        position: position(frame.value.position),
+        timestamp: Number(frame.value.timestamp),
+        author,
+      };
+    }
     case "event": {
       const { type, itemId, data, timestamp, author } = frame.value;
       return {

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { Json, StreamFrame } from "millrace";
+import type { Json, StreamDelta, StreamFrame } from "millrace";
 import { WebSocket } from "ws";
 import { type BridgeFrame, framePosition, readBridgeFrame, syncItems } from "../bridge-frame.ts";
 import { AsyncQueue } from "./async-queue.ts";
@@ -39,8 +39,8 @@ export const websocketDoor: Door = {
 
 /** One subscription on a separate socket. */
 function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
-  const { streamName, groupId, itemId, resumeFrom: resume } = request;
-  const received = new AsyncQueue<StreamFrame | DoorError>();
+  const { streamName, groupId, itemId, resumeFrom: resume, deltas } = request;
+  const received = new AsyncQueue<StreamFrame | StreamDelta | DoorError>();
   let isOver = false;
   const end = (error: DoorError) => {
     if (isOver) return;
@@ -50,7 +50,7 @@ function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
     socket.close();
   };
   socket.on("open", () => {
-    const extensions = { resume, heartbeat: true, parts: true };
+    const extensions = { resume, heartbeat: true, parts: true, deltas };
     const data = { subscriptionId: "s", streamName, groupId, id: itemId, ...extensions };
     socket.send(JSON.stringify({ type: "join", data }));
   });
@@ -89,7 +89,7 @@ function unauthorized(): DoorError {
   return new DoorError("permission_denied", "unauthorized", info, undefined);
 }
 
-function frameOf(frame: BridgeFrame): StreamFrame {
+function frameOf(frame: BridgeFrame): StreamFrame | StreamDelta {
   const { timestamp, id, event, author = "" } = frame;
   const { data = null, first = false, last = false } = event;
   switch (event.type) {
@@ -102,7 +102,11 @@ function frameOf(frame: BridgeFrame): StreamFrame {
     case "delete": {
       const position = framePosition(frame);
       const itemId = id ?? "";
-      return { kind: "change", type: event.type, itemId, data, position, timestamp, author };
+      const { type, ops, baseRevision } = event;
+      const change = { kind: "change", itemId, position, timestamp, author } as const;
+      if (ops === undefined || baseRevision === undefined) return { ...change, type, data };
+      if (type !== "update" || "data" in event) throw new Error(`a ${type} with ops and data`);
+      return { ...change, type, ops, baseRevision };
     }
     case "event": {
       const { type = "", data: value = null } = event.event ?? {};

@@ -2,6 +2,8 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { SubscribeResponseSchema } from "../../../gen/millrace/v1/stream_service_pb.ts";
+import { Delta } from "../../../src/core/delta.ts";
+import type { UpdateOp } from "../../../src/core/ops.ts";
 import type { Frame } from "../../../src/core/frame.ts";
 import { Value } from "../../../src/core/value.ts";
 import { frameEnvelope } from "../../../src/wire/response/frame.ts";
@@ -32,6 +34,18 @@ const item = fc.record({
   updateTimeMs: time,
   author,
 });
+const key = fc.string({ unit: "grapheme" });
+const path = fc.array(key, { maxLength: 3 });
+const op = fc.oneof<fc.Arbitrary<UpdateOp>[]>(
+  fc.record({ type: fc.constant("set" as const), path: key, value }),
+  fc.record({ type: fc.constantFrom("merge" as const, "append" as const), path, value }),
+  fc.record({
+    type: fc.constantFrom("increment" as const, "decrement" as const),
+    path: key,
+    by: fc.maxSafeInteger(),
+  }),
+  fc.record({ type: fc.constant("remove" as const), path: key }),
+);
 const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
   fc.record({
     kind: fc.constant("sync" as const),
@@ -46,6 +60,17 @@ const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
     type: fc.constantFrom("create" as const, "update" as const, "delete" as const),
     itemId: name,
     value,
+    position,
+    timestamp: integer,
+    timeMs: time,
+    author,
+  }),
+  fc.record({
+    kind: fc.constant("delta" as const),
+    itemId: name,
+    delta: fc
+      .tuple(integer, fc.array(op, { maxLength: 4 }))
+      .map(([baseRevision, ops]) => Delta.of(baseRevision, ops)),
     position,
     timestamp: integer,
     timeMs: time,

@@ -13,7 +13,7 @@ const FORMATS = ["1", "2", "3"] as const;
 export type Contents = (typeof FORMATS)[number];
 
 /** No records that the first version would misread. */
-export const PLAIN: Contents = "1";
+const PLAIN: Contents = "1";
 /** Records with authors. */
 export const AUTHORS: Contents = "2";
 /** Logs with deltas. */

@@ -12,7 +12,8 @@
 --         number of entries, then for each ('CA', author or 'SA', author in place of 'C' or 'S': it has one)
 --           'C', number of mutations, '' or '=' .. expected epoch, then for each
 --             letters, item, [e: expected revision], [f: what it fires],
---             [P put, R record: size, value], [R: type]     (D delete has no more)
+--             [P put, R record: size, value], [R: type],
+--             [d: base revision or '' for that of the item, steps]     (D delete has no more)
 --           'S', type, '' or '=' .. item, size, value, '' or what it fires
 -- Returns {'verify'} when the writer has to verify itself again; nothing was done.
 --         {'ok', number of commits so far, lineage, then for each group
@@ -25,6 +26,8 @@ local MAX_REVISION = 9007199254740991
 -- Beyond it readers are directed to the log: messages wait in memory for each of them.
 local MAX_MESSAGE = 2097152
 local MAX_TOLD = 4096
+-- Most delta entries of one item between two whole ones.
+local MAX_CHAIN = 64
 
 local state_key, groups_key, streams_key, due_key, outbox_key =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -79,6 +82,7 @@ local message, message_bytes, message_kind = {}, 0, 4
 --   4  changes: number of commits, bytes of the lineage that ends the epoch; then as 1
 --   5  as 4, and some have an author
 --   6  as 2, with an author
+--   7  as 5, and some have a delta
 local function announce()
   if #message == 0 then return end
   if message_bytes > MAX_MESSAGE then
@@ -90,7 +94,31 @@ local function announce()
   message, message_bytes, message_kind = {}, 0, 4
 end
 
-local function change(kind, id, fires, size, value)
+-- The record of the change at the head's revision.
+local function record_of(kind, id, size, content)
+  return struct.pack(CHANGE, kind, head.revision, head.timestamp, now, size, #id)
+    .. id .. content_of(author, content)
+end
+
+-- The record of an update as the log keeps it: its delta alone, unless a whole value is due (see log-entry.ts).
+-- Returns nothing when it is the whole one, with its delta.
+local function delta_of(kind, id, size, delta, base)
+  local start = head.revision - head.count
+  if base < start then return end
+  local last = redis.call('LINDEX', log_key, base - head.revision)
+  if not last then return end
+  local last_kind, _, _, _, at = read_change(last)
+  local whole, changes, bytes = base, 0, 0
+  if last_kind >= TYPE_DELTA and last_kind < TYPE_WITH_DELTA then
+    _, whole, changes, bytes = struct.unpack(DELTA, last, at)
+  end
+  if whole < start or changes >= MAX_CHAIN or bytes + #delta > size then return end
+  pin(head, whole, head.revision)
+  return record_of(kind + TYPE_DELTA, id, size,
+    struct.pack(DELTA, base, whole, changes + 1, bytes + #delta) .. delta)
+end
+
+local function change(kind, id, fires, size, value, delta, base)
   if head.epoch == '' then
     head.epoch = new_epoch
     epoch = epoch_of(head, lineage)
@@ -98,21 +126,34 @@ local function change(kind, id, fires, size, value)
   head.revision = head.revision + 1
   head.timestamp = math.max(now, head.timestamp + 1, floor + 1)
   head.changed = now
-  if author ~= '' then kind, message_kind = kind + TYPE_AUTHORED, 5 end
-  local record = struct.pack(CHANGE, kind, head.revision, head.timestamp, now, size, #id)
-    .. id .. content_of(author, value)
-  redis.call('RPUSH', log_key, record)
+  if author ~= '' then
+    kind = kind + TYPE_AUTHORED
+    message_kind = math.max(message_kind, 5)
+  end
+  local record, logged
+  if delta then
+    message_kind = 7
+    record = record_of(kind + TYPE_WITH_DELTA, id, size,
+      struct.pack(WITH_DELTA, #delta, base) .. delta .. value)
+    logged = delta_of(kind, id, size, delta, base) or record
+  else
+    record = record_of(kind, id, size, value)
+    logged = record
+  end
+  redis.call('RPUSH', log_key, logged)
   if head.count == 0 then head.oldest = now end
   head.count = head.count + 1
-  head.bytes = head.bytes + size
+  if logged ~= record then head.bytes = head.bytes + #delta
+  else head.bytes = head.bytes + size + (delta and #delta or 0) end
   message[#message + 1] = struct.pack('>I4', #record)
   message[#message + 1] = record
   message_bytes = message_bytes + #record
-  if fires then fire(text, epoch, fires, 1, record) end
+  -- Triggers get whole values: the outbox need not keep the steps.
+  if fires then fire(text, epoch, fires, 1, delta and record_of(kind, id, size, value) or record) end
 end
 
 -- P put, D delete, R record of a change made elsewhere, with its kind.
-local function apply(letter, id, fires, size, value, kind)
+local function apply(letter, id, fires, size, value, kind, delta, base)
   local old = redis.call('HGET', items_key, id)
   if letter == 'D' then
     if not old then return 0, false end
@@ -123,7 +164,13 @@ local function apply(letter, id, fires, size, value, kind)
     end
     change(2, id, fires, old_size, string.sub(old, old_at))
   else
-    change(kind or (old and 1 or 0), id, fires, size, value)
+    if delta then
+      local _, revision = 0, 0
+      if old then _, revision = struct.unpack('>dd', old) end
+      if not old or (kind and kind ~= 1) or (base ~= '' and tonumber(base) ~= revision) then delta = nil end
+      base = revision
+    end
+    change(kind or (old and 1 or 0), id, fires, size, value, delta, base)
   end
   if letter == 'D' or kind == 2 then
     if old then
@@ -153,11 +200,12 @@ local function revision_of(id)
   return revision
 end
 
--- Reads a mutation's arguments: letters, item, expected revision, what it fires, size, value, kind.
+-- Reads a mutation's arguments: letters, item, expected revision, what it fires, size, value, kind, steps, base.
 local function read_mutation()
   local letters, id = ARGV[a], ARGV[a + 1]
   a = a + 2
   local letter, expected, fires, size, value, kind = string.sub(letters, 1, 1), nil, nil, nil, nil, nil
+  local delta, base, has_delta
   if letters ~= letter then
     if string.find(letters, 'e', 2, true) then
       expected = tonumber(ARGV[a])
@@ -167,6 +215,7 @@ local function read_mutation()
       fires = ARGV[a]
       a = a + 1
     end
+    has_delta = string.find(letters, 'd', 2, true)
   end
   if letter ~= 'D' then
     size, value = tonumber(ARGV[a]), ARGV[a + 1]
@@ -175,8 +224,12 @@ local function read_mutation()
       kind = tonumber(ARGV[a])
       a = a + 1
     end
+    if has_delta then
+      base, delta = ARGV[a], ARGV[a + 1]
+      a = a + 2
+    end
   end
-  return letter, id, expected, fires, size, value, kind
+  return letter, id, expected, fires, size, value, kind, delta, base
 end
 
 local function commit()
@@ -198,8 +251,8 @@ local function commit()
   local result = { 0, 0 }
   a = start
   for m = 1, count do
-    local letter, id, _, fires, size, value, kind = read_mutation()
-    result[m * 2 + 1], result[m * 2 + 2] = apply(letter, id, fires, size, value, kind)
+    local letter, id, _, fires, size, value, kind, delta, base = read_mutation()
+    result[m * 2 + 1], result[m * 2 + 2] = apply(letter, id, fires, size, value, kind, delta, base)
   end
   result[2] = head.revision
   return result

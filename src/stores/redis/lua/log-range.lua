@@ -9,7 +9,7 @@ local oldest_kept, expired = time_of(ARGV[2]) - tonumber(ARGV[1]), 0
 -- Usually none is expired, and the log is not read.
 if head.oldest < oldest_kept then
   while expired < head.count do
-    local _, _, _, time = struct.unpack(CHANGE, redis.call('LINDEX', KEYS[3], expired))
+    local _, _, _, time = struct.unpack(CHANGE, redis.call('LINDEX', KEYS[3], expired - head.count))
     if time >= oldest_kept then break end
     expired = expired + 1
   end

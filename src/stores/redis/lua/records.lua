@@ -1,7 +1,9 @@
 -- Shared by the scripts: the encoding of records. The counterpart of records.ts.
 --
 --   head    revision, timestamp, time of the last change, items, changes in the log, their bytes,
---           time of the oldest (or earlier), time of the entry in `due` (0: none); then the epoch
+--           time of the oldest (or earlier), time of the entry in `due` (0: none); then the pins of the log
+--           (their number in one byte, and two revisions each; nothing when there are none) and the epoch, which
+--           begins with no such byte
 --   item    revision that created it, revision, creation time, update time, size; then the value
 --   change  type (0 create, 1 update, 2 delete), revision, timestamp, time, size, bytes of the id;
 --           then the id and the value
@@ -10,11 +12,19 @@
 -- to the size of an item or a transient event, and TYPE_AUTHORED, added to the type of a change, say that it
 -- is there. Without author, records have neither, so they are those of earlier versions.
 --
+-- TYPE_WITH_DELTA, added to the type of an update, says that its delta stands before the value: its bytes, base
+-- revision and text. TYPE_DELTA says that the delta stands in place of the value: base revision, revision of the
+-- whole entry, number of changes and bytes of its chain, and text (see log-entry.ts). `size` is that of the
+-- value all the same.
+--
 -- Numbers are doubles, which hold every integer up to 2^53 exactly.
 local HEAD = '>dddddddd'
 local ITEM = '>ddddI4'
 local CHANGE = '>BdddI4I2'
 local SIZE_AUTHORED, TYPE_AUTHORED = 2147483648, 128
+local TYPE_WITH_DELTA, TYPE_DELTA = 64, 32
+local WITH_DELTA, DELTA = '>I4d', '>ddBI4'
+local DELTA_BYTES, MAX_PINS = 21, 8
 
 -- What follows the header of an item, or the id of a change.
 local function content_of(author, value)
@@ -26,17 +36,33 @@ local function read_head(key)
   local packed = redis.call('GET', key)
   if not packed then
     return { epoch = '', revision = 0, timestamp = 0, changed = 0, items = 0, count = 0, bytes = 0,
-      oldest = 0, sweep_at = 0 }
+      oldest = 0, sweep_at = 0, pins = {} }
   end
   local revision, timestamp, changed, items, count, bytes, oldest, sweep_at, at =
     struct.unpack(HEAD, packed)
+  local pins, of_pins = {}, string.byte(packed, at) or 0
+  if of_pins > 0 and of_pins <= MAX_PINS then
+    at = at + 1
+    for p = 1, of_pins do
+      local from, to
+      from, to, at = struct.unpack('>dd', packed, at)
+      pins[p] = { from, to }
+    end
+  end
   return { epoch = string.sub(packed, at), revision = revision, timestamp = timestamp,
-    changed = changed, items = items, count = count, bytes = bytes, oldest = oldest, sweep_at = sweep_at }
+    changed = changed, items = items, count = count, bytes = bytes, oldest = oldest, sweep_at = sweep_at,
+    pins = pins }
 end
 
 local function write_head(key, head)
+  local pins = ''
+  if #head.pins > 0 then
+    local parts = { string.char(#head.pins) }
+    for _, pin in ipairs(head.pins) do parts[#parts + 1] = struct.pack('>dd', pin[1], pin[2]) end
+    pins = table.concat(parts)
+  end
   redis.call('SET', key, struct.pack(HEAD, head.revision, head.timestamp, head.changed, head.items,
-    head.count, head.bytes, head.oldest, head.sweep_at) .. head.epoch)
+    head.count, head.bytes, head.oldest, head.sweep_at) .. pins .. head.epoch)
 end
 
 -- The epoch as readers see it. Another lineage is another history: see verify.lua.
@@ -58,22 +84,55 @@ local function clock_of(packed, began, given)
   return packed and (began or '0') or string.format('%.0f', time_of(given))
 end
 
--- Trims changes beyond retention from the log.
+-- Reads a change: its type, time, size of its value, id, where its content begins, revision.
+local function read_change(record)
+  local kind, revision, _, time, size, id_bytes, at = struct.unpack(CHANGE, record)
+  local id = string.sub(record, at, at + id_bytes - 1)
+  at = at + id_bytes
+  if kind >= TYPE_AUTHORED then
+    kind = kind - TYPE_AUTHORED
+    at = at + 2 + (struct.unpack('>I2', record, at))
+  end
+  return kind, time, size, id, at, revision
+end
+
+-- Bytes that a change counts in the log, and its time.
+local function extent_of(record)
+  local kind, time, size, _, at = read_change(record)
+  if kind >= TYPE_WITH_DELTA then return size + (struct.unpack('>I4', record, at)), time end
+  if kind >= TYPE_DELTA then return #record - at + 1 - DELTA_BYTES, time end
+  return size, time
+end
+
+-- See withPin in log-pins.ts.
+local function pin(head, whole, revision)
+  local pins = head.pins
+  while #pins > 0 and pins[#pins][1] >= whole do pins[#pins] = nil end
+  if #pins == MAX_PINS then pins[#pins][2] = revision else pins[#pins + 1] = { whole, revision } end
+end
+
+-- Trims changes beyond retention from the log. Those that others need stay stored before it.
 local function trim(log_key, head, now, max_changes, max_age, max_bytes)
+  local count = head.count
   while head.count > 0 and (head.count > max_changes or head.bytes > max_bytes) do
-    local _, _, _, _, size = struct.unpack(CHANGE, redis.call('LPOP', log_key))
+    local size = extent_of(redis.call('LINDEX', log_key, -head.count))
     head.count = head.count - 1
     head.bytes = head.bytes - size
   end
   while head.count > 0 and now - head.oldest > max_age do
-    local _, _, _, time, size = struct.unpack(CHANGE, redis.call('LINDEX', log_key, 0))
+    local size, time = extent_of(redis.call('LINDEX', log_key, -head.count))
     head.oldest = time
     if now - time > max_age then
-      redis.call('LPOP', log_key)
       head.count = head.count - 1
       head.bytes = head.bytes - size
     end
   end
+  if head.count == count then return end
+  local start = head.revision - head.count + 1
+  while #head.pins > 0 and head.pins[1][2] < start do table.remove(head.pins, 1) end
+  local from = #head.pins > 0 and math.min(start, head.pins[1][1]) or start
+  local surplus = redis.call('LLEN', log_key) - (head.revision - from + 1)
+  if surplus > 0 then redis.call('LTRIM', log_key, surplus, -1) end
 end
 
 -- Time of the group's next sweep if it is not written; 0: not before its next change.

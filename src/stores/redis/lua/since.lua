@@ -1,30 +1,61 @@
 -- Changes of a group after a revision, oldest first.
 --
 -- KEYS  state (hash), head, log (list)
--- ARGV  epoch, revision, most changes, most bytes, time or ''
--- Returns {lineage, number of commits, head, time, then the changes}: none when the position is not of this history, or
--- the log begins later
+-- ARGV  epoch, revision, most changes, most bytes, time or '', 'w' whole values or 'd' deltas where there are
+-- Returns {lineage, number of commits, head, time, number of changes, then the changes; 'w': then the entries
+-- before them that they need}: no changes when the position is not of this history, or the log begins later
 local CHUNK = 32
 local from, max_count, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local is_whole = ARGV[6] == 'w'
 local known = redis.call('HMGET', KEYS[1], 'lineage', 'commits')
 local lineage = known[1]
 local head = read_head(KEYS[2])
-local result = { lineage, known[2], redis.call('GET', KEYS[2]), time_of(ARGV[5]) }
+local result = { lineage, known[2], redis.call('GET', KEYS[2]), time_of(ARGV[5]), 0 }
 local index = from - (head.revision - head.count)
 local is_known = ARGV[1] == epoch_of(head, lineage) or (ARGV[1] == '' and from == 0)
 if not is_known or index < 0 then return result end
+-- Entries before the log are those that it needs.
+local before = redis.call('LLEN', KEYS[3]) - head.count
 local count, bytes = 0, 0
-while index < head.count do
-  local last = index + math.min(CHUNK, max_count - count) - 1
-  local records = redis.call('LRANGE', KEYS[3], index, math.max(index, last))
-  for _, record in ipairs(records) do
-    local _, _, _, _, size = struct.unpack(CHANGE, record)
-    bytes = bytes + size
-    if count > 0 and (count >= max_count or bytes > max_bytes) then return result end
-    count = count + 1
-    result[#result + 1] = record
+-- Items that have a change in the result, and the bases of the first change of each.
+local seen, bases = {}, {}
+
+local function is_delta(kind) return kind >= TYPE_DELTA and kind < TYPE_WITH_DELTA end
+
+local function add_bases(record, at)
+  local kind = TYPE_DELTA
+  while is_delta(kind) do
+    local base, _ = struct.unpack('>d', record, at), nil
+    record = redis.call('LINDEX', KEYS[3], base - head.revision - 1)
+    bases[#bases + 1] = record
+    kind, _, _, _, at = read_change(record)
   end
-  if count >= max_count then return result end
+end
+
+-- @returns Whether it fits.
+local function add(record)
+  local kind, _, size, id, at = read_change(record)
+  if not is_whole and is_delta(kind) then size = #record - at + 1 - DELTA_BYTES end
+  if not is_whole and kind >= TYPE_WITH_DELTA then size = struct.unpack('>I4', record, at) end
+  bytes = bytes + size
+  if count > 0 and (count >= max_count or bytes > max_bytes) then return false end
+  count = count + 1
+  result[5 + count] = record
+  if is_whole and is_delta(kind) and not seen[id] then add_bases(record, at) end
+  seen[id] = true
+  return true
+end
+
+local is_full = false
+while index < head.count and not is_full do
+  local last = index + math.min(CHUNK, max_count - count) - 1
+  local records = redis.call('LRANGE', KEYS[3], before + index, before + math.max(index, last))
+  for _, record in ipairs(records) do
+    is_full = is_full or not add(record)
+  end
+  is_full = is_full or count >= max_count
   index = index + #records
 end
+result[5] = count
+for b = 1, #bases do result[5 + count + b] = bases[b] end
 return result

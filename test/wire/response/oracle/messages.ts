@@ -2,7 +2,7 @@ import { type JsonValue, type MessageInitShape, create, fromJson } from "@bufbui
 import { type Value as ValueMessage, ValueSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ChangeEvent, Item } from "../../../../src/core/change.ts";
 import type { Frame } from "../../../../src/core/frame.ts";
-import type { OpError } from "../../../../src/core/ops.ts";
+import type { OpError, UpdateOp } from "../../../../src/core/ops.ts";
 import type { Position } from "../../../../src/core/position.ts";
 import type { Value } from "../../../../src/core/value.ts";
 import {
@@ -15,6 +15,7 @@ import type {
   ItemSchema,
   PositionSchema,
   UpdateErrorSchema,
+  UpdateOpSchema,
 } from "../../../../gen/millrace/v1/types_pb.ts";
 
 /* Parts of responses as protobuf-es init shapes, built without the encoders of the service. */
@@ -58,6 +59,23 @@ export function opErrorMessage({
   return { opIndex, code, message };
 }
 
+function opMessage(op: UpdateOp): MessageInitShape<typeof UpdateOpSchema> {
+  switch (op.type) {
+    case "set":
+      return { op: { case: "set", value: { path: op.path, value: valueToMessage(op.value) } } };
+    case "merge":
+    case "append":
+      return {
+        op: { case: op.type, value: { path: [...op.path], value: valueToMessage(op.value) } },
+      };
+    case "increment":
+    case "decrement":
+      return { op: { case: op.type, value: { path: op.path, by: BigInt(op.by) } } };
+    case "remove":
+      return { op: { case: "remove", value: { path: op.path } } };
+  }
+}
+
 /** A change. @param withAuthor Whether its reader gets authors. */
 export function changeMessage(
   change: ChangeEvent,
@@ -96,6 +114,19 @@ function frameCase(
       return {
         case: "change",
         value: changeMessage(frame, withAuthor),
+      };
+    case "delta":
+      return {
+        case: "change",
+        value: {
+          type: ChangeType.UPDATE,
+          itemId: frame.itemId,
+          position: positionMessage(frame.position),
+          timestamp: BigInt(frame.timestamp),
+          author: withAuthor ? frame.author : "",
+          ops: frame.delta.ops.map(opMessage),
+          baseRevision: BigInt(frame.delta.baseRevision),
+        },
       };
     case "event": {
       const { type, itemId, timestamp } = frame;

@@ -1,12 +1,33 @@
-import { StreamError } from "../core/errors.ts";
-import { MAX_NAME_BYTES } from "../core/names.ts";
-import { utf8Length } from "../core/text.ts";
-import { parseNested } from "../core/nesting.ts";
+import { StreamError } from "./errors.ts";
+import { type GroupKey, MAX_NAME_BYTES } from "./names.ts";
+import { utf8Length } from "./text.ts";
+import { parseNested } from "./nesting.ts";
 
 /**
  * Page tokens: where a listing continues, and which listing it is. Opaque to callers, and valid
  * only for the same call with the same arguments.
  */
+
+/** The listing of the items of a group, in creation order or from the newest. */
+export function itemListing({ streamName, groupId }: GroupKey, descending: boolean): string[] {
+  const listing = ["list", streamName, groupId];
+  if (descending) listing.push("descending");
+  return listing;
+}
+
+/**
+ * The token of the page of a group's items after a cursor of the store.
+ *
+ * @param epoch Epoch of the group: cursors do not carry over to a new history.
+ */
+export function itemPageToken(
+  group: GroupKey,
+  descending: boolean,
+  epoch: string,
+  cursor: string,
+): string {
+  return writePageToken(itemListing(group, descending), [epoch, cursor]);
+}
 
 /** The token of the page after a cursor. */
 export function writePageToken(listing: readonly string[], cursor: readonly string[]): string {
@@ -57,9 +78,9 @@ function decode(token: string): unknown {
   }
 }
 
-/** Parts of a cursor are names, epochs or cursors of a store, which may contain a name. */
+/** Parts of a cursor are names, epochs or cursors of a store, which may contain two names. */
 function isCursor(value: unknown): value is string[] {
-  return isStrings(value) && value.every((part) => utf8Length(part) <= 2 * MAX_NAME_BYTES);
+  return isStrings(value) && value.every((part) => utf8Length(part) <= 3 * MAX_NAME_BYTES);
 }
 
 function isStrings(value: unknown): value is string[] {
