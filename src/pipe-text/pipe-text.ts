@@ -1,23 +1,13 @@
-import { StreamError } from "../core/errors.ts";
 import type { Position } from "../core/position.ts";
 import { requestInvalid } from "../service/checks.ts";
 import type { UpdateStep } from "../service/library-types.ts";
 import { sleep } from "../timers/timers.ts";
 import { TextSource } from "./text-source.ts";
-import {
-  type KeyedResult,
-  type KeyedUpdate,
-  type TextTarget,
-  failureOf,
-  keysOf,
-  updatesOf,
-} from "./text-target.ts";
+import type { TextItem, TextTarget } from "./text-target.ts";
+import { TextWriter } from "./text-writer.ts";
 
 /** Where a text stands. */
-export interface TextPlace {
-  readonly streamName: string;
-  readonly groupId: string;
-  readonly itemId: string;
+export interface TextPlace extends TextItem {
   /**
    * Keys that lead to the text in the item's value, as in an `append` step: one key or an array of
    * keys. Absent, null, `""` or `[]`: the value is the text.
@@ -27,7 +17,10 @@ export interface TextPlace {
 
 /** Options of a text. */
 export interface PipeTextOptions {
-  /** How long text is collected for one write, in milliseconds: 0 to 60,000. Default 30. */
+  /**
+   * Shortest time from one write to the next, in milliseconds: 0 to 60,000. What comes in between is
+   * written together. Default 30.
+   */
   readonly everyMs?: number;
   /**
    * Steps of the first write, after the one that sets the text to `""`. Default: `done` beside the
@@ -39,11 +32,14 @@ export interface PipeTextOptions {
    * text becomes true; without a path, none.
    */
   readonly final?: readonly UpdateStep[];
-  /** Stops writing. The call rejects with its reason; the text stays as it is. */
+  /**
+   * Stops writing: the call rejects with its reason, and the text stays as it is. A write that is
+   * under way may still take effect, unless the item is written before.
+   */
   readonly signal?: AbortSignal;
   /**
-   * How long one write is repeated while it fails, in milliseconds. It has to be shorter than the
-   * service's idempotency window of 10 minutes. Default 300,000.
+   * How long one write is repeated while the service is unavailable, in milliseconds. Default
+   * 300,000: half of the service's default `idempotency_window`.
    */
   readonly retryForMs?: number;
 }
@@ -59,50 +55,51 @@ export interface PipedText {
 const DEFAULT_EVERY_MS = 30;
 const MAX_EVERY_MS = 60_000;
 const DEFAULT_RETRY_FOR_MS = 300_000;
-/** Waits between repetitions of a write, in milliseconds: doubled up to the longest. */
-const FIRST_RETRY_MS = 50;
-const LONGEST_RETRY_MS = 2000;
 
 /**
  * Writes text as it comes, such as the answer of a language model, into one item: subscribers see it
  * grow, and whoever joins or comes back later has all of it.
  *
- * The first write sets the text to `""`. Then all text of `everyMs` is appended by one update, and
- * the last update also has the `final` steps. Each write has an idempotency key and is repeated
- * after a failure that may pass, such as a lost connection or a restart of the service: no text is
- * lost or doubled. When the group has a new epoch, because the service has lost its history, the
- * whole text so far is written again. No more than 64 Ki characters are read from the source ahead
+ * The first write sets the text to `""`. Then what comes within `everyMs` is appended by one update,
+ * and the last update also has the `final` steps. Each write has an idempotency key, expects the
+ * item as the write before it left it, and is repeated after a failure that may pass, such as a lost
+ * connection or a restart of the service: no text is lost or doubled. When the group has a new
+ * epoch, because the service has lost its history, the whole text so far is written again. Others
+ * may write beside the text meanwhile. No more than 64 Ki characters are read from the source ahead
  * of the store.
  *
  * When the source fails, the text that came before is written, without the `final` steps, and the
  * call rejects with its error.
  *
  * @param target The service in this process, or a client of `millrace.v1.StreamService` from
- *   `@connectrpc/connect`.
+ *   `@connectrpc/connect`. Its caller needs the rights to write the item and to read it.
  * @param source Chunks of text. They may split surrogate pairs.
  * @throws StreamError (from a client: ConnectError) for a write that is refused, or that still fails
- *   after `retryForMs`; REVISION_MISMATCH when the item was deleted meanwhile; the reason of the
- *   signal; what the source throws. Custom streams refuse idempotency keys.
+ *   after `retryForMs`. StreamError REVISION_MISMATCH when the item was deleted, or the text was
+ *   replaced, meanwhile. The reason of the signal. What the source throws. Custom streams are
+ *   refused.
  */
 export async function pipeText(
   target: TextTarget,
-  place: TextPlace,
+  { path, ...item }: TextPlace,
   source: AsyncIterable<string> | Iterable<string>,
   options: PipeTextOptions = {},
 ): Promise<PipedText> {
-  const { everyMs = DEFAULT_EVERY_MS, signal } = options;
+  const { everyMs = DEFAULT_EVERY_MS, retryForMs = DEFAULT_RETRY_FOR_MS, signal } = options;
   checkMs("everyMs", everyMs, MAX_EVERY_MS);
-  checkMs("retryForMs", options.retryForMs ?? 0, Number.MAX_SAFE_INTEGER);
+  checkMs("retryForMs", retryForMs, Number.MAX_SAFE_INTEGER);
   signal?.throwIfAborted();
-  const writer = new TextWriter(target, place, options);
+  const writer = new TextWriter(target, item, path, { ...options, retryForMs });
   const text = new TextSource(source);
   try {
+    let nextMs = performance.now() + everyMs;
     await unlessAborted(writer.begin(), signal);
     for (;;) {
       await unlessAborted(text.untilText(), signal);
-      if (!text.isDue) await unlessAborted(untilDue(text, everyMs), signal);
+      if (!text.isDue) await unlessAborted(untilDue(text, nextMs - performance.now()), signal);
       const taken = text.take();
       const isLast = taken.isLast && text.failure === undefined;
+      nextMs = performance.now() + everyMs;
       await unlessAborted(writer.append(taken.text, isLast), signal);
       if (isLast) return writer.result;
       if (text.failure !== undefined) throw text.failure.error;
@@ -114,6 +111,7 @@ export async function pipeText(
 
 /** Resolves after a time, or as soon as the text is due. */
 async function untilDue(text: TextSource, ms: number): Promise<void> {
+  if (ms <= 0) return;
   const waiting = new AbortController();
   const elapsed = sleep(ms, waiting.signal);
   elapsed.catch(() => {});
@@ -137,115 +135,7 @@ async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefine
   }
 }
 
-/** Writes a text, part by part. */
-class TextWriter {
-  readonly #send: ReturnType<typeof updatesOf>;
-  readonly #place: Pick<KeyedUpdate, "streamName" | "groupId" | "itemId">;
-  readonly #path: readonly string[];
-  readonly #start: readonly UpdateStep[];
-  readonly #final: readonly UpdateStep[];
-  readonly #signal: AbortSignal | undefined;
-  readonly #retryForMs: number;
-  /** Unique, so that the keys of two texts never meet. */
-  readonly #id = crypto.randomUUID();
-  #writes = 0;
-  /** All text that has been written, in case that the service loses it. */
-  #text = "";
-  #position: Position = { epoch: "", revision: 0 };
-
-  constructor(
-    target: TextTarget,
-    { path, ...place }: TextPlace,
-    { start, final, signal, retryForMs = DEFAULT_RETRY_FOR_MS }: PipeTextOptions,
-  ) {
-    const { streamName, groupId, itemId } = place;
-    this.#send = updatesOf(target);
-    this.#place = { streamName, groupId, itemId };
-    this.#path = keysOf(path);
-    const hasDone = this.#path.length > 0 && final === undefined;
-    this.#start = start ?? (hasDone ? [this.#mergeBeside({ done: false })] : []);
-    this.#final = final ?? (hasDone ? [this.#mergeBeside({ done: true })] : []);
-    this.#signal = signal;
-    this.#retryForMs = retryForMs;
-  }
-
-  get result(): PipedText {
-    return { position: this.#position, chars: this.#text.length };
-  }
-
-  /** Makes the text, with what has been written of it so far. */
-  async begin(): Promise<void> {
-    const key = this.#path.at(-1);
-    const base: UpdateStep =
-      key === undefined
-        ? { type: "set", path: "", value: this.#text }
-        : this.#mergeBeside({ [key]: this.#text });
-    await this.#write({ ops: [base, ...this.#start] });
-  }
-
-  /** Appends to the text. */
-  async append(text: string, isLast: boolean): Promise<void> {
-    this.#text += text;
-    const appended: UpdateStep = { type: "append", path: this.#path, value: text };
-    const more = isLast ? this.#final : [];
-    for (let ops = text === "" ? more : [appended, ...more]; ops.length > 0; ops = more) {
-      try {
-        const { created } = await this.#write({ ops, expectedEpoch: this.#position.epoch });
-        if (created) throw deleted(this.#place);
-        return;
-      } catch (error) {
-        if (failureOf(error).reason !== "EPOCH_MISMATCH") throw error;
-      }
-      await this.begin();
-    }
-  }
-
-  /** Writes once, however often that takes. */
-  async #write(update: Pick<KeyedUpdate, "ops" | "expectedEpoch">): Promise<KeyedResult> {
-    const keyed: KeyedUpdate = {
-      ...this.#place,
-      ...update,
-      idempotencyKey: `${this.#id}:${this.#writes++}`,
-    };
-    const endMs = performance.now() + this.#retryForMs;
-    for (let waitMs = FIRST_RETRY_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_RETRY_MS)) {
-      this.#signal?.throwIfAborted();
-      try {
-        const done = await this.#send(keyed, this.#signal);
-        const [failed] = done.errors;
-        if (failed !== undefined) throw stepFailed(failed);
-        this.#position = done.position;
-        return done;
-      } catch (error) {
-        const { isRetryable, retryAfterMs = 0 } = failureOf(error);
-        // Half of the wait is random, so that texts do not all come back at the same time.
-        const pauseMs = Math.max(retryAfterMs, waitMs * (0.5 + Math.random() / 2));
-        if (!isRetryable || performance.now() + pauseMs > endMs) throw error;
-        await sleep(pauseMs, this.#signal);
-      }
-    }
-  }
-
-  /** Merges into the object that has the text. */
-  #mergeBeside(value: Readonly<Record<string, string | boolean>>): UpdateStep {
-    return { type: "merge", path: this.#path.slice(0, -1), value };
-  }
-}
-
 function checkMs(field: string, ms: number, maxMs: number): void {
   if (Number.isInteger(ms) && ms >= 0 && ms <= maxMs) return;
   throw requestInvalid(field, `${field} is ${ms}; it may be an integer from 0 to ${maxMs}.`);
-}
-
-function deleted({ itemId }: { readonly itemId: string }): StreamError {
-  return new StreamError(
-    "REVISION_MISMATCH",
-    `The item ${JSON.stringify(itemId)} was deleted while its text was written; nothing more is written.`,
-  );
-}
-
-function stepFailed({ code, message }: { readonly code: string; readonly message: string }) {
-  return new StreamError("REQUEST_INVALID", `The text cannot be written: ${message}`, {
-    metadata: { field: "path", code },
-  });
 }

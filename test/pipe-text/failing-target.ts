@@ -1,5 +1,7 @@
-import { StreamError, type StreamService, type TextTarget } from "millrace";
+import { type ItemRequest, StreamError, type StreamService, type TextTarget } from "millrace";
 import type { Random } from "../support/random.ts";
+
+type BatchRequest = Parameters<StreamService["batch"]>[0];
 
 /** Where a call fails: before it reaches the service, or after the service has done it. */
 type Fault = "before" | "after" | "limited" | undefined;
@@ -13,24 +15,27 @@ export interface FailingTarget {
   service: StreamService;
 }
 
-/** Fails attempts as `faultOf` says. */
+/** Fails attempts as `faultOf` says. `pass` may change what reaches the service. */
 export function failingTarget(
   service: StreamService,
   faultOf: (attempt: number) => Fault,
+  pass = (request: BatchRequest) => request,
 ): FailingTarget {
   const attempts: (readonly unknown[])[] = [];
   const failing: FailingTarget = {
     service,
     attempts,
     target: {
-      registerFunction: (...args) => failing.service.registerFunction(...args),
-      async update(request) {
+      registerFunction: (...args: Parameters<StreamService["registerFunction"]>) =>
+        failing.service.registerFunction(...args),
+      get: (request: ItemRequest) => failing.service.get(request),
+      async batch(request: BatchRequest) {
         const fault = faultOf(attempts.length);
-        attempts.push(request.ops);
+        attempts.push(request.mutations);
         if (fault === "before") throw new StreamError("STORE_UNAVAILABLE", "Not now.");
         if (fault === "limited")
           throw new StreamError("RATE_LIMITED", "Too many.", { metadata: { retry_after_ms: "5" } });
-        const done = await failing.service.update(request);
+        const done = await failing.service.batch(pass(request));
         if (fault === "after") throw new StreamError("OUTCOME_UNKNOWN", "Perhaps.");
         return done;
       },

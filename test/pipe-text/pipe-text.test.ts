@@ -2,6 +2,7 @@ import { setImmediate as turn, setTimeout as delay } from "node:timers/promises"
 import {
   type Json,
   type PipeTextOptions,
+  type TextPlace,
   type StreamService,
   createStreamService,
   memoryStore,
@@ -51,7 +52,7 @@ describe("a text that is piped", () => {
     expect(changes.length).toBeGreaterThanOrEqual(3);
   });
 
-  it.each<[string, Partial<typeof PLACE> & { path?: unknown }, Json, PipeTextOptions]>([
+  it.each<[string, Pick<TextPlace, "path">, Json, PipeTextOptions]>([
     ["as the whole value", { path: "" }, "Hello", {}],
     ["below a path of keys", { path: ["a", "b"] }, { a: { b: "Hello", done: true } }, {}],
     [
@@ -76,7 +77,7 @@ describe("a text that is piped", () => {
     ],
   ])("is kept %s", async (_, place, expected, options) => {
     const service = open();
-    await pipeText(service, { ...PLACE, ...(place as object) }, model(["Hel", "lo"]), options);
+    await pipeText(service, { ...PLACE, ...place }, model(["Hel", "lo"]), options);
     expect(await read(service)).toEqual(expected);
   });
 
@@ -103,6 +104,20 @@ describe("a text that is piped", () => {
     expect(attempts.length).toBeGreaterThan(3);
     // The first, and one for each 40 ms.
     expect(attempts.length).toBeLessThan(60);
+  });
+
+  it("is written at once when it comes after a pause", async () => {
+    const service = open();
+    async function* source() {
+      await delay(600);
+      yield "It was ";
+      const started = performance.now();
+      await expect.poll(() => read(service)).toMatchObject({ text: "It was " });
+      expect(performance.now() - started).toBeLessThan(400);
+      yield "a dark night.";
+    }
+    await pipeText(service, PLACE, source(), { everyMs: 500 });
+    expect(await read(service)).toEqual({ text: "It was a dark night.", done: true });
   });
 
   it("is complete whatever fails, with nothing doubled or lost", async () => {
@@ -167,10 +182,10 @@ describe("the source of a text", () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => (release = resolve));
     const target = {
-      registerFunction: service.registerFunction,
-      async update(request: Parameters<StreamService["update"]>[0]) {
+      ...service,
+      async batch(request: Parameters<StreamService["batch"]>[0]) {
         await held;
-        return service.update(request);
+        return service.batch(request);
       },
     };
     let given = 0;
@@ -245,7 +260,7 @@ describe("the source of a text", () => {
 });
 
 describe("writing a text", () => {
-  it("stops when the item is deleted", async () => {
+  it("stops when the item is deleted, and does not bring it back", async () => {
     const service = open();
     async function* source() {
       yield "It was ";
@@ -256,7 +271,73 @@ describe("writing a text", () => {
     }
     await expect(pipeText(service, PLACE, source(), { everyMs: 0 })).rejects.toMatchObject({
       reason: "REVISION_MISMATCH",
+      message: expect.stringContaining('"m1" was deleted') as string,
     });
+    expect(await read(service)).toBeUndefined();
+  });
+
+  it("goes on while others write beside it", async () => {
+    const service = open();
+    let isDone = false;
+    const others = (async () => {
+      for (let likes = 1; !isDone; likes++) {
+        await service.update({ ...PLACE, ops: [{ type: "set", path: "likes", value: likes }] });
+        await turn();
+      }
+    })();
+    const chunks = Array.from({ length: 200 }, (_, i) => `${i} `);
+    await pipeText(service, PLACE, model(chunks), { everyMs: 0 });
+    isDone = true;
+    await others;
+    expect(await read(service)).toMatchObject({ text: chunks.join(""), done: true });
+  });
+
+  it("goes on beside others whatever fails, even when its keys are forgotten", async () => {
+    const service = open();
+    const dice = random(7);
+    const like = { type: "increment", path: "likes", by: 1 } as const;
+    const failing = failingTarget(
+      service,
+      () => {
+        // Lets the outcome be unknown and the item be newer at the same time.
+        if (dice.chance(0.3)) void service.update({ ...PLACE, ops: [like] });
+        return dice.chance(0.4) ? dice.pick(["before", "after"] as const) : undefined;
+      },
+      ({ idempotencyKey: _, ...request }) => request,
+    );
+    const text = randomText(dice, 3000);
+    await pipeText(failing.target, PLACE, model(randomChunks(dice, text, 80)), { everyMs: 1 });
+    expect(await read(service)).toMatchObject({ text, done: true });
+  });
+
+  it("goes on while another writes the item before each of its attempts", async () => {
+    const service = open();
+    const like = { type: "increment", path: "likes", by: 1 } as const;
+    const { target } = failingTarget(service, () => {
+      void service.update({ ...PLACE, ops: [like] });
+      return undefined;
+    });
+    await pipeText(target, PLACE, model(["It was ", "a dark night."]), { everyMs: 0 });
+    expect(await read(service)).toMatchObject({ text: "It was a dark night.", done: true });
+  });
+
+  it("stops when another one begins at its place", async () => {
+    const service = open();
+    async function* source() {
+      for (;;) {
+        await delay(1);
+        yield "first ";
+      }
+    }
+    const first = pipeText(service, PLACE, source(), { everyMs: 0 });
+    const outcome = expect(first).rejects.toMatchObject({
+      reason: "REVISION_MISMATCH",
+      message: expect.stringContaining("has another text") as string,
+    });
+    await expect.poll(async () => JSON.stringify(await read(service))).toContain("first first");
+    await pipeText(service, PLACE, model(["sec", "ond"], 20));
+    await outcome;
+    expect(await read(service)).toEqual({ text: "second", done: true });
   });
 
   it("stops when the text is replaced by something else", async () => {
@@ -268,7 +349,8 @@ describe("writing a text", () => {
       yield "a dark night.";
     }
     await expect(pipeText(service, PLACE, source(), { everyMs: 0 })).rejects.toMatchObject({
-      metadata: { code: "append.type_mismatch" },
+      reason: "REVISION_MISMATCH",
+      message: expect.stringContaining("has another text") as string,
     });
     expect(await read(service)).toEqual({ text: 5 });
   });
@@ -306,6 +388,34 @@ describe("writing a text", () => {
     expect(await read(service)).toEqual(value);
     expect(value).toMatchObject({ done: false });
     await expect.poll(() => hasEnded).toBe(true);
+  });
+
+  it("that was on its way when it was aborted does not replace what came after", async () => {
+    const service = open();
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let late: Promise<unknown> = Promise.resolve();
+    let count = 0;
+    const target = {
+      ...service,
+      async batch(request: Parameters<StreamService["batch"]>[0]) {
+        count += 1;
+        if (count === 1) return service.batch(request);
+        late = held.then(() => service.batch(request));
+        return late as ReturnType<StreamService["batch"]>;
+      },
+    };
+    const stop = new AbortController();
+    const piped = pipeText(target, PLACE, model(["It was "]), { signal: stop.signal });
+    const outcome = expect(piped).rejects.toThrow("Stop.");
+    await expect.poll(() => count).toBe(2);
+    stop.abort(new Error("Stop."));
+    await outcome;
+    const value = { text: "", state: "stopped" };
+    await service.set({ ...PLACE, data: value });
+    release();
+    await expect(late).rejects.toMatchObject({ reason: "REVISION_MISMATCH" });
+    expect(await read(service)).toEqual(value);
   });
 
   it("does not begin when it is aborted before", async () => {
