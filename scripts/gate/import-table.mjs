@@ -36,6 +36,7 @@ export const IMPORT_TABLE = {
     "triggers",
     "stores/custom",
     "coordinators/local",
+    "node:",
   ],
   "stores/memory": ["core", "timers"],
   "stores/lmdb": ["core", "timers", "lmdb", "fs-native-extensions", "node:"],
