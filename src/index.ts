@@ -60,6 +60,13 @@ export type {
   ListGroupsResult,
   Repeatable,
 } from "./service/requests.ts";
+export {
+  type PipeTextOptions,
+  type PipedText,
+  type TextPlace,
+  pipeText,
+} from "./pipe-text/pipe-text.ts";
+export type { TextTarget } from "./pipe-text/text-target.ts";
 export { memoryStore } from "./stores/memory/memory-store.ts";
 export type * from "./core/idempotency-key.ts";
 export type * from "./core/store.ts";
