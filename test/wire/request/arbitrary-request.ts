@@ -7,7 +7,7 @@ import {
   create,
   fromJson,
 } from "@bufbuild/protobuf";
-import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import { DurationSchema, ValueSchema } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { type Json, Value } from "../../../src/core/value.ts";
 import { arbitraryJson } from "./arbitrary-json.ts";
@@ -22,6 +22,7 @@ export interface TwinRequest {
 type Twin = readonly [stock: unknown, plain: unknown];
 
 const VALUE_TYPE = "google.protobuf.Value";
+const DURATION_TYPE = "google.protobuf.Duration";
 
 /** Any message of the type, with any of its fields. */
 export function arbitraryRequest(desc: DescMessage): fc.Arbitrary<TwinRequest> {
@@ -74,7 +75,14 @@ function contentTwin(field: DescField): fc.Arbitrary<Twin> {
     (field.fieldKind === "message" || field.fieldKind === "list") &&
     field.message !== undefined
   ) {
-    return field.message.typeName === VALUE_TYPE ? valueTwin() : messageTwin(field.message);
+    switch (field.message.typeName) {
+      case VALUE_TYPE:
+        return valueTwin();
+      case DURATION_TYPE:
+        return durationTwin();
+      default:
+        return messageTwin(field.message);
+    }
   }
   if (field.fieldKind !== "scalar" && field.fieldKind !== "list")
     throw new Error(`unexpected ${field.toString()}`);
@@ -96,6 +104,29 @@ function contentTwin(field: DescField): fc.Arbitrary<Twin> {
 
 function same(scalar: fc.Arbitrary<unknown>): fc.Arbitrary<Twin> {
   return scalar.map((each): Twin => [each, each]);
+}
+
+/** In milliseconds, which a decoded request has with their fraction. */
+function durationTwin(): fc.Arbitrary<Twin> {
+  return fc
+    .record({
+      seconds: fc.oneof(fc.nat(3_600), fc.nat(315_576_000_000)),
+      nanos: fc.oneof(
+        fc.constant(0),
+        fc.nat(999).map((ms) => ms * 1_000_000),
+        fc.nat(999_999_999),
+      ),
+      isNegative: fc.boolean(),
+    })
+    .map(({ seconds, nanos, isNegative }): Twin => {
+      const sign = isNegative ? -1 : 1;
+      const duration = create(DurationSchema, {
+        seconds: BigInt(sign * seconds),
+        nanos: sign * nanos,
+      });
+      const ms = sign * (seconds * 1000 + nanos / 1_000_000);
+      return [duration, ms + 0];
+    });
 }
 
 function valueTwin(): fc.Arbitrary<Twin> {

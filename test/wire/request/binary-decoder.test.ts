@@ -26,6 +26,8 @@ describe("the binary decoder", () => {
       expectedRevision: undefined,
       expectedEpoch: undefined,
       idempotencyKey: undefined,
+      ttl: undefined,
+      whileConnected: false,
     });
     expect(compileBinaryDecoder(BatchRequestSchema)(utf8(""))).toMatchObject({
       mutations: [],

@@ -36,8 +36,8 @@ describe("hostile nesting", () => {
   });
 
   test("of unknown groups of a binary message is refused as REQUEST_INVALID", () => {
-    const start = (9 << 3) | WireType.StartGroup;
-    const end = (9 << 3) | WireType.EndGroup;
+    const start = (15 << 3) | WireType.StartGroup;
+    const end = (15 << 3) | WireType.EndGroup;
     const groups = (levels: number) =>
       new Uint8Array(levels * 2).fill(start, 0, levels).fill(end, levels);
     const decode = compileBinaryDecoder(SetRequestSchema);

@@ -23,6 +23,8 @@ describe("the JSON decoder", () => {
       expectedRevision: undefined,
       expectedEpoch: undefined,
       idempotencyKey: undefined,
+      ttl: undefined,
+      whileConnected: false,
     };
     expect(decodeSet("{}")).toStrictEqual(empty);
     expect(
