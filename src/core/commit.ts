@@ -179,6 +179,18 @@ function deltaOf(
   return effective && Delta.smallerThan(value, revision, effective);
 }
 
+/** Whether a write gives an item a lifetime, or a part of one. */
+export function asksForLifetime(mutation: Mutation): boolean {
+  switch (mutation.kind) {
+    case "put":
+      return mutation.lifetime !== undefined;
+    case "reduce":
+      return mutation.lifetime !== undefined || mutation.initialLifetime !== undefined;
+    default:
+      return false;
+  }
+}
+
 /** The lifetime of an item after a write. */
 function lifetimeAfter(
   mutation: Mutation,

@@ -1,5 +1,6 @@
 import { NO_AUTHOR } from "../../core/author.ts";
 import type { Item } from "../../core/change.ts";
+import { asksForLifetime } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
 import type { GroupKey } from "../../core/names.ts";
 import type { OpError } from "../../core/ops.ts";
@@ -106,7 +107,7 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       const expects =
         commit.expectedEpoch !== undefined || mutation?.expectedRevision !== undefined;
       const isKeyed = commit.idempotency !== undefined;
-      const isPlain = mutation !== undefined && !hasLifetime(mutation);
+      const isPlain = mutation !== undefined && !asksForLifetime(mutation);
       if (!isPlain || commit.mutations.length > 1 || expects || isKeyed)
         throw customStreamUnsupported();
       return await record(group, await writeOutside(group, mutation), commit.author);
@@ -234,10 +235,6 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     watch: (group, listener, onDoubt) => store.watch(group, listener, onDoubt),
     close: () => store.close(),
   };
-}
-
-function hasLifetime(mutation: Mutation): boolean {
-  return (mutation.kind === "put" || mutation.kind === "reduce") && mutation.lifetime !== undefined;
 }
 
 /** A reader of items in memory: of all, or of the last ones. */

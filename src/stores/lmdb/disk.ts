@@ -14,6 +14,8 @@ export interface Tables {
   readonly due: Table;
   /** Idempotency keys of all groups. */
   readonly keys: Table;
+  /** Items that go by themselves, by time and by connection. */
+  readonly lifetimes: Table;
   /** Facts about the store as a whole. */
   readonly meta: Table;
   /** Outbox entries that are not settled, by sequence number. */
@@ -98,6 +100,7 @@ export function openDisk(file: string): Disk {
     streams: table("streams"),
     due: table("due"),
     keys: table("keys"),
+    lifetimes: table("lifetimes"),
     meta: table("meta"),
     outbox: table("outbox"),
     settled: table("settled"),

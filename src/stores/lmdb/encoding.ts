@@ -1,6 +1,7 @@
 import type { Remembered } from "../../core/idempotency-key.ts";
 import { NO_AUTHOR } from "../../core/author.ts";
-import type { Item } from "../../core/change.ts";
+import type { ChangeEvent, Item } from "../../core/change.ts";
+import type { Cause, ItemLifetime } from "../../core/lifetime.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import { Delta } from "../../core/delta.ts";
 import { type LogEntry, valueSizeOf } from "../../core/log-entry.ts";
@@ -141,8 +142,13 @@ function decodePins(bytes: Buffer): readonly Pin[] {
 /*
  * Items and changes end with the length of the id (2 bytes), the id and the text. With an author, the
  * length has a flag, and between id and text are the length of the author (2 bytes) and the author.
+ * With a lifetime, an item has another flag, and before its text the wall clock of its end (8 bytes,
+ * 0: none), the length of the connection (1 byte) and the connection.
  */
 const HAS_AUTHOR = 0x8000;
+const HAS_LIFETIME = 0x4000;
+const ID_BYTES = 0x3fff;
+const LIFETIME_HEADER = 9;
 
 /** Bytes of an author in a record. */
 function authorBytes(author: string): number {
@@ -163,48 +169,79 @@ function writeNames(bytes: Buffer, at: number, itemId: string, author: string): 
   return end;
 }
 
-/** Where the text of a record begins. @param idBytes The length of the id as stored. */
-function textStart(bytes: Buffer, idBytes: number, idEnd: number): number {
-  return idBytes < HAS_AUTHOR ? idEnd : idEnd + 2 + bytes.readUInt16BE(idEnd);
+/** Where the author ends. @param idBytes The length of the id as stored. */
+function authorEnd(bytes: Buffer, idBytes: number, idEnd: number): number {
+  return (idBytes & HAS_AUTHOR) === 0 ? idEnd : idEnd + 2 + bytes.readUInt16BE(idEnd);
 }
 
-/** The author, which is between id and text. */
-function authorBetween(bytes: Buffer, idEnd: number, textAt: number): string {
-  return idEnd === textAt ? NO_AUTHOR : bytes.toString("utf8", idEnd + 2, textAt);
+/** The author, which is after the id. */
+function authorBetween(bytes: Buffer, idEnd: number, end: number): string {
+  return idEnd === end ? NO_AUTHOR : bytes.toString("utf8", idEnd + 2, end);
 }
 
 const ITEM_HEADER = 28;
 
 /** Creation time, update time, revision (8 bytes each), value size (4), then as all records. */
 export function encodeItem(item: Item): Buffer {
-  const { itemId, value, author } = item;
+  const { itemId, value, author, lifetime } = item;
   const bytes = Buffer.allocUnsafe(
     ITEM_HEADER +
       2 +
       Buffer.byteLength(itemId) +
       authorBytes(author) +
+      (lifetime === undefined
+        ? 0
+        : LIFETIME_HEADER + Buffer.byteLength(lifetime.connection ?? "")) +
       Buffer.byteLength(value.text),
   );
   writeSafeInteger(bytes, item.createTimeMs, 0);
   writeSafeInteger(bytes, item.updateTimeMs, 8);
   writeSafeInteger(bytes, item.revision, 16);
   bytes.writeUInt32BE(value.size, 24);
-  bytes.write(value.text, writeNames(bytes, ITEM_HEADER, itemId, author));
+  let at = writeNames(bytes, ITEM_HEADER, itemId, author);
+  if (lifetime !== undefined) {
+    bytes.writeUInt16BE(bytes.readUInt16BE(ITEM_HEADER) | HAS_LIFETIME, ITEM_HEADER);
+    at = writeLifetime(bytes, at, lifetime);
+  }
+  bytes.write(value.text, at);
   return bytes;
+}
+
+/** Writes a lifetime. @returns Where it ends. */
+function writeLifetime(
+  bytes: Buffer,
+  at: number,
+  { expireTimeMs = 0, connection = "" }: ItemLifetime,
+): number {
+  writeSafeInteger(bytes, expireTimeMs, at);
+  const length = bytes.write(connection, at + LIFETIME_HEADER);
+  bytes.writeUInt8(length, at + 8);
+  return at + LIFETIME_HEADER + length;
+}
+
+/** Reads a lifetime, and where it ends. */
+function readLifetime(bytes: Buffer, at: number): readonly [ItemLifetime, end: number] {
+  const expireTimeMs = readSafeInteger(bytes, at) || undefined;
+  const end = at + LIFETIME_HEADER + bytes.readUInt8(at + 8);
+  const connection = bytes.toString("utf8", at + LIFETIME_HEADER, end) || undefined;
+  return [{ expireTimeMs, connection }, end];
 }
 
 /** Reads an item written by encodeItem. */
 export function decodeItem(bytes: Buffer, createdRevision: number): StoredItem {
   const idBytes = bytes.readUInt16BE(ITEM_HEADER);
-  const idEnd = ITEM_HEADER + 2 + (idBytes & ~HAS_AUTHOR);
-  const textAt = textStart(bytes, idBytes, idEnd);
+  const idEnd = ITEM_HEADER + 2 + (idBytes & ID_BYTES);
+  const namesEnd = authorEnd(bytes, idBytes, idEnd);
+  const [lifetime, textAt] =
+    (idBytes & HAS_LIFETIME) === 0 ? [undefined, namesEnd] : readLifetime(bytes, namesEnd);
   const item: Item = {
     itemId: bytes.toString("utf8", ITEM_HEADER + 2, idEnd),
     value: Value.trusted(bytes.toString("utf8", textAt), bytes.readUInt32BE(24)),
     revision: readSafeInteger(bytes, 16),
     createTimeMs: readSafeInteger(bytes, 0),
     updateTimeMs: readSafeInteger(bytes, 8),
-    author: authorBetween(bytes, idEnd, textAt),
+    author: authorBetween(bytes, idEnd, namesEnd),
+    lifetime,
   };
   return { item, createdRevision };
 }
@@ -215,6 +252,14 @@ const CHANGE_TYPES = ["create", "update", "delete"] as const;
 const UPDATE_WITH_DELTA = 3;
 /** An update with its delta alone. */
 const DELTA = 4;
+/** A delete by the service, for each cause. */
+const CAUSED: Readonly<Record<Cause, number>> = { expired: 5, disconnected: 6, evicted: 7 };
+const CAUSES: readonly (Cause | undefined)[] = [
+  ...Array<undefined>(5),
+  "expired",
+  "disconnected",
+  "evicted",
+];
 /** What stands before the text of a delta of each type, in bytes. */
 const WITH_DELTA_HEADER = 12;
 const DELTA_HEADER = 21;
@@ -235,11 +280,7 @@ export function encodeEntry(entry: LogEntry): Buffer {
   const bytes = Buffer.allocUnsafe(
     CHANGE_HEADER + namesBytes + headerBytes + deltaBytes + valueBytes,
   );
-  bytes[0] = isDelta
-    ? DELTA
-    : delta === undefined
-      ? CHANGE_TYPES.indexOf(entry.type)
-      : UPDATE_WITH_DELTA;
+  bytes[0] = isDelta ? DELTA : delta === undefined ? typeOf(entry) : UPDATE_WITH_DELTA;
   writeSafeInteger(bytes, entry.timestamp, 1);
   writeSafeInteger(bytes, entry.timeMs, 9);
   bytes.writeUInt32BE(valueSizeOf(entry), 17);
@@ -259,6 +300,10 @@ export function encodeEntry(entry: LogEntry): Buffer {
   return bytes;
 }
 
+function typeOf({ type, cause }: Pick<ChangeEvent, "type" | "cause">): number {
+  return cause === undefined ? CHANGE_TYPES.indexOf(type) : CAUSED[cause];
+}
+
 /** Wall clock of an entry, read without the rest of it. */
 export function entryTimeMs(bytes: Buffer): number {
   return readSafeInteger(bytes, 9);
@@ -267,8 +312,8 @@ export function entryTimeMs(bytes: Buffer): number {
 /** Reads an entry written by encodeEntry. */
 export function decodeEntry(bytes: Buffer, epoch: string, revision: number): LogEntry {
   const idBytes = bytes.readUInt16BE(CHANGE_HEADER);
-  const idEnd = CHANGE_HEADER + 2 + (idBytes & ~HAS_AUTHOR);
-  const textAt = textStart(bytes, idBytes, idEnd);
+  const idEnd = CHANGE_HEADER + 2 + (idBytes & ID_BYTES);
+  const textAt = authorEnd(bytes, idBytes, idEnd);
   const type = bytes.readUInt8(0);
   const size = bytes.readUInt32BE(17);
   const shared = {
@@ -293,7 +338,8 @@ export function decodeEntry(bytes: Buffer, epoch: string, revision: number): Log
     };
   }
   const hasDelta = type === UPDATE_WITH_DELTA;
-  const known = hasDelta ? "update" : CHANGE_TYPES[type];
+  const cause = CAUSES[type];
+  const known = hasDelta ? "update" : cause === undefined ? CHANGE_TYPES[type] : "delete";
   if (known === undefined) throw new Error("A change in the store has an unknown type.");
   const deltaAt = textAt + WITH_DELTA_HEADER;
   const valueAt = hasDelta ? deltaAt + bytes.readUInt32BE(textAt + 8) : textAt;
@@ -305,6 +351,7 @@ export function decodeEntry(bytes: Buffer, epoch: string, revision: number): Log
     delta: hasDelta
       ? Delta.trusted(readSafeInteger(bytes, textAt), bytes.toString("utf8", deltaAt, valueAt))
       : undefined,
+    cause,
   };
 }
 
@@ -313,10 +360,10 @@ export function entryExtent(bytes: Buffer): { readonly timeMs: number; readonly 
   const timeMs = readSafeInteger(bytes, 9);
   const size = bytes.readUInt32BE(17);
   const type = bytes.readUInt8(0);
-  if (type < UPDATE_WITH_DELTA) return { timeMs, size };
+  if (type !== UPDATE_WITH_DELTA && type !== DELTA) return { timeMs, size };
   const idBytes = bytes.readUInt16BE(CHANGE_HEADER);
-  const idEnd = CHANGE_HEADER + 2 + (idBytes & ~HAS_AUTHOR);
-  const textAt = textStart(bytes, idBytes, idEnd);
+  const idEnd = CHANGE_HEADER + 2 + (idBytes & ID_BYTES);
+  const textAt = authorEnd(bytes, idBytes, idEnd);
   if (type === DELTA) return { timeMs, size: bytes.length - textAt - DELTA_HEADER };
   return { timeMs, size: size + bytes.readUInt32BE(textAt + 8) };
 }

@@ -8,6 +8,7 @@ import type { Tables, View, Write } from "./disk.ts";
 import { dueKey, headKey, indexKey, itemIdKey, itemKey, type GroupName } from "./keys.ts";
 import { type ItemCache, cacheKey } from "./item-cache.ts";
 import { KeysDraft } from "./keys-draft.ts";
+import { collectLifetime } from "./lifetime-index.ts";
 import { LogDraft } from "./log-draft.ts";
 import { readItem } from "./reads.ts";
 import { NO_GROUP, encodeGroup, encodeItem, encodeNumber, type GroupRecord } from "./encoding.ts";
@@ -212,6 +213,8 @@ export class GroupDraft {
     }
     for (const [itemId, { stored, current }] of this.#items) {
       if (stored === current) continue;
+      const [before, after] = [stored?.item.lifetime, current?.item.lifetime];
+      collectLifetime(writes, this.#tables, this.name, itemId, before, after);
       const created = current?.createdRevision;
       if (current !== undefined) {
         writes.push({

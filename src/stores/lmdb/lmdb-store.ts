@@ -19,6 +19,7 @@ import type { Disk } from "./disk.ts";
 import { groupName, type GroupName } from "./keys.ts";
 import { readKey } from "./keys-draft.ts";
 import { ItemCache, cacheKey } from "./item-cache.ts";
+import { readBound, readConnections, readExpired } from "./lifetime-index.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbServiceState } from "./lmdb-service-state.ts";
 import { contentsOf } from "./folder/format.ts";
@@ -235,6 +236,11 @@ export function createLmdbStore(
   return {
     sweep,
     outbox,
+    lifetimes: {
+      expired: (limit) => read(() => readExpired(source.view, tables, clock(), limit)),
+      boundTo: (connection, limit) => read(() => readBound(source.view, tables, connection, limit)),
+      connections: (page) => read(() => readConnections(source.view, tables, page)),
+    },
     serviceState,
     get failure() {
       return queue.failure;

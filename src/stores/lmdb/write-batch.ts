@@ -1,12 +1,12 @@
 import { NO_AUTHOR } from "../../core/author.ts";
 import type { GroupEvent, TransientEvent } from "../../core/change.ts";
-import { decideCommit } from "../../core/commit.ts";
+import { asksForLifetime, decideCommit } from "../../core/commit.ts";
 import { type GroupClock, nextTimestamp } from "../../core/group-clock.ts";
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import type { Fired, OutboxEntry } from "../../core/outbox.ts";
 import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
-import { AUTHORS, type Contents, DELTAS, KEYS, formatWrite } from "./folder/format.ts";
+import { AUTHORS, type Contents, DELTAS, KEYS, LIFETIMES, formatWrite } from "./folder/format.ts";
 import { GroupDraft } from "./group-draft.ts";
 import { encodeEntry } from "./outbox-encoding.ts";
 import { dueEnd, groupOfKey, type GroupName } from "./keys.ts";
@@ -94,7 +94,9 @@ export class WriteBatch {
     for (const change of decision.changes) {
       this.#bytes += change.value.size;
       if (change.delta !== undefined) this.#contain(DELTAS);
+      if (change.cause !== undefined) this.#contain(LIFETIMES);
     }
+    if (commit.mutations.some(asksForLifetime)) this.#contain(LIFETIMES);
     if (decision.changes.length > 0) {
       this.announcements.push({ group: draft.name.text, events: decision.changes });
       if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#contain(AUTHORS);

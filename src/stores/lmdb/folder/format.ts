@@ -3,11 +3,11 @@ import type { Disk, Tables, View, Write } from "../disk.ts";
 
 const FORMAT_KEY = Buffer.from("format");
 /**
- * The formats, each with records that versions before it would misread: those with authors, and
- * those of logs with deltas, and those of idempotency keys. A format is set with the first such record, so that earlier versions
- * open data without them and no other.
+ * The formats, each with records that versions before it would misread: those with authors,
+ * those of logs with deltas, those of idempotency keys, and those of lifetimes. A format is set with
+ * the first such record, so that earlier versions open data without them and no other.
  */
-const FORMATS = ["1", "2", "3", "4"] as const;
+const FORMATS = ["1", "2", "3", "4", "5"] as const;
 
 /** Which records data may contain: those of the format, and of those before it. */
 export type Contents = (typeof FORMATS)[number];
@@ -20,6 +20,8 @@ export const AUTHORS: Contents = "2";
 export const DELTAS: Contents = "3";
 /** Idempotency keys. */
 export const KEYS: Contents = "4";
+/** Items with lifetimes, and changes with causes. */
+export const LIFETIMES: Contents = "5";
 
 /**
  * Checks that this version reads the format of the data. New data get the first format.
