@@ -22,11 +22,16 @@ export interface ItemLifetime {
 /** Why the service itself deletes an item. */
 export type Cause = "expired" | "disconnected" | "evicted";
 
-/** An item with a lifetime, as an index of a store lists it. */
-export interface MortalItem {
+/** Names an item. */
+export interface ItemName {
   readonly group: GroupKey;
   readonly itemId: string;
-  readonly lifetime: ItemLifetime;
+}
+
+/** An item whose time has passed. */
+export interface ExpiredItem extends ItemName {
+  /** Wall clock of its end, Unix milliseconds. */
+  readonly expireTimeMs: number;
 }
 
 /** Shortest lifetime by the clock that a caller may ask for, in milliseconds. */
@@ -63,9 +68,17 @@ export interface Lifetimes {
    * Items whose time has passed, the longest overdue first. Of a fleet, each process lists only
    * groups that it is responsible for, so that at most one process at a time deletes an item.
    */
-  expired(limit: number): Promise<readonly MortalItem[]>;
-  /** Items that are bound to a connection, in no particular order. */
-  boundTo(connection: string, limit: number): Promise<readonly MortalItem[]>;
+  expired(limit: number): Promise<readonly ExpiredItem[]>;
+  /**
+   * Items that are bound to a connection, in no particular order.
+   *
+   * @param within Groups that have all of them, as far as the caller knows. Default: any.
+   */
+  boundTo(
+    connection: string,
+    limit: number,
+    within?: readonly GroupKey[],
+  ): Promise<readonly ItemName[]>;
   /** Connections that items are bound to, after `after`, sorted by UTF-8 bytes. */
   connections(page: { after?: string; limit: number }): Promise<readonly string[]>;
 }

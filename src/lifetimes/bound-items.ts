@@ -1,3 +1,4 @@
+import type { GroupKey } from "../core/names.ts";
 import { type EndingOptions, endItems } from "./item-ends.ts";
 
 /** Most items that are read and deleted at once. */
@@ -6,13 +7,20 @@ const MAX_AT_ONCE = 256;
 /**
  * Deletes the items that are bound to a connection, because it is gone.
  *
+ * @param within Groups that have all of them, as far as the caller knows. Default: any.
  * @throws StreamError when the store failed; those that are left can be deleted by another call.
  */
-export async function endBoundItems(connection: string, options: EndingOptions): Promise<void> {
+export async function endBoundItems(
+  connection: string,
+  options: EndingOptions,
+  within?: readonly GroupKey[],
+): Promise<void> {
+  const onlyIf = { connection };
   for (;;) {
-    const items = await options.store.lifetimes.boundTo(connection, MAX_AT_ONCE);
+    const items = await options.store.lifetimes.boundTo(connection, MAX_AT_ONCE, within);
     if (items.length === 0) return;
-    const count = await endItems(items, "disconnected", options);
+    const ending = items.map((item) => ({ ...item, onlyIf }));
+    const count = await endItems(ending, "disconnected", options);
     if (items.length < MAX_AT_ONCE || count === 0) return;
   }
 }

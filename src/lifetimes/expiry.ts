@@ -3,7 +3,7 @@ import { type EndingOptions, endItems } from "./item-ends.ts";
 
 /** Dependencies and limits of expiry. */
 export interface ExpiryOptions extends EndingOptions {
-  /** Pause between two looks at what has expired, in milliseconds. Default 250. */
+  /** Pause between two looks at what has expired, in milliseconds. Default 500. */
   readonly intervalMs?: number | undefined;
   /** Notified when the store fails. Expired items are deleted once it works again. */
   readonly onProblem: (error: unknown) => void;
@@ -28,7 +28,7 @@ export interface Expiry {
  * expires once even where two processes believe that they are responsible.
  */
 export function startExpiry(options: ExpiryOptions): Expiry {
-  const { store, intervalMs = 250, onProblem } = options;
+  const { store, intervalMs = 500, onProblem } = options;
   let isClosed = false;
   let timer: Timer | undefined;
   let sweeping: Promise<void> | undefined;
@@ -37,7 +37,11 @@ export function startExpiry(options: ExpiryOptions): Expiry {
     while (!isClosed) {
       const items = await store.lifetimes.expired(MAX_AT_ONCE);
       if (items.length === 0) return;
-      const count = await endItems(items, "expired", options);
+      const ending = items.map((item) => ({
+        ...item,
+        onlyIf: { expireTimeMs: item.expireTimeMs },
+      }));
+      const count = await endItems(ending, "expired", options);
       // Without progress, another look at once would find the same.
       if (items.length < MAX_AT_ONCE || count === 0) return;
       await new Promise((resolve) => setImmediate(resolve));

@@ -1,4 +1,4 @@
-import type { Cause, MortalItem } from "../core/lifetime.ts";
+import type { Cause, ItemName } from "../core/lifetime.ts";
 import type { GroupKey } from "../core/names.ts";
 import { groupKeyText } from "../core/names.ts";
 import type { Firing } from "../core/outbox.ts";
@@ -11,18 +11,23 @@ export interface EndingOptions {
   readonly firing: (group: GroupKey, itemId: string) => Firing | undefined;
 }
 
+/** An item to delete, and what it has to be like. */
+export interface EndingItem extends ItemName {
+  readonly onlyIf: ItemCondition;
+}
+
 /** Most deletes of one commit: it takes well under a millisecond. */
 const MAX_PER_COMMIT = 64;
 
 /**
  * Deletes items whose end has come: ordinary changes with a cause, one commit per group and 64
- * items. An item whose lifetime changed since it was listed stays.
+ * items. An item that is not as described stays.
  *
  * @returns How many were deleted.
  * @throws StreamError when the store failed; some may have been deleted.
  */
 export async function endItems(
-  items: readonly MortalItem[],
+  items: readonly EndingItem[],
   cause: Cause,
   { store, firing }: EndingOptions,
 ): Promise<number> {
@@ -36,20 +41,16 @@ export async function endItems(
 }
 
 function* mutationsOf(
-  items: readonly MortalItem[],
+  items: readonly EndingItem[],
   cause: Cause,
   firing: EndingOptions["firing"],
 ): Generator<readonly [GroupKey, readonly Mutation[]]> {
   const byGroup = new Map<string, { readonly group: GroupKey; mutations: Mutation[] }>();
-  for (const { group, itemId, lifetime } of items) {
+  for (const { group, itemId, onlyIf } of items) {
     const text = groupKeyText(group);
     const entry = byGroup.get(text) ?? { group, mutations: [] };
     byGroup.set(text, entry);
     const fires = firing(group, itemId);
-    const onlyIf: ItemCondition =
-      cause === "expired"
-        ? { expireTimeMs: lifetime.expireTimeMs }
-        : { connection: lifetime.connection };
     entry.mutations.push({ kind: "delete", itemId, cause, onlyIf, fires });
     if (entry.mutations.length < MAX_PER_COMMIT) continue;
     yield [group, entry.mutations];

@@ -1,19 +1,19 @@
-import type { ItemLifetime, MortalItem } from "../../core/lifetime.ts";
+import type { ExpiredItem, ItemLifetime, ItemName } from "../../core/lifetime.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
-import { decodeNumber, encodeNumber } from "./encoding.ts";
 import { type GroupName, groupOfKey, readSafeInteger, writeSafeInteger } from "./keys.ts";
 
 /*
  * The items that go by themselves are in a table of their own, by the time of their end and by
  * connection. Neither names nor ids of connections contain NUL:
  *
- *   1 time (8 bytes) stream NUL group NUL item-id    id of the connection, or nothing
- *   2 connection NUL stream NUL group NUL item-id    time (8 bytes), or nothing
+ *   1 time (8 bytes) stream NUL group NUL item-id    1
+ *   2 connection NUL stream NUL group NUL item-id    1
  */
 const BY_TIME = 1;
 const BY_CONNECTION = 2;
 /** Before the names in a key by time. */
 const TIME_HEADER = 9;
+const PRESENT = Buffer.of(1);
 
 /** The writes that keep the index in step with the write of an item. */
 export function collectLifetime(
@@ -26,10 +26,9 @@ export function collectLifetime(
 ): void {
   if (before === after) return;
   if (before !== undefined)
-    for (const [key] of entriesOf(group, itemId, before))
-      writes.push({ table, key, value: undefined });
+    for (const key of keysOf(group, itemId, before)) writes.push({ table, key, value: undefined });
   if (after !== undefined)
-    for (const [key, value] of entriesOf(group, itemId, after)) writes.push({ table, key, value });
+    for (const key of keysOf(group, itemId, after)) writes.push({ table, key, value: PRESENT });
 }
 
 /** Items whose end is at or before a time, the earliest first. */
@@ -38,14 +37,11 @@ export function readExpired(
   { lifetimes }: Tables,
   nowMs: number,
   limit: number,
-): MortalItem[] {
+): ExpiredItem[] {
   const end = timeKey(nowMs + 1, "");
-  return Array.from(view.range(lifetimes, timeKey(0, ""), end, limit), ({ key, value }) => ({
+  return Array.from(view.range(lifetimes, timeKey(0, ""), end, limit), ({ key }) => ({
     ...namesOf(key.subarray(TIME_HEADER)),
-    lifetime: {
-      expireTimeMs: readSafeInteger(key, 1),
-      connection: value.length === 0 ? undefined : value.toString(),
-    },
+    expireTimeMs: readSafeInteger(key, 1),
   }));
 }
 
@@ -55,13 +51,10 @@ export function readBound(
   { lifetimes }: Tables,
   connection: string,
   limit: number,
-): MortalItem[] {
+): ItemName[] {
   const start = connectionKey(connection, "\u0000");
   const found = view.range(lifetimes, start, connectionKey(connection, "\u0001"), limit);
-  return Array.from(found, ({ key, value }) => ({
-    ...namesOf(key.subarray(start.length)),
-    lifetime: { expireTimeMs: value.length === 0 ? undefined : decodeNumber(value), connection },
-  }));
+  return Array.from(found, ({ key }) => namesOf(key.subarray(start.length)));
 }
 
 /** Connections that items are bound to, after `after`, sorted by UTF-8 bytes. */
@@ -88,18 +81,14 @@ function firstKey(view: View, table: Table, start: Buffer, end: Buffer): Buffer 
   return undefined;
 }
 
-function* entriesOf(
+function* keysOf(
   group: GroupName,
   itemId: string,
   { expireTimeMs, connection }: ItemLifetime,
-): Generator<readonly [key: Buffer, value: Buffer]> {
+): Generator<Buffer> {
   const names = `${group.text}\u0000${itemId}`;
-  if (expireTimeMs !== undefined)
-    yield [timeKey(expireTimeMs, names), Buffer.from(connection ?? "")];
-  if (connection !== undefined) {
-    const time = expireTimeMs === undefined ? Buffer.alloc(0) : encodeNumber(expireTimeMs);
-    yield [connectionKey(connection, `\u0000${names}`), time];
-  }
+  if (expireTimeMs !== undefined) yield timeKey(expireTimeMs, names);
+  if (connection !== undefined) yield connectionKey(connection, `\u0000${names}`);
 }
 
 function timeKey(timeMs: number, names: string): Buffer {
@@ -114,7 +103,7 @@ function connectionKey(connection: string, rest: string): Buffer {
   return Buffer.from(`${String.fromCharCode(BY_CONNECTION)}${connection}${rest}`);
 }
 
-function namesOf(key: Buffer): Omit<MortalItem, "lifetime"> {
+function namesOf(key: Buffer): ItemName {
   const at = key.lastIndexOf(0);
   return { group: groupOfKey(key.subarray(0, at)), itemId: key.toString("utf8", at + 1) };
 }

@@ -1,11 +1,12 @@
-import type { ItemLifetime, MortalItem } from "../../core/lifetime.ts";
+import type { ExpiredItem, ItemLifetime, ItemName } from "../../core/lifetime.ts";
 import { groupKeyText } from "../../core/names.ts";
 import { compareUtf8 } from "../../core/text.ts";
 import { SortedMap } from "./sorted-map.ts";
 
 /** An item that goes by itself, with its names as one string. */
-interface Entry extends MortalItem {
+interface Entry extends ItemName {
   readonly text: string;
+  readonly lifetime: ItemLifetime;
 }
 
 /** The items of a store that go by themselves, by the time of their end and by connection. */
@@ -21,11 +22,7 @@ export class LifetimeIndex {
    * @param before Its lifetime before; undefined: it had none, or did not exist.
    * @param after Its lifetime now; undefined: it has none, or is gone.
    */
-  change(
-    item: Omit<MortalItem, "lifetime">,
-    before: ItemLifetime | undefined,
-    after: ItemLifetime | undefined,
-  ): void {
+  change(item: ItemName, before: ItemLifetime | undefined, after: ItemLifetime | undefined): void {
     // An update that keeps the lifetime keeps the object.
     if (before === after) return;
     const text = `${groupKeyText(item.group)}\u0000${item.itemId}`;
@@ -34,18 +31,19 @@ export class LifetimeIndex {
   }
 
   /** Items whose end is at or before a time, the earliest first. */
-  expired(nowMs: number, limit: number): MortalItem[] {
-    const found: MortalItem[] = [];
+  expired(nowMs: number, limit: number): ExpiredItem[] {
+    const found: ExpiredItem[] = [];
     for (const [entry] of this.#ends.entries()) {
-      if (found.length >= limit || endOf(entry) > nowMs) break;
-      found.push(entry);
+      const expireTimeMs = endOf(entry);
+      if (found.length >= limit || expireTimeMs > nowMs) break;
+      found.push({ group: entry.group, itemId: entry.itemId, expireTimeMs });
     }
     return found;
   }
 
   /** Items that are bound to a connection. */
-  boundTo(connection: string, limit: number): MortalItem[] {
-    const found: MortalItem[] = [];
+  boundTo(connection: string, limit: number): ItemName[] {
+    const found: ItemName[] = [];
     for (const entry of this.#bound.get(connection)?.values() ?? []) {
       if (found.length >= limit) break;
       found.push(entry);
@@ -80,6 +78,6 @@ export class LifetimeIndex {
   }
 }
 
-function endOf({ lifetime }: MortalItem): number {
+function endOf({ lifetime }: Entry): number {
   return lifetime.expireTimeMs ?? Infinity;
 }

@@ -1,5 +1,6 @@
 import { NO_AUTHOR } from "../../core/author.ts";
 import type { Delta } from "../../core/delta.ts";
+import type { Cause } from "../../core/lifetime.ts";
 import { keyIdOf } from "../../core/idempotency.ts";
 import type { Idempotency } from "../../core/idempotency-key.ts";
 import type { Broadcast, Commit, Mutation } from "../../core/store.ts";
@@ -45,6 +46,8 @@ export type PlainMutation =
   | (Extract<Mutation, { readonly kind: "put" }> & {
       /** The steps of an update, on the current item. */
       readonly delta?: Delta | undefined;
+      /** Whether the item keeps what its lifetime does not say. Default false. */
+      readonly keepsLifetime?: boolean | undefined;
     });
 
 /** Whether the script can run it on its own, without computing values or counters. */
@@ -113,9 +116,15 @@ function writeMutation(args: string[], mutation: PlainMutation): void {
   const expects = expectedRevision === undefined ? "" : "e";
   const delta = mutation.kind === "delete" ? undefined : mutation.delta;
   const flags = `${fires === undefined ? "" : "f"}${delta === undefined ? "" : "d"}`;
-  args.push(`${letter}${expects}${flags}`, itemId);
+  args.push(`${letter}${expects}${flags}${lifetimeFlags(mutation)}`, itemId);
   if (expectedRevision !== undefined) args.push(String(expectedRevision));
   if (fires !== undefined) args.push(firingText(fires));
+  if (mutation.kind === "delete") {
+    const { onlyIf, cause } = mutation;
+    if (onlyIf !== undefined)
+      args.push(text(onlyIf.expireTimeMs), text(onlyIf.connection), text(onlyIf.revision));
+    if (cause !== undefined) args.push(CAUSE_CODES[cause]);
+  }
   if (mutation.kind === "put") args.push(String(mutation.value.size), mutation.value.text);
   if (mutation.kind === "record") {
     const { before, after } = mutation;
@@ -125,6 +134,30 @@ function writeMutation(args: string[], mutation: PlainMutation): void {
   }
   if (delta !== undefined)
     args.push(mutation.kind === "record" ? String(delta.baseRevision) : "", delta.text);
+  if (mutation.kind === "put" && mutation.lifetime !== undefined)
+    args.push(text(mutation.lifetime.ttlMs), text(mutation.lifetime.connection));
+}
+
+const CAUSE_CODES: Readonly<Record<Cause, string>> = {
+  expired: "1",
+  disconnected: "2",
+  evicted: "3",
+};
+
+function lifetimeFlags(mutation: PlainMutation): string {
+  switch (mutation.kind) {
+    case "put":
+      return `${mutation.lifetime === undefined ? "" : "l"}${mutation.keepsLifetime === true ? "k" : ""}`;
+    case "delete":
+      return `${mutation.onlyIf === undefined ? "" : "o"}${mutation.cause === undefined ? "" : "c"}`;
+    case "record":
+      return "";
+  }
+}
+
+/** A value that may be absent, as an argument. */
+function text(value: string | number | undefined): string {
+  return value === undefined ? "" : String(value);
 }
 
 const LETTERS = { put: "P", delete: "D", record: "R" } as const;

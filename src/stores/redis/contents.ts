@@ -1,6 +1,7 @@
 import { NO_AUTHOR } from "../../core/author.ts";
+import { asksForLifetime } from "../../core/commit.ts";
 import type { Broadcast, Commit, Mutation } from "../../core/store.ts";
-import { AUTHORS, type Contents, DELTAS, KEYS, PLAIN } from "./layout.ts";
+import { AUTHORS, type Contents, DELTAS, KEYS, LIFETIMES, PLAIN } from "./layout.ts";
 
 /*
  * Which records writes lead to, and writes without those that some process of the fleet does not read.
@@ -25,8 +26,17 @@ export function hasKey({ idempotency }: Commit): boolean {
   return idempotency !== undefined;
 }
 
+/** Whether a commit gives an item a lifetime, or deletes one on behalf of the service. */
+export function endsItems({ mutations }: Commit): boolean {
+  return mutations.some(
+    (mutation) =>
+      asksForLifetime(mutation) || (mutation.kind === "delete" && mutation.cause !== undefined),
+  );
+}
+
 /** Which records commits may lead to. Only their updates can have deltas. */
 export function contentsOf(commits: readonly Commit[], withDeltas: boolean): Contents {
+  if (commits.some(endsItems)) return LIFETIMES;
   if (commits.some(hasKey)) return KEYS;
   if (withDeltas && commits.some(({ mutations }) => mutations.some(mayHaveDelta))) return DELTAS;
   return commits.some(hasAuthor) ? AUTHORS : PLAIN;

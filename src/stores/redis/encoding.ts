@@ -2,6 +2,7 @@ import { NO_AUTHOR } from "../../core/author.ts";
 import type { ChangeEvent, GroupEvent, Item, TransientEvent } from "../../core/change.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import { Delta } from "../../core/delta.ts";
+import type { Cause, ItemLifetime } from "../../core/lifetime.ts";
 import type { LogEntry } from "../../core/log-entry.ts";
 import { MAX_PINS } from "../../core/log-pins.ts";
 import type { OutboxEntry, OutboxHead } from "../../core/outbox.ts";
@@ -21,6 +22,10 @@ const TRANSIENT_BYTES = 24;
 const NO_ITEM = 0xffff;
 /** Added to the size of an item or a transient event that has an author. */
 const SIZE_WITH_AUTHOR = 0x8000_0000;
+/** Added to the size of an item that has a lifetime. */
+const SIZE_WITH_LIFETIME = 0x4000_0000;
+/** A lifetime without its connection, in bytes. */
+const LIFETIME_BYTES = 9;
 /** Added to the type of a change that has an author. */
 const TYPE_WITH_AUTHOR = 0x80;
 /** Added to the type of an update that has its delta before its value, or in its place. */
@@ -30,6 +35,9 @@ const TYPE_DELTA = 0x20;
 const WITH_DELTA_BYTES = 12;
 const DELTA_BYTES = 21;
 const CHANGE_TYPES = ["create", "update", "delete"] as const;
+/** The index of the cause, times this, is added to the type of a delete by the service. */
+const CAUSE = 4;
+const CAUSES: readonly (Cause | undefined)[] = [undefined, "expired", "disconnected", "evicted"];
 
 /** The head of a group. */
 export interface GroupHead extends Head {
@@ -75,7 +83,25 @@ function pinBytes(pins: number): number {
 /** Reads the value of an item's record. */
 export function unpackValue(packed: Buffer): Value {
   const size = packed.readUInt32BE(32);
-  return valueFrom(packed, valueStart(packed, ITEM_BYTES, size >= SIZE_WITH_AUTHOR), size);
+  const authorEnd = valueStart(packed, ITEM_BYTES, size >= SIZE_WITH_AUTHOR);
+  return valueFrom(packed, hasLifetime(size) ? lifetimeEnd(packed, authorEnd) : authorEnd, size);
+}
+
+/** @param size As stored. */
+function hasLifetime(size: number): boolean {
+  return size % SIZE_WITH_AUTHOR >= SIZE_WITH_LIFETIME;
+}
+
+/** Where a lifetime ends: it stands between author and value. */
+function lifetimeEnd(packed: Buffer, at: number): number {
+  return at + LIFETIME_BYTES + packed.readUInt8(at + 8);
+}
+
+function unpackLifetime(packed: Buffer, at: number, end: number): ItemLifetime {
+  return {
+    expireTimeMs: packed.readDoubleBE(at) || undefined,
+    connection: packed.toString("utf8", at + LIFETIME_BYTES, end) || undefined,
+  };
 }
 
 /** Where the value begins: after the author, if there is one. */
@@ -88,24 +114,26 @@ function authorBefore(packed: Buffer, at: number, valueAt: number): string {
   return at === valueAt ? NO_AUTHOR : packed.toString("utf8", at + 2, valueAt);
 }
 
-/** @param size Its size, with or without SIZE_WITH_AUTHOR. */
+/** @param size Its size, with whatever is added to it. */
 function valueFrom(packed: Buffer, valueAt: number, size: number): Value {
-  const own = size >= SIZE_WITH_AUTHOR ? size - SIZE_WITH_AUTHOR : size;
-  return Value.trusted(packed.toString("utf8", valueAt), own);
+  return Value.trusted(packed.toString("utf8", valueAt), size % SIZE_WITH_LIFETIME);
 }
 
 /** Reads an item; undefined: there is none. */
 export function unpackItem(itemId: string, packed: unknown): StoredItem | undefined {
   if (!Buffer.isBuffer(packed)) return undefined;
   const size = packed.readUInt32BE(32);
-  const valueAt = valueStart(packed, ITEM_BYTES, size >= SIZE_WITH_AUTHOR);
+  const authorEnd = valueStart(packed, ITEM_BYTES, size >= SIZE_WITH_AUTHOR);
+  const isMortal = hasLifetime(size);
+  const valueAt = isMortal ? lifetimeEnd(packed, authorEnd) : authorEnd;
   const item: Item = {
     itemId,
     value: valueFrom(packed, valueAt, size),
     revision: packed.readDoubleBE(8),
     createTimeMs: packed.readDoubleBE(16),
     updateTimeMs: packed.readDoubleBE(24),
-    author: authorBefore(packed, ITEM_BYTES, valueAt),
+    author: authorBefore(packed, ITEM_BYTES, authorEnd),
+    lifetime: isMortal ? unpackLifetime(packed, authorEnd, valueAt) : undefined,
   };
   return { item, createdRevision: packed.readDoubleBE(0) };
 }
@@ -144,7 +172,8 @@ export function unpackEntry(packed: Buffer, epoch: string): LogEntry {
       },
     };
   }
-  const type = CHANGE_TYPES[code & ~(TYPE_WITH_AUTHOR | TYPE_WITH_DELTA)];
+  const own = code & ~(TYPE_WITH_AUTHOR | TYPE_WITH_DELTA);
+  const type = CHANGE_TYPES[own % CAUSE];
   if (type === undefined) throw new Error("A change in the store has an unknown type.");
   const hasDelta = (code & TYPE_WITH_DELTA) !== 0;
   const deltaAt = textAt + WITH_DELTA_BYTES;
@@ -157,6 +186,7 @@ export function unpackEntry(packed: Buffer, epoch: string): LogEntry {
     delta: hasDelta
       ? Delta.trusted(packed.readDoubleBE(textAt + 4), packed.toString("utf8", deltaAt, valueAt))
       : undefined,
+    cause: CAUSES[Math.floor(own / CAUSE)],
   };
 }
 

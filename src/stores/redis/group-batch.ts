@@ -2,6 +2,7 @@ import { decideCommit, type StoredItem } from "../../core/commit.ts";
 import type { Delta } from "../../core/delta.ts";
 import { StreamError } from "../../core/errors.ts";
 import { keyIdOf } from "../../core/idempotency.ts";
+import type { Lifetime } from "../../core/lifetime.ts";
 import type { Remembered } from "../../core/idempotency-key.ts";
 import type {
   Broadcast,
@@ -347,9 +348,20 @@ function plainOf(
 ): PlainMutation {
   const { itemId, fires } = mutation;
   const value = result?.newValue;
-  if (mutation.kind === "reduce" && value !== undefined)
-    return { kind: "put", itemId, value, fires, delta };
+  if (mutation.kind === "reduce" && value !== undefined) {
+    const { initialLifetime, lifetime } = mutation;
+    const isNew = result?.oldValue === undefined;
+    return {
+      ...{ kind: "put", itemId, value, fires, delta, keepsLifetime: true },
+      lifetime: isNew && initialLifetime ? { ...initialLifetime, ...given(lifetime) } : lifetime,
+    };
+  }
   return { ...mutation, expectedRevision: undefined } as PlainMutation;
+}
+
+/** The parts of a lifetime that are present. */
+function given({ ttlMs, connection }: Lifetime = {}): Lifetime {
+  return { ...(ttlMs !== undefined && { ttlMs }), ...(connection !== undefined && { connection }) };
 }
 
 function guardsOf({ head, items, remembered }: Known): Guards {

@@ -29,6 +29,10 @@ export interface PartitionKeys {
   readonly streams: string;
   /** Sorted set: groups to sweep, by time. */
   readonly due: string;
+  /** Sorted set: group and item, by the time of its end. */
+  readonly lifetimes: string;
+  /** Sorted set: connection, group and item, for items that are bound to a connection. */
+  readonly bound: string;
   /** Stream: the outbox entries. Its channel has the same name. */
   readonly outbox: string;
   /** Hash: the settled triggers of outbox entries that are kept for others. */
@@ -63,6 +67,8 @@ export function redisKeys(prefix: string, partitions: number): RedisKeys {
       groups: at("groups"),
       streams: at("streams"),
       due: at("due"),
+      lifetimes: at("lifetimes"),
+      bound: at("bound"),
       outbox: at("outbox"),
       settled: at("settled"),
     };

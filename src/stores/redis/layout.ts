@@ -4,10 +4,11 @@ import { RAISE_FORMAT } from "./scripts.ts";
 
 /**
  * The formats of the data, each with records that versions before it would misread: those with
- * authors, those of logs with deltas, and those of idempotency keys. A format is set before the first such record is written, so
- * that processes of earlier versions do not start on such data.
+ * authors, those of logs with deltas, those of idempotency keys, and those of lifetimes. A format is set
+ * before the first such record is written, so that processes of earlier versions do not start on such
+ * data.
  */
-const FORMATS = ["1", "2", "3", "4"] as const;
+const FORMATS = ["1", "2", "3", "4", "5"] as const;
 
 /** Which records data may contain: those of the format, and of those before it. */
 export type Contents = (typeof FORMATS)[number];
@@ -20,6 +21,8 @@ export const AUTHORS: Contents = "2";
 export const DELTAS: Contents = "3";
 /** Idempotency keys. */
 export const KEYS: Contents = "4";
+/** Items with lifetimes, and changes with causes. */
+export const LIFETIMES: Contents = "5";
 
 /** The settings of the data that hold for all processes. */
 export interface Layout {

@@ -162,8 +162,10 @@ export class PartitionWriter {
     session: WriterSession,
   ): Promise<readonly GroupBatch[]> {
     const { keys, windowMs } = this.#context;
-    const { state, groups, streams, due, outbox, mark } = keys.ofPartition(this.#partition);
-    const names = [state, groups, streams, due, outbox, mark];
+    const { state, groups, streams, due, outbox, mark, lifetimes, bound } = keys.ofPartition(
+      this.#partition,
+    );
+    const names = [state, groups, streams, due, outbox, mark, lifetimes, bound];
     const args: string[] = [];
     const written: GroupBatch[] = [];
     /** Keys of groups with idempotency keys, the last one first. */

@@ -13,10 +13,18 @@ import type { ServerFacts } from "../../redis/server-facts.ts";
 import { createGroupListing } from "./group-listing.ts";
 import type { GroupWrite } from "./group-batch.ts";
 import { type RedisKeys, redisKeys } from "./keys.ts";
-import { contentsOf, contentsOfEvent, hasKey, withoutAuthor, withoutDeltas } from "./contents.ts";
+import {
+  contentsOf,
+  contentsOfEvent,
+  endsItems,
+  hasKey,
+  withoutAuthor,
+  withoutDeltas,
+} from "./contents.ts";
 import { openLayout } from "./layout.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { createFeed } from "./redis-feed.ts";
+import { createRedisLifetimes } from "./redis-lifetimes.ts";
 import { createRedisOutbox } from "./redis-outbox.ts";
 import { createRedisReads } from "./redis-reads.ts";
 import { FENCE, SCRIPTS } from "./scripts.ts";
@@ -65,6 +73,16 @@ export interface RedisStoreOptions {
    * change is logged whole. Default: they all do.
    */
   readonly mayWriteDeltas?: (() => boolean) | undefined;
+  /**
+   * Whether all processes that share the data know lifetimes. While one does not, commits that give
+   * an item one are refused. Default: they all do.
+   */
+  readonly mayUseLifetimes?: (() => boolean) | undefined;
+  /**
+   * Whether this process is responsible for a partition: only its items are listed as expired.
+   * Default: for all of them.
+   */
+  readonly owns?: ((partition: number) => boolean) | undefined;
   /** @see WriterContext.onLoss */
   readonly onLoss?: ((partition: number) => void) | undefined;
 }
@@ -117,6 +135,8 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
   const { clock, mayWriteAuthors = () => true } = options;
   const { mayWriteDeltas = () => true, mayUseKeys = () => true } = options;
+  const { mayUseLifetimes = () => true, owns = () => true } = options;
+  const lifetimes = createRedisLifetimes({ servers, keys, clock, owns });
   const outbox = createRedisOutbox(servers, keys);
   const note = (partition: number, commits: number, lineage: string) =>
     writerOf(partition).lease.noteCommits(commits, lineage);
@@ -241,6 +261,20 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
         return outbox.settle(...args);
       },
     },
+    lifetimes: {
+      async expired(limit) {
+        assertOpen();
+        return lifetimes.expired(limit);
+      },
+      async boundTo(...args) {
+        assertOpen();
+        return lifetimes.boundTo(...args);
+      },
+      async connections(page) {
+        assertOpen();
+        return lifetimes.connections(page);
+      },
+    },
     get failure() {
       return servers.isUp ? undefined : unavailable(servers.lastProblem);
     },
@@ -251,7 +285,8 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       const isDeltaReadable = mayWriteDeltas();
       const given = isDeltaReadable ? authored : authored.map(withoutDeltas);
       const count = commits.reduce((sum, { mutations }) => sum + mutations.length, 0);
-      if (given.some(hasKey) && !mayUseKeys()) throw keysUnknown();
+      if (given.some(hasKey) && !mayUseKeys()) throw unknownYet("idempotency keys");
+      if (given.some(endsItems) && !mayUseLifetimes()) throw unknownYet("lifetimes");
       const format = layout.beforeWrite(contentsOf(given, isDeltaReadable));
       if (format !== undefined) await format;
       return submit(groupKeyText(group), given, count, bytesOf(commits));
@@ -340,11 +375,11 @@ function epochNames(): () => string {
   return () => `${start}${(count++).toString(36)}`;
 }
 
-/** The refusal of commits with keys that some process of the fleet does not know. */
-function keysUnknown(): StreamError {
+/** The refusal of commits with what some process of the fleet does not know. */
+function unknownYet(what: string): StreamError {
   return new StreamError(
     "STORE_UNAVAILABLE",
-    "Not all processes of the service know idempotency keys yet; the call may be sent again when all have this version.",
+    `Not all processes of the service know ${what} yet; the call may be sent again when all have this version.`,
   );
 }
 

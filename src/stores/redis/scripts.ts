@@ -23,6 +23,8 @@ export const LOG_RANGE: LuaScript = script("log-range");
 export const DUE: LuaScript = script("due");
 /** Sweeps groups. */
 export const SWEEP: LuaScript = script("sweep", "lua/keys");
+/** Items whose time has passed. */
+export const EXPIRED: LuaScript = script("expired");
 /** Entries of an outbox. */
 export const SCAN: LuaScript = script("scan");
 /** Claims an outbox. */
@@ -44,6 +46,7 @@ export const SCRIPTS: readonly LuaScript[] = [
   LOG_RANGE,
   DUE,
   SWEEP,
+  EXPIRED,
   SCAN,
   CLAIM,
   SETTLE,

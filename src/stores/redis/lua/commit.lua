@@ -1,7 +1,8 @@
 -- Runs operations of writers of one partition, in the given order, in one atomic step: items, revisions,
 -- log, index, outbox and announcement of a commit, or none of them.
 --
--- KEYS  state (hash), groups (sorted set), streams (hash), due (sorted set), outbox (stream), mark (string);
+-- KEYS  state (hash), groups (sorted set), streams (hash), due (sorted set), outbox (stream), mark (string),
+--       lifetimes (sorted set), bound (sorted set);
 --       then for each group: head, items (hash), order (sorted set), log (list);
 --       then the idempotency keys (hash) of groups that use some, each named by its place from the end
 -- ARGV  writer's field of state, its nonce, run id of the server;
@@ -15,8 +16,10 @@
 --           a 'K' after that: place of the hash of its keys, window, id of its idempotency key, fingerprint)
 --           'C', number of mutations, '' or '=' .. expected epoch, then for each
 --             letters, item, [e: expected revision], [f: what it fires],
+--             [o: time of its end, connection and revision that it must have to be deleted, each or ''], [c: cause],
 --             [P put, R record: size, value], [R: type],
---             [d: base revision or '' for that of the item, steps]     (D delete has no more)
+--             [d: base revision or '' for that of the item, steps],
+--             [l: lifetime in ms or '', connection or '']; with k, '' keeps what the item has
 --           'S', type, '' or '=' .. item, size, value, '' or what it fires
 -- Returns {'verify'} when the writer has to verify itself again; nothing was done.
 --         {'ok', number of commits so far, lineage, then for each group
@@ -38,6 +41,7 @@ local MAX_CHAIN = 64
 
 local state_key, groups_key, streams_key, due_key, outbox_key =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local lifetimes_key, bound_key = KEYS[7], KEYS[8]
 local known = redis.call('HMGET', state_key, 'run', ARGV[1], 'lineage', 'commits', 'seq', 'marked', 'replid', 'began')
 local lineage = known[3]
 if known[1] ~= ARGV[3] or known[2] ~= ARGV[2]
@@ -163,17 +167,38 @@ local function change(kind, id, fires, size, value, delta, base)
   if fires then fire(text, epoch, fires, 1, delta and record_of(kind, id, size, value) or record) end
 end
 
+-- Keeps the indexes of lifetimes in step with an item.
+local function index(id, ends_before, connection_before, ends, connection)
+  if ends ~= ends_before then
+    if ends > 0 then redis.call('ZADD', lifetimes_key, ends, text .. '\0' .. id)
+    else redis.call('ZREM', lifetimes_key, text .. '\0' .. id) end
+  end
+  if connection ~= connection_before then
+    local member = '\0' .. text .. '\0' .. id
+    if connection_before ~= '' then redis.call('ZREM', bound_key, connection_before .. member) end
+    if connection ~= '' then redis.call('ZADD', bound_key, 0, connection .. member) end
+  end
+end
+
+-- Of the current mutation: what an item must be like to be deleted, its cause, and the lifetime that it gives.
+local only_if, cause, life, keeps
+
+-- Whether an item is what a delete by the service expects.
+local function is_met(old, ends, connection)
+  local _, revision = struct.unpack('>dd', old)
+  return (only_if[1] == '' or tonumber(only_if[1]) == ends)
+    and (only_if[2] == '' or only_if[2] == connection)
+    and (only_if[3] == '' or tonumber(only_if[3]) == revision)
+end
+
 -- P put, D delete, R record of a change made elsewhere, with its kind.
 local function apply(letter, id, fires, size, value, kind, delta, base)
   local old = redis.call('HGET', items_key, id)
+  local old_size, old_at, old_ends, old_connection = 0, 1, 0, ''
+  if old then old_size, old_at, old_ends, old_connection = read_item(old) end
   if letter == 'D' then
-    if not old then return 0, false end
-    local _, _, _, _, old_size, old_at = struct.unpack(ITEM, old)
-    if old_size >= SIZE_AUTHORED then
-      old_size = old_size - SIZE_AUTHORED
-      old_at = old_at + 2 + (struct.unpack('>I2', old, old_at))
-    end
-    change(2, id, fires, old_size, string.sub(old, old_at))
+    if not old or (only_if and not is_met(old, old_ends, old_connection)) then return 0, false end
+    change(2 + CAUSE * (cause or 0), id, fires, old_size, string.sub(old, old_at))
   else
     if delta then
       local _, revision = 0, 0
@@ -188,6 +213,7 @@ local function apply(letter, id, fires, size, value, kind, delta, base)
       redis.call('HDEL', items_key, id)
       redis.call('ZREM', order_key, id)
       head.items = head.items - 1
+      index(id, old_ends, old_connection, 0, '')
     end
     return head.revision, old
   end
@@ -197,6 +223,17 @@ local function apply(letter, id, fires, size, value, kind, delta, base)
   else
     redis.call('ZADD', order_key, created, id)
     head.items = head.items + 1
+  end
+  local ends, connection = 0, ''
+  if keeps or letter == 'R' then ends, connection = old_ends, old_connection end
+  if life then
+    if life[1] ~= '' then ends = now + tonumber(life[1]) end
+    if life[2] ~= '' then connection = life[2] end
+  end
+  index(id, old_ends, old_connection, ends, connection)
+  if ends > 0 or connection ~= '' then
+    size = size + SIZE_MORTAL
+    value = struct.pack(LIFETIME, ends, #connection) .. connection .. value
   end
   if author ~= '' then size = size + SIZE_AUTHORED end
   redis.call('HSET', items_key, id,
@@ -217,6 +254,7 @@ local function read_mutation()
   a = a + 2
   local letter, expected, fires, size, value, kind = string.sub(letters, 1, 1), nil, nil, nil, nil, nil
   local delta, base, has_delta
+  only_if, cause, life, keeps = nil, nil, nil, false
   if letters ~= letter then
     if string.find(letters, 'e', 2, true) then
       expected = tonumber(ARGV[a])
@@ -226,7 +264,16 @@ local function read_mutation()
       fires = ARGV[a]
       a = a + 1
     end
+    if string.find(letters, 'o', 2, true) then
+      only_if = { ARGV[a], ARGV[a + 1], ARGV[a + 2] }
+      a = a + 3
+    end
+    if string.find(letters, 'c', 2, true) then
+      cause = tonumber(ARGV[a])
+      a = a + 1
+    end
     has_delta = string.find(letters, 'd', 2, true)
+    keeps = string.find(letters, 'k', 2, true)
   end
   if letter ~= 'D' then
     size, value = tonumber(ARGV[a]), ARGV[a + 1]
@@ -237,6 +284,10 @@ local function read_mutation()
     end
     if has_delta then
       base, delta = ARGV[a], ARGV[a + 1]
+      a = a + 2
+    end
+    if letters ~= letter and string.find(letters, 'l', 2, true) then
+      life = { ARGV[a], ARGV[a + 1] }
       a = a + 2
     end
   end
@@ -378,7 +429,7 @@ local function run_group(k, at)
 end
 
 local result = { 'ok', commits, lineage or '' }
-local at, k = 11, 7
+local at, k = 11, 9
 while at <= #ARGV do
   result[#result + 1] = run_group(k, at + 1)
   at = at + 1 + tonumber(ARGV[at])

@@ -25,9 +25,8 @@ while true do
   if #ids == 0 then return page end
   local records = redis.call('HMGET', KEYS[3], unpack(ids))
   for i, id in ipairs(ids) do
-    local created, _, _, _, size = struct.unpack(ITEM, records[i])
-    if size >= SIZE_AUTHORED then size = size - SIZE_AUTHORED end
-    bytes = bytes + size
+    local created = struct.unpack('>d', records[i])
+    bytes = bytes + read_item(records[i])
     if count > 0 and (count >= max_count or bytes > max_bytes) then
       page[4] = '1'
       return page

@@ -12,6 +12,10 @@
 -- to the size of an item or a transient event, and TYPE_AUTHORED, added to the type of a change, say that it
 -- is there. Without author, records have neither, so they are those of earlier versions.
 --
+-- SIZE_MORTAL, added to the size of an item, says that its lifetime stands before the value, after the author: the
+-- time of its end (0: none), bytes of the connection, and the connection. The cause of a delete by the service
+-- (1 expired, 2 disconnected, 3 evicted), times CAUSE, is added to its type.
+--
 -- TYPE_WITH_DELTA, added to the type of an update, says that its delta stands before the value: its bytes, base
 -- revision and text. TYPE_DELTA says that the delta stands in place of the value: base revision, revision of the
 -- whole entry, number of changes and bytes of its chain, and text (see log-entry.ts). `size` is that of the
@@ -22,6 +26,7 @@ local HEAD = '>dddddddd'
 local ITEM = '>ddddI4'
 local CHANGE = '>BdddI4I2'
 local SIZE_AUTHORED, TYPE_AUTHORED = 2147483648, 128
+local SIZE_MORTAL, LIFETIME, CAUSE = 1073741824, '>dB', 4
 local TYPE_WITH_DELTA, TYPE_DELTA = 64, 32
 local WITH_DELTA, DELTA = '>I4d', '>ddBI4'
 local DELTA_BYTES, MAX_PINS = 21, 8
@@ -83,6 +88,19 @@ end
 local function clock_of(packed, began, given)
   local has_events = packed and select(2, struct.unpack('>dd', packed)) > 0
   return has_events and (began or '0') or string.format('%.0f', time_of(given))
+end
+
+-- Reads an item: size of its value, where the value begins, time of its end (0: none), connection ('': none).
+local function read_item(record)
+  local _, _, _, _, size, at = struct.unpack(ITEM, record)
+  if size >= SIZE_AUTHORED then
+    size = size - SIZE_AUTHORED
+    at = at + 2 + (struct.unpack('>I2', record, at))
+  end
+  if size < SIZE_MORTAL then return size, at, 0, '' end
+  local ends, bytes
+  ends, bytes, at = struct.unpack(LIFETIME, record, at)
+  return size - SIZE_MORTAL, at + bytes, ends, string.sub(record, at, at + bytes - 1)
 end
 
 -- Reads a change: its type, time, size of its value, id, where its content begins, revision.

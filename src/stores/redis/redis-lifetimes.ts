@@ -1,0 +1,92 @@
+import type { ExpiredItem, ItemName, Lifetimes } from "../../core/lifetime.ts";
+import { groupKeyText } from "../../core/names.ts";
+import { compareUtf8 } from "../../core/text.ts";
+import type { RedisCommand } from "../../redis/commands.ts";
+import type { RedisServers } from "../../redis/redis-servers.ts";
+import { textOf } from "./encoding.ts";
+import { type RedisKeys, groupOfText } from "./keys.ts";
+import { EXPIRED } from "./scripts.ts";
+
+/** Dependencies of the lifetimes in Redis. */
+export interface RedisLifetimesOptions {
+  readonly servers: RedisServers;
+  readonly keys: RedisKeys;
+  /** Wall clock, Unix milliseconds. Undefined: that of the server. */
+  readonly clock: (() => number) | undefined;
+  /** Whether this process is responsible for a partition. */
+  readonly owns: (partition: number) => boolean;
+}
+
+/** Reads the indexes of items that go by themselves, all partitions at once. */
+export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes {
+  const { servers, keys, clock, owns } = options;
+  const all = Array.from({ length: keys.partitions }, (_, partition) => partition);
+
+  /** Members of the index of bound items. @param from `[` or `(` and the first, or `-`. */
+  const bound = async (partition: number, from: string, to: string, limit: number) => {
+    const { tag, bound: key } = keys.ofPartition(partition);
+    const command: RedisCommand = ["ZRANGE", key, from, to, "BYLEX", "LIMIT", "0", String(limit)];
+    const reply = await servers.send(tag, command, "read");
+    return (reply as unknown[]).map(textOf);
+  };
+  /** The connections that a partition's items are bound to, after one. */
+  const connectionsIn = async (partition: number, after: string | undefined, limit: number) => {
+    const found: string[] = [];
+    let from = after === undefined ? "-" : beyond(after);
+    while (found.length < limit) {
+      const [first] = await bound(partition, from, "+", 1);
+      if (first === undefined) break;
+      const connection = first.slice(0, first.indexOf("\u0000"));
+      found.push(connection);
+      from = beyond(connection);
+    }
+    return found;
+  };
+
+  return {
+    async expired(limit) {
+      const time = clock === undefined ? "" : String(clock());
+      const parts = all.filter(owns).map(async (partition) => {
+        const { tag, lifetimes } = keys.ofPartition(partition);
+        const reply = await servers.run(tag, EXPIRED, [lifetimes], [time, String(limit)], "read");
+        return expiredFrom((reply as unknown[]).map(textOf));
+      });
+      const found = (await Promise.all(parts)).flat();
+      return found.sort((a, b) => a.expireTimeMs - b.expireTimeMs).slice(0, limit);
+    },
+    async boundTo(connection, limit, within) {
+      const partitions =
+        within === undefined
+          ? all
+          : new Set(within.map((group) => keys.partitionOf(groupKeyText(group))));
+      const start = `${connection}\u0000`;
+      const parts = Array.from(partitions, (partition) =>
+        bound(partition, `[${start}`, beyond(connection), limit),
+      );
+      const members = (await Promise.all(parts)).flat().slice(0, limit);
+      return members.map((member) => itemOf(member.slice(start.length)));
+    },
+    async connections({ after, limit }) {
+      const parts = all.map((partition) => connectionsIn(partition, after, limit));
+      const found = new Set((await Promise.all(parts)).flat());
+      return Array.from(found).sort(compareUtf8).slice(0, limit);
+    },
+  };
+}
+
+/** A bound after every member of a connection. Neither ids nor names contain control characters. */
+function beyond(connection: string): string {
+  return `(${connection}\u0001`;
+}
+
+function expiredFrom(reply: readonly string[]): ExpiredItem[] {
+  return Array.from({ length: reply.length / 2 }, (_, i) => ({
+    ...itemOf(reply[2 * i] as string),
+    expireTimeMs: Number(reply[2 * i + 1]),
+  }));
+}
+
+function itemOf(text: string): ItemName {
+  const at = text.lastIndexOf("\u0000");
+  return { group: groupOfText(text.slice(0, at)), itemId: text.slice(at + 1) };
+}
