@@ -8,6 +8,8 @@ import type { Expectations, ItemRequest } from "./requests.ts";
 
 /** Most changes of one batch. */
 export const MAX_MUTATIONS = 1000;
+/** Longest idempotency key, in UTF-8 bytes. */
+const MAX_KEY_BYTES = 128;
 /** Default and maximum number of items, or groups, of a page. */
 const DEFAULT_PAGE_SIZE = 100;
 const MAX_PAGE_SIZE = 1000;
@@ -79,6 +81,29 @@ export function checkPosition(field: string, position: Position): Position {
   checkEpoch(`${field}.epoch`, position.epoch);
   checkRevision(`${field}.revision`, position.revision);
   return { epoch: position.epoch, revision: position.revision };
+}
+
+/** Checks an idempotency key that a request has. @throws StreamError REQUEST_INVALID */
+export function checkIdempotencyKey(key: unknown): string {
+  if (
+    typeof key === "string" &&
+    key !== "" &&
+    key.isWellFormed() &&
+    utf8Length(key) <= MAX_KEY_BYTES
+  )
+    return key;
+  const problem =
+    typeof key !== "string"
+      ? "is not a string"
+      : key === ""
+        ? "is empty"
+        : key.isWellFormed()
+          ? "is too long"
+          : "is not valid Unicode";
+  throw requestInvalid(
+    "idempotency_key",
+    `idempotency_key ${problem}; it may be 1 to ${MAX_KEY_BYTES} bytes of valid Unicode, or absent.`,
+  );
 }
 
 /** Type of a transient event, by default `message`. @throws StreamError REQUEST_INVALID */

@@ -208,7 +208,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     );
   };
   const handlers: Handlers = {
-    ...createCalls({ reads, writes, gates, require }),
+    ...createCalls({ reads, writes, store, gates, require }),
     authenticate: (request) =>
       gates.authenticate(request, (allow) => readRules(allow, "its allow")),
     async admit(request, subscriber) {

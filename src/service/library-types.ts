@@ -2,8 +2,9 @@ import type { ChangeEvent, Item as StoredItem } from "../core/change.ts";
 import type { Frame } from "../core/frame.ts";
 import type { OpError } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
-import type { Json, Value } from "../core/value.ts";
+import type { Json } from "../core/value.ts";
 import type { OpenSubscription } from "./handlers.ts";
+import type { SetResult as DomainSetResult, Repeatable } from "./requests.ts";
 
 /* Types of the library: those of the domain, with plain JSON in place of values. */
 
@@ -22,10 +23,12 @@ export interface Item {
   readonly author: string;
 }
 
-/** Result of a set. `oldValue` is undefined when there was no item. */
-export interface SetResult {
+/** Result of a set. */
+export interface SetResult extends Repeatable {
+  /** Undefined when there was no item, or the result is deduplicated. */
   readonly oldValue: Json | undefined;
-  readonly newValue: Json;
+  /** Undefined when the result is deduplicated. */
+  readonly newValue: Json | undefined;
   readonly created: boolean;
   readonly position: Position;
 }
@@ -36,8 +39,8 @@ export interface UpdateResult extends SetResult {
   readonly errors: readonly OpError[];
 }
 
-/** Result of a delete. Both are undefined when there was no item. */
-export interface DeleteResult {
+/** Result of a delete. Value and position are undefined when there was no item. */
+export interface DeleteResult extends Repeatable {
   readonly oldValue: Json | undefined;
   readonly position: Position | undefined;
 }
@@ -75,6 +78,14 @@ export type Mutation =
       };
     }
   | { readonly delete: { readonly itemId: string; readonly expectedRevision?: number } };
+
+/** Result of a batch. */
+export interface BatchResult extends Repeatable {
+  /** One per mutation, in order. */
+  readonly results: readonly MutationResult[];
+  /** Position of the group after the batch. */
+  readonly position: Position;
+}
 
 /** Result of one write of a batch. Values are undefined unless `returnValues` is true. */
 export interface MutationResult {
@@ -183,15 +194,20 @@ export type StreamFrames<Deltas extends boolean = false> = AsyncIterableIterator
 >;
 
 /** The library form of a set or an update. */
-export function plainWrite(done: {
-  oldValue: Value | undefined;
-  newValue: Value | undefined;
-  created: boolean;
-  position: Position;
-}): SetResult {
-  const { created, position } = done;
-  const newValue = (done.newValue as Value).json();
-  return { oldValue: done.oldValue?.json(), newValue, created, position };
+export function plainWrite(done: DomainSetResult): SetResult {
+  const { oldValue, newValue, created, position } = done;
+  return {
+    oldValue: oldValue?.json(),
+    newValue: newValue?.json(),
+    created,
+    position,
+    ...repetition(done),
+  };
+}
+
+/** What a result says of a repetition: nothing, if it is none. */
+export function repetition({ deduplicated }: Repeatable): Repeatable {
+  return deduplicated === true ? { deduplicated } : {};
 }
 
 /** The library form of an item. */

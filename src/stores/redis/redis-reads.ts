@@ -1,8 +1,10 @@
 import { StreamError } from "../../core/errors.ts";
-import { type LogEntry, materialiser, smallest } from "../../core/log-entry.ts";
+import { keyIdOf } from "../../core/idempotency.ts";
 import { isResumable, type Position } from "../../core/position.ts";
 import { isExpired } from "../../core/retention.ts";
 import type { Item, LoggedChange } from "../../core/change.ts";
+import type { Idempotency, Remembered } from "../../core/idempotency-key.ts";
+import { type LogEntry, materialiser, smallest } from "../../core/log-entry.ts";
 import type {
   Head,
   History,
@@ -21,6 +23,7 @@ import type { LuaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type RedisKeys, textOfGroup } from "./keys.ts";
 import { type GroupHead, unpackEntry, unpackHead, unpackItem, textOf } from "./encoding.ts";
+import { unpackRemembered } from "./outcomes.ts";
 import { GET, HEADS, LIST_ITEMS, LOG_RANGE, SINCE } from "./scripts.ts";
 
 /** Dependencies of sweeps. */
@@ -28,6 +31,8 @@ export interface SweepContext {
   readonly servers: RedisServers;
   readonly keys: RedisKeys;
   readonly history: History;
+  /** How long idempotency keys are remembered, in milliseconds. */
+  readonly windowMs: number;
   /** Wall clock for tests; undefined: that of the server. */
   readonly clock: (() => number) | undefined;
 }
@@ -44,6 +49,7 @@ export interface ReadContext extends SweepContext {
 /** Reads groups. Each read is one atomic step at the server. */
 export interface RedisReads {
   get(group: GroupKey, itemId: string): Promise<ItemRead>;
+  recall(group: GroupKey, idempotency: Idempotency): Promise<Remembered | undefined>;
   heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
   list(group: GroupKey, page: ItemPageRequest): Promise<ItemPage>;
   snapshot(group: GroupKey, window?: number): SnapshotReader;
@@ -68,7 +74,7 @@ const HEADS_PER_SCRIPT = 500;
 
 /** Creates the reads. */
 export function createRedisReads(context: ReadContext): RedisReads {
-  const { servers, keys, history, clock, groupClock, note, verify } = context;
+  const { servers, keys, history, windowMs, clock, groupClock, note, verify } = context;
   const time = () => (clock === undefined ? "" : clock());
   /** @param given The script's clock (see lua/records.lua). */
   const stateHead = ({ position, timestamp }: GroupHead, given: unknown): StateHead => ({
@@ -172,6 +178,14 @@ export function createRedisReads(context: ReadContext): RedisReads {
       const [lineage, head, given, records] = await run(partition, GET, names, [time(), itemId]);
       const stored = unpackItem(itemId, (records as unknown[])[0]);
       return { ...stateHead(unpackHead(head, lineage), given), item: stored?.item };
+    },
+
+    async recall(group, idempotency) {
+      const { partition, state, head, items, keys: keysKey } = placeOf(group);
+      const names = [state, head, items, keysKey];
+      const args = [time(), windowMs, 1, keyIdOf(idempotency)];
+      const [, , , , remembered] = await run(partition, GET, names, args);
+      return unpackRemembered((remembered as readonly unknown[])[0]);
     },
 
     async heads(groups) {

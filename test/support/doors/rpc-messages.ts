@@ -96,7 +96,7 @@ export function toOp(step: UpdateStep) {
 }
 
 /** One step of an update. */
-function step({ op }: UpdateOp): UpdateStep {
+export function step({ op }: UpdateOp): UpdateStep {
   switch (op.case) {
     case "set":
       return { type: "set", path: op.value.path, value: json(op.value.value) };
@@ -131,7 +131,7 @@ export function written(done: SetResponse | UpdateResponse): SetResult {
   return {
     oldValue: optionalJson(done.oldValue),
     // Absent for callers that may not read; then a test that reads it fails.
-    newValue: optionalJson(done.newValue) as Json,
+    newValue: optionalJson(done.newValue),
     created: done.created,
     position: position(done.position),
   };
