@@ -4,7 +4,13 @@ import { opsFromJson } from "../core/op-json.ts";
 import { Value } from "../core/value.ts";
 import { currentCaller } from "./current-caller.ts";
 import type { Provider } from "../functions/provider.ts";
-import { type Payload, malformedPayload, payloadOf, textField } from "./function-payload.ts";
+import {
+  type Payload,
+  flagField,
+  malformedPayload,
+  payloadOf,
+  textField,
+} from "./function-payload.ts";
 import type { Handlers } from "./handlers.ts";
 import type { DeleteResult, SetResult } from "./requests.ts";
 
@@ -85,12 +91,12 @@ export function builtInFunctions(
       return NULL;
     },
     "stream::list": async (payload) => {
-      const group = groupOf(payload);
+      const request = { ...groupOf(payload), descending: flagField(payload, "descending") };
       const texts: string[] = [];
       let bytes = 0;
       await allPages(async (page) => {
         const { items, nextPageToken } = await handlers.list(
-          { ...group, ...page },
+          { ...request, ...page },
           currentCaller(),
         );
         for (const { value } of items) {

@@ -2,6 +2,7 @@ import { StreamError } from "../core/errors.ts";
 import { MAX_NAME_BYTES, type GroupKey, checkGroup, checkName } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import { utf8Length } from "../core/text.ts";
+import { MAY_WINDOW, isWindow } from "../core/window.ts";
 import type { Value } from "../core/value.ts";
 import type { Expectations, ItemRequest } from "./requests.ts";
 
@@ -61,6 +62,18 @@ export function checkRevision(field: string, revision: unknown): void {
 export function checkFlag(field: string, flag: unknown): boolean {
   if (flag === undefined || typeof flag === "boolean") return flag === true;
   throw requestInvalid(field, `${field} is not a boolean; it may be true or false.`);
+}
+
+/** Checks the window of a subscription, if there is one. @throws StreamError REQUEST_INVALID */
+export function checkWindow(window: unknown, itemId: string | undefined): number | undefined {
+  if (window === undefined) return undefined;
+  if (!isWindow(window))
+    throw requestInvalid("window", `window is not a number of items; it may be ${MAY_WINDOW}.`);
+  if (itemId === undefined) return window;
+  throw requestInvalid(
+    "window",
+    "window is given with item_id, which follows a single item; it may be absent, or given for a whole group.",
+  );
 }
 
 /** Checks a position. @throws StreamError REQUEST_INVALID */

@@ -97,7 +97,7 @@ export interface MutationResult {
   readonly errors: readonly OpError[];
 }
 
-/** A page of items, in creation order. */
+/** A page of items, in creation order or from the newest. */
 export interface ItemPage {
   readonly items: readonly Item[];
   readonly position: Position;
@@ -147,6 +147,13 @@ export type StreamFrame =
       readonly first: boolean;
       readonly last: boolean;
       readonly timestamp: number;
+      /** Of a subscription with a window: whether the group has older items. */
+      readonly truncated?: boolean | undefined;
+      /**
+       * In the last part, when `truncated`: `pageToken` of a `list`, `descending`, of the older
+       * items.
+       */
+      readonly olderPageToken?: string | undefined;
     }
   | (Change & { readonly ops?: undefined })
   | {
@@ -238,8 +245,12 @@ export function plainChange({
 /** The library form of a frame. */
 function plainFrame(frame: Frame): StreamFrame | StreamDelta {
   switch (frame.kind) {
-    case "sync":
-      return { ...frame, items: frame.items.map(plainItem) };
+    case "sync": {
+      const { kind, items, position, first, last, timestamp } = frame;
+      const plain = { kind, items: items.map(plainItem), position, first, last, timestamp };
+      const { truncated, olderPageToken } = frame;
+      return truncated === undefined ? plain : { ...plain, truncated, olderPageToken };
+    }
     case "change":
       return plainChange(frame);
     case "delta": {

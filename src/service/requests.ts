@@ -202,6 +202,8 @@ export interface ListAllResult {
 export interface SubscribeRequest extends GroupRequest {
   readonly itemId?: string | undefined;
   readonly resumeFrom?: Position | undefined;
+  /** Only the newest items come in snapshots, this many: 1 to 10,000. Not with `itemId`. */
+  readonly window?: number | undefined;
   /** Whether updates may come as their steps. Absent: they come with their whole values. */
   readonly deltas?: boolean | undefined;
   /** Address of the caller, to which its unread snapshots count. Absent: a caller in this process. */

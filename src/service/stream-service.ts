@@ -65,6 +65,11 @@ export interface SubscribeRequest<Deltas extends boolean = boolean> extends Grou
    */
   readonly deltas?: Deltas;
   /**
+   * Only the newest items come in snapshots, this many: 1 to 10,000. Later changes come all the
+   * same, also those of older items. Not with `itemId`. Default: all items.
+   */
+  readonly window?: number;
+  /**
    * The request that `auth_function` receives about the subscriber. Default: empty, with a new
    * `connection_id` for each call. Calls for one client may share one.
    */
@@ -108,8 +113,8 @@ export interface StreamService {
       readonly itemId?: string;
     },
   ): Promise<void>;
-  /** A page of the items of a group. */
-  list(request: GroupRequest & PageOptions): Promise<ItemPage>;
+  /** A page of the items of a group, in creation order or, `descending`, from the newest. */
+  list(request: GroupRequest & PageOptions & { readonly descending?: boolean }): Promise<ItemPage>;
   /**
    * A page of the changes of a group, or of one item, as far as the log still has them. `pageToken`
    * is refused (PAGE_TOKEN_INVALID) when the log was trimmed past it, or the group has a new epoch.

@@ -238,7 +238,6 @@ function readerOf(
   window: number | undefined,
 ): SnapshotReader {
   const items = window === undefined ? listed : listed.slice(-window);
-  const truncated = items.length < listed.length;
   const newest = window === undefined ? [] : listed.toReversed();
   let at = 0;
   return {
@@ -252,7 +251,7 @@ function readerOf(
       const places = found.map((_, i) =>
         cursorAfter(newest, items.length - start - i, head.position),
       );
-      return { ...page, window: { places, count: items.length, truncated } };
+      return { ...page, window: { places, total: listed.length } };
     },
     close() {},
   };

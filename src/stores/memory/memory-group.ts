@@ -40,8 +40,8 @@ export interface NewestItems {
   readonly items: readonly Item[];
   /** For each item: where a descending page begins with the item before it. */
   readonly places: readonly string[];
-  /** Whether there are older ones. */
-  readonly truncated: boolean;
+  /** Number of items of the group. */
+  readonly total: number;
 }
 
 /** The state of one group: items, log, head and clock. */
@@ -188,8 +188,7 @@ export class MemoryGroup {
       items.push(item);
       places.push(String(createdRevision));
     }
-    const truncated = items.length < this.#order.size;
-    return { items: items.reverse(), places: places.reverse(), truncated };
+    return { items: items.reverse(), places: places.reverse(), total: this.#order.size };
   }
 
   /** Reads changes after a position, with whole values. */

@@ -15,7 +15,6 @@ import type {
   Replay,
   SnapshotReader,
   StateHead,
-  WindowPage,
 } from "../../core/store.ts";
 import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
@@ -226,17 +225,16 @@ export function createRedisReads(context: ReadContext): RedisReads {
 
     snapshot(group, window) {
       let after: string | undefined;
-      let extent: Omit<WindowPage, "places"> | undefined;
       return {
         stable: false,
         async next(limits) {
           const first = after === undefined && window !== Infinity ? window : undefined;
           const page = await readPage(group, { ...limits, after }, first);
-          const { head, itemCount, items, places, next } = page;
+          const { head, items, next } = page;
           after = next;
           if (window === undefined) return { ...head, items, done: next === undefined };
-          extent ??= { count: Math.min(itemCount, window), truncated: itemCount > window };
-          return { ...head, items, window: { ...extent, places }, done: next === undefined };
+          const ofWindow = { places: page.places, total: page.itemCount };
+          return { ...head, items, window: ofWindow, done: next === undefined };
         },
         close() {},
       };
