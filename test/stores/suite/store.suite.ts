@@ -8,6 +8,7 @@ import type { OpenStore } from "./fixture.ts";
 import { describeGroupClock } from "./group-clock.ts";
 import { describeHistory } from "./history.ts";
 import { describeIdempotency } from "./idempotency.ts";
+import { describeIdempotencyModel } from "./idempotency-model.ts";
 import { describeModel } from "./model.ts";
 import { describeOutboxSettling } from "./outbox-settling.ts";
 import { describeOutbox } from "./outbox.ts";
@@ -37,6 +38,7 @@ export function describeStore(name: string, open: OpenStore): void {
     describeOutbox(open);
     describeOutboxSettling(open);
     describeIdempotency(open);
+    describeIdempotencyModel(open);
     describeModel(open);
   });
 }
