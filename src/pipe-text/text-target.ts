@@ -3,7 +3,10 @@ import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { type CallOptions, type Client, Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import type { StreamService as StreamServiceDesc } from "../../gen/millrace/v1/stream_service_pb.ts";
-import type { Position as PositionMessage, UpdateOpSchema } from "../../gen/millrace/v1/types_pb.ts";
+import type {
+  Position as PositionMessage,
+  UpdateOpSchema,
+} from "../../gen/millrace/v1/types_pb.ts";
 import { REASONS, type Reason, StreamError } from "../core/errors.ts";
 import type { Position } from "../core/position.ts";
 import type { Json } from "../core/value.ts";

@@ -41,7 +41,10 @@ async function join(line: Line, subscriptionId: string, groupId = "g") {
 function callsOf(processes: readonly LeaveChild[], kind: "joins" | "leaves") {
   const all = (): JoinPayload[] => processes.flatMap((each) => [...each[kind].all]);
   return {
-    ids: () => all().map((each) => each.subscription_id).toSorted(),
+    ids: () =>
+      all()
+        .map((each) => each.subscription_id)
+        .toSorted(),
     until: async (count: number) =>
       Promise.any(
         processes.map((each) => each[kind].until(`${count} ${kind}`, () => all().length >= count)),
@@ -62,8 +65,7 @@ async function settle(at: LeaveChild, processes: readonly LeaveChild[]) {
   await Promise.any(processes.map(({ leaves }) => leaves.until("the barrier", isThere)));
 }
 
-const withoutBarriers = (ids: readonly string[]) =>
-  ids.filter((id) => !id.startsWith("barrier-"));
+const withoutBarriers = (ids: readonly string[]) => ids.filter((id) => !id.startsWith("barrier-"));
 
 describeWithRedis("a session of a fleet over Redis", () => {
   it(

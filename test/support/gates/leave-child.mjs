@@ -7,7 +7,9 @@
 // The context of a caller is the `user` in the query of its URL.
 import { createServer } from "../../../dist/src/server/index.js";
 
-const { store, gate, late, listens, presenceTimeoutMs, stuck } = JSON.parse(process.argv[2] ?? "{}");
+const { store, gate, late, listens, presenceTimeoutMs, stuck } = JSON.parse(
+  process.argv[2] ?? "{}",
+);
 
 /** @param {object} line */
 const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
