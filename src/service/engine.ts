@@ -36,7 +36,7 @@ import {
   createCalls,
   createRequire,
 } from "./calls.ts";
-import type { Admission, Handlers, SubscriptionHolder } from "./handlers.ts";
+import type { Admission, Admissions, Handlers, SubscriptionHolder } from "./handlers.ts";
 import type { JoinRequest } from "./requests.ts";
 import {
   type Problem,
@@ -73,6 +73,11 @@ export interface EngineOptions extends GateOptions {
   readonly maxSnapshotBytes?: number | undefined;
   /** Coordinator of the fleet. Default: a fleet of one process. The service closes it. */
   readonly coordinator?: Coordinator | undefined;
+  /**
+   * How long a session, with what depends on it, outlives the connection of its client, in
+   * milliseconds. The same in every process of a fleet. Default 10,000.
+   */
+  readonly presenceTimeoutMs?: number | undefined;
   /** Limits of function calls. */
   readonly functionLimits?: Partial<FunctionLimits> | undefined;
   /** Limits of triggers. */
@@ -92,6 +97,17 @@ export interface EngineOptions extends GateOptions {
   readonly now?: (() => number) | undefined;
 }
 
+/** What the sessions of clients are built on. */
+export interface SessionBasis {
+  /** The sessions of the fleet. */
+  readonly agreed: Coordinator["sessions"];
+  readonly admissions: Pick<Admissions, "adopt">;
+  /** How long a session outlives its connection, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Notified of failures in the background, which are retried. */
+  readonly onProblem: (error: unknown) => void;
+}
+
 /** The service without its protocols. */
 export interface Engine {
   readonly handlers: Handlers;
@@ -103,6 +119,8 @@ export interface Engine {
   readonly store: Store;
   /** The memory of what subscribers and callers over sockets have not read. */
   readonly memory: SnapshotMemory;
+  /** What the sessions of sockets are built on. */
+  readonly sessions: SessionBasis;
   readonly functions: FunctionRegistry;
   readonly triggerEngine: TriggerEngine;
   /** Whether close() was called. */
@@ -280,6 +298,12 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
     administration,
     store,
     memory,
+    sessions: {
+      agreed: coordinator.sessions,
+      admissions,
+      timeoutMs: options.presenceTimeoutMs ?? DEFAULT_PRESENCE_TIMEOUT_MS,
+      onProblem: (error) => onFailure(StreamError.from(error), "session"),
+    },
     functions,
     triggerEngine,
     get closing() {
@@ -292,6 +316,8 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
 }
 
 const SETTLE_TIMEOUT_MS = 3000;
+/** Default of `presenceTimeoutMs`. */
+export const DEFAULT_PRESENCE_TIMEOUT_MS = 10_000;
 
 /** Isolates the service from errors of an observer. */
 function swallowErrors<Args extends unknown[]>(
