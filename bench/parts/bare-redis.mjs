@@ -55,7 +55,7 @@ export async function open({ url, where, valueBytes }) {
    */
   const commit = async (partition, some) => {
     const { state, groups: all, streams, due, outbox, mark } = keys.ofPartition(partition);
-    const names = [state, all, streams, due, outbox, mark];
+    const names = [state, all, streams, due, outbox, mark, lifetimes, bound];
     /** @type {string[]} */
     const args = [];
     for (const [text, same] of byGroup(some)) {

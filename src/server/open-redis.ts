@@ -104,6 +104,8 @@ export async function openRedis(
       agreed: () => agreed,
       mayWriteAuthors: () => coordinator.readsAuthors(),
       mayUseKeys: () => coordinator.knowsKeys(),
+      mayUseLifetimes: () => coordinator.knowsLifetimes(),
+      owns: (partition) => coordinator.owns(partition),
       mayWriteDeltas: () => coordinator.readsDeltas(),
       onLoss: throttled((partition: number) =>
         log(

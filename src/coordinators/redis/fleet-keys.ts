@@ -63,10 +63,11 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
  * The form of stored records that this version reads, which stands at the end of its member ids. Ids
  * of versions without authors have none: to them, ids are opaque.
  */
-const RECORD_FORM = 4;
+const RECORD_FORM = 5;
 const FORM_WITH_AUTHORS = 2;
 const FORM_WITH_DELTAS = 3;
 const FORM_WITH_KEYS = 4;
+const FORM_WITH_LIFETIMES = 5;
 
 /** A new member id of a process. */
 export function newMemberId(process: string): string {
@@ -86,6 +87,11 @@ export function readsDeltas(member: string): boolean {
 /** Whether a member knows idempotency keys. */
 export function knowsKeys(member: string): boolean {
   return formOf(member) >= FORM_WITH_KEYS;
+}
+
+/** Whether a member knows lifetimes. */
+export function knowsLifetimes(member: string): boolean {
+  return formOf(member) >= FORM_WITH_LIFETIMES;
 }
 
 function formOf(member: string): number {

@@ -20,6 +20,8 @@ export interface FleetOwnershipOptions {
 
 /** The ownership of a fleet. */
 export interface FleetOwnership extends Ownership {
+  /** Whether this process owns a partition now. */
+  owns(partition: number): boolean;
   /** Takes and releases partitions as the present state requires. */
   review(): void;
   /** Releases all partitions. Resolves when they have drained. */
@@ -150,6 +152,7 @@ export function createFleetOwnership(options: FleetOwnershipOptions): FleetOwner
 
   return {
     review,
+    owns: (partition) => holdings.get(partition)?.phase === "owned",
     contend(partitions, owner) {
       if (contention !== undefined) throw new Error("This process already asks for partitions.");
       const own: Contention = { partitions, owner };

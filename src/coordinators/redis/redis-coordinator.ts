@@ -3,7 +3,7 @@ import type { Unwatch } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { createAcks } from "./acks.ts";
 import { FLEET_SCRIPTS, fleetCommands, readAck } from "./fleet-commands.ts";
-import { fleetKeys, knowsKeys, readsAuthors, readsDeltas } from "./fleet-keys.ts";
+import { fleetKeys, knowsKeys, knowsLifetimes, readsAuthors, readsDeltas } from "./fleet-keys.ts";
 import { type FleetLeases, createFleetLeases } from "./fleet-leases.ts";
 import type { FleetEntry } from "./fleet-log.ts";
 import { type FleetOrders, createFleetOrders } from "./fleet-orders.ts";
@@ -60,6 +60,10 @@ export interface RedisCoordinator extends Coordinator {
   readsDeltas(): boolean;
   /** Whether every member of the fleet knows idempotency keys. */
   knowsKeys(): boolean;
+  /** Whether every member of the fleet knows lifetimes. */
+  knowsLifetimes(): boolean;
+  /** Whether this process owns a partition now. */
+  owns(partition: number): boolean;
 }
 
 const DEFAULT_REGISTRY_TIMEOUT_MS = 10_000;
@@ -241,6 +245,7 @@ export async function createRedisCoordinator(
         readonly authors: boolean;
         readonly deltas: boolean;
         readonly keys: boolean;
+        readonly lifetimes: boolean;
       }
     | undefined;
   /** What every member of the fleet reads and knows. */
@@ -253,6 +258,7 @@ export async function createRedisCoordinator(
         authors: ids.every(readsAuthors),
         deltas: ids.every(readsDeltas),
         keys: ids.every(knowsKeys),
+        lifetimes: ids.every(knowsLifetimes),
       };
     }
     return known;
@@ -280,6 +286,8 @@ export async function createRedisCoordinator(
     readsAuthors: () => abilities().authors,
     readsDeltas: () => abilities().deltas,
     knowsKeys: () => abilities().keys,
+    knowsLifetimes: () => abilities().lifetimes,
+    owns: (partition) => ownership.owns(partition),
     close: () => (closing ??= close()),
   };
 }
