@@ -54,7 +54,8 @@ export async function open({ url, where, valueBytes }) {
    * @param {readonly Commit[]} some
    */
   const commit = async (partition, some) => {
-    const { state, groups: all, streams, due, outbox, mark } = keys.ofPartition(partition);
+    const place = keys.ofPartition(partition);
+    const { state, groups: all, streams, due, outbox, mark, lifetimes, bound } = place;
     const names = [state, all, streams, due, outbox, mark, lifetimes, bound];
     /** @type {string[]} */
     const args = [];
