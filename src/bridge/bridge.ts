@@ -13,6 +13,7 @@ import { type OpenFrameAccount, PartialFrames } from "../limits/partial-frames.t
 import { retryAfterSeconds } from "../limits/refusals.ts";
 import type { Rate } from "../limits/token-bucket.ts";
 import { BridgeSocket, type BridgeSocketOptions, type BridgeSocketOwner } from "./bridge-socket.ts";
+import { COMPRESSION, DeltaCompression, asksForCompression } from "./delta-compression.ts";
 import { CHECKS_PER_INTERVAL } from "./liveness.ts";
 import { createSessions } from "./sessions.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
@@ -85,17 +86,19 @@ export function createBridge(options: BridgeOptions): Bridge {
   const { subscriptions, callRate, openFrameAccount, allowsOrigin, admit, identify } = options;
   const { maxFramesPerSecond, maxFrameBurst } = limits;
   const frames = { perSecond: maxFramesPerSecond, burst: maxFrameBurst };
-  const server = new WebSocketServer({
+  const serverOptions = {
     noServer: true,
     clientTracking: false,
-    // Compression would cost each socket more than all the rest of sending.
-    perMessageDeflate: false,
     maxPayload: limits.maxFrameBytes,
     maxFragments: MAX_FRAGMENTS,
     maxBufferedChunks: MAX_BUFFERED_CHUNKS,
     autoPong: false,
-    handleProtocols: (offered) => (offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false),
-  });
+    handleProtocols: (offered: Set<string>) =>
+      offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false,
+  } as const;
+  // Compression by ws would cost each socket more than all the rest of sending.
+  const server = new WebSocketServer({ ...serverOptions, perMessageDeflate: false });
+  const compressing = new WebSocketServer({ ...serverOptions, perMessageDeflate: COMPRESSION });
   const rates = { frames, subscriptions, calls: callRate };
   const deadlines = new Moments();
   const { calls, continued } = options;
@@ -164,7 +167,10 @@ export function createBridge(options: BridgeOptions): Bridge {
     caller: Caller,
     admission: SocketAdmission,
   ) => {
-    const socket = new BridgeSocket(webSocket, stream, socketOptions, caller, admission, owner);
+    const isCompressed = webSocket.extensions !== "";
+    const compression = isCompressed ? new DeltaCompression() : undefined;
+    const given = [caller, admission, owner, compression] as const;
+    const socket = new BridgeSocket(webSocket, stream, socketOptions, ...given);
     sockets.set(webSocket, socket);
     checks ??= startInterval(limits.pingIntervalMs / CHECKS_PER_INTERVAL, checkAll).unref();
     webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);
@@ -198,7 +204,8 @@ export function createBridge(options: BridgeOptions): Bridge {
     }
     if (stream.destroyed) return;
     if (closed) return refuse(stream, 503, "The service is shutting down.");
-    server.handleUpgrade(request, stream, head, (webSocket) =>
+    const isAsked = asksForCompression(request.url);
+    (isAsked ? compressing : server).handleUpgrade(request, stream, head, (webSocket) =>
       start(webSocket, stream, target, caller, admission),
     );
   };
@@ -231,10 +238,16 @@ export function createBridge(options: BridgeOptions): Bridge {
  * that is decided at the handshake would hold memory for clients that never say hello.
  */
 function raiseMaxPayload(webSocket: WebSocket, bytes: number): void {
-  const { _receiver: receiver } = webSocket as unknown as {
-    readonly _receiver: { _maxPayload: number };
+  interface Limited {
+    _maxPayload: number;
+  }
+  const { _receiver: receiver, _extensions: extensions } = webSocket as unknown as {
+    readonly _receiver: Limited;
+    readonly _extensions: Readonly<Record<string, Limited>>;
   };
-  receiver._maxPayload = Math.max(receiver._maxPayload, bytes);
+  // An extension limits what compressed frames inflate to.
+  for (const limited of [receiver, ...Object.values(extensions)])
+    limited._maxPayload = Math.max(limited._maxPayload, bytes);
 }
 
 const ID_BYTES = 16;

@@ -49,6 +49,7 @@ function open(handlers: Handlers = engine.handlers) {
     },
     {
       address: "",
+      compression: undefined,
       admitFrame: () => true,
       callThrottle: () => undefined,
       onHello: () => {},

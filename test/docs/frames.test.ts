@@ -106,6 +106,13 @@ describe("the frames in docs/protocol.md", () => {
     const parts = await connect(server, "/");
     parts.send({ type: "join", data: { ...TARGET, subscriptionId: "s3", parts: true } });
     await receive("sync in parts", parts);
+    const window = await connect(server, "/");
+    send("join of a window", window);
+    await receive("sync of a window", window);
+    const { olderPageToken } = received.get("sync of a window")?.["event"] as JsonObject;
+    const pageToken = olderPageToken as string;
+    const older = await service.list({ ...TARGET, descending: true, pageToken });
+    expect(older.items.map(({ itemId }) => itemId)).toEqual(["o-7"]);
 
     await service.set({ ...ORDER, data: { id: "o-7", state: "paid" } });
     await receive("update", one);
