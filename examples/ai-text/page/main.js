@@ -32,6 +32,10 @@ byId("ask").addEventListener("submit", (event) => {
   if (question !== "") void ask(question).then((isSent) => isSent && (input.value = ""));
 });
 
+byId("stop").addEventListener("click", () => {
+  for (const answer of openAnswers()) void post("stop", { answer });
+});
+
 const saved = load();
 if (saved !== undefined) show(new Map(saved.items));
 const following = follow(
@@ -69,6 +73,7 @@ function showAll(answers) {
     entry.show(answer);
   }
   byId("welcome").hidden = answers.size > 0;
+  byId("stop").hidden = openAnswers().length === 0;
 }
 
 /**
@@ -82,16 +87,19 @@ function keepAtEnd(work) {
   if (wasAtEnd) scrollTo(0, document.documentElement.scrollHeight);
 }
 
+/** Ids of the answers that are being written. */
+function openAnswers() {
+  return [...entries].filter(([, { root }]) => root.dataset["done"] === "false").map(([id]) => id);
+}
+
 /** @param {string} id */
 function createEntry(id) {
   const question = element("p", "question");
   const text = document.createTextNode("");
   const answer = element("p", "answer", text);
-  const stop = element("button", "stop", "Stop");
-  const state = element("span", "");
-  const root = element("li", "", question, answer, element("p", "state", state, stop));
+  const state = element("p", "state");
+  const root = element("li", "", question, answer, state);
   root.dataset["answer"] = id;
-  stop.addEventListener("click", () => void post("stop", { answer: id }));
   return {
     root,
     /** @param {Answer} value */
@@ -103,7 +111,6 @@ function createEntry(id) {
       else text.data = next;
       const isDone = value.done === true;
       root.dataset["done"] = String(isDone);
-      stop.hidden = isDone;
       state.textContent = isDone ? `${next.length} characters` : "Writing …";
     },
   };
