@@ -82,9 +82,10 @@ function showAll(answers) {
  * @param {() => void} work
  */
 function keepAtEnd(work) {
-  const wasAtEnd = innerHeight + scrollY > document.documentElement.scrollHeight - 80;
+  const main = byId("main");
+  const wasAtEnd = main.clientHeight + main.scrollTop > main.scrollHeight - 80;
   work();
-  if (wasAtEnd) scrollTo(0, document.documentElement.scrollHeight);
+  if (wasAtEnd) main.scrollTop = main.scrollHeight;
 }
 
 /** Ids of the answers that are being written. */
@@ -122,7 +123,7 @@ function createEntry(id) {
  */
 async function ask(question) {
   const isSent = await post("ask", { conversation, question });
-  if (isSent) scrollTo(0, document.documentElement.scrollHeight);
+  if (isSent) byId("main").scrollTop = byId("main").scrollHeight;
   return isSent;
 }
 
@@ -144,7 +145,7 @@ async function post(path, request) {
 /** @param {Counts} counts */
 function textOf({ snapshots, resumes, deltas, bytes }) {
   const kilobytes = (bytes / 1000).toFixed(1);
-  return `Since loading: ${counted(snapshots, "snapshot")} · ${counted(resumes, "resume")} · ${counted(deltas, "delta")} · ${kilobytes} kB`;
+  return `Received ${counted(snapshots, "snapshot")} · ${counted(resumes, "resume")} · ${counted(deltas, "delta")} · ${kilobytes} kB`;
 }
 
 /**
