@@ -124,11 +124,16 @@ export class BridgeSocket implements SessionSocket {
     this.#terminateAfter(code === CLOSE.SLOW_SUBSCRIBER ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
   }
 
-  /** Ends the session; later frames are discarded. @returns Whether it was open until now. */
-  stop(): boolean {
+  /**
+   * Ends the session; later frames are discarded.
+   *
+   * @param isClean Whether the client has closed the socket: it does not come back.
+   * @returns Whether it was open until now.
+   */
+  stop(isClean = false): boolean {
     if (!this.#isOpen) return false;
     this.#isOpen = false;
-    this.session.close();
+    this.session.close(isClean);
     this.#owner.onStopped(this.#webSocket, this.#stream);
     return true;
   }
@@ -139,6 +144,16 @@ export class BridgeSocket implements SessionSocket {
     if (this.session.saidHello) this.#liveness.onFrame();
     else if (!this.admitFrame()) return;
     this.session.receive(textOf(data));
+  }
+
+  /** @see SessionSocket */
+  pause(): void {
+    this.#webSocket.pause();
+  }
+
+  /** @see SessionSocket */
+  resume(): void {
+    this.#webSocket.resume();
   }
 
   /** @see SessionSocket */

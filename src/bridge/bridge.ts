@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { Connected } from "../core/connection.ts";
 import type { Caller } from "../rights/caller.ts";
+import type { SessionBasis } from "../service/engine.ts";
 import { LazyConnection } from "../service/connection-ids.ts";
 import { StreamError } from "../core/errors.ts";
 import type { ByteBudget } from "../limits/body-budget.ts";
@@ -14,13 +15,19 @@ import type { Rate } from "../limits/token-bucket.ts";
 import { BridgeSocket, type BridgeSocketOptions, type BridgeSocketOwner } from "./bridge-socket.ts";
 import { COMPRESSION, DeltaCompression, asksForCompression } from "./delta-compression.ts";
 import { CHECKS_PER_INTERVAL } from "./liveness.ts";
+import { createSessions } from "./sessions.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
 import { TOKEN_PROTOCOL } from "./token-protocol.ts";
 import { Moments } from "../timers/moments.ts";
 import { type Timer, startInterval } from "../timers/timers.ts";
 
 /** Dependencies and limits of the bridge. */
-export interface BridgeOptions extends Omit<BridgeSocketOptions, "rates" | "deadlines"> {
+export interface BridgeOptions extends Omit<
+  BridgeSocketOptions,
+  "rates" | "deadlines" | "sessions"
+> {
+  /** Dependencies of the sessions of clients. */
+  readonly sessions: SessionBasis;
   /** Rate of the joins of one socket. */
   readonly subscriptions: Rate;
   /** Rate of the calls of one socket. */
@@ -66,6 +73,9 @@ export interface Bridge {
   close(): void;
 }
 
+/** Codes by which clients close sockets that they do not need any more; 1005: without a code. */
+const CLEAN_CODES: ReadonlySet<number> = new Set([1000, 1001, 1005]);
+
 /** Most fragments of a client's message. */
 const MAX_FRAGMENTS = 256;
 const MAX_BUFFERED_CHUNKS = 16 * 1024;
@@ -91,8 +101,10 @@ export function createBridge(options: BridgeOptions): Bridge {
   const compressing = new WebSocketServer({ ...serverOptions, perMessageDeflate: COMPRESSION });
   const rates = { frames, subscriptions, calls: callRate };
   const deadlines = new Moments();
-  const { calls } = options;
-  const socketOptions = { handlers, calls, limits, require, renew, deadlines, rates };
+  const { calls, continued } = options;
+  const sessions = createSessions(options.sessions);
+  const shared = { calls, sessions, continued, rates, deadlines };
+  const socketOptions = { handlers, limits, require, renew, ...shared };
   const sockets = new Map<WebSocket, BridgeSocket>();
   const larger = new Map<Duplex, FrameSize>();
   /** Lets a client that said hello send what it may call. */
@@ -140,8 +152,8 @@ export function createBridge(options: BridgeOptions): Bridge {
   function onPong(this: WebSocket) {
     sockets.get(this)?.receivePong();
   }
-  function onClose(this: WebSocket) {
-    sockets.get(this)?.stop();
+  function onClose(this: WebSocket, code: number) {
+    sockets.get(this)?.stop(CLEAN_CODES.has(code));
   }
   function onError(this: WebSocket) {
     sockets.get(this)?.fail();
@@ -215,6 +227,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     },
     close() {
       closed = true;
+      sessions.close();
       for (const { session } of sockets.values()) session.goAway();
     },
   };

@@ -5,12 +5,14 @@ import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
+import { idempotencySuite } from "./suite/idempotency.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
 import { shutdownSuite } from "./suite/shutdown.suite.ts";
 import { slowSubscriberSuite } from "./suite/slow-subscriber.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
+import { windowsSuite } from "./suite/windows.suite.ts";
 import { writeStreamSuite } from "./suite/write-stream.suite.ts";
 import { writesSuite } from "./suite/writes.suite.ts";
 
@@ -22,11 +24,13 @@ describe("a service on disk, over gRPC", () => {
     batchSuite,
     listingSuite,
     historySuite,
+    idempotencySuite,
     writeStreamSuite,
     followSuite,
     resumeSuite,
     eventsSuite,
     deltasSuite,
+    windowsSuite,
     livenessSuite,
     shutdownSuite,
     slowSubscriberSuite,

@@ -6,11 +6,13 @@ import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
+import { idempotencySuite } from "./suite/idempotency.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
 import { shutdownSuite } from "./suite/shutdown.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
+import { windowsSuite } from "./suite/windows.suite.ts";
 import { writeStreamSuite } from "./suite/write-stream.suite.ts";
 import { writesSuite } from "./suite/writes.suite.ts";
 
@@ -19,7 +21,7 @@ import { writesSuite } from "./suite/writes.suite.ts";
 describeWithRedis("a service on Redis,", () => {
   describe.each(["grpc", "websocket"])("over %s", (name) => {
     const door = doorNamed(name);
-    for (const suite of [followSuite, resumeSuite, eventsSuite, deltasSuite]) {
+    for (const suite of [followSuite, resumeSuite, eventsSuite, deltasSuite, windowsSuite]) {
       suite(door, "redis");
     }
   });
@@ -31,6 +33,7 @@ describeWithRedis("a service on Redis,", () => {
       batchSuite,
       listingSuite,
       historySuite,
+      idempotencySuite,
       writeStreamSuite,
       livenessSuite,
       shutdownSuite,

@@ -5,6 +5,7 @@ import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
+import { windowsSuite } from "./suite/windows.suite.ts";
 
 describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
   followSuite(door, "memory");
@@ -14,4 +15,5 @@ describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
 
 describe.each([...SUBSCRIPTION_DOORS, compressingSocketDoor])("over $name", (door) => {
   deltasSuite(door, "memory");
+  windowsSuite(door, "memory");
 });

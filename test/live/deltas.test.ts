@@ -55,7 +55,7 @@ describe("a subscription with deltas", () => {
       queueLimits: { maxBytes: queueBytes, maxFrames: 1000 },
     });
   const follow = (hub: Hub, deltas = true) => {
-    const interest = interestIn(undefined, deltas);
+    const interest = interestIn(undefined, { deltas });
     return hub.follow({ group: GROUP, interest, resumeFrom: undefined });
   };
 

@@ -32,6 +32,7 @@ const FORBIDDEN: Readonly<Record<string, readonly string[]>> = {
   server: [],
   "index.ts": ["./server/planted.ts", "./stores/lmdb/planted.ts", "node:fs"],
   "v1.ts": ["./wire/planted.ts", "./core/planted.ts"],
+  "ops.ts": ["./service/planted.ts", "node:fs"],
 };
 
 /** Room -> imports that it may have. */

@@ -16,10 +16,18 @@ export interface FleetKeys {
   readonly holders: string;
   /** The subscriptions that a member holds. */
   held(member: string): string;
+  /** A session: its owner, its holder, and its subscriptions. */
+  session(id: string): string;
+  /** Ids of the sessions that a member holds. */
+  sessions(member: string): string;
+  /** Members that hold sessions. */
+  readonly sessionHolders: string;
   /** Channel of new versions and acks. */
   readonly changes: string;
   /** Channel for calls to a process, and for results of its own calls. */
   calls(process: string): string;
+  /** Channel for requests to release sessions of a process, and for their confirmations. */
+  sessionsAt(process: string): string;
   /** Member -> how it carried out an order. */
   answers(orderId: string): string;
   /** Channel for the ids of a process's orders that have new answers. */
@@ -40,8 +48,12 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
     beat: name("beat"),
     holders: name("holders"),
     held: (member) => name(`held:${member}`),
+    session: (id) => name(`session:${id}`),
+    sessions: (member) => name(`sessions:${member}`),
+    sessionHolders: name("session-holders"),
     changes: name("changes"),
     calls: (process) => name(`calls:${process}`),
+    sessionsAt: (process) => name(`sessions-at:${process}`),
     answers: (orderId) => name(`answers:${orderId}`),
     answered: (process) => name(`answered:${process}`),
   };
@@ -51,9 +63,10 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
  * The form of stored records that this version reads, which stands at the end of its member ids. Ids
  * of versions without authors have none: to them, ids are opaque.
  */
-const RECORD_FORM = 3;
+const RECORD_FORM = 4;
 const FORM_WITH_AUTHORS = 2;
 const FORM_WITH_DELTAS = 3;
+const FORM_WITH_KEYS = 4;
 
 /** A new member id of a process. */
 export function newMemberId(process: string): string {
@@ -68,6 +81,11 @@ export function readsAuthors(member: string): boolean {
 /** Whether a member reads logs with deltas. */
 export function readsDeltas(member: string): boolean {
   return formOf(member) >= FORM_WITH_DELTAS;
+}
+
+/** Whether a member knows idempotency keys. */
+export function knowsKeys(member: string): boolean {
+  return formOf(member) >= FORM_WITH_KEYS;
 }
 
 function formOf(member: string): number {

@@ -23,6 +23,7 @@ export function toServerOptions(
       maxAgeMs: history.max_age,
       maxBytes: history.max_bytes,
     },
+    idempotencyWindowMs: config.idempotency_window,
     apiTokens: config.api_tokens,
     apiTokenFile: config.api_token_file,
     auth: authOf(config, publicKeys),
@@ -46,6 +47,7 @@ export function toServerOptions(
     },
     drainDelayMs: config.drain_delay,
     heartbeatIntervalMs: config.heartbeat_interval,
+    presenceTimeoutMs: config.presence_timeout,
     subscriberQueue: { maxBytes: queue.max_bytes, maxFrames: queue.max_frames },
     stallTimeoutMs: config.stall_timeout,
     bridge: {

@@ -47,13 +47,13 @@ export function createSweeper(context: SweepContext, intervalMs: number): Sweepe
 }
 
 async function sweepPartition(
-  { servers, keys, history, clock }: SweepContext,
+  { servers, keys, history, windowMs, clock }: SweepContext,
   partition: number,
   isClosed: () => boolean,
 ): Promise<void> {
   const { tag, state, due } = keys.ofPartition(partition);
   const time = clock === undefined ? "" : String(clock());
-  const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes].map(String);
+  const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes, windowMs].map(String);
   while (!isClosed()) {
     const args = [time, String(GROUPS_PER_SCRIPT)];
     const reply = await servers.run(tag, DUE, [due], args, "read");
@@ -66,6 +66,6 @@ async function sweepPartition(
 }
 
 function keysOf(keys: RedisKeys, partition: number, text: string): readonly string[] {
-  const { head, items, order, log } = keys.ofGroup(partition, text);
-  return [head, items, order, log];
+  const group = keys.ofGroup(partition, text);
+  return [group.head, group.items, group.order, group.log, group.keys];
 }

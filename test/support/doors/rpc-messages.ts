@@ -131,10 +131,16 @@ export function written(done: SetResponse | UpdateResponse): SetResult {
   return {
     oldValue: optionalJson(done.oldValue),
     // Absent for callers that may not read; then a test that reads it fails.
-    newValue: optionalJson(done.newValue) as Json,
+    newValue: optionalJson(done.newValue),
     created: done.created,
     position: position(done.position),
+    ...repetition(done),
   };
+}
+
+/** What a response says of a repetition. */
+export function repetition({ deduplicated }: { readonly deduplicated: boolean }) {
+  return deduplicated ? { deduplicated } : {};
 }
 
 /** A step that was skipped. */
@@ -197,7 +203,7 @@ export function change(message: ChangeFrame): Change {
 export function frame({ frame }: SubscribeResponse): StreamFrame | StreamDelta {
   switch (frame.case) {
     case "sync": {
-      const { items, first, last, timestamp } = frame.value;
+      const { items, first, last, timestamp, truncated, olderPageToken } = frame.value;
       return {
         kind: "sync",
         items: items.map(item),
@@ -205,6 +211,8 @@ export function frame({ frame }: SubscribeResponse): StreamFrame | StreamDelta {
         first,
         last,
         timestamp: Number(timestamp),
+        truncated,
+        olderPageToken: olderPageToken || undefined,
       };
     }
     case "change": {
