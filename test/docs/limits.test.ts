@@ -23,6 +23,7 @@ import { DEFAULT_CALLER_LIMITS as CALLER } from "../../src/limits/caller-limits.
 import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../src/limits/snapshot-memory.ts";
 import { KEYS } from "../../src/server/config/keys.ts";
 import { MAX_MUTATIONS } from "../../src/service/checks.ts";
+import { DEFAULT_PRESENCE_TIMEOUT_MS } from "../../src/service/engine.ts";
 import { DEFAULT_COMMIT_QUEUE_LIMITS as DISK_QUEUE } from "../../src/stores/lmdb/commit-queue.ts";
 import { codesOf, readMarkdown, tableAfter } from "./markdown.ts";
 
@@ -76,6 +77,7 @@ const SOCKET_FACTS: Readonly<Record<string, string>> = {
   "limits.max_socket_frame_burst": count(SOCKET.maxFrameBurst),
   max_sync_bytes: bytes(SOCKET.maxSyncBytes),
   ping_interval: seconds(SOCKET.pingIntervalMs),
+  presence_timeout: seconds(DEFAULT_PRESENCE_TIMEOUT_MS),
 };
 
 /** Limits of a caller, by key. */

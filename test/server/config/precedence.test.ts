@@ -47,8 +47,14 @@ describe("flags, environment, file and defaults", () => {
   });
 
   it("give the server its default options when nothing is set", async () => {
-    // The protocol fixes the time for a renewal.
-    const { renewalGraceMs: _, ...configurable } = DEFAULT_BRIDGE_LIMITS;
+    // The protocol fixes the time for a renewal, and the limits of calls.
+    const {
+      renewalGraceMs: _grace,
+      maxCalls: _calls,
+      maxCallFrameBytes: _frame,
+      maxResultBytes: _results,
+      ...configurable
+    } = DEFAULT_BRIDGE_LIMITS;
     expect(toServerOptions((await load({})).config)).toEqual({
       host: "127.0.0.1",
       port: 3112,
@@ -72,6 +78,7 @@ describe("flags, environment, file and defaults", () => {
       functionLimits: { timeoutMs: 30_000, maxInFlight: 10_000, maxInFlightPerFunction: 1000 },
       triggerLimits: { maxConcurrent: 64, maxBacklog: 100_000 },
       heartbeatIntervalMs: 15_000,
+      presenceTimeoutMs: 10_000,
       subscriberQueue: { maxBytes: 1_048_576, maxFrames: 1000 },
       stallTimeoutMs: 60_000,
       bridge: configurable,
@@ -119,6 +126,7 @@ describe("the environment", () => {
       MILLRACE_SUBSCRIBER_QUEUE_MAX_FRAMES: "7",
       MILLRACE_STALL_TIMEOUT: "8s",
       MILLRACE_PING_INTERVAL: "9s",
+      MILLRACE_PRESENCE_TIMEOUT: "32s",
       MILLRACE_MAX_SYNC_BYTES: "10KiB",
       MILLRACE_LIMITS_MAX_FUNCTION_CALLS: "18",
       MILLRACE_LIMITS_MAX_CALLS_PER_FUNCTION: "19",
@@ -188,6 +196,7 @@ describe("the environment", () => {
       subscriber_queue: { max_bytes: 6144, max_frames: 7 },
       stall_timeout: 8000,
       ping_interval: 9000,
+      presence_timeout: 32_000,
       max_sync_bytes: 10_240,
       limits: {
         max_function_calls: 18,

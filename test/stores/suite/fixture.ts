@@ -16,6 +16,7 @@ import type { Json } from "../../../src/core/value.ts";
 /** What a test needs of its store. */
 export interface StoreRequest {
   readonly history?: Partial<History>;
+  readonly idempotencyWindowMs?: number;
   readonly clock?: () => number;
   readonly newEpoch?: () => string;
 }
