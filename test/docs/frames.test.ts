@@ -89,6 +89,7 @@ describe("the frames in docs/protocol.md", () => {
         label,
         ...comparableFrame(documented(`ServerFrame ${label}`)),
       });
+      return frame;
     };
     const send = (label: string, line: Line) => {
       sent.add(label);
@@ -109,9 +110,8 @@ describe("the frames in docs/protocol.md", () => {
     await receive("sync in parts", parts);
     const window = await connect(server, "/");
     send("join of a window", window);
-    await receive("sync of a window", window);
-    const { olderPageToken } = received.get("sync of a window")?.["event"] as JsonObject;
-    const pageToken = olderPageToken as string;
+    const { event } = await receive("sync of a window", window);
+    const pageToken = (event as JsonObject)["olderPageToken"] as string;
     const older = await service.list({ ...TARGET, descending: true, pageToken });
     expect(older.items.map(({ itemId }) => itemId)).toEqual(["o-7"]);
 
