@@ -56,9 +56,12 @@ export async function createRevoker(options: RevokerOptions): Promise<Revoker> {
   await mkdir(refused, { recursive: true });
   /** Subscriptions that received a frame and, as far as their client knows, are open. */
   const open = new Map<string, Set<SubscriptionHandle>>();
+  /** Users of an order, until they are no longer refused. */
+  const busy = new Set<string>();
   const counts = { ended: 0, ends: 0, rechecks: 0, kept: 0, unanswered: 0 };
 
   const end = async (user: string) => {
+    busy.add(user);
     const handles = [...(open.get(user) ?? [])];
     const transport = createGrpcTransport({ baseUrl: dice.pick(urls()) });
     const admin = createClient(AdminService, transport);
@@ -87,7 +90,10 @@ export async function createRevoker(options: RevokerOptions): Promise<Revoker> {
       // The process was killed or cut off. Perhaps the subscriptions have ended.
       counts.unanswered++;
     } finally {
-      void sleep(50 + dice.below(MAX_REFUSED_MS)).then(() => rm(file, { force: true }));
+      void sleep(50 + dice.below(MAX_REFUSED_MS)).then(async () => {
+        await rm(file, { force: true });
+        busy.delete(user);
+      });
     }
   };
 
@@ -125,7 +131,7 @@ export async function createRevoker(options: RevokerOptions): Promise<Revoker> {
       const orders = new Set<Promise<void>>();
       while (!signal.aborted) {
         await sleep(dice.below(2 * everyMs), undefined, { signal }).catch(() => {});
-        const users = [...open].filter(([, handles]) => handles.size > 0);
+        const users = [...open].filter(([user, handles]) => handles.size > 0 && !busy.has(user));
         if (users.length === 0) continue;
         const order = end(dice.pick(users)[0]).finally(() => orders.delete(order));
         orders.add(order);
