@@ -11,6 +11,11 @@ export interface CallerRequest {
   readonly auth: () => AuthRequest;
   /** Whether it opens subscriptions: a caller on this machine is authenticated for these only. */
   readonly subscribes: boolean;
+  /**
+   * Whether it opens what lasts: subscriptions, a socket, a stream of writes, or the session of a
+   * worker. The leeway after the end of a token does not apply to these.
+   */
+  readonly staysOpen: boolean;
 }
 
 /** What the credentials of a request show at first sight. */

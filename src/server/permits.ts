@@ -33,7 +33,7 @@ export interface Permits {
   /**
    * The caller of a socket, which follows groups or is a worker.
    *
-   * @throws StreamError AUTH_REFUSED, NOT_TRUSTED, ACTION_DENIED
+   * @throws StreamError AUTH_REFUSED, AUTH_EXPIRED, NOT_TRUSTED, ACTION_DENIED
    */
   callerOf(
     facts: CallerFacts,
@@ -80,7 +80,8 @@ export function createPermits(
     access: Access,
   ): Caller | Promise<Caller> => {
     const subscribes = access === "subscribe";
-    const caller = resolve({ identity, connection: connected, auth, subscribes });
+    const staysOpen = subscribes || access === "stream" || access === "work";
+    const caller = resolve({ identity, connection: connected, auth, subscribes, staysOpen });
     return caller instanceof Promise
       ? caller.then((found) => review(found, access))
       : review(caller, access);

@@ -95,8 +95,8 @@ function workerFacts(request: IncomingMessage): CallerFacts {
 }
 
 function refusalFor(error: StreamError): Refusal {
-  const { reason, message } = error;
+  const { code, reason, message } = error;
   if (reason === "RATE_LIMITED" || reason === "TOO_MANY_CONNECTIONS")
     return { status: 429, message, headers: retryHeaders(error) };
-  return { status: reason === "AUTH_REFUSED" ? 401 : 403, message };
+  return { status: code === "unauthenticated" ? 401 : 403, message };
 }

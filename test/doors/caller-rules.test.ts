@@ -272,7 +272,7 @@ describe("the caller rules", () => {
       throw new Error("There is no auth_function.");
     };
     const identify = () =>
-      finding.resolve({ identity: undefined, connection, auth, subscribes: true });
+      finding.resolve({ identity: undefined, connection, auth, subscribes: true, staysOpen: true });
     const isClient = () => {
       try {
         void identify();
