@@ -22,6 +22,8 @@ export interface CallerRequest {
 export interface Finding {
   /** Whether the caller is one of the operator's own programs: a service, or local. */
   readonly isTrusted: boolean;
+  /** The caller of everything but subscriptions, if that is certain at first sight. */
+  readonly calling?: Caller | undefined;
   /**
    * The caller. A promise where a token has to be verified or `auth_function` is asked.
    *

@@ -97,6 +97,7 @@ export function createCallers(rules: CallerRules): Callers {
 
   const local: Finding = {
     isTrusted: true,
+    calling: LOCAL,
     resolve(request) {
       if (!request.subscribes) return LOCAL;
       if (authenticate !== undefined) return ask(authenticate, request, true);
@@ -161,7 +162,7 @@ function findingOf({ name, allow }: ServiceKey): Finding {
   };
   const resolve = ({ subscribes, connection }: CallerRequest): Caller =>
     subscribes ? { ...caller, connection: connection() } : caller;
-  return { isTrusted: true, resolve };
+  return { isTrusted: true, calling: caller, resolve };
 }
 
 function refused(problem: string): StreamError {

@@ -8,7 +8,7 @@ import type { UntrustedBodies } from "../limits/untrusted-bodies.ts";
 import type { AuthRequest } from "../core/auth.ts";
 import type { Connected } from "../core/connection.ts";
 import { type Caller, NOBODY } from "../rights/caller.ts";
-import type { CallTransport, EnteredCall } from "../rpc/call-transport.ts";
+import type { EnteredCall } from "../rpc/call-transport.ts";
 import type { Action } from "../rights/action.ts";
 import type { Require } from "../service/calls.ts";
 import type { CallerFacts } from "./caller-facts.ts";
@@ -21,9 +21,9 @@ export interface Connection extends Origin {
   /** Identifies it: the same object for all of its calls; undefined when it is gone. */
   readonly identity: object | undefined;
   /** Its id, made on first use. */
-  readonly connected: () => Connected;
+  connected(): Connected;
   /** The call as `auth_function` sees it. */
-  readonly auth: () => AuthRequest;
+  auth(): AuthRequest;
 }
 
 /** Decides whether calls may proceed, by their callers, the rights of these, and their rates. */
@@ -40,8 +40,8 @@ export interface Permits {
     connection: Connection,
     access: "subscribe" | "work",
   ): Caller | Promise<Caller>;
-  /** Lets calls of RPC methods in. */
-  entrance(facts: CallerFacts, connection: Connection): CallTransport["enter"];
+  /** Lets a call of an RPC method in. @see CallTransport.enter */
+  enter(method: DescMethod, facts: CallerFacts, connection: Connection): EnteredCall;
   /** Counts a request that is not an RPC. @throws StreamError RATE_LIMITED */
   count(facts: CallerFacts, connection: Connection): void;
   /** The key of the address that the callers of a connection are limited by. */
@@ -75,13 +75,19 @@ export function createPermits(
     return caller;
   };
   const callerOf = (
-    { resolve }: Finding,
-    { identity, connected, auth }: Connection,
+    { calling, resolve }: Finding,
+    connection: Connection,
     access: Access,
   ): Caller | Promise<Caller> => {
     const subscribes = access === "subscribe";
-    const staysOpen = subscribes || access === "stream" || access === "work";
-    const caller = resolve({ identity, connection: connected, auth, subscribes, staysOpen });
+    if (calling !== undefined && !subscribes) return review(calling, access);
+    const caller = resolve({
+      identity: connection.identity,
+      connection: () => connection.connected(),
+      auth: () => connection.auth(),
+      subscribes,
+      staysOpen: subscribes || access === "stream" || access === "work",
+    });
     return caller instanceof Promise
       ? caller.then((found) => review(found, access))
       : review(caller, access);
@@ -90,7 +96,7 @@ export function createPermits(
     callerOf: (facts, connection, access) =>
       callerOf(callers.find(facts, connection.identity), connection, access),
     isExempt: (facts) => isExempt(callers.find(facts).isTrusted),
-    entrance: (facts, connection) => (method) => {
+    enter(method, facts, connection) {
       const access = accessOf(method);
       const finding = callers.find(facts, connection.identity);
       const { isTrusted } = finding;

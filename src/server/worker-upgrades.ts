@@ -7,7 +7,7 @@ import type { SocketDoor } from "../workers/socket-door.ts";
 import type { CallerFacts } from "./caller-facts.ts";
 import type { CallerLimiter } from "../limits/caller-limiter.ts";
 import { retryHeaders } from "../rpc/connect-error.ts";
-import { connectionOf, factsOf, originOf } from "./http-handler.ts";
+import { connectionOf, factsOf, originOf } from "./connections.ts";
 import type { Permits } from "./permits.ts";
 import type { UpgradeListener } from "./port/upgrades.ts";
 
