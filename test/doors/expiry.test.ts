@@ -37,7 +37,10 @@ describe.each(DOORS)("a subscription over $name", (door) => {
     server = await startServer("memory", {
       authFunction: "auth",
       setup: async (service) => {
-        await service.registerFunction("auth", () => ({ user: "ann", expires_at: expiresAtMs }));
+        await service.registerFunction("auth", () => {
+          expiresAtMs = Date.now() + 300;
+          return { user: "ann", expires_at: expiresAtMs };
+        });
       },
     });
   });
@@ -48,7 +51,6 @@ describe.each(DOORS)("a subscription over $name", (door) => {
     async (what) => {
       const client = door.client(server);
       const group = { streamName: "s", groupId: uniqueName("g") };
-      expiresAtMs = Date.now() + 300;
       const stop =
         what === "in a silent group"
           ? async () => {}
