@@ -2,7 +2,7 @@ import type { StreamError } from "../core/errors.ts";
 import type { Position } from "../core/position.ts";
 import type { Caller } from "../rights/caller.ts";
 import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
-import type { AdmitOptions, JoinGates } from "./join-gates.ts";
+import type { AdmitOptions, JoinGates, NotifyJoined } from "./join-gates.ts";
 import type { Leaves } from "./leaves.ts";
 import { type JoinedSubscription, leavePayload } from "./payloads.ts";
 import type { ReadAdmissions } from "./read-admissions.ts";
@@ -164,8 +164,9 @@ export function createAdmissions(
       const subscription = new OpenSubscription(newId, joined, subscriber, leave);
       const decision = gates.admit(joined, options);
       joining.set(subscription, decision);
+      let notifyJoined: NotifyJoined;
       try {
-        ({ joinDelivered: subscription.joinDelivered } = await decision);
+        notifyJoined = await decision;
       } catch (error) {
         gone();
         throw error;
@@ -174,20 +175,23 @@ export function createAdmissions(
       }
       open.add(subscription);
       subscription.isOpen = true;
+      // Without leave triggers no lease has to survive this process.
+      const isHeld = leaves.isWanted && subscription.ended === undefined;
+      const held = isHeld ? hold(subscription) : undefined;
+      // After the lease: else a process that is killed in between never delivers the leave.
+      subscription.joinDelivered = held?.then(notifyJoined, notifyJoined) ?? notifyJoined();
       if (subscription.ended !== undefined) {
         leave(subscription);
         throw subscription.ended;
       }
       // What nobody was asked about proves nothing about the reads of others on this connection.
       if (options?.asksGates !== false && options?.coversReads !== false) reads.hold(joined);
-      // Without leave triggers no lease has to survive this process.
-      if (leaves.isWanted) {
-        try {
-          await hold(subscription);
-        } catch (error) {
-          leave(subscription);
-          throw error;
-        }
+      if (held === undefined) return subscription;
+      try {
+        await held;
+      } catch (error) {
+        leave(subscription);
+        throw error;
       }
       return subscription;
     },

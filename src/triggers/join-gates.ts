@@ -29,6 +29,9 @@ export interface AdmitOptions {
   readonly coversReads?: boolean | undefined;
 }
 
+/** Calls the join listeners. Resolves when they have run. */
+export type NotifyJoined = () => Promise<void>;
+
 /** The gates of type `stream:join`. */
 export interface JoinGates {
   /**
@@ -36,14 +39,11 @@ export interface JoinGates {
    *
    * @param options.asksGates Whether the gates decide. False for the service's own callers: then
    *   nothing refuses, and only the join listeners are called. Default true.
-   * @returns `joinDelivered`, which resolves when the join listeners (`gate: false`) have run. The
+   * @returns What calls the join listeners (`gate: false`), and resolves when they have run. The
    *   subscription need not wait for it.
    * @throws StreamError JOIN_REFUSED unless every gate allows it.
    */
-  admit(
-    joined: JoinedSubscription,
-    options?: AdmitOptions,
-  ): Promise<{ readonly joinDelivered: Promise<void> }>;
+  admit(joined: JoinedSubscription, options?: AdmitOptions): Promise<NotifyJoined>;
 
   /**
    * Asks all join gates again about an open subscription, with `recheck: true` in the payload. No
@@ -111,10 +111,12 @@ export function createJoinGates(context: JoinContext): JoinGates {
       const mustAsk = asksGates && hasGates(refuseJoin);
       refresh();
       const notified = listeners;
-      if (!mustAsk && notified.length === 0) return { joinDelivered: Promise.resolve() };
+      if (!mustAsk && notified.length === 0) return notifyNobody;
       const payload = joinPayload(joined);
       if (mustAsk) await ask(payload, refuseJoin);
-      return { joinDelivered: notifyListeners(context, notified, payload) };
+      return notified.length === 0
+        ? notifyNobody
+        : () => notifyListeners(context, notified, payload);
     },
 
     async recheck(joined) {
@@ -131,6 +133,8 @@ export function createJoinGates(context: JoinContext): JoinGates {
     },
   };
 }
+
+const notifyNobody: NotifyJoined = () => Promise.resolve();
 
 /** Calls the join listeners. Their results are ignored, and no subscription waits for them. */
 async function notifyListeners(
