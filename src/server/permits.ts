@@ -68,10 +68,10 @@ export function createPermits(
   const review = (caller: Caller, access: Access): Caller => {
     if (access === "subscribe" || access === "public" || caller.rights === undefined) return caller;
     if (callers.isSubscriberOnly(caller)) throw callers.untrusted();
-    if (access === "work" || access === "admin") require(caller, access, {});
+    if (access === "work" || access === "admin") require(caller, access, undefined);
     // Nobody's body is read for a call that cannot be allowed.
     else if (!ACTIONS_OF[access].some((action) => caller.rights?.mayAllow(action)))
-      require(caller, ACTIONS_OF[access][0], {});
+      require(caller, ACTIONS_OF[access][0], undefined);
     return caller;
   };
   const callerOf = (

@@ -39,6 +39,30 @@ describe("a user with the right to write and not to read", () => {
   );
 });
 
+describe("the message of a refusal", () => {
+  const messageOf = async (caller: CallerName, method: string, body: object) => {
+    const authorization = authorizations.get(caller) ?? "";
+    const response = await fetch(`${server.url}/millrace.v1.StreamService/${method}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization },
+      body: JSON.stringify(body),
+    });
+    expect(response.status).toBe(403);
+    return ((await response.json()) as { message: string }).message;
+  };
+
+  it("names the resource that the caller may not use", async () => {
+    expect(await messageOf("user", "List", PROFILES)).toMatch(
+      /no right to read stream "profiles", group "all";/,
+    );
+    expect(await messageOf("user", "ListAll", {})).toMatch(/no right to read everything;/);
+  });
+
+  it("names none when the caller may do the action nowhere", async () => {
+    expect(await messageOf("admin key", "List", PROFILES)).toMatch(/no right to read;/);
+  });
+});
+
 describe("writes of callers", () => {
   it("have the author that the service knows, and no other", async () => {
     const door = DOORS.find(({ name }) => name === "grpc") as Door;
