@@ -9,7 +9,7 @@ import { DEFAULT_BODY_BYTES_IN_FLIGHT } from "../../limits/body-budget.ts";
 import { DEFAULT_HISTORY } from "../../core/store.ts";
 import { DEFAULT_SUBSCRIBER_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
 import { DEFAULT_COMMIT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
-import { DEFAULT_PORT } from "../server.ts";
+import { DEFAULT_PORT } from "../defaults.ts";
 import { AUTH } from "./auth-section.ts";
 import { ADAPTER } from "./adapter-section.ts";
 import { choice, duration, integer, list, size, textKey, toggle } from "./key-types.ts";
