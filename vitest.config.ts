@@ -8,10 +8,15 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const isLong = process.env["MILLRACE_LONG"] === "1";
 
 /**
- * The files that need a process of their own: the published client reconnects for ever, also after
- * its test, and the other one fakes timers that all of a process share.
+ * The files that need a process of their own: those of test/long, which leave much running when they
+ * fail; the published client, which reconnects for ever, also after its test; and one that fakes the
+ * timers of the whole process.
  */
-const ALONE = ["test/**/published-client*.test.ts", "test/limits/body-deadlines.test.ts"];
+const ALONE = [
+  "test/long/*.test.ts",
+  "test/**/published-client*.test.ts",
+  "test/limits/body-deadlines.test.ts",
+];
 
 export default defineConfig({
   resolve: {
@@ -41,8 +46,7 @@ export default defineConfig({
           name: "sharing",
           include: ["test/**/*.test.ts"],
           exclude: ALONE,
-          // At full length a file may need all memory of a process.
-          isolate: isLong,
+          isolate: false,
         },
       },
     ],

@@ -10,7 +10,6 @@ const LONGEST = [
   "test/browser/demo",
   "test/doors/bad-input",
   "test/doors/liveness",
-  "test/long/",
   "test/redis/faults",
   "test/coordinators/redis/",
   "test/stores/redis/",

@@ -106,7 +106,10 @@ describe.each(withRuns)("$path", ({ path, own, runs }) => {
 
   beforeAll(async () => {
     expect(compiled.problemsOf(path)).toBe("");
-    workspace = await openWorkspace(path === "README.md" ? "npm start" : "serve", compiled.folder);
+    workspace = await openWorkspace(
+      path === "README.md" ? "npm start" : "embedded",
+      compiled.folder,
+    );
   }, 120_000);
 
   afterAll(async () => workspace?.close());

@@ -1,6 +1,7 @@
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createServer } from "millrace/server";
 import { ensureBuilt } from "../../scripts/lib/build.mjs";
 import { runTool } from "../../scripts/lib/tools.mjs";
 import { freePort } from "../support/long/child-server.ts";
@@ -21,7 +22,6 @@ export interface Workspace {
 const COPIED = ["examples", "proto", "package.json", "buf.yaml", "tsconfig.json"];
 const LINKED = ["node_modules", "dist", "scripts", "src", "gen", "third_party", ".cache"];
 const COMPILED = "compiled";
-const CLI = "dist/src/server/cli.js";
 const LISTENING = /^millrace listening on http:\/\/127\.0\.0\.1:(\d+)$/m;
 
 /** Default ports of programs that documents start beside the service. */
@@ -30,30 +30,36 @@ const OTHER_PORTS = ["6379", "3201", "3202", "3203"];
 /**
  * Makes a workspace with a separate service and data folder.
  *
- * @param how How to start the service: as the README describes, or the same without npm, which
- *   takes half of the time.
+ * @param how How to start the service: as the README describes, or in this process, which takes a
+ *   small part of the time.
  * @param compiled The folder of the compiled programs.
  */
 export async function openWorkspace(
-  how: "npm start" | "serve",
+  how: "npm start" | "embedded",
   compiled: string,
 ): Promise<Workspace> {
   const folder = await mkdtemp(join(tmpdir(), "millrace-docs-"));
   const data = await mkdtemp(join(tmpdir(), "millrace-docs-data-"));
-  let service: Running | undefined;
+  let stopService = async () => {};
   const kept: Running[] = [];
   const close = async () => {
     // In reverse order of their start.
     for (const running of kept.reverse()) await running.stop();
-    await service?.stop();
+    await stopService();
     await Promise.all([folder, data].map((path) => rm(path, { recursive: true, force: true })));
   };
   try {
-    const flags = `--port 0 --data '${data}'`;
-    if (how === "npm start") service = start(`npm start --silent -- ${flags}`, PROJECT);
-    else service = start(`exec node ${CLI} serve ${flags}`, PROJECT);
-    const printed = await service.shows((text) => LISTENING.test(text));
-    const port = LISTENING.exec(printed)?.[1] ?? "";
+    let port: string;
+    if (how === "npm start") {
+      const service = start(`npm start --silent -- --port 0 --data '${data}'`, PROJECT);
+      stopService = async () => service.stop();
+      const printed = await service.shows((text) => LISTENING.test(text));
+      port = LISTENING.exec(printed)?.[1] ?? "";
+    } else {
+      const server = await createServer({ port: 0, store: { kind: "file_based", folder: data } });
+      stopService = async () => server.close();
+      ({ port } = new URL(server.url));
+    }
     const others = new Map<string, string>();
     for (const other of OTHER_PORTS) others.set(other, String(await freePort()));
     const withPorts = (text: string) =>
