@@ -42,10 +42,10 @@ await command(async () => {
     await ensureInstalled(PROJECT);
     const build = await runCheck(BUILD);
     print(build.report);
-    const [{ results, status }, checks] = await Promise.all([
-      runTests(filters, long),
-      long ? [] : runChecks(),
-    ]);
+    const checking = long ? [] : runChecks();
+    // Also when the runner cannot start, the checks print nothing after the closing line.
+    const { results, status } = await runTests(filters, long).finally(async () => checking);
+    const checks = await checking;
     // On a terminal, the runner redraws its last lines while it runs.
     if (process.stdout.isTTY) for (const { report } of checks) print(report);
     total = tally([build, ...checks], results, status);
