@@ -30,6 +30,8 @@ export default defineConfig({
   test: {
     testTimeout: 20_000,
     hookTimeout: 20_000,
+    // By default a second, which a busy machine may need for a single request.
+    expect: { poll: { timeout: 10_000 } },
     // Many tests wait rather than compute, and many start processes of their own.
     // At full length each needs the machine for itself.
     maxWorkers: isLong ? 1 : Math.max(4, Math.floor(availableParallelism() / 2)),
