@@ -43,7 +43,7 @@ describe.each(DOORS)("a subscription over $name", (door) => {
     async (what) => {
       const client = door.client(server);
       const group = { streamName: "s", groupId: uniqueName("g") };
-      expiresAtMs = Date.now() + 300;
+      expiresAtMs = Date.now() + 700;
       const stop =
         what === "in a silent group"
           ? async () => {}
