@@ -2,7 +2,9 @@ import type { UpdateOp } from "./ops.ts";
 
 /** The steps of an update as JSON text, in the form that opsFromJson reads. */
 export function opsText(ops: readonly UpdateOp[]): string {
-  return `[${ops.map(opText).join(",")}]`;
+  let text = "[";
+  for (const op of ops) text += text.length === 1 ? opText(op) : `,${opText(op)}`;
+  return `${text}]`;
 }
 
 /** Characters of one step in the text besides its type, path and operand. */
@@ -22,8 +24,7 @@ export function leastOpsBytes(ops: readonly UpdateOp[]): number {
 }
 
 function opText(op: UpdateOp): string {
-  const fields = [`"type":${JSON.stringify(op.type)}`, `"path":${JSON.stringify(op.path)}`];
-  if ("value" in op) fields.push(`"value":${op.value.text}`);
-  if ("by" in op) fields.push(`"by":${op.by}`);
-  return `{${fields.join(",")}}`;
+  const start = `{"type":"${op.type}","path":${JSON.stringify(op.path)}`;
+  if ("value" in op) return `${start},"value":${op.value.text}}`;
+  return "by" in op ? `${start},"by":${op.by}}` : `${start}}`;
 }

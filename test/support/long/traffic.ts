@@ -210,6 +210,8 @@ export interface FollowOptions {
   readonly resumeOptional?: boolean | undefined;
   /** Asks for deltas: the items that it holds, also those of the attempt that it resumes. */
   readonly deltas?: HeldItems | undefined;
+  /** Asks for snapshots of only the newest items, this many. */
+  readonly window?: number | undefined;
   readonly signal: AbortSignal;
   /** Called after each frame; the next one is not read before it resolves. */
   readonly onFrame?: ((position: Position | undefined) => Promise<void> | void) | undefined;
@@ -222,13 +224,14 @@ export interface FollowOptions {
  */
 export async function follow(options: FollowOptions): Promise<Position | undefined> {
   const { subscribe, recorder, signal, onFrame, ...intent } = options;
-  const { group, item, resumeFrom, deltas } = intent;
+  const { group, item, resumeFrom, deltas, window } = intent;
   const handle = recorder.subscribe(intent);
   let position = resumeFrom;
   const request = {
     streamName: STREAM,
     groupId: group,
     deltas: deltas !== undefined,
+    ...(window === undefined ? {} : { window }),
     ...(item === undefined ? {} : { itemId: item }),
     ...(resumeFrom === undefined
       ? {}
