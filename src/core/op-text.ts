@@ -7,8 +7,8 @@ export function opsText(ops: readonly UpdateOp[]): string {
   return `${text}]`;
 }
 
-/** Characters of one step in the text besides its type, path and operand. */
-const FRAME = `{"type":"","path":}`.length;
+/** Characters of one step in the text besides its type, its path and its operand. */
+const FRAME = `{"type":"","path":[]}`.length;
 
 /**
  * Fewest bytes that opsText can give: counted without building any text, so that a caller who needs
@@ -18,6 +18,7 @@ export function leastOpsBytes(ops: readonly UpdateOp[]): number {
   let bytes = 2 + Math.max(0, ops.length - 1);
   for (const op of ops) {
     bytes += FRAME + op.type.length + op.path.length;
+    if ("by" in op) bytes += `,"by":0`.length;
     if ("value" in op) bytes += `,"value":`.length + op.value.text.length;
   }
   return bytes;

@@ -9,8 +9,9 @@ import { HeldItems, type History, createRecorder, memorySink } from "../support/
 import { type ChildServer, freePort, startChild } from "../support/long/child-server.ts";
 import { LONG, expectNoViolations, seedOfRun } from "../support/long/violations.ts";
 import { createProgress } from "../support/long/progress.ts";
-import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
-import { openUpdatedItems } from "../support/long/updated-items.ts";
+import { connect, createWriter, follow, itemNames } from "../support/long/traffic.ts";
+import { list } from "../support/long/reads.ts";
+import { expectExactCounters, openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 
 /* Verifies G6 by kill -9 under load: no acknowledged write is lost, no subscriber misses one. */
@@ -21,6 +22,8 @@ const WRITERS = 64;
 const GROUPS = Array.from({ length: 8 }, (_, i) => `g${i}`);
 const ITEMS = itemNames(20);
 const HEARTBEAT_MS = 1000;
+/** Newest items in the snapshots of a third of the subscribers. */
+const WINDOW = 5;
 
 let folder: string;
 beforeEach(async () => {
@@ -71,6 +74,7 @@ async function crashUnderLoad(
       groups: GROUPS,
       items: ITEMS,
       name,
+      retry: i % 2 === 0 ? { calls: () => connect(url), signal: over.signal } : undefined,
     });
     while (!over.signal.aborted) {
       const startedMs = performance.now();
@@ -97,6 +101,7 @@ async function crashUnderLoad(
         item,
         resumeFrom,
         deltas,
+        window: i % 3 === 0 && item === undefined ? WINDOW : undefined,
         signal: over.signal,
       });
       if (over.signal.aborted) break;
@@ -119,6 +124,7 @@ async function crashUnderLoad(
   const client = connect(url);
   for (const group of GROUPS) await list(client, recorder(`final-${group}`), group, true);
 
+  await expectExactCounters(client, sink.records, GROUPS, ITEMS);
   expect(await server.stop()).toBe(0);
   return sink.records;
 }
