@@ -244,12 +244,20 @@ export function createAdmissions(
     reads.release(subscription.joined);
     return true;
   };
+  const deliver = (subscription: OpenSubscription) => {
+    leaves.deliver(subscription, subscription.isLeased);
+    gone();
+  };
   const leave = (subscription: OpenSubscription) => {
     if (!remove(subscription)) return;
     subscription.state = "over";
     void subscription.joinDelivered.then(() => {
-      leaves.deliver(subscription, subscription.isLeased);
-      gone();
+      if (subscription.session === undefined) return deliver(subscription);
+      leases.detach(subscription.id).then(
+        (isOurs) => (isOurs ? deliver(subscription) : gone()),
+        // It may be delivered twice, rather than never.
+        () => deliver(subscription),
+      );
     });
   };
   const keeper: Keeper = {

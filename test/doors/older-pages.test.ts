@@ -98,6 +98,12 @@ function describeOlderPages(kind: StoreKind, numRuns: number): void {
   });
 }
 
-describe("older pages of a group in memory", () => describeOlderPages("memory", 100));
-describe("older pages of a group on disk", () => describeOlderPages("file", 10));
-describeWithRedis("older pages of a group on Redis", () => describeOlderPages("redis", 15));
+describe("older pages of a group in memory", () => {
+  describeOlderPages("memory", 60);
+});
+describe("older pages of a group on disk", () => {
+  describeOlderPages("file", 6);
+});
+describeWithRedis("older pages of a group on Redis", () => {
+  describeOlderPages("redis", 8);
+});

@@ -138,9 +138,14 @@ export class BridgeClient {
   #takeOwn(following: Following, frame: BridgeFrame): void {
     const { handle } = following;
     const { type, first = false, last = false, code = "?", reason = "?" } = frame.event;
-    if (type === "error") {
+    // A gate or a process that is cut off from its fleet refused the join.
+    if (type === "error" || type === "unauthorized") {
       following.isOver = true;
-      return handle.end("server", { code, reason });
+      handle.end("server", { code, reason });
+      // A client whose only subscription was refused connects again.
+      if (type === "unauthorized" && this.#followings.every(({ isOver }) => isOver))
+        this.#socket.terminate();
+      return;
     }
     const position = framePosition(frame);
     if (type === "heartbeat") {
