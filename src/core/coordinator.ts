@@ -274,3 +274,6 @@ export interface Sessions {
    */
   serve(owner: SessionOwner): void;
 }
+
+/** How long a session outlives its connection, unless the configuration says otherwise, in milliseconds. */
+export const DEFAULT_PRESENCE_TIMEOUT_MS = 10_000;
