@@ -54,11 +54,11 @@ export interface UnaryMethod {
   /** Decoded message -> response with its gRPC prefix. */
   readonly decoded: (message: unknown, caller: Caller) => Promise<Uint8Array>;
   /** Parsed JSON -> the call, for sockets. @throws StreamError for an invalid message. */
-  readonly prepared: (message: unknown) => PreparedCall;
+  readonly prepared: (message: unknown) => DecodedCall;
 }
 
 /** A call whose request is decoded. */
-export interface PreparedCall {
+export interface DecodedCall {
   /** Whether it changes nothing. */
   readonly isRead: boolean;
   /** The group that it is about; undefined when it is about several. */
@@ -69,8 +69,24 @@ export interface PreparedCall {
 
 /** The encoders of a result. */
 interface Forms<R> {
-  readonly envelope: (result: R, caller: Caller) => Uint8Array;
-  readonly json: (result: R, caller: Caller) => string;
+  readonly envelope: (result: R) => Uint8Array;
+  readonly json: (result: R) => string;
+}
+
+/** The encoders of a result that depend on whether its reader gets authors. */
+interface FormsForReaders<R> {
+  readonly envelope: (result: R, withAuthor: boolean) => Uint8Array;
+  readonly json: (result: R, withAuthor: boolean) => string;
+}
+
+/** The forms for readers that get authors and for those that do not: no call creates a closure. */
+function forReaders<R>({ envelope, json }: FormsForReaders<R>): (caller: Caller) => Forms<R> {
+  const of = (withAuthor: boolean): Forms<R> => ({
+    envelope: (result) => envelope(result, withAuthor),
+    json: (result) => json(result, withAuthor),
+  });
+  const [whole, bare] = [of(true), of(false)];
+  return (caller) => (seesAuthors(caller) ? whole : bare);
 }
 
 /** Builds the unary methods of `millrace.v1.StreamService` over the handlers. */
@@ -80,10 +96,11 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
       envelope: setEnvelope,
       json: setJson,
     }),
-    unary(method.get, (m, caller) => handlers.get(m, caller), {
-      envelope: (item, caller) => itemEnvelope(item, seesAuthors(caller)),
-      json: (item, caller) => itemJson(item, seesAuthors(caller)),
-    }),
+    unary(
+      method.get,
+      (m, caller) => handlers.get(m, caller),
+      forReaders({ envelope: itemEnvelope, json: itemJson }),
+    ),
     unary(method.update, async (m, caller) => handlers.update(toUpdateRequest(m), caller), {
       envelope: updateEnvelope,
       json: updateJson,
@@ -100,14 +117,16 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
       envelope: () => EMPTY_ENVELOPE,
       json: () => EMPTY_JSON,
     }),
-    unary(method.list, (m, caller) => handlers.list(m, caller), {
-      envelope: (page, caller) => listEnvelope(page, seesAuthors(caller)),
-      json: (page, caller) => listJson(page, seesAuthors(caller)),
-    }),
-    unary(method.history, (m, caller) => handlers.history(m, caller), {
-      envelope: (page, caller) => historyEnvelope(page, seesAuthors(caller)),
-      json: (page, caller) => historyJson(page, seesAuthors(caller)),
-    }),
+    unary(
+      method.list,
+      (m, caller) => handlers.list(m, caller),
+      forReaders({ envelope: listEnvelope, json: listJson }),
+    ),
+    unary(
+      method.history,
+      (m, caller) => handlers.history(m, caller),
+      forReaders({ envelope: historyEnvelope, json: historyJson }),
+    ),
     unary(method.listGroups, (m, caller) => handlers.listGroups(m, caller), {
       envelope: groupsEnvelope,
       json: groupsJson,
@@ -122,21 +141,20 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
 function unary<I extends DescMessage, R>(
   of: DescMethod & { readonly input: I },
   run: (message: Decoded<MessageShape<I>>, caller: Caller) => Promise<R>,
-  { envelope, json }: Forms<R>,
+  forms: Forms<R> | ((caller: Caller) => Forms<R>),
 ): UnaryMethod {
   const decodeBinary = compileBinaryDecoder(of.input);
   const decodeJson = compileJsonDecoder(of.input);
   const decodeParsed = compileParsedJsonDecoder(of.input);
   const isRead = of.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+  const formsFor = typeof forms === "function" ? forms : () => forms;
   return {
     of,
     // Not async: each layer of promises around a call costs.
-    binary: (message, caller) =>
-      run(decodeBinary(message), caller).then((result) => envelope(result, caller)),
-    json: (message, caller) =>
-      run(decodeJson(message), caller).then((result) => json(result, caller)),
+    binary: (message, caller) => run(decodeBinary(message), caller).then(formsFor(caller).envelope),
+    json: (message, caller) => run(decodeJson(message), caller).then(formsFor(caller).json),
     decoded: (message, caller) =>
-      run(message as Decoded<MessageShape<I>>, caller).then((result) => envelope(result, caller)),
+      run(message as Decoded<MessageShape<I>>, caller).then(formsFor(caller).envelope),
     prepared(parsed) {
       const message = decodeParsed(withMessageOps(parsed));
       return {
@@ -144,7 +162,7 @@ function unary<I extends DescMessage, R>(
         group: groupOf(message),
         run: async (caller) => {
           const result = await run(message, caller);
-          return withPlainNumbers(() => json(result, caller));
+          return withPlainNumbers(() => formsFor(caller).json(result));
         },
       };
     },

@@ -1,4 +1,4 @@
-import type { Coordinator } from "../core/coordinator.ts";
+import { type Coordinator, DEFAULT_PRESENCE_TIMEOUT_MS } from "../core/coordinator.ts";
 import { StreamError } from "../core/errors.ts";
 import { checkGroup, checkName } from "../core/names.ts";
 import type { Store } from "../core/store.ts";
@@ -316,8 +316,6 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
 }
 
 const SETTLE_TIMEOUT_MS = 3000;
-/** Default of `presenceTimeoutMs`. */
-export const DEFAULT_PRESENCE_TIMEOUT_MS = 10_000;
 
 /** Isolates the service from errors of an observer. */
 function swallowErrors<Args extends unknown[]>(

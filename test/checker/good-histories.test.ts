@@ -1,5 +1,6 @@
 import { describe } from "vitest";
 import { HeldItems } from "../support/checker/index.ts";
+import { at, put } from "./story.ts";
 import { testGood } from "./verdict.ts";
 
 describe("the checker", () => {
@@ -81,6 +82,31 @@ describe("the checker", () => {
             ["a", "a1234", 6],
           ],
           6,
+        );
+      },
+    },
+    {
+      title: "a subscriber with a window and deltas, which receives changes of older items",
+      record(story) {
+        for (const [i, item] of ["a", "b", "c"].entries()) story.set(item, item, i + 1);
+        const all = story.subscribe({ subscriber: "all" });
+        const items = ["a", "b", "c"].map((item, i) => [item, item, i + 1] as const);
+        all.sync(items, 3);
+        const sub = story.subscribe({ window: 2, deltas: new HeldItems() });
+        sub.sync(items.slice(1), 3);
+        story.set("a", "aa", 4);
+        sub.append("a", "a", 1, 4);
+        all.change("update", "a", "aa", 4);
+        story.set("c", "cc", 5);
+        sub.append("c", "c", 3, 5);
+        all.change("update", "c", "cc", 5);
+        story.final(
+          [
+            ["a", "aa", 4],
+            ["b", "b", 2],
+            ["c", "cc", 5],
+          ],
+          5,
         );
       },
     },
@@ -317,6 +343,27 @@ describe("the checker", () => {
         sub.end();
         story.wait(500);
         story.final([], 0);
+      },
+    },
+    {
+      title: "an ended subscription that receives what was committed or sent before the response",
+      record(story) {
+        const sub = story.subscribe();
+        sub.sync([], 0);
+        const other = story.subscribe({ subscriber: "other" });
+        other.sync([], 0);
+        const write = story.write([put("a", "a1")]);
+        const sent = story.send("x");
+        sub.handle.revoked();
+        write.acked({ position: at(1) });
+        sent.acked();
+        sub.change("create", "a", "a1", 1);
+        sub.event("x", 11);
+        sub.end("server");
+        story.set("a", "a2", 2);
+        other.change("create", "a", "a1", 1);
+        other.change("update", "a", "a2", 2);
+        story.final([["a", "a2", 2]], 2);
       },
     },
   ]);

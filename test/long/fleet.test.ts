@@ -16,8 +16,10 @@ import { createPipe } from "../support/long/pipe.ts";
 import { createProgress } from "../support/long/progress.ts";
 import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
 import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
-import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
-import { openUpdatedItems } from "../support/long/updated-items.ts";
+import { REVOCABLE_AUTH, createRevoker } from "../support/long/revoker.ts";
+import { connect, createWriter, follow, itemNames } from "../support/long/traffic.ts";
+import { list } from "../support/long/reads.ts";
+import { expectExactCounters, openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 import { startRedis } from "../support/redis/redis-server.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
@@ -34,8 +36,11 @@ const WRITES_PER_GROUP = LONG ? 20 : 10;
 const GRPC_FOLLOWERS = 2;
 const WRITERS = LONG ? 40 : 12;
 const ITEMS = itemNames(10);
+/** Newest items in the snapshots of a third of the subscribers. */
+const WINDOW = 5;
 const INSTANCES = ["a", "b", "c"] as const;
 const CONNECTIONS = 8;
+const REVOKE_EVERY_MS = LONG ? 100 : 150;
 const LEASE_MS = LONG ? 10_000 : 2000;
 /** Further delay of a leave: the next check, a Redis that is down, a busy machine. */
 const LEAVE_SLACK_MS = 6000;
@@ -58,28 +63,32 @@ interface Instance {
   readonly start: () => Promise<ChildServer>;
 }
 
-async function startInstance(name: string, url: string): Promise<Instance> {
+async function startInstance(name: string, url: string, refused: string): Promise<Instance> {
   const port = await freePort();
   const options = {
     port,
     store: { kind: "redis", url, registryTimeoutMs: LEASE_MS },
     heartbeatIntervalMs: 2000,
     history: { maxChanges: 100_000, maxBytes: 1 << 28 },
+    auth: REVOCABLE_AUTH,
   };
-  const start = () => startChild({ options, name, file }, { script: CHILD });
+  const start = () => startChild({ options, name, file, refused }, { script: CHILD });
   const server = await start();
   return { name, server, proxy: await openProxy(port), start };
 }
 
 describeWithRedis("a fleet", () => {
   test(
-    `misses, repeats and reorders nothing while Redis restarts, a member is killed and connections are cut (G1 to G4, G10)`,
+    `misses, repeats and reorders nothing while Redis restarts, a member is killed, connections are cut and subscriptions are ended (G1 to G4, G10, G11)`,
     async () => {
       const seed = seedOfRun();
       const dice = random(seed);
       const redis = await startRedis({ appendfsync: "always" });
       onTestFinished(async () => redis.dispose());
-      const instances = await Promise.all(INSTANCES.map((name) => startInstance(name, redis.url)));
+      const refused = join(folder, "refused");
+      const instances = await Promise.all(
+        INSTANCES.map((name) => startInstance(name, redis.url, refused)),
+      );
       onTestFinished(async () => {
         await Promise.all(instances.map(({ server }) => server.kill()));
         await Promise.all(instances.map(({ proxy }) => proxy.close()));
@@ -90,12 +99,19 @@ describeWithRedis("a fleet", () => {
       const over = new AbortController();
       setMaxListeners(0, over.signal);
       let endMs = Infinity;
+      const revoker = await createRevoker({
+        urls: () => instances.map(({ server }) => server.url),
+        dice: random(dice.below(2 ** 31)),
+        refused,
+        everyMs: REVOKE_EVERY_MS,
+      });
       for (const group of GROUPS) {
         const client = connect((instances[0] as Instance).server.url);
         await openUpdatedItems(client, recorder(`open-${group}`), group, ITEMS);
       }
       const positions = new Map<string, { group: string; position: Position | undefined }>();
 
+      const anyCalls = () => connect((instances[dice.below(3)] as Instance).proxy.url);
       const writers = Array.from({ length: WRITERS }, async (_, i) => {
         const own = random(dice.below(2 ** 31));
         const periodMs = (1000 * WRITERS) / (GROUPS.length * WRITES_PER_GROUP);
@@ -113,6 +129,7 @@ describeWithRedis("a fleet", () => {
             groups: GROUPS,
             items: ITEMS,
             name,
+            retry: i % 2 === 0 ? { calls: anyCalls, signal: over.signal } : undefined,
           });
           // Each connection is used for a while, so that all of them are used and lost.
           const lifeEndMs = performance.now() + 1000 + own.below(10_000);
@@ -138,16 +155,18 @@ describeWithRedis("a fleet", () => {
           const own = random(dice.below(2 ** 31));
           const key = `${group}-${i}`;
           const deltas = i % 2 === 0 ? new HeldItems() : undefined;
+          const authorization = await revoker.authorizationOf(key);
           for (let life = 0; !over.signal.aborted; life++) {
             const known = positions.get(key)?.position;
             const grpc = raws[(g + i + life) % raws.length]?.[g % CONNECTIONS] as RawGrpc;
-            const subscribe = createRawSubscribe(grpc);
+            const subscribe = createRawSubscribe(grpc, authorization);
             const position = await follow({
               subscribe,
-              recorder: recorder(`s-${key}-${life}`),
+              recorder: revoker.recorderOf(key, recorder(`s-${key}-${life}`)),
               group,
               resumeFrom: known,
               deltas,
+              window: (g + i) % 3 === 0 ? WINDOW : undefined,
               signal: over.signal,
               onFrame: (at) => {
                 if (at !== undefined) positions.set(key, { group, position: at });
@@ -164,12 +183,15 @@ describeWithRedis("a fleet", () => {
       const ended = new Map<string, number>();
       const socketFollowers = GROUPS.map(async (group, g) => {
         const own = random(dice.below(2 ** 31));
+        const user = `${group}-socket`;
+        const authorization = await revoker.authorizationOf(user);
         for (let life = 0; !over.signal.aborted; life++) {
           const { url } = (instances[(g + life) % instances.length] as Instance).proxy;
           const client = new BridgeClient({
             url,
             streamName: "long",
-            recorder: () => recorder(`b-${group}-${life}`),
+            recorder: () => revoker.recorderOf(user, recorder(`b-${group}-${life}`)),
+            authorization,
             follows: [{ group, deltas: (g + life) % 2 === 0 }],
             idPrefix: `b-${group}-${life}-`,
           });
@@ -201,9 +223,12 @@ describeWithRedis("a fleet", () => {
           (instances[dice.below(instances.length)] as Instance).proxy.cut();
         }
       })();
+      const traffic = new AbortController();
+      const revoking = revoker.run(traffic.signal);
       await Promise.all([injectFaults(), sleep(SECONDS * 1000)]);
       endMs = 0;
-      await Promise.all([...writers, cutting]);
+      traffic.abort();
+      await Promise.all([...writers, cutting, revoking]);
 
       const heads = new Map<string, Position>();
       for (const [i, group] of GROUPS.entries()) {
@@ -229,12 +254,19 @@ describeWithRedis("a fleet", () => {
       const calls = await callsOf(file, INSTANCES, heads, 60_000);
       const leaves = await leavesOf(file, LEASE_MS + LEAVE_SLACK_MS + 10_000);
       const late = leaves.late(ended, LEASE_MS + LEAVE_SLACK_MS);
-      for (const { server } of instances) expect(await server.stop()).toBe(0);
-
       console.info(
         `fleet triggers: ${calls.changes} changes, ${calls.total} calls, ${calls.repeated} of them repeated; ` +
           `${leaves.joins} joins, ${leaves.leaves} leaves, ${leaves.repeated} of them repeated`,
       );
+      console.info(`fleet orders: ${revoker.summary}`);
+      expect(revoker.ended).toBeGreaterThan(0);
+      await expectExactCounters(
+        connect((instances[0] as Instance).server.url),
+        sink.records,
+        GROUPS,
+        ITEMS,
+      );
+      for (const { server } of instances) expect(await server.stop()).toBe(0);
       expectNoViolations("fleet", sink.records, { durable: true, slackMs: 8000 }, seed);
       expect(calls.disorder).toEqual([]);
       expect(leaves.missing).toEqual([]);

@@ -64,6 +64,7 @@ describe("flags, environment, file and defaults", () => {
         queue: { maxWaiting: 100_000, maxWaitingBytes: 268_435_456 },
       },
       history: { maxChanges: 1000, maxAgeMs: 3_600_000, maxBytes: 8_388_608 },
+      idempotencyWindowMs: 600_000,
       apiTokens: [],
       auth: { keys: [], jwt: [], rules: undefined, anonymous: undefined, local: false },
       insecure: false,
@@ -151,6 +152,7 @@ describe("the environment", () => {
       MILLRACE_LIMITS_MAX_REQUESTS_PER_SECOND_PER_ADDRESS: "28",
       MILLRACE_LIMITS_MAX_REQUEST_BURST_PER_ADDRESS: "29",
       MILLRACE_LIMITS_LIMIT_TRUSTED_CALLERS: "true",
+      MILLRACE_IDEMPOTENCY_WINDOW: "1h",
       MILLRACE_LOG_LEVEL: "debug",
     };
     expect(Object.keys({ ...environment, ...ofRedis }).toSorted()).toEqual(
@@ -192,6 +194,7 @@ describe("the environment", () => {
       function_timeout: 2000,
       registry_timeout: 4000,
       history: { max_changes: 2, max_age: 3000, max_bytes: 4000 },
+      idempotency_window: 3_600_000,
       heartbeat_interval: 5000,
       subscriber_queue: { max_bytes: 6144, max_frames: 7 },
       stall_timeout: 8000,
