@@ -132,6 +132,7 @@ export function createBridge(options: BridgeOptions): Bridge {
         return webSocket.pause();
       }
     },
+    (stream) => (larger.has(stream) ? limits.maxCallFrameBytes : limits.maxFrameBytes),
   );
   const owner: BridgeSocketOwner = { onStopped: forget, onHello: allowCalls };
   // One timer for all sockets.
