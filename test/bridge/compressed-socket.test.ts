@@ -1,7 +1,10 @@
+import type { Socket } from "node:net";
 import { type Server, createServer } from "millrace/server";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+
 import { connect, story } from "./line.ts";
+import { serverFrames } from "./raw-line.ts";
 
 const ITEM = { streamName: "chat", groupId: "room", itemId: "answer" };
 const JOIN = { streamName: "chat", groupId: "room", subscriptionId: "s" };
@@ -47,6 +50,37 @@ describe("a socket that asks for compression", () => {
     const steps = frames.flatMap(({ event }) => ("ops" in event ? [event.ops] : []));
     expect(steps).toHaveLength(6);
     expect(frames.filter(({ event }) => event.type === "update")).toHaveLength(7);
+  });
+
+  it("receives deltas compressed from when it has caught up, not those of its replay", async () => {
+    const group = { ...ITEM, groupId: "resumed" };
+    const { service } = server;
+    const append = async () =>
+      service.update({ ...group, ops: [{ type: "append", path: ["text"], value: "1" }] });
+    const { position } = await service.set({ ...group, data: { text: "x".repeat(200) } });
+    for (let i = 0; i < 3; i++) await append();
+    const open = async () => {
+      const line = await connect(server.url, COMPRESS);
+      let received = Buffer.alloc(0);
+      const { _socket: tcp } = line.socket as unknown as { readonly _socket: Socket };
+      tcp.on("data", (chunk: Buffer) => (received = Buffer.concat([received, chunk])));
+      const { epoch, revision } = position;
+      line.join({
+        ...JOIN,
+        groupId: "resumed",
+        resume: { epoch, revision },
+        deltas: true,
+      } as typeof JOIN);
+      await line.count(4);
+      return { line, kinds: () => Array.from(serverFrames(received), (each) => each.isCompressed) };
+    };
+    const sockets = [];
+    for (let i = 0; i < 100; i++) sockets.push(await open());
+    for (let i = 0; i < 3; i++) await append();
+    for (const { line, kinds } of sockets) {
+      await line.count(7);
+      expect(kinds()).toEqual([false, false, false, false, true, true, true]);
+    }
   });
 
   it("may compress what it sends, up to the limit of a frame after it is inflated", async () => {
