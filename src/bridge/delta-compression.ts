@@ -13,12 +13,33 @@ const MAX_FORMS = 4;
 /** The window of the compression: one frame and the one before. */
 const WINDOW_BITS = 11;
 
+/** The window of what clients compress, if they let the service choose: each socket keeps one. */
+const CLIENT_WINDOW_BITS = 10;
+
 /** The compression that is negotiated: the client's own frames have no context. */
 export const COMPRESSION: PerMessageDeflateOptions = {
   serverNoContextTakeover: false,
   serverMaxWindowBits: WINDOW_BITS,
   clientNoContextTakeover: true,
 };
+
+/** The same for clients that offer a window of the service's choice. */
+export const COMPRESSION_OF_SMALL_WINDOW: PerMessageDeflateOptions = {
+  ...COMPRESSION,
+  clientMaxWindowBits: CLIENT_WINDOW_BITS,
+};
+
+/** A parameter that offers a window, but no smaller one. */
+const OFFERED_WINDOW = /client_max_window_bits(?!\s*=\s*"?[89]\b)/;
+
+/**
+ * Whether a client lets the service choose the window of what it compresses. ws would refuse others.
+ *
+ * @param offers The header `Sec-WebSocket-Extensions`.
+ */
+export function offersSmallWindow(offers = ""): boolean {
+  return offers.split(",").every((offer) => OFFERED_WINDOW.test(offer));
+}
 
 /**
  * Whether a client asks for compressed deltas, by its URL. Not by its offer of the extension: every

@@ -1,7 +1,9 @@
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { type Server, createServer } from "millrace/server";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { WebSocket } from "ws";
+import { type PerMessageDeflateOptions, WebSocket } from "ws";
 
 import { connect, story } from "./line.ts";
 import { serverFrames } from "./raw-line.ts";
@@ -90,6 +92,33 @@ describe("a socket that asks for compression", () => {
     line.socket.send(JSON.stringify({ type: "join", pad: " ".repeat(1_000_000) }));
     expect(await line.closed).toBe(1009);
   });
+
+  it.each([
+    ["of any size", undefined, "10"],
+    ["of up to 4 KiB", 12, "10"],
+    ["of 512 bytes", 9, "9"],
+    ["of the size of its choice", false, undefined],
+  ])(
+    "may offer a window %s for what it sends, and gets a small one if it can",
+    async (_, bits, accepted) => {
+      const perMessageDeflate = {
+        threshold: 0,
+        clientMaxWindowBits: bits,
+      } as PerMessageDeflateOptions;
+      const socket = new WebSocket(server.url.replace("http", "ws") + COMPRESS, {
+        perMessageDeflate,
+      });
+      const opened = once(socket, "open");
+      const [{ headers }] = (await once(socket, "upgrade")) as [IncomingMessage];
+      const { "sec-websocket-extensions": extensions = "" } = headers;
+      expect(/client_max_window_bits=(\d+)/.exec(extensions)?.[1]).toBe(accepted);
+      await opened;
+      socket.send(JSON.stringify({ type: "join", data: { ...JOIN, groupId: "g".repeat(250) } }));
+      const [data] = (await once(socket, "message")) as [Buffer];
+      expect(data.toString()).toContain('"sync"');
+      socket.terminate();
+    },
+  );
 
   it("is refused if it forbids the service to keep the context", async () => {
     const socket = new WebSocket(server.url.replace("http", "ws") + COMPRESS, {

@@ -1,7 +1,11 @@
 import { constants, inflateRawSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DeltaCompression, asksForCompression } from "../../src/bridge/delta-compression.ts";
+import {
+  DeltaCompression,
+  asksForCompression,
+  offersSmallWindow,
+} from "../../src/bridge/delta-compression.ts";
 import { contentOf, textFrame } from "../../src/bridge/text-frame.ts";
 
 const TEXT = 0x81;
@@ -117,5 +121,18 @@ describe("a handshake", () => {
     [undefined, false],
   ])("of %s asks for compression: %s", (url, asks) => {
     expect(asksForCompression(url)).toBe(asks);
+  });
+
+  it.each([
+    ["permessage-deflate; client_max_window_bits", true],
+    ["permessage-deflate; client_max_window_bits=10", true],
+    ['permessage-deflate; client_max_window_bits="15"; server_max_window_bits=12', true],
+    ["permessage-deflate; client_max_window_bits=9", false],
+    ['permessage-deflate; client_max_window_bits = "8"', false],
+    ["permessage-deflate; client_max_window_bits, permessage-deflate", false],
+    ["permessage-deflate", false],
+    [undefined, false],
+  ])("with the extensions %s offers a window of the service's choice: %s", (offers, isOffered) => {
+    expect(offersSmallWindow(offers)).toBe(isOffered);
   });
 });
