@@ -108,6 +108,11 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
     return this.#subscription?.cursor;
   }
 
+  /** Whether it has caught up. @see Subscription.isLive */
+  get isLive(): boolean {
+    return this.#subscription?.isLive === true;
+  }
+
   /** Why the service ended it; undefined while it is open. */
   get error(): StreamError | undefined {
     return this.#subscription?.error;

@@ -80,7 +80,11 @@ export function createRequire(
   };
 }
 
-function isExpired({ expiresAtMs = Infinity }: Caller, clock: () => number = Date.now): boolean {
+/** Whether the credentials of a caller have expired. */
+export function isExpired(
+  { expiresAtMs = Infinity }: Caller,
+  clock: () => number = Date.now,
+): boolean {
   return expiresAtMs <= clock();
 }
 
@@ -163,6 +167,8 @@ export function createCalls({ reads, writes, store, gates, require }: CallDepend
     if (caller.kind === "service") return;
     const { user, context, connection } = gateCallerOf(caller);
     await gates.admitRead({ ...group, itemId, user, context, connection });
+    // The gates may have taken longer than the credentials last.
+    if (isExpired(caller)) throw expired();
   };
 
   // Those without `async` may throw: each layer of promises costs.
