@@ -45,7 +45,7 @@ function open(handlers: Handlers = engine.handlers, agreed: Sessions = createLoc
       require: engine.require,
       renew: () => Promise.reject(new Error("unexpected")),
       deadlines: new Moments(),
-      sessions: createSessions({ ...engine.sessions, agreed }),
+      sessions: createSessions({ ...engine.sessions, agreed }, LIMITS.maxSubscriptions),
       continued: (caller) => caller,
       calls: { methods: new Map(), memory: engine.memory, waiting: new WaitingCalls() },
     },
