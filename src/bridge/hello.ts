@@ -127,10 +127,10 @@ export class Hello {
 
   /**
    * Releases the admission of a subscription when the socket has closed: its join can be made again
-   * while the session lasts.
+   * while the session lasts, unless it was ended.
    */
   part(admission: Admission): void {
-    if (this.#session === undefined) admission.leave();
+    if (this.#session === undefined || admission.ended !== undefined) admission.leave();
     else this.#session.suspend(admission.suspend());
   }
 
