@@ -293,7 +293,8 @@ export function createAdmissions(
         gone();
         if (before !== undefined) {
           suspended.add(before);
-          session?.restore(before);
+          if (subscription.ended === undefined) session?.restore(before);
+          else before.end(subscription.ended);
         }
         throw error;
       } finally {

@@ -4,7 +4,9 @@ import { StreamError } from "../../src/core/errors.ts";
 import { LOCAL } from "../../src/rights/caller.ts";
 import {
   type Admission,
+  type HolderSession,
   type SubscriptionHolder,
+  type SuspendedSubscription,
   createAdmissions,
 } from "../../src/triggers/admissions.ts";
 import { ReadAdmissions } from "../../src/triggers/read-admissions.ts";
@@ -22,10 +24,12 @@ const JOINED = {
 function open() {
   const events: string[] = [];
   let record: (error?: Error) => void = () => {};
+  let decide = async () => {};
   const gates = {
     hasListeners: () => true,
-    admit: async () => async () => {
-      events.push("join");
+    admit: async () => {
+      await decide();
+      return async () => void events.push("join");
     },
   };
   const leaves = {
@@ -49,6 +53,13 @@ function open() {
   };
   const reads = new ReadAdmissions(() => 0);
   const admissions = createAdmissions(gates, reads, leaves, leases, () => "lease");
+  /** What a session has kept suspended. */
+  const kept: SuspendedSubscription[] = [];
+  const session: HolderSession = {
+    id: "session",
+    claim: () => kept.pop(),
+    restore: (claimed) => void kept.push(claimed),
+  };
   const holder: SubscriptionHolder = {
     door: "library",
     address: "",
@@ -60,6 +71,9 @@ function open() {
     events,
     admissions,
     admit: () => admissions.admit(JOINED, holder),
+    kept,
+    admitToSession: () => admissions.admit(JOINED, { ...holder, session }),
+    decideBy: (next: () => Promise<void>) => void (decide = next),
     recorded: (error?: Error) => record(error),
   };
 }
@@ -106,5 +120,36 @@ describe("an admission", () => {
     await expect(admitting).rejects.toBe(ENDED);
     await admissions.whenQueued();
     expect(events).toEqual(["join", "leave without a lease"]);
+  });
+
+  it("has a leave when it is ended while the gates are asked about its next join, which they refuse", async () => {
+    const { events, kept, admissions, admitToSession, decideBy, recorded } = open();
+    const admitting = admitToSession();
+    await expect.poll(() => events).toEqual(["lease"]);
+    recorded();
+    kept.push((await admitting).suspend());
+    const refusal = new StreamError("JOIN_REFUSED", "No.");
+    decideBy(async () => {
+      await Promise.resolve();
+      for (const each of admissions.joining()) each.end(ENDED);
+      throw refusal;
+    });
+    await expect(admitToSession()).rejects.toBe(refusal);
+    expect(kept).toEqual([]);
+    await admissions.whenQueued();
+    expect(events).toEqual(["lease", "join", "leave"]);
+  });
+
+  it("waits in its session when the gates refuse its next join", async () => {
+    const { events, kept, admitToSession, decideBy, recorded } = open();
+    const admitting = admitToSession();
+    await expect.poll(() => events).toEqual(["lease"]);
+    recorded();
+    const suspended = (await admitting).suspend();
+    kept.push(suspended);
+    decideBy(() => Promise.reject(new StreamError("JOIN_REFUSED", "No.")));
+    await expect(admitToSession()).rejects.toMatchObject({ reason: "JOIN_REFUSED" });
+    expect(kept).toEqual([suspended]);
+    expect(events).toEqual(["lease", "join"]);
   });
 });
