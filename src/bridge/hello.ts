@@ -37,6 +37,8 @@ export class Hello {
   readonly #socket: SessionSocket;
   readonly #sendQueue: SendQueue;
   #session: SocketSession | undefined;
+  /** Whether its client has ended it, maybe before it was taken up. */
+  #isOver = false;
   #calls: SocketCalls | undefined;
   /** Frames that came before the welcome: few, since the socket is paused. */
   #early: (string | undefined)[] | undefined = [];
@@ -78,7 +80,7 @@ export class Hello {
       const { session, resumed } = greeted;
       this.#session = session;
       // Nobody knows a new one.
-      if (owner.isClosed) return resumed ? session.lose() : session.end();
+      if (owner.isClosed) return resumed && !this.#isOver ? session.lose() : session.end();
       if (resumed) owner.changeCaller(continued(owner.caller, session.connectionId));
       owner.reply(welcomeFrame(greeted, owner.caller, limits.pingIntervalMs));
     } catch (error) {
@@ -136,6 +138,7 @@ export class Hello {
 
   /** The socket has closed. @param isOver Whether the session has ended, too; otherwise it is lost. */
   close(isOver: boolean): void {
+    this.#isOver = isOver;
     if (isOver) this.#session?.end();
     else this.#session?.lose();
   }

@@ -112,6 +112,34 @@ describe("a session", () => {
     }
   });
 
+  it.each([
+    ["ended when its client closes the socket", true],
+    ["lost when its socket is cut", false],
+  ])("is %s before the welcome", async (_how, isOver) => {
+    let take = () => {};
+    const taken = new Promise<void>((resolve) => (take = resolve));
+    const local = createLocalSessions();
+    const ended: string[] = [];
+    const agreed: Sessions = {
+      ...local,
+      async take() {
+        await taken;
+        return { connectionId: "c1", leases: [] };
+      },
+      async end(id) {
+        ended.push(id);
+        return true;
+      },
+    };
+    const at = open(engine.handlers, agreed);
+    const session = "s".repeat(22);
+    at.session.receive(JSON.stringify({ type: "hello", data: { version: 2, session } }));
+    at.session.close(isOver);
+    take();
+    await settle();
+    expect(ended).toHaveLength(isOver ? 1 : 0);
+  });
+
   it("reads the frames that came with its hello after the welcome, in order", async () => {
     let begin = () => {};
     const began = new Promise<void>((resolve) => (begin = resolve));
