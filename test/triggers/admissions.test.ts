@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { SubscriptionLease } from "../../src/core/coordinator.ts";
 import { StreamError } from "../../src/core/errors.ts";
+import { HeldElsewhere } from "../../src/core/held-elsewhere.ts";
 import { LOCAL } from "../../src/rights/caller.ts";
 import {
   type Admission,
@@ -21,7 +22,7 @@ const JOINED = {
 };
 
 /** Admissions whose leases are recorded when the test says so. */
-function open() {
+function open(hold?: (lease: SubscriptionLease) => Promise<void>) {
   const events: string[] = [];
   let record: (error?: Error) => void = () => {};
   let decide = async () => {};
@@ -33,7 +34,7 @@ function open() {
     },
   };
   const leaves = {
-    isWanted: true,
+    isWanted: hold === undefined,
     deliver: (_: SubscriptionLease, isLeased: boolean) =>
       void events.push(isLeased ? "leave" : "leave without a lease"),
     queueOf: () => undefined,
@@ -42,11 +43,13 @@ function open() {
     async close() {},
   };
   const leases = {
-    hold: () =>
-      new Promise<void>((resolve, reject) => {
-        events.push("lease");
-        record = (error) => (error === undefined ? resolve() : reject(error));
-      }),
+    hold:
+      hold ??
+      (() =>
+        new Promise<void>((resolve, reject) => {
+          events.push("lease");
+          record = (error) => (error === undefined ? resolve() : reject(error));
+        })),
     async release() {},
     detach: async () => true,
     onOrphan: () => () => {},
@@ -151,5 +154,43 @@ describe("an admission", () => {
     await expect(admitToSession()).rejects.toMatchObject({ reason: "JOIN_REFUSED" });
     expect(kept).toEqual([suspended]);
     expect(events).toEqual(["lease", "join"]);
+  });
+});
+
+describe("the leases of all open subscriptions", () => {
+  const UNAVAILABLE = new StreamError("STORE_UNAVAILABLE", "Redis is gone.");
+
+  it("are tried again after they could not be recorded, and wait for one another", async () => {
+    const tried: string[] = [];
+    let isDown = true;
+    const { admissions, events, admit } = open(async ({ id }) => {
+      tried.push(id);
+      if (isDown && tried.length === 1) throw UNAVAILABLE;
+      await new Promise((resolve) => setImmediate(resolve));
+      tried.push("recorded");
+    });
+    const admission = await admit();
+    await admit();
+    await expect(admissions.holdAll()).rejects.toBe(UNAVAILABLE);
+    expect(tried).toEqual(["lease", "lease", "recorded"]);
+    isDown = false;
+    await admissions.holdAll();
+    expect(tried).toEqual(["lease", "lease", "recorded", "lease", "recorded"]);
+    await admissions.holdAll();
+    expect(tried).toHaveLength(5);
+    admission.leave();
+    await expect.poll(() => events).toEqual(["join", "join", "leave"]);
+  });
+
+  it("leave out subscriptions that another process has, which have no leave here", async () => {
+    const { admissions, events, admit } = open(() => Promise.reject(new HeldElsewhere()));
+    const [one, two] = [await admit(), await admit()];
+    const suspended = two.suspend();
+    await admissions.holdAll();
+    expect([...admissions.open(), ...admissions.suspended()]).toEqual([]);
+    one.leave();
+    suspended.leave();
+    await admissions.whenQueued();
+    expect(events).toEqual(["join", "join"]);
   });
 });

@@ -5,6 +5,7 @@ import type {
   Sessions,
   SubscriptionLease,
 } from "../../core/coordinator.ts";
+import { HeldElsewhere } from "../../core/held-elsewhere.ts";
 import { unavailable } from "../../redis/redis-failure.ts";
 import { waitAtMost } from "../../timers/timers.ts";
 import { type FleetKeys, processOf } from "./fleet-keys.ts";
@@ -284,7 +285,7 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
       session?.leases.set(id, payload);
       if (session !== undefined) sessionOf.set(id, session);
       for (;;) {
-        if (session === undefined || held.get(sessionId) !== session) throw unavailable(undefined);
+        if (session === undefined || held.get(sessionId) !== session) throw new HeldElsewhere();
         // Released while it was recorded.
         if (!session.leases.has(id)) return;
         const { id: member } = membership;
@@ -293,7 +294,7 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
         if (outcome === "no member") await membership.ready();
         // Under a new member id, it is recorded with its session.
         if (outcome === "taken") {
-          if (recording === undefined) throw unavailable(undefined);
+          if (recording === undefined) throw new HeldElsewhere();
           await recording;
         }
       }
