@@ -102,6 +102,8 @@ export class SocketSession implements HolderSession {
   lose(): void {
     if (this.#state !== "held") return;
     this.#state = "lost";
+    // Its leaves are those of the process that takes it up.
+    this.#cancel();
     if (this.#keeper.isClosed) return this.#keeper.onOver(this);
     this.#expiry = startTimer(this.#keeper.timeoutMs, () => this.#keeper.onOver(this)).unref();
   }
@@ -178,6 +180,7 @@ export class SocketSession implements HolderSession {
   #settleInherited(): void {
     this.#settling?.cancel();
     this.#settling = undefined;
+    if (this.#state !== "held") return;
     let nextMs = Infinity;
     for (const [key, { subscription, untilMs }] of this.#suspended ?? []) {
       if (untilMs <= performance.now()) {

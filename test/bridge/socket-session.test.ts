@@ -48,6 +48,22 @@ function open(maxSuspended = 10) {
   };
 }
 
+it("lets nothing leave after the session is lost until it is taken up, or over", () => {
+  const client = open();
+  client.suspend("one", "two");
+  client.takeUp();
+  const claimed = client.claim("two");
+  if (claimed === undefined) throw new Error("It is not there.");
+  vi.advanceTimersByTime(TIMEOUT_MS / 2);
+  client.cut();
+  client.restore(claimed);
+  vi.advanceTimersByTime(TIMEOUT_MS / 2 + 10);
+  // Another process may have it.
+  expect(client.left).toEqual([]);
+  vi.advanceTimersByTime(TIMEOUT_MS / 2);
+  expect(client.left).toEqual(["one", "two"]);
+});
+
 describe("a session that is taken up again and again", () => {
   it("gives the joins of a subscription no more time than the first take-up gave", () => {
     const client = open();

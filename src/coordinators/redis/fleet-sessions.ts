@@ -178,14 +178,16 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
       recordedAs = name;
     } catch (error) {
       onProblem(error);
-    } finally {
-      recording = undefined;
     }
   };
+  const recordAnew = () =>
+    (recording ??= recordAll().finally(() => {
+      recording = undefined;
+    }));
   const reviewState = () => {
     if (closed || !replica.state.members.has(membership.id)) return;
     if (recordedAs === "") recordedAs = currentName();
-    else if (recordedAs !== currentName()) recording ??= recordAll();
+    else if (recordedAs !== currentName()) void recordAnew();
   };
   membership.watch(reviewState);
 
@@ -306,9 +308,13 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
         const { id: member } = membership;
         const outcome = await commands.detach(member, session.id, id);
         if (outcome === "no member") await membership.ready();
-        // Under a new member id, the session is recorded again.
+        // Under a new member id, or after Redis lost its data, the session is recorded again.
         else if (outcome === "taken" && recording !== undefined) await recording;
-        else if (member === membership.id) {
+        else if (outcome === "taken" && recordedAs !== currentName()) {
+          const name = currentName();
+          await recordAnew();
+          if (recordedAs !== name) throw unavailable(undefined);
+        } else if (member === membership.id) {
           const payload = session.leases.get(id) ?? "";
           session.leases.delete(id);
           sessionOf.delete(id);
@@ -331,7 +337,7 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
     },
     doubt() {
       // A session may have been taken up at another process.
-      if (recordedAs !== "" && !closed) recording ??= recordAll();
+      if (recordedAs !== "" && !closed) void recordAnew();
     },
     review() {
       reviewState();
