@@ -34,6 +34,12 @@ function open(wrap: (store: Store) => Store = (store) => store) {
   return { service, reads, resume };
 }
 
+/** A store whose log has whole values only. */
+function withoutDeltas(store: Store): Store {
+  const { deltasSince: _, ...whole } = store;
+  return whole;
+}
+
 /** A text, and three appends to it. @returns the position of the text. */
 async function write(service: ReturnType<typeof open>["service"]): Promise<Position> {
   const item = { ...GROUP, itemId: "a" };
@@ -52,7 +58,7 @@ describe("a resumed subscription with deltas", () => {
   });
 
   it("reads whole values from a store that has no log of steps", async () => {
-    const { service, reads, resume } = open(({ deltasSince: _, ...store }) => store);
+    const { service, reads, resume } = open(withoutDeltas);
     const position = await write(service);
     expect(await resume(true, position)).toHaveLength(3);
     expect(new Set(reads)).toEqual(new Set(["since"]));
