@@ -162,8 +162,15 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
     }
     return true;
   };
+  /** Ends a session again that was recorded after its end. Its leases are those of the member. */
+  const endAgain = async ({ id, leases }: Held) => {
+    for (const lease of leases.keys()) await commands.release(id, lease);
+    await commands.end(membership.id, id);
+  };
   const keepOrRelease = async (session: Held) => {
-    if (await keep(session)) return;
+    // One that is ending stays over.
+    if (session.isEnding || !held.has(session.id)) return;
+    if (await keep(session)) return held.has(session.id) ? undefined : endAgain(session);
     forget(session);
     await owner?.release(session.id);
   };

@@ -204,6 +204,40 @@ describeWithRedis("sessions of a fleet", () => {
     expect(await a.leases.detach("two")).toBe(true);
   });
 
+  it("stay over when they end while they are recorded again", async () => {
+    const fleet = fleets();
+    const a = await fleet.join();
+    own(a.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "one");
+    const run = a.servers.run.bind(a.servers);
+    let goOn = () => {};
+    let recorded = () => {};
+    const wasRecorded = new Promise<void>((resolve) => (recorded = resolve));
+    const kept = new Promise<void>((resolve) => {
+      a.servers.run = async (tag, script, ...rest) => {
+        if (script.name !== "session-keep") return run(tag, script, ...rest);
+        resolve();
+        await new Promise<void>((go) => (goOn = go));
+        const reply = await run(tag, script, ...rest);
+        recorded();
+        return reply;
+      };
+    });
+    await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
+    await kept;
+    expect(await a.sessions.end(session.id)).toBe(true);
+    await a.leases.release("one");
+    goOn();
+    await wasRecorded;
+    const keysLeft = async () => {
+      const keys = (await redis.command("KEYS", `${fleet.tag}:*`)) as string[];
+      return keys.filter((key) => /:(session|held|holders)/.test(key));
+    };
+    await expect.poll(keysLeft).toEqual([]);
+  });
+
   it("leave no keys behind when they have ended", async () => {
     const fleet = fleets();
     const [a, b] = [await fleet.join(), await fleet.join()];
