@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import { type PerMessageDeflateOptions, type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { Connected } from "../core/connection.ts";
 import type { Caller } from "../rights/caller.ts";
 import type { SessionBasis } from "../service/engine.ts";
@@ -13,7 +13,13 @@ import { type OpenFrameAccount, PartialFrames } from "../limits/partial-frames.t
 import { retryAfterSeconds } from "../limits/refusals.ts";
 import type { Rate } from "../limits/token-bucket.ts";
 import { BridgeSocket, type BridgeSocketOptions, type BridgeSocketOwner } from "./bridge-socket.ts";
-import { COMPRESSION, DeltaCompression, asksForCompression } from "./delta-compression.ts";
+import {
+  COMPRESSION,
+  COMPRESSION_OF_SMALL_WINDOW,
+  DeltaCompression,
+  asksForCompression,
+  offersSmallWindow,
+} from "./delta-compression.ts";
 import { CHECKS_PER_INTERVAL } from "./liveness.ts";
 import { createSessions } from "./sessions.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
@@ -97,12 +103,19 @@ export function createBridge(options: BridgeOptions): Bridge {
       offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false,
   } as const;
   // Compression by ws would cost each socket more than all the rest of sending.
-  const server = new WebSocketServer({ ...serverOptions, perMessageDeflate: false });
-  const compressing = new WebSocketServer({ ...serverOptions, perMessageDeflate: COMPRESSION });
+  const serverWith = (perMessageDeflate: PerMessageDeflateOptions | false) =>
+    new WebSocketServer({ ...serverOptions, perMessageDeflate });
+  const server = serverWith(false);
+  const compressing = serverWith(COMPRESSION);
+  const compressingSmall = serverWith(COMPRESSION_OF_SMALL_WINDOW);
+  const serverFor = ({ url, headers }: IncomingMessage) => {
+    if (!asksForCompression(url)) return server;
+    return offersSmallWindow(headers["sec-websocket-extensions"]) ? compressingSmall : compressing;
+  };
   const rates = { frames, subscriptions, calls: callRate };
   const deadlines = new Moments();
   const { calls, continued } = options;
-  const sessions = createSessions(options.sessions);
+  const sessions = createSessions(options.sessions, options.limits.maxSubscriptions);
   const shared = { calls, sessions, continued, rates, deadlines };
   const socketOptions = { handlers, limits, require, renew, ...shared };
   const sockets = new Map<WebSocket, BridgeSocket>();
@@ -132,6 +145,7 @@ export function createBridge(options: BridgeOptions): Bridge {
         return webSocket.pause();
       }
     },
+    (stream) => (larger.has(stream) ? limits.maxCallFrameBytes : limits.maxFrameBytes),
   );
   const owner: BridgeSocketOwner = { onStopped: forget, onHello: allowCalls };
   // One timer for all sockets.
@@ -204,8 +218,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     }
     if (stream.destroyed) return;
     if (closed) return refuse(stream, 503, "The service is shutting down.");
-    const isAsked = asksForCompression(request.url);
-    (isAsked ? compressing : server).handleUpgrade(request, stream, head, (webSocket) =>
+    serverFor(request).handleUpgrade(request, stream, head, (webSocket) =>
       start(webSocket, stream, target, caller, admission),
     );
   };

@@ -5,10 +5,16 @@ import { compressedFrame, contentOf } from "./text-frame.ts";
 
 /** Longest frame that is compressed, in bytes. Longer ones save little: their steps are the bulk. */
 const MAX_FRAME_BYTES = 1024;
-/** How many forms of one frame are made: one for each frame that sockets received before it. */
+/**
+ * How many forms of one frame are made: one for each frame that sockets received before it, and one
+ * that refers to none.
+ */
 const MAX_FORMS = 4;
 /** The window of the compression: one frame and the one before. */
 const WINDOW_BITS = 11;
+
+/** The window of what clients compress, if they let the service choose: each socket keeps one. */
+const CLIENT_WINDOW_BITS = 10;
 
 /** The compression that is negotiated: the client's own frames have no context. */
 export const COMPRESSION: PerMessageDeflateOptions = {
@@ -16,6 +22,24 @@ export const COMPRESSION: PerMessageDeflateOptions = {
   serverMaxWindowBits: WINDOW_BITS,
   clientNoContextTakeover: true,
 };
+
+/** The same for clients that offer a window of the service's choice. */
+export const COMPRESSION_OF_SMALL_WINDOW: PerMessageDeflateOptions = {
+  ...COMPRESSION,
+  clientMaxWindowBits: CLIENT_WINDOW_BITS,
+};
+
+/** A parameter that offers a window, but no smaller one. */
+const OFFERED_WINDOW = /client_max_window_bits(?!\s*=\s*"?[89]\b)/;
+
+/**
+ * Whether a client lets the service choose the window of what it compresses. ws would refuse others.
+ *
+ * @param offers The header `Sec-WebSocket-Extensions`.
+ */
+export function offersSmallWindow(offers = ""): boolean {
+  return offers.split(",").every((offer) => OFFERED_WINDOW.test(offer));
+}
 
 /**
  * Whether a client asks for compressed deltas, by its URL. Not by its offer of the extension: every
@@ -40,8 +64,9 @@ const formsOf = createRecent(
  * each refers to the one before, so that of a frame little more than its new text remains.
  *
  * The state of a socket is the frame that it received before. Sockets that received the same one
- * share the next: it is compressed once, not for each socket. Other frames are not compressed, and
- * do not count as context.
+ * share the next: it is compressed once, not for each socket. Those with rarer histories share a
+ * form that refers to nothing, after which all have the same. Other frames are not compressed, and do
+ * not count as context.
  */
 export class DeltaCompression {
   #before: Buffer | undefined;
@@ -54,12 +79,11 @@ export class DeltaCompression {
   next(frame: Buffer): Buffer {
     if (frame.byteLength > MAX_FRAME_BYTES) return frame;
     const known = formsOf(frame);
-    let form = known.get(this.#before);
-    if (form === undefined) {
-      // Sockets with too many histories: compressing for each would cost more than sending.
-      if (known.size >= MAX_FORMS) return frame;
-      known.set(this.#before, (form = compressed(frame, this.#before)));
-    }
+    const isRoom = known.size < (known.has(undefined) ? MAX_FORMS : MAX_FORMS - 1);
+    // Compressing for each of many histories would cost more than it saves.
+    const before = isRoom || known.has(this.#before) ? this.#before : undefined;
+    let form = known.get(before);
+    if (form === undefined) known.set(before, (form = compressed(frame, before)));
     this.#before = frame;
     return form;
   }

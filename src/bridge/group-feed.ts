@@ -138,10 +138,13 @@ export class GroupFeed implements Reader {
       let events = beginJoined();
       let next: SharedFrame<Join> | undefined;
       do {
+        // The frames of a replay are of this feed alone: to compress them would serve no other.
+        const { isLive } = this.#shared;
         next = this.#shared.read();
         if (next === undefined || next.to !== undefined) break;
         const frame = eventFrame(next.frame, this.#withAuthors, this.group);
-        events = events.plus(next.frame.kind === "delta" ? sendQueue.formOf(frame) : frame);
+        const isCompressible = isLive && next.frame.kind === "delta";
+        events = events.plus(isCompressible ? sendQueue.formOf(frame) : frame);
       } while (events.byteLength < JOIN_BYTES);
       if (events.byteLength > 0) sendQueue.send(events.bytes);
       if (next === undefined) return this.#shared.onReadable(this);

@@ -37,6 +37,8 @@ export class Hello {
   readonly #socket: SessionSocket;
   readonly #sendQueue: SendQueue;
   #session: SocketSession | undefined;
+  /** Whether its client has ended it, maybe before it was taken up. */
+  #isOver = false;
   #calls: SocketCalls | undefined;
   /** Frames that came before the welcome: few, since the socket is paused. */
   #early: (string | undefined)[] | undefined = [];
@@ -78,7 +80,7 @@ export class Hello {
       const { session, resumed } = greeted;
       this.#session = session;
       // Nobody knows a new one.
-      if (owner.isClosed) return resumed ? session.lose() : session.end();
+      if (owner.isClosed) return resumed && !this.#isOver ? session.lose() : session.end();
       if (resumed) owner.changeCaller(continued(owner.caller, session.connectionId));
       owner.reply(welcomeFrame(greeted, owner.caller, limits.pingIntervalMs));
     } catch (error) {
@@ -127,15 +129,16 @@ export class Hello {
 
   /**
    * Releases the admission of a subscription when the socket has closed: its join can be made again
-   * while the session lasts.
+   * while the session lasts, unless it was ended.
    */
   part(admission: Admission): void {
-    if (this.#session === undefined) admission.leave();
+    if (this.#session === undefined || admission.ended !== undefined) admission.leave();
     else this.#session.suspend(admission.suspend());
   }
 
   /** The socket has closed. @param isOver Whether the session has ended, too; otherwise it is lost. */
   close(isOver: boolean): void {
+    this.#isOver = isOver;
     if (isOver) this.#session?.end();
     else this.#session?.lose();
   }

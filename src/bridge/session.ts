@@ -222,10 +222,10 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     this.#hello?.close(isOver);
   }
 
-  /** Releases the admission of a subscription when the socket has closed. */
+  /** Releases the admission of a subscription: when the socket has closed, it may be suspended. */
   #part(admission: Admission, byUrl: boolean): void {
     // No join can continue that of the URL, whose id is new each time.
-    if (this.#hello === undefined || byUrl) admission.leave();
+    if (!this.#closed || this.#hello === undefined || byUrl) admission.leave();
     else this.#hello.part(admission);
   }
 
@@ -306,7 +306,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       this.#joined.set(subscriptionId, { join, feed });
     } catch (error) {
       if (feed !== undefined) this.#feeds.release(feed);
-      if (taken === undefined) admission?.leave();
+      if (taken === undefined && admission !== undefined) this.#part(admission, byUrl);
       // The URL's subscription continues, and keeps its admission.
       else this.#byUrl = url;
       if (joining?.ended === undefined)

@@ -36,8 +36,12 @@ const SECRET_BYTES = 16;
 /** Pause before the end of a session is tried again, in milliseconds. */
 const RETRY_MS = 1000;
 
-/** Creates the sessions of a process. */
-export function createSessions(options: SessionBasis): SocketSessions {
+/**
+ * Creates the sessions of a process.
+ *
+ * @param maxSuspended How many subscriptions a session keeps while it waits for their joins.
+ */
+export function createSessions(options: SessionBasis, maxSuspended: number): SocketSessions {
   const { agreed, admissions, timeoutMs, onProblem } = options;
   /** Those that this process holds, connected or lost, by their ids. */
   const held = new Map<string, SocketSession>();
@@ -80,6 +84,7 @@ export function createSessions(options: SessionBasis): SocketSessions {
   };
   const keeper: SessionKeeper = {
     timeoutMs,
+    maxSuspended,
     get isClosed() {
       return isClosed;
     },
@@ -118,7 +123,9 @@ export function createSessions(options: SessionBasis): SocketSessions {
     if (taken.leases === undefined) before?.handTo(session);
     else {
       before?.settle(false);
-      session.inherit(taken.leases.map((lease) => admissions.adopt(lease)));
+      session.inherit(
+        taken.leases.map((lease) => ({ subscription: admissions.adopt(lease), untilMs: Infinity })),
+      );
     }
     return session;
   };

@@ -4,6 +4,7 @@ import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { RETRY_AFTER_MS } from "../limits/refusals.ts";
 import type { Throttle } from "../limits/throttle.ts";
 import type { Caller } from "../rights/caller.ts";
+import { expired, hasExpired } from "../service/calls.ts";
 import { type CallFrame, failedCallFrame, callResultFrame } from "./call-frame.ts";
 import { CallOrder, type OrderedCall, type WaitingCalls } from "./call-order.ts";
 import { CLOSE } from "./close-codes.ts";
@@ -131,7 +132,10 @@ export class SocketCalls {
   async #run(id: number, call: SocketCall): Promise<void> {
     let response: Buffer;
     try {
-      response = callResultFrame(id, await call.run(this.#socket.caller));
+      const result = await call.run(this.#socket.caller);
+      // Nothing that was read is delivered after the credentials have expired.
+      if (call.isRead && hasExpired(this.#socket.caller)) throw expired();
+      response = callResultFrame(id, result);
     } catch (error) {
       response = failedCallFrame(id, StreamError.from(error));
     }

@@ -16,6 +16,8 @@ export interface SessionHolder extends SubscriptionHolder {
 export interface SessionKeeper {
   /** How long a session outlives its connection, in milliseconds. */
   readonly timeoutMs: number;
+  /** How many subscriptions a session keeps suspended. The oldest ones leave. */
+  readonly maxSuspended: number;
   /** Whether the process ends: sessions that are lost now are over at once. */
   readonly isClosed: boolean;
   /** Called when a session has expired, or its client has ended it. */
@@ -23,7 +25,7 @@ export interface SessionKeeper {
 }
 
 /** A suspended subscription. */
-interface Suspended {
+export interface Suspended {
   readonly subscription: SuspendedSubscription;
   /**
    * When it ends unless it is joined again, by the monotonic clock; Infinity: with its session.
@@ -79,7 +81,7 @@ export class SocketSession implements HolderSession {
     this.#suspended?.delete(key);
     const { subscription } = found;
     if (subscription.isOver) return undefined;
-    (this.#claimed ??= new Map()).set(subscription, found.untilMs);
+    (this.#claimed ??= new WeakMap()).set(subscription, found.untilMs);
     return subscription;
   }
 
@@ -100,6 +102,8 @@ export class SocketSession implements HolderSession {
   lose(): void {
     if (this.#state !== "held") return;
     this.#state = "lost";
+    // Its leaves are those of the process that takes it up.
+    this.#cancel();
     if (this.#keeper.isClosed) return this.#keeper.onOver(this);
     this.#expiry = startTimer(this.#keeper.timeoutMs, () => this.#keeper.onOver(this)).unref();
   }
@@ -123,13 +127,17 @@ export class SocketSession implements HolderSession {
     this.#next = next;
     const suspended = Array.from(this.#suspended?.values() ?? []);
     this.#suspended = undefined;
-    next.inherit(suspended.map(({ subscription }) => subscription));
+    next.inherit(suspended);
   }
 
-  /** Receives subscriptions that were suspended before it was taken up. */
-  inherit(subscriptions: readonly SuspendedSubscription[]): void {
-    const untilMs = performance.now() + this.#keeper.timeoutMs;
-    for (const subscription of subscriptions) this.#keep({ subscription, untilMs });
+  /**
+   * Receives subscriptions that were suspended before it was taken up. One that an earlier take-up
+   * gave a time keeps it.
+   */
+  inherit(suspended: readonly Suspended[]): void {
+    const newMs = performance.now() + this.#keeper.timeoutMs;
+    for (const { subscription, untilMs } of suspended)
+      this.#keep({ subscription, untilMs: Math.min(untilMs, newMs) });
     this.#settleInherited();
   }
 
@@ -148,19 +156,31 @@ export class SocketSession implements HolderSession {
 
   #keep(suspended: Suspended): void {
     const { subscription } = suspended;
-    if (this.#next !== undefined) return this.#next.inherit([subscription]);
+    if (this.#next !== undefined) return this.#next.inherit([suspended]);
     if (this.#state === "over") return this.#part(subscription);
     this.#suspended ??= new Map();
     const key = keyOf(subscription.joined);
     // One that was suspended before under the same id was replaced.
     this.#suspended.get(key)?.subscription.leave();
+    this.#suspended.delete(key);
     this.#suspended.set(key, suspended);
+    this.#leaveOldest(this.#suspended);
+  }
+
+  /** Ends those that are too many. */
+  #leaveOldest(all: Map<string, Suspended>): void {
+    for (const [key, { subscription }] of all) {
+      if (all.size <= this.#keeper.maxSuspended) return;
+      all.delete(key);
+      subscription.leave();
+    }
   }
 
   /** Ends what was inherited and not joined again in time. */
   #settleInherited(): void {
     this.#settling?.cancel();
     this.#settling = undefined;
+    if (this.#state !== "held") return;
     let nextMs = Infinity;
     for (const [key, { subscription, untilMs }] of this.#suspended ?? []) {
       if (untilMs <= performance.now()) {

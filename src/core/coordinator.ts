@@ -112,7 +112,12 @@ export interface SubscriptionLease {
  * A coordinator that keeps nothing beyond its process runs none after it.
  */
 export interface Leases {
-  /** Records an open subscription. Resolves when the record survives this process. */
+  /**
+   * Records an open subscription. Resolves when the record survives this process. After a failure,
+   * it may be called again.
+   *
+   * @throws StreamError HeldElsewhere when another process holds its session.
+   */
   hold(lease: SubscriptionLease): Promise<void>;
   /**
    * Detaches the lease of a subscription that has ended from its session, which may go on elsewhere.

@@ -35,6 +35,8 @@ export interface SyncFrame {
   readonly olderPageToken?: string | undefined;
   /** Of a window: what a subscriber with a smaller window needs to cut it. */
   readonly window?: WindowPart | undefined;
+  /** In the first part: items that are read beside a window, wherever they are. They are not sent. */
+  readonly beside?: readonly Item[] | undefined;
 }
 
 /** What a part of a window has beside its items. It is not sent. */

@@ -2,8 +2,8 @@
  * The entries of a log. An update by steps may be kept as its steps alone: a delta entry, whose value
  * is that of the entry it is based on, with the steps applied. The entries of one item form a chain
  * back to the last whole one. A change after 64 delta entries is whole, and so is one whose chain
- * would be larger than its value; so reading a value takes at most 65 entries, of no more than twice
- * its size.
+ * would be larger than its value, what it took away from the value included; so reading a value
+ * takes at most 65 entries, of no more than twice its size together.
  */
 import type { ChangeEvent, DeltaEvent, LoggedChange } from "./change.ts";
 import type { Delta } from "./delta.ts";
@@ -20,7 +20,7 @@ export interface Chain {
   readonly wholeRevision: number;
   /** Number of delta entries after it. */
   readonly changes: number;
-  /** Bytes of their steps. */
+  /** Bytes of their steps, and those by which they made the value smaller. */
   readonly bytes: number;
 }
 
@@ -78,9 +78,11 @@ function chainAfter(
     last.kind === "delta"
       ? last.chain
       : { wholeRevision: last.position.revision, changes: 0, bytes: 0 };
+  const shrunkBy = Math.max(0, valueSizeOf(last) - valueSize);
+  const chainBytes = bytes + delta.size + shrunkBy;
   const isDelta =
-    wholeRevision >= logStart && changes < MAX_CHAIN_CHANGES && bytes + delta.size <= valueSize;
-  return isDelta ? { wholeRevision, changes: changes + 1, bytes: bytes + delta.size } : undefined;
+    wholeRevision >= logStart && changes < MAX_CHAIN_CHANGES && chainBytes <= valueSize;
+  return isDelta ? { wholeRevision, changes: changes + 1, bytes: chainBytes } : undefined;
 }
 
 /** Bytes that an entry counts in the log. */
@@ -99,11 +101,11 @@ export function sizeOfSmallest(entry: LogEntry): number {
   return entry.delta?.size ?? valueSizeOf(entry);
 }
 
-/** An entry in its smallest form. */
+/** An entry in its smallest form. What its readers attach to the delta does not stay in the log. */
 export function smallest(entry: LogEntry): LoggedChange {
   if (entry.kind === "change" && entry.delta === undefined) return entry;
   const { itemId, position, timestamp, timeMs, author } = entry;
-  const delta = entry.delta as Delta;
+  const delta = (entry.delta as Delta).bare;
   return { kind: "delta", itemId, position, timestamp, timeMs, author, delta };
 }
 
@@ -123,8 +125,8 @@ export function materialiser(
     const steps: (readonly UpdateOp[])[] = [];
     let at: LogEntry = entry;
     while (at.kind === "delta") {
-      const { baseRevision, ops } = at.delta;
-      steps.push(ops);
+      const { baseRevision, bare } = at.delta;
+      steps.push(bare.ops);
       const last = known.get(at.itemId);
       if (last?.revision === baseRevision) return applied(last.value, steps);
       const base = read(baseRevision);
@@ -150,12 +152,16 @@ export function materialiser(
       timestamp,
       timeMs,
       author,
-      delta: entry.delta,
+      delta: entry.delta.bare,
     };
   };
 }
 
 /** @param steps The newest first. All took effect, one after another: so do they together. */
 function applied(value: Value, steps: readonly (readonly UpdateOp[])[]): Value {
-  return reduce(value, steps.toReversed().flat()).value;
+  const { value: result, errors } = reduce(value, steps.toReversed().flat());
+  const [error] = errors;
+  if (error !== undefined)
+    throw new Error(`The log has steps that do not fit their base: ${error.message}`);
+  return result;
 }

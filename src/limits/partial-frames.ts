@@ -7,6 +7,8 @@ const FRAME_LATE = 4408;
 export const NO_ROOM = 1013;
 /** Memory of a chunk beyond its content, in bytes: a frame may arrive byte by byte. */
 const CHUNK_BYTES = 256;
+/** Set in the first byte of a compressed message (RFC 7692, 6). */
+const COMPRESSED = 0x40;
 /** Longest header of a frame: two bytes, the length, and the mask. */
 const MAX_HEADER_BYTES = 14;
 
@@ -24,6 +26,7 @@ export type OpenFrameAccount<Socket> = (socket: Socket, cut: () => void) => Byte
 export class PartialFrames<Socket extends object> {
   readonly #open: OpenFrameAccount<Socket>;
   readonly #close: (socket: Socket, code: number, reason: string) => void;
+  readonly #inflatedBytes: (socket: Socket) => number;
   readonly #deadlines: BodyDeadlines;
   readonly #partials = new Map<Socket, PartialFrame>();
   #spare = new FrameReader();
@@ -31,15 +34,19 @@ export class PartialFrames<Socket extends object> {
   /**
    * @param open Opens an account for a message, whose bytes are taken from it.
    * @param close Closes the WebSocket of a socket whose message is late or exceeds the budget.
+   * @param inflatedBytes Most bytes that a compressed message of a socket inflates to. One in several
+   *   frames is inflated as they come, so it counts as large as it can become.
    * @param deadlines How long a message may take.
    */
   constructor(
     open: OpenFrameAccount<Socket>,
     close: (socket: Socket, code: number, reason: string) => void,
+    inflatedBytes: (socket: Socket) => number = () => 0,
     deadlines: BodyDeadlines = new BodyDeadlines(BODY_TIMEOUT_MS),
   ) {
     this.#open = open;
     this.#close = close;
+    this.#inflatedBytes = inflatedBytes;
     this.#deadlines = deadlines;
   }
 
@@ -57,6 +64,7 @@ export class PartialFrames<Socket extends object> {
         reader,
         account: this.#open(socket, () => this.#cut(socket)),
         heldBytes: 0,
+        isInflated: false,
         late: () => {
           this.forget(socket);
           this.#close(socket, FRAME_LATE, "a frame did not arrive whole in time");
@@ -83,7 +91,11 @@ export class PartialFrames<Socket extends object> {
   }
 
   #hold(socket: Socket, partial: PartialFrame, { byteLength }: Uint8Array): void {
-    const bytes = byteLength + CHUNK_BYTES;
+    let bytes = byteLength + CHUNK_BYTES;
+    if (partial.reader.isInflating && !partial.isInflated) {
+      partial.isInflated = true;
+      bytes += this.#inflatedBytes(socket);
+    }
     try {
       partial.account.take(bytes, partial.heldBytes + bytes);
       partial.heldBytes += bytes;
@@ -97,6 +109,8 @@ interface PartialFrame {
   readonly account: ByteBudget;
   readonly reader: FrameReader;
   heldBytes: number;
+  /** Whether the inflated size of a message is among them. */
+  isInflated: boolean;
   late(): void;
 }
 
@@ -109,6 +123,12 @@ class FrameReader {
   #payloadBytes = 0;
   /** Whether a message in several frames is incomplete. */
   #isInMessage = false;
+  #isCompressed = false;
+
+  /** Whether a compressed message in several frames is incomplete. */
+  get isInflating(): boolean {
+    return this.#isInMessage && this.#isCompressed;
+  }
 
   /** @returns Whether all messages that began are whole after this chunk. */
   read(chunk: Uint8Array): boolean {
@@ -144,6 +164,9 @@ class FrameReader {
     this.#headerBytes = 0;
     // Control frames may come between the frames of a message.
     const isControl = (first & 0x08) !== 0;
-    if (!isControl) this.#isInMessage = (first & 0x80) === 0;
+    if (isControl) return;
+    // Only the first frame of a message says that it is compressed.
+    if (!this.#isInMessage) this.#isCompressed = (first & COMPRESSED) !== 0;
+    this.#isInMessage = (first & 0x80) === 0;
   }
 }

@@ -50,13 +50,14 @@ export class ServedMembers<M extends Followed> {
   }
 
   /**
-   * The window that has everything that the members of a group follow. Undefined: the whole group;
-   * Infinity: the whole group, as a window.
+   * The window that has everything that the members of the group as a whole follow. Undefined: the
+   * whole group; Infinity: the whole group, as a window.
    */
   window(): number | undefined {
     let largest: number | undefined;
     let isWhole = false;
-    for (const { window } of this.#members.keys()) {
+    for (const { itemId, window } of this.#members.keys()) {
+      if (itemId !== undefined) continue;
       if (window === undefined) isWhole = true;
       else largest = Math.max(largest ?? 0, window);
     }
@@ -73,7 +74,9 @@ export class ServedMembers<M extends Followed> {
     for (const member of this.#members.keys()) {
       const { itemId, window } = member;
       if (itemId !== undefined) {
-        items ??= new Map(frame.items.map((item) => [item.itemId, item]));
+        items ??= new Map(
+          [...frame.items, ...(frame.beside ?? [])].map((item) => [item.itemId, item]),
+        );
         give(member, itemPart(frame, items.get(itemId), this.#progressOf(member)));
       } else if (window === undefined || frame.window === undefined || frame.window.count <= window)
         give(member, frame);

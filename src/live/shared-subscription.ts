@@ -10,6 +10,7 @@ import { JoiningSnapshot } from "./joining-snapshot.ts";
 import { type Followed, ServedMembers } from "./served-members.ts";
 import type { Interest } from "./interest.ts";
 import type { StateReader } from "./state-reader.ts";
+import { windowAndItems } from "./window-and-items.ts";
 import type { Reader } from "./frame-iterator.ts";
 import type { Subscription } from "./subscription.ts";
 
@@ -105,6 +106,11 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   /** Everything up to here can be read, or was taken; undefined before the first frame. */
   get cursor(): Position | undefined {
     return this.#subscription?.cursor;
+  }
+
+  /** Whether it has caught up. @see Subscription.isLive */
+  get isLive(): boolean {
+    return this.#subscription?.isLive === true;
   }
 
   /** Why the service ended it; undefined while it is open. */
@@ -224,8 +230,16 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   readState(states: GroupStates): StateReader {
     this.reset();
     this.#served.restart(this.#members.keys());
-    if (this.#wanted.wantsAll) return states.readGroup(this.#served.window());
-    return states.readItems(this.#wanted.itemIds);
+    const { wantsAll, itemIds } = this.#wanted;
+    if (!wantsAll) return states.readItems(itemIds);
+    const size = this.#served.window();
+    const window = states.readGroup(size);
+    if (size === undefined || size === Infinity || itemIds.length === 0) return window;
+    return windowAndItems({
+      ...{ window, itemCount: itemIds.length },
+      items: states.readItems(itemIds),
+      all: () => states.readGroup(Infinity),
+    });
   }
 
   /** @see Interest */

@@ -35,7 +35,6 @@ export class Subscription implements Follower {
   readonly #queue: FrameQueue;
   /** The last events that the channel released while loading. */
   readonly #window: SlidingWindow;
-
   #phase: "loading" | "live" | "ended" = "loading";
   readonly #catchUp: CatchUpReader;
   /** Timestamp of the last snapshot, which contains everything up to then. */
@@ -43,11 +42,9 @@ export class Subscription implements Follower {
   /** Revision that the last `resumed` promised: no transient event precedes it. */
   #promised = 0;
   #reading = false;
-
   /** The events that the channel is releasing, and how many of them are processed. */
   #released: readonly LiveEvent[] = NOTHING;
   #through = 0;
-
   /** Everything up to here was queued or taken. */
   #cursor: Position = ORIGIN;
   /** Everything up to here was taken by the reader. */
@@ -109,6 +106,11 @@ export class Subscription implements Follower {
   onCursor(revision: number, callback: () => void): void {
     if (this.#cursor.revision >= revision || this.ended) callback();
     else this.#cursorWatch = { revision, callback };
+  }
+
+  /** Whether it has caught up: the next frame comes to all such subscriptions of the group. */
+  get isLive(): boolean {
+    return this.#phase === "live";
   }
 
   /** Whether it has ended: no frame follows. */

@@ -27,7 +27,7 @@ const LONGEST_RETRY_MS = 2000;
 
 /**
  * How often one part is refused because others have written the item, before it is sent without an
- * expectation: they may write it all the time.
+ * expectation: they may write it all the time. It is sent so only while the item has the text.
  */
 const MAX_REFUSALS = 5;
 
@@ -102,9 +102,10 @@ export class TextWriter {
   /** Appends if the group's history goes on. @returns whether it does. */
   async #appendOnce(ops: readonly UpdateStep[], text: string): Promise<boolean> {
     const idempotencyKey = this.#newKey();
+    let isPresent = true;
     for (let refusals = 0; ; refusals++) {
       const { epoch: expectedEpoch, revision } = this.#position;
-      const expectedRevision = refusals < MAX_REFUSALS ? revision : undefined;
+      const expectedRevision = refusals < MAX_REFUSALS || !isPresent ? revision : undefined;
       try {
         await this.#write({ ops, expectedEpoch, expectedRevision, idempotencyKey });
         break;
@@ -114,7 +115,9 @@ export class TextWriter {
         if (reason !== "REVISION_MISMATCH") throw error;
         if (currentRevision === 0) throw stopped(this.#item, "was deleted");
       }
-      if (await this.#isWritten(text)) break;
+      const found = await this.#find(text);
+      if (found === "appended") break;
+      isPresent = found === "present";
     }
     this.#text += text;
     return true;
@@ -124,17 +127,17 @@ export class TextWriter {
    * After another write of the item: takes its revision. The write that was refused did not take
    * effect, unless the service has forgotten its key.
    *
-   * @returns whether the text is already appended.
+   * @returns What the item has: the text without what is being appended, or with it; or that there is
+   *   no item. Then the next write, which expects one, is refused with the reason.
    * @throws StreamError REVISION_MISMATCH when the text is not there any more.
    */
-  async #isWritten(appended: string): Promise<boolean> {
+  async #find(appended: string): Promise<"present" | "appended" | "missing"> {
     const item = await this.#insist(() => this.#calls.read());
-    // Gone since: the next write is refused with the reason.
-    if (item === undefined) return false;
+    if (item === undefined) return "missing";
     const present = memberAt(item.data, this.#path);
     this.#position = { ...this.#position, revision: item.revision };
-    if (present === this.#text) return false;
-    if (present === this.#text + appended) return true;
+    if (present === this.#text) return "present";
+    if (present === this.#text + appended) return "appended";
     throw stopped(this.#item, "has another text");
   }
 

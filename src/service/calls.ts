@@ -71,7 +71,7 @@ export function createRequire(
   clock: () => number = Date.now,
 ): Require {
   return (caller, action, resource) => {
-    if (isExpired(caller, clock)) throw expired();
+    if (hasExpired(caller, clock)) throw expired();
     if (caller.rights === undefined) return;
     const known = resource ?? {};
     const rule = caller.rights.allowing(action, known);
@@ -80,7 +80,11 @@ export function createRequire(
   };
 }
 
-function isExpired({ expiresAtMs = Infinity }: Caller, clock: () => number = Date.now): boolean {
+/** Whether the credentials of a caller have expired. */
+export function hasExpired(
+  { expiresAtMs = Infinity }: Caller,
+  clock: () => number = Date.now,
+): boolean {
   return expiresAtMs <= clock();
 }
 
@@ -154,7 +158,7 @@ export function createCalls({ reads, writes, store, gates, require }: CallDepend
     return turns
       .take(gated, request, admission, (final) => {
         // The gates may have taken longer than the credentials last.
-        if (isExpired(caller)) throw expired();
+        if (hasExpired(caller)) throw expired();
         return write(final, caller.author, once);
       })
       .finally(release);
@@ -163,6 +167,8 @@ export function createCalls({ reads, writes, store, gates, require }: CallDepend
     if (caller.kind === "service") return;
     const { user, context, connection } = gateCallerOf(caller);
     await gates.admitRead({ ...group, itemId, user, context, connection });
+    // The gates may have taken longer than the credentials last.
+    if (hasExpired(caller)) throw expired();
   };
 
   // Those without `async` may throw: each layer of promises costs.

@@ -44,7 +44,11 @@ export class Turns {
   }
 }
 
-/** Callers that share a connection, behind a proxy, do not wait for one another. */
+/**
+ * Callers that share a connection, behind a proxy, do not wait for one another. A renewal changes
+ * the context of a user, whose writes keep their order all the same.
+ */
 function keyOf({ connection, user, context }: GateCaller, group: GroupKey): string {
-  return JSON.stringify([connection.connectionId, user, context, groupKeyText(group)]);
+  const who = user === undefined ? { context } : { user };
+  return JSON.stringify([connection.connectionId, who, groupKeyText(group)]);
 }

@@ -1,4 +1,5 @@
 import type { StreamError } from "../core/errors.ts";
+import { HeldElsewhere } from "../core/held-elsewhere.ts";
 import type { Position } from "../core/position.ts";
 import { type Caller, NOBODY } from "../rights/caller.ts";
 import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
@@ -105,7 +106,11 @@ export interface Admissions {
   joining(): Iterable<Admitted>;
   /** Resolves when the gates have decided about those that are being asked now. */
   whenDecided(): Promise<void>;
-  /** Records leases for the open subscriptions. To be called when a leave trigger is registered. */
+  /**
+   * Records leases for the open subscriptions. To be called when a leave trigger is registered.
+   *
+   * @throws StreamError STORE_UNAVAILABLE when not all can be recorded: try again.
+   */
   holdAll(): Promise<void>;
   /**
    * Resolves when no subscription is open or at the gates, and all leaves are queued. For the
@@ -133,7 +138,8 @@ class OpenSubscription implements Admission, Admitted, SubscriptionLease, Suspen
   sinceMs = Date.now();
   /** Resolves when the join listeners have run: no leave is delivered before its join. */
   joinDelivered: Promise<void> = NEVER;
-  isLeased = false;
+  /** Unsure: it could not be recorded, as far as is known. */
+  lease: "none" | "unsure" | "recorded" = "none";
   /** The session that its lease is of. */
   session: string | undefined;
   state: "joining" | "open" | "suspended" | "over" = "joining";
@@ -165,7 +171,7 @@ class OpenSubscription implements Admission, Admitted, SubscriptionLease, Suspen
   /** Continues another one: it has its lease, and its leave comes after that one's join. */
   continue(before: OpenSubscription): void {
     this.#id = before.#id;
-    this.isLeased = before.isLeased;
+    this.lease = before.lease;
     this.session = before.session;
     this.sinceMs = before.sinceMs;
     this.joinDelivered = before.joinDelivered;
@@ -175,7 +181,7 @@ class OpenSubscription implements Admission, Admitted, SubscriptionLease, Suspen
   /** Takes over a lease of another process, whose join listeners have run. */
   adopt({ id, session }: SubscriptionLease): void {
     this.#id = id;
-    this.isLeased = true;
+    this.lease = "recorded";
     this.session = session;
     this.joinDelivered = Promise.resolve();
     this.state = "suspended";
@@ -232,10 +238,17 @@ export function createAdmissions(
     if (--present === 0) for (const resolve of waiters.splice(0)) resolve();
   };
   const hold = async (subscription: OpenSubscription) => {
-    if (subscription.isLeased) return;
-    subscription.isLeased = true;
+    if (subscription.lease === "recorded") return;
+    // Before it is: one that ends meanwhile has to be released.
+    subscription.lease = "recorded";
     subscription.session = subscription.subscriber.session?.id;
-    await leases.hold(subscription);
+    try {
+      await leases.hold(subscription);
+    } catch (error) {
+      subscription.lease = "unsure";
+      subscription.session = undefined;
+      throw error;
+    }
   };
   /** Takes it from those that are open or suspended. @returns Whether it was one. */
   const remove = (subscription: OpenSubscription): boolean => {
@@ -245,7 +258,7 @@ export function createAdmissions(
     return true;
   };
   const deliver = (subscription: OpenSubscription) => {
-    leaves.deliver(subscription, subscription.isLeased);
+    leaves.deliver(subscription, subscription.lease !== "none");
     gone();
   };
   const leave = (subscription: OpenSubscription) => {
@@ -260,6 +273,12 @@ export function createAdmissions(
       );
     });
   };
+  /** Ends one that has no leave here. */
+  const forget = (subscription: OpenSubscription) => {
+    if (!remove(subscription)) return;
+    subscription.state = "over";
+    gone();
+  };
   const keeper: Keeper = {
     newId,
     onLeave: leave,
@@ -271,9 +290,7 @@ export function createAdmissions(
     onDrop(subscription) {
       // Unless its lease is of the session, no other process knows of it.
       if (subscription.session === undefined) return leave(subscription);
-      if (!remove(subscription)) return;
-      subscription.state = "over";
-      gone();
+      forget(subscription);
     },
   };
   return {
@@ -293,7 +310,8 @@ export function createAdmissions(
         gone();
         if (before !== undefined) {
           suspended.add(before);
-          session?.restore(before);
+          if (subscription.ended === undefined) session?.restore(before);
+          else before.end(subscription.ended);
         }
         throw error;
       } finally {
@@ -343,7 +361,18 @@ export function createAdmissions(
       await Promise.allSettled(joining.values());
     },
     async holdAll() {
-      await Promise.all(Array.from([...open, ...suspended], hold));
+      const errors: unknown[] = [];
+      const holdOrForget = async (subscription: OpenSubscription) => {
+        try {
+          await hold(subscription);
+        } catch (error) {
+          // The other process asks the gates anew, and reports the join.
+          if (error instanceof HeldElsewhere) forget(subscription);
+          else if (!subscription.isOver) errors.push(error);
+        }
+      };
+      await Promise.all(Array.from([...open, ...suspended], holdOrForget));
+      if (errors.length > 0) throw errors[0];
     },
     async whenQueued() {
       if (present > 0) await new Promise<void>((resolve) => waiters.push(resolve));

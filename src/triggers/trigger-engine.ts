@@ -201,7 +201,15 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
       });
     };
     // Subscriptions that are already open will leave too.
-    if (type === "stream:leave") await admissions.holdAll();
+    if (type === "stream:leave") {
+      try {
+        await admissions.holdAll();
+      } catch (error) {
+        // A registrant that tries again re-attaches it.
+        await end("lost").catch(context.onError);
+        throw error;
+      }
+    }
     if (!functions.has(functionId)) {
       const message = `A ${type} trigger waits for the function ${functionId}, which has no provider yet.`;
       onProblem({ kind: "trigger_waits", message, functionId });

@@ -1,7 +1,12 @@
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { type Server, createServer } from "millrace/server";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { WebSocket } from "ws";
+import { type PerMessageDeflateOptions, WebSocket } from "ws";
+
 import { connect, story } from "./line.ts";
+import { serverFrames } from "./raw-line.ts";
 
 const ITEM = { streamName: "chat", groupId: "room", itemId: "answer" };
 const JOIN = { streamName: "chat", groupId: "room", subscriptionId: "s" };
@@ -49,6 +54,37 @@ describe("a socket that asks for compression", () => {
     expect(frames.filter(({ event }) => event.type === "update")).toHaveLength(7);
   });
 
+  it("receives deltas compressed from when it has caught up, not those of its replay", async () => {
+    const group = { ...ITEM, groupId: "resumed" };
+    const { service } = server;
+    const append = async () =>
+      service.update({ ...group, ops: [{ type: "append", path: ["text"], value: "1" }] });
+    const { position } = await service.set({ ...group, data: { text: "x".repeat(200) } });
+    for (let i = 0; i < 3; i++) await append();
+    const open = async () => {
+      const line = await connect(server.url, COMPRESS);
+      let received = Buffer.alloc(0);
+      const { _socket: tcp } = line.socket as unknown as { readonly _socket: Socket };
+      tcp.on("data", (chunk: Buffer) => (received = Buffer.concat([received, chunk])));
+      const { epoch, revision } = position;
+      line.join({
+        ...JOIN,
+        groupId: "resumed",
+        resume: { epoch, revision },
+        deltas: true,
+      } as typeof JOIN);
+      await line.count(4);
+      return { line, kinds: () => Array.from(serverFrames(received), (each) => each.isCompressed) };
+    };
+    const sockets = [];
+    for (let i = 0; i < 100; i++) sockets.push(await open());
+    for (let i = 0; i < 3; i++) await append();
+    for (const { line, kinds } of sockets) {
+      await line.count(7);
+      expect(kinds()).toEqual([false, false, false, false, true, true, true]);
+    }
+  });
+
   it("may compress what it sends, up to the limit of a frame after it is inflated", async () => {
     const line = await connect(server.url, COMPRESS, compressing);
     line.join({ ...JOIN, subscriptionId: "x".repeat(100) });
@@ -56,6 +92,33 @@ describe("a socket that asks for compression", () => {
     line.socket.send(JSON.stringify({ type: "join", pad: " ".repeat(1_000_000) }));
     expect(await line.closed).toBe(1009);
   });
+
+  it.each([
+    ["of any size", undefined, "10"],
+    ["of up to 4 KiB", 12, "10"],
+    ["of 512 bytes", 9, "9"],
+    ["of the size of its choice", false, undefined],
+  ])(
+    "may offer a window %s for what it sends, and gets a small one if it can",
+    async (_, bits, accepted) => {
+      const perMessageDeflate = {
+        threshold: 0,
+        clientMaxWindowBits: bits,
+      } as PerMessageDeflateOptions;
+      const socket = new WebSocket(server.url.replace("http", "ws") + COMPRESS, {
+        perMessageDeflate,
+      });
+      const opened = once(socket, "open");
+      const [{ headers }] = (await once(socket, "upgrade")) as [IncomingMessage];
+      const { "sec-websocket-extensions": extensions = "" } = headers;
+      expect(/client_max_window_bits=(\d+)/.exec(extensions)?.[1]).toBe(accepted);
+      await opened;
+      socket.send(JSON.stringify({ type: "join", data: { ...JOIN, groupId: "g".repeat(250) } }));
+      const [data] = (await once(socket, "message")) as [Buffer];
+      expect(data.toString()).toContain('"sync"');
+      socket.terminate();
+    },
+  );
 
   it("is refused if it forbids the service to keep the context", async () => {
     const socket = new WebSocket(server.url.replace("http", "ws") + COMPRESS, {

@@ -1,7 +1,11 @@
 import { constants, inflateRawSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DeltaCompression, asksForCompression } from "../../src/bridge/delta-compression.ts";
+import {
+  DeltaCompression,
+  asksForCompression,
+  offersSmallWindow,
+} from "../../src/bridge/delta-compression.ts";
 import { contentOf, textFrame } from "../../src/bridge/text-frame.ts";
 
 const TEXT = 0x81;
@@ -77,18 +81,27 @@ describe("compressed deltas", () => {
     }
   });
 
-  it("are made for at most four histories: sockets with another one receive them uncompressed", () => {
-    const sockets = Array.from({ length: 6 }, openSocket);
+  it("are made in at most four forms, after which all sockets have the same history", () => {
+    const sockets = Array.from({ length: 100 }, openSocket);
     for (const [i, socket] of sockets.entries()) socket.send(frameOf(i));
-    const frame = frameOf(10);
-    const plain = sockets.filter((socket) => socket.send(frame) === frame);
-    expect(plain.length).toBe(2);
-    // Its context is unchanged by that.
-    for (const socket of plain) {
-      socket.send(frameOf(11));
-      expect(socket.compressed).toBe(2);
-      expect(socket.texts.at(-1)).toBe(contentOf(frameOf(11)).toString());
+    const [first, second] = [frameOf(100), frameOf(101)];
+    expect(new Set(sockets.map((socket) => socket.send(first))).size).toBe(4);
+    expect(new Set(sockets.map((socket) => socket.send(second))).size).toBe(1);
+    for (const [i, socket] of sockets.entries()) {
+      const texts = [frameOf(i), first, second].map((frame) => contentOf(frame).toString());
+      expect(socket.texts).toEqual(texts);
+      expect(socket.compressed).toBe(3);
     }
+  });
+
+  it("keep one of the forms for sockets without a history", () => {
+    const sockets = Array.from({ length: 5 }, openSocket);
+    for (const [i, socket] of sockets.entries()) socket.send(frameOf(i));
+    const fresh = openSocket();
+    const frame = frameOf(10);
+    const forms = [...sockets, fresh].map((socket) => socket.send(frame));
+    expect(new Set(forms).size).toBe(4);
+    expect(forms[5]).toBe(forms[4]);
   });
 
   it("are not made of frames over 1 KiB", () => {
@@ -108,5 +121,18 @@ describe("a handshake", () => {
     [undefined, false],
   ])("of %s asks for compression: %s", (url, asks) => {
     expect(asksForCompression(url)).toBe(asks);
+  });
+
+  it.each([
+    ["permessage-deflate; client_max_window_bits", true],
+    ["permessage-deflate; client_max_window_bits=10", true],
+    ['permessage-deflate; client_max_window_bits="15"; server_max_window_bits=12', true],
+    ["permessage-deflate; client_max_window_bits=9", false],
+    ['permessage-deflate; client_max_window_bits = "8"', false],
+    ["permessage-deflate; client_max_window_bits, permessage-deflate", false],
+    ["permessage-deflate", false],
+    [undefined, false],
+  ])("with the extensions %s offers a window of the service's choice: %s", (offers, isOffered) => {
+    expect(offersSmallWindow(offers)).toBe(isOffered);
   });
 });

@@ -71,6 +71,7 @@ export function clientFrame(opcode: number, payload: Buffer, isLast = true): Buf
 /** A frame of the service. */
 interface ServerFrame {
   readonly opcode: number;
+  readonly isCompressed: boolean;
   readonly payload: Buffer;
 }
 
@@ -78,6 +79,7 @@ interface ServerFrame {
 export function* serverFrames(bytes: Buffer): Generator<ServerFrame> {
   for (let at = 0; at + 2 <= bytes.length;) {
     const opcode = (bytes[at] ?? 0) & 0x0f;
+    const isCompressed = ((bytes[at] ?? 0) & 0x40) !== 0;
     const kind = (bytes[at + 1] ?? 0) & 0x7f;
     const start = at + (kind < 126 ? 2 : kind === 126 ? 4 : 10);
     if (start > bytes.length) return;
@@ -89,7 +91,7 @@ export function* serverFrames(bytes: Buffer): Generator<ServerFrame> {
           : Number(bytes.readBigUInt64BE(at + 2));
     at = start + length;
     if (at > bytes.length) return;
-    yield { opcode, payload: bytes.subarray(start, at) };
+    yield { opcode, isCompressed, payload: bytes.subarray(start, at) };
   }
 }
 

@@ -1,22 +1,13 @@
-import { DEFAULT_CALLER_LIMITS } from "../../src/limits/caller-limits.ts";
-import { TokenBucket } from "../../src/limits/token-bucket.ts";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { memoryStore, StreamError } from "millrace";
-import { WaitingCalls } from "../../src/bridge/call-order.ts";
-import { DEFAULT_BRIDGE_LIMITS } from "../../src/bridge/limits.ts";
-import { createSessions } from "../../src/bridge/sessions.ts";
-import { BridgeSession } from "../../src/bridge/session.ts";
 import { createLocalSessions } from "../../src/coordinators/local/local-sessions.ts";
 import type { Sessions } from "../../src/core/coordinator.ts";
 import { Value } from "../../src/core/value.ts";
-import { Moments } from "../../src/timers/moments.ts";
-import { LOCAL, THIS_PROCESS } from "../../src/rights/caller.ts";
+import { THIS_PROCESS } from "../../src/rights/caller.ts";
 import { type Engine, createEngine } from "../../src/service/engine.ts";
 import type { Admission, Handlers } from "../../src/service/handlers.ts";
-import type { Frame } from "./line.ts";
-import { serverFrames } from "./raw-line.ts";
+import { LIMITS, openSession } from "./open-session.ts";
 
-const LIMITS = { ...DEFAULT_BRIDGE_LIMITS, maxSyncBytes: 10_000, maxFrameBurst: 50 };
 const LARGE = "x".repeat(60_000);
 
 let engine: Engine;
@@ -25,77 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => engine.close());
 
-/** Opens a session whose socket takes frames or stalls, as the test demands. */
-function open(handlers: Handlers = engine.handlers, agreed: Sessions = createLocalSessions()) {
-  const frames: Frame[] = [];
-  const waiting: { readonly bytes: number; readonly taken: () => void }[] = [];
-  let bufferedBytes = 0;
-  let isTaking = true;
-  let closedWith: number | undefined;
-  const take = () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      bufferedBytes -= next.bytes;
-      next.taken();
-    }
-  };
-  const session = new BridgeSession(
-    {
-      handlers,
-      limits: LIMITS,
-      require: engine.require,
-      renew: () => Promise.reject(new Error("unexpected")),
-      deadlines: new Moments(),
-      sessions: createSessions({ ...engine.sessions, agreed }),
-      continued: (caller) => caller,
-      calls: { methods: new Map(), memory: engine.memory, waiting: new WaitingCalls() },
-    },
-    {
-      address: "",
-      compression: undefined,
-      admitFrame: () => true,
-      callThrottle: () => undefined,
-      onHello: () => {},
-      pause: () => {},
-      resume: () => {},
-      cut: () => (closedWith = 4430),
-      get bufferedBytes() {
-        return bufferedBytes;
-      },
-      send(sent, taken) {
-        for (const { payload } of serverFrames(sent))
-          frames.push(JSON.parse(payload.toString()) as Frame);
-        const bytes = sent.byteLength;
-        bufferedBytes += bytes;
-        waiting.push({ bytes, taken });
-        if (isTaking) setImmediate(take);
-      },
-      close: (code) => (closedWith = code),
-    },
-    new TokenBucket(DEFAULT_CALLER_LIMITS.subscriptions, performance.now()),
-    { ...LOCAL, connection: { connectionId: "c1" } },
-  );
-  return {
-    session,
-    frames,
-    get closedWith() {
-      return closedWith;
-    },
-    get bufferedBytes() {
-      return bufferedBytes;
-    },
-    stall: () => (isTaking = false),
-    flow() {
-      isTaking = true;
-      take();
-    },
-    join: (subscriptionId: string, groupId: string, id?: string) =>
-      session.receive(
-        JSON.stringify({ type: "join", data: { subscriptionId, streamName: "s", groupId, id } }),
-      ),
-    leave: (subscriptionId: string) =>
-      session.receive(JSON.stringify({ type: "leave", data: { subscriptionId } })),
-  };
-}
+const open = (handlers?: Handlers, agreed?: Sessions) => openSession(engine, handlers, agreed);
 
 async function set(groupId: string, itemId: string, json: string | number): Promise<void> {
   const request = { streamName: "s", groupId, itemId, data: Value.of(json) };
@@ -191,6 +112,34 @@ describe("a session", () => {
     }
   });
 
+  it.each([
+    ["ended when its client closes the socket", true],
+    ["lost when its socket is cut", false],
+  ])("is %s before the welcome", async (_how, isOver) => {
+    let take = () => {};
+    const taken = new Promise<void>((resolve) => (take = resolve));
+    const local = createLocalSessions();
+    const ended: string[] = [];
+    const agreed: Sessions = {
+      ...local,
+      async take() {
+        await taken;
+        return { connectionId: "c1", leases: [] };
+      },
+      async end(id) {
+        ended.push(id);
+        return true;
+      },
+    };
+    const at = open(engine.handlers, agreed);
+    const session = "s".repeat(22);
+    at.session.receive(JSON.stringify({ type: "hello", data: { version: 2, session } }));
+    at.session.close(isOver);
+    take();
+    await settle();
+    expect(ended).toHaveLength(isOver ? 1 : 0);
+  });
+
   it("reads the frames that came with its hello after the welcome, in order", async () => {
     let begin = () => {};
     const began = new Promise<void>((resolve) => (begin = resolve));
@@ -210,6 +159,40 @@ describe("a session", () => {
       "one",
       "two",
     ]);
+  });
+
+  it("suspends its joins when it is cut, also those that wait for another of the same group", async () => {
+    const parted: string[] = [];
+    const handlers: Handlers = {
+      ...engine.handlers,
+      async admit(request, subscriber) {
+        const admission = await engine.handlers.admit(request, subscriber);
+        const { subscriptionId } = request;
+        return {
+          ended: undefined,
+          leave() {
+            parted.push(`${subscriptionId} left`);
+            admission.leave();
+          },
+          suspend() {
+            parted.push(`${subscriptionId} is suspended`);
+            return admission.suspend();
+          },
+        };
+      },
+    };
+    const at = open(handlers);
+    at.session.receive('{"type":"hello","data":{"version":2}}');
+    at.join("one", "g");
+    await vi.waitFor(() => expect(at.frames).toHaveLength(2));
+    at.stall();
+    for (let n = 0; n < 5; n++) await set("g", "i", LARGE);
+    for (const id of ["two", "three", "four"]) at.join(id, "g");
+    await settle();
+    at.session.close();
+    await settle();
+    const all = ["four", "one", "three", "two"].map((id) => `${id} is suspended`);
+    expect(parted.toSorted()).toEqual(all);
   });
 
   it("ends a subscription whose snapshot is too large, with one error, and no other", async () => {

@@ -82,6 +82,14 @@ describe("the entries of a log", () => {
     expect(log.update(append("y"), 3).kind).toBe("delta");
   });
 
+  it("are whole when the last whole one is far larger than the value", () => {
+    const log = new TestLog("x".repeat(10_000));
+    expect(log.update(op.set("rest", "y".repeat(200))).kind).toBe("delta");
+    const shrunk = log.update(op.remove("text"));
+    expect(shrunk).toMatchObject({ kind: "change", delta: { baseRevision: 2 } });
+    expect(log.update(op.set("n", 1)).kind).toBe("delta");
+  });
+
   it("have the steps beside a whole value, so that they are read in the smallest form", () => {
     const log = new TestLog("x".repeat(300));
     const entry = log.update(append("y"), 2);

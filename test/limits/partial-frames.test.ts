@@ -3,9 +3,12 @@ import { createServer } from "millrace/server";
 import { BodyBudget } from "../../src/limits/body-budget.ts";
 import { BODY_TIMEOUT_MS } from "../../src/limits/body-deadlines.ts";
 import { PartialFrames } from "../../src/limits/partial-frames.ts";
+import { connect } from "../bridge/line.ts";
 import { OPCODE, clientFrame, connectRaw } from "../bridge/raw-line.ts";
 
 const KIB = 1024;
+/** Most bytes that a compressed message inflates to. */
+const INFLATED_BYTES = 5 * KIB;
 
 describe("incomplete WebSocket messages", () => {
   const setUp = (maxBytes?: number) => {
@@ -14,6 +17,7 @@ describe("incomplete WebSocket messages", () => {
     const frames = new PartialFrames<object>(
       () => budget,
       (_socket, code) => closes.push(code),
+      () => INFLATED_BYTES,
     );
     const socket = {};
     const receive = (bytes: Uint8Array, of = socket) => frames.receive(of, bytes);
@@ -47,6 +51,29 @@ describe("incomplete WebSocket messages", () => {
     receive(ping);
     receive(clientFrame(OPCODE.continuation, Buffer.alloc(1000), false));
     expect(budget.heldBytes).toBeGreaterThan(held + 1000);
+    receive(clientFrame(OPCODE.continuation, Buffer.alloc(0)));
+    expect(budget.heldBytes).toBe(0);
+  });
+
+  it("count at their largest inflated size while they are compressed and in several frames", () => {
+    const { budget, receive } = setUp();
+    const compressed = (frame: Buffer) => {
+      frame[0] = (frame[0] ?? 0) | 0x40;
+      return frame;
+    };
+    const begin = compressed(clientFrame(OPCODE.text, Buffer.alloc(10), false));
+    const next = clientFrame(OPCODE.continuation, Buffer.alloc(10), false);
+    // The service inflates a whole one at once, when it has arrived.
+    const whole = compressed(clientFrame(OPCODE.text, Buffer.alloc(100)));
+    receive(whole.subarray(0, 50));
+    expect(budget.heldBytes).toBe(50 + 256);
+    receive(Buffer.concat([whole.subarray(50), begin.subarray(0, 1)]));
+    expect(budget.heldBytes).toBeLessThan(KIB);
+    receive(begin.subarray(1));
+    const held = budget.heldBytes;
+    expect(held).toBeGreaterThan(INFLATED_BYTES);
+    receive(next);
+    expect(budget.heldBytes).toBe(held + next.length + 256);
     receive(clientFrame(OPCODE.continuation, Buffer.alloc(0)));
     expect(budget.heldBytes).toBe(0);
   });
@@ -109,6 +136,22 @@ describe("incomplete WebSocket messages", () => {
       vi.advanceTimersByTime(BODY_TIMEOUT_MS + 1000);
       expect(await line.closed).toBe(4408);
     });
+  });
+
+  it("count inflated, and close sockets beyond the budget with 1013", async () => {
+    // Untrusted callers have a quarter of it: two messages of 64 KiB, but for the headers.
+    const maxBodyBytesInFlight = 512 * KIB;
+    const server = await createServer({
+      port: 0,
+      store: { kind: "in_memory" },
+      maxBodyBytesInFlight,
+    });
+    onTestFinished(() => server.close());
+    const open = async () =>
+      connect(server.url, "/?compress=deltas", { perMessageDeflate: { threshold: 0 } });
+    const lines = [await open(), await open()];
+    for (const { socket } of lines) socket.send(" ".repeat(30 * KIB), { fin: false });
+    expect(await Promise.race(lines.map(async ({ closed }) => closed))).toBe(1013);
   });
 
   // Untrusted callers have a quarter of the budget.

@@ -1,10 +1,13 @@
 import { describe, expect, it } from "vitest";
 import type { SubscriptionLease } from "../../src/core/coordinator.ts";
 import { StreamError } from "../../src/core/errors.ts";
+import { HeldElsewhere } from "../../src/core/held-elsewhere.ts";
 import { LOCAL } from "../../src/rights/caller.ts";
 import {
   type Admission,
+  type HolderSession,
   type SubscriptionHolder,
+  type SuspendedSubscription,
   createAdmissions,
 } from "../../src/triggers/admissions.ts";
 import { ReadAdmissions } from "../../src/triggers/read-admissions.ts";
@@ -19,17 +22,19 @@ const JOINED = {
 };
 
 /** Admissions whose leases are recorded when the test says so. */
-function open() {
+function open(hold?: (lease: SubscriptionLease) => Promise<void>) {
   const events: string[] = [];
   let record: (error?: Error) => void = () => {};
+  let decide = async () => {};
   const gates = {
     hasListeners: () => true,
-    admit: async () => async () => {
-      events.push("join");
+    admit: async () => {
+      await decide();
+      return async () => void events.push("join");
     },
   };
   const leaves = {
-    isWanted: true,
+    isWanted: hold === undefined,
     deliver: (_: SubscriptionLease, isLeased: boolean) =>
       void events.push(isLeased ? "leave" : "leave without a lease"),
     queueOf: () => undefined,
@@ -38,17 +43,26 @@ function open() {
     async close() {},
   };
   const leases = {
-    hold: () =>
-      new Promise<void>((resolve, reject) => {
-        events.push("lease");
-        record = (error) => (error === undefined ? resolve() : reject(error));
-      }),
+    hold:
+      hold ??
+      (() =>
+        new Promise<void>((resolve, reject) => {
+          events.push("lease");
+          record = (error) => (error === undefined ? resolve() : reject(error));
+        })),
     async release() {},
     detach: async () => true,
     onOrphan: () => () => {},
   };
   const reads = new ReadAdmissions(() => 0);
   const admissions = createAdmissions(gates, reads, leaves, leases, () => "lease");
+  /** What a session has kept suspended. */
+  const kept: SuspendedSubscription[] = [];
+  const session: HolderSession = {
+    id: "session",
+    claim: () => kept.pop(),
+    restore: (claimed) => void kept.push(claimed),
+  };
   const holder: SubscriptionHolder = {
     door: "library",
     address: "",
@@ -60,6 +74,9 @@ function open() {
     events,
     admissions,
     admit: () => admissions.admit(JOINED, holder),
+    kept,
+    admitToSession: () => admissions.admit(JOINED, { ...holder, session }),
+    decideBy: (next: () => Promise<void>) => void (decide = next),
     recorded: (error?: Error) => record(error),
   };
 }
@@ -106,5 +123,74 @@ describe("an admission", () => {
     await expect(admitting).rejects.toBe(ENDED);
     await admissions.whenQueued();
     expect(events).toEqual(["join", "leave without a lease"]);
+  });
+
+  it("has a leave when it is ended while the gates are asked about its next join, which they refuse", async () => {
+    const { events, kept, admissions, admitToSession, decideBy, recorded } = open();
+    const admitting = admitToSession();
+    await expect.poll(() => events).toEqual(["lease"]);
+    recorded();
+    kept.push((await admitting).suspend());
+    const refusal = new StreamError("JOIN_REFUSED", "No.");
+    decideBy(async () => {
+      await Promise.resolve();
+      for (const each of admissions.joining()) each.end(ENDED);
+      throw refusal;
+    });
+    await expect(admitToSession()).rejects.toBe(refusal);
+    expect(kept).toEqual([]);
+    await admissions.whenQueued();
+    expect(events).toEqual(["lease", "join", "leave"]);
+  });
+
+  it("waits in its session when the gates refuse its next join", async () => {
+    const { events, kept, admitToSession, decideBy, recorded } = open();
+    const admitting = admitToSession();
+    await expect.poll(() => events).toEqual(["lease"]);
+    recorded();
+    const suspended = (await admitting).suspend();
+    kept.push(suspended);
+    decideBy(() => Promise.reject(new StreamError("JOIN_REFUSED", "No.")));
+    await expect(admitToSession()).rejects.toMatchObject({ reason: "JOIN_REFUSED" });
+    expect(kept).toEqual([suspended]);
+    expect(events).toEqual(["lease", "join"]);
+  });
+});
+
+describe("the leases of all open subscriptions", () => {
+  const UNAVAILABLE = new StreamError("STORE_UNAVAILABLE", "Redis is gone.");
+
+  it("are tried again after they could not be recorded, and wait for one another", async () => {
+    const tried: string[] = [];
+    let isDown = true;
+    const { admissions, events, admit } = open(async ({ id }) => {
+      tried.push(id);
+      if (isDown && tried.length === 1) throw UNAVAILABLE;
+      await new Promise((resolve) => setImmediate(resolve));
+      tried.push("recorded");
+    });
+    const admission = await admit();
+    await admit();
+    await expect(admissions.holdAll()).rejects.toBe(UNAVAILABLE);
+    expect(tried).toEqual(["lease", "lease", "recorded"]);
+    isDown = false;
+    await admissions.holdAll();
+    expect(tried).toEqual(["lease", "lease", "recorded", "lease", "recorded"]);
+    await admissions.holdAll();
+    expect(tried).toHaveLength(5);
+    admission.leave();
+    await expect.poll(() => events).toEqual(["join", "join", "leave"]);
+  });
+
+  it("leave out subscriptions that another process has, which have no leave here", async () => {
+    const { admissions, events, admit } = open(() => Promise.reject(new HeldElsewhere()));
+    const [one, two] = [await admit(), await admit()];
+    const suspended = two.suspend();
+    await admissions.holdAll();
+    expect([...admissions.open(), ...admissions.suspended()]).toEqual([]);
+    one.leave();
+    suspended.leave();
+    await admissions.whenQueued();
+    expect(events).toEqual(["join", "join"]);
   });
 });

@@ -121,6 +121,7 @@ export function createFleetLeases(options: FleetLeasesOptions): FleetLeases {
   return {
     async hold({ id, payload }) {
       held.set(id, payload);
+      released.delete(id);
       try {
         // Retries until this process is a member, and again when its member id has changed.
         while (held.has(id)) {

@@ -5,6 +5,7 @@ import type {
   Sessions,
   SubscriptionLease,
 } from "../../core/coordinator.ts";
+import { HeldElsewhere } from "../../core/held-elsewhere.ts";
 import { unavailable } from "../../redis/redis-failure.ts";
 import { waitAtMost } from "../../timers/timers.ts";
 import { type FleetKeys, processOf } from "./fleet-keys.ts";
@@ -161,8 +162,15 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
     }
     return true;
   };
+  /** Ends a session again that was recorded after its end. Its leases are those of the member. */
+  const endAgain = async ({ id, leases }: Held) => {
+    for (const lease of leases.keys()) await commands.release(id, lease);
+    await commands.end(membership.id, id);
+  };
   const keepOrRelease = async (session: Held) => {
-    if (await keep(session)) return;
+    // One that is ending stays over.
+    if (session.isEnding || !held.has(session.id)) return;
+    if (await keep(session)) return held.has(session.id) ? undefined : endAgain(session);
     forget(session);
     await owner?.release(session.id);
   };
@@ -177,14 +185,16 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
       recordedAs = name;
     } catch (error) {
       onProblem(error);
-    } finally {
-      recording = undefined;
     }
   };
+  const recordAnew = () =>
+    (recording ??= recordAll().finally(() => {
+      recording = undefined;
+    }));
   const reviewState = () => {
     if (closed || !replica.state.members.has(membership.id)) return;
     if (recordedAs === "") recordedAs = currentName();
-    else if (recordedAs !== currentName()) recording ??= recordAll();
+    else if (recordedAs !== currentName()) void recordAnew();
   };
   membership.watch(reviewState);
 
@@ -284,7 +294,7 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
       session?.leases.set(id, payload);
       if (session !== undefined) sessionOf.set(id, session);
       for (;;) {
-        if (session === undefined || held.get(sessionId) !== session) throw unavailable(undefined);
+        if (session === undefined || held.get(sessionId) !== session) throw new HeldElsewhere();
         // Released while it was recorded.
         if (!session.leases.has(id)) return;
         const { id: member } = membership;
@@ -293,7 +303,7 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
         if (outcome === "no member") await membership.ready();
         // Under a new member id, it is recorded with its session.
         if (outcome === "taken") {
-          if (recording === undefined) throw unavailable(undefined);
+          if (recording === undefined) throw new HeldElsewhere();
           await recording;
         }
       }
@@ -305,9 +315,13 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
         const { id: member } = membership;
         const outcome = await commands.detach(member, session.id, id);
         if (outcome === "no member") await membership.ready();
-        // Under a new member id, the session is recorded again.
+        // Under a new member id, or after Redis lost its data, the session is recorded again.
         else if (outcome === "taken" && recording !== undefined) await recording;
-        else if (member === membership.id) {
+        else if (outcome === "taken" && recordedAs !== currentName()) {
+          const name = currentName();
+          await recordAnew();
+          if (recordedAs !== name) throw unavailable(undefined);
+        } else if (member === membership.id) {
           const payload = session.leases.get(id) ?? "";
           session.leases.delete(id);
           sessionOf.delete(id);
@@ -330,7 +344,7 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
     },
     doubt() {
       // A session may have been taken up at another process.
-      if (recordedAs !== "" && !closed) recording ??= recordAll();
+      if (recordedAs !== "" && !closed) void recordAnew();
     },
     review() {
       reviewState();

@@ -243,6 +243,10 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       return readerOf(items, head, window);
     },
     since: (group, from, limits) => store.since(group, from, limits),
+    ...(store.deltasSince !== undefined && {
+      deltasSince: (group: GroupKey, from: Position, limits: ReadLimits) =>
+        store.deltasSince!(group, from, limits),
+    }),
     logRange: (group) => store.logRange(group),
     async groups(streamName, { after, limit }) {
       if (!outside.has("list_groups", streamName))

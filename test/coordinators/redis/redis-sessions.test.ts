@@ -135,6 +135,9 @@ describeWithRedis("sessions of a fleet", () => {
     const [a, b] = await joinTwo(LEASE);
     const ofA = own(a.sessions);
     own(b.sessions);
+    // There are no sessions yet.
+    await redis.restart();
+    await Promise.all([a.ready(), b.ready()]);
     const session = newSession();
     await a.sessions.begin(session);
     await holdFor(a, session, "kept");
@@ -170,6 +173,69 @@ describeWithRedis("sessions of a fleet", () => {
     await expect(a.sessions.end(session.id)).rejects.toThrow("The reply was lost.");
     expect(await a.sessions.end(session.id)).toBe(true);
     await a.leases.release("kept");
+  });
+
+  it("keep their leaves from a process that they were taken from, also after they have ended", async () => {
+    const [a, b] = await joinTwo();
+    own(a.sessions);
+    own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    for (const id of ["late", "released"]) await holdFor(a, session, id);
+    await b.sessions.take(session.id, "ann");
+    expect(await b.leases.detach("released")).toBe(true);
+    await b.leases.release("released");
+    expect(await a.leases.detach("released")).toBe(false);
+    expect(await b.sessions.end(session.id)).toBe(true);
+    await b.leases.release("late");
+    expect(await a.leases.detach("late")).toBe(false);
+  });
+
+  it("leave the leases to their process when Redis has lost all data, or the reply to a detachment", async () => {
+    const [a] = await joinTwo(LEASE);
+    own(a.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    for (const id of ["one", "two"]) await holdFor(a, session, id);
+    loseReply(a, "session-detach");
+    await expect(a.leases.detach("one")).rejects.toThrow("The reply was lost.");
+    expect(await a.leases.detach("one")).toBe(true);
+    await redis.restart();
+    expect(await a.leases.detach("two")).toBe(true);
+  });
+
+  it("stay over when they end while they are recorded again", async () => {
+    const fleet = fleets();
+    const a = await fleet.join();
+    own(a.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "one");
+    const run = a.servers.run.bind(a.servers);
+    let goOn = () => {};
+    let recorded = () => {};
+    const wasRecorded = new Promise<void>((resolve) => (recorded = resolve));
+    const kept = new Promise<void>((resolve) => {
+      a.servers.run = async (tag, script, ...rest) => {
+        if (script.name !== "session-keep") return run(tag, script, ...rest);
+        resolve();
+        await new Promise<void>((go) => (goOn = go));
+        const reply = await run(tag, script, ...rest);
+        recorded();
+        return reply;
+      };
+    });
+    await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
+    await kept;
+    expect(await a.sessions.end(session.id)).toBe(true);
+    await a.leases.release("one");
+    goOn();
+    await wasRecorded;
+    const keysLeft = async () => {
+      const keys = (await redis.command("KEYS", `${fleet.tag}:*`)) as string[];
+      return keys.filter((key) => /:(session|held|holders)/.test(key));
+    };
+    await expect.poll(keysLeft).toEqual([]);
   });
 
   it("leave no keys behind when they have ended", async () => {

@@ -87,6 +87,17 @@ describeWithRedis("deltas in a redis store", () => {
     for (const store of stores) await expectLog(store, group, changes, undefined, 7);
   });
 
+  it("do not keep a base that is far larger than the value", async () => {
+    const keyPrefix = randomPrefix();
+    const place = placeOf(keyPrefix);
+    const { store } = await openForTest(redis.url, { keyPrefix, partitions: 1 });
+    const rest = "y".repeat(400);
+    await commit(store, group, put("a", { text: "x".repeat(10_000), rest }));
+    const bytes = await place.bytes();
+    await commit(store, group, update("a", op.remove("text")));
+    expect((await place.bytes()) - bytes).toBeGreaterThan(rest.length);
+  });
+
   it("and their bases are removed when the log is empty", async () => {
     const keyPrefix = randomPrefix();
     const clock = testClock();

@@ -194,7 +194,8 @@ describe("decodeValue", () => {
           expect(fast).toBeUndefined();
           return;
         }
-        expect(fast ?? value.text).toBe(value.text);
+        // Objects of JavaScript move keys that are integers to the front.
+        if (fast !== undefined) expect(JSON.parse(fast)).toEqual(value.json());
         expect(decode(bytes).size).toBe(value.size);
         const stock = stockJson(bytes);
         expect(stock).toBeDefined();

@@ -122,15 +122,15 @@ local function delta_of(kind, id, size, delta, base)
   if base < start then return end
   local last = redis.call('LINDEX', log_key, base - head.revision)
   if not last then return end
-  local last_kind, _, _, _, at = read_change(last)
+  local last_kind, _, last_size, _, at = read_change(last)
   local whole, changes, bytes = base, 0, 0
   if last_kind >= TYPE_DELTA and last_kind < TYPE_WITH_DELTA then
     _, whole, changes, bytes = struct.unpack(DELTA, last, at)
   end
-  if whole < start or changes >= MAX_CHAIN or bytes + #delta > size then return end
+  bytes = bytes + #delta + math.max(0, last_size - size)
+  if whole < start or changes >= MAX_CHAIN or bytes > size then return end
   pin(head, whole, head.revision)
-  return record_of(kind + TYPE_DELTA, id, size,
-    struct.pack(DELTA, base, whole, changes + 1, bytes + #delta) .. delta)
+  return record_of(kind + TYPE_DELTA, id, size, struct.pack(DELTA, base, whole, changes + 1, bytes) .. delta)
 end
 
 local function change(kind, id, fires, size, value, delta, base)

@@ -4,7 +4,7 @@
 -- ARGV  epoch, revision, most changes, most bytes, time or '', 'w' whole values or 'd' deltas where there are
 -- Returns {lineage, number of commits, head, time, number of changes, then the changes; 'w': then the entries
 -- before them that they need}: no changes when the position is not of this history, or the log begins later
-local CHUNK = 32
+local CHUNK, WITH_DELTA_BYTES = 32, 12
 local from, max_count, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local is_whole = ARGV[6] == 'w'
 local known = redis.call('HMGET', KEYS[1], 'lineage', 'commits')
@@ -36,7 +36,11 @@ end
 local function add(record)
   local kind, _, size, id, at = read_change(record)
   if not is_whole and is_delta(kind) then size = #record - at + 1 - DELTA_BYTES end
-  if not is_whole and kind >= TYPE_WITH_DELTA then size = struct.unpack('>I4', record, at) end
+  if not is_whole and kind >= TYPE_WITH_DELTA then
+    size = struct.unpack('>I4', record, at)
+    -- Its value is not needed.
+    record = string.sub(record, 1, at + WITH_DELTA_BYTES + size - 1)
+  end
   bytes = bytes + size
   if count > 0 and (count >= max_count or bytes > max_bytes) then return false end
   count = count + 1

@@ -1,0 +1,108 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { type SessionKeeper, SocketSession } from "../../src/bridge/socket-session.ts";
+import type { SuspendedSubscription } from "../../src/service/handlers.ts";
+
+const TIMEOUT_MS = 1000;
+const RECORD = { id: "session", owner: "ann", connectionId: "c" };
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** A client that loses its connection and takes its session up again. */
+function open(maxSuspended = 10) {
+  const left: string[] = [];
+  const keeper: SessionKeeper = {
+    timeoutMs: TIMEOUT_MS,
+    maxSuspended,
+    isClosed: false,
+    onOver: (over) => over.settle(true),
+  };
+  const begin = () => new SocketSession(keeper, RECORD, undefined);
+  let session = begin();
+  const joinedOf = (subscriptionId: string) => ({
+    ...{ subscriptionId, streamName: "s", groupId: "g", itemId: undefined },
+    ...{ user: undefined, context: "", connection: { connectionId: "c" } },
+  });
+  return {
+    left,
+    /** Suspends subscriptions, as a socket that is cut does. */
+    suspend(...ids: string[]) {
+      for (const id of ids) {
+        const subscription: SuspendedSubscription = {
+          joined: joinedOf(id),
+          isOver: false,
+          leave: () => void left.push(id),
+          drop: () => void left.push(`dropped ${id}`),
+        };
+        session.suspend(subscription);
+      }
+    },
+    claim: (id: string) => session.claim(joinedOf(id)),
+    restore: (claimed: SuspendedSubscription) => session.restore(claimed),
+    cut: () => session.lose(),
+    takeUp() {
+      const before = session;
+      session = begin();
+      before.handTo(session);
+    },
+  };
+}
+
+it("lets nothing leave after the session is lost until it is taken up, or over", () => {
+  const client = open();
+  client.suspend("one", "two");
+  client.takeUp();
+  const claimed = client.claim("two");
+  if (claimed === undefined) throw new Error("It is not there.");
+  vi.advanceTimersByTime(TIMEOUT_MS / 2);
+  client.cut();
+  client.restore(claimed);
+  vi.advanceTimersByTime(TIMEOUT_MS / 2 + 10);
+  // Another process may have it.
+  expect(client.left).toEqual([]);
+  vi.advanceTimersByTime(TIMEOUT_MS / 2);
+  expect(client.left).toEqual(["one", "two"]);
+});
+
+describe("a session that is taken up again and again", () => {
+  it("gives the joins of a subscription no more time than the first take-up gave", () => {
+    const client = open();
+    client.suspend("one");
+    client.cut();
+    client.takeUp();
+    vi.advanceTimersByTime(TIMEOUT_MS / 2);
+    client.suspend("two");
+    client.cut();
+    client.takeUp();
+    vi.advanceTimersByTime(TIMEOUT_MS / 2 + 10);
+    expect(client.left).toEqual(["one"]);
+    vi.advanceTimersByTime(TIMEOUT_MS / 2);
+    expect(client.left).toEqual(["one", "two"]);
+  });
+
+  it("gives one whose join was refused no more time, either", () => {
+    const client = open();
+    client.suspend("one");
+    client.takeUp();
+    vi.advanceTimersByTime(TIMEOUT_MS / 2);
+    const claimed = client.claim("one");
+    if (claimed === undefined) throw new Error("It is not there.");
+    client.restore(claimed);
+    client.takeUp();
+    vi.advanceTimersByTime(TIMEOUT_MS / 2 + 10);
+    expect(client.left).toEqual(["one"]);
+  });
+
+  it("keeps a limited number of subscriptions, and the oldest ones leave", () => {
+    const client = open(3);
+    client.suspend("1", "2", "3");
+    client.takeUp();
+    client.suspend("2", "4", "5");
+    // The earlier one of the same id was replaced.
+    expect(client.left).toEqual(["2", "1", "3"]);
+    client.takeUp();
+    client.suspend("6");
+    expect(client.left).toEqual(["2", "1", "3", "2"]);
+    for (const id of ["4", "5", "6"]) expect(client.claim(id)).toBeDefined();
+  });
+});
