@@ -57,6 +57,7 @@ export type {
   ListAllResult,
   ListGroupsResult,
 } from "./service/requests.ts";
+export type { StreamOptions, StreamsOptions } from "./streams/stream-options.ts";
 export { memoryStore } from "./stores/memory/memory-store.ts";
 export type * from "./core/store.ts";
 export type { ChangeEvent, GroupEvent, TransientEvent, Item as StoredItem } from "./core/change.ts";

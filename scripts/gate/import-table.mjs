@@ -25,6 +25,8 @@ export const IMPORT_TABLE = {
   live: ["core", "limits"],
   functions: ["core", "timers", "node:"],
   triggers: ["core", "rights", "timers", "functions"],
+  // Settings per stream, with the schemas of values.
+  streams: ["core", "timers", "ajv", "ajv-formats", "re2js"],
   // Its engine puts a service together, custom streams and the coordinator of one process included.
   service: [
     "core",
@@ -34,6 +36,7 @@ export const IMPORT_TABLE = {
     "live",
     "functions",
     "triggers",
+    "streams",
     "stores/custom",
     "coordinators/local",
   ],
@@ -65,7 +68,7 @@ export const IMPORT_TABLE = {
   "worker-sdk": ["core", "timers", "functions", "triggers", "service", "gen", "node:", ...CONNECT],
   // No room lists server, so none imports it.
   server: ["*"],
-  "index.ts": ["core", "functions", "triggers", "service", "stores/memory"],
+  "index.ts": ["core", "functions", "streams", "triggers", "service", "stores/memory"],
   "v1.ts": ["gen"],
   "ops.ts": ["core"],
 };

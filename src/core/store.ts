@@ -133,6 +133,12 @@ export interface Store {
   readonly outbox: Outbox;
 
   /**
+   * Takes a history for each stream, made of the one that the store was opened with. Called at most
+   * once, before anything is read or written. Absent: all streams have the same history.
+   */
+  useHistory?(historyWith: (own: History) => (streamName: string) => History): void;
+
+  /**
    * Why the store accepts no writes, until it is reopened or its server responds again. Absent or
    * undefined while it works.
    */

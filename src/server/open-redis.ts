@@ -1,6 +1,7 @@
 import { createRedisCoordinator } from "../coordinators/redis/redis-coordinator.ts";
 import type { Coordinator } from "../core/coordinator.ts";
-import type { History, Store } from "../core/store.ts";
+import type { HistoryOf, HistoryOptions } from "../core/retention.ts";
+import type { Store } from "../core/store.ts";
 import { REDIS_URL_FORMS, describeTarget, parseRedisUrl } from "../redis/redis-url.ts";
 import { RedisServers } from "../redis/redis-servers.ts";
 import type { ServerFacts } from "../redis/server-facts.ts";
@@ -60,7 +61,7 @@ const LOG_INTERVAL_MS = 10_000;
  */
 export async function openRedis(
   options: RedisOptions,
-  history: Partial<History>,
+  history: HistoryOptions | HistoryOf,
   log: OperatorLog,
 ): Promise<{ readonly store: Store; readonly coordinator: Coordinator }> {
   const target = parseRedisUrl(options.url);

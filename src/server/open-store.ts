@@ -1,6 +1,7 @@
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { Coordinator } from "../core/coordinator.ts";
-import type { History, Store } from "../core/store.ts";
+import type { HistoryOf, HistoryOptions } from "../core/retention.ts";
+import type { Store } from "../core/store.ts";
 import type { CommitQueueLimits } from "../stores/lmdb/commit-queue.ts";
 import { openLmdbStore } from "../stores/lmdb/lmdb-store.ts";
 import { memoryStore } from "../stores/memory/memory-store.ts";
@@ -45,7 +46,7 @@ export interface OpenedStore {
  */
 export async function openStore(
   options: StoreOptions,
-  history: Partial<History> = {},
+  history: HistoryOptions | HistoryOf = {},
   log: OperatorLog = () => {},
 ): Promise<OpenedStore> {
   switch (options.kind) {

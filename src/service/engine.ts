@@ -46,11 +46,15 @@ import {
 import { Moments } from "../timers/moments.ts";
 import { createReads } from "./reads.ts";
 import { createWrites } from "./writes.ts";
+import type { StreamsOptions } from "../streams/stream-options.ts";
+import { StreamTable } from "../streams/stream-settings.ts";
 
 export type { FunctionLimits, GateOptions, Problem, SubscriberQueueLimits, TriggerLimits };
 
 /** Timeouts and limits of the service. Each has a default. */
 export interface EngineOptions extends GateOptions {
+  /** Settings of streams, by the patterns of their names. Default: none. */
+  readonly streams?: StreamsOptions | undefined;
   /**
    * Longest silence of a subscription before it gets a heartbeat, in milliseconds. Default 15,000.
    */
@@ -114,8 +118,17 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** Creates the service over a store, and takes ownership of the store. */
-export function createEngine(given: Store, options: EngineOptions = {}): Engine {
+/**
+ * Creates the service over a store, and takes ownership of the store.
+ *
+ * @param streams Settings of streams that the store was opened with. Default: `options.streams`, of
+ *   which the store gets the history.
+ */
+export function createEngine(
+  given: Store,
+  options: EngineOptions = {},
+  streams: StreamTable = streamsOver(given, options.streams),
+): Engine {
   const heartbeatIntervalMs = options.heartbeatIntervalMs ?? 15_000;
   const now = options.now ?? turnClock(() => performance.now());
   const newId = () => crypto.randomUUID();
@@ -146,6 +159,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   const writes = createWrites(store, {
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
     isCustom: (streamName) => store.isCustom(streamName),
+    settingsOf: (streamName) => streams.of(streamName),
   });
   const triggerEngine: TriggerEngine = createTriggerEngine({
     ...options,
@@ -282,6 +296,20 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
 }
 
 const SETTLE_TIMEOUT_MS = 3000;
+
+/** The settings of streams over a store that was opened without them. @throws StreamSettingError */
+function streamsOver(store: Store, options: StreamsOptions | undefined): StreamTable {
+  const streams = new StreamTable(undefined, options);
+  if (!streams.limitsHistory) return streams;
+  if (store.useHistory === undefined)
+    throw new Error("streams set a history, but the store has one history for all streams.");
+  let ofStore = streams;
+  store.useHistory((own) => {
+    ofStore = new StreamTable(own, options);
+    return (streamName) => ofStore.of(streamName).history;
+  });
+  return ofStore;
+}
 
 /** Isolates the service from errors of an observer. */
 function swallowErrors<Args extends unknown[]>(

@@ -9,6 +9,8 @@ import type { UpdateOp } from "../core/ops.ts";
 import type { Commit, Committed, Mutation, MutationResult, Outcome, Store } from "../core/store.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Value } from "../core/value.ts";
+import type { StreamSettings } from "../streams/stream-settings.ts";
+import { checkStreamValue } from "../streams/value-limits.ts";
 import {
   checkData,
   checkEventType,
@@ -46,6 +48,8 @@ export interface WriteRules {
   readonly firing: (group: GroupKey, itemId: string | undefined) => Firing | undefined;
   /** Whether a stream is custom: custom streams have no batches. */
   readonly isCustom: (streamName: string) => boolean;
+  /** The settings of a stream. */
+  readonly settingsOf: (streamName: string) => StreamSettings;
 }
 
 /** The calls that write, without a decision about rights. @see Handlers */
@@ -58,7 +62,7 @@ export interface Writes {
 }
 
 /** Creates the calls that write. */
-export function createWrites(store: Store, { firing, isCustom }: WriteRules): Writes {
+export function createWrites(store: Store, { firing, isCustom, settingsOf }: WriteRules): Writes {
   /** Runs one commit of one mutation on behalf of a call that names an item. */
   const runOne = (
     group: GroupKey,
@@ -81,6 +85,7 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
       const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const value = checkData(request.data);
+      checkStreamValue(settingsOf(group.streamName), value, "data");
       const mutation: Mutation = {
         kind: "put",
         itemId,
@@ -98,7 +103,7 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
       const mutation: Mutation = {
         kind: "reduce",
         itemId,
-        ...reducer(request.ops, "ops"),
+        ...reducer(request.ops, "ops", settingsOf(group.streamName)),
         expectedRevision: request.expectedRevision,
       };
       const { results, position } = committed(await runOne(group, request, mutation, author));
@@ -131,9 +136,10 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
       const { mutations } = request;
       checkMutationCount(mutations.length);
       if (isCustom(group.streamName)) throw customStreamUnsupported();
+      const settings = settingsOf(group.streamName);
       const done = await runBatch(store, group, {
         mutations: mutations.map((each, index) => {
-          const mutation = toMutation(each, index);
+          const mutation = toMutation(each, index, settings);
           return { ...mutation, fires: firing(group, mutation.itemId) };
         }),
         expectedEpoch: request.expectedEpoch,
@@ -183,17 +189,27 @@ async function runBatch(store: Store, group: GroupKey, commit: Commit): Promise<
 /** Reasons of refusals that concern one mutation of a commit. */
 const OF_A_MUTATION: ReadonlySet<Reason> = new Set([
   "REVISION_MISMATCH",
+  "SCHEMA_MISMATCH",
   "VALUE_INVALID",
   "VALUE_TOO_DEEP",
   "VALUE_TOO_LARGE",
 ]);
 
-/** The reduce of these steps, with its size in memory. @throws StreamError REQUEST_INVALID */
-function reducer(ops: readonly UpdateOp[], field: string) {
+/**
+ * The reduce of these steps, with its size in memory. It refuses a result that the stream does not
+ * take.
+ *
+ * @throws StreamError REQUEST_INVALID
+ */
+function reducer(ops: readonly UpdateOp[], field: string, settings: StreamSettings) {
   checkOpCount(ops.length, field);
   const bytes = ops.reduce((sum, op) => sum + OP_BYTES + ("value" in op ? op.value.size : 0), 0);
   return {
-    reduce: (current: Value | undefined) => reduce(current, ops),
+    reduce: (current: Value | undefined) => {
+      const reduced = reduce(current, ops);
+      checkStreamValue(settings, reduced.value, field, "the updated value");
+      return reduced;
+    },
     steps: () => opsText(ops),
     bytes,
   };
@@ -202,25 +218,23 @@ function reducer(ops: readonly UpdateOp[], field: string) {
 /** Approximate memory of a step besides its value, in bytes. */
 const OP_BYTES = 64;
 
-function toMutation(mutation: BatchMutation, index: number): Mutation {
+function toMutation(mutation: BatchMutation, index: number, settings: StreamSettings): Mutation {
   const field = `mutations[${index}].${mutation.kind}`;
   try {
     const itemId = checkName(`${field}.item_id`, mutation.itemId);
     const { expectedRevision } = mutation;
     checkRevision(`${field}.expected_revision`, expectedRevision);
     switch (mutation.kind) {
-      case "set":
-        return {
-          kind: "put",
-          itemId,
-          value: checkData(mutation.data, `${field}.data`),
-          expectedRevision,
-        };
+      case "set": {
+        const value = checkData(mutation.data, `${field}.data`);
+        checkStreamValue(settings, value, `${field}.data`);
+        return { kind: "put", itemId, value, expectedRevision };
+      }
       case "update":
         return {
           kind: "reduce",
           itemId,
-          ...reducer(mutation.ops, `${field}.ops`),
+          ...reducer(mutation.ops, `${field}.ops`, settings),
           expectedRevision,
         };
       case "delete":

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
 import { groupKeyText, type GroupKey } from "../../core/names.ts";
-import { historyOf, type HistoryOptions } from "../../core/retention.ts";
+import { type HistoryOf, type HistoryOptions, historyOfStreams } from "../../core/retention.ts";
 import { RecentMap } from "../../core/recent-map.ts";
 import type { ServiceState } from "../../core/service-state.ts";
 import type { StateHead, Store } from "../../core/store.ts";
@@ -50,8 +50,8 @@ export interface LmdbStoreOptions {
    * a whole disk. Default false.
    */
   readonly beginNewEpochs?: boolean | undefined;
-  /** How much history a group keeps; absent members have their defaults. */
-  readonly history?: HistoryOptions | undefined;
+  /** How much history a group keeps, absent limits having their defaults; or that of each stream. */
+  readonly history?: HistoryOptions | HistoryOf | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
   readonly clock?: (() => number) | undefined;
   /** Names a new epoch; each name must be unique, and without `~`. Default: random. */
@@ -108,7 +108,7 @@ export function createLmdbStore(
   disk: Disk & Partial<Pick<FolderDisk, "lineage" | "beganMs" | "lost">>,
   options: Omit<LmdbStoreOptions, "folder">,
 ): LmdbStore {
-  const history = historyOf(options.history);
+  const historyOf = historyOfStreams(options.history);
   const clock = options.clock ?? Date.now;
   const newGivenEpoch = options.newEpoch ?? (() => randomBytes(9).toString("base64url"));
   const newEpoch = () => epochIn(lineage, newGivenEpoch());
@@ -145,7 +145,7 @@ export function createLmdbStore(
     begin() {
       groupClock.hold(clock);
       return new WriteBatch({
-        ...{ tables, load, items, history, clock, groupClock, beganMs, newEpoch },
+        ...{ tables, load, items, historyOf, clock, groupClock, beganMs, newEpoch },
         view: source.view,
         contents,
         lastSeq: seq,
@@ -271,17 +271,19 @@ export function createLmdbStore(
     since: (key, from, limits) =>
       read(() => {
         const { name, record } = load(key);
+        const history = historyOf(key.streamName);
         return readChanges(source, name, record, { from, limits, nowMs: clock(), history });
       }),
     deltasSince: (key, from, limits) =>
       read(() => {
         const { name, record } = load(key);
+        const history = historyOf(key.streamName);
         return readDeltas(source, name, record, { from, limits, nowMs: clock(), history });
       }),
     logRange: (key) =>
       read(() => {
         const { name, record } = load(key);
-        return readLogRange(source, name, record, clock(), history);
+        return readLogRange(source, name, record, clock(), historyOf(key.streamName));
       }),
     groups: (streamName, { after, limit }) =>
       read(() => readGroupIds(source, streamName, after, limit)),

@@ -4,7 +4,8 @@ import { decideCommit } from "../../core/commit.ts";
 import { type GroupClock, nextTimestamp } from "../../core/group-clock.ts";
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import type { Fired, OutboxEntry } from "../../core/outbox.ts";
-import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
+import type { HistoryOf } from "../../core/retention.ts";
+import type { Broadcast, Commit, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
 import { AUTHORS, type Contents, DELTAS, formatWrite } from "./folder/format.ts";
 import { GroupDraft } from "./group-draft.ts";
@@ -23,7 +24,7 @@ export interface BatchContext {
   readonly load: (key: GroupKey) => { readonly name: GroupName; readonly record: GroupRecord };
   /** Items of the view. */
   readonly items: Pick<ItemCache, "get">;
-  readonly history: History;
+  readonly historyOf: HistoryOf;
   readonly clock: () => number;
   readonly groupClock: Pick<GroupClock, "floor">;
   /** When the lineage of the data began, in Unix milliseconds; 0: it is the first one. */
@@ -76,7 +77,7 @@ export class WriteBatch {
 
   /** Runs one commit. */
   commit(key: GroupKey, commit: Commit): Outcome {
-    const { clock, groupClock, beganMs, newEpoch, history } = this.#context;
+    const { clock, groupClock, beganMs, newEpoch, historyOf } = this.#context;
     const draft = this.#draft(key);
     const nowMs = clock();
     const decision = decideCommit(commit, {
@@ -87,7 +88,7 @@ export class WriteBatch {
       newEpoch,
     });
     if (!decision.ok) return decision;
-    draft.apply(decision, nowMs, history);
+    draft.apply(decision, nowMs, historyOf(key.streamName));
     for (const change of decision.changes) {
       this.#bytes += change.value.size;
       if (change.delta !== undefined) this.#contain(DELTAS);
@@ -102,11 +103,11 @@ export class WriteBatch {
 
   /** Takes the group's next timestamp for a transient event. */
   broadcast(key: GroupKey, { fires, author = NO_AUTHOR, ...message }: Broadcast): void {
-    const { clock, groupClock, beganMs, history } = this.#context;
+    const { clock, groupClock, beganMs, historyOf } = this.#context;
     const draft = this.#draft(key);
     const last = draft.head.timestamp;
     const timestamp = nextTimestamp(last, clock(), groupClock.floor(last, beganMs));
-    draft.tick(timestamp, history);
+    draft.tick(timestamp, historyOf(key.streamName));
     this.#bytes += message.value.size;
     const event: TransientEvent = {
       kind: "event",
@@ -130,12 +131,14 @@ export class WriteBatch {
    * @returns Whether some are left.
    */
   sweep(maxGroups: number, maxDrops: number): boolean {
-    const { tables, view, clock, history } = this.#context;
+    const { tables, view, clock, historyOf } = this.#context;
     const nowMs = clock();
     const due = Array.from(view.range(tables.due, Buffer.alloc(8), dueEnd(nowMs), maxGroups));
     let drops = 0;
     for (const { key } of due) {
-      drops += this.#draft(groupOfKey(key.subarray(8))).sweep(nowMs, history, maxDrops - drops);
+      const group = groupOfKey(key.subarray(8));
+      const history = historyOf(group.streamName);
+      drops += this.#draft(group).sweep(nowMs, history, maxDrops - drops);
       if (drops >= maxDrops) return true;
     }
     return due.length >= maxGroups;

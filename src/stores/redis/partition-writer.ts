@@ -1,10 +1,12 @@
 import { StreamError } from "../../core/errors.ts";
 import { Fifo } from "../../core/fifo.ts";
+import type { History } from "../../core/store.ts";
 import { RedisFailure, unavailable } from "../../redis/redis-failure.ts";
 import type { RedisLink } from "../../redis/redis-link.ts";
 import { GroupBatch, type GroupWrite } from "./group-batch.ts";
 import { type WriterSession, WriterLease } from "./writer-lease.ts";
 import { textOf } from "./encoding.ts";
+import { groupOfText } from "./keys.ts";
 import { COMMIT, GET } from "./scripts.ts";
 import type { WriterContext } from "./writer-context.ts";
 
@@ -154,16 +156,20 @@ export class PartitionWriter {
     deadlineMs: number,
     session: WriterSession,
   ): Promise<readonly GroupBatch[]> {
-    const { keys } = this.#context;
+    const { keys, historyOf } = this.#context;
+    const common = limitsText(historyOf(""));
     const { state, groups, streams, due, outbox, mark } = keys.ofPartition(this.#partition);
     const names = [state, groups, streams, due, outbox, mark];
     const args: string[] = [];
     const written: GroupBatch[] = [];
     for (const work of works) {
+      const start = args.length;
       if (!work.write(args)) {
         work.finishUndone();
         continue;
       }
+      const own = limitsText(historyOf(groupOfText(work.text).streamName));
+      if (own !== common) args[start] += ` ${own}`;
       const { head, items, order, log } = keys.ofGroup(this.#partition, work.text);
       names.push(head, items, order, log);
       written.push(work);
@@ -181,9 +187,9 @@ export class PartitionWriter {
     deadlineMs: number,
     first: WriterSession,
   ): Promise<readonly unknown[]> {
-    const { servers, keys, history, clock, groupClock, agreed } = this.#context;
+    const { servers, keys, historyOf, clock, groupClock, agreed } = this.#context;
     const { tag } = keys.ofPartition(this.#partition);
-    const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes].map(String);
+    const limits = limitsText(historyOf("")).split(" ");
     return servers.attempt(
       tag,
       "commit",
@@ -206,4 +212,8 @@ export class PartitionWriter {
       deadlineMs,
     );
   }
+}
+
+function limitsText({ maxChanges, maxAgeMs, maxBytes }: History): string {
+  return `${maxChanges} ${maxAgeMs} ${maxBytes}`;
 }

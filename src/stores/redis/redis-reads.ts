@@ -1,11 +1,10 @@
 import { StreamError } from "../../core/errors.ts";
 import { type LogEntry, materialiser, smallest } from "../../core/log-entry.ts";
 import { isResumable, type Position } from "../../core/position.ts";
-import { isExpired } from "../../core/retention.ts";
+import { type HistoryOf, isExpired } from "../../core/retention.ts";
 import type { Item, LoggedChange } from "../../core/change.ts";
 import type {
   Head,
-  History,
   ItemPage,
   ItemPageRequest,
   ItemRead,
@@ -28,7 +27,7 @@ import { GET, HEADS, LIST_ITEMS, LOG_RANGE, SINCE } from "./scripts.ts";
 export interface SweepContext {
   readonly servers: RedisServers;
   readonly keys: RedisKeys;
-  readonly history: History;
+  readonly historyOf: HistoryOf;
   /** Wall clock for tests; undefined: that of the server. */
   readonly clock: (() => number) | undefined;
 }
@@ -69,7 +68,7 @@ const HEADS_PER_SCRIPT = 500;
 
 /** Creates the reads. */
 export function createRedisReads(context: ReadContext): RedisReads {
-  const { servers, keys, history, clock, groupClock, note, verify } = context;
+  const { servers, keys, historyOf, clock, groupClock, note, verify } = context;
   const time = () => (clock === undefined ? "" : clock());
   /** @param given The script's clock (see lua/records.lua). */
   const stateHead = ({ position, timestamp }: GroupHead, given: unknown): StateHead => ({
@@ -161,7 +160,7 @@ export function createRedisReads(context: ReadContext): RedisReads {
     const entries = all.slice(0, Number(count));
     const [oldest] = entries;
     // Expired, but not swept yet.
-    if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), history))
+    if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), historyOf(group.streamName)))
       return { lost: true, head };
     return { lost: false, changes: changesOf(entries, all.slice(entries.length)), head };
   };
@@ -245,7 +244,7 @@ export function createRedisReads(context: ReadContext): RedisReads {
         partition,
         LOG_RANGE,
         [state, headKey, log],
-        [history.maxAgeMs, time()],
+        [historyOf(group.streamName).maxAgeMs, time()],
       );
       const { position: head, logCount } = unpackHead(packed, lineage);
       return { head, oldest: head.revision - logCount + 1 + Number(expired) };

@@ -4,7 +4,7 @@ import { NO_AUTHOR } from "../../core/author.ts";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
 import { groupKeyText } from "../../core/names.ts";
-import { historyOf, type HistoryOptions } from "../../core/retention.ts";
+import { type HistoryOf, type HistoryOptions, historyOfStreams } from "../../core/retention.ts";
 import type { Broadcast, Commit, Mutation, Outcome, Store } from "../../core/store.ts";
 import { unavailable } from "../../redis/redis-failure.ts";
 import type { RedisLink } from "../../redis/redis-link.ts";
@@ -28,8 +28,8 @@ export interface RedisStoreOptions {
   readonly servers: RedisServers;
   /** Prefix of all its key names, in braces. Default `millrace`. */
   readonly keyPrefix?: string | undefined;
-  /** How much history a group keeps; absent members have their defaults. */
-  readonly history?: HistoryOptions | undefined;
+  /** How much history a group keeps, absent limits having their defaults; or that of each stream. */
+  readonly history?: HistoryOptions | HistoryOf | undefined;
   /** Limits of the writes that wait for the server. */
   readonly queue?: Partial<RedisQueueLimits> | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the server, which all processes share. */
@@ -101,7 +101,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const prefix = options.keyPrefix ?? "millrace";
   const layout = await openLayout(servers, prefix, options.partitions);
   const keys = redisKeys(prefix, layout.partitions);
-  const history = historyOf(options.history);
+  const historyOf = historyOfStreams(options.history);
   const limits = { ...DEFAULT_REDIS_QUEUE_LIMITS, ...options.queue };
   const { clock, mayWriteAuthors = () => true, mayWriteDeltas = () => true } = options;
   const outbox = createRedisOutbox(servers, keys);
@@ -113,13 +113,16 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     await servers.attempt(tag, "read", (link) => writerOf(partition).lease.look(link));
   };
   const groupClock = new GroupClock();
-  const reads = createRedisReads({ servers, keys, history, clock, groupClock, note, verify });
+  const reads = createRedisReads({ servers, keys, historyOf, clock, groupClock, note, verify });
   const listing = createGroupListing(servers, keys);
-  const sweeper = createSweeper({ servers, keys, history, clock }, options.sweepIntervalMs ?? 1000);
+  const sweeper = createSweeper(
+    { servers, keys, historyOf, clock },
+    options.sweepIntervalMs ?? 1000,
+  );
   const context: WriterContext = {
     servers,
     keys,
-    history,
+    historyOf,
     clock,
     groupClock,
     newEpoch: options.newEpoch ?? epochNames(),

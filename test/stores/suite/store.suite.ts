@@ -11,6 +11,7 @@ import { describeModel } from "./model.ts";
 import { describeOutboxSettling } from "./outbox-settling.ts";
 import { describeOutbox } from "./outbox.ts";
 import { describeReads } from "./reads.ts";
+import { describeStreamHistory } from "./stream-history.ts";
 import { describeGroupReads } from "./group-reads.ts";
 import { describeWindows } from "./windows.ts";
 
@@ -30,6 +31,7 @@ export function describeStore(name: string, open: OpenStore): void {
     describeGroupReads(open);
     describeWindows(open);
     describeHistory(open);
+    describeStreamHistory(open);
     describeDeltas(open);
     describeGroupClock(open);
     describeFeed(open);
