@@ -35,6 +35,7 @@ export {
   createStreamService,
 } from "./service/stream-service.ts";
 export type {
+  BatchResult,
   Change,
   ChangePage,
   DeleteResult,
@@ -54,13 +55,24 @@ export type {
   Expectations,
   GroupRequest,
   ItemRequest,
+  Keyed,
   ListAllResult,
   ListGroupsResult,
+  Repeatable,
 } from "./service/requests.ts";
 export type { StreamOptions, StreamsOptions } from "./streams/stream-options.ts";
+export {
+  type PipeTextOptions,
+  type PipedText,
+  type TextPlace,
+  pipeText,
+} from "./pipe-text/pipe-text.ts";
+export type { TextTarget } from "./pipe-text/text-target.ts";
 export { memoryStore } from "./stores/memory/memory-store.ts";
+export type * from "./core/idempotency-key.ts";
 export type * from "./core/store.ts";
 export type { ChangeEvent, GroupEvent, TransientEvent, Item as StoredItem } from "./core/change.ts";
+export { MAX_KEYS, keyIdOf, rememberedOf, repetitionOf } from "./core/idempotency.ts";
 export type { GroupKey } from "./core/names.ts";
 export { applyOps } from "./core/apply-ops.ts";
 export type { OpError } from "./core/ops.ts";

@@ -39,6 +39,7 @@ export const IMPORT_TABLE = {
     "streams",
     "stores/custom",
     "coordinators/local",
+    "node:",
   ],
   "stores/memory": ["core", "timers"],
   "stores/lmdb": ["core", "timers", "lmdb", "fs-native-extensions", "node:"],
@@ -66,9 +67,11 @@ export const IMPORT_TABLE = {
   webhooks: ["core", "timers", "limits", "functions", "node:"],
   // The SDK of workers: the same handlers, adapters and types as in the program of the service.
   "worker-sdk": ["core", "timers", "functions", "triggers", "service", "gen", "node:", ...CONNECT],
+  // Writes text as it comes, by the library or over the network.
+  "pipe-text": ["core", "timers", "service", "gen", ...CONNECT],
   // No room lists server, so none imports it.
   server: ["*"],
-  "index.ts": ["core", "functions", "streams", "triggers", "service", "stores/memory"],
+  "index.ts": ["core", "functions", "streams", "triggers", "service", "pipe-text", "stores/memory"],
   "v1.ts": ["gen"],
   "ops.ts": ["core"],
 };

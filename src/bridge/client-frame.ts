@@ -3,6 +3,7 @@ import { StreamError } from "../core/errors.ts";
 import { type CallFrame, readCall } from "./call-frame.ts";
 import { invalid } from "./invalid.ts";
 import { MAX_NAME_BYTES } from "../core/names.ts";
+import { MAY_WINDOW, isWindow } from "../core/window.ts";
 import type { Position } from "../core/position.ts";
 import type { Target } from "./target.ts";
 import { parseCut, parseNested } from "../core/nesting.ts";
@@ -20,6 +21,10 @@ export interface JoinFrame extends Target {
   readonly heartbeat: boolean;
   /** Whether it takes snapshots in parts. */
   readonly parts: boolean;
+  /** Whether it takes snapshots as items, with their revisions and times. */
+  readonly items: boolean;
+  /** Only the newest items come in snapshots, this many. Undefined: all. */
+  readonly window: number | undefined;
   /** Whether it takes updates as their steps. */
   readonly deltas: boolean;
 }
@@ -29,7 +34,14 @@ export function plainJoin(
   { streamName, groupId, itemId }: Target,
   subscriptionId: string,
 ): JoinFrame {
-  const noExtensions = { resume: undefined, heartbeat: false, parts: false, deltas: false };
+  const noExtensions = {
+    resume: undefined,
+    heartbeat: false,
+    parts: false,
+    items: false,
+    window: undefined,
+    deltas: false,
+  };
   return { type: "join", subscriptionId, streamName, groupId, itemId, ...noExtensions };
 }
 
@@ -120,21 +132,24 @@ function readToken(data: unknown): TokenFrame {
 }
 
 function readJoin(subscriptionId: string, data: Record<string, unknown>): JoinFrame {
+  const itemId =
+    data["id"] === undefined || data["id"] === null || data["id"] === ""
+      ? undefined
+      : text("id", data["id"]);
   return {
     type: "join",
     subscriptionId,
     streamName: text("streamName", data["streamName"]),
     groupId: text("groupId", data["groupId"]),
-    itemId:
-      data["id"] === undefined || data["id"] === null || data["id"] === ""
-        ? undefined
-        : text("id", data["id"]),
+    itemId,
     resume:
       data["resume"] === undefined || data["resume"] === null
         ? undefined
         : readPosition(data["resume"]),
     heartbeat: flag("heartbeat", data["heartbeat"]),
     parts: flag("parts", data["parts"]),
+    items: flag("items", data["items"]),
+    window: readWindow(data["window"], itemId),
     deltas: flag("deltas", data["deltas"]),
   };
 }
@@ -148,6 +163,13 @@ function flag(field: string, value: unknown): boolean {
   if (value === undefined || value === null) return false;
   if (typeof value === "boolean") return value;
   throw invalid(field, "is not a boolean", "true or false");
+}
+
+function readWindow(value: unknown, itemId: string | undefined): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!isWindow(value)) throw invalid("window", "is not a number of items", MAY_WINDOW);
+  if (itemId === undefined) return value;
+  throw invalid("window", "is given with an id", "absent, or given for a whole group");
 }
 
 function readPosition(value: unknown): Position {

@@ -11,6 +11,7 @@ export type Dialect = "unknown" | "original" | "extended" | "hello";
  * frames and rejoins by itself. A client without extensions rejoins only after its socket has
  * closed.
  */
-export function usesExtension({ resume, heartbeat, parts, deltas }: JoinFrame): boolean {
-  return resume !== undefined || heartbeat || parts || deltas;
+export function usesExtension(join: JoinFrame): boolean {
+  const { resume, heartbeat, parts, items, window, deltas } = join;
+  return resume !== undefined || heartbeat || parts || items || window !== undefined || deltas;
 }

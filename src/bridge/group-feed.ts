@@ -17,10 +17,15 @@ import type { Target } from "./target.ts";
 /** A subscription of a socket. */
 export interface Join extends Target {
   readonly subscriptionId: string;
-  /** The extensions that its client requested: `resumed` frames, heartbeats, snapshots in parts, deltas. */
+  /**
+   * The extensions that its client requested: `resumed` frames, heartbeats, deltas, and snapshots in
+   * parts, as items, or of a window.
+   */
   readonly resumes: boolean;
   readonly heartbeat: boolean;
   readonly parts: boolean;
+  readonly items: boolean;
+  readonly window: number | undefined;
   readonly deltas: boolean;
   /** Whether the socket's URL requested it: an explicit join of the same target replaces it. */
   readonly byUrl: boolean;
@@ -150,7 +155,7 @@ export class GroupFeed implements Reader {
       case "sync":
         if (!to.parts) return this.#collect(to, frame);
         to.isServed = true;
-        sendQueue.sendSnapshot(syncFrame(to, to.subscriptionId, frame, true), this.#shared.memory);
+        sendQueue.sendSnapshot(syncFrame(to, frame, this.#withAuthors), this.#shared.memory);
         return;
       case "resumed":
         to.isServed = true;
@@ -196,6 +201,6 @@ export class GroupFeed implements Reader {
         ? frame
         : { ...frame, items: collected.parts.flatMap((part) => part.items) };
     join.isServed = true;
-    this.#sendQueue.sendSnapshot(syncFrame(join, join.subscriptionId, whole, false), memory);
+    this.#sendQueue.sendSnapshot(syncFrame(join, whole, this.#withAuthors), memory);
   }
 }

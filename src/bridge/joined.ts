@@ -32,7 +32,8 @@ export interface ByUrl extends Target {
 
 /** The subscription of an admitted join. */
 export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission): Join {
-  const { streamName, groupId, itemId, subscriptionId, resume, heartbeat, parts, deltas } = frame;
+  const { streamName, groupId, itemId, subscriptionId, resume, heartbeat, parts } = frame;
+  const { items, window, deltas } = frame;
   const resumes = resume !== undefined;
   const isServed = false;
   // Without a spread: each object made by a spread has a hidden class of its own, which takes
@@ -45,6 +46,8 @@ export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission):
     resumes,
     heartbeat,
     parts,
+    items,
+    window,
     deltas,
     byUrl,
     isServed,

@@ -18,22 +18,43 @@ import { textFrame } from "./text-frame.ts";
  * `epoch`, `revision` and `subscriptionId` are additions that they ignore.
  */
 
+/** A subscription, and how its client takes snapshots. */
+export interface SyncForm extends Target {
+  readonly subscriptionId: string;
+  /** Whether it requested parts; otherwise a frame is the whole snapshot. */
+  readonly parts: boolean;
+  /** Whether it requested items, in place of their values and ids. */
+  readonly items: boolean;
+  /** Size of its window; undefined: it has none. */
+  readonly window: number | undefined;
+}
+
 /**
  * The state that a subscription follows: one value or null for an item, all values for a group.
  *
- * @param inParts Whether the client requested parts; otherwise the frame is the whole snapshot.
+ * @param withAuthors Whether the socket gets authors.
  */
 export function syncFrame(
-  target: Target,
-  subscriptionId: string,
+  form: SyncForm,
   frame: Omit<SyncFrame, "kind">,
-  inParts: boolean,
+  withAuthors: boolean,
 ): Buffer {
-  const { position, timestamp, first, last } = frame;
-  const parts = inParts ? `,"first":${first},"last":${last}` : "";
-  const state = target.itemId === undefined ? groupState(frame) : itemState(frame);
-  const event = ['{"type":"sync",', state, parts, "}"];
-  return envelope(target, target.itemId, timestamp, event, position, subscriptionId);
+  const { position, timestamp, first, last, truncated = false, olderPageToken } = frame;
+  const event = ['{"type":"sync",', stateOf(form, frame, withAuthors)];
+  if (form.parts) event.push(`,"first":${first},"last":${last}`);
+  if (form.window !== undefined) event.push(`,"truncated":${truncated}`);
+  if (olderPageToken !== undefined) event.push(`,"olderPageToken":"${olderPageToken}"`);
+  event.push("}");
+  return envelope(form, form.itemId, timestamp, event, position, form.subscriptionId);
+}
+
+function stateOf(
+  { items, itemId }: SyncForm,
+  frame: Pick<SyncFrame, "items">,
+  withAuthors: boolean,
+): string | Buffer {
+  if (items) return itemsState(frame, withAuthors);
+  return itemId === undefined ? groupState(frame) : itemState(frame);
 }
 
 /** The state of a group, encoded once for all subscriptions that get it. */
@@ -46,6 +67,24 @@ const groupState = createRecent(({ items }: Pick<SyncFrame, "items">): Buffer =>
 function itemState({ items: [item] }: Pick<SyncFrame, "items">): string {
   const ids = item === undefined ? "[]" : `[${JSON.stringify(item.itemId)}]`;
   return `"data":${item?.value.text ?? "null"},"ids":${ids}`;
+}
+
+/** The items of a state, encoded once for all subscriptions that get them. */
+const itemsState = createRecentForReaders(
+  ({ items }: Pick<SyncFrame, "items">, withAuthor): Buffer =>
+    Buffer.from(`"items":[${items.map((item) => itemObject(item, withAuthor)).join(",")}]`),
+  ({ items }) => items.some(({ author }) => author !== NO_AUTHOR),
+  byteLengthOf,
+);
+
+/** An item. Its times are Unix milliseconds, like all times on sockets. */
+function itemObject(item: Item, withAuthor: boolean): string {
+  const { itemId, value, revision, createTimeMs, updateTimeMs, author } = item;
+  const end = withAuthor && author !== NO_AUTHOR ? `,"author":${JSON.stringify(author)}}` : "}";
+  return (
+    `{"id":${JSON.stringify(itemId)},"data":${value.text},"revision":${revision},` +
+    `"createTime":${createTimeMs},"updateTime":${updateTimeMs}${end}`
+  );
 }
 
 /** Size of the values of items in a frame, in bytes. */

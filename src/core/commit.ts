@@ -4,7 +4,9 @@ import { Delta } from "./delta.ts";
 import { StreamError } from "./errors.ts";
 import { FewMap } from "./few-map.ts";
 import { nextTimestamp } from "./group-clock.ts";
-import type { Commit, Head, Mutation, MutationResult } from "./store.ts";
+import { rememberedOf, repetitionOf } from "./idempotency.ts";
+import type { Idempotency, Remembered } from "./idempotency-key.ts";
+import type { Commit, Committed, Head, Mutation, MutationResult } from "./store.ts";
 import type { OpError, UpdateOp } from "./ops.ts";
 import type { Fired } from "./outbox.ts";
 import { utf8Length } from "./text.ts";
@@ -36,6 +38,11 @@ export interface CommitContext {
   readonly head: Head;
   /** The group's items before the commit. */
   readonly lookup: (itemId: string) => StoredItem | undefined;
+  /**
+   * What the group remembers under an idempotency key, within the window. Asked only for a commit
+   * that has one.
+   */
+  readonly recall: (idempotency: Idempotency) => Remembered | undefined;
   /** Wall clock, Unix milliseconds. */
   readonly nowMs: number;
   /**
@@ -53,8 +60,13 @@ export type Decision = Accepted | { readonly ok: false; readonly error: StreamEr
 export interface Accepted {
   readonly ok: true;
   readonly head: Head;
-  /** One result per mutation, in order. */
-  readonly results: readonly MutationResult[];
+  /** The outcome for the caller. */
+  readonly outcome: Committed;
+  /**
+   * What to remember under the commit's idempotency key, in the same step. Undefined: it has none, or
+   * repeats an earlier commit.
+   */
+  readonly remember: Remembered | undefined;
   /** New changes, in order. */
   readonly changes: readonly ChangeEvent[];
   /** The changes that fire triggers, in order. */
@@ -66,15 +78,25 @@ export interface Accepted {
 /**
  * Decides what a commit does to a group. It only reads through the context; an error that a
  * mutation throws refuses the commit. Every expectation is checked against the group as it was
- * before the commit, and each mutation sees the ones before it.
+ * before the commit, and each mutation sees the ones before it. A repetition of an earlier commit is
+ * accepted and does nothing, whatever it expects.
  */
 export function decideCommit(commit: Commit, context: CommitContext): Decision {
   try {
+    const { idempotency } = commit;
+    const known = idempotency === undefined ? undefined : context.recall(idempotency);
+    if (idempotency !== undefined && known !== undefined)
+      return nothing(context.head, repetitionOf(idempotency, known));
     checkExpectations(commit, context);
     return new Working(commit, context).run();
   } catch (error) {
     return { ok: false, error: StreamError.from(error) };
   }
+}
+
+/** A decision that changes nothing. */
+function nothing(head: Head, outcome: Committed): Accepted {
+  return { ok: true, head, outcome, remember: undefined, changes: [], fired: [], writes: [] };
 }
 
 function checkExpectations(commit: Commit, context: CommitContext): void {
@@ -187,13 +209,14 @@ class Working {
         throw StreamError.from(error).with(indexOf(this.#commit, index));
       }
     });
+    const position = { epoch: this.#epoch, revision: this.#revision };
+    const { idempotency } = this.#commit;
     return {
       ok: true,
-      head: {
-        position: { epoch: this.#epoch, revision: this.#revision },
-        timestamp: this.#timestamp,
-      },
-      results,
+      head: { position, timestamp: this.#timestamp },
+      outcome: { ok: true, position, results },
+      remember:
+        idempotency === undefined ? undefined : rememberedOf(idempotency, position, results),
       changes: this.#changes,
       fired: this.#fired,
       writes: this.#writes,

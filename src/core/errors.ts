@@ -19,8 +19,8 @@ export type Code =
 
 /**
  * Reason -> code, and whether sending the same call again can succeed without a change on the
- * caller's side. (After OUTCOME_UNKNOWN only a Set, a Delete, or a call with an expectation is
- * safe to repeat.)
+ * caller's side. (After OUTCOME_UNKNOWN only a Set, a Delete, or a call with an expectation or an
+ * idempotency key is safe to repeat.)
  */
 export const REASONS = {
   NAME_INVALID: { code: "invalid_argument", retryable: false },
@@ -31,6 +31,7 @@ export const REASONS = {
   PAGE_TOKEN_INVALID: { code: "invalid_argument", retryable: false },
   REQUEST_INVALID: { code: "invalid_argument", retryable: false },
   SCHEMA_MISMATCH: { code: "invalid_argument", retryable: false },
+  IDEMPOTENCY_MISMATCH: { code: "invalid_argument", retryable: false },
   REVISION_MISMATCH: { code: "aborted", retryable: false },
   EPOCH_MISMATCH: { code: "aborted", retryable: false },
   AUTH_REFUSED: { code: "unauthenticated", retryable: false },

@@ -13,6 +13,11 @@ export class Fifo<T> {
     this.#elements.push(element);
   }
 
+  /** The first element; undefined when there is none. */
+  first(): T | undefined {
+    return this.#head === this.#elements.length ? undefined : this.#elements[this.#head];
+  }
+
   /** Removes and returns the first element; undefined when there is none. */
   shift(): T | undefined {
     if (this.#head === this.#elements.length) return undefined;

@@ -26,6 +26,23 @@ export interface SyncFrame {
    * later one when the epoch is new. @see GroupClock
    */
   readonly timestamp: number;
+  /** Of a window: whether the group has older items. */
+  readonly truncated?: boolean | undefined;
+  /**
+   * In the last part of a truncated window: the `page_token` of a List, `descending`, of the older
+   * items.
+   */
+  readonly olderPageToken?: string | undefined;
+  /** Of a window: what a subscriber with a smaller window needs to cut it. */
+  readonly window?: WindowPart | undefined;
+}
+
+/** What a part of a window has beside its items. It is not sent. */
+export interface WindowPart {
+  /** Number of items in all parts. */
+  readonly count: number;
+  /** The `olderPageToken` of a window that begins with the item of this index. */
+  readonly tokenBefore: (index: number) => string;
 }
 
 /** The given position was honoured: every later change follows. */
@@ -54,7 +71,10 @@ export function frameBytes(frame: Frame): number {
     case "delta":
       return frame.delta.size + FRAME_OVERHEAD_BYTES + 3 * frame.author.length;
     case "sync":
-      return frame.items.reduce((sum, item) => sum + itemBytes(item), FRAME_OVERHEAD_BYTES);
+      return frame.items.reduce(
+        (sum, item) => sum + itemBytes(item),
+        FRAME_OVERHEAD_BYTES + (frame.olderPageToken?.length ?? 0),
+      );
     case "resumed":
     case "heartbeat":
       return FRAME_OVERHEAD_BYTES;

@@ -27,6 +27,6 @@ export function overriddenStream(functionId: string): string | undefined {
 export function customStreamUnsupported(): StreamError {
   return new StreamError(
     "CUSTOM_STREAM_UNSUPPORTED",
-    "The stream is custom: its values are stored outside the service; expected_revision, expected_epoch and batches may be used with other streams only.",
+    "The stream is custom: its values are stored outside the service; expected_revision, expected_epoch, idempotency_key and batches may be used with other streams only.",
   );
 }

@@ -24,8 +24,8 @@
  *
  * Without further writes, changes 3 4 5 expire `maxAgeMs` after their commits and the sweep trims
  * them: the log is empty and only e/5 resumes. The group itself is kept, because it holds items. A
- * group without items is forgotten once its log is empty too; its next put is f/1, in a new epoch,
- * which no position of e can resume.
+ * group without items is forgotten once its log is empty too, and the idempotency keys of its writes
+ * have expired; its next put is f/1, in a new epoch, which no position of e can resume.
  */
 import { DEFAULT_HISTORY } from "./store.ts";
 import type { History } from "./store.ts";
@@ -48,6 +48,11 @@ export interface GroupAge {
   readonly lastChangeMs: number;
   /** Timestamp of the last event, which may run ahead of the wall clock. */
   readonly timestamp: number;
+  /**
+   * When to sweep it for its idempotency keys, Unix milliseconds (see keysSweepMs); undefined: it
+   * has none.
+   */
+  readonly keysSweepMs?: number | undefined;
 }
 
 /** Limits of history; absent limits have their defaults. */
@@ -97,12 +102,22 @@ export function mustTrim(log: LogExtent, nowMs: number, history: History): boole
 }
 
 /**
- * When an idle group is next due for a sweep: when its oldest change expires or, without items and
- * log, when it may be forgotten. Undefined: not before its next change.
+ * When an idle group is next due for a sweep: when its oldest change or idempotency key expires or,
+ * without any and without items, when it may be forgotten. Undefined: not before its next change.
  *
  * A group is remembered until its last timestamp has passed, so that timestamps keep increasing.
  */
 export function nextSweepMs(group: GroupAge, history: History): number | undefined {
+  const { keysSweepMs } = group;
+  const own = ownSweepMs(group, history);
+  if (keysSweepMs === undefined) return own;
+  // An empty group is not forgotten before its keys.
+  if (own === undefined || (group.log.count === 0 && group.itemCount === 0)) return keysSweepMs;
+  return Math.min(own, keysSweepMs);
+}
+
+/** When the group is due for its changes and for itself. */
+function ownSweepMs(group: GroupAge, history: History): number | undefined {
   const { log } = group;
   // A commit may leave the log over its limits: the rest is due at once.
   if (log.count > history.maxChanges || log.bytes > history.maxBytes) return log.oldestTimeMs;
@@ -116,6 +131,7 @@ export function mayForget(group: GroupAge, nowMs: number, history: History): boo
   return (
     group.log.count === 0 &&
     group.itemCount === 0 &&
+    group.keysSweepMs === undefined &&
     isExpired(Math.max(group.lastChangeMs, group.timestamp), nowMs, history)
   );
 }

@@ -70,8 +70,6 @@ export interface WindowPage {
    * item before it.
    */
   readonly places: readonly string[];
-  /** Number of items in all pages. Of a reader that is not stable: when the first page was read. */
-  readonly count: number;
-  /** Whether the group has older items. Of a reader that is not stable: when the first page was read. */
-  readonly truncated: boolean;
+  /** Number of items of the group. */
+  readonly total: number;
 }

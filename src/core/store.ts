@@ -2,6 +2,7 @@ import type { Unwatch } from "./watchers.ts";
 import type { ChangeEvent, GroupEvent, Item, LoggedChange } from "./change.ts";
 import type { Delta } from "./delta.ts";
 import type { StreamError } from "./errors.ts";
+import type { Idempotency, Remembered } from "./idempotency-key.ts";
 import type { LogRange } from "./log-range.ts";
 import type { GroupKey } from "./names.ts";
 import type { OpError } from "./ops.ts";
@@ -44,8 +45,8 @@ export type {
  *
  * The log of a group: a change leaves it when it is older than `maxAgeMs`, or `maxChanges` newer
  * ones exist, or the log exceeds `maxBytes`, whichever comes first; idle groups are swept too. An
- * emptied group keeps its epoch, revision and log for at least `maxAgeMs` after its last change,
- * then it is forgotten; its next write starts a new epoch. retention.ts has an example.
+ * emptied group keeps its epoch, revision and log for at least `maxAgeMs` after its last change, and
+ * as long as it has idempotency keys; then it is forgotten, and its next write starts a new epoch. retention.ts has an example.
  */
 export interface Store {
   /**
@@ -66,6 +67,15 @@ export interface Store {
 
   /** Reads one item together with its group's head, in one step. */
   get(group: GroupKey, itemId: string): Promise<ItemRead>;
+
+  /**
+   * What the group remembers of a commit with this caller and key, within the window, whatever its
+   * fingerprint; undefined when it does not. A commit decides on its own: this read tells whether a
+   * write gate has to be asked.
+   *
+   * A store without it does not remember keys: the service refuses requests that have one.
+   */
+  recall?(group: GroupKey, idempotency: Idempotency): Promise<Remembered | undefined>;
 
   /** Heads of groups, in the requested order. A group that was never written is at the origin. */
   heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
@@ -179,27 +189,6 @@ export interface Commit {
 }
 
 /**
- * Identifies a commit among those of its group, so that a repetition changes nothing.
- *
- * A store remembers the key in the same atomic step as the commit, for the idempotency window
- * (10 minutes by default) after it, and at most 10,000 keys per group: beyond that the oldest are
- * dropped. A repetition has the outcome of the first commit, without values, whatever the group is
- * like by now; expectations and values are not looked at. A refused commit is not remembered; one
- * that changed nothing (the delete of a missing item) is. A group that has keys is not forgotten.
- */
-export interface Idempotency {
-  /** Who chose the key: keys of different callers never meet. At most 300 bytes. */
-  readonly caller: string;
-  /** 1 to 128 bytes. */
-  readonly key: string;
-  /**
-   * Digest of the request as it was decoded, before gates changed it. A commit with a remembered
-   * key and another fingerprint is refused: IDEMPOTENCY_MISMATCH.
-   */
-  readonly fingerprint: string;
-}
-
-/**
  * A write of one item. `expectedRevision` is checked against the group as it was before the commit:
  * 0 means that the item must not exist. If the write makes a change, `fires` enters the outbox with
  * it.
@@ -279,6 +268,8 @@ export interface Refused {
 export interface MutationResult {
   /** Revision of the change; undefined when nothing changed (a delete of a missing item). */
   readonly revision: number | undefined;
+  /** Of a repetition: whether the first commit created the item. Otherwise `oldValue` says it. */
+  readonly created?: boolean | undefined;
   /** Value before; undefined when there was no item. */
   readonly oldValue: Value | undefined;
   /** Value now; undefined after a delete. */

@@ -4,7 +4,8 @@ import type { Position } from "../core/position.ts";
 import type { Replay, Store } from "../core/store.ts";
 import type { Channel } from "./channel.ts";
 import type { Interest } from "./interest.ts";
-import { PART_LIMITS, type StateReader } from "./state-reader.ts";
+import { PART_LIMITS } from "./state-part.ts";
+import type { StateReader } from "./state-reader.ts";
 import type { SubscriptionOptions, UnreadParts } from "./subscription-options.ts";
 
 /** One part of a snapshot or of the log. */

@@ -13,6 +13,8 @@ import {
 
 /** How long a state is kept for other readers, in milliseconds. */
 const KEPT_MS = 1000;
+/** How many states of a group are shared at a time: the whole one, and windows of several sizes. */
+const MAX_SHARED = 16;
 
 /** A state that any number of readers can read. */
 interface Followable {
@@ -42,8 +44,8 @@ export class GroupStates {
   readonly #store: Store;
   readonly #group: GroupKey;
   readonly #sharing: (group: GroupKey) => SnapshotPartCache | undefined;
-  /** The latest shared state; it does not reject. */
-  #latest: Promise<Followable | undefined> | undefined;
+  /** The latest shared states, by window; they do not reject. */
+  #latest: Map<number | undefined, Promise<Followable | undefined>> | undefined;
 
   /**
    * @param sharing The snapshot parts that readers of the group share; undefined when the store's
@@ -64,27 +66,35 @@ export class GroupStates {
     return itemsState(this.#store, this.#group, itemIds);
   }
 
-  /** Reads the state of the group. */
-  readGroup(): StateReader {
+  /**
+   * Reads the state of the group.
+   *
+   * @param window Only the newest items, this many, as a window. Infinity: all, as a window. Absent:
+   *   all.
+   */
+  readGroup(window?: number): StateReader {
     const shared = this.#sharing(this.#group);
     return shared === undefined
-      ? groupState(this.#store, this.#group)
-      : lazily(() => this.#open(shared));
+      ? groupState(this.#store, this.#group, window)
+      : lazily(() => this.#open(window, shared));
   }
 
-  async #open(shared: SnapshotPartCache): Promise<StateReader> {
-    const latest = this.#latest;
-    if (latest === undefined) return this.#read(shared);
+  async #open(window: number | undefined, shared: SnapshotPartCache): Promise<StateReader> {
+    const latest = this.#latest?.get(window);
+    if (latest === undefined) {
+      if ((this.#latest?.size ?? 0) < MAX_SHARED) return this.#read(window, shared);
+      return groupState(this.#store, this.#group, window, shared);
+    }
     const [state, [head]] = await Promise.all([latest, this.#store.heads([this.#group])]);
     if (state !== undefined && isFresh(state.head, head as Head)) return state.follow();
     // Waiting for the new latest state could find it outdated again, so only one caller reads that
     // one and each of the others reads for itself.
-    if (this.#latest === latest) return this.#read(shared);
-    return groupState(this.#store, this.#group, shared);
+    if (this.#latest?.get(window) === latest) return this.#read(window, shared);
+    return groupState(this.#store, this.#group, window, shared);
   }
 
-  async #read(shared: SnapshotPartCache): Promise<StateReader> {
-    const reading = this.#begin(shared);
+  async #read(window: number | undefined, shared: SnapshotPartCache): Promise<StateReader> {
+    const reading = this.#begin(window, shared);
     const latest = reading.then(
       ({ others }) => {
         if (others === undefined) forget();
@@ -96,17 +106,19 @@ export class GroupStates {
       },
     );
     const forget = () => {
-      if (this.#latest === latest) this.#latest = undefined;
+      if (this.#latest?.get(window) !== latest) return;
+      this.#latest.delete(window);
+      if (this.#latest.size === 0) this.#latest = undefined;
     };
-    this.#latest = latest;
+    (this.#latest ??= new Map()).set(window, latest);
     void latest.then((others) => {
       if (others !== undefined) setTimeout(forget, KEPT_MS).unref();
     });
     return (await reading).own;
   }
 
-  async #begin(shared: SnapshotPartCache): Promise<Reading> {
-    const opened = await openState(this.#store, this.#group, shared);
+  async #begin(window: number | undefined, shared: SnapshotPartCache): Promise<Reading> {
+    const opened = await openState(this.#store, this.#group, window, shared);
     if (opened.kind === "whole") return forAll(opened.state);
     const { reader } = opened;
     const first = await reader.next();

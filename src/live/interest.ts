@@ -21,10 +21,21 @@ export interface Interest {
   quietSinceMs?(): number;
 }
 
+/** How a subscription takes what it follows. */
+export interface InterestOptions {
+  /** Whether it takes updates as deltas. Default false. */
+  readonly deltas?: boolean | undefined;
+  /** Of a group: its snapshots have only the newest items, this many. Default: all. */
+  readonly window?: number | undefined;
+}
+
 /** Interest in one item; undefined: in the whole group. */
-export function interestIn(itemId: string | undefined, deltas = false): Interest {
+export function interestIn(
+  itemId: string | undefined,
+  { deltas = false, window }: InterestOptions = {},
+): Interest {
   if (itemId === undefined)
-    return { deltas, matches: () => true, readState: (states) => states.readGroup() };
+    return { deltas, matches: () => true, readState: (states) => states.readGroup(window) };
   return {
     deltas,
     matches: (id) => id === itemId,

@@ -4,6 +4,7 @@ import { type Frame, type HeartbeatFrame, type SyncFrame, frameBytes } from "../
 import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { ORIGIN, type Position } from "../core/position.ts";
 import { interestIn } from "./interest.ts";
+import type { Followed } from "./served-members.ts";
 import type { StateReader } from "./state-reader.ts";
 import type { Subscription } from "./subscription.ts";
 
@@ -18,7 +19,7 @@ import type { Subscription } from "./subscription.ts";
  * queue of the subscription (G7). One part is held at a time, so a join costs no more than a slow
  * reader, however large the snapshot.
  */
-export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> {
+export class JoiningSnapshot<M extends Followed> {
   readonly member: M;
   /**
    * Resolves when the first part was taken, or it ended before that; rejects when an error ended
@@ -167,7 +168,8 @@ export class JoiningSnapshot<M extends { readonly itemId: string | undefined }> 
   }
 
   #open(): StateReader {
-    return interestIn(this.member.itemId).readState(this.#subscription.channel.states);
+    const { itemId, window } = this.member;
+    return interestIn(itemId, { window }).readState(this.#subscription.channel.states);
   }
 
   async #read(): Promise<void> {

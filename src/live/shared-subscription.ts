@@ -1,4 +1,4 @@
-import type { Item, LiveEvent, LoggedChange } from "../core/change.ts";
+import type { LiveEvent, LoggedChange } from "../core/change.ts";
 import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
 import type { Frame, HeartbeatFrame, ResumedFrame, SyncFrame } from "../core/frame.ts";
@@ -7,15 +7,14 @@ import { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { FollowerCounts } from "./follower-counts.ts";
 import type { GroupStates } from "./group-states.ts";
 import { JoiningSnapshot } from "./joining-snapshot.ts";
+import { type Followed, ServedMembers } from "./served-members.ts";
 import type { Interest } from "./interest.ts";
 import type { StateReader } from "./state-reader.ts";
 import type { Reader } from "./frame-iterator.ts";
 import type { Subscription } from "./subscription.ts";
 
 /** A member of a shared subscription, identified by the object itself. */
-export interface Member {
-  /** Follows this item; undefined: the whole group. */
-  readonly itemId: string | undefined;
+export interface Member extends Followed {
   /** Whether it takes updates as deltas. All members get them whole while one of them does not. */
   readonly deltas: boolean;
 }
@@ -80,8 +79,8 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   readonly #active = new FewMap<M, Bookmark>();
   /** The items, or the group, that the active members follow. */
   readonly #activeWanted = new FollowerCounts();
-  /** Members that the current segment's opening frame serves, with the item found for each. */
-  readonly #served = new FewMap<M, Item | undefined>();
+  /** Members that the current segment's opening frame serves. */
+  readonly #served = new ServedMembers<M>();
   /** Whether a snapshot for all members, or a part of it, is still to come. */
   #inSync = false;
   /** The snapshot of the member that is joining. */
@@ -224,9 +223,8 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   /** @see Interest */
   readState(states: GroupStates): StateReader {
     this.reset();
-    this.#served.clear();
-    for (const member of this.#members.keys()) this.#served.set(member, undefined);
-    if (this.#wanted.wantsAll) return states.readGroup();
+    this.#served.restart(this.#members.keys());
+    if (this.#wanted.wantsAll) return states.readGroup(this.#served.window());
     return states.readItems(this.#wanted.itemIds);
   }
 
@@ -255,8 +253,7 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   }
 
   async #open(member: M, resumeFrom: Position | undefined): Promise<void> {
-    this.#served.clear();
-    this.#served.set(member, undefined);
+    this.#served.restart([member]);
     this.#inSync = false;
     const subscription = await this.#options.subscribe(this, resumeFrom);
     // The member left meanwhile, and no other can have joined.
@@ -338,20 +335,9 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   #distributeSync(frame: SyncFrame): void {
     this.#inSync = !frame.last;
     if (frame.first) this.#reviewInsertion(frame);
-    let items: Map<string, Item> | undefined;
-    for (const [member, before] of this.#served) {
-      this.#activate(member, frame.timestamp);
-      const { itemId } = member;
-      if (itemId === undefined) {
-        this.#put({ to: member, frame });
-        continue;
-      }
-      items ??= new Map(frame.items.map((item) => [item.itemId, item]));
-      const item = items.get(itemId) ?? before;
-      this.#served.set(member, item);
-      if (!frame.last) continue;
-      const found = item === undefined ? [] : [item];
-      this.#put({ to: member, frame: { ...frame, items: found, first: true, last: true } });
+    for (const [to, part] of this.#served.split(frame)) {
+      this.#activate(to, frame.timestamp);
+      if (part !== undefined) this.#put({ to, frame: part });
     }
   }
 

@@ -22,15 +22,24 @@ export class SnapshotPartCache {
   #parts = newParts();
   #isUsed = false;
 
-  /** The part of a state that begins after `place` items. */
-  find(group: GroupKey, head: Head, place: number): SharedPart | undefined {
+  /**
+   * The part of a state that begins after `place` items.
+   *
+   * @param window Size of the window; undefined: the state is whole.
+   */
+  find(
+    group: GroupKey,
+    window: number | undefined,
+    head: Head,
+    place: number,
+  ): SharedPart | undefined {
     this.#isUsed = true;
-    return this.#parts.get(keyOf(group, head, place));
+    return this.#parts.get(keyOf(group, window, head, place));
   }
 
   /** Keeps a part for a while. */
-  note(group: GroupKey, place: number, part: SharedPart): void {
-    this.#parts.set(keyOf(group, part.page, place), part);
+  note(group: GroupKey, window: number | undefined, place: number, part: SharedPart): void {
+    this.#parts.set(keyOf(group, window, part.page, place), part);
   }
 
   /**
@@ -50,7 +59,13 @@ function newParts(): RecentMap<string, SharedPart> {
 }
 
 // Names and epochs hold no control characters.
-function keyOf(group: GroupKey, { position, timestamp }: Head, place: number): string {
+function keyOf(
+  group: GroupKey,
+  window: number | undefined,
+  { position, timestamp }: Head,
+  place: number,
+): string {
   const { epoch, revision } = position;
-  return `${groupKeyText(group)}\u0000${epoch}\u0000${revision}\u0000${timestamp}\u0000${place}`;
+  const state = `${groupKeyText(group)}\u0000${epoch}\u0000${revision}\u0000${timestamp}`;
+  return `${state}\u0000${window ?? ""}\u0000${place}`;
 }

@@ -1,27 +1,11 @@
-import { createFold } from "../core/fold.ts";
-import { StreamError } from "../core/errors.ts";
 import { type SyncFrame, itemBytes } from "../core/frame.ts";
 import type { Item } from "../core/change.ts";
 import type { GroupKey } from "../core/names.ts";
 import { type Position, samePosition } from "../core/position.ts";
-import type {
-  Head,
-  ReadLimits,
-  SnapshotPage,
-  SnapshotReader,
-  StateHead,
-  Store,
-} from "../core/store.ts";
+import type { Head, SnapshotPage, SnapshotReader, Store } from "../core/store.ts";
+import { type FoldedState, foldPages } from "./folded-state.ts";
 import type { SnapshotPartCache } from "./snapshot-part-cache.ts";
-
-/**
- * Size of one part of a snapshot or replay. Small, so that a slow reader shows progress and, with a
- * store whose snapshots are stable, a large group is never held as a whole.
- */
-export const PART_LIMITS: ReadLimits = { maxCount: 1000, maxBytes: 256 * 1024 };
-
-/** How often a snapshot is tried when the log moves on faster than its pages are read. */
-const MAX_FOLD_ATTEMPTS = 5;
+import { PART_LIMITS, type PartOfWindow, syncFrame } from "./state-part.ts";
 
 /** The state of a group or item at one position, part by part. */
 export interface StateReader {
@@ -56,7 +40,7 @@ export function itemsState(store: Store, group: GroupKey, itemIds: readonly stri
   };
 }
 
-function pick(state: Folded, itemIds: readonly string[]): SyncFrame {
+function pick(state: FoldedState, itemIds: readonly string[]): SyncFrame {
   const wanted = new Set(itemIds);
   return syncFrame(
     state.items.filter(({ itemId }) => wanted.has(itemId)),
@@ -70,10 +54,16 @@ function pick(state: Folded, itemIds: readonly string[]): SyncFrame {
  * Reads the state of a group, from the first call of next(). All parts have one position, with any
  * store.
  *
+ * @param window Only the newest items, this many. Undefined: all.
  * @param shared Parts that are shared with other readers of the same state.
  */
-export function groupState(store: Store, group: GroupKey, shared?: SnapshotPartCache): StateReader {
-  return lazily(async () => followed(await openState(store, group, shared)));
+export function groupState(
+  store: Store,
+  group: GroupKey,
+  window?: number,
+  shared?: SnapshotPartCache,
+): StateReader {
+  return lazily(async () => followed(await openState(store, group, window, shared)));
 }
 
 /** A reader that is opened by the first call of next(). */
@@ -104,11 +94,13 @@ export type OpenState =
 export async function openState(
   store: Store,
   group: GroupKey,
+  window: number | undefined,
   shared?: SnapshotPartCache,
 ): Promise<OpenState> {
-  const reader = await store.snapshot(group);
-  if (reader.stable) return { kind: "parts", reader: stableParts(reader, group, shared) };
-  return { kind: "whole", state: new WholeState(await foldPages(store, group, reader)) };
+  const reader = await store.snapshot(group, window);
+  if (reader.stable) return { kind: "parts", reader: stableParts(reader, group, window, shared) };
+  const state = new WholeState(group, await foldPages(store, group, reader, window));
+  return { kind: "whole", state };
 }
 
 function followed(opened: OpenState): StateReader {
@@ -118,22 +110,33 @@ function followed(opened: OpenState): StateReader {
 function stableParts(
   reader: SnapshotReader,
   group: GroupKey,
+  size: number | undefined,
   shared: SnapshotPartCache | undefined,
 ): StateReader {
   let isFirst = true;
   /** How many items were read. */
   let place = 0;
+  /** The place of the first item of a window. */
+  let first: string | undefined;
+  const frameOf = (page: SnapshotPage): SyncFrame => {
+    const { items, window, done } = page;
+    if (window === undefined || size === undefined) return syncFrame(items, page, isFirst, done);
+    const { places, total } = window;
+    if (isFirst) first = places[0];
+    const count = Math.min(total, size);
+    return syncFrame(items, page, isFirst, done, { group, total, count, places, first });
+  };
   const next = async (): Promise<SyncFrame> => {
     const { head } = reader;
-    if (shared === undefined || head === undefined) {
-      const page = await reader.next(PART_LIMITS);
-      return syncFrame(page.items, page, isFirst, page.done);
+    if (shared === undefined || head === undefined) return frameOf(await reader.next(PART_LIMITS));
+    const known = shared.find(group, size, head, place);
+    if (known !== undefined && reader.skip?.(known.page) === true) {
+      if (isFirst) first = known.page.window?.places[0];
+      return known.frame;
     }
-    const known = shared.find(group, head, place);
-    if (known !== undefined && reader.skip?.(known.page) === true) return known.frame;
     const page = await reader.next(PART_LIMITS);
-    const frame = syncFrame(page.items, page, isFirst, page.done);
-    if (isSharable(page.position)) shared.note(group, place, { page, frame });
+    const frame = frameOf(page);
+    if (isSharable(page.position)) shared.note(group, size, place, { page, frame });
     return frame;
   };
   return {
@@ -147,80 +150,16 @@ function stableParts(
   };
 }
 
-interface Folded extends StateHead {
-  readonly items: readonly Item[];
-}
-
-async function foldPages(
-  store: Store,
-  group: GroupKey,
-  firstReader: SnapshotReader,
-): Promise<Folded> {
-  let reader = firstReader;
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const folded = await tryFold(store, group, reader);
-      if (folded !== undefined) return folded;
-    } finally {
-      reader.close();
-    }
-    if (attempt === MAX_FOLD_ATTEMPTS) {
-      throw new StreamError(
-        "STORE_UNAVAILABLE",
-        "No snapshot can be taken, because the group changes faster than its history is kept; keep more history.",
-      );
-    }
-    reader = await store.snapshot(group);
-  }
-}
-
-/**
- * One pass over the pages; undefined when the log no longer holds what changed between two of them.
- */
-async function tryFold(
-  store: Store,
-  group: GroupKey,
-  reader: SnapshotReader,
-): Promise<Folded | undefined> {
-  const fold = createFold();
-  let page: SnapshotPage | undefined;
-  do {
-    const before: Position | undefined = page?.position;
-    page = await reader.next(PART_LIMITS);
-    if (before !== undefined && !(await foldBetween(store, group, fold, before, page.position)))
-      return undefined;
-    fold.page(page.items, page.position);
-  } while (!page.done);
-  const { items: _, done: __, next: ___, ...head } = page;
-  return { ...head, items: fold.items() };
-}
-
-async function foldBetween(
-  store: Store,
-  group: GroupKey,
-  fold: ReturnType<typeof createFold>,
-  from: Position,
-  to: Position,
-): Promise<boolean> {
-  let at = from;
-  while (at.epoch !== to.epoch || at.revision < to.revision) {
-    const replay = await store.since(group, at, PART_LIMITS);
-    const last = replay.lost ? undefined : replay.changes.at(-1);
-    if (replay.lost || last === undefined || last.position.epoch !== to.epoch) return false;
-    fold.changes(replay.changes.filter((change) => change.position.revision <= to.revision));
-    at = last.position;
-  }
-  return true;
-}
-
 /** A state that was read completely. All its readers get the same parts. */
 export class WholeState {
-  readonly #state: Folded;
+  readonly #group: GroupKey;
+  readonly #state: FoldedState;
   readonly #parts: SyncFrame[] = [];
   /** How many items the parts hold. */
   #place = 0;
 
-  constructor(state: Folded) {
+  constructor(group: GroupKey, state: FoldedState) {
+    this.#group = group;
     this.#state = state;
   }
 
@@ -250,17 +189,23 @@ export class WholeState {
       this.#place++;
     }
     const isLast = this.#place === items.length;
-    const part = syncFrame(items.slice(start, this.#place), this.#state, index === 0, isLast);
+    const part = syncFrame(
+      items.slice(start, this.#place),
+      this.#state,
+      index === 0,
+      isLast,
+      this.#windowFrom(start),
+    );
     this.#parts.push(part);
     return part;
   }
-}
 
-function syncFrame(
-  items: readonly Item[],
-  { position, timestamp, syncTimestamp = timestamp || 1 }: StateHead,
-  first: boolean,
-  last: boolean,
-): SyncFrame {
-  return { kind: "sync", items, position, first, last, timestamp: syncTimestamp };
+  #windowFrom(start: number): PartOfWindow | undefined {
+    const { items, window } = this.#state;
+    if (window === undefined) return undefined;
+    const { places, total } = window;
+    const group = this.#group;
+    const count = items.length;
+    return { group, total, count, places: places.slice(start, this.#place), first: places[0] };
+  }
 }

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { NO_AUTHOR } from "../core/author.ts";
 import type { Connected } from "../core/connection.ts";
 import { type Rights, rightsOf } from "./rights.ts";
 import type { Rule } from "./rule.ts";
@@ -57,6 +59,26 @@ export const NOBODY: Caller = { ...THIS_PROCESS, kind: "anonymous", rights: righ
 /** Whether it sees the authors of changes, events and items: users do not. */
 export function seesAuthors({ kind }: Caller): boolean {
   return kind === "service" || kind === "local";
+}
+
+/**
+ * Identity of a caller in the idempotency keys of a group: callers with different identities never
+ * meet, and no caller can choose its own. Keys, users and functions have one each; so has this
+ * process outside of functions, and so have all anonymous callers together. A user without id is
+ * known by its context, a local one by the user that `auth_function` found.
+ */
+export function identityOf({ kind, author, user, context }: Caller): string {
+  if (author !== NO_AUTHOR) return author;
+  switch (kind) {
+    case "service":
+      return "process";
+    case "local":
+      return user === undefined ? "local" : `local:${user}`;
+    case "user":
+      return `context:${createHash("sha256").update(context).digest("base64url")}`;
+    case "anonymous":
+      return "anonymous";
+  }
 }
 
 /** Whether two callers are of one kind and one identity, whatever their rights are. */

@@ -37,6 +37,19 @@ export interface RedisOptions {
   readonly queue?: Partial<RedisQueueLimits> | undefined;
 }
 
+/** What groups keep, in a store that the server opens. */
+export interface Retention {
+  /** How much history a group keeps; absent limits have their defaults. */
+  readonly history?: HistoryOptions | undefined;
+  /** How long a group remembers idempotency keys, in milliseconds. Default ten minutes. */
+  readonly idempotencyWindowMs?: number | undefined;
+}
+
+/** What groups keep, with the history of each stream. */
+export interface StreamRetention extends Omit<Retention, "history"> {
+  readonly history: HistoryOf;
+}
+
 /** Logs a message for the operator. */
 export type OperatorLog = (
   level: "info" | "warn" | "error",
@@ -61,7 +74,7 @@ const LOG_INTERVAL_MS = 10_000;
  */
 export async function openRedis(
   options: RedisOptions,
-  history: HistoryOptions | HistoryOf,
+  retention: StreamRetention,
   log: OperatorLog,
 ): Promise<{ readonly store: Store; readonly coordinator: Coordinator }> {
   const target = parseRedisUrl(options.url);
@@ -91,11 +104,12 @@ export async function openRedis(
     const store = await openRedisStore({
       servers,
       keyPrefix,
-      history,
+      ...retention,
       queue: options.queue,
       ready: () => coordinator.ready(),
       agreed: () => agreed,
       mayWriteAuthors: () => coordinator.readsAuthors(),
+      mayUseKeys: () => coordinator.knowsKeys(),
       mayWriteDeltas: () => coordinator.readsDeltas(),
       onLoss: throttled((partition: number) =>
         log(

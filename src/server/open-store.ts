@@ -1,11 +1,15 @@
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { Coordinator } from "../core/coordinator.ts";
-import type { HistoryOf, HistoryOptions } from "../core/retention.ts";
 import type { Store } from "../core/store.ts";
 import type { CommitQueueLimits } from "../stores/lmdb/commit-queue.ts";
 import { openLmdbStore } from "../stores/lmdb/lmdb-store.ts";
 import { memoryStore } from "../stores/memory/memory-store.ts";
-import { type RedisOptions, type OperatorLog, openRedis } from "./open-redis.ts";
+import {
+  type OperatorLog,
+  type RedisOptions,
+  type StreamRetention,
+  openRedis,
+} from "./open-redis.ts";
 
 /** The store to open. */
 export type StoreOptions =
@@ -46,18 +50,18 @@ export interface OpenedStore {
  */
 export async function openStore(
   options: StoreOptions,
-  history: HistoryOptions | HistoryOf = {},
+  retention: StreamRetention,
   log: OperatorLog = () => {},
 ): Promise<OpenedStore> {
   switch (options.kind) {
     case "file_based": {
       const { folder, queue, beginNewEpochs } = options;
-      const store = await openLmdbStore({ folder, history, queue, beginNewEpochs });
+      const store = await openLmdbStore({ ...retention, folder, queue, beginNewEpochs });
       return { store, coordinator: localCoordinator({ serviceState: store.serviceState }) };
     }
     case "in_memory":
-      return { store: memoryStore({ history }), coordinator: localCoordinator() };
+      return { store: memoryStore(retention), coordinator: localCoordinator() };
     case "redis":
-      return openRedis(options, history, log);
+      return openRedis(options, retention, log);
   }
 }

@@ -8,7 +8,7 @@ import { type CallerLimits, DEFAULT_CALLER_LIMITS } from "../limits/caller-limit
 import { FairSet } from "../limits/fair-set.ts";
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { HistoryOf } from "../core/retention.ts";
-import type { History, Store } from "../core/store.ts";
+import type { Store } from "../core/store.ts";
 import { StreamTable } from "../streams/stream-settings.ts";
 import { createHealth } from "../rpc/services/health.ts";
 import { type Engine, type EngineOptions, createEngine } from "../service/engine.ts";
@@ -40,20 +40,19 @@ import { readTokenFile } from "./api-token-file.ts";
 import { decisionLog } from "./decision-log.ts";
 import { createDrainDelay } from "./drain-delay.ts";
 import { createProblemLog } from "./problem-log.ts";
+import type { Retention } from "./open-redis.ts";
 import { DEFAULT_FOLDER, type OpenedStore, type StoreOptions, openStore } from "./open-store.ts";
 import { UntrustedBodies } from "../limits/untrusted-bodies.ts";
 import { BodyBudget } from "../limits/body-budget.ts";
 
 /** How to run a server. Every option has a default. */
-export interface ServerOptions extends EngineOptions {
+export interface ServerOptions extends EngineOptions, Retention {
   /** Address to listen on; a non-loopback one needs tokens, keys or `insecure`. Default 127.0.0.1. */
   readonly host?: string | undefined;
   /** Port to listen on; 0 picks a free one. Default 3112. */
   readonly port?: number | undefined;
   /** An open store, which the server closes, or the store to open. Default: on disk in ./data. */
   readonly store?: Store | StoreOptions | undefined;
-  /** How much history each group keeps, for a store that the server opens. */
-  readonly history?: Partial<History> | undefined;
   /** Tokens that make a caller trusted. Default none: callers from this machine are trusted. */
   readonly apiTokens?: readonly string[] | undefined;
   /**
@@ -363,15 +362,15 @@ async function tokensOf(
 }
 
 async function resolveStore(
-  { store, coordinator }: ServerOptions,
-  historyOf: HistoryOf,
+  { store, idempotencyWindowMs, coordinator }: ServerOptions,
+  history: HistoryOf,
   logger: Logger,
 ): Promise<OpenedStore> {
   if (store !== undefined && "run" in store)
     return { store, coordinator: coordinator ?? localCoordinator() };
   return openStore(
     store ?? { kind: "file_based", folder: DEFAULT_FOLDER },
-    historyOf,
+    { history, idempotencyWindowMs },
     (level, message, details) => logger[level](details ?? {}, message),
   );
 }

@@ -4,8 +4,15 @@ import { opsFromJson } from "../core/op-json.ts";
 import { Value } from "../core/value.ts";
 import { currentCaller } from "./current-caller.ts";
 import type { Provider } from "../functions/provider.ts";
-import { type Payload, malformedPayload, payloadOf, textField } from "./function-payload.ts";
+import {
+  type Payload,
+  flagField,
+  malformedPayload,
+  payloadOf,
+  textField,
+} from "./function-payload.ts";
 import type { Handlers } from "./handlers.ts";
+import type { DeleteResult, SetResult } from "./requests.ts";
 
 type BuiltIn = (payload: Payload) => Promise<string | undefined>;
 
@@ -42,17 +49,17 @@ export function builtInFunctions(
     "stream::set": async (payload) => {
       const data = Value.of(required(payload, "data"));
       const done = await handlers.set(
-        { ...itemOf(payload), ...expectationsOf(payload), data },
+        { ...itemOf(payload), ...conditionsOf(payload), data },
         currentCaller(),
       );
-      return written(done.oldValue, done.newValue);
+      return written(done.oldValue, done.newValue, repetition(done));
     },
     "stream::get": async (payload) =>
       (await handlers.get(itemOf(payload), currentCaller()))?.value.text,
     "stream::update": async (payload) => {
       const ops = opsFromJson(required(payload, "ops"));
       const done = await handlers.update(
-        { ...itemOf(payload), ...expectationsOf(payload), ops },
+        { ...itemOf(payload), ...conditionsOf(payload), ops },
         currentCaller(),
       );
       const errors = done.errors.map(({ opIndex, code, message }) => ({
@@ -63,15 +70,15 @@ export function builtInFunctions(
       return written(
         done.oldValue,
         done.newValue,
-        errors.length === 0 ? "" : `,"errors":${JSON.stringify(errors)}`,
+        errors.length === 0 ? repetition(done) : `,"errors":${JSON.stringify(errors)}`,
       );
     },
     "stream::delete": async (payload) => {
-      const { oldValue } = await handlers.delete(
-        { ...itemOf(payload), ...expectationsOf(payload) },
+      const done = await handlers.delete(
+        { ...itemOf(payload), ...conditionsOf(payload) },
         currentCaller(),
       );
-      return `{"old_value":${oldValue?.text ?? NULL}}`;
+      return `{"old_value":${done.oldValue?.text ?? NULL}${repetition(done)}}`;
     },
     "stream::send": async (payload) => {
       const data = Value.of(required(payload, "data"));
@@ -84,12 +91,12 @@ export function builtInFunctions(
       return NULL;
     },
     "stream::list": async (payload) => {
-      const group = groupOf(payload);
+      const request = { ...groupOf(payload), descending: flagField(payload, "descending") };
       const texts: string[] = [];
       let bytes = 0;
       await allPages(async (page) => {
         const { items, nextPageToken } = await handlers.list(
-          { ...group, ...page },
+          { ...request, ...page },
           currentCaller(),
         );
         for (const { value } of items) {
@@ -164,6 +171,15 @@ function written(oldValue: Value | undefined, newValue: Value | undefined, more 
   return `{"old_value":${oldValue?.text ?? NULL},"new_value":${newValue?.text ?? NULL}${more}}`;
 }
 
+/** What the result of a repetition has in place of values; empty for other results. */
+function repetition(done: SetResult | DeleteResult): string {
+  const { deduplicated, position } = done;
+  if (deduplicated !== true) return "";
+  const created = "created" in done ? done.created : undefined;
+  const fields = JSON.stringify({ deduplicated, created, position });
+  return `,${fields.slice(1, -1)}`;
+}
+
 function groupOf(payload: Payload) {
   return {
     streamName: requiredText(payload, "stream_name"),
@@ -175,7 +191,8 @@ function itemOf(payload: Payload) {
   return { ...groupOf(payload), itemId: requiredText(payload, "item_id") };
 }
 
-function expectationsOf(payload: Payload) {
+/** What a write expects, and its idempotency key. */
+function conditionsOf(payload: Payload) {
   const revision = payload["expected_revision"] ?? undefined;
   const isText = typeof revision === "string" && /^\d{1,16}$/.test(revision);
   const expectedRevision = isText ? Number(revision) : revision;
@@ -183,7 +200,11 @@ function expectationsOf(payload: Payload) {
     throw malformedPayload(
       "expected_revision is not a number; it may be an integer from 0 to 2^53-1, or absent.",
     );
-  return { expectedRevision, expectedEpoch: textField(payload, "expected_epoch") };
+  return {
+    expectedRevision,
+    expectedEpoch: textField(payload, "expected_epoch"),
+    idempotencyKey: textField(payload, "idempotency_key"),
+  };
 }
 
 function requiredText(payload: Payload, field: string): string {

@@ -1,6 +1,8 @@
 import type { Connected } from "../core/connection.ts";
 import { StreamError } from "../core/errors.ts";
+import { repetitionOf } from "../core/idempotency.ts";
 import { type GroupKey, checkGroup, checkName } from "../core/names.ts";
+import type { Store } from "../core/store.ts";
 import type { Action, Resource } from "../rights/action.ts";
 import type { Caller } from "../rights/caller.ts";
 import type { Rule } from "../rights/rule.ts";
@@ -10,8 +12,9 @@ import type { GateCaller } from "../triggers/payloads.ts";
 import { checkItem, checkMutationCount } from "./checks.ts";
 import type { Handlers } from "./handlers.ts";
 import type { Reads } from "./reads.ts";
-import type { BatchMutationResult, UpdateResult } from "./requests.ts";
+import type { BatchMutationResult, Keyed, UpdateResult } from "./requests.ts";
 import { GatedBytes } from "./gated-bytes.ts";
+import { type OnceOnly, onceOnly } from "./idempotency.ts";
 import { Turns } from "./turns.ts";
 import type { Writes } from "./writes.ts";
 
@@ -43,6 +46,8 @@ export interface RightsDecision {
 interface CallDependencies {
   readonly reads: Reads;
   readonly writes: Writes;
+  /** Reads what the store remembers of earlier writes with a key. */
+  readonly store: Pick<Store, "recall">;
   readonly gates: Pick<Gates, "admitRead" | "admitWrite">;
   readonly require: Require;
 }
@@ -95,7 +100,7 @@ export function subscriptionEnded(why: string): StreamError {
 }
 
 /** Creates the calls. Each takes its decision about the rights of the caller before it does anything. */
-export function createCalls({ reads, writes, gates, require }: CallDependencies): Calls {
+export function createCalls({ reads, writes, store, gates, require }: CallDependencies): Calls {
   /** Whether the caller may see the values of an item. */
   const mayRead = ({ rights }: Caller, { streamName, groupId }: GroupKey, itemId: string) =>
     rights === undefined ||
@@ -104,6 +109,9 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
   // Not async: each layer of promises around a call costs, and most callers may do everything.
   const isFree = ({ rights, expiresAtMs }: Caller) =>
     rights === undefined && expiresAtMs === undefined;
+  /** Whether a write is made without further ado. */
+  const isPlain = ({ idempotencyKey }: Keyed, caller: Caller) =>
+    idempotencyKey === undefined && isFree(caller);
 
   const forItem = (caller: Caller, action: Action, request: Parameters<typeof checkItem>[0]) => {
     const { group, itemId } = checkItem(request);
@@ -115,19 +123,28 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
   const waiting = new GatedBytes();
   /**
    * Writes what the gates let through. They are asked concurrently, and the writes of one connection
-   * to one group take effect in the order of their calls all the same.
+   * to one group take effect in the order of their calls all the same. They are not asked about the
+   * repetition of a write that took effect.
    */
-  const pass = <W extends GatedWrite, R>(
+  const pass = <W extends GatedWrite & Keyed, R>(
     action: WriteAction,
     request: W,
     caller: Caller,
-    write: (request: W, author: string) => Promise<R>,
+    write: (request: W, author: string, once: OnceOnly | undefined) => Promise<R>,
   ): Promise<R> => {
-    if (caller.kind === "service") return write(request, caller.author);
+    let once = onceOnly(action, request, caller);
+    if (caller.kind === "service" || isFree(caller)) return write(request, caller.author, once);
     const gated = gateCallerOf(caller);
-    const admitted = gates.admitWrite(action, request, gated);
+    const recall = async ({ idempotency }: OnceOnly) => {
+      const known = await store.recall?.(request, idempotency);
+      if (known === undefined) return false;
+      once = { idempotency, repeated: repetitionOf(idempotency, known) };
+      return true;
+    };
+    const isRepetition = once && (() => recall(once as OnceOnly));
+    const admitted = gates.admitWrite(action, request, gated, isRepetition);
     if (admitted === request && !turns.isBehind(gated, request))
-      return write(request, caller.author);
+      return write(request, caller.author, once);
     const admission = Promise.resolve(admitted);
     // Nothing waits for it when there is no room.
     admission.catch(() => {});
@@ -136,7 +153,7 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
       .take(gated, request, admission, (final) => {
         // The gates may have taken longer than the credentials last.
         if (isExpired(caller)) throw expired();
-        return write(final, caller.author);
+        return write(final, caller.author, once);
       })
       .finally(release);
   };
@@ -150,18 +167,22 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
   const limited: Calls = {
     set(request, caller) {
       const { group, itemId } = forItem(caller, "write", request);
-      const done = pass("set", request, caller, (final, author) => writes.set(final, author));
+      const done = pass("set", request, caller, (final, author, once) =>
+        writes.set(final, author, once),
+      );
       return mayRead(caller, group, itemId) ? done : done.then(withoutValues);
     },
     update(request, caller) {
       const { group, itemId } = forItem(caller, "write", request);
-      const done = pass("update", request, caller, (final, author) => writes.update(final, author));
+      const done = pass("update", request, caller, (final, author, once) =>
+        writes.update(final, author, once),
+      );
       return mayRead(caller, group, itemId) ? done : done.then(withoutValues);
     },
     async delete(request, caller) {
       const { group, itemId } = forItem(caller, "write", request);
-      const done = await pass("delete", request, caller, (final, author) =>
-        writes.delete(final, author),
+      const done = await pass("delete", request, caller, (final, author, once) =>
+        writes.delete(final, author, once),
       );
       return mayRead(caller, group, itemId) ? done : { ...done, oldValue: undefined };
     },
@@ -173,8 +194,8 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
         checkName(`mutations[${index}].${kind}.item_id`, itemId);
         require(caller, "write", { stream: group.streamName, group: group.groupId, item: itemId });
       }
-      const done = await pass("batch", request, caller, (final, author) =>
-        writes.batch(final, author),
+      const done = await pass("batch", request, caller, (final, author, once) =>
+        writes.batch(final, author, once),
       );
       const results = done.results.map((each, index) =>
         mayRead(caller, group, mutations[index]?.itemId ?? "") ? each : withoutResultValues(each),
@@ -217,17 +238,21 @@ export function createCalls({ reads, writes, gates, require }: CallDependencies)
 
   return {
     set: (request, caller) =>
-      isFree(caller)
+      isPlain(request, caller)
         ? writes.set(request, caller.author)
         : orReject((r, c) => limited.set(r, c), request, caller),
     update: (request, caller) =>
-      isFree(caller)
+      isPlain(request, caller)
         ? writes.update(request, caller.author)
         : orReject((r, c) => limited.update(r, c), request, caller),
     delete: (request, caller) =>
-      isFree(caller) ? writes.delete(request, caller.author) : limited.delete(request, caller),
+      isPlain(request, caller)
+        ? writes.delete(request, caller.author)
+        : limited.delete(request, caller),
     batch: (request, caller) =>
-      isFree(caller) ? writes.batch(request, caller.author) : limited.batch(request, caller),
+      isPlain(request, caller)
+        ? writes.batch(request, caller.author)
+        : limited.batch(request, caller),
     send: (request, caller) =>
       isFree(caller) ? writes.send(request, caller.author) : limited.send(request, caller),
     get: (request, caller) => (isFree(caller) ? reads.get(request) : limited.get(request, caller)),

@@ -2,11 +2,14 @@ import { StreamError } from "../core/errors.ts";
 import { MAX_NAME_BYTES, type GroupKey, checkGroup, checkName } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import { utf8Length } from "../core/text.ts";
+import { MAY_WINDOW, isWindow } from "../core/window.ts";
 import type { Value } from "../core/value.ts";
 import type { Expectations, ItemRequest } from "./requests.ts";
 
 /** Most changes of one batch. */
 export const MAX_MUTATIONS = 1000;
+/** Longest idempotency key, in UTF-8 bytes. */
+const MAX_KEY_BYTES = 128;
 /** Default and maximum number of items, or groups, of a page. */
 const DEFAULT_PAGE_SIZE = 100;
 const MAX_PAGE_SIZE = 1000;
@@ -61,11 +64,46 @@ export function checkFlag(field: string, flag: unknown): boolean {
   throw requestInvalid(field, `${field} is not a boolean; it may be true or false.`);
 }
 
+/** Checks the window of a subscription, if there is one. @throws StreamError REQUEST_INVALID */
+export function checkWindow(window: unknown, itemId: string | undefined): number | undefined {
+  if (window === undefined) return undefined;
+  if (!isWindow(window))
+    throw requestInvalid("window", `window is not a number of items; it may be ${MAY_WINDOW}.`);
+  if (itemId === undefined) return window;
+  throw requestInvalid(
+    "window",
+    "window is given with item_id, which follows a single item; it may be absent, or given for a whole group.",
+  );
+}
+
 /** Checks a position. @throws StreamError REQUEST_INVALID */
 export function checkPosition(field: string, position: Position): Position {
   checkEpoch(`${field}.epoch`, position.epoch);
   checkRevision(`${field}.revision`, position.revision);
   return { epoch: position.epoch, revision: position.revision };
+}
+
+/** Checks an idempotency key that a request has. @throws StreamError REQUEST_INVALID */
+export function checkIdempotencyKey(key: unknown): string {
+  if (
+    typeof key === "string" &&
+    key !== "" &&
+    key.isWellFormed() &&
+    utf8Length(key) <= MAX_KEY_BYTES
+  )
+    return key;
+  const problem =
+    typeof key !== "string"
+      ? "is not a string"
+      : key === ""
+        ? "is empty"
+        : key.isWellFormed()
+          ? "is too long"
+          : "is not valid Unicode";
+  throw requestInvalid(
+    "idempotency_key",
+    `idempotency_key ${problem}; it may be 1 to ${MAX_KEY_BYTES} bytes of valid Unicode, or absent.`,
+  );
 }
 
 /** Type of a transient event, by default `message`. @throws StreamError REQUEST_INVALID */

@@ -20,7 +20,7 @@ import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { GateOptions } from "../triggers/gates.ts";
 import { DEFAULT_TRIGGER_LIMITS, type TriggerLimits } from "../triggers/partition-dispatcher.ts";
 import { builtInFunctions } from "./built-in-functions.ts";
-import { checkPosition } from "./checks.ts";
+import { checkFlag, checkPosition, checkWindow } from "./checks.ts";
 import { createDeadLetters } from "./dead-letters.ts";
 import { subscriptionFunctions } from "./subscription-functions.ts";
 import { engineFunctions } from "./engine-functions.ts";
@@ -222,7 +222,7 @@ export function createEngine(
     );
   };
   const handlers: Handlers = {
-    ...createCalls({ reads, writes, gates, require }),
+    ...createCalls({ reads, writes, store, gates, require }),
     authenticate: (request) =>
       gates.authenticate(request, (allow) => readRules(allow, "its allow")),
     async admit(request, subscriber) {
@@ -247,11 +247,13 @@ export function createEngine(
         request.resumeFrom === undefined
           ? undefined
           : checkPosition("resume_from", request.resumeFrom);
+      const deltas = checkFlag("deltas", request.deltas);
+      const window = checkWindow(request.window, itemId);
       const { address } = request;
       const subscriber = new CallSubscriber(address, caller);
       const admission = await join({ ...group, itemId, subscriptionId: newId() }, subscriber);
       try {
-        const interest = interestIn(itemId, request.deltas);
+        const interest = interestIn(itemId, { deltas, window });
         const subscription = await hub.follow({ group, interest, resumeFrom, address });
         subscription.onEnd(() => admission.leave());
         subscriber.attach(subscription);

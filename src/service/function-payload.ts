@@ -27,3 +27,12 @@ export function textField(payload: Payload, field: string): string | undefined {
 export function malformedPayload(sentence: string): FunctionError {
   return new FunctionError("deserialization_error", sentence);
 }
+
+/**
+ * A flag; false when it is absent or null. @throws FunctionError deserialization_error
+ */
+export function flagField(payload: Payload, field: string): boolean {
+  const value = payload[field] ?? false;
+  if (typeof value === "boolean") return value;
+  throw malformedPayload(`${field} is not a boolean; it may be true or false.`);
+}

@@ -5,7 +5,7 @@ import { frameBytes } from "../core/frame.ts";
 import type { Position } from "../core/position.ts";
 import type { LogRange } from "../core/log-range.ts";
 import type { ReadLimits, Store } from "../core/store.ts";
-import { checkPageSize, checkRevision } from "./checks.ts";
+import { checkFlag, checkPageSize, checkRevision } from "./checks.ts";
 import { pageTokenInvalid, readPageToken, writePageToken } from "../core/page-token.ts";
 import type { HistoryRequest, HistoryResult } from "./requests.ts";
 
@@ -33,7 +33,8 @@ export async function readHistory(
   request: HistoryRequest,
 ): Promise<HistoryResult> {
   const group = checkGroup(request);
-  const { descending = false, fromRevision, toRevision } = request;
+  const { fromRevision, toRevision } = request;
+  const descending = checkFlag("descending", request.descending);
   const itemId = request.itemId === undefined ? undefined : checkName("item_id", request.itemId);
   checkRevision("from_revision", fromRevision);
   checkRevision("to_revision", toRevision);

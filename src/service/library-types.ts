@@ -2,8 +2,9 @@ import type { ChangeEvent, Item as StoredItem } from "../core/change.ts";
 import type { Frame } from "../core/frame.ts";
 import type { OpError } from "../core/ops.ts";
 import type { Position } from "../core/position.ts";
-import type { Json, Value } from "../core/value.ts";
+import type { Json } from "../core/value.ts";
 import type { OpenSubscription } from "./handlers.ts";
+import type { SetResult as DomainSetResult, Repeatable } from "./requests.ts";
 
 /* Types of the library: those of the domain, with plain JSON in place of values. */
 
@@ -22,10 +23,12 @@ export interface Item {
   readonly author: string;
 }
 
-/** Result of a set. `oldValue` is undefined when there was no item. */
-export interface SetResult {
+/** Result of a set. */
+export interface SetResult extends Repeatable {
+  /** Undefined when there was no item, or the result is deduplicated. */
   readonly oldValue: Json | undefined;
-  readonly newValue: Json;
+  /** Undefined when the result is deduplicated. */
+  readonly newValue: Json | undefined;
   readonly created: boolean;
   readonly position: Position;
 }
@@ -36,8 +39,8 @@ export interface UpdateResult extends SetResult {
   readonly errors: readonly OpError[];
 }
 
-/** Result of a delete. Both are undefined when there was no item. */
-export interface DeleteResult {
+/** Result of a delete. Value and position are undefined when there was no item. */
+export interface DeleteResult extends Repeatable {
   readonly oldValue: Json | undefined;
   readonly position: Position | undefined;
 }
@@ -76,6 +79,14 @@ export type Mutation =
     }
   | { readonly delete: { readonly itemId: string; readonly expectedRevision?: number } };
 
+/** Result of a batch. */
+export interface BatchResult extends Repeatable {
+  /** One per mutation, in order. */
+  readonly results: readonly MutationResult[];
+  /** Position of the group after the batch. */
+  readonly position: Position;
+}
+
 /** Result of one write of a batch. Values are undefined unless `returnValues` is true. */
 export interface MutationResult {
   readonly kind: "set" | "update" | "delete";
@@ -86,7 +97,7 @@ export interface MutationResult {
   readonly errors: readonly OpError[];
 }
 
-/** A page of items, in creation order. */
+/** A page of items, in creation order or from the newest. */
 export interface ItemPage {
   readonly items: readonly Item[];
   readonly position: Position;
@@ -136,6 +147,13 @@ export type StreamFrame =
       readonly first: boolean;
       readonly last: boolean;
       readonly timestamp: number;
+      /** Of a subscription with a window: whether the group has older items. */
+      readonly truncated?: boolean | undefined;
+      /**
+       * In the last part, when `truncated`: `pageToken` of a `list`, `descending`, of the older
+       * items.
+       */
+      readonly olderPageToken?: string | undefined;
     }
   | (Change & { readonly ops?: undefined })
   | {
@@ -176,15 +194,20 @@ export type StreamFrames<Deltas extends boolean = false> = AsyncIterableIterator
 >;
 
 /** The library form of a set or an update. */
-export function plainWrite(done: {
-  oldValue: Value | undefined;
-  newValue: Value | undefined;
-  created: boolean;
-  position: Position;
-}): SetResult {
-  const { created, position } = done;
-  const newValue = (done.newValue as Value).json();
-  return { oldValue: done.oldValue?.json(), newValue, created, position };
+export function plainWrite(done: DomainSetResult): SetResult {
+  const { oldValue, newValue, created, position } = done;
+  return {
+    oldValue: oldValue?.json(),
+    newValue: newValue?.json(),
+    created,
+    position,
+    ...repetition(done),
+  };
+}
+
+/** What a result says of a repetition: nothing, if it is none. */
+export function repetition({ deduplicated }: Repeatable): Repeatable {
+  return deduplicated === true ? { deduplicated } : {};
 }
 
 /** The library form of an item. */
@@ -222,8 +245,12 @@ export function plainChange({
 /** The library form of a frame. */
 function plainFrame(frame: Frame): StreamFrame | StreamDelta {
   switch (frame.kind) {
-    case "sync":
-      return { ...frame, items: frame.items.map(plainItem) };
+    case "sync": {
+      const { kind, items, position, first, last, timestamp } = frame;
+      const plain = { kind, items: items.map(plainItem), position, first, last, timestamp };
+      const { truncated, olderPageToken } = frame;
+      return truncated === undefined ? plain : { ...plain, truncated, olderPageToken };
+    }
     case "change":
       return plainChange(frame);
     case "delta": {

@@ -27,23 +27,39 @@ export interface Expectations {
   readonly expectedEpoch?: string | undefined;
 }
 
+/** Makes a write take effect once, however often it is repeated. */
+export interface Keyed {
+  /**
+   * 1 to 128 bytes, unique among the caller's writes of the group within the idempotency window (ten
+   * minutes by default). A repetition changes nothing and has the result of the first write, without
+   * values; the same key with another request is refused: IDEMPOTENCY_MISMATCH.
+   */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** Says that a result is that of an earlier write with the same key. */
+export interface Repeatable {
+  /** True when nothing was changed: positions and `created` are those of the first write. */
+  readonly deduplicated?: boolean | undefined;
+}
+
 /** Stores a value. */
-export interface SetRequest extends ItemRequest, Expectations {
+export interface SetRequest extends ItemRequest, Expectations, Keyed {
   readonly data: Value | undefined;
 }
 
 /** Result of a set. */
-export interface SetResult {
-  /** Undefined when there was no item, or the caller may not read it. */
+export interface SetResult extends Repeatable {
+  /** Undefined when there was no item, the caller may not read it, or the result is deduplicated. */
   readonly oldValue: Value | undefined;
-  /** Undefined when the caller may not read it. */
+  /** Undefined when the caller may not read it, or the result is deduplicated. */
   readonly newValue: Value | undefined;
   readonly created: boolean;
   readonly position: Position;
 }
 
 /** Changes a value by steps. */
-export interface UpdateRequest extends ItemRequest, Expectations {
+export interface UpdateRequest extends ItemRequest, Expectations, Keyed {
   readonly ops: readonly UpdateOp[];
 }
 
@@ -54,10 +70,10 @@ export interface UpdateResult extends SetResult {
 }
 
 /** Removes an item. */
-export interface DeleteRequest extends ItemRequest, Expectations {}
+export interface DeleteRequest extends ItemRequest, Expectations, Keyed {}
 
 /** Result of a delete. */
-export interface DeleteResult {
+export interface DeleteResult extends Repeatable {
   readonly oldValue: Value | undefined;
   /** Undefined when there was no item, and so no change. */
   readonly position: Position | undefined;
@@ -84,7 +100,7 @@ export type BatchMutation =
     };
 
 /** Several writes of one group in one step. */
-export interface BatchRequest extends GroupRequest {
+export interface BatchRequest extends GroupRequest, Keyed {
   readonly mutations: readonly BatchMutation[];
   readonly expectedEpoch?: string | undefined;
   /** Whether results carry values. */
@@ -104,7 +120,7 @@ export type BatchMutationResult =
   | { readonly kind: "delete"; readonly result: DeleteResult };
 
 /** Result of a batch. */
-export interface BatchResult {
+export interface BatchResult extends Repeatable {
   /** One per mutation, in order. */
   readonly results: readonly BatchMutationResult[];
   /** Position of the group after the batch. */
@@ -186,6 +202,8 @@ export interface ListAllResult {
 export interface SubscribeRequest extends GroupRequest {
   readonly itemId?: string | undefined;
   readonly resumeFrom?: Position | undefined;
+  /** Only the newest items come in snapshots, this many: 1 to 10,000. Not with `itemId`. */
+  readonly window?: number | undefined;
   /** Whether updates may come as their steps. Absent: they come with their whole values. */
   readonly deltas?: boolean | undefined;
   /** Address of the caller, to which its unread snapshots count. Absent: a caller in this process. */

@@ -17,6 +17,7 @@ import type { TriggerStatus } from "../triggers/trigger-engine.ts";
 import { mutationsFromLibrary } from "./library-mutations.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
+  type BatchResult,
   type ChangePage,
   type DeleteResult,
   type Item,
@@ -32,11 +33,13 @@ import {
   plainFrames,
   plainItem,
   plainWrite,
+  repetition,
 } from "./library-types.ts";
 import type {
   Expectations,
   GroupRequest,
   ItemRequest,
+  Keyed,
   ListAllResult,
   ListGroupsResult,
 } from "./requests.ts";
@@ -62,6 +65,11 @@ export interface SubscribeRequest<Deltas extends boolean = boolean> extends Grou
    */
   readonly deltas?: Deltas;
   /**
+   * Only the newest items come in snapshots, this many: 1 to 10,000. Later changes come all the
+   * same, also those of older items. Not with `itemId`. Default: all items.
+   */
+  readonly window?: number;
+  /**
    * The request that `auth_function` receives about the subscriber. Default: empty, with a new
    * `connection_id` for each call. Calls for one client may share one.
    */
@@ -76,7 +84,7 @@ export interface SubscribeRequest<Deltas extends boolean = boolean> extends Grou
  */
 export interface StreamService {
   /** Stores a value, replacing that of the item. */
-  set(request: ItemRequest & Expectations & { readonly data: Json }): Promise<SetResult>;
+  set(request: ItemRequest & Expectations & Keyed & { readonly data: Json }): Promise<SetResult>;
   /** Reads an item; undefined when there is none. */
   get(request: ItemRequest): Promise<Item | undefined>;
   /**
@@ -84,18 +92,19 @@ export interface StreamService {
    * effect.
    */
   update(
-    request: ItemRequest & Expectations & { readonly ops: readonly UpdateStep[] },
+    request: ItemRequest & Expectations & Keyed & { readonly ops: readonly UpdateStep[] },
   ): Promise<UpdateResult>;
   /** Removes an item. A missing item is a success that changes nothing. */
-  delete(request: ItemRequest & Expectations): Promise<DeleteResult>;
+  delete(request: ItemRequest & Expectations & Keyed): Promise<DeleteResult>;
   /** Applies several writes of one group in one step: all of them or none. */
   batch(
-    request: GroupRequest & {
-      readonly mutations: readonly Mutation[];
-      readonly expectedEpoch?: string;
-      readonly returnValues?: boolean;
-    },
-  ): Promise<{ readonly results: readonly MutationResult[]; readonly position: Position }>;
+    request: GroupRequest &
+      Keyed & {
+        readonly mutations: readonly Mutation[];
+        readonly expectedEpoch?: string;
+        readonly returnValues?: boolean;
+      },
+  ): Promise<BatchResult>;
   /** Sends a transient event to the subscribers of a group. */
   send(
     request: GroupRequest & {
@@ -104,8 +113,8 @@ export interface StreamService {
       readonly itemId?: string;
     },
   ): Promise<void>;
-  /** A page of the items of a group. */
-  list(request: GroupRequest & PageOptions): Promise<ItemPage>;
+  /** A page of the items of a group, in creation order or, `descending`, from the newest. */
+  list(request: GroupRequest & PageOptions & { readonly descending?: boolean }): Promise<ItemPage>;
   /**
    * A page of the changes of a group, or of one item, as far as the log still has them. `pageToken`
    * is refused (PAGE_TOKEN_INVALID) when the log was trimmed past it, or the group has a new epoch.
@@ -213,8 +222,9 @@ export function toLibrary(engine: Engine): StreamService {
       return { ...plainWrite(done), errors: done.errors };
     },
     async delete(request) {
-      const { oldValue, position } = await handlers.delete(request, currentCaller());
-      return { oldValue: oldValue?.json(), position };
+      const done = await handlers.delete(request, currentCaller());
+      const { oldValue, position } = done;
+      return { oldValue: oldValue?.json(), position, ...repetition(done) };
     },
     async batch({ returnValues = false, mutations, ...request }) {
       const done = await handlers.batch(
@@ -232,7 +242,7 @@ export function toLibrary(engine: Engine): StreamService {
           errors,
         };
       });
-      return { results, position: done.position };
+      return { results, position: done.position, ...repetition(done) };
     },
     async send(request) {
       await handlers.send({ ...request, data: Value.of(request.data) }, currentCaller());

@@ -18,7 +18,9 @@ import {
   checkItem,
   checkMutationCount,
   checkRevision,
+  requestInvalid,
 } from "./checks.ts";
+import type { OnceOnly } from "./idempotency.ts";
 import type {
   BatchMutation,
   BatchMutationResult,
@@ -52,12 +54,15 @@ export interface WriteRules {
   readonly settingsOf: (streamName: string) => StreamSettings;
 }
 
-/** The calls that write, without a decision about rights. @see Handlers */
+/**
+ * The calls that write, without a decision about rights. A write with `once` takes effect once,
+ * however often it is made. @see Handlers
+ */
 export interface Writes {
-  set(request: SetRequest, author?: string): Promise<SetResult>;
-  update(request: UpdateRequest, author?: string): Promise<UpdateResult>;
-  delete(request: DeleteRequest, author?: string): Promise<DeleteResult>;
-  batch(request: BatchRequest, author?: string): Promise<BatchResult>;
+  set(request: SetRequest, author?: string, once?: OnceOnly): Promise<SetResult>;
+  update(request: UpdateRequest, author?: string, once?: OnceOnly): Promise<UpdateResult>;
+  delete(request: DeleteRequest, author?: string, once?: OnceOnly): Promise<DeleteResult>;
+  batch(request: BatchRequest, author?: string, once?: OnceOnly): Promise<BatchResult>;
   send(request: SendRequest, author?: string): Promise<void>;
 }
 
@@ -69,19 +74,23 @@ export function createWrites(store: Store, { firing, isCustom, settingsOf }: Wri
     request: Expectations,
     mutation: Mutation,
     author: string | undefined,
+    once: OnceOnly | undefined,
   ): Promise<readonly Outcome[]> => {
+    if (once !== undefined) checkKeys(store);
+    if (once?.repeated !== undefined) return Promise.resolve([once.repeated]);
     const fires = firing(group, mutation.itemId);
     return store.run(group, [
       {
         mutations: [fires === undefined ? mutation : { ...mutation, fires }],
         expectedEpoch: request.expectedEpoch,
         author,
+        idempotency: once?.idempotency,
       },
     ]);
   };
 
   return {
-    async set(request, author) {
+    async set(request, author, once) {
       const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const value = checkData(request.data);
@@ -92,12 +101,13 @@ export function createWrites(store: Store, { firing, isCustom, settingsOf }: Wri
         value,
         expectedRevision: request.expectedRevision,
       };
-      const { results, position } = committed(await runOne(group, request, mutation, author));
-      const { oldValue, newValue = value } = results[0] as MutationResult;
-      return { oldValue, newValue, created: oldValue === undefined, position };
+      const done = committed(await runOne(group, request, mutation, author, once));
+      if (done.deduplicated === true) return repeatedWrite(done);
+      const { oldValue, newValue = value } = done.results[0] as MutationResult;
+      return { oldValue, newValue, created: oldValue === undefined, position: done.position };
     },
 
-    async update(request, author) {
+    async update(request, author, once) {
       const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const mutation: Mutation = {
@@ -106,18 +116,19 @@ export function createWrites(store: Store, { firing, isCustom, settingsOf }: Wri
         ...reducer(request.ops, "ops", settingsOf(group.streamName)),
         expectedRevision: request.expectedRevision,
       };
-      const { results, position } = committed(await runOne(group, request, mutation, author));
-      const { oldValue, newValue, errors } = results[0] as MutationResult;
+      const done = committed(await runOne(group, request, mutation, author, once));
+      if (done.deduplicated === true) return { ...repeatedWrite(done), errors: [] };
+      const { oldValue, newValue, errors } = done.results[0] as MutationResult;
       return {
         oldValue,
         newValue,
         created: oldValue === undefined,
-        position,
+        position: done.position,
         errors,
       };
     },
 
-    async delete(request, author) {
+    async delete(request, author, once) {
       const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const mutation: Mutation = {
@@ -125,36 +136,43 @@ export function createWrites(store: Store, { firing, isCustom, settingsOf }: Wri
         itemId,
         expectedRevision: request.expectedRevision,
       };
-      const { results, position } = committed(await runOne(group, request, mutation, author));
-      const { oldValue, revision } = results[0] as MutationResult;
-      return { oldValue, position: revision === undefined ? undefined : position };
+      const done = committed(await runOne(group, request, mutation, author, once));
+      const { oldValue, revision } = done.results[0] as MutationResult;
+      const position = revision === undefined ? undefined : done.position;
+      return done.deduplicated === true
+        ? { oldValue, position, deduplicated: true }
+        : { oldValue, position };
     },
 
-    async batch(request, author) {
+    async batch(request, author, once) {
       const group = checkGroup(request);
       checkExpectations({ expectedEpoch: request.expectedEpoch });
       const { mutations } = request;
       checkMutationCount(mutations.length);
       if (isCustom(group.streamName)) throw customStreamUnsupported();
       const settings = settingsOf(group.streamName);
-      const done = await runBatch(store, group, {
+      if (once !== undefined) checkKeys(store);
+      const commit: Commit = {
         mutations: mutations.map((each, index) => {
           const mutation = toMutation(each, index, settings);
           return { ...mutation, fires: firing(group, mutation.itemId) };
         }),
         expectedEpoch: request.expectedEpoch,
         author,
+        idempotency: once?.idempotency,
         ...(request.returnValues
           ? {
               maxReturnBytes: MAX_RETURN_BYTES - MAX_ERROR_BYTES_BESIDE_VALUES,
               maxErrorBytes: MAX_ERROR_BYTES_BESIDE_VALUES,
             }
           : { maxErrorBytes: MAX_RETURN_BYTES }),
-      });
+      };
+      const done = await runBatch(store, group, commit, once?.repeated);
       const results = mutations.map(({ kind }, i) =>
         toResult(kind, done.results[i] as MutationResult, done, request.returnValues),
       );
-      return { results, position: done.position };
+      const { position, deduplicated } = done;
+      return deduplicated === true ? { results, position, deduplicated } : { results, position };
     },
 
     async send(request, author) {
@@ -175,10 +193,34 @@ function committed([outcome]: readonly Outcome[]): Committed {
   return outcome;
 }
 
-/** Runs a commit whose errors name the mutation even when there is only one. */
-async function runBatch(store: Store, group: GroupKey, commit: Commit): Promise<Committed> {
+/** Checks that a store remembers idempotency keys. @throws StreamError REQUEST_INVALID */
+function checkKeys(store: Store): void {
+  if ("recall" in store) return;
+  throw requestInvalid(
+    "idempotency_key",
+    "idempotency_key is present, but the store of this service does not remember keys; it may be absent.",
+  );
+}
+
+/** The result of a set or an update that repeats an earlier one. */
+function repeatedWrite({ results, position }: Committed): SetResult {
+  const { oldValue, newValue, created = false } = results[0] as MutationResult;
+  return { oldValue, newValue, created, position, deduplicated: true };
+}
+
+/**
+ * Runs a commit whose errors name the mutation even when there is only one.
+ *
+ * @param repeated Its outcome, if it is known already.
+ */
+async function runBatch(
+  store: Store,
+  group: GroupKey,
+  commit: Commit,
+  repeated: Committed | undefined,
+): Promise<Committed> {
   try {
-    return committed(await store.run(group, [commit]));
+    return committed(repeated === undefined ? await store.run(group, [commit]) : [repeated]);
   } catch (error) {
     const known = StreamError.from(error);
     const isOfOnlyOne = commit.mutations.length === 1 && OF_A_MUTATION.has(known.reason);
@@ -259,7 +301,7 @@ function toResult(
   const result = {
     oldValue,
     newValue,
-    created: done.oldValue === undefined,
+    created: done.created ?? done.oldValue === undefined,
     position: position ?? last,
   };
   return kind === "set" ? { kind, result } : { kind, result: { ...result, errors: done.errors } };

@@ -23,6 +23,8 @@ export interface WriteContext extends AskContext {
  * mutations does. One of the gates may replace its content.
  *
  * @param write The request. It may have further fields, which the result has too.
+ * @param isRepetition Asked before the gates, if there are any: whether the write repeats one that
+ *   they let through. Then they are not asked again, and the result is the request itself.
  * @returns The request itself at once when no gate has to be asked. Otherwise a promise of the
  *   request, or of a copy with the content that a gate put in its place: `data` of a set or send,
  *   `data` and `ops` of the mutations of a batch, valid like those of requests. Never throws
@@ -34,6 +36,7 @@ export type AdmitWrite = <W extends GatedWrite>(
   action: WriteAction,
   write: W,
   caller: GateCaller,
+  isRepetition?: () => Promise<boolean>,
 ) => W | Promise<W>;
 
 /** Asks the gates of type `stream:write`. */
@@ -73,11 +76,12 @@ export function createWriteGates(context: WriteContext): AdmitWrite {
     return replaced;
   };
 
-  return (action, write, caller) => {
+  return (action, write, caller, isRepetition) => {
     const ids = matching(bindings, write);
     if (ids.length === 0 && !isRequired && registry.isCurrent()) return write;
     const gates = ids.map((id) => bindings.get(id)).filter((gate) => gate !== undefined);
-    return ask(action, write, caller, gates);
+    if (isRepetition === undefined) return ask(action, write, caller, gates);
+    return isRepetition().then((isIt) => (isIt ? write : ask(action, write, caller, gates)));
   };
 }
 

@@ -2,6 +2,7 @@ import { type ClientRequest, type IncomingMessage, request as httpRequest } from
 import { onTestFinished } from "vitest";
 import { type ClientOptions, WebSocket } from "ws";
 import type { JsonValue } from "@bufbuild/protobuf";
+import type { BridgeItem } from "../support/bridge-frame.ts";
 import { within } from "./within.ts";
 
 /** A frame of the service. */
@@ -18,6 +19,9 @@ export interface Frame {
     readonly type: string;
     readonly data?: JsonValue;
     readonly ids?: string[];
+    readonly items?: BridgeItem[];
+    readonly truncated?: boolean;
+    readonly olderPageToken?: string;
     readonly first?: boolean;
     readonly last?: boolean;
     readonly head?: { readonly epoch: string; readonly revision: number };
@@ -37,6 +41,8 @@ export interface JoinData {
   readonly resume?: { readonly epoch: string | undefined; readonly revision: number | undefined };
   readonly heartbeat?: boolean;
   readonly parts?: boolean;
+  readonly items?: boolean;
+  readonly window?: number;
 }
 
 /** A client's socket. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { eventFrame } from "../../src/bridge/server-frame.ts";
+import { eventFrame, syncFrame } from "../../src/bridge/server-frame.ts";
 import type { ChangeEvent, TransientEvent } from "../../src/core/change.ts";
 import { Value } from "../../src/core/value.ts";
 import type { BridgeFrame } from "../support/bridge-frame.ts";
@@ -13,6 +13,11 @@ const change = (author: string): ChangeEvent => ({
 });
 const event = (author: string): TransientEvent => ({
   ...{ kind: "event", type: "ping", itemId: undefined, value, after: position, timestamp: 6 },
+  author,
+});
+
+const item = (author: string) => ({
+  ...{ itemId: "é", value, revision: 1, createTimeMs: 5, updateTimeMs: 6 },
   author,
 });
 
@@ -52,5 +57,27 @@ describe("frames of events on sockets", () => {
     const frame = eventFrame(plain, true, GROUP);
     expect(eventFrame(plain, false, GROUP)).toBe(frame);
     expect(textOf(frame)).not.toContain("author");
+  });
+});
+
+describe("items of snapshots on sockets", () => {
+  const form = {
+    ...GROUP,
+    ...{ itemId: undefined, subscriptionId: "s", parts: false, items: true, window: undefined },
+  };
+  const itemsOf = (author: string, withAuthors: boolean) => {
+    const sync = { items: [item(author)], position, first: true, last: true, timestamp: 5 };
+    const { event } = JSON.parse(textOf(syncFrame(form, sync, withAuthors))) as BridgeFrame;
+    return event.items;
+  };
+  const plain = { id: "é", data: 1, revision: 1, createTime: 5, updateTime: 6 };
+
+  it("have authors only for sockets that get authors", () => {
+    expect(itemsOf('user:"é"', true)).toEqual([{ ...plain, author: 'user:"é"' }]);
+    expect(itemsOf('user:"é"', false)).toEqual([plain]);
+  });
+
+  it("have no author if they have none", () => {
+    expect(itemsOf("", true)).toEqual([plain]);
   });
 });

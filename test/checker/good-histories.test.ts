@@ -1,4 +1,5 @@
 import { describe } from "vitest";
+import { HeldItems } from "../support/checker/index.ts";
 import { testGood } from "./verdict.ts";
 
 describe("the checker", () => {
@@ -46,6 +47,41 @@ describe("the checker", () => {
         story.subscribe({ from: 9 }).sync([["a", "a2", 2]], 2);
         story.subscribe({ from: 1, resumeOptional: true }).sync([["a", "a2", 2]], 2);
         story.final([["a", "a2", 2]], 2);
+      },
+    },
+    {
+      title: "a subscriber with deltas that is cut, resumes and falls behind",
+      options: { expectResume: true },
+      record(story) {
+        const held = new HeldItems();
+        const one = story.subscribe({ deltas: held });
+        story.set("b", "b0", 1);
+        one.sync([["b", "b0"]], 1);
+        story.set("a", "a1", 2);
+        one.change("create", "a", "a1", 2);
+        story.set("a", "a12", 3);
+        one.append("a", "2", 2, 3);
+        one.end("cut");
+        story.set("a", "a123", 4);
+        story.set("b", "b01", 5);
+        const two = story.subscribe({ from: 3, deltas: held });
+        two.resumed(3, 5);
+        two.append("a", "3", 3, 4);
+        // Its snapshot had no revisions.
+        two.append("b", "1", 1, 5);
+        two.sync([["a", "a123", 4]], 5, { last: false });
+        two.end("cut");
+        story.set("a", "a1234", 6);
+        const three = story.subscribe({ from: 5, deltas: held });
+        three.resumed(5, 6);
+        three.append("a", "4", 4, 6);
+        story.final(
+          [
+            ["b", "b01", 5],
+            ["a", "a1234", 6],
+          ],
+          6,
+        );
       },
     },
     {

@@ -265,8 +265,9 @@ export const MUTATIONS: readonly Mutation[] = [
             frame.change !== "delete" &&
             !items.some(({ item }) => item === frame.item),
         )?.record.frame;
-        if (gone?.type !== "change") return undefined;
-        return [...items, { item: gone.item, value: gone.value, revision: gone.position.revision }];
+        if (gone?.type !== "change" || gone.value === undefined) return undefined;
+        const { item, value, position } = gone;
+        return [...items, { item, value, revision: position.revision }];
       }),
   },
   {

@@ -15,7 +15,9 @@ export type Bug =
   | "repeat after resume"
   | "stale snapshot"
   | "wrong snapshot"
-  | "early heartbeat";
+  | "early heartbeat"
+  | "stale base"
+  | "wrong steps";
 
 /** One entry of the log. */
 interface LogEntry {
@@ -24,6 +26,8 @@ interface LogEntry {
   readonly value: Json;
   readonly position: Position;
   readonly timestamp: number;
+  /** Of an update by steps. */
+  readonly delta: { readonly ops: readonly object[]; readonly baseRevision: number } | undefined;
 }
 
 /** A frame on its way to a subscriber. */
@@ -38,6 +42,7 @@ export interface Delivery {
 /** A subscription at the server, with the frames that its client has not received yet. */
 export interface ServerSubscription {
   readonly item: string | undefined;
+  readonly deltas: boolean;
   queue: Delivery[];
 }
 
@@ -59,7 +64,7 @@ export interface SimulatedGroup {
   open(
     item: string | undefined,
     resumeFrom: Position | undefined,
-    honour: boolean,
+    options: { readonly honour: boolean; readonly deltas: boolean },
   ): ServerSubscription;
   /** Drops the queue of a subscription and continues from the position of its client. */
   reopen(subscription: ServerSubscription, received: Position | undefined, honour: boolean): void;
@@ -90,10 +95,17 @@ export function createSimulatedGroup(
     [...items].map(([item, { value, revision }]) => ({ item, value, revision }));
   const matches = (subscription: ServerSubscription, item: string | undefined): boolean =>
     subscription.item === undefined || subscription.item === item;
-  const changeFrame = (entry: LogEntry): Delivery => ({
-    position: entry.position,
-    deliver: (to) => to.change(entry),
-  });
+  const changeFrame = (entry: LogEntry, { deltas }: ServerSubscription): Delivery => {
+    const { delta, ...whole } = entry;
+    const { item, position, timestamp } = entry;
+    return {
+      position,
+      deliver(to) {
+        if (delta !== undefined && deltas) to.delta({ item, position, timestamp, ...delta });
+        else to.change(whole);
+      },
+    };
+  };
 
   const entryOf = (mutation: MutationInput): LogEntry | undefined => {
     const { item } = mutation;
@@ -108,13 +120,20 @@ export function createSimulatedGroup(
       value: mutation.op === "delete" ? (before?.value ?? null) : valueOf(mutation, before?.value),
       position: { epoch, revision: position.revision + step },
       timestamp: tick(),
+      delta: before === undefined ? undefined : deltaOf(mutation, before.revision),
     };
+  };
+  const deltaOf = (mutation: MutationInput, revision: number): LogEntry["delta"] => {
+    if (mutation.op !== "update") return undefined;
+    const value = bug === "wrong steps" ? { tag: "another" } : markOf(mutation);
+    const baseRevision = bug === "stale base" ? revision - 1 : revision;
+    return { ops: [{ type: "merge", path: [], value }], baseRevision };
   };
   const announce = (entry: LogEntry): void => {
     for (const subscription of subscriptions) {
       if (!matches(subscription, entry.item)) continue;
       if (bug === "lost frame" && entry.position.revision % 5 === 3) continue;
-      subscription.queue.push(changeFrame(entry));
+      subscription.queue.push(changeFrame(entry, subscription));
     }
   };
   const apply = (mutation: MutationInput, entry: LogEntry): void => {
@@ -152,7 +171,7 @@ export function createSimulatedGroup(
     );
     return [
       { position: from, deliver: (to) => to.resumed(from, head) },
-      ...replay.map(changeFrame),
+      ...replay.map((entry) => changeFrame(entry, subscription)),
     ];
   };
   const openingFrames = (
@@ -212,8 +231,8 @@ export function createSimulatedGroup(
         });
       }
     },
-    open(item, resumeFrom, honour) {
-      const subscription: ServerSubscription = { item, queue: [] };
+    open(item, resumeFrom, { honour, deltas }) {
+      const subscription: ServerSubscription = { item, deltas, queue: [] };
       subscription.queue = openingFrames(subscription, resumeFrom, honour);
       subscriptions.add(subscription);
       return subscription;
@@ -243,9 +262,12 @@ export function createSimulatedGroup(
 function valueOf(mutation: MutationInput, before: Json | undefined): Json {
   if (mutation.op === "set") return mutation.value;
   if (mutation.op === "delete") return null;
-  const mark: Record<string, Json> =
-    mutation.tag === undefined ? { touched: true } : { tag: mutation.tag };
-  return { ...(isObject(before) ? before : {}), ...mark };
+  return { ...(isObject(before) ? before : {}), ...markOf(mutation) };
+}
+
+/** What an update merges into an item. */
+function markOf({ tag }: { readonly tag?: string | undefined }): Record<string, Json> {
+  return tag === undefined ? { touched: true } : { tag };
 }
 
 function isObject(value: Json | undefined): value is { readonly [key: string]: Json } {

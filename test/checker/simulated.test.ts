@@ -62,6 +62,8 @@ const BUGS: readonly (readonly [Bug, Guarantee, Partial<Scenario>])[] = [
   ["stale snapshot", "G10", { honoured: 0 }],
   ["wrong snapshot", "G3", { honoured: 0 }],
   ["early heartbeat", "G5", {}],
+  ["stale base", "G3", {}],
+  ["wrong steps", "G2", {}],
 ];
 
 describe("the checker, on a server with a planted bug", () => {

@@ -2,6 +2,7 @@ import type { Position } from "../../src/core/position.ts";
 import {
   createRecorder,
   type GetHandle,
+  HeldItems,
   type History,
   type ListHandle,
   memorySink,
@@ -63,6 +64,8 @@ interface Follower {
   readonly groupName: string;
   readonly item: string | undefined;
   readonly steady: boolean;
+  /** The items that it holds, if it asks for deltas. */
+  readonly held: HeldItems | undefined;
   handle: SubscriptionHandle | undefined;
   server: ServerSubscription | undefined;
   received: Position | undefined;
@@ -173,12 +176,15 @@ export function simulate(scenario: Scenario): History {
     if (readOn(read, random.chance(0.3) ? 2 : 100)) reads.splice(reads.indexOf(read), 1);
   };
   const attempt = (follower: Follower): void => {
-    const { groupName, item, received } = follower;
+    const { groupName, item, received, held } = follower;
     const resumeFrom = random.chance(0.8) ? received : undefined;
     follower.handle = recorders
       .get(follower.name)
-      ?.subscribe({ group: groupName, item, resumeFrom });
-    follower.server = follower.group.open(item, resumeFrom, random.chance(honoured));
+      ?.subscribe({ group: groupName, item, resumeFrom, deltas: held });
+    follower.server = follower.group.open(item, resumeFrom, {
+      honour: random.chance(honoured),
+      deltas: held !== undefined,
+    });
     if (resumeFrom === undefined) follower.received = undefined;
     follower.midSync = false;
   };
@@ -266,14 +272,20 @@ function makeFollowers(
   observed: boolean,
 ): Follower[] {
   const idle = { handle: undefined, server: undefined, received: undefined, midSync: false };
-  return names.flatMap((groupName) => {
-    const common = { group: group(groupName), groupName, ...idle };
+  return names.flatMap((groupName, index) => {
+    const common = { group: group(groupName), groupName, item: undefined, steady: false, ...idle };
     return [
       ...(observed
-        ? [{ ...common, name: `observer of ${groupName}`, item: undefined, steady: true }]
+        ? [{ ...common, name: `observer of ${groupName}`, steady: true, held: undefined }]
         : []),
-      { ...common, name: `follower of ${groupName}`, item: undefined, steady: false },
-      { ...common, name: `follower of i1 in ${groupName}`, item: "i1", steady: false },
+      { ...common, name: `follower of ${groupName}`, held: undefined },
+      { ...common, name: `follower of deltas of ${groupName}`, held: new HeldItems() },
+      {
+        ...common,
+        name: `follower of i1 in ${groupName}`,
+        item: "i1",
+        held: index % 2 === 0 ? new HeldItems() : undefined,
+      },
     ];
   });
 }

@@ -58,6 +58,8 @@ export interface StorySubscription {
     revision: number,
     more?: { epoch?: string; timestamp?: number },
   ): void;
+  /** An update that appends to the text of an item. */
+  append(item: string, text: string, base: number, revision: number): void;
   heartbeat(revision: number, epoch?: string): void;
   resumed(from: number | Position, head: number | Position): void;
   event(tag: string, timestamp: number, item?: string): void;
@@ -142,6 +144,11 @@ function subscription(
     },
     change(change, item, value, revision, { epoch, timestamp = revision * 10 } = {}) {
       handle.change({ change, item, value, position: at(revision, epoch), timestamp });
+    },
+    append(item, text, baseRevision, revision) {
+      const ops = [{ type: "append", path: [], value: text }];
+      const frame = { item, ops, baseRevision, position: at(revision), timestamp: revision * 10 };
+      handle.delta(frame);
     },
     heartbeat: (revision, epoch) => handle.heartbeat(at(revision, epoch)),
     resumed: (from, head) => handle.resumed(at(from), at(head)),

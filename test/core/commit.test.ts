@@ -36,6 +36,7 @@ describe("decideCommit", () => {
     return {
       head: { position: { epoch: "e1", revision: 4 }, timestamp: 1000 },
       lookup: (itemId) => items.get(itemId),
+      recall: () => undefined,
       nowMs: 2000,
       floor: 0,
       newEpoch: () => {

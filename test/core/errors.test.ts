@@ -11,6 +11,7 @@ describe("StreamError", () => {
       "OP_MALFORMED",
       "PAGE_TOKEN_INVALID",
       "REQUEST_INVALID",
+      "IDEMPOTENCY_MISMATCH",
     ],
     aborted: ["REVISION_MISMATCH", "EPOCH_MISMATCH"],
     unauthenticated: ["AUTH_REFUSED", "AUTH_EXPIRED"],

@@ -28,6 +28,7 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
   store: true,
   history: true,
   streams: true,
+  idempotencyWindowMs: true,
   apiTokens: true,
   apiTokenFile: true,
   drainDelayMs: true,

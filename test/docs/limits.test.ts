@@ -4,7 +4,7 @@ import { MAX_NAME_BYTES } from "../../src/core/names.ts";
 import { DEFAULT_HISTORY } from "../../src/core/store.ts";
 import { MAX_VALUE_BYTES, MAX_VALUE_DEPTH } from "../../src/core/value.ts";
 import { DEFAULT_SUBSCRIBER_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../src/live/frame-queue.ts";
-import { PART_LIMITS } from "../../src/live/state-reader.ts";
+import { PART_LIMITS } from "../../src/live/state-part.ts";
 import {
   FREE_INFLATION_BYTES,
   MAX_INFLATION,

@@ -14,6 +14,7 @@ import { LISTINGS } from "./bad-input/listings.ts";
 import { REQUESTS } from "./bad-input/requests.ts";
 import { GROUP, KEY, type Row, message } from "./bad-input/row.ts";
 import { VALUES } from "./bad-input/values.ts";
+import { WINDOWS } from "./bad-input/windows.ts";
 
 /** Every bad request. */
 const ROWS: readonly Row[] = [
@@ -22,6 +23,7 @@ const ROWS: readonly Row[] = [
   ...OPERATIONS,
   ...LISTINGS,
   ...REQUESTS,
+  ...WINDOWS,
   ...FRAMING,
 ];
 

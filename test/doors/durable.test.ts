@@ -11,6 +11,7 @@ import { resumeSuite } from "./suite/resume.suite.ts";
 import { shutdownSuite } from "./suite/shutdown.suite.ts";
 import { slowSubscriberSuite } from "./suite/slow-subscriber.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
+import { windowsSuite } from "./suite/windows.suite.ts";
 import { writeStreamSuite } from "./suite/write-stream.suite.ts";
 import { writesSuite } from "./suite/writes.suite.ts";
 
@@ -27,6 +28,7 @@ describe("a service on disk, over gRPC", () => {
     resumeSuite,
     eventsSuite,
     deltasSuite,
+    windowsSuite,
     livenessSuite,
     shutdownSuite,
     slowSubscriberSuite,

@@ -11,6 +11,7 @@ import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
 import { shutdownSuite } from "./suite/shutdown.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
+import { windowsSuite } from "./suite/windows.suite.ts";
 import { writeStreamSuite } from "./suite/write-stream.suite.ts";
 import { writesSuite } from "./suite/writes.suite.ts";
 
@@ -19,7 +20,7 @@ import { writesSuite } from "./suite/writes.suite.ts";
 describeWithRedis("a service on Redis,", () => {
   describe.each(["grpc", "websocket"])("over %s", (name) => {
     const door = doorNamed(name);
-    for (const suite of [followSuite, resumeSuite, eventsSuite, deltasSuite]) {
+    for (const suite of [followSuite, resumeSuite, eventsSuite, deltasSuite, windowsSuite]) {
       suite(door, "redis");
     }
   });

@@ -4,10 +4,12 @@ import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
+import { windowsSuite } from "./suite/windows.suite.ts";
 
 describe.each(SUBSCRIPTION_DOORS)("over $name", (door) => {
   followSuite(door, "memory");
   resumeSuite(door, "memory");
   eventsSuite(door, "memory");
   deltasSuite(door, "memory");
+  windowsSuite(door, "memory");
 });

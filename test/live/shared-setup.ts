@@ -25,8 +25,12 @@ export function openShared(store: Store, now: () => number = () => 0, maxFrames 
   });
   const reader = new SharedReader(shared);
   /** Starts a join. */
-  const start = (itemId?: string, from?: View): { view: View; joined: Promise<void> } => {
-    const view = new View(itemId);
+  const start = (
+    itemId?: string,
+    from?: View,
+    deltas = false,
+  ): { view: View; joined: Promise<void> } => {
+    const view = new View(itemId, deltas);
     if (from !== undefined) view.continueFrom(from);
     reader.members.add(view);
     const joined = shared.join(view, from?.position);
@@ -34,8 +38,8 @@ export function openShared(store: Store, now: () => number = () => 0, maxFrames 
     return { view, joined };
   };
   /** Joins, and reads until the member has its state. */
-  const join = async (itemId?: string, from?: View): Promise<View> => {
-    const { view } = start(itemId, from);
+  const join = async (itemId?: string, from?: View, deltas = false): Promise<View> => {
+    const { view } = start(itemId, from, deltas);
     while (!view.isOpen) await reader.next();
     return view;
   };

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { StreamError } from "../../src/core/errors.ts";
 import type { Store } from "../../src/core/store.ts";
-import { PART_LIMITS } from "../../src/live/state-reader.ts";
+import { PART_LIMITS } from "../../src/live/state-part.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { View } from "./shared-reader.ts";
 import { INTERVAL_MS, createGate, openShared, fill, idsOf, put, turns } from "./shared-setup.ts";

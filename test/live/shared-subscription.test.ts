@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
-import { PART_LIMITS } from "../../src/live/state-reader.ts";
+import { PART_LIMITS } from "../../src/live/state-part.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { GROUP, createGate, fill, idsOf, openShared, put, round, turns } from "./shared-setup.ts";
 import { bound } from "./unreliable-feed.ts";

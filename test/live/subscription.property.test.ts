@@ -90,7 +90,7 @@ test("readers of every speed see each change once, in order, and end with the st
           const resumeFrom = resumed?.position;
           const subscription = await hub.follow({
             group: GROUP,
-            interest: interestIn(itemId, dice.chance(0.7)),
+            interest: interestIn(itemId, { deltas: dice.chance(0.7) }),
             resumeFrom,
           });
           readers.push({ reader, subscription, itemId, pace: dice.pick([0.05, 0.5, 1]) });

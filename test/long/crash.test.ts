@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Position } from "../../src/core/position.ts";
-import { type History, createRecorder, memorySink } from "../support/checker/index.ts";
+import { HeldItems, type History, createRecorder, memorySink } from "../support/checker/index.ts";
 import { type ChildServer, freePort, startChild } from "../support/long/child-server.ts";
 import { LONG, expectNoViolations, seedOfRun } from "../support/long/violations.ts";
 import { createProgress } from "../support/long/progress.ts";
 import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
+import { openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 
 /* Verifies G6 by kill -9 under load: no acknowledged write is lost, no subscriber misses one. */
@@ -58,6 +59,8 @@ async function crashUnderLoad(
   setMaxListeners(0, over.signal);
   const ended = once(over.signal, "abort");
   const { url } = server;
+  for (const group of GROUPS)
+    await openUpdatedItems(connect(url), recorder(`open-${group}`), group, ITEMS);
 
   const writers = Array.from({ length: WRITERS }, async (_, i) => {
     const name = `w${i}`;
@@ -83,6 +86,8 @@ async function crashUnderLoad(
     const { subscribe } = connect(url);
     const group = GROUPS[i % GROUPS.length] as string;
     const item = i >= 16 ? own.pick([...ITEMS.set, ...ITEMS.updated]) : undefined;
+    // Half of those of each group, and half of those of items.
+    const deltas = Math.floor(i / GROUPS.length) % 2 === i % 2 ? new HeldItems() : undefined;
     let resumeFrom: Position | undefined;
     while (!over.signal.aborted) {
       resumeFrom = await follow({
@@ -91,6 +96,7 @@ async function crashUnderLoad(
         group,
         item,
         resumeFrom,
+        deltas,
         signal: over.signal,
       });
       if (over.signal.aborted) break;

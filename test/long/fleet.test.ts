@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import type { Position } from "../../src/core/position.ts";
-import { createRecorder, memorySink } from "../support/checker/index.ts";
+import { HeldItems, createRecorder, memorySink } from "../support/checker/index.ts";
 import { type Proxy, openProxy } from "../support/doors/proxy.ts";
 import { BridgeClient } from "../support/long/bridge-client.ts";
 import { type ChildServer, freePort, startChild } from "../support/long/child-server.ts";
@@ -17,6 +17,7 @@ import { createProgress } from "../support/long/progress.ts";
 import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
 import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
 import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
+import { openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 import { startRedis } from "../support/redis/redis-server.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
@@ -89,6 +90,10 @@ describeWithRedis("a fleet", () => {
       const over = new AbortController();
       setMaxListeners(0, over.signal);
       let endMs = Infinity;
+      for (const group of GROUPS) {
+        const client = connect((instances[0] as Instance).server.url);
+        await openUpdatedItems(client, recorder(`open-${group}`), group, ITEMS);
+      }
       const positions = new Map<string, { group: string; position: Position | undefined }>();
 
       const writers = Array.from({ length: WRITERS }, async (_, i) => {
@@ -132,6 +137,7 @@ describeWithRedis("a fleet", () => {
         Array.from({ length: GRPC_FOLLOWERS }, async (_, i) => {
           const own = random(dice.below(2 ** 31));
           const key = `${group}-${i}`;
+          const deltas = i % 2 === 0 ? new HeldItems() : undefined;
           for (let life = 0; !over.signal.aborted; life++) {
             const known = positions.get(key)?.position;
             const grpc = raws[(g + i + life) % raws.length]?.[g % CONNECTIONS] as RawGrpc;
@@ -141,6 +147,7 @@ describeWithRedis("a fleet", () => {
               recorder: recorder(`s-${key}-${life}`),
               group,
               resumeFrom: known,
+              deltas,
               signal: over.signal,
               onFrame: (at) => {
                 if (at !== undefined) positions.set(key, { group, position: at });
@@ -163,7 +170,7 @@ describeWithRedis("a fleet", () => {
             url,
             streamName: "long",
             recorder: () => recorder(`b-${group}-${life}`),
-            follows: [{ group }],
+            follows: [{ group, deltas: (g + life) % 2 === 0 }],
             idPrefix: `b-${group}-${life}-`,
           });
           sockets.add(client);

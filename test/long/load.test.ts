@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Position } from "../../src/core/position.ts";
-import { createRecorder, memorySink } from "../support/checker/index.ts";
+import { HeldItems, createRecorder, memorySink } from "../support/checker/index.ts";
 import { startChild } from "../support/long/child-server.ts";
 import { LONG, expectNoViolations, seedOfRun } from "../support/long/violations.ts";
 import { createProgress } from "../support/long/progress.ts";
@@ -13,6 +13,7 @@ import { createPipe } from "../support/long/pipe.ts";
 import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
 import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
 import { connect, createWriter, follow, get, itemNames, list } from "../support/long/traffic.ts";
+import { openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 
 /* Many writers, and subscribers that join, leave and stall at random, verified by the checker. */
@@ -37,6 +38,8 @@ async function load(
   const server = await startChild({ port: 0, store, heartbeatIntervalMs: 2000 });
   const clients = Array.from({ length: CONNECTIONS }, () => connect(server.url));
   const clientOf = (i: number) => clients[i % CONNECTIONS] as (typeof clients)[number];
+  for (const group of GROUPS)
+    await openUpdatedItems(clientOf(0), recorder(`open-${group}`), group, ITEMS);
   const raws = Array.from({ length: CONNECTIONS }, () => createRawGrpc(server.url));
   const grpcOf = (i: number) => raws[i % CONNECTIONS] as RawGrpc;
   const over = new AbortController();
@@ -85,12 +88,20 @@ async function load(
   const subscribers = Array.from({ length: SUBSCRIBERS }, async (_, i) => {
     const own = random(dice.below(2 ** 31));
     let known:
-      | { group: string; item: string | undefined; position: Position | undefined }
+      | {
+          readonly group: string;
+          readonly item: string | undefined;
+          readonly position: Position | undefined;
+          readonly deltas: HeldItems | undefined;
+        }
       | undefined;
     for (let count = 0; !over.signal.aborted; count++) {
       const resumes = known !== undefined && own.chance(0.6);
       const group: string = resumes ? (known?.group as string) : own.pick(GROUPS);
-      const item = resumes ? known?.item : own.chance(0.3) ? own.pick(ITEMS.set) : undefined;
+      const anyItem = own.pick([...ITEMS.set, ...ITEMS.updated]);
+      const item = resumes ? known?.item : own.chance(0.3) ? anyItem : undefined;
+      const some = i % 2 === 0 ? new HeldItems() : undefined;
+      const deltas = resumes ? known?.deltas : some;
       const slow = own.chance(0.2);
       const leave = new AbortController();
       const progress = { group, revision: 0, left: false };
@@ -112,6 +123,7 @@ async function load(
         item,
         resumeFrom: resumes ? known?.position : undefined,
         slow,
+        deltas,
         signal,
         onFrame: async (position) => {
           progress.revision = position?.revision ?? progress.revision;
@@ -121,7 +133,7 @@ async function load(
       });
       clearTimeout(timer);
       following.delete(progress);
-      known = { group, item, position };
+      known = { group, item, position, deltas };
       if (!over.signal.aborted) await sleep(own.below(200));
     }
   });

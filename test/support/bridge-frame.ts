@@ -17,6 +17,9 @@ export interface BridgeFrame {
     readonly ops?: readonly UpdateStep[];
     readonly baseRevision?: number;
     readonly ids?: readonly string[];
+    readonly items?: readonly BridgeItem[];
+    readonly truncated?: boolean;
+    readonly olderPageToken?: string;
     readonly first?: boolean;
     readonly last?: boolean;
     readonly head?: Position;
@@ -25,6 +28,16 @@ export interface BridgeFrame {
     readonly reason?: string;
     readonly message?: string;
   };
+}
+
+/** An item of a sync. Times are Unix milliseconds. */
+export interface BridgeItem {
+  readonly id: string;
+  readonly data: Json;
+  readonly revision: number;
+  readonly createTime: number;
+  readonly updateTime: number;
+  readonly author?: string;
 }
 
 /** Parses a frame. */

@@ -51,9 +51,10 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
  * The form of stored records that this version reads, which stands at the end of its member ids. Ids
  * of versions without authors have none: to them, ids are opaque.
  */
-const RECORD_FORM = 3;
+const RECORD_FORM = 4;
 const FORM_WITH_AUTHORS = 2;
 const FORM_WITH_DELTAS = 3;
+const FORM_WITH_KEYS = 4;
 
 /** A new member id of a process. */
 export function newMemberId(process: string): string {
@@ -68,6 +69,11 @@ export function readsAuthors(member: string): boolean {
 /** Whether a member reads logs with deltas. */
 export function readsDeltas(member: string): boolean {
   return formOf(member) >= FORM_WITH_DELTAS;
+}
+
+/** Whether a member knows idempotency keys. */
+export function knowsKeys(member: string): boolean {
+  return formOf(member) >= FORM_WITH_KEYS;
 }
 
 function formOf(member: string): number {

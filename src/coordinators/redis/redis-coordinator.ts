@@ -3,7 +3,7 @@ import type { Unwatch } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { createAcks } from "./acks.ts";
 import { FLEET_SCRIPTS, fleetCommands, readAck } from "./fleet-commands.ts";
-import { fleetKeys, readsAuthors, readsDeltas } from "./fleet-keys.ts";
+import { fleetKeys, knowsKeys, readsAuthors, readsDeltas } from "./fleet-keys.ts";
 import { createFleetLeases } from "./fleet-leases.ts";
 import type { FleetEntry } from "./fleet-log.ts";
 import { type FleetOrders, createFleetOrders } from "./fleet-orders.ts";
@@ -56,6 +56,8 @@ export interface RedisCoordinator extends Coordinator {
   readsAuthors(): boolean;
   /** Whether every member of the fleet reads logs with deltas. */
   readsDeltas(): boolean;
+  /** Whether every member of the fleet knows idempotency keys. */
+  knowsKeys(): boolean;
 }
 
 const DEFAULT_REGISTRY_TIMEOUT_MS = 10_000;
@@ -218,13 +220,20 @@ export async function createRedisCoordinator(
         readonly members: FleetState["members"];
         readonly authors: boolean;
         readonly deltas: boolean;
+        readonly keys: boolean;
       }
     | undefined;
-  const recordForms = () => {
+  /** What every member of the fleet reads and knows. */
+  const abilities = () => {
     const { members } = replica.state;
     if (known?.members !== members) {
       const ids = Array.from(members.keys());
-      known = { members, authors: ids.every(readsAuthors), deltas: ids.every(readsDeltas) };
+      known = {
+        members,
+        authors: ids.every(readsAuthors),
+        deltas: ids.every(readsDeltas),
+        keys: ids.every(knowsKeys),
+      };
     }
     return known;
   };
@@ -247,8 +256,9 @@ export async function createRedisCoordinator(
       await membership.ready();
       return membership.id;
     },
-    readsAuthors: () => recordForms().authors,
-    readsDeltas: () => recordForms().deltas,
+    readsAuthors: () => abilities().authors,
+    readsDeltas: () => abilities().deltas,
+    knowsKeys: () => abilities().keys,
     close: () => (closing ??= close()),
   };
 }

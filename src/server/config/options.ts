@@ -23,6 +23,7 @@ export function toServerOptions(
       maxAgeMs: history.max_age,
       maxBytes: history.max_bytes,
     },
+    idempotencyWindowMs: config.idempotency_window,
     apiTokens: config.api_tokens,
     apiTokenFile: config.api_token_file,
     auth: authOf(config, publicKeys),

@@ -6,6 +6,7 @@ import { DEFAULT_CALLER_LIMITS as CALLERS } from "../../limits/caller-limits.ts"
 import { isAddressRange } from "../../limits/client-addresses.ts";
 import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../limits/snapshot-memory.ts";
 import { DEFAULT_BODY_BYTES_IN_FLIGHT } from "../../limits/body-budget.ts";
+import { DEFAULT_IDEMPOTENCY_WINDOW_MS } from "../../core/idempotency.ts";
 import { DEFAULT_HISTORY } from "../../core/store.ts";
 import { DEFAULT_SUBSCRIBER_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
 import { DEFAULT_COMMIT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
@@ -132,6 +133,11 @@ export const CONFIG = z.strictObject({
       ),
     })
     .prefault({}),
+  idempotency_window: duration(
+    "1s",
+    "3650d",
+    "How long a group remembers an idempotency key, so that a repetition of its write changes nothing. A group remembers at most 10,000.",
+  ).prefault(DURATION.format(DEFAULT_IDEMPOTENCY_WINDOW_MS)),
   heartbeat_interval: duration(
     "10ms",
     "1d",

@@ -6,6 +6,7 @@ import type { OpError } from "../../core/ops.ts";
 import { customStreamUnsupported } from "../../core/overrides.ts";
 import { type Position, samePosition } from "../../core/position.ts";
 import { compareUtf8 } from "../../core/text.ts";
+import type { Idempotency } from "../../core/idempotency-key.ts";
 import type {
   Commit,
   ItemRead,
@@ -104,7 +105,8 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       const [mutation] = commit.mutations;
       const expects =
         commit.expectedEpoch !== undefined || mutation?.expectedRevision !== undefined;
-      if (mutation === undefined || commit.mutations.length > 1 || expects)
+      const isKeyed = commit.idempotency !== undefined;
+      if (mutation === undefined || commit.mutations.length > 1 || expects || isKeyed)
         throw customStreamUnsupported();
       return await record(group, await writeOutside(group, mutation), commit.author);
     } catch (error) {
@@ -194,6 +196,12 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       }
       return locked(group, () => readItem(group, itemId));
     },
+    ...(store.recall !== undefined && {
+      async recall(group: GroupKey, idempotency: Idempotency) {
+        if (isCustom(group.streamName)) throw customStreamUnsupported();
+        return store.recall?.(group, idempotency);
+      },
+    }),
     heads: (groups) => store.heads(groups),
     async list(group, page) {
       if (!outside.has("list", group.streamName)) return store.list(group, page);
@@ -230,7 +238,6 @@ function readerOf(
   window: number | undefined,
 ): SnapshotReader {
   const items = window === undefined ? listed : listed.slice(-window);
-  const truncated = items.length < listed.length;
   const newest = window === undefined ? [] : listed.toReversed();
   let at = 0;
   return {
@@ -244,7 +251,7 @@ function readerOf(
       const places = found.map((_, i) =>
         cursorAfter(newest, items.length - start - i, head.position),
       );
-      return { ...page, window: { places, count: items.length, truncated } };
+      return { ...page, window: { places, total: listed.length } };
     },
     close() {},
   };

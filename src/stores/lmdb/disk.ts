@@ -12,6 +12,8 @@ export interface Tables {
   readonly streams: Table;
   /** Groups to sweep, by time. */
   readonly due: Table;
+  /** Idempotency keys of all groups. */
+  readonly keys: Table;
   /** Facts about the store as a whole. */
   readonly meta: Table;
   /** Outbox entries that are not settled, by sequence number. */
@@ -95,6 +97,7 @@ export function openDisk(file: string): Disk {
     groups: table("groups"),
     streams: table("streams"),
     due: table("due"),
+    keys: table("keys"),
     meta: table("meta"),
     outbox: table("outbox"),
     settled: table("settled"),

@@ -1,10 +1,13 @@
 import type { Accepted, StoredItem } from "../../core/commit.ts";
+import { keyIdOf, keysSweepMs } from "../../core/idempotency.ts";
 import { mayForget, nextSweepMs, type GroupAge } from "../../core/retention.ts";
 import { FewMap } from "../../core/few-map.ts";
+import type { Idempotency, Remembered } from "../../core/idempotency-key.ts";
 import type { Head, History } from "../../core/store.ts";
 import type { Tables, View, Write } from "./disk.ts";
 import { dueKey, headKey, indexKey, itemIdKey, itemKey, type GroupName } from "./keys.ts";
 import { type ItemCache, cacheKey } from "./item-cache.ts";
+import { KeysDraft } from "./keys-draft.ts";
 import { LogDraft } from "./log-draft.ts";
 import { readItem } from "./reads.ts";
 import { NO_GROUP, encodeGroup, encodeItem, encodeNumber, type GroupRecord } from "./encoding.ts";
@@ -34,10 +37,14 @@ export class GroupDraft {
   readonly #log: LogDraft;
   readonly #cache: Pick<ItemCache, "get">;
   readonly #items = new FewMap<string, ItemDraft>();
+  readonly #windowMs: number;
+  /** Undefined until they are needed. */
+  #keys: KeysDraft | undefined;
 
   /**
    * @param stored The group's record in the view.
    * @param cache Items of the view.
+   * @param windowMs How long idempotency keys are remembered.
    */
   constructor(
     name: GroupName,
@@ -45,8 +52,10 @@ export class GroupDraft {
     view: View,
     tables: Tables,
     cache: Pick<ItemCache, "get">,
+    windowMs: number,
   ) {
     this.name = name;
+    this.#windowMs = windowMs;
     this.#cache = cache;
     this.#view = view;
     this.#tables = tables;
@@ -78,6 +87,26 @@ export class GroupDraft {
     return stored;
   }
 
+  /** What the group remembers under an idempotency key. */
+  recall(idempotency: Idempotency, nowMs: number): Remembered | undefined {
+    return this.#keysDraft().recall(keyIdOf(idempotency), nowMs);
+  }
+
+  /** Remembers a commit under its idempotency key. To be called after `apply`. */
+  remember(
+    idempotency: Idempotency,
+    remembered: Remembered,
+    nowMs: number,
+    history: History,
+  ): void {
+    const keys = this.#keysDraft();
+    keys.add(keyIdOf(idempotency), remembered, nowMs);
+    keys.trim(nowMs, TRIM_AT_ONCE);
+    const { sweepAtMs } = this.#record;
+    const next = nextSweepMs(this.#age, history) ?? 0;
+    if (sweepAtMs === 0 || next < sweepAtMs) this.#record = { ...this.#record, sweepAtMs: next };
+  }
+
   /** Updates a cache with every item that was read or changed. */
   noteItems(cache: ItemCache): void {
     for (const { cacheKey: key, current } of this.#items.values()) cache.set(key, current);
@@ -105,13 +134,15 @@ export class GroupDraft {
   }
 
   /**
-   * Sweeps a group that is due: drops expired changes, and forgets the group when nothing is left.
+   * Sweeps a group that is due: drops expired changes and idempotency keys, and forgets the group
+   * when nothing is left.
    *
-   * @param maxDrops Most changes to drop now; if there are more, the group stays due.
-   * @returns Number of changes dropped.
+   * @param maxDrops Most of them to drop now; if there are more, the group stays due.
+   * @returns Number of those dropped.
    */
   sweep(nowMs: number, history: History, maxDrops: number): number {
-    const dropped = this.#log.trim(nowMs, history, maxDrops);
+    const forgotten = this.#keysDraft().trim(nowMs, maxDrops);
+    const dropped = this.#log.trim(nowMs, history, maxDrops - forgotten);
     this.#log.removeLeftBehind();
     if (mayForget(this.#age, nowMs, history)) {
       this.#log.forget();
@@ -119,11 +150,12 @@ export class GroupDraft {
     } else {
       this.#record = { ...this.#record, sweepAtMs: nextSweepMs(this.#age, history) ?? 0 };
     }
-    return dropped;
+    return forgotten + dropped;
   }
 
   /** Adds the group's writes. To be called once, at the end. */
   collect(writes: Write[]): void {
+    this.#keys?.collect(writes);
     if (this.#record === this.#stored) return;
     const { data, groups, due } = this.#tables;
     this.#collectItems(writes);
@@ -155,7 +187,16 @@ export class GroupDraft {
   }
 
   get #age(): GroupAge {
-    return { ...this.#record, log: this.#log.extent };
+    return {
+      ...this.#record,
+      log: this.#log.extent,
+      keysSweepMs: this.#keys && keysSweepMs(this.#keys.extent, this.#windowMs),
+    };
+  }
+
+  #keysDraft(): KeysDraft {
+    this.#keys ??= new KeysDraft(this.name, this.#view, this.#tables, this.#windowMs);
+    return this.#keys;
   }
 
   #collectItems(writes: Write[]): void {
@@ -185,7 +226,10 @@ export class GroupDraft {
     }
   }
 
-  /** A group has at most one entry in the due index; an existing entry is never too late. */
+  /**
+   * A group has at most one entry in the due index; an existing entry is never too late. A group with
+   * idempotency keys has one.
+   */
   #scheduleCare(history: History): void {
     if (this.#record.sweepAtMs > 0) return;
     const sweepAtMs = nextSweepMs(this.#age, history);

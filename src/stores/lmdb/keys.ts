@@ -13,6 +13,17 @@ import { groupKeyText } from "../../core/names.ts";
  * Names contain no control characters, so no group's prefix is a prefix of another's. Numbers are
  * big-endian: keys sort in the order of the numbers.
  */
+/*
+ * The idempotency keys of a group are in a table of their own:
+ *
+ *   stream NUL group NUL 1                           their number and age
+ *   stream NUL group NUL 2 id                        number of the key
+ *   stream NUL group NUL 3 number (8 bytes)          key; the oldest has the lowest number
+ */
+const KEYS_HEAD = 1;
+const KEY_ID = 2;
+const KEY_AT = 3;
+
 const ITEM_ID = 1;
 const ITEM = 2;
 const CHANGE = 3;
@@ -43,12 +54,22 @@ export function headKey(group: GroupName): Buffer {
 
 /** Key of an item's entry by id. */
 export function itemIdKey(group: GroupName, itemId: string): Buffer {
-  const at = group.prefix.length;
-  const key = Buffer.allocUnsafe(at + 1 + Buffer.byteLength(itemId));
-  group.prefix.copy(key);
-  key[at] = ITEM_ID;
-  key.write(itemId, at + 1);
-  return key;
+  return namedKey(group, ITEM_ID, itemId);
+}
+
+/** Key of the record of a group's idempotency keys as a whole. */
+export function keysHeadKey(group: GroupName): Buffer {
+  return namedKey(group, KEYS_HEAD, "");
+}
+
+/** Key of an idempotency key's entry by id. */
+export function keyIdKey(group: GroupName, id: string): Buffer {
+  return namedKey(group, KEY_ID, id);
+}
+
+/** Key of an idempotency key by its number. */
+export function keyAtKey(group: GroupName, number: number): Buffer {
+  return numberedKey(group, KEY_AT, number);
 }
 
 /** Key of an item, by the revision that created it. */
@@ -102,6 +123,15 @@ export function writeSafeInteger(target: Buffer, value: number, at: number): voi
 /** Reads an integer written by writeSafeInteger. */
 export function readSafeInteger(source: Buffer, at: number): number {
   return source.readUInt32BE(at) * 0x1_0000_0000 + source.readUInt32BE(at + 4);
+}
+
+function namedKey(group: GroupName, tag: number, name: string): Buffer {
+  const at = group.prefix.length;
+  const key = Buffer.allocUnsafe(at + 1 + Buffer.byteLength(name));
+  group.prefix.copy(key);
+  key[at] = tag;
+  key.write(name, at + 1);
+  return key;
 }
 
 function numberedKey(group: GroupName, tag: number, value: number): Buffer {

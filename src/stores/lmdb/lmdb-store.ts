@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
+import { idempotencyWindowOf, isKeyExpired, keyIdOf } from "../../core/idempotency.ts";
 import { groupKeyText, type GroupKey } from "../../core/names.ts";
 import { type HistoryOf, type HistoryOptions, historyOfStreams } from "../../core/retention.ts";
 import { RecentMap } from "../../core/recent-map.ts";
@@ -16,6 +17,7 @@ import {
 } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { groupName, type GroupName } from "./keys.ts";
+import { readKey } from "./keys-draft.ts";
 import { ItemCache, cacheKey } from "./item-cache.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbServiceState } from "./lmdb-service-state.ts";
@@ -52,6 +54,11 @@ export interface LmdbStoreOptions {
   readonly beginNewEpochs?: boolean | undefined;
   /** How much history a group keeps, absent limits having their defaults; or that of each stream. */
   readonly history?: HistoryOptions | HistoryOf | undefined;
+  /**
+   * How long a group remembers idempotency keys, in milliseconds, 1 to a hundred years. Default ten
+   * minutes.
+   */
+  readonly idempotencyWindowMs?: number | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
   readonly clock?: (() => number) | undefined;
   /** Names a new epoch; each name must be unique, and without `~`. Default: random. */
@@ -109,6 +116,7 @@ export function createLmdbStore(
   options: Omit<LmdbStoreOptions, "folder">,
 ): LmdbStore {
   const historyOf = historyOfStreams(options.history);
+  const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
   const clock = options.clock ?? Date.now;
   const newGivenEpoch = options.newEpoch ?? (() => randomBytes(9).toString("base64url"));
   const newEpoch = () => epochIn(lineage, newGivenEpoch());
@@ -145,7 +153,7 @@ export function createLmdbStore(
     begin() {
       groupClock.hold(clock);
       return new WriteBatch({
-        ...{ tables, load, items, historyOf, clock, groupClock, beganMs, newEpoch },
+        ...{ tables, load, items, historyOf, windowMs, clock, groupClock, beganMs, newEpoch },
         view: source.view,
         contents,
         lastSeq: seq,
@@ -238,6 +246,12 @@ export function createLmdbStore(
         const { name, record } = load(key);
         const stored = items.get(cacheKey(name.text, itemId)) ?? readItem(source, name, itemId);
         return { ...stateHead(record), item: stored?.item };
+      }),
+    recall: (key, idempotency) =>
+      read(() => {
+        const found = readKey(source.view, tables, groupName(key), keyIdOf(idempotency));
+        if (found === undefined || isKeyExpired(found.timeMs, clock(), windowMs)) return undefined;
+        return found.remembered;
       }),
     heads: (keys) => read(() => keys.map((key) => headOf(load(key).record))),
     list: (key, page) =>

@@ -36,29 +36,30 @@ export function createBudget(maxBytes: number): MemoryBudget {
 }
 
 /** Which items of a group a window has. */
-export interface WindowExtent extends Omit<WindowPage, "places"> {
+export interface WindowExtent {
   /** The cursor of its first item; undefined: that of the group. */
   readonly after: string | undefined;
+  /** Number of items of the group. */
+  readonly total: number;
 }
 
-/** The extent of a window. @param itemCount Number of items of the group. */
+/** The extent of a window. @param total Number of items of the group. */
 export function extentOf(
   source: Source,
   name: GroupName,
-  itemCount: number,
+  total: number,
   window: number,
 ): WindowExtent {
-  const truncated = itemCount > window;
-  const after = truncated ? cursorBefore(source, name, window) : undefined;
-  return { after, count: Math.min(itemCount, window), truncated };
+  return { after: total > window ? cursorBefore(source, name, window) : undefined, total };
 }
 
 // How much is read in one turn of the event loop when the rest is taken into memory.
 const DRAIN_LIMITS: ReadLimits = { maxCount: 1000, maxBytes: 1024 * 1024 };
 
 /**
- * Reads all items of a group in one state, or the newest of them. The state is held for a short time only, because the
- * disk cannot reuse its pages: a reader that takes longer continues from memory.
+ * Reads all items of a group in one state, or the newest of them. The state is held for a short
+ * time only, because the disk cannot reuse its pages: a reader that takes longer continues from
+ * memory.
  */
 export class LmdbSnapshotReader implements SnapshotReader {
   readonly stable = true;
@@ -154,8 +155,7 @@ export class LmdbSnapshotReader implements SnapshotReader {
 
   #windowPage(places: readonly string[] | undefined): WindowPage | undefined {
     if (this.#window === undefined || places === undefined) return undefined;
-    const { count, truncated } = this.#window;
-    return { places, count, truncated };
+    return { places, total: this.#window.total };
   }
 
   #forget(): void {

@@ -7,7 +7,7 @@ import type { Fired, OutboxEntry } from "../../core/outbox.ts";
 import type { HistoryOf } from "../../core/retention.ts";
 import type { Broadcast, Commit, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
-import { AUTHORS, type Contents, DELTAS, formatWrite } from "./folder/format.ts";
+import { AUTHORS, type Contents, DELTAS, KEYS, formatWrite } from "./folder/format.ts";
 import { GroupDraft } from "./group-draft.ts";
 import { encodeEntry } from "./outbox-encoding.ts";
 import { dueEnd, groupOfKey, type GroupName } from "./keys.ts";
@@ -25,6 +25,8 @@ export interface BatchContext {
   /** Items of the view. */
   readonly items: Pick<ItemCache, "get">;
   readonly historyOf: HistoryOf;
+  /** How long idempotency keys are remembered, in milliseconds. */
+  readonly windowMs: number;
   readonly clock: () => number;
   readonly groupClock: Pick<GroupClock, "floor">;
   /** When the lineage of the data began, in Unix milliseconds; 0: it is the first one. */
@@ -83,6 +85,7 @@ export class WriteBatch {
     const decision = decideCommit(commit, {
       head: draft.head,
       lookup: (itemId) => draft.lookup(itemId),
+      recall: (idempotency) => draft.recall(idempotency, nowMs),
       nowMs,
       floor: groupClock.floor(draft.head.timestamp, beganMs),
       newEpoch,
@@ -98,7 +101,11 @@ export class WriteBatch {
       if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#contain(AUTHORS);
     }
     for (const fired of decision.fired) this.#fire(key, fired);
-    return { ok: true, position: decision.head.position, results: decision.results };
+    if (commit.idempotency !== undefined && decision.remember !== undefined) {
+      draft.remember(commit.idempotency, decision.remember, nowMs, historyOf(key.streamName));
+      this.#contain(KEYS);
+    }
+    return decision.outcome;
   }
 
   /** Takes the group's next timestamp for a transient event. */
@@ -207,8 +214,8 @@ export class WriteBatch {
     const known = this.#drafts.get(text);
     if (known !== undefined) return known;
     const { name, record } = this.#context.load(key);
-    const { view, tables, items } = this.#context;
-    const draft = new GroupDraft(name, record, view, tables, items);
+    const { view, tables, items, windowMs } = this.#context;
+    const draft = new GroupDraft(name, record, view, tables, items, windowMs);
     this.#drafts.set(text, draft);
     return draft;
   }

@@ -3,6 +3,7 @@ import { decideCommit } from "../../core/commit.ts";
 import { nextTimestamp } from "../../core/group-clock.ts";
 import type { StoredItem } from "../../core/commit.ts";
 import { StreamError } from "../../core/errors.ts";
+import { keyIdOf, keysSweepMs } from "../../core/idempotency.ts";
 import {
   type LogEntry,
   materialiser,
@@ -18,6 +19,7 @@ import { ORIGIN, isResumable } from "../../core/position.ts";
 import type { Position } from "../../core/position.ts";
 import { isExpired, mustTrim } from "../../core/retention.ts";
 import type { GroupAge } from "../../core/retention.ts";
+import type { Idempotency, Remembered } from "../../core/idempotency-key.ts";
 import type {
   Commit,
   Head,
@@ -29,6 +31,7 @@ import type {
   Replay,
 } from "../../core/store.ts";
 import { ChangeLog } from "./change-log.ts";
+import { RememberedKeys } from "./remembered-keys.ts";
 import { SortedMap } from "./sorted-map.ts";
 
 /** The newest items of a group. */
@@ -37,8 +40,8 @@ export interface NewestItems {
   readonly items: readonly Item[];
   /** For each item: where a descending page begins with the item before it. */
   readonly places: readonly string[];
-  /** Whether there are older ones. */
-  readonly truncated: boolean;
+  /** Number of items of the group. */
+  readonly total: number;
 }
 
 /** The state of one group: items, log, head and clock. */
@@ -54,11 +57,19 @@ export class MemoryGroup {
   readonly #items = new Map<string, StoredItem>();
   readonly #order = new SortedMap<number, Item>((a, b) => a - b);
   readonly #log = new ChangeLog();
+  /** Undefined until a commit has an idempotency key. */
+  #keys: RememberedKeys | undefined;
+  readonly #windowMs: number;
 
-  /** A group that was never written. */
-  constructor(key: GroupKey) {
+  /**
+   * A group that was never written.
+   *
+   * @param windowMs How long it remembers idempotency keys.
+   */
+  constructor(key: GroupKey, windowMs: number) {
     this.key = key;
     this.text = groupKeyText(key);
+    this.#windowMs = windowMs;
   }
 
   /** Its head. */
@@ -78,7 +89,13 @@ export class MemoryGroup {
       itemCount: this.#items.size,
       lastChangeMs: this.#lastChangeMs,
       timestamp: this.#head.timestamp,
+      keysSweepMs: this.#keys && keysSweepMs(this.#keys.extent, this.#windowMs),
     };
+  }
+
+  /** What it remembers under an idempotency key. */
+  recall(idempotency: Idempotency, nowMs: number): Remembered | undefined {
+    return this.#keys?.get(keyIdOf(idempotency), nowMs);
   }
 
   /** Applies one commit, all or nothing. */
@@ -91,15 +108,18 @@ export class MemoryGroup {
     readonly outcome: Outcome;
     readonly changes: readonly ChangeEvent[];
     readonly fired: readonly Fired[];
+    /** Whether it has a new idempotency key. */
+    readonly isRemembered: boolean;
   } {
     const decision = decideCommit(commit, {
       head: this.#head,
       lookup: (itemId) => this.#items.get(itemId),
+      recall: (idempotency) => this.recall(idempotency, nowMs),
       nowMs,
       floor,
       newEpoch,
     });
-    if (!decision.ok) return { outcome: decision, changes: [], fired: [] };
+    if (!decision.ok) return { outcome: decision, changes: [], fired: [], isRemembered: false };
     for (const [itemId, { before, after }] of decision.writes) {
       if (before !== undefined && before.createdRevision !== after?.createdRevision) {
         this.#order.delete(before.createdRevision);
@@ -114,11 +134,12 @@ export class MemoryGroup {
     for (const change of decision.changes) this.#log.push(change);
     if (decision.changes.length > 0) this.#lastChangeMs = nowMs;
     this.#head = decision.head;
-    return {
-      outcome: { ok: true, position: decision.head.position, results: decision.results },
-      changes: decision.changes,
-      fired: decision.fired,
-    };
+    const { outcome, changes, fired, remember } = decision;
+    if (remember !== undefined && commit.idempotency !== undefined) {
+      this.#keys ??= new RememberedKeys(this.#windowMs);
+      this.#keys.add(keyIdOf(commit.idempotency), remember, nowMs);
+    }
+    return { outcome, changes, fired, isRemembered: remember !== undefined };
   }
 
   /** Takes the next timestamp, for a transient event. */
@@ -127,8 +148,9 @@ export class MemoryGroup {
     return this.#head;
   }
 
-  /** Trims the log to its limits. */
+  /** Trims the log and the idempotency keys to their limits. */
   trim(nowMs: number, history: History): void {
+    this.#keys?.trim(nowMs);
     while (mustTrim(this.#log.extent, nowMs, history)) this.#log.dropOldest();
   }
 
@@ -166,8 +188,7 @@ export class MemoryGroup {
       items.push(item);
       places.push(String(createdRevision));
     }
-    const truncated = items.length < this.#order.size;
-    return { items: items.reverse(), places: places.reverse(), truncated };
+    return { items: items.reverse(), places: places.reverse(), total: this.#order.size };
   }
 
   /** Reads changes after a position, with whole values. */

@@ -2,6 +2,7 @@ import { NO_AUTHOR } from "../../core/author.ts";
 import type { ChangeEvent, TransientEvent } from "../../core/change.ts";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
+import { idempotencyWindowOf } from "../../core/idempotency.ts";
 import { createMemoryOutbox } from "../../core/memory-outbox.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { GroupKey } from "../../core/names.ts";
@@ -28,6 +29,11 @@ import { startInterval } from "../../timers/timers.ts";
 export interface MemoryStoreOptions {
   /** How much history a group keeps, absent limits having their defaults; or that of each stream. */
   readonly history?: HistoryOptions | HistoryOf | undefined;
+  /**
+   * How long a group remembers idempotency keys, in milliseconds, 1 to a hundred years. Default ten
+   * minutes.
+   */
+  readonly idempotencyWindowMs?: number | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the machine. */
   readonly clock?: (() => number) | undefined;
   /** Generates a unique epoch. Default: a random UUID. */
@@ -49,6 +55,7 @@ export interface MemoryStore extends Store {
  */
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   let historyOf = historyOfStreams(options.history);
+  const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
   const clock = options.clock ?? Date.now;
   const newEpoch = options.newEpoch ?? (() => crypto.randomUUID());
   const groups = new Map<string, MemoryGroup>();
@@ -73,7 +80,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     ...head,
     syncTimestamp: groupClock.sync(head.timestamp, 0, clock),
   });
-  const findOrAdd = (key: GroupKey) => find(key) ?? new MemoryGroup(key);
+  const findOrAdd = (key: GroupKey) => find(key) ?? new MemoryGroup(key, windowMs);
 
   const indexPresence = (group: MemoryGroup, before: number) => {
     // It rarely changes, and a lookup among all groups is not free.
@@ -90,6 +97,15 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     if (group.sweepAtMs !== undefined) return;
     group.sweepAtMs = nextSweepMs(group.age, historyOf(group.key.streamName));
     if (group.sweepAtMs !== undefined) sweepQueue.set(group, undefined);
+  };
+  /** Its first idempotency key may expire before the changes for which it was scheduled. */
+  const hastenSweep = (group: MemoryGroup) => {
+    const { sweepAtMs } = group;
+    const dueMs = nextSweepMs(group.age, historyOf(group.key.streamName)) ?? Infinity;
+    if (sweepAtMs !== undefined && sweepAtMs <= dueMs) return;
+    if (sweepAtMs !== undefined) sweepQueue.delete(group);
+    group.sweepAtMs = undefined;
+    scheduleSweep(group);
   };
 
   const sweep = () => {
@@ -148,20 +164,25 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     async run(key, commits) {
       assertOpen();
       const known = find(key);
-      const group = known ?? new MemoryGroup(key);
+      const group = known ?? new MemoryGroup(key, windowMs);
       const outcomes: Outcome[] = [];
       const announced: (readonly ChangeEvent[])[] = [];
       const allFired: (readonly Fired[])[] = [];
+      let remembers = false;
       for (const commit of commits) {
         const nowMs = clock();
         const itemsBefore = group.itemCount;
-        const { outcome, changes, fired } = group.commit(
+        const { outcome, changes, fired, isRemembered } = group.commit(
           commit,
           nowMs,
           groupClock.floor(group.head.timestamp, 0),
           newEpoch,
         );
         outcomes.push(outcome);
+        if (isRemembered) {
+          remembers = true;
+          hastenSweep(group);
+        }
         if (changes.length === 0) continue;
         announced.push(changes);
         allFired.push(fired);
@@ -169,7 +190,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         indexPresence(group, itemsBefore);
         scheduleSweep(group);
       }
-      if (known === undefined && announced.length > 0) groups.set(group.text, group);
+      if (known === undefined && (announced.length > 0 || remembers)) groups.set(group.text, group);
       // Appended before the announcement: a listener may write, and its firings come later.
       outbox.append(group.key, joined(allFired));
       watchers.announce(group.text, joined(announced));
@@ -198,6 +219,10 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       assertOpen();
       const group = findOrAdd(key);
       return { ...stateHead(group), item: group.get(itemId) };
+    },
+    async recall(key, idempotency) {
+      assertOpen();
+      return find(key)?.recall(idempotency, clock());
     },
     async heads(keys): Promise<readonly Head[]> {
       assertOpen();

@@ -9,11 +9,10 @@ import type { NewestItems } from "./memory-group.ts";
  * @param assertOpen Throws when the store is closed.
  */
 export function windowReader(
-  { items, places, truncated }: NewestItems,
+  { items, places, total }: NewestItems,
   head: StateHead,
   assertOpen: () => void,
 ): SnapshotReader {
-  const count = items.length;
   let start = 0;
   let isClosed = false;
   return {
@@ -22,10 +21,10 @@ export function windowReader(
     async next(limits): Promise<SnapshotPage> {
       assertOpen();
       const end = endOfPage(items, start, limits);
-      const window = { places: places.slice(start, end), count, truncated };
+      const window = { places: places.slice(start, end), total };
       const page = items.slice(start, end);
       start = end;
-      return { ...head, items: page, window, done: end === count };
+      return { ...head, items: page, window, done: end === items.length };
     },
     skip(page) {
       if (!isClosed) start += page.items.length;

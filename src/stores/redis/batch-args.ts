@@ -1,5 +1,7 @@
 import { NO_AUTHOR } from "../../core/author.ts";
 import type { Delta } from "../../core/delta.ts";
+import { keyIdOf } from "../../core/idempotency.ts";
+import type { Idempotency } from "../../core/idempotency-key.ts";
 import type { Broadcast, Commit, Mutation } from "../../core/store.ts";
 import type { Firing } from "../../core/outbox.ts";
 import { encodeFiring } from "./encoding.ts";
@@ -12,6 +14,16 @@ export interface Guards {
   readonly epoch: string;
   /** Item -> revision that it must have; 0: it must not exist. */
   readonly revisions: ReadonlyMap<string, number>;
+  /** Ids of idempotency keys that must not be remembered. */
+  readonly newKeys: readonly string[];
+}
+
+/** Where the script finds the idempotency keys of a group. */
+export interface KeysPlace {
+  /** Place of their hash among the keys of the script, from the end. */
+  readonly place: number;
+  /** How long they are remembered, in milliseconds. */
+  readonly windowMs: number;
 }
 
 /** One operation on a group. */
@@ -24,6 +36,7 @@ export interface PlainCommit {
   readonly mutations: readonly PlainMutation[];
   readonly expectedEpoch: string | undefined;
   readonly author?: string | undefined;
+  readonly idempotency?: Idempotency | undefined;
 }
 
 /** A mutation without anything to compute. */
@@ -55,17 +68,20 @@ export function writeGroup(
   newEpoch: string,
   guards: Guards | undefined,
   entries: readonly Entry[],
+  keys: KeysPlace,
 ): void {
   const countAt = args.length;
   args.push("", text, newEpoch);
   if (guards === undefined) args.push("-1");
   else {
-    args.push(String(guards.revisions.size), guards.epoch);
-    for (const [itemId, revision] of guards.revisions) args.push(itemId, String(revision));
+    const { revisions, newKeys } = guards;
+    args.push(String(revisions.size + newKeys.length), guards.epoch);
+    for (const [itemId, revision] of revisions) args.push(itemId, String(revision));
+    for (const id of newKeys) args.push(id, `K${keys.place} ${keys.windowMs}`);
   }
   args.push(String(entries.length));
   for (const entry of entries) {
-    if (entry.kind === "commit") writeCommit(args, entry.commit);
+    if (entry.kind === "commit") writeCommit(args, entry.commit, keys);
     else writeBroadcast(args, entry.message);
   }
   args[countAt] = String(args.length - countAt - 1);
@@ -77,9 +93,16 @@ function writeLetter(args: string[], letter: "C" | "S", author = NO_AUTHOR): voi
   else args.push(`${letter}A`, author);
 }
 
-function writeCommit(args: string[], { mutations, expectedEpoch, author }: PlainCommit): void {
+function writeCommit(args: string[], commit: PlainCommit, keys: KeysPlace): void {
+  const { mutations, expectedEpoch, author, idempotency } = commit;
   const passed = mutations.filter((mutation) => !isNothing(mutation));
+  const letterAt = args.length;
   writeLetter(args, "C", author);
+  if (idempotency !== undefined) {
+    args[letterAt] += "K";
+    const { place, windowMs } = keys;
+    args.push(String(place), String(windowMs), keyIdOf(idempotency), idempotency.fingerprint);
+  }
   args.push(String(passed.length), expectedEpoch === undefined ? "" : `=${expectedEpoch}`);
   for (const mutation of passed) writeMutation(args, mutation);
 }

@@ -1,12 +1,8 @@
-import {
-  decideCommit,
-  epochMismatch,
-  revisionMismatch,
-  revisionsUsedUp,
-  type StoredItem,
-} from "../../core/commit.ts";
+import { decideCommit, type StoredItem } from "../../core/commit.ts";
 import type { Delta } from "../../core/delta.ts";
 import { StreamError } from "../../core/errors.ts";
+import { keyIdOf } from "../../core/idempotency.ts";
+import type { Remembered } from "../../core/idempotency-key.ts";
 import type {
   Broadcast,
   Commit,
@@ -15,16 +11,16 @@ import type {
   MutationResult,
   Outcome,
 } from "../../core/store.ts";
-import { ORIGIN } from "../../core/position.ts";
 import {
   type Entry,
   type Guards,
+  type KeysPlace,
   type PlainMutation,
-  isNothing,
   isPlain,
   writeGroup,
 } from "./batch-args.ts";
-import { unpackHead, unpackItem, unpackValue, textOf } from "./encoding.ts";
+import { unpackHead, unpackItem, textOf } from "./encoding.ts";
+import { outcomeOf, unpackRemembered } from "./outcomes.ts";
 
 /** A queued call: commits of one group, or a transient event. */
 export interface GroupWrite {
@@ -48,11 +44,14 @@ const MAX_COMMIT_BYTES = 64 * 1024 * 1024;
 interface Known {
   readonly head: Head;
   readonly items: ReadonlyMap<string, StoredItem | undefined>;
+  /** What is remembered under the ids of its idempotency keys, read in the same step. */
+  readonly remembered: ReadonlyMap<string, Remembered | undefined>;
 }
 
 /** A commit decided in this process: the mutations for the script, or none. */
 interface Decided {
-  readonly refusal: StreamError | undefined;
+  /** The outcome of a commit that is not passed to the script: it was refused, or is a repetition. */
+  readonly outcome: Outcome | undefined;
   readonly mutations: readonly PlainMutation[];
   readonly results: readonly MutationResult[];
 }
@@ -127,13 +126,39 @@ export class GroupBatch {
       return [];
     }
     const touched = this.#touched();
-    const known = this.#known?.items;
-    return known !== undefined && touched.every((id) => known.has(id)) ? [] : touched;
+    const known = this.#known;
+    const isKnown =
+      known !== undefined &&
+      touched.every((id) => known.items.has(id)) &&
+      this.keyIds.every((id) => known.remembered.has(id));
+    return isKnown ? [] : touched;
   }
 
-  /** Takes what the get script read for `unread`. */
-  take(lineage: unknown, head: unknown, records: readonly unknown[]): void {
-    this.#know(lineage, head, this.#touched(), records);
+  /** Whether some of its commits have an idempotency key. */
+  get isKeyed(): boolean {
+    return this.#commits().some(({ idempotency }) => idempotency !== undefined);
+  }
+
+  /** Ids of the idempotency keys of its commits. */
+  get keyIds(): readonly string[] {
+    const ids: string[] = [];
+    for (const { idempotency } of this.#commits())
+      if (idempotency !== undefined) ids.push(keyIdOf(idempotency));
+    return ids;
+  }
+
+  /**
+   * Takes what the get script read for `unread`.
+   *
+   * @param remembered What it read for `keyIds`.
+   */
+  take(
+    lineage: unknown,
+    head: unknown,
+    records: readonly unknown[],
+    remembered: readonly unknown[],
+  ): void {
+    this.#know(lineage, head, this.#touched(), records, remembered);
   }
 
   /** Decides the commits that the script cannot decide, using the items read. */
@@ -146,14 +171,14 @@ export class GroupBatch {
    *
    * @returns Whether there is anything to do.
    */
-  write(args: string[]): boolean {
+  write(args: string[], keys: KeysPlace): boolean {
     if (this.#known === undefined) {
-      writeGroup(args, this.text, this.#newEpoch, undefined, this.#entries());
+      writeGroup(args, this.text, this.#newEpoch, undefined, this.#entries(), keys);
       return true;
     }
     const entries = this.#entries();
     if (entries.length === 0) return false;
-    writeGroup(args, this.text, this.#newEpoch, guardsOf(this.#known), entries);
+    writeGroup(args, this.text, this.#newEpoch, guardsOf(this.#known), entries, keys);
     this.#guarded = Array.from(this.#known.items.keys());
     return true;
   }
@@ -166,7 +191,9 @@ export class GroupBatch {
   finish(reply: unknown, lineage: unknown): boolean {
     const [status, second, third] = reply as [number, unknown, unknown];
     if (status === 1) {
-      this.#know(lineage, second, this.#guarded, third as unknown[]);
+      // What is remembered by now has to be read, in one step with the items.
+      if (this.isKeyed) this.#known = undefined;
+      else this.#know(lineage, second, this.#guarded, third as unknown[], []);
       return false;
     }
     const epoch = textOf(second);
@@ -181,8 +208,8 @@ export class GroupBatch {
       }
       const outcomes = (job.work as readonly Commit[]).map((each): Outcome => {
         const decided = this.#decided[commit++];
-        if (decided?.refusal !== undefined) return { ok: false, error: decided.refusal };
-        return outcomeOf(each, decided, replies[next++] ?? [], epoch);
+        if (decided?.outcome !== undefined) return decided.outcome;
+        return outcomeOf(each, decided?.results, replies[next++] ?? [], epoch);
       });
       job.resolve(outcomes);
     }
@@ -215,10 +242,15 @@ export class GroupBatch {
     head: unknown,
     itemIds: readonly string[],
     records: readonly unknown[],
+    remembered: readonly unknown[],
   ): void {
+    const isKeyed = remembered.length > 0;
     this.#known = {
       head: unpackHead(head, lineage),
       items: new Map(itemIds.map((id, i) => [id, unpackItem(id, records[i])])),
+      remembered: isKeyed
+        ? new Map(this.keyIds.map((id, i) => [id, unpackRemembered(remembered[i])]))
+        : NOTHING_REMEMBERED,
     };
   }
 
@@ -226,27 +258,36 @@ export class GroupBatch {
   #decide(known: Known): readonly Decided[] {
     let { head } = known;
     const items = new Map(known.items);
+    /** By the commits before, whose revisions only the script knows. */
+    const remembered = new Map<string, Remembered>();
     return this.#commits().map((commit): Decided => {
+      const keyId = commit.idempotency && keyIdOf(commit.idempotency);
       const decision = decideCommit(commit, {
         head,
         lookup: (itemId) => items.get(itemId),
+        recall: () => known.remembered.get(keyId ?? "") ?? remembered.get(keyId ?? ""),
         // The script sets the times; these are not used.
         nowMs: 0,
         floor: 0,
         newEpoch: () => this.#newEpoch,
       });
-      if (!decision.ok) return { refusal: decision.error, mutations: [], results: [] };
-      const { results } = decision;
+      if (!decision.ok) return settled({ ok: false, error: decision.error });
+      const { results, deduplicated } = decision.outcome;
+      if (deduplicated === true) {
+        const isEarlier = remembered.has(keyId ?? "");
+        return isEarlier ? REPETITION : settled(decision.outcome);
+      }
       const { revision: before } = head.position;
       const mutations = commit.mutations.map((each, i) => {
         const change = decision.changes[(results[i]?.revision ?? 0) - before - 1];
         return plainOf(each, results[i], change?.delta);
       });
-      if (valueBytes(mutations) > MAX_COMMIT_BYTES)
-        return { refusal: tooMuch(), mutations: [], results: [] };
+      if (valueBytes(mutations) > MAX_COMMIT_BYTES) return settled({ ok: false, error: tooMuch() });
+      if (keyId !== undefined && decision.remember !== undefined)
+        remembered.set(keyId, decision.remember);
       head = decision.head;
       for (const [itemId, { after }] of decision.writes) items.set(itemId, after);
-      return { refusal: undefined, mutations, results };
+      return { outcome: undefined, mutations, results };
     });
   }
 
@@ -261,15 +302,28 @@ export class GroupBatch {
       for (const each of work as readonly Commit[]) {
         const decided = this.#decided[commit++];
         if (decided === undefined && isPlain(each)) entries.push({ kind: "commit", commit: each });
-        if (decided === undefined || decided.refusal !== undefined) continue;
+        if (decided === undefined || decided.outcome !== undefined) continue;
         const { mutations } = decided;
-        const { author } = each;
-        entries.push({ kind: "commit", commit: { mutations, expectedEpoch: undefined, author } });
+        const { author, idempotency } = each;
+        entries.push({
+          kind: "commit",
+          commit: { mutations, expectedEpoch: undefined, author, idempotency },
+        });
       }
     }
     return entries;
   }
 }
+
+const NOTHING_REMEMBERED: ReadonlyMap<string, undefined> = new Map<string, undefined>();
+
+/** A commit that the script does not see. */
+function settled(outcome: Outcome): Decided {
+  return { outcome, mutations: [], results: [] };
+}
+
+/** The repetition of a commit of the same batch: the script finds out what it did. */
+const REPETITION: Decided = Object.freeze({ outcome: undefined, mutations: [], results: [] });
 
 /** Bytes of the values that mutations write. */
 function valueBytes(mutations: readonly PlainMutation[]): number {
@@ -298,61 +352,10 @@ function plainOf(
   return { ...mutation, expectedRevision: undefined } as PlainMutation;
 }
 
-function guardsOf({ head, items }: Known): Guards {
+function guardsOf({ head, items, remembered }: Known): Guards {
   const revisions = new Map<string, number>();
   for (const [id, stored] of items) revisions.set(id, stored?.item.revision ?? 0);
-  return { epoch: head.position.epoch, revisions };
-}
-
-function outcomeOf(
-  commit: Commit,
-  decided: Decided | undefined,
-  reply: readonly unknown[],
-  epoch: string,
-): Outcome {
-  const [status, first, second] = reply;
-  if (status !== 0) return { ok: false, error: refusalOf(commit, status, first, second) };
-  const revisionNow = Number(first);
-  const position = revisionNow === 0 ? ORIGIN : { epoch, revision: revisionNow };
-  let at = 2;
-  const results = commit.mutations.map((mutation, i): MutationResult => {
-    const revision = isNothing(mutation) ? 0 : Number(reply[at++]);
-    const old = isNothing(mutation) ? undefined : reply[at++];
-    const changed = revision === 0 ? undefined : revision;
-    const known = decided?.results[i];
-    if (known !== undefined) return { ...known, revision: changed };
-    return { revision: changed, ...valuesOf(mutation, old) };
-  });
-  return { ok: true, position, results };
-}
-
-function valuesOf(mutation: Mutation, old: unknown): Omit<MutationResult, "revision"> {
-  const oldValue = Buffer.isBuffer(old) ? unpackValue(old) : undefined;
-  switch (mutation.kind) {
-    case "put":
-      return { oldValue, newValue: mutation.value, errors: [] };
-    case "record":
-      return {
-        oldValue: mutation.before,
-        newValue: mutation.after,
-        errors: mutation.errors ?? [],
-      };
-    default:
-      return { oldValue, newValue: undefined, errors: [] };
-  }
-}
-
-/** The error for the script's refusal. */
-function refusalOf(commit: Commit, status: unknown, first: unknown, second: unknown): StreamError {
-  switch (status) {
-    case 1: {
-      const passed = commit.mutations.filter((mutation) => !isNothing(mutation));
-      const index = commit.mutations.indexOf(passed[Number(first)] as Mutation);
-      return revisionMismatch(commit, index, Number(second));
-    }
-    case 2:
-      return epochMismatch(textOf(first));
-    default:
-      return revisionsUsedUp();
-  }
+  const newKeys: string[] = [];
+  for (const [id, known] of remembered) if (known === undefined) newKeys.push(id);
+  return { epoch: head.position.epoch, revisions, newKeys };
 }

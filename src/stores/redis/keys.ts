@@ -10,6 +10,8 @@ export interface GroupKeys {
   readonly items: string;
   readonly order: string;
   readonly log: string;
+  /** Hash: its idempotency keys. */
+  readonly keys: string;
 }
 
 /** Keys of one partition. They share a hash tag, so one server of a cluster has all of them. */
@@ -76,6 +78,7 @@ export function redisKeys(prefix: string, partitions: number): RedisKeys {
         items: `${start}i:${groupText}`,
         order: `${start}o:${groupText}`,
         log: `${start}l:${groupText}`,
+        keys: `${start}k:${groupText}`,
       };
     },
   };

@@ -4,10 +4,10 @@ import { RAISE_FORMAT } from "./scripts.ts";
 
 /**
  * The formats of the data, each with records that versions before it would misread: those with
- * authors, and those of logs with deltas. A format is set before the first such record is written, so
+ * authors, those of logs with deltas, and those of idempotency keys. A format is set before the first such record is written, so
  * that processes of earlier versions do not start on such data.
  */
-const FORMATS = ["1", "2", "3"] as const;
+const FORMATS = ["1", "2", "3", "4"] as const;
 
 /** Which records data may contain: those of the format, and of those before it. */
 export type Contents = (typeof FORMATS)[number];
@@ -18,6 +18,8 @@ export const PLAIN: Contents = "1";
 export const AUTHORS: Contents = "2";
 /** Logs with deltas. */
 export const DELTAS: Contents = "3";
+/** Idempotency keys. */
+export const KEYS: Contents = "4";
 
 /** The settings of the data that hold for all processes. */
 export interface Layout {

@@ -138,17 +138,24 @@ export class PartitionWriter {
   async #read(work: GroupBatch, deadlineMs: number): Promise<void> {
     const items = work.unread;
     if (items.length === 0) return;
-    const { servers, keys } = this.#context;
+    const { servers, keys, clock, windowMs } = this.#context;
     const { tag, state } = keys.ofPartition(this.#partition);
     const group = keys.ofGroup(this.#partition, work.text);
     const names = [state, group.head, group.items];
     // The timestamp of a sync is not needed here.
-    const args = ["0", ...items];
+    const args = ["0"];
+    const { keyIds } = work;
+    if (keyIds.length > 0) {
+      names.push(group.keys);
+      args[0] = clock === undefined ? "" : String(clock());
+      args.push(String(windowMs), String(keyIds.length), ...keyIds);
+    }
+    args.push(...items);
     const run = (link: RedisLink) => link.run(GET, names, args, "read");
     const reply = await servers.attempt(tag, "read", run, deadlineMs);
-    const [lineage, commits, head, , records] = reply as readonly unknown[];
+    const [lineage, commits, head, , records, remembered = []] = reply as readonly unknown[];
     this.#lease.noteCommits(Number(commits), textOf(lineage));
-    work.take(lineage, head, records as readonly unknown[]);
+    work.take(lineage, head, records as readonly unknown[], remembered as readonly unknown[]);
   }
 
   async #write(
@@ -156,25 +163,29 @@ export class PartitionWriter {
     deadlineMs: number,
     session: WriterSession,
   ): Promise<readonly GroupBatch[]> {
-    const { keys, historyOf } = this.#context;
+    const { keys, historyOf, windowMs } = this.#context;
     const common = limitsText(historyOf(""));
     const { state, groups, streams, due, outbox, mark } = keys.ofPartition(this.#partition);
     const names = [state, groups, streams, due, outbox, mark];
     const args: string[] = [];
     const written: GroupBatch[] = [];
+    /** Keys of groups with idempotency keys, the last one first. */
+    const keyed: string[] = [];
     for (const work of works) {
       const start = args.length;
-      if (!work.write(args)) {
+      if (!work.write(args, { place: keyed.length + 1, windowMs })) {
         work.finishUndone();
         continue;
       }
       const own = limitsText(historyOf(groupOfText(work.text).streamName));
       if (own !== common) args[start] += ` ${own}`;
-      const { head, items, order, log } = keys.ofGroup(this.#partition, work.text);
-      names.push(head, items, order, log);
+      const group = keys.ofGroup(this.#partition, work.text);
+      names.push(group.head, group.items, group.order, group.log);
+      if (work.isKeyed) keyed.unshift(group.keys);
       written.push(work);
     }
     if (written.length === 0) return [];
+    names.push(...keyed);
     const reply = await this.#submit(names, args, deadlineMs, session);
     const [, commits, lineage, ...replies] = reply;
     this.#lease.noteCommits(Number(commits), textOf(lineage));

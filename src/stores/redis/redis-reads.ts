@@ -1,8 +1,10 @@
 import { StreamError } from "../../core/errors.ts";
-import { type LogEntry, materialiser, smallest } from "../../core/log-entry.ts";
+import { keyIdOf } from "../../core/idempotency.ts";
 import { isResumable, type Position } from "../../core/position.ts";
 import { type HistoryOf, isExpired } from "../../core/retention.ts";
 import type { Item, LoggedChange } from "../../core/change.ts";
+import type { Idempotency, Remembered } from "../../core/idempotency-key.ts";
+import { type LogEntry, materialiser, smallest } from "../../core/log-entry.ts";
 import type {
   Head,
   ItemPage,
@@ -12,7 +14,6 @@ import type {
   Replay,
   SnapshotReader,
   StateHead,
-  WindowPage,
 } from "../../core/store.ts";
 import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
@@ -21,6 +22,7 @@ import type { LuaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type RedisKeys, textOfGroup } from "./keys.ts";
 import { type GroupHead, unpackEntry, unpackHead, unpackItem, textOf } from "./encoding.ts";
+import { unpackRemembered } from "./outcomes.ts";
 import { GET, HEADS, LIST_ITEMS, LOG_RANGE, SINCE } from "./scripts.ts";
 
 /** Dependencies of sweeps. */
@@ -28,6 +30,8 @@ export interface SweepContext {
   readonly servers: RedisServers;
   readonly keys: RedisKeys;
   readonly historyOf: HistoryOf;
+  /** How long idempotency keys are remembered, in milliseconds. */
+  readonly windowMs: number;
   /** Wall clock for tests; undefined: that of the server. */
   readonly clock: (() => number) | undefined;
 }
@@ -44,6 +48,7 @@ export interface ReadContext extends SweepContext {
 /** Reads groups. Each read is one atomic step at the server. */
 export interface RedisReads {
   get(group: GroupKey, itemId: string): Promise<ItemRead>;
+  recall(group: GroupKey, idempotency: Idempotency): Promise<Remembered | undefined>;
   heads(groups: readonly GroupKey[]): Promise<readonly Head[]>;
   list(group: GroupKey, page: ItemPageRequest): Promise<ItemPage>;
   snapshot(group: GroupKey, window?: number): SnapshotReader;
@@ -68,7 +73,7 @@ const HEADS_PER_SCRIPT = 500;
 
 /** Creates the reads. */
 export function createRedisReads(context: ReadContext): RedisReads {
-  const { servers, keys, historyOf, clock, groupClock, note, verify } = context;
+  const { servers, keys, historyOf, windowMs, clock, groupClock, note, verify } = context;
   const time = () => (clock === undefined ? "" : clock());
   /** @param given The script's clock (see lua/records.lua). */
   const stateHead = ({ position, timestamp }: GroupHead, given: unknown): StateHead => ({
@@ -174,6 +179,14 @@ export function createRedisReads(context: ReadContext): RedisReads {
       return { ...stateHead(unpackHead(head, lineage), given), item: stored?.item };
     },
 
+    async recall(group, idempotency) {
+      const { partition, state, head, items, keys: keysKey } = placeOf(group);
+      const names = [state, head, items, keysKey];
+      const args = [time(), windowMs, 1, keyIdOf(idempotency)];
+      const [, , , , remembered] = await run(partition, GET, names, args);
+      return unpackRemembered((remembered as readonly unknown[])[0]);
+    },
+
     async heads(groups) {
       const heads: Head[] = [];
       const byPartition = new Map<number, { readonly index: number; readonly key: string }[]>();
@@ -211,17 +224,16 @@ export function createRedisReads(context: ReadContext): RedisReads {
 
     snapshot(group, window) {
       let after: string | undefined;
-      let extent: Omit<WindowPage, "places"> | undefined;
       return {
         stable: false,
         async next(limits) {
           const first = after === undefined && window !== Infinity ? window : undefined;
           const page = await readPage(group, { ...limits, after }, first);
-          const { head, itemCount, items, places, next } = page;
+          const { head, items, next } = page;
           after = next;
           if (window === undefined) return { ...head, items, done: next === undefined };
-          extent ??= { count: Math.min(itemCount, window), truncated: itemCount > window };
-          return { ...head, items, window: { ...extent, places }, done: next === undefined };
+          const ofWindow = { places: page.places, total: page.itemCount };
+          return { ...head, items, window: ofWindow, done: next === undefined };
         },
         close() {},
       };

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { NO_AUTHOR } from "../../core/author.ts";
 import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
+import { idempotencyWindowOf } from "../../core/idempotency.ts";
 import { groupKeyText } from "../../core/names.ts";
 import { type HistoryOf, type HistoryOptions, historyOfStreams } from "../../core/retention.ts";
 import type { Broadcast, Commit, Mutation, Outcome, Store } from "../../core/store.ts";
@@ -13,7 +13,8 @@ import type { ServerFacts } from "../../redis/server-facts.ts";
 import { createGroupListing } from "./group-listing.ts";
 import type { GroupWrite } from "./group-batch.ts";
 import { type RedisKeys, redisKeys } from "./keys.ts";
-import { AUTHORS, type Contents, DELTAS, PLAIN, openLayout } from "./layout.ts";
+import { contentsOf, contentsOfEvent, hasKey, withoutAuthor, withoutDeltas } from "./contents.ts";
+import { openLayout } from "./layout.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { createFeed } from "./redis-feed.ts";
 import { createRedisOutbox } from "./redis-outbox.ts";
@@ -30,6 +31,11 @@ export interface RedisStoreOptions {
   readonly keyPrefix?: string | undefined;
   /** How much history a group keeps, absent limits having their defaults; or that of each stream. */
   readonly history?: HistoryOptions | HistoryOf | undefined;
+  /**
+   * How long a group remembers idempotency keys, in milliseconds, 1 to a hundred years. Default ten
+   * minutes.
+   */
+  readonly idempotencyWindowMs?: number | undefined;
   /** Limits of the writes that wait for the server. */
   readonly queue?: Partial<RedisQueueLimits> | undefined;
   /** Wall clock, Unix milliseconds. Default: that of the server, which all processes share. */
@@ -49,6 +55,11 @@ export interface RedisStoreOptions {
    * and events are written without theirs. Default: they all do.
    */
   readonly mayWriteAuthors?: (() => boolean) | undefined;
+  /**
+   * Whether all processes that share the data know idempotency keys. While one does not, commits that
+   * have one are refused, since that process would run them again. Default: they all do.
+   */
+  readonly mayUseKeys?: (() => boolean) | undefined;
   /**
    * Whether all processes that share the data read logs with deltas. While one does not, every
    * change is logged whole. Default: they all do.
@@ -103,7 +114,9 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const keys = redisKeys(prefix, layout.partitions);
   const historyOf = historyOfStreams(options.history);
   const limits = { ...DEFAULT_REDIS_QUEUE_LIMITS, ...options.queue };
-  const { clock, mayWriteAuthors = () => true, mayWriteDeltas = () => true } = options;
+  const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
+  const { clock, mayWriteAuthors = () => true } = options;
+  const { mayWriteDeltas = () => true, mayUseKeys = () => true } = options;
   const outbox = createRedisOutbox(servers, keys);
   const note = (partition: number, commits: number, lineage: string) =>
     writerOf(partition).lease.noteCommits(commits, lineage);
@@ -113,16 +126,19 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     await servers.attempt(tag, "read", (link) => writerOf(partition).lease.look(link));
   };
   const groupClock = new GroupClock();
-  const reads = createRedisReads({ servers, keys, historyOf, clock, groupClock, note, verify });
+  const reads = createRedisReads({
+    ...{ servers, keys, historyOf, windowMs, clock, groupClock, note, verify },
+  });
   const listing = createGroupListing(servers, keys);
   const sweeper = createSweeper(
-    { servers, keys, historyOf, clock },
+    { servers, keys, historyOf, windowMs, clock },
     options.sweepIntervalMs ?? 1000,
   );
   const context: WriterContext = {
     servers,
     keys,
     historyOf,
+    windowMs,
     clock,
     groupClock,
     newEpoch: options.newEpoch ?? epochNames(),
@@ -235,6 +251,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       const isDeltaReadable = mayWriteDeltas();
       const given = isDeltaReadable ? authored : authored.map(withoutDeltas);
       const count = commits.reduce((sum, { mutations }) => sum + mutations.length, 0);
+      if (given.some(hasKey) && !mayUseKeys()) throw keysUnknown();
       const format = layout.beforeWrite(contentsOf(given, isDeltaReadable));
       if (format !== undefined) await format;
       return submit(groupKeyText(group), given, count, bytesOf(commits));
@@ -242,13 +259,17 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     async broadcast(group, message: Broadcast) {
       assertOpen();
       const given = mayWriteAuthors() ? message : withoutAuthor(message);
-      const format = layout.beforeWrite(hasAuthor(given) ? AUTHORS : PLAIN);
+      const format = layout.beforeWrite(contentsOfEvent(given));
       if (format !== undefined) await format;
       await submit(groupKeyText(group), given, 1, message.value.size);
     },
     async get(group, itemId) {
       assertOpen();
       return reads.get(group, itemId);
+    },
+    async recall(group, idempotency) {
+      assertOpen();
+      return reads.recall(group, idempotency);
     },
     async heads(groups) {
       assertOpen();
@@ -319,34 +340,12 @@ function epochNames(): () => string {
   return () => `${start}${(count++).toString(36)}`;
 }
 
-function hasAuthor({ author = NO_AUTHOR }: Commit | Broadcast): boolean {
-  return author !== NO_AUTHOR;
-}
-
-function withoutAuthor<T extends Commit | Broadcast>(work: T): T {
-  return work.author === undefined ? work : { ...work, author: undefined };
-}
-
-/** Which records commits may lead to. Only their updates can have deltas. */
-function contentsOf(commits: readonly Commit[], withDeltas: boolean): Contents {
-  if (withDeltas && commits.some(({ mutations }) => mutations.some(mayHaveDelta))) return DELTAS;
-  return commits.some(hasAuthor) ? AUTHORS : PLAIN;
-}
-
-function mayHaveDelta(mutation: Mutation): boolean {
-  return mutation.kind === "reduce" || (mutation.kind === "record" && mutation.delta !== undefined);
-}
-
-function withoutDeltas(commit: Commit): Commit {
-  if (!commit.mutations.some(mayHaveDelta)) return commit;
-  return { ...commit, mutations: commit.mutations.map(withoutDelta) };
-}
-
-function withoutDelta(mutation: Mutation): Mutation {
-  if (mutation.kind === "record") return { ...mutation, delta: undefined };
-  if (mutation.kind !== "reduce") return mutation;
-  const { reduce } = mutation;
-  return { ...mutation, reduce: (current) => ({ ...reduce(current), effective: undefined }) };
+/** The refusal of commits with keys that some process of the fleet does not know. */
+function keysUnknown(): StreamError {
+  return new StreamError(
+    "STORE_UNAVAILABLE",
+    "Not all processes of the service know idempotency keys yet; the call may be sent again when all have this version.",
+  );
 }
 
 function bytesOf(commits: readonly Commit[]): number {

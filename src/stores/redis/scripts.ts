@@ -1,10 +1,10 @@
 import { type LuaScript, luaScript } from "../../redis/lua-script.ts";
 
-const script = (name: string): LuaScript =>
-  luaScript(import.meta.url, `lua/${name}`, ["lua/records", "lua/lineage"]);
+const script = (name: string, ...more: readonly string[]): LuaScript =>
+  luaScript(import.meta.url, `lua/${name}`, ["lua/records", "lua/lineage", ...more]);
 
 /** Runs commits of several groups of a partition. */
-export const COMMIT: LuaScript = script("commit");
+export const COMMIT: LuaScript = script("commit", "lua/keys");
 /** Registers a writer. */
 export const VERIFY: LuaScript = script("verify");
 /** Fences a writer. */
@@ -12,7 +12,7 @@ export const FENCE: LuaScript = script("fence");
 /** Heads of groups. */
 export const HEADS: LuaScript = script("heads");
 /** Items of a group. */
-export const GET: LuaScript = script("get");
+export const GET: LuaScript = script("get", "lua/keys");
 /** A page of items. */
 export const LIST_ITEMS: LuaScript = script("list");
 /** Changes after a revision. */
@@ -22,14 +22,13 @@ export const LOG_RANGE: LuaScript = script("log-range");
 /** Groups to sweep. */
 export const DUE: LuaScript = script("due");
 /** Sweeps groups. */
-export const SWEEP: LuaScript = script("sweep");
+export const SWEEP: LuaScript = script("sweep", "lua/keys");
 /** Entries of an outbox. */
 export const SCAN: LuaScript = script("scan");
 /** Claims an outbox. */
 export const CLAIM: LuaScript = script("claim");
 /** Settles entries of an outbox. */
 export const SETTLE: LuaScript = script("settle");
-
 /** Raises the format of the data. */
 export const RAISE_FORMAT: LuaScript = script("format");
 

@@ -49,7 +49,7 @@ export function createSweeper(context: SweepContext, intervalMs: number): Sweepe
 }
 
 async function sweepPartition(
-  { servers, keys, historyOf, clock }: SweepContext,
+  { servers, keys, historyOf, windowMs, clock }: SweepContext,
   partition: number,
   isClosed: () => boolean,
 ): Promise<void> {
@@ -61,7 +61,7 @@ async function sweepPartition(
     const texts = (reply as unknown[]).map(String);
     if (texts.length === 0) return;
     for (const [history, group] of byHistory(texts, historyOf)) {
-      const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes].map(String);
+      const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes, windowMs].map(String);
       const names = [state, due, ...group.flatMap((text) => keysOf(keys, partition, text))];
       await servers.run(tag, SWEEP, names, [time, ...limits, ...group], "read");
     }
@@ -85,6 +85,6 @@ function byHistory(
 }
 
 function keysOf(keys: RedisKeys, partition: number, text: string): readonly string[] {
-  const { head, items, order, log } = keys.ofGroup(partition, text);
-  return [head, items, order, log];
+  const group = keys.ofGroup(partition, text);
+  return [group.head, group.items, group.order, group.log, group.keys];
 }

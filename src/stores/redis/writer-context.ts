@@ -8,6 +8,8 @@ export interface WriterContext {
   readonly servers: RedisServers;
   readonly keys: RedisKeys;
   readonly historyOf: HistoryOf;
+  /** How long idempotency keys are remembered, in milliseconds. */
+  readonly windowMs: number;
   /** Wall clock for tests; undefined: that of the server. */
   readonly clock: (() => number) | undefined;
   readonly groupClock: Pick<GroupClock, "floor">;

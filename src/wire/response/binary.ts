@@ -154,11 +154,18 @@ function writeStrings(field: number, texts: readonly string[]): void {
 }
 
 function writeUpdated(result: Updated): void {
+  if (result.deduplicated === true) writer.bool(6, true);
   for (let i = result.errors.length - 1; i >= 0; i--) writeOpError(result.errors[i] as OpError);
-  writeWritten(result);
+  writeCommon(result);
 }
 
-function writeWritten({ oldValue, newValue, created, position }: Written): void {
+function writeWritten(result: Written): void {
+  if (result.deduplicated === true) writer.bool(5, true);
+  writeCommon(result);
+}
+
+/** The fields that the results of a set and of an update share. */
+function writeCommon({ oldValue, newValue, created, position }: Written): void {
   writePosition(writer, 4, position);
   writer.bool(3, created);
   if (newValue !== undefined) writer.bytes(2, encodeValue(newValue));
@@ -173,12 +180,14 @@ function writeOpError({ opIndex, code, message }: OpError): void {
   writer.message(5, since);
 }
 
-function writeDeleted({ oldValue, position }: Deleted): void {
+function writeDeleted({ oldValue, position, deduplicated }: Deleted): void {
+  if (deduplicated === true) writer.bool(3, true);
   if (position !== undefined) writePosition(writer, 2, position);
   if (oldValue !== undefined) writer.bytes(1, encodeValue(oldValue));
 }
 
-function writeBatched({ results, position }: Batched): void {
+function writeBatched({ results, position, deduplicated }: Batched): void {
+  if (deduplicated === true) writer.bool(3, true);
   writePosition(writer, 2, position);
   for (let i = results.length - 1; i >= 0; i--) {
     const done = results[i] as Batched["results"][number];

@@ -20,6 +20,8 @@ export function frameEnvelope(frame: Frame, withAuthor: boolean): Uint8Array {
   // Fields are written last first.
   switch (frame.kind) {
     case "sync":
+      writer.string(7, frame.olderPageToken ?? "");
+      writer.bool(6, frame.truncated === true);
       writer.integer(5, frame.timestamp);
       writer.bool(4, frame.last);
       writer.bool(3, frame.first);

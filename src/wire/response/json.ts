@@ -38,19 +38,22 @@ export function withPlainNumbers(encode: () => string): string {
 
 /** A SetResponse. */
 export function setJson(result: Written): string {
-  return object(written(result));
+  return object([...written(result), repeated(result)]);
 }
 
 /** An UpdateResponse. */
 export function updateJson(result: Updated): string {
-  return object([...written(result), list("errors", result.errors.map(opError))]);
+  const errors = list("errors", result.errors.map(opError));
+  return object([...written(result), errors, repeated(result)]);
 }
 
 /** A DeleteResponse. */
-export function deletedJson({ oldValue, position }: Deleted): string {
+export function deletedJson(result: Deleted): string {
+  const { oldValue, position } = result;
   return object([
     value("oldValue", oldValue),
     position === undefined ? "" : positionMember(position),
+    repeated(result),
   ]);
 }
 
@@ -60,7 +63,8 @@ export function itemJson(item: Item | undefined, withAuthor: boolean): string {
 }
 
 /** A BatchResponse. */
-export function batchJson({ results, position }: Batched): string {
+export function batchJson(result: Batched): string {
+  const { results, position } = result;
   const each = results.map((done) => {
     const content =
       done.kind === "delete"
@@ -70,7 +74,7 @@ export function batchJson({ results, position }: Batched): string {
           : setJson(done.result);
     return `{"${done.kind}":${content}}`;
   });
-  return object([list("results", each), positionMember(position)]);
+  return object([list("results", each), positionMember(position), repeated(result)]);
 }
 
 /** A ListResponse. @param withAuthor Whether the caller gets authors. */
@@ -124,6 +128,10 @@ function written({ oldValue, newValue, created, position }: Written): string[] {
     created ? '"created":true' : "",
     positionMember(position),
   ];
+}
+
+function repeated({ deduplicated }: { readonly deduplicated?: boolean | undefined }): string {
+  return deduplicated === true ? '"deduplicated":true' : "";
 }
 
 function opError({ opIndex, code, message }: OpError): string {

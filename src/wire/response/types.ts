@@ -5,8 +5,13 @@ import type { Value } from "../../core/value.ts";
 
 /* The results of the handlers, from which responses are encoded. */
 
+/** Says that a result is that of an earlier write with the same idempotency key. */
+interface Repeatable {
+  readonly deduplicated?: boolean | undefined;
+}
+
 /** The result of a set or update. */
-export interface Written {
+export interface Written extends Repeatable {
   readonly oldValue: Value | undefined;
   readonly newValue: Value | undefined;
   readonly created: boolean;
@@ -19,13 +24,13 @@ export interface Updated extends Written {
 }
 
 /** The result of a delete. */
-export interface Deleted {
+export interface Deleted extends Repeatable {
   readonly oldValue: Value | undefined;
   readonly position: Position | undefined;
 }
 
 /** The result of a batch. */
-export interface Batched {
+export interface Batched extends Repeatable {
   readonly results: readonly (
     | { readonly kind: "set"; readonly result: Written }
     | { readonly kind: "update"; readonly result: Updated }

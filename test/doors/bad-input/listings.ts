@@ -75,5 +75,13 @@ const RANGES: readonly Row[] = (["from_revision", "to_revision"] as const).flatM
   },
 );
 
+/** Invalid directions. */
+const DIRECTIONS: readonly Row[] = (["list", "history"] as const).map((method) => ({
+  title: `a direction of ${method} that is not a boolean`,
+  ...jsonOnly(method, JSON.stringify({ ...GROUP, descending: "yes" })),
+  ...invalid("descending"),
+  says: /it may be true or false/,
+}));
+
 /** Bad listings. */
-export const LISTINGS: readonly Row[] = [...PAGES, ...RANGES];
+export const LISTINGS: readonly Row[] = [...PAGES, ...RANGES, ...DIRECTIONS];

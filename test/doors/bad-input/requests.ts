@@ -246,6 +246,12 @@ const MESSAGES: readonly Row[] = [
     ...invalid("return_values"),
   },
   {
+    title: "deltas that are not a boolean",
+    ...jsonOnly("subscribe", JSON.stringify({ ...GROUP, deltas: "yes" })),
+    ...invalid("deltas"),
+    says: /it may be true or false/,
+  },
+  {
     title: "an unknown field in a history",
     method: "history",
     json: JSON.stringify({ ...GROUP, formRevision: 1 }),

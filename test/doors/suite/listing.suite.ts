@@ -98,6 +98,32 @@ export function listingSuite(door: Door, kind: StoreKind): void {
       ]);
     });
 
+    it("from the newest have the reverse order, and tokens of their own", async () => {
+      const key = group();
+      for (const itemId of ["a", "b", "c", "d", "e"])
+        await at.client.set({ ...key, itemId, data: itemId });
+      await at.client.set({ ...key, itemId: "b", data: "updated" });
+      await at.client.delete({ ...key, itemId: "c" });
+      await at.client.set({ ...key, itemId: "c", data: "again" });
+      const { list } = at.client;
+      const newest = { ...key, descending: true, pageSize: 2 };
+      const first = await list(newest);
+      expect(first.items.map(({ itemId }) => itemId)).toEqual(["c", "e"]);
+      // The page goes on before its last item, whatever happens to it.
+      await at.client.delete({ ...key, itemId: "e" });
+      await at.client.set({ ...key, itemId: "f", data: "new" });
+      const second = await list({ ...newest, pageToken: first.nextPageToken });
+      expect(second.items.map(({ itemId }) => itemId)).toEqual(["d", "b"]);
+      const third = await list({ ...newest, pageToken: second.nextPageToken });
+      expect(third).toMatchObject({ items: [{ itemId: "a" }], nextPageToken: "" });
+      const oldest = await list({ ...key, descending: false, pageSize: 1 });
+      for (const request of [
+        { ...key, pageToken: first.nextPageToken },
+        { ...newest, pageToken: oldest.nextPageToken },
+      ])
+        await expect(list(request)).rejects.toMatchObject(TOKEN_INVALID);
+    });
+
     it("end pages early to stay below the response limit", async () => {
       const key = group();
       const data = textOfBytes(1024 * 1024);

@@ -111,7 +111,7 @@ export function describeWindows(open: OpenStore): void {
       const first = Math.max(0, count - window);
       expect(pages.flatMap(({ items }) => ids(items))).toEqual(names(first, count));
       for (const page of pages) {
-        expect(page.window).toMatchObject({ count: count - first, truncated: first > 0 });
+        expect(page.window?.total).toBe(count);
         expect(page.window?.places).toHaveLength(page.items.length);
       }
     });

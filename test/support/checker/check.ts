@@ -1,6 +1,7 @@
 import { checkBatches } from "./checks/batches.ts";
 import { checkClock } from "./checks/clock.ts";
 import type { CheckContext } from "./checks/context.ts";
+import { checkDeltas } from "./checks/deltas.ts";
 import { checkDurability } from "./checks/durability.ts";
 import { checkEvents } from "./checks/events.ts";
 import { checkFinal } from "./checks/final.ts";
@@ -27,6 +28,7 @@ import { createFindings, type Violation } from "./violation.ts";
 const CHECKS: readonly (readonly [string, (context: CheckContext) => void])[] = [
   ["origin", checkOrigin],
   ["order", checkOrder],
+  ["deltas", checkDeltas],
   ["resume", checkResume],
   ["state", checkState],
   ["heartbeats", checkHeartbeats],

@@ -115,6 +115,8 @@ export interface SubscribeRecord {
   readonly slow?: boolean;
   /** A fresh sync is a correct response to this resume, whatever the options of the check. */
   readonly resumeOptional?: boolean;
+  /** It asked for deltas. */
+  readonly deltas?: boolean;
 }
 
 /** A frame arrived. Frames of one attempt are recorded in the order received. */
@@ -205,10 +207,25 @@ export interface ChangeFrame {
   readonly type: "change";
   readonly change: "create" | "update" | "delete";
   readonly item: string;
-  /** The full new value; for a delete, the removed one. */
-  readonly value: ValueText;
+  /**
+   * The full new value, or what the steps of a delta made of the client's; for a delete, the
+   * removed one. Absent: the steps do not apply to what the client holds.
+   */
+  readonly value?: ValueText;
   readonly position: Position;
   readonly timestamp: number;
+  /** Of an update that came as steps. */
+  readonly delta?: DeltaRecord;
+}
+
+/** The base of steps. */
+export interface DeltaRecord {
+  /** Revision of the item that the steps apply to. */
+  readonly baseRevision: number;
+  /** Revision of the item that the client held; absent: it held none. */
+  readonly held?: number;
+  /** `held` is that of a snapshot without revisions: the item may be older. */
+  readonly bare?: true;
 }
 
 /** A transient event. */

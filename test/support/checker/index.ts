@@ -17,6 +17,9 @@
  *     const violations = check(loadHistory(files), { expectResume: true });
  *     if (violations.length > 0) throw new Error(describeViolations(violations));
  *
+ * A client that asks for deltas gives its recorder the items that it holds (HeldItems): the values
+ * that the steps make of them are compared with those that other clients receive.
+ *
  * A useful history: every write to its groups is recorded; values are unique (a `tag` of client and
  * counter in each, updates included); each group has a subscription that sees every change; each
  * group has a final listing.
@@ -24,6 +27,7 @@
  * Not checked: G7, G8, G9 and error codes, which need other tests.
  */
 export { check } from "./check.ts";
+export { HeldItems } from "./held-items.ts";
 export type * from "./history.ts";
 export type { CheckOptions } from "./options.ts";
 export * from "./recorder.ts";

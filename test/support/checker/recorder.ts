@@ -1,4 +1,5 @@
 import type { Position } from "../../../src/core/position.ts";
+import type { HeldItems } from "./held-items.ts";
 import type {
   Frame,
   HistoryRecord,
@@ -84,6 +85,11 @@ export interface SubscribeIntent {
   readonly subscriber?: string | undefined;
   readonly slow?: boolean | undefined;
   readonly resumeOptional?: boolean | undefined;
+  /**
+   * Asks for deltas: the items that the client holds. An attempt that resumes continues with those
+   * of the attempt before.
+   */
+  readonly deltas?: HeldItems | undefined;
 }
 
 /** Records what an attempt receives. */
@@ -101,6 +107,14 @@ export interface SubscriptionHandle {
     change: "create" | "update" | "delete";
     item: string;
     value: Json;
+    position: Position;
+    timestamp: number;
+  }): void;
+  /** An update that came as steps. */
+  delta(frame: {
+    item: string;
+    ops: readonly unknown[];
+    baseRevision: number;
     position: Position;
     timestamp: number;
   }): void;
@@ -205,18 +219,43 @@ export function createRecorder(options: {
         acked: () => put({ kind: "outcome", t: now(), id, outcome: "acked" }),
       };
     },
-    subscribe({ group, subscriber = client, item, resumeFrom, slow, resumeOptional }) {
+    subscribe({
+      group,
+      subscriber = client,
+      item,
+      resumeFrom,
+      slow,
+      resumeOptional,
+      deltas: held,
+    }) {
       const subscription = nextId();
-      const details = given({ item, resumeFrom, slow, resumeOptional });
+      const deltas = held === undefined ? undefined : true;
+      const details = given({ item, resumeFrom, slow, resumeOptional, deltas });
       put({ kind: "subscribe", t: now(), subscription, subscriber, group, ...details });
       const frame = (t: number, received: Frame) =>
         put({ kind: "frame", t, subscription, frame: received });
       return {
         subscription,
-        sync: ({ items, ...rest }) =>
-          frame(now(), { type: "sync", ...rest, items: snapshot(items) }),
-        change: ({ value, ...rest }) =>
-          frame(now(), { type: "change", ...rest, value: text(value) }),
+        sync({ items, ...rest }) {
+          frame(now(), { type: "sync", ...rest, items: snapshot(items) });
+          held?.takeSync({ items, ...rest });
+        },
+        change({ value, ...rest }) {
+          frame(now(), { type: "change", ...rest, value: text(value) });
+          held?.takeChange({ value, ...rest });
+        },
+        delta(delta) {
+          const t = now();
+          const { item, position, timestamp, baseRevision } = delta;
+          const before = held?.get(item);
+          const value = held?.takeDelta(delta);
+          const base = { baseRevision, ...given({ held: before?.revision, bare: before?.bare }) };
+          const shown = given({ value: value === undefined ? undefined : text(value) });
+          frame(t, {
+            ...{ type: "change", change: "update", item, ...shown, position, timestamp },
+            delta: base,
+          });
+        },
         event: ({ event, item: about, value, timestamp }) =>
           frame(now(), {
             type: "event",

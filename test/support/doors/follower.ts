@@ -26,6 +26,7 @@ export class Follower {
   segments = 0;
   readonly #frames: Frames;
   readonly #itemId: string | undefined;
+  readonly #hasWindow: boolean;
   /** The revision of each item, or the position of the sync that had it, on doors without details. */
   readonly #revisions = new Map<string, number>();
   /** Revision of the sync, on doors without the revisions of its items. */
@@ -33,9 +34,10 @@ export class Follower {
   #inSync = false;
   #timestamp = 0;
 
-  private constructor(frames: Frames, itemId: string | undefined) {
+  private constructor(frames: Frames, { itemId, window }: SubscribeRequest) {
     this.#frames = frames;
     this.#itemId = itemId;
+    this.#hasWindow = window !== undefined;
   }
 
   /** Subscribes. */
@@ -44,7 +46,7 @@ export class Follower {
     request: SubscribeRequest,
     options?: CallOptions,
   ): Promise<Follower> {
-    return new Follower(await client.subscribe(request, options), request.itemId);
+    return new Follower(await client.subscribe(request, options), request);
   }
 
   /** Subscribes anew, from the position and state of another follower. */
@@ -121,6 +123,7 @@ export class Follower {
   #whole(frame: StreamFrame | StreamDelta): StreamFrame {
     if (frame.kind !== "change" || frame.ops === undefined) return frame;
     const { ops, baseRevision, ...change } = frame;
+    if (this.#isUnknown(change.type, change.itemId)) return { ...change, data: null };
     const before = this.state.get(change.itemId);
     const known = this.#revisions.get(change.itemId);
     const isOfSync = known !== undefined && known === this.#bareSync && baseRevision < known;
@@ -128,6 +131,11 @@ export class Follower {
       throw new Error(`a delta of revision ${baseRevision}; the item is at ${known}`);
     this.deltas++;
     return { ...change, data: applyOps(before, ops) };
+  }
+
+  /** Whether a change is one of an item before its window. */
+  #isUnknown(type: string, itemId: string): boolean {
+    return this.#hasWindow && type !== "create" && !this.state.has(itemId);
   }
 
   #take(frame: StreamFrame): void {
@@ -188,6 +196,7 @@ export class Follower {
       throw new Error("a change of another item");
     this.#takeTimestamp(timestamp);
     this.position = position;
+    if (this.#isUnknown(type, itemId)) return;
     if (type === "delete") this.state.delete(itemId);
     else this.state.set(itemId, data);
     this.#revisions.set(itemId, position.revision);

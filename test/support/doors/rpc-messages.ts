@@ -96,7 +96,7 @@ export function toOp(step: UpdateStep) {
 }
 
 /** One step of an update. */
-function step({ op }: UpdateOp): UpdateStep {
+export function step({ op }: UpdateOp): UpdateStep {
   switch (op.case) {
     case "set":
       return { type: "set", path: op.value.path, value: json(op.value.value) };
@@ -131,7 +131,7 @@ export function written(done: SetResponse | UpdateResponse): SetResult {
   return {
     oldValue: optionalJson(done.oldValue),
     // Absent for callers that may not read; then a test that reads it fails.
-    newValue: optionalJson(done.newValue) as Json,
+    newValue: optionalJson(done.newValue),
     created: done.created,
     position: position(done.position),
   };
@@ -197,7 +197,7 @@ export function change(message: ChangeFrame): Change {
 export function frame({ frame }: SubscribeResponse): StreamFrame | StreamDelta {
   switch (frame.case) {
     case "sync": {
-      const { items, first, last, timestamp } = frame.value;
+      const { items, first, last, timestamp, truncated, olderPageToken } = frame.value;
       return {
         kind: "sync",
         items: items.map(item),
@@ -205,6 +205,8 @@ export function frame({ frame }: SubscribeResponse): StreamFrame | StreamDelta {
         first,
         last,
         timestamp: Number(timestamp),
+        truncated,
+        olderPageToken: olderPageToken || undefined,
       };
     }
     case "change": {

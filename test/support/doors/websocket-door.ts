@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { Json, StreamDelta, StreamFrame } from "millrace";
+import type { Item, StreamDelta, StreamFrame } from "millrace";
 import { WebSocket } from "ws";
 import { type BridgeFrame, framePosition, readBridgeFrame, syncItems } from "../bridge-frame.ts";
 import { AsyncQueue } from "./async-queue.ts";
@@ -14,7 +14,7 @@ import { libraryDoor } from "./library-door.ts";
 
 /**
  * The bridge for browsers, with all extensions. It serves subscriptions; other calls use the
- * library.
+ * library. Snapshots have items with a window, values and ids without.
  */
 export const websocketDoor: Door = {
   name: "websocket",
@@ -39,7 +39,7 @@ export const websocketDoor: Door = {
 
 /** One subscription on a separate socket. */
 function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
-  const { streamName, groupId, itemId, resumeFrom: resume, deltas } = request;
+  const { streamName, groupId, itemId, resumeFrom: resume, deltas, window } = request;
   const received = new AsyncQueue<StreamFrame | StreamDelta | DoorError>();
   let isOver = false;
   const end = (error: DoorError) => {
@@ -50,7 +50,8 @@ function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {
     socket.close();
   };
   socket.on("open", () => {
-    const extensions = { resume, heartbeat: true, parts: true, deltas };
+    const items = window !== undefined;
+    const extensions = { resume, heartbeat: true, parts: true, deltas, items, window };
     const data = { subscriptionId: "s", streamName, groupId, id: itemId, ...extensions };
     socket.send(JSON.stringify({ type: "join", data }));
   });
@@ -94,8 +95,11 @@ function frameOf(frame: BridgeFrame): StreamFrame | StreamDelta {
   const { data = null, first = false, last = false } = event;
   switch (event.type) {
     case "sync": {
-      const items = syncItems(frame).map(bareItem);
-      return { kind: "sync", items, position: framePosition(frame), first, last, timestamp };
+      const { truncated, olderPageToken } = event;
+      const items = itemsOf(frame);
+      const position = framePosition(frame);
+      const sync = { kind: "sync", items, position, first, last, timestamp } as const;
+      return truncated === undefined ? sync : { ...sync, truncated, olderPageToken };
     }
     case "create":
     case "update":
@@ -123,9 +127,21 @@ function frameOf(frame: BridgeFrame): StreamFrame | StreamDelta {
   }
 }
 
-/** An item without the details that the bridge omits. */
-function bareItem(item: { itemId: string; data: Json }) {
-  return { ...item, revision: 0, createTime: new Date(0), updateTime: new Date(0), author: "" };
+/** The items of a sync. Without `items`, they lack the details that the bridge omits. */
+function itemsOf(frame: BridgeFrame): Item[] {
+  const { items } = frame.event;
+  const noTime = new Date(0);
+  const noDetails = { revision: 0, createTime: noTime, updateTime: noTime, author: "" };
+  if (items === undefined) return syncItems(frame).map((item) => ({ ...item, ...noDetails }));
+  if ("data" in frame.event || "ids" in frame.event) throw new Error("a sync in two forms");
+  return items.map(({ id, data, revision, createTime, updateTime, author = "" }) => ({
+    itemId: id,
+    data,
+    revision,
+    createTime: new Date(createTime),
+    updateTime: new Date(updateTime),
+    author,
+  }));
 }
 
 function errorOf({ event }: BridgeFrame): DoorError {

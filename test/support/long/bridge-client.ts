@@ -1,12 +1,14 @@
 import { WebSocket } from "ws";
 import type { Position } from "../../../src/core/position.ts";
 import { type BridgeFrame, framePosition, readBridgeFrame, syncItems } from "../bridge-frame.ts";
-import type { Recorder, SubscriptionHandle } from "../checker/index.ts";
+import { HeldItems, type Recorder, type SubscriptionHandle } from "../checker/index.ts";
 
 /** The target of one subscription of a socket. */
 export interface Follow {
   readonly group: string;
   readonly item?: string | undefined;
+  /** Asks for deltas. */
+  readonly deltas?: boolean | undefined;
 }
 
 /** Options of a socket with subscriptions. */
@@ -49,10 +51,13 @@ export class BridgeClient {
 
   constructor(options: BridgeClientOptions) {
     const { url, streamName, recorder, follows, slow, stallsAtOnce } = options;
-    this.#followings = follows.map(({ group, item }, i) => ({
+    this.#followings = follows.map(({ group, item, deltas }, i) => ({
       group,
       item,
-      handle: recorder(i).subscribe({ group, item, slow }),
+      handle: recorder(i).subscribe({
+        ...{ group, item, slow },
+        deltas: deltas === true ? new HeldItems() : undefined,
+      }),
       position: undefined,
       isOpen: false,
       isOver: false,
@@ -67,9 +72,9 @@ export class BridgeClient {
     const socket = new WebSocket(url.replace("http", "ws"));
     this.#socket = socket;
     socket.on("open", () => {
-      for (const [i, { group: groupId, item: id }] of follows.entries()) {
+      for (const [i, { group: groupId, item: id, deltas }] of follows.entries()) {
         const data = { subscriptionId: `${this.#idPrefix}${i}`, streamName, groupId, id };
-        const extensions = { heartbeat: true, parts: true };
+        const extensions = { heartbeat: true, parts: true, deltas };
         socket.send(JSON.stringify({ type: "join", data: { ...data, ...extensions } }));
       }
       if (stallsAtOnce !== true) return;
@@ -155,7 +160,7 @@ export class BridgeClient {
 
   /** One frame for all subscriptions that follow its item. */
   #takeEvent({ groupId, id, timestamp, epoch = "", revision = 0, event }: BridgeFrame): void {
-    const { type, data = null } = event;
+    const { type, data = null, ops, baseRevision } = event;
     const position = { epoch, revision };
     for (const following of this.#byGroup.get(groupId) ?? []) {
       const { item, handle, isOpen } = following;
@@ -163,6 +168,9 @@ export class BridgeClient {
       if (event.event !== undefined) {
         const { type: name, data: value } = event.event;
         handle.event({ event: name, item: id ?? undefined, value, timestamp });
+      } else if (ops !== undefined && baseRevision !== undefined) {
+        handle.delta({ item: id ?? "", ops, baseRevision, position, timestamp });
+        following.position = position;
       } else if (type === "create" || type === "update" || type === "delete") {
         handle.change({ change: type, item: id ?? "", value: data, position, timestamp });
         following.position = position;

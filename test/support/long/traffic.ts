@@ -12,6 +12,7 @@ import {
 } from "millrace/v1";
 import type { Position } from "../../../src/core/position.ts";
 import {
+  type HeldItems,
   type ItemInput,
   type Json,
   type MutationInput,
@@ -19,6 +20,7 @@ import {
   type SubscriptionHandle,
   sealedValue,
 } from "../checker/index.ts";
+import { step } from "../doors/rpc-messages.ts";
 import type { Random } from "../random.ts";
 import type { RawSubscribe } from "./raw-subscribe.ts";
 
@@ -44,7 +46,7 @@ export function itemNames(count: number): Items {
 }
 
 /** Stream of all long tests. */
-const STREAM = "long";
+export const STREAM = "long";
 
 /** The calls of a writer, single or over a write stream. */
 export type Calls = Pick<Client, "set" | "update" | "delete" | "batch" | "send">;
@@ -86,6 +88,7 @@ export function createWriter(options: WriterOptions) {
       const ops = [
         { op: { case: "merge" as const, value: { path: [], value } } },
         { op: { case: "increment" as const, value: { path: "n", by: 1n } } },
+        appendText(`${tag} `),
       ];
       return {
         input: { op: "update", item, tag },
@@ -172,6 +175,12 @@ export function createWriter(options: WriterOptions) {
   }
 }
 
+/** A step that appends to the text of an item. */
+export function appendText(text: string) {
+  const value = fromJson(ValueSchema, text);
+  return { op: { case: "append" as const, value: { path: ["text"], value } } };
+}
+
 type Ops = NonNullable<MessageInitShape<typeof UpdateRequestSchema>["ops"]>;
 type MutationMessage =
   | { case: "set"; value: { itemId: string; data: Value } }
@@ -199,6 +208,8 @@ export interface FollowOptions {
   readonly resumeFrom?: Position | undefined;
   readonly slow?: boolean | undefined;
   readonly resumeOptional?: boolean | undefined;
+  /** Asks for deltas: the items that it holds, also those of the attempt that it resumes. */
+  readonly deltas?: HeldItems | undefined;
   readonly signal: AbortSignal;
   /** Called after each frame; the next one is not read before it resolves. */
   readonly onFrame?: ((position: Position | undefined) => Promise<void> | void) | undefined;
@@ -210,13 +221,14 @@ export interface FollowOptions {
  * @returns The last position from which to resume.
  */
 export async function follow(options: FollowOptions): Promise<Position | undefined> {
-  const { subscribe, recorder, group, item, resumeFrom, slow, resumeOptional, signal, onFrame } =
-    options;
-  const handle = recorder.subscribe({ group, item, resumeFrom, slow, resumeOptional });
+  const { subscribe, recorder, signal, onFrame, ...intent } = options;
+  const { group, item, resumeFrom, deltas } = intent;
+  const handle = recorder.subscribe(intent);
   let position = resumeFrom;
   const request = {
     streamName: STREAM,
     groupId: group,
+    deltas: deltas !== undefined,
     ...(item === undefined ? {} : { itemId: item }),
     ...(resumeFrom === undefined
       ? {}
@@ -260,17 +272,18 @@ function record(handle: SubscriptionHandle, { frame }: SubscribeResponse): Posit
       return last ? position : undefined;
     }
     case "change": {
-      const { type, itemId, data, timestamp } = frame.value;
+      const { type, itemId: item, data, ops, baseRevision } = frame.value;
       const position = required(frame.value.position);
+      const timestamp = Number(frame.value.timestamp);
       const change = CHANGES[type];
       if (change === undefined) throw new Error(`a change of type ${type}`);
-      handle.change({
-        change,
-        item: itemId,
-        value: json(data),
-        position,
-        timestamp: Number(timestamp),
-      });
+      if (baseRevision === 0n)
+        handle.change({ change, item, value: json(data), position, timestamp });
+      else {
+        if (change !== "update" || data !== undefined) throw new Error(`steps of a ${change}`);
+        const base = { baseRevision: Number(baseRevision), position, timestamp };
+        handle.delta({ item, ops: ops.map(step), ...base });
+      }
       return position;
     }
     case "event": {
@@ -348,7 +361,8 @@ function old(value: Value | undefined): { value: Json } | "none" {
   return value === undefined ? "none" : { value: json(value) };
 }
 
-function plain(position: WirePosition | undefined): Position | undefined {
+/** A position without its message. */
+export function plain(position: WirePosition | undefined): Position | undefined {
   return position === undefined
     ? undefined
     : { epoch: position.epoch, revision: Number(position.revision) };

@@ -30,8 +30,11 @@ function summary(history: History): string {
   const add = (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1);
   for (const record of history) {
     if (record.kind === "outcome") add(`calls ${record.outcome}`);
-    else if (record.kind === "frame") add(`${record.frame.type} frames`);
-    else if (record.kind === "subscribe") add("subscriptions");
+    else if (record.kind === "frame") {
+      const { frame } = record;
+      const isDelta = frame.type === "change" && frame.delta !== undefined;
+      add(`${isDelta ? "delta" : frame.type} frames`);
+    } else if (record.kind === "subscribe") add("subscriptions");
     else if (record.kind === "list") add("listings");
     else if (record.kind === "get") add("gets");
   }

@@ -25,6 +25,7 @@ describe("the binary decoder", () => {
       data: undefined,
       expectedRevision: undefined,
       expectedEpoch: undefined,
+      idempotencyKey: undefined,
     });
     expect(compileBinaryDecoder(BatchRequestSchema)(utf8(""))).toMatchObject({
       mutations: [],

@@ -22,6 +22,7 @@ describe("the JSON decoder", () => {
       data: undefined,
       expectedRevision: undefined,
       expectedEpoch: undefined,
+      idempotencyKey: undefined,
     };
     expect(decodeSet("{}")).toStrictEqual(empty);
     expect(

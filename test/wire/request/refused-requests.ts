@@ -232,7 +232,7 @@ export const REQUESTS_ROWS: readonly Row[] = [
     json: '{"filter":"a"}',
     reason: "REQUEST_INVALID",
     field: "filter",
-    says: /filter is not a known field\. The fields are stream_name, group_id, page_size, page_token\./,
+    says: /filter is not a known field\. The fields are stream_name, group_id, page_size, page_token, descending\./,
   },
   {
     what: "an unknown field __proto__",

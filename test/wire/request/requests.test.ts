@@ -75,6 +75,7 @@ test("a decoded request has the types that handlers use", () => {
     readonly data: Value | undefined;
     readonly expectedRevision: number | undefined;
     readonly expectedEpoch: string | undefined;
+    readonly idempotencyKey: string | undefined;
   }>();
   expectTypeOf<Decoded<SubscribeRequest>["resumeFrom"]>().toEqualTypeOf<
     { readonly epoch: string; readonly revision: number } | undefined

@@ -4,10 +4,10 @@ import type { Disk, Tables, View, Write } from "../disk.ts";
 const FORMAT_KEY = Buffer.from("format");
 /**
  * The formats, each with records that versions before it would misread: those with authors, and
- * those of logs with deltas. A format is set with the first such record, so that earlier versions
+ * those of logs with deltas, and those of idempotency keys. A format is set with the first such record, so that earlier versions
  * open data without them and no other.
  */
-const FORMATS = ["1", "2", "3"] as const;
+const FORMATS = ["1", "2", "3", "4"] as const;
 
 /** Which records data may contain: those of the format, and of those before it. */
 export type Contents = (typeof FORMATS)[number];
@@ -18,6 +18,8 @@ const PLAIN: Contents = "1";
 export const AUTHORS: Contents = "2";
 /** Logs with deltas. */
 export const DELTAS: Contents = "3";
+/** Idempotency keys. */
+export const KEYS: Contents = "4";
 
 /**
  * Checks that this version reads the format of the data. New data get the first format.

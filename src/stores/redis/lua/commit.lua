@@ -2,15 +2,18 @@
 -- log, index, outbox and announcement of a commit, or none of them.
 --
 -- KEYS  state (hash), groups (sorted set), streams (hash), due (sorted set), outbox (stream), mark (string);
---       then for each group: head, items (hash), order (sorted set), log (list)
+--       then for each group: head, items (hash), order (sorted set), log (list);
+--       then the idempotency keys (hash) of groups that use some, each named by its place from the end
 -- ARGV  writer's field of state, its nonce, run id of the server;
 --       number of commits that the writer knows of, and their lineage; time or '';
 --       most changes, greatest age, most bytes of a log;
 --       floor of the first timestamps of groups; then for each group:
 --         number of its arguments that follow, [and of its log: most changes, greatest age, most bytes],
 --         group, epoch if it is new,
---         number of guards (-1: none), [epoch it must have, then for each: item, revision],
---         number of entries, then for each ('CA', author or 'SA', author in place of 'C' or 'S': it has one)
+--         number of guards (-1: none), [epoch it must have, then for each: item, revision
+--           or id of an idempotency key that must not be remembered, 'K' .. place of its hash, window],
+--         number of entries, then for each (an 'A' after the letter: then it has an author, which follows;
+--           a 'K' after that: place of the hash of its keys, window, id of its idempotency key, fingerprint)
 --           'C', number of mutations, '' or '=' .. expected epoch, then for each
 --             letters, item, [e: expected revision], [f: what it fires],
 --             [P put, R record: size, value], [R: type],
@@ -22,11 +25,15 @@
 --           {0, epoch, then for each entry {0, revision, then for each mutation: revision or 0, old record}
 --                                          {1, index, current revision}  an expectation was not met
 --                                          {2, epoch}                    nor the expected epoch
---                                          {3}                           no revisions are left}}
+--                                          {3}                           no revisions are left
+--                                          {4, what is remembered}       it repeats an earlier commit
+--                                          {5}                           its key is that of another request}}
 local MAX_REVISION = 9007199254740991
 -- Beyond it readers are directed to the log: messages wait in memory for each of them.
 local MAX_MESSAGE = 2097152
 local MAX_TOLD = 4096
+-- A commit must not wait until many expired keys are forgotten; the sweep removes the rest.
+local TRIM_KEYS_AT_ONCE = 64
 -- Most delta entries of one item between two whole ones.
 local MAX_CHAIN = 64
 
@@ -72,6 +79,10 @@ local text, new_epoch, head, epoch, floor, a
 local head_key, items_key, order_key, log_key
 -- The author of the current entry, or ''.
 local author
+-- Of the current entry: the hash of its idempotency key, window, id, fingerprint; nil: it has none.
+local keys_key, window, key_id, fingerprint
+-- The idempotency keys of the current group, once one was remembered.
+local keys
 -- Events that are not announced yet, and their kind.
 local message, message_bytes, message_kind = {}, 0, 4
 
@@ -237,7 +248,14 @@ local function commit()
   local count, expected_epoch = tonumber(ARGV[a + 1]), ARGV[a + 2]
   a = a + 3
   local refusal
-  if expected_epoch ~= '' and string.sub(expected_epoch, 2) ~= epoch then refusal = { 2, epoch } end
+  -- What a repetition expects does not count.
+  local known = key_id and recall(keys_key, key_id, now, window)
+  if known then
+    local first = string.match(known, '^%d+ [cu-]* (%S*) ')
+    refusal = first == fingerprint and { 4, known } or { 5 }
+  elseif expected_epoch ~= '' and string.sub(expected_epoch, 2) ~= epoch then
+    refusal = { 2, epoch }
+  end
   -- Every expectation concerns the current state of the group: all are checked before any change.
   local start = a
   for m = 1, count do
@@ -256,6 +274,18 @@ local function commit()
     result[m * 2 + 1], result[m * 2 + 2] = apply(letter, id, fires, size, value, kind, delta, base)
   end
   result[2] = head.revision
+  if key_id then
+    local effects = {}
+    for m = 1, count do
+      local revision, old = result[m * 2 + 1], result[m * 2 + 2]
+      effects[m] = revision == 0 and '-' or old and 'u' or 'c'
+    end
+    keys = keys or read_keys(keys_key)
+    remember(keys_key, keys, key_id,
+      string.format('%.0f ', head.revision) .. table.concat(effects) .. ' ' .. fingerprint .. ' ' .. epoch, now)
+    trim_keys(keys_key, keys, now, window, TRIM_KEYS_AT_ONCE)
+    write_keys(keys_key, keys)
+  end
   return result
 end
 
@@ -279,12 +309,15 @@ local function send()
   return { 0 }
 end
 
+-- The hash of idempotency keys at a place from the end.
+local function hash_at(place) return KEYS[#KEYS + 1 - tonumber(place)] end
+
 local function run_group(k, at)
   head_key, items_key, order_key, log_key = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
   text, new_epoch = ARGV[at], ARGV[at + 1]
   local guards = tonumber(ARGV[at + 2])
   a = at + 3
-  head = read_head(head_key)
+  head, keys = read_head(head_key), nil
   epoch = epoch_of(head, lineage)
   local items_before, timestamp_before = head.items, head.timestamp
   -- See GroupClock.
@@ -293,11 +326,18 @@ local function run_group(k, at)
     local holds = epoch == ARGV[a]
     local records = {}
     for g = 1, guards do
-      local record = redis.call('HGET', items_key, ARGV[a + g * 2 - 1])
-      records[g] = record
-      local _, revision = 0, 0
-      if record then _, revision = struct.unpack('>dd', record) end
-      holds = holds and revision == tonumber(ARGV[a + g * 2])
+      local name, expected = ARGV[a + g * 2 - 1], tonumber(ARGV[a + g * 2])
+      if expected then
+        local record = redis.call('HGET', items_key, name)
+        records[g] = record
+        local _, revision = 0, 0
+        if record then _, revision = struct.unpack('>dd', record) end
+        holds = holds and revision == expected
+      else
+        local place, within = string.match(ARGV[a + g * 2], '^K(%d+) (%d+)$')
+        records[g] = false
+        holds = holds and not recall(hash_at(place), name, now, tonumber(within))
+      end
     end
     if not holds then return { 1, redis.call('GET', head_key), records } end
     a = a + 1 + guards * 2
@@ -307,22 +347,31 @@ local function run_group(k, at)
   local reply = { 0, '' }
   for e = 1, entries do
     local kind = ARGV[a]
-    author = ''
-    if #kind == 2 then
-      author = ARGV[a + 1]
-      a = a + 1
+    author, key_id = '', nil
+    if #kind > 1 then
+      if string.sub(kind, 2, 2) == 'A' then
+        author = ARGV[a + 1]
+        a = a + 1
+      end
+      if string.sub(kind, -1) == 'K' then
+        keys_key, window, key_id, fingerprint = hash_at(ARGV[a + 1]), tonumber(ARGV[a + 2]), ARGV[a + 3], ARGV[a + 4]
+        a = a + 4
+      end
     end
     reply[e + 2] = string.sub(kind, 1, 1) == 'C' and commit() or send()
   end
   announce()
   reply[2] = epoch
-  if head.timestamp ~= timestamp_before then
+  if head.timestamp ~= timestamp_before or keys then
     trim(log_key, head, now, max_changes, max_age, max_bytes)
     if head.items > 0 and items_before == 0 then count_group(text, 1) end
     if head.items == 0 and items_before > 0 then count_group(text, -1) end
-    if head.sweep_at == 0 then
-      head.sweep_at = sweep_at_of(head, max_age)
-      if head.sweep_at > 0 then redis.call('ZADD', due_key, head.sweep_at, text) end
+    if head.sweep_at == 0 or keys then
+      local sweep_at = keys and sweep_at_with(keys, window, head, max_age) or sweep_at_of(head, max_age)
+      if sweep_at > 0 and (head.sweep_at == 0 or sweep_at < head.sweep_at) then
+        head.sweep_at = sweep_at
+        redis.call('ZADD', due_key, sweep_at, text)
+      end
     end
     write_head(head_key, head)
   end

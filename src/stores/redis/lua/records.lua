@@ -78,10 +78,11 @@ local function time_of(given)
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- For the timestamp of a sync (see GroupClock): the start of the lineage, as text; for an unknown group, the
--- time.
+-- For the timestamp of a sync (see GroupClock): the start of the lineage, as text; for a group without events,
+-- the time. (A group whose only record is an idempotency key had none.)
 local function clock_of(packed, began, given)
-  return packed and (began or '0') or string.format('%.0f', time_of(given))
+  local has_events = packed and select(2, struct.unpack('>dd', packed)) > 0
+  return has_events and (began or '0') or string.format('%.0f', time_of(given))
 end
 
 -- Reads a change: its type, time, size of its value, id, where its content begins, revision.

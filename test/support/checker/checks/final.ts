@@ -83,11 +83,11 @@ function compare(
 
 /** The state of this attempt's client; undefined when it dates from before the attempt. */
 function fold(subscription: Subscription): {
-  state: Map<string, string> | undefined;
+  state: Map<string, string | undefined> | undefined;
   epoch: string;
   revision: number;
 } {
-  let state: Map<string, string> | undefined;
+  let state: Map<string, string | undefined> | undefined;
   let epoch = "";
   let revision = 0;
   for (const segment of subscription.segments) {
