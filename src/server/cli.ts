@@ -97,11 +97,14 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   const place = placeOf(flags);
   if (place !== undefined && place.name !== (flags.adapter ?? place.name))
     command.error(`error: ${place.flag} cannot be used with --adapter ${flags.adapter ?? ""}`);
-  const { config, publicKeys, file, warnings } = await load(flags.config, inputOfFlags(flags));
+  const { config, publicKeys, schemas, file, warnings } = await load(
+    flags.config,
+    inputOfFlags(flags),
+  );
   const logger = pino({ name: "millrace", level: config.log_level }, pino.destination(2));
   for (const warning of warnings) logger.warn(warning);
   if (file !== undefined) logger.info({ file }, "configuration file loaded");
-  const options = toServerOptions(config, publicKeys);
+  const options = toServerOptions(config, publicKeys, schemas);
   const { drainDelayMs = defaultDrainDelayMs(config) } = options;
   const server = await createServer({
     ...options,

@@ -58,6 +58,7 @@ describe("flags, environment, file and defaults", () => {
         queue: { maxWaiting: 100_000, maxWaitingBytes: 268_435_456 },
       },
       history: { maxChanges: 1000, maxAgeMs: 3_600_000, maxBytes: 8_388_608 },
+      streams: {},
       apiTokens: [],
       auth: { keys: [], jwt: [], rules: undefined, anonymous: undefined, local: false },
       insecure: false,
@@ -83,7 +84,7 @@ describe("flags, environment, file and defaults", () => {
 });
 
 describe("the environment", () => {
-  it("can set every key except lists of sections", async () => {
+  it("can set every key except lists and maps of sections", async () => {
     const ofRedis: Record<string, string> = {
       MILLRACE_ADAPTER_CONFIG_REDIS_URL: "redis://redis.example",
       MILLRACE_ADAPTER_CONFIG_KEY_PREFIX: "mine",
