@@ -12,6 +12,7 @@ export const SCENARIOS = /** @type {const} */ ({
   "fan-out-websocket": "events to 1,000 WebSockets",
   "fan-out-grpc": "events to 1,000 gRPC subscriptions",
   snapshot: "a snapshot of 100,000 items during 1,000 writes/s",
+  window: "the last 50 of 100,000 items",
   idle: "memory of idle subscriptions",
   growth: "a set and a join among 1,000,000 items, and the restart",
   redis: "a server on Redis, and an instance without subscribers",

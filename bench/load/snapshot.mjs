@@ -1,8 +1,10 @@
 /* Snapshots: the time from asking for one until its last part is there. */
+import { Latencies } from "../lib/arithmetic.mjs";
 import { closedLoop } from "../lib/closed-loop.mjs";
 import { EnvelopeReader } from "./envelopes.mjs";
 import { isStatus200 } from "./header-block.mjs";
-import { STREAM, groupName, groupOf } from "./requests.mjs";
+import { PROTOCOLS } from "./lanes.mjs";
+import { STREAM, groupName, groupOf, pathOf, unaryRequests } from "./requests.mjs";
 import { openSubscribe, subscribeRequest } from "./subscriptions.mjs";
 import { openWebSocket, payloadOf, splitFrame, textFrame } from "./web-socket.mjs";
 
@@ -141,30 +143,80 @@ export async function joins({ url, where, inFlight, seconds }) {
   const bodies = Array.from({ length: where.groups }, (_, i) =>
     subscribeRequest(groupOf(where, i)),
   );
-  let left = 0;
-  let opening = openSubscribe(url);
-  const opened = [opening];
+  const joiner = openJoiner(url);
   const round = await closedLoop(seconds, inFlight, async (i) => {
-    if (left-- <= 0) {
-      left = JOINS;
-      opening = openSubscribe(url);
-      opened.push(opening);
-    }
-    const connection = await opening;
-    const count = await new Promise((/** @type {(count: number) => void} */ resolve, reject) => {
-      const reader = new EnvelopeReader((message) => {
-        connection.cancel(id);
-        resolve(readPart(message)?.items ?? 0);
-      });
-      const id = connection.request(bodies[i % bodies.length], true, {
-        onHeaders: (block) =>
-          isStatus200(block) ? undefined : reject(new Error("a join was refused")),
-        onData: (bytes) => reader.take(bytes),
-        onFailure: reject,
-      });
-    });
+    const count = await joiner.join(bodies[i % bodies.length] ?? Buffer.alloc(0));
     if (count !== where.itemsPerGroup) throw new Error(`a join with ${count} items`);
   });
-  for (const each of opened) (await each).close();
+  await joiner.close();
   return round;
+}
+
+/**
+ * Opens a window of a group over gRPC, one at a time. An item is set before each, which is not
+ * measured, so that no state read before can be used again.
+ *
+ * @param {{ url: string, window: number, seconds: number }} load
+ * @returns {Promise<import("../lib/row.mjs").Round>}
+ */
+export async function opens({ url, window, seconds }) {
+  const { encode, open } = PROTOCOLS.grpc;
+  const [set] = unaryRequests("Set", { groups: 1, itemsPerGroup: 1 });
+  if (set === undefined) throw new Error("There is nothing to set.");
+  const lane = await open(url, pathOf("Set"));
+  const setBody = encode(set.message);
+  const joiner = openJoiner(url);
+  const body = subscribeRequest(groupName(0), window);
+  const latencies = new Latencies();
+  const startMs = performance.now();
+  while (performance.now() < startMs + seconds * 1000) {
+    await new Promise((/** @type {(value?: undefined) => void} */ resolve, reject) => {
+      lane.call(setBody, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+    const askedMs = performance.now();
+    const count = await joiner.join(body);
+    latencies.add(performance.now() - askedMs);
+    if (count !== window) throw new Error(`a window of ${count} items`);
+  }
+  lane.close();
+  await joiner.close();
+  return {
+    ops: latencies.count,
+    seconds: (performance.now() - startMs) / 1000,
+    p50Ms: latencies.quantile(0.5),
+    p99Ms: latencies.quantile(0.99),
+  };
+}
+
+/** Subscribes and unsubscribes, on a few connections in turn. @param {string} url */
+function openJoiner(url) {
+  let left = JOINS;
+  let opening = openSubscribe(url);
+  const opened = [opening];
+  return {
+    /** Resolves with the number of items of the first frame. @param {Buffer} body */
+    async join(body) {
+      if (left-- <= 0) {
+        left = JOINS;
+        opening = openSubscribe(url);
+        opened.push(opening);
+      }
+      const connection = await opening;
+      return new Promise((/** @type {(count: number) => void} */ resolve, reject) => {
+        const reader = new EnvelopeReader((message) => {
+          connection.cancel(id);
+          resolve(readPart(message)?.items ?? 0);
+        });
+        const id = connection.request(body, true, {
+          onHeaders: (block) =>
+            isStatus200(block) ? undefined : reject(new Error("a join was refused")),
+          onData: (bytes) => reader.take(bytes),
+          onFailure: reject,
+        });
+      });
+    },
+    async close() {
+      for (const each of opened) (await each).close();
+    },
+  };
 }

@@ -16,12 +16,17 @@ export const openSubscribe = async (url) =>
     te: "trailers",
   });
 
-/** A request to follow a group. @param {string} groupId */
-export const subscribeRequest = (groupId) =>
+/**
+ * A request to follow a group.
+ *
+ * @param {string} groupId
+ * @param {number} [window]
+ */
+export const subscribeRequest = (groupId, window) =>
   envelope(
     toBinary(
       SubscribeRequestSchema,
-      create(SubscribeRequestSchema, { streamName: STREAM, groupId }),
+      create(SubscribeRequestSchema, { streamName: STREAM, groupId, ...(window && { window }) }),
     ),
   );
 

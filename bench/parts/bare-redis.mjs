@@ -11,6 +11,8 @@ import { STREAM, groupOf, valueOf } from "../load/requests.mjs";
 
 /** The default retention of a group. */
 const HISTORY = ["1000", "3600000", "8388608"];
+/** No commit has an idempotency key. */
+const NO_KEYS = { place: 0, windowMs: 0 };
 const WRITER = "bench";
 const LINEAGE = "1bench";
 
@@ -63,7 +65,7 @@ export async function open({ url, where, valueBytes }) {
         kind: /** @type {const} */ ("commit"),
         commit: { mutations: [mutation], expectedEpoch: undefined },
       }));
-      writeGroup(args, text, randomUUID().slice(0, 12), undefined, entries);
+      writeGroup(args, text, randomUUID().slice(0, 12), undefined, entries, NO_KEYS);
     }
     const proof = [`w:${WRITER}`, nonce, runId, "0", LINEAGE, "", ...HISTORY, "0"];
     const reply = await client.evalsha(COMMIT.sha, names.length, ...names, ...proof, ...args);

@@ -2,7 +2,7 @@
 import { check } from "../load/check.mjs";
 import { disperse, gather, broadcast } from "../load/fan-out.mjs";
 import { park, unpark } from "../load/park.mjs";
-import { joins, snapshot } from "../load/snapshot.mjs";
+import { joins, opens, snapshot } from "../load/snapshot.mjs";
 import { unary } from "../load/unary.mjs";
 import { fill, revisions, write } from "../load/write.mjs";
 
@@ -15,6 +15,7 @@ export function open() {
       fill,
       gather,
       joins,
+      opens,
       park,
       revisions,
       snapshot,

@@ -2,10 +2,10 @@
 // the end of any process. Run it beside `npm start`, and open the address that it prints:
 //
 //   node examples/ai-text/server.mjs [--port 3204] [--service http://127.0.0.1:3112] [--pace 40]
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { createAnswers } from "./answers.mjs";
 import { QUESTIONS, say } from "./model.mjs";
@@ -69,43 +69,46 @@ function post(path, { conversation, question, answer }) {
   throw new Error("no such call");
 }
 
-const server = createServer(async (request, response) => {
+/**
+ * @param {import("node:http").IncomingMessage} request
+ * @returns {Promise<{ type: string, body: string | Buffer } | undefined>} Undefined: not found.
+ */
+async function respond(request) {
   const { pathname } = new URL(request.url ?? "/", "http://page");
-  /**
-   * @param {number} status
-   * @param {string} type
-   * @param {string | Buffer} body
-   */
-  const respond = (status, type, body) =>
-    response.writeHead(status, { "content-type": `${type}; charset=utf-8` }).end(body);
-  try {
-    if (request.method === "POST") {
-      const result = post(pathname, await readJson(request));
-      return respond(200, "application/json", JSON.stringify(result));
-    }
-    if (pathname === "/settings.json") {
-      const settings = { service: values.service.replace("http", "ws"), questions: QUESTIONS };
-      return respond(200, "application/json", JSON.stringify(settings));
-    }
-    const file = fileOf(pathname);
-    if (file === undefined) return respond(404, "text/plain", "There is no such page.");
-    const ending = /** @type {keyof typeof TYPES} */ (pathname.split(".")[1] ?? "html");
-    return respond(200, TYPES[ending], await readFile(fileURLToPath(file)));
-  } catch {
-    return respond(400, "text/plain", "The request cannot be served.");
+  if (request.method === "POST") {
+    const result = post(pathname, await readJson(request));
+    return { type: "application/json", body: JSON.stringify(result) };
   }
-});
+  if (pathname === "/settings.json") {
+    const settings = { service: values.service.replace("http", "ws"), questions: QUESTIONS };
+    return { type: "application/json", body: JSON.stringify(settings) };
+  }
+  const file = fileOf(pathname);
+  if (file === undefined) return undefined;
+  const ending = /** @type {keyof typeof TYPES} */ (file.pathname.split(".").at(-1));
+  return { type: TYPES[ending], body: await readFile(file) };
+}
 
-server.listen(Number(values.port), "127.0.0.1", async () => {
-  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  console.log(`Open http://127.0.0.1:${port}`);
-  for (;;) {
-    try {
-      await answers.askAgain();
-      break;
-    } catch {
-      // Millrace is not there yet.
-      await sleep(1000);
-    }
-  }
+const server = createServer((request, response) => {
+  respond(request).then(
+    (found) => {
+      if (found === undefined) response.writeHead(404).end();
+      else
+        response.writeHead(200, { "content-type": `${found.type}; charset=utf-8` }).end(found.body);
+    },
+    () => response.writeHead(400).end(),
+  );
 });
+await once(server.listen(Number(values.port), "127.0.0.1"), "listening");
+const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+console.log(`Open http://127.0.0.1:${port}`);
+
+for (;;) {
+  try {
+    await answers.askAgain();
+    break;
+  } catch {
+    // Millrace is not there yet.
+    await sleep(1000);
+  }
+}

@@ -40,7 +40,7 @@ export const STATIC_CHECKS = [
   { name: "generated code (buf generate, no difference)", problem: generatedProblem },
   toolCheck("types (tsc)", "tsc", ["--noEmit", "-p", "."]),
   // Browsers have other globals than Node.
-  toolCheck("types of the demo page (tsc)", "tsc", ["--noEmit", "-p", "web"]),
+  toolCheck("types of the pages (tsc)", "tsc", ["--noEmit", "-p", "web"]),
   toolCheck("format (oxfmt)", "oxfmt", ["--check", "."]),
   toolCheck("lint and import table (oxlint)", "oxlint", ["--deny-warnings"]),
   { name: "exported names are unique", problem: uniqueExportsProblem },

@@ -5,6 +5,7 @@ import type { SocketAdmission } from "../limits/caller-limiter.ts";
 import { RateScope, type Throttle } from "../limits/throttle.ts";
 import { type Rate, TokenBucket } from "../limits/token-bucket.ts";
 import { CLOSE } from "./close-codes.ts";
+import type { DeltaCompression } from "./delta-compression.ts";
 import { Liveness } from "./liveness.ts";
 import { BridgeSession } from "./session.ts";
 import type { SessionOptions, SessionSocket } from "./session-options.ts";
@@ -45,6 +46,8 @@ export interface BridgeSocketOwner {
  */
 export class BridgeSocket implements SessionSocket {
   readonly session: BridgeSession;
+  /** @see SessionSocket */
+  readonly compression: DeltaCompression | undefined;
   readonly #webSocket: WebSocket;
   readonly #stream: Duplex;
   readonly #liveness = new Liveness();
@@ -56,6 +59,7 @@ export class BridgeSocket implements SessionSocket {
 
   /**
    * @param admission The address of the client, and a limit of frames beside that of the socket.
+   * @param compression Of its deltas, if the client asked for it.
    */
   constructor(
     webSocket: WebSocket,
@@ -64,7 +68,9 @@ export class BridgeSocket implements SessionSocket {
     caller: Caller,
     admission: SocketAdmission,
     owner: BridgeSocketOwner,
+    compression: DeltaCompression | undefined,
   ) {
+    this.compression = compression;
     this.#webSocket = webSocket;
     this.#stream = stream;
     this.#options = options;
@@ -100,7 +106,8 @@ export class BridgeSocket implements SessionSocket {
 
   /**
    * Frames bypass ws, which would build a header for each socket. That is safe, because they are
-   * whole frames, and ws keeps no state between its own.
+   * whole frames, and ws keeps no state between its own: it sends control frames only, which are
+   * never compressed.
    *
    * @see SessionSocket
    */
@@ -117,11 +124,16 @@ export class BridgeSocket implements SessionSocket {
     this.#terminateAfter(code === CLOSE.SLOW_SUBSCRIBER ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS);
   }
 
-  /** Ends the session; later frames are discarded. @returns Whether it was open until now. */
-  stop(): boolean {
+  /**
+   * Ends the session; later frames are discarded.
+   *
+   * @param isClean Whether the client has closed the socket: it does not come back.
+   * @returns Whether it was open until now.
+   */
+  stop(isClean = false): boolean {
     if (!this.#isOpen) return false;
     this.#isOpen = false;
-    this.session.close();
+    this.session.close(isClean);
     this.#owner.onStopped(this.#webSocket, this.#stream);
     return true;
   }
@@ -132,6 +144,16 @@ export class BridgeSocket implements SessionSocket {
     if (this.session.saidHello) this.#liveness.onFrame();
     else if (!this.admitFrame()) return;
     this.session.receive(textOf(data));
+  }
+
+  /** @see SessionSocket */
+  pause(): void {
+    this.#webSocket.pause();
+  }
+
+  /** @see SessionSocket */
+  resume(): void {
+    this.#webSocket.resume();
   }
 
   /** @see SessionSocket */

@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { Connected } from "../core/connection.ts";
 import type { Caller } from "../rights/caller.ts";
+import type { SessionBasis } from "../service/engine.ts";
 import { LazyConnection } from "../service/connection-ids.ts";
 import { StreamError } from "../core/errors.ts";
 import type { ByteBudget } from "../limits/body-budget.ts";
@@ -12,14 +13,21 @@ import { type OpenFrameAccount, PartialFrames } from "../limits/partial-frames.t
 import { retryAfterSeconds } from "../limits/refusals.ts";
 import type { Rate } from "../limits/token-bucket.ts";
 import { BridgeSocket, type BridgeSocketOptions, type BridgeSocketOwner } from "./bridge-socket.ts";
+import { COMPRESSION, DeltaCompression, asksForCompression } from "./delta-compression.ts";
 import { CHECKS_PER_INTERVAL } from "./liveness.ts";
+import { createSessions } from "./sessions.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
 import { TOKEN_PROTOCOL } from "./token-protocol.ts";
 import { Moments } from "../timers/moments.ts";
 import { type Timer, startInterval } from "../timers/timers.ts";
 
 /** Dependencies and limits of the bridge. */
-export interface BridgeOptions extends Omit<BridgeSocketOptions, "rates" | "deadlines"> {
+export interface BridgeOptions extends Omit<
+  BridgeSocketOptions,
+  "rates" | "deadlines" | "sessions"
+> {
+  /** Dependencies of the sessions of clients. */
+  readonly sessions: SessionBasis;
   /** Rate of the joins of one socket. */
   readonly subscriptions: Rate;
   /** Rate of the calls of one socket. */
@@ -65,6 +73,9 @@ export interface Bridge {
   close(): void;
 }
 
+/** Codes by which clients close sockets that they do not need any more; 1005: without a code. */
+const CLEAN_CODES: ReadonlySet<number> = new Set([1000, 1001, 1005]);
+
 /** Most fragments of a client's message. */
 const MAX_FRAGMENTS = 256;
 const MAX_BUFFERED_CHUNKS = 16 * 1024;
@@ -75,21 +86,25 @@ export function createBridge(options: BridgeOptions): Bridge {
   const { subscriptions, callRate, openFrameAccount, allowsOrigin, admit, identify } = options;
   const { maxFramesPerSecond, maxFrameBurst } = limits;
   const frames = { perSecond: maxFramesPerSecond, burst: maxFrameBurst };
-  const server = new WebSocketServer({
+  const serverOptions = {
     noServer: true,
     clientTracking: false,
-    // Compression would cost each socket more than all the rest of sending.
-    perMessageDeflate: false,
     maxPayload: limits.maxFrameBytes,
     maxFragments: MAX_FRAGMENTS,
     maxBufferedChunks: MAX_BUFFERED_CHUNKS,
     autoPong: false,
-    handleProtocols: (offered) => (offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false),
-  });
+    handleProtocols: (offered: Set<string>) =>
+      offered.has(TOKEN_PROTOCOL) ? TOKEN_PROTOCOL : false,
+  } as const;
+  // Compression by ws would cost each socket more than all the rest of sending.
+  const server = new WebSocketServer({ ...serverOptions, perMessageDeflate: false });
+  const compressing = new WebSocketServer({ ...serverOptions, perMessageDeflate: COMPRESSION });
   const rates = { frames, subscriptions, calls: callRate };
   const deadlines = new Moments();
-  const { calls } = options;
-  const socketOptions = { handlers, calls, limits, require, renew, deadlines, rates };
+  const { calls, continued } = options;
+  const sessions = createSessions(options.sessions);
+  const shared = { calls, sessions, continued, rates, deadlines };
+  const socketOptions = { handlers, limits, require, renew, ...shared };
   const sockets = new Map<WebSocket, BridgeSocket>();
   const larger = new Map<Duplex, FrameSize>();
   /** Lets a client that said hello send what it may call. */
@@ -137,8 +152,8 @@ export function createBridge(options: BridgeOptions): Bridge {
   function onPong(this: WebSocket) {
     sockets.get(this)?.receivePong();
   }
-  function onClose(this: WebSocket) {
-    sockets.get(this)?.stop();
+  function onClose(this: WebSocket, code: number) {
+    sockets.get(this)?.stop(CLEAN_CODES.has(code));
   }
   function onError(this: WebSocket) {
     sockets.get(this)?.fail();
@@ -152,7 +167,10 @@ export function createBridge(options: BridgeOptions): Bridge {
     caller: Caller,
     admission: SocketAdmission,
   ) => {
-    const socket = new BridgeSocket(webSocket, stream, socketOptions, caller, admission, owner);
+    const isCompressed = webSocket.extensions !== "";
+    const compression = isCompressed ? new DeltaCompression() : undefined;
+    const given = [caller, admission, owner, compression] as const;
+    const socket = new BridgeSocket(webSocket, stream, socketOptions, ...given);
     sockets.set(webSocket, socket);
     checks ??= startInterval(limits.pingIntervalMs / CHECKS_PER_INTERVAL, checkAll).unref();
     webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);
@@ -186,7 +204,8 @@ export function createBridge(options: BridgeOptions): Bridge {
     }
     if (stream.destroyed) return;
     if (closed) return refuse(stream, 503, "The service is shutting down.");
-    server.handleUpgrade(request, stream, head, (webSocket) =>
+    const isAsked = asksForCompression(request.url);
+    (isAsked ? compressing : server).handleUpgrade(request, stream, head, (webSocket) =>
       start(webSocket, stream, target, caller, admission),
     );
   };
@@ -208,6 +227,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     },
     close() {
       closed = true;
+      sessions.close();
       for (const { session } of sockets.values()) session.goAway();
     },
   };
@@ -218,10 +238,16 @@ export function createBridge(options: BridgeOptions): Bridge {
  * that is decided at the handshake would hold memory for clients that never say hello.
  */
 function raiseMaxPayload(webSocket: WebSocket, bytes: number): void {
-  const { _receiver: receiver } = webSocket as unknown as {
-    readonly _receiver: { _maxPayload: number };
+  interface Limited {
+    _maxPayload: number;
+  }
+  const { _receiver: receiver, _extensions: extensions } = webSocket as unknown as {
+    readonly _receiver: Limited;
+    readonly _extensions: Readonly<Record<string, Limited>>;
   };
-  receiver._maxPayload = Math.max(receiver._maxPayload, bytes);
+  // An extension limits what compressed frames inflate to.
+  for (const limited of [receiver, ...Object.values(extensions)])
+    limited._maxPayload = Math.max(limited._maxPayload, bytes);
 }
 
 const ID_BYTES = 16;

@@ -86,10 +86,7 @@ export function readClientFrame(json: string, saidHello = false): ClientFrame {
   const { type, data } = frame;
   if (type === "hello") return readHello(data);
   if (type === "token") return readToken(data);
-  if (type === "call") {
-    if (saidHello) return readCall(data);
-    throw invalid("call", "came without a hello", "sent after a hello, the first frame");
-  }
+  if (type === "call") return readCall(data);
   if (type !== "join" && type !== "leave")
     throw invalid("type", "is unknown", saidHello ? "join, leave, call or token" : "join or leave");
   if (!isRecord(data))

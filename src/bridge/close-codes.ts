@@ -18,6 +18,8 @@ export const CLOSE = {
   EXPIRED: 4401,
   /** No frame, not even a pong, after two pings. */
   NO_PONG: 4408,
+  /** Another socket has taken up its session. */
+  TAKEN_OVER: 4409,
   /** Too many frames or joins per second, or too many subscriptions. */
   TOO_MUCH: 4429,
   /** The client read nothing for too long. */

@@ -3,6 +3,7 @@ import { type Caller, isSameCaller } from "../rights/caller.ts";
 import { expired } from "../service/calls.ts";
 import type { PlannedCall, Moments } from "../timers/moments.ts";
 import type { BridgeLimits } from "./limits.ts";
+import type { DeltaCompression } from "./delta-compression.ts";
 import type { OutletSocket } from "./send-queue.ts";
 
 /**
@@ -84,6 +85,11 @@ export class Expiry implements OutletSocket {
   /** @see OutletSocket */
   get bufferedBytes(): number {
     return this.isOver ? Infinity : this.#socket.bufferedBytes;
+  }
+
+  /** @see OutletSocket */
+  get compression(): DeltaCompression | undefined {
+    return this.#socket.compression;
   }
 
   /** @see OutletSocket */

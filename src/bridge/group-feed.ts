@@ -140,7 +140,8 @@ export class GroupFeed implements Reader {
       do {
         next = this.#shared.read();
         if (next === undefined || next.to !== undefined) break;
-        events = events.plus(eventFrame(next.frame, this.#withAuthors, this.group));
+        const frame = eventFrame(next.frame, this.#withAuthors, this.group);
+        events = events.plus(next.frame.kind === "delta" ? sendQueue.formOf(frame) : frame);
       } while (events.byteLength < JOIN_BYTES);
       if (events.byteLength > 0) sendQueue.send(events.bytes);
       if (next === undefined) return this.#shared.onReadable(this);

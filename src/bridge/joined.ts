@@ -1,6 +1,7 @@
-import type { StreamError } from "../core/errors.ts";
+import { StreamError } from "../core/errors.ts";
 import type { FewMap } from "../core/few-map.ts";
 import type { Caller } from "../rights/caller.ts";
+import { subscriptionEnded } from "../service/calls.ts";
 import type { Admission } from "../service/handlers.ts";
 import type { JoinFrame } from "./client-frame.ts";
 import type { GroupFeed, Join } from "./group-feed.ts";
@@ -82,6 +83,21 @@ export function requireRightTo(
   { require }: Pick<SessionOptions, "require">,
 ): void {
   require(caller, "subscribe", { stream: streamName, group: groupId, item: itemId });
+}
+
+/** The admissions of joins that a caller has no right to any more, each with the error that ends it. */
+export function* withoutRight(
+  joins: readonly { readonly join: Join }[],
+  caller: Caller,
+  options: Pick<SessionOptions, "require">,
+): Generator<[Admission, StreamError]> {
+  for (const { join } of joins) {
+    try {
+      requireRightTo(join, caller, options);
+    } catch (error) {
+      yield [join.admission, subscriptionEnded(StreamError.from(error).message)];
+    }
+  }
 }
 
 export function isSameTarget(a: Target, b: Target): boolean {

@@ -1,14 +1,11 @@
-import { randomBytes } from "node:crypto";
 import type { Caller } from "../rights/caller.ts";
+import type { Greeted } from "./sessions.ts";
 import { textFrame } from "./text-frame.ts";
 
 /*
  * The frames that concern the socket rather than a group. Only sockets whose client has said hello
  * get them.
  */
-
-/** Bytes of randomness of a session: 128 bits. */
-const SESSION_BYTES = 16;
 
 /** What a client gets to know by its hello. */
 interface Welcome {
@@ -26,20 +23,20 @@ interface Welcome {
   readonly serverTime: number;
 }
 
-/** The welcome of a caller, with a new session. */
-export function welcomeTo({ connection, expiresAtMs }: Caller, pingIntervalMs: number): Welcome {
-  return {
-    connectionId: connection?.connectionId ?? "",
-    session: randomBytes(SESSION_BYTES).toString("base64url"),
-    resumed: false,
+/** The response to a hello. */
+export function welcomeFrame(
+  { session: { connectionId }, secret, resumed }: Greeted,
+  { expiresAtMs }: Caller,
+  pingInterval: number,
+): Buffer {
+  const welcome: Welcome = {
+    connectionId,
+    session: secret,
+    resumed,
     expiresAt: expiresAtMs ?? null,
-    pingInterval: pingIntervalMs,
+    pingInterval,
     serverTime: Date.now(),
   };
-}
-
-/** The response to a hello. */
-export function welcomeFrame(welcome: Welcome): Buffer {
   return notice("welcome", welcome);
 }
 

@@ -1,12 +1,15 @@
 import type { SnapshotHolder } from "../limits/snapshot-holder.ts";
 import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import type { Reader } from "../service/handlers.ts";
+import type { DeltaCompression } from "./delta-compression.ts";
 import { byteLengthOf } from "../wire/response/encode-once.ts";
 
 /** The sending side of a socket. */
 export interface OutletSocket {
   /** Bytes that were sent but not yet accepted by the operating system. */
   readonly bufferedBytes: number;
+  /** The compression of its deltas, if the client asked for it. */
+  readonly compression: DeltaCompression | undefined;
   /** The address whose share of the memory its snapshots take. */
   readonly address: string;
   /** Cuts the connection at once, to free the memory of its unread frames. */
@@ -48,6 +51,11 @@ export class SendQueue {
     this.#waiting ??= new Set();
     this.#waiting.delete(reader);
     this.#waiting.add(reader);
+  }
+
+  /** The form of a delta that this socket gets, if it is the next frame to be sent. */
+  formOf(delta: Buffer): Buffer {
+    return this.#socket.compression?.next(delta) ?? delta;
   }
 
   /** Sends frames of a subscription. The caller checks isFull first. */

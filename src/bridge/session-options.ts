@@ -5,6 +5,7 @@ import type { Handlers } from "../service/handlers.ts";
 import type { ExpiryOptions } from "./expiry.ts";
 import type { BridgeLimits } from "./limits.ts";
 import type { OutletSocket } from "./send-queue.ts";
+import type { SocketSessions } from "./sessions.ts";
 import type { SocketCallOptions } from "./socket-calls.ts";
 
 /** The socket as a session sees it. */
@@ -20,6 +21,10 @@ export interface SessionSocket extends OutletSocket {
   admitFrame(): boolean;
   /** A new throttle of its calls; undefined when no limit applies. */
   callThrottle(): Throttle | undefined;
+  /** Stops to read frames. Those that have arrived still come. */
+  pause(): void;
+  /** Reads frames again. */
+  resume(): void;
 }
 
 /** Dependencies of sessions: one object for all of them. */
@@ -27,6 +32,9 @@ export interface SessionOptions extends ExpiryOptions {
   readonly handlers: Handlers;
   /** The calls of sockets. */
   readonly calls: Omit<SocketCallOptions, "limits">;
+  readonly sessions: SocketSessions;
+  /** The caller, once it has taken up a session: with the connection id of that. */
+  readonly continued: (caller: Caller, connectionId: string) => Caller;
   readonly limits: BridgeLimits;
   /** The decision about rights. */
   readonly require: Require;

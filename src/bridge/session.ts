@@ -1,17 +1,19 @@
 import { StreamError } from "../core/errors.ts";
 import { FewMap } from "../core/few-map.ts";
-import { type GroupKey, checkGroup, checkName, groupKeyText } from "../core/names.ts";
+import { type GroupKey, checkGroup, checkName } from "../core/names.ts";
 import type { TokenBucket } from "../limits/token-bucket.ts";
 import { type Caller, seesAuthors } from "../rights/caller.ts";
-import { expired, subscriptionEnded } from "../service/calls.ts";
+import { expired } from "../service/calls.ts";
 import type { Position } from "../core/position.ts";
-import type { Admission, SubscriptionHolder } from "../service/handlers.ts";
+import type { Admission } from "../service/handlers.ts";
 import { type ClientFrame, type JoinFrame, plainJoin, readClientFrame } from "./client-frame.ts";
 import type { CallFrame } from "./call-frame.ts";
 import { CLOSE, closeCodeOf } from "./close-codes.ts";
 import { Expiry, type ExpiryOwner } from "./expiry.ts";
 import { type Dialect, usesExtension } from "./extensions.ts";
-import { type FeedOwner, GroupFeed, type Join } from "./group-feed.ts";
+import type { FeedOwner, GroupFeed, Join } from "./group-feed.ts";
+import { GroupFeeds } from "./group-feeds.ts";
+import { Hello, type HelloOwner } from "./hello.ts";
 import { invalid } from "./invalid.ts";
 import { JoinTurns } from "./join-turns.ts";
 import {
@@ -23,16 +25,14 @@ import {
   isSameTarget,
   newJoin,
   requireRightTo,
+  withoutRight,
 } from "./joined.ts";
-import { expiredFrame, tokenFrame, welcomeFrame, welcomeTo } from "./notice-frame.ts";
+import { expiredFrame } from "./notice-frame.ts";
 import { SendQueue } from "./send-queue.ts";
 import { endedFrame, errorFrame, refusalFrame } from "./server-frame.ts";
+import type { SocketSession } from "./socket-session.ts";
 import type { SessionOptions, SessionSocket } from "./session-options.ts";
-import { type CallSocket, SocketCalls } from "./socket-calls.ts";
 import type { Target } from "./target.ts";
-
-/** How long calls may take to finish when the service shuts down, in milliseconds. */
-const CALLS_GRACE_MS = 4000;
 
 /**
  * The session of one socket: reads the client's frames and manages its subscriptions.
@@ -40,14 +40,14 @@ const CALLS_GRACE_MS = 4000;
  * All subscriptions of one group share a feed. Frames that the socket cannot take stay in the
  * bounded queues of the subscriptions (G7).
  */
-export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder, CallSocket {
+export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
   readonly door = "socket";
   readonly #options: SessionOptions;
   readonly #socket: SessionSocket;
   readonly #subscriptions: TokenBucket;
   readonly #sendQueue: SendQueue;
   readonly #joined = new FewMap<string, JoinedFeed>();
-  readonly #feeds = new FewMap<string, GroupFeed>();
+  readonly #feeds = new GroupFeeds();
   readonly #turns = new JoinTurns();
   /**
    * The URL's subscription, which a join of the same target can replace; undefined once one has.
@@ -60,7 +60,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
   #joining: Set<Joining> | undefined;
   #malformed = 0;
   #dialect: Dialect = "unknown";
-  #calls: SocketCalls | undefined;
+  #hello: Hello | undefined;
   #closed = false;
 
   /** @param subscriptions Limits the rate of joins. */
@@ -87,19 +87,15 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
 
   /** Receives a frame of the client; undefined when it was not valid UTF-8. */
   receive(text: string | undefined): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#hello?.keeps(text) === true) return;
     const isFirst = this.#dialect === "unknown";
     if (isFirst) this.#dialect = "original";
-    const { saidHello } = this;
     try {
-      const frame = readClientFrame(text ?? "", saidHello);
-      if (frame.type === "call") {
-        this.#calls ??= this.#beginCalls();
-        return this.#calls.receive(frame, text?.length ?? 0);
-      }
-      if (!saidHello || this.#socket.admitFrame()) this.#process(frame, isFirst);
+      const frame = readClientFrame(text ?? "", this.saidHello);
+      if (frame.type === "call") this.#helloOf("call").call(frame, text?.length ?? 0);
+      else if (!this.saidHello || this.#socket.admitFrame()) this.#process(frame, isFirst);
     } catch (error) {
-      this.#refuseFrame(StreamError.from(error));
+      this.refuseFrame(StreamError.from(error));
     }
   }
 
@@ -113,20 +109,16 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
     return this.#closed;
   }
 
-  #beginCalls(): SocketCalls {
-    const { calls, limits } = this.#options;
-    const throttle = this.#socket.callThrottle();
-    return new SocketCalls({ ...calls, limits }, this, this.#sendQueue, throttle);
-  }
-
   /** @throws StreamError when the frame comes at the wrong time. */
   #process(frame: Exclude<ClientFrame, CallFrame>, isFirst: boolean): void {
     switch (frame.type) {
       case "hello":
         if (!isFirst) throw invalid("hello", "is not the first frame of the socket", "that, once");
-        return this.#welcome();
+        this.#dialect = "hello";
+        this.#hello = new Hello(this.#options, this, this.#socket, this.#sendQueue);
+        return void this.#hello.greet(frame.session);
       case "token":
-        return this.#renew(frame.token);
+        return this.#helloOf("token").renew(frame.token, this.#expiry);
       case "join":
         if (this.#dialect === "original" && usesExtension(frame)) this.#dialect = "extended";
         return this.#enqueueJoin(frame, false);
@@ -138,40 +130,22 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
     }
   }
 
-  #welcome(): void {
-    this.#dialect = "hello";
-    this.#socket.onHello(this.#caller);
-    const { pingIntervalMs } = this.#options.limits;
-    this.#reply(welcomeFrame(welcomeTo(this.#caller, pingIntervalMs)));
+  /** @throws StreamError when the client has not said hello. */
+  #helloOf(type: string): Hello {
+    if (this.#hello !== undefined) return this.#hello;
+    throw invalid(type, "came without a hello", "sent after a hello, the first frame");
   }
 
-  /** @throws StreamError when the client cannot renew. */
-  #renew(token: string): void {
-    const expiry = this.#expiry;
-    if (this.#dialect !== "hello")
-      throw invalid("token", "came without a hello", "sent after a hello, the first frame");
-    if (expiry === undefined)
-      throw invalid("token", "is not needed: the credentials do not expire", "absent");
-    expiry.renew(token, this.#caller).then(
-      (caller) => this.#onRenewed(caller),
-      (error: unknown) => this.#refuseFrame(StreamError.from(error)),
-    );
-  }
-
-  /** Continues with new rights: subscriptions without one end, the others miss nothing. */
-  #onRenewed(caller: Caller): void {
-    if (this.#closed) return;
+  /**
+   * Subscriptions without a right end, the others miss nothing.
+   *
+   * @see HelloOwner
+   */
+  changeCaller(caller: Caller): void {
     this.#caller = caller;
-    for (const { join } of [...this.#joined.values(), ...(this.#joining ?? [])]) {
-      try {
-        requireRightTo(join, this.#caller, this.#options);
-      } catch (error) {
-        const { message } = StreamError.from(error);
-        this.end(join.admission, subscriptionEnded(message));
-      }
-    }
-    this.#reply(tokenFrame(caller.expiresAtMs));
-    this.#sendQueue.wake();
+    const all = [...this.#joined.values(), ...(this.#joining ?? [])];
+    for (const [admission, error] of withoutRight(all, caller, this.#options))
+      this.end(admission, error);
   }
 
   get address(): string {
@@ -203,13 +177,13 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
   }
 
   #notifyOfEnd(join: Join, error: StreamError): void {
-    this.#reply(endedFrame(error, join, join.subscriptionId, this.#dialect === "hello"));
+    this.reply(endedFrame(error, join, join.subscriptionId, this.#dialect === "hello"));
   }
 
   /** @see ExpiryOwner */
   onExpired(): boolean {
     const mayRenew = this.#dialect === "hello";
-    if (mayRenew) this.#reply(expiredFrame());
+    if (mayRenew) this.reply(expiredFrame());
     else {
       for (const { join } of this.#joined.values()) this.#notifyOfEnd(join, expired());
       this.onNotRenewed();
@@ -222,20 +196,42 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
     this.closeWith(CLOSE.EXPIRED, "the credentials have expired");
   }
 
-  /** Ends all subscriptions. Idempotent. */
-  close(): void {
+  /** @see SubscriptionHolder */
+  get session(): SocketSession | undefined {
+    return this.#hello?.session;
+  }
+
+  /** @see SessionHolder */
+  onTaken(): void {
+    this.closeWith(CLOSE.TAKEN_OVER, "another socket has taken up the session");
+  }
+
+  /**
+   * Ends all subscriptions, or suspends those of a session. Idempotent.
+   *
+   * @param isOver Whether the session has ended, too. Otherwise it is lost.
+   */
+  close(isOver = false): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#expiry?.close();
     this.#sendQueue.close();
-    for (const feed of this.#feeds.values()) feed.close();
-    this.#feeds.clear();
-    for (const { join } of this.#joined.values()) join.admission.leave();
+    this.#feeds.close();
+    for (const { join } of this.#joined.values()) this.#part(join.admission, join.byUrl);
     this.#joined.clear();
+    this.#hello?.close(isOver);
   }
 
-  #refuseFrame(error: StreamError): void {
-    this.#reply(errorFrame(error, undefined, error.metadata["subscriptionId"]));
+  /** Releases the admission of a subscription when the socket has closed. */
+  #part(admission: Admission, byUrl: boolean): void {
+    // No join can continue that of the URL, whose id is new each time.
+    if (this.#hello === undefined || byUrl) admission.leave();
+    else this.#hello.part(admission);
+  }
+
+  /** @see HelloOwner */
+  refuseFrame(error: StreamError): void {
+    this.reply(errorFrame(error, undefined, error.metadata["subscriptionId"]));
     this.#malformed++;
     if (this.#malformed >= this.#options.limits.maxMalformedFrames)
       this.closeWith(CLOSE.MALFORMED, "too many malformed frames");
@@ -292,11 +288,13 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
       admission =
         taken?.join.admission ??
         (await this.#options.handlers.admit({ ...target, subscriptionId }, this));
-      if (this.#closed) return admission.leave();
+      if (this.#closed) return this.#part(admission, byUrl);
       if (admission.ended !== undefined) throw admission.ended;
       if (caller !== this.#caller) requireRightTo(target, this.#caller, this.#options);
       const join = newJoin(frame, byUrl, admission);
-      feed = this.#useFeed({ streamName, groupId });
+      const withAuthors = this.saidHello && seesAuthors(this.#caller);
+      const group = { streamName, groupId };
+      feed = this.#feeds.use(group, this.#options, this.#sendQueue, this, withAuthors);
       joining = { join, feed, taken, ended: undefined };
       (this.#joining ??= new Set()).add(joining);
       await feed.join(join, resume);
@@ -304,10 +302,10 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
       // The replaced subscription ends only here, because a refused join must leave it in place.
       if (taken?.join.subscriptionId !== subscriptionId) this.#leave(subscriptionId);
       if (taken !== undefined) this.#detach(taken);
-      if (this.#closed) return admission.leave();
+      if (this.#closed) return this.#part(admission, byUrl);
       this.#joined.set(subscriptionId, { join, feed });
     } catch (error) {
-      if (feed !== undefined) this.#release(feed);
+      if (feed !== undefined) this.#feeds.release(feed);
       if (taken === undefined) admission?.leave();
       // The URL's subscription continues, and keeps its admission.
       else this.#byUrl = url;
@@ -326,7 +324,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
    * close.
    */
   #refuse(error: StreamError, target: Target, subscriptionId: string): void {
-    this.#reply(refusalFrame(error, target, subscriptionId, this.#dialect === "hello"));
+    this.reply(refusalFrame(error, target, subscriptionId, this.#dialect === "hello"));
     if (error.retryable && this.#dialect !== "extended" && this.#dialect !== "hello")
       this.closeWith(closeCodeOf(error), "a join failed for now; come back in a moment");
   }
@@ -355,29 +353,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
   #detach({ join, feed }: JoinedFeed): void {
     this.#joined.delete(join.subscriptionId);
     feed.leave(join);
-    this.#release(feed);
-  }
-
-  #useFeed(group: GroupKey): GroupFeed {
-    const key = groupKeyText(group);
-    let feed = this.#feeds.get(key);
-    if (feed === undefined) {
-      const { handlers, limits } = this.#options;
-      const shared = handlers.share<Join>(group);
-      const withAuthors = this.#dialect === "hello" && seesAuthors(this.#caller);
-      feed = new GroupFeed(group, shared, this.#sendQueue, limits.maxSyncBytes, this, withAuthors);
-      this.#feeds.set(key, feed);
-    }
-    feed.users++;
-    return feed;
-  }
-
-  #release(feed: GroupFeed): void {
-    feed.users--;
-    if (feed.users > 0) return;
-    feed.close();
-    const key = groupKeyText(feed.group);
-    if (this.#feeds.get(key) === feed) this.#feeds.delete(key);
+    this.#feeds.release(feed);
   }
 
   /** @see FeedOwner */
@@ -390,9 +366,9 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
     });
   }
 
-  #reply(frame: Buffer): void {
-    if (this.#closed) return;
-    if (!this.#sendQueue.reply(frame))
+  /** @see HelloOwner */
+  reply(frame: Buffer): void {
+    if (!this.#closed && !this.#sendQueue.reply(frame))
       this.closeWith(CLOSE.SLOW_SUBSCRIBER, "responses are not read");
   }
 
@@ -402,28 +378,23 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, SubscriptionHolder
    * @see FeedOwner
    */
   onEnd(group: GroupKey, error: StreamError): void {
-    this.#reply(errorFrame(error, { ...group, itemId: undefined }, undefined));
+    this.reply(errorFrame(error, { ...group, itemId: undefined }, undefined));
     const code = closeCodeOf(error);
     if (code === CLOSE.GOING_AWAY) this.goAway();
     else this.closeWith(code, error.reason);
   }
 
-  /**
-   * Closes the socket because the service shuts down: once its open calls have their results, but
-   * within the grace period.
-   */
+  /** Closes the socket because the service shuts down, once its open calls have their results. */
   goAway(): void {
-    const calls = this.#calls;
     const close = () => this.closeWith(CLOSE.GOING_AWAY, "the service is shutting down");
-    if (calls === undefined || calls.isIdle) return close();
-    calls.whenIdle(close);
-    setTimeout(close, CALLS_GRACE_MS).unref();
+    if (this.#hello === undefined) close();
+    else this.#hello.whenIdle(close);
   }
 
   /** Ends all subscriptions and closes the socket. */
   closeWith(code: number, reason: string): void {
     if (this.#closed) return;
-    this.close();
+    this.close(code === CLOSE.EXPIRED);
     this.#socket.close(code, reason);
   }
 }

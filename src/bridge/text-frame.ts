@@ -1,4 +1,6 @@
 const FINAL_TEXT = 0x81;
+/** Set in the first byte of a compressed message (RFC 7692, 6). */
+const COMPRESSED = 0x40;
 const MAX_SHORT_BYTES = 125;
 const LENGTH_IN_2_BYTES = 126;
 const LENGTH_IN_8_BYTES = 127;
@@ -27,5 +29,19 @@ export function textFrame(parts: readonly (string | Buffer)[]): Buffer {
   let at = headerBytes;
   for (const part of parts)
     at += typeof part === "string" ? frame.write(part, at) : part.copy(frame, at);
+  return frame;
+}
+
+/** The content of a frame, as UTF-8. */
+export function contentOf(frame: Buffer): Buffer {
+  const length = frame[1] as number;
+  if (length <= MAX_SHORT_BYTES) return frame.subarray(2);
+  return frame.subarray(length === LENGTH_IN_2_BYTES ? 4 : 10);
+}
+
+/** A compressed text as a whole WebSocket frame. */
+export function compressedFrame(deflated: Buffer): Buffer {
+  const frame = textFrame([deflated]);
+  frame[0] = FINAL_TEXT | COMPRESSED;
   return frame;
 }

@@ -14,6 +14,7 @@ export interface Coordinator {
   readonly leases: Leases;
   readonly routing: Routing;
   readonly orders: Orders;
+  readonly sessions: Sessions;
   /** Releases everything that this process holds. Idempotent. */
   close(): Promise<void>;
 }
@@ -99,6 +100,11 @@ export interface SubscriptionLease {
   readonly id: string;
   /** Payload for the leave handlers: JSON text. */
   readonly payload: string;
+  /**
+   * Id of the session that it belongs to, held by the process that holds the lease. It becomes an
+   * orphan when that session expires, not when its process is gone. Undefined: of none.
+   */
+  readonly session?: string | undefined;
 }
 
 /**
@@ -112,8 +118,9 @@ export interface Leases {
   release(id: string): Promise<void>;
   /**
    * Calls the listener with each subscription whose process is gone, including those of earlier
-   * runs. The listener runs the leave triggers, then releases the lease: until then the same orphan
-   * may be reported again, here or at another process.
+   * runs. Those of a session follow when it has expired. The listener runs the leave triggers, then
+   * releases the lease: until then the same orphan may be reported again, here or at another
+   * process.
    */
   onOrphan(listener: (lease: SubscriptionLease) => void): Unwatch;
 }
@@ -195,3 +202,68 @@ export interface Orders {
 
 /** How long an order waits for handlers, in milliseconds. */
 export const ORDER_TIMEOUT_MS = 60_000;
+
+/** A session of a client: it outlives a lost connection for a while. */
+export interface SessionRecord {
+  /** Digest of its secret. Unique over all processes and times. */
+  readonly id: string;
+  /** Digest of the identity of its caller: nobody else can take it up. */
+  readonly owner: string;
+  /** Id of its connection, which goes on when it is taken up. */
+  readonly connectionId: string;
+}
+
+/** A session that this process has taken up. */
+export interface TakenSession {
+  readonly connectionId: string;
+  /**
+   * The leases of its subscriptions, which this process holds from now on. Undefined: it held the
+   * session all along, and knows them.
+   */
+  readonly leases: readonly SubscriptionLease[] | undefined;
+}
+
+/** Carries out what the fleet requires of the sessions at this process. */
+export interface SessionOwner {
+  /**
+   * Closes what a session is connected by, because it is about to be taken up at another process.
+   * Resolves when that is done.
+   */
+  release(id: string): Promise<void>;
+  /** This process holds a session from now on, whose process is gone. Nothing is connected by it. */
+  adopt(session: SessionRecord, leases: readonly SubscriptionLease[]): void;
+}
+
+/**
+ * The sessions of clients, each held by one process. Between a take-up and an end of the same
+ * session, the first one decides, and the other finds it gone.
+ *
+ * A session whose process is gone expires `presence_timeout` after the others have noticed; until
+ * then it can be taken up.
+ */
+export interface Sessions {
+  /** Whether a process that ends leaves its sessions, with their leases, to the others. */
+  readonly survive: boolean;
+  /** Records a new session, held by this process. */
+  begin(session: SessionRecord): Promise<void>;
+  /**
+   * Takes up a session, once the process that holds it has released it. One that does not respond
+   * is waited for only briefly: it finds out that it no longer holds the session.
+   *
+   * @returns undefined when there is none of that id and owner.
+   * @throws StreamError STORE_UNAVAILABLE
+   */
+  take(id: string, owner: string): Promise<TakenSession | undefined>;
+  /**
+   * Ends a session that this process holds.
+   *
+   * @returns Whether it did; then its leases are this process's to deliver and release. Otherwise
+   *   it was taken up, and they went with it.
+   */
+  end(id: string): Promise<boolean>;
+  /**
+   * Takes part in the sessions of the fleet. May be called once. A process that does not call it
+   * adopts none.
+   */
+  serve(owner: SessionOwner): void;
+}

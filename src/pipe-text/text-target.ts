@@ -71,7 +71,7 @@ export function callsOf(
       async update({ ops, expectedEpoch, expectedRevision, idempotencyKey }) {
         const { results, position } = await target.batch({
           ...group,
-          ...({ idempotencyKey } as object),
+          idempotencyKey,
           mutations: [{ update: { itemId, ops, ...defined({ expectedRevision }) } }],
           ...defined({ expectedEpoch }),
         });

@@ -227,6 +227,7 @@ async function open(
     subscriptions: limits.subscriptions,
     callRate: limits.calls,
     calls: socketCalls(methods, permits, engine.memory),
+    sessions: engine.sessions,
     openFrameAccount: frameAccounts(bodies, untrusted, socketLimits.maxCallFrameBytes),
     admit: (request) => limiter.admitSocket(originOf(request), permits.isExempt(factsOf(request))),
     allowsOrigin: (request) => callers.allowsOrigin(factsOf(request)),

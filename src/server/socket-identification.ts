@@ -12,7 +12,9 @@ import type { Permits } from "./permits.ts";
  * Identifies the callers of the WebSocket bridge. A token sent as a sub-protocol counts as one of
  * the `authorization` header, which browsers cannot send; `auth_function` receives it there.
  */
-export function socketIdentification(permits: Permits): Pick<BridgeOptions, "identify" | "renew"> {
+export function socketIdentification(
+  permits: Permits,
+): Pick<BridgeOptions, "identify" | "renew" | "continued"> {
   /** The renewals of the callers whose credentials expire, by their connections. */
   const renewals = new WeakMap<Connected, (token: string, caller: Caller) => Promise<Caller>>();
   return {
@@ -25,7 +27,7 @@ export function socketIdentification(permits: Permits): Pick<BridgeOptions, "ide
       // A token may have been verified for an earlier request of the same HTTP connection.
       const caller = found.connection === connected ? found : { ...found, connection: connected };
       if (caller.expiresAtMs !== undefined) {
-        renewals.set(connected, (newToken, { kind }) => {
+        renewals.set(connected, (newToken, { kind, connection = connected }) => {
           const { authorization } = handshake.facts;
           const isBearer = /^Bearer /i.test(authorization ?? "");
           return handshake.callerOf(
@@ -33,7 +35,7 @@ export function socketIdentification(permits: Permits): Pick<BridgeOptions, "ide
             // A caller on this machine came without credentials, and stays what it is.
             kind === "local" ? authorization : `Bearer ${newToken}`,
             { authorization: isBearer ? `Bearer ${newToken}` : newToken },
-            connected,
+            connection,
           );
         });
       }
@@ -44,6 +46,12 @@ export function socketIdentification(permits: Permits): Pick<BridgeOptions, "ide
       if (renewal === undefined)
         throw new StreamError("AUTH_REFUSED", "The credentials of the caller cannot be renewed.");
       return renewal(token, caller);
+    },
+    continued(caller, connectionId) {
+      const connection: Connected = { connectionId };
+      const renewal = caller.connection && renewals.get(caller.connection);
+      if (renewal !== undefined) renewals.set(connection, renewal);
+      return { ...caller, connection };
     },
   };
 }

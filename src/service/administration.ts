@@ -103,7 +103,7 @@ export interface OpenPage<T> {
 /** Dependencies of the administration. */
 export interface AdministrationOptions {
   readonly orders: Orders;
-  readonly admissions: Pick<Admissions, "open" | "joining" | "whenDecided">;
+  readonly admissions: Pick<Admissions, "open" | "joining" | "suspended" | "whenDecided">;
   readonly gates: Pick<Gates, "recheck" | "forgetReads">;
   readonly require: Require;
   /** Ends every subscription of this process. */
@@ -207,7 +207,9 @@ function carryOut(options: AdministrationOptions, order: Order): unknown {
     case "end": {
       const error = new StreamError("SUBSCRIPTION_ENDED", order.reason || GENERAL_REASON);
       gates.forgetReads();
-      const found = [...admissions.joining(), ...admissions.open()].filter(isMatch);
+      // A client that is coming back does not continue what was ended meanwhile.
+      const all = [...admissions.joining(), ...admissions.open(), ...admissions.suspended()];
+      const found = all.filter(isMatch);
       for (const each of found) each.end(error);
       return { ended: found.length };
     }

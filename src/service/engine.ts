@@ -1,5 +1,5 @@
 import type { Coordinator } from "../core/coordinator.ts";
-import type { StreamError } from "../core/errors.ts";
+import { StreamError } from "../core/errors.ts";
 import { checkGroup, checkName } from "../core/names.ts";
 import type { Store } from "../core/store.ts";
 import { currentCause } from "../functions/cause.ts";
@@ -36,7 +36,7 @@ import {
   createCalls,
   createRequire,
 } from "./calls.ts";
-import type { Admission, Handlers, SubscriptionHolder } from "./handlers.ts";
+import type { Admission, Admissions, Handlers, SubscriptionHolder } from "./handlers.ts";
 import type { JoinRequest } from "./requests.ts";
 import {
   type Problem,
@@ -76,6 +76,11 @@ export interface EngineOptions extends GateOptions {
   readonly maxSnapshotBytes?: number | undefined;
   /** Coordinator of the fleet. Default: a fleet of one process. The service closes it. */
   readonly coordinator?: Coordinator | undefined;
+  /**
+   * How long a session, with what depends on it, outlives the connection of its client, in
+   * milliseconds. The same in every process of a fleet. Default 10,000.
+   */
+  readonly presenceTimeoutMs?: number | undefined;
   /** Limits of function calls. */
   readonly functionLimits?: Partial<FunctionLimits> | undefined;
   /** Limits of triggers. */
@@ -95,6 +100,17 @@ export interface EngineOptions extends GateOptions {
   readonly now?: (() => number) | undefined;
 }
 
+/** What the sessions of clients are built on. */
+export interface SessionBasis {
+  /** The sessions of the fleet. */
+  readonly agreed: Coordinator["sessions"];
+  readonly admissions: Pick<Admissions, "adopt">;
+  /** How long a session outlives its connection, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Notified of failures in the background, which are retried. */
+  readonly onProblem: (error: unknown) => void;
+}
+
 /** The service without its protocols. */
 export interface Engine {
   readonly handlers: Handlers;
@@ -106,6 +122,8 @@ export interface Engine {
   readonly store: Store;
   /** The memory of what subscribers and callers over sockets have not read. */
   readonly memory: SnapshotMemory;
+  /** What the sessions of sockets are built on. */
+  readonly sessions: SessionBasis;
   readonly functions: FunctionRegistry;
   readonly triggerEngine: TriggerEngine;
   /** Whether close() was called. */
@@ -273,7 +291,8 @@ export function createEngine(
   };
   // While draining, calls made by running functions (a leave handler, say) are still served.
   const isClosing = () => closing && currentCause().depth === 0;
-  const open = guarded(handlers, isClosing, swallowErrors(options.onFailure));
+  const onFailure = swallowErrors(options.onFailure);
+  const open = guarded(handlers, isClosing, onFailure);
   for (const [id, provider] of builtInFunctions(open, functionLimits.maxBuiltInResultBytes))
     functions.addBuiltIn(id, provider);
   for (const [id, provider] of subscriptionFunctions(administration))
@@ -286,6 +305,12 @@ export function createEngine(
     administration,
     store,
     memory,
+    sessions: {
+      agreed: coordinator.sessions,
+      admissions,
+      timeoutMs: options.presenceTimeoutMs ?? DEFAULT_PRESENCE_TIMEOUT_MS,
+      onProblem: (error) => onFailure(StreamError.from(error), "session"),
+    },
     functions,
     triggerEngine,
     get closing() {
@@ -298,6 +323,8 @@ export function createEngine(
 }
 
 const SETTLE_TIMEOUT_MS = 3000;
+/** Default of `presenceTimeoutMs`. */
+export const DEFAULT_PRESENCE_TIMEOUT_MS = 10_000;
 
 /** The settings of streams over a store that was opened without them. @throws StreamSettingError */
 function streamsOver(store: Store, options: StreamsOptions | undefined): StreamTable {

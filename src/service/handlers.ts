@@ -28,7 +28,13 @@ import type {
   UpdateResult,
 } from "./requests.ts";
 
-export type { Admission, SubscriptionHolder } from "../triggers/admissions.ts";
+export type {
+  Admission,
+  Admissions,
+  HolderSession,
+  SubscriptionHolder,
+  SuspendedSubscription,
+} from "../triggers/admissions.ts";
 export type { Reader } from "../live/frame-iterator.ts";
 export type { Member, SharedFrame, SharedSubscription } from "../live/shared-subscription.ts";
 

@@ -1,10 +1,10 @@
 import type { StreamError } from "../core/errors.ts";
 import type { Position } from "../core/position.ts";
-import type { Caller } from "../rights/caller.ts";
+import { type Caller, NOBODY } from "../rights/caller.ts";
 import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
 import type { AdmitOptions, JoinGates } from "./join-gates.ts";
 import type { Leaves } from "./leaves.ts";
-import { type JoinedSubscription, leavePayload } from "./payloads.ts";
+import { type JoinedSubscription, leavePayload, readLeavePayload } from "./payloads.ts";
 import type { ReadAdmissions } from "./read-admissions.ts";
 
 /** A subscription that every gate allowed. */
@@ -16,6 +16,22 @@ export interface Admission {
    * call counts.
    */
   leave(): void;
+  /** Suspends the subscription, in place of `leave`: its client may join it again. */
+  suspend(): SuspendedSubscription;
+}
+
+/**
+ * A subscription whose connection was lost. Its leave waits until its client has come back and
+ * joined it again, or has not in time.
+ */
+export interface SuspendedSubscription {
+  readonly joined: JoinedSubscription;
+  /** Whether it was ended meanwhile: a later join is a new subscription. */
+  readonly isOver: boolean;
+  /** Reports its end: leave triggers run. Only the first call of this or `drop` counts. */
+  leave(): void;
+  /** Forgets it: another process holds its lease. */
+  drop(): void;
 }
 
 /** What holds the open subscriptions of a caller: a socket, or a call. */
@@ -26,6 +42,8 @@ export interface SubscriptionHolder {
   readonly address: string;
   /** The caller, with its latest credentials. */
   readonly caller: Caller;
+  /** The session whose subscriptions they are; undefined: none outlives its connection. */
+  readonly session?: HolderSession | undefined;
   /** Everything up to here was handed to the transport; undefined: nothing yet. */
   positionOf(admission: Admission): Position | undefined;
   /**
@@ -34,6 +52,21 @@ export interface SubscriptionHolder {
    * admission. It is found by its admission: its client may have given it another id since.
    */
   end(admission: Admission, error: StreamError): void;
+}
+
+/** The session of a holder, as far as it matters to subscriptions. */
+export interface HolderSession {
+  /** Its id. */
+  readonly id: string;
+  /**
+   * The suspended subscription that a join continues, if it is the same again. It is claimed until
+   * it is either continued or restored.
+   */
+  claim(
+    join: Omit<JoinedSubscription, "user" | "context" | "connection">,
+  ): SuspendedSubscription | undefined;
+  /** Returns what was claimed for a join that failed. */
+  restore(suspended: SuspendedSubscription): void;
 }
 
 /** A subscription that is open, or whose gates are being asked. */
@@ -64,6 +97,10 @@ export interface Admissions {
   ): Promise<Admission>;
   /** The subscriptions that are open. */
   open(): Iterable<Admitted>;
+  /** Those that are suspended. To end one is to report its end. */
+  suspended(): Iterable<Admitted>;
+  /** Adopts a suspended subscription of another process, with its lease. */
+  adopt(lease: SubscriptionLease): SuspendedSubscription;
   /** Those whose gates are being asked. */
   joining(): Iterable<Admitted>;
   /** Resolves when the gates have decided about those that are being asked now. */
@@ -79,67 +116,116 @@ export interface Admissions {
 
 const NEVER = new Promise<never>(() => {});
 
-/** An open subscription. There are many thousands, so each is one object. */
-class OpenSubscription implements Admission, Admitted, SubscriptionLease {
-  readonly #newId: () => string;
+/** Keeps the subscriptions. */
+interface Keeper {
+  newId(): string;
+  onLeave(subscription: OpenSubscription): void;
+  onSuspend(subscription: OpenSubscription): void;
+  onDrop(subscription: OpenSubscription): void;
+}
+
+/** A subscription, open or suspended. There are many thousands, so each is one object. */
+class OpenSubscription implements Admission, Admitted, SubscriptionLease, SuspendedSubscription {
+  readonly #keeper: Keeper;
   #id: string | undefined;
   readonly joined: JoinedSubscription;
   readonly subscriber: SubscriptionHolder;
-  readonly sinceMs = Date.now();
+  sinceMs = Date.now();
   /** Resolves when the join listeners have run: no leave is delivered before its join. */
   joinDelivered: Promise<void> = NEVER;
   isLeased = false;
-  /** Whether the gates have decided. */
-  isOpen = false;
+  /** The session that its lease is of. */
+  session: string | undefined;
+  state: "joining" | "open" | "suspended" | "over" = "joining";
   ended: StreamError | undefined;
-  readonly #onLeave: (open: OpenSubscription) => void;
 
-  constructor(
-    newId: () => string,
-    joined: JoinedSubscription,
-    subscriber: SubscriptionHolder,
-    onLeave: (open: OpenSubscription) => void,
-  ) {
-    this.#newId = newId;
+  constructor(keeper: Keeper, joined: JoinedSubscription, subscriber: SubscriptionHolder) {
+    this.#keeper = keeper;
     this.joined = joined;
     this.subscriber = subscriber;
-    this.#onLeave = onLeave;
   }
 
   // Both are created on first use: most subscriptions need neither.
   get id(): string {
-    return (this.#id ??= this.#newId());
+    return (this.#id ??= this.#keeper.newId());
   }
 
   get payload(): string {
     return leavePayload(this.joined);
   }
 
+  get isOver(): boolean {
+    return this.state === "over";
+  }
+
   get position(): Position | undefined {
-    return this.subscriber.positionOf(this);
+    return this.state === "open" ? this.subscriber.positionOf(this) : undefined;
+  }
+
+  /** Continues another one: it has its lease, and its leave comes after that one's join. */
+  continue(before: OpenSubscription): void {
+    this.#id = before.#id;
+    this.isLeased = before.isLeased;
+    this.session = before.session;
+    this.sinceMs = before.sinceMs;
+    this.joinDelivered = before.joinDelivered;
+    before.state = "over";
+  }
+
+  /** Takes over a lease of another process, whose join listeners have run. */
+  adopt({ id, session }: SubscriptionLease): void {
+    this.#id = id;
+    this.isLeased = true;
+    this.session = session;
+    this.joinDelivered = Promise.resolve();
+    this.state = "suspended";
   }
 
   end(error: StreamError): void {
     this.ended ??= error;
-    if (this.isOpen) this.subscriber.end(this, this.ended);
+    if (this.state === "open") this.subscriber.end(this, this.ended);
+    else if (this.state === "suspended") this.leave();
   }
 
   leave(): void {
-    this.#onLeave(this);
+    this.#keeper.onLeave(this);
   }
+
+  suspend(): this {
+    this.#keeper.onSuspend(this);
+    return this;
+  }
+
+  drop(): void {
+    this.#keeper.onDrop(this);
+  }
+}
+
+/** The holder of a subscription whose process is gone: nothing is connected. */
+function lostHolder({ user, context, connection }: JoinedSubscription): SubscriptionHolder {
+  return {
+    door: "socket",
+    address: "",
+    caller: { ...NOBODY, user, context, connection },
+    positionOf: () => undefined,
+    end: () => {},
+  };
 }
 
 /** Connects gates, leases and leaves. Admitted subscriptions may cover reads of their callers. */
 export function createAdmissions(
-  gates: Pick<JoinGates, "admit">,
+  gates: Pick<JoinGates, "admit" | "hasListeners">,
   reads: ReadAdmissions,
   leaves: Leaves,
   leases: Leases,
   newId: () => string,
 ): Admissions {
   const open = new Set<OpenSubscription>();
+  const suspended = new Set<OpenSubscription>();
   const joining = new Map<OpenSubscription, Promise<unknown>>();
-  /** Number of subscriptions at the gates, open, or with a leave that is not queued yet. */
+  /**
+   * Number of subscriptions at the gates, open, suspended, or with a leave that is not queued yet.
+   */
   let present = 0;
   const waiters: (() => void)[] = [];
   const gone = () => {
@@ -148,40 +234,77 @@ export function createAdmissions(
   const hold = async (subscription: OpenSubscription) => {
     if (subscription.isLeased) return;
     subscription.isLeased = true;
+    subscription.session = subscription.subscriber.session?.id;
     await leases.hold(subscription);
   };
-  const leave = (subscription: OpenSubscription) => {
-    if (!open.delete(subscription)) return;
+  /** Takes it from those that are open or suspended. @returns Whether it was one. */
+  const remove = (subscription: OpenSubscription): boolean => {
+    if (suspended.delete(subscription)) return true;
+    if (!open.delete(subscription)) return false;
     reads.release(subscription.joined);
+    return true;
+  };
+  const leave = (subscription: OpenSubscription) => {
+    if (!remove(subscription)) return;
+    subscription.state = "over";
     void subscription.joinDelivered.then(() => {
       leaves.deliver(subscription, subscription.isLeased);
       gone();
     });
   };
+  const keeper: Keeper = {
+    newId,
+    onLeave: leave,
+    onSuspend(subscription) {
+      if (!remove(subscription)) return;
+      subscription.state = "suspended";
+      suspended.add(subscription);
+    },
+    onDrop(subscription) {
+      // Unless its lease is of the session, no other process knows of it.
+      if (subscription.session === undefined) return leave(subscription);
+      if (!remove(subscription)) return;
+      subscription.state = "over";
+      gone();
+    },
+  };
   return {
     async admit(joined, subscriber, options) {
       present++;
-      const subscription = new OpenSubscription(newId, joined, subscriber, leave);
-      const decision = gates.admit(joined, options);
+      const subscription = new OpenSubscription(keeper, joined, subscriber);
+      const { session } = subscriber;
+      const before = session?.claim(joined) as OpenSubscription | undefined;
+      // From now on, the end of this one is its end.
+      if (before !== undefined) suspended.delete(before);
+      const decision = gates.admit(joined, { ...options, notifies: before === undefined });
       joining.set(subscription, decision);
       try {
         ({ joinDelivered: subscription.joinDelivered } = await decision);
       } catch (error) {
         gone();
+        if (before !== undefined) {
+          suspended.add(before);
+          session?.restore(before);
+        }
         throw error;
       } finally {
         joining.delete(subscription);
       }
+      if (before !== undefined) {
+        subscription.continue(before);
+        gone();
+      }
       open.add(subscription);
-      subscription.isOpen = true;
+      subscription.state = "open";
       if (subscription.ended !== undefined) {
         leave(subscription);
         throw subscription.ended;
       }
       // What nobody was asked about proves nothing about the reads of others on this connection.
       if (options?.asksGates !== false && options?.coversReads !== false) reads.hold(joined);
-      // Without leave triggers no lease has to survive this process.
-      if (leaves.isWanted) {
+      // Without leave triggers no lease has to survive this process, except that it says which
+      // joins of a session are none of a new subscription.
+      if (leaves.isWanted || (session !== undefined && gates.hasListeners())) {
         try {
           await hold(subscription);
         } catch (error) {
@@ -193,11 +316,20 @@ export function createAdmissions(
     },
     open: () => open,
     joining: () => joining.keys(),
+    suspended: () => suspended,
+    adopt(lease) {
+      present++;
+      const joined = readLeavePayload(lease.payload);
+      const subscription = new OpenSubscription(keeper, joined, lostHolder(joined));
+      subscription.adopt(lease);
+      suspended.add(subscription);
+      return subscription;
+    },
     async whenDecided() {
       await Promise.allSettled(joining.values());
     },
     async holdAll() {
-      await Promise.all(Array.from(open, hold));
+      await Promise.all(Array.from([...open, ...suspended], hold));
     },
     async whenQueued() {
       if (present > 0) await new Promise<void>((resolve) => waiters.push(resolve));

@@ -27,10 +27,17 @@ export interface AdmitOptions {
   readonly asksGates?: boolean | undefined;
   /** Whether reads of its caller need not ask the gates while it is open. Default true. */
   readonly coversReads?: boolean | undefined;
+  /**
+   * Whether the join listeners are called. Default true; false: the subscription continues an
+   * earlier one.
+   */
+  readonly notifies?: boolean | undefined;
 }
 
 /** The gates of type `stream:join`. */
 export interface JoinGates {
+  /** Whether there are join listeners (`gate: false`). */
+  hasListeners(): boolean;
   /**
    * Asks all join gates about a subscription, concurrently.
    *
@@ -107,10 +114,15 @@ export function createJoinGates(context: JoinContext): JoinGates {
   };
 
   return {
-    async admit(joined, { asksGates = true } = {}) {
+    hasListeners() {
+      refresh();
+      return listeners.length > 0;
+    },
+
+    async admit(joined, { asksGates = true, notifies = true } = {}) {
       const mustAsk = asksGates && hasGates(refuseJoin);
       refresh();
-      const notified = listeners;
+      const notified = notifies ? listeners : [];
       if (!mustAsk && notified.length === 0) return { joinDelivered: Promise.resolve() };
       const payload = joinPayload(joined);
       if (mustAsk) await ask(payload, refuseJoin);

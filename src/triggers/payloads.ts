@@ -73,6 +73,28 @@ export function leavePayload(joined: JoinedSubscription): string {
   return `{${fieldsOf(joined)}}`;
 }
 
+/** Reads the payload of leave functions that another process wrote. */
+export function readLeavePayload(payload: string): JoinedSubscription {
+  const fields = JSON.parse(payload) as {
+    readonly subscription_id: string;
+    readonly stream_name: string;
+    readonly group_id: string;
+    readonly id: string | null;
+    readonly user: string | null;
+    readonly context: unknown;
+    readonly connection_id: string;
+  };
+  return {
+    subscriptionId: fields.subscription_id,
+    streamName: fields.stream_name,
+    groupId: fields.group_id,
+    itemId: fields.id ?? undefined,
+    user: fields.user ?? undefined,
+    context: JSON.stringify(fields.context),
+    connection: { connectionId: fields.connection_id },
+  };
+}
+
 /** Payload of write gates. Absent parts are left out. */
 export function writePayload(action: WriteAction, write: GatedWrite, caller: GateCaller): string {
   const { data, ops, mutations, type } = write;

@@ -19,7 +19,7 @@ function expiryOf(of: Caller, mayRenew: boolean, renewed: Caller) {
   const notices: [what: string, afterMs: number][] = [];
   const expiry = Expiry.of(
     of,
-    { address: "", bufferedBytes: 7, cut: () => {}, send: () => {} },
+    { address: "", compression: undefined, bufferedBytes: 7, cut: () => {}, send: () => {} },
     {
       renew: () => new Promise((resolve) => setTimeout(() => resolve(renewed), 5000)),
       deadlines: new Moments(),

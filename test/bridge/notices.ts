@@ -1,7 +1,7 @@
 import type { Frame, Line } from "./line.ts";
 
 /** The types of the frames about a socket itself. */
-const NOTICES = ["welcome", "expired", "token"];
+const NOTICES = ["welcome", "expired", "token", "result"];
 
 /** Sends a frame. */
 export const send = ({ socket }: Line, type: string, data: object = {}) =>

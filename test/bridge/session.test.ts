@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { memoryStore, StreamError } from "millrace";
 import { WaitingCalls } from "../../src/bridge/call-order.ts";
 import { DEFAULT_BRIDGE_LIMITS } from "../../src/bridge/limits.ts";
+import { createSessions } from "../../src/bridge/sessions.ts";
 import { BridgeSession } from "../../src/bridge/session.ts";
 import { Value } from "../../src/core/value.ts";
 import { Moments } from "../../src/timers/moments.ts";
@@ -42,13 +43,18 @@ function open(handlers: Handlers = engine.handlers) {
       require: engine.require,
       renew: () => Promise.reject(new Error("unexpected")),
       deadlines: new Moments(),
+      sessions: createSessions(engine.sessions),
+      continued: (caller) => caller,
       calls: { methods: new Map(), memory: engine.memory, waiting: new WaitingCalls() },
     },
     {
       address: "",
+      compression: undefined,
       admitFrame: () => true,
       callThrottle: () => undefined,
       onHello: () => {},
+      pause: () => {},
+      resume: () => {},
       cut: () => (closedWith = 4430),
       get bufferedBytes() {
         return bufferedBytes;
@@ -228,13 +234,20 @@ describe("a session", () => {
               admitted.delete(request.subscriptionId);
               admission.leave();
             },
+            suspend: () => admission.suspend(),
           };
           admitted.set(request.subscriptionId, counted);
           return counted;
         },
       };
       const at = open(counting);
-      const unknown: Admission = { ended: undefined, leave: () => {} };
+      const unknown: Admission = {
+        ended: undefined,
+        leave: () => {},
+        suspend: () => {
+          throw new Error("unexpected");
+        },
+      };
       const admissionOf = (id: string) => admitted.get(id) ?? unknown;
       return Object.assign(at, {
         admitted,

@@ -2,27 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { applyOps } from "../../src/core/apply-ops.ts";
 import { opsText } from "../../src/core/op-text.ts";
-import type { UpdateOp } from "../../src/core/ops.ts";
 import { reduce } from "../../src/core/reduce.ts";
 import { type Json, Value } from "../../src/core/value.ts";
-
-const key = fc.constantFrom("a", "b", "c", "");
-const json = fc.oneof(
-  fc.constantFrom<Json>(null, 1, 1.5, "text", true, [], {}, [1], { a: { b: ["x"] }, c: "y" }),
-  fc.dictionary(key, fc.constantFrom<Json>(null, 2, "t", [1], { a: 1, b: "s", c: [] })),
-);
-const value = json.map((each) => Value.of(each));
-const path = fc.array(fc.constantFrom("a", "b", "c"), { maxLength: 3 });
-const op = fc.oneof<fc.Arbitrary<UpdateOp>[]>(
-  fc.record({ type: fc.constant("set" as const), path: key, value }),
-  fc.record({ type: fc.constantFrom("merge" as const, "append" as const), path, value }),
-  fc.record({
-    type: fc.constantFrom("increment" as const, "decrement" as const),
-    path: key,
-    by: fc.integer(),
-  }),
-  fc.record({ type: fc.constant("remove" as const), path: key }),
-);
+import { json, op } from "./arbitrary-updates.ts";
 
 /** Freezes a value in depth: a change in place throws. */
 function frozen(given: Json): Json {

@@ -1,7 +1,14 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 
 /** Members that differ from run to run. */
-const VOLATILE = new Set(["epoch", "revision", "timestamp", "createTime", "updateTime"]);
+const VOLATILE = new Set([
+  "epoch",
+  "revision",
+  "timestamp",
+  "createTime",
+  "updateTime",
+  "olderPageToken",
+]);
 
 /** A response of the service without what differs from run to run. */
 export function comparable(response: JsonValue): JsonValue {

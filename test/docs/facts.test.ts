@@ -38,6 +38,7 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
   publicUrl: true,
   onDecision: true,
   heartbeatIntervalMs: true,
+  presenceTimeoutMs: true,
   stallTimeoutMs: true,
   subscriberQueue: true,
   bridge: true,

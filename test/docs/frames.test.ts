@@ -39,6 +39,8 @@ interface Line {
   send(frame: JsonObject): void;
   /** The next received frame. */
   next(): Promise<JsonObject>;
+  /** Cuts the connection. */
+  cut(): void;
 }
 
 async function connect(server: Server, path: string, headers = {}): Promise<Line> {
@@ -53,6 +55,7 @@ async function connect(server: Server, path: string, headers = {}): Promise<Line
       if (frames.length === 0) await once(socket, "message");
       return frames.shift() ?? {};
     },
+    cut: () => socket.terminate(),
   };
 }
 
@@ -85,6 +88,7 @@ describe("the frames in docs/protocol.md", () => {
         label,
         ...comparableFrame(documented(`ServerFrame ${label}`)),
       });
+      return frame;
     };
     const send = (label: string, line: Line) => {
       sent.add(label);
@@ -103,6 +107,12 @@ describe("the frames in docs/protocol.md", () => {
     const parts = await connect(server, "/");
     parts.send({ type: "join", data: { ...TARGET, subscriptionId: "s3", parts: true } });
     await receive("sync in parts", parts);
+    const window = await connect(server, "/");
+    send("join of a window", window);
+    const { event } = await receive("sync of a window", window);
+    const pageToken = (event as JsonObject)["olderPageToken"] as string;
+    const older = await service.list({ ...TARGET, descending: true, pageToken });
+    expect(older.items.map(({ itemId }) => itemId)).toEqual(["o-7"]);
 
     await service.set({ ...ORDER, data: { id: "o-7", state: "paid" } });
     await receive("update", one);
@@ -155,6 +165,32 @@ describe("the frames in docs/protocol.md", () => {
     // The sentence, too, is what the service says.
     expect(await receive("ended")).toEqual(documented("ServerFrame ended"));
     await receive("token");
+  });
+
+  it("are those of a client that comes back with its session and makes calls", async () => {
+    const fresh = await createServer({ port: 0, store: { kind: "in_memory" } });
+    onTestFinished(async () => fresh.close());
+    for (const itemId of ["o-7", "o-8"])
+      await fresh.service.set({ ...ORDER, itemId, data: { id: itemId, state: "new" } });
+    const before = await connect(fresh, "/");
+    before.send(documented("ClientFrame hello"));
+    const { session } = (await before.next())["data"] as JsonObject;
+    before.cut();
+    const line = await connect(fresh, "/");
+    const label = "hello of a client that comes back";
+    sent.add(label);
+    const hello = documented(`ClientFrame ${label}`);
+    line.send({ ...hello, data: { ...(hello["data"] as JsonObject), session: session ?? null } });
+    expect((await line.next())["data"]).toMatchObject({ session, resumed: true });
+    sent.add("call");
+    line.send(documented("ClientFrame call"));
+    line.send({ type: "call", data: { id: 2, method: "Nonsense", params: {} } });
+    for (const each of ["result of a call that failed", "result"]) {
+      const frame = await line.next();
+      received.set(each, frame);
+      const expected = documented(`ServerFrame ${each}`);
+      expect({ each, frame: comparable(frame) }).toEqual({ each, frame: comparable(expected) });
+    }
   });
 
   it("are all frames in the document", () => {

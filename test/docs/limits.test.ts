@@ -3,6 +3,7 @@ import { DEFAULT_BRIDGE_LIMITS as SOCKET } from "../../src/bridge/limits.ts";
 import { MAX_NAME_BYTES } from "../../src/core/names.ts";
 import { DEFAULT_HISTORY } from "../../src/core/store.ts";
 import { MAX_VALUE_BYTES, MAX_VALUE_DEPTH } from "../../src/core/value.ts";
+import { MAX_WINDOW } from "../../src/core/window.ts";
 import { DEFAULT_SUBSCRIBER_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../src/live/frame-queue.ts";
 import { PART_LIMITS } from "../../src/live/state-part.ts";
 import {
@@ -22,6 +23,7 @@ import { DEFAULT_CALLER_LIMITS as CALLER } from "../../src/limits/caller-limits.
 import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../src/limits/snapshot-memory.ts";
 import { KEYS } from "../../src/server/config/keys.ts";
 import { MAX_MUTATIONS } from "../../src/service/checks.ts";
+import { DEFAULT_PRESENCE_TIMEOUT_MS } from "../../src/service/engine.ts";
 import { DEFAULT_COMMIT_QUEUE_LIMITS as DISK_QUEUE } from "../../src/stores/lmdb/commit-queue.ts";
 import { codesOf, readMarkdown, tableAfter } from "./markdown.ts";
 
@@ -43,6 +45,7 @@ const FACTS: Readonly<Record<string, string>> = {
   "size of a request, before and after decompression": bytes(MAX_REQUEST_BYTES),
   "operations in an update": count(MAX_OPS),
   "mutations in a batch": count(MAX_MUTATIONS),
+  "items of a window": count(MAX_WINDOW),
   "one part of a snapshot or replay": `${count(PART_LIMITS.maxCount)} items or ${bytes(PART_LIMITS.maxBytes)}, but at least one item`,
   "history of a group": `${count(DEFAULT_HISTORY.maxChanges)} changes, ${seconds(DEFAULT_HISTORY.maxAgeMs)}, ${bytes(DEFAULT_HISTORY.maxBytes)}`,
   "what a subscription holds": `${bytes(SUBSCRIBER_QUEUE.maxBytes)} or ${count(SUBSCRIBER_QUEUE.maxFrames)} frames`,
@@ -74,6 +77,7 @@ const SOCKET_FACTS: Readonly<Record<string, string>> = {
   "limits.max_socket_frame_burst": count(SOCKET.maxFrameBurst),
   max_sync_bytes: bytes(SOCKET.maxSyncBytes),
   ping_interval: seconds(SOCKET.pingIntervalMs),
+  presence_timeout: seconds(DEFAULT_PRESENCE_TIMEOUT_MS),
 };
 
 /** Limits of a caller, by key. */

@@ -11,6 +11,7 @@ export const DOCUMENTS = [
   "CHANGELOG.md",
   "CONTRIBUTING.md",
   "SECURITY.md",
+  "docs/ai-text.md",
   "docs/architecture.md",
   "docs/configuration.md",
   "docs/custom-streams.md",

@@ -23,7 +23,7 @@ const COMPILED = "compiled";
 const LISTENING = /^millrace listening on http:\/\/127\.0\.0\.1:(\d+)$/m;
 
 /** Default ports of programs that documents start beside the service. */
-const OTHER_PORTS = ["6379", "3201", "3202", "3203"];
+const OTHER_PORTS = ["6379", "3201", "3202", "3203", "3204"];
 
 /**
  * Makes a workspace with a separate service, started as the README describes, except for its port
@@ -47,7 +47,7 @@ export async function openWorkspace(): Promise<Workspace> {
     const others = new Map<string, string>();
     for (const other of OTHER_PORTS) others.set(other, String(await freePort()));
     const withPorts = (text: string) =>
-      text.replaceAll(/3112|6379|320[123]/g, (known) => others.get(known) ?? port);
+      text.replaceAll(/3112|6379|320[1234]/g, (known) => others.get(known) ?? port);
     await fill(folder, withPorts);
     return { folder, withPorts, close, keep: (running) => void kept.push(running) };
   } catch (error) {

@@ -2,6 +2,7 @@ import { describe } from "vitest";
 import { CALL_DOORS } from "../support/doors/doors.ts";
 import { batchSuite } from "./suite/batch.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
+import { idempotencySuite } from "./suite/idempotency.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
 import { writesSuite } from "./suite/writes.suite.ts";
@@ -12,4 +13,5 @@ describe.each(CALL_DOORS)("calls over $name", (door) => {
   batchSuite(door, "memory");
   listingSuite(door, "memory");
   historySuite(door, "memory");
+  idempotencySuite(door, "memory");
 });

@@ -5,6 +5,7 @@ import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
+import { idempotencySuite } from "./suite/idempotency.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
@@ -23,6 +24,7 @@ describe("a service on disk, over gRPC", () => {
     batchSuite,
     listingSuite,
     historySuite,
+    idempotencySuite,
     writeStreamSuite,
     followSuite,
     resumeSuite,

@@ -6,6 +6,7 @@ import { deltasSuite } from "./suite/deltas.suite.ts";
 import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
+import { idempotencySuite } from "./suite/idempotency.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
@@ -32,6 +33,7 @@ describeWithRedis("a service on Redis,", () => {
       batchSuite,
       listingSuite,
       historySuite,
+      idempotencySuite,
       writeStreamSuite,
       livenessSuite,
       shutdownSuite,

@@ -26,7 +26,7 @@ const PRINTED: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Examples that other tests run, such as the tests of the documents. */
-const ELSEWHERE = ["embed.mjs", "go", "python", "watch.mjs", "watch.py", "worker.mjs"];
+const ELSEWHERE = ["ai-text", "embed.mjs", "go", "python", "watch.mjs", "watch.py", "worker.mjs"];
 
 beforeAll(() => ensureBuilt(PROJECT), 120_000);
 

@@ -8,7 +8,7 @@ import { SnapshotPartCache } from "../../src/live/snapshot-part-cache.ts";
 import type { StateReader } from "../../src/live/state-reader.ts";
 import { openLmdbStore } from "../../src/stores/lmdb/lmdb-store.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
-import { GROUP, createGate, put, turns } from "./shared-setup.ts";
+import { GROUP, createGate, idsOf, put, turns } from "./shared-setup.ts";
 import { tempFolders } from "../stores/lmdb/temp-folder.ts";
 import { bound } from "./unreliable-feed.ts";
 
@@ -25,11 +25,11 @@ beforeEach(async () => {
   failsNext = false;
   const store: Store = {
     ...bound(inner),
-    async snapshot(group) {
+    async snapshot(group, window) {
       snapshots++;
       const fails = failsNext;
       failsNext = false;
-      const reader = await inner.snapshot(group);
+      const reader = await inner.snapshot(group, window);
       await gate.pass();
       if (fails) throw new StreamError("STORE_UNAVAILABLE", "The store is away.");
       return reader;
@@ -98,6 +98,22 @@ describe("concurrent readers of a group's state", () => {
     expect(snapshots).toBe(1);
   });
 
+  test("share the state of a window with those of the same window only", async () => {
+    for (const itemId of ["b", "c"]) await put(inner, itemId, 1);
+    const windows = [1, 2, undefined, Infinity, 2];
+    const frames = await Promise.all(windows.map((window) => states.readGroup(window).next()));
+    expect(frames.map(({ items }) => items.length)).toEqual([1, 2, 3, 3, 2]);
+    expect(frames[4]).toBe(frames[1]);
+    expect(snapshots).toBe(4);
+  });
+
+  test("of many windows at the same time get what they asked for", async () => {
+    for (let i = 0; i < 30; i++) await inner.run(GROUP, [mutation(`i${i}`)]);
+    const sizes = Array.from({ length: 30 }, (_, i) => i + 1);
+    const frames = await Promise.all(sizes.map((window) => states.readGroup(window).next()));
+    expect(frames.map(({ items }) => items.length)).toEqual(sizes);
+  });
+
   test("do not share a state for longer than a second", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     await states.readGroup().next();
@@ -129,6 +145,18 @@ describe("concurrent readers of a large state of a store with stable snapshots",
       for (const frame of frames) expect(frame).toBe(frames[0]);
       last = frames[0]?.last ?? true;
     }
+  });
+
+  test("get the same parts of a window, and not those of other windows", async () => {
+    const all = [1500, 1501, 1500].map((window) => states.readGroup(window));
+    const [one, other, again] = await Promise.all(all.map(readAll));
+    expect(again?.map((frame, i) => frame === one?.[i])).toEqual([true, true]);
+    const ids = (frames: readonly SyncFrame[] = []) =>
+      frames.flatMap(({ items }) => items.map(({ itemId }) => itemId));
+    expect(ids(one)).toEqual(idsOf(2001).slice(-1500));
+    expect(ids(other)).toEqual(idsOf(2001).slice(-1501));
+    expect(one?.at(-1)?.olderPageToken).not.toBe(other?.at(-1)?.olderPageToken);
+    expect(one?.at(-1)?.olderPageToken).toBe(again?.at(-1)?.olderPageToken);
   });
 
   test("read the parts that are no longer cached from the store", async () => {

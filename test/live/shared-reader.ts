@@ -13,6 +13,7 @@ import { appliedDelta } from "../support/applied-delta.ts";
 export class View implements Member {
   readonly itemId: string | undefined;
   readonly deltas: boolean;
+  readonly window: number | undefined;
   readonly state = new Map<string, string>();
   /** Changes that it received as deltas. */
   deltaCount = 0;
@@ -26,9 +27,10 @@ export class View implements Member {
   #timestamp = 0;
   #inSync = false;
 
-  constructor(itemId?: string, deltas = false) {
+  constructor(itemId?: string, deltas = false, window?: number) {
     this.itemId = itemId;
     this.deltas = deltas;
+    this.window = window;
   }
 
   /** Copies the state and position of another view, to resume from there. */
@@ -79,8 +81,14 @@ export class View implements Member {
       throw new Error(`revision ${revision} after ${position.revision}`);
     if (frame.timestamp <= this.#timestamp) throw new Error("a timestamp that does not grow");
     const { itemId } = frame;
+    this.position = frame.position;
+    this.#timestamp = frame.timestamp;
+    if (frame.kind === "delta" && !this.deltas)
+      throw new Error("a delta for a member that wants whole values");
+    // An item before the window.
+    const isUnknown = this.window !== undefined && !this.state.has(itemId);
+    if (isUnknown && (frame.kind === "delta" || frame.type !== "create")) return;
     if (frame.kind === "delta") {
-      if (!this.deltas) throw new Error("a delta for a member that wants whole values");
       this.deltaCount++;
       this.state.set(itemId, appliedDelta(frame, this.state, this.#revisions));
     } else {
@@ -90,8 +98,6 @@ export class View implements Member {
       else this.state.set(itemId, frame.value.text);
     }
     this.#revisions.set(itemId, revision);
-    this.position = frame.position;
-    this.#timestamp = frame.timestamp;
   }
 
   #takeSync(frame: SyncFrame): void {
@@ -125,12 +131,15 @@ export class SharedReader {
   /** Frames read. */
   count = 0;
   #last: Position = ORIGIN;
-  readonly #check: (view: View, change: LoggedChange) => void;
+  readonly #check: (view: View, frame: LoggedChange | SyncFrame) => void;
 
-  /** @param check Called with each change that a view took. Throws when the view is wrong. */
+  /**
+   * @param check Called with each change, and each last part of a sync, that a view took. Throws when
+   *   the view is wrong.
+   */
   constructor(
     shared: SharedSubscription<View>,
-    check: (view: View, change: LoggedChange) => void = () => {},
+    check: (view: View, frame: LoggedChange | SyncFrame) => void = () => {},
   ) {
     this.shared = shared;
     this.#check = check;
@@ -169,6 +178,7 @@ export class SharedReader {
       // Only a first member resumes: the frames before it were for members that left.
       if (frame.kind === "resumed") this.#last = frame.position;
       to.takeOwn(frame);
+      if (frame.kind === "sync" && frame.last) this.#check(to, frame);
       return;
     }
     if (frame.kind !== "event") {

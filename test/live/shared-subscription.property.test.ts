@@ -2,6 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ChangeEvent } from "../../src/core/change.ts";
+import type { SyncFrame } from "../../src/core/frame.ts";
+import { itemPageToken } from "../../src/core/page-token.ts";
 import type { Position } from "../../src/core/position.ts";
 import type { Store } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
@@ -13,6 +15,7 @@ import { SharedReader, View } from "./shared-reader.ts";
 import { forgetful, withSlowAnswers } from "./trying-store.ts";
 import { randomWrite } from "./random-write.ts";
 import { withDeltaLog } from "./delta-log.ts";
+import { withPagedWindows } from "./paged-windows.ts";
 import { withUnreliableFeed } from "./unreliable-feed.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
@@ -29,6 +32,10 @@ interface Setup {
   readonly smallLog: boolean;
   /** How likely a member does not take deltas. */
   readonly wholeChance: number;
+  /** How likely a member of the group has a window. */
+  readonly windowChance: number;
+  /** Whether each page of a window is read at its own position. */
+  readonly pagesWindows: boolean;
   /** Whether history is lost during the run. */
   readonly forgets: boolean;
   /** How often the reader reads. */
@@ -45,6 +52,8 @@ const setups = fc.record<Setup>({
   slow: fc.boolean(),
   smallLog: fc.boolean(),
   wholeChance: fc.constantFrom(0, 0.05, 0.3),
+  windowChance: fc.constantFrom(0, 0.5, 1),
+  pagesWindows: fc.boolean(),
   forgets: fc.boolean(),
   pace: fc.constantFrom(0.05, 0.5, 1),
   tickMs: fc.constant(100),
@@ -57,6 +66,8 @@ const HARD = {
   slow: true,
   smallLog: true,
   wholeChance: 0.3,
+  windowChance: 0,
+  pagesWindows: false,
   forgets: true,
   pace: 1,
   tickMs: 250,
@@ -94,6 +105,34 @@ async function stateOf(store: Store, itemId?: string): Promise<Map<string, strin
 }
 
 let deltaCount = 0;
+let windowCount = 0;
+
+/** An item, and the revision that created it. */
+type Created = readonly [itemId: string, revision: number];
+
+function orderAfter(order: readonly Created[], { type, itemId, position }: ChangeEvent): Created[] {
+  const others = order.filter(([id]) => id !== itemId);
+  if (type === "delete") return others;
+  return type === "create" ? [...others, [itemId, position.revision]] : [...order];
+}
+
+/** Checks a whole sync. @param order The items of the group at its position. */
+function checkSync(
+  { itemId, window, state }: View,
+  { position, truncated = false, olderPageToken }: SyncFrame,
+  order: readonly Created[] = [],
+): void {
+  const all = order.filter(([id]) => itemId === undefined || id === itemId);
+  const expected = window === undefined ? all : all.slice(-window);
+  expect([...state.keys()]).toEqual(expected.map(([id]) => id));
+  if (window === undefined) return;
+  windowCount++;
+  expect(truncated).toBe(all.length > window);
+  const [, first] = expected[0] ?? [];
+  expect(olderPageToken).toBe(
+    truncated ? itemPageToken(GROUP, true, position.epoch, String(first)) : undefined,
+  );
+}
 
 async function turn(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
@@ -101,7 +140,7 @@ async function turn(): Promise<void> {
 
 async function run(setup: Setup): Promise<void> {
   const { seed, maxChanges, maxFrames, unreliable, slow, smallLog, forgets, pace, tickMs } = setup;
-  const { wholeChance } = setup;
+  const { wholeChance, windowChance, pagesWindows } = setup;
   const dice = random(seed);
   let stores = 0;
   // A group's clock advances even when its history is lost.
@@ -110,13 +149,20 @@ async function run(setup: Setup): Promise<void> {
     const history = { maxChanges };
     const clock = () => startMs + nowMs;
     const memory = withDeltaLog(memoryStore({ history, sweepIntervalMs: 0, clock }), smallLog);
+    let order: readonly Created[] = [];
     void memory.watch(GROUP, (event) => {
-      if (event.kind === "change") values.set(keyOf(event.position), event);
+      if (event.kind !== "change") return;
+      values.set(keyOf(event.position), event);
+      order = orderAfter(order, event);
+      orders.set(keyOf(event.position), order);
     });
-    return unreliable ? withUnreliableFeed(memory, dice) : memory;
+    const paged = pagesWindows ? withPagedWindows(memory, 2) : memory;
+    return unreliable ? withUnreliableFeed(paged, dice) : paged;
   };
   /** All changes ever made. */
   const values = new Map<string, ChangeEvent>();
+  /** The items of the group after each change. */
+  const orders = new Map<string, readonly Created[]>();
   let nowMs = 0;
   const now = () => nowMs;
   const inner = forgetful(fresh());
@@ -132,22 +178,27 @@ async function run(setup: Setup): Promise<void> {
     subscribe: (interest, resumeFrom) => hub.follow({ group: GROUP, interest, resumeFrom }),
     now,
   });
-  const reader = new SharedReader(shared, (view, change) => {
-    const made = values.get(keyOf(change.position));
-    if (change.kind === "change" && change.type === "delete") return;
-    if (view.state.get(change.itemId) !== made?.value.text)
-      throw new Error(`a wrong value at ${change.position.revision}`);
+  const reader = new SharedReader(shared, (view, frame) => {
+    if (frame.kind === "sync") return checkSync(view, frame, orders.get(keyOf(frame.position)));
+    const made = values.get(keyOf(frame.position));
+    if (frame.kind === "change" && frame.type === "delete") return;
+    const text = view.state.get(frame.itemId);
+    if (text === undefined && view.window !== undefined && made?.type === "update") return;
+    if (text !== made?.value.text) throw new Error(`a wrong value at ${frame.position.revision}`);
   });
   let known: View | undefined;
   let pending = 0;
   const failures: unknown[] = [];
 
   const join = () => {
-    const view = new View(
-      dice.chance(0.6) ? dice.pick(ITEMS) : undefined,
-      !dice.chance(wholeChance),
-    );
-    const resumes = reader.members.size === 0 && known !== undefined && view.itemId === undefined;
+    const itemId = dice.chance(0.6) ? dice.pick(ITEMS) : undefined;
+    // Without a draw where none has a window: the known seeds keep their meaning.
+    const mayHave = windowChance > 0 && itemId === undefined;
+    const isWindow = mayHave && dice.chance(windowChance);
+    const given = isWindow ? dice.pick([1, 2, 3, 4, 10_000]) : undefined;
+    const resumes = reader.members.size === 0 && known !== undefined && itemId === undefined;
+    const window = resumes ? known?.window : given;
+    const view = new View(itemId, !dice.chance(wholeChance), window);
     if (resumes && known !== undefined) view.continueFrom(known);
     reader.members.add(view);
     pending++;
@@ -199,15 +250,20 @@ async function run(setup: Setup): Promise<void> {
   }
   expect(failures).toEqual([]);
   expect(shared.error).toBeUndefined();
-  for (const view of reader.members) expect(view.state).toEqual(await stateOf(inner, view.itemId));
+  for (const view of reader.members) {
+    const state = await stateOf(inner, view.itemId);
+    if (view.window === undefined) expect(view.state).toEqual(state);
+    else expect([...view.state]).toEqual([...state].slice(state.size - view.state.size));
+  }
   deltaCount += [...reader.members].reduce((sum, view) => sum + view.deltaCount, 0);
   shared.close();
   expect(hub.channelCount).toBe(0);
   await inner.close();
 }
 
-test("members that join and leave see each change once, in one order, and end with the state of the store, whatever the feed and the store do, with deltas or without (G2, G3, G5, G7)", async () => {
+test("members that join and leave see each change once, in one order, and end with the state of the store, whatever the feed and the store do, with deltas or without, in windows or as a whole (G2, G3, G5, G7)", async () => {
   await fc.assert(fc.asyncProperty(setups, run), { numRuns: 200, examples: KNOWN });
-  // Otherwise deltas were not tried at all.
+  // Otherwise deltas and windows were not tried at all.
   expect(deltaCount).toBeGreaterThan(1000);
+  expect(windowCount).toBeGreaterThan(200);
 });

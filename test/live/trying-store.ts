@@ -29,24 +29,28 @@ export function withSlowAnswers(store: Store, dice: Random): Store {
         (...args) =>
           slow(() => read(...args)),
     ),
-    snapshot: async (group) => {
+    snapshot: async (group, window) => {
       await pause(dice);
-      return pagedSnapshot(store, group, dice);
+      const reader = await store.snapshot(group, window);
+      // Windows may have pages of their own, each at its own position.
+      if (reader.stable || window === undefined) return pagedSnapshot(reader, dice);
+      return { ...reader, next: (limits) => slow(() => reader.next(limits)) };
     },
   };
 }
 
-async function pagedSnapshot(store: Store, group: GroupKey, dice: Random): Promise<SnapshotReader> {
-  const reader = await store.snapshot(group);
-  const { items, ...head } = await reader.next({ maxCount: 1e9, maxBytes: 1e9 });
+async function pagedSnapshot(reader: SnapshotReader, dice: Random): Promise<SnapshotReader> {
+  const { items, window, ...head } = await reader.next({ maxCount: 1e9, maxBytes: 1e9 });
   reader.close();
   const left: Item[] = [...items];
+  const places = [...(window?.places ?? [])];
   return {
     stable: true,
     async next() {
       await pause(dice);
       const page = left.splice(0, 2);
-      return { ...head, items: page, done: left.length === 0 };
+      const ofWindow = window && { ...window, places: places.splice(0, 2) };
+      return { ...head, items: page, window: ofWindow, done: left.length === 0 };
     },
     close() {},
   };

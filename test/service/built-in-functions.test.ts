@@ -130,6 +130,20 @@ describe("stream::list", () => {
     expect(await call("list", group)).toStrictEqual([{ n: 1 }, null, "x"]);
   });
 
+  it("returns them from the newest on request", async () => {
+    const { call, fill } = start();
+    await fill(1200, (i) => i);
+    const ascending = Array.from({ length: 1200 }, (_, i) => i);
+    expect(await call("list", { ...group, descending: true })).toStrictEqual(
+      ascending.toReversed(),
+    );
+    for (const descending of [false, null])
+      expect(await call("list", { ...group, descending })).toStrictEqual(ascending);
+    await expect(call("list", { ...group, descending: "yes" })).rejects.toMatchObject({
+      message: "descending is not a boolean; it may be true or false.",
+    });
+  });
+
   it("reads several pages, by count and by bytes", async () => {
     const { call, fill } = start();
     await fill(2500, (i) => i);

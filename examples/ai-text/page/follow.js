@@ -39,9 +39,9 @@ export function follow({ url, streamName, groupId, saved }, { onItems, onStatus 
   function connect() {
     const opened = new WebSocket(url);
     socket = opened;
-    opened.onopen = join;
-    opened.onmessage = ({ data }) => opened === socket && receive(data);
-    opened.onclose = () => opened === socket && lose();
+    opened.addEventListener("open", join);
+    opened.addEventListener("message", ({ data }) => opened === socket && receive(data));
+    opened.addEventListener("close", () => opened === socket && lose());
     wait(lose, OPEN_MS);
   }
 

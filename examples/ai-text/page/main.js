@@ -22,15 +22,15 @@ const entries = new Map();
 
 for (const question of settings.questions) {
   const button = element("button", "", question);
-  button.onclick = () => ask(question);
+  button.addEventListener("click", () => void ask(question));
   byId("questions").append(element("li", "", button));
 }
 
-byId("ask").onsubmit = async (event) => {
+byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const question = input.value.trim();
-  if (question !== "" && (await ask(question))) input.value = "";
-};
+  if (question !== "") void ask(question).then((isSent) => isSent && (input.value = ""));
+});
 
 const saved = load();
 if (saved !== undefined) show(new Map(saved.items));
@@ -91,13 +91,13 @@ function createEntry(id) {
   const state = element("span", "");
   const root = element("li", "", question, answer, element("p", "state", state, stop));
   root.dataset["answer"] = id;
-  stop.onclick = () => post("stop", { answer: id });
+  stop.addEventListener("click", () => void post("stop", { answer: id }));
   return {
     root,
     /** @param {Answer} value */
     show(value) {
       question.textContent = value.question ?? "";
-      const next = String(value.text ?? "");
+      const next = value.text ?? "";
       // Usually it has only grown.
       if (next.startsWith(text.data)) text.appendData(next.slice(text.length));
       else text.data = next;

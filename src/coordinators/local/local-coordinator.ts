@@ -18,6 +18,7 @@ import {
   isGate,
   triggerIdentity,
 } from "../../core/trigger.ts";
+import { createLocalSessions } from "./local-sessions.ts";
 import { type Timer, startTimer } from "../../timers/timers.ts";
 
 /** Options of a local coordinator. */
@@ -72,6 +73,7 @@ export function localCoordinator(options: LocalCoordinatorOptions = {}): Coordin
       serve() {},
     },
     orders: createOrders(),
+    sessions: createLocalSessions(),
     async close() {
       registry.close();
     },

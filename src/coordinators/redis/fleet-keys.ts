@@ -16,10 +16,18 @@ export interface FleetKeys {
   readonly holders: string;
   /** The subscriptions that a member holds. */
   held(member: string): string;
+  /** A session: its owner, its holder, and its subscriptions. */
+  session(id: string): string;
+  /** Ids of the sessions that a member holds. */
+  sessions(member: string): string;
+  /** Members that hold sessions. */
+  readonly sessionHolders: string;
   /** Channel of new versions and acks. */
   readonly changes: string;
   /** Channel for calls to a process, and for results of its own calls. */
   calls(process: string): string;
+  /** Channel for requests to release sessions of a process, and for their confirmations. */
+  sessionsAt(process: string): string;
   /** Member -> how it carried out an order. */
   answers(orderId: string): string;
   /** Channel for the ids of a process's orders that have new answers. */
@@ -40,8 +48,12 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
     beat: name("beat"),
     holders: name("holders"),
     held: (member) => name(`held:${member}`),
+    session: (id) => name(`session:${id}`),
+    sessions: (member) => name(`sessions:${member}`),
+    sessionHolders: name("session-holders"),
     changes: name("changes"),
     calls: (process) => name(`calls:${process}`),
+    sessionsAt: (process) => name(`sessions-at:${process}`),
     answers: (orderId) => name(`answers:${orderId}`),
     answered: (process) => name(`answered:${process}`),
   };

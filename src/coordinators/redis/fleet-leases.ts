@@ -13,6 +13,8 @@ export interface FleetLeasesOptions {
 
 /** The subscriptions that the processes of a fleet hold. */
 export interface FleetLeases extends Leases {
+  /** Keeps a subscription that is recorded for this process already. */
+  keep(lease: SubscriptionLease): void;
   /** Adopts the subscriptions of those holders that are no members any more. */
   noteHolders(holders: readonly string[]): void;
   /** Resolves when all releases are stored, so that no member delivers those leaves again. */
@@ -133,6 +135,7 @@ export function createFleetLeases(options: FleetLeasesOptions): FleetLeases {
         throw error;
       }
     },
+    keep: ({ id, payload }) => void held.set(id, payload),
     async release(id) {
       held.delete(id);
       orphans.delete(id);

@@ -1,18 +1,20 @@
-import { type Coordinator, REATTACH_MS } from "../../core/coordinator.ts";
+import { type Coordinator, type Leases, REATTACH_MS } from "../../core/coordinator.ts";
 import type { Unwatch } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { createAcks } from "./acks.ts";
 import { FLEET_SCRIPTS, fleetCommands, readAck } from "./fleet-commands.ts";
 import { fleetKeys, knowsKeys, readsAuthors, readsDeltas } from "./fleet-keys.ts";
-import { createFleetLeases } from "./fleet-leases.ts";
+import { type FleetLeases, createFleetLeases } from "./fleet-leases.ts";
 import type { FleetEntry } from "./fleet-log.ts";
 import { type FleetOrders, createFleetOrders } from "./fleet-orders.ts";
 import { createFleetOwnership } from "./fleet-ownership.ts";
 import { createFleetRegistry } from "./fleet-registry.ts";
 import { createFleetRouting } from "./fleet-routing.ts";
+import { type FleetSessions, createFleetSessions } from "./fleet-sessions.ts";
 import type { FleetState } from "./fleet-state.ts";
 import { Membership } from "./membership.ts";
 import { Replica } from "./replica.ts";
+import { SESSION_SCRIPTS, sessionCommands } from "./session-commands.ts";
 import { DesiredState } from "./desired-state.ts";
 import { waitAtMost } from "../../timers/timers.ts";
 
@@ -81,7 +83,7 @@ export async function createRedisCoordinator(
   const { fence = async () => {}, claim = async () => {} } = options;
   const { timeoutMs, instanceId: process } = servers;
   const keys = fleetKeys(keyPrefix);
-  servers.addScripts(...FLEET_SCRIPTS);
+  servers.addScripts(...FLEET_SCRIPTS, ...SESSION_SCRIPTS);
   const commands = fleetCommands(servers, keys);
   const desired = new DesiredState(reattachMs);
   const replica = new Replica({
@@ -122,6 +124,7 @@ export async function createRedisCoordinator(
       leases.noteHolders(holders);
       ownership.review();
       orders.resend();
+      sessions.review();
     },
   });
   const acks = createAcks({ commands, replica, membership });
@@ -143,6 +146,16 @@ export async function createRedisCoordinator(
     onProblem,
   });
   const leases = createFleetLeases({ commands, replica, membership, onProblem });
+  const sessions: FleetSessions = createFleetSessions({
+    process,
+    keys,
+    commands: sessionCommands(servers, keys),
+    publish: (...message) => commands.publish(...message),
+    replica,
+    membership,
+    onLease: (lease) => leases.keep(lease),
+    onProblem,
+  });
   const routing = createFleetRouting({ process, keys, commands, replica, membership });
   const orders: FleetOrders = createFleetOrders({
     commands,
@@ -170,6 +183,7 @@ export async function createRedisCoordinator(
     registry.close();
     routing.close();
     orders.close();
+    sessions.close();
     leases.close();
     acks.close();
     membership.end();
@@ -204,6 +218,12 @@ export async function createRedisCoordinator(
       await servers.subscribe(keys.tag, keys.answered(process), {
         onMessage: (message) => orders.receive(message),
         onDoubt: () => orders.resend(),
+      }),
+    );
+    subscriptions.push(
+      await servers.subscribe(keys.tag, keys.sessionsAt(process), {
+        onMessage: (message) => sessions.receive(message),
+        onDoubt: () => sessions.doubt(),
       }),
     );
     await replica.catchUp();
@@ -249,9 +269,10 @@ export async function createRedisCoordinator(
   return {
     registry,
     ownership,
-    leases,
+    leases: leasesOf(leases, sessions),
     routing,
     orders,
+    sessions,
     async ready() {
       await membership.ready();
       return membership.id;
@@ -260,5 +281,15 @@ export async function createRedisCoordinator(
     readsDeltas: () => abilities().deltas,
     knowsKeys: () => abilities().keys,
     close: () => (closing ??= close()),
+  };
+}
+
+/** The leases of a process: those of its sessions are recorded with them. */
+function leasesOf(leases: FleetLeases, sessions: FleetSessions): Leases {
+  return {
+    hold: async (lease) =>
+      lease.session === undefined ? leases.hold(lease) : sessions.hold(lease.session, lease),
+    release: async (id) => sessions.release(id) ?? leases.release(id),
+    onOrphan: (listener) => leases.onOrphan(listener),
   };
 }

@@ -51,6 +51,7 @@ export function toServerOptions(
     },
     drainDelayMs: config.drain_delay,
     heartbeatIntervalMs: config.heartbeat_interval,
+    presenceTimeoutMs: config.presence_timeout,
     subscriberQueue: { maxBytes: queue.max_bytes, maxFrames: queue.max_frames },
     stallTimeoutMs: config.stall_timeout,
     bridge: {

@@ -10,6 +10,7 @@ import { DEFAULT_IDEMPOTENCY_WINDOW_MS } from "../../core/idempotency.ts";
 import { DEFAULT_HISTORY } from "../../core/store.ts";
 import { DEFAULT_SUBSCRIBER_QUEUE_LIMITS as SUBSCRIBER_QUEUE } from "../../live/frame-queue.ts";
 import { DEFAULT_COMMIT_QUEUE_LIMITS as DISK_QUEUE } from "../../stores/lmdb/commit-queue.ts";
+import { DEFAULT_PRESENCE_TIMEOUT_MS } from "../../service/engine.ts";
 import { DEFAULT_PORT } from "../server.ts";
 import { AUTH } from "./auth-section.ts";
 import { ADAPTER } from "./adapter-section.ts";
@@ -167,6 +168,11 @@ export const CONFIG = z.strictObject({
     "1h",
     "How often a silent WebSocket is pinged; two missed pongs close it.",
   ).prefault(DURATION.format(BRIDGE.pingIntervalMs)),
+  presence_timeout: duration(
+    "100ms",
+    "1h",
+    "How long a client of a WebSocket that said `hello` may take to come back after it lost its connection, before its subscriptions leave. The same in every process of a fleet.",
+  ).prefault(DURATION.format(DEFAULT_PRESENCE_TIMEOUT_MS)),
   // A frame is one string, and Node's strings end at 512 MiB.
   max_sync_bytes: size(
     "1KiB",

@@ -1,5 +1,6 @@
 import { NO_AUTHOR } from "../../core/author.ts";
 import type { Item } from "../../core/change.ts";
+import { Delta } from "../../core/delta.ts";
 import { StreamError } from "../../core/errors.ts";
 import type { GroupKey } from "../../core/names.ts";
 import type { OpError } from "../../core/ops.ts";
@@ -60,6 +61,18 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
     return outside.get(group, itemId).catch(() => undefined);
   };
 
+  /**
+   * The value before an update, and the revision at which every reader has it: 0 when readers may
+   * have another one. Values from the outside may have changed there without a revision.
+   */
+  const stored = async (group: GroupKey, itemId: string, old: Value | undefined) => {
+    const { streamName } = group;
+    if (outside.has("get", streamName) || outside.has("list", streamName))
+      return { value: old, revision: 0 };
+    const { item } = await store.get(group, itemId);
+    return { value: item?.value, revision: item?.revision ?? 0 };
+  };
+
   /** Writes outside. @returns the change to record. */
   const writeOutside = async (group: GroupKey, mutation: Mutation): Promise<Mutation> => {
     const { itemId, fires } = mutation;
@@ -69,7 +82,8 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       oldValue: Value | undefined,
       after: Value | undefined,
       errors?: readonly OpError[],
-    ): Mutation => ({ kind: "record", itemId, before: oldValue, after, errors, fires });
+      delta?: Delta,
+    ): Mutation => ({ kind: "record", itemId, before: oldValue, after, errors, fires, delta });
     switch (mutation.kind) {
       case "put": {
         if (!outside.has("set", streamName)) return record(old, mutation.value);
@@ -84,11 +98,17 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
           return record(oldValue === undefined ? old : oldValue.value, after);
         }
         // Read, reduce, set: the errors are those of the reduce.
-        const { value, errors } = mutation.reduce(old);
+        const { revision, value: current } = await stored(group, itemId, old);
+        const { value, errors, effective } = mutation.reduce(current);
         const written = outside.has("set", streamName)
           ? await outside.set(group, itemId, value)
           : undefined;
-        return record(old, written?.newValue ?? value, errors);
+        const other = written?.newValue;
+        const delta =
+          other === undefined && effective !== undefined && revision > 0
+            ? Delta.smallerThan(value, revision, effective)
+            : undefined;
+        return record(current, other ?? value, errors, delta);
       }
       case "delete": {
         if (!outside.has("delete", streamName)) return record(old, undefined);

@@ -34,5 +34,5 @@ function messageOp(op: unknown, index: number): unknown {
   if (!takesKeys && path === undefined) opFromJson(op, index);
   // One key stands for a path of one key there, and the empty one for the root.
   if (takesKeys && typeof path === "string") rest["path"] = path === "" ? [] : [path];
-  return { [String(type)]: rest };
+  return { [type]: rest };
 }

@@ -5,6 +5,7 @@ import { describeOrders } from "./orders.ts";
 import { describeProcess } from "./process.ts";
 import { describeRegistry } from "./registry.ts";
 import { describeForgetting, describeRestart } from "./restart.ts";
+import { describeSessions, describeSessionsOfTwo } from "./sessions.ts";
 import { describeTwoProcesses } from "./two-processes.ts";
 
 /**
@@ -21,12 +22,14 @@ export function describeCoordinator(name: string, open: OpenFleet): void {
     describeRegistry(open);
     describeProcess(open);
     describeOrders(open);
+    describeSessions(open);
     if (survives) describeRestart(open);
     else describeForgetting(open);
     // A local coordinator has one process only.
     if (processes === 2) {
       describeTwoProcesses(open);
       describeOrdersOfTwo(open);
+      describeSessionsOfTwo(open);
     }
   });
 }

@@ -59,6 +59,42 @@ export function writeStreamSuite(door: Door, kind: StoreKind): void {
       });
     });
 
+    it("repeats a request by its content and idempotency key, whatever its id", async () => {
+      const key = group();
+      const set = { ...key, itemId: "a", data: { n: 1, m: 2 }, idempotencyKey: "k1" };
+      const update = {
+        ...{ ...key, itemId: "a", idempotencyKey: "k2" },
+        ops: [{ increment: { path: "n", by: 2 } }],
+      };
+      const batch = {
+        ...key,
+        mutations: [{ set: { itemId: "b", data: 1 } }],
+        idempotencyKey: "k3",
+      };
+      const remove = { ...key, itemId: "b", idempotencyKey: "k4" };
+      const requests = [{ set }, { update }, { batch }, { delete: remove }];
+      const first = await exchange(
+        at.client.write(),
+        requests.map((request, i) => ({ requestId: String(i), ...request })),
+      );
+      const again = await exchange(at.client.write(), [
+        ...requests.map((request, i) => ({ requestId: String(i), ...request })),
+        { requestId: "4", set: { ...set, data: { m: 2, n: 1 } }, returnValues: true },
+        { requestId: "5", set: { ...set, data: 1 } },
+        { requestId: "6", delete: { ...key, itemId: "a" } },
+      ]);
+      for (const [i, kind] of ["set", "update", "batch", "delete"].entries()) {
+        const done = first.get(String(i))?.[kind] as JsonObject;
+        expect(done).not.toHaveProperty("deduplicated");
+        expect(again.get(String(i))).toEqual({ [kind]: { ...done, deduplicated: true } });
+      }
+      expect(again.get("4")).toEqual(again.get("0"));
+      expect(again.get("5")).toMatchObject({
+        error: { code: "invalid_argument", reason: "IDEMPOTENCY_MISMATCH" },
+      });
+      expect(positionOf(again.get("6"))?.revision).toBe("5");
+    });
+
     it("responds with values on request", async () => {
       const of = group();
       const key = { ...of, itemId: "i" };

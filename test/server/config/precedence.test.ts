@@ -47,8 +47,14 @@ describe("flags, environment, file and defaults", () => {
   });
 
   it("give the server its default options when nothing is set", async () => {
-    // The protocol fixes the time for a renewal.
-    const { renewalGraceMs: _, ...configurable } = DEFAULT_BRIDGE_LIMITS;
+    // The protocol fixes the time for a renewal, and the limits of calls.
+    const {
+      renewalGraceMs: _grace,
+      maxCalls: _calls,
+      maxCallFrameBytes: _frame,
+      maxResultBytes: _results,
+      ...configurable
+    } = DEFAULT_BRIDGE_LIMITS;
     expect(toServerOptions((await load({})).config)).toEqual({
       host: "127.0.0.1",
       port: 3112,
@@ -59,6 +65,7 @@ describe("flags, environment, file and defaults", () => {
       },
       history: { maxChanges: 1000, maxAgeMs: 3_600_000, maxBytes: 8_388_608 },
       streams: {},
+      idempotencyWindowMs: 600_000,
       apiTokens: [],
       auth: { keys: [], jwt: [], rules: undefined, anonymous: undefined, local: false },
       insecure: false,
@@ -73,6 +80,7 @@ describe("flags, environment, file and defaults", () => {
       functionLimits: { timeoutMs: 30_000, maxInFlight: 10_000, maxInFlightPerFunction: 1000 },
       triggerLimits: { maxConcurrent: 64, maxBacklog: 100_000 },
       heartbeatIntervalMs: 15_000,
+      presenceTimeoutMs: 10_000,
       subscriberQueue: { maxBytes: 1_048_576, maxFrames: 1000 },
       stallTimeoutMs: 60_000,
       bridge: configurable,
@@ -115,11 +123,13 @@ describe("the environment", () => {
       MILLRACE_HISTORY_MAX_CHANGES: "2",
       MILLRACE_HISTORY_MAX_AGE: "3s",
       MILLRACE_HISTORY_MAX_BYTES: "4000",
+      MILLRACE_IDEMPOTENCY_WINDOW: "1h",
       MILLRACE_HEARTBEAT_INTERVAL: "5s",
       MILLRACE_SUBSCRIBER_QUEUE_MAX_BYTES: "6KiB",
       MILLRACE_SUBSCRIBER_QUEUE_MAX_FRAMES: "7",
       MILLRACE_STALL_TIMEOUT: "8s",
       MILLRACE_PING_INTERVAL: "9s",
+      MILLRACE_PRESENCE_TIMEOUT: "32s",
       MILLRACE_MAX_SYNC_BYTES: "10KiB",
       MILLRACE_LIMITS_MAX_FUNCTION_CALLS: "18",
       MILLRACE_LIMITS_MAX_CALLS_PER_FUNCTION: "19",
@@ -189,6 +199,7 @@ describe("the environment", () => {
       subscriber_queue: { max_bytes: 6144, max_frames: 7 },
       stall_timeout: 8000,
       ping_interval: 9000,
+      presence_timeout: 32_000,
       max_sync_bytes: 10_240,
       limits: {
         max_function_calls: 18,

@@ -40,6 +40,7 @@ subscriber_queue:
   max_frames: 1000 # default
 stall_timeout: 1m # default
 ping_interval: 30s # default
+presence_timeout: 10s # default
 max_sync_bytes: 64MiB # default
 limits:
   max_function_calls: 10000 # default

@@ -17,6 +17,7 @@ import type { Json } from "../../../src/core/value.ts";
 /** What a test needs of its store. */
 export interface StoreRequest {
   readonly history?: Partial<History> | HistoryOf;
+  readonly idempotencyWindowMs?: number;
   readonly clock?: () => number;
   readonly newEpoch?: () => string;
 }

@@ -7,6 +7,8 @@ import { describeFeed } from "./feed.ts";
 import type { OpenStore } from "./fixture.ts";
 import { describeGroupClock } from "./group-clock.ts";
 import { describeHistory } from "./history.ts";
+import { describeIdempotency } from "./idempotency.ts";
+import { describeIdempotencyModel } from "./idempotency-model.ts";
 import { describeModel } from "./model.ts";
 import { describeOutboxSettling } from "./outbox-settling.ts";
 import { describeOutbox } from "./outbox.ts";
@@ -37,6 +39,8 @@ export function describeStore(name: string, open: OpenStore): void {
     describeFeed(open);
     describeOutbox(open);
     describeOutboxSettling(open);
+    describeIdempotency(open);
+    describeIdempotencyModel(open);
     describeModel(open);
   });
 }

@@ -71,10 +71,12 @@ export function rpcClient(stub: Stub): DoorClient {
       return { ...plain.written(done), errors: done.errors.map(plain.opError) };
     },
     async delete(request, options) {
-      const { oldValue, position } = await call(method.delete, plain.expecting(request), options);
+      const done = await call(method.delete, plain.expecting(request), options);
+      const { oldValue, position } = done;
       return {
         oldValue: plain.optionalJson(oldValue),
         position: position === undefined ? undefined : plain.position(position),
+        ...plain.repetition(done),
       };
     },
     async batch({ mutations, ...request }, options) {
@@ -83,6 +85,7 @@ export function rpcClient(stub: Stub): DoorClient {
       return {
         results: done.results.map(plain.mutationResult),
         position: plain.position(done.position),
+        ...plain.repetition(done),
       };
     },
     async send({ data, ...request }, options) {

@@ -134,7 +134,13 @@ export function written(done: SetResponse | UpdateResponse): SetResult {
     newValue: optionalJson(done.newValue),
     created: done.created,
     position: position(done.position),
+    ...repetition(done),
   };
+}
+
+/** What a response says of a repetition. */
+export function repetition({ deduplicated }: { readonly deduplicated: boolean }) {
+  return deduplicated ? { deduplicated } : {};
 }
 
 /** A step that was skipped. */

@@ -16,26 +16,33 @@ import { libraryDoor } from "./library-door.ts";
  * The bridge for browsers, with all extensions. It serves subscriptions; other calls use the
  * library. Snapshots have items with a window, values and ids without.
  */
-export const websocketDoor: Door = {
-  name: "websocket",
-  can: { deadlines: false, write: "no", details: false },
-  client(target): DoorClient {
-    const sockets = new Set<WebSocket>();
-    return {
-      ...libraryDoor.client(target),
-      async subscribe(request) {
-        const { authorization } = target;
-        const headers = authorization === undefined ? {} : { authorization };
-        const socket = new WebSocket(target.url.replace("http", "ws"), { headers });
-        sockets.add(socket.once("close", () => sockets.delete(socket)));
-        return subscribe(socket, request);
-      },
-      async close() {
-        for (const socket of sockets) socket.terminate();
-      },
-    };
-  },
-};
+export const websocketDoor = socketDoor("websocket", "");
+
+/** The same, with compressed deltas. */
+export const compressingSocketDoor = socketDoor("websocket, compressed", "/?compress=deltas");
+
+function socketDoor(name: string, path: string): Door {
+  return {
+    name,
+    can: { deadlines: false, write: "no", details: false },
+    client(target): DoorClient {
+      const sockets = new Set<WebSocket>();
+      return {
+        ...libraryDoor.client(target),
+        async subscribe(request) {
+          const { authorization } = target;
+          const headers = authorization === undefined ? {} : { authorization };
+          const socket = new WebSocket(target.url.replace("http", "ws") + path, { headers });
+          sockets.add(socket.once("close", () => sockets.delete(socket)));
+          return subscribe(socket, request);
+        },
+        async close() {
+          for (const socket of sockets) socket.terminate();
+        },
+      };
+    },
+  };
+}
 
 /** One subscription on a separate socket. */
 function subscribe(socket: WebSocket, request: SubscribeRequest): Frames {

@@ -2,11 +2,14 @@
 // for each leave that its trigger receives: {"kind": "join" or "leave", "payload"}. The first line
 // is {"kind": "listening", "url"}. It stops on SIGTERM. argv[2]: { store: options of the store;
 // gate: whether it provides the gate; late: whether it registers the leave trigger only on SIGUSR2,
-// and then prints {"kind": "registered"}; stuck: the group whose leave calls never finish }.
+// and then prints {"kind": "registered"}; listens: whether it has a join listener instead of a gate,
+// whose calls it prints as joins; presenceTimeoutMs: of the server; stuck: the group whose leave calls never finish }.
 // The context of a caller is the `user` in the query of its URL.
 import { createServer } from "../../../dist/src/server/index.js";
 
-const { store, gate, late, stuck } = JSON.parse(process.argv[2] ?? "{}");
+const { store, gate, late, listens, presenceTimeoutMs, stuck } = JSON.parse(
+  process.argv[2] ?? "{}",
+);
 
 /** @param {object} line */
 const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -25,16 +28,18 @@ const server = await createServer({
   store,
   authFunction: "auth",
   settleTimeoutMs: 200,
+  presenceTimeoutMs,
   async setup(service) {
     await service.registerFunction("auth", ({ query_params: { user } }) => ({
       context: { user: user?.[0] ?? null },
     }));
-    if (gate) {
+    if (gate || listens) {
       await service.registerFunction("gate", ({ action, ...payload }) => {
         if (action !== "subscribe") throw new Error(`The action is ${action}.`);
         print({ kind: "join", payload });
       });
-      await service.registerTrigger({ type: "stream:join", function_id: "gate" });
+      const config = { gate: !listens };
+      await service.registerTrigger({ type: "stream:join", function_id: "gate", config });
     }
     if (!late) await registerLeaveTrigger(service);
   },

@@ -16,6 +16,10 @@ export interface LeaveChildOptions {
   readonly store: StoreOptions;
   /** Whether the process provides the gate. */
   readonly gate: boolean;
+  /** Whether it has a join listener instead, whose calls are the joins. */
+  readonly listens?: boolean;
+  /** How long sessions wait for their clients, in milliseconds. */
+  readonly presenceTimeoutMs?: number;
   /** Whether it registers its leave trigger only in `registerLeaveTrigger`. */
   readonly late?: boolean;
   /** Group whose leave calls never finish. */
@@ -31,6 +35,10 @@ export interface LeaveChild {
   registerLeaveTrigger(): Promise<void>;
   /** Ends the process. Resolves after its exit. */
   end(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
+  /** Suspends the process, like a machine that stands still. */
+  pause(): void;
+  /** Resumes it. */
+  resume(): void;
 }
 
 /** Starts a server from the build. It is killed after the test. */
@@ -63,6 +71,8 @@ export async function startLeaveChild(options: LeaveChildOptions): Promise<Leave
       child.kill("SIGUSR2");
       await registered.promise;
     },
+    pause: () => void child.kill("SIGSTOP"),
+    resume: () => void child.kill("SIGCONT"),
     async end(signal) {
       child.kill(signal);
       await exited;

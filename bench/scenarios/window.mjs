@@ -1,0 +1,65 @@
+/* Whether opening the end of a large group costs what opening a small group costs. */
+import { join } from "node:path";
+import { PROJECT } from "../../scripts/lib/project.mjs";
+import { ensureRedis } from "../../scripts/lib/redis.mjs";
+import { alternate } from "../lib/alternate.mjs";
+import { withCpu } from "../lib/parts.mjs";
+import { CPU_MICROS, P50, ratioAtMost, rowOf } from "../lib/row.mjs";
+import { removeFolder, scratchFolder } from "../lib/scratch.mjs";
+
+/** @typedef {import("../lib/parts.mjs").Part} Part */
+
+const ITEMS = 100_000;
+const WINDOW = 50;
+
+/** @type {import("../run.mjs").Scenario} */
+export async function run(context) {
+  const { quick, start, note } = context;
+  const folder = await scratchFolder();
+  await measure(context, "in memory", () => ({ kind: "in_memory" }));
+  if (!quick) {
+    await measure(context, "durable", (name) => ({
+      kind: "file_based",
+      folder: join(folder, name),
+    }));
+    const found = await ensureRedis(PROJECT);
+    if ("missing" in found) note(`Not measured on Redis. ${found.missing}.`);
+    else {
+      const redis = await start("redis-server", { program: found.program, folder });
+      const { url } = redis;
+      await measure(context, "on Redis", (name) => ({ kind: "redis", url, keyPrefix: name }));
+      await redis.stop();
+    }
+  }
+  removeFolder(folder);
+}
+
+/**
+ * @param {import("../run.mjs").Context} context
+ * @param {string} name
+ * @param {(name: string) => object} storeOf
+ */
+async function measure({ pace, start, startOurs, report }, name, storeOf) {
+  const open = async (/** @type {string} */ size) => startOurs({ store: storeOf(size) });
+  const [load, large, small] = await Promise.all([start("load"), open("large"), open("small")]);
+  await load.call("fill", { url: large.url, groups: 1, itemsPerGroup: ITEMS });
+  await load.call("fill", { url: small.url, groups: 1, itemsPerGroup: WINDOW });
+  // The garbage of filling is not part of the cost of a subscription.
+  for (const server of [large, small]) await server.residentBytes();
+  const contender = (/** @type {string} */ label, /** @type {Part} */ server) => ({
+    name: label,
+    round: async (/** @type {number} */ seconds) =>
+      withCpu(server, async () => load.call("opens", { url: server.url, window: WINDOW, seconds })),
+  });
+  const rounds = await alternate([contender("large", large), contender("small", small)], pace);
+  const what = `window of ${WINDOW} of ${ITEMS.toLocaleString("en-US")} items, ${name}, grpc`;
+  const ours = rounds.get("large") ?? [];
+  const against = { name: `ours, ${WINDOW} of ${WINDOW}`, rounds: rounds.get("small") ?? [] };
+  const target = ratioAtMost(1.3);
+  report([
+    rowOf({ what, metric: P50, ours, against, target }),
+    // That of the set before it included.
+    rowOf({ what, metric: CPU_MICROS, ours, against, target }),
+  ]);
+  await Promise.all([load, large, small].map(async (part) => part.stop()));
+}

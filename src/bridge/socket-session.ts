@@ -1,0 +1,193 @@
+import type { SessionRecord } from "../core/coordinator.ts";
+import type {
+  HolderSession,
+  SubscriptionHolder,
+  SuspendedSubscription,
+} from "../service/handlers.ts";
+import { type Timer, startTimer } from "../timers/timers.ts";
+
+/** The socket that holds a session. */
+export interface SessionHolder extends SubscriptionHolder {
+  /** Closes it, because its client takes the session up elsewhere. It loses the session at once. */
+  onTaken(): void;
+}
+
+/** Keeps the sessions of a process. */
+export interface SessionKeeper {
+  /** How long a session outlives its connection, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Whether the process ends: sessions that are lost now are over at once. */
+  readonly isClosed: boolean;
+  /** Called when a session has expired, or its client has ended it. */
+  onOver(session: SocketSession): void;
+}
+
+/** A suspended subscription. */
+interface Suspended {
+  readonly subscription: SuspendedSubscription;
+  /**
+   * When it ends unless it is joined again, by the monotonic clock; Infinity: with its session.
+   */
+  readonly untilMs: number;
+}
+
+/**
+ * The session of a client, as long as one socket holds it, and after its loss.
+ *
+ *     held --lost--> lost --taken up--> handed to the session of the next socket
+ *       |              '----expired---> over: what is suspended leaves
+ *       '--ended by its client--------> over
+ *
+ * A subscription whose connection was lost is suspended: it waits here for its join to be made again.
+ * After a take-up, those whose joins are not made again within the timeout leave.
+ */
+export class SocketSession implements HolderSession {
+  readonly id: string;
+  readonly owner: string;
+  readonly connectionId: string;
+  readonly #keeper: SessionKeeper;
+  readonly #holder: SessionHolder | undefined;
+  #state: "held" | "lost" | "handed" | "over" = "held";
+  #suspended: Map<string, Suspended> | undefined;
+  /** Claimed by joins, whose gates are being asked, with the times when they end otherwise. */
+  #claimed: WeakMap<SuspendedSubscription, number> | undefined;
+  #next: SocketSession | undefined;
+  /** Whether its leaves are to be delivered here, once it is over. */
+  #isOurs = true;
+  #expiry: Timer | undefined;
+  /** The end of what was inherited. */
+  #settling: Timer | undefined;
+
+  constructor(keeper: SessionKeeper, record: SessionRecord, holder: SessionHolder | undefined) {
+    this.#keeper = keeper;
+    this.id = record.id;
+    this.owner = record.owner;
+    this.connectionId = record.connectionId;
+    this.#holder = holder;
+  }
+
+  /** Whether its connection was lost, and nobody has taken it up. */
+  get isLost(): boolean {
+    return this.#state === "lost";
+  }
+
+  /** @see HolderSession */
+  claim(join: Joined): SuspendedSubscription | undefined {
+    const key = keyOf(join);
+    const found = this.#suspended?.get(key);
+    if (found === undefined) return undefined;
+    this.#suspended?.delete(key);
+    const { subscription } = found;
+    if (subscription.isOver) return undefined;
+    (this.#claimed ??= new Map()).set(subscription, found.untilMs);
+    return subscription;
+  }
+
+  /** @see HolderSession */
+  restore(subscription: SuspendedSubscription): void {
+    const untilMs = this.#claimed?.get(subscription) ?? Infinity;
+    this.#claimed?.delete(subscription);
+    this.#keep({ subscription, untilMs });
+    this.#settleInherited();
+  }
+
+  /** Keeps a subscription whose connection was lost. */
+  suspend(subscription: SuspendedSubscription): void {
+    this.#keep({ subscription, untilMs: Infinity });
+  }
+
+  /** Its connection was lost: it can be taken up until it expires. */
+  lose(): void {
+    if (this.#state !== "held") return;
+    this.#state = "lost";
+    if (this.#keeper.isClosed) return this.#keeper.onOver(this);
+    this.#expiry = startTimer(this.#keeper.timeoutMs, () => this.#keeper.onOver(this)).unref();
+  }
+
+  /** Its client has ended it. */
+  end(): void {
+    if (this.#state !== "held") return;
+    this.#state = "lost";
+    this.#keeper.onOver(this);
+  }
+
+  /** Closes its socket, before it is taken up. */
+  release(): void {
+    if (this.#state === "held") this.#holder?.onTaken();
+  }
+
+  /** Passes everything to the session of the socket that took it up. */
+  handTo(next: SocketSession): void {
+    this.#cancel();
+    this.#state = "handed";
+    this.#next = next;
+    const suspended = Array.from(this.#suspended?.values() ?? []);
+    this.#suspended = undefined;
+    next.inherit(suspended.map(({ subscription }) => subscription));
+  }
+
+  /** Receives subscriptions that were suspended before it was taken up. */
+  inherit(subscriptions: readonly SuspendedSubscription[]): void {
+    const untilMs = performance.now() + this.#keeper.timeoutMs;
+    for (const subscription of subscriptions) this.#keep({ subscription, untilMs });
+    this.#settleInherited();
+  }
+
+  /**
+   * Ends it.
+   *
+   * @param isOurs Whether its leaves are to be delivered here; otherwise another process has them.
+   */
+  settle(isOurs: boolean): void {
+    this.#cancel();
+    this.#state = "over";
+    this.#isOurs = isOurs;
+    for (const { subscription } of this.#suspended?.values() ?? []) this.#part(subscription);
+    this.#suspended = undefined;
+  }
+
+  #keep(suspended: Suspended): void {
+    const { subscription } = suspended;
+    if (this.#next !== undefined) return this.#next.inherit([subscription]);
+    if (this.#state === "over") return this.#part(subscription);
+    this.#suspended ??= new Map();
+    const key = keyOf(subscription.joined);
+    // One that was suspended before under the same id was replaced.
+    this.#suspended.get(key)?.subscription.leave();
+    this.#suspended.set(key, suspended);
+  }
+
+  /** Ends what was inherited and not joined again in time. */
+  #settleInherited(): void {
+    this.#settling?.cancel();
+    this.#settling = undefined;
+    let nextMs = Infinity;
+    for (const [key, { subscription, untilMs }] of this.#suspended ?? []) {
+      if (untilMs <= performance.now()) {
+        this.#suspended?.delete(key);
+        subscription.leave();
+      } else nextMs = Math.min(nextMs, untilMs);
+    }
+    if (nextMs === Infinity) return;
+    const leftMs = nextMs - performance.now() + 1;
+    this.#settling = startTimer(leftMs, () => this.#settleInherited()).unref();
+  }
+
+  /** Ends a subscription after the session. */
+  #part(subscription: SuspendedSubscription): void {
+    if (this.#isOurs) subscription.leave();
+    else subscription.drop();
+  }
+
+  #cancel(): void {
+    this.#expiry?.cancel();
+    this.#settling?.cancel();
+    this.#settling = undefined;
+  }
+}
+
+type Joined = Parameters<HolderSession["claim"]>[0];
+
+function keyOf({ subscriptionId, streamName, groupId, itemId }: Joined): string {
+  return JSON.stringify([subscriptionId, streamName, groupId, itemId]);
+}

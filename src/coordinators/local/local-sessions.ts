@@ -1,0 +1,23 @@
+import type { SessionRecord, Sessions } from "../../core/coordinator.ts";
+
+/** The sessions of a service that is one process. They end with it. */
+export function createLocalSessions(): Sessions {
+  const records = new Map<string, SessionRecord>();
+  return {
+    survive: false,
+    async begin(session) {
+      records.set(session.id, session);
+    },
+    async take(id, owner) {
+      const record = records.get(id);
+      return record?.owner === owner
+        ? { connectionId: record.connectionId, leases: undefined }
+        : undefined;
+    },
+    async end(id) {
+      return records.delete(id);
+    },
+    // There is no other process.
+    serve() {},
+  };
+}

@@ -1,0 +1,198 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { type RedisProcess, startRedis } from "../../support/redis/redis-server.ts";
+import { describeWithRedis } from "../../support/redis/required-redis.ts";
+import { collectOrphans } from "../suite/fleet.ts";
+import { holdFor, idsOfLeases, newSession, own } from "../suite/sessions.ts";
+import { type FleetProcess, redisFleets, untilLapsed } from "./redis-fleet.ts";
+
+/** Short enough for tests to wait until it ends. */
+const LEASE = 500;
+
+let redis: RedisProcess;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(async () => redis.dispose());
+
+describeWithRedis("sessions of a fleet", () => {
+  const fleets = redisFleets(() => redis);
+  const joinTwo = async (registryTimeoutMs?: number) => {
+    const fleet = fleets({ registryTimeoutMs });
+    return [await fleet.join(), await fleet.join()] as const;
+  };
+  /** Makes the next run of a script fail after it has taken effect. */
+  const loseReply = ({ servers }: FleetProcess, name: string) => {
+    const run = servers.run.bind(servers);
+    servers.run = async (tag, script, ...rest) => {
+      const reply = await run(tag, script, ...rest);
+      if (script.name !== name) return reply;
+      servers.run = run;
+      throw new Error("The reply was lost.");
+    };
+  };
+
+  it("are taken up at once from a process that was killed", async () => {
+    const [a, b] = await joinTwo(60_000);
+    own(a.sessions);
+    own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "kept");
+    a.kill();
+    const beganMs = performance.now();
+    const taken = await b.sessions.take(session.id, "ann");
+    expect(performance.now() - beganMs).toBeLessThan(900);
+    expect(idsOfLeases(taken?.leases)).toEqual(["kept"]);
+  });
+
+  it("are taken up from a process that does not release them within a second", async () => {
+    const [a, b] = await joinTwo(60_000);
+    a.sessions.serve({ release: () => new Promise(() => {}), adopt: () => {} });
+    own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    const beganMs = performance.now();
+    expect(await b.sessions.take(session.id, "ann")).toBeDefined();
+    expect(performance.now() - beganMs).toBeGreaterThanOrEqual(990);
+    expect(await a.sessions.end(session.id)).toBe(false);
+  });
+
+  it("are adopted from a process that was killed, and become orphans only after their end", async () => {
+    const fleet = fleets({ registryTimeoutMs: LEASE });
+    const [a, b] = [await fleet.join(), await fleet.join()];
+    own(a.sessions);
+    const ofB = own(b.sessions);
+    const orphans = collectOrphans(b.leases);
+    const sessions = Array.from({ length: 120 }, () => newSession());
+    await Promise.all(sessions.map((each) => a.sessions.begin(each)));
+    const [session] = sessions as [ReturnType<typeof newSession>];
+    await holdFor(a, session, "kept");
+    a.kill();
+    await Promise.all(sessions.map(({ id }) => ofB.untilAdopted(id)));
+    expect(idsOfLeases(ofB.adopted.get(session.id))).toEqual(["kept"]);
+    await b.ready();
+    expect(orphans.ids()).toEqual([]);
+    for (const { id } of sessions) expect(await b.sessions.end(id)).toBe(true);
+    b.kill();
+    const c = await fleet.join();
+    const ofC = collectOrphans(c.leases);
+    await ofC.until(1);
+    expect(ofC.ids()).toEqual(["kept"]);
+  });
+
+  it("are adopted by a process that starts after all others were killed", async () => {
+    const fleet = fleets({ registryTimeoutMs: LEASE });
+    const a = await fleet.join();
+    own(a.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "kept");
+    a.kill();
+    const b = await fleet.join();
+    const ofB = own(b.sessions);
+    const taken = await b.sessions.take(session.id, "ann");
+    if (taken?.leases === undefined) await ofB.untilAdopted(session.id);
+    else expect(idsOfLeases(taken.leases)).toEqual(["kept"]);
+    expect(await b.sessions.end(session.id)).toBe(true);
+  });
+
+  it("stay with a process that was out of touch, although others had adopted them", async () => {
+    const [a, b] = await joinTwo(LEASE);
+    const ofA = own(a.sessions);
+    const ofB = own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "kept");
+    const goOn = a.holdBack("heartbeat", "append");
+    await ofB.untilAdopted(session.id);
+    goOn();
+    await a.ready();
+    await holdFor(a, session, "later");
+    expect(await b.sessions.end(session.id)).toBe(false);
+    const taken = await b.sessions.take(session.id, "ann");
+    expect(idsOfLeases(taken?.leases)).toEqual(["kept", "later"]);
+    expect(ofA.released).toEqual([session.id]);
+  });
+
+  it("are released by a process that was out of touch while they were taken up at another", async () => {
+    const [a, b] = await joinTwo(LEASE);
+    const ofA = own(a.sessions);
+    own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    const goOn = a.holdBack("heartbeat", "append");
+    await untilLapsed(a);
+    // Messages are lost, too.
+    await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
+    await b.sessions.take(session.id, "ann");
+    goOn();
+    await ofA.untilReleased(session.id);
+    expect(await a.sessions.end(session.id)).toBe(false);
+    expect(await b.sessions.end(session.id)).toBe(true);
+  });
+
+  it("are recorded again after Redis has lost all data", async () => {
+    const [a, b] = await joinTwo(LEASE);
+    const ofA = own(a.sessions);
+    own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "kept");
+    await redis.restart();
+    await Promise.all([a.ready(), b.ready()]);
+    await holdFor(a, session, "later");
+    const taken = await b.sessions.take(session.id, "ann");
+    expect(idsOfLeases(taken?.leases)).toEqual(["kept", "later"]);
+    expect(ofA.released).toEqual([session.id]);
+  });
+
+  it("are held by their new process when the reply to the take-up is lost", async () => {
+    const [a, b] = await joinTwo(LEASE);
+    own(a.sessions);
+    const ofB = own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "kept");
+    loseReply(b, "session-take");
+    await expect(b.sessions.take(session.id, "ann")).rejects.toThrow("The reply was lost.");
+    await ofB.untilAdopted(session.id);
+    expect(idsOfLeases(ofB.adopted.get(session.id))).toEqual(["kept"]);
+    expect(await b.sessions.end(session.id)).toBe(true);
+  });
+
+  it("have ended at their process when the reply to the end is lost", async () => {
+    const [a] = await joinTwo(LEASE);
+    own(a.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "kept");
+    loseReply(a, "session-end");
+    await expect(a.sessions.end(session.id)).rejects.toThrow("The reply was lost.");
+    expect(await a.sessions.end(session.id)).toBe(true);
+    await a.leases.release("kept");
+  });
+
+  it("leave no keys behind when they have ended", async () => {
+    const fleet = fleets();
+    const [a, b] = [await fleet.join(), await fleet.join()];
+    own(a.sessions);
+    own(b.sessions);
+    const keysOf = async () => {
+      const keys = (await redis.command("KEYS", `${fleet.tag}:*`)) as string[];
+      return keys.filter((key) => /:(session|held|holders)/.test(key));
+    };
+    const sessions = [newSession(), newSession()] as const;
+    for (const each of sessions) {
+      await a.sessions.begin(each);
+      await holdFor(a, each, each.id);
+    }
+    await b.sessions.take(sessions[0].id, "ann");
+    for (const { id } of sessions) {
+      await a.sessions.end(id);
+      await b.sessions.end(id);
+    }
+    await a.leases.release(sessions[1].id);
+    await b.leases.release(sessions[0].id);
+    expect(await keysOf()).toEqual([]);
+  });
+});
