@@ -195,6 +195,8 @@ describe("the environment", () => {
       function_timeout: 2000,
       registry_timeout: 4000,
       history: { max_changes: 2, max_age: 3000, max_bytes: 4000 },
+      streams: {},
+      idempotency_window: 3_600_000,
       heartbeat_interval: 5000,
       subscriber_queue: { max_bytes: 6144, max_frames: 7 },
       stall_timeout: 8000,
