@@ -2,7 +2,7 @@ import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { GroupKey } from "../core/names.ts";
-import { type Caller, seesAuthors } from "../rights/caller.ts";
+import type { Caller } from "../rights/caller.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/request/binary-decoder.ts";
 import { compileJsonDecoder, compileParsedJsonDecoder } from "../wire/request/json-decoder.ts";
@@ -68,21 +68,23 @@ export interface PreparedCall {
 }
 
 /** The encoders of a result. */
-interface Forms<R> {
-  readonly envelope: (result: R, caller: Caller) => Uint8Array;
-  readonly json: (result: R, caller: Caller) => string;
+interface Forms<R, M> {
+  readonly envelope: (result: R, caller: Caller, request: M) => Uint8Array;
+  readonly json: (result: R, caller: Caller, request: M) => string;
 }
 
 /** Builds the unary methods of `millrace.v1.StreamService` over the handlers. */
 export function unaryMethods(handlers: Handlers): UnaryMethod[] {
+  const seesAuthors = (caller: Caller, { streamName }: { readonly streamName: string }) =>
+    handlers.seesAuthors(caller, streamName);
   return [
     unary(method.set, (m, caller) => handlers.set(m, caller), {
       envelope: setEnvelope,
       json: setJson,
     }),
     unary(method.get, (m, caller) => handlers.get(m, caller), {
-      envelope: (item, caller) => itemEnvelope(item, seesAuthors(caller)),
-      json: (item, caller) => itemJson(item, seesAuthors(caller)),
+      envelope: (item, caller, request) => itemEnvelope(item, seesAuthors(caller, request)),
+      json: (item, caller, request) => itemJson(item, seesAuthors(caller, request)),
     }),
     unary(method.update, async (m, caller) => handlers.update(toUpdateRequest(m), caller), {
       envelope: updateEnvelope,
@@ -101,12 +103,12 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
       json: () => EMPTY_JSON,
     }),
     unary(method.list, (m, caller) => handlers.list(m, caller), {
-      envelope: (page, caller) => listEnvelope(page, seesAuthors(caller)),
-      json: (page, caller) => listJson(page, seesAuthors(caller)),
+      envelope: (page, caller, request) => listEnvelope(page, seesAuthors(caller, request)),
+      json: (page, caller, request) => listJson(page, seesAuthors(caller, request)),
     }),
     unary(method.history, (m, caller) => handlers.history(m, caller), {
-      envelope: (page, caller) => historyEnvelope(page, seesAuthors(caller)),
-      json: (page, caller) => historyJson(page, seesAuthors(caller)),
+      envelope: (page, caller, request) => historyEnvelope(page, seesAuthors(caller, request)),
+      json: (page, caller, request) => historyJson(page, seesAuthors(caller, request)),
     }),
     unary(method.listGroups, (m, caller) => handlers.listGroups(m, caller), {
       envelope: groupsEnvelope,
@@ -122,7 +124,7 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
 function unary<I extends DescMessage, R>(
   of: DescMethod & { readonly input: I },
   run: (message: Decoded<MessageShape<I>>, caller: Caller) => Promise<R>,
-  { envelope, json }: Forms<R>,
+  { envelope, json }: Forms<R, Decoded<MessageShape<I>>>,
 ): UnaryMethod {
   const decodeBinary = compileBinaryDecoder(of.input);
   const decodeJson = compileJsonDecoder(of.input);
@@ -131,12 +133,18 @@ function unary<I extends DescMessage, R>(
   return {
     of,
     // Not async: each layer of promises around a call costs.
-    binary: (message, caller) =>
-      run(decodeBinary(message), caller).then((result) => envelope(result, caller)),
-    json: (message, caller) =>
-      run(decodeJson(message), caller).then((result) => json(result, caller)),
-    decoded: (message, caller) =>
-      run(message as Decoded<MessageShape<I>>, caller).then((result) => envelope(result, caller)),
+    binary(message, caller) {
+      const request = decodeBinary(message);
+      return run(request, caller).then((result) => envelope(result, caller, request));
+    },
+    json(message, caller) {
+      const request = decodeJson(message);
+      return run(request, caller).then((result) => json(result, caller, request));
+    },
+    decoded(message, caller) {
+      const request = message as Decoded<MessageShape<I>>;
+      return run(request, caller).then((result) => envelope(result, caller, request));
+    },
     prepared(parsed) {
       const message = decodeParsed(withMessageOps(parsed));
       return {
@@ -144,7 +152,7 @@ function unary<I extends DescMessage, R>(
         group: groupOf(message),
         run: async (caller) => {
           const result = await run(message, caller);
-          return withPlainNumbers(() => json(result, caller));
+          return withPlainNumbers(() => json(result, caller, message));
         },
       };
     },

@@ -28,6 +28,7 @@ import { ExpiringSubscription } from "./expiring-subscription.ts";
 import { guarded, shuttingDown } from "./guarded.ts";
 import { type Administration, createAdministration } from "./administration.ts";
 import { CallSubscriber } from "./call-subscriber.ts";
+import { seesAuthors } from "../rights/caller.ts";
 import { readRules } from "../rights/rule.ts";
 import {
   type RightsDecision,
@@ -241,6 +242,7 @@ export function createEngine(
   };
   const handlers: Handlers = {
     ...createCalls({ reads, writes, store, gates, require }),
+    seesAuthors: (caller, streamName) => seesAuthors(caller, streams.of(streamName).authors),
     authenticate: (request) =>
       gates.authenticate(request, (allow) => readRules(allow, "its allow")),
     async admit(request, subscriber) {
