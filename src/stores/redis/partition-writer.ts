@@ -44,7 +44,7 @@ export class PartitionWriter {
   /** Queues a call. Its outcome is reported through the job. */
   add(job: GroupWrite): void {
     this.#queue.push(job);
-    this.#working ??= this.#work().finally(() => (this.#working = undefined));
+    this.#working ??= this.#work();
   }
 
   /** Resolves when all calls are settled. */
@@ -66,6 +66,8 @@ export class PartitionWriter {
         for (const work of works) work.fail(StreamError.from(error));
       }
     }
+    // In the same step in which the queue was found empty: a later call begins anew.
+    this.#working = undefined;
   }
 
   #takeBatch(left: readonly GroupBatch[]): readonly GroupBatch[] {
