@@ -308,6 +308,8 @@ export interface ItemPage {
   readonly items: readonly Item[];
   /** Position at which the page was read. */
   readonly position: Position;
+  /** Number of items that the group has at this position, in all. */
+  readonly itemCount: number;
   /** Opaque cursor of the next page; undefined on the last. Valid as long as the epoch. */
   readonly next: string | undefined;
 }

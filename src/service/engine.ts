@@ -48,6 +48,7 @@ import { Moments } from "../timers/moments.ts";
 import { createReads } from "./reads.ts";
 import { createWrites } from "./writes.ts";
 import type { StreamsOptions } from "../streams/stream-options.ts";
+import { Evictor } from "../streams/evictor.ts";
 import { StreamTable } from "../streams/stream-settings.ts";
 
 export type { FunctionLimits, GateOptions, Problem, SubscriberQueueLimits, TriggerLimits };
@@ -179,7 +180,16 @@ export function createEngine(
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
     isCustom: (streamName) => store.isCustom(streamName),
     settingsOf: (streamName) => streams.of(streamName),
+    onCreated: (group) => evictor.note(group),
   });
+  const evictor = new Evictor({
+    store,
+    // What custom streams hold is not the service's to delete.
+    maxItemsOf: (streamName) =>
+      store.isCustom(streamName) ? undefined : streams.of(streamName).maxItems,
+    firing: (group, itemId) => triggerEngine.firing(group, itemId),
+  });
+  if (streams.limitsItems) void evictor.scan();
   const triggerEngine: TriggerEngine = createTriggerEngine({
     ...options,
     coordinator,
@@ -220,6 +230,7 @@ export function createEngine(
   };
   const close = async () => {
     await settle();
+    await evictor.close();
     await coordinator.close();
     await store.close();
   };

@@ -52,6 +52,8 @@ export interface WriteRules {
   readonly isCustom: (streamName: string) => boolean;
   /** The settings of a stream. */
   readonly settingsOf: (streamName: string) => StreamSettings;
+  /** Called after items of a stream with `maxItems` may have been created. */
+  readonly onCreated: (group: GroupKey) => void;
 }
 
 /**
@@ -67,7 +69,17 @@ export interface Writes {
 }
 
 /** Creates the calls that write. */
-export function createWrites(store: Store, { firing, isCustom, settingsOf }: WriteRules): Writes {
+export function createWrites(
+  store: Store,
+  { firing, isCustom, settingsOf, onCreated }: WriteRules,
+): Writes {
+  /** Runs commits. Not async: most streams have no limit of items. */
+  const run: Store["run"] = (group, commits) => {
+    const running = store.run(group, commits);
+    if (settingsOf(group.streamName).maxItems === undefined) return running;
+    return running.finally(() => onCreated(group));
+  };
+
   /** Runs one commit of one mutation on behalf of a call that names an item. */
   const runOne = (
     group: GroupKey,
@@ -79,7 +91,7 @@ export function createWrites(store: Store, { firing, isCustom, settingsOf }: Wri
     if (once !== undefined) checkKeys(store);
     if (once?.repeated !== undefined) return Promise.resolve([once.repeated]);
     const fires = firing(group, mutation.itemId);
-    return store.run(group, [
+    return run(group, [
       {
         mutations: [fires === undefined ? mutation : { ...mutation, fires }],
         expectedEpoch: request.expectedEpoch,
@@ -167,7 +179,7 @@ export function createWrites(store: Store, { firing, isCustom, settingsOf }: Wri
             }
           : { maxErrorBytes: MAX_RETURN_BYTES }),
       };
-      const done = await runBatch(store, group, commit, once?.repeated);
+      const done = await runBatch({ run }, group, commit, once?.repeated);
       const results = mutations.map(({ kind }, i) =>
         toResult(kind, done.results[i] as MutationResult, done, request.returnValues),
       );
@@ -214,7 +226,7 @@ function repeatedWrite({ results, position }: Committed): SetResult {
  * @param repeated Its outcome, if it is known already.
  */
 async function runBatch(
-  store: Store,
+  store: Pick<Store, "run">,
   group: GroupKey,
   commit: Commit,
   repeated: Committed | undefined,

@@ -257,7 +257,8 @@ export function createLmdbStore(
     list: (key, page) =>
       read(() => {
         const { name, record } = load(key);
-        return readItems(source, name, headOf(record).position, page);
+        const { itemCount } = record;
+        return { ...readItems(source, name, headOf(record).position, page), itemCount };
       }),
     snapshot: (key, window) =>
       read(() => {

@@ -218,8 +218,8 @@ export function createRedisReads(context: ReadContext): RedisReads {
 
     async list(group, page) {
       const after = cursor(page.after);
-      const { head, items, next } = await readPage(group, { ...page, after });
-      return { items, position: head.position, next };
+      const { head, itemCount, items, next } = await readPage(group, { ...page, after });
+      return { items, position: head.position, itemCount, next };
     },
 
     snapshot(group, window) {

@@ -2,6 +2,7 @@ import { describe } from "vitest";
 import { describeAuthors } from "./authors.ts";
 import { describeCommits } from "./commits.ts";
 import { describeDeltas } from "./deltas.ts";
+import { describeEviction } from "./eviction.ts";
 import { describeExpectations } from "./expectations.ts";
 import { describeFeed } from "./feed.ts";
 import type { OpenStore } from "./fixture.ts";
@@ -34,6 +35,7 @@ export function describeStore(name: string, open: OpenStore): void {
     describeWindows(open);
     describeHistory(open);
     describeStreamHistory(open);
+    describeEviction(open);
     describeDeltas(open);
     describeGroupClock(open);
     describeFeed(open);
