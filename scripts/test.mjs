@@ -1,7 +1,7 @@
 /**
- * npm test [-- filters]: the whole gate. Installs what is missing, runs the static checks, builds,
- * runs all tests (or those of files whose path contains a filter), and ends with one plain line of
- * totals. `--long` (npm run test:long [-- filters]) runs only the tests of test/long, at full
+ * npm test [-- filters]: the whole gate. Installs what is missing, builds, runs all tests (or those
+ * of files whose path contains a filter) with the static checks beside them, and ends with one plain
+ * line of totals. `--long` (npm run test:long [-- filters]) runs only the tests of test/long, at full
  * length; a filter is how the name of a file there begins.
  */
 import { mkdir, rm } from "node:fs/promises";
@@ -16,24 +16,19 @@ import { runTool } from "./lib/tools.mjs";
 /** @param {string} text */
 const print = (text) => process.stdout.write(`${text}\n`);
 
-/**
- * The steps before the tests. The build comes first: tests run its output, and some use its types.
- */
-const ALL_CHECKS = [
-  {
-    name: "build (tsc)",
-    problem: async (/** @type {string} */ folder) => {
-      try {
-        await ensureBuilt(folder);
-        return undefined;
-      } catch (error) {
-        if (error instanceof Failure) return error.message;
-        throw error;
-      }
-    },
+/** Comes before the tests: they run what it builds, and some use its types. */
+const BUILD = {
+  name: "build (tsc)",
+  problem: async (/** @type {string} */ folder) => {
+    try {
+      await ensureBuilt(folder);
+      return undefined;
+    } catch (error) {
+      if (error instanceof Failure) return error.message;
+      throw error;
+    }
   },
-  ...STATIC_CHECKS,
-];
+};
 
 await command(async () => {
   const args = process.argv.slice(2);
@@ -45,9 +40,15 @@ await command(async () => {
   let total = { passed: 0, failed: 1, skipped: 0, notes: [] };
   try {
     await ensureInstalled(PROJECT);
-    const checks = await runChecks(long ? ALL_CHECKS.slice(0, 1) : ALL_CHECKS);
-    const { results, status } = await runTests(filters, long);
-    total = tally(checks, results, status);
+    const build = await runCheck(BUILD);
+    print(build.report);
+    const checking = long ? [] : runChecks();
+    // Also when the runner cannot start, the checks print nothing after the closing line.
+    const { results, status } = await runTests(filters, long).finally(async () => checking);
+    const checks = await checking;
+    // On a terminal, the runner redraws its last lines while it runs.
+    if (process.stdout.isTTY) for (const { report } of checks) print(report);
+    total = tally([build, ...checks], results, status);
   } finally {
     for (const note of total.notes) print(note);
     print(closingLine(total));
@@ -55,20 +56,26 @@ await command(async () => {
   return total.failed === 0 ? 0 : 1;
 });
 
-/** @param {readonly import("./gate/static-checks.mjs").StaticCheck[]} checks */
-async function runChecks(checks) {
-  /** @type {{ name: string, ok: boolean }[]} */
+/** Runs the static checks, one after another: each uses several cores. */
+async function runChecks() {
+  /** @type {Awaited<ReturnType<typeof runCheck>>[]} */
   const done = [];
-  for (const { name, problem } of checks) {
-    const startMs = performance.now();
-    const found = await problem(PROJECT).catch((/** @type {unknown} */ error) => String(error));
-    const ok = found === undefined;
-    const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-    print(`${ok ? "ok    " : "FAILED"} ${name} (${seconds} s)`);
-    if (!ok) print(found.replaceAll(/^(?=.)/gm, "       "));
-    done.push({ name, ok });
+  for (const check of STATIC_CHECKS) {
+    const result = await runCheck(check);
+    if (!process.stdout.isTTY) print(result.report);
+    done.push(result);
   }
   return done;
+}
+
+/** @param {import("./gate/static-checks.mjs").StaticCheck} check */
+async function runCheck({ name, problem }) {
+  const startMs = performance.now();
+  const found = await problem(PROJECT).catch((/** @type {unknown} */ error) => String(error));
+  const ok = found === undefined;
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+  const line = `${ok ? "ok    " : "FAILED"} ${name} (${seconds} s)`;
+  return { name, ok, report: ok ? line : `${line}\n${found.replaceAll(/^(?=.)/gm, "       ")}` };
 }
 
 /**

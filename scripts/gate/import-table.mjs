@@ -68,7 +68,7 @@ export const IMPORT_TABLE = {
   // The SDK of workers: the same handlers, adapters and types as in the program of the service.
   "worker-sdk": ["core", "timers", "functions", "triggers", "service", "gen", "node:", ...CONNECT],
   // Writes text as it comes, by the library or over the network.
-  "pipe-text": ["core", "timers", "service", "gen", ...CONNECT],
+  "pipe-text": ["core", "timers", "service", "gen", "@bufbuild/protobuf", "@connectrpc/connect"],
   // No room lists server, so none imports it.
   server: ["*"],
   "index.ts": ["core", "functions", "streams", "triggers", "service", "pipe-text", "stores/memory"],

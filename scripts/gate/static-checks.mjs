@@ -1,5 +1,6 @@
 /**
- * All checks of the project that do not run it.
+ * All checks of the project that do not run it. Their tools run beside the tests, which wait for
+ * events with time limits, and so yield to them.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -64,7 +65,7 @@ function toolCheck(name, tool, args) {
   return {
     name,
     problem: async (folder) => {
-      const { code, output } = await runTool(folder, tool, args);
+      const { code, output } = await runTool(folder, tool, args, { yields: true });
       return code === 0 ? undefined : output.trimEnd();
     },
   };
@@ -78,7 +79,9 @@ function toolCheck(name, tool, args) {
 async function generatedProblem(folder) {
   const fresh = await mkdtemp(join(tmpdir(), "millrace-gen-"));
   try {
-    const { code, output } = await runTool(folder, "buf", ["generate", "-o", fresh]);
+    const { code, output } = await runTool(folder, "buf", ["generate", "-o", fresh], {
+      yields: true,
+    });
     if (code !== 0) return output.trimEnd();
     const [made, kept] = await Promise.all([filesBelow(fresh, "gen"), filesBelow(folder, "gen")]);
     /** @type {string[]} */

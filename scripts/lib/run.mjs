@@ -2,7 +2,7 @@
  * Child processes of the scripts: run to their end, stopped together with the script.
  */
 import { spawn } from "node:child_process";
-import { constants } from "node:os";
+import { constants, setPriority } from "node:os";
 
 /**
  * @typedef {object} Ended How a child process ended.
@@ -19,14 +19,17 @@ const STOPPING = ["SIGINT", "SIGTERM"];
  *
  * @param {string} file
  * @param {readonly string[]} args
- * @param {{ cwd: string, env?: NodeJS.ProcessEnv, inherit?: boolean, onLine?: (line: string) =>
- *   void }} options
- *   `inherit` shows stdout and stderr instead of returning them; `onLine` sees each line of both.
+ * @param {{ cwd: string, env?: NodeJS.ProcessEnv, inherit?: boolean, yields?: boolean,
+ *   onLine?: (line: string) => void }} options
+ *   `inherit` shows stdout and stderr instead of returning them; `yields` gives it only the time
+ *   that other processes leave; `onLine` sees each line of both.
  * @returns {Promise<Ended>}
  */
-export async function run(file, args, { cwd, env = process.env, inherit = false, onLine }) {
+export async function run(file, args, options) {
+  const { cwd, env = process.env, inherit = false, yields = false, onLine } = options;
   const pipe = inherit ? "inherit" : "pipe";
   const child = spawn(file, args, { cwd, env, stdio: ["ignore", pipe, pipe] });
+  if (yields && child.pid !== undefined) lowerPriority(child.pid);
   /** @type {NodeJS.Signals | undefined} */
   let received;
   /** @param {NodeJS.Signals} signal */
@@ -64,4 +67,13 @@ export async function run(file, args, { cwd, env = process.env, inherit = false,
  */
 function statusOf(signal) {
   return 128 + (signal === null ? 0 : constants.signals[signal]);
+}
+
+/** @param {number} pid */
+function lowerPriority(pid) {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It has already ended, or this system does not allow it: then it shares the processor.
+  }
 }

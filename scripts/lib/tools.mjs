@@ -33,7 +33,7 @@ export function isTool(name) {
  * @param {string} folder
  * @param {Tool} tool
  * @param {readonly string[]} args
- * @param {{ env?: NodeJS.ProcessEnv, inherit?: boolean }} [options] As in `run`.
+ * @param {{ env?: NodeJS.ProcessEnv, inherit?: boolean, yields?: boolean }} [options] As in `run`.
  * @returns {Promise<import("./run.mjs").Ended>}
  */
 export async function runTool(folder, tool, args, options = {}) {

@@ -47,7 +47,7 @@ export interface BridgeOptions extends Omit<
   /**
    * Finds out the caller of a request.
    *
-   * @throws StreamError AUTH_REFUSED, NOT_TRUSTED
+   * @throws StreamError AUTH_REFUSED, AUTH_EXPIRED, NOT_TRUSTED
    */
   readonly identify: (request: IncomingMessage, connection: Connected) => Promise<Caller>;
 }
@@ -268,6 +268,7 @@ function refuseFor(stream: Duplex, error: StreamError): void {
 
 const STATUSES: Readonly<Record<string, number>> = {
   AUTH_REFUSED: 401,
+  AUTH_EXPIRED: 401,
   NOT_TRUSTED: 403,
   RATE_LIMITED: 429,
   TOO_MANY_CONNECTIONS: 429,

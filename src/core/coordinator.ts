@@ -114,6 +114,13 @@ export interface SubscriptionLease {
 export interface Leases {
   /** Records an open subscription. Resolves when the record survives this process. */
   hold(lease: SubscriptionLease): Promise<void>;
+  /**
+   * Detaches the lease of a subscription that has ended from its session, which may go on elsewhere.
+   *
+   * @returns Whether this process has the lease. Otherwise it went with its session, and the process
+   *   that holds that delivers the leave.
+   */
+  detach(id: string): Promise<boolean>;
   /** Forgets a subscription whose leave triggers have run. */
   release(id: string): Promise<void>;
   /**
@@ -267,3 +274,6 @@ export interface Sessions {
    */
   serve(owner: SessionOwner): void;
 }
+
+/** How long a session outlives its connection, unless the configuration says otherwise, in milliseconds. */
+export const DEFAULT_PRESENCE_TIMEOUT_MS = 10_000;

@@ -83,7 +83,8 @@ async function tryFold(
   reader: SnapshotReader,
 ): Promise<FoldedState | undefined> {
   const fold = createFold();
-  const places = new Map<string, string>();
+  /** The place of each item of a window. */
+  let places: Map<string, string> | undefined;
   let page: SnapshotPage | undefined;
   do {
     const before: Position | undefined = page?.position;
@@ -91,13 +92,16 @@ async function tryFold(
     if (before !== undefined && !(await foldBetween(store, group, fold, before, page.position)))
       return undefined;
     fold.page(page.items, page.position);
-    for (const [i, place] of (page.window?.places ?? []).entries())
-      places.set(page.items[i]?.itemId ?? "", place);
+    if (page.window !== undefined) {
+      places ??= new Map();
+      for (const [i, place] of page.window.places.entries())
+        places.set(page.items[i]?.itemId ?? "", place);
+    }
   } while (!page.done);
   const { items: _, done: __, next: ___, window, ...head } = page;
   const items = fold.items();
   if (window === undefined) return { ...head, items, window };
-  const placesOf = items.map(({ itemId }) => places.get(itemId) ?? "");
+  const placesOf = items.map(({ itemId }) => places?.get(itemId) ?? "");
   return { ...head, items, window: { places: placesOf, total: window.total } };
 }
 

@@ -13,8 +13,11 @@ import {
 
 /** How long a state is kept for other readers, in milliseconds. */
 const KEPT_MS = 1000;
-/** How many states of a group are shared at a time: the whole one, and windows of several sizes. */
-const MAX_SHARED = 16;
+/** How many windows of a group, of different sizes, are shared at a time. */
+const MAX_SHARED_WINDOWS = 16;
+
+/** A state for other readers, once it is known whether there is one; it does not reject. */
+type Latest = Promise<Followable | undefined>;
 
 /** A state that any number of readers can read. */
 interface Followable {
@@ -44,8 +47,10 @@ export class GroupStates {
   readonly #store: Store;
   readonly #group: GroupKey;
   readonly #sharing: (group: GroupKey) => SnapshotPartCache | undefined;
-  /** The latest shared states, by window; they do not reject. */
-  #latest: Map<number | undefined, Promise<Followable | undefined>> | undefined;
+  /** The latest shared state of the whole group. */
+  #whole: Latest | undefined;
+  /** Those of windows, by size. Undefined: there are none. */
+  #windows: Map<number, Latest> | undefined;
 
   /**
    * @param sharing The snapshot parts that readers of the group share; undefined when the store's
@@ -80,16 +85,17 @@ export class GroupStates {
   }
 
   async #open(window: number | undefined, shared: SnapshotPartCache): Promise<StateReader> {
-    const latest = this.#latest?.get(window);
+    const latest = this.#latest(window);
     if (latest === undefined) {
-      if ((this.#latest?.size ?? 0) < MAX_SHARED) return this.#read(window, shared);
+      const isOneTooMany = window !== undefined && this.#windows?.size === MAX_SHARED_WINDOWS;
+      if (!isOneTooMany) return this.#read(window, shared);
       return groupState(this.#store, this.#group, window, shared);
     }
     const [state, [head]] = await Promise.all([latest, this.#store.heads([this.#group])]);
     if (state !== undefined && isFresh(state.head, head as Head)) return state.follow();
     // Waiting for the new latest state could find it outdated again, so only one caller reads that
     // one and each of the others reads for itself.
-    if (this.#latest?.get(window) === latest) return this.#read(window, shared);
+    if (this.#latest(window) === latest) return this.#read(window, shared);
     return groupState(this.#store, this.#group, window, shared);
   }
 
@@ -106,15 +112,24 @@ export class GroupStates {
       },
     );
     const forget = () => {
-      if (this.#latest?.get(window) !== latest) return;
-      this.#latest.delete(window);
-      if (this.#latest.size === 0) this.#latest = undefined;
+      if (this.#latest(window) === latest) this.#setLatest(window, undefined);
     };
-    (this.#latest ??= new Map()).set(window, latest);
+    this.#setLatest(window, latest);
     void latest.then((others) => {
       if (others !== undefined) setTimeout(forget, KEPT_MS).unref();
     });
     return (await reading).own;
+  }
+
+  #latest(window: number | undefined): Latest | undefined {
+    return window === undefined ? this.#whole : this.#windows?.get(window);
+  }
+
+  #setLatest(window: number | undefined, latest: Latest | undefined): void {
+    if (window === undefined) this.#whole = latest;
+    else if (latest !== undefined) (this.#windows ??= new Map()).set(window, latest);
+    else if (this.#windows?.delete(window) === true && this.#windows.size === 0)
+      this.#windows = undefined;
   }
 
   async #begin(window: number | undefined, shared: SnapshotPartCache): Promise<Reading> {

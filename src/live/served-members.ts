@@ -66,20 +66,19 @@ export class ServedMembers<M extends Followed> {
   /**
    * Splits a part of the snapshot, the parts being given in order.
    *
-   * @returns For each member its part, undefined where this part has nothing for it.
+   * @param give Called for each member with its part; undefined: this part has nothing for it.
    */
-  split(frame: SyncFrame): [M, SyncFrame | undefined][] {
+  split(frame: SyncFrame, give: (member: M, part: SyncFrame | undefined) => void): void {
     let items: ReadonlyMap<string, Item> | undefined;
-    return Array.from(this.#members.keys(), (member) => {
+    for (const member of this.#members.keys()) {
       const { itemId, window } = member;
       if (itemId !== undefined) {
         items ??= new Map(frame.items.map((item) => [item.itemId, item]));
-        return [member, itemPart(frame, items.get(itemId), this.#progressOf(member))];
-      }
-      if (window === undefined || frame.window === undefined || frame.window.count <= window)
-        return [member, frame];
-      return [member, windowPart(frame, window, frame.window, this.#progressOf(member))];
-    });
+        give(member, itemPart(frame, items.get(itemId), this.#progressOf(member)));
+      } else if (window === undefined || frame.window === undefined || frame.window.count <= window)
+        give(member, frame);
+      else give(member, windowPart(frame, window, frame.window, this.#progressOf(member)));
+    }
   }
 
   #progressOf(member: M): Progress {

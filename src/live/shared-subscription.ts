@@ -335,10 +335,10 @@ export class SharedSubscription<M extends Member> implements Interest, Reader {
   #distributeSync(frame: SyncFrame): void {
     this.#inSync = !frame.last;
     if (frame.first) this.#reviewInsertion(frame);
-    for (const [to, part] of this.#served.split(frame)) {
+    this.#served.split(frame, (to, part) => {
       this.#activate(to, frame.timestamp);
       if (part !== undefined) this.#put({ to, frame: part });
-    }
+    });
   }
 
   /** Ends or restarts a joining snapshot that one for all members makes needless or stale. */

@@ -30,15 +30,19 @@ export function syncFrame(
   last: boolean,
   window?: PartOfWindow,
 ): SyncFrame {
-  const whole = { items, position, first, last, timestamp: syncTimestamp };
-  if (window === undefined) return { kind: "sync", ...whole };
+  if (window === undefined)
+    return { kind: "sync", items, position, first, last, timestamp: syncTimestamp };
   const { group, total, count, places } = window;
   const token = (place: string) => itemPageToken(group, true, position.epoch, place);
   const truncated = total > count;
   const hasToken = truncated && last && window.first !== undefined;
   return {
     kind: "sync",
-    ...whole,
+    items,
+    position,
+    first,
+    last,
+    timestamp: syncTimestamp,
     truncated,
     olderPageToken: hasToken ? token(window.first) : undefined,
     window: { count, tokenBefore: (index) => token(places[index] ?? "") },

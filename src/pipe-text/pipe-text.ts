@@ -39,7 +39,7 @@ export interface PipeTextOptions {
   readonly signal?: AbortSignal;
   /**
    * How long one write is repeated while the service is unavailable, in milliseconds. Default
-   * 300,000: half of the service's default `idempotency_window`.
+   * 300,000.
    */
   readonly retryForMs?: number;
 }

@@ -10,11 +10,11 @@ export interface CallTransport {
    *
    * @throws StreamError for a caller that may not make the call or exceeds its rate.
    */
-  readonly enter: (method: DescMethod) => EnteredCall;
+  enter(method: DescMethod): EnteredCall;
   /** Aborts the connection or stream. */
-  readonly abort: () => void;
+  abort(): void;
   /** The address that the caller's subscriptions count towards. */
-  readonly address: () => string | undefined;
+  address(): string | undefined;
 }
 
 /** A call that was let in. */

@@ -68,24 +68,47 @@ export interface PreparedCall {
 }
 
 /** The encoders of a result. */
-interface Forms<R, M> {
-  readonly envelope: (result: R, caller: Caller, request: M) => Uint8Array;
-  readonly json: (result: R, caller: Caller, request: M) => string;
+interface Forms<R> {
+  readonly envelope: (result: R) => Uint8Array;
+  readonly json: (result: R) => string;
+}
+
+/** The encoders of a result that depend on whether its reader gets authors. */
+interface FormsForReaders<R> {
+  readonly envelope: (result: R, withAuthor: boolean) => Uint8Array;
+  readonly json: (result: R, withAuthor: boolean) => string;
+}
+
+/** A request that names a stream. */
+interface AboutStream {
+  readonly streamName: string;
+}
+
+/** The forms for readers that get authors and for those that do not: no call creates a closure. */
+function forReaders<R>(
+  { seesAuthors }: Handlers,
+  { envelope, json }: FormsForReaders<R>,
+): (caller: Caller, request: AboutStream) => Forms<R> {
+  const of = (withAuthor: boolean): Forms<R> => ({
+    envelope: (result) => envelope(result, withAuthor),
+    json: (result) => json(result, withAuthor),
+  });
+  const [whole, bare] = [of(true), of(false)];
+  return (caller, { streamName }) => (seesAuthors(caller, streamName) ? whole : bare);
 }
 
 /** Builds the unary methods of `millrace.v1.StreamService` over the handlers. */
 export function unaryMethods(handlers: Handlers): UnaryMethod[] {
-  const seesAuthors = (caller: Caller, { streamName }: { readonly streamName: string }) =>
-    handlers.seesAuthors(caller, streamName);
   return [
     unary(method.set, (m, caller) => handlers.set(m, caller), {
       envelope: setEnvelope,
       json: setJson,
     }),
-    unary(method.get, (m, caller) => handlers.get(m, caller), {
-      envelope: (item, caller, request) => itemEnvelope(item, seesAuthors(caller, request)),
-      json: (item, caller, request) => itemJson(item, seesAuthors(caller, request)),
-    }),
+    unary(
+      method.get,
+      (m, caller) => handlers.get(m, caller),
+      forReaders(handlers, { envelope: itemEnvelope, json: itemJson }),
+    ),
     unary(method.update, async (m, caller) => handlers.update(toUpdateRequest(m), caller), {
       envelope: updateEnvelope,
       json: updateJson,
@@ -102,14 +125,16 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
       envelope: () => EMPTY_ENVELOPE,
       json: () => EMPTY_JSON,
     }),
-    unary(method.list, (m, caller) => handlers.list(m, caller), {
-      envelope: (page, caller, request) => listEnvelope(page, seesAuthors(caller, request)),
-      json: (page, caller, request) => listJson(page, seesAuthors(caller, request)),
-    }),
-    unary(method.history, (m, caller) => handlers.history(m, caller), {
-      envelope: (page, caller, request) => historyEnvelope(page, seesAuthors(caller, request)),
-      json: (page, caller, request) => historyJson(page, seesAuthors(caller, request)),
-    }),
+    unary(
+      method.list,
+      (m, caller) => handlers.list(m, caller),
+      forReaders(handlers, { envelope: listEnvelope, json: listJson }),
+    ),
+    unary(
+      method.history,
+      (m, caller) => handlers.history(m, caller),
+      forReaders(handlers, { envelope: historyEnvelope, json: historyJson }),
+    ),
     unary(method.listGroups, (m, caller) => handlers.listGroups(m, caller), {
       envelope: groupsEnvelope,
       json: groupsJson,
@@ -124,26 +149,27 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
 function unary<I extends DescMessage, R>(
   of: DescMethod & { readonly input: I },
   run: (message: Decoded<MessageShape<I>>, caller: Caller) => Promise<R>,
-  { envelope, json }: Forms<R, Decoded<MessageShape<I>>>,
+  forms: Forms<R> | ((caller: Caller, request: Decoded<MessageShape<I>>) => Forms<R>),
 ): UnaryMethod {
   const decodeBinary = compileBinaryDecoder(of.input);
   const decodeJson = compileJsonDecoder(of.input);
   const decodeParsed = compileParsedJsonDecoder(of.input);
   const isRead = of.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+  const formsFor = typeof forms === "function" ? forms : () => forms;
   return {
     of,
     // Not async: each layer of promises around a call costs.
     binary(message, caller) {
       const request = decodeBinary(message);
-      return run(request, caller).then((result) => envelope(result, caller, request));
+      return run(request, caller).then(formsFor(caller, request).envelope);
     },
     json(message, caller) {
       const request = decodeJson(message);
-      return run(request, caller).then((result) => json(result, caller, request));
+      return run(request, caller).then(formsFor(caller, request).json);
     },
     decoded(message, caller) {
       const request = message as Decoded<MessageShape<I>>;
-      return run(request, caller).then((result) => envelope(result, caller, request));
+      return run(request, caller).then(formsFor(caller, request).envelope);
     },
     prepared(parsed) {
       const message = decodeParsed(withMessageOps(parsed));
@@ -152,7 +178,7 @@ function unary<I extends DescMessage, R>(
         group: groupOf(message),
         run: async (caller) => {
           const result = await run(message, caller);
-          return withPlainNumbers(() => json(result, caller, message));
+          return withPlainNumbers(() => formsFor(caller, message).json(result));
         },
       };
     },

@@ -41,8 +41,17 @@ export function isLoopbackName(host: string): boolean {
   return name === "localhost" || name.endsWith(".localhost") || isLoopbackAddress(name);
 }
 
+let latestAddress: { readonly address: string; readonly isLoopback: boolean } | undefined;
+
+/** Caches the latest result, as most callers have one address. */
 function isLoopbackAddress(address: string | undefined): boolean {
   if (address === undefined) return false;
+  if (latestAddress?.address !== address)
+    latestAddress = { address, isLoopback: matchesLoopback(address) };
+  return latestAddress.isLoopback;
+}
+
+function matchesLoopback(address: string): boolean {
   const plain = address.replace(/^::ffff:/i, "");
   return plain === "::1" || /^127(?:\.\d{1,3}){3}$/.test(plain);
 }

@@ -11,12 +11,19 @@ export interface CallerRequest {
   readonly auth: () => AuthRequest;
   /** Whether it opens subscriptions: a caller on this machine is authenticated for these only. */
   readonly subscribes: boolean;
+  /**
+   * Whether it opens what lasts: subscriptions, a socket, a stream of writes, or the session of a
+   * worker. The leeway after the end of a token does not apply to these.
+   */
+  readonly staysOpen: boolean;
 }
 
 /** What the credentials of a request show at first sight. */
 export interface Finding {
   /** Whether the caller is one of the operator's own programs: a service, or local. */
   readonly isTrusted: boolean;
+  /** The caller of everything but subscriptions, if that is certain at first sight. */
+  readonly calling?: Caller | undefined;
   /**
    * The caller. A promise where a token has to be verified or `auth_function` is asked.
    *

@@ -41,6 +41,9 @@ export interface Callers {
   readonly allowsOrigin: AllowsOrigin;
 }
 
+/** The sentence where rules are configured, and neither keys nor issuers of tokens. */
+const NOTHING_ACCEPTED =
+  "authorization is not accepted, because the service has neither keys nor issuers of tokens; it may be absent.";
 /** The rights of users and anonymous callers where no rules are in force. */
 const SUBSCRIBER: Rights = rightsOf(readRules([{ actions: ["subscribe"] }], "default"), {});
 
@@ -49,9 +52,11 @@ export function createCallers(rules: CallerRules): Callers {
   const { keys, apiTokens, tokens, users, anonymous, insecure, allowsOrigin, authenticate } = rules;
   const ring = keys.length + apiTokens.length === 0 ? undefined : keyRing(keys, apiTokens);
   const findings = new Map<ServiceKey, Finding>();
+  const areRulesInForce = users !== undefined || anonymous !== undefined;
+  /** Whether credentials mean something. Where they do not, they are ignored. */
+  const areCredentialsRead = ring !== undefined || tokens !== undefined || areRulesInForce;
   const mayBeLocal = rules.local || (ring === undefined && tokens === undefined);
   const isLocal = (facts: CallerFacts) => mayBeLocal && (insecure || isOnThisMachine(facts));
-  const areRulesInForce = users !== undefined || anonymous !== undefined;
   const nobody: Caller = {
     ...LOCAL,
     kind: "anonymous",
@@ -92,6 +97,7 @@ export function createCallers(rules: CallerRules): Callers {
 
   const local: Finding = {
     isTrusted: true,
+    calling: LOCAL,
     resolve(request) {
       if (!request.subscribes) return LOCAL;
       if (authenticate !== undefined) return ask(authenticate, request, true);
@@ -110,8 +116,11 @@ export function createCallers(rules: CallerRules): Callers {
     if (tokens !== undefined && token !== undefined && isTokenShaped(token))
       return tokens.callerOf(token, facts.authorization ?? "", request, rightsOfUser);
     if (authenticate !== undefined) return ask(authenticate, request, false);
-    if (facts.authorization !== undefined && (ring !== undefined || tokens !== undefined))
-      throw refused("has no valid token");
+    if (facts.authorization !== undefined && areCredentialsRead) {
+      throw ring === undefined && tokens === undefined
+        ? new StreamError("AUTH_REFUSED", NOTHING_ACCEPTED)
+        : refused("has no valid token");
+    }
     return { ...nobody, connection: request.connection() };
   };
 
@@ -131,8 +140,7 @@ export function createCallers(rules: CallerRules): Callers {
           if (finding === undefined) findings.set(key, (finding = findingOf(key)));
           return finding;
         }
-        // Where nothing accepts credentials, they are ignored.
-        const isIgnored = ring === undefined && tokens === undefined && authenticate === undefined;
+        const isIgnored = !areCredentialsRead && authenticate === undefined;
         if (isIgnored && isLocal(facts)) return local;
       }
       return { isTrusted: false, resolve: (request) => identify(facts, request) };
@@ -154,7 +162,7 @@ function findingOf({ name, allow }: ServiceKey): Finding {
   };
   const resolve = ({ subscribes, connection }: CallerRequest): Caller =>
     subscribes ? { ...caller, connection: connection() } : caller;
-  return { isTrusted: true, resolve };
+  return { isTrusted: true, calling: caller, resolve };
 }
 
 function refused(problem: string): StreamError {

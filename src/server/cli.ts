@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { Command, Option } from "commander";
-import { pino } from "pino";
 import { type LoadedConfig, loadConfig } from "./config/config.ts";
 import { configJsonSchema } from "./config/json-schema.ts";
 import { keyNamed } from "./config/keys.ts";
@@ -11,7 +10,6 @@ import type { Config, ConfigInput } from "./config/schema.ts";
 import { checkedInput } from "./config/text-input.ts";
 import type { StoreOptions } from "./open-store.ts";
 import { addRightsCommands } from "./commands/rights-commands.ts";
-import { createServer } from "./server.ts";
 
 interface ServeFlags {
   readonly config?: string;
@@ -101,6 +99,8 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
     flags.config,
     inputOfFlags(flags),
   );
+  // Large, and only needed to serve.
+  const [{ pino }, { createServer }] = await Promise.all([import("pino"), import("./server.ts")]);
   const logger = pino({ name: "millrace", level: config.log_level }, pino.destination(2));
   for (const warning of warnings) logger.warn(warning);
   if (file !== undefined) logger.info({ file }, "configuration file loaded");

@@ -1,5 +1,5 @@
 import { IncomingMessage, ServerResponse } from "node:http";
-import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
+import { constants } from "node:http2";
 import { createConnectRouter, createContextValues } from "@connectrpc/connect";
 import {
   compressionBrotli,
@@ -27,17 +27,15 @@ import type { Administration } from "../service/administration.ts";
 import { streamRoutes } from "../rpc/framework/routes.ts";
 import type { UnaryMethod } from "../rpc/unary-methods.ts";
 import { StreamError } from "../core/errors.ts";
-import type { Origin } from "../limits/caller-limiter.ts";
 import { retryHeaders } from "../rpc/connect-error.ts";
-import { createConnectionIds } from "../service/connection-ids.ts";
 import type { Handlers } from "../service/handlers.ts";
-import { authRequestOf } from "./auth-request.ts";
 import { answerPreflight, exposeTo } from "./cors.ts";
 import { dismissStream } from "../rpc/dismiss.ts";
 import { exchangeOver1 } from "./connect-exchange.ts";
-import { type CallerFacts, factsFrom } from "./caller-facts.ts";
+import type { CallerFacts } from "./caller-facts.ts";
 import type { Callers } from "./callers.ts";
-import type { Connection, Permits } from "./permits.ts";
+import { connectionOf, factsOf } from "./connections.ts";
+import type { Permits } from "./permits.ts";
 import type { Request, RequestListener, Response } from "./port/listener.ts";
 import { type Workers, workerRoutes } from "./worker-routes.ts";
 import { type StaticPages, answerStatic, loadDemoPage } from "./static-pages.ts";
@@ -66,9 +64,6 @@ interface Route {
   readonly call: CallHandler;
   readonly handler: UniversalHandler;
 }
-
-/** Ids of connections, by HTTP/2 session, or by the socket of HTTP/1.1. */
-const connectionIds = createConnectionIds();
 /** Services of our own, with access rules; anybody may call the others. */
 export const OUR_SERVICES: readonly string[] = [
   StreamService.typeName,
@@ -198,35 +193,12 @@ async function serveCall(
 function transportOfRequest(request: Request, permits: Permits): CallTransport {
   const connection = connectionOf(request);
   return {
-    enter: permits.entrance(factsOf(request), connection),
+    enter: (method) => permits.enter(method, factsOf(request), connection),
     address: () => permits.addressOf(connection),
     abort: () => {
       if ("stream" in request) request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       else request.socket.destroy();
     },
-  };
-}
-
-/** The transport of a call on an HTTP/2 stream that the fast path serves. */
-export function transportOf(
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  permits: Permits,
-): CallTransport {
-  const { session } = stream;
-  const peer = session?.socket.remoteAddress;
-  const connected = () => connectionIds(session ?? stream);
-  const connection: Connection = {
-    identity: session,
-    peer,
-    forwardedFor: forwardedForOf(headers),
-    connected,
-    auth: () => authRequestOf(headers, headers[":path"] ?? "", stream.session?.socket, connected),
-  };
-  return {
-    enter: permits.entrance(factsFrom(headers, peer), connection),
-    address: () => permits.addressOf(connection),
-    abort: () => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
   };
 }
 
@@ -242,34 +214,6 @@ function refuseTooFast(permits: Permits, facts: CallerFacts, request: Request, r
     respond(response, 429, `${error.message}\n`);
     return true;
   }
-}
-
-/** The connection of a request. */
-export function connectionOf(request: Request): Connection {
-  const identity = "stream" in request ? request.stream.session : request.socket;
-  const connected = () => connectionIds(identity ?? request);
-  return {
-    identity,
-    ...originOf(request),
-    connected,
-    auth: () => authRequestOf(request.headers, request.url ?? "", request.socket, connected),
-  };
-}
-
-/** The origin of a request, for the limits of callers. */
-export function originOf({ socket, headers }: Request): Origin {
-  return { peer: socket.remoteAddress, forwardedFor: forwardedForOf(headers) };
-}
-
-/** The `x-forwarded-for` header, joined if it was sent more than once. */
-function forwardedForOf(headers: IncomingHttpHeaders): string | undefined {
-  const value = headers["x-forwarded-for"];
-  return Array.isArray(value) ? value.join(",") : value;
-}
-
-/** What a request says about its caller. */
-export function factsOf(request: Request): CallerFacts {
-  return factsFrom(request.headers, request.socket.remoteAddress);
 }
 
 function serveHealth(request: Request, response: Response, health: Health): void {

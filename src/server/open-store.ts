@@ -2,14 +2,8 @@ import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
 import type { Coordinator } from "../core/coordinator.ts";
 import type { Store } from "../core/store.ts";
 import type { CommitQueueLimits } from "../stores/lmdb/commit-queue.ts";
-import { openLmdbStore } from "../stores/lmdb/lmdb-store.ts";
 import { memoryStore } from "../stores/memory/memory-store.ts";
-import {
-  type OperatorLog,
-  type RedisOptions,
-  type StreamRetention,
-  openRedis,
-} from "./open-redis.ts";
+import type { OperatorLog, RedisOptions, StreamRetention } from "./open-redis.ts";
 
 /** The store to open. */
 export type StoreOptions =
@@ -34,9 +28,6 @@ export type StoreOptions =
     }
   | RedisOptions;
 
-/** The default data folder. */
-export const DEFAULT_FOLDER = "./data";
-
 /** A store, and the coordinator of the processes that share it. */
 export interface OpenedStore {
   readonly store: Store;
@@ -44,7 +35,8 @@ export interface OpenedStore {
 }
 
 /**
- * Opens the chosen store and its coordinator. The only place that knows all of them.
+ * Opens the chosen store and its coordinator. The only place that knows all of them. Loads the one
+ * that is chosen: the database and the client of Redis are large.
  *
  * @param log Logs what the operator should know about the store.
  */
@@ -55,13 +47,16 @@ export async function openStore(
 ): Promise<OpenedStore> {
   switch (options.kind) {
     case "file_based": {
+      const { openLmdbStore } = await import("../stores/lmdb/lmdb-store.ts");
       const { folder, queue, beginNewEpochs } = options;
       const store = await openLmdbStore({ ...retention, folder, queue, beginNewEpochs });
       return { store, coordinator: localCoordinator({ serviceState: store.serviceState }) };
     }
     case "in_memory":
       return { store: memoryStore(retention), coordinator: localCoordinator() };
-    case "redis":
+    case "redis": {
+      const { openRedis } = await import("./open-redis.ts");
       return openRedis(options, retention, log);
+    }
   }
 }

@@ -8,7 +8,7 @@ import type { UntrustedBodies } from "../limits/untrusted-bodies.ts";
 import type { AuthRequest } from "../core/auth.ts";
 import type { Connected } from "../core/connection.ts";
 import { type Caller, NOBODY } from "../rights/caller.ts";
-import type { CallTransport, EnteredCall } from "../rpc/call-transport.ts";
+import type { EnteredCall } from "../rpc/call-transport.ts";
 import type { Action } from "../rights/action.ts";
 import type { Require } from "../service/calls.ts";
 import type { CallerFacts } from "./caller-facts.ts";
@@ -21,9 +21,9 @@ export interface Connection extends Origin {
   /** Identifies it: the same object for all of its calls; undefined when it is gone. */
   readonly identity: object | undefined;
   /** Its id, made on first use. */
-  readonly connected: () => Connected;
+  connected(): Connected;
   /** The call as `auth_function` sees it. */
-  readonly auth: () => AuthRequest;
+  auth(): AuthRequest;
 }
 
 /** Decides whether calls may proceed, by their callers, the rights of these, and their rates. */
@@ -33,7 +33,7 @@ export interface Permits {
   /**
    * The caller of a socket, which follows groups or is a worker.
    *
-   * @throws StreamError AUTH_REFUSED, NOT_TRUSTED, ACTION_DENIED
+   * @throws StreamError AUTH_REFUSED, AUTH_EXPIRED, NOT_TRUSTED, ACTION_DENIED
    */
   callerOf(
     facts: CallerFacts,
@@ -46,8 +46,8 @@ export interface Permits {
    * @throws StreamError NOT_TRUSTED, AUTH_REFUSED, ACTION_DENIED
    */
   requireCall(method: DescMethod, caller: Caller): void;
-  /** Lets calls of RPC methods in. */
-  entrance(facts: CallerFacts, connection: Connection): CallTransport["enter"];
+  /** Lets a call of an RPC method in. @see CallTransport.enter */
+  enter(method: DescMethod, facts: CallerFacts, connection: Connection): EnteredCall;
   /** Counts a request that is not an RPC. @throws StreamError RATE_LIMITED */
   count(facts: CallerFacts, connection: Connection): void;
   /** The key of the address that the callers of a connection are limited by. */
@@ -74,19 +74,26 @@ export function createPermits(
   const review = (caller: Caller, access: Access): Caller => {
     if (access === "subscribe" || access === "public" || caller.rights === undefined) return caller;
     if (callers.isSubscriberOnly(caller)) throw callers.untrusted();
-    if (access === "work" || access === "admin") require(caller, access, {});
+    if (access === "work" || access === "admin") require(caller, access, undefined);
     // Nobody's body is read for a call that cannot be allowed.
     else if (!ACTIONS_OF[access].some((action) => caller.rights?.mayAllow(action)))
-      require(caller, ACTIONS_OF[access][0], {});
+      require(caller, ACTIONS_OF[access][0], undefined);
     return caller;
   };
   const callerOf = (
-    { resolve }: Finding,
-    { identity, connected, auth }: Connection,
+    { calling, resolve }: Finding,
+    connection: Connection,
     access: Access,
   ): Caller | Promise<Caller> => {
     const subscribes = access === "subscribe";
-    const caller = resolve({ identity, connection: connected, auth, subscribes });
+    if (calling !== undefined && !subscribes) return review(calling, access);
+    const caller = resolve({
+      identity: connection.identity,
+      connection: () => connection.connected(),
+      auth: () => connection.auth(),
+      subscribes,
+      staysOpen: subscribes || access === "stream" || access === "work",
+    });
     return caller instanceof Promise
       ? caller.then((found) => review(found, access))
       : review(caller, access);
@@ -96,7 +103,7 @@ export function createPermits(
       callerOf(callers.find(facts, connection.identity), connection, access),
     requireCall: (method, caller) => void review(caller, accessOf(method)),
     isExempt: (facts) => isExempt(callers.find(facts).isTrusted),
-    entrance: (facts, connection) => (method) => {
+    enter(method, facts, connection) {
       const access = accessOf(method);
       const finding = callers.find(facts, connection.identity);
       const { isTrusted } = finding;

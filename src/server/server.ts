@@ -24,12 +24,12 @@ import { unaryMethods } from "../rpc/unary-methods.ts";
 import { createWorkerUpgrade } from "./worker-upgrades.ts";
 import { type WebhookProvider, webhookProvider } from "../webhooks/webhook-provider.ts";
 import { type AuthOptions, callerRules } from "./auth-options.ts";
-import { isLoopbackName } from "./caller-facts.ts";
 import { createCallers } from "./callers.ts";
 import { frameAccounts, socketCalls } from "./socket-methods.ts";
 import { socketIdentification } from "./socket-identification.ts";
 import { createAllowsOrigin } from "./origins.ts";
-import { OUR_SERVICES, createHttpHandler, factsOf, originOf } from "./http-handler.ts";
+import { factsOf, originOf } from "./connections.ts";
+import { OUR_SERVICES, createHttpHandler } from "./http-handler.ts";
 import { createPermits } from "./permits.ts";
 import { connectionAdmission } from "./port/connection-admission.ts";
 import { affordableConnections } from "./port/open-files.ts";
@@ -38,10 +38,12 @@ import { type Listener, type PortListeners, listen } from "./port/listener.ts";
 import { explainListenError } from "./port/listen-error.ts";
 import { readTokenFile } from "./api-token-file.ts";
 import { decisionLog } from "./decision-log.ts";
+import { DEFAULT_FOLDER, DEFAULT_PORT } from "./defaults.ts";
 import { createDrainDelay } from "./drain-delay.ts";
+import { insecurityOf } from "./insecurity.ts";
 import { createProblemLog } from "./problem-log.ts";
 import type { Retention } from "./open-redis.ts";
-import { DEFAULT_FOLDER, type OpenedStore, type StoreOptions, openStore } from "./open-store.ts";
+import { type OpenedStore, type StoreOptions, openStore } from "./open-store.ts";
 import { UntrustedBodies } from "../limits/untrusted-bodies.ts";
 import { BodyBudget } from "../limits/body-budget.ts";
 
@@ -121,8 +123,6 @@ export interface CloseOptions {
 
 /** How often health is updated, in milliseconds. */
 const HEALTH_INTERVAL_MS = 1000;
-/** Default port. */
-export const DEFAULT_PORT = 3112;
 /** How long the store may take to flush when the server stops, in milliseconds. */
 const FLUSH_GRACE_MS = 4000;
 /** How long the sockets of workers may take to close, in milliseconds. */
@@ -321,30 +321,6 @@ async function withinGrace(closing: Promise<void>, logger: Logger): Promise<void
   });
   await Promise.race([closing, late]);
   clearTimeout(timer);
-}
-
-/**
- * Why a server may not listen on a host with these options, as a sentence; undefined when it may.
- *
- * @param shownHost The host as the sentence shows it.
- */
-export function insecurityOf(
-  host: string,
-  {
-    apiTokens = [],
-    apiTokenFile,
-    auth: { keys = [], jwt = [] } = {},
-    insecure = false,
-  }: Pick<ServerOptions, "apiTokens" | "apiTokenFile" | "auth" | "insecure">,
-  shownHost = host,
-): string | undefined {
-  const hasTokens = apiTokens.length > 0 || apiTokenFile !== undefined;
-  const authenticates = hasTokens || keys.length > 0 || jwt.length > 0;
-  if (isLoopbackName(host) || authenticates || insecure) return undefined;
-  return (
-    `host is ${shownHost}, which other machines can reach, and no caller would have to authenticate: ` +
-    "configure api_tokens, api_token_file, auth.keys or auth.jwt, or listen on 127.0.0.1, or set insecure: true if you mean it."
-  );
 }
 
 /** The configured tokens, or the one of the token file. */

@@ -5,7 +5,7 @@ import type { Connected } from "../core/connection.ts";
 import { StreamError } from "../core/errors.ts";
 import type { Caller } from "../rights/caller.ts";
 import { authRequestOf } from "./auth-request.ts";
-import { factsOf, originOf } from "./http-handler.ts";
+import { factsOf, originOf } from "./connections.ts";
 import type { Permits } from "./permits.ts";
 
 /**

@@ -1,8 +1,9 @@
 import { createConnectFastPath } from "../rpc/fast-path/connect-unary.ts";
 import { createGrpcFastPath } from "../rpc/fast-path/grpc.ts";
 import { exchangeOver2 } from "./connect-exchange.ts";
-import { type HttpHandlerOptions, transportOf } from "./http-handler.ts";
+import type { HttpHandlerOptions } from "./http-handler.ts";
 import type { StreamListener } from "./port/listener.ts";
+import { StreamTransport } from "./stream-transport.ts";
 
 /**
  * Serves plain gRPC and Connect calls on the fast path. The other HTTP/2 streams are left to the
@@ -21,7 +22,7 @@ export function createStreamHandler({
   const grpc = createGrpcFastPath(handlers, unaryMethods, draining, bodies);
   const connect = createConnectFastPath(unaryMethods, bodies);
   return (stream, headers) => {
-    const transport = () => transportOf(stream, headers, permits);
+    const transport = () => new StreamTransport(stream, headers, permits);
     return grpc(stream, headers, transport) || connect(exchangeOver2(stream, headers), transport);
   };
 }

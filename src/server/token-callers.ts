@@ -17,7 +17,7 @@ export interface TokenCallers {
    *
    * @param authorization The header that presents it.
    * @param rightsOf The rights of a user whose token has these rules.
-   * @throws StreamError AUTH_EXPIRED; AUTH_REFUSED rejects.
+   * @throws StreamError AUTH_EXPIRED, AUTH_REFUSED
    */
   callerOf(
     token: string,
@@ -37,20 +37,17 @@ export function createTokenCallers(
 ): TokenCallers {
   /** Findings by connection and header: those of tokens that were verified, or are being verified. */
   const known = new WeakMap<object, RecentMap<string, Finding>>();
-  const findingOf = (caller: Caller): Finding => ({
+  const findingOf = (caller: UserOfToken): Finding => ({
     isTrusted: false,
-    resolve() {
-      if ((caller.expiresAtMs ?? Infinity) <= clock()) throw expired();
-      return caller;
-    },
+    resolve: (request) => callerFor(caller, request, clock()),
   });
   return {
     known: (authorization, identity) => known.get(identity)?.get(authorization),
     callerOf(token, authorization, request, rightsOf) {
       const verified = verifier
         .verify(token)
-        .then(({ user, claims, expiresAtMs, allow }): Caller => {
-          const caller: Caller = {
+        .then(({ user, claims, expiresAtMs, acceptedUntilMs, allow }): UserOfToken => {
+          const lasting: Caller = {
             kind: "user",
             author: `user:${user}`,
             user,
@@ -59,6 +56,9 @@ export function createTokenCallers(
             expiresAtMs,
             connection: request.connection(),
           };
+          const isLenient = acceptedUntilMs > expiresAtMs;
+          const calling = isLenient ? { ...lasting, expiresAtMs: acceptedUntilMs } : lasting;
+          const caller = { lasting, calling };
           tokens.set(authorization, findingOf(caller));
           return caller;
         });
@@ -66,8 +66,28 @@ export function createTokenCallers(
       const identity = request.identity ?? {};
       const tokens = known.get(identity) ?? new RecentMap<string, Finding>(MAX_TOKENS);
       known.set(identity, tokens);
-      tokens.set(authorization, { isTrusted: false, resolve: () => verified });
-      return verified;
+      const resolve = async (each: CallerRequest) => callerFor(await verified, each, clock());
+      tokens.set(authorization, { isTrusted: false, resolve });
+      return resolve(request);
     },
   };
+}
+
+/** The user of a token, as the caller of what it opens. */
+interface UserOfToken {
+  /** Of what lasts: it ends when the token expires. */
+  readonly lasting: Caller;
+  /** Of single calls: they are accepted for as long as the leeway lasts. */
+  readonly calling: Caller;
+}
+
+/** The caller of a request. @throws StreamError AUTH_EXPIRED */
+function callerFor(
+  { lasting, calling }: UserOfToken,
+  { staysOpen }: CallerRequest,
+  nowMs: number,
+): Caller {
+  const caller = staysOpen ? lasting : calling;
+  if ((caller.expiresAtMs ?? Infinity) <= nowMs) throw expired();
+  return caller;
 }

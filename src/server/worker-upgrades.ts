@@ -7,7 +7,7 @@ import type { SocketDoor } from "../workers/socket-door.ts";
 import type { CallerFacts } from "./caller-facts.ts";
 import type { CallerLimiter } from "../limits/caller-limiter.ts";
 import { retryHeaders } from "../rpc/connect-error.ts";
-import { connectionOf, factsOf, originOf } from "./http-handler.ts";
+import { connectionOf, factsOf, originOf } from "./connections.ts";
 import type { Permits } from "./permits.ts";
 import type { UpgradeListener } from "./port/upgrades.ts";
 
@@ -95,8 +95,8 @@ function workerFacts(request: IncomingMessage): CallerFacts {
 }
 
 function refusalFor(error: StreamError): Refusal {
-  const { reason, message } = error;
+  const { code, reason, message } = error;
   if (reason === "RATE_LIMITED" || reason === "TOO_MANY_CONNECTIONS")
     return { status: 429, message, headers: retryHeaders(error) };
-  return { status: reason === "AUTH_REFUSED" ? 401 : 403, message };
+  return { status: code === "unauthenticated" ? 401 : 403, message };
 }

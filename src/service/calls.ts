@@ -53,11 +53,12 @@ interface CallDependencies {
 }
 
 /**
- * Requires a right.
+ * Requires a right: `require(caller, action, resource)`. The resource is undefined when the request
+ * has not been read: then the caller has the action for no resource.
  *
  * @throws StreamError ACTION_DENIED, AUTH_EXPIRED
  */
-export type Require = (caller: Caller, action: Action, resource: Resource) => void;
+export type Require = (caller: Caller, action: Action, resource: Resource | undefined) => void;
 
 /**
  * Creates the decision about rights, which every call and every subscription takes.
@@ -72,8 +73,9 @@ export function createRequire(
   return (caller, action, resource) => {
     if (isExpired(caller, clock)) throw expired();
     if (caller.rights === undefined) return;
-    const rule = caller.rights.allowing(action, resource);
-    onDecision?.({ caller, action, resource, rule });
+    const known = resource ?? {};
+    const rule = caller.rights.allowing(action, known);
+    onDecision?.({ caller, action, resource: known, rule });
     if (rule === undefined) throw denied(action, resource);
   };
 }
@@ -291,14 +293,15 @@ function gateCallerOf(caller: Caller): GateCaller {
 /** The connection of a caller that has none. */
 export const NO_CONNECTION: Connected = { connectionId: "" };
 
-function denied(action: Action, { stream, group, item }: Resource): StreamError {
+function denied(action: Action, resource: Resource | undefined): StreamError {
+  const { stream, group, item } = resource ?? {};
   const place = [
     stream !== undefined && `stream ${JSON.stringify(stream)}`,
     group !== undefined && `group ${JSON.stringify(group)}`,
     item !== undefined && `item ${JSON.stringify(item)}`,
   ].filter((part) => part !== false);
-  // ListAll names nothing; other calls that do are refused before their request is read.
-  const where = place.length === 0 && action === "read" ? "everything" : place.join(", ");
+  const isAll = resource !== undefined && place.length === 0 && action === "read";
+  const where = isAll ? "everything" : place.join(", ");
   const what = where === "" ? action : `${action} ${where}`;
   return new StreamError(
     "ACTION_DENIED",

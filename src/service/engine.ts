@@ -1,4 +1,4 @@
-import type { Coordinator } from "../core/coordinator.ts";
+import { type Coordinator, DEFAULT_PRESENCE_TIMEOUT_MS } from "../core/coordinator.ts";
 import { StreamError } from "../core/errors.ts";
 import { checkGroup, checkName } from "../core/names.ts";
 import type { Store } from "../core/store.ts";
@@ -336,8 +336,6 @@ export function createEngine(
 }
 
 const SETTLE_TIMEOUT_MS = 3000;
-/** Default of `presenceTimeoutMs`. */
-export const DEFAULT_PRESENCE_TIMEOUT_MS = 10_000;
 
 /** The settings of streams over a store that was opened without them. @throws StreamSettingError */
 function streamsOver(store: Store, options: StreamsOptions | undefined): StreamTable {

@@ -32,7 +32,7 @@ interface WriteRequest extends ItemWrite, Keyed {
 }
 
 /**
- * What makes a write take effect once; undefined when it has no key. To be called with the request
+ * What makes a write take effect once; undefined when it has no key, as transient events. To be called with the request
  * as it came, before gates replace its content.
  *
  * @throws StreamError REQUEST_INVALID
@@ -42,7 +42,7 @@ export function onceOnly(
   request: WriteRequest,
   caller: Caller,
 ): OnceOnly | undefined {
-  if (request.idempotencyKey === undefined) return undefined;
+  if (request.idempotencyKey === undefined || action === "send") return undefined;
   const key = checkIdempotencyKey(request.idempotencyKey);
   const fingerprint = fingerprintOf(action, request);
   return { idempotency: { caller: identityOf(caller), key, fingerprint } };
@@ -54,18 +54,26 @@ export function onceOnly(
  */
 function fingerprintOf(action: string, request: WriteRequest): string {
   const hash = createHash("sha256");
-  const { expectedEpoch, mutations } = request;
-  hash.update(JSON.stringify([action, expectedEpoch, mutations?.length]));
-  for (const { kind, itemId, expectedRevision, data, ops } of mutations ?? [request]) {
-    hash.update(JSON.stringify([kind, itemId, expectedRevision, ops?.length]));
+  const mutations = action === "batch" ? request.mutations : undefined;
+  hash.update(JSON.stringify([action, textOf(request.expectedEpoch), mutations?.length]));
+  for (const each of mutations ?? [{ ...request, kind: action }]) {
+    const { kind, itemId, expectedRevision } = each;
+    // Requests of the library may have fields of other calls.
+    const data = kind === "set" ? each.data : undefined;
+    const ops = (kind === "update" ? each.ops : undefined) ?? [];
+    hash.update(JSON.stringify([kind, textOf(itemId), numberOf(expectedRevision), ops.length]));
     if (data !== undefined) hash.update(canonicalText(data));
-    for (const op of ops ?? []) {
+    for (const op of ops) {
       hash.update(JSON.stringify([op.type, op.path, "by" in op ? op.by : null]));
       if ("value" in op) hash.update(canonicalText(op.value));
     }
   }
   return hash.digest("base64url");
 }
+
+// Requests are not checked yet. Those with members of other types are refused in any case.
+const textOf = (member: unknown) => (typeof member === "string" ? member : null);
+const numberOf = (member: unknown) => (typeof member === "number" ? member : null);
 
 /** JSON text that equal values share. */
 function canonicalText(value: Value): string {

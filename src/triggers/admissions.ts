@@ -2,7 +2,7 @@ import type { StreamError } from "../core/errors.ts";
 import type { Position } from "../core/position.ts";
 import { type Caller, NOBODY } from "../rights/caller.ts";
 import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
-import type { AdmitOptions, JoinGates } from "./join-gates.ts";
+import type { AdmitOptions, JoinGates, NotifyJoined } from "./join-gates.ts";
 import type { Leaves } from "./leaves.ts";
 import { type JoinedSubscription, leavePayload, readLeavePayload } from "./payloads.ts";
 import type { ReadAdmissions } from "./read-admissions.ts";
@@ -244,12 +244,20 @@ export function createAdmissions(
     reads.release(subscription.joined);
     return true;
   };
+  const deliver = (subscription: OpenSubscription) => {
+    leaves.deliver(subscription, subscription.isLeased);
+    gone();
+  };
   const leave = (subscription: OpenSubscription) => {
     if (!remove(subscription)) return;
     subscription.state = "over";
     void subscription.joinDelivered.then(() => {
-      leaves.deliver(subscription, subscription.isLeased);
-      gone();
+      if (subscription.session === undefined) return deliver(subscription);
+      leases.detach(subscription.id).then(
+        (isOurs) => (isOurs ? deliver(subscription) : gone()),
+        // It may be delivered twice, rather than never.
+        () => deliver(subscription),
+      );
     });
   };
   const keeper: Keeper = {
@@ -278,8 +286,9 @@ export function createAdmissions(
       if (before !== undefined) suspended.delete(before);
       const decision = gates.admit(joined, { ...options, notifies: before === undefined });
       joining.set(subscription, decision);
+      let notifyJoined: NotifyJoined;
       try {
-        ({ joinDelivered: subscription.joinDelivered } = await decision);
+        notifyJoined = await decision;
       } catch (error) {
         gone();
         if (before !== undefined) {
@@ -296,21 +305,26 @@ export function createAdmissions(
       }
       open.add(subscription);
       subscription.state = "open";
+      // Without leave triggers no lease has to survive this process, except that it says which
+      // joins of a session are none of a new subscription.
+      const isWanted = leaves.isWanted || (session !== undefined && gates.hasListeners());
+      const held = isWanted && subscription.ended === undefined ? hold(subscription) : undefined;
+      // After the lease: else a process that is killed in between never delivers the leave. One
+      // that continues another has had its join.
+      if (before === undefined)
+        subscription.joinDelivered = held?.then(notifyJoined, notifyJoined) ?? notifyJoined();
       if (subscription.ended !== undefined) {
         leave(subscription);
         throw subscription.ended;
       }
       // What nobody was asked about proves nothing about the reads of others on this connection.
       if (options?.asksGates !== false && options?.coversReads !== false) reads.hold(joined);
-      // Without leave triggers no lease has to survive this process, except that it says which
-      // joins of a session are none of a new subscription.
-      if (leaves.isWanted || (session !== undefined && gates.hasListeners())) {
-        try {
-          await hold(subscription);
-        } catch (error) {
-          leave(subscription);
-          throw error;
-        }
+      if (held === undefined) return subscription;
+      try {
+        await held;
+      } catch (error) {
+        leave(subscription);
+        throw error;
       }
       return subscription;
     },

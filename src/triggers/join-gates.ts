@@ -34,6 +34,9 @@ export interface AdmitOptions {
   readonly notifies?: boolean | undefined;
 }
 
+/** Calls the join listeners. Resolves when they have run. */
+export type NotifyJoined = () => Promise<void>;
+
 /** The gates of type `stream:join`. */
 export interface JoinGates {
   /** Whether there are join listeners (`gate: false`). */
@@ -43,14 +46,11 @@ export interface JoinGates {
    *
    * @param options.asksGates Whether the gates decide. False for the service's own callers: then
    *   nothing refuses, and only the join listeners are called. Default true.
-   * @returns `joinDelivered`, which resolves when the join listeners (`gate: false`) have run. The
+   * @returns What calls the join listeners (`gate: false`), and resolves when they have run. The
    *   subscription need not wait for it.
    * @throws StreamError JOIN_REFUSED unless every gate allows it.
    */
-  admit(
-    joined: JoinedSubscription,
-    options?: AdmitOptions,
-  ): Promise<{ readonly joinDelivered: Promise<void> }>;
+  admit(joined: JoinedSubscription, options?: AdmitOptions): Promise<NotifyJoined>;
 
   /**
    * Asks all join gates again about an open subscription, with `recheck: true` in the payload. No
@@ -123,10 +123,12 @@ export function createJoinGates(context: JoinContext): JoinGates {
       const mustAsk = asksGates && hasGates(refuseJoin);
       refresh();
       const notified = notifies ? listeners : [];
-      if (!mustAsk && notified.length === 0) return { joinDelivered: Promise.resolve() };
+      if (!mustAsk && notified.length === 0) return notifyNobody;
       const payload = joinPayload(joined);
       if (mustAsk) await ask(payload, refuseJoin);
-      return { joinDelivered: notifyListeners(context, notified, payload) };
+      return notified.length === 0
+        ? notifyNobody
+        : () => notifyListeners(context, notified, payload);
     },
 
     async recheck(joined) {
@@ -143,6 +145,8 @@ export function createJoinGates(context: JoinContext): JoinGates {
     },
   };
 }
+
+const notifyNobody: NotifyJoined = () => Promise.resolve();
 
 /** Calls the join listeners. Their results are ignored, and no subscription waits for them. */
 async function notifyListeners(

@@ -57,7 +57,7 @@ const tokenOf = async (user: string, ttlMs: number, stream = "*") => {
 };
 
 /** A token that expires in a moment: development tokens end with a whole second. */
-const shortToken = (user: string, ttlMs = 300, stream = "*") => {
+const shortToken = (user: string, ttlMs = 700, stream = "*") => {
   const allow = [{ actions: ["subscribe"], stream }];
   const exp = (Date.now() + ttlMs) / 1000;
   return hmacToken('{"alg":"HS256"}', JSON.stringify({ sub: user, exp, allow }), ISSUER.secret);

@@ -67,7 +67,7 @@ describe("a hostile client", () => {
         Array.from({ length: 1000 }, () => clientFrame(opcode, payload)),
       );
       const before = process.memoryUsage().heapUsed;
-      for (let i = 0; i < 300; i++) {
+      for (let i = 0; i < 300 && !line.socket.destroyed; i++) {
         if (!line.socket.write(frames))
           await new Promise<void>((resolve) => {
             line.socket.once("drain", resolve);

@@ -43,12 +43,15 @@ const frameOf = (i: number) =>
 
 describe("compressed deltas", () => {
   it("are read as they were written by every socket, whatever each received before", () => {
-    const frames = fc.array(fc.string({ unit: "binary", maxLength: 900 }), { minLength: 1 });
+    const frames = fc.array(fc.string({ unit: "binary", maxLength: 900 }), {
+      minLength: 1,
+      maxLength: 12,
+    });
     // Which sockets receive each frame, as bits.
-    const receivers = fc.array(fc.nat({ max: 63 }), { minLength: 60, maxLength: 60 });
+    const receivers = fc.array(fc.nat({ max: 31 }), { minLength: 12, maxLength: 12 });
     fc.assert(
       fc.property(frames, receivers, (texts, who) => {
-        const sockets = Array.from({ length: 6 }, openSocket);
+        const sockets = Array.from({ length: 5 }, openSocket);
         const expected: string[][] = sockets.map(() => []);
         for (const [i, text] of texts.entries()) {
           const frame = textFrame([text.toWellFormed()]);
@@ -60,7 +63,7 @@ describe("compressed deltas", () => {
         }
         expect(sockets.map((socket) => socket.texts)).toEqual(expected);
       }),
-      { numRuns: 200 },
+      { numRuns: 50 },
     );
   });
 

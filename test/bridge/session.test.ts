@@ -1,11 +1,13 @@
 import { DEFAULT_CALLER_LIMITS } from "../../src/limits/caller-limits.ts";
 import { TokenBucket } from "../../src/limits/token-bucket.ts";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { memoryStore, StreamError } from "millrace";
 import { WaitingCalls } from "../../src/bridge/call-order.ts";
 import { DEFAULT_BRIDGE_LIMITS } from "../../src/bridge/limits.ts";
 import { createSessions } from "../../src/bridge/sessions.ts";
 import { BridgeSession } from "../../src/bridge/session.ts";
+import { createLocalSessions } from "../../src/coordinators/local/local-sessions.ts";
+import type { Sessions } from "../../src/core/coordinator.ts";
 import { Value } from "../../src/core/value.ts";
 import { Moments } from "../../src/timers/moments.ts";
 import { LOCAL, THIS_PROCESS } from "../../src/rights/caller.ts";
@@ -24,7 +26,7 @@ beforeEach(() => {
 afterEach(() => engine.close());
 
 /** Opens a session whose socket takes frames or stalls, as the test demands. */
-function open(handlers: Handlers = engine.handlers) {
+function open(handlers: Handlers = engine.handlers, agreed: Sessions = createLocalSessions()) {
   const frames: Frame[] = [];
   const waiting: { readonly bytes: number; readonly taken: () => void }[] = [];
   let bufferedBytes = 0;
@@ -43,7 +45,7 @@ function open(handlers: Handlers = engine.handlers) {
       require: engine.require,
       renew: () => Promise.reject(new Error("unexpected")),
       deadlines: new Moments(),
-      sessions: createSessions(engine.sessions),
+      sessions: createSessions({ ...engine.sessions, agreed }),
       continued: (caller) => caller,
       calls: { methods: new Map(), memory: engine.memory, waiting: new WaitingCalls() },
     },
@@ -169,6 +171,44 @@ describe("a session", () => {
       { ...refusal, id: "i", subscriptionId: "url", event },
       { ...refusal, id: null, subscriptionId: "s1", event },
       expect.objectContaining({ groupId: "open", subscriptionId: "s1" }),
+    ]);
+  });
+
+  it("is closed with 1013 after its hello, with the error, when the fleet cannot be reached", async () => {
+    const fail = async () => {
+      throw new StreamError("STORE_UNAVAILABLE", "Redis is down.");
+    };
+    const agreed = { ...createLocalSessions(), begin: fail, take: fail };
+    for (const session of [undefined, "s".repeat(22)]) {
+      const at = open(engine.handlers, agreed);
+      at.session.receive(JSON.stringify({ type: "hello", data: { version: 2, session } }));
+      const join = { subscriptionId: "s", streamName: "s", groupId: "g" };
+      at.session.receive(JSON.stringify({ type: "join", data: join }));
+      await vi.waitFor(() => expect(at.closedWith).toBe(1013));
+      const [error, ...others] = at.frames;
+      expect(error?.event).toMatchObject({ type: "error", reason: "STORE_UNAVAILABLE" });
+      expect(others).toEqual([]);
+    }
+  });
+
+  it("reads the frames that came with its hello after the welcome, in order", async () => {
+    let begin = () => {};
+    const began = new Promise<void>((resolve) => (begin = resolve));
+    const agreed = { ...createLocalSessions(), begin: async () => began };
+    const at = open(engine.handlers, agreed);
+    at.session.receive(JSON.stringify({ type: "hello", data: { version: 2 } }));
+    for (const subscriptionId of ["one", "two"]) {
+      const data = { subscriptionId, streamName: "s", groupId: subscriptionId };
+      at.session.receive(JSON.stringify({ type: "join", data }));
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(at.frames).toEqual([]);
+    begin();
+    await vi.waitFor(() => expect(at.frames).toHaveLength(3));
+    expect(at.frames.map(({ type, subscriptionId }) => subscriptionId ?? type)).toEqual([
+      "welcome",
+      "one",
+      "two",
     ]);
   });
 

@@ -51,12 +51,12 @@ describe(
 
     it("ends where the reader stops it, in every window", async (context) => {
       const service = await startService();
-      const example = await startExample(service.url, 20);
+      const example = await startExample(service.url, 150);
       const window = await openPage(context, example.url);
       await window.ask();
-      await window.untilPart(0.1);
+      await window.untilPart(0.01);
       const other = await openPage(context, window.page.url());
-      await other.untilPart(0.15);
+      await other.untilPart(0.03);
       await other.page.getByRole("button", { name: "Stop" }).click();
       const text = await window.untilDone();
       expect(ANSWER.startsWith(text)).toBe(true);

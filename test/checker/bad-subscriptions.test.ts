@@ -379,5 +379,17 @@ describe("subscriptions that the service ended", () => {
         sub.sync([["a", "a1", 1]], 1);
       },
     },
+    {
+      title: "a transient event that was sent after the response",
+      breaks: ["G11"],
+      says: /A transient event arrived that was sent after the subscription had been ended/,
+      record(story) {
+        const sub = story.subscribe();
+        sub.sync([], 0);
+        sub.handle.revoked();
+        story.send("x").acked();
+        sub.event("x", 5);
+      },
+    },
   ]);
 });

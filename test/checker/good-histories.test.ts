@@ -1,5 +1,6 @@
 import { describe } from "vitest";
 import { HeldItems } from "../support/checker/index.ts";
+import { at, put } from "./story.ts";
 import { testGood } from "./verdict.ts";
 
 describe("the checker", () => {
@@ -317,6 +318,27 @@ describe("the checker", () => {
         sub.end();
         story.wait(500);
         story.final([], 0);
+      },
+    },
+    {
+      title: "an ended subscription that receives what was committed or sent before the response",
+      record(story) {
+        const sub = story.subscribe();
+        sub.sync([], 0);
+        const other = story.subscribe({ subscriber: "other" });
+        other.sync([], 0);
+        const write = story.write([put("a", "a1")]);
+        const sent = story.send("x");
+        sub.handle.revoked();
+        write.acked({ position: at(1) });
+        sent.acked();
+        sub.change("create", "a", "a1", 1);
+        sub.event("x", 11);
+        sub.end("server");
+        story.set("a", "a2", 2);
+        other.change("create", "a", "a1", 1);
+        other.change("update", "a", "a2", 2);
+        story.final([["a", "a2", 2]], 2);
       },
     },
   ]);

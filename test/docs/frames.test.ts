@@ -14,6 +14,7 @@ const blocks = protocol.snippets.filter(isSocketFrame);
 const pages = readme.snippets.filter(({ language }) => language === "js");
 
 const ORDER = { streamName: "orders", groupId: "eu", itemId: "o-7" };
+const ANSWER = { streamName: "chat", groupId: "room", itemId: "answer" };
 const TARGET = { streamName: "orders", groupId: "eu" };
 
 /** A block of the document, as JSON. */
@@ -125,6 +126,13 @@ describe("the frames in docs/protocol.md", () => {
     resuming.send(resumeFrom(received.get("update") ?? {}));
     await receive("resumed", resuming);
     await receive("heartbeat", resuming);
+
+    await service.set({ ...ANSWER, data: { text: "Once upon a".padEnd(100, ".") } });
+    const deltas = await connect(server, "/");
+    send("join with deltas", deltas);
+    await deltas.next();
+    await service.update({ ...ANSWER, ops: [{ type: "append", path: ["text"], value: " time" }] });
+    await receive("delta", deltas);
 
     send("leave", one);
     one.send({ type: "subscribe" });

@@ -23,7 +23,7 @@ import { DEFAULT_CALLER_LIMITS as CALLER } from "../../src/limits/caller-limits.
 import { DEFAULT_MAX_SNAPSHOT_BYTES } from "../../src/limits/snapshot-memory.ts";
 import { KEYS } from "../../src/server/config/keys.ts";
 import { MAX_MUTATIONS } from "../../src/service/checks.ts";
-import { DEFAULT_PRESENCE_TIMEOUT_MS } from "../../src/service/engine.ts";
+import { DEFAULT_PRESENCE_TIMEOUT_MS } from "../../src/core/coordinator.ts";
 import { DEFAULT_COMMIT_QUEUE_LIMITS as DISK_QUEUE } from "../../src/stores/lmdb/commit-queue.ts";
 import { codesOf, readMarkdown, tableAfter } from "./markdown.ts";
 

@@ -11,7 +11,6 @@ import {
   onTestFinished,
 } from "vitest";
 import { file_millrace_v1_stream_service } from "../../gen/millrace/v1/stream_service_pb.ts";
-import { ensureBuilt } from "../../scripts/lib/build.mjs";
 import { withLock } from "../../scripts/lib/lock.mjs";
 import {
   DOCUMENTS,
@@ -25,11 +24,18 @@ import {
 import { redisProgram } from "../support/redis/required-redis.ts";
 import { run, start } from "./processes.ts";
 import { comparable } from "./comparable.ts";
-import { type Workspace, awaitedText, compile, openWorkspace, programOf } from "./workspace.ts";
+import {
+  type Compiled,
+  type Workspace,
+  awaitedText,
+  compile,
+  openWorkspace,
+  programOf,
+} from "./workspace.ts";
 
 /** Blocks that these tests do not run, by their mark, with the reason. */
 const NOT_RUN: Readonly<Record<string, string>> = {
-  "npm start": "every workspace runs it, with a separate port and folder",
+  "npm start": "the workspace of the README runs it, with a separate port and folder",
   "npm test": "these tests are part of it",
   "npm run demo": "test/demo runs it",
 };
@@ -87,15 +93,23 @@ const withRuns = documents
   .map(({ path, snippets: own }) => ({ path, own, runs: own.filter(isRun) }))
   .filter(({ runs }) => runs.length > 0);
 
-describe.each(withRuns)("$path", ({ own, runs }) => {
+let compiled: Compiled;
+
+beforeAll(async () => {
+  compiled = await compile(programs);
+}, 120_000);
+
+afterAll(async () => compiled?.close());
+
+describe.each(withRuns)("$path", ({ path, own, runs }) => {
   let workspace: Workspace;
 
   beforeAll(async () => {
-    await ensureBuilt(PROJECT);
-    workspace = await openWorkspace();
-    const mine = programs.filter(({ document }) => document === own[0]?.document);
-    const problems = mine.length === 0 ? "" : await compile(workspace, mine);
-    expect(problems).toBe("");
+    expect(compiled.problemsOf(path)).toBe("");
+    workspace = await openWorkspace(
+      path === "README.md" ? "npm start" : "embedded",
+      compiled.folder,
+    );
   }, 120_000);
 
   afterAll(async () => workspace?.close());

@@ -8,6 +8,7 @@ import { RAW_PROTOCOLS, type RawProtocol, type Refusal } from "../support/doors/
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
 import { utf8 } from "../wire/request/raw-wire.ts";
 import { FRAMING } from "./bad-input/framing.ts";
+import { IDEMPOTENCY } from "./bad-input/idempotency.ts";
 import { NAMES } from "./bad-input/names.ts";
 import { OPERATIONS } from "./bad-input/operations.ts";
 import { LISTINGS } from "./bad-input/listings.ts";
@@ -23,6 +24,7 @@ const ROWS: readonly Row[] = [
   ...OPERATIONS,
   ...LISTINGS,
   ...REQUESTS,
+  ...IDEMPOTENCY,
   ...WINDOWS,
   ...FRAMING,
 ];

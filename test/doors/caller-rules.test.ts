@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { callerRules } from "../../src/server/auth-options.ts";
+import { type AuthOptions, callerRules } from "../../src/server/auth-options.ts";
 import type { CallerFacts } from "../../src/server/caller-facts.ts";
 import { createCallers } from "../../src/server/callers.ts";
 import { createAllowsOrigin } from "../../src/server/origins.ts";
@@ -9,6 +9,7 @@ interface AccessRules {
   readonly allowedOrigins: readonly string[] | undefined;
   readonly publicUrl: string | undefined;
   readonly insecure: boolean;
+  readonly auth?: AuthOptions;
 }
 
 const LOCAL: AccessRules = {
@@ -21,6 +22,8 @@ const TOKENS: AccessRules = { ...LOCAL, apiTokens: ["first", "second"] };
 const PUBLIC: AccessRules = { ...TOKENS, publicUrl: "https://rooms.example/streams" };
 const LISTED: AccessRules = { ...LOCAL, allowedOrigins: ["https://app.example"] };
 const ANY: AccessRules = { ...LOCAL, allowedOrigins: ["*"] };
+const RULES: AccessRules = { ...LOCAL, auth: { rules: [{ actions: ["*"] }] } };
+const NEWS: AccessRules = { ...LOCAL, auth: { anonymous: [{ actions: ["subscribe"] }] } };
 const INSECURE: AccessRules = { ...LOCAL, insecure: true };
 
 const PROGRAM: CallerFacts = {
@@ -31,6 +34,7 @@ const PROGRAM: CallerFacts = {
   isRelayed: false,
   isCrossOrigin: false,
 };
+const BEARER: CallerFacts = { ...PROGRAM, authorization: "Bearer unknown" };
 const page = (origin: string, host = "localhost:3112"): CallerFacts => ({
   ...PROGRAM,
   origin,
@@ -245,6 +249,17 @@ const TABLE: readonly (readonly [string, AccessRules, CallerFacts, boolean, bool
   ["the own page, still trusted", LISTED, page("http://localhost:3112"), true, true, false],
   ["any page, when all are allowed", ANY, page("https://any.example"), false, true, true],
 
+  ["a token that nothing reads", LOCAL, BEARER, true, true, true],
+  ["... when insecure", INSECURE, BEARER, true, true, true],
+  ["... with an empty section auth", { ...LOCAL, auth: {} }, BEARER, true, true, true],
+  ["... from another machine", LOCAL, { ...BEARER, address: "10.0.0.5" }, false, true, true],
+  ["a token beside rules for users", RULES, BEARER, false, false, true],
+  ["... when insecure", { ...RULES, insecure: true }, BEARER, false, false, true],
+  ["... of another scheme", RULES, { ...PROGRAM, authorization: "Basic eA==" }, false, false, true],
+  ["a token beside rules for anonymous callers", NEWS, BEARER, false, false, true],
+  ["... from another machine", NEWS, { ...BEARER, address: "10.0.0.5" }, false, false, true],
+  ["no token beside rules", RULES, PROGRAM, true, true, true],
+
   ["any caller, when insecure", INSECURE, { ...PROGRAM, address: "10.0.0.5" }, true, true, true],
 ];
 
@@ -272,7 +287,7 @@ describe("the caller rules", () => {
       throw new Error("There is no auth_function.");
     };
     const identify = () =>
-      finding.resolve({ identity: undefined, connection, auth, subscribes: true });
+      finding.resolve({ identity: undefined, connection, auth, subscribes: true, staysOpen: true });
     const isClient = () => {
       try {
         void identify();

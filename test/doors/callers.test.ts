@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createServer } from "millrace/server";
 import { memoryStore } from "millrace";
+import { DOORS, SUBSCRIPTION_DOORS } from "../support/doors/doors.ts";
 import { type RawClient, rawHttp1, rawHttp2 } from "../support/doors/raw-http.ts";
 import { RAW_PROTOCOLS, type RawProtocol, pathOf } from "../support/doors/raw-protocol.ts";
 import { type TestServer, startServer } from "../support/doors/test-server.ts";
@@ -231,5 +232,48 @@ describe("a server", () => {
   it.each(["127.0.0.1", "localhost", "127.0.0.2"])("starts on %s without tokens", async (host) => {
     const server = await createServer({ host, port: 0, store: memoryStore() });
     await server.close();
+  });
+});
+
+describe("a token where rules are configured, and neither keys nor issuers", () => {
+  const doors = SUBSCRIPTION_DOORS.filter(({ name }) => name !== "library");
+  const auth = { rules: [{ actions: ["*"] }], anonymous: [{ actions: ["*"] }] };
+  const authorization = "Bearer of.some.issuer";
+
+  it.each(doors)("refuses its caller over $name", async (door) => {
+    const server = await startServer("memory", { auth });
+    onTestFinished(() => server.close());
+    const open = (headers: { authorization?: string }) => door.client({ ...server, ...headers });
+    const client = open({ authorization });
+    const refused = { message: expect.stringMatching(/authorization is not accepted|401$/) };
+    if (DOORS.includes(door))
+      await expect(client.set({ ...KEY, data: 1 })).rejects.toMatchObject(refused);
+    const following = async () => (await client.subscribe(KEY)).next();
+    await expect(following()).rejects.toMatchObject(refused);
+    await client.close();
+    expect(await server.service.get(KEY)).toBeUndefined();
+    // Without it, the caller is a program on this machine.
+    const local = open({});
+    await (await local.subscribe(KEY)).next();
+    await local.close();
+  });
+
+  it.each(doors)("reaches auth_function over $name", async (door) => {
+    const seen: unknown[] = [];
+    const server = await startServer("memory", {
+      auth,
+      authFunction: "who",
+      setup: async (service) => {
+        await service.registerFunction("who", ({ headers }) => {
+          seen.push(headers["authorization"]);
+          return { user: "ann" };
+        });
+      },
+    });
+    onTestFinished(() => server.close());
+    const client = door.client({ ...server, authorization });
+    await (await client.subscribe(KEY)).next();
+    await client.close();
+    expect(seen).toEqual([authorization]);
   });
 });

@@ -78,9 +78,8 @@ describe("a read of a user", () => {
     await gates.admitRead(ITEM);
     await gates.recheck(JOIN);
     // A join calls it, so it would have been called before.
-    await (
-      await gates.admit(JOIN)
-    ).joinDelivered;
+    const notifyJoined = await gates.admit(JOIN);
+    await notifyJoined();
     expect(received.all).toMatchObject([{ action: "subscribe" }]);
   });
 

@@ -18,7 +18,7 @@ async function newFleet(presenceTimeoutMs: number) {
   const registryTimeoutMs = REGISTRY_TIMEOUT_MS;
   const store = { kind: "redis", url, keyPrefix, registryTimeoutMs } as const;
   const start = async () =>
-    startLeaveChild({ store, gate: false, listens: true, presenceTimeoutMs });
+    startLeaveChild({ store, gate: false, listens: true, presenceTimeoutMs, stuck: "stuck" });
   return { start, two: async () => Promise.all([start(), start()]) };
 }
 
@@ -78,24 +78,28 @@ describeWithRedis("a session of a fleet over Redis", () => {
       const leaves = callsOf(both, "leaves");
       const before = await greet(a);
       for (const id of ["one", "two", "lost"]) await join(before.line, id);
-      await joins.until(3);
+      await join(before.line, "left", "stuck");
+      await joins.until(4);
+      // Its leave is under way all the time.
+      before.line.leave("left");
+      await leaves.until(1);
       const after = await greet(b, before.session);
       expect(after).toMatchObject({ resumed: true, connectionId: before.connectionId });
       expect(await before.line.closed).toBe(4409);
       for (const id of ["one", "two"]) await join(after.line, id);
       // Only what is not joined again leaves, after the timeout.
-      await leaves.until(1);
+      await leaves.until(2);
       const back = await greet(a, before.session);
       expect(back).toMatchObject({ resumed: true, connectionId: before.connectionId });
       for (const id of ["one", "two"]) await join(back.line, id);
       await new Promise((resolve) => setTimeout(resolve, 1500));
       await settle(a, both);
-      expect(withoutBarriers(leaves.ids())).toEqual(["lost"]);
+      expect(withoutBarriers(leaves.ids())).toEqual(["left", "lost"]);
       back.line.socket.close();
-      await leaves.until(4);
+      await leaves.until(5);
       await settle(a, both);
-      expect(withoutBarriers(leaves.ids())).toEqual(["lost", "one", "two"]);
-      expect(withoutBarriers(joins.ids())).toEqual(["lost", "one", "two"]);
+      expect(withoutBarriers(leaves.ids())).toEqual(["left", "lost", "one", "two"]);
+      expect(withoutBarriers(joins.ids())).toEqual(["left", "lost", "one", "two"]);
     },
     TIMEOUT_MS,
   );

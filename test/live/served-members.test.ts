@@ -35,8 +35,9 @@ function distribute(members: readonly Followed[], parts: readonly SyncFrame[]) {
   served.restart(members);
   const received = new Map<Followed, SyncFrame[]>(members.map((member) => [member, []]));
   for (const part of parts)
-    for (const [member, own] of served.split(part))
+    served.split(part, (member, own) => {
       if (own !== undefined) received.get(member)?.push(own);
+    });
   return members.map((member) => received.get(member) ?? []);
 }
 

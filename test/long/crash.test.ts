@@ -3,17 +3,22 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Position } from "../../src/core/position.ts";
 import { HeldItems, type History, createRecorder, memorySink } from "../support/checker/index.ts";
 import { type ChildServer, freePort, startChild } from "../support/long/child-server.ts";
 import { LONG, expectNoViolations, seedOfRun } from "../support/long/violations.ts";
+import { REVOCABLE_AUTH, createRevoker } from "../support/long/revoker.ts";
 import { createProgress } from "../support/long/progress.ts";
 import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
 import { openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 
-/* Verifies G6 by kill -9 under load: no acknowledged write is lost, no subscriber misses one. */
+/*
+ * Verifies G6 by kill -9 under load: no acknowledged write is lost, no subscriber misses one.
+ * Meanwhile subscriptions are ended (G11).
+ */
 
 const CYCLES = LONG ? 20 : 3;
 const CALLS_PER_CYCLE = LONG ? 2000 : 150;
@@ -21,6 +26,8 @@ const WRITERS = 64;
 const GROUPS = Array.from({ length: 8 }, (_, i) => `g${i}`);
 const ITEMS = itemNames(20);
 const HEARTBEAT_MS = 1000;
+const REVOKE_EVERY_MS = LONG ? 100 : 50;
+const CHILD = fileURLToPath(new URL("../support/long/revocable-child.mjs", import.meta.url));
 
 let folder: string;
 beforeEach(async () => {
@@ -50,11 +57,20 @@ async function crashUnderLoad(
   const port = await freePort();
   const options = {
     port,
-    store: { kind: "file_based", folder } as const,
+    store: { kind: "file_based", folder: join(folder, "data") } as const,
+    auth: REVOCABLE_AUTH,
     heartbeatIntervalMs: HEARTBEAT_MS,
     history: maxChanges === undefined ? {} : { maxChanges, maxBytes: 1 << 30 },
   };
-  let server: ChildServer = await startChild(options);
+  const refused = join(folder, "refused");
+  const start = () => startChild({ options, refused }, { script: CHILD });
+  let server: ChildServer = await start();
+  const revoker = await createRevoker({
+    urls: () => [server.url],
+    dice: random(dice.below(2 ** 31)),
+    refused,
+    everyMs: REVOKE_EVERY_MS,
+  });
   const over = new AbortController();
   setMaxListeners(0, over.signal);
   const ended = once(over.signal, "abort");
@@ -83,7 +99,7 @@ async function crashUnderLoad(
   const subscribers = Array.from({ length: 24 }, async (_, i) => {
     const name = `r${i}`;
     const own = random(dice.below(2 ** 31));
-    const { subscribe } = connect(url);
+    const { subscribe } = connect(url, await revoker.authorizationOf(name));
     const group = GROUPS[i % GROUPS.length] as string;
     const item = i >= 16 ? own.pick([...ITEMS.set, ...ITEMS.updated]) : undefined;
     // Half of those of each group, and half of those of items.
@@ -92,7 +108,10 @@ async function crashUnderLoad(
     while (!over.signal.aborted) {
       resumeFrom = await follow({
         subscribe,
-        recorder: recorder(`${name}-${resumeFrom?.revision ?? "new"}-${own.next()}`),
+        recorder: revoker.recorderOf(
+          name,
+          recorder(`${name}-${resumeFrom?.revision ?? "new"}-${own.next()}`),
+        ),
         group,
         item,
         resumeFrom,
@@ -106,25 +125,28 @@ async function crashUnderLoad(
     }
   });
 
+  const revoking = revoker.run(over.signal);
   for (let cycle = 0; cycle < cycles; cycle++) {
     await progress.calls(callsPerCycle);
     await sleep(dice.below(100));
     await server.kill();
-    server = await startChild(options);
+    server = await start();
   }
   await progress.calls(callsPerCycle);
   over.abort();
-  await Promise.all([...writers, ...subscribers]);
+  await Promise.all([...writers, ...subscribers, revoking]);
 
   const client = connect(url);
   for (const group of GROUPS) await list(client, recorder(`final-${group}`), group, true);
 
   expect(await server.stop()).toBe(0);
+  console.info(`crash orders: ${revoker.summary}`);
+  expect(revoker.ended).toBeGreaterThan(0);
   return sink.records;
 }
 
 test(
-  `after ${CYCLES} kills under load, no acknowledged write is missing, and resuming subscribers receive each change once (G3, G4, G6)`,
+  `after ${CYCLES} kills under load, no acknowledged write is missing, and resuming subscribers receive each change once, unless their subscriptions are ended (G3, G4, G6, G11)`,
   async () => {
     const seed = seedOfRun();
     const history = await crashUnderLoad(

@@ -16,6 +16,7 @@ import { createPipe } from "../support/long/pipe.ts";
 import { createProgress } from "../support/long/progress.ts";
 import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
 import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
+import { REVOCABLE_AUTH, createRevoker } from "../support/long/revoker.ts";
 import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
 import { openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
@@ -36,6 +37,7 @@ const WRITERS = LONG ? 40 : 12;
 const ITEMS = itemNames(10);
 const INSTANCES = ["a", "b", "c"] as const;
 const CONNECTIONS = 8;
+const REVOKE_EVERY_MS = LONG ? 100 : 150;
 const LEASE_MS = LONG ? 10_000 : 2000;
 /** Further delay of a leave: the next check, a Redis that is down, a busy machine. */
 const LEAVE_SLACK_MS = 6000;
@@ -58,28 +60,32 @@ interface Instance {
   readonly start: () => Promise<ChildServer>;
 }
 
-async function startInstance(name: string, url: string): Promise<Instance> {
+async function startInstance(name: string, url: string, refused: string): Promise<Instance> {
   const port = await freePort();
   const options = {
     port,
     store: { kind: "redis", url, registryTimeoutMs: LEASE_MS },
     heartbeatIntervalMs: 2000,
     history: { maxChanges: 100_000, maxBytes: 1 << 28 },
+    auth: REVOCABLE_AUTH,
   };
-  const start = () => startChild({ options, name, file }, { script: CHILD });
+  const start = () => startChild({ options, name, file, refused }, { script: CHILD });
   const server = await start();
   return { name, server, proxy: await openProxy(port), start };
 }
 
 describeWithRedis("a fleet", () => {
   test(
-    `misses, repeats and reorders nothing while Redis restarts, a member is killed and connections are cut (G1 to G4, G10)`,
+    `misses, repeats and reorders nothing while Redis restarts, a member is killed, connections are cut and subscriptions are ended (G1 to G4, G10, G11)`,
     async () => {
       const seed = seedOfRun();
       const dice = random(seed);
       const redis = await startRedis({ appendfsync: "always" });
       onTestFinished(async () => redis.dispose());
-      const instances = await Promise.all(INSTANCES.map((name) => startInstance(name, redis.url)));
+      const refused = join(folder, "refused");
+      const instances = await Promise.all(
+        INSTANCES.map((name) => startInstance(name, redis.url, refused)),
+      );
       onTestFinished(async () => {
         await Promise.all(instances.map(({ server }) => server.kill()));
         await Promise.all(instances.map(({ proxy }) => proxy.close()));
@@ -90,6 +96,12 @@ describeWithRedis("a fleet", () => {
       const over = new AbortController();
       setMaxListeners(0, over.signal);
       let endMs = Infinity;
+      const revoker = await createRevoker({
+        urls: () => instances.map(({ server }) => server.url),
+        dice: random(dice.below(2 ** 31)),
+        refused,
+        everyMs: REVOKE_EVERY_MS,
+      });
       for (const group of GROUPS) {
         const client = connect((instances[0] as Instance).server.url);
         await openUpdatedItems(client, recorder(`open-${group}`), group, ITEMS);
@@ -138,13 +150,14 @@ describeWithRedis("a fleet", () => {
           const own = random(dice.below(2 ** 31));
           const key = `${group}-${i}`;
           const deltas = i % 2 === 0 ? new HeldItems() : undefined;
+          const authorization = await revoker.authorizationOf(key);
           for (let life = 0; !over.signal.aborted; life++) {
             const known = positions.get(key)?.position;
             const grpc = raws[(g + i + life) % raws.length]?.[g % CONNECTIONS] as RawGrpc;
-            const subscribe = createRawSubscribe(grpc);
+            const subscribe = createRawSubscribe(grpc, authorization);
             const position = await follow({
               subscribe,
-              recorder: recorder(`s-${key}-${life}`),
+              recorder: revoker.recorderOf(key, recorder(`s-${key}-${life}`)),
               group,
               resumeFrom: known,
               deltas,
@@ -164,12 +177,15 @@ describeWithRedis("a fleet", () => {
       const ended = new Map<string, number>();
       const socketFollowers = GROUPS.map(async (group, g) => {
         const own = random(dice.below(2 ** 31));
+        const user = `${group}-socket`;
+        const authorization = await revoker.authorizationOf(user);
         for (let life = 0; !over.signal.aborted; life++) {
           const { url } = (instances[(g + life) % instances.length] as Instance).proxy;
           const client = new BridgeClient({
             url,
             streamName: "long",
-            recorder: () => recorder(`b-${group}-${life}`),
+            recorder: () => revoker.recorderOf(user, recorder(`b-${group}-${life}`)),
+            authorization,
             follows: [{ group, deltas: (g + life) % 2 === 0 }],
             idPrefix: `b-${group}-${life}-`,
           });
@@ -201,9 +217,12 @@ describeWithRedis("a fleet", () => {
           (instances[dice.below(instances.length)] as Instance).proxy.cut();
         }
       })();
+      const traffic = new AbortController();
+      const revoking = revoker.run(traffic.signal);
       await Promise.all([injectFaults(), sleep(SECONDS * 1000)]);
       endMs = 0;
-      await Promise.all([...writers, cutting]);
+      traffic.abort();
+      await Promise.all([...writers, cutting, revoking]);
 
       const heads = new Map<string, Position>();
       for (const [i, group] of GROUPS.entries()) {
@@ -235,6 +254,8 @@ describeWithRedis("a fleet", () => {
         `fleet triggers: ${calls.changes} changes, ${calls.total} calls, ${calls.repeated} of them repeated; ` +
           `${leaves.joins} joins, ${leaves.leaves} leaves, ${leaves.repeated} of them repeated`,
       );
+      console.info(`fleet orders: ${revoker.summary}`);
+      expect(revoker.ended).toBeGreaterThan(0);
       expectNoViolations("fleet", sink.records, { durable: true, slackMs: 8000 }, seed);
       expect(calls.disorder).toEqual([]);
       expect(leaves.missing).toEqual([]);

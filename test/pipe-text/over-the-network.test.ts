@@ -139,39 +139,43 @@ describe.each(TRANSPORTS)("a text that is piped by a client over %s", (_, transp
 });
 
 describe("a text that is piped by a client", () => {
-  it("goes on each time that the service is killed and started again (G6)", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "millrace-pipe-text-"));
-    const options = { port: await freePort(), store: { kind: "file_based", folder } } as const;
-    let child = await startChild(options);
-    onTestFinished(async () => {
-      await child.kill();
-      await rm(folder, { recursive: true, force: true });
-    });
-    const client = createClient(StreamService, createGrpcTransport({ baseUrl: child.url }));
-    let text = "";
-    async function* source() {
-      for (let kills = 0; kills < 2; kills++) {
-        for (let words = 0; words < 100; words++) {
-          const word = `${kills}-${words} `;
-          text += word;
-          yield word;
-          await delay(1);
-        }
-        // In the middle of its writes.
+  it(
+    "goes on each time that the service is killed and started again (G6)",
+    { timeout: 60_000 },
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), "millrace-pipe-text-"));
+      const options = { port: await freePort(), store: { kind: "file_based", folder } } as const;
+      let child = await startChild(options);
+      onTestFinished(async () => {
         await child.kill();
-        yield "killed ";
-        text += "killed ";
-        child = await startChild(options);
+        await rm(folder, { recursive: true, force: true });
+      });
+      const client = createClient(StreamService, createGrpcTransport({ baseUrl: child.url }));
+      let text = "";
+      async function* source() {
+        for (let kills = 0; kills < 2; kills++) {
+          for (let words = 0; words < 100; words++) {
+            const word = `${kills}-${words} `;
+            text += word;
+            yield word;
+            await delay(1);
+          }
+          // In the middle of its writes.
+          await child.kill();
+          yield "killed ";
+          text += "killed ";
+          child = await startChild(options);
+        }
       }
-    }
-    const done = await pipeText(client, PLACE, source(), { everyMs: 0 });
-    const { item } = await client.get(PLACE);
-    expect(done.chars).toBe(text.length);
-    const fields = item?.data?.kind.case === "structValue" ? item.data.kind.value.fields : {};
-    expect(fields["text"]?.kind.value).toBe(text);
-    expect(fields["done"]?.kind.value).toBe(true);
-    expect(item?.revision).toBe(BigInt(done.position.revision));
-  });
+      const done = await pipeText(client, PLACE, source(), { everyMs: 0 });
+      const { item } = await client.get(PLACE);
+      expect(done.chars).toBe(text.length);
+      const fields = item?.data?.kind.case === "structValue" ? item.data.kind.value.fields : {};
+      expect(fields["text"]?.kind.value).toBe(text);
+      expect(fields["done"]?.kind.value).toBe(true);
+      expect(item?.revision).toBe(BigInt(done.position.revision));
+    },
+  );
 
   it("is stopped by its signal while the service is away", async () => {
     const client = createClient(

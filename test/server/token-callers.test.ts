@@ -6,31 +6,33 @@ import { createTokenCallers } from "../../src/server/token-callers.ts";
 const rights = () => rightsOf([], {});
 
 /** Callers over a verifier that counts, with a clock that the test sets. */
-function setUp() {
+function setUp(leewayMs = 0) {
   const clock = { ms: 0 };
   const verified: string[] = [];
   const tokens = createTokenCallers(
     {
       async verify(token) {
         verified.push(token);
-        return { user: "ann", claims: { sub: "ann" }, expiresAtMs: 1000, allow: undefined };
+        const times = { expiresAtMs: 1000, acceptedUntilMs: 1000 + leewayMs };
+        return { user: "ann", claims: { sub: "ann" }, ...times, allow: undefined };
       },
     },
     () => clock.ms,
   );
-  const request = (identity: object): CallerRequest => ({
+  const request = (identity: object, staysOpen: boolean): CallerRequest => ({
     identity,
     connection: () => ({ connectionId: "c" }),
     auth: () => {
       throw new Error("There is no auth_function.");
     },
     subscribes: false,
+    staysOpen,
   });
-  const find = async (identity: object, token = "t") => {
+  const find = async (identity: object, token = "t", staysOpen = false) => {
     const authorization = `Bearer ${token}`;
     const known = tokens.known(authorization, identity);
-    if (known !== undefined) return known.resolve(request(identity));
-    return tokens.callerOf(token, authorization, request(identity), rights);
+    if (known !== undefined) return known.resolve(request(identity, staysOpen));
+    return tokens.callerOf(token, authorization, request(identity, staysOpen), rights);
   };
   return { clock, verified, find };
 }
@@ -54,5 +56,18 @@ describe("the callers of tokens", () => {
     await find(connection);
     clock.ms = 1000;
     await expect(find(connection)).rejects.toMatchObject({ reason: "AUTH_EXPIRED" });
+  });
+
+  it("make single calls until the leeway is over, and open nothing once their token has expired", async () => {
+    const { clock, find } = setUp(500);
+    const known = {};
+    expect((await find(known, "t", true)).expiresAtMs).toBe(1000);
+    clock.ms = 1499;
+    for (const connection of [known, {}]) {
+      expect((await find(connection)).expiresAtMs).toBe(1500);
+      await expect(find(connection, "t", true)).rejects.toMatchObject({ reason: "AUTH_EXPIRED" });
+    }
+    clock.ms = 1500;
+    await expect(find(known)).rejects.toMatchObject({ reason: "AUTH_EXPIRED" });
   });
 });

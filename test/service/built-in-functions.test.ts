@@ -202,3 +202,64 @@ describe("stream::list_all", () => {
     });
   });
 });
+
+describe("an idempotency key in a payload", () => {
+  it("makes the repetition of each write say what the first one did", async () => {
+    const { service, call } = start();
+    const set = { ...item, data: { n: 1 }, idempotency_key: "k1" };
+    const ops = [{ type: "increment", path: "n", by: 2 }];
+    const update = { ...item, ops, idempotency_key: "k2" };
+    const remove = { ...item, idempotency_key: "k3" };
+    const none = { ...item, item_id: "none", idempotency_key: "k4" };
+    await call("set", set);
+    expect(await call("update", update)).toStrictEqual({
+      old_value: { n: 1 },
+      new_value: { n: 3 },
+    });
+    await call("delete", remove);
+    await call("delete", none);
+    const { position } = await service.list(GROUP);
+    const at = (revision: number) => ({ epoch: position.epoch, revision });
+    const nothing = { old_value: null, new_value: null, deduplicated: true };
+    expect(await call("set", set)).toStrictEqual({ ...nothing, created: true, position: at(1) });
+    expect(await call("update", update)).toStrictEqual({
+      ...{ ...nothing, created: false, position: at(2) },
+    });
+    expect(await call("delete", remove)).toStrictEqual({
+      ...{ old_value: null, deduplicated: true, position: at(3) },
+    });
+    expect(await call("delete", none)).toStrictEqual({ old_value: null, deduplicated: true });
+    expect(await service.list(GROUP)).toMatchObject({ items: [], position });
+    await expect(call("set", { ...set, data: 2 })).rejects.toMatchObject({
+      code: "STREAM_SET_ERROR",
+      message: expect.stringMatching(/^IDEMPOTENCY_MISMATCH: /) as unknown,
+    });
+  });
+
+  it("is one of the function that makes the call", async () => {
+    const { service } = start();
+    const payload = { ...item, data: 1, idempotency_key: "k" };
+    const write = async () => service.trigger({ function_id: "stream::set", payload });
+    for (const id of ["f", "g"]) await service.registerFunction(id, write);
+    const call = async (id: string) => service.trigger({ function_id: id, payload: {} });
+    for (const done of [await call("f"), await call("g"), await write()])
+      expect(done).not.toHaveProperty("deduplicated");
+    for (const done of [await call("f"), await call("g"), await write()])
+      expect(done).toHaveProperty("deduplicated", true);
+  });
+
+  it("may be null, and is refused when it is not text, empty or too long", async () => {
+    const { call } = start();
+    const set = { ...item, data: 1 };
+    expect(await call("set", { ...set, idempotency_key: null })).toMatchObject({ new_value: 1 });
+    expect(await call("set", { ...set, idempotency_key: null })).toMatchObject({ new_value: 1 });
+    await expect(call("set", { ...set, idempotency_key: 7 })).rejects.toMatchObject({
+      code: "deserialization_error",
+    });
+    for (const key of ["", "x".repeat(129)])
+      await expect(call("set", { ...set, idempotency_key: key })).rejects.toMatchObject({
+        code: "STREAM_SET_ERROR",
+        message: expect.stringMatching(/^REQUEST_INVALID: idempotency_key/) as unknown,
+      });
+  });
+});

@@ -32,6 +32,10 @@ byId("ask").addEventListener("submit", (event) => {
   if (question !== "") void ask(question).then((isSent) => isSent && (input.value = ""));
 });
 
+byId("stop").addEventListener("click", () => {
+  for (const answer of openAnswers()) void post("stop", { answer });
+});
+
 const saved = load();
 if (saved !== undefined) show(new Map(saved.items));
 const following = follow(
@@ -69,6 +73,7 @@ function showAll(answers) {
     entry.show(answer);
   }
   byId("welcome").hidden = answers.size > 0;
+  byId("stop").hidden = openAnswers().length === 0;
 }
 
 /**
@@ -77,9 +82,15 @@ function showAll(answers) {
  * @param {() => void} work
  */
 function keepAtEnd(work) {
-  const wasAtEnd = innerHeight + scrollY > document.documentElement.scrollHeight - 80;
+  const main = byId("main");
+  const wasAtEnd = main.clientHeight + main.scrollTop > main.scrollHeight - 80;
   work();
-  if (wasAtEnd) scrollTo(0, document.documentElement.scrollHeight);
+  if (wasAtEnd) main.scrollTop = main.scrollHeight;
+}
+
+/** Ids of the answers that are being written. */
+function openAnswers() {
+  return [...entries].filter(([, { root }]) => root.dataset["done"] === "false").map(([id]) => id);
 }
 
 /** @param {string} id */
@@ -87,11 +98,9 @@ function createEntry(id) {
   const question = element("p", "question");
   const text = document.createTextNode("");
   const answer = element("p", "answer", text);
-  const stop = element("button", "stop", "Stop");
-  const state = element("span", "");
-  const root = element("li", "", question, answer, element("p", "state", state, stop));
+  const state = element("p", "state");
+  const root = element("li", "", question, answer, state);
   root.dataset["answer"] = id;
-  stop.addEventListener("click", () => void post("stop", { answer: id }));
   return {
     root,
     /** @param {Answer} value */
@@ -103,7 +112,6 @@ function createEntry(id) {
       else text.data = next;
       const isDone = value.done === true;
       root.dataset["done"] = String(isDone);
-      stop.hidden = isDone;
       state.textContent = isDone ? `${next.length} characters` : "Writing …";
     },
   };
@@ -115,7 +123,7 @@ function createEntry(id) {
  */
 async function ask(question) {
   const isSent = await post("ask", { conversation, question });
-  if (isSent) scrollTo(0, document.documentElement.scrollHeight);
+  if (isSent) byId("main").scrollTop = byId("main").scrollHeight;
   return isSent;
 }
 
@@ -137,7 +145,7 @@ async function post(path, request) {
 /** @param {Counts} counts */
 function textOf({ snapshots, resumes, deltas, bytes }) {
   const kilobytes = (bytes / 1000).toFixed(1);
-  return `Since loading: ${counted(snapshots, "snapshot")} · ${counted(resumes, "resume")} · ${counted(deltas, "delta")} · ${kilobytes} kB`;
+  return `Received ${counted(snapshots, "snapshot")} · ${counted(resumes, "resume")} · ${counted(deltas, "delta")} · ${kilobytes} kB`;
 }
 
 /**

@@ -192,6 +192,7 @@ function createLeases({ serviceState }: LocalCoordinatorOptions): Leases {
     async hold({ id, payload }) {
       await serviceState?.put(LEASE + id, payload);
     },
+    detach: async () => true,
     async release(id) {
       orphans.delete(id);
       await serviceState?.delete(LEASE + id);

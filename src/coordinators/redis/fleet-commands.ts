@@ -5,7 +5,7 @@ import type { FleetKeys } from "./fleet-keys.ts";
 import type { FleetEntry, FleetRecord } from "./fleet-log.ts";
 import type { FleetStateJson } from "./fleet-state.ts";
 
-/** A position in the log. The token tells apart two histories that reach the same version. */
+/** A position in the log. The token distinguishes two histories that reach the same version. */
 export interface LogPosition {
   /** Changes when the log was lost. Empty: there is no log. */
   readonly lineage: string;

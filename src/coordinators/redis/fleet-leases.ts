@@ -12,7 +12,7 @@ export interface FleetLeasesOptions {
 }
 
 /** The subscriptions that the processes of a fleet hold. */
-export interface FleetLeases extends Leases {
+export interface FleetLeases extends Omit<Leases, "detach"> {
   /** Keeps a subscription that is recorded for this process already. */
   keep(lease: SubscriptionLease): void;
   /** Adopts the subscriptions of those holders that are no members any more. */

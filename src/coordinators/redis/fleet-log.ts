@@ -66,7 +66,7 @@ export type FleetEntry =
 /** One appended record of the log. */
 export interface FleetRecord {
   readonly version: number;
-  /** Tells this record apart from one of the same version that is appended after a loss. */
+  /** Distinguishes this record from one of the same version that is appended after a loss. */
   readonly token: string;
   /** Time of the append, by the clock of Redis. */
   readonly atMs: number;

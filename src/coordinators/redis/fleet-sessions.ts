@@ -31,6 +31,8 @@ export interface FleetSessionsOptions {
 export interface FleetSessions extends Sessions {
   /** Records a subscription of a session that this process holds. */
   hold(session: string, lease: SubscriptionLease): Promise<void>;
+  /** @see Leases.detach */
+  detach(id: string): Promise<boolean>;
   /** Forgets a subscription. @returns undefined when it is of no session of this process. */
   release(id: string): Promise<void> | undefined;
   /** A message of another process. */
@@ -293,6 +295,24 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
         if (outcome === "taken") {
           if (recording === undefined) throw unavailable(undefined);
           await recording;
+        }
+      }
+    },
+    async detach(id) {
+      for (;;) {
+        const session = sessionOf.get(id);
+        if (session === undefined) return true;
+        const { id: member } = membership;
+        const outcome = await commands.detach(member, session.id, id);
+        if (outcome === "no member") await membership.ready();
+        // Under a new member id, the session is recorded again.
+        else if (outcome === "taken" && recording !== undefined) await recording;
+        else if (member === membership.id) {
+          const payload = session.leases.get(id) ?? "";
+          session.leases.delete(id);
+          sessionOf.delete(id);
+          if (outcome === "detached") onLease({ id, payload });
+          return outcome === "detached";
         }
       }
     },

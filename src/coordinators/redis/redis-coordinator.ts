@@ -289,6 +289,7 @@ function leasesOf(leases: FleetLeases, sessions: FleetSessions): Leases {
   return {
     hold: async (lease) =>
       lease.session === undefined ? leases.hold(lease) : sessions.hold(lease.session, lease),
+    detach: (id) => sessions.detach(id),
     release: async (id) => sessions.release(id) ?? leases.release(id),
     onOrphan: (listener) => leases.onOrphan(listener),
   };

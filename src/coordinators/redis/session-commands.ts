@@ -24,10 +24,11 @@ const keep = luaScript(import.meta.url, "lua/session-keep");
 const take = luaScript(import.meta.url, "lua/session-take");
 const end = luaScript(import.meta.url, "lua/session-end");
 const hold = luaScript(import.meta.url, "lua/session-hold");
+const detach = luaScript(import.meta.url, "lua/session-detach");
 const adopt = luaScript(import.meta.url, "lua/session-adopt");
 
 /** The scripts that the servers must load. */
-export const SESSION_SCRIPTS: readonly LuaScript[] = [keep, take, end, hold, adopt];
+export const SESSION_SCRIPTS: readonly LuaScript[] = [keep, take, end, hold, detach, adopt];
 
 /** The member that asks has no lease: its process has to join the fleet anew first. */
 export type NoMember = "no member";
@@ -56,6 +57,8 @@ export interface SessionCommands {
     id: string,
     payload: string,
   ): Promise<"held" | "taken" | NoMember>;
+  /** Makes a subscription of a session one of its member only. */
+  detach(member: string, session: string, id: string): Promise<"detached" | "taken" | NoMember>;
   /** Removes a subscription of a session. */
   release(session: string, id: string): Promise<void>;
   /** Adopts some sessions of a member that is gone; undefined: it has none left, or is not gone. */
@@ -116,6 +119,17 @@ export function sessionCommands(servers: RedisServers, keys: FleetKeys): Session
       switch (await servers.run(tag, hold, names, [member, id, payload], "write")) {
         case 1:
           return "held";
+        case 0:
+          return "no member";
+        default:
+          return "taken";
+      }
+    },
+    async detach(member, session, id) {
+      const names = [keys.session(session), keys.held(member), keys.holders, leases];
+      switch (await servers.run(tag, detach, names, [member, id], "write")) {
+        case 1:
+          return "detached";
         case 0:
           return "no member";
         default:

@@ -41,8 +41,9 @@ export interface JwtOptions {
   readonly allowClaim?: string | undefined;
   /**
    * How far the clocks of issuer and service may differ, in milliseconds. It applies to `exp` and
-   * `nbf` when a token is presented; whatever the token opened still ends at `exp` itself. Default:
-   * 0.
+   * `nbf` when a token is presented. For this time after `exp`, single calls are still accepted;
+   * subscriptions, sockets, write streams and workers end at `exp` itself, and are refused after it.
+   * Default: 0.
    */
   readonly leewayMs?: number | undefined;
 }

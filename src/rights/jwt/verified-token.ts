@@ -17,6 +17,8 @@ export interface VerifiedToken {
    * leeway; so a token that was accepted thanks to the leeway may have expired already.
    */
   readonly expiresAtMs: number;
+  /** Until then it is accepted for single calls: the leeway after `expiresAtMs`. */
+  readonly acceptedUntilMs: number;
   /** Rules of the claim that `allowClaim` names; empty when there is none. */
   readonly allow: readonly Rule[] | undefined;
 }
@@ -34,10 +36,13 @@ export function readVerified(
   options: JwtOptions,
   nowMs: number,
 ): VerifiedToken {
+  const { leewayMs = 0 } = options;
+  const expiresAtMs = expiryIn(claims, leewayMs, nowMs);
   return {
     user: userIn(claims, options),
     claims,
-    expiresAtMs: expiryIn(claims, options.leewayMs ?? 0, nowMs),
+    expiresAtMs,
+    acceptedUntilMs: expiresAtMs + leewayMs,
     allow: rulesIn(claims, options.allowClaim),
   };
 }

@@ -59,7 +59,7 @@ async function serve(
   read: Read,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  { enter, abort, address }: CallTransport,
+  transport: CallTransport,
 ): Promise<void> {
   let failure: unknown;
   let late: ConnectError | undefined;
@@ -76,20 +76,24 @@ async function serve(
   stream.on("close", () => deadline?.cancel());
   stream.on("wantTrailers", () => stream.sendTrailers(trailersOf(failure)));
   try {
-    const { caller, openAccount } = enter(method.subscribe);
+    const { caller, openAccount } = transport.enter(method.subscribe);
     const entering = Promise.resolve(caller);
     // A refusal ends the call after its request, as other refusals of the handler do.
     entering.catch(() => {});
     const request = await read(stream, waiting?.signal, openAccount);
     const found = await entering;
-    const subscription = await handlers.subscribe({ ...request, address: address() }, found);
+    const subscription = await handlers.subscribe(
+      { ...request, address: transport.address() },
+      found,
+    );
     onLate = () => subscription.close();
     stream.on("close", onLate);
     if (isGone(stream) || late !== undefined) subscription.close();
     // A client that reads nothing cannot receive the error, so its stream is reset.
     let resetTimer: NodeJS.Timeout | undefined;
     subscription.onEnd(() => {
-      if (subscription.error !== undefined) resetTimer = setTimeout(abort, END_GRACE_MS);
+      if (subscription.error !== undefined)
+        resetTimer = setTimeout(() => transport.abort(), END_GRACE_MS);
     });
     if (!isGone(stream)) respondStreaming(stream);
     await send(stream, subscription, handlers.seesAuthors(found, request.streamName));

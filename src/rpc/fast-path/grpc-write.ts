@@ -130,7 +130,7 @@ class WriteCall {
     this.#budget = budget;
   }
 
-  begin(headers: IncomingHttpHeaders, { enter }: CallTransport): void {
+  begin(headers: IncomingHttpHeaders, transport: CallTransport): void {
     const timeoutMs = timeoutOf(headers);
     if (timeoutMs !== undefined) {
       const expire = () => this.#finish(deadlineExceeded());
@@ -138,7 +138,7 @@ class WriteCall {
     }
     const refuse = (refusal: unknown) => this.#finish(refusal);
     try {
-      const entry = enter(write);
+      const entry = transport.enter(write);
       const { caller } = entry;
       if (caller instanceof Promise)
         void caller.then((found) => this.#receive({ ...entry, caller: found }), refuse);

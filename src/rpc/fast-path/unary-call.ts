@@ -47,7 +47,7 @@ export abstract class UnaryCall<Result> implements Awaiting {
   protected abstract send(result: Result | undefined, failure: unknown): void;
 
   /** Starts the call. @param timeoutMs The timeout that the caller sets. */
-  begin(of: DescMethod, { enter }: CallTransport, timeoutMs: number | undefined): void {
+  begin(of: DescMethod, transport: CallTransport, timeoutMs: number | undefined): void {
     const body = this.#body;
     if (timeoutMs !== undefined) {
       const expire = () => this.#fail(deadlineExceeded());
@@ -55,7 +55,7 @@ export abstract class UnaryCall<Result> implements Awaiting {
       this.#timer = startTimer(timeoutMs, expire);
     }
     try {
-      const { caller, openAccount } = enter(of);
+      const { caller, openAccount } = transport.enter(of);
       const account = openAccount?.((refusal) => this.#fail(refusal)) ?? this.#budget;
       this.#buffer = new BodyBuffer(account, this.#maxBytes + this.#prefixBytes);
       this.#caller = caller;

@@ -27,7 +27,7 @@ export interface PreparedCall {
   /** The caller of a call that was let in. */
   readonly caller: Caller;
   /** @see CallTransport.address */
-  readonly address: CallTransport["address"];
+  readonly address: () => string | undefined;
   /**
    * Throttles the messages of a call with a stream of requests; undefined when no limit applies.
    */
@@ -66,20 +66,22 @@ export function prepareCalls(
   const reader = createRequestReader(method, budget) as RequestReader<unknown>;
   const isRequestStream =
     method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming";
-  return async (request, { enter, ...transport }) => {
+  return async (request, transport) => {
     const url = new URL(request.url);
     const format = readableFormat(request, url);
     // The framework refuses formats that we do not read, as each protocol requires.
     if (format === undefined) return handler(request);
 
+    const abort = () => transport.abort();
+    const address = () => transport.address();
     const prepare = async (): Promise<PreparedCall> => {
       try {
-        const { caller: entering, throttle, openAccount } = enter(method);
+        const { caller: entering, throttle, openAccount } = transport.enter(method);
         // Whether it may call at all is decided before its body is read.
         const caller = await entering;
         if (!isRequestStream) {
           const message = await reader.one(request, url, format, openAccount);
-          return { caller, message, ...transport };
+          return { caller, message, abort, address };
         }
         if (isHttp1(request) || (format.protocol === "grpc-web" && !isOpen)) {
           throw bodyInvalid(
@@ -87,9 +89,9 @@ export function prepareCalls(
           );
         }
         const messages = reader.many(request, format, openAccount);
-        return { caller, messages, reader, format, throttle, ...transport };
+        return { caller, messages, reader, format, throttle, abort, address };
       } catch (refusal) {
-        return { caller: NOBODY, refusal, ...transport };
+        return { caller: NOBODY, refusal, abort, address };
       }
     };
     const contextValues = request.contextValues ?? createContextValues();

@@ -70,6 +70,7 @@ export async function decide(
         connection: () => ({ connectionId: "" }),
         auth: () => NOTHING_SENT,
         subscribes: action === "subscribe",
+        staysOpen: action === "subscribe" || action === "work",
       });
     const who = describe(caller);
     const isUnconfigured = callers.isSubscriberOnly(caller);

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { REDIS_URL_FORMS, parseRedisUrl } from "../../redis/redis-url.ts";
-import { DEFAULT_FOLDER } from "../open-store.ts";
+import { DEFAULT_FOLDER } from "../defaults.ts";
 import { choice, duration, integer, textKey } from "./key-types.ts";
 
 const embedded = {

@@ -108,7 +108,7 @@ const JWT = {
   leeway: duration(
     "0s",
     "10m",
-    "How far the clocks of issuer and service may differ when a token is presented. What is open ends at `exp` itself.",
+    "How far the clocks of issuer and service may differ when a token is presented. For this time after `exp`, single calls are still accepted; everything that stays open ends at `exp` itself.",
   ).prefault("0s"),
 };
 

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { hashOfKey } from "../../rights/keys.ts";
-import { insecurityOf } from "../server.ts";
+import { insecurityOf } from "../insecurity.ts";
 import { doubtsAboutAuth } from "./auth-doubts.ts";
 import { FILE_VARIABLE, readEnvironmentLayer } from "./environment-layer.ts";
 import { readFileLayer } from "./file-layer.ts";

@@ -65,8 +65,14 @@ const PING_INTERVAL_MS = 30_000;
  */
 const MAX_SESSION_MEMORY_MB = 4 * MAX_TRUSTED_STREAMS;
 
+/**
+ * Bytes that the peer of a stream may send before they are read: this bounds what is held for a call
+ * that waits until its caller is authenticated. The protocol's default.
+ */
+const STREAM_WINDOW_BYTES = 65_535;
+
 const HTTP2_OPTIONS = {
-  settings: { maxConcurrentStreams: MAX_STREAMS },
+  settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: STREAM_WINDOW_BYTES },
   maxSessionMemory: MAX_SESSION_MEMORY_MB,
 };
 

@@ -111,7 +111,12 @@ export function openDisk(file: string): Disk {
     const within = { transaction };
     let owners = 1;
     return {
-      get: (from, key) => (from as FastTable).getBinaryFast(key, within),
+      get(from, key) {
+        const bytes = (from as FastTable).getBinaryFast(key, within);
+        // The driver returns a larger buffer with a `length` of its own, which Node ignores since
+        // version 24.
+        return bytes?.subarray(0, bytes.length);
+      },
       range: (from, start, end, limit) =>
         from.getRange({ start, end, transaction, ...(limit === undefined ? {} : { limit }) }),
       reversed: (from, start, end) =>

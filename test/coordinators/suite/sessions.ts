@@ -95,6 +95,7 @@ export function describeSessions(open: OpenFleet): void {
       await sessions.begin(session);
       const orphans = collectOrphans(leases);
       for (const id of ["one", "two"]) await holdFor(process, session, id);
+      expect(await leases.detach("one")).toBe(true);
       await leases.release("one");
       expect(await sessions.end(session.id)).toBe(true);
       await leases.release("two");
@@ -161,6 +162,28 @@ export function describeSessionsOfTwo(open: OpenFleet): void {
       await expect(holdFor(a, session, "late")).rejects.toMatchObject({
         reason: "STORE_UNAVAILABLE",
       });
+    });
+
+    it("go without the leases that were detached, which become orphans when their process is gone", async () => {
+      const [a, b] = await joinTwo();
+      own(a.sessions);
+      own(b.sessions);
+      const orphans = collectOrphans(b.leases);
+      const session = newSession();
+      await a.sessions.begin(session);
+      for (const id of ["left", "kept"]) await holdFor(a, session, id);
+      expect(await a.leases.detach("left")).toBe(true);
+      const taken = await b.sessions.take(session.id, "ann");
+      expect(idsOfLeases(taken?.leases)).toEqual(["kept"]);
+      // The leave of this one is for the process that has the session.
+      expect(await a.leases.detach("kept")).toBe(false);
+      await a.leases.release("kept");
+      await a.close();
+      await orphans.until(1);
+      expect(orphans.ids()).toEqual(["left"]);
+      const back = await b.sessions.take(session.id, "ann");
+      expect(back).toBeDefined();
+      expect(await b.leases.detach("kept")).toBe(true);
     });
 
     it("are either taken up or ended when both are tried at the same time", async () => {

@@ -1,4 +1,4 @@
-import { brotliCompressSync, gzipSync } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import type { RawRequest } from "../../support/doors/raw-http.ts";
 import { type RawProtocol, envelope, pathOf } from "../../support/doors/raw-protocol.ts";
 import { joined, part, utf8 } from "../../wire/request/raw-wire.ts";
@@ -20,9 +20,16 @@ const good = ({ json, can }: RawProtocol) => {
   if (!can("set")) return json ? utf8(JSON.stringify(GROUP)) : joined(part(1, "s"), part(2, "g"));
   return json ? utf8(JSON.stringify({ ...KEY, data: 2 })) : binary(part(4, part(3, "x")));
 };
-/** A message of `bytes` bytes. */
-const sized = ({ json }: RawProtocol, bytes: number) =>
-  json ? utf8(`{"streamName":"${"x".repeat(bytes - 17)}"}`) : textField(bytes);
+const sizedMessages = new Map<string, Uint8Array>();
+/** A message of `bytes` bytes. Made once: it is large, and many requests have it. */
+const sized = ({ json }: RawProtocol, bytes: number) => {
+  const key = `${json} ${bytes}`;
+  const made =
+    sizedMessages.get(key) ??
+    (json ? utf8(`{"streamName":"${"x".repeat(bytes - 17)}"}`) : textField(bytes));
+  sizedMessages.set(key, made);
+  return made;
+};
 /** A message of `bytes` bytes whose first field is text: a tag, a length and the text. */
 function textField(bytes: number): Uint8Array {
   const longest = part(1, "x".repeat(bytes - 2));
@@ -56,7 +63,9 @@ const compressed =
   };
 
 const ZEROS = Buffer.alloc(100 * 1024 * 1024);
-const BOMBS = { gzip: gzipSync(ZEROS, { level: 1 }), br: brotliCompressSync(ZEROS) };
+// The highest quality makes no smaller bomb of zeros, and takes 30 times as long.
+const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } };
+const BOMBS = { gzip: gzipSync(ZEROS, { level: 1 }), br: brotliCompressSync(ZEROS, BROTLI) };
 
 type Request = NonNullable<Row["request"]>;
 

@@ -1,9 +1,10 @@
-import type { Json, StreamDelta, UpdateStep } from "millrace";
+import type { Json, Mutation, StreamDelta, UpdateStep } from "millrace";
 import { describe, expect, it } from "vitest";
 import type { Door, Frames, SubscribeRequest } from "../../support/doors/door.ts";
 import { Follower } from "../../support/doors/follower.ts";
 import { openDoor } from "../../support/doors/open-door.ts";
 import type { StoreKind } from "../../support/doors/test-server.ts";
+import { random } from "../../support/random.ts";
 import { uniqueName } from "../../support/doors/unique.ts";
 
 /** Longer than the steps of an update. */
@@ -101,6 +102,44 @@ export function deltasSuite(door: Door, kind: StoreKind): void {
       expect(follower.state.get("j")).toEqual({ text: `${LONG}2` });
       expect(follower.deltas).toBe(3);
       await follower.close();
+    });
+
+    it("has the items of one with whole values, whatever is written, also when it resumes (G3, G4)", async () => {
+      const dice = random(7);
+      const group = { streamName: uniqueName("deltas"), groupId: "g" };
+      const itemIds = ["a", "b", "c"];
+      const write = (): Mutation => {
+        const itemId = dice.pick(itemIds);
+        if (dice.chance(0.1)) return { delete: { itemId } };
+        if (dice.chance(0.2)) return { set: { itemId, data: { text: LONG, n: dice.below(9) } } };
+        const ops: UpdateStep[] = [
+          { type: "append", path: ["text"], value: dice.pick(["é ", "and ", "\u{1f600}"]) },
+          { type: "increment", path: dice.pick(["n", "text"]), by: dice.below(5) },
+          { type: "merge", path: [dice.pick(["deep", "n"])], value: { k: dice.below(9) } },
+          { type: "append", path: ["deep", "list"], value: [null, dice.below(9)] },
+        ];
+        return { update: { itemId, ops: ops.slice(dice.below(4)) } };
+      };
+      const whole = await Follower.open(at.client, group);
+      const request = { ...group, deltas: true };
+      let follower = await Follower.open(at.client, request);
+      await Promise.all([whole.sync(), follower.sync()]);
+      let deltas = 0;
+      for (let round = 0; round < 12; round++) {
+        const away = round % 3 === 2;
+        if (away) await follower.close();
+        const mutations = Array.from({ length: 1 + dice.below(8) }, write);
+        const { position } = await at.client.batch({ ...group, mutations });
+        if (away) {
+          deltas += follower.deltas;
+          follower = await Follower.resume(at.client, request, follower);
+        }
+        await Promise.all([whole, follower].map((each) => each.reach(position.revision)));
+        expect(follower.state).toEqual(whole.state);
+      }
+      expect(whole.deltas).toBe(0);
+      expect(deltas + follower.deltas).toBeGreaterThan(20);
+      await Promise.all([whole.close(), follower.close()]);
     });
 
     it("receives a value that is smaller than its steps whole", async () => {

@@ -156,7 +156,7 @@ export function livenessSuite(door: Door, kind: StoreKind): void {
 
     if (door.can.write !== "yes") return;
     it("ends a write stream", async () => {
-      const stream = at.client.write({ timeoutMs: 200 });
+      const stream = at.client.write({ timeoutMs: 1000 });
       stream.send({ requestId: "1", set: { ...group(), itemId: "i", data: 1 } });
       expect(await stream.next()).toMatchObject({ requestId: "1" });
       await expect(stream.next()).rejects.toMatchObject({ code: "deadline_exceeded" });

@@ -38,6 +38,7 @@ describe("a token", () => {
     expect(await verifier([entry()]).verify(token)).toEqual({
       user: "ann",
       claims: { sub: "ann", rooms: ["a"], exp: NOW + 60 },
+      acceptedUntilMs: (NOW + 60) * 1000,
       expiresAtMs: (NOW + 60) * 1000,
       allow: undefined,
     });
@@ -145,7 +146,10 @@ describe("a token", () => {
     );
     // What it opens still ends at exp itself.
     const lenient = entry({ leewayMs: 30_000 });
-    expect((await verifier([lenient], atMs + 29_999).verify(token)).expiresAtMs).toBe(atMs);
+    expect(await verifier([lenient], atMs + 29_999).verify(token)).toMatchObject({
+      expiresAtMs: atMs,
+      acceptedUntilMs: atMs + 30_000,
+    });
     expect(await refusal(token, [lenient], atMs + 30_000)).toBe(
       "The token has expired (claim exp); present a newer one.",
     );

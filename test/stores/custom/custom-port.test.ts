@@ -8,6 +8,7 @@ import { customStreams } from "../../../src/stores/custom/custom-store.ts";
 import { createOutside } from "../../../src/stores/custom/outside.ts";
 import { memoryStore } from "../../../src/stores/memory/memory-store.ts";
 import { changesSince, groupOf, mark, put, remove } from "../suite/fixture.ts";
+import { once } from "../suite/idempotency.ts";
 import { record } from "../suite/outbox.ts";
 import { describeStore } from "../suite/store.suite.ts";
 
@@ -40,6 +41,7 @@ describe("the port of a store with custom streams", () => {
       { mutations: [] },
       { mutations: [put("a", 2, 1)] },
       { mutations: [put("a", 2)], expectedEpoch: "" },
+      { mutations: [put("a", 2)], idempotency: once("k") },
       { mutations: [mark("m", "x")] },
       { mutations: [remove("a")] },
       { mutations: [record("r", 1, 2)] },
@@ -47,7 +49,7 @@ describe("the port of a store with custom streams", () => {
     const outcomes = await store.run(group, commits);
     expect(
       outcomes.map((outcome) => (outcome.ok ? outcome.position.revision : outcome.error.reason)),
-    ).toEqual([1, ...Array.from({ length: 4 }, () => "CUSTOM_STREAM_UNSUPPORTED"), 2, 3, 4]);
+    ).toEqual([1, ...Array.from({ length: 5 }, () => "CUSTOM_STREAM_UNSUPPORTED"), 2, 3, 4]);
     expect(written).toEqual([
       ["a", 1],
       ["m", "x"],

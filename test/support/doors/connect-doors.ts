@@ -8,7 +8,7 @@ import {
 } from "@connectrpc/connect-node";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { AsyncQueue } from "./async-queue.ts";
-import { type Door, DoorError } from "./door.ts";
+import { type Door, DoorError, type DoorTarget } from "./door.ts";
 import { type StreamingCall, type Stub, rpcClient } from "./rpc-client.ts";
 
 interface H1Options {
@@ -23,8 +23,14 @@ interface H2Options {
   readonly sessionManager: Http2SessionManager;
 }
 
+/** A door with a client of @connectrpc/connect-node. */
+export interface ConnectDoor extends Door {
+  /** A client for any service. The caller closes it. */
+  stub(target: DoorTarget): Stub;
+}
+
 /** The doors with clients of @connectrpc/connect-node. */
-export const connectDoors: readonly Door[] = [
+export const connectDoors: readonly ConnectDoor[] = [
   h1Door("connect-h1-json", createConnectTransport),
   h1Door("connect-h1-binary", (options) =>
     createConnectTransport({ ...options, useBinaryFormat: true }),
@@ -37,20 +43,33 @@ export const connectDoors: readonly Door[] = [
   h1Door("grpc-web", createGrpcWebTransport),
 ];
 
-function h1Door(name: string, createTransport: (options: H1Options) => Transport): Door {
-  return {
-    name,
-    can: { deadlines: true, write: "refused", details: true },
-    client: ({ url, authorization }) => rpcClient(h1Stub(url, createTransport, authorization)),
-  };
+/** A door over HTTP/1.1. */
+export function h1Door(
+  name: string,
+  createTransport: (options: H1Options) => Transport,
+): ConnectDoor {
+  return connectDoor(name, "refused", ({ url, authorization }) =>
+    h1Stub(url, createTransport, authorization),
+  );
 }
 
-function h2Door(name: string, createTransport: (options: H2Options) => Transport): Door {
-  return {
-    name,
-    can: { deadlines: true, write: "yes", details: true },
-    client: ({ url, authorization }) => rpcClient(h2Stub(url, createTransport, authorization)),
-  };
+/** A door over HTTP/2. */
+export function h2Door(
+  name: string,
+  createTransport: (options: H2Options) => Transport,
+): ConnectDoor {
+  return connectDoor(name, "yes", ({ url, authorization }) =>
+    h2Stub(url, createTransport, authorization),
+  );
+}
+
+function connectDoor(
+  name: string,
+  write: Door["can"]["write"],
+  stub: ConnectDoor["stub"],
+): ConnectDoor {
+  const can = { deadlines: true, write, details: true };
+  return { name, can, stub, client: (target) => rpcClient(stub(target)) };
 }
 
 /** A protobuf client over HTTP/1.1, with separate connections. */

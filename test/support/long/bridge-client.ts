@@ -22,6 +22,8 @@ export interface BridgeClientOptions {
   readonly slow?: boolean | undefined;
   /** It stops reading after its joins, before its snapshots arrive. */
   readonly stallsAtOnce?: boolean | undefined;
+  /** Header of its handshake. Default: none. */
+  readonly authorization?: string | undefined;
   /** Prefix of its subscription ids, for tests that need unique ids. Default: none. */
   readonly idPrefix?: string | undefined;
 }
@@ -50,7 +52,7 @@ export class BridgeClient {
   #isClosed = false;
 
   constructor(options: BridgeClientOptions) {
-    const { url, streamName, recorder, follows, slow, stallsAtOnce } = options;
+    const { url, streamName, recorder, follows, slow, stallsAtOnce, authorization } = options;
     this.#followings = follows.map(({ group, item, deltas }, i) => ({
       group,
       item,
@@ -69,7 +71,8 @@ export class BridgeClient {
     this.#waiting = follows.length;
     this.#idPrefix = options.idPrefix ?? "";
     this.ready = new Promise((resolve) => (this.#onReady = resolve));
-    const socket = new WebSocket(url.replace("http", "ws"));
+    const headers = authorization === undefined ? {} : { authorization };
+    const socket = new WebSocket(url.replace("http", "ws"), { headers });
     this.#socket = socket;
     socket.on("open", () => {
       for (const [i, { group: groupId, item: id, deltas }] of follows.entries()) {
@@ -137,10 +140,14 @@ export class BridgeClient {
 
   #takeOwn(following: Following, frame: BridgeFrame): void {
     const { handle } = following;
-    const { type, first = false, last = false, code = "?", reason = "?" } = frame.event;
-    if (type === "error") {
+    const { type, first = false, last = false, code = type, reason = type } = frame.event;
+    // A gate or a process that is cut off from its fleet refused the join.
+    if (type === "error" || type === "unauthorized") {
       following.isOver = true;
-      return handle.end("server", { code, reason });
+      handle.end("server", { code, reason });
+      // A client all of whose subscriptions are over connects again.
+      if (this.#followings.every(({ isOver }) => isOver)) this.#socket.close();
+      return;
     }
     const position = framePosition(frame);
     if (type === "heartbeat") {

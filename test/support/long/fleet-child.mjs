@@ -3,14 +3,15 @@
 //   log NAME GROUP REVISION     a change, received by the trigger of this process
 //   join ID TIME                a subscription that every gate allowed
 //   leave ID TIME               the end of that subscription
-// argv[2]: { options: of createServer, name, file }
+// argv[2]: { options: of createServer, name, file, refused: folder of refuse-users.mjs }
 import { appendFileSync } from "node:fs";
 import { createServer } from "../../../dist/src/server/index.js";
 import { endWithParent } from "./end-with-parent.mjs";
+import { refuseUsers } from "./refuse-users.mjs";
 
 endWithParent();
 
-const { options, name, file } = JSON.parse(process.argv[2] ?? "{}");
+const { options, name, file, refused } = JSON.parse(process.argv[2] ?? "{}");
 
 /** @param {string} line */
 const write = (line) => appendFileSync(file, `${line}\n`);
@@ -18,6 +19,7 @@ const write = (line) => appendFileSync(file, `${line}\n`);
 const server = await createServer({
   ...options,
   async setup(service) {
+    await refuseUsers(service, refused);
     await service.registerFunction(`log-${name}`, ({ groupId, revision, event }) => {
       if (event.type !== "event") write(`log ${name} ${groupId} ${revision}`);
     });

@@ -9,6 +9,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 const PREFIX_BYTES = 5;
 /** Statuses that a call may end with. */
 const CODES = new Map([
+  ["7", Code.PermissionDenied],
   ["8", Code.ResourceExhausted],
   ["14", Code.Unavailable],
 ]);
@@ -25,7 +26,7 @@ export interface RawCall {
 }
 
 /** gRPC over plain HTTP/2, cheap enough for tests with many clients. */
-export type RawGrpc = (method: string) => RawCall;
+export type RawGrpc = (method: string, authorization?: string) => RawCall;
 
 /** Calls over one connection, which opens at the first call and reopens after a loss. */
 export function createRawGrpc(url: string): RawGrpc {
@@ -39,12 +40,13 @@ export function createRawGrpc(url: string): RawGrpc {
     }
     return session;
   };
-  return (method) => {
+  return (method, authorization) => {
     const stream = open().request({
       ":method": "POST",
       ":path": `/millrace.v1.StreamService/${method}`,
       "content-type": "application/grpc+proto",
       te: "trailers",
+      ...(authorization !== undefined && { authorization }),
     });
     let trailers: IncomingHttpHeaders = {};
     stream.on("trailers", (headers) => (trailers = headers));

@@ -12,10 +12,10 @@ export type RawSubscribe = (
   options: { signal: AbortSignal },
 ) => AsyncIterable<SubscribeResponse>;
 
-/** Subscribes over a connection. */
-export function createRawSubscribe(grpc: RawGrpc): RawSubscribe {
+/** Subscribes over a connection, by default without credentials. */
+export function createRawSubscribe(grpc: RawGrpc, authorization?: string): RawSubscribe {
   return async function* subscribe(request, { signal }) {
-    const call = grpc("Subscribe");
+    const call = grpc("Subscribe", authorization);
     signal.addEventListener("abort", call.close, { once: true });
     try {
       call.send(toBinary(SubscribeRequestSchema, create(SubscribeRequestSchema, request)));

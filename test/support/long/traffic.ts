@@ -1,6 +1,6 @@
 import { type MessageInitShape, fromJson, toJson } from "@bufbuild/protobuf";
 import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import {
   ChangeType,
@@ -28,9 +28,14 @@ import type { RawSubscribe } from "./raw-subscribe.ts";
 
 export type Client = ReturnType<typeof connect>;
 
-/** A client with a separate connection. */
-export function connect(url: string) {
-  return createClient(StreamService, createGrpcTransport({ baseUrl: url }));
+/** A client with a separate connection, by default without credentials. */
+export function connect(url: string, authorization?: string) {
+  const interceptor: Interceptor = (next) => (request) => {
+    if (authorization !== undefined) request.header.set("authorization", authorization);
+    return next(request);
+  };
+  const transport = createGrpcTransport({ baseUrl: url, interceptors: [interceptor] });
+  return createClient(StreamService, transport);
 }
 
 /** Names of the items of a group. Items of updates hold no sealed value. */

@@ -49,16 +49,39 @@ export const NOT_UTF8: readonly Uint8Array[] = [
 
 /** A `google.protobuf.Value` around `levels` lists. */
 export function nestedLists(levels: number): Uint8Array {
-  return nested(levels, (inner) => part(6, part(1, inner)));
+  return nested(levels, (innerBytes) => {
+    const values = head(1, innerBytes);
+    return joined(head(6, values.length + innerBytes), values);
+  });
 }
 
 /** A `google.protobuf.Value` around `levels` objects. */
 export function nestedStructs(levels: number): Uint8Array {
-  return nested(levels, (inner) => part(5, part(1, part(1, "a"), part(2, inner))));
+  return nested(levels, (innerBytes) => {
+    const entry = joined(part(1, "a"), head(2, innerBytes));
+    const fields = joined(head(1, entry.length + innerBytes), entry);
+    return joined(head(5, fields.length + innerBytes), fields);
+  });
 }
 
-function nested(levels: number, wrap: (inner: Uint8Array) => Uint8Array): Uint8Array {
-  let bytes = varint(1, 0);
-  for (let i = 0; i < levels; i++) bytes = wrap(bytes);
-  return bytes;
+/**
+ * A value in `levels` levels.
+ *
+ * @param headOf Returns the bytes of a level that precede its inner value of the given size.
+ */
+function nested(levels: number, headOf: (innerBytes: number) => Uint8Array): Uint8Array {
+  const innermost = varint(1, 0);
+  const heads: Uint8Array[] = [];
+  let bytes = innermost.length;
+  for (let i = 0; i < levels; i++) {
+    const before = headOf(bytes);
+    heads.push(before);
+    bytes += before.length;
+  }
+  return joined(...heads.toReversed(), innermost);
+}
+
+/** Tag and length of a field of `bytes` bytes. */
+function head(number: number, bytes: number): Uint8Array {
+  return new BinaryWriter().tag(number, WireType.LengthDelimited).uint32(bytes).finish();
 }
