@@ -26,7 +26,7 @@ export const IMPORT_TABLE = {
   functions: ["core", "timers", "node:"],
   triggers: ["core", "rights", "timers", "functions"],
   // Settings per stream, with the schemas of values.
-  streams: ["core", "timers", "ajv", "ajv-formats", "re2js"],
+  streams: ["core", "timers", "node:", "ajv", "ajv-formats", "re2js"],
   // Its engine puts a service together, custom streams and the coordinator of one process included.
   service: [
     "core",

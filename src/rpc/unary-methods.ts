@@ -86,7 +86,7 @@ interface AboutStream {
 
 /** The forms for readers that get authors and for those that do not: no call creates a closure. */
 function forReaders<R>(
-  { seesAuthors }: Handlers,
+  handlers: Handlers,
   { envelope, json }: FormsForReaders<R>,
 ): (caller: Caller, request: AboutStream) => Forms<R> {
   const of = (withAuthor: boolean): Forms<R> => ({
@@ -94,7 +94,7 @@ function forReaders<R>(
     json: (result) => json(result, withAuthor),
   });
   const [whole, bare] = [of(true), of(false)];
-  return (caller, { streamName }) => (seesAuthors(caller, streamName) ? whole : bare);
+  return (caller, { streamName }) => (handlers.seesAuthors(caller, streamName) ? whole : bare);
 }
 
 /** Builds the unary methods of `millrace.v1.StreamService` over the handlers. */

@@ -1,6 +1,7 @@
-import ajvFormats from "ajv-formats";
+import type { FormatName } from "ajv-formats";
 import type { Fuel } from "./fuel.ts";
 import { type LinearPattern, linearPattern } from "./linear-pattern.ts";
+import { schemaLibraries } from "./schema-libraries.ts";
 
 /** Decides whether a text has a format. */
 export type FormatTest = (text: string) => boolean;
@@ -25,7 +26,7 @@ const SHORT = { hostname: 254, duration: 256 } as const;
 export function formatsWith(fuel: Fuel): ReadonlyMap<string, FormatTest> {
   const formats = new Map<string, FormatTest>();
   for (const name of BY_PATTERN) {
-    const { source, ignoreCase } = ajvFormats.default.get(name) as RegExp;
+    const { source, ignoreCase } = schemaLibraries().formats.get(name) as RegExp;
     // Most schemas have few formats.
     let pattern: LinearPattern | undefined;
     formats.set(name, (text) => (pattern ??= linearPattern(source, fuel, ignoreCase)).test(text));
@@ -56,8 +57,8 @@ export const FORMAT_NAMES: readonly string[] = [
 
 const SCHEME = /^[a-z][a-z0-9+.-]*:/i;
 
-function testOf(name: Parameters<typeof ajvFormats.default.get>[0]): FormatTest {
-  const format = ajvFormats.default.get(name);
+function testOf(name: FormatName): FormatTest {
+  const format = schemaLibraries().formats.get(name);
   if (format instanceof RegExp) return (text) => format.test(text);
   if (typeof format === "function") return format;
   if (typeof format === "object" && typeof format.validate === "function")

@@ -1,5 +1,6 @@
-import { RE2JS } from "re2js";
+import type { RE2JS } from "re2js";
 import type { Fuel } from "./fuel.ts";
+import { schemaLibraries } from "./schema-libraries.ts";
 
 /** A compiled pattern. */
 export interface LinearPattern {
@@ -16,7 +17,7 @@ export interface LinearPattern {
  * @throws SyntaxError with the reason as a clause.
  */
 export function linearPattern(pattern: string, fuel: Fuel, ignoresCase = false): LinearPattern {
-  const compiled = compile(pattern, ignoresCase ? RE2JS.CASE_INSENSITIVE : 0);
+  const compiled = compile(pattern, ignoresCase);
   const states = compiled.programSize();
   return {
     test(text) {
@@ -27,8 +28,10 @@ export function linearPattern(pattern: string, fuel: Fuel, ignoresCase = false):
   };
 }
 
-function compile(pattern: string, flags: number): RE2JS {
+function compile(pattern: string, ignoresCase: boolean): RE2JS {
+  const { RE2JS } = schemaLibraries().re2;
   try {
+    const flags = ignoresCase ? RE2JS.CASE_INSENSITIVE : 0;
     return RE2JS.compile(RE2JS.translateRegExp(pattern), flags);
   } catch (error) {
     const why = error instanceof Error ? error.message : "";

@@ -1,11 +1,11 @@
-import { type ErrorObject, _ } from "ajv";
-import { Ajv2020 } from "ajv/dist/2020.js";
+import type { Ajv2020, ErrorObject } from "ajv/dist/2020.js";
 import { StreamError } from "../core/errors.ts";
 import type { Json, Value } from "../core/value.ts";
 import { FORMAT_NAMES, formatsWith } from "./formats.ts";
 import { Fuel, OutOfFuel } from "./fuel.ts";
 import { linearPattern } from "./linear-pattern.ts";
 import { STEP, SchemaError, fueledSchema } from "./schema-form.ts";
+import { schemaLibraries } from "./schema-libraries.ts";
 import { areUnique } from "./unique-items.ts";
 
 /** Most characters of a schema, or of a path, in a message. */
@@ -83,7 +83,7 @@ let grammar: Ajv2020 | undefined;
 
 /** Checks that the keywords of a schema have values of the right type. @throws SchemaError */
 function checkGrammar(schema: unknown): void {
-  grammar ??= new Ajv2020({ strict: false, logger: false });
+  grammar ??= new (schemaLibraries().ajv.Ajv2020)({ strict: false, logger: false });
   try {
     if (grammar.validateSchema(schema as object) === true) return;
   } catch (error) {
@@ -95,7 +95,8 @@ function checkGrammar(schema: unknown): void {
 }
 
 function compile(fueled: object | boolean, fuel: Fuel) {
-  const ajv = new BoundedAjv({
+  const { _, Ajv2020 } = schemaLibraries().ajv;
+  const ajv = new Ajv2020({
     meta: false,
     validateSchema: false,
     strictSchema: true,
@@ -114,6 +115,8 @@ function compile(fueled: object | boolean, fuel: Fuel) {
       process: boundErrors,
     },
   });
+  // Called by the generated code.
+  Object.assign(ajv, { joinErrors });
   // To know which members are evaluated, every alternative has to be tried.
   ajv.opts.unevaluated = JSON.stringify(fueled).includes('"unevaluated');
   ajv.addVocabulary(["$anchor"]);
@@ -155,13 +158,10 @@ function countOf(value: unknown): number {
   return typeof value === "object" && value !== null ? Object.keys(value).length : 0;
 }
 
-/** Ajv whose checks keep few errors. */
-class BoundedAjv extends Ajv2020 {
-  /** Appends errors: those beyond the limit are only counted. Called by generated code. */
-  joinErrors(all: (ErrorObject | null)[], more: readonly ErrorObject[]) {
-    for (const error of more) all.push(all.length < MAX_ERRORS ? error : null);
-    return all;
-  }
+/** Appends errors: those beyond the limit are only counted. */
+function joinErrors(all: (ErrorObject | null)[], more: readonly ErrorObject[]) {
+  for (const error of more) all.push(all.length < MAX_ERRORS ? error : null);
+  return all;
 }
 
 /**
