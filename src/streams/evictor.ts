@@ -88,7 +88,7 @@ export class Evictor {
         this.#working = undefined;
         if (this.#waiting.size > 0) this.#schedule(DELAY_MS);
       });
-    }).unref();
+    });
   }
 
   async #work(): Promise<void> {
