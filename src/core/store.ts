@@ -209,6 +209,11 @@ export type Mutation =
        * The steps of the update as JSON text, for custom streams.
        */
       readonly steps?: (() => string) | undefined;
+      /**
+       * Whether the reduce may refuse its result by the settings of the stream. Then custom streams
+       * run it before they pass the steps on.
+       */
+      readonly mayRefuse?: boolean | undefined;
       /** Memory that the reduce holds, in bytes, for the limits of queues. */
       readonly bytes: number;
       readonly expectedRevision?: number | undefined;

@@ -8,7 +8,7 @@ import { reduce } from "../core/reduce.ts";
 import type { UpdateOp } from "../core/ops.ts";
 import type { Commit, Committed, Mutation, MutationResult, Outcome, Store } from "../core/store.ts";
 import type { GroupKey } from "../core/names.ts";
-import type { Value } from "../core/value.ts";
+import { MAX_VALUE_BYTES, type Value } from "../core/value.ts";
 import type { StreamSettings } from "../streams/stream-settings.ts";
 import { checkStreamValue } from "../streams/value-limits.ts";
 import {
@@ -265,6 +265,7 @@ function reducer(ops: readonly UpdateOp[], field: string, settings: StreamSettin
       return reduced;
     },
     steps: () => opsText(ops),
+    mayRefuse: settings.schema !== undefined || settings.maxValueBytes < MAX_VALUE_BYTES,
     bytes,
   };
 }

@@ -92,6 +92,7 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       }
       case "reduce": {
         if (mutation.steps !== undefined && outside.has("update", streamName)) {
+          if (mutation.mayRefuse === true) mutation.reduce(old);
           const { oldValue, newValue } = await outside.update(group, itemId, mutation.steps());
           // A value that it did not return is read back; without a `get` it is computed.
           const after = newValue ?? (await readBack(group, itemId)) ?? mutation.reduce(old).value;
