@@ -42,10 +42,15 @@ await command(async () => {
     await ensureInstalled(PROJECT);
     const build = await runCheck(BUILD);
     print(build.report);
-    const checking = long ? [] : runChecks();
-    // Also when the runner cannot start, the checks print nothing after the closing line.
-    const { results, status } = await runTests(filters, long).finally(async () => checking);
-    const checks = await checking;
+    // Both end before the closing line, also when the runner cannot start.
+    const [ran, checked] = await Promise.allSettled([
+      runTests(filters, long),
+      long ? [] : runChecks(),
+    ]);
+    if (ran.status === "rejected") throw ran.reason;
+    if (checked.status === "rejected") throw checked.reason;
+    const { results, status } = ran.value;
+    const checks = checked.value;
     // On a terminal, the runner redraws its last lines while it runs.
     if (process.stdout.isTTY) for (const { report } of checks) print(report);
     total = tally([build, ...checks], results, status);

@@ -4,6 +4,9 @@ import type { UpdateOp } from "./ops.ts";
 import { utf8Length } from "./text.ts";
 import type { Value } from "./value.ts";
 
+/** What the base revision takes in a frame, in bytes: `,"baseRevision":` and its digits. */
+const BASE_BYTES = 24;
+
 /**
  * The steps of an update that took effect, and the revision of the item they apply to. Applied to
  * that item by the reducer, they give its new value exactly.
@@ -19,10 +22,15 @@ export class Delta {
   readonly size: number;
   #ops: readonly UpdateOp[] | undefined;
 
-  private constructor(baseRevision: number, text: string, ops: readonly UpdateOp[] | undefined) {
+  private constructor(
+    baseRevision: number,
+    text: string,
+    ops: readonly UpdateOp[] | undefined,
+    size = utf8Length(text),
+  ) {
     this.baseRevision = baseRevision;
     this.text = text;
-    this.size = utf8Length(text);
+    this.size = size;
     this.#ops = ops;
   }
 
@@ -32,22 +40,28 @@ export class Delta {
   }
 
   /**
-   * The delta of steps that took effect, if it is smaller than the value that they gave. Steps that
-   * cannot be are not even written as text.
+   * The delta of steps that took effect, if it is smaller than the value that they gave, its base
+   * included. Steps that cannot be are not even written as text.
    */
   static smallerThan(
     value: Value,
     baseRevision: number,
     ops: readonly UpdateOp[],
   ): Delta | undefined {
-    if (ops.length > MAX_OPS || leastOpsBytes(ops) >= value.size) return undefined;
+    const most = value.size - BASE_BYTES;
+    if (ops.length > MAX_OPS || leastOpsBytes(ops) >= most) return undefined;
     const delta = Delta.of(baseRevision, ops);
-    return delta.size < value.size ? delta : undefined;
+    return delta.size < most ? delta : undefined;
   }
 
   /** A delta as a store reads it back. */
   static trusted(baseRevision: number, text: string): Delta {
     return new Delta(baseRevision, text, undefined);
+  }
+
+  /** The same as its text alone: the steps would refer to the request that made them. */
+  get bare(): Delta {
+    return new Delta(this.baseRevision, this.text, undefined, this.size);
   }
 
   /** The steps. Parsed at the first use. */

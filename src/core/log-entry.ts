@@ -6,7 +6,7 @@
  * its size.
  */
 import type { ChangeEvent, DeltaEvent, LoggedChange } from "./change.ts";
-import { Delta } from "./delta.ts";
+import type { Delta } from "./delta.ts";
 import type { UpdateOp } from "./ops.ts";
 import { reduce } from "./reduce.ts";
 import type { Value } from "./value.ts";
@@ -51,7 +51,7 @@ export function entryOf(
   if (delta === undefined) return change;
   const base = delta.baseRevision < logStart ? undefined : last();
   const chain = chainAfter(delta, change.value.size, base, logStart);
-  const bare = Delta.trusted(delta.baseRevision, delta.text);
+  const { bare } = delta;
   if (chain === undefined) return { ...change, delta: bare };
   const { itemId, position, timestamp, timeMs, author, value } = change;
   return {

@@ -44,6 +44,15 @@ describe("snapshots", () => {
       },
     },
     {
+      title: "a window that lacks one of the newest items",
+      breaks: ["G3"],
+      says: /lacks item "b", which was written at revision 2 and not deleted/,
+      record(story) {
+        five(story);
+        story.subscribe({ window: 2 }).sync([["a", "a2", 3]], 5);
+      },
+    },
+    {
       title: "a snapshot that lacks an item",
       breaks: ["G3"],
       says: /lacks item "b", which was written at revision 2 and not deleted/,

@@ -86,6 +86,31 @@ describe("the checker", () => {
       },
     },
     {
+      title: "a subscriber with a window and deltas, which receives changes of older items",
+      record(story) {
+        for (const [i, item] of ["a", "b", "c"].entries()) story.set(item, item, i + 1);
+        const all = story.subscribe({ subscriber: "all" });
+        const items = ["a", "b", "c"].map((item, i) => [item, item, i + 1] as const);
+        all.sync(items, 3);
+        const sub = story.subscribe({ window: 2, deltas: new HeldItems() });
+        sub.sync(items.slice(1), 3);
+        story.set("a", "aa", 4);
+        sub.append("a", "a", 1, 4);
+        all.change("update", "a", "aa", 4);
+        story.set("c", "cc", 5);
+        sub.append("c", "c", 3, 5);
+        all.change("update", "c", "cc", 5);
+        story.final(
+          [
+            ["a", "aa", 4],
+            ["b", "b", 2],
+            ["c", "cc", 5],
+          ],
+          5,
+        );
+      },
+    },
+    {
       title: "a subscriber that fell behind and received a replay, then a fresh sync",
       record(story) {
         const sub = story.subscribe({ slow: true });

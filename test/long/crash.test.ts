@@ -11,8 +11,9 @@ import { type ChildServer, freePort, startChild } from "../support/long/child-se
 import { LONG, expectNoViolations, seedOfRun } from "../support/long/violations.ts";
 import { REVOCABLE_AUTH, createRevoker } from "../support/long/revoker.ts";
 import { createProgress } from "../support/long/progress.ts";
-import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
-import { openUpdatedItems } from "../support/long/updated-items.ts";
+import { connect, createWriter, follow, itemNames } from "../support/long/traffic.ts";
+import { list } from "../support/long/reads.ts";
+import { expectExactCounters, openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 
 /*
@@ -28,6 +29,8 @@ const ITEMS = itemNames(20);
 const HEARTBEAT_MS = 1000;
 const REVOKE_EVERY_MS = LONG ? 100 : 50;
 const CHILD = fileURLToPath(new URL("../support/long/revocable-child.mjs", import.meta.url));
+/** Newest items in the snapshots of a third of the subscribers. */
+const WINDOW = 5;
 
 let folder: string;
 beforeEach(async () => {
@@ -87,6 +90,7 @@ async function crashUnderLoad(
       groups: GROUPS,
       items: ITEMS,
       name,
+      retry: i % 2 === 0 ? { calls: () => connect(url), signal: over.signal } : undefined,
     });
     while (!over.signal.aborted) {
       const startedMs = performance.now();
@@ -116,6 +120,7 @@ async function crashUnderLoad(
         item,
         resumeFrom,
         deltas,
+        window: i % 3 === 0 && item === undefined ? WINDOW : undefined,
         signal: over.signal,
       });
       if (over.signal.aborted) break;
@@ -139,6 +144,7 @@ async function crashUnderLoad(
   const client = connect(url);
   for (const group of GROUPS) await list(client, recorder(`final-${group}`), group, true);
 
+  await expectExactCounters(client, sink.records, GROUPS, ITEMS);
   expect(await server.stop()).toBe(0);
   console.info(`crash orders: ${revoker.summary}`);
   expect(revoker.ended).toBeGreaterThan(0);

@@ -17,8 +17,9 @@ import { createProgress } from "../support/long/progress.ts";
 import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
 import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
 import { REVOCABLE_AUTH, createRevoker } from "../support/long/revoker.ts";
-import { connect, createWriter, follow, itemNames, list } from "../support/long/traffic.ts";
-import { openUpdatedItems } from "../support/long/updated-items.ts";
+import { connect, createWriter, follow, itemNames } from "../support/long/traffic.ts";
+import { list } from "../support/long/reads.ts";
+import { expectExactCounters, openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 import { startRedis } from "../support/redis/redis-server.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
@@ -35,6 +36,8 @@ const WRITES_PER_GROUP = LONG ? 20 : 10;
 const GRPC_FOLLOWERS = 2;
 const WRITERS = LONG ? 40 : 12;
 const ITEMS = itemNames(10);
+/** Newest items in the snapshots of a third of the subscribers. */
+const WINDOW = 5;
 const INSTANCES = ["a", "b", "c"] as const;
 const CONNECTIONS = 8;
 const REVOKE_EVERY_MS = LONG ? 100 : 150;
@@ -108,6 +111,7 @@ describeWithRedis("a fleet", () => {
       }
       const positions = new Map<string, { group: string; position: Position | undefined }>();
 
+      const anyCalls = () => connect((instances[dice.below(3)] as Instance).proxy.url);
       const writers = Array.from({ length: WRITERS }, async (_, i) => {
         const own = random(dice.below(2 ** 31));
         const periodMs = (1000 * WRITERS) / (GROUPS.length * WRITES_PER_GROUP);
@@ -125,6 +129,7 @@ describeWithRedis("a fleet", () => {
             groups: GROUPS,
             items: ITEMS,
             name,
+            retry: i % 2 === 0 ? { calls: anyCalls, signal: over.signal } : undefined,
           });
           // Each connection is used for a while, so that all of them are used and lost.
           const lifeEndMs = performance.now() + 1000 + own.below(10_000);
@@ -161,6 +166,7 @@ describeWithRedis("a fleet", () => {
               group,
               resumeFrom: known,
               deltas,
+              window: (g + i) % 3 === 0 ? WINDOW : undefined,
               signal: over.signal,
               onFrame: (at) => {
                 if (at !== undefined) positions.set(key, { group, position: at });
@@ -248,14 +254,19 @@ describeWithRedis("a fleet", () => {
       const calls = await callsOf(file, INSTANCES, heads, 60_000);
       const leaves = await leavesOf(file, LEASE_MS + LEAVE_SLACK_MS + 10_000);
       const late = leaves.late(ended, LEASE_MS + LEAVE_SLACK_MS);
-      for (const { server } of instances) expect(await server.stop()).toBe(0);
-
       console.info(
         `fleet triggers: ${calls.changes} changes, ${calls.total} calls, ${calls.repeated} of them repeated; ` +
           `${leaves.joins} joins, ${leaves.leaves} leaves, ${leaves.repeated} of them repeated`,
       );
       console.info(`fleet orders: ${revoker.summary}`);
       expect(revoker.ended).toBeGreaterThan(0);
+      await expectExactCounters(
+        connect((instances[0] as Instance).server.url),
+        sink.records,
+        GROUPS,
+        ITEMS,
+      );
+      for (const { server } of instances) expect(await server.stop()).toBe(0);
       expectNoViolations("fleet", sink.records, { durable: true, slackMs: 8000 }, seed);
       expect(calls.disorder).toEqual([]);
       expect(leaves.missing).toEqual([]);

@@ -12,8 +12,9 @@ import { createProgress } from "../support/long/progress.ts";
 import { createPipe } from "../support/long/pipe.ts";
 import { type RawGrpc, createRawGrpc } from "../support/long/raw-grpc.ts";
 import { createRawSubscribe } from "../support/long/raw-subscribe.ts";
-import { connect, createWriter, follow, get, itemNames, list } from "../support/long/traffic.ts";
-import { openUpdatedItems } from "../support/long/updated-items.ts";
+import { connect, createWriter, follow, itemNames } from "../support/long/traffic.ts";
+import { get, list } from "../support/long/reads.ts";
+import { expectExactCounters, openUpdatedItems } from "../support/long/updated-items.ts";
 import { random } from "../support/random.ts";
 
 /* Many writers, and subscribers that join, leave and stall at random, verified by the checker. */
@@ -24,6 +25,8 @@ const WRITERS = LONG ? 200 : 50;
 const SUBSCRIBERS = LONG ? 200 : 50;
 const WRITES_PER_SECOND = LONG ? 2000 : 400;
 const ITEMS = itemNames(15);
+/** Newest items in the snapshots of a third of the subscribers. */
+const WINDOW = 5;
 /** Connections that the clients share: each carries about as many subscriptions as a browser's. */
 const CONNECTIONS = 20;
 
@@ -124,6 +127,7 @@ async function load(
         resumeFrom: resumes ? known?.position : undefined,
         slow,
         deltas,
+        window: i % 3 === 0 && item === undefined ? WINDOW : undefined,
         signal,
         onFrame: async (position) => {
           progress.revision = position?.revision ?? progress.revision;
@@ -154,6 +158,7 @@ async function load(
     await sleep(20);
   over.abort();
   await Promise.all(subscribers);
+  await expectExactCounters(client, sink.records, GROUPS, ITEMS);
   expect(await server.stop()).toBe(0);
   return sink.records;
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { fleetCommands } from "../../../src/coordinators/redis/fleet-commands.ts";
 import {
   fleetKeys,
+  knowsKeys,
   newMemberId,
   processOf,
   readsAuthors,
@@ -19,20 +20,22 @@ beforeAll(async () => {
 });
 afterAll(async () => redis.dispose());
 
-it("a member id says whether its process reads records with authors, and logs with deltas", () => {
+it("a member id says whether its process reads authors and deltas, and knows idempotency keys", () => {
   const id = newMemberId("0b3c/process");
   expect(processOf(id)).toBe("0b3c/process");
-  expect([readsAuthors(id), readsDeltas(id)]).toEqual([true, true]);
+  expect([readsAuthors(id), readsDeltas(id), knowsKeys(id)]).toEqual([true, true, true]);
   const withAuthors = "0b3c/1a2b3c4d.2";
   expect([readsAuthors(withAuthors), readsDeltas(withAuthors)]).toEqual([true, false]);
   for (const old of ["0b3c/1a2b3c4d", "0.7/1a2b3c4d", "", "0b3c/1a2b3c4d.1"])
-    expect([readsAuthors(old), readsDeltas(old)]).toEqual([false, false]);
+    expect([readsAuthors(old), readsDeltas(old), knowsKeys(old)]).toEqual([false, false, false]);
+  const withDeltas = "0b3c/1a2b3c4d.3";
+  expect([readsDeltas(withDeltas), knowsKeys(withDeltas)]).toEqual([true, false]);
 });
 
 describeWithRedis("a fleet with a member of a version without authors", () => {
   const fleets = redisFleets(() => redis);
 
-  it("writes no authors and no deltas until that member has left", async () => {
+  it("writes no authors and no deltas, and uses no idempotency keys, until that member has left", async () => {
     const fleet = fleets();
     const [a, b] = [await fleet.join(), await fleet.join()];
     expect([a.readsAuthors(), b.readsAuthors()]).toEqual([true, true]);
@@ -52,10 +55,11 @@ describeWithRedis("a fleet with a member of a version without authors", () => {
     await old.propose(() => [{ kind: "join", member, reattachMs: REATTACH }]);
     for (const process of [a, b]) await until(process.registry, () => !process.readsAuthors());
     const late = await fleet.join();
-    expect([late.readsAuthors(), late.readsDeltas()]).toEqual([false, false]);
+    const abilities = () => [late.readsAuthors(), late.readsDeltas(), late.knowsKeys()];
+    expect(abilities()).toEqual([false, false, false]);
     await old.propose(() => [{ kind: "leave", member, reattachMs: REATTACH }]);
     for (const process of [a, b, late]) await until(process.registry, () => process.readsAuthors());
-    expect(late.readsDeltas()).toBe(true);
+    expect(abilities()).toEqual([true, true, true]);
     old.close();
   });
 });

@@ -181,7 +181,7 @@ export function idempotencySuite(door: Door, kind: StoreKind): void {
       expect(await at.client.set(guarded)).toMatchObject({ position, deduplicated: true });
     });
 
-    it("takes effect once when it is sent many times at once (G2)", async () => {
+    it("takes effect once when it is sent many times at once (G1)", async () => {
       const key = group();
       const update = {
         ...key,

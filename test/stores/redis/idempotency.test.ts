@@ -62,7 +62,7 @@ describeWithRedis("idempotency keys in a redis store", () => {
   it.each([
     ["puts", (i: number) => put("a", i)],
     ["reduces", (i: number) => mark("a", `${i} `)],
-  ])("let one of equal %s at two processes at the same time take effect (G2)", async (_, write) => {
+  ])("let one of equal %s at two processes at the same time take effect (G1)", async (_, write) => {
     const keyPrefix = randomPrefix();
     const stores = [
       (await openForTest(redis.url, { keyPrefix })).store,
@@ -87,7 +87,7 @@ describeWithRedis("idempotency keys in a redis store", () => {
     expect(changes.filter(({ itemId }) => itemId === "a")).toHaveLength(rounds);
   });
 
-  it("make the repetition of a write safe whose reply was lost (G2)", async () => {
+  it("make the repetition of a write safe whose reply was lost (G1)", async () => {
     const keyPrefix = randomPrefix();
     const proxy = await openProxy(redis.port);
     onTestFinished(async () => proxy.close());
@@ -159,7 +159,7 @@ describeWithRedis("idempotency keys in a redis store", () => {
 });
 
 describeWithRedis("idempotency keys after a failover", () => {
-  it("are remembered with their commits, or lost with them (G2)", async () => {
+  it("are remembered with their commits, or lost with them (G1)", async () => {
     const trio = await startSentinels();
     onTestFinished(async () => trio.dispose());
     const { store } = await openForTest(trio.url, { timeoutMs: 2000 });

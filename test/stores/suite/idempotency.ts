@@ -227,7 +227,7 @@ export function describeIdempotency(open: OpenStore): void {
     it.each<[string, Mutation]>([
       ["puts", put("a", 1)],
       ["reduces", mark("a", "x")],
-    ])("let one of many equal %s at the same time take effect (G2)", async (_, mutation) => {
+    ])("let one of many equal %s at the same time take effect (G1)", async (_, mutation) => {
       const { store } = await stores();
       const same: Commit = { mutations: [mutation], idempotency: once("k") };
       const different: Commit = { ...same, idempotency: once("k", "another") };

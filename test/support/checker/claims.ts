@@ -1,4 +1,4 @@
-import type { SnapshotItem } from "./history.ts";
+import type { SnapshotItem, SubscribeRecord } from "./history.ts";
 import { type GroupModel, isOneSnapshot } from "./model.ts";
 import { whereOf } from "./trace.ts";
 import type { Where } from "./violation.ts";
@@ -12,13 +12,18 @@ export interface Claim {
   readonly start: number;
   readonly items: readonly SnapshotItem[];
   /**
-   * Its scope: `group`: these are all items; `page`: these are among the items; an object: this
-   * item is as shown, or missing.
+   * Its scope: `group`: these are all items; `page`: these are among the items; `item`: this item is
+   * as shown, or missing; `window`: these are the newest items, at most this many.
    */
-  readonly scope: "group" | "page" | { readonly item: string };
+  readonly scope: "group" | "page" | { readonly item: string } | { readonly window: number };
   /** Taken when all clients were idle. */
   readonly final: boolean;
   readonly where: Where;
+}
+
+function scopeOf({ item, window }: SubscribeRecord): Claim["scope"] {
+  if (item !== undefined) return { item };
+  return window === undefined ? "group" : { window };
 }
 
 /** All claims of the syncs and listings of a group. */
@@ -27,7 +32,7 @@ export function claimsOf(group: GroupModel): readonly Claim[] {
   for (const { record, segments } of group.subscriptions) {
     for (const { kind, complete, base, items, subscription, frame } of segments) {
       if (kind !== "sync" || !complete) continue;
-      const scope = record.item === undefined ? "group" : { item: record.item };
+      const scope = scopeOf(record);
       const where = whereOf(subscription, frame);
       claims.push({ what: "sync", ...base, start: record.t, items, scope, final: false, where });
     }

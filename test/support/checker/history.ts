@@ -117,6 +117,8 @@ export interface SubscribeRecord {
   readonly resumeOptional?: boolean;
   /** It asked for deltas. */
   readonly deltas?: boolean;
+  /** Its snapshots have only the newest items, this many. */
+  readonly window?: number;
 }
 
 /** A frame arrived. Frames of one attempt are recorded in the order received. */

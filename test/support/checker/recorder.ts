@@ -90,6 +90,8 @@ export interface SubscribeIntent {
    * of the attempt before.
    */
   readonly deltas?: HeldItems | undefined;
+  /** Its snapshots have only the newest items, this many. */
+  readonly window?: number | undefined;
 }
 
 /** Records what an attempt receives. */
@@ -227,10 +229,11 @@ export function createRecorder(options: {
       slow,
       resumeOptional,
       deltas: held,
+      window,
     }) {
       const subscription = nextId();
       const deltas = held === undefined ? undefined : true;
-      const details = given({ item, resumeFrom, slow, resumeOptional, deltas });
+      const details = given({ item, resumeFrom, slow, resumeOptional, deltas, window });
       put({ kind: "subscribe", t: now(), subscription, subscriber, group, ...details });
       const frame = (t: number, received: Frame) =>
         put({ kind: "frame", t, subscription, frame: received });

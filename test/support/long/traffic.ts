@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type MessageInitShape, fromJson, toJson } from "@bufbuild/protobuf";
 import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
@@ -67,15 +68,39 @@ export interface WriterOptions {
   readonly items: Items;
   /** Unique over all writers. */
   readonly name: string;
+  /**
+   * Repeats a write that got no response, with its idempotency key, until it gets one. Absent: its
+   * outcome is unknown.
+   */
+  readonly retry?:
+    | {
+        /** The calls of the next attempt. */
+        readonly calls: () => Calls;
+        /** Ends the attempts. */
+        readonly signal: AbortSignal;
+      }
+    | undefined;
 }
 
 /** A writer of sets, updates, deletes, batches and sends, one per call of step(). */
 export function createWriter(options: WriterOptions) {
-  const { calls, recorder, dice, groups, items, name } = options;
+  const { recorder, dice, groups, items, name, retry } = options;
   const pipe = options.pipe === true ? name : undefined;
   let count = 0;
   const nextTag = () => `${name}-${++count}`;
   const where = (groupId: string) => ({ streamName: STREAM, groupId });
+  const keyed = () => (retry === undefined ? {} : { idempotencyKey: `${name}-${++count}` });
+  const answered = async <T>(call: (calls: Calls) => Promise<T>): Promise<T> => {
+    for (let { calls } = options; ;) {
+      try {
+        return await call(calls);
+      } catch (error) {
+        if (retry === undefined || retry.signal.aborted || isRefusal(error)) throw error;
+        await sleep(20 + dice.below(30));
+        calls = retry.calls();
+      }
+    }
+  };
 
   const mutation = (): { input: MutationInput; message: MutationMessage } => {
     const kind = dice.below(10);
@@ -109,26 +134,22 @@ export function createWriter(options: WriterOptions) {
     };
   };
 
-  const perform = async (groupId: string, message: MutationMessage) => {
-    if (message.case === "set") {
-      const { created, oldValue, position } = await calls.set({
-        ...where(groupId),
-        ...message.value,
-      });
-      return { position: plain(position), results: [{ created, old: old(oldValue) }] };
+  const perform = async (groupId: string, message: MutationMessage, calls: Calls, key: object) => {
+    if (message.case === "delete") {
+      const request = { ...where(groupId), ...message.value, ...key };
+      const { oldValue, position, deduplicated } = await calls.delete(request);
+      return { position: plain(position), results: [deduplicated ? {} : { old: old(oldValue) }] };
     }
-    if (message.case === "update") {
-      const { created, oldValue, newValue, position } = await calls.update({
-        ...where(groupId),
-        ...message.value,
-      });
-      return {
-        position: plain(position),
-        results: [{ created, old: old(oldValue), new: { value: json(newValue) } }],
-      };
-    }
-    const { oldValue, position } = await calls.delete({ ...where(groupId), ...message.value });
-    return { position: plain(position), results: [{ old: old(oldValue) }] };
+    const done =
+      message.case === "set"
+        ? await calls.set({ ...where(groupId), ...message.value, ...key })
+        : await calls.update({ ...where(groupId), ...message.value, ...key });
+    const { created, position } = done;
+    // The response to a repeated write has no values.
+    const values = done.deduplicated
+      ? {}
+      : { old: old(done.oldValue), new: { value: json(done.newValue) } };
+    return { position: plain(position), results: [{ created, ...values }] };
   };
 
   return {
@@ -140,8 +161,9 @@ export function createWriter(options: WriterOptions) {
       if (kind < 3) return batch(group);
       const { input, message } = mutation();
       const handle = recorder.write({ group, mutations: [input], pipe });
+      const key = keyed();
       try {
-        handle.acked(await perform(group, message));
+        handle.acked(await answered((calls) => perform(group, message, calls, key)));
       } catch (error) {
         failed(handle, error);
       }
@@ -158,7 +180,8 @@ export function createWriter(options: WriterOptions) {
     });
     try {
       const mutations = all.map(({ message }) => ({ mutation: message }));
-      const { results, position } = await calls.batch({ ...where(group), mutations });
+      const request = { ...where(group), mutations, ...keyed() };
+      const { results, position } = await answered((calls) => calls.batch(request));
       handle.acked({
         position: plain(position),
         results: results.map(({ result }) => ({ position: plain(result.value?.position) })),
@@ -172,7 +195,11 @@ export function createWriter(options: WriterOptions) {
     const value = nextTag();
     const handle = recorder.send({ group, event: "note", value });
     try {
-      await calls.send({ ...where(group), type: "note", data: fromJson(ValueSchema, value) });
+      await options.calls.send({
+        ...where(group),
+        type: "note",
+        data: fromJson(ValueSchema, value),
+      });
       handle.acked();
     } catch (error) {
       failed(handle, error);
@@ -196,12 +223,16 @@ function failed(
   handle: { refused(reason: string): void; unknown(reason?: string): void },
   error: unknown,
 ): void {
-  const { code, rawMessage, details } = ConnectError.from(error);
+  const { code, rawMessage } = ConnectError.from(error);
+  if (isRefusal(error)) handle.refused(`${Code[code]}: ${rawMessage}`);
+  else handle.unknown(`${Code[code]}: ${rawMessage}`);
+}
+
+function isRefusal(error: unknown): boolean {
+  const { code, details } = ConnectError.from(error);
   // Without a reason of the service, the call may have taken effect and lost its response: clients
   // also create codes themselves, such as Aborted.
-  const isRefusal = code === Code.InvalidArgument || code === Code.Aborted;
-  if (isRefusal && details.length > 0) handle.refused(`${Code[code]}: ${rawMessage}`);
-  else handle.unknown(`${Code[code]}: ${rawMessage}`);
+  return (code === Code.InvalidArgument || code === Code.Aborted) && details.length > 0;
 }
 
 /** The options of a follower. */
@@ -215,6 +246,8 @@ export interface FollowOptions {
   readonly resumeOptional?: boolean | undefined;
   /** Asks for deltas: the items that it holds, also those of the attempt that it resumes. */
   readonly deltas?: HeldItems | undefined;
+  /** Asks for snapshots of only the newest items, this many. */
+  readonly window?: number | undefined;
   readonly signal: AbortSignal;
   /** Called after each frame; the next one is not read before it resolves. */
   readonly onFrame?: ((position: Position | undefined) => Promise<void> | void) | undefined;
@@ -227,13 +260,14 @@ export interface FollowOptions {
  */
 export async function follow(options: FollowOptions): Promise<Position | undefined> {
   const { subscribe, recorder, signal, onFrame, ...intent } = options;
-  const { group, item, resumeFrom, deltas } = intent;
+  const { group, item, resumeFrom, deltas, window } = intent;
   const handle = recorder.subscribe(intent);
   let position = resumeFrom;
   const request = {
     streamName: STREAM,
     groupId: group,
     deltas: deltas !== undefined,
+    ...(window === undefined ? {} : { window }),
     ...(item === undefined ? {} : { itemId: item }),
     ...(resumeFrom === undefined
       ? {}
@@ -309,43 +343,6 @@ function record(handle: SubscriptionHandle, { frame }: SubscribeResponse): Posit
   }
 }
 
-/**
- * Reads all items of a group, page by page, and records the listing.
- *
- * @returns position of the last page.
- */
-export async function list(
-  client: Client,
-  recorder: Recorder,
-  group: string,
-  final: boolean,
-): Promise<Position> {
-  const handle = recorder.list(group, { final });
-  let pageToken = "";
-  for (;;) {
-    const page = await client.list({ streamName: STREAM, groupId: group, pageSize: 25, pageToken });
-    const position = required(page.position);
-    handle.page(page.items.map(itemInput), position);
-    pageToken = page.nextPageToken;
-    if (pageToken !== "") continue;
-    handle.done();
-    return position;
-  }
-}
-
-/** Reads one item and records the response. */
-export async function get(
-  client: Client,
-  recorder: Recorder,
-  group: string,
-  itemId: string,
-): Promise<void> {
-  const handle = recorder.get(group, itemId);
-  const { item } = await client.get({ streamName: STREAM, groupId: group, itemId });
-  if (item === undefined) handle.missing();
-  else handle.found(json(item.data), Number(item.revision));
-}
-
 const CHANGES: Partial<Record<ChangeType, "create" | "update" | "delete">> = {
   [ChangeType.CREATE]: "create",
   [ChangeType.UPDATE]: "update",
@@ -357,7 +354,8 @@ export function itemInput({ itemId, data, revision }: Item): ItemInput {
   return { item: itemId, value: json(data), revision: Number(revision) };
 }
 
-function json(value: Value | undefined): Json {
+/** The JSON of a required value. */
+export function json(value: Value | undefined): Json {
   if (value === undefined) throw new Error("a value is missing");
   return toJson(ValueSchema, value);
 }
@@ -373,7 +371,8 @@ export function plain(position: WirePosition | undefined): Position | undefined 
     : { epoch: position.epoch, revision: Number(position.revision) };
 }
 
-function required(position: WirePosition | undefined): Position {
+/** A required position. */
+export function required(position: WirePosition | undefined): Position {
   const given = plain(position);
   if (given === undefined) throw new Error("a position is missing");
   return given;

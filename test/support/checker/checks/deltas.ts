@@ -1,4 +1,4 @@
-import type { ChangeFrame, DeltaRecord } from "../history.ts";
+import type { ChangeFrame, DeltaRecord, SubscribeRecord } from "../history.ts";
 import type { Ledger } from "../ledger.ts";
 import type { CheckContext } from "./context.ts";
 import { whereOf } from "../trace.ts";
@@ -14,7 +14,7 @@ export function checkDeltas({ group, report }: CheckContext): void {
       for (const { frame, index } of steps) {
         if (frame.type !== "change" || frame.delta === undefined) continue;
         const where = whereOf(subscription, index);
-        const problem = problemOf(frame, frame.delta, subscription.record.deltas === true);
+        const problem = problemOf(frame, frame.delta, subscription.record);
         if (problem !== undefined) report("G3", where, problem, frame);
         const other = otherBase(group.ledger(frame.position.epoch), frame, frame.delta);
         if (other !== undefined) report("G2", where, other, frame);
@@ -26,10 +26,12 @@ export function checkDeltas({ group, report }: CheckContext): void {
 function problemOf(
   { item, value, position }: ChangeFrame,
   { baseRevision, held, bare }: DeltaRecord,
-  asked: boolean,
+  { deltas, window }: SubscribeRecord,
 ): string | undefined {
   const what = `Revision ${position.revision} of item ${JSON.stringify(item)} came as steps`;
-  if (!asked) return `${what} to a subscription that did not ask for deltas.`;
+  if (deltas !== true) return `${what} to a subscription that did not ask for deltas.`;
+  // A client with a window ignores updates of older items.
+  if (held === undefined && window !== undefined) return undefined;
   if (held === undefined) return `${what}, and the client does not hold the item.`;
   if (bare === true ? baseRevision > held : baseRevision !== held)
     return `${what} that apply to revision ${baseRevision}, and the client holds revision ${held}.`;

@@ -29,7 +29,7 @@ function compare(
   final: Position,
   items: ReadonlyMap<string, SnapshotItem>,
 ): void {
-  const { item: only } = subscription.record;
+  const { item: only, window } = subscription.record;
   const where = whereOf(subscription, subscription.frames.length - 1);
   const { state, epoch, revision } = fold(subscription);
   const due =
@@ -61,6 +61,8 @@ function compare(
   const wanted = only === undefined ? items : new Map([...items].filter(([item]) => item === only));
   for (const [item, { value }] of wanted) {
     if (state.get(item) === value) continue;
+    // It may be older than the window.
+    if (window !== undefined && !state.has(item)) continue;
     const has = state.get(item) ?? "nothing";
     report(
       "G3",
@@ -98,6 +100,8 @@ function fold(subscription: Subscription): {
       if (frame.type === "event") continue;
       ({ epoch, revision } = frame.position);
       if (frame.type === "heartbeat") continue;
+      const isOlder = subscription.record.window !== undefined && state?.has(frame.item) === false;
+      if (isOlder && frame.change !== "create") continue;
       if (frame.change === "delete") state?.delete(frame.item);
       else state?.set(frame.item, frame.value);
     }

@@ -130,6 +130,7 @@ function checkFact(fact: Fact, state: ReplayedState, report: Report): void {
 
 function checkClaim(claim: Claim, state: ReplayedState, report: Report): void {
   const { items, revision, scope, where } = claim;
+  const only = typeof scope === "object" && "item" in scope ? scope.item : undefined;
   let sound = true;
   const fault = (guarantee: Guarantee, message: string, ...evidence: unknown[]): void => {
     sound = false;
@@ -141,7 +142,7 @@ function checkClaim(claim: Claim, state: ReplayedState, report: Report): void {
     const name = JSON.stringify(shown.item);
     if (seen.has(shown.item))
       fault(scope === "page" ? "listing" : guaranteeOf(claim), `has item ${name} twice.`, shown);
-    else if (typeof scope === "object" && shown.item !== scope.item)
+    else if (only !== undefined && shown.item !== only)
       fault("G3", `of one item has item ${name}.`, shown);
     seen.add(shown.item);
     const now = state.item(shown.item);
@@ -179,18 +180,21 @@ function checkClaim(claim: Claim, state: ReplayedState, report: Report): void {
     }
   }
 
-  if (typeof scope === "object") checkAbsent(scope.item);
-  if (scope !== "group") return;
-  for (const item of state.items()) checkAbsent(item);
-  if (sound && state.isExact() && !sameOrder(state.items(), items)) {
+  if (only !== undefined) return checkAbsent(only);
+  if (scope === "page") return;
+  const newest = typeof scope === "object" && "window" in scope ? scope.window : Infinity;
+  // Which items are the newest is known only if all are.
+  if (newest !== Infinity && !state.isExact()) return;
+  const expected = [...state.items()].slice(-newest);
+  for (const item of expected) checkAbsent(item);
+  if (sound && state.isExact() && !sameOrder(expected, items))
     fault(
       "listing",
       "does not have its items in creation order.",
       items.map(({ item }) => item),
-      [...state.items()],
+      expected,
     );
-  }
-  if (sound) state.rebase(revision, items);
+  if (sound && newest === Infinity) state.rebase(revision, items);
 
   function checkAbsent(item: string): void {
     const now = state.item(item);
