@@ -154,7 +154,6 @@ describe("the environment", () => {
       MILLRACE_LIMITS_MAX_REQUESTS_PER_SECOND_PER_ADDRESS: "28",
       MILLRACE_LIMITS_MAX_REQUEST_BURST_PER_ADDRESS: "29",
       MILLRACE_LIMITS_LIMIT_TRUSTED_CALLERS: "true",
-      MILLRACE_IDEMPOTENCY_WINDOW: "1h",
       MILLRACE_LOG_LEVEL: "debug",
     };
     expect(Object.keys({ ...environment, ...ofRedis }).toSorted()).toEqual(
