@@ -25,6 +25,8 @@ const SHARED_NAMES = {
   SetResult: FOR_THE_LIBRARY,
   UpdateResult: FOR_THE_LIBRARY,
   DeleteResult: FOR_THE_LIBRARY,
+  BatchResult: FOR_THE_LIBRARY,
+  SubscribeRequest: FOR_THE_LIBRARY,
 };
 
 const EXPORT =

@@ -23,7 +23,7 @@ export function readCall(data: unknown): CallFrame {
 }
 
 /** The response to a call. @param json The response of the method, as JSON with plain numbers. */
-export function resultFrame(id: number, json: string): Buffer {
+export function callResultFrame(id: number, json: string): Buffer {
   return textFrame([`{"type":"result","data":{"id":${id},"result":`, json, "}}"]);
 }
 

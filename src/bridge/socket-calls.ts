@@ -4,7 +4,7 @@ import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { RETRY_AFTER_MS } from "../limits/refusals.ts";
 import type { Throttle } from "../limits/throttle.ts";
 import type { Caller } from "../rights/caller.ts";
-import { type CallFrame, failedCallFrame, resultFrame } from "./call-frame.ts";
+import { type CallFrame, failedCallFrame, callResultFrame } from "./call-frame.ts";
 import { CallOrder, type OrderedCall, type WaitingCalls } from "./call-order.ts";
 import { CLOSE } from "./close-codes.ts";
 import { invalid } from "./invalid.ts";
@@ -131,7 +131,7 @@ export class SocketCalls {
   async #run(id: number, call: SocketCall): Promise<void> {
     let response: Buffer;
     try {
-      response = resultFrame(id, await call.run(this.#socket.caller));
+      response = callResultFrame(id, await call.run(this.#socket.caller));
     } catch (error) {
       response = failedCallFrame(id, StreamError.from(error));
     }

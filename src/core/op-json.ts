@@ -2,11 +2,7 @@ import { StreamError } from "./errors.ts";
 import type { Path, UpdateOp } from "./ops.ts";
 import { Value } from "./value.ts";
 
-/**
- * Most steps in one update.
- *
- * @internal
- */
+/** Most steps in one update. */
 export const MAX_OPS = 1000;
 
 const TYPES = "set, merge, increment, decrement, append or remove";
@@ -40,7 +36,6 @@ export function opsFromJson(json: unknown): UpdateOp[] {
  * @param index Place of the step in its update, from 0, for messages.
  * @throws StreamError OP_MALFORMED; VALUE_INVALID, VALUE_TOO_DEEP, VALUE_TOO_LARGE for its value. A
  *   merge value may have a top-level key `__proto__`: the reducer reports that as the step's error.
- * @internal
  */
 export function opFromJson(json: unknown, index: number): UpdateOp {
   const at = `ops[${index}]`;

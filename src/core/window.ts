@@ -1,4 +1,8 @@
-/** Most items of a window. */
+/**
+ * Most items of a window.
+ *
+ * @internal
+ */
 export const MAX_WINDOW = 10_000;
 
 /** What a window may be, for errors. */

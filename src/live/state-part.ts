@@ -23,7 +23,7 @@ export interface PartOfWindow {
 }
 
 /** A part of a state. @param window Undefined: it is not of a window. */
-export function syncFrame(
+export function stateFrame(
   items: readonly Item[],
   { position, timestamp, syncTimestamp = timestamp || 1 }: StateHead,
   first: boolean,

@@ -5,7 +5,7 @@ import { type Position, samePosition } from "../core/position.ts";
 import type { Head, SnapshotPage, SnapshotReader, Store } from "../core/store.ts";
 import { type FoldedState, foldPages } from "./folded-state.ts";
 import type { SnapshotPartCache } from "./snapshot-part-cache.ts";
-import { PART_LIMITS, type PartOfWindow, syncFrame } from "./state-part.ts";
+import { PART_LIMITS, type PartOfWindow, stateFrame } from "./state-part.ts";
 
 /** The state of a group or item at one position, part by part. */
 export interface StateReader {
@@ -31,7 +31,7 @@ export function itemsState(store: Store, group: GroupKey, itemIds: readonly stri
       const [at] = reads;
       if (at !== undefined && reads.every(({ position }) => samePosition(position, at.position))) {
         const items = reads.flatMap(({ item }) => (item === undefined ? [] : [item]));
-        return syncFrame(items, at, true, true);
+        return stateFrame(items, at, true, true);
       }
       // The group changed between the reads; only a snapshot has them all at one position.
       return pick(await foldPages(store, group, await store.snapshot(group)), itemIds);
@@ -42,7 +42,7 @@ export function itemsState(store: Store, group: GroupKey, itemIds: readonly stri
 
 function pick(state: FoldedState, itemIds: readonly string[]): SyncFrame {
   const wanted = new Set(itemIds);
-  return syncFrame(
+  return stateFrame(
     state.items.filter(({ itemId }) => wanted.has(itemId)),
     state,
     true,
@@ -120,11 +120,11 @@ function stableParts(
   let first: string | undefined;
   const frameOf = (page: SnapshotPage): SyncFrame => {
     const { items, window, done } = page;
-    if (window === undefined || size === undefined) return syncFrame(items, page, isFirst, done);
+    if (window === undefined || size === undefined) return stateFrame(items, page, isFirst, done);
     const { places, total } = window;
     if (isFirst) first = places[0];
     const count = Math.min(total, size);
-    return syncFrame(items, page, isFirst, done, { group, total, count, places, first });
+    return stateFrame(items, page, isFirst, done, { group, total, count, places, first });
   };
   const next = async (): Promise<SyncFrame> => {
     const { head } = reader;
@@ -189,7 +189,7 @@ export class WholeState {
       this.#place++;
     }
     const isLast = this.#place === items.length;
-    const part = syncFrame(
+    const part = stateFrame(
       items.slice(start, this.#place),
       this.#state,
       index === 0,

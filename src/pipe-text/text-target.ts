@@ -129,7 +129,7 @@ const RETRYABLE_CODES: readonly Code[] = [
 ];
 
 /** Reads a failure. */
-export function failureOf(error: unknown): CallFailure {
+export function callFailureOf(error: unknown): CallFailure {
   if (error instanceof StreamError) {
     const { reason, retryable, metadata } = error;
     // A service in this process that shuts down does not come back.

@@ -9,7 +9,7 @@ import {
   type TextItem,
   type TextTarget,
   callsOf,
-  failureOf,
+  callFailureOf,
   keysOf,
 } from "./text-target.ts";
 
@@ -109,7 +109,7 @@ export class TextWriter {
         await this.#write({ ops, expectedEpoch, expectedRevision, idempotencyKey });
         break;
       } catch (error) {
-        const { reason, currentRevision } = failureOf(error);
+        const { reason, currentRevision } = callFailureOf(error);
         if (reason === "EPOCH_MISMATCH") return false;
         if (reason !== "REVISION_MISMATCH") throw error;
         if (currentRevision === 0) throw stopped(this.#item, "was deleted");
@@ -154,7 +154,7 @@ export class TextWriter {
       try {
         return await call();
       } catch (error) {
-        const { isRetryable, retryAfterMs = 0 } = failureOf(error);
+        const { isRetryable, retryAfterMs = 0 } = callFailureOf(error);
         // Half of the wait is random, so that texts do not all come back at the same time.
         const pauseMs = Math.max(retryAfterMs, waitMs * (0.5 + Math.random() / 2));
         if (!isRetryable || performance.now() + pauseMs > endMs) throw error;

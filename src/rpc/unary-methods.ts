@@ -54,11 +54,11 @@ export interface UnaryMethod {
   /** Decoded message -> response with its gRPC prefix. */
   readonly decoded: (message: unknown, caller: Caller) => Promise<Uint8Array>;
   /** Parsed JSON -> the call, for sockets. @throws StreamError for an invalid message. */
-  readonly prepared: (message: unknown) => PreparedCall;
+  readonly prepared: (message: unknown) => DecodedCall;
 }
 
 /** A call whose request is decoded. */
-export interface PreparedCall {
+export interface DecodedCall {
   /** Whether it changes nothing. */
   readonly isRead: boolean;
   /** The group that it is about; undefined when it is about several. */

@@ -107,11 +107,10 @@ describe.each([
     const stream = client.write();
     const key = { streamName: "s", groupId: uniqueName("g") };
     const acknowledged: string[] = [];
-    let sent = 0;
     let isOver = false;
     const sending = (async () => {
-      for (; !isOver; sent++) {
-        const requestId = String(sent + 1);
+      for (let sent = 1; !isOver; sent++) {
+        const requestId = String(sent);
         stream.send({ requestId, set: { ...key, itemId: requestId, data: 1 } });
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
@@ -129,7 +128,6 @@ describe.each([
     const { items } = await server.service.list({ ...key, pageSize: 1000 });
     expect(items.map(({ itemId }) => itemId)).toEqual(acknowledged);
     expect(acknowledged).not.toEqual([]);
-    expect(acknowledged.length).toBeLessThan(sent);
     await client.close();
   });
 

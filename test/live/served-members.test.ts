@@ -3,7 +3,7 @@ import type { Item } from "../../src/core/change.ts";
 import type { SyncFrame } from "../../src/core/frame.ts";
 import { Value } from "../../src/core/value.ts";
 import { type Followed, ServedMembers } from "../../src/live/served-members.ts";
-import { syncFrame } from "../../src/live/state-part.ts";
+import { stateFrame } from "../../src/live/state-part.ts";
 import { idsOf } from "./shared-setup.ts";
 
 const GROUP = { streamName: "s", groupId: "g" };
@@ -22,7 +22,7 @@ function partsOf(size: number): SyncFrame[] {
   return [0, 3, 6, 9]
     .filter((start) => start < count)
     .map((start) =>
-      syncFrame(ids.slice(start, start + 3).map(itemOf), HEAD, start === 0, start + 3 >= count, {
+      stateFrame(ids.slice(start, start + 3).map(itemOf), HEAD, start === 0, start + 3 >= count, {
         ...{ group: GROUP, total: 10, count, first: places[0] },
         places: places.slice(start, start + 3),
       }),

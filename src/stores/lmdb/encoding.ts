@@ -225,7 +225,7 @@ const DELTA_HEADER = 21;
  * delta, the value; and of a delta alone: base revision, revision of the whole entry (8 each),
  * number of changes (1) and bytes (4) of its chain, the delta.
  */
-export function encodeEntry(entry: LogEntry): Buffer {
+export function encodeLogEntry(entry: LogEntry): Buffer {
   const { itemId, author, delta } = entry;
   const isDelta = entry.kind === "delta";
   const namesBytes = 2 + Buffer.byteLength(itemId) + authorBytes(author);
@@ -264,8 +264,8 @@ export function entryTimeMs(bytes: Buffer): number {
   return readSafeInteger(bytes, 9);
 }
 
-/** Reads an entry written by encodeEntry. */
-export function decodeEntry(bytes: Buffer, epoch: string, revision: number): LogEntry {
+/** Reads an entry written by encodeLogEntry. */
+export function decodeLogEntry(bytes: Buffer, epoch: string, revision: number): LogEntry {
   const idBytes = bytes.readUInt16BE(CHANGE_HEADER);
   const idEnd = CHANGE_HEADER + 2 + (idBytes & ~HAS_AUTHOR);
   const textAt = textStart(bytes, idBytes, idEnd);

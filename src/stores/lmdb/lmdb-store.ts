@@ -21,7 +21,7 @@ import { readKey } from "./keys-draft.ts";
 import { ItemCache, cacheKey } from "./item-cache.ts";
 import { createLmdbOutbox, lastSeq } from "./lmdb-outbox.ts";
 import { createLmdbServiceState } from "./lmdb-service-state.ts";
-import { contentsOf } from "./folder/format.ts";
+import { formatIn } from "./folder/format.ts";
 import { epochIn } from "./folder/lineage.ts";
 import type { FolderDisk } from "./folder/living-disk.ts";
 import { openFolder } from "./folder/open-folder.ts";
@@ -39,7 +39,7 @@ import {
   type Source,
 } from "./reads.ts";
 import type { GroupRecord } from "./encoding.ts";
-import { LmdbSnapshotReader, createBudget, extentOf } from "./snapshot.ts";
+import { LmdbSnapshotReader, createBudget, windowExtent } from "./snapshot.ts";
 import { WriteBatch } from "./write-batch.ts";
 import { startInterval } from "../../timers/timers.ts";
 
@@ -133,7 +133,7 @@ export function createLmdbStore(
   let source: Source = { view: disk.view(), tables, lineage };
   let closing: Promise<void> | undefined;
   let seq = lastSeq(source.view, tables);
-  let contents = contentsOf(source.view, tables);
+  let format = formatIn(source.view, tables);
 
   const load = (key: GroupKey) => {
     const known = cache.get(groupKeyText(key));
@@ -155,7 +155,7 @@ export function createLmdbStore(
       return new WriteBatch({
         ...{ tables, load, items, historyOf, windowMs, clock, groupClock, beganMs, newEpoch },
         view: source.view,
-        contents,
+        format,
         lastSeq: seq,
       });
     },
@@ -166,7 +166,7 @@ export function createLmdbStore(
       batch.noteItems(items);
       for (const group of batch.records()) cache.set(group.name.text, group);
       seq += batch.fired.length;
-      contents = batch.contents;
+      format = batch.format;
       if (batch.fired.length > 0) outbox.announce(batch.fired);
       for (const { group, events } of batch.announcements) watchers.announce(group, events);
     },
@@ -269,7 +269,7 @@ export function createLmdbStore(
             ?.takeIntoMemory();
         }
         const extent =
-          window === undefined ? undefined : extentOf(source, name, record.itemCount, window);
+          window === undefined ? undefined : windowExtent(source, name, record.itemCount, window);
         source.view.retain();
         const reader = new LmdbSnapshotReader(
           source,

@@ -7,8 +7,8 @@ import type { Tables, View, Write } from "./disk.ts";
 import { changeKey, type GroupName } from "./keys.ts";
 import {
   EMPTY_LOG,
-  decodeEntry,
-  encodeEntry,
+  decodeLogEntry,
+  encodeLogEntry,
   entryExtent,
   extentOf,
   type LogRecord,
@@ -134,7 +134,7 @@ export class LogDraft {
       writes.push({
         table: data,
         key: changeKey(this.#name, revision),
-        value: encodeEntry(entry),
+        value: encodeLogEntry(entry),
       });
     }
   }
@@ -147,7 +147,7 @@ export class LogDraft {
   #entryAt(revision: number): LogEntry | undefined {
     if (revision > this.#newAfter) return this.#newEntries[revision - this.#newAfter - 1];
     const bytes = this.#view.get(this.#tables.data, changeKey(this.#name, revision));
-    return bytes === undefined ? undefined : decodeEntry(bytes, "", revision);
+    return bytes === undefined ? undefined : decodeLogEntry(bytes, "", revision);
   }
 
   #extentOf(revision: number): { readonly timeMs: number; readonly size: number } | undefined {

@@ -35,7 +35,7 @@ import {
 import { epochIn } from "./folder/lineage.ts";
 import {
   NO_GROUP,
-  decodeEntry,
+  decodeLogEntry,
   entryTimeMs,
   decodeGroup,
   decodeItem,
@@ -146,7 +146,7 @@ export function readChanges(
   const { view, tables } = source;
   const whole = materialiser((revision) => {
     const bytes = view.get(tables.data, changeKey(name, revision));
-    return bytes === undefined ? undefined : decodeEntry(bytes, record.epoch, revision);
+    return bytes === undefined ? undefined : decodeLogEntry(bytes, record.epoch, revision);
   });
   return readEntries(source, name, record, request, valueSizeOf, whole);
 }
@@ -181,7 +181,7 @@ function readEntries<Change>(
     changeKey(name, Number.MAX_SAFE_INTEGER),
   );
   for (const { key, value } of entries) {
-    const entry = decodeEntry(value, head.epoch, numberOfKey(key));
+    const entry = decodeLogEntry(value, head.epoch, numberOfKey(key));
     if (changes.length === 0 && isExpired(entry.timeMs, nowMs, history))
       return { lost: true, head };
     bytes += sizeOf(entry);

@@ -44,7 +44,7 @@ export interface WindowExtent {
 }
 
 /** The extent of a window. @param total Number of items of the group. */
-export function extentOf(
+export function windowExtent(
   source: Source,
   name: GroupName,
   total: number,

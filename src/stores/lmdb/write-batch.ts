@@ -1,5 +1,6 @@
 import { NO_AUTHOR } from "../../core/author.ts";
 import type { GroupEvent, TransientEvent } from "../../core/change.ts";
+import { DATA_FORMATS, type DataFormat } from "../../core/data-format.ts";
 import { decideCommit } from "../../core/commit.ts";
 import { type GroupClock, nextTimestamp } from "../../core/group-clock.ts";
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
@@ -7,7 +8,7 @@ import type { Fired, OutboxEntry } from "../../core/outbox.ts";
 import type { HistoryOf } from "../../core/retention.ts";
 import type { Broadcast, Commit, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
-import { AUTHORS, type Contents, DELTAS, KEYS, formatWrite } from "./folder/format.ts";
+import { formatWrite } from "./folder/format.ts";
 import { GroupDraft } from "./group-draft.ts";
 import { encodeEntry } from "./outbox-encoding.ts";
 import { dueEnd, groupOfKey, type GroupName } from "./keys.ts";
@@ -32,8 +33,8 @@ export interface BatchContext {
   /** When the lineage of the data began, in Unix milliseconds; 0: it is the first one. */
   readonly beganMs: number;
   readonly newEpoch: () => string;
-  /** What the format of the data says that they may contain. */
-  readonly contents: Contents;
+  /** The format of the data. */
+  readonly format: DataFormat;
   /** Sequence number of the newest entry that was ever added to the outbox. */
   readonly lastSeq: number;
 }
@@ -58,13 +59,13 @@ export class WriteBatch {
   readonly #others: Write[] = [];
   /** Bytes of the values announced. */
   #bytes = 0;
-  #contents: Contents;
+  #format: DataFormat;
   readonly #context: BatchContext;
   readonly #drafts = new Map<string, GroupDraft>();
 
   constructor(context: BatchContext) {
     this.#context = context;
-    this.#contents = context.contents;
+    this.#format = context.format;
   }
 
   /** Its size: bytes of the values in its commits and events. */
@@ -72,9 +73,9 @@ export class WriteBatch {
     return this.#bytes;
   }
 
-  /** What the data may contain after it. */
-  get contents(): Contents {
-    return this.#contents;
+  /** The format of the data after it. */
+  get format(): DataFormat {
+    return this.#format;
   }
 
   /** Runs one commit. */
@@ -94,16 +95,16 @@ export class WriteBatch {
     draft.apply(decision, nowMs, historyOf(key.streamName));
     for (const change of decision.changes) {
       this.#bytes += change.value.size;
-      if (change.delta !== undefined) this.#contain(DELTAS);
+      if (change.delta !== undefined) this.#require(DATA_FORMATS.deltas);
     }
     if (decision.changes.length > 0) {
       this.announcements.push({ group: draft.name.text, events: decision.changes });
-      if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#contain(AUTHORS);
+      if ((commit.author ?? NO_AUTHOR) !== NO_AUTHOR) this.#require(DATA_FORMATS.authors);
     }
     for (const fired of decision.fired) this.#fire(key, fired);
     if (commit.idempotency !== undefined && decision.remember !== undefined) {
       draft.remember(commit.idempotency, decision.remember, nowMs, historyOf(key.streamName));
-      this.#contain(KEYS);
+      this.#require(DATA_FORMATS.keys);
     }
     return decision.outcome;
   }
@@ -153,9 +154,9 @@ export class WriteBatch {
 
   /** All writes of the batch. */
   writes(): Write[] {
-    const { tables, view, contents } = this.#context;
+    const { tables, view, format } = this.#context;
     const writes = [...this.#others];
-    if (this.#contents !== contents) writes.push(formatWrite(tables, this.#contents));
+    if (this.#format !== format) writes.push(formatWrite(tables, this.#format));
     for (const entry of this.fired) {
       const key = encodeNumber(entry.seq);
       writes.push({ table: tables.outbox, key, value: encodeEntry(entry) });
@@ -198,8 +199,8 @@ export class WriteBatch {
     for (const draft of this.#drafts.values()) draft.noteItems(cache);
   }
 
-  #contain(format: Contents): void {
-    if (format > this.#contents) this.#contents = format;
+  #require(format: DataFormat): void {
+    if (format > this.#format) this.#format = format;
   }
 
   #fire(group: GroupKey, { event, firing }: Fired): void {

@@ -110,7 +110,11 @@ export function unpackItem(itemId: string, packed: unknown): StoredItem | undefi
   return { item, createdRevision: packed.readDoubleBE(0) };
 }
 
-/** Reads a change that is stored whole. */
+/**
+ * Reads a change that is stored whole.
+ *
+ * @internal
+ */
 export function unpackChange(packed: Buffer, epoch: string): ChangeEvent {
   const entry = unpackEntry(packed, epoch);
   if (entry.kind === "change") return entry;

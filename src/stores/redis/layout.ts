@@ -1,25 +1,12 @@
+import {
+  DATA_FORMATS,
+  type DataFormat,
+  KNOWN_FORMATS,
+  isKnownFormat,
+} from "../../core/data-format.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { DEFAULT_PARTITIONS, layoutKey } from "./keys.ts";
 import { RAISE_FORMAT } from "./scripts.ts";
-
-/**
- * The formats of the data, each with records that versions before it would misread: those with
- * authors, those of logs with deltas, and those of idempotency keys. A format is set before the first such record is written, so
- * that processes of earlier versions do not start on such data.
- */
-const FORMATS = ["1", "2", "3", "4"] as const;
-
-/** Which records data may contain: those of the format, and of those before it. */
-export type Contents = (typeof FORMATS)[number];
-
-/** No records that the first version would misread. */
-export const PLAIN: Contents = "1";
-/** Records with authors. */
-export const AUTHORS: Contents = "2";
-/** Logs with deltas. */
-export const DELTAS: Contents = "3";
-/** Idempotency keys. */
-export const KEYS: Contents = "4";
 
 /** The settings of the data that hold for all processes. */
 export interface Layout {
@@ -30,7 +17,7 @@ export interface Layout {
    * until the format of the data says so. They continue in the order of the calls. It rejects with
    * a StreamError when the format cannot be set.
    */
-  beforeWrite(contents: Contents): Promise<void> | undefined;
+  beforeWrite(format: DataFormat): Promise<void> | undefined;
 }
 
 /**
@@ -46,19 +33,19 @@ export async function openLayout(
 ): Promise<Layout> {
   const { tag, key } = layoutKey(prefix);
   // Both are idempotent.
-  await servers.send(tag, ["HSETNX", key, "format", PLAIN], "read");
+  await servers.send(tag, ["HSETNX", key, "format", DATA_FORMATS.plain], "read");
   await servers.send(tag, ["HSETNX", key, "partitions", String(partitions)], "read");
   const reply = await servers.send(tag, ["HMGET", key, "format", "partitions"], "read");
   const [format, count] = (reply as unknown[]).map(String);
-  if (!isKnown(format)) {
+  if (!isKnownFormat(format)) {
     throw new Error(
       `The data in Redis under the key prefix ${prefix} has the format ${format}; this version reads ` +
-        `${FORMATS.join(", ")}. key_prefix may be another one, for new data.`,
+        `${KNOWN_FORMATS.join(", ")}. key_prefix may be another one, for new data.`,
     );
   }
-  let reached: Contents = format;
-  let raising: { readonly to: Contents; readonly done: Promise<void> } | undefined;
-  const raise = async (to: Contents, before: Promise<void> | undefined) => {
+  let reached: DataFormat = format;
+  let raising: { readonly to: DataFormat; readonly done: Promise<void> } | undefined;
+  const raise = async (to: DataFormat, before: Promise<void> | undefined) => {
     try {
       await before;
       await servers.run(tag, RAISE_FORMAT, [key], [to], "read");
@@ -74,15 +61,11 @@ export async function openLayout(
   };
   return {
     partitions: Number(count),
-    beforeWrite(contents) {
-      if (raising === undefined && contents <= reached) return undefined;
-      if (raising === undefined || contents > raising.to)
-        raising = { to: contents, done: raise(contents, raising?.done) };
+    beforeWrite(format) {
+      if (raising === undefined && format <= reached) return undefined;
+      if (raising === undefined || format > raising.to)
+        raising = { to: format, done: raise(format, raising?.done) };
       return raising.done;
     },
   };
-}
-
-function isKnown(format: string | undefined): format is Contents {
-  return FORMATS.some((known) => known === format);
 }

@@ -13,7 +13,7 @@ import type { ServerFacts } from "../../redis/server-facts.ts";
 import { createGroupListing } from "./group-listing.ts";
 import type { GroupWrite } from "./group-batch.ts";
 import { type RedisKeys, redisKeys } from "./keys.ts";
-import { contentsOf, contentsOfEvent, hasKey, withoutAuthor, withoutDeltas } from "./contents.ts";
+import { formatFor, formatForEvent, hasKey, withoutAuthor, withoutDeltas } from "./record-needs.ts";
 import { openLayout } from "./layout.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { createFeed } from "./redis-feed.ts";
@@ -252,14 +252,14 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       const given = isDeltaReadable ? authored : authored.map(withoutDeltas);
       const count = commits.reduce((sum, { mutations }) => sum + mutations.length, 0);
       if (given.some(hasKey) && !mayUseKeys()) throw keysUnknown();
-      const format = layout.beforeWrite(contentsOf(given, isDeltaReadable));
+      const format = layout.beforeWrite(formatFor(given, isDeltaReadable));
       if (format !== undefined) await format;
       return submit(groupKeyText(group), given, count, bytesOf(commits));
     },
     async broadcast(group, message: Broadcast) {
       assertOpen();
       const given = mayWriteAuthors() ? message : withoutAuthor(message);
-      const format = layout.beforeWrite(contentsOfEvent(given));
+      const format = layout.beforeWrite(formatForEvent(given));
       if (format !== undefined) await format;
       await submit(groupKeyText(group), given, 1, message.value.size);
     },

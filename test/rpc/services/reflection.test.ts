@@ -182,12 +182,14 @@ describe.each([
       "data",
       "expectedRevision",
       "expectedEpoch",
+      "idempotencyKey",
     ]);
     expect(fields?.map(({ proto3Optional }) => proto3Optional)).toEqual([
       false,
       false,
       false,
       false,
+      true,
       true,
       true,
     ]);

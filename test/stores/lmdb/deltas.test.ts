@@ -8,9 +8,9 @@ import { Value } from "../../../src/core/value.ts";
 import {
   EMPTY_LOG,
   NO_GROUP,
-  decodeEntry,
+  decodeLogEntry,
   decodeGroup,
-  encodeEntry,
+  encodeLogEntry,
   encodeGroup,
   entryExtent,
 } from "../../../src/stores/lmdb/encoding.ts";
@@ -59,8 +59,8 @@ describe("deltas in an lmdb store", () => {
       { kind: "change", type: "update", ...shared, value: Value.of({ n: "é" }) },
     ];
     for (const entry of entries) {
-      const bytes = encodeEntry(entry);
-      expect(decodeEntry(bytes, "e", 7)).toEqual(entry);
+      const bytes = encodeLogEntry(entry);
+      expect(decodeLogEntry(bytes, "e", 7)).toEqual(entry);
       expect(entryExtent(bytes)).toEqual({ timeMs: shared.timeMs, size: entrySize(entry) });
     }
   });

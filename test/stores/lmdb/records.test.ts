@@ -4,9 +4,9 @@ import { Value } from "../../../src/core/value.ts";
 import {
   EMPTY_LOG,
   NO_GROUP,
-  decodeEntry as decodeLogEntry,
+  decodeLogEntry,
   decodeItem,
-  encodeEntry as encodeLogEntry,
+  encodeLogEntry,
   encodeGroup,
   encodeItem,
   encodeNumber,

@@ -1,18 +1,19 @@
 import { NO_AUTHOR } from "../../core/author.ts";
+import { DATA_FORMATS, type DataFormat } from "../../core/data-format.ts";
 import type { Broadcast, Commit, Mutation } from "../../core/store.ts";
-import { AUTHORS, type Contents, DELTAS, KEYS, PLAIN } from "./layout.ts";
 
 /*
- * Which records writes lead to, and writes without those that some process of the fleet does not read.
+ * The formats that the records of writes need, and writes without what some process of the fleet does
+ * not read.
  */
 
 function hasAuthor({ author = NO_AUTHOR }: Commit | Broadcast): boolean {
   return author !== NO_AUTHOR;
 }
 
-/** Which records a transient event may lead to. */
-export function contentsOfEvent(message: Broadcast): Contents {
-  return hasAuthor(message) ? AUTHORS : PLAIN;
+/** The format that the record of a transient event needs. */
+export function formatForEvent(message: Broadcast): DataFormat {
+  return hasAuthor(message) ? DATA_FORMATS.authors : DATA_FORMATS.plain;
 }
 
 /** A commit or an event without its author. */
@@ -25,11 +26,12 @@ export function hasKey({ idempotency }: Commit): boolean {
   return idempotency !== undefined;
 }
 
-/** Which records commits may lead to. Only their updates can have deltas. */
-export function contentsOf(commits: readonly Commit[], withDeltas: boolean): Contents {
-  if (commits.some(hasKey)) return KEYS;
-  if (withDeltas && commits.some(({ mutations }) => mutations.some(mayHaveDelta))) return DELTAS;
-  return commits.some(hasAuthor) ? AUTHORS : PLAIN;
+/** The format that the records of commits need. Only updates can have deltas. */
+export function formatFor(commits: readonly Commit[], withDeltas: boolean): DataFormat {
+  if (commits.some(hasKey)) return DATA_FORMATS.keys;
+  if (withDeltas && commits.some(({ mutations }) => mutations.some(mayHaveDelta)))
+    return DATA_FORMATS.deltas;
+  return commits.some(hasAuthor) ? DATA_FORMATS.authors : DATA_FORMATS.plain;
 }
 
 function mayHaveDelta(mutation: Mutation): boolean {
