@@ -17,7 +17,7 @@ export interface Layout {
    * until the format of the data says so. They continue in the order of the calls. It rejects with
    * a StreamError when the format cannot be set.
    */
-  beforeWrite(format: DataFormat): Promise<void> | undefined;
+  beforeWrite(needed: DataFormat): Promise<void> | undefined;
 }
 
 /**
@@ -61,10 +61,10 @@ export async function openLayout(
   };
   return {
     partitions: Number(count),
-    beforeWrite(format) {
-      if (raising === undefined && format <= reached) return undefined;
-      if (raising === undefined || format > raising.to)
-        raising = { to: format, done: raise(format, raising?.done) };
+    beforeWrite(needed) {
+      if (raising === undefined && needed <= reached) return undefined;
+      if (raising === undefined || needed > raising.to)
+        raising = { to: needed, done: raise(needed, raising?.done) };
       return raising.done;
     },
   };
