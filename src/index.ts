@@ -60,6 +60,7 @@ export type {
   ListGroupsResult,
   Repeatable,
 } from "./service/requests.ts";
+export type { StreamOptions, StreamsOptions } from "./streams/stream-options.ts";
 export {
   type PipeTextOptions,
   type PipedText,

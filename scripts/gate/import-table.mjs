@@ -27,6 +27,8 @@ export const IMPORT_TABLE = {
   live: ["core", "limits"],
   functions: ["core", "timers", "node:"],
   triggers: ["core", "rights", "timers", "functions"],
+  // Settings per stream, with the schemas of values.
+  streams: ["core", "timers", "node:", "ajv", "ajv-formats", "re2js"],
   // Its engine puts a service together, custom streams and the coordinator of one process included.
   service: [
     "core",
@@ -37,6 +39,7 @@ export const IMPORT_TABLE = {
     "live",
     "functions",
     "triggers",
+    "streams",
     "stores/custom",
     "coordinators/local",
     "node:",
@@ -71,7 +74,7 @@ export const IMPORT_TABLE = {
   "pipe-text": ["core", "timers", "service", "gen", "@bufbuild/protobuf", "@connectrpc/connect"],
   // No room lists server, so none imports it.
   server: ["*"],
-  "index.ts": ["core", "functions", "triggers", "service", "pipe-text", "stores/memory"],
+  "index.ts": ["core", "functions", "streams", "triggers", "service", "pipe-text", "stores/memory"],
   "v1.ts": ["gen"],
   "ops.ts": ["core"],
 };

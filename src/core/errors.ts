@@ -30,6 +30,7 @@ export const REASONS = {
   OP_MALFORMED: { code: "invalid_argument", retryable: false },
   PAGE_TOKEN_INVALID: { code: "invalid_argument", retryable: false },
   REQUEST_INVALID: { code: "invalid_argument", retryable: false },
+  SCHEMA_MISMATCH: { code: "invalid_argument", retryable: false },
   IDEMPOTENCY_MISMATCH: { code: "invalid_argument", retryable: false },
   REVISION_MISMATCH: { code: "aborted", retryable: false },
   EPOCH_MISMATCH: { code: "aborted", retryable: false },

@@ -4,6 +4,9 @@ import { utf8Length } from "./text.ts";
 /** Longest name, in UTF-8 bytes. */
 export const MAX_NAME_BYTES = 256;
 
+/** Beginning of the names of streams that belong to the service itself. */
+export const RESERVED_PREFIX = "millrace:";
+
 /** A group: the unit of order, log and subscription. */
 export interface GroupKey {
   readonly streamName: string;

@@ -67,6 +67,16 @@ export function historyOf(given: HistoryOptions = {}): History {
   };
 }
 
+/** How much history the groups of a stream keep. */
+export type HistoryOf = (streamName: string) => History;
+
+/** The history of each stream, given that of all, or a function. @throws RangeError */
+export function historyOfStreams(given: HistoryOptions | HistoryOf = {}): HistoryOf {
+  if (typeof given === "function") return given;
+  const history = historyOf(given);
+  return () => history;
+}
+
 const MAX_LIMIT = Number.MAX_SAFE_INTEGER;
 /** A hundred years: sums with the clock stay safe integers. */
 const MAX_AGE_MS = 100 * 365 * 24 * 3_600_000;

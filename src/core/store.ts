@@ -147,6 +147,12 @@ export interface Store {
   readonly lifetimes: Lifetimes;
 
   /**
+   * Takes a history for each stream, made of the one that the store was opened with. Called at most
+   * once, before anything is read or written. Absent: all streams have the same history.
+   */
+  useHistory?(historyWith: (own: History) => (streamName: string) => History): void;
+
+  /**
    * Why the store accepts no writes, until it is reopened or its server responds again. Absent or
    * undefined while it works.
    */
@@ -209,6 +215,11 @@ export type Mutation =
        * The steps of the update as JSON text, for custom streams.
        */
       readonly steps?: (() => string) | undefined;
+      /**
+       * Whether the reduce may refuse its result by the settings of the stream. Then custom streams
+       * run it before they pass the steps on.
+       */
+      readonly mayRefuse?: boolean | undefined;
       /** Memory that the reduce holds, in bytes, for the limits of queues. */
       readonly bytes: number;
       /** Parts of the item's lifetime to replace. Absent ones stay as they are. */
@@ -325,6 +336,8 @@ export interface ItemPage {
   readonly items: readonly Item[];
   /** Position at which the page was read. */
   readonly position: Position;
+  /** Number of items that the group has at this position, in all. */
+  readonly itemCount: number;
   /** Opaque cursor of the next page; undefined on the last. Valid as long as the epoch. */
   readonly next: string | undefined;
 }

@@ -56,9 +56,13 @@ export const LOCAL: Caller = { ...THIS_PROCESS, kind: "local" };
 /** A caller that may do nothing. */
 export const NOBODY: Caller = { ...THIS_PROCESS, kind: "anonymous", rights: rightsOf([], {}) };
 
-/** Whether it sees the authors of changes, events and items: users do not. */
-export function seesAuthors({ kind }: Caller): boolean {
-  return kind === "service" || kind === "local";
+/**
+ * Whether it sees the authors of changes, events and items of a stream.
+ *
+ * @param usersDo Whether users do, by the settings of the stream.
+ */
+export function seesAuthors({ kind }: Caller, usersDo: boolean): boolean {
+  return kind === "service" || kind === "local" || (kind === "user" && usersDo);
 }
 
 /**

@@ -2,7 +2,7 @@ import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { StreamService } from "../../gen/millrace/v1/stream_service_pb.ts";
 import type { GroupKey } from "../core/names.ts";
-import { type Caller, seesAuthors } from "../rights/caller.ts";
+import type { Caller } from "../rights/caller.ts";
 import type { Handlers } from "../service/handlers.ts";
 import { compileBinaryDecoder } from "../wire/request/binary-decoder.ts";
 import { compileJsonDecoder, compileParsedJsonDecoder } from "../wire/request/json-decoder.ts";
@@ -79,14 +79,22 @@ interface FormsForReaders<R> {
   readonly json: (result: R, withAuthor: boolean) => string;
 }
 
+/** A request that names a stream. */
+interface AboutStream {
+  readonly streamName: string;
+}
+
 /** The forms for readers that get authors and for those that do not: no call creates a closure. */
-function forReaders<R>({ envelope, json }: FormsForReaders<R>): (caller: Caller) => Forms<R> {
+function forReaders<R>(
+  handlers: Handlers,
+  { envelope, json }: FormsForReaders<R>,
+): (caller: Caller, request: AboutStream) => Forms<R> {
   const of = (withAuthor: boolean): Forms<R> => ({
     envelope: (result) => envelope(result, withAuthor),
     json: (result) => json(result, withAuthor),
   });
   const [whole, bare] = [of(true), of(false)];
-  return (caller) => (seesAuthors(caller) ? whole : bare);
+  return (caller, { streamName }) => (handlers.seesAuthors(caller, streamName) ? whole : bare);
 }
 
 /** Builds the unary methods of `millrace.v1.StreamService` over the handlers. */
@@ -99,7 +107,7 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
     unary(
       method.get,
       (m, caller) => handlers.get(m, caller),
-      forReaders({ envelope: itemEnvelope, json: itemJson }),
+      forReaders(handlers, { envelope: itemEnvelope, json: itemJson }),
     ),
     unary(method.update, async (m, caller) => handlers.update(toUpdateRequest(m), caller), {
       envelope: updateEnvelope,
@@ -120,12 +128,12 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
     unary(
       method.list,
       (m, caller) => handlers.list(m, caller),
-      forReaders({ envelope: listEnvelope, json: listJson }),
+      forReaders(handlers, { envelope: listEnvelope, json: listJson }),
     ),
     unary(
       method.history,
       (m, caller) => handlers.history(m, caller),
-      forReaders({ envelope: historyEnvelope, json: historyJson }),
+      forReaders(handlers, { envelope: historyEnvelope, json: historyJson }),
     ),
     unary(method.listGroups, (m, caller) => handlers.listGroups(m, caller), {
       envelope: groupsEnvelope,
@@ -141,7 +149,7 @@ export function unaryMethods(handlers: Handlers): UnaryMethod[] {
 function unary<I extends DescMessage, R>(
   of: DescMethod & { readonly input: I },
   run: (message: Decoded<MessageShape<I>>, caller: Caller) => Promise<R>,
-  forms: Forms<R> | ((caller: Caller) => Forms<R>),
+  forms: Forms<R> | ((caller: Caller, request: Decoded<MessageShape<I>>) => Forms<R>),
 ): UnaryMethod {
   const decodeBinary = compileBinaryDecoder(of.input);
   const decodeJson = compileJsonDecoder(of.input);
@@ -151,10 +159,18 @@ function unary<I extends DescMessage, R>(
   return {
     of,
     // Not async: each layer of promises around a call costs.
-    binary: (message, caller) => run(decodeBinary(message), caller).then(formsFor(caller).envelope),
-    json: (message, caller) => run(decodeJson(message), caller).then(formsFor(caller).json),
-    decoded: (message, caller) =>
-      run(message as Decoded<MessageShape<I>>, caller).then(formsFor(caller).envelope),
+    binary(message, caller) {
+      const request = decodeBinary(message);
+      return run(request, caller).then(formsFor(caller, request).envelope);
+    },
+    json(message, caller) {
+      const request = decodeJson(message);
+      return run(request, caller).then(formsFor(caller, request).json);
+    },
+    decoded(message, caller) {
+      const request = message as Decoded<MessageShape<I>>;
+      return run(request, caller).then(formsFor(caller, request).envelope);
+    },
     prepared(parsed) {
       const message = decodeParsed(withMessageOps(parsed));
       return {
@@ -162,7 +178,7 @@ function unary<I extends DescMessage, R>(
         group: groupOf(message),
         run: async (caller) => {
           const result = await run(message, caller);
-          return withPlainNumbers(() => formsFor(caller).json(result));
+          return withPlainNumbers(() => formsFor(caller, message).json(result));
         },
       };
     },

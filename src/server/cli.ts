@@ -95,13 +95,16 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   const place = placeOf(flags);
   if (place !== undefined && place.name !== (flags.adapter ?? place.name))
     command.error(`error: ${place.flag} cannot be used with --adapter ${flags.adapter ?? ""}`);
-  const { config, publicKeys, file, warnings } = await load(flags.config, inputOfFlags(flags));
+  const { config, publicKeys, schemas, file, warnings } = await load(
+    flags.config,
+    inputOfFlags(flags),
+  );
   // Large, and only needed to serve.
   const [{ pino }, { createServer }] = await Promise.all([import("pino"), import("./server.ts")]);
   const logger = pino({ name: "millrace", level: config.log_level }, pino.destination(2));
   for (const warning of warnings) logger.warn(warning);
   if (file !== undefined) logger.info({ file }, "configuration file loaded");
-  const options = toServerOptions(config, publicKeys);
+  const options = toServerOptions(config, publicKeys, schemas);
   const { drainDelayMs = defaultDrainDelayMs(config) } = options;
   const server = await createServer({
     ...options,

@@ -1,6 +1,7 @@
 import { createRedisCoordinator } from "../coordinators/redis/redis-coordinator.ts";
 import type { Coordinator } from "../core/coordinator.ts";
-import type { History, Store } from "../core/store.ts";
+import type { HistoryOf, HistoryOptions } from "../core/retention.ts";
+import type { Store } from "../core/store.ts";
 import { REDIS_URL_FORMS, describeTarget, parseRedisUrl } from "../redis/redis-url.ts";
 import { RedisServers } from "../redis/redis-servers.ts";
 import type { ServerFacts } from "../redis/server-facts.ts";
@@ -39,9 +40,14 @@ export interface RedisOptions {
 /** What groups keep, in a store that the server opens. */
 export interface Retention {
   /** How much history a group keeps; absent limits have their defaults. */
-  readonly history?: Partial<History> | undefined;
+  readonly history?: HistoryOptions | undefined;
   /** How long a group remembers idempotency keys, in milliseconds. Default ten minutes. */
   readonly idempotencyWindowMs?: number | undefined;
+}
+
+/** What groups keep, with the history of each stream. */
+export interface StreamRetention extends Omit<Retention, "history"> {
+  readonly history: HistoryOf;
 }
 
 /** Logs a message for the operator. */
@@ -68,7 +74,7 @@ const LOG_INTERVAL_MS = 10_000;
  */
 export async function openRedis(
   options: RedisOptions,
-  retention: Retention,
+  retention: StreamRetention,
   log: OperatorLog,
 ): Promise<{ readonly store: Store; readonly coordinator: Coordinator }> {
   const target = parseRedisUrl(options.url);

@@ -3,7 +3,7 @@ import type { Coordinator } from "../core/coordinator.ts";
 import type { Store } from "../core/store.ts";
 import type { CommitQueueLimits } from "../stores/lmdb/commit-queue.ts";
 import { memoryStore } from "../stores/memory/memory-store.ts";
-import type { OperatorLog, RedisOptions, Retention } from "./open-redis.ts";
+import type { OperatorLog, RedisOptions, StreamRetention } from "./open-redis.ts";
 
 /** The store to open. */
 export type StoreOptions =
@@ -42,7 +42,7 @@ export interface OpenedStore {
  */
 export async function openStore(
   options: StoreOptions,
-  retention: Retention,
+  retention: StreamRetention,
   log: OperatorLog = () => {},
 ): Promise<OpenedStore> {
   switch (options.kind) {

@@ -7,7 +7,9 @@ import { CallerLimiter } from "../limits/caller-limiter.ts";
 import { type CallerLimits, DEFAULT_CALLER_LIMITS } from "../limits/caller-limits.ts";
 import { FairSet } from "../limits/fair-set.ts";
 import { localCoordinator } from "../coordinators/local/local-coordinator.ts";
+import type { HistoryOf } from "../core/retention.ts";
 import type { Store } from "../core/store.ts";
+import { StreamTable } from "../streams/stream-settings.ts";
 import { createHealth } from "../rpc/services/health.ts";
 import { type Engine, type EngineOptions, createEngine } from "../service/engine.ts";
 import { shuttingDown } from "../service/guarded.ts";
@@ -33,6 +35,7 @@ import { connectionAdmission } from "./port/connection-admission.ts";
 import { affordableConnections } from "./port/open-files.ts";
 import { createStreamHandler } from "./stream-handler.ts";
 import { type Listener, type PortListeners, listen } from "./port/listener.ts";
+import { explainListenError } from "./port/listen-error.ts";
 import { readTokenFile } from "./api-token-file.ts";
 import { decisionLog } from "./decision-log.ts";
 import { DEFAULT_FOLDER, DEFAULT_PORT } from "./defaults.ts";
@@ -139,15 +142,22 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
   const insecurity = insecurityOf(host, options);
   if (insecurity !== undefined) throw new Error(insecurity);
   const apiTokens = await tokensOf(options, logger);
-  const { store, coordinator } = await resolveStore(options, logger);
-  const engine = createEngine(store, {
-    onFailure: (error, call) =>
-      logger.error({ err: error.cause ?? error, reason: error.reason, call }, error.message),
-    onProblem: createProblemLog(logger, () => performance.now()),
-    onDecision: decisionLog(logger),
-    ...options,
-    coordinator,
-  });
+  const streams = new StreamTable(options.history, options.streams);
+  const isOpen = options.store !== undefined && "run" in options.store;
+  const historyOf: HistoryOf = (streamName) => streams.of(streamName).history;
+  const { store, coordinator } = await resolveStore(options, historyOf, logger);
+  const engine = createEngine(
+    store,
+    {
+      onFailure: (error, call) =>
+        logger.error({ err: error.cause ?? error, reason: error.reason, call }, error.message),
+      onProblem: createProblemLog(logger, () => performance.now()),
+      onDecision: decisionLog(logger),
+      ...options,
+      coordinator,
+    },
+    isOpen ? undefined : streams,
+  );
   const webhooks: WebhookProvider[] = [];
   const bodies = new BodyBudget(options.maxBodyBytesInFlight);
   const closeAll = async () => {
@@ -329,7 +339,8 @@ async function tokensOf(
 }
 
 async function resolveStore(
-  { store, history, idempotencyWindowMs, coordinator }: ServerOptions,
+  { store, idempotencyWindowMs, coordinator }: ServerOptions,
+  history: HistoryOf,
   logger: Logger,
 ): Promise<OpenedStore> {
   if (store !== undefined && "run" in store)
@@ -353,22 +364,4 @@ function workersOf(engine: Engine, given: ServerOptions["workerLimits"]): Worker
     host: { functions, triggerEngine, limits },
     directory: createWorkerDirectory(limits.reattachMs),
   };
-}
-
-/** Waits for a port to open. A failure is rethrown as a sentence for the operator. */
-async function explainListenError<T>(opening: Promise<T>, host: string, port: number): Promise<T> {
-  try {
-    return await opening;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    const why: Record<string, string> = {
-      EADDRINUSE: `port ${port} on ${host} is in use; stop the other program, or choose another with --port (0 picks a free one).`,
-      EACCES: `port ${port} on ${host} may not be opened by this user; choose one from 1024 up with --port.`,
-      EADDRNOTAVAIL: `host ${host} is not an address of this machine; choose one with --host.`,
-      ENOTFOUND: `host ${host} is not known; choose an address of this machine with --host.`,
-    };
-    throw new Error(why[code] ?? `cannot listen on ${host} port ${port} (${code}).`, {
-      cause: error,
-    });
-  }
 }

@@ -1,4 +1,5 @@
 import { StreamError } from "../core/errors.ts";
+import { RESERVED_PREFIX } from "../core/names.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
 import { type Json, Value } from "../core/value.ts";
 import { writeTrigger } from "../triggers/definition.ts";
@@ -7,7 +8,7 @@ import type { Reads } from "./reads.ts";
 import type { Writes } from "./writes.ts";
 
 /** Stream of dead letters. Its groups are ids of functions. */
-export const DEAD_LETTERS = "millrace:dead-letters";
+export const DEAD_LETTERS = `${RESERVED_PREFIX}dead-letters`;
 
 /** Most dead letters of one function; beyond it the oldest are removed. */
 const MAX_DEAD_LETTERS = 10_000;

@@ -28,6 +28,7 @@ import { ExpiringSubscription } from "./expiring-subscription.ts";
 import { guarded, shuttingDown } from "./guarded.ts";
 import { type Administration, createAdministration } from "./administration.ts";
 import { CallSubscriber } from "./call-subscriber.ts";
+import { seesAuthors } from "../rights/caller.ts";
 import { readRules } from "../rights/rule.ts";
 import {
   type RightsDecision,
@@ -47,11 +48,16 @@ import { startExpiry } from "../lifetimes/expiry.ts";
 import { Moments } from "../timers/moments.ts";
 import { createReads } from "./reads.ts";
 import { createWrites } from "./writes.ts";
+import type { StreamsOptions } from "../streams/stream-options.ts";
+import { Evictor } from "../streams/evictor.ts";
+import { StreamTable } from "../streams/stream-settings.ts";
 
 export type { FunctionLimits, GateOptions, Problem, SubscriberQueueLimits, TriggerLimits };
 
 /** Timeouts and limits of the service. Each has a default. */
 export interface EngineOptions extends GateOptions {
+  /** Settings of streams, by the patterns of their names. Default: none. */
+  readonly streams?: StreamsOptions | undefined;
   /**
    * Longest silence of a subscription before it gets a heartbeat, in milliseconds. Default 15,000.
    */
@@ -133,8 +139,17 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** Creates the service over a store, and takes ownership of the store. */
-export function createEngine(given: Store, options: EngineOptions = {}): Engine {
+/**
+ * Creates the service over a store, and takes ownership of the store.
+ *
+ * @param streams Settings of streams that the store was opened with. Default: `options.streams`, of
+ *   which the store gets the history.
+ */
+export function createEngine(
+  given: Store,
+  options: EngineOptions = {},
+  streams: StreamTable = streamsOver(given, options.streams),
+): Engine {
   const heartbeatIntervalMs = options.heartbeatIntervalMs ?? 15_000;
   const now = options.now ?? turnClock(() => performance.now());
   const newId = () => crypto.randomUUID();
@@ -166,7 +181,17 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   const writes = createWrites(store, {
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
     isCustom: (streamName) => store.isCustom(streamName),
+    settingsOf: (streamName) => streams.of(streamName),
+    onCreated: (group) => evictor.note(group),
   });
+  const evictor = new Evictor({
+    store,
+    // What custom streams hold is not the service's to delete.
+    maxItemsOf: (streamName) =>
+      store.isCustom(streamName) ? undefined : streams.of(streamName).maxItems,
+    firing: (group, itemId) => triggerEngine.firing(group, itemId),
+  });
+  if (streams.limitsItems) void evictor.scan();
   const triggerEngine: TriggerEngine = createTriggerEngine({
     ...options,
     coordinator,
@@ -213,6 +238,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   const close = async () => {
     await settle();
     await expiry.close();
+    await evictor.close();
     await coordinator.close();
     await store.close();
   };
@@ -235,6 +261,7 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
   };
   const handlers: Handlers = {
     ...createCalls({ reads, writes, store, gates, require }),
+    seesAuthors: (caller, streamName) => seesAuthors(caller, streams.of(streamName).authors),
     authenticate: (request) =>
       gates.authenticate(request, (allow) => readRules(allow, "its allow")),
     async admit(request, subscriber) {
@@ -316,6 +343,20 @@ export function createEngine(given: Store, options: EngineOptions = {}): Engine 
 }
 
 const SETTLE_TIMEOUT_MS = 3000;
+
+/** The settings of streams over a store that was opened without them. @throws StreamSettingError */
+function streamsOver(store: Store, options: StreamsOptions | undefined): StreamTable {
+  const streams = new StreamTable(undefined, options);
+  if (!streams.limitsHistory) return streams;
+  if (store.useHistory === undefined)
+    throw new Error("streams set a history, but the store has one history for all streams.");
+  let ofStore = streams;
+  store.useHistory((own) => {
+    ofStore = new StreamTable(own, options);
+    return (streamName) => ofStore.of(streamName).history;
+  });
+  return ofStore;
+}
 
 /** Isolates the service from errors of an observer. */
 function swallowErrors<Args extends unknown[]>(

@@ -46,6 +46,7 @@ export function guarded(
     listGroups: guard("listGroups", (request, caller) => handlers.listGroups(request, caller)),
     listAll: guard("listAll", (request, caller) => handlers.listAll(request, caller)),
     subscribe: guard("subscribe", (request, caller) => handlers.subscribe(request, caller)),
+    seesAuthors: (caller, streamName) => handlers.seesAuthors(caller, streamName),
     authenticate: (request) => authenticate(request, undefined),
     admit: guard("admit", (request, subscriber) => handlers.admit(request, subscriber)),
     share(request) {

@@ -79,6 +79,8 @@ export interface Handlers {
   listGroups(request: ListGroupsRequest, caller: Caller): Promise<ListGroupsResult>;
   /** A page of all (stream, group) pairs, sorted by UTF-8 bytes. */
   listAll(request: PageRequest, caller: Caller): Promise<ListAllResult>;
+  /** Whether a caller sees the authors of changes, events and items of a stream. */
+  seesAuthors(caller: Caller, streamName: string): boolean;
   /**
    * Authenticates a caller with `auth_function`, once per socket or call.
    *

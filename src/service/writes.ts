@@ -9,7 +9,9 @@ import { reduce } from "../core/reduce.ts";
 import type { UpdateOp } from "../core/ops.ts";
 import type { Commit, Committed, Mutation, MutationResult, Outcome, Store } from "../core/store.ts";
 import type { GroupKey } from "../core/names.ts";
-import type { Value } from "../core/value.ts";
+import { MAX_VALUE_BYTES, type Value } from "../core/value.ts";
+import type { StreamSettings } from "../streams/stream-settings.ts";
+import { checkStreamValue } from "../streams/value-limits.ts";
 import {
   checkData,
   checkEventType,
@@ -52,6 +54,10 @@ export interface WriteRules {
   readonly firing: (group: GroupKey, itemId: string | undefined) => Firing | undefined;
   /** Whether a stream is custom: custom streams have no batches. */
   readonly isCustom: (streamName: string) => boolean;
+  /** The settings of a stream. */
+  readonly settingsOf: (streamName: string) => StreamSettings;
+  /** Called after items of a stream with `maxItems` may have been created. */
+  readonly onCreated: (group: GroupKey) => void;
 }
 
 /**
@@ -77,7 +83,21 @@ export interface Writes {
 }
 
 /** Creates the calls that write. */
-export function createWrites(store: Store, { firing, isCustom }: WriteRules): Writes {
+export function createWrites(
+  store: Store,
+  { firing, isCustom, settingsOf, onCreated }: WriteRules,
+): Writes {
+  /** Runs commits. Not async: most streams have no limit of items. */
+  const run: Store["run"] = (group, commits) => {
+    const running = store.run(group, commits);
+    if (settingsOf(group.streamName).maxItems === undefined) return running;
+    return running.finally(() => onCreated(group));
+  };
+
+  /** Lifetime of a stream's items by its settings. Custom streams have none. */
+  const defaultTtlOf = (streamName: string) =>
+    isCustom(streamName) ? undefined : settingsOf(streamName).ttlMs;
+
   /** Runs one commit of one mutation on behalf of a call that names an item. */
   const runOne = (
     group: GroupKey,
@@ -89,7 +109,7 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
     if (once !== undefined) checkKeys(store);
     if (once?.repeated !== undefined) return Promise.resolve([once.repeated]);
     const fires = firing(group, mutation.itemId);
-    return store.run(group, [
+    return run(group, [
       {
         mutations: [fires === undefined ? mutation : { ...mutation, fires }],
         expectedEpoch: request.expectedEpoch,
@@ -104,11 +124,12 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
       const { group, itemId } = checkItem(request);
       checkExpectations(request);
       const value = checkData(request.data);
+      checkStreamValue(settingsOf(group.streamName), value, "data");
       const mutation: Mutation = {
         kind: "put",
         itemId,
         value,
-        lifetime: lifetimeOf(request, connection),
+        lifetime: lifetimeOf(request, connection, defaultTtlOf(group.streamName)),
         expectedRevision: request.expectedRevision,
       };
       const done = committed(await runOne(group, request, mutation, author, once));
@@ -123,8 +144,9 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
       const mutation: Mutation = {
         kind: "reduce",
         itemId,
-        ...reducer(request.ops, "ops"),
+        ...reducer(request.ops, "ops", settingsOf(group.streamName)),
         lifetime: lifetimeOf(request, connection),
+        initialLifetime: lifetimeOf({}, undefined, defaultTtlOf(group.streamName)),
         expectedRevision: request.expectedRevision,
       };
       const done = committed(await runOne(group, request, mutation, author, once));
@@ -161,10 +183,11 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
       const { mutations } = request;
       checkMutationCount(mutations.length);
       if (isCustom(group.streamName)) throw customStreamUnsupported();
+      const settings = settingsOf(group.streamName);
       if (once !== undefined) checkKeys(store);
       const commit: Commit = {
         mutations: mutations.map((each, index) => {
-          const mutation = toMutation(each, index);
+          const mutation = toMutation(each, index, settings);
           return { ...mutation, fires: firing(group, mutation.itemId) };
         }),
         expectedEpoch: request.expectedEpoch,
@@ -177,7 +200,7 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
             }
           : { maxErrorBytes: MAX_RETURN_BYTES }),
       };
-      const done = await runBatch(store, group, commit, once?.repeated);
+      const done = await runBatch({ run }, group, commit, once?.repeated);
       const results = mutations.map(({ kind }, i) =>
         toResult(kind, done.results[i] as MutationResult, done, request.returnValues),
       );
@@ -200,22 +223,24 @@ export function createWrites(store: Store, { firing, isCustom }: WriteRules): Wr
  * The lifetime that a write asks for.
  *
  * @param connection Id of the connection that the item may be bound to; undefined: of none.
+ * @param defaultTtlMs Lifetime without `ttl`; undefined: none.
  * @throws StreamError REQUEST_INVALID
  */
 function lifetimeOf(
   { ttl, whileConnected }: TimeToLive & Binding,
   connection: string | undefined,
+  defaultTtlMs?: number,
   field = "ttl",
 ): Lifetime | undefined {
-  if (ttl === undefined && whileConnected !== true) return undefined;
   checkTtl(field, ttl);
-  if (whileConnected !== true) return { ttlMs: ttl };
+  const ttlMs = ttl ?? defaultTtlMs;
+  if (whileConnected !== true) return ttlMs === undefined ? undefined : { ttlMs };
   if (connection === undefined)
     throw requestInvalid(
       "while_connected",
       "while_connected is true, but the call has no connection to live as long as; it may be true in calls over a WebSocket that said hello.",
     );
-  return { ttlMs: ttl, connection };
+  return { ttlMs, connection };
 }
 
 /** The outcome of a single commit. @throws StreamError when it was refused. */
@@ -246,7 +271,7 @@ function repeatedWrite({ results, position }: Committed): SetResult {
  * @param repeated Its outcome, if it is known already.
  */
 async function runBatch(
-  store: Store,
+  store: Pick<Store, "run">,
   group: GroupKey,
   commit: Commit,
   repeated: Committed | undefined,
@@ -263,18 +288,29 @@ async function runBatch(
 /** Reasons of refusals that concern one mutation of a commit. */
 const OF_A_MUTATION: ReadonlySet<Reason> = new Set([
   "REVISION_MISMATCH",
+  "SCHEMA_MISMATCH",
   "VALUE_INVALID",
   "VALUE_TOO_DEEP",
   "VALUE_TOO_LARGE",
 ]);
 
-/** The reduce of these steps, with its size in memory. @throws StreamError REQUEST_INVALID */
-function reducer(ops: readonly UpdateOp[], field: string) {
+/**
+ * The reduce of these steps, with its size in memory. It refuses a result that the stream does not
+ * take.
+ *
+ * @throws StreamError REQUEST_INVALID
+ */
+function reducer(ops: readonly UpdateOp[], field: string, settings: StreamSettings) {
   checkOpCount(ops.length, field);
   const bytes = ops.reduce((sum, op) => sum + OP_BYTES + ("value" in op ? op.value.size : 0), 0);
   return {
-    reduce: (current: Value | undefined) => reduce(current, ops),
+    reduce: (current: Value | undefined) => {
+      const reduced = reduce(current, ops);
+      checkStreamValue(settings, reduced.value, field, "the updated value");
+      return reduced;
+    },
     steps: () => opsText(ops),
+    mayRefuse: settings.schema !== undefined || settings.maxValueBytes < MAX_VALUE_BYTES,
     bytes,
   };
 }
@@ -282,27 +318,26 @@ function reducer(ops: readonly UpdateOp[], field: string) {
 /** Approximate memory of a step besides its value, in bytes. */
 const OP_BYTES = 64;
 
-function toMutation(mutation: BatchMutation, index: number): Mutation {
+function toMutation(mutation: BatchMutation, index: number, settings: StreamSettings): Mutation {
   const field = `mutations[${index}].${mutation.kind}`;
   try {
     const itemId = checkName(`${field}.item_id`, mutation.itemId);
     const { expectedRevision } = mutation;
     checkRevision(`${field}.expected_revision`, expectedRevision);
     switch (mutation.kind) {
-      case "set":
-        return {
-          kind: "put",
-          itemId,
-          value: checkData(mutation.data, `${field}.data`),
-          lifetime: lifetimeOf(mutation, undefined, `${field}.ttl`),
-          expectedRevision,
-        };
+      case "set": {
+        const value = checkData(mutation.data, `${field}.data`);
+        checkStreamValue(settings, value, `${field}.data`);
+        const lifetime = lifetimeOf(mutation, undefined, settings.ttlMs, `${field}.ttl`);
+        return { kind: "put", itemId, value, lifetime, expectedRevision };
+      }
       case "update":
         return {
           kind: "reduce",
           itemId,
-          ...reducer(mutation.ops, `${field}.ops`),
-          lifetime: lifetimeOf(mutation, undefined, `${field}.ttl`),
+          ...reducer(mutation.ops, `${field}.ops`, settings),
+          lifetime: lifetimeOf(mutation, undefined, undefined, `${field}.ttl`),
+          initialLifetime: lifetimeOf({}, undefined, settings.ttlMs),
           expectedRevision,
         };
       case "delete":

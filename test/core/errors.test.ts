@@ -9,6 +9,7 @@ describe("StreamError", () => {
       "VALUE_TOO_DEEP",
       "VALUE_TOO_LARGE",
       "OP_MALFORMED",
+      "SCHEMA_MISMATCH",
       "PAGE_TOKEN_INVALID",
       "REQUEST_INVALID",
       "IDEMPOTENCY_MISMATCH",

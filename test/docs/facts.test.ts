@@ -27,6 +27,7 @@ const OPTIONS: Record<keyof ServerOptions, true> = {
   port: true,
   store: true,
   history: true,
+  streams: true,
   idempotencyWindowMs: true,
   apiTokens: true,
   apiTokenFile: true,

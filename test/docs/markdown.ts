@@ -30,6 +30,7 @@ export const DOCUMENTS = [
   "docs/python.md",
   "docs/rights.md",
   "docs/stores.md",
+  "docs/streams.md",
   "docs/triggers.md",
   "docs/webhooks.md",
   "docs/workers.md",

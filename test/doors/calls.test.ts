@@ -4,6 +4,7 @@ import { batchSuite } from "./suite/batch.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
 import { idempotencySuite } from "./suite/idempotency.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
+import { streamsSuite } from "./suite/streams.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
 import { writesSuite } from "./suite/writes.suite.ts";
 
@@ -13,5 +14,6 @@ describe.each(CALL_DOORS)("calls over $name", (door) => {
   batchSuite(door, "memory");
   listingSuite(door, "memory");
   historySuite(door, "memory");
+  streamsSuite(door, "memory");
   idempotencySuite(door, "memory");
 });

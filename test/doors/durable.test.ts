@@ -11,6 +11,7 @@ import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
 import { shutdownSuite } from "./suite/shutdown.suite.ts";
 import { slowSubscriberSuite } from "./suite/slow-subscriber.suite.ts";
+import { streamsSuite } from "./suite/streams.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
 import { windowsSuite } from "./suite/windows.suite.ts";
 import { writeStreamSuite } from "./suite/write-stream.suite.ts";
@@ -24,6 +25,7 @@ describe("a service on disk, over gRPC", () => {
     batchSuite,
     listingSuite,
     historySuite,
+    streamsSuite,
     idempotencySuite,
     writeStreamSuite,
     followSuite,

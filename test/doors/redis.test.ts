@@ -11,6 +11,7 @@ import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
 import { shutdownSuite } from "./suite/shutdown.suite.ts";
+import { streamsSuite } from "./suite/streams.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
 import { windowsSuite } from "./suite/windows.suite.ts";
 import { writeStreamSuite } from "./suite/write-stream.suite.ts";
@@ -33,6 +34,7 @@ describeWithRedis("a service on Redis,", () => {
       batchSuite,
       listingSuite,
       historySuite,
+      streamsSuite,
       idempotencySuite,
       writeStreamSuite,
       livenessSuite,

@@ -29,6 +29,7 @@ const FORBIDDEN: Readonly<Record<string, readonly string[]>> = {
   bridge: ["../rpc/planted.ts", "../../gen/millrace/v1/types_pb.ts"],
   workers: ["../rpc/planted.ts", "../stores/memory/planted.ts"],
   "worker-sdk": ["../workers/planted.ts", "../stores/memory/planted.ts", "ws"],
+  streams: ["../service/planted.ts", "../rights/planted.ts", "zod"],
   "pipe-text": ["../server/planted.ts", "../stores/memory/planted.ts", "node:timers"],
   server: [],
   "index.ts": ["./server/planted.ts", "./stores/lmdb/planted.ts", "node:fs"],

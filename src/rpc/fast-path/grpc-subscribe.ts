@@ -6,7 +6,6 @@ import {
 } from "../../../gen/millrace/v1/stream_service_pb.ts";
 import { type Frame, hasAuthor } from "../../core/frame.ts";
 import type { Handlers } from "../../service/handlers.ts";
-import { seesAuthors } from "../../rights/caller.ts";
 import type { OpenAccount } from "../../limits/untrusted-bodies.ts";
 import { compileBinaryDecoder } from "../../wire/request/binary-decoder.ts";
 import type { Decoded } from "../../wire/request/decoded.ts";
@@ -97,7 +96,7 @@ async function serve(
         resetTimer = setTimeout(() => transport.abort(), END_GRACE_MS);
     });
     if (!isGone(stream)) respondStreaming(stream);
-    await send(stream, subscription, seesAuthors(found));
+    await send(stream, subscription, handlers.seesAuthors(found, request.streamName));
     clearTimeout(resetTimer);
     failure = subscription.error;
   } catch (error) {

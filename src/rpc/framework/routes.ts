@@ -11,7 +11,7 @@ import {
 } from "../../../gen/millrace/v1/stream_service_pb.ts";
 import { type Frame, frameBytes, hasAuthor } from "../../core/frame.ts";
 import { END_GRACE_MS } from "../../limits/end-grace.ts";
-import { type Caller, seesAuthors } from "../../rights/caller.ts";
+import type { Caller } from "../../rights/caller.ts";
 import type { Handlers } from "../../service/handlers.ts";
 import type { Decoded } from "../../wire/request/decoded.ts";
 import { frameEnvelope } from "../../wire/response/frame.ts";
@@ -83,7 +83,7 @@ async function* subscribe(
     const { message, abort, caller, address } = permitted(context);
     const request = message as Decoded<SubscribeRequest>;
     const subscription = await handlers.subscribe({ ...request, address: address() }, caller);
-    const withAuthors = seesAuthors(caller);
+    const withAuthors = handlers.seesAuthors(caller, request.streamName);
     const close = () => subscription.close();
     context.signal.addEventListener("abort", close, { once: true });
     if (context.signal.aborted) close();

@@ -12,6 +12,7 @@ import { type Layer, NO_LAYER } from "./layer.ts";
 import { setAt, valueAt } from "./tree.ts";
 import { toServerOptions } from "./options.ts";
 import { readPublicKeys } from "./public-keys.ts";
+import { readSchemaFiles } from "./schema-files.ts";
 import type { Environment } from "./placeholders.ts";
 import { findDefaultFile, readText } from "./read-file.ts";
 import { CONFIG, type Config, type ConfigInput } from "./schema.ts";
@@ -37,6 +38,8 @@ export interface LoadedConfig {
   readonly config: Config;
   /** Content of the public key files, by the index of their entry in `auth.jwt`. */
   readonly publicKeys: ReadonlyMap<number, string>;
+  /** Content of the files of schemas, by the pattern of their entry in `streams`. */
+  readonly schemas: ReadonlyMap<string, object | boolean>;
   /** The file that was read; undefined when there is none. */
   readonly file: string | undefined;
   /**
@@ -82,7 +85,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   const flags: Layer = { ...NO_LAYER, input: sources.flags ?? {}, originOf: () => "a flag" };
   const named = sources.file ?? (environment[FILE_VARIABLE] || undefined);
   const file = named ?? (await findDefaultFile(folder));
-  const { publicKeys, ...fileLayer } = await loadFile(file, sources);
+  const { publicKeys, schemas, ...fileLayer } = await loadFile(file, sources);
   const layers = [flags, readEnvironmentLayer(environment, fileLayer.variables), fileLayer];
 
   const adapter = adapterOf(layers);
@@ -111,6 +114,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   return {
     config,
     publicKeys,
+    schemas,
     file,
     originOf: ({ path }) => sourceOf(path)?.originOf(path),
     isHidden: ({ path }, below) => isHidden(path, below),
@@ -119,7 +123,8 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
 }
 
 async function loadFile(file: string | undefined, { environment, folder }: ConfigSources) {
-  const nothing = { ...NO_LAYER, variables: new Set<string>(), publicKeys: new Map() };
+  const files = { publicKeys: new Map(), schemas: new Map() };
+  const nothing = { ...NO_LAYER, variables: new Set<string>(), ...files };
   if (file === undefined) return nothing;
   if (file === "")
     return { ...nothing, problems: ["--config has no value; it may be the path of a file"] };
@@ -127,7 +132,9 @@ async function loadFile(file: string | undefined, { environment, folder }: Confi
   if ("problem" in read) return { ...nothing, problems: [`${file} ${read.problem}`] };
   const layer = readFileLayer(read.text, file, environment);
   const { keys: publicKeys, findings } = await readPublicKeys(layer.input, folder);
-  return { ...layer, findings: [...layer.findings, ...findings], publicKeys };
+  const schemaFiles = await readSchemaFiles(layer.input, folder);
+  const all = [...layer.findings, ...findings, ...schemaFiles.findings];
+  return { ...layer, findings: all, publicKeys, schemas: schemaFiles.schemas };
 }
 
 /** Keys that are also tokens: a caller with one would be two callers. */

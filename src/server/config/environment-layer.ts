@@ -68,7 +68,7 @@ function unknownVariableMessage(name: string): string | undefined {
     `${name}_`.startsWith(`${variableOf(key.name)}_`),
   );
   if (inFile !== undefined)
-    return `is set, but a variable cannot hold a list of sections; unset it, and set ${inFile.name} in the file`;
+    return `is set, but a variable cannot hold ${inFile.kind === "map" ? "sections" : "a list of sections"}; unset it, and set ${inFile.name} in the file`;
   const variables = KEYS.flatMap(({ variable }) => variable ?? []);
   const others = new Map(variables.map((variable) => [variable.slice(PREFIX.length), variable]));
   others.set(FILE_VARIABLE.slice(PREFIX.length), FILE_VARIABLE);

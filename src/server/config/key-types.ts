@@ -12,7 +12,8 @@ export type KeyType =
   | "size"
   | "list"
   | "texts"
-  | "sections";
+  | "sections"
+  | "map";
 
 /** A key's description beside the values that it accepts, stored as zod metadata. */
 export interface KeyNotes {
@@ -69,8 +70,8 @@ export function integer(
 }
 
 /** Yes or no. */
-export function toggle(description: string) {
-  return z.boolean().meta(notes({ kind: "toggle", may: "true or false", description }));
+export function toggle(description: string, more: Pick<KeyNotes, "absent"> = {}) {
+  return z.boolean().meta(notes({ kind: "toggle", may: "true or false", description, ...more }));
 }
 
 /**
@@ -99,7 +100,12 @@ export function duration(
 }
 
 /** A number of bytes, bare or with a unit. */
-export function size(min: string, max: string, description: string) {
+export function size(
+  min: string,
+  max: string,
+  description: string,
+  more: Pick<KeyNotes, "absent"> = {},
+) {
   return z
     .union([z.int().nonnegative(), z.string().regex(SIZE.pattern)])
     .transform((value) => (typeof value === "number" ? value : SIZE.parse(value)))
@@ -109,6 +115,7 @@ export function size(min: string, max: string, description: string) {
         kind: "size",
         may: `a size from ${min} to ${max}, such as 64KiB or 8MiB (B, KiB, MiB, GiB, TiB), or a number of bytes`,
         description,
+        ...more,
       }),
     );
 }
@@ -130,7 +137,7 @@ export function texts(description: string, more: Pick<KeyNotes, "absent"> = {}) 
     .meta(notes({ kind: "texts", may: "a text, or a list of texts", description, ...more }));
 }
 
-/** A mistake in a list of sections that no single key shows, at a place within the list. */
+/** A mistake in a list or map of sections that no single key shows, at a place within it. */
 export interface SectionsProblem {
   readonly path: KeyPath;
   /** The sentence after the name of the place. */
@@ -163,6 +170,34 @@ export function sections<const Shape extends z.ZodRawShape>(
     .array(z.strictObject(shape))
     .check(whole)
     .meta(notes({ kind: "sections", may, description, ...more }));
+}
+
+/**
+ * Sections with the same keys, each under a name. It can only be set in a file.
+ *
+ * @param names What the names are, for the sentence "it may be sections by ...".
+ * @param find Finds mistakes in the names. Its argument may be invalid in any way, because all
+ *   mistakes are reported at once.
+ */
+export function sectionMap<const Shape extends z.ZodRawShape>(
+  shape: Shape,
+  names: string,
+  description: string,
+  find: (found: object) => readonly SectionsProblem[],
+) {
+  const may = `sections by ${names}, each of a section with ${oneOf(Object.keys(shape))}`;
+  const whole = z.superRefine<object>(
+    (found, context) => {
+      const isMap = typeof found === "object" && found !== null && !Array.isArray(found);
+      for (const { path, ...params } of isMap ? find(found) : [])
+        context.addIssue({ code: "custom", path: [...path], params });
+    },
+    { when: () => true },
+  );
+  return z
+    .record(z.string(), z.strictObject(shape))
+    .check(whole)
+    .meta(notes({ kind: "map", may, description }));
 }
 
 /** The notes of a type; undefined when it was not created here. */

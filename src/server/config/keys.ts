@@ -6,7 +6,10 @@ import { CONFIG } from "./schema.ts";
 /** A key that holds a value or a list, not a section of further keys. */
 export interface Key extends KeyNotes {
   readonly path: readonly string[];
-  /** For example `history.max_age`, or `functions[].url` for one of a list of sections. */
+  /**
+   * For example `history.max_age`, `functions[].url` for one of a list of sections, or
+   * `streams.NAME.ttl` for one of a map.
+   */
   readonly name: string;
   /**
    * The environment variable that sets it, for example `MILLRACE_HISTORY_MAX_AGE`; undefined when
@@ -15,7 +18,7 @@ export interface Key extends KeyNotes {
   readonly variable: string | undefined;
   /** Default as it would be written in a file; undefined when there is no such value. */
   readonly fallback: unknown;
-  /** The keys of each section, for a list of sections; otherwise empty. */
+  /** The keys of each section, for a list or map of sections; otherwise empty. */
   readonly items: readonly Key[];
 }
 
@@ -46,11 +49,34 @@ export function variableOf(name: string): string {
   return PREFIX + name.toUpperCase().replaceAll(".", "_");
 }
 
-/** The key at a path, or whose list the path leads into. */
+/** The key at a path, or whose list or map the path leads into. */
 export function keyAt(path: KeyPath): Key | undefined {
-  const names = path.filter((part) => typeof part !== "number");
-  const name = nameOf(names);
+  const name = nameOf(withoutEntries(path));
   return ALL_KEYS.find((key) => nameOf(key.path) === name);
+}
+
+/** Whether a path leads to an entry of a list or map, not to a key of it. */
+export function isEntry(path: KeyPath): boolean {
+  return withoutEntries(path).length === withoutEntries(path.slice(0, -1)).length;
+}
+
+/** A path without indices of lists and names of maps. */
+function withoutEntries(path: KeyPath): KeyPath {
+  let type: z.ZodType | undefined = CONFIG;
+  return path.filter((part) => {
+    const above: z.ZodType | undefined = type;
+    type = above === undefined ? undefined : typeBelow(above, part);
+    return typeof part !== "number" && !(above instanceof z.ZodRecord);
+  });
+}
+
+/** The type of a part of a section, list or map; undefined when there is none. */
+function typeBelow(type: z.ZodType, part: PropertyKey): z.ZodType | undefined {
+  if (type instanceof z.ZodArray && typeof part === "number") return type.element as z.ZodType;
+  if (type instanceof z.ZodRecord) return type.valueType as z.ZodType;
+  if (!(type instanceof z.ZodObject)) return undefined;
+  const next = (type.shape as Readonly<Record<string, z.ZodType>>)[String(part)];
+  return next === undefined ? undefined : unwrap(next).type;
 }
 
 /** The key with a name such as `history.max_age`. @throws Error when there is none. */
@@ -62,16 +88,10 @@ export function keyNamed(name: string): Key {
 
 /** The names of the keys of a section; undefined when the path is not a section. */
 export function sectionAt(path: KeyPath): readonly string[] | undefined {
-  let type: z.ZodType = CONFIG;
+  let type: z.ZodType | undefined = CONFIG;
   for (const part of path) {
-    if (type instanceof z.ZodArray && typeof part === "number") {
-      type = type.element as z.ZodType;
-      continue;
-    }
-    if (!(type instanceof z.ZodObject)) return undefined;
-    const next = (type.shape as Readonly<Record<string, z.ZodType>>)[String(part)];
-    if (next === undefined) return undefined;
-    type = unwrap(next).type;
+    type = typeBelow(type, part);
+    if (type === undefined) return undefined;
   }
   return type instanceof z.ZodObject ? Object.keys(type.shape) : undefined;
 }
@@ -88,23 +108,31 @@ function keysOf(section: z.ZodObject, path: readonly string[]): Key[] {
     const notes = notesOf(type);
     const name = nameOf(below);
     if (notes === undefined) throw new Error(`${name} does not say what it may be.`);
-    const items = notes.kind === "sections" ? itemsOf(type, below) : [];
-    const variable = notes.kind === "sections" ? undefined : variableOf(name);
+    const hasSections = notes.kind === "sections" || notes.kind === "map";
+    const items = hasSections ? itemsOf(type, below) : [];
+    const variable = hasSections ? undefined : variableOf(name);
     return [{ ...notes, path: below, name, variable, fallback, items }];
   });
 }
 
-/** The keys of the sections of a list. */
-function itemsOf(list: z.ZodType, path: readonly string[]): Key[] {
-  const section = list instanceof z.ZodArray ? list.element : undefined;
+/** The keys of the sections of a list or map. */
+function itemsOf(group: z.ZodType, path: readonly string[]): Key[] {
+  const section =
+    group instanceof z.ZodArray
+      ? group.element
+      : group instanceof z.ZodRecord
+        ? group.valueType
+        : undefined;
   if (!(section instanceof z.ZodObject)) return [];
-  return keysOf(section, path).map((key) => itemOf(nameOf(path), key));
+  const entry = group instanceof z.ZodArray ? "[]" : ".NAME";
+  return keysOf(section, path).map((key) => itemOf(nameOf(path), entry, key));
 }
 
-/** A key of the sections of a list, whose own items are below it. */
-function itemOf(list: string, key: Key): Key {
-  const name = key.name.replace(`${list}.`, `${list}[].`);
-  return { ...key, name, variable: undefined, items: key.items.map((item) => itemOf(list, item)) };
+/** A key of the sections of a list or map, whose own items are below it. */
+function itemOf(group: string, entry: string, key: Key): Key {
+  const name = key.name.replace(`${group}.`, `${group}${entry}.`);
+  const items = key.items.map((item) => itemOf(group, entry, item));
+  return { ...key, name, variable: undefined, items };
 }
 
 /** The type behind its optional or default wrapper, and the default. */

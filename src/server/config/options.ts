@@ -3,15 +3,18 @@ import type { ServerOptions } from "../server.ts";
 import type { StoreOptions } from "../open-store.ts";
 import { jwtOptionsOf } from "./auth-section.ts";
 import type { Config } from "./schema.ts";
+import { streamsOptionsOf } from "./stream-sections.ts";
 
 /**
  * Turns a configuration into options of createServer. The only place that knows both.
  *
  * @param publicKeys Content of the public key files, by the index of their entry in `auth.jwt`.
+ * @param schemas Content of the files of schemas, by the pattern of their entry in `streams`.
  */
 export function toServerOptions(
   config: Config,
   publicKeys: ReadonlyMap<number, string> = new Map(),
+  schemas: ReadonlyMap<string, object | boolean> = new Map(),
 ) {
   const { history, limits, subscriber_queue: queue } = config;
   return {
@@ -23,6 +26,7 @@ export function toServerOptions(
       maxAgeMs: history.max_age,
       maxBytes: history.max_bytes,
     },
+    streams: streamsOptionsOf(config.streams, schemas),
     idempotencyWindowMs: config.idempotency_window,
     apiTokens: config.api_tokens,
     apiTokenFile: config.api_token_file,

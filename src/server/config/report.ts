@@ -4,7 +4,7 @@ import type { LoadedConfig } from "./config.ts";
 import { HIDDEN, withoutSecretParts } from "./discretion.ts";
 import { KEYS, type Key } from "./keys.ts";
 import type { KeyPath } from "./tree.ts";
-import { valueAt } from "./tree.ts";
+import { setAt, valueAt } from "./tree.ts";
 import { DURATION, SIZE } from "./units.ts";
 
 /** Whether a place within a value must not be shown. */
@@ -35,25 +35,36 @@ export function reportOf(loaded: LoadedConfig): string {
   return document.toString({ lineWidth: 0 });
 }
 
-/** Writes the sections of a list, key by key. */
-function sectionOf(
-  keys: readonly Key[],
-  isHidden: IsHidden,
-): (section: unknown, index: number) => unknown {
-  return (section, index) =>
-    Object.fromEntries(
-      keys.map((key) => {
-        const name = key.path.at(-1) ?? "";
-        const isKeyHidden: IsHidden = (below) => isHidden([index, name, ...below]);
-        return [name, writtenAs(key, valueAt(section, [name]), isKeyHidden)];
-      }),
+/** Writes a section of a list or map, key by key. */
+function sectionOf({ path, items }: Key, section: unknown, isHidden: IsHidden): unknown {
+  const written = {};
+  for (const key of items) {
+    const place = key.path.slice(path.length);
+    const value = valueAt(section, place);
+    if (value === undefined) continue;
+    setAt(
+      written,
+      place,
+      writtenAs(key, value, (below) => isHidden([...place, ...below])),
     );
+  }
+  return written;
 }
 
 function writtenAs(key: Key, value: unknown, isHidden: IsHidden): unknown {
   if (value === undefined) return undefined;
-  if (key.kind === "sections")
-    return (value as readonly unknown[]).map(sectionOf(key.items, isHidden));
+  if (key.kind === "sections") {
+    return (value as readonly unknown[]).map((section, index) =>
+      sectionOf(key, section, (below) => isHidden([index, ...below])),
+    );
+  }
+  if (key.kind === "map") {
+    const sections = Object.entries(value as object).map(([name, section]) => [
+      name,
+      sectionOf(key, section, (below) => isHidden([name, ...below])),
+    ]);
+    return Object.fromEntries(sections) as unknown;
+  }
   if (Array.isArray(value))
     return value.map((item: unknown, index) =>
       key.secret === true || isHidden([index]) ? HIDDEN : shownAs(item),

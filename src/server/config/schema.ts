@@ -16,6 +16,7 @@ import { AUTH } from "./auth-section.ts";
 import { ADAPTER } from "./adapter-section.ts";
 import { choice, duration, integer, list, size, textKey, toggle } from "./key-types.ts";
 import { DURATION, SIZE } from "./units.ts";
+import { STREAMS, historyKeys } from "./stream-sections.ts";
 import { WEBHOOKS } from "./webhook-sections.ts";
 
 const host = textKey(
@@ -23,6 +24,8 @@ const host = textKey(
   "an address or name of this machine, such as 127.0.0.1 or 0.0.0.0, without a port",
   "Address to listen on. One that other machines reach needs `api_tokens`, `api_token_file`, `auth.keys`, `auth.jwt`, or `insecure: true`.",
 );
+
+const history = historyKeys();
 
 /** The form of a function id; its length in bytes is checked when the function is called. */
 const NAME = /^(?!.*\p{Cc}).{1,256}$/su;
@@ -119,21 +122,12 @@ export const CONFIG = z.strictObject({
   ).prefault("10s"),
   history: z
     .strictObject({
-      max_changes: integer(
-        1,
-        1_000_000_000,
-        "Most changes in the log of a group; older ones are removed.",
-      ).prefault(DEFAULT_HISTORY.maxChanges),
-      max_age: duration(
-        "1ms",
-        "3650d",
-        "How long a change stays in the log of its group.",
-      ).prefault(DURATION.format(DEFAULT_HISTORY.maxAgeMs)),
-      max_bytes: size("1B", "1TiB", "Most bytes of values in the log of a group.").prefault(
-        SIZE.format(DEFAULT_HISTORY.maxBytes),
-      ),
+      max_changes: history.max_changes.prefault(DEFAULT_HISTORY.maxChanges),
+      max_age: history.max_age.prefault(DURATION.format(DEFAULT_HISTORY.maxAgeMs)),
+      max_bytes: history.max_bytes.prefault(SIZE.format(DEFAULT_HISTORY.maxBytes)),
     })
     .prefault({}),
+  streams: STREAMS.prefault({}),
   idempotency_window: duration(
     "1s",
     "3650d",

@@ -17,6 +17,7 @@ export function inputOf(kind: KeyType, text: string): unknown {
     case "list":
       return text.split(",").map((item) => item.trim());
     case "sections":
+    case "map":
     case "texts":
     case "text":
     case "choice":

@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import type * as z from "zod";
 import { adapterFor } from "./adapter-section.ts";
-import { KEYS, type Key, keyAt, nameOf, sectionAt } from "./keys.ts";
+import { KEYS, type Key, isEntry, keyAt, nameOf, sectionAt } from "./keys.ts";
 import type { KeyPath } from "./tree.ts";
 import { withoutSecretParts } from "./discretion.ts";
 import { oneOf } from "./key-types.ts";
@@ -99,8 +99,7 @@ function valueProblem(path: KeyPath, value: unknown): ConfigProblem {
       value,
       `a section with ${section === undefined ? "keys" : oneOf(section)}`,
     );
-  const isItem = typeof path.at(-1) === "number";
-  const may = isItem ? key.may.replace("a list, each of ", "") : key.may;
+  const may = isEntry(path) ? key.may.replace(/^.*?, each of /, "") : key.may;
   const problem = wrongValue(path, value, `${may}${hintFor(key.kind, value)}`);
   const isSecret = value !== undefined && (key.secret === true || mayBeSecret(key, value));
   return isSecret ? { ...problem, ...problem.discreet } : problem;

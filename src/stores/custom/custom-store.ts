@@ -93,6 +93,7 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       }
       case "reduce": {
         if (mutation.steps !== undefined && outside.has("update", streamName)) {
+          if (mutation.mayRefuse === true) mutation.reduce(old);
           const { oldValue, newValue } = await outside.update(group, itemId, mutation.steps());
           // A value that it did not return is read back; without a `get` it is computed.
           const after = newValue ?? (await readBack(group, itemId)) ?? mutation.reduce(old).value;
@@ -234,8 +235,8 @@ export function customStreams(store: Store, outside: Outside): CustomStore {
       const { items: listed, position } = await readAll(group);
       const items = page.descending === true ? listed.toReversed() : listed;
       const { found, next } = pageOf(items, startOf(page.after, items, position), page);
-      if (next === undefined) return { items: found, position, next };
-      return { items: found, position, next: cursorAfter(items, next, position) };
+      const cursor = next === undefined ? undefined : cursorAfter(items, next, position);
+      return { items: found, position, itemCount: items.length, next: cursor };
     },
     async snapshot(group, window) {
       if (!outside.has("list", group.streamName)) return store.snapshot(group, window);

@@ -5,7 +5,7 @@ import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
 import { idempotencyWindowOf, isKeyExpired, keyIdOf } from "../../core/idempotency.ts";
 import { groupKeyText, type GroupKey } from "../../core/names.ts";
-import { historyOf, type HistoryOptions } from "../../core/retention.ts";
+import { type HistoryOf, type HistoryOptions, historyOfStreams } from "../../core/retention.ts";
 import { RecentMap } from "../../core/recent-map.ts";
 import type { ServiceState } from "../../core/service-state.ts";
 import type { StateHead, Store } from "../../core/store.ts";
@@ -53,8 +53,8 @@ export interface LmdbStoreOptions {
    * a whole disk. Default false.
    */
   readonly beginNewEpochs?: boolean | undefined;
-  /** How much history a group keeps; absent members have their defaults. */
-  readonly history?: HistoryOptions | undefined;
+  /** How much history a group keeps, absent limits having their defaults; or that of each stream. */
+  readonly history?: HistoryOptions | HistoryOf | undefined;
   /**
    * How long a group remembers idempotency keys, in milliseconds, 1 to a hundred years. Default ten
    * minutes.
@@ -116,7 +116,7 @@ export function createLmdbStore(
   disk: Disk & Partial<Pick<FolderDisk, "lineage" | "beganMs" | "lost">>,
   options: Omit<LmdbStoreOptions, "folder">,
 ): LmdbStore {
-  const history = historyOf(options.history);
+  const historyOf = historyOfStreams(options.history);
   const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
   const clock = options.clock ?? Date.now;
   const newGivenEpoch = options.newEpoch ?? (() => randomBytes(9).toString("base64url"));
@@ -154,7 +154,7 @@ export function createLmdbStore(
     begin() {
       groupClock.hold(clock);
       return new WriteBatch({
-        ...{ tables, load, items, history, windowMs, clock, groupClock, beganMs, newEpoch },
+        ...{ tables, load, items, historyOf, windowMs, clock, groupClock, beganMs, newEpoch },
         view: source.view,
         format,
         lastSeq: seq,
@@ -263,7 +263,8 @@ export function createLmdbStore(
     list: (key, page) =>
       read(() => {
         const { name, record } = load(key);
-        return readItems(source, name, headOf(record).position, page);
+        const { itemCount } = record;
+        return { ...readItems(source, name, headOf(record).position, page), itemCount };
       }),
     snapshot: (key, window) =>
       read(() => {
@@ -291,17 +292,19 @@ export function createLmdbStore(
     since: (key, from, limits) =>
       read(() => {
         const { name, record } = load(key);
+        const history = historyOf(key.streamName);
         return readChanges(source, name, record, { from, limits, nowMs: clock(), history });
       }),
     deltasSince: (key, from, limits) =>
       read(() => {
         const { name, record } = load(key);
+        const history = historyOf(key.streamName);
         return readDeltas(source, name, record, { from, limits, nowMs: clock(), history });
       }),
     logRange: (key) =>
       read(() => {
         const { name, record } = load(key);
-        return readLogRange(source, name, record, clock(), history);
+        return readLogRange(source, name, record, clock(), historyOf(key.streamName));
       }),
     groups: (streamName, { after, limit }) =>
       read(() => readGroupIds(source, streamName, after, limit)),

@@ -91,7 +91,7 @@ export function readItems(
   position: Position,
   page: ItemPageRequest,
   places?: string[],
-): ItemPage {
+): Omit<ItemPage, "itemCount"> {
   const items: Item[] = [];
   let bytes = 0;
   let last = parseCursor(page.after);

@@ -5,7 +5,8 @@ import { asksForLifetime, decideCommit } from "../../core/commit.ts";
 import { type GroupClock, nextTimestamp } from "../../core/group-clock.ts";
 import { type GroupKey, groupKeyText } from "../../core/names.ts";
 import type { Fired, OutboxEntry } from "../../core/outbox.ts";
-import type { Broadcast, Commit, History, Outcome } from "../../core/store.ts";
+import type { HistoryOf } from "../../core/retention.ts";
+import type { Broadcast, Commit, Outcome } from "../../core/store.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
 import { formatWrite } from "./folder/format.ts";
 import { GroupDraft } from "./group-draft.ts";
@@ -24,7 +25,7 @@ export interface BatchContext {
   readonly load: (key: GroupKey) => { readonly name: GroupName; readonly record: GroupRecord };
   /** Items of the view. */
   readonly items: Pick<ItemCache, "get">;
-  readonly history: History;
+  readonly historyOf: HistoryOf;
   /** How long idempotency keys are remembered, in milliseconds. */
   readonly windowMs: number;
   readonly clock: () => number;
@@ -79,7 +80,7 @@ export class WriteBatch {
 
   /** Runs one commit. */
   commit(key: GroupKey, commit: Commit): Outcome {
-    const { clock, groupClock, beganMs, newEpoch, history } = this.#context;
+    const { clock, groupClock, beganMs, newEpoch, historyOf } = this.#context;
     const draft = this.#draft(key);
     const nowMs = clock();
     const decision = decideCommit(commit, {
@@ -91,7 +92,7 @@ export class WriteBatch {
       newEpoch,
     });
     if (!decision.ok) return decision;
-    draft.apply(decision, nowMs, history);
+    draft.apply(decision, nowMs, historyOf(key.streamName));
     for (const change of decision.changes) {
       this.#bytes += change.value.size;
       if (change.delta !== undefined) this.#require(DATA_FORMATS.deltas);
@@ -104,7 +105,7 @@ export class WriteBatch {
     }
     for (const fired of decision.fired) this.#fire(key, fired);
     if (commit.idempotency !== undefined && decision.remember !== undefined) {
-      draft.remember(commit.idempotency, decision.remember, nowMs, history);
+      draft.remember(commit.idempotency, decision.remember, nowMs, historyOf(key.streamName));
       this.#require(DATA_FORMATS.keys);
     }
     return decision.outcome;
@@ -112,11 +113,11 @@ export class WriteBatch {
 
   /** Takes the group's next timestamp for a transient event. */
   broadcast(key: GroupKey, { fires, author = NO_AUTHOR, ...message }: Broadcast): void {
-    const { clock, groupClock, beganMs, history } = this.#context;
+    const { clock, groupClock, beganMs, historyOf } = this.#context;
     const draft = this.#draft(key);
     const last = draft.head.timestamp;
     const timestamp = nextTimestamp(last, clock(), groupClock.floor(last, beganMs));
-    draft.tick(timestamp, history);
+    draft.tick(timestamp, historyOf(key.streamName));
     this.#bytes += message.value.size;
     const event: TransientEvent = {
       kind: "event",
@@ -140,12 +141,14 @@ export class WriteBatch {
    * @returns Whether some are left.
    */
   sweep(maxGroups: number, maxDrops: number): boolean {
-    const { tables, view, clock, history } = this.#context;
+    const { tables, view, clock, historyOf } = this.#context;
     const nowMs = clock();
     const due = Array.from(view.range(tables.due, Buffer.alloc(8), dueEnd(nowMs), maxGroups));
     let drops = 0;
     for (const { key } of due) {
-      drops += this.#draft(groupOfKey(key.subarray(8))).sweep(nowMs, history, maxDrops - drops);
+      const group = groupOfKey(key.subarray(8));
+      const history = historyOf(group.streamName);
+      drops += this.#draft(group).sweep(nowMs, history, maxDrops - drops);
       if (drops >= maxDrops) return true;
     }
     return due.length >= maxGroups;

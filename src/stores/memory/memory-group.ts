@@ -180,12 +180,12 @@ export class MemoryGroup {
     for (const [createdRevision, item] of entries) {
       bytes += item.value.size;
       if (items.length > 0 && (items.length >= page.maxCount || bytes > page.maxBytes)) {
-        return { items, position, next: String(last) };
+        return { items, position, itemCount: this.itemCount, next: String(last) };
       }
       items.push(item);
       last = createdRevision;
     }
-    return { items, position, next: undefined };
+    return { items, position, itemCount: this.itemCount, next: undefined };
   }
 
   /** The newest items, at most `count`, in creation order. */

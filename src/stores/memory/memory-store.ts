@@ -7,8 +7,8 @@ import { createMemoryOutbox } from "../../core/memory-outbox.ts";
 import { groupKeyText } from "../../core/names.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { ORIGIN } from "../../core/position.ts";
-import { historyOf, mayForget, nextSweepMs } from "../../core/retention.ts";
-import type { HistoryOptions } from "../../core/retention.ts";
+import { historyOfStreams, mayForget, nextSweepMs } from "../../core/retention.ts";
+import type { HistoryOf, HistoryOptions } from "../../core/retention.ts";
 import type {
   GroupPage,
   Head,
@@ -28,8 +28,8 @@ import { startInterval } from "../../timers/timers.ts";
 
 /** Options of a memory store. */
 export interface MemoryStoreOptions {
-  /** How much history a group keeps; absent limits have their defaults. */
-  readonly history?: HistoryOptions | undefined;
+  /** How much history a group keeps, absent limits having their defaults; or that of each stream. */
+  readonly history?: HistoryOptions | HistoryOf | undefined;
   /**
    * How long a group remembers idempotency keys, in milliseconds, 1 to a hundred years. Default ten
    * minutes.
@@ -55,7 +55,7 @@ export interface MemoryStore extends Store {
  * readers of whole snapshots are not stable: each page is read at the current position.
  */
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
-  const history = historyOf(options.history);
+  let historyOf = historyOfStreams(options.history);
   const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
   const clock = options.clock ?? Date.now;
   const newEpoch = options.newEpoch ?? (() => crypto.randomUUID());
@@ -97,14 +97,14 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
   const scheduleSweep = (group: MemoryGroup) => {
     if (group.sweepAtMs !== undefined) return;
-    group.sweepAtMs = nextSweepMs(group.age, history);
+    group.sweepAtMs = nextSweepMs(group.age, historyOf(group.key.streamName));
     if (group.sweepAtMs !== undefined) sweepQueue.set(group, undefined);
   };
   /** Its first idempotency key may expire before the changes for which it was scheduled. */
   const hastenSweep = (group: MemoryGroup) => {
     const { sweepAtMs } = group;
-    if (sweepAtMs !== undefined && sweepAtMs <= (nextSweepMs(group.age, history) ?? Infinity))
-      return;
+    const dueMs = nextSweepMs(group.age, historyOf(group.key.streamName)) ?? Infinity;
+    if (sweepAtMs !== undefined && sweepAtMs <= dueMs) return;
     if (sweepAtMs !== undefined) sweepQueue.delete(group);
     group.sweepAtMs = undefined;
     scheduleSweep(group);
@@ -117,6 +117,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       if (group?.sweepAtMs === undefined || group.sweepAtMs > nowMs) return;
       sweepQueue.delete(group);
       group.sweepAtMs = undefined;
+      const history = historyOf(group.key.streamName);
       group.trim(nowMs, history);
       if (mayForget(group.age, nowMs, history)) groups.delete(group.text);
       else scheduleSweep(group);
@@ -146,6 +147,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
   return {
     sweep,
+    useHistory: (historyWith) => (historyOf = historyWith(historyOf(""))),
     outbox: {
       ...outbox,
       async scan(...args) {
@@ -200,7 +202,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         if (changes.length === 0) continue;
         announced.push(changes);
         allFired.push(fired);
-        group.trim(nowMs, history);
+        group.trim(nowMs, historyOf(key.streamName));
         indexPresence(group, itemsBefore);
         scheduleSweep(group);
       }
@@ -254,15 +256,15 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     },
     async since(key, from, limits) {
       assertOpen();
-      return findOrAdd(key).since(from, limits, clock(), history);
+      return findOrAdd(key).since(from, limits, clock(), historyOf(key.streamName));
     },
     async deltasSince(key, from, limits) {
       assertOpen();
-      return findOrAdd(key).deltasSince(from, limits, clock(), history);
+      return findOrAdd(key).deltasSince(from, limits, clock(), historyOf(key.streamName));
     },
     async logRange(key) {
       assertOpen();
-      return findOrAdd(key).logRange(clock(), history);
+      return findOrAdd(key).logRange(clock(), historyOf(key.streamName));
     },
     async groups(streamName, { after, limit }) {
       assertOpen();

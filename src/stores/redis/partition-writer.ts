@@ -1,10 +1,12 @@
 import { StreamError } from "../../core/errors.ts";
 import { Fifo } from "../../core/fifo.ts";
+import type { History } from "../../core/store.ts";
 import { RedisFailure, unavailable } from "../../redis/redis-failure.ts";
 import type { RedisLink } from "../../redis/redis-link.ts";
 import { GroupBatch, type GroupWrite } from "./group-batch.ts";
 import { type WriterSession, WriterLease } from "./writer-lease.ts";
 import { textOf } from "./encoding.ts";
+import { groupOfText } from "./keys.ts";
 import { COMMIT, GET } from "./scripts.ts";
 import type { WriterContext } from "./writer-context.ts";
 
@@ -163,20 +165,23 @@ export class PartitionWriter {
     deadlineMs: number,
     session: WriterSession,
   ): Promise<readonly GroupBatch[]> {
-    const { keys, windowMs } = this.#context;
-    const { state, groups, streams, due, outbox, mark, lifetimes, bound } = keys.ofPartition(
-      this.#partition,
-    );
+    const { keys, historyOf, windowMs } = this.#context;
+    const common = limitsText(historyOf(""));
+    const place = keys.ofPartition(this.#partition);
+    const { state, groups, streams, due, outbox, mark, lifetimes, bound } = place;
     const names = [state, groups, streams, due, outbox, mark, lifetimes, bound];
     const args: string[] = [];
     const written: GroupBatch[] = [];
     /** Keys of groups with idempotency keys, the last one first. */
     const keyed: string[] = [];
     for (const work of works) {
+      const start = args.length;
       if (!work.write(args, { place: keyed.length + 1, windowMs })) {
         work.finishUndone();
         continue;
       }
+      const own = limitsText(historyOf(groupOfText(work.text).streamName));
+      if (own !== common) args[start] += ` ${own}`;
       const group = keys.ofGroup(this.#partition, work.text);
       names.push(group.head, group.items, group.order, group.log);
       if (work.isKeyed) keyed.unshift(group.keys);
@@ -196,9 +201,9 @@ export class PartitionWriter {
     deadlineMs: number,
     first: WriterSession,
   ): Promise<readonly unknown[]> {
-    const { servers, keys, history, clock, groupClock, agreed } = this.#context;
+    const { servers, keys, historyOf, clock, groupClock, agreed } = this.#context;
     const { tag } = keys.ofPartition(this.#partition);
-    const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes].map(String);
+    const limits = limitsText(historyOf("")).split(" ");
     return servers.attempt(
       tag,
       "commit",
@@ -221,4 +226,8 @@ export class PartitionWriter {
       deadlineMs,
     );
   }
+}
+
+function limitsText({ maxChanges, maxAgeMs, maxBytes }: History): string {
+  return `${maxChanges} ${maxAgeMs} ${maxBytes}`;
 }

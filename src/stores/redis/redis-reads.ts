@@ -1,13 +1,12 @@
 import { StreamError } from "../../core/errors.ts";
 import { keyIdOf } from "../../core/idempotency.ts";
 import { isResumable, type Position } from "../../core/position.ts";
-import { isExpired } from "../../core/retention.ts";
+import { type HistoryOf, isExpired } from "../../core/retention.ts";
 import type { Item, LoggedChange } from "../../core/change.ts";
 import type { Idempotency, Remembered } from "../../core/idempotency-key.ts";
 import { type LogEntry, materialiser, smallest } from "../../core/log-entry.ts";
 import type {
   Head,
-  History,
   ItemPage,
   ItemPageRequest,
   ItemRead,
@@ -30,7 +29,7 @@ import { GET, HEADS, LIST_ITEMS, LOG_RANGE, SINCE } from "./scripts.ts";
 export interface SweepContext {
   readonly servers: RedisServers;
   readonly keys: RedisKeys;
-  readonly history: History;
+  readonly historyOf: HistoryOf;
   /** How long idempotency keys are remembered, in milliseconds. */
   readonly windowMs: number;
   /** Wall clock for tests; undefined: that of the server. */
@@ -74,7 +73,7 @@ const HEADS_PER_SCRIPT = 500;
 
 /** Creates the reads. */
 export function createRedisReads(context: ReadContext): RedisReads {
-  const { servers, keys, history, windowMs, clock, groupClock, note, verify } = context;
+  const { servers, keys, historyOf, windowMs, clock, groupClock, note, verify } = context;
   const time = () => (clock === undefined ? "" : clock());
   /** @param given The script's clock (see lua/records.lua). */
   const stateHead = ({ position, timestamp }: GroupHead, given: unknown): StateHead => ({
@@ -166,7 +165,7 @@ export function createRedisReads(context: ReadContext): RedisReads {
     const entries = all.slice(0, Number(count));
     const [oldest] = entries;
     // Expired, but not swept yet.
-    if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), history))
+    if (oldest !== undefined && isExpired(oldest.timeMs, Number(now), historyOf(group.streamName)))
       return { lost: true, head };
     return { lost: false, changes: changesOf(entries, all.slice(entries.length)), head };
   };
@@ -219,8 +218,8 @@ export function createRedisReads(context: ReadContext): RedisReads {
 
     async list(group, page) {
       const after = cursor(page.after);
-      const { head, items, next } = await readPage(group, { ...page, after });
-      return { items, position: head.position, next };
+      const { head, itemCount, items, next } = await readPage(group, { ...page, after });
+      return { items, position: head.position, itemCount, next };
     },
 
     snapshot(group, window) {
@@ -257,7 +256,7 @@ export function createRedisReads(context: ReadContext): RedisReads {
         partition,
         LOG_RANGE,
         [state, headKey, log],
-        [history.maxAgeMs, time()],
+        [historyOf(group.streamName).maxAgeMs, time()],
       );
       const { position: head, logCount } = unpackHead(packed, lineage);
       return { head, oldest: head.revision - logCount + 1 + Number(expired) };

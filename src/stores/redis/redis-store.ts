@@ -4,7 +4,7 @@ import { StreamError } from "../../core/errors.ts";
 import { GroupClock } from "../../core/group-clock.ts";
 import { idempotencyWindowOf } from "../../core/idempotency.ts";
 import { groupKeyText } from "../../core/names.ts";
-import { historyOf, type HistoryOptions } from "../../core/retention.ts";
+import { type HistoryOf, type HistoryOptions, historyOfStreams } from "../../core/retention.ts";
 import type { Broadcast, Commit, Mutation, Outcome, Store } from "../../core/store.ts";
 import { unavailable } from "../../redis/redis-failure.ts";
 import type { RedisLink } from "../../redis/redis-link.ts";
@@ -37,8 +37,8 @@ export interface RedisStoreOptions {
   readonly servers: RedisServers;
   /** Prefix of all its key names, in braces. Default `millrace`. */
   readonly keyPrefix?: string | undefined;
-  /** How much history a group keeps; absent members have their defaults. */
-  readonly history?: HistoryOptions | undefined;
+  /** How much history a group keeps, absent limits having their defaults; or that of each stream. */
+  readonly history?: HistoryOptions | HistoryOf | undefined;
   /**
    * How long a group remembers idempotency keys, in milliseconds, 1 to a hundred years. Default ten
    * minutes.
@@ -130,7 +130,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const prefix = options.keyPrefix ?? "millrace";
   const layout = await openLayout(servers, prefix, options.partitions);
   const keys = redisKeys(prefix, layout.partitions);
-  const history = historyOf(options.history);
+  const historyOf = historyOfStreams(options.history);
   const limits = { ...DEFAULT_REDIS_QUEUE_LIMITS, ...options.queue };
   const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
   const { clock, mayWriteAuthors = () => true } = options;
@@ -147,17 +147,17 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   };
   const groupClock = new GroupClock();
   const reads = createRedisReads({
-    ...{ servers, keys, history, windowMs, clock, groupClock, note, verify },
+    ...{ servers, keys, historyOf, windowMs, clock, groupClock, note, verify },
   });
   const listing = createGroupListing(servers, keys);
   const sweeper = createSweeper(
-    { servers, keys, history, windowMs, clock },
+    { servers, keys, historyOf, windowMs, clock },
     options.sweepIntervalMs ?? 1000,
   );
   const context: WriterContext = {
     servers,
     keys,
-    history,
+    historyOf,
     windowMs,
     clock,
     groupClock,

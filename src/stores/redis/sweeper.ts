@@ -1,4 +1,6 @@
-import type { RedisKeys } from "./keys.ts";
+import type { HistoryOf } from "../../core/retention.ts";
+import type { History } from "../../core/store.ts";
+import { type RedisKeys, groupOfText } from "./keys.ts";
 import type { SweepContext } from "./redis-reads.ts";
 import { DUE, SWEEP } from "./scripts.ts";
 import { startInterval } from "../../timers/timers.ts";
@@ -47,22 +49,39 @@ export function createSweeper(context: SweepContext, intervalMs: number): Sweepe
 }
 
 async function sweepPartition(
-  { servers, keys, history, windowMs, clock }: SweepContext,
+  { servers, keys, historyOf, windowMs, clock }: SweepContext,
   partition: number,
   isClosed: () => boolean,
 ): Promise<void> {
   const { tag, state, due } = keys.ofPartition(partition);
   const time = clock === undefined ? "" : String(clock());
-  const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes, windowMs].map(String);
   while (!isClosed()) {
     const args = [time, String(GROUPS_PER_SCRIPT)];
     const reply = await servers.run(tag, DUE, [due], args, "read");
     const texts = (reply as unknown[]).map(String);
     if (texts.length === 0) return;
-    const names = [state, due, ...texts.flatMap((text) => keysOf(keys, partition, text))];
-    await servers.run(tag, SWEEP, names, [time, ...limits, ...texts], "read");
+    for (const [history, group] of byHistory(texts, historyOf)) {
+      const limits = [history.maxChanges, history.maxAgeMs, history.maxBytes, windowMs].map(String);
+      const names = [state, due, ...group.flatMap((text) => keysOf(keys, partition, text))];
+      await servers.run(tag, SWEEP, names, [time, ...limits, ...group], "read");
+    }
     if (texts.length < GROUPS_PER_SCRIPT) return;
   }
+}
+
+/** Groups by the history that they keep. */
+function byHistory(
+  texts: readonly string[],
+  historyOf: HistoryOf,
+): ReadonlyMap<History, readonly string[]> {
+  const groups = new Map<History, string[]>();
+  for (const text of texts) {
+    const history = historyOf(groupOfText(text).streamName);
+    const group = groups.get(history);
+    if (group === undefined) groups.set(history, [text]);
+    else group.push(text);
+  }
+  return groups;
 }
 
 function keysOf(keys: RedisKeys, partition: number, text: string): readonly string[] {

@@ -1,5 +1,5 @@
 import type { GroupClock } from "../../core/group-clock.ts";
-import type { History } from "../../core/store.ts";
+import type { HistoryOf } from "../../core/retention.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { RedisKeys } from "./keys.ts";
 
@@ -7,7 +7,7 @@ import type { RedisKeys } from "./keys.ts";
 export interface WriterContext {
   readonly servers: RedisServers;
   readonly keys: RedisKeys;
-  readonly history: History;
+  readonly historyOf: HistoryOf;
   /** How long idempotency keys are remembered, in milliseconds. */
   readonly windowMs: number;
   /** Wall clock for tests; undefined: that of the server. */

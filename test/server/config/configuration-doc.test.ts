@@ -8,7 +8,8 @@ const files = snippets.filter(({ language }) => language === "yaml");
 
 /** The expected row of the table for a key. */
 function rowOf(key: Key): string[] {
-  const value = Array.isArray(key.fallback) ? "none" : `\`${String(key.fallback)}\``;
+  const value =
+    Array.isArray(key.fallback) || key.kind === "map" ? "none" : `\`${String(key.fallback)}\``;
   const fallback = key.fallback === undefined ? "required" : value;
   return [
     `\`${key.name}\``,

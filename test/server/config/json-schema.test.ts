@@ -52,6 +52,13 @@ describe("the JSON Schema of the configuration", () => {
     { insecure: "yes" },
     { auth_function: "f" },
     { worker_port: 1 },
+    { streams: { chat: {}, "logs-*": { max_items: 5, ttl: "30d", authors: true } } },
+    { streams: { chat: { history: { max_age: "1h" }, schema: "chat.json" } } },
+    { streams: { chat: { max_items: 0 } } },
+    { streams: { chat: { maxItems: 1 } } },
+    { streams: { chat: null } },
+    { streams: { chat: { history: { max_age: 5 } } } },
+    { streams: [] },
   ])("accepts %j exactly if the server does", (input) => {
     expect(schema.safeParse(input).success).toBe(judge(input).length === 0);
   });

@@ -64,6 +64,7 @@ describe("flags, environment, file and defaults", () => {
         queue: { maxWaiting: 100_000, maxWaitingBytes: 268_435_456 },
       },
       history: { maxChanges: 1000, maxAgeMs: 3_600_000, maxBytes: 8_388_608 },
+      streams: {},
       idempotencyWindowMs: 600_000,
       apiTokens: [],
       auth: { keys: [], jwt: [], rules: undefined, anonymous: undefined, local: false },
@@ -91,7 +92,7 @@ describe("flags, environment, file and defaults", () => {
 });
 
 describe("the environment", () => {
-  it("can set every key except lists of sections", async () => {
+  it("can set every key except lists and maps of sections", async () => {
     const ofRedis: Record<string, string> = {
       MILLRACE_ADAPTER_CONFIG_REDIS_URL: "redis://redis.example",
       MILLRACE_ADAPTER_CONFIG_KEY_PREFIX: "mine",
@@ -122,6 +123,7 @@ describe("the environment", () => {
       MILLRACE_HISTORY_MAX_CHANGES: "2",
       MILLRACE_HISTORY_MAX_AGE: "3s",
       MILLRACE_HISTORY_MAX_BYTES: "4000",
+      MILLRACE_IDEMPOTENCY_WINDOW: "1h",
       MILLRACE_HEARTBEAT_INTERVAL: "5s",
       MILLRACE_SUBSCRIBER_QUEUE_MAX_BYTES: "6KiB",
       MILLRACE_SUBSCRIBER_QUEUE_MAX_FRAMES: "7",
@@ -152,7 +154,6 @@ describe("the environment", () => {
       MILLRACE_LIMITS_MAX_REQUESTS_PER_SECOND_PER_ADDRESS: "28",
       MILLRACE_LIMITS_MAX_REQUEST_BURST_PER_ADDRESS: "29",
       MILLRACE_LIMITS_LIMIT_TRUSTED_CALLERS: "true",
-      MILLRACE_IDEMPOTENCY_WINDOW: "1h",
       MILLRACE_LOG_LEVEL: "debug",
     };
     expect(Object.keys({ ...environment, ...ofRedis }).toSorted()).toEqual(
@@ -194,6 +195,7 @@ describe("the environment", () => {
       function_timeout: 2000,
       registry_timeout: 4000,
       history: { max_changes: 2, max_age: 3000, max_bytes: 4000 },
+      streams: {},
       idempotency_window: 3_600_000,
       heartbeat_interval: 5000,
       subscriber_queue: { max_bytes: 6144, max_frames: 7 },

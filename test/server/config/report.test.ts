@@ -32,6 +32,7 @@ history:
   max_changes: 1000 # default
   max_age: 90m # millrace.yaml:2
   max_bytes: 8MiB # default
+streams: {} # default
 idempotency_window: 10m # default
 heartbeat_interval: 1500ms # MILLRACE_HEARTBEAT_INTERVAL
 subscriber_queue:

@@ -1,5 +1,6 @@
 import type { ChangeEvent, GroupEvent, Item } from "../../../src/core/change.ts";
 import type { GroupKey } from "../../../src/core/names.ts";
+import type { HistoryOf } from "../../../src/core/retention.ts";
 import type {
   Commit,
   Committed,
@@ -15,7 +16,7 @@ import type { Json } from "../../../src/core/value.ts";
 
 /** What a test needs of its store. */
 export interface StoreRequest {
-  readonly history?: Partial<History>;
+  readonly history?: Partial<History> | HistoryOf;
   readonly idempotencyWindowMs?: number;
   readonly clock?: () => number;
   readonly newEpoch?: () => string;

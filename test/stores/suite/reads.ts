@@ -27,6 +27,7 @@ export function describeReads(open: OpenStore): void {
       expect(await store.list(group, ALL)).toEqual({
         items: [],
         position: origin,
+        itemCount: 0,
         next: undefined,
       });
       expect(await store.since(group, origin, ALL)).toEqual({

@@ -2,6 +2,7 @@ import { describe } from "vitest";
 import { describeAuthors } from "./authors.ts";
 import { describeCommits } from "./commits.ts";
 import { describeDeltas } from "./deltas.ts";
+import { describeEviction } from "./eviction.ts";
 import { describeExpectations } from "./expectations.ts";
 import { describeFeed } from "./feed.ts";
 import type { OpenStore } from "./fixture.ts";
@@ -14,6 +15,7 @@ import { describeModel } from "./model.ts";
 import { describeOutboxSettling } from "./outbox-settling.ts";
 import { describeOutbox } from "./outbox.ts";
 import { describeReads } from "./reads.ts";
+import { describeStreamHistory } from "./stream-history.ts";
 import { describeGroupReads } from "./group-reads.ts";
 import { describeWindows } from "./windows.ts";
 
@@ -33,6 +35,8 @@ export function describeStore(name: string, open: OpenStore): void {
     describeGroupReads(open);
     describeWindows(open);
     describeHistory(open);
+    describeStreamHistory(open);
+    describeEviction(open);
     describeDeltas(open);
     describeLifetimes(open);
     describeGroupClock(open);

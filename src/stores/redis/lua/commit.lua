@@ -9,7 +9,8 @@
 --       number of commits that the writer knows of, and their lineage; time or '';
 --       most changes, greatest age, most bytes of a log;
 --       floor of the first timestamps of groups; then for each group:
---         number of its arguments that follow, group, epoch if it is new,
+--         number of its arguments that follow, [and of its log: most changes, greatest age, most bytes],
+--         group, epoch if it is new,
 --         number of guards (-1: none), [epoch it must have, then for each: item, revision
 --           or id of an idempotency key that must not be remembered, 'K' .. place of its hash, window],
 --         number of entries, then for each (an 'A' after the letter: then it has an author, which follows;
@@ -430,9 +431,17 @@ end
 
 local result = { 'ok', commits, lineage or '' }
 local at, k = 11, 9
+local limits = { max_changes, max_age, max_bytes }
 while at <= #ARGV do
+  local count = tonumber(ARGV[at])
+  max_changes, max_age, max_bytes = limits[1], limits[2], limits[3]
+  if not count then
+    local numbers = {}
+    for number in string.gmatch(ARGV[at], '%d+') do numbers[#numbers + 1] = tonumber(number) end
+    count, max_changes, max_age, max_bytes = numbers[1], numbers[2], numbers[3], numbers[4]
+  end
   result[#result + 1] = run_group(k, at + 1)
-  at = at + 1 + tonumber(ARGV[at])
+  at = at + 1 + count
   k = k + 4
 end
 if #fired > 0 then
