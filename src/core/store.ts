@@ -71,8 +71,8 @@ export interface Store {
 
   /**
    * What the group remembers of a commit with this caller and key, within the window, whatever its
-   * fingerprint; undefined when it does not. A commit decides on its own: this read tells whether a
-   * write gate has to be asked.
+   * fingerprint; undefined when it does not. A commit decides on its own: the service reads this to
+   * decide whether to ask a write gate.
    *
    * A store without it does not remember keys: the service refuses requests that have one.
    */

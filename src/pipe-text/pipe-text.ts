@@ -58,7 +58,7 @@ const DEFAULT_RETRY_FOR_MS = 300_000;
 
 /**
  * Writes text as it comes, such as the answer of a language model, into one item: subscribers see it
- * grow, and whoever joins or comes back later has all of it.
+ * grow, and a subscriber that joins or resumes later receives all of it.
  *
  * The first write sets the text to `""`. Then what comes within `everyMs` is appended by one update,
  * and the last update also has the `final` steps. Each write has an idempotency key, expects the

@@ -103,7 +103,10 @@ export interface OpenPage<T> {
 /** Dependencies of the administration. */
 export interface AdministrationOptions {
   readonly orders: Orders;
-  readonly admissions: Pick<Admissions, "open" | "joining" | "suspended" | "whenDecided">;
+  readonly admissions: Pick<
+    Admissions,
+    "open" | "joining" | "suspended" | "endAdopted" | "whenDecided"
+  >;
   readonly gates: Pick<Gates, "recheck" | "forgetReads">;
   readonly require: Require;
   /** Ends every subscription of this process. */
@@ -207,6 +210,7 @@ function carryOut(options: AdministrationOptions, order: Order): unknown {
     case "end": {
       const error = new StreamError("SUBSCRIPTION_ENDED", order.reason || GENERAL_REASON);
       gates.forgetReads();
+      admissions.endAdopted(isMatch, error);
       // A client that is coming back does not continue what was ended meanwhile.
       const all = [...admissions.joining(), ...admissions.open(), ...admissions.suspended()];
       const found = all.filter(isMatch);

@@ -6,6 +6,7 @@ import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
 import type { AdmitOptions, JoinGates, NotifyJoined } from "./join-gates.ts";
 import type { Leaves } from "./leaves.ts";
 import { type JoinedSubscription, leavePayload, readLeavePayload } from "./payloads.ts";
+import { RecentEnds } from "./recent-ends.ts";
 import type { ReadAdmissions } from "./read-admissions.ts";
 
 /** A subscription that every gate allowed. */
@@ -100,6 +101,8 @@ export interface Admissions {
   open(): Iterable<Admitted>;
   /** Those that are suspended. To end one is to report its end. */
   suspended(): Iterable<Admitted>;
+  /** Ends also the matching subscriptions that this process adopts within a minute. @see RecentEnds */
+  endAdopted(matches: (each: Admitted) => boolean, error: StreamError): void;
   /** Adopts a suspended subscription of another process, with its lease. */
   adopt(lease: SubscriptionLease): SuspendedSubscription;
   /** Those whose gates are being asked. */
@@ -234,6 +237,7 @@ export function createAdmissions(
    */
   let present = 0;
   const waiters: (() => void)[] = [];
+  const recentEnds = new RecentEnds<Admitted>();
   const gone = () => {
     if (--present === 0) for (const resolve of waiters.splice(0)) resolve();
   };
@@ -349,12 +353,15 @@ export function createAdmissions(
     open: () => open,
     joining: () => joining.keys(),
     suspended: () => suspended,
+    endAdopted: (matches, error) => recentEnds.add(matches, error),
     adopt(lease) {
       present++;
       const joined = readLeavePayload(lease.payload);
       const subscription = new OpenSubscription(keeper, joined, lostHolder(joined));
       subscription.adopt(lease);
       suspended.add(subscription);
+      const ended = recentEnds.endOf(subscription);
+      if (ended !== undefined) subscription.end(ended);
       return subscription;
     },
     async whenDecided() {

@@ -84,10 +84,11 @@ describe("the entries of a log", () => {
 
   it("are whole when the last whole one is far larger than the value", () => {
     const log = new TestLog("x".repeat(10_000));
-    expect(log.update(op.set("rest", "y".repeat(200))).kind).toBe("delta");
-    const shrunk = log.update(op.remove("text"));
+    // Whole, because its base has left the log.
+    expect(log.update(op.set("rest", "y".repeat(200)), 2).kind).toBe("change");
+    const shrunk = log.update(op.remove("text"), 2);
     expect(shrunk).toMatchObject({ kind: "change", delta: { baseRevision: 2 } });
-    expect(log.update(op.set("n", 1)).kind).toBe("delta");
+    expect(log.update(op.set("n", 1), 2).kind).toBe("delta");
   });
 
   it("have the steps beside a whole value, so that they are read in the smallest form", () => {

@@ -189,14 +189,13 @@ describe("a token that has expired, within the leeway", () => {
   it("opens no socket, neither in a header nor as a sub-protocol", async () => {
     const url = server.url.replace("http", "ws");
     const token = authorization.slice("Bearer ".length);
-    for (const socket of [
+    const sockets = [
       new WebSocket(`${url}/stream/s/g`, { headers: { authorization } }),
       new WebSocket(`${url}/stream/s/g`, ["Authorization", token]),
       new WebSocket(`${url}/worker`, { headers: { authorization } }),
-    ]) {
-      const [error] = await once(socket, "error");
+    ];
+    for (const [error] of await Promise.all(sockets.map((socket) => once(socket, "error"))))
       expect(String(error)).toContain("Unexpected server response: 401");
-    }
   });
 
   it("makes no worker over gRPC", async () => {

@@ -10,6 +10,7 @@ import {
   type SuspendedSubscription,
   createAdmissions,
 } from "../../src/triggers/admissions.ts";
+import { leavePayload } from "../../src/triggers/payloads.ts";
 import { ReadAdmissions } from "../../src/triggers/read-admissions.ts";
 
 const CALLER = { ...LOCAL, connection: { connectionId: "c" } };
@@ -82,6 +83,29 @@ function open(hold?: (lease: SubscriptionLease) => Promise<void>) {
 }
 
 const ENDED = new StreamError("SUBSCRIPTION_ENDED", "The subscription was ended.");
+
+describe("a suspended subscription that is adopted", () => {
+  const lease = {
+    id: "l",
+    payload: leavePayload({ ...JOINED, context: "null" }),
+    session: "session",
+  };
+
+  it("goes on, unless it was ended lately", async () => {
+    const { admissions } = open();
+    expect(admissions.adopt(lease).isOver).toBe(false);
+    admissions.endAdopted(({ joined }) => joined.groupId === "other", ENDED);
+    expect(admissions.adopt(lease).isOver).toBe(false);
+  });
+
+  it("leaves when it was ended while it was on its way (G11)", async () => {
+    const { admissions, events } = open();
+    admissions.endAdopted(({ joined }) => joined.groupId === JOINED.groupId, ENDED);
+    expect(admissions.adopt(lease).isOver).toBe(true);
+    await expect.poll(() => events).toEqual(["leave"]);
+    expect([...admissions.suspended()]).toEqual([]);
+  });
+});
 
 describe("an admission", () => {
   it("reports the join when its lease is recorded, so that each reported join gets its leave", async () => {

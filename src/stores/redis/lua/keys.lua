@@ -35,7 +35,7 @@ end
 
 local function place_of(number) return 'n' .. string.format('%.0f', number) end
 
--- Forgets keys that are too old or too many, at most so many.
+-- Forgets expired keys, and the oldest beyond the limit: at most `most` of them.
 local function trim_keys(keys_key, keys, now, window, most)
   while most > 0 and keys.first < keys.next
     and (keys.next - keys.first > MAX_KEYS or now - keys.oldest >= window) do
