@@ -42,7 +42,7 @@ const RETRY_MS = 1000;
  * @param maxSuspended How many subscriptions a session keeps while it waits for their joins.
  */
 export function createSessions(options: SessionBasis, maxSuspended: number): SocketSessions {
-  const { agreed, admissions, timeoutMs, onProblem } = options;
+  const { agreed, admissions, presences, timeoutMs, onProblem } = options;
   /** Those that this process holds, connected or lost, by their ids. */
   const held = new Map<string, SocketSession>();
   /** What is under way for a session: one thing at a time. */
@@ -85,6 +85,7 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
   const keeper: SessionKeeper = {
     timeoutMs,
     maxSuspended,
+    presences,
     get isClosed() {
       return isClosed;
     },
@@ -97,6 +98,7 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
     release: (id) => inTurn(id, async () => held.get(id)?.release()),
     adopt(record, leases) {
       held.get(record.id)?.settle(false);
+      presences.adopt(record.connectionId);
       const session = new SocketSession(keeper, record, undefined);
       held.set(record.id, session);
       for (const lease of leases) session.suspend(admissions.adopt(lease));
@@ -123,10 +125,12 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
     if (taken.leases === undefined) before?.handTo(session);
     else {
       before?.settle(false);
+      presences.adopt(taken.connectionId);
       session.inherit(
         taken.leases.map((lease) => ({ subscription: admissions.adopt(lease), untilMs: Infinity })),
       );
     }
+    presences.resume(taken.connectionId);
     return session;
   };
 

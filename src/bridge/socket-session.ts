@@ -4,6 +4,7 @@ import type {
   SubscriptionHolder,
   SuspendedSubscription,
 } from "../service/handlers.ts";
+import type { SessionBasis } from "../service/engine.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 
 /** The socket that holds a session. */
@@ -20,6 +21,8 @@ export interface SessionKeeper {
   readonly maxSuspended: number;
   /** Whether the process ends: sessions that are lost now are over at once. */
   readonly isClosed: boolean;
+  /** What their connections show of themselves. */
+  readonly presences: Pick<SessionBasis["presences"], "end" | "drop">;
   /** Called when a session has expired, or its client has ended it. */
   onOver(session: SocketSession): void;
 }
@@ -150,6 +153,9 @@ export class SocketSession implements HolderSession {
     this.#cancel();
     this.#state = "over";
     this.#isOurs = isOurs;
+    const { presences } = this.#keeper;
+    if (isOurs) presences.end(this.connectionId);
+    else presences.drop(this.connectionId);
     for (const { subscription } of this.#suspended?.values() ?? []) this.#part(subscription);
     this.#suspended = undefined;
   }

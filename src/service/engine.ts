@@ -45,8 +45,13 @@ import {
   createTriggerEngine,
 } from "../triggers/trigger-engine.ts";
 import { startExpiry } from "../lifetimes/expiry.ts";
+import { withPresence } from "../presence/presence-store.ts";
+import { type Presences, createPresences } from "../presence/presences.ts";
+import { memoryStore } from "../stores/memory/memory-store.ts";
 import { Moments } from "../timers/moments.ts";
+import { createPresenceCalls } from "./presence-calls.ts";
 import { createReads } from "./reads.ts";
+import { exceptReserved } from "./reserved-streams.ts";
 import { createWrites } from "./writes.ts";
 import type { StreamsOptions } from "../streams/stream-options.ts";
 import { Evictor } from "../streams/evictor.ts";
@@ -108,6 +113,8 @@ export interface SessionBasis {
   /** The sessions of the fleet. */
   readonly agreed: Coordinator["sessions"];
   readonly admissions: Pick<Admissions, "adopt">;
+  /** What connections show of themselves while they last. */
+  readonly presences: Pick<Presences, "adopt" | "resume" | "end" | "drop">;
   /** How long a session outlives its connection, in milliseconds. */
   readonly timeoutMs: number;
   /** Notified of failures in the background, which are retried. */
@@ -157,7 +164,13 @@ export function createEngine(
   const coordinator = options.coordinator ?? localCoordinator();
   const functionLimits = { ...DEFAULT_FUNCTION_LIMITS, ...options.functionLimits };
   const functions = new FunctionRegistry({ coordinator, limits: functionLimits });
-  const store = customStreams(given, createOutside(functions.call, coordinator.registry));
+  const custom = customStreams(given, createOutside(functions.call, coordinator.registry));
+  // The processes of a fleet share presence, and delete that of one that is gone.
+  const presenceStore = coordinator.sessions.survive
+    ? undefined
+    : memoryStore({ history: (streamName) => streams.of(streamName).history });
+  const store = withPresence(custom, presenceStore);
+  const isCustom = (streamName: string) => custom.isCustom(streamName);
   const memory = new SnapshotMemory(options.maxSnapshotBytes);
   const hub = new Hub({
     memory,
@@ -168,7 +181,7 @@ export function createEngine(
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
     queueLimits: { ...DEFAULT_SUBSCRIBER_QUEUE_LIMITS, ...options.subscriberQueue },
     // Values stored outside the service may change unnoticed.
-    sharesStates: ({ streamName }) => !store.isCustom(streamName),
+    sharesStates: ({ streamName }) => !isCustom(streamName),
   });
   // Frequent enough for heartbeats to be late by at most a fifth of their interval.
   const timer = setInterval(
@@ -180,7 +193,7 @@ export function createEngine(
   const reads = createReads(store);
   const writes = createWrites(store, {
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
-    isCustom: (streamName) => store.isCustom(streamName),
+    isCustom,
     settingsOf: (streamName) => streams.of(streamName),
     onCreated: (group) => evictor.note(group),
   });
@@ -188,7 +201,7 @@ export function createEngine(
     store,
     // What custom streams hold is not the service's to delete.
     maxItemsOf: (streamName) =>
-      store.isCustom(streamName) ? undefined : streams.of(streamName).maxItems,
+      isCustom(streamName) ? undefined : streams.of(streamName).maxItems,
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
   });
   if (streams.limitsItems) void evictor.scan();
@@ -215,6 +228,14 @@ export function createEngine(
   });
   const { gates, admissions } = triggerEngine;
   const require = createRequire(options.onDecision);
+  const presenceTimeoutMs = options.presenceTimeoutMs ?? DEFAULT_PRESENCE_TIMEOUT_MS;
+  const presences = createPresences({
+    store,
+    lifetimes: store.lifetimes,
+    timeoutMs: presenceTimeoutMs,
+    clock: Date.now,
+    onProblem: (error) => onFailure(StreamError.from(error), "presence"),
+  });
   const administration = createAdministration({
     orders: coordinator.orders,
     admissions,
@@ -237,6 +258,7 @@ export function createEngine(
   };
   const close = async () => {
     await settle();
+    await presences.close();
     await expiry.close();
     await evictor.close();
     await coordinator.close();
@@ -260,7 +282,8 @@ export function createEngine(
     );
   };
   const handlers: Handlers = {
-    ...createCalls({ reads, writes, store, gates, require }),
+    ...createCalls({ reads, writes: exceptReserved(writes), store, gates, require }),
+    ...createPresenceCalls({ presences, streams, require }),
     seesAuthors: (caller, streamName) => seesAuthors(caller, streams.of(streamName).authors),
     authenticate: (request) =>
       gates.authenticate(request, (allow) => readRules(allow, "its allow")),
@@ -328,7 +351,8 @@ export function createEngine(
     sessions: {
       agreed: coordinator.sessions,
       admissions,
-      timeoutMs: options.presenceTimeoutMs ?? DEFAULT_PRESENCE_TIMEOUT_MS,
+      presences,
+      timeoutMs: presenceTimeoutMs,
       onProblem: (error) => onFailure(StreamError.from(error), "session"),
     },
     functions,

@@ -15,6 +15,7 @@ function open(maxSuspended = 10) {
     timeoutMs: TIMEOUT_MS,
     maxSuspended,
     isClosed: false,
+    presences: { end: () => {}, drop: () => {} },
     onOver: (over) => over.settle(true),
   };
   const begin = () => new SocketSession(keeper, RECORD, undefined);
