@@ -44,6 +44,7 @@ import {
   type TriggerEngine,
   createTriggerEngine,
 } from "../triggers/trigger-engine.ts";
+import { type Connections, createConnections } from "../lifetimes/connections.ts";
 import { startExpiry } from "../lifetimes/expiry.ts";
 import { Moments } from "../timers/moments.ts";
 import { createReads } from "./reads.ts";
@@ -108,6 +109,8 @@ export interface SessionBasis {
   /** The sessions of the fleet. */
   readonly agreed: Coordinator["sessions"];
   readonly admissions: Pick<Admissions, "adopt">;
+  /** Their connections, which items can be bound to. */
+  readonly connections: Pick<Connections, "open">;
   /** How long a session outlives its connection, in milliseconds. */
   readonly timeoutMs: number;
   /** Notified of failures in the background, which are retried. */
@@ -213,6 +216,12 @@ export function createEngine(
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
     onProblem: (error) => onFailure(StreamError.from(error), "expiry"),
   });
+  const connections = createConnections({
+    store: given,
+    agreed: coordinator.sessions,
+    firing: (group, itemId) => triggerEngine.firing(group, itemId),
+    onProblem: (error) => onFailure(StreamError.from(error), "connection"),
+  });
   const { gates, admissions } = triggerEngine;
   const require = createRequire(options.onDecision);
   const administration = createAdministration({
@@ -238,6 +247,7 @@ export function createEngine(
   const close = async () => {
     await settle();
     await expiry.close();
+    await connections.close();
     await evictor.close();
     await coordinator.close();
     await store.close();
@@ -328,6 +338,7 @@ export function createEngine(
     sessions: {
       agreed: coordinator.sessions,
       admissions,
+      connections,
       timeoutMs: options.presenceTimeoutMs ?? DEFAULT_PRESENCE_TIMEOUT_MS,
       onProblem: (error) => onFailure(StreamError.from(error), "session"),
     },
