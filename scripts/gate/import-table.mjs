@@ -25,7 +25,7 @@ export const IMPORT_TABLE = {
   // The ends of items: expiry, and what is bound to a connection.
   lifetimes: ["core", "timers"],
   // Who is present: a stream beside each stream, and the items of connections in it.
-  presence: ["core", "timers"],
+  presence: ["core", "timers", "stores/memory"],
   live: ["core", "limits"],
   functions: ["core", "timers", "node:"],
   triggers: ["core", "rights", "timers", "functions"],
@@ -44,7 +44,6 @@ export const IMPORT_TABLE = {
     "triggers",
     "streams",
     "stores/custom",
-    "stores/memory",
     "coordinators/local",
     "node:",
   ],

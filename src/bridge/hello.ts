@@ -79,9 +79,10 @@ export class Hello {
       const greeted = await sessions.greet(secret, owner);
       const { session, resumed } = greeted;
       this.#session = session;
+      session.connection.onBound(() => this.#socket.pingOften());
       // Nobody knows a new one.
       if (owner.isClosed) return resumed && !this.#isOver ? session.lose() : session.end();
-      if (resumed) owner.changeCaller(continued(owner.caller, session.connectionId));
+      owner.changeCaller(continued(owner.caller, session.connection));
       owner.reply(welcomeFrame(greeted, owner.caller, limits.pingIntervalMs));
     } catch (error) {
       owner.reply(errorFrame(StreamError.from(error), undefined, undefined));

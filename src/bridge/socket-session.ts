@@ -1,10 +1,10 @@
+import type { SessionConnection } from "../core/connection.ts";
 import type { SessionRecord } from "../core/coordinator.ts";
 import type {
   HolderSession,
   SubscriptionHolder,
   SuspendedSubscription,
 } from "../service/handlers.ts";
-import type { SessionBasis } from "../service/engine.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 
 /** The socket that holds a session. */
@@ -21,8 +21,6 @@ export interface SessionKeeper {
   readonly maxSuspended: number;
   /** Whether the process ends: sessions that are lost now are over at once. */
   readonly isClosed: boolean;
-  /** What their connections show of themselves. */
-  readonly presences: Pick<SessionBasis["presences"], "end" | "drop">;
   /** Called when a session has expired, or its client has ended it. */
   onOver(session: SocketSession): void;
 }
@@ -49,7 +47,8 @@ export interface Suspended {
 export class SocketSession implements HolderSession {
   readonly id: string;
   readonly owner: string;
-  readonly connectionId: string;
+  /** Its connection. A session that continues it at this process has the same. */
+  readonly connection: SessionConnection;
   readonly #keeper: SessionKeeper;
   readonly #holder: SessionHolder | undefined;
   #state: "held" | "lost" | "handed" | "over" = "held";
@@ -63,11 +62,16 @@ export class SocketSession implements HolderSession {
   /** The end of what was inherited. */
   #settling: Timer | undefined;
 
-  constructor(keeper: SessionKeeper, record: SessionRecord, holder: SessionHolder | undefined) {
+  constructor(
+    keeper: SessionKeeper,
+    record: Pick<SessionRecord, "id" | "owner">,
+    connection: SessionConnection,
+    holder: SessionHolder | undefined,
+  ) {
     this.#keeper = keeper;
     this.id = record.id;
     this.owner = record.owner;
-    this.connectionId = record.connectionId;
+    this.connection = connection;
     this.#holder = holder;
   }
 
@@ -145,19 +149,17 @@ export class SocketSession implements HolderSession {
   }
 
   /**
-   * Ends it.
+   * Ends it: what is suspended leaves, then what is bound to its connection is deleted.
    *
-   * @param isOurs Whether its leaves are to be delivered here; otherwise another process has them.
+   * @param isOurs Whether that is to be done here; otherwise another process does it.
    */
   settle(isOurs: boolean): void {
     this.#cancel();
     this.#state = "over";
     this.#isOurs = isOurs;
-    const { presences } = this.#keeper;
-    if (isOurs) presences.end(this.connectionId);
-    else presences.drop(this.connectionId);
     for (const { subscription } of this.#suspended?.values() ?? []) this.#part(subscription);
     this.#suspended = undefined;
+    this.connection.end(isOurs);
   }
 
   #keep(suspended: Suspended): void {

@@ -3,16 +3,20 @@ import type { Idempotency } from "../core/idempotency-key.ts";
 import type { Lifetimes } from "../core/lifetime.ts";
 import type { Position } from "../core/position.ts";
 import { AFTER_PRESENCE_STREAMS, isPresenceStream } from "../core/presence-stream.ts";
+import type { HistoryOf } from "../core/retention.ts";
 import type { GroupPage, Head, ReadLimits, Store } from "../core/store.ts";
 import { compareUtf8 } from "../core/text.ts";
+import { memoryStore } from "../stores/memory/memory-store.ts";
 
 /**
- * A store whose groups of presence are in another one. They are not listed.
+ * A store with groups of presence, which are not listed.
  *
- * @param presence Store of the groups of presence, which is closed with this one. Undefined: they
- *   are in the same store as the others, because the processes of a fleet share them.
+ * @param isShared Whether the processes of a fleet share the store: then it has them, too. Otherwise
+ *   they are in memory.
+ * @param historyOf History of their streams.
  */
-export function withPresence(store: Store, presence: Store | undefined): Store {
+export function withPresence(store: Store, isShared: boolean, historyOf: HistoryOf): Store {
+  const presence = isShared ? undefined : memoryStore({ history: historyOf });
   const storeOf = ({ streamName }: GroupKey): Store =>
     presence !== undefined && isPresenceStream(streamName) ? presence : store;
 

@@ -1,20 +1,20 @@
-import type { Lifetimes } from "../core/lifetime.ts";
 import { type GroupKey, groupKeyText } from "../core/names.ts";
 import { isPresenceStream } from "../core/presence-stream.ts";
+import type { Store } from "../core/store.ts";
 import type { SubscriberPresence } from "../core/subscriber-presence.ts";
-import { type Timer, startTimer } from "../timers/timers.ts";
-import { type ItemOptions, PresentItem, type Shown } from "./present-item.ts";
+import { startTimer } from "../timers/timers.ts";
+import {
+  type PresentConnection,
+  PresentItem,
+  type PresentItemOptions,
+  type Shown,
+} from "./present-item.ts";
 
 /** Dependencies of presences. */
-export interface PresencesOptions extends ItemOptions {
-  readonly lifetimes: Pick<Lifetimes, "boundTo">;
+export interface PresencesOptions extends Omit<PresentItemOptions, "isClosed"> {
+  readonly store: Pick<Store, "run" | "get" | "lifetimes">;
   /** How long a client that comes back may take to announce itself again, in milliseconds. */
   readonly timeoutMs: number;
-}
-
-/** A connection that announces itself. */
-export interface Announcer extends Omit<Shown, "data"> {
-  readonly connectionId: string;
 }
 
 /** The presence of the connections that this process holds. */
@@ -22,24 +22,22 @@ export interface Presences {
   /**
    * Shows a connection in a group of presence, on behalf of one of its subscriptions. Resolves when
    * the item is stored. A connection has one item per group: it shows the latest announcement, that
-   * before when its subscription has ended, and goes after the last one.
+   * before when its subscription has ended, and goes after the last one, or with the connection.
    *
    * @throws StreamError when the store failed. Then nothing is announced.
    */
-  announce(group: GroupKey, announcer: Announcer, data: Shown["data"]): Promise<SubscriberPresence>;
-  /** This process has a connection from now on that was another's, which may have stored items. */
-  adopt(connectionId: string): void;
+  announce(
+    group: GroupKey,
+    connection: PresentConnection,
+    shown: Shown,
+  ): Promise<SubscriberPresence>;
   /**
-   * The client of a connection has come back. Items that another process stored are deleted unless
-   * it announces itself again in time.
+   * The client of a connection has come back. Items that another process stored go unless it
+   * announces itself again in time.
    */
-  resume(connectionId: string): void;
-  /** Deletes the items of a connection, because it is over. */
-  end(connectionId: string): void;
-  /** Another process has a connection from now on. Its items stay. */
-  drop(connectionId: string): void;
-  /** Stops, and waits for what is under way. Items stay as they are. */
-  close(): Promise<void>;
+  resume(connection: PresentConnection): void;
+  /** Stops. Items stay as they are. */
+  close(): void;
 }
 
 /** Most items of a connection that are read at once. */
@@ -47,84 +45,50 @@ const MAX_ITEMS = 1000;
 /** Pause before the items of a connection are read again after the store failed, in milliseconds. */
 const RETRY_MS = 1000;
 
-/** The items of one connection, by their groups. */
-interface PresentConnection {
-  readonly items: Map<string, PresentItem>;
-  /** Whether another process may have stored items. */
-  isAdopted: boolean;
-  /** Deletes what another process stored. */
-  sweep?: Timer | undefined;
-}
-
 /** Creates the presence of a process. */
 export function createPresences(options: PresencesOptions): Presences {
-  const { lifetimes, timeoutMs, onProblem } = options;
-  const connections = new Map<string, PresentConnection>();
-  /** Items of connections that are over, until they are deleted. */
-  const ending = new Set<PresentItem>();
+  const { store, timeoutMs, onProblem } = options;
+  /** The items of each connection, by their groups. */
+  const itemsOf = new WeakMap<PresentConnection, Map<string, PresentItem>>();
   let isClosed = false;
+  const itemOptions: PresentItemOptions = { ...options, isClosed: () => isClosed };
 
-  const connectionOf = (connectionId: string): PresentConnection => {
-    let connection = connections.get(connectionId);
-    if (connection === undefined)
-      connections.set(connectionId, (connection = { items: new Map(), isAdopted: false }));
-    return connection;
-  };
-  const itemOf = (connectionId: string, group: GroupKey): PresentItem => {
-    const { items, isAdopted } = connectionOf(connectionId);
+  const itemOf = (connection: PresentConnection, group: GroupKey): PresentItem => {
+    const items = itemsOf.get(connection) ?? new Map<string, PresentItem>();
+    itemsOf.set(connection, items);
     const key = groupKeyText(group);
-    const known = items.get(key);
-    if (known !== undefined) return known;
-    const item = new PresentItem(options, group, connectionId, {
-      isKnown: !isAdopted,
-      onIdle() {
-        ending.delete(item);
-        const connection = connections.get(connectionId);
-        if (connection?.items.get(key) !== item) return;
-        connection.items.delete(key);
-        if (connection.items.size === 0 && !connection.isAdopted) connections.delete(connectionId);
-      },
-    });
+    const onIdle = () => items.delete(key);
+    const item = items.get(key) ?? new PresentItem(itemOptions, group, connection, onIdle);
     items.set(key, item);
     return item;
   };
 
   /** Deletes the items of a connection that nobody has announced again. */
-  const sweep = async (connectionId: string) => {
-    const connection = connections.get(connectionId);
+  const sweep = async (connection: PresentConnection) => {
     try {
-      const bound = await lifetimes.boundTo(connectionId, MAX_ITEMS);
-      if (isClosed || connections.get(connectionId) !== connection) return;
-      const groups = bound
-        .filter(({ group }) => isPresenceStream(group.streamName))
-        .map(({ group }) => group);
-      for (const group of groups) itemOf(connectionId, group).settleLater();
+      const bound = await store.lifetimes.boundTo(connection.connectionId, MAX_ITEMS);
+      for (const { group } of bound)
+        if (isPresenceStream(group.streamName)) itemOf(connection, group).settleLater();
     } catch (error) {
       onProblem(error);
-      schedule(connectionId, RETRY_MS);
+      schedule(connection, RETRY_MS);
     }
   };
-  const schedule = (connectionId: string, ms: number) => {
-    const connection = connections.get(connectionId);
-    if (connection === undefined || isClosed) return;
-    connection.sweep?.cancel();
-    connection.sweep = startTimer(ms, () => void sweep(connectionId)).unref();
-  };
-  const take = (connectionId: string): readonly PresentItem[] => {
-    const connection = connections.get(connectionId);
-    connections.delete(connectionId);
-    connection?.sweep?.cancel();
-    return Array.from(connection?.items.values() ?? []);
+  const schedule = (connection: PresentConnection, ms: number) => {
+    startTimer(ms, () => {
+      if (!connection.isOver && !isClosed) void sweep(connection);
+    }).unref();
   };
 
   return {
-    async announce(group, { connectionId, user, author }, data) {
-      const item = itemOf(connectionId, group);
+    async announce(group, connection, { data: first, user, author }) {
+      const item = itemOf(connection, group);
       let hasLeft = false;
+      const show = (data: Shown["data"]) => item.show(presence, { data, user, author });
       const presence: SubscriberPresence = {
-        change(changed) {
+        change(data) {
           if (hasLeft) return;
-          item.show(presence, { data: changed, user, author });
+          show(data);
           item.settleLater();
         },
         leave() {
@@ -132,7 +96,7 @@ export function createPresences(options: PresencesOptions): Presences {
           item.withdraw(presence);
         },
       };
-      item.show(presence, { data, user, author });
+      show(first);
       try {
         await item.settle();
       } catch (error) {
@@ -141,29 +105,11 @@ export function createPresences(options: PresencesOptions): Presences {
       }
       return presence;
     },
-    adopt(connectionId) {
-      connectionOf(connectionId).isAdopted = true;
+    resume(connection) {
+      if (connection.isBoundElsewhere) schedule(connection, timeoutMs);
     },
-    resume(connectionId) {
-      if (connections.get(connectionId)?.isAdopted === true) schedule(connectionId, timeoutMs);
-    },
-    end(connectionId) {
-      for (const item of take(connectionId)) {
-        ending.add(item);
-        item.end();
-      }
-    },
-    drop(connectionId) {
-      for (const item of take(connectionId)) item.drop();
-    },
-    async close() {
+    close() {
       isClosed = true;
-      const items = [
-        ...ending,
-        ...Array.from(connections.keys()).flatMap((connectionId) => take(connectionId)),
-      ];
-      for (const item of items) item.drop();
-      await Promise.all(items.map((item) => item.whenQuiet()));
     },
   };
 }

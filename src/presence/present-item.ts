@@ -1,9 +1,9 @@
+import type { SessionConnection } from "../core/connection.ts";
 import { StreamError } from "../core/errors.ts";
-import type { Cause } from "../core/lifetime.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Mutation, Store } from "../core/store.ts";
 import { Value } from "../core/value.ts";
-import { type Timer, startTimer } from "../timers/timers.ts";
+import { startTimer } from "../timers/timers.ts";
 
 /** Pause before a change is stored again after the store failed, in milliseconds. */
 const RETRY_MS = 1000;
@@ -17,6 +17,23 @@ export interface Shown {
   readonly author: string;
 }
 
+/** The connection that an item shows, and is bound to. */
+export type PresentConnection = Pick<
+  SessionConnection,
+  "connectionId" | "bind" | "isOver" | "isBoundElsewhere"
+>;
+
+/** Dependencies of the items. */
+export interface PresentItemOptions {
+  readonly store: Pick<Store, "run" | "get">;
+  /** Wall clock, Unix milliseconds. */
+  readonly clock: () => number;
+  /** Whether the process ends: what failed is not tried again. */
+  readonly isClosed: () => boolean;
+  /** Notified of failures in the background, which are tried again. */
+  readonly onProblem: (error: unknown) => void;
+}
+
 /** The item as this process last wrote or read it. */
 interface Stored {
   /** JSON text of what it shows. */
@@ -26,49 +43,38 @@ interface Stored {
   readonly revision: number;
 }
 
-/** Dependencies of the items. */
-export interface ItemOptions {
-  readonly store: Pick<Store, "run" | "get">;
-  /** Wall clock, Unix milliseconds. */
-  readonly clock: () => number;
-  /** Notified of failures in the background, which are tried again. */
-  readonly onProblem: (error: unknown) => void;
-}
-
-/** How an item begins, and is forgotten. */
-interface ItemLife {
-  /** Whether no other process has stored it. */
-  readonly isKnown: boolean;
-  /** Called when nothing is announced, stored or under way any more. */
-  readonly onIdle: () => void;
-}
-
 /**
  * The item of one connection in the presence of one group. It shows the latest announcement, and is
- * deleted after the last one.
+ * deleted after the last one. It is bound to the connection: when that is over, it is not this
+ * object that deletes it.
  *
  * One writer brings the stored item into line with the announcements, a step at a time, so that
  * those made meanwhile become one change. Each step is conditional on what it changes: another
  * process may have taken the connection up.
  */
 export class PresentItem {
-  readonly #options: ItemOptions;
+  readonly #options: PresentItemOptions;
   readonly #group: GroupKey;
-  readonly #connectionId: string;
+  readonly #connection: PresentConnection;
   readonly #onIdle: () => void;
   /** The announcements, by the subscriptions that made them; the latest is the last. */
   readonly #shown = new Map<object, Shown>();
   #stored: Stored | "absent" | "unknown";
-  #state: "open" | "over" | "dropped" = "open";
   #working: Promise<void> | undefined;
-  #retry: Timer | undefined;
+  #mayRetry = true;
 
-  constructor(options: ItemOptions, group: GroupKey, connectionId: string, life: ItemLife) {
+  /** @param onIdle Called when nothing is announced, stored or under way any more. */
+  constructor(
+    options: PresentItemOptions,
+    group: GroupKey,
+    connection: PresentConnection,
+    onIdle: () => void,
+  ) {
     this.#options = options;
     this.#group = group;
-    this.#connectionId = connectionId;
-    this.#onIdle = life.onIdle;
-    this.#stored = life.isKnown ? "absent" : "unknown";
+    this.#connection = connection;
+    this.#onIdle = onIdle;
+    this.#stored = connection.isBoundElsewhere ? "unknown" : "absent";
   }
 
   /** Shows an announcement, in place of an earlier one of the same subscription. */
@@ -84,35 +90,6 @@ export class PresentItem {
     this.#review();
   }
 
-  /** Deletes it, because the connection is over. */
-  end(): void {
-    if (this.#state === "open") this.#state = "over";
-    this.#shown.clear();
-    this.settleLater();
-    this.#review();
-  }
-
-  /** Leaves it as it is: another process has the connection. */
-  drop(): void {
-    this.#state = "dropped";
-    this.#retry?.cancel();
-  }
-
-  /** Resolves when no step is under way. */
-  async whenQuiet(): Promise<void> {
-    await this.#working?.catch(() => {});
-  }
-
-  /** Brings it into line in the background, however often the store fails. */
-  settleLater(): void {
-    this.settle().catch((error: unknown) => {
-      if (this.#state === "dropped") return;
-      this.#options.onProblem(error);
-      this.#retry?.cancel();
-      this.#retry = startTimer(RETRY_MS, () => this.settleLater()).unref();
-    });
-  }
-
   /**
    * Brings the stored item into line with the announcements.
    *
@@ -122,10 +99,25 @@ export class PresentItem {
     return this.#working ?? (this.#isSettled ? Promise.resolve() : this.#work());
   }
 
+  /** Brings it into line in the background, however often the store fails. */
+  settleLater(): void {
+    this.settle().catch((error: unknown) => {
+      const { isClosed, onProblem } = this.#options;
+      if (this.#isSettled || isClosed()) return;
+      onProblem(error);
+      if (!this.#mayRetry) return;
+      this.#mayRetry = false;
+      startTimer(RETRY_MS, () => {
+        this.#mayRetry = true;
+        this.settleLater();
+      }).unref();
+    });
+  }
+
   #work(): Promise<void> {
     const work = async () => {
       try {
-        // What is announced together is one change.
+        // What is announced together is one change; and the end of a connection comes first.
         await Promise.resolve();
         while (!this.#isSettled) await this.#step();
       } finally {
@@ -143,36 +135,40 @@ export class PresentItem {
 
   /** What is to be stored; undefined: nothing. */
   get #wanted(): Shown | undefined {
-    return this.#state === "open" ? Array.from(this.#shown.values()).at(-1) : undefined;
+    return Array.from(this.#shown.values()).at(-1);
   }
 
   get #isSettled(): boolean {
-    if (this.#state === "dropped") return true;
+    if (this.#connection.isOver) return true;
     const stored = this.#stored;
     if (stored === "unknown") return false;
-    if (stored === "absent") return this.#wanted === undefined;
+    if (stored === "absent") return this.#shown.size === 0;
     return stored.text === this.#wanted?.data.text;
   }
 
   async #step(): Promise<void> {
+    const stored = this.#stored;
     const wanted = this.#wanted;
-    if (this.#stored === "unknown") await this.#read();
-    else if (wanted !== undefined) await this.#put(wanted, this.#stored);
-    else await this.#delete();
+    // Unless the step succeeds, the item may be anything.
+    this.#stored = "unknown";
+    if (stored === "unknown") this.#stored = await this.#read();
+    else if (wanted === undefined) this.#stored = await this.#delete();
+    else this.#stored = await this.#put(wanted, stored);
   }
 
-  async #read(): Promise<void> {
-    const { item } = await this.#options.store.get(this.#group, this.#connectionId);
-    if (item === undefined) this.#stored = "absent";
-    else {
-      const { data, since } = item.value.json() as { readonly data: object; since: number };
-      this.#stored = { text: JSON.stringify(data), sinceMs: since, revision: item.revision };
-    }
+  async #read(): Promise<Stored | "absent"> {
+    const { item } = await this.#options.store.get(this.#group, this.#connection.connectionId);
+    if (item === undefined) return "absent";
+    const { data, since } = item.value.json() as { readonly data: object; readonly since: number };
+    return { text: JSON.stringify(data), sinceMs: since, revision: item.revision };
   }
 
-  async #put({ data, user, author }: Shown, stored: Stored | "absent"): Promise<void> {
+  async #put(
+    { data, user, author }: Shown,
+    stored: Stored | "absent",
+  ): Promise<Stored | "unknown"> {
     const { store, clock } = this.#options;
-    const id = this.#connectionId;
+    const { connectionId: id } = this.#connection;
     const { sinceMs, revision } = stored === "absent" ? { sinceMs: clock(), revision: 0 } : stored;
     const mutation: Mutation = {
       kind: "put",
@@ -181,21 +177,20 @@ export class PresentItem {
       lifetime: { connection: id },
       expectedRevision: revision,
     };
-    // Unless it succeeds, the item may be anything.
-    this.#stored = "unknown";
-    const [outcome] = await store.run(this.#group, [{ mutations: [mutation], author }]);
+    const [outcome] = await this.#connection.bind(this.#group, () =>
+      store.run(this.#group, [{ mutations: [mutation], author }]),
+    );
     if (outcome?.ok === true)
-      this.#stored = { text: data.text, sinceMs, revision: outcome.position.revision };
-    else if (outcome?.error.reason !== "REVISION_MISMATCH")
-      throw outcome?.error ?? new StreamError("INTERNAL", "The store gave no outcome.");
+      return { text: data.text, sinceMs, revision: outcome.position.revision };
+    if (outcome?.error.reason === "REVISION_MISMATCH") return "unknown";
+    throw outcome?.error ?? new StreamError("INTERNAL", "The store gave no outcome.");
   }
 
-  async #delete(): Promise<void> {
-    const cause: Cause | undefined = this.#state === "over" ? "disconnected" : undefined;
-    const onlyIf = { connection: this.#connectionId };
-    const mutation: Mutation = { kind: "delete", itemId: this.#connectionId, cause, onlyIf };
-    this.#stored = "unknown";
+  async #delete(): Promise<"absent"> {
+    const { connectionId } = this.#connection;
+    const onlyIf = { connection: connectionId };
+    const mutation: Mutation = { kind: "delete", itemId: connectionId, onlyIf };
     await this.#options.store.run(this.#group, [{ mutations: [mutation] }]);
-    this.#stored = "absent";
+    return "absent";
   }
 }

@@ -44,10 +44,10 @@ import {
   type TriggerEngine,
   createTriggerEngine,
 } from "../triggers/trigger-engine.ts";
+import { type Connections, createConnections } from "../lifetimes/connections.ts";
 import { startExpiry } from "../lifetimes/expiry.ts";
 import { withPresence } from "../presence/presence-store.ts";
 import { type Presences, createPresences } from "../presence/presences.ts";
-import { memoryStore } from "../stores/memory/memory-store.ts";
 import { Moments } from "../timers/moments.ts";
 import { createPresenceCalls } from "./presence-calls.ts";
 import { createReads } from "./reads.ts";
@@ -55,7 +55,8 @@ import { exceptReserved } from "./reserved-streams.ts";
 import { createWrites } from "./writes.ts";
 import type { StreamsOptions } from "../streams/stream-options.ts";
 import { Evictor } from "../streams/evictor.ts";
-import { StreamTable } from "../streams/stream-settings.ts";
+import type { StreamTable } from "../streams/stream-settings.ts";
+import { streamsOver } from "../streams/streams-over.ts";
 
 export type { FunctionLimits, GateOptions, Problem, SubscriberQueueLimits, TriggerLimits };
 
@@ -113,8 +114,10 @@ export interface SessionBasis {
   /** The sessions of the fleet. */
   readonly agreed: Coordinator["sessions"];
   readonly admissions: Pick<Admissions, "adopt">;
-  /** What connections show of themselves while they last. */
-  readonly presences: Pick<Presences, "adopt" | "resume" | "end" | "drop">;
+  /** Their connections, which items can be bound to. */
+  readonly connections: Pick<Connections, "open">;
+  /** What their clients show of themselves. */
+  readonly presences: Pick<Presences, "resume">;
   /** How long a session outlives its connection, in milliseconds. */
   readonly timeoutMs: number;
   /** Notified of failures in the background, which are retried. */
@@ -164,13 +167,10 @@ export function createEngine(
   const coordinator = options.coordinator ?? localCoordinator();
   const functionLimits = { ...DEFAULT_FUNCTION_LIMITS, ...options.functionLimits };
   const functions = new FunctionRegistry({ coordinator, limits: functionLimits });
-  const custom = customStreams(given, createOutside(functions.call, coordinator.registry));
   // The processes of a fleet share presence, and delete that of one that is gone.
-  const presenceStore = coordinator.sessions.survive
-    ? undefined
-    : memoryStore({ history: (streamName) => streams.of(streamName).history });
-  const store = withPresence(custom, presenceStore);
-  const isCustom = (streamName: string) => custom.isCustom(streamName);
+  const isShared = coordinator.sessions.survive;
+  const stored = withPresence(given, isShared, (streamName) => streams.of(streamName).history);
+  const store = customStreams(stored, createOutside(functions.call, coordinator.registry));
   const memory = new SnapshotMemory(options.maxSnapshotBytes);
   const hub = new Hub({
     memory,
@@ -181,7 +181,7 @@ export function createEngine(
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
     queueLimits: { ...DEFAULT_SUBSCRIBER_QUEUE_LIMITS, ...options.subscriberQueue },
     // Values stored outside the service may change unnoticed.
-    sharesStates: ({ streamName }) => !isCustom(streamName),
+    sharesStates: ({ streamName }) => !store.isCustom(streamName),
   });
   // Frequent enough for heartbeats to be late by at most a fifth of their interval.
   const timer = setInterval(
@@ -193,7 +193,7 @@ export function createEngine(
   const reads = createReads(store);
   const writes = createWrites(store, {
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
-    isCustom,
+    isCustom: (streamName) => store.isCustom(streamName),
     settingsOf: (streamName) => streams.of(streamName),
     onCreated: (group) => evictor.note(group),
   });
@@ -201,7 +201,7 @@ export function createEngine(
     store,
     // What custom streams hold is not the service's to delete.
     maxItemsOf: (streamName) =>
-      isCustom(streamName) ? undefined : streams.of(streamName).maxItems,
+      store.isCustom(streamName) ? undefined : streams.of(streamName).maxItems,
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
   });
   if (streams.limitsItems) void evictor.scan();
@@ -222,16 +222,21 @@ export function createEngine(
     clock: Date.now,
   });
   const expiry = startExpiry({
-    store: given,
+    store: stored,
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
     onProblem: (error) => onFailure(StreamError.from(error), "expiry"),
+  });
+  const connections = createConnections({
+    store: stored,
+    agreed: coordinator.sessions,
+    firing: (group, itemId) => triggerEngine.firing(group, itemId),
+    onProblem: (error) => onFailure(StreamError.from(error), "connection"),
   });
   const { gates, admissions } = triggerEngine;
   const require = createRequire(options.onDecision);
   const presenceTimeoutMs = options.presenceTimeoutMs ?? DEFAULT_PRESENCE_TIMEOUT_MS;
   const presences = createPresences({
-    store,
-    lifetimes: store.lifetimes,
+    store: stored,
     timeoutMs: presenceTimeoutMs,
     clock: Date.now,
     onProblem: (error) => onFailure(StreamError.from(error), "presence"),
@@ -258,8 +263,9 @@ export function createEngine(
   };
   const close = async () => {
     await settle();
-    await presences.close();
+    presences.close();
     await expiry.close();
+    await connections.close();
     await evictor.close();
     await coordinator.close();
     await store.close();
@@ -351,6 +357,7 @@ export function createEngine(
     sessions: {
       agreed: coordinator.sessions,
       admissions,
+      connections,
       presences,
       timeoutMs: presenceTimeoutMs,
       onProblem: (error) => onFailure(StreamError.from(error), "session"),
@@ -367,20 +374,6 @@ export function createEngine(
 }
 
 const SETTLE_TIMEOUT_MS = 3000;
-
-/** The settings of streams over a store that was opened without them. @throws StreamSettingError */
-function streamsOver(store: Store, options: StreamsOptions | undefined): StreamTable {
-  const streams = new StreamTable(undefined, options);
-  if (!streams.limitsHistory) return streams;
-  if (store.useHistory === undefined)
-    throw new Error("streams set a history, but the store has one history for all streams.");
-  let ofStore = streams;
-  store.useHistory((own) => {
-    ofStore = new StreamTable(own, options);
-    return (streamName) => ofStore.of(streamName).history;
-  });
-  return ofStore;
-}
 
 /** Isolates the service from errors of an observer. */
 function swallowErrors<Args extends unknown[]>(

@@ -1,10 +1,12 @@
+import type { SessionConnection } from "../core/connection.ts";
+import { StreamError } from "../core/errors.ts";
 import { type GroupKey, RESERVED_PREFIX } from "../core/names.ts";
 import { MAX_PRESENT_NAME_BYTES, presenceGroupOf } from "../core/presence-stream.ts";
 import type { Presences } from "../presence/presences.ts";
 import type { Caller } from "../rights/caller.ts";
 import type { StreamTable } from "../streams/stream-settings.ts";
 import type { Admission } from "../triggers/admission.ts";
-import { NO_CONNECTION, type Require } from "./calls.ts";
+import type { Require } from "./calls.ts";
 import { requestInvalid } from "./checks.ts";
 import type { Handlers } from "./handlers.ts";
 
@@ -43,9 +45,11 @@ export function createPresenceCalls(dependencies: PresenceDependencies): Presenc
       check(group, caller);
     },
     async announce(group, data, caller) {
-      const { user, author, connection = NO_CONNECTION } = caller;
-      const announcer = { user, author, connectionId: connection.connectionId };
-      return presences.announce(check(group, caller), announcer, data);
+      const shownIn = check(group, caller);
+      const { connection } = caller;
+      if (connection?.bind === undefined)
+        throw new StreamError("INTERNAL", "The connection of the caller has no session.");
+      return presences.announce(shownIn, connection as SessionConnection, { ...caller, data });
     },
   };
 }

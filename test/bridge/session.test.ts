@@ -124,7 +124,7 @@ describe("a session", () => {
       ...local,
       async take() {
         await taken;
-        return { connectionId: "c1", leases: [] };
+        return { connectionId: "c1", isBound: false, leases: [] };
       },
       async end(id) {
         ended.push(id);
