@@ -13,6 +13,7 @@ import { NAMES } from "./bad-input/names.ts";
 import { OPERATIONS } from "./bad-input/operations.ts";
 import { LISTINGS } from "./bad-input/listings.ts";
 import { REQUESTS } from "./bad-input/requests.ts";
+import { RESERVED } from "./bad-input/reserved.ts";
 import { GROUP, KEY, type Row, message } from "./bad-input/row.ts";
 import { VALUES } from "./bad-input/values.ts";
 import { WINDOWS } from "./bad-input/windows.ts";
@@ -20,6 +21,7 @@ import { WINDOWS } from "./bad-input/windows.ts";
 /** Every bad request. */
 const ROWS: readonly Row[] = [
   ...NAMES,
+  ...RESERVED,
   ...VALUES,
   ...OPERATIONS,
   ...LISTINGS,
