@@ -21,7 +21,7 @@ function open(maxSuspended = 10) {
   const connection: SessionConnection = {
     connectionId: "c",
     bind: (_group, write) => write(),
-    onBound: () => {},
+    holdBy: () => {},
     settled: async () => {},
     end: () => {},
   };
