@@ -79,7 +79,10 @@ export class Hello {
       const greeted = await sessions.greet(secret, owner);
       const { session, resumed } = greeted;
       this.#session = session;
-      session.connection.onBound(() => this.#socket.pingOften());
+      session.connection.holdBy({
+        onBound: () => this.#socket.pingOften(),
+        onLapse: () => owner.closeWith(CLOSE.TRY_AGAIN_LATER, "the session may have ended"),
+      });
       // Nobody knows a new one.
       if (owner.isClosed) return resumed && !this.#isOver ? session.lose() : session.end();
       owner.changeCaller(continued(owner.caller, session.connection));

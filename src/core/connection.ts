@@ -18,10 +18,21 @@ export interface Connected {
   readonly isBoundElsewhere?: boolean;
 }
 
+/** What holds a connection open, such as a socket. */
+export interface ConnectionHolder {
+  /** Called once something is bound to the connection, or may be: its loss matters from now on. */
+  onBound(): void;
+  /**
+   * Called when this process is out of touch with its fleet, which may end the connection without
+   * it: the client has to find out whether its session goes on.
+   */
+  onLapse(): void;
+}
+
 /** The connection of a session. It goes on while its client may come back. */
 export interface SessionConnection extends Required<Connected> {
-  /** Called once something is bound to it, or may be: now, or later. One listener at a time. */
-  onBound(listener: () => void): void;
+  /** Gives it another holder. */
+  holdBy(holder: ConnectionHolder): void;
   /** Resolves when no write that binds an item is under way. */
   settled(): Promise<void>;
   /**

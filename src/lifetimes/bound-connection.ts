@@ -1,4 +1,4 @@
-import type { SessionConnection } from "../core/connection.ts";
+import type { ConnectionHolder, SessionConnection } from "../core/connection.ts";
 import type { SessionRecord, Sessions } from "../core/coordinator.ts";
 import { StreamError } from "../core/errors.ts";
 import { type GroupKey, groupKeyText } from "../core/names.ts";
@@ -10,6 +10,8 @@ export interface BoundConnectionOptions {
   readonly endItems: (connection: string, within: readonly GroupKey[] | undefined) => Promise<void>;
   /** Runs work in the background, again when it fails, until it succeeds or the process ends. */
   readonly insist: (work: () => Promise<void>) => void;
+  /** The connections that something is bound to: it adds and removes itself. */
+  readonly bound: Set<BoundConnection>;
 }
 
 /** Most groups that a connection remembers. With more, its items are looked for in all groups. */
@@ -34,7 +36,7 @@ export class BoundConnection implements SessionConnection {
   /** Whether the fleet knows that something may be bound, and the session goes on. */
   #recorded: Promise<boolean> | undefined;
   #isBound: boolean;
-  #onBound: (() => void) | undefined;
+  #holder: ConnectionHolder | undefined;
   #writes = 0;
   #onSettled: (() => void)[] | undefined;
   #isOver = false;
@@ -44,9 +46,11 @@ export class BoundConnection implements SessionConnection {
     this.#sessionId = id;
     this.connectionId = connectionId;
     this.#isBound = this.isBoundElsewhere = isBound;
-    // Other processes do not say in which groups.
-    if (this.#isBound) this.#groups = undefined;
     this.#options = options;
+    if (!isBound) return;
+    // Other processes do not say in which groups.
+    this.#groups = undefined;
+    options.bound.add(this);
   }
 
   /** @see Connected */
@@ -55,9 +59,14 @@ export class BoundConnection implements SessionConnection {
   }
 
   /** @see SessionConnection */
-  onBound(listener: () => void): void {
-    this.#onBound = listener;
-    if (this.#isBound) listener();
+  holdBy(holder: ConnectionHolder): void {
+    this.#holder = holder;
+    if (this.#isBound) holder.onBound();
+  }
+
+  /** This process is out of touch with its fleet. */
+  lapse(): void {
+    this.#holder?.onLapse();
   }
 
   /** @see Connected */
@@ -93,6 +102,7 @@ export class BoundConnection implements SessionConnection {
     this.#isOver = true;
     if (!this.#isBound) return;
     this.#isBound = false;
+    this.#options.bound.delete(this);
     const within = this.#groups && Array.from(this.#groups.values());
     if (isOurs) return this.#delete(within);
     // Nothing was bound here.
@@ -110,7 +120,8 @@ export class BoundConnection implements SessionConnection {
     if (this.#groups !== undefined && this.#groups.size > MAX_GROUPS) this.#groups = undefined;
     if (this.#isBound) return;
     this.#isBound = true;
-    this.#onBound?.();
+    this.#options.bound.add(this);
+    this.#holder?.onBound();
   }
 
   #record(): Promise<boolean> {

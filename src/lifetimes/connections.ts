@@ -1,5 +1,5 @@
 import type { SessionConnection } from "../core/connection.ts";
-import type { SessionRecord, Sessions } from "../core/coordinator.ts";
+import type { Orders, SessionRecord, Sessions } from "../core/coordinator.ts";
 import { sleep } from "../timers/timers.ts";
 import { BoundConnection } from "./bound-connection.ts";
 import { endBoundItems } from "./bound-items.ts";
@@ -9,6 +9,7 @@ import type { EndingOptions } from "./item-ends.ts";
 /** Dependencies and limits of connections. */
 export interface ConnectionsOptions extends EndingOptions {
   readonly agreed: Pick<Sessions, "bind" | "connected" | "survive">;
+  readonly orders: Pick<Orders, "onLapse">;
   /** Notified of failures in the background, which are retried. */
   readonly onProblem: (error: unknown) => void;
   /** @see ConnectionSweepOptions */
@@ -30,9 +31,10 @@ const RETRY_MS = 1000;
 
 /** Creates the connections of a process, and begins to sweep. */
 export function createConnections(options: ConnectionsOptions): Connections {
-  const { agreed, onProblem } = options;
+  const { agreed, orders, onProblem } = options;
   const closing = new AbortController();
   const underWay = new Set<Promise<void>>();
+  const bound = new Set<BoundConnection>();
   const untilDone = async (work: () => Promise<void>) => {
     for (;;) {
       try {
@@ -53,12 +55,17 @@ export function createConnections(options: ConnectionsOptions): Connections {
     connection: string,
     within?: Parameters<typeof endBoundItems>[2],
   ): Promise<void> => endBoundItems(connection, options, within);
+  // The others may adopt its sessions, end them, and delete what is bound to them.
+  const unwatch = orders.onLapse(() => {
+    for (const connection of Array.from(bound)) connection.lapse();
+  });
   const sweep = startConnectionSweep({ ...options, endItems, intervalMs: options.sweepIntervalMs });
   return {
-    open: (session) => new BoundConnection(session, { agreed, endItems, insist }),
+    open: (session) => new BoundConnection(session, { agreed, endItems, insist, bound }),
     sweep: () => sweep.sweep(),
     async close() {
       closing.abort();
+      unwatch();
       await sweep.close();
       while (underWay.size > 0) await Promise.all(underWay);
     },

@@ -229,6 +229,7 @@ export function createEngine(
   const connections = createConnections({
     store: stored,
     agreed: coordinator.sessions,
+    orders: coordinator.orders,
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
     onProblem: (error) => onFailure(StreamError.from(error), "connection"),
   });

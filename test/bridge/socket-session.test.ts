@@ -23,7 +23,7 @@ function open(maxSuspended = 10) {
     isOver: false,
     isBoundElsewhere: false,
     bind: (_group, write) => write(),
-    onBound: () => {},
+    holdBy: () => {},
     settled: async () => {},
     end: () => {},
   };

@@ -64,7 +64,7 @@ describe("the presence of a join", () => {
       const group = newGroup();
       await joinWith(ann, group, presence as never, group.groupId);
       const { items } = await server.service.list(presenceOf(group));
-      expect((items[0]?.data as { data: object }).data).toEqual(presence);
+      expect(items).toMatchObject([{ data: { data: presence } }]);
     }
   });
 

@@ -173,8 +173,9 @@ export function sessionCommands(servers: RedisServers, keys: FleetKeys): Session
       await Promise.all(
         (reply as (Buffer | null)[]).map(async (id, index) => {
           if (id === null) return;
-          const exists = await servers.send(tag, ["EXISTS", keys.session(String(id))], "read");
-          if (exists === 1) found.add(connections[index] as string);
+          const command = ["HMGET", keys.session(String(id)), "holder", "ended"] as const;
+          const [holder, ended] = (await servers.send(tag, command, "read")) as (Buffer | null)[];
+          if (holder !== null && ended === null) found.add(connections[index] as string);
         }),
       );
       return found;

@@ -73,6 +73,8 @@ export interface GroupWatch {
   causes(itemId: string): (string | undefined)[];
   /** Resolves when there are exactly these items, with the time, by the monotonic clock. */
   until(...ids: string[]): Promise<number>;
+  /** Resolves when an item has been deleted. */
+  untilDeleted(itemId: string): Promise<void>;
 }
 
 /** Joins a group, and follows it to the end of the test. */
@@ -101,6 +103,10 @@ export async function watchGroup(url: string, group: GroupName): Promise<GroupWa
       const wanted = JSON.stringify(expected.toSorted());
       await line.until(`the items ${wanted}`, () => JSON.stringify(ids()) === wanted);
       return performance.now();
+    },
+    async untilDeleted(itemId) {
+      const isIt = ({ id }: Frame) => id === itemId;
+      await line.until("its delete", (frames) => of(frames, "delete").some(isIt));
     },
   };
 }
