@@ -3,11 +3,13 @@ import { StreamError } from "../core/errors.ts";
 import { checkName } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import { utf8Length } from "../core/text.ts";
-import type { Admissions, Admitted } from "../triggers/admissions.ts";
+import type { Admitted } from "../triggers/admission.ts";
+import type { Admissions } from "../triggers/admissions.ts";
 import type { Gates } from "../triggers/gates.ts";
 import type { Require } from "./calls.ts";
 import { checkPageSize, requestInvalid } from "./checks.ts";
 import { readPageToken, writePageToken } from "../core/page-token.ts";
+import { withdrawUnlessAllowed } from "./presence-calls.ts";
 import type { PageRequest } from "./requests.ts";
 
 /** Selects subscriptions: those that match every field that is present. */
@@ -251,6 +253,7 @@ async function recheck(
     const { streamName: stream, groupId: group, itemId: item } = joined;
     try {
       require(caller, "subscribe", { stream, group, item });
+      withdrawUnlessAllowed(admitted, joined, caller, require);
       if (caller.kind === "service") return;
       if (performance.now() > deadlineMs) throw undecided();
       const { user, context } = caller;

@@ -25,6 +25,8 @@ export const DUE: LuaScript = script("due");
 export const SWEEP: LuaScript = script("sweep", "lua/keys");
 /** Items whose time has passed. */
 export const EXPIRED: LuaScript = script("expired");
+/** Connections that items are bound to. */
+export const BOUND: LuaScript = script("bound");
 /** Entries of an outbox. */
 export const SCAN: LuaScript = script("scan");
 /** Claims an outbox. */
@@ -49,6 +51,7 @@ export const SCRIPTS: readonly LuaScript[] = [
   DUE,
   SWEEP,
   EXPIRED,
+  BOUND,
   SCAN,
   CLAIM,
   SETTLE,
