@@ -49,7 +49,7 @@ export function builtInFunctions(
     "stream::set": async (payload) => {
       const data = Value.of(required(payload, "data"));
       const done = await handlers.set(
-        { ...itemOf(payload), ...conditionsOf(payload), ...bindingOf(payload), data },
+        { ...itemOf(payload), ...conditionsOf(payload), data },
         currentCaller(),
       );
       return written(done.oldValue, done.newValue, repetition(done));
@@ -59,7 +59,7 @@ export function builtInFunctions(
     "stream::update": async (payload) => {
       const ops = opsFromJson(required(payload, "ops"));
       const done = await handlers.update(
-        { ...itemOf(payload), ...conditionsOf(payload), ...bindingOf(payload), ops },
+        { ...itemOf(payload), ...conditionsOf(payload), ops },
         currentCaller(),
       );
       const errors = done.errors.map(({ opIndex, code, message }) => ({
@@ -205,11 +205,6 @@ function conditionsOf(payload: Payload) {
     expectedEpoch: textField(payload, "expected_epoch"),
     idempotencyKey: textField(payload, "idempotency_key"),
   };
-}
-
-/** Asks for a lifetime that no function's call can have: it is refused. */
-function bindingOf(payload: Payload) {
-  return { whileConnected: flagField(payload, "while_connected") };
 }
 
 function requiredText(payload: Payload, field: string): string {

@@ -21,8 +21,6 @@ interface ItemWrite {
   readonly kind?: string | undefined;
   readonly itemId?: string | undefined;
   readonly expectedRevision?: number | undefined;
-  readonly ttl?: number | undefined;
-  readonly whileConnected?: boolean | undefined;
   readonly data?: Value | undefined;
   readonly ops?: readonly UpdateOp[] | undefined;
 }
@@ -64,9 +62,6 @@ function fingerprintOf(action: string, request: WriteRequest): string {
     const data = kind === "set" ? each.data : undefined;
     const ops = (kind === "update" ? each.ops : undefined) ?? [];
     hash.update(JSON.stringify([kind, textOf(itemId), numberOf(expectedRevision), ops.length]));
-    const lifetime = [numberOf(each.ttl), each.whileConnected === true];
-    // As versions without lifetimes do it.
-    if (lifetime[0] !== null || lifetime[1] === true) hash.update(JSON.stringify(lifetime));
     if (data !== undefined) hash.update(canonicalText(data));
     for (const op of ops) {
       hash.update(JSON.stringify([op.type, op.path, "by" in op ? op.by : null]));
