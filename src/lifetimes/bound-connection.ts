@@ -31,8 +31,8 @@ export class BoundConnection implements SessionConnection {
   readonly isBoundElsewhere: boolean;
   readonly #sessionId: string;
   readonly #options: BoundConnectionOptions;
-  /** Groups of the items that were bound here; undefined: too many. */
-  #groups: Map<string, GroupKey> | undefined = new Map();
+  /** Groups of all items that are bound; undefined: none are, or they may be in any group. */
+  #groups: Map<string, GroupKey> | undefined;
   /** Whether the fleet knows that something may be bound, and the session goes on. */
   #recorded: Promise<boolean> | undefined;
   #isBound: boolean;
@@ -47,10 +47,7 @@ export class BoundConnection implements SessionConnection {
     this.connectionId = connectionId;
     this.#isBound = this.isBoundElsewhere = isBound;
     this.#options = options;
-    if (!isBound) return;
-    // Other processes do not say in which groups.
-    this.#groups = undefined;
-    options.bound.add(this);
+    if (isBound) options.bound.add(this);
   }
 
   /** @see Connected */
@@ -116,6 +113,8 @@ export class BoundConnection implements SessionConnection {
   }
 
   #note(group: GroupKey): void {
+    // What other processes have bound may be in any group.
+    if (!this.#isBound) this.#groups = new Map();
     this.#groups?.set(groupKeyText(group), group);
     if (this.#groups !== undefined && this.#groups.size > MAX_GROUPS) this.#groups = undefined;
     if (this.#isBound) return;

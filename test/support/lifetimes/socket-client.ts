@@ -36,9 +36,12 @@ export interface SocketClient {
 /** Opens a socket and says hello. It ends with the test. */
 export async function openClient(
   url: string,
-  { session, path = "/?user=ann" }: { readonly session?: string; readonly path?: string } = {},
+  {
+    session,
+    headers = {},
+  }: { readonly session?: string; readonly headers?: Readonly<Record<string, string>> } = {},
 ): Promise<SocketClient> {
-  const line = await connect(url, path);
+  const line = await connect(url, "/?user=ann", { headers });
   send(line, "hello", { version: 2, session });
   const { data } = await first(line, "welcome");
   let lastId = 0;
