@@ -2,6 +2,7 @@ import type { Orders } from "../core/coordinator.ts";
 import { StreamError } from "../core/errors.ts";
 import { checkName } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
+import { presenceBaseOf } from "../core/presence-stream.ts";
 import { utf8Length } from "../core/text.ts";
 import type { Admitted } from "../triggers/admission.ts";
 import type { Admissions } from "../triggers/admissions.ts";
@@ -14,6 +15,7 @@ import type { PageRequest } from "./requests.ts";
 
 /** Selects subscriptions: those that match every field that is present. */
 export interface SubscriptionFilter {
+  /** Subscriptions to its presence, which need the same rights, match too. */
   readonly streamName?: string | undefined;
   readonly groupId?: string | undefined;
   /** Id of the user. */
@@ -308,7 +310,9 @@ function checkFilter(filter: SubscriptionFilter, minFields = 0): SubscriptionFil
 
 function matcherOf({ streamName, groupId, user, connectionId }: SubscriptionFilter) {
   return (joined: Admitted["joined"], ofUser: string | undefined): boolean =>
-    (streamName === undefined || joined.streamName === streamName) &&
+    (streamName === undefined ||
+      joined.streamName === streamName ||
+      presenceBaseOf(joined.streamName) === streamName) &&
     (groupId === undefined || joined.groupId === groupId) &&
     (user === undefined || ofUser === user) &&
     (connectionId === undefined || joined.connection.connectionId === connectionId);

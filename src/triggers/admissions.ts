@@ -9,7 +9,11 @@ import type {
 } from "./admission.ts";
 import type { AdmitOptions, JoinGates, NotifyJoined } from "./join-gates.ts";
 import type { Leaves } from "./leaves.ts";
-import { OpenSubscription, type SubscriptionKeeper, lostHolder } from "./open-subscription.ts";
+import {
+  AdmittedSubscription,
+  type SubscriptionKeeper,
+  lostHolder,
+} from "./admitted-subscription.ts";
 import { type JoinedSubscription, readLeavePayload } from "./payloads.ts";
 import { RecentEnds } from "./recent-ends.ts";
 import type { ReadAdmissions } from "./read-admissions.ts";
@@ -61,9 +65,9 @@ export function createAdmissions(
   leases: Leases,
   newId: () => string,
 ): Admissions {
-  const open = new Set<OpenSubscription>();
-  const suspended = new Set<OpenSubscription>();
-  const joining = new Map<OpenSubscription, Promise<unknown>>();
+  const open = new Set<AdmittedSubscription>();
+  const suspended = new Set<AdmittedSubscription>();
+  const joining = new Map<AdmittedSubscription, Promise<unknown>>();
   /**
    * Number of subscriptions at the gates, open, suspended, or with a leave that is not queued yet.
    */
@@ -73,7 +77,7 @@ export function createAdmissions(
   const gone = () => {
     if (--present === 0) for (const resolve of waiters.splice(0)) resolve();
   };
-  const hold = async (subscription: OpenSubscription) => {
+  const hold = async (subscription: AdmittedSubscription) => {
     if (subscription.lease === "recorded") return;
     // Before it is: one that ends meanwhile has to be released.
     subscription.lease = "recorded";
@@ -87,17 +91,17 @@ export function createAdmissions(
     }
   };
   /** Takes it from those that are open or suspended. @returns Whether it was one. */
-  const remove = (subscription: OpenSubscription): boolean => {
+  const remove = (subscription: AdmittedSubscription): boolean => {
     if (suspended.delete(subscription)) return true;
     if (!open.delete(subscription)) return false;
     reads.release(subscription.joined);
     return true;
   };
-  const deliver = (subscription: OpenSubscription) => {
+  const deliver = (subscription: AdmittedSubscription) => {
     leaves.deliver(subscription, subscription.lease !== "none");
     gone();
   };
-  const leave = (subscription: OpenSubscription) => {
+  const leave = (subscription: AdmittedSubscription) => {
     if (!remove(subscription)) return;
     subscription.state = "over";
     subscription.show(undefined);
@@ -111,7 +115,7 @@ export function createAdmissions(
     });
   };
   /** Ends one that has no leave here. */
-  const forget = (subscription: OpenSubscription) => {
+  const forget = (subscription: AdmittedSubscription) => {
     if (!remove(subscription)) return;
     subscription.state = "over";
     gone();
@@ -133,9 +137,9 @@ export function createAdmissions(
   return {
     async admit(joined, subscriber, options) {
       present++;
-      const subscription = new OpenSubscription(keeper, joined, subscriber);
+      const subscription = new AdmittedSubscription(keeper, joined, subscriber);
       const { session } = subscriber;
-      const before = session?.claim(joined) as OpenSubscription | undefined;
+      const before = session?.claim(joined) as AdmittedSubscription | undefined;
       // From now on, the end of this one is its end.
       if (before !== undefined) suspended.delete(before);
       const decision = gates.admit(joined, { ...options, notifies: before === undefined });
@@ -190,7 +194,7 @@ export function createAdmissions(
     adopt(lease) {
       present++;
       const joined = readLeavePayload(lease.payload);
-      const subscription = new OpenSubscription(keeper, joined, lostHolder(joined));
+      const subscription = new AdmittedSubscription(keeper, joined, lostHolder(joined));
       subscription.adopt(lease);
       suspended.add(subscription);
       const ended = recentEnds.endOf(subscription);
@@ -202,7 +206,7 @@ export function createAdmissions(
     },
     async holdAll() {
       const errors: unknown[] = [];
-      const holdOrForget = async (subscription: OpenSubscription) => {
+      const holdOrForget = async (subscription: AdmittedSubscription) => {
         try {
           await hold(subscription);
         } catch (error) {

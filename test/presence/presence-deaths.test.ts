@@ -100,7 +100,7 @@ it.each([
     await first.end(signal);
     const second = await start(store);
     const line = await connect(second.url, "/");
-    line.join({ ...presenceOf(group), subscriptionId: "w", resume: { epoch, revision } as never });
+    line.join({ ...presenceOf(group), subscriptionId: "w", resume: { epoch, revision } });
     const frames = await line.count(1);
     expect(of(frames, "sync")).toMatchObject([{ event: { data: [] } }]);
     const again = await openClient(second.url, ann);

@@ -211,6 +211,19 @@ describe("a stream of presence", () => {
     await ann.line.until("a refusal", (all) => of(all, "unauthorized").length === 1);
   });
 
+  it("is no longer followed when subscriptions of its stream are ended, or not allowed any more (G11)", async () => {
+    const [one, two] = [newGroup(), newGroup()];
+    const ann = await open(await tokenOf({ actions: ["subscribe"] }));
+    await joinWith(ann, presenceOf(one), undefined, "one");
+    await joinWith(ann, presenceOf(two), undefined, "two");
+    const ended = await gated.service.endSubscriptions({ ...one, user: "ann" });
+    gated.decide = () => ({ unauthorized: true });
+    const rechecked = await gated.service.recheckSubscriptions({ ...two, user: "ann" });
+    expect([ended.ended, rechecked.ended]).toEqual([1, 1]);
+    const all = await ann.line.until("both ends", (each) => of(each, "ended").length === 2);
+    expect(of(all, "ended").map(({ subscriptionId }) => subscriptionId)).toEqual(["one", "two"]);
+  });
+
   it("has no presence key in the payloads about other streams", async () => {
     const group = newGroup();
     await joinWith(await open(), group, {});

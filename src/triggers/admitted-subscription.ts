@@ -16,13 +16,13 @@ const NEVER = new Promise<never>(() => {});
 /** Keeps the subscriptions. */
 export interface SubscriptionKeeper {
   newId(): string;
-  onLeave(subscription: OpenSubscription): void;
-  onSuspend(subscription: OpenSubscription): void;
-  onDrop(subscription: OpenSubscription): void;
+  onLeave(subscription: AdmittedSubscription): void;
+  onSuspend(subscription: AdmittedSubscription): void;
+  onDrop(subscription: AdmittedSubscription): void;
 }
 
 /** A subscription, open or suspended. There are many thousands, so each is one object. */
-export class OpenSubscription
+export class AdmittedSubscription
   implements Admission, Admitted, SubscriptionLease, SuspendedSubscription
 {
   readonly #keeper: SubscriptionKeeper;
@@ -68,7 +68,7 @@ export class OpenSubscription
   }
 
   /** Continues another one: it has its lease, and its leave comes after that one's join. */
-  continue(before: OpenSubscription): void {
+  continue(before: AdmittedSubscription): void {
     this.#id = before.#id;
     this.lease = before.lease;
     this.session = before.session;
