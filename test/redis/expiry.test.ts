@@ -89,7 +89,7 @@ describeWithRedis("a fleet with lifetimes", () => {
       await service.registerFunction("ended", (payload: { event: { cause?: string } }) => {
         if (payload.event.cause !== undefined) fired.push(payload.event.cause);
       });
-    await services[0]!.registerTrigger({
+    await services[0].registerTrigger({
       type: "stream",
       function_id: "ended",
       config: { stream_name: "leases" },

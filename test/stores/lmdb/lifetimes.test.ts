@@ -118,10 +118,8 @@ describe("lifetimes on disk", () => {
       encodeItem({ ...item, lifetime }).toString("hex", 28);
     expect(hex()).toBe("00016131");
     expect(hex({ expireTimeMs: 1_700_000_000_000, connection: undefined })).toBe(
-      "400161" + "0000018bcfe56800" + "00" + "31",
+      "4001610000018bcfe568000031",
     );
-    expect(hex({ expireTimeMs: undefined, connection: "C" })).toBe(
-      "400161" + "0000000000000000" + "0143" + "31",
-    );
+    expect(hex({ expireTimeMs: undefined, connection: "C" })).toBe("4001610000000000000000014331");
   });
 });
