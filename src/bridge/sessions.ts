@@ -44,7 +44,7 @@ const RELEASE_MS = 500;
  * @param maxSuspended How many subscriptions a session keeps while it waits for their joins.
  */
 export function createSessions(options: SessionBasis, maxSuspended: number): SocketSessions {
-  const { agreed, admissions, connections, timeoutMs, onProblem } = options;
+  const { agreed, admissions, connections, presences, timeoutMs, onProblem } = options;
   /** Those that this process holds, connected or lost, by their ids. */
   const held = new Map<string, SocketSession>();
   /** What is under way for a session: one thing at a time. */
@@ -136,6 +136,7 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
         taken.leases.map((lease) => ({ subscription: admissions.adopt(lease), untilMs: Infinity })),
       );
     }
+    presences.resume(connection);
     return session;
   };
 

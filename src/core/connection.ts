@@ -12,6 +12,10 @@ export interface Connected {
    *   over, OUTCOME_UNKNOWN when the item may be bound, but its end is not certain.
    */
   bind?<R>(group: GroupKey, write: () => Promise<R>): Promise<R>;
+  /** Whether it is over at this process: nothing can be bound to it. Absent: unknown. */
+  readonly isOver?: boolean;
+  /** Whether other processes may have bound items to it. Absent: unknown. */
+  readonly isBoundElsewhere?: boolean;
 }
 
 /** What holds a connection open, such as a socket. */

@@ -30,6 +30,8 @@ const MAX_GROUPS = 64;
  */
 export class BoundConnection implements SessionConnection {
   readonly connectionId: string;
+  /** @see Connected */
+  readonly isBoundElsewhere: boolean;
   readonly #sessionId: string;
   readonly #options: BoundConnectionOptions;
   /** Groups of all items that are bound; undefined: none are, or they may be in any group. */
@@ -46,9 +48,14 @@ export class BoundConnection implements SessionConnection {
     const { id, connectionId, isBound = false } = session;
     this.#sessionId = id;
     this.connectionId = connectionId;
-    this.#isBound = isBound;
+    this.#isBound = this.isBoundElsewhere = isBound;
     this.#options = options;
     if (isBound) options.bound.add(this);
+  }
+
+  /** @see Connected */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** @see SessionConnection */

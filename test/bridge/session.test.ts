@@ -170,6 +170,8 @@ describe("a session", () => {
         const { subscriptionId } = request;
         return {
           ended: undefined,
+          presence: undefined,
+          show: () => {},
           leave() {
             parted.push(`${subscriptionId} left`);
             admission.leave();
@@ -253,6 +255,8 @@ describe("a session", () => {
           const admission = await engine.handlers.admit(request, caller);
           const counted: Admission = {
             ended: undefined,
+            presence: undefined,
+            show: () => {},
             leave() {
               admitted.delete(request.subscriptionId);
               admission.leave();
@@ -266,6 +270,8 @@ describe("a session", () => {
       const at = open(counting);
       const unknown: Admission = {
         ended: undefined,
+        presence: undefined,
+        show: () => {},
         leave: () => {},
         suspend: () => {
           throw new Error("unexpected");

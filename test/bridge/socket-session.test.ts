@@ -20,6 +20,8 @@ function open(maxSuspended = 10) {
   };
   const connection: SessionConnection = {
     connectionId: "c",
+    isOver: false,
+    isBoundElsewhere: false,
     bind: (_group, write) => write(),
     holdBy: () => {},
     settled: async () => {},
