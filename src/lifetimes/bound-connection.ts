@@ -8,8 +8,11 @@ export interface BoundConnectionOptions {
   readonly agreed: Pick<Sessions, "bind" | "connected">;
   /** Deletes what is bound to a connection. @see endBoundItems */
   readonly endItems: (connection: string, within: readonly GroupKey[] | undefined) => Promise<void>;
-  /** Runs work in the background, again when it fails, until it succeeds or the process ends. */
-  readonly insist: (work: () => Promise<void>) => void;
+  /**
+   * Runs work in the background, once `after` has resolved, and again when it fails, until it
+   * succeeds or the process ends.
+   */
+  readonly insist: (after: Promise<void>, work: () => Promise<void>) => void;
   /** The connections that something is bound to: it adds and removes itself. */
   readonly bound: Set<BoundConnection>;
 }
@@ -31,8 +34,8 @@ export class BoundConnection implements SessionConnection {
   readonly isBoundElsewhere: boolean;
   readonly #sessionId: string;
   readonly #options: BoundConnectionOptions;
-  /** Groups of the items that were bound here; undefined: too many. */
-  #groups: Map<string, GroupKey> | undefined = new Map();
+  /** Groups of all items that are bound; undefined: none are, or they may be in any group. */
+  #groups: Map<string, GroupKey> | undefined;
   /** Whether the fleet knows that something may be bound, and the session goes on. */
   #recorded: Promise<boolean> | undefined;
   #isBound: boolean;
@@ -47,10 +50,7 @@ export class BoundConnection implements SessionConnection {
     this.connectionId = connectionId;
     this.#isBound = this.isBoundElsewhere = isBound;
     this.#options = options;
-    if (!isBound) return;
-    // Other processes do not say in which groups.
-    this.#groups = undefined;
-    options.bound.add(this);
+    if (isBound) options.bound.add(this);
   }
 
   /** @see Connected */
@@ -108,14 +108,15 @@ export class BoundConnection implements SessionConnection {
     // Nothing was bound here.
     if (this.#recorded === undefined) return;
     const { agreed, insist } = this.#options;
-    insist(async () => {
-      await this.settled();
+    insist(this.settled(), async () => {
       const known = await agreed.connected([this.connectionId]);
       if (!known.has(this.connectionId)) this.#delete(within);
     });
   }
 
   #note(group: GroupKey): void {
+    // What other processes have bound may be in any group.
+    if (!this.#isBound) this.#groups = new Map();
     this.#groups?.set(groupKeyText(group), group);
     if (this.#groups !== undefined && this.#groups.size > MAX_GROUPS) this.#groups = undefined;
     if (this.#isBound) return;
@@ -134,10 +135,7 @@ export class BoundConnection implements SessionConnection {
 
   #delete(within: readonly GroupKey[] | undefined): void {
     const { endItems, insist } = this.#options;
-    insist(async () => {
-      await this.settled();
-      await endItems(this.connectionId, within);
-    });
+    insist(this.settled(), async () => endItems(this.connectionId, within));
   }
 
   #settle(): void {

@@ -11,6 +11,7 @@ import { FRAMING } from "./bad-input/framing.ts";
 import { IDEMPOTENCY } from "./bad-input/idempotency.ts";
 import { NAMES } from "./bad-input/names.ts";
 import { OPERATIONS } from "./bad-input/operations.ts";
+import { LIFETIMES } from "./bad-input/lifetimes.ts";
 import { LISTINGS } from "./bad-input/listings.ts";
 import { REQUESTS } from "./bad-input/requests.ts";
 import { RESERVED } from "./bad-input/reserved.ts";
@@ -27,6 +28,7 @@ const ROWS: readonly Row[] = [
   ...LISTINGS,
   ...REQUESTS,
   ...IDEMPOTENCY,
+  ...LIFETIMES,
   ...WINDOWS,
   ...FRAMING,
 ];

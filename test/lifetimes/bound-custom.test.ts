@@ -22,9 +22,8 @@ function customStore(before: () => Promise<void> = async () => {}): Store {
   };
 }
 
-boundSuite("in a custom store", async () => ({
+boundSuite("in a custom store", false, async () => ({
   store: customStore(),
-  lasts: false,
   cleanUp: async () => {},
 }));
 

@@ -3,11 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { boundSuite } from "./suite/bound.suite.ts";
 
-boundSuite("on disk", async () => {
+boundSuite("on disk", true, async () => {
   const folder = await mkdtemp(join(tmpdir(), "millrace-bound-"));
   return {
     store: { kind: "file_based", folder },
-    lasts: true,
     cleanUp: () => rm(folder, { recursive: true, force: true }),
   };
 });

@@ -1,7 +1,6 @@
 import { boundSuite } from "./suite/bound.suite.ts";
 
-boundSuite("in memory", async () => ({
+boundSuite("in memory", false, async () => ({
   store: { kind: "in_memory" },
-  lasts: false,
   cleanUp: async () => {},
 }));

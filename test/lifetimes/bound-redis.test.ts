@@ -4,11 +4,10 @@ import { sharedRedis } from "../support/redis/shared-redis.ts";
 import { boundSuite } from "./suite/bound.suite.ts";
 
 describeWithRedis("a fleet", () =>
-  boundSuite("in Redis", async () => {
+  boundSuite("in Redis", true, async () => {
     const { url } = await sharedRedis();
     return {
       store: { kind: "redis", url, keyPrefix: randomPrefix(), registryTimeoutMs: 2000 },
-      lasts: true,
       cleanUp: async () => {},
     };
   }),

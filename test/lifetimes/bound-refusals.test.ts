@@ -90,7 +90,7 @@ it("no item is bound by a batch, or in a custom stream", async () => {
       message: expect.stringContaining("whileConnected") as unknown,
     },
   });
-  await server.service.createStream("custom", { set: () => {}, get: () => undefined } as never);
+  await server.service.createStream("custom", { set: () => {}, get: () => undefined });
   expect(await client.call("Set", { ...set, streamName: "custom" })).toMatchObject({
     error: { reason: "CUSTOM_STREAM_UNSUPPORTED" },
   });

@@ -33,12 +33,20 @@ export interface SocketClient {
   sendCall(method: string, params: object): void;
 }
 
+/** How a client connects. */
+interface ClientOptions {
+  /** Secret of a session to take up. */
+  readonly session?: string;
+  readonly path?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** Opens a socket and says hello. It ends with the test. */
 export async function openClient(
   url: string,
-  { session, path = "/?user=ann" }: { readonly session?: string; readonly path?: string } = {},
+  { session, path = "/?user=ann", headers = {} }: ClientOptions = {},
 ): Promise<SocketClient> {
-  const line = await connect(url, path);
+  const line = await connect(url, path, { headers });
   send(line, "hello", { version: 2, session });
   const { data } = await first(line, "welcome");
   let lastId = 0;
