@@ -16,7 +16,14 @@ const PRINTED: Readonly<Record<string, readonly string[]>> = {
     "has [ { id: 'tea', stock: 4 } ]",
     "now { id: 'tea', stock: 3 } and in the table { id: 'tea', stock: 3 }",
   ],
-  "presence.mjs": ["1 in the kitchen", "2 in the kitchen", "1 in the kitchen", "0 in the kitchen"],
+  "presence.mjs": [
+    "In the kitchen: nobody",
+    "In the kitchen: Ann",
+    "In the kitchen: Ann, Bob",
+    "In the kitchen: Ann (typing), Bob",
+    "In the kitchen: Ann (typing)",
+    "In the kitchen: nobody",
+  ],
   "private-rooms.mjs": [
     "ann may come in: sync",
     "bob stays out: JOIN_REFUSED",
