@@ -48,6 +48,7 @@ import { startExpiry } from "../lifetimes/expiry.ts";
 import { Moments } from "../timers/moments.ts";
 import { createReads } from "./reads.ts";
 import { createWrites } from "./writes.ts";
+import { createGroupStates } from "./trigger-states.ts";
 import type { StreamsOptions } from "../streams/stream-options.ts";
 import { Evictor } from "../streams/evictor.ts";
 import { StreamTable } from "../streams/stream-settings.ts";
@@ -197,6 +198,7 @@ export function createEngine(
     coordinator,
     functions,
     outbox: store.outbox,
+    states: createGroupStates(store),
     limits: { ...DEFAULT_TRIGGER_LIMITS, ...options.triggerLimits },
     writeDeadLetter: createDeadLetters({
       handlers: { ...reads, ...writes },
