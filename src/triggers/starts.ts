@@ -112,9 +112,7 @@ export class Starts {
   want(key: string, triggerId: string, reason: StartReason): void {
     if (this.#waiting.has(key) || this.#wanted.has(key)) return;
     this.#wanted.set(key, { reason, isAdded: false });
-    if (this.#isMarking) return;
-    this.#isMarking = true;
-    void this.#mark(triggerId).finally(() => (this.#isMarking = false));
+    if (!this.#isMarking) void this.#mark(triggerId);
   }
 
   /** Stops. What was wanted and is not in the outbox is forgotten. */
@@ -146,6 +144,7 @@ export class Starts {
 
   async #mark(triggerId: string): Promise<void> {
     const { signal } = this.#stopping;
+    this.#isMarking = true;
     // Those of the same turn of the event loop go together.
     await Promise.resolve();
     const left = () => Array.from(this.#wanted).filter(([, { isAdded }]) => !isAdded);
@@ -158,5 +157,6 @@ export class Starts {
       if (results.some(({ status }) => status === "rejected"))
         await sleep(RETRY_MS, signal).catch(() => {});
     }
+    this.#isMarking = false;
   }
 }

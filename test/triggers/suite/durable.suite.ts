@@ -164,8 +164,10 @@ export function describeDurable(host: Host, store: TriggerStore): void {
       await client.registerFunction("f", handler);
       await received(5);
       expect(revisionsOf(calls)).toEqual([8, 9, 10, 11, 12]);
-      let letters = await lettersOf(service, "f");
-      while (letters.length < 7) letters = await lettersOf(service, "f");
+      const letters = await until(
+        () => lettersOf(service, "f"),
+        ({ length }) => length === 7,
+      );
       expect(letters.map(({ error }) => error.code)).toEqual(Array(7).fill("backlog_full"));
       expect(new Set(letters.map(({ payload }) => payload.revision))).toEqual(new Set(upTo(7)));
     });
@@ -184,8 +186,10 @@ export function describeDurable(host: Host, store: TriggerStore): void {
       await client.registerFunction("f", handler);
       await received(1);
       expect(revisionsOf(calls)).toEqual([4]);
-      let letters = await lettersOf(service, "f");
-      while (letters.length < 3) letters = await lettersOf(service, "f");
+      const letters = await until(
+        () => lettersOf(service, "f"),
+        ({ length }) => length === 3,
+      );
       expect(letters.map(({ error }) => error.code)).toEqual(Array(3).fill("away_too_long"));
     });
   });

@@ -1,0 +1,7 @@
+import { describe } from "vitest";
+import { describeWithRedis } from "../support/redis/required-redis.ts";
+import { DISK, MEMORY, REDIS } from "../support/triggers/stores.ts";
+import { describeTriggerAdministration } from "./suite/administration.suite.ts";
+
+describe.each([MEMORY, DISK])("in $name", describeTriggerAdministration);
+describeWithRedis("on Redis", () => describeTriggerAdministration(REDIS));
