@@ -141,10 +141,10 @@ export function createDeadLetterBox({ handlers, call }: DeadLetterBoxOptions): D
 /** Other writers of the stream may have stored anything. */
 function letterOf(functionId: string, { itemId, value, createTimeMs }: Item): DeadLetter {
   const json = value.json();
-  const fields: Record<string, Json> = isRecord(json) ? (json as Record<string, Json>) : {};
+  const fields: Record<string, Json> = isRecord(json) ? json : {};
   const error = isRecord(fields["error"]) ? fields["error"] : {};
   const { code = "", message = "", attempts = 0 } = error as Record<string, unknown>;
-  const time = new Date(String(fields["time"]));
+  const time = new Date(typeof fields["time"] === "string" ? fields["time"] : NaN);
   const { payload, payload_text: payloadText, trigger } = fields;
   return {
     functionId,

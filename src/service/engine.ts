@@ -50,7 +50,7 @@ import { Moments } from "../timers/moments.ts";
 import { createReads } from "./reads.ts";
 import { createWrites } from "./writes.ts";
 import { triggerFunctions } from "./trigger-functions.ts";
-import { createGroupStates } from "./trigger-states.ts";
+import { createStateSource } from "./trigger-states.ts";
 import type { StreamsOptions } from "../streams/stream-options.ts";
 import { Evictor } from "../streams/evictor.ts";
 import { StreamTable } from "../streams/stream-settings.ts";
@@ -200,7 +200,7 @@ export function createEngine(
     coordinator,
     functions,
     outbox: store.outbox,
-    states: createGroupStates(store),
+    states: createStateSource(store),
     limits: { ...DEFAULT_TRIGGER_LIMITS, ...options.triggerLimits },
     writeDeadLetter: createDeadLetters({
       handlers: { ...reads, ...writes },

@@ -1,14 +1,14 @@
 import type { Store } from "../core/store.ts";
 import { Value } from "../core/value.ts";
 import { groupState, itemsState } from "../live/state-reader.ts";
-import type { GroupStates } from "../triggers/group-states.ts";
+import type { StateSource } from "../triggers/state-source.ts";
 
 /** Most groups of one page. */
 const PAGE = 1000;
 const EMPTY = Value.of(null);
 
 /** The states of groups of a store, for triggers that receive them. */
-export function createGroupStates(store: Store): GroupStates {
+export function createStateSource(store: Store): StateSource {
   return {
     groups: (streamName, after) =>
       store.groups(streamName, { limit: PAGE, ...(after !== undefined && { after }) }),

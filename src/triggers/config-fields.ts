@@ -8,14 +8,14 @@ import { checkName } from "../core/names.ts";
 export type ConfigSection = Readonly<Record<string, unknown>>;
 
 /** A name; undefined when it is absent, null or empty. @throws FunctionError trigger_invalid */
-export function name(field: string, given: unknown): string | undefined {
+export function readName(field: string, given: unknown): string | undefined {
   return given === undefined || given === null || given === ""
     ? undefined
-    : checkedName(field, given);
+    : readRequiredName(field, given);
 }
 
 /** A name, which must not be empty. @throws FunctionError trigger_invalid */
-export function checkedName(field: string, given: unknown): string {
+export function readRequiredName(field: string, given: unknown): string {
   try {
     return checkName(field, given);
   } catch (error) {
@@ -24,27 +24,22 @@ export function checkedName(field: string, given: unknown): string {
 }
 
 /** True or false, with a default. @throws FunctionError trigger_invalid */
-export function toggle(field: string, given: unknown, fallback: boolean): boolean {
+export function readToggle(field: string, given: unknown, fallback: boolean): boolean {
   if (given === undefined || given === null) return fallback;
   if (typeof given === "boolean") return given;
-  throw invalid(field, given, "true or false");
+  throw invalidField(field, given, "true or false");
 }
 
 /** An integer within limits, which may be text. @throws FunctionError trigger_invalid */
-export function integer(field: string, given: unknown, min: number, max: number): number {
+export function readInteger(field: string, given: unknown, min: number, max: number): number {
   const number = typeof given === "string" ? Number(given) : given;
   if (typeof number === "number" && Number.isInteger(number) && number >= min && number <= max)
     return number;
-  throw invalid(field, given, `an integer from ${min} to ${max}`);
-}
-
-/** Whether it is an object with fields. */
-export function isSection(given: unknown): given is ConfigSection {
-  return typeof given === "object" && given !== null && !Array.isArray(given);
+  throw invalidField(field, given, `an integer from ${min} to ${max}`);
 }
 
 /** The refusal of a field, with what it may be. */
-export function invalid(field: string, given: unknown, may: string): FunctionError {
+export function invalidField(field: string, given: unknown, may: string): FunctionError {
   const problem = given === undefined ? "is missing" : `is ${describeValue(given)}`;
   return new FunctionError("trigger_invalid", `${field} ${problem}; it may be ${may}.`);
 }

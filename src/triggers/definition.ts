@@ -1,5 +1,6 @@
 import { FunctionError } from "../core/function-call.ts";
 import { StreamError } from "../core/errors.ts";
+import { isRecord } from "../core/is-record.ts";
 import {
   type RetryPolicy,
   TRIGGER_TYPES,
@@ -11,11 +12,10 @@ import { type Json, Value } from "../core/value.ts";
 import {
   type ConfigSection,
   describeValue,
-  integer,
-  invalid,
-  isSection,
-  name,
-  toggle,
+  readInteger,
+  invalidField,
+  readName,
+  readToggle,
 } from "./config-fields.ts";
 import { durableConfig, formatAway } from "./durable-config.ts";
 
@@ -76,15 +76,16 @@ export function readTrigger(request: TriggerRequest): ReadTrigger {
     );
   }
   const section = request.config ?? {};
-  if (!isSection(section)) throw invalid("config", section, "an object");
-  const functionId = name("function_id", request.function_id);
-  if (functionId === undefined) throw invalid("function_id", undefined, "the id of a function");
+  if (!isRecord(section)) throw invalidField("config", section, "an object");
+  const functionId = readName("function_id", request.function_id);
+  if (functionId === undefined)
+    throw invalidField("function_id", undefined, "the id of a function");
   const config: TriggerConfig = {
-    conditionFunctionId: name("config.condition_function_id", section["condition_function_id"]),
+    conditionFunctionId: readName("config.condition_function_id", section["condition_function_id"]),
     ...((type === "stream" || type === "stream:write") && placeConfig(type, section)),
     ...(type === "stream" && { retry: retryOf(section["retry"]) }),
     ...durableConfig(type, section),
-    ...(type === "stream:join" && { gate: toggle("config.gate", section["gate"], true) }),
+    ...(type === "stream:join" && { gate: readToggle("config.gate", section["gate"], true) }),
   };
   return {
     definition: { type, functionId, config, metadata: metadataOf(request.metadata) },
@@ -127,24 +128,25 @@ export function writeTrigger(definition: TriggerDefinition): TriggerRequest {
 
 /** What a trigger of a stream matches. */
 function placeConfig(type: "stream" | "stream:write", section: ConfigSection): TriggerConfig {
-  const streamName = name("config.stream_name", section["stream_name"]);
+  const streamName = readName("config.stream_name", section["stream_name"]);
   if (streamName === undefined) {
     const what = type === "stream" ? "listen to" : "guard";
-    throw invalid("config.stream_name", undefined, `the name of the stream to ${what}`);
+    throw invalidField("config.stream_name", undefined, `the name of the stream to ${what}`);
   }
   return {
     streamName,
-    groupId: name("config.group_id", section["group_id"]),
-    itemId: name("config.item_id", section["item_id"]),
+    groupId: readName("config.group_id", section["group_id"]),
+    itemId: readName("config.item_id", section["item_id"]),
   };
 }
 
 function retryOf(given: unknown): RetryPolicy | undefined {
   if (given === undefined || given === null) return undefined;
-  if (!isSection(given)) throw invalid("config.retry", given, "{max_attempts, initial_backoff_ms}");
+  if (!isRecord(given))
+    throw invalidField("config.retry", given, "{max_attempts, initial_backoff_ms}");
   return {
-    maxAttempts: integer("config.retry.max_attempts", given["max_attempts"], 1, MAX_ATTEMPTS),
-    initialBackoffMs: integer(
+    maxAttempts: readInteger("config.retry.max_attempts", given["max_attempts"], 1, MAX_ATTEMPTS),
+    initialBackoffMs: readInteger(
       "config.retry.initial_backoff_ms",
       given["initial_backoff_ms"] ?? DEFAULT_INITIAL_BACKOFF_MS,
       0,

@@ -18,7 +18,7 @@ export type Delivery =
   | { readonly kind: "unserved"; readonly error: FunctionError };
 
 /** One attempt: calls the condition, if there is one, then the function. Never rejects. */
-export async function deliver(
+async function deliver(
   call: Call,
   { definition }: BoundTrigger,
   payload: string,

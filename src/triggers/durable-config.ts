@@ -1,6 +1,6 @@
 import { FunctionError } from "../core/function-call.ts";
 import { type TriggerConfig, type TriggerType, isGate } from "../core/trigger.ts";
-import { type ConfigSection, checkedName, invalid } from "./config-fields.ts";
+import { type ConfigSection, invalidField, readRequiredName } from "./config-fields.ts";
 
 /** How long an event of a durable trigger waits for a provider by default, in milliseconds: 7 days. */
 const DEFAULT_MAX_AWAY_MS = 604_800_000;
@@ -19,7 +19,7 @@ const DURATION = /^(\d{1,9})([dhms])$/;
 export function durableConfig(type: TriggerType, section: ConfigSection): TriggerConfig {
   // Empty, it would be a trigger that is not durable, unnoticed.
   const given = section["durable"] ?? undefined;
-  const durable = given === undefined ? undefined : checkedName("config.durable", given);
+  const durable = given === undefined ? undefined : readRequiredName("config.durable", given);
   const start = section["start"] ?? "";
   const maxAway = section["max_away"] ?? "";
   if (durable === undefined) {
@@ -37,7 +37,7 @@ export function durableConfig(type: TriggerType, section: ConfigSection): Trigge
   }
   if (type !== "stream") return { durable };
   if (start !== "" && start !== "state")
-    throw invalid("config.start", start, '"state", or left out for the changes from now on');
+    throw invalidField("config.start", start, '"state", or left out for the changes from now on');
   return {
     durable,
     maxAwayMs: maxAway === "" ? DEFAULT_MAX_AWAY_MS : awayOf(maxAway),
@@ -56,7 +56,7 @@ function awayOf(given: unknown): number {
   const [, count, unit] = (typeof given === "string" && DURATION.exec(given)) || [];
   const ms = Number(count) * UNITS[unit as keyof typeof UNITS];
   if (ms >= MIN_MAX_AWAY_MS && ms <= MAX_MAX_AWAY_MS) return ms;
-  throw invalid(
+  throw invalidField(
     "config.max_away",
     given,
     'a duration such as "7d", "12h" or "90s", from 1s to 366d',

@@ -6,7 +6,7 @@ import type { BoundTrigger } from "../core/trigger.ts";
 import { MAX_DEPTH } from "../functions/cause.ts";
 import type { Bindings } from "./bindings.ts";
 import { deliverJob } from "./delivery.ts";
-import type { GroupStates } from "./group-states.ts";
+import type { StateSource } from "./state-source.ts";
 import { eventPayload } from "./payloads.ts";
 import { Settler } from "./settler.ts";
 import { readReference } from "./start-reference.ts";
@@ -40,7 +40,7 @@ export interface DispatchContext {
   /** Wall clock, in Unix milliseconds. */
   readonly clock: () => number;
   /** The states of groups, for triggers with `start`. */
-  readonly states: GroupStates;
+  readonly states: StateSource;
 }
 
 /** An owned partition, and the proof of ownership. */

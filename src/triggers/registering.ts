@@ -1,7 +1,7 @@
 import type { Registry } from "../core/coordinator.ts";
 import { FunctionError } from "../core/function-call.ts";
 import { type BoundTrigger, type TriggerDefinition, canonical } from "../core/trigger.ts";
-import type { GroupStates } from "./group-states.ts";
+import type { StateSource } from "./state-source.ts";
 import { startReference } from "./start-reference.ts";
 
 /** Most entries that are added to the outbox at once. */
@@ -21,7 +21,7 @@ const MARKS_AT_ONCE = 64;
  */
 export async function bindTrigger(
   registry: Registry,
-  states: GroupStates,
+  states: StateSource,
   definition: TriggerDefinition,
 ): Promise<BoundTrigger> {
   const { durable } = definition.config;
@@ -50,7 +50,7 @@ function placeOf({ config: { streamName, groupId, itemId } }: TriggerDefinition)
   return canonical({ streamName, groupId, itemId });
 }
 
-async function prepareStart(states: GroupStates, { id, definition }: BoundTrigger): Promise<void> {
+async function prepareStart(states: StateSource, { id, definition }: BoundTrigger): Promise<void> {
   const { streamName = "", groupId } = definition.config;
   const reference = startReference(id, "registered");
   const mark = (group: string) => states.mark({ streamName, groupId: group }, reference);

@@ -3,7 +3,7 @@ import { type GroupKey, groupKeyText, groupOfText } from "../core/names.ts";
 import type { BoundTrigger, StartReason } from "../core/trigger.ts";
 import { RecentMap } from "../core/recent-map.ts";
 import { sleep } from "../timers/timers.ts";
-import type { GroupStates } from "./group-states.ts";
+import type { StateSource } from "./state-source.ts";
 import { startReference } from "./start-reference.ts";
 import { syncPayload } from "./sync-payload.ts";
 import type { Job } from "./job.ts";
@@ -32,7 +32,7 @@ const MAX_EPOCHS = 100_000;
  * while it waits, because the state is read when its turn comes.
  */
 export class Starts {
-  readonly #states: GroupStates;
+  readonly #states: StateSource;
   readonly #stopping = new AbortController();
   /** By the number of their entry. */
   readonly #pending = new Map<number, PendingStart>();
@@ -46,7 +46,7 @@ export class Starts {
   readonly #epochs = new RecentMap<string, { readonly epoch: string }>(MAX_EPOCHS);
   #isMarking = false;
 
-  constructor(states: GroupStates) {
+  constructor(states: StateSource) {
     this.#states = states;
   }
 

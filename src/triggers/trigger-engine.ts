@@ -11,7 +11,7 @@ import { createBindings } from "./bindings.ts";
 import { type TriggerRequest, configKeys, readTrigger, writeTrigger } from "./definition.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { type GateOptions, type Gates, createGates } from "./gates.ts";
-import type { GroupStates } from "./group-states.ts";
+import type { StateSource } from "./state-source.ts";
 import { createLeaves } from "./leaves.ts";
 import { bindTrigger } from "./registering.ts";
 import { ReadAdmissions } from "./read-admissions.ts";
@@ -80,7 +80,7 @@ export interface ReactiveOptions extends GateOptions {
     job: Job | undefined,
     loss: Loss,
   ) => Promise<void>;
-  readonly states: GroupStates;
+  readonly states: StateSource;
   readonly onProblem: (problem: Problem) => void;
   readonly newId: () => string;
   /** Monotonic clock, in milliseconds. */

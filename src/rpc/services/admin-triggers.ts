@@ -7,11 +7,12 @@ import {
 import { ValueSchema, timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { DeadLetterSchema, TriggerSchema } from "../../../gen/millrace/v1/admin_service_pb.ts";
 import type { DeadLetter } from "../../service/dead-letter-box.ts";
-import { durableNameOf } from "../../service/trigger-administration.ts";
-import type { TriggerReport } from "../../triggers/trigger-engine.ts";
+import { type TriggerPage, durableNameOf } from "../../service/trigger-administration.ts";
 
 /** A trigger as a message. */
-export function triggerOf(report: TriggerReport): MessageInitShape<typeof TriggerSchema> {
+export function triggerOf(
+  report: TriggerPage["triggers"][number],
+): MessageInitShape<typeof TriggerSchema> {
   const { metadata, oldestMs, awaySinceMs, counts } = report;
   return {
     triggerId: report.id,

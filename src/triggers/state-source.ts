@@ -2,7 +2,7 @@ import type { SyncFrame } from "../core/frame.ts";
 import type { GroupKey } from "../core/names.ts";
 
 /** The groups of a store, for triggers that receive their states. */
-export interface GroupStates {
+export interface StateSource {
   /** Ids of the groups of a stream that hold items, after `after`, sorted; empty: no more. */
   groups(streamName: string, after: string | undefined): Promise<readonly string[]>;
   /**
