@@ -1,3 +1,6 @@
+import { type JsonValue, toJson } from "@bufbuild/protobuf";
+import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import type { Item as ProtoItem } from "millrace/v1";
 import type { Json, StreamService } from "millrace";
 
 /** A payload of a trigger with `start: "state"`. */
@@ -28,14 +31,24 @@ export class Projection {
   readonly reasons = new Map<string, string[]>();
   /** Number of payloads. */
   calls = 0;
-  readonly #at = new Map<string, string>();
+  /** Number of changes that came again. */
+  repetitions = 0;
+  readonly #takesRepetitions: boolean;
+  readonly #at = new Map<string, { readonly epoch: string; readonly revision: number }>();
   readonly #open = new Set<string>();
+
+  /** @param options.takesRepetitions Whether changes may come again: then it ignores them. */
+  constructor(options: { readonly takesRepetitions?: boolean } = {}) {
+    this.#takesRepetitions = options.takesRepetitions ?? false;
+  }
 
   /** Takes the next payload. */
   take({ epoch = "", revision = 0, groupId, id, event }: StatePayload): void {
     this.calls++;
     if (event.type === "event") return;
     if (event.type === "sync") {
+      // A state that was interrupted begins again.
+      if (event.first && this.#takesRepetitions) this.#open.delete(groupId);
       if (event.first === this.#open.has(groupId))
         this.faults.push(`${groupId}: a part is missing`);
       if (event.first) {
@@ -46,15 +59,20 @@ export class Projection {
       else this.#open.add(groupId);
       for (const [i, itemId] of event.ids.entries())
         this.groups.get(groupId)?.set(itemId, event.data[i] as Json);
-      this.#at.set(groupId, `${epoch} ${revision}`);
+      this.#at.set(groupId, { epoch, revision });
       return;
     }
     if (this.#open.has(groupId)) this.faults.push(`${groupId}: a change within a state`);
     const at = this.#at.get(groupId);
+    if (this.#takesRepetitions && at?.epoch === epoch && revision <= at.revision) {
+      this.repetitions++;
+      return;
+    }
     // A group that is created after the start begins with its first change.
-    if (at !== `${epoch} ${revision - 1}` && !(at === undefined && revision === 1))
-      this.faults.push(`${groupId}: ${epoch} ${revision} after ${at}`);
-    this.#at.set(groupId, `${epoch} ${revision}`);
+    const isNext = at?.epoch === epoch && revision === at.revision + 1;
+    if (!isNext && !(at === undefined && revision === 1))
+      this.faults.push(`${groupId}: ${epoch} ${revision} after ${at?.epoch} ${at?.revision}`);
+    this.#at.set(groupId, { epoch, revision });
     const items = this.groups.get(groupId) ?? new Map<string, Json>();
     this.groups.set(groupId, items);
     if (event.type === "delete") items.delete(id as string);
@@ -91,4 +109,12 @@ export async function contentOf(service: StreamService, streamName: string): Pro
 async function groupsOf(service: StreamService, streamName: string): Promise<string[]> {
   const { groups } = await service.listGroups({ streamName, pageSize: 1000 });
   return groups.toSorted();
+}
+
+/** The items of a page, in the form of a projection. */
+export function itemsOf(items: readonly ProtoItem[]): [string, JsonValue][] {
+  return items.map(({ itemId, data }) => [
+    itemId,
+    data === undefined ? null : toJson(ValueSchema, data),
+  ]);
 }
