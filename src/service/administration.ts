@@ -11,6 +11,14 @@ import type { Require } from "./calls.ts";
 import { checkPageSize, requestInvalid } from "./checks.ts";
 import { readPageToken, writePageToken } from "../core/page-token.ts";
 import { withdrawUnlessAllowed } from "./presence-calls.ts";
+import type { DeadLetterBox } from "./dead-letter-box.ts";
+import {
+  type OrderedTriggers,
+  type TriggerAdministration,
+  type TriggerOrder,
+  carryOutTriggerOrder,
+  createTriggerAdministration,
+} from "./trigger-administration.ts";
 import type { PageRequest } from "./requests.ts";
 
 /** Selects subscriptions: those that match every field that is present. */
@@ -77,6 +85,8 @@ export interface Administration {
   recheckSubscriptions(
     request: FilterRequest,
   ): Promise<{ readonly kept: number; readonly ended: number }>;
+  /** The triggers and their dead letters. */
+  readonly triggers: TriggerAdministration & DeadLetterBox;
 }
 
 /** What to list. */
@@ -113,12 +123,15 @@ export interface AdministrationOptions {
   >;
   readonly gates: Pick<Gates, "recheck" | "forgetReads">;
   readonly require: Require;
+  readonly triggers: OrderedTriggers;
+  readonly deadLetters: DeadLetterBox;
   /** Ends every subscription of this process. */
   readonly endAll: (error: StreamError) => void;
 }
 
 /** An order to every process of the fleet. */
 type Order =
+  | TriggerOrder
   | { readonly kind: "end"; readonly filter: SubscriptionFilter; readonly reason: string }
   | { readonly kind: "recheck"; readonly filter: SubscriptionFilter }
   | {
@@ -173,6 +186,7 @@ export function createAdministration(options: AdministrationOptions): Administra
   };
 
   return {
+    triggers: { ...createTriggerAdministration(issue), ...options.deadLetters },
     listConnections: (request) =>
       list("connections", request, ({ connectionId }) => [connectionId]),
     listSubscriptions: (request) =>
@@ -208,6 +222,8 @@ export function createAdministration(options: AdministrationOptions): Administra
 
 function carryOut(options: AdministrationOptions, order: Order): unknown {
   const { admissions, gates } = options;
+  if (order.kind === "triggers" || order.kind === "delete-trigger")
+    return carryOutTriggerOrder(options.triggers, order);
   const matches = matcherOf(order.filter);
   const isMatch = ({ joined, subscriber }: Admitted) => matches(joined, subscriber.caller.user);
   switch (order.kind) {

@@ -1,10 +1,10 @@
 import type { ExpiredItem, ItemName, Lifetimes } from "../../core/lifetime.ts";
-import { groupKeyText } from "../../core/names.ts";
+import { groupKeyText, groupOfText } from "../../core/names.ts";
 import { compareUtf8 } from "../../core/text.ts";
 import type { RedisCommand } from "../../redis/commands.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { textOf } from "./encoding.ts";
-import { type RedisKeys, groupOfText } from "./keys.ts";
+import type { RedisKeys } from "./keys.ts";
 import { BOUND, EXPIRED } from "./scripts.ts";
 
 /** Least items that are read of each partition. */
