@@ -25,9 +25,12 @@ const PRINTED: Readonly<Record<string, readonly string[]>> = {
     "In the kitchen: nobody",
   ],
   "private-rooms.mjs": [
-    "ann may come in: sync",
-    "bob stays out: JOIN_REFUSED",
-    "somebody stays out: AUTH_REFUSED",
+    "ann may come in",
+    "ann may see who is there",
+    "bob may not come in: JOIN_REFUSED",
+    "bob may not see who is there: JOIN_REFUSED",
+    "somebody may not come in: AUTH_REFUSED",
+    "somebody may not see who is there: AUTH_REFUSED",
   ],
   "projection.mjs": ["after change 3: { 'us/o-3': { cents: 300 } }"],
 };
