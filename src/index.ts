@@ -52,6 +52,7 @@ export type {
   StreamDelta,
   StreamFrame,
   StreamFrames,
+  TimeToLiveMs,
   UpdateResult,
   UpdateStep,
 } from "./service/library-types.ts";
@@ -74,6 +75,7 @@ export {
 export type { TextTarget } from "./pipe-text/text-target.ts";
 export { memoryStore } from "./stores/memory/memory-store.ts";
 export type * from "./core/idempotency-key.ts";
+export type * from "./core/lifetime.ts";
 export type * from "./core/store.ts";
 export type { ChangeEvent, GroupEvent, TransientEvent, Item as StoredItem } from "./core/change.ts";
 export { MAX_KEYS, keyIdOf, rememberedOf, repetitionOf } from "./core/idempotency.ts";

@@ -79,9 +79,13 @@ export class Hello {
       const greeted = await sessions.greet(secret, owner);
       const { session, resumed } = greeted;
       this.#session = session;
+      session.connection.holdBy({
+        onBound: () => this.#socket.pingOften(),
+        onLapse: () => owner.closeWith(CLOSE.TRY_AGAIN_LATER, "the session may have ended"),
+      });
       // Nobody knows a new one.
       if (owner.isClosed) return resumed && !this.#isOver ? session.lose() : session.end();
-      if (resumed) owner.changeCaller(continued(owner.caller, session.connectionId));
+      owner.changeCaller(continued(owner.caller, session.connection));
       owner.reply(welcomeFrame(greeted, owner.caller, limits.pingIntervalMs));
     } catch (error) {
       owner.reply(errorFrame(StreamError.from(error), undefined, undefined));

@@ -3,6 +3,7 @@ import type { FewMap } from "../core/few-map.ts";
 import type { Caller } from "../rights/caller.ts";
 import { subscriptionEnded } from "../service/calls.ts";
 import type { Admission } from "../service/handlers.ts";
+import { withdrawUnlessAllowed } from "../service/presence-calls.ts";
 import type { JoinFrame } from "./client-frame.ts";
 import type { GroupFeed, Join } from "./group-feed.ts";
 import type { SessionOptions } from "./session-options.ts";
@@ -29,6 +30,18 @@ export interface Joining extends JoinedFeed {
 /** The subscription that the URL requested. */
 export interface ByUrl extends Target {
   readonly subscriptionId: string;
+}
+
+/**
+ * The URL's subscription, as long as it is open: when it was refused or has ended, another
+ * subscription may have its id now.
+ */
+export function joinedByUrl(
+  { subscriptionId }: ByUrl,
+  joined: FewMap<string, JoinedFeed>,
+): JoinedFeed | undefined {
+  const found = joined.get(subscriptionId);
+  return found?.join.byUrl === true ? found : undefined;
 }
 
 /** The subscription of an admitted join. */
@@ -85,7 +98,10 @@ export function requireRightTo(
   require(caller, "subscribe", { stream: streamName, group: groupId, item: itemId });
 }
 
-/** The admissions of joins that a caller has no right to any more, each with the error that ends it. */
+/**
+ * The admissions of joins that a caller has no right to any more, each with the error that ends it.
+ * Presence that it has no right to is withdrawn.
+ */
 export function* withoutRight(
   joins: readonly { readonly join: Join }[],
   caller: Caller,
@@ -94,6 +110,7 @@ export function* withoutRight(
   for (const { join } of joins) {
     try {
       requireRightTo(join, caller, options);
+      withdrawUnlessAllowed(join.admission, join, caller, options.require);
     } catch (error) {
       yield [join.admission, subscriptionEnded(StreamError.from(error).message)];
     }

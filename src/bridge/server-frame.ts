@@ -79,11 +79,13 @@ const itemsState = createRecentForReaders(
 
 /** An item. Its times are Unix milliseconds, like all times on sockets. */
 function itemObject(item: Item, withAuthor: boolean): string {
-  const { itemId, value, revision, createTimeMs, updateTimeMs, author } = item;
+  const { itemId, value, revision, createTimeMs, updateTimeMs, author, lifetime } = item;
+  const expireTimeMs = lifetime?.expireTimeMs;
+  const expires = expireTimeMs === undefined ? "" : `,"expireTime":${expireTimeMs}`;
   const end = withAuthor && author !== NO_AUTHOR ? `,"author":${JSON.stringify(author)}}` : "}";
   return (
     `{"id":${JSON.stringify(itemId)},"data":${value.text},"revision":${revision},` +
-    `"createTime":${createTimeMs},"updateTime":${updateTimeMs}${end}`
+    `"createTime":${createTimeMs},"updateTime":${updateTimeMs}${expires}${end}`
   );
 }
 

@@ -23,6 +23,7 @@ import {
   admittedBy,
   endJoining,
   isSameTarget,
+  joinedByUrl,
   newJoin,
   requireRightTo,
   withoutRight,
@@ -30,6 +31,7 @@ import {
 import { expiredFrame } from "./notice-frame.ts";
 import { SendQueue } from "./send-queue.ts";
 import { endedFrame, errorFrame, refusalFrame } from "./server-frame.ts";
+import { changePresence, showPresence } from "./shown-presence.ts";
 import type { SocketSession } from "./socket-session.ts";
 import type { SessionOptions, SessionSocket } from "./session-options.ts";
 import type { Target } from "./target.ts";
@@ -44,11 +46,10 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
   readonly door = "socket";
   readonly #options: SessionOptions;
   readonly #socket: SessionSocket;
-  readonly #subscriptions: TokenBucket;
   readonly #sendQueue: SendQueue;
   readonly #joined = new FewMap<string, JoinedFeed>();
   readonly #feeds = new GroupFeeds();
-  readonly #turns = new JoinTurns();
+  readonly #turns: JoinTurns;
   /**
    * The URL's subscription, which a join of the same target can replace; undefined once one has.
    */
@@ -71,7 +72,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     caller: Caller,
   ) {
     this.#options = options;
-    this.#subscriptions = subscriptions;
+    this.#turns = new JoinTurns(options.limits, subscriptions, this);
     this.#caller = caller;
     this.#socket = socket;
     this.#expiry = Expiry.of(caller, socket, options, this);
@@ -125,7 +126,15 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       case "leave": {
         const { subscriptionId } = frame;
         if (this.#joined.has(subscriptionId) || this.#turns.has(subscriptionId))
-          this.#enqueue(subscriptionId, true, () => this.#leave(subscriptionId));
+          this.#turns.run(subscriptionId, true, () => this.#leave(subscriptionId));
+        return;
+      }
+      case "presence": {
+        const { subscriptionId } = frame;
+        const { handlers } = this.#options;
+        this.#turns.run(subscriptionId, undefined, () =>
+          changePresence(frame, this.#joined.get(subscriptionId), this, handlers),
+        );
       }
     }
   }
@@ -238,33 +247,12 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
   }
 
   #enqueueJoin(frame: JoinFrame, byUrl: boolean): void {
-    const { subscriptionId } = frame;
     const url =
       this.#byUrl !== undefined && isSameTarget(this.#byUrl, frame) ? this.#byUrl : undefined;
-    if (this.#subscriptions.take(performance.now()) > 0)
-      return this.closeWith(CLOSE.TOO_MUCH, "subscriptions come too fast");
-    const count = this.#turns.countBeside(this.#joined.keys(), subscriptionId, url?.subscriptionId);
-    if (count >= this.#options.limits.maxSubscriptions)
-      return this.closeWith(CLOSE.TOO_MUCH, "too many subscriptions");
-    this.#enqueue(subscriptionId, false, () => this.#join(frame, byUrl, url), url?.subscriptionId);
-  }
-
-  /**
-   * Runs the joins and leaves of one subscription id in the order in which they were received.
-   *
-   * @param taken Another id whose subscription the work replaces.
-   */
-  #enqueue(
-    subscriptionId: string,
-    leaves: boolean,
-    work: () => Promise<void> | void,
-    taken = subscriptionId,
-  ): void {
-    // Joins proceed only as the client reads: one that does not read must not queue more and more
-    // work.
-    if (this.#turns.count >= this.#options.limits.maxFrameBurst)
-      return this.closeWith(CLOSE.TOO_MUCH, "too many joins and leaves under way");
-    this.#turns.run(subscriptionId, leaves, work, taken);
+    const { subscriptionId } = frame;
+    this.#turns.join(subscriptionId, url?.subscriptionId, this.#joined.keys(), () =>
+      this.#join(frame, byUrl, url),
+    );
   }
 
   /**
@@ -275,6 +263,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     if (this.#closed) return;
     const { subscriptionId, streamName, groupId, itemId, resume } = frame;
     const target: Target = { streamName, groupId, itemId };
+    const { handlers } = this.#options;
     let feed: GroupFeed | undefined;
     let admission: Admission | undefined;
     let taken: JoinedFeed | undefined;
@@ -283,16 +272,18 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       if (itemId !== undefined) checkName("id", itemId);
       checkGroup(target);
       if (this.#expiry?.isOver === true) throw expired();
+      if (frame.presence !== undefined) handlers.requirePresence(target, this.#caller);
       taken = this.#claim(url);
       const caller = this.#caller;
       admission =
-        taken?.join.admission ??
-        (await this.#options.handlers.admit({ ...target, subscriptionId }, this));
+        taken?.join.admission ?? (await handlers.admit({ ...target, subscriptionId }, this));
+      if ((frame.presence ?? admission.presence) !== undefined && !this.#closed)
+        await showPresence(frame, admission, this.#caller, handlers);
       if (this.#closed) return this.#part(admission, byUrl);
       if (admission.ended !== undefined) throw admission.ended;
       if (caller !== this.#caller) requireRightTo(target, this.#caller, this.#options);
       const join = newJoin(frame, byUrl, admission);
-      const sees = this.saidHello && this.#options.handlers.seesAuthors(this.#caller, streamName);
+      const sees = this.saidHello && handlers.seesAuthors(this.#caller, streamName);
       feed = this.#feeds.use({ streamName, groupId }, this.#options, this.#sendQueue, this, sees);
       joining = { join, feed, taken, ended: undefined };
       (this.#joining ??= new Set()).add(joining);
@@ -306,8 +297,11 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     } catch (error) {
       if (feed !== undefined) this.#feeds.release(feed);
       if (taken === undefined && admission !== undefined) this.#part(admission, byUrl);
-      // The URL's subscription continues, and keeps its admission.
-      else this.#byUrl = url;
+      // The URL's subscription continues, keeps its admission, and shows nothing.
+      else {
+        this.#byUrl = url;
+        taken?.join.admission.show(undefined);
+      }
       if (joining?.ended === undefined)
         this.#refuse(StreamError.from(error), target, subscriptionId);
       else this.#notifyOfEnd(joining.join, joining.ended);
@@ -336,9 +330,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     // Only one join can claim it; a second one needs an admission of its own.
     if (url === undefined || this.#byUrl !== url) return undefined;
     this.#byUrl = undefined;
-    const joined = this.#joined.get(url.subscriptionId);
-    // When it was refused or has ended, another subscription may have its id now.
-    return joined?.join.byUrl === true ? joined : undefined;
+    return joinedByUrl(url, this.#joined);
   }
 
   #leave(subscriptionId: string): void {
@@ -360,7 +352,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     this.#refuse(error, join, join.subscriptionId);
     if (this.#closed) return;
     // Queued, because its join may still be under way.
-    this.#enqueue(join.subscriptionId, true, () => {
+    this.#turns.run(join.subscriptionId, true, () => {
       if (this.#joined.get(join.subscriptionId)?.join === join) this.#leave(join.subscriptionId);
     });
   }

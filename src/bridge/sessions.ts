@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Caller } from "../rights/caller.ts";
-import { sleep } from "../timers/timers.ts";
+import { sleep, waitAtMost } from "../timers/timers.ts";
 import { NO_CONNECTION } from "../service/calls.ts";
 import type { SessionBasis } from "../service/engine.ts";
 import { type SessionHolder, type SessionKeeper, SocketSession } from "./socket-session.ts";
@@ -35,6 +35,8 @@ export interface Greeted {
 const SECRET_BYTES = 16;
 /** Pause before the end of a session is tried again, in milliseconds. */
 const RETRY_MS = 1000;
+/** How long the release of a session waits for writes of its connection, in milliseconds. */
+const RELEASE_MS = 500;
 
 /**
  * Creates the sessions of a process.
@@ -42,7 +44,7 @@ const RETRY_MS = 1000;
  * @param maxSuspended How many subscriptions a session keeps while it waits for their joins.
  */
 export function createSessions(options: SessionBasis, maxSuspended: number): SocketSessions {
-  const { agreed, admissions, timeoutMs, onProblem } = options;
+  const { agreed, admissions, connections, presences, timeoutMs, onProblem } = options;
   /** Those that this process holds, connected or lost, by their ids. */
   const held = new Map<string, SocketSession>();
   /** What is under way for a session: one thing at a time. */
@@ -94,10 +96,16 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
     },
   };
   agreed.serve({
-    release: (id) => inTurn(id, async () => held.get(id)?.release()),
+    release: (id) =>
+      inTurn(id, async () => {
+        const session = held.get(id);
+        session?.release();
+        // The next process knows what is bound to its connection.
+        if (session !== undefined) await waitAtMost(RELEASE_MS, session.connection.settled());
+      }),
     adopt(record, leases) {
       held.get(record.id)?.settle(false);
-      const session = new SocketSession(keeper, record, undefined);
+      const session = new SocketSession(keeper, record, connections.open(record), undefined);
       held.set(record.id, session);
       for (const lease of leases) session.suspend(admissions.adopt(lease));
       session.lose();
@@ -113,12 +121,13 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
     if (earlier?.owner === owner) earlier.release();
     const taken = await agreed.take(id, owner);
     if (taken === undefined) return undefined;
-    const session = new SocketSession(
-      keeper,
-      { id, owner, connectionId: taken.connectionId },
-      socket,
-    );
     const before = held.get(id);
+    const isHere = taken.leases === undefined && before !== undefined;
+    const { connectionId, isBound } = taken;
+    const connection = isHere
+      ? before.connection
+      : connections.open({ id, owner, connectionId, isBound });
+    const session = new SocketSession(keeper, { id, owner }, connection, socket);
     held.set(id, session);
     if (taken.leases === undefined) before?.handTo(session);
     else {
@@ -127,6 +136,7 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
         taken.leases.map((lease) => ({ subscription: admissions.adopt(lease), untilMs: Infinity })),
       );
     }
+    presences.resume(connection);
     return session;
   };
 
@@ -142,7 +152,7 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
       const { connectionId } = socket.caller.connection ?? NO_CONNECTION;
       const record = { id: digestOf(fresh), owner, connectionId };
       await agreed.begin(record);
-      const session = new SocketSession(keeper, record, socket);
+      const session = new SocketSession(keeper, record, connections.open(record), socket);
       held.set(record.id, session);
       return { session, secret: fresh, resumed: false };
     },

@@ -1,3 +1,4 @@
+import type { SessionConnection } from "../core/connection.ts";
 import type { SessionRecord } from "../core/coordinator.ts";
 import type {
   HolderSession,
@@ -46,7 +47,8 @@ export interface Suspended {
 export class SocketSession implements HolderSession {
   readonly id: string;
   readonly owner: string;
-  readonly connectionId: string;
+  /** Its connection. A session that continues it at this process has the same. */
+  readonly connection: SessionConnection;
   readonly #keeper: SessionKeeper;
   readonly #holder: SessionHolder | undefined;
   #state: "held" | "lost" | "handed" | "over" = "held";
@@ -60,11 +62,16 @@ export class SocketSession implements HolderSession {
   /** The end of what was inherited. */
   #settling: Timer | undefined;
 
-  constructor(keeper: SessionKeeper, record: SessionRecord, holder: SessionHolder | undefined) {
+  constructor(
+    keeper: SessionKeeper,
+    record: Pick<SessionRecord, "id" | "owner">,
+    connection: SessionConnection,
+    holder: SessionHolder | undefined,
+  ) {
     this.#keeper = keeper;
     this.id = record.id;
     this.owner = record.owner;
-    this.connectionId = record.connectionId;
+    this.connection = connection;
     this.#holder = holder;
   }
 
@@ -142,9 +149,9 @@ export class SocketSession implements HolderSession {
   }
 
   /**
-   * Ends it.
+   * Ends it: what is suspended leaves, then what is bound to its connection is deleted.
    *
-   * @param isOurs Whether its leaves are to be delivered here; otherwise another process has them.
+   * @param isOurs Whether that is to be done here; otherwise another process does it.
    */
   settle(isOurs: boolean): void {
     this.#cancel();
@@ -152,6 +159,7 @@ export class SocketSession implements HolderSession {
     this.#isOurs = isOurs;
     for (const { subscription } of this.#suspended?.values() ?? []) this.#part(subscription);
     this.#suspended = undefined;
+    this.connection.end(isOurs);
   }
 
   #keep(suspended: Suspended): void {

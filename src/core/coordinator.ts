@@ -227,11 +227,15 @@ export interface SessionRecord {
   readonly owner: string;
   /** Id of its connection, which goes on when it is taken up. */
   readonly connectionId: string;
+  /** Whether items may be bound to its connection already. Default false. */
+  readonly isBound?: boolean | undefined;
 }
 
 /** A session that this process has taken up. */
 export interface TakenSession {
   readonly connectionId: string;
+  /** Whether items may be bound to its connection, by writes at other processes. */
+  readonly isBound: boolean;
   /**
    * The leases of its subscriptions, which this process holds from now on. Undefined: it held the
    * session all along, and knows them.
@@ -277,6 +281,21 @@ export interface Sessions {
    *   it was taken up, and they went with it.
    */
   end(id: string): Promise<boolean>;
+  /**
+   * Records that items are bound to the connection of a session, before the writes that bind them
+   * are acknowledged.
+   *
+   * @returns Whether the session goes on, here or at another process.
+   * @throws StreamError STORE_UNAVAILABLE
+   */
+  bind(session: Pick<SessionRecord, "id" | "connectionId">): Promise<boolean>;
+  /**
+   * Those of these connections that `bind` was called for and whose sessions go on, at any process.
+   * After a loss of data, some are missing until their processes have recorded them anew.
+   *
+   * @throws StreamError STORE_UNAVAILABLE
+   */
+  connected(connections: readonly string[]): Promise<ReadonlySet<string>>;
   /**
    * Takes part in the sessions of the fleet. May be called once. A process that does not call it
    * adopts none.

@@ -42,8 +42,14 @@ export interface Fold {
    */
   page(items: readonly Item[], position: Position): void;
 
-  /** The items read so far, in creation order, as they are at the position of the last page. */
+  /**
+   * The items read so far, in creation order, as they are at the position of the last page. The
+   * lifetimes of those that `changed` names are unknown: changes do not say them.
+   */
   items(): Item[];
+
+  /** Ids of the items whose last change was not read with a page. */
+  changed(): ReadonlySet<string>;
 }
 
 /** An empty fold. */
@@ -51,6 +57,7 @@ export function createFold(): Fold {
   // A Map keeps insertion order: a replaced value keeps its place, a deleted and re-set one goes
   // last.
   const held = new Map<string, Item>();
+  const changed = new Set<string>();
   let at: Position | undefined;
   // Changes after `at`, contiguous. Those beyond the next page wait for the page after it.
   let pending: ChangeEvent[] = [];
@@ -59,8 +66,11 @@ export function createFold(): Fold {
     const item = held.get(change.itemId);
     // Behind the last item read: a creation, or a later change of what it created.
     if (item === undefined) return;
-    if (change.type === "delete") held.delete(change.itemId);
-    else {
+    if (change.type === "delete") {
+      held.delete(change.itemId);
+      changed.delete(change.itemId);
+    } else {
+      changed.add(change.itemId);
       held.set(change.itemId, {
         itemId: item.itemId,
         value: change.value,
@@ -100,5 +110,6 @@ export function createFold(): Fold {
       at = position;
     },
     items: () => [...held.values()],
+    changed: () => changed,
   };
 }

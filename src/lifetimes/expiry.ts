@@ -1,16 +1,22 @@
 import { type Timer, startTimer } from "../timers/timers.ts";
-import { type EndingOptions, endItems } from "./item-ends.ts";
+import type { ExpiredItem } from "../core/lifetime.ts";
+import { type EndingItem, type EndingOptions, endItems } from "./item-ends.ts";
 
 /** Dependencies and limits of expiry. */
 export interface ExpiryOptions extends EndingOptions {
   /** Pause between two looks at what has expired, in milliseconds. Default 500. */
   readonly intervalMs?: number | undefined;
-  /** Notified when the store fails. Expired items are deleted once it works again. */
+  /**
+   * Notified when the store begins to fail, not of each attempt. Expired items are deleted once it
+   * works again.
+   */
   readonly onProblem: (error: unknown) => void;
 }
 
-/** Most items that are read and deleted before the event loop serves others. */
-const MAX_AT_ONCE = 256;
+/** Most items that are read at once. */
+const MAX_READ = 256;
+/** Most items that are deleted before the event loop serves others. */
+const MAX_AT_ONCE = 64;
 
 /** The running expiry of a store's items. */
 export interface Expiry {
@@ -35,25 +41,37 @@ export function startExpiry(options: ExpiryOptions): Expiry {
 
   const sweepAll = async () => {
     while (!isClosed) {
-      const items = await store.lifetimes.expired(MAX_AT_ONCE);
-      if (items.length === 0) return;
-      const ending = items.map((item) => ({
-        ...item,
-        onlyIf: { expireTimeMs: item.expireTimeMs },
-      }));
-      const count = await endItems(ending, "expired", options);
+      const items = await store.lifetimes.expired(MAX_READ);
+      const ends: Promise<number>[] = [];
+      for (let at = 0; at < items.length && !isClosed; at += MAX_AT_ONCE) {
+        const end = endItems(items.slice(at, at + MAX_AT_ONCE).map(ending), "expired", options);
+        // Its failure is that of the sweep, which may not wait for it yet.
+        end.catch(() => {});
+        ends.push(end);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      const counts = await Promise.all(ends);
       // Without progress, another look at once would find the same.
-      if (items.length < MAX_AT_ONCE || count === 0) return;
-      await new Promise((resolve) => setImmediate(resolve));
+      if (counts.every((count) => count === 0)) return;
     }
   };
   const sweep = () =>
     (sweeping ??= sweepAll().finally(() => {
       sweeping = undefined;
     }));
+  let isFailing = false;
+  const sweepDue = async () => {
+    try {
+      await sweep();
+      isFailing = false;
+    } catch (error) {
+      if (!isFailing) onProblem(error);
+      isFailing = true;
+    }
+  };
   const schedule = () => {
     if (isClosed) return;
-    timer = startTimer(intervalMs, () => void sweep().catch(onProblem).then(schedule)).unref();
+    timer = startTimer(intervalMs, () => void sweepDue().then(schedule)).unref();
   };
   schedule();
   return {
@@ -64,4 +82,9 @@ export function startExpiry(options: ExpiryOptions): Expiry {
       await sweeping?.catch(() => {});
     },
   };
+}
+
+/** The delete of an item that expires, unless its lifetime has changed since it was read. */
+function ending(item: ExpiredItem): EndingItem {
+  return { ...item, onlyIf: { expireTimeMs: item.expireTimeMs } };
 }

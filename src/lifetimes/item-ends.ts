@@ -2,7 +2,7 @@ import type { Cause, ItemName } from "../core/lifetime.ts";
 import type { GroupKey } from "../core/names.ts";
 import { groupKeyText } from "../core/names.ts";
 import type { Firing } from "../core/outbox.ts";
-import type { ItemCondition, Mutation, Store } from "../core/store.ts";
+import type { Commit, Committed, ItemCondition, Mutation, Store } from "../core/store.ts";
 
 /** Dependencies of the ends of items. */
 export interface EndingOptions {
@@ -20,8 +20,9 @@ export interface EndingItem extends ItemName {
 const MAX_PER_COMMIT = 64;
 
 /**
- * Deletes items whose end has come: ordinary changes with a cause, one commit per group and 64
- * items. An item that is not as described stays.
+ * Deletes items whose end has come: ordinary changes with a cause, in the given order within each
+ * group, 64 items per commit. An item that is not as described stays. Groups do not wait for each
+ * other, and a group that fails holds back no other.
  *
  * @returns How many were deleted.
  * @throws StreamError when the store failed; some may have been deleted.
@@ -31,31 +32,44 @@ export async function endItems(
   cause: Cause,
   { store, firing }: EndingOptions,
 ): Promise<number> {
-  let count = 0;
-  for (const [group, mutations] of mutationsOf(items, cause, firing)) {
-    const [outcome] = await store.run(group, [{ mutations }]);
-    if (outcome?.ok !== true) continue;
-    count += outcome.results.filter(({ revision }) => revision !== undefined).length;
-  }
-  return count;
+  const groups = Array.from(mutationsOf(items, cause, firing), async ({ group, mutations }) => {
+    const outcomes = await store.run(group, commitsOf(mutations));
+    return outcomes.reduce((sum, outcome) => sum + (outcome.ok ? changesOf(outcome) : 0), 0);
+  });
+  const ended = await Promise.allSettled(groups);
+  return ended.reduce((sum, group) => {
+    if (group.status === "rejected") throw group.reason;
+    return sum + group.value;
+  }, 0);
 }
 
-function* mutationsOf(
+function changesOf({ results }: Committed): number {
+  return results.filter(({ revision }) => revision !== undefined).length;
+}
+
+interface GroupEnds {
+  readonly group: GroupKey;
+  readonly mutations: Mutation[];
+}
+
+function mutationsOf(
   items: readonly EndingItem[],
   cause: Cause,
   firing: EndingOptions["firing"],
-): Generator<readonly [GroupKey, readonly Mutation[]]> {
-  const byGroup = new Map<string, { readonly group: GroupKey; mutations: Mutation[] }>();
+): Iterable<GroupEnds> {
+  const groups = new Map<string, GroupEnds>();
   for (const { group, itemId, onlyIf } of items) {
     const text = groupKeyText(group);
-    const entry = byGroup.get(text) ?? { group, mutations: [] };
-    byGroup.set(text, entry);
-    const fires = firing(group, itemId);
-    entry.mutations.push({ kind: "delete", itemId, cause, onlyIf, fires });
-    if (entry.mutations.length < MAX_PER_COMMIT) continue;
-    yield [group, entry.mutations];
-    entry.mutations = [];
+    const ends = groups.get(text) ?? { group, mutations: [] };
+    groups.set(text, ends);
+    ends.mutations.push({ kind: "delete", itemId, cause, onlyIf, fires: firing(group, itemId) });
   }
-  for (const { group, mutations } of byGroup.values())
-    if (mutations.length > 0) yield [group, mutations];
+  return groups.values();
+}
+
+function commitsOf(mutations: readonly Mutation[]): Commit[] {
+  const commits: Commit[] = [];
+  for (let at = 0; at < mutations.length; at += MAX_PER_COMMIT)
+    commits.push({ mutations: mutations.slice(at, at + MAX_PER_COMMIT) });
+  return commits;
 }

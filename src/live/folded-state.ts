@@ -1,6 +1,7 @@
 import { type Fold, createFold } from "../core/fold.ts";
 import { StreamError } from "../core/errors.ts";
 import type { Item } from "../core/change.ts";
+import type { ItemLifetime } from "../core/lifetime.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import type { SnapshotPage, SnapshotReader, StateHead, Store } from "../core/store.ts";
@@ -10,6 +11,9 @@ import { PART_LIMITS } from "./state-part.ts";
 const MAX_FOLD_ATTEMPTS = 5;
 /** How many more items than are missing are read when items of a window were deleted meanwhile. */
 const MARGIN = 16;
+
+/** Most items that are read at the same time. */
+const MAX_READS_AT_ONCE = 64;
 
 /** The items of a group, or of a window, at one position. */
 export interface FoldedState extends StateHead {
@@ -99,10 +103,34 @@ async function tryFold(
     }
   } while (!page.done);
   const { items: _, done: __, next: ___, window, ...head } = page;
-  const items = fold.items();
+  const items = await withLifetimes(store, group, fold);
   if (window === undefined) return { ...head, items, window };
   const placesOf = items.map(({ itemId }) => places?.get(itemId) ?? "");
   return { ...head, items, window: { places: placesOf, total: window.total } };
+}
+
+/**
+ * The items of a fold, with the lifetimes of those that changed while it was read. A lifetime changes
+ * with the revision only: the one of an item that has changed again is not needed, as a later change
+ * follows. Where no item had a lifetime, none is read.
+ */
+async function withLifetimes(store: Store, group: GroupKey, fold: Fold): Promise<readonly Item[]> {
+  const items = fold.items();
+  const changed = fold.changed();
+  if (changed.size === 0 || !items.some(({ lifetime }) => lifetime !== undefined)) return items;
+  const lifetimes = new Map<string, ItemLifetime | undefined>();
+  const stale = items.filter(({ itemId }) => changed.has(itemId));
+  for (let from = 0; from < stale.length; from += MAX_READS_AT_ONCE) {
+    const slice = stale.slice(from, from + MAX_READS_AT_ONCE);
+    const reads = slice.map(async ({ itemId, revision }) => {
+      const { item } = await store.get(group, itemId);
+      if (item?.revision === revision) lifetimes.set(itemId, item.lifetime);
+    });
+    await Promise.all(reads);
+  }
+  return items.map((item) =>
+    changed.has(item.itemId) ? { ...item, lifetime: lifetimes.get(item.itemId) } : item,
+  );
 }
 
 async function foldBetween(

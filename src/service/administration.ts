@@ -2,8 +2,10 @@ import type { Orders } from "../core/coordinator.ts";
 import { StreamError } from "../core/errors.ts";
 import { checkName } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
+import { presenceBaseOf } from "../core/presence-stream.ts";
 import { utf8Length } from "../core/text.ts";
-import type { Admissions, Admitted } from "../triggers/admissions.ts";
+import type { Admitted } from "../triggers/admission.ts";
+import type { Admissions } from "../triggers/admissions.ts";
 import type { Gates } from "../triggers/gates.ts";
 import type { Require } from "./calls.ts";
 import { checkPageSize, requestInvalid } from "./checks.ts";
@@ -16,10 +18,12 @@ import {
   carryOutTriggerOrder,
   createTriggerAdministration,
 } from "./trigger-administration.ts";
+import { withdrawUnlessAllowed } from "./presence-calls.ts";
 import type { PageRequest } from "./requests.ts";
 
 /** Selects subscriptions: those that match every field that is present. */
 export interface SubscriptionFilter {
+  /** Subscriptions to its presence, which need the same rights, match too. */
   readonly streamName?: string | undefined;
   readonly groupId?: string | undefined;
   /** Id of the user. */
@@ -267,6 +271,7 @@ async function recheck(
     const { streamName: stream, groupId: group, itemId: item } = joined;
     try {
       require(caller, "subscribe", { stream, group, item });
+      withdrawUnlessAllowed(admitted, joined, caller, require);
       if (caller.kind === "service") return;
       if (performance.now() > deadlineMs) throw undecided();
       const { user, context } = caller;
@@ -321,7 +326,9 @@ function checkFilter(filter: SubscriptionFilter, minFields = 0): SubscriptionFil
 
 function matcherOf({ streamName, groupId, user, connectionId }: SubscriptionFilter) {
   return (joined: Admitted["joined"], ofUser: string | undefined): boolean =>
-    (streamName === undefined || joined.streamName === streamName) &&
+    (streamName === undefined ||
+      joined.streamName === streamName ||
+      presenceBaseOf(joined.streamName) === streamName) &&
     (groupId === undefined || joined.groupId === groupId) &&
     (user === undefined || ofUser === user) &&
     (connectionId === undefined || joined.connection.connectionId === connectionId);

@@ -1,4 +1,5 @@
 import { FunctionError } from "../core/function-call.ts";
+import { durationTextMs } from "../core/duration.ts";
 import { StreamError } from "../core/errors.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import { Value } from "../core/value.ts";
@@ -49,7 +50,7 @@ export function builtInFunctions(
     "stream::set": async (payload) => {
       const data = Value.of(required(payload, "data"));
       const done = await handlers.set(
-        { ...itemOf(payload), ...conditionsOf(payload), data },
+        { ...itemOf(payload), ...conditionsOf(payload), ...lifetimeOf(payload), data },
         currentCaller(),
       );
       return written(done.oldValue, done.newValue, repetition(done));
@@ -59,7 +60,7 @@ export function builtInFunctions(
     "stream::update": async (payload) => {
       const ops = opsFromJson(required(payload, "ops"));
       const done = await handlers.update(
-        { ...itemOf(payload), ...conditionsOf(payload), ops },
+        { ...itemOf(payload), ...conditionsOf(payload), ...lifetimeOf(payload), ops },
         currentCaller(),
       );
       const errors = done.errors.map(({ opIndex, code, message }) => ({
@@ -205,6 +206,15 @@ function conditionsOf(payload: Payload) {
     expectedEpoch: textField(payload, "expected_epoch"),
     idempotencyKey: textField(payload, "idempotency_key"),
   };
+}
+
+/** How long the item of a write lives. `ttl` is a Duration in its JSON form, as in RPC. */
+function lifetimeOf(payload: Payload) {
+  const text = textField(payload, "ttl");
+  const ttl = text === undefined ? undefined : durationTextMs(text);
+  if (text !== undefined && ttl === undefined)
+    throw malformedPayload('ttl is not a duration; it may be seconds such as "30s", or absent.');
+  return { ttl, whileConnected: flagField(payload, "while_connected") };
 }
 
 function requiredText(payload: Payload, field: string): string {

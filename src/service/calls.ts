@@ -12,7 +12,7 @@ import type { GateCaller } from "../triggers/payloads.ts";
 import { checkItem, checkMutationCount } from "./checks.ts";
 import type { Handlers } from "./handlers.ts";
 import type { Reads } from "./reads.ts";
-import type { BatchMutationResult, Keyed, UpdateResult } from "./requests.ts";
+import type { BatchMutationResult, Binding, Keyed, UpdateResult } from "./requests.ts";
 import { GatedBytes } from "./gated-bytes.ts";
 import { type OnceOnly, onceOnly } from "./idempotency.ts";
 import { Turns } from "./turns.ts";
@@ -116,8 +116,8 @@ export function createCalls({ reads, writes, store, gates, require }: CallDepend
   const isFree = ({ rights, expiresAtMs }: Caller) =>
     rights === undefined && expiresAtMs === undefined;
   /** Whether a write is made without further ado. */
-  const isPlain = ({ idempotencyKey }: Keyed, caller: Caller) =>
-    idempotencyKey === undefined && isFree(caller);
+  const isPlain = ({ idempotencyKey, whileConnected }: Keyed & Binding, caller: Caller) =>
+    idempotencyKey === undefined && whileConnected !== true && isFree(caller);
 
   const forItem = (caller: Caller, action: Action, request: Parameters<typeof checkItem>[0]) => {
     const { group, itemId } = checkItem(request);
@@ -176,14 +176,14 @@ export function createCalls({ reads, writes, store, gates, require }: CallDepend
     set(request, caller) {
       const { group, itemId } = forItem(caller, "write", request);
       const done = pass("set", request, caller, (final, author, once) =>
-        writes.set(final, author, once),
+        binding(final, caller, (connection) => writes.set(final, author, once, connection)),
       );
       return mayRead(caller, group, itemId) ? done : done.then(withoutValues);
     },
     update(request, caller) {
       const { group, itemId } = forItem(caller, "write", request);
       const done = pass("update", request, caller, (final, author, once) =>
-        writes.update(final, author, once),
+        binding(final, caller, (connection) => writes.update(final, author, once, connection)),
       );
       return mayRead(caller, group, itemId) ? done : done.then(withoutValues);
     },
@@ -286,6 +286,22 @@ function orReject<Q, R>(
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+/**
+ * Runs a write, with the connection that its item is to live as long as.
+ *
+ * @param write Gets the id of the connection; undefined: the item is not to be bound, or the caller
+ *   has no connection that it could be bound to.
+ */
+function binding<R>(
+  request: GroupKey & Binding,
+  { connection }: Caller,
+  write: (connection: string | undefined) => Promise<R>,
+): Promise<R> {
+  if (request.whileConnected !== true || connection?.bind === undefined) return write(undefined);
+  const { streamName, groupId } = request;
+  return connection.bind({ streamName, groupId }, () => write(connection.connectionId));
 }
 
 /** The caller as gates see it. */

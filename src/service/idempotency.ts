@@ -23,6 +23,8 @@ interface ItemWrite {
   readonly expectedRevision?: number | undefined;
   readonly data?: Value | undefined;
   readonly ops?: readonly UpdateOp[] | undefined;
+  readonly ttl?: number | undefined;
+  readonly whileConnected?: boolean | undefined;
 }
 
 /** A request that may have a key, as its sender made it. */
@@ -61,7 +63,8 @@ function fingerprintOf(action: string, request: WriteRequest): string {
     // Requests of the library may have fields of other calls.
     const data = kind === "set" ? each.data : undefined;
     const ops = (kind === "update" ? each.ops : undefined) ?? [];
-    hash.update(JSON.stringify([kind, textOf(itemId), numberOf(expectedRevision), ops.length]));
+    const head: unknown[] = [kind, textOf(itemId), numberOf(expectedRevision), ops.length];
+    hash.update(JSON.stringify(head.concat(lifetimeOf(each))));
     if (data !== undefined) hash.update(canonicalText(data));
     for (const op of ops) {
       hash.update(JSON.stringify([op.type, op.path, "by" in op ? op.by : null]));
@@ -69,6 +72,15 @@ function fingerprintOf(action: string, request: WriteRequest): string {
     }
   }
   return hash.digest("base64url");
+}
+
+/**
+ * The lifetime that a write asks for. Nothing when it asks for none: its fingerprint is that of
+ * versions without lifetimes, which may share the keys.
+ */
+function lifetimeOf({ kind, ttl, whileConnected }: ItemWrite): (number | boolean | null)[] {
+  if (kind === "delete" || (ttl === undefined && whileConnected !== true)) return [];
+  return [numberOf(ttl), whileConnected === true];
 }
 
 // Requests are not checked yet. Those with members of other types are refused in any case.

@@ -3,7 +3,7 @@ import { StreamError } from "../core/errors.ts";
 import { opsFromJson } from "../core/op-json.ts";
 import { Value } from "../core/value.ts";
 import { MAX_MUTATIONS } from "./checks.ts";
-import type { Mutation } from "./library-types.ts";
+import type { Mutation, TimeToLiveMs } from "./library-types.ts";
 import type { BatchMutation } from "./requests.ts";
 
 const KINDS = ["set", "update", "delete"] as const;
@@ -29,14 +29,30 @@ function mutationFromLibrary(mutation: Mutation, index: number): BatchMutation {
     checkForm(mutation, field);
     if ("set" in mutation) {
       const data = Value.of(mutation.set.data, `${field}.set.data`);
-      return { kind: "set", ...mutation.set, data };
+      const ttl = ttlFromLibrary(mutation.set, `${field}.set.`);
+      return { kind: "set", ...mutation.set, ttl, data };
     }
-    if ("update" in mutation)
-      return { kind: "update", ...mutation.update, ops: opsFromJson(mutation.update.ops) };
+    if ("update" in mutation) {
+      const ttl = ttlFromLibrary(mutation.update, `${field}.update.`);
+      return { kind: "update", ...mutation.update, ttl, ops: opsFromJson(mutation.update.ops) };
+    }
     return { kind: "delete", ...mutation.delete };
   } catch (error) {
     throw StreamError.from(error).with({ index: String(index) });
   }
+}
+
+/**
+ * The lifetime of a write in its library form, in milliseconds, unchecked; undefined when it has
+ * none.
+ *
+ * @param at Path of the write in its request, with a dot at the end. Default: it is the request.
+ * @throws StreamError REQUEST_INVALID for `ttl`, its name in the protocol: ignored, the item would
+ *   live for ever.
+ */
+export function ttlFromLibrary(write: TimeToLiveMs, at = ""): number | undefined {
+  if (!("ttl" in write)) return write.ttlMs;
+  throw invalid(`${at}ttl`, "is a field of the protocol; it may be ttlMs, in milliseconds");
 }
 
 /** Checks that a mutation is an object with one key, its kind, that holds an object. */

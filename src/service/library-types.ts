@@ -1,6 +1,7 @@
 import type { ChangeEvent, Item as StoredItem } from "../core/change.ts";
 import type { Frame } from "../core/frame.ts";
 import type { OpError } from "../core/ops.ts";
+import type { Cause } from "../core/lifetime.ts";
 import type { Position } from "../core/position.ts";
 import type { Json } from "../core/value.ts";
 import type { OpenSubscription } from "./handlers.ts";
@@ -21,6 +22,19 @@ export interface Item {
    * it has none. The id of a user has at most 256 bytes of UTF-8.
    */
   readonly author: string;
+  /** When the service deletes it, unless a later write changes its lifetime. Undefined: never. */
+  readonly expireTime?: Date | undefined;
+}
+
+/** How long the item of a write lives. */
+export interface TimeToLiveMs {
+  /**
+   * Lifetime from now on, in whole milliseconds: 1,000 (1 s) to 315,360,000,000 (10 years). When it
+   * has passed, the service deletes the item. Default: of a set, and of an update that creates the
+   * item, that of the stream's settings, or none; other updates keep the lifetime of the item. Not
+   * for custom streams.
+   */
+  readonly ttlMs?: number | undefined;
 }
 
 /** Result of a set. */
@@ -64,14 +78,14 @@ export type UpdateStep =
 /** One write of a batch. */
 export type Mutation =
   | {
-      readonly set: {
+      readonly set: TimeToLiveMs & {
         readonly itemId: string;
         readonly data: Json;
         readonly expectedRevision?: number;
       };
     }
   | {
-      readonly update: {
+      readonly update: TimeToLiveMs & {
         readonly itemId: string;
         readonly ops: readonly UpdateStep[];
         readonly expectedRevision?: number;
@@ -116,6 +130,11 @@ export interface Change {
   readonly timestamp: number;
   /** As that of an item. */
   readonly author: string;
+  /**
+   * Why the service itself deleted the item: its lifetime has passed, the connection that it was
+   * bound to is gone, or its group had too many. Undefined: a caller made the change.
+   */
+  readonly cause?: Cause | undefined;
 }
 
 /** A page of changes. */
@@ -218,7 +237,9 @@ export function plainItem({
   createTimeMs,
   updateTimeMs,
   author,
+  lifetime,
 }: StoredItem): Item {
+  const expireTimeMs = lifetime?.expireTimeMs;
   return {
     itemId,
     data: value.json(),
@@ -226,6 +247,7 @@ export function plainItem({
     createTime: new Date(createTimeMs),
     updateTime: new Date(updateTimeMs),
     author,
+    expireTime: expireTimeMs === undefined ? undefined : new Date(expireTimeMs),
   };
 }
 
@@ -238,8 +260,9 @@ export function plainChange({
   position,
   timestamp,
   author,
+  cause,
 }: ChangeEvent): Change {
-  return { kind, type, itemId, data: value.json(), position, timestamp, author };
+  return { kind, type, itemId, data: value.json(), position, timestamp, author, cause };
 }
 
 /** The library form of a frame. */

@@ -16,7 +16,7 @@ import { type StreamAdapter, adapterFunctions } from "./stream-adapter.ts";
 import type { TriggerStatus } from "../triggers/trigger-engine.ts";
 import type { DeadLetterPage, Replayed } from "./dead-letter-box.ts";
 import type { DeleteTriggerRequest, TriggerPage } from "./trigger-administration.ts";
-import { mutationsFromLibrary } from "./library-mutations.ts";
+import { mutationsFromLibrary, ttlFromLibrary } from "./library-mutations.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
   type BatchResult,
@@ -29,6 +29,7 @@ import {
   type PageOptions,
   type SetResult,
   type StreamFrames,
+  type TimeToLiveMs,
   type UpdateResult,
   type UpdateStep,
   plainChange,
@@ -86,7 +87,9 @@ export interface SubscribeRequest<Deltas extends boolean = boolean> extends Grou
  */
 export interface StreamService {
   /** Stores a value, replacing that of the item. */
-  set(request: ItemRequest & Expectations & Keyed & { readonly data: Json }): Promise<SetResult>;
+  set(
+    request: ItemRequest & Expectations & Keyed & TimeToLiveMs & { readonly data: Json },
+  ): Promise<SetResult>;
   /** Reads an item; undefined when there is none. */
   get(request: ItemRequest): Promise<Item | undefined>;
   /**
@@ -94,7 +97,10 @@ export interface StreamService {
    * effect.
    */
   update(
-    request: ItemRequest & Expectations & Keyed & { readonly ops: readonly UpdateStep[] },
+    request: ItemRequest &
+      Expectations &
+      Keyed &
+      TimeToLiveMs & { readonly ops: readonly UpdateStep[] },
   ): Promise<UpdateResult>;
   /** Removes an item. A missing item is a success that changes nothing. */
   delete(request: ItemRequest & Expectations & Keyed): Promise<DeleteResult>;
@@ -229,7 +235,10 @@ export function toLibrary(engine: Engine): StreamService {
   return {
     async set(request) {
       return plainWrite(
-        await handlers.set({ ...request, data: Value.of(request.data) }, currentCaller()),
+        await handlers.set(
+          { ...request, ttl: ttlFromLibrary(request), data: Value.of(request.data) },
+          currentCaller(),
+        ),
       );
     },
     async get(request) {
@@ -238,7 +247,7 @@ export function toLibrary(engine: Engine): StreamService {
     },
     async update(request) {
       const done = await handlers.update(
-        { ...request, ops: opsFromJson(request.ops) },
+        { ...request, ttl: ttlFromLibrary(request), ops: opsFromJson(request.ops) },
         currentCaller(),
       );
       return { ...plainWrite(done), errors: done.errors };

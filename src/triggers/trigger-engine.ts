@@ -2,6 +2,7 @@ import type { Coordinator } from "../core/coordinator.ts";
 import { FunctionError } from "../core/function-call.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Firing, Outbox } from "../core/outbox.ts";
+import { isPresenceStream } from "../core/presence-stream.ts";
 import { type BoundTrigger, triggerIdentity } from "../core/trigger.ts";
 import { MAX_DEPTH, OUTERMOST, currentCause, runCaused } from "../functions/cause.ts";
 import type { FunctionRegistry } from "../functions/function-registry.ts";
@@ -263,7 +264,7 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
     admissions,
     firing(group, itemId) {
       const triggers = bindings.match(group, itemId);
-      if (triggers.length === 0) return undefined;
+      if (triggers.length === 0 || isPresenceStream(group.streamName)) return undefined;
       const { depth } = currentCause();
       // Dead letters of chains that are too long fire nothing more.
       return depth > MAX_DEPTH ? undefined : { triggers, depth };

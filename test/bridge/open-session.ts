@@ -50,6 +50,7 @@ export function openSession(
       admitFrame: () => true,
       callThrottle: () => undefined,
       onHello: () => {},
+      pingOften: () => {},
       pause: () => {},
       resume: () => {},
       cut: () => (closedWith = 4430),

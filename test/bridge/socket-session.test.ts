@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type SessionKeeper, SocketSession } from "../../src/bridge/socket-session.ts";
+import type { SessionConnection } from "../../src/core/connection.ts";
 import type { SuspendedSubscription } from "../../src/service/handlers.ts";
 
 const TIMEOUT_MS = 1000;
-const RECORD = { id: "session", owner: "ann", connectionId: "c" };
+const RECORD = { id: "session", owner: "ann" };
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -17,7 +18,16 @@ function open(maxSuspended = 10) {
     isClosed: false,
     onOver: (over) => over.settle(true),
   };
-  const begin = () => new SocketSession(keeper, RECORD, undefined);
+  const connection: SessionConnection = {
+    connectionId: "c",
+    isOver: false,
+    isBoundElsewhere: false,
+    bind: (_group, write) => write(),
+    holdBy: () => {},
+    settled: async () => {},
+    end: () => {},
+  };
+  const begin = () => new SocketSession(keeper, RECORD, connection, undefined);
   let session = begin();
   const joinedOf = (subscriptionId: string) => ({
     ...{ subscriptionId, streamName: "s", groupId: "g", itemId: undefined },

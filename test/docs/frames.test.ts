@@ -190,6 +190,9 @@ describe("the frames in docs/protocol.md", () => {
     const hello = documented(`ClientFrame ${label}`);
     line.send({ ...hello, data: { ...(hello["data"] as JsonObject), session: session ?? null } });
     expect((await line.next())["data"]).toMatchObject({ session, resumed: true });
+    sent.add("call that binds an item");
+    line.send(documented("ClientFrame call that binds an item"));
+    expect((await line.next())["data"]).toMatchObject({ id: 3, result: { created: true } });
     sent.add("call");
     line.send(documented("ClientFrame call"));
     line.send({ type: "call", data: { id: 2, method: "Nonsense", params: {} } });

@@ -11,8 +11,10 @@ import { FRAMING } from "./bad-input/framing.ts";
 import { IDEMPOTENCY } from "./bad-input/idempotency.ts";
 import { NAMES } from "./bad-input/names.ts";
 import { OPERATIONS } from "./bad-input/operations.ts";
+import { LIFETIMES } from "./bad-input/lifetimes.ts";
 import { LISTINGS } from "./bad-input/listings.ts";
 import { REQUESTS } from "./bad-input/requests.ts";
+import { RESERVED } from "./bad-input/reserved.ts";
 import { GROUP, KEY, type Row, message } from "./bad-input/row.ts";
 import { VALUES } from "./bad-input/values.ts";
 import { WINDOWS } from "./bad-input/windows.ts";
@@ -20,11 +22,13 @@ import { WINDOWS } from "./bad-input/windows.ts";
 /** Every bad request. */
 const ROWS: readonly Row[] = [
   ...NAMES,
+  ...RESERVED,
   ...VALUES,
   ...OPERATIONS,
   ...LISTINGS,
   ...REQUESTS,
   ...IDEMPOTENCY,
+  ...LIFETIMES,
   ...WINDOWS,
   ...FRAMING,
 ];

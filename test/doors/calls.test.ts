@@ -3,6 +3,7 @@ import { CALL_DOORS } from "../support/doors/doors.ts";
 import { batchSuite } from "./suite/batch.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
 import { idempotencySuite } from "./suite/idempotency.suite.ts";
+import { lifetimesSuite } from "./suite/lifetimes.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { streamsSuite } from "./suite/streams.suite.ts";
 import { updateSuite } from "./suite/update.suite.ts";
@@ -15,5 +16,6 @@ describe.each(CALL_DOORS)("calls over $name", (door) => {
   listingSuite(door, "memory");
   historySuite(door, "memory");
   streamsSuite(door, "memory");
+  lifetimesSuite(door, "memory");
   idempotencySuite(door, "memory");
 });

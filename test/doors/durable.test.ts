@@ -6,6 +6,7 @@ import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
 import { idempotencySuite } from "./suite/idempotency.suite.ts";
+import { lifetimesSuite } from "./suite/lifetimes.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
@@ -26,6 +27,7 @@ describe("a service on disk, over gRPC", () => {
     listingSuite,
     historySuite,
     streamsSuite,
+    lifetimesSuite,
     idempotencySuite,
     writeStreamSuite,
     followSuite,

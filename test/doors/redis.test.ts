@@ -7,6 +7,7 @@ import { eventsSuite } from "./suite/events.suite.ts";
 import { followSuite } from "./suite/follow.suite.ts";
 import { historySuite } from "./suite/history.suite.ts";
 import { idempotencySuite } from "./suite/idempotency.suite.ts";
+import { lifetimesSuite } from "./suite/lifetimes.suite.ts";
 import { listingSuite } from "./suite/listing.suite.ts";
 import { livenessSuite } from "./suite/liveness.suite.ts";
 import { resumeSuite } from "./suite/resume.suite.ts";
@@ -35,6 +36,7 @@ describeWithRedis("a service on Redis,", () => {
       listingSuite,
       historySuite,
       streamsSuite,
+      lifetimesSuite,
       idempotencySuite,
       writeStreamSuite,
       livenessSuite,

@@ -113,6 +113,41 @@ describe("a snapshot", () => {
     expect(later.map((frame) => frame.kind)).toEqual(Array.from({ length: 5 }, () => "change"));
   });
 
+  test("has the lifetimes of items that changed between its pages", async () => {
+    const ids = idsOf(PART_LIMITS.maxCount + 5);
+    const put = (itemId: string, ttlMs?: number) => ({
+      kind: "put" as const,
+      itemId,
+      value: Value.of(1),
+      lifetime: ttlMs === undefined ? undefined : { ttlMs },
+    });
+    await store.run(GROUP, [{ mutations: ids.map((itemId) => put(itemId, 1e9)) }]);
+    const busy: Store = {
+      ...bound(store),
+      async snapshot(group) {
+        const reader = await store.snapshot(group);
+        return {
+          stable: reader.stable,
+          close: () => reader.close(),
+          async next(limits) {
+            const page = await reader.next(limits);
+            if (!page.done)
+              await store.run(GROUP, [{ mutations: [put("i0", 2e9), put("i1"), put("i2", 2e9)] }]);
+            return page;
+          },
+        };
+      },
+    };
+    const subscription = await createHub(busy).follow(REQUEST);
+    const parts = await take(subscription, 2);
+    const items = parts.flatMap((part) => (part.kind === "sync" ? part.items : []));
+    expect(items).toHaveLength(ids.length);
+    for (const { itemId, lifetime } of items.slice(0, 4))
+      expect(lifetime).toEqual((await store.get(GROUP, itemId)).item?.lifetime);
+    expect(items[0]?.lifetime?.expireTimeMs).toBeGreaterThan(Date.now() + 1e9);
+    expect(items[1]?.lifetime).toBeUndefined();
+  });
+
   test("starts over when the log no longer holds the changes between two pages", async () => {
     store = memoryStore({ history: { maxChanges: 2 } });
     await fillWith(PART_LIMITS.maxCount + 5);

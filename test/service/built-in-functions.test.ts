@@ -25,6 +25,24 @@ describe("stream::set", () => {
   });
 });
 
+describe("a lifetime in the payload of stream::set and stream::update", () => {
+  it('is a duration such as "30s"; null counts as absent', async () => {
+    const { service, call } = start();
+    const expectEnd = async (seconds: number | undefined) => {
+      const stored = await service.get({ ...GROUP, itemId: "m1" });
+      const { updateTime, expireTime } = stored ?? {};
+      const lifetime = (expireTime?.getTime() ?? NaN) - (updateTime?.getTime() ?? NaN);
+      expect(lifetime).toBe(seconds === undefined ? NaN : seconds * 1000);
+    };
+    await call("set", { ...item, data: {}, ttl: "30s", while_connected: false });
+    await expectEnd(30);
+    await call("update", { ...item, ops: [], ttl: "1.5s" });
+    await expectEnd(1.5);
+    await call("set", { ...item, data: {}, ttl: null, while_connected: null });
+    await expectEnd(undefined);
+  });
+});
+
 describe("stream::get", () => {
   it("returns the bare value, including null, and nothing for a missing item", async () => {
     const { call } = start();

@@ -116,6 +116,14 @@ describe("payloads of writes", () => {
     ],
     ["update", { ops: [{ type: "remove" }] }, /^ops\[0\]\.path is missing/],
     ["set", { data: 1, expected_revision: true }, /^expected_revision is not a number/],
+    ["set", { data: 1, ttl: 30 }, "ttl is not a string; it may be a string."],
+    [
+      "set",
+      { data: 1, ttl: "30" },
+      'ttl is not a duration; it may be seconds such as "30s", or absent.',
+    ],
+    ["update", { ops: [], ttl: "1m" }, /^ttl is not a duration/],
+    ["set", { data: 1, while_connected: 1 }, /^while_connected is not a boolean/],
     ["set", { data: 1, expected_epoch: 1 }, "expected_epoch is not a string; it may be a string."],
   ])("are malformed: %s with %j", async (name, rest, message) => {
     const { call } = start();
@@ -147,6 +155,14 @@ describe("payloads of writes", () => {
       "half a revision",
       { data: 1, expected_revision: 1.5 },
       /^REQUEST_INVALID: expected_revision /,
+    ],
+    ["set", "no lifetime", { data: 1, ttl: "0s" }, /^REQUEST_INVALID: ttl is 0 ms; it may be /],
+    ["update", "11 years", { ops: [], ttl: "346896000s" }, /^REQUEST_INVALID: ttl /],
+    [
+      "set",
+      "the lifetime of a connection",
+      { data: 1, while_connected: true },
+      /^REQUEST_INVALID: while_connected is true, but /,
     ],
     ["send", "a long type", { data: 1, type: "x".repeat(257) }, /^REQUEST_INVALID: type /],
     [

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { opsFromJson } from "../../src/core/op-json.ts";
 import { Value } from "../../src/core/value.ts";
@@ -46,8 +47,14 @@ describe("the fingerprint of a write", () => {
       ["set", { data: Value.of(null), expectedRevision: 1 }],
       ["set", { data: Value.of(null), expectedEpoch: "" }],
       ["set", { data: Value.of(null), expectedEpoch: "e" }],
+      ["set", { data: Value.of(null), ttl: 1000 }],
+      ["set", { data: Value.of(null), ttl: 2000 }],
+      ["set", { data: Value.of(null), whileConnected: true }],
+      ["set", { data: Value.of(null), whileConnected: true, ttl: 1000 }],
       ["delete", {}],
       ["update", { ops: [] }],
+      ["update", { ops: [], ttl: 1000 }],
+      ["update", { ops: [], whileConnected: true }],
       ["update", { ops: opsFromJson([step(["a"], 1)]) }],
       ["update", { ops: opsFromJson([step(["a", "b"], 1)]) }],
       ["update", { ops: opsFromJson([step(["a,b"], 1)]) }],
@@ -57,11 +64,23 @@ describe("the fingerprint of a write", () => {
       ["batch", { mutations: [{ kind: "delete", itemId: "a" }] }],
       ["batch", { mutations: [{ kind: "delete", itemId: "a", expectedRevision: 1 }] }],
       ["batch", { mutations: [{ kind: "set", itemId: "a", data: Value.of(1) }] }],
+      ["batch", { mutations: [{ kind: "set", itemId: "a", data: Value.of(1), ttl: 1000 }] }],
       ["batch", { mutations: [{ kind: "update", itemId: "a", ops: [] }] }],
+      ["batch", { mutations: [{ kind: "update", itemId: "a", ops: [], ttl: 1000 }] }],
       ["batch", { mutations: [0, 1].map(() => ({ kind: "delete", itemId: "a" })) }],
     ];
     const all = requests.map(([action, request]) => fingerprint(action, request));
     expect(new Set(all).size).toBe(requests.length);
+  });
+
+  it("is that of versions without lifetimes where the write asks for none: they may share its key", () => {
+    const data = Value.of({ a: 1 });
+    const of = createHash("sha256")
+      .update('["set",null,null]["set","a",7,0]{"a":1}')
+      .digest("base64url");
+    expect(fingerprint("set", { data, expectedRevision: 7 })).toBe(of);
+    const none = { ttl: undefined, whileConnected: false };
+    expect(fingerprint("set", { data, expectedRevision: 7, ...none })).toBe(of);
   });
 
   it("does not depend on fields of other calls, which JavaScript callers may add", async () => {

@@ -27,6 +27,7 @@ export interface BridgeFrame {
     readonly code?: string;
     readonly reason?: string;
     readonly message?: string;
+    readonly cause?: "expired" | "disconnected" | "evicted";
   };
 }
 
@@ -37,6 +38,7 @@ export interface BridgeItem {
   readonly revision: number;
   readonly createTime: number;
   readonly updateTime: number;
+  readonly expireTime?: number;
   readonly author?: string;
 }
 

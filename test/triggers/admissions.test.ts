@@ -3,13 +3,13 @@ import type { SubscriptionLease } from "../../src/core/coordinator.ts";
 import { StreamError } from "../../src/core/errors.ts";
 import { HeldElsewhere } from "../../src/core/held-elsewhere.ts";
 import { LOCAL } from "../../src/rights/caller.ts";
-import {
-  type Admission,
-  type HolderSession,
-  type SubscriptionHolder,
-  type SuspendedSubscription,
-  createAdmissions,
-} from "../../src/triggers/admissions.ts";
+import type {
+  Admission,
+  HolderSession,
+  SubscriptionHolder,
+  SuspendedSubscription,
+} from "../../src/triggers/admission.ts";
+import { createAdmissions } from "../../src/triggers/admissions.ts";
 import { leavePayload } from "../../src/triggers/payloads.ts";
 import { ReadAdmissions } from "../../src/triggers/read-admissions.ts";
 

@@ -22,6 +22,8 @@ export interface FleetKeys {
   sessions(member: string): string;
   /** Members that hold sessions. */
   readonly sessionHolders: string;
+  /** Connection that items are bound to -> id of its session. */
+  readonly bound: string;
   /** Channel of new versions and acks. */
   readonly changes: string;
   /** Channel for calls to a process, and for results of its own calls. */
@@ -51,6 +53,7 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
     session: (id) => name(`session:${id}`),
     sessions: (member) => name(`sessions:${member}`),
     sessionHolders: name("session-holders"),
+    bound: name("bound"),
     changes: name("changes"),
     calls: (process) => name(`calls:${process}`),
     sessionsAt: (process) => name(`sessions-at:${process}`),

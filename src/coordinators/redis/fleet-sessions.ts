@@ -50,6 +50,8 @@ export interface FleetSessions extends Sessions {
 interface Held extends SessionRecord {
   changes: number;
   isAdopted: boolean;
+  /** Whether items may be bound to its connection. */
+  isBound: boolean;
   readonly leases: Map<string, string>;
   /** Whether it may have ended although the reply was lost. */
   isEnding: boolean;
@@ -157,6 +159,7 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
       if (changes === "no member") await membership.ready();
       else {
         session.changes = changes;
+        if (session.isBound) await commands.bind(session);
         if (member === membership.id) return true;
       }
     }
@@ -226,7 +229,7 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
     async begin(record) {
       const session: Held = {
         ...record,
-        ...{ changes: 0, isAdopted: false, isEnding: false, leases: new Map() },
+        ...{ changes: 0, isAdopted: false, isBound: false, isEnding: false, leases: new Map() },
       };
       held.set(record.id, session);
       try {
@@ -251,14 +254,14 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
           if (taken === "gone") return undefined;
           if (taken === "no member") await membership.ready();
           if (typeof taken === "string") continue;
-          const { connectionId } = taken;
+          const { connectionId, isBound } = taken;
           if (known?.changes === changes && held.get(id) === known) {
             known.changes = taken.changes;
             known.isAdopted = false;
-            return { connectionId, leases: undefined };
+            return { connectionId, isBound, leases: undefined };
           }
           remember(taken, false);
-          return { connectionId, leases: leasesOf(taken) };
+          return { connectionId, isBound, leases: leasesOf(taken) };
         }
       } catch (error) {
         isInDoubt = true;
@@ -285,6 +288,20 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
         return isOurs;
       }
     },
+    async bind({ id, connectionId }) {
+      const session = held.get(id);
+      if (session !== undefined) session.isBound = true;
+      for (;;) {
+        if (await commands.bind({ id, connectionId })) return true;
+        if (session === undefined || held.get(id) !== session || session.isEnding) return false;
+        // Under a new member id, or after Redis lost its data, the session is recorded again.
+        const name = currentName();
+        if (recording === undefined && recordedAs === name) return false;
+        await recordAnew();
+        if (recordedAs !== name) throw unavailable(undefined);
+      }
+    },
+    connected: (connections) => commands.connected(connections),
     serve(next) {
       if (owner !== undefined) throw new Error("This process already takes part in the sessions.");
       owner = next;

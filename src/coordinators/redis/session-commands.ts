@@ -5,6 +5,7 @@ import type { FleetKeys } from "./fleet-keys.ts";
 
 /** A session as it is stored. */
 export interface StoredSession extends SessionRecord {
+  readonly isBound: boolean;
   /** The member that holds it. */
   readonly holder: string;
   /** How often it changed hands. */
@@ -26,9 +27,10 @@ const end = luaScript(import.meta.url, "lua/session-end");
 const hold = luaScript(import.meta.url, "lua/session-hold");
 const detach = luaScript(import.meta.url, "lua/session-detach");
 const adopt = luaScript(import.meta.url, "lua/session-adopt");
+const bind = luaScript(import.meta.url, "lua/session-bind");
 
 /** The scripts that the servers must load. */
-export const SESSION_SCRIPTS: readonly LuaScript[] = [keep, take, end, hold, detach, adopt];
+export const SESSION_SCRIPTS: readonly LuaScript[] = [keep, take, end, hold, detach, adopt, bind];
 
 /** The member that asks has no lease: its process has to join the fleet anew first. */
 export type NoMember = "no member";
@@ -63,6 +65,10 @@ export interface SessionCommands {
   release(session: string, id: string): Promise<void>;
   /** Adopts some sessions of a member that is gone; undefined: it has none left, or is not gone. */
   adopt(gone: string, member: string): Promise<readonly StoredSession[] | undefined>;
+  /** Records that items are bound to a connection. @returns Whether its session goes on. */
+  bind(session: Pick<SessionRecord, "id" | "connectionId">): Promise<boolean>;
+  /** Those of the connections that `bind` was called for and whose sessions go on. */
+  connected(connections: readonly string[]): Promise<ReadonlySet<string>>;
   /** Ids of the sessions of a member, and maybe of some that it held before. */
   heldBy(member: string): Promise<readonly string[]>;
   /** The members that hold sessions. */
@@ -75,7 +81,7 @@ const LEASE = "lease:";
 
 /** The commands about the sessions of a fleet. */
 export function sessionCommands(servers: RedisServers, keys: FleetKeys): SessionCommands {
-  const { tag, leases, sessionHolders } = keys;
+  const { tag, leases, sessionHolders, bound } = keys;
   return {
     async keep(member, process, { id, owner, connectionId, isAdopted, leases: held }) {
       const names = [keys.session(id), keys.sessions(member), sessionHolders, leases];
@@ -101,7 +107,7 @@ export function sessionCommands(servers: RedisServers, keys: FleetKeys): Session
     async end(member, id) {
       const names = [
         ...[keys.session(id), keys.sessions(member), sessionHolders, leases],
-        ...[keys.held(member), keys.holders],
+        ...[keys.held(member), keys.holders, bound],
       ];
       switch (await servers.run(tag, end, names, [id, member], "write")) {
         case 1:
@@ -156,6 +162,24 @@ export function sessionCommands(servers: RedisServers, keys: FleetKeys): Session
       }
       return adopted;
     },
+    async bind({ id, connectionId }) {
+      const names = [keys.session(id), bound];
+      return (await servers.run(tag, bind, names, [id, connectionId], "write")) === 1;
+    },
+    async connected(connections) {
+      const found = new Set<string>();
+      if (connections.length === 0) return found;
+      const reply = await servers.send(tag, ["HMGET", bound, ...connections], "read");
+      await Promise.all(
+        (reply as (Buffer | null)[]).map(async (id, index) => {
+          if (id === null) return;
+          const command = ["HMGET", keys.session(String(id)), "holder", "ended"] as const;
+          const [holder, ended] = (await servers.send(tag, command, "read")) as (Buffer | null)[];
+          if (holder !== null && ended === null) found.add(connections[index] as string);
+        }),
+      );
+      return found;
+    },
     async heldBy(member) {
       const reply = await servers.send(tag, ["SMEMBERS", keys.sessions(member)], "read");
       return (reply as Buffer[]).map(String);
@@ -182,5 +206,14 @@ function readSession(id: string, flat: readonly Buffer[]): StoredSession | undef
   // A subscription may have been released after its session had ended.
   if (holder === "") return undefined;
   const changes = Number(of("changes"));
-  return { id, owner: of("owner"), connectionId: of("connection"), holder, changes, leases };
+  const isBound = of("bound") === "1";
+  return {
+    id,
+    owner: of("owner"),
+    connectionId: of("connection"),
+    isBound,
+    holder,
+    changes,
+    leases,
+  };
 }

@@ -124,15 +124,11 @@ export class MemoryGroup {
       newEpoch,
     });
     if (!decision.ok) return { outcome: decision, changes: [], fired: [], isRemembered: false };
-    for (const [itemId, { before, after }] of decision.writes) {
+    for (const [itemId, { before, after: written }] of decision.writes) {
+      const after = this.#indexed(before, written);
       if (before !== undefined && before.createdRevision !== after?.createdRevision) {
         this.#order.delete(before.createdRevision);
       }
-      this.#lifetimes.change(
-        { group: this.key, itemId },
-        before?.item.lifetime,
-        after?.item.lifetime,
-      );
       if (after === undefined) {
         this.#items.delete(itemId);
         continue;
@@ -149,6 +145,17 @@ export class MemoryGroup {
       this.#keys.add(keyIdOf(commit.idempotency), remember, nowMs);
     }
     return { outcome, changes, fired, isRemembered: remember !== undefined };
+  }
+
+  /** Keeps the index of lifetimes in step with a write. @returns The new state to store. */
+  #indexed(before: StoredItem | undefined, after: StoredItem | undefined): StoredItem | undefined {
+    const [old, lifetime] = [before?.item.lifetime, after?.item.lifetime];
+    // An update that keeps the lifetime keeps the object.
+    if (old === lifetime) return after;
+    if (old !== undefined) this.#lifetimes.remove(old);
+    if (after === undefined || lifetime === undefined) return after;
+    const indexed = this.#lifetimes.add(this.key, after.item.itemId, lifetime);
+    return { ...after, item: { ...after.item, lifetime: indexed } };
   }
 
   /** Takes the next timestamp, for a transient event. */

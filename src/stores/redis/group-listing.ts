@@ -1,4 +1,5 @@
 import { type GroupKey, groupOfText } from "../../core/names.ts";
+import { isPresenceStream } from "../../core/presence-stream.ts";
 import type { GroupPage } from "../../core/store.ts";
 import { compareUtf8 } from "../../core/text.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
@@ -49,6 +50,8 @@ export function createGroupListing(servers: RedisServers, keys: RedisKeys): Grou
     known.set(tag, { version, names });
   };
   const count = (name: string, by: number) => {
+    // Nobody lists them.
+    if (isPresenceStream(name)) return;
     const left = (counts.get(name) ?? 0) + by;
     if (left > 0) counts.set(name, left);
     else counts.delete(name);

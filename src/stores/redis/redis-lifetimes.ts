@@ -5,7 +5,7 @@ import type { RedisCommand } from "../../redis/commands.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { textOf } from "./encoding.ts";
 import type { RedisKeys } from "./keys.ts";
-import { EXPIRED } from "./scripts.ts";
+import { BOUND, EXPIRED } from "./scripts.ts";
 
 /** Dependencies of the lifetimes in Redis. */
 export interface RedisLifetimesOptions {
@@ -31,16 +31,10 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
   };
   /** The connections that a partition's items are bound to, after one. */
   const connectionsIn = async (partition: number, after: string | undefined, limit: number) => {
-    const found: string[] = [];
-    let from = after === undefined ? "-" : beyond(after);
-    while (found.length < limit) {
-      const [first] = await bound(partition, from, "+", 1);
-      if (first === undefined) break;
-      const connection = first.slice(0, first.indexOf("\u0000"));
-      found.push(connection);
-      from = beyond(connection);
-    }
-    return found;
+    const { tag, bound: key } = keys.ofPartition(partition);
+    const args = [after === undefined ? "-" : beyond(after), String(limit)];
+    const reply = await servers.run(tag, BOUND, [key], args, "read");
+    return (reply as unknown[]).map(textOf);
   };
 
   return {
@@ -67,7 +61,9 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
       return members.map((member) => itemOf(member.slice(start.length)));
     },
     async connections({ after, limit }) {
-      const parts = all.map((partition) => connectionsIn(partition, after, limit));
+      const parts = all
+        .filter(owns)
+        .map(async (partition) => connectionsIn(partition, after, limit));
       const found = new Set((await Promise.all(parts)).flat());
       return Array.from(found).sort(compareUtf8).slice(0, limit);
     },

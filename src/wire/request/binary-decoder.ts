@@ -1,7 +1,7 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { durationMs } from "../../core/duration.ts";
 import { type ByteRanges, Cursor, WireFault } from "../protobuf/reader.ts";
 import { type FieldPath, fieldError, fieldText, located, malformed } from "./errors.ts";
-import { durationMs } from "./duration.ts";
 import {
   type FieldSchema,
   type FieldKind,

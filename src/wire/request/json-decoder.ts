@@ -1,9 +1,9 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { durationTextMs } from "../../core/duration.ts";
 import { StreamError } from "../../core/errors.ts";
 import { Value } from "../../core/value.ts";
 import { type FieldPath, fieldError, fieldText, located, pathText } from "./errors.ts";
 import { type FieldSchema, type MessageSchema, messageSchema } from "./schema.ts";
-import { durationTextMs } from "./duration.ts";
 import { closest } from "../../core/spelling.ts";
 import type { Decoded } from "./decoded.ts";
 import { withoutTooDeep } from "../../core/nesting.ts";

@@ -141,11 +141,16 @@ describeWithRedis("sessions of a fleet", () => {
     const session = newSession();
     await a.sessions.begin(session);
     await holdFor(a, session, "kept");
+    await a.sessions.bind(session);
     await redis.restart();
     await Promise.all([a.ready(), b.ready()]);
     await holdFor(a, session, "later");
     const taken = await b.sessions.take(session.id, "ann");
     expect(idsOfLeases(taken?.leases)).toEqual(["kept", "later"]);
+    // With what is bound to its connection.
+    expect(taken).toMatchObject({ isBound: true });
+    const connections = [session.connectionId];
+    expect(await b.sessions.connected(connections)).toEqual(new Set(connections));
     expect(ofA.released).toEqual([session.id]);
   });
 

@@ -212,8 +212,8 @@ const MESSAGES: readonly Row[] = [
   {
     title: "an unknown field",
     method: "set",
-    json: JSON.stringify({ ...KEY, data: 1, ttl: 5 }),
-    ...invalid("ttl"),
+    json: JSON.stringify({ ...KEY, data: 1, colour: 5 }),
+    ...invalid("colour"),
     says: /not a known field/,
   },
   {

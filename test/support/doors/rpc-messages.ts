@@ -1,5 +1,10 @@
 import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
-import { timestampDate, type Value as ValueMessage, ValueSchema } from "@bufbuild/protobuf/wkt";
+import {
+  durationFromMs,
+  timestampDate,
+  type Value as ValueMessage,
+  ValueSchema,
+} from "@bufbuild/protobuf/wkt";
 import type {
   Change,
   Expectations,
@@ -12,9 +17,11 @@ import type {
   SetResult,
   StreamDelta,
   StreamFrame,
+  TimeToLiveMs,
   UpdateStep,
 } from "millrace";
 import {
+  ChangeCause,
   type ChangeFrame,
   ChangeType,
   type Item as ItemMessage,
@@ -46,15 +53,18 @@ export function optionalJson(value: ValueMessage | undefined): Json | undefined 
 }
 
 /**
- * A request with its expectations in message form: 64-bit numbers as bigints, absent ones omitted.
+ * A request with its expectations and its lifetime in message form: 64-bit numbers as bigints,
+ * absent ones omitted.
  */
-export function expecting<T extends Expectations>({
+export function expecting<T extends Expectations & TimeToLiveMs>({
   expectedRevision,
   expectedEpoch,
+  ttlMs,
   ...request
 }: T) {
   return {
     ...request,
+    ...(ttlMs === undefined ? {} : { ttl: durationFromMs(ttlMs) }),
     ...(expectedRevision === undefined ? {} : { expectedRevision: BigInt(expectedRevision) }),
     ...(expectedEpoch === undefined ? {} : { expectedEpoch }),
   };
@@ -163,7 +173,7 @@ export function mutationResult({ result }: MutationResultMessage): MutationResul
 
 /** An item. */
 export function item(message: ItemMessage): Item {
-  const { createTime, updateTime } = message;
+  const { createTime, updateTime, expireTime } = message;
   if (createTime === undefined || updateTime === undefined)
     throw new Error("an item has no times in a response");
   return {
@@ -173,6 +183,7 @@ export function item(message: ItemMessage): Item {
     createTime: timestampDate(createTime),
     updateTime: timestampDate(updateTime),
     author: message.author,
+    expireTime: expireTime === undefined ? undefined : timestampDate(expireTime),
   };
 }
 
@@ -181,6 +192,13 @@ const CHANGE_TYPES = {
   [ChangeType.CREATE]: "create",
   [ChangeType.UPDATE]: "update",
   [ChangeType.DELETE]: "delete",
+} as const;
+
+const CAUSES = {
+  [ChangeCause.UNSPECIFIED]: undefined,
+  [ChangeCause.EXPIRED]: "expired",
+  [ChangeCause.DISCONNECTED]: "disconnected",
+  [ChangeCause.EVICTED]: "evicted",
 } as const;
 
 /** A change with a whole value. */
@@ -196,6 +214,7 @@ export function change(message: ChangeFrame): Change {
     position: position(message.position),
     timestamp: Number(timestamp),
     author,
+    cause: CAUSES[message.cause],
   };
 }
 

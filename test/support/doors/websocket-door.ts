@@ -113,9 +113,9 @@ function frameOf(frame: BridgeFrame): StreamFrame | StreamDelta {
     case "delete": {
       const position = framePosition(frame);
       const itemId = id ?? "";
-      const { type, ops, baseRevision } = event;
+      const { type, ops, baseRevision, cause } = event;
       const change = { kind: "change", itemId, position, timestamp, author } as const;
-      if (ops === undefined || baseRevision === undefined) return { ...change, type, data };
+      if (ops === undefined || baseRevision === undefined) return { ...change, type, data, cause };
       if (type !== "update" || "data" in event) throw new Error(`a ${type} with ops and data`);
       return { ...change, type, ops, baseRevision };
     }
@@ -141,13 +141,14 @@ function itemsOf(frame: BridgeFrame): Item[] {
   const noDetails = { revision: 0, createTime: noTime, updateTime: noTime, author: "" };
   if (items === undefined) return syncItems(frame).map((item) => ({ ...item, ...noDetails }));
   if ("data" in frame.event || "ids" in frame.event) throw new Error("a sync in two forms");
-  return items.map(({ id, data, revision, createTime, updateTime, author = "" }) => ({
+  return items.map(({ id, data, revision, createTime, updateTime, expireTime, author = "" }) => ({
     itemId: id,
     data,
     revision,
     createTime: new Date(createTime),
     updateTime: new Date(updateTime),
     author,
+    expireTime: expireTime === undefined ? undefined : new Date(expireTime),
   }));
 }
 
