@@ -156,7 +156,7 @@ function describeAway(name: string, open: () => Promise<object>): void {
         const lastOf = (group: string) => received.get(group)?.at(-1);
         await untilTrue(
           () => GROUPS.every((group) => lastOf(group) === heads.get(group)),
-          () => `${GROUPS.map((group) => `${lastOf(group)} of ${heads.get(group)}`).join(", ")}`,
+          () => GROUPS.map((group) => `${lastOf(group)} of ${heads.get(group)}`).join(", "),
         );
         console.info(`${name}: ${total()} changes, ${before} of them before the worker was away`);
         for (const group of GROUPS) {

@@ -7,7 +7,6 @@ import type { RedisLink } from "../../redis/redis-link.ts";
 import { GroupBatch, type GroupWrite, needsRepair } from "./group-batch.ts";
 import { type WriterSession, WriterLease } from "./writer-lease.ts";
 import { textOf } from "./encoding.ts";
-import type {} from "./keys.ts";
 import { COMMIT, GET } from "./scripts.ts";
 import type { WriterContext } from "./writer-context.ts";
 

@@ -148,6 +148,26 @@ export function describeDurable(host: Host, store: TriggerStore): void {
       expect(revisionsOf(calls)).toEqual([2]);
     });
 
+    it("of leaves deliver those of subscriptions that ended while their function was away", async () => {
+      const { service, join } = await testService({ store: await store.open() });
+      const first = await join();
+      await first.registerTrigger({
+        ...{ type: "stream:leave", function_id: "left" },
+        config: { durable: "leaves" },
+      });
+      await first.vanish();
+      for (const groupId of ["a", "b"]) {
+        const frames = await service.subscribe({ streamName: "chat", groupId });
+        await frames.next();
+        await frames.return?.();
+      }
+      const second = await join();
+      const { calls, handler, received } = recorder<{ group_id: string }>();
+      await second.registerFunction("left", handler);
+      await received(2);
+      expect(new Set(calls.map(({ group_id }) => group_id))).toEqual(new Set(["a", "b"]));
+    });
+
     it("drop the oldest events beyond the backlog, count them, and keep them as dead letters", async () => {
       const { service, join } = await testService({
         store: await store.open(),
