@@ -114,11 +114,7 @@ async function tryFold(
  * with the revision only: the one of an item that has changed again is not needed, as a later change
  * follows. Where no item had a lifetime, none is read.
  */
-async function withLifetimes(
-  store: Store,
-  group: GroupKey,
-  fold: Fold,
-): Promise<readonly Item[]> {
+async function withLifetimes(store: Store, group: GroupKey, fold: Fold): Promise<readonly Item[]> {
   const items = fold.items();
   const changed = fold.changed();
   if (changed.size === 0 || !items.some(({ lifetime }) => lifetime !== undefined)) return items;
