@@ -1,9 +1,12 @@
 import type { SessionRecord } from "../core/coordinator.ts";
 import type {
   HolderSession,
+  SessionJoin,
+  SessionTarget,
   SubscriptionHolder,
   SuspendedSubscription,
 } from "../service/handlers.ts";
+import { SessionJoins, type Suspended, sessionKeyOf } from "./session-joins.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 
 /** The socket that holds a session. */
@@ -24,15 +27,6 @@ export interface SessionKeeper {
   onOver(session: SocketSession): void;
 }
 
-/** A suspended subscription. */
-export interface Suspended {
-  readonly subscription: SuspendedSubscription;
-  /**
-   * When it ends unless it is joined again, by the monotonic clock; Infinity: with its session.
-   */
-  readonly untilMs: number;
-}
-
 /**
  * The session of a client, as long as one socket holds it, and after its loss.
  *
@@ -51,8 +45,8 @@ export class SocketSession implements HolderSession {
   readonly #holder: SessionHolder | undefined;
   #state: "held" | "lost" | "handed" | "over" = "held";
   #suspended: Map<string, Suspended> | undefined;
-  /** Claimed by joins, whose gates are being asked, with the times when they end otherwise. */
-  #claimed: WeakMap<SuspendedSubscription, number> | undefined;
+  /** The joins whose gates are being asked, over all sockets of the session. */
+  #joins: SessionJoins | undefined;
   #next: SocketSession | undefined;
   /** Whether its leaves are to be delivered here, once it is over. */
   #isOurs = true;
@@ -74,22 +68,25 @@ export class SocketSession implements HolderSession {
   }
 
   /** @see HolderSession */
-  claim(join: Joined): SuspendedSubscription | undefined {
-    const key = keyOf(join);
-    const found = this.#suspended?.get(key);
-    if (found === undefined) return undefined;
-    this.#suspended?.delete(key);
-    const { subscription } = found;
-    if (subscription.isOver) return undefined;
-    (this.#claimed ??= new WeakMap()).set(subscription, found.untilMs);
-    return subscription;
+  begin(join: SessionTarget): SessionJoin {
+    if (this.#next !== undefined) return this.#next.begin(join);
+    const key = sessionKeyOf(join);
+    this.#joins ??= new SessionJoins();
+    return this.#joins.begin(
+      key,
+      () => this.#claim(key),
+      (suspended) => this.#restore(suspended),
+    );
   }
 
-  /** @see HolderSession */
-  restore(subscription: SuspendedSubscription): void {
-    const untilMs = this.#claimed?.get(subscription) ?? Infinity;
-    this.#claimed?.delete(subscription);
-    this.#keep({ subscription, untilMs });
+  #claim(key: string): Suspended | undefined {
+    const found = this.#suspended?.get(key);
+    this.#suspended?.delete(key);
+    return found?.subscription.isOver === true ? undefined : found;
+  }
+
+  #restore(suspended: Suspended): void {
+    this.#keep(suspended);
     this.#settleInherited();
   }
 
@@ -127,6 +124,7 @@ export class SocketSession implements HolderSession {
     this.#next = next;
     const suspended = Array.from(this.#suspended?.values() ?? []);
     this.#suspended = undefined;
+    next.#joins = this.#joins;
     next.inherit(suspended);
   }
 
@@ -158,8 +156,9 @@ export class SocketSession implements HolderSession {
     const { subscription } = suspended;
     if (this.#next !== undefined) return this.#next.inherit([suspended]);
     if (this.#state === "over") return this.#part(subscription);
+    const key = sessionKeyOf(subscription.joined);
+    if (this.#joins?.keep(key, suspended) === true) return;
     this.#suspended ??= new Map();
-    const key = keyOf(subscription.joined);
     // One that was suspended before under the same id was replaced.
     this.#suspended.get(key)?.subscription.leave();
     this.#suspended.delete(key);
@@ -204,10 +203,4 @@ export class SocketSession implements HolderSession {
     this.#settling?.cancel();
     this.#settling = undefined;
   }
-}
-
-type Joined = Parameters<HolderSession["claim"]>[0];
-
-function keyOf({ subscriptionId, streamName, groupId, itemId }: Joined): string {
-  return JSON.stringify([subscriptionId, streamName, groupId, itemId]);
 }

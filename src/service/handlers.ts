@@ -3,7 +3,7 @@ import type { Item } from "../core/change.ts";
 import type { Member, SharedSubscription } from "../live/shared-subscription.ts";
 import type { Subscription } from "../live/subscription.ts";
 import type { Authenticated, Caller } from "../rights/caller.ts";
-import type { Admission, SubscriptionHolder } from "../triggers/admissions.ts";
+import type { Admission, SubscriptionHolder } from "../triggers/admission.ts";
 import type {
   BatchRequest,
   BatchResult,
@@ -30,11 +30,13 @@ import type {
 
 export type {
   Admission,
-  Admissions,
   HolderSession,
+  SessionJoin,
+  SessionTarget,
   SubscriptionHolder,
   SuspendedSubscription,
-} from "../triggers/admissions.ts";
+} from "../triggers/admission.ts";
+export type { Admissions } from "../triggers/admissions.ts";
 export type { Reader } from "../live/frame-iterator.ts";
 export type { Member, SharedFrame, SharedSubscription } from "../live/shared-subscription.ts";
 
