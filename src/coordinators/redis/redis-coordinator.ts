@@ -153,7 +153,9 @@ export async function createRedisCoordinator(
     publish: (...message) => commands.publish(...message),
     replica,
     membership,
+    leaseMs,
     onLease: (lease) => leases.keep(lease),
+    isOwn: (id) => leases.has(id),
     onProblem,
   });
   const routing = createFleetRouting({ process, keys, commands, replica, membership });

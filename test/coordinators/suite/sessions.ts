@@ -39,6 +39,8 @@ export function own(sessions: Sessions, release: (id: string) => void = () => {}
   return {
     adopted,
     released,
+    /** Resolves when the condition holds, which is checked after each adoption and release. */
+    until,
     /** Resolves when a session has been adopted. */
     untilAdopted: async (id: string) => until(() => adopted.has(id)),
     /** Resolves when the release of a session was requested. */
