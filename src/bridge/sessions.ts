@@ -3,6 +3,7 @@ import type { Caller } from "../rights/caller.ts";
 import { sleep } from "../timers/timers.ts";
 import { NO_CONNECTION } from "../service/calls.ts";
 import type { SessionBasis } from "../service/engine.ts";
+import type { WaitingCalls } from "./call-order.ts";
 import { type SessionHolder, type SessionKeeper, SocketSession } from "./socket-session.ts";
 
 /** The sessions of clients, at this process. */
@@ -40,8 +41,13 @@ const RETRY_MS = 1000;
  * Creates the sessions of a process.
  *
  * @param maxSuspended How many subscriptions a session keeps while it waits for their joins.
+ * @param waiting Counts the calls of all sockets that wait.
  */
-export function createSessions(options: SessionBasis, maxSuspended: number): SocketSessions {
+export function createSessions(
+  options: SessionBasis,
+  maxSuspended: number,
+  waiting: WaitingCalls,
+): SocketSessions {
   const { agreed, admissions, timeoutMs, onProblem } = options;
   /** Those that this process holds, connected or lost, by their ids. */
   const held = new Map<string, SocketSession>();
@@ -85,6 +91,8 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
   const keeper: SessionKeeper = {
     timeoutMs,
     maxSuspended,
+    waiting,
+    isHeld: (id) => agreed.isHeld(id),
     get isClosed() {
       return isClosed;
     },
@@ -94,7 +102,13 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
     },
   };
   agreed.serve({
-    release: (id) => inTurn(id, async () => held.get(id)?.release()),
+    async release(id) {
+      // Its end, for one, need not wait until its calls are over.
+      const { releasing } = await inTurn(id, async () => ({
+        releasing: held.get(id)?.releaseElsewhere(),
+      }));
+      await releasing;
+    },
     adopt(record, leases) {
       held.get(record.id)?.settle(false);
       const session = new SocketSession(keeper, record, undefined);

@@ -1,3 +1,4 @@
+import type { Connected } from "../core/connection.ts";
 import type { SessionRecord } from "../core/coordinator.ts";
 import type {
   HolderSession,
@@ -6,6 +7,8 @@ import type {
   SubscriptionHolder,
   SuspendedSubscription,
 } from "../service/handlers.ts";
+import { CallOrder, type WaitingCalls } from "./call-order.ts";
+import type { CallSession } from "./socket-calls.ts";
 import { SessionJoins, type Suspended, sessionKeyOf } from "./session-joins.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 
@@ -23,6 +26,10 @@ export interface SessionKeeper {
   readonly maxSuspended: number;
   /** Whether the process ends: sessions that are lost now are over at once. */
   readonly isClosed: boolean;
+  /** @see Sessions.isHeld */
+  isHeld(id: string): boolean | Promise<boolean>;
+  /** Counts the calls of all sockets that wait. */
+  readonly waiting: WaitingCalls;
   /** Called when a session has expired, or its client has ended it. */
   onOver(session: SocketSession): void;
 }
@@ -37,16 +44,20 @@ export interface SessionKeeper {
  * A subscription whose connection was lost is suspended: it waits here for its join to be made again.
  * After a take-up, those whose joins are not made again within the timeout leave.
  */
-export class SocketSession implements HolderSession {
+export class SocketSession implements HolderSession, CallSession {
   readonly id: string;
   readonly owner: string;
-  readonly connectionId: string;
+  /** Its connection, which goes on from socket to socket. */
+  readonly connection: Connected & { isReplaced: boolean };
   readonly #keeper: SessionKeeper;
   readonly #holder: SessionHolder | undefined;
   #state: "held" | "lost" | "handed" | "over" = "held";
   #suspended: Map<string, Suspended> | undefined;
   /** The joins whose gates are being asked, over all sockets of the session. */
   #joins: SessionJoins | undefined;
+  #order: CallOrder | undefined;
+  /** Whether calls may start, while that is being found out. */
+  #checking: Promise<boolean> | undefined;
   #next: SocketSession | undefined;
   /** Whether its leaves are to be delivered here, once it is over. */
   #isOurs = true;
@@ -58,13 +69,30 @@ export class SocketSession implements HolderSession {
     this.#keeper = keeper;
     this.id = record.id;
     this.owner = record.owner;
-    this.connectionId = record.connectionId;
+    this.connection = { connectionId: record.connectionId, isReplaced: false };
     this.#holder = holder;
   }
 
   /** Whether its connection was lost, and nobody has taken it up. */
   get isLost(): boolean {
     return this.#state === "lost";
+  }
+
+  /** @see CallSession */
+  get order(): CallOrder {
+    return (this.#order ??= new CallOrder(this.#keeper.waiting));
+  }
+
+  /** @see CallSession */
+  mayStart(): boolean | Promise<boolean> {
+    // Calls that come meanwhile wait for the same, so that they start in order.
+    if (this.#checking !== undefined) return this.#checking;
+    const isHeld = this.#keeper.isHeld(this.id);
+    if (typeof isHeld === "boolean") return isHeld;
+    this.#checking = isHeld.finally(() => {
+      this.#checking = undefined;
+    });
+    return this.#checking;
   }
 
   /** @see HolderSession */
@@ -117,6 +145,16 @@ export class SocketSession implements HolderSession {
     if (this.#state === "held") this.#holder?.onTaken();
   }
 
+  /**
+   * Closes its socket, before it is taken up at another process. Resolves when its writes that were
+   * handed to the store are over; those that wait for gates fail.
+   */
+  async releaseElsewhere(): Promise<void> {
+    this.release();
+    this.connection.isReplaced = true;
+    await this.#order?.whenIdle();
+  }
+
   /** Passes everything to the session of the socket that took it up. */
   handTo(next: SocketSession): void {
     this.#cancel();
@@ -125,6 +163,7 @@ export class SocketSession implements HolderSession {
     const suspended = Array.from(this.#suspended?.values() ?? []);
     this.#suspended = undefined;
     next.#joins = this.#joins;
+    next.#order = this.#order;
     next.inherit(suspended);
   }
 

@@ -1,11 +1,11 @@
 import { StreamError } from "./errors.ts";
 
 /**
- * A subscription that cannot be opened here, because its session goes on at another socket, of this
- * process or of another one.
+ * What a session cannot do here any more, because it goes on at another socket, of this process or of
+ * another one.
  */
 export class HeldElsewhere extends StreamError {
   constructor() {
-    super("STORE_UNAVAILABLE", "The session was taken up elsewhere; join again.");
+    super("STORE_UNAVAILABLE", "The session was taken up elsewhere; try again there.");
   }
 }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { WaitingCalls } from "../../src/bridge/call-order.ts";
 import { type SessionKeeper, SocketSession } from "../../src/bridge/socket-session.ts";
 import type { SuspendedSubscription } from "../../src/service/handlers.ts";
 
@@ -14,6 +15,8 @@ function open(maxSuspended = 10) {
   const keeper: SessionKeeper = {
     timeoutMs: TIMEOUT_MS,
     maxSuspended,
+    waiting: new WaitingCalls(),
+    isHeld: () => true,
     isClosed: false,
     onOver: (over) => over.settle(true),
   };

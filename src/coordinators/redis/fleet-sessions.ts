@@ -1,13 +1,15 @@
-import { randomUUID } from "node:crypto";
 import type { SessionOwner, Sessions, SubscriptionLease } from "../../core/coordinator.ts";
 import { HeldElsewhere } from "../../core/held-elsewhere.ts";
 import { unavailable } from "../../redis/redis-failure.ts";
-import { waitAtMost } from "../../timers/timers.ts";
+import { sleep } from "../../timers/timers.ts";
 import { type FleetKeys, processOf } from "./fleet-keys.ts";
 import type { FleetCommands } from "./fleet-commands.ts";
 import type { Membership } from "./membership.ts";
 import { type HeldSession, HeldSessions, type Sight } from "./held-sessions.ts";
 import type { Replica } from "./replica.ts";
+import { createSessionAdoption } from "./session-adoption.ts";
+import { createSessionFence } from "./session-fence.ts";
+import { createSessionRequests } from "./session-requests.ts";
 import type { SessionCommands, StoredSession } from "./session-commands.ts";
 
 /** Dependencies of the sessions of a fleet. */
@@ -19,6 +21,8 @@ export interface FleetSessionsOptions {
   readonly publish: FleetCommands["publish"];
   readonly replica: Replica;
   readonly membership: Membership;
+  /** Longest wait for a message, in milliseconds. */
+  readonly timeoutMs: number;
   /** Length of the lease of a member, in milliseconds. */
   readonly leaseMs: number;
   /** Called with a lease that is of no session any more, and recorded for this process. */
@@ -46,11 +50,8 @@ export interface FleetSessions extends Sessions {
   close(): void;
 }
 
-/**
- * How long another process may take to release a session, in milliseconds. One that is alive but
- * out of touch with Redis delivers nothing after its lease.
- */
-const RELEASE_MS = 1000;
+/** What they were recorded as, in place of a name, when messages may have been lost since. */
+const IN_DOUBT = "in doubt";
 /** How many sessions are recorded at once. */
 const KEPT_AT_ONCE = 50;
 
@@ -88,15 +89,12 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
   const { onLease, isOwn } = options;
   const tombstoneMs = Math.max(MIN_TOMBSTONE_MS, LEASES_PER_TOMBSTONE * options.leaseMs);
   const held = new HeldSessions();
-  /** Requests to other processes that are not confirmed yet. */
-  const requests = new Map<string, () => void>();
-  const adopting = new Set<string>();
   let owner: SessionOwner | undefined;
   /** Lineage and member id under which all sessions were last recorded. */
   let recordedAs = "";
   let recording: Promise<void> | undefined;
-  /** Whether a session may have become this process's although the reply was lost. */
-  let isInDoubt = false;
+  /** How often messages may have been lost. */
+  let doubts = 0;
   let closed = false;
 
   /** A sight by a command that is about to be sent. */
@@ -106,57 +104,16 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
   });
   const leasesOf = ({ id: session, leases }: StoredSession): SubscriptionLease[] =>
     leases.map(([id, payload]) => ({ id, payload, session }));
-  const adoptHere = (adopted: readonly StoredSession[], sight: Sight) => {
-    for (const stored of adopted) {
-      // A client has taken it up at this process meanwhile.
-      if ((held.get(stored.id)?.changes ?? 0) >= stored.changes) continue;
-      held.add(stored, true, sight);
-      owner?.adopt(stored, leasesOf(stored));
-    }
-  };
-  const adopt = async (gone: string) => {
-    if (adopting.has(gone) || closed || owner === undefined) return;
-    adopting.add(gone);
-    try {
-      for (;;) {
-        const sight = sightNow();
-        const adopted = await commands.adopt(gone, membership.id);
-        if (adopted === undefined || closed) return;
-        adoptHere(adopted, sight);
-      }
-    } catch (error) {
-      // The next heartbeat tries again, unless the adoption succeeded.
-      isInDoubt = true;
-      onProblem(error);
-    } finally {
-      adopting.delete(gone);
-    }
-  };
-  const resolveDoubt = async () => {
-    isInDoubt = false;
-    try {
-      const { id: member } = membership;
-      for (const id of await commands.heldBy(member)) {
-        if (held.get(id) !== undefined) continue;
-        const sight = sightNow();
-        const stored = await commands.find(id);
-        if (stored?.holder === member) adoptHere([stored], sight);
-      }
-    } catch (error) {
-      isInDoubt = true;
-      onProblem(error);
-    }
-  };
-  const adoptAll = async () => {
-    try {
-      const { members } = replica.state;
-      for (const member of await commands.holders())
-        if (!members.has(member) && member !== membership.id) void adopt(member);
-    } catch (error) {
-      // The next heartbeat tries again.
-      onProblem(error);
-    }
-  };
+  const adoption = createSessionAdoption({
+    commands,
+    replica,
+    membership,
+    held,
+    sightNow,
+    isOpen: () => !closed && owner !== undefined,
+    onAdopted: (stored) => owner?.adopt(stored, leasesOf(stored)),
+    onProblem,
+  });
 
   /** Records a session. @returns false when it is over, or another process holds it. */
   const keep = async (session: HeldSession): Promise<boolean> => {
@@ -197,12 +154,13 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
   /** Records all again after this process joined anew, Redis lost its data, or a message was lost. */
   const recordAll = async () => {
     const name = currentName();
+    const before = doubts;
     try {
       // What becomes of one that is ending is decided by its end.
       const all = held.values().filter(({ isEnding }) => !isEnding);
       for (let i = 0; i < all.length; i += KEPT_AT_ONCE)
         await Promise.all(all.slice(i, i + KEPT_AT_ONCE).map(keepOrLose));
-      recordedAs = name;
+      if (before === doubts) recordedAs = name;
     } catch (error) {
       onProblem(error);
     }
@@ -234,29 +192,18 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
     return true;
   };
 
-  /** Has another process release a session. Resolves when it has, or does not respond. */
-  const requestRelease = async (id: string, holder: string) => {
-    const request = randomUUID();
-    const released = new Promise<void>((resolve) => requests.set(request, resolve));
-    try {
-      const message = `release ${id} ${process} ${request}`;
-      const receivers = await publish(keys.sessionsAt(processOf(holder)), message, true);
-      // Without a receiver, the process is gone or out of touch.
-      if (receivers > 0) await waitAtMost(RELEASE_MS, released);
-    } finally {
-      requests.delete(request);
-    }
-  };
-  const release = async (id: string, requester: string, request: string) => {
-    try {
+  const requests = createSessionRequests({
+    process,
+    channelOf: (of) => keys.sessionsAt(of),
+    publish,
+    async release(id) {
+      const session = held.get(id);
+      if (session !== undefined) session.isReleased = true;
       await owner?.release(id);
-      await publish(keys.sessionsAt(requester), `released ${request}`, true);
-    } catch (error) {
-      // It does not wait for long.
-      onProblem(error);
-    }
-  };
-
+    },
+    onProof: (proof) => fence.receive(proof),
+    onProblem,
+  });
   /** Whether the record of a session that this process holds was lost. It is recorded anew. */
   const isLost = async (id: string, ownerId: string): Promise<boolean> => {
     const session = held.get(id);
@@ -267,8 +214,24 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
     return isHeld;
   };
 
+  const fence = createSessionFence({
+    membership,
+    timeoutMs: options.timeoutMs,
+    send: (proof) => requests.prove(proof),
+    isRecorded: () => recordedAs === currentName(),
+    record: reclaim,
+    onProblem,
+  });
+
   return {
     survive: true,
+    isHeld(id) {
+      const session = held.get(id);
+      if (session === undefined || session.isReleased) return false;
+      const leftMs = session.startsMs - performance.now();
+      const isCertain = leftMs > 0 ? sleep(leftMs).then(() => fence.check()) : fence.check();
+      return isCertain === true || isCertain.then(() => held.has(session) && !session.isReleased);
+    },
     async begin(record) {
       const session = held.begin(record);
       try {
@@ -276,7 +239,7 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
       } catch (error) {
         held.forget(session);
         // Nobody knows it, but it may be recorded.
-        isInDoubt = true;
+        adoption.doubt();
         throw error;
       }
     },
@@ -289,7 +252,9 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
           if (found === undefined && (await isLost(id, ownerId))) continue;
           if (found?.owner !== ownerId) return undefined;
           const { holder, changes } = found;
-          if (processOf(holder) !== process) await requestRelease(id, holder);
+          let startsMs = -Infinity;
+          if (processOf(holder) !== process)
+            startsMs = await requests.release(id, processOf(holder));
           const known = held.get(id);
           const taken = await commands.take(membership.id, id, changes);
           if (taken === "gone") return undefined;
@@ -299,14 +264,15 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
           if (known?.changes === changes && held.get(id) === known) {
             known.changes = taken.changes;
             known.isAdopted = false;
+            known.isReleased = false;
             known.seen = sight;
             return { connectionId, leases: undefined };
           }
-          held.add(taken, false, sight);
+          held.add(taken, false, sight, startsMs);
           return { connectionId, leases: leasesOf(taken) };
         }
       } catch (error) {
-        isInDoubt = true;
+        adoption.doubt();
         throw error;
       }
     },
@@ -376,24 +342,23 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
       held.release(session, id);
       return commands.release(session.id, id);
     },
-    receive(message) {
-      const [kind, id = "", requester = "", request = ""] = message.toString().split(" ");
-      if (kind === "release") void release(id, requester, request);
-      else if (kind === "released") requests.get(id)?.();
-    },
+    receive: (message) => requests.receive(message),
     doubt() {
       // A session may have been taken up at another process.
-      if (recordedAs !== "" && !closed) void recordAnew();
+      fence.doubt();
+      if (recordedAs === "" || closed) return;
+      recordedAs = IN_DOUBT;
+      doubts++;
+      void recordAnew();
     },
     review() {
       reviewState();
       if (closed || owner === undefined || !replica.state.members.has(membership.id)) return;
-      void adoptAll();
-      if (isInDoubt) void resolveDoubt();
+      adoption.review();
     },
     close() {
       closed = true;
-      for (const confirm of requests.values()) confirm();
+      requests.close();
     },
   };
 }

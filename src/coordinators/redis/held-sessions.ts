@@ -25,6 +25,10 @@ export interface HeldSession extends SessionRecord {
   seen: Sight | undefined;
   /** Whether its end is under way. */
   isEnding: boolean;
+  /** Whether another process has asked for it: no call of it may start here. */
+  isReleased: boolean;
+  /** When its calls may start, by the monotonic clock: the process that had it starts none then. */
+  startsMs: number;
 }
 
 /** The sessions that this process holds, with their subscriptions. */
@@ -55,17 +59,23 @@ export class HeldSessions {
   begin(record: SessionRecord): HeldSession {
     const session: HeldSession = {
       ...record,
-      ...{ changes: 0, isAdopted: false, isEnding: false, leases: new Map(), seen: undefined },
+      ...{ changes: 0, isAdopted: false, seen: undefined },
+      ...newlyHeld(-Infinity),
     };
     this.#all.set(session.id, session);
     return session;
   }
 
   /** Adds a session of another process, in place of an earlier one of its id. */
-  add({ leases, ...rest }: StoredSession, isAdopted: boolean, seen: Sight): void {
+  add(
+    { leases, ...rest }: StoredSession,
+    isAdopted: boolean,
+    seen: Sight,
+    startsMs = -Infinity,
+  ): void {
     const before = this.#all.get(rest.id);
     if (before !== undefined) this.forget(before);
-    const session: HeldSession = { ...rest, isAdopted, isEnding: false, leases: new Map(), seen };
+    const session: HeldSession = { ...rest, isAdopted, seen, ...newlyHeld(startsMs) };
     this.#all.set(session.id, session);
     for (const [id, payload] of leases) this.hold(session, id, payload).isRecorded = true;
   }
@@ -96,4 +106,9 @@ export class HeldSessions {
     for (const [id, { isRecorded }] of session.leases)
       if (isRecorded && !left.has(id)) this.release(session, id);
   }
+}
+
+function newlyHeld(startsMs: number) {
+  const leases: HeldSession["leases"] = new Map();
+  return { isEnding: false, isReleased: false, startsMs, leases };
 }

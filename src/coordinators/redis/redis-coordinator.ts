@@ -153,6 +153,7 @@ export async function createRedisCoordinator(
     publish: (...message) => commands.publish(...message),
     replica,
     membership,
+    timeoutMs,
     leaseMs,
     onLease: (lease) => leases.keep(lease),
     isOwn: (id) => leases.has(id),

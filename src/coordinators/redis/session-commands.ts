@@ -46,7 +46,7 @@ export const SESSION_SCRIPTS: readonly LuaScript[] = [keep, take, end, hold, det
 export type NoMember = "no member";
 
 /** Taken: another process holds the session, or it has ended. Missing: there is no record of it. */
-export type Refusal = "taken" | "missing" | NoMember;
+export type SessionRefusal = "taken" | "missing" | NoMember;
 
 /**
  * The Redis commands about the sessions of a fleet. Each rejects with a StreamError when Redis
@@ -77,16 +77,21 @@ export interface SessionCommands {
    *
    * @param tombstoneMs How long it is known that it has ended, in milliseconds.
    */
-  end(member: string, id: string, tombstoneMs: number): Promise<"ended" | Refusal>;
+  end(member: string, id: string, tombstoneMs: number): Promise<"ended" | SessionRefusal>;
   /** Records a subscription of a session. */
-  hold(member: string, session: string, id: string, payload: string): Promise<"held" | Refusal>;
+  hold(
+    member: string,
+    session: string,
+    id: string,
+    payload: string,
+  ): Promise<"held" | SessionRefusal>;
   /** Makes a subscription of a session one of its member only. */
   detach(
     member: string,
     session: string,
     id: string,
     payload: string,
-  ): Promise<"detached" | Refusal>;
+  ): Promise<"detached" | SessionRefusal>;
   /** Removes a subscription of a session. */
   release(session: string, id: string): Promise<void>;
   /** Adopts some sessions of a member that is gone; undefined: it has none left, or is not gone. */
@@ -192,7 +197,7 @@ export function sessionCommands(servers: RedisServers, keys: FleetKeys): Session
   };
 }
 
-function refusalOf(code: unknown): Refusal {
+function refusalOf(code: unknown): SessionRefusal {
   if (code === 0) return "no member";
   return code === -2 ? "missing" : "taken";
 }

@@ -53,6 +53,34 @@ describeWithRedis("sessions of a fleet", () => {
     expect(idsOfLeases(taken?.leases)).toEqual(["kept"]);
   });
 
+  it("start calls only when the process that was killed could not have started any more", async () => {
+    const [a, b] = await joinTwo(60_000);
+    own(a.sessions);
+    own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    a.kill();
+    const beganMs = performance.now();
+    await b.sessions.take(session.id, "ann");
+    expect(await b.sessions.isHeld(session.id)).toBe(true);
+    expect(performance.now() - beganMs).toBeGreaterThanOrEqual(990);
+  });
+
+  it("start no calls at a process that is out of touch", async () => {
+    const [a, b] = await joinTwo(LEASE);
+    own(a.sessions);
+    const ofB = own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    expect(await a.sessions.isHeld(session.id)).toBe(true);
+    const goOn = a.holdBack("heartbeat", "append");
+    await ofB.untilAdopted(session.id);
+    const isHeld = a.sessions.isHeld(session.id);
+    await b.sessions.take(session.id, "ann");
+    goOn();
+    expect(await isHeld).toBe(false);
+  });
+
   it("are taken up from a process that does not release them within a second", async () => {
     const [a, b] = await joinTwo(60_000);
     a.sessions.serve({ release: () => new Promise(() => {}), adopt: () => {} });

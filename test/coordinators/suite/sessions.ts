@@ -154,6 +154,22 @@ export function describeSessionsOfTwo(open: OpenFleet): void {
       expect(idsOfLeases(forth?.leases)).toEqual(["three", "two"]);
     });
 
+    it("start calls only at the process that holds them", async () => {
+      const [a, b] = await joinTwo();
+      own(a.sessions);
+      own(b.sessions);
+      const session = newSession();
+      await a.sessions.begin(session);
+      expect(await a.sessions.isHeld(session.id)).toBe(true);
+      expect(await a.sessions.isHeld(session.id)).toBe(true);
+      await b.sessions.take(session.id, "ann");
+      expect(await a.sessions.isHeld(session.id)).toBe(false);
+      expect(await b.sessions.isHeld(session.id)).toBe(true);
+      await a.sessions.take(session.id, "ann");
+      expect(await a.sessions.isHeld(session.id)).toBe(true);
+      expect(await b.sessions.isHeld(session.id)).toBe(false);
+    });
+
     it("take no more leases at a process that they were taken from", async () => {
       const [a, b] = await joinTwo();
       own(a.sessions);
