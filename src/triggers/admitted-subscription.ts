@@ -11,8 +11,6 @@ import type {
 } from "./admission.ts";
 import { type JoinedSubscription, leavePayload } from "./payloads.ts";
 
-const NEVER = new Promise<never>(() => {});
-
 /** Keeps the subscriptions. */
 export interface SubscriptionKeeper {
   newId(): string;
@@ -20,6 +18,8 @@ export interface SubscriptionKeeper {
   onSuspend(subscription: AdmittedSubscription): void;
   onDrop(subscription: AdmittedSubscription): void;
 }
+
+const NEVER = new Promise<never>(() => {});
 
 /** A subscription, open or suspended. There are many thousands, so each is one object. */
 export class AdmittedSubscription
@@ -32,8 +32,11 @@ export class AdmittedSubscription
   sinceMs = Date.now();
   /** Resolves when the join listeners have run: no leave is delivered before its join. */
   joinDelivered: Promise<void> = NEVER;
-  /** Unsure: it could not be recorded, as far as is known. */
-  lease: "none" | "unsure" | "recorded" = "none";
+  /**
+   * Unsure: it could not be recorded, as far as is known. Elsewhere: another process holds its
+   * session, so that this one delivers neither its join nor its leave.
+   */
+  lease: "none" | "unsure" | "recorded" | "elsewhere" = "none";
   /** The session that its lease is of. */
   session: string | undefined;
   state: "joining" | "open" | "suspended" | "over" = "joining";
@@ -61,6 +64,10 @@ export class AdmittedSubscription
 
   get isOver(): boolean {
     return this.state === "over";
+  }
+
+  get isOfSession(): boolean {
+    return this.session !== undefined || this.subscriber.session !== undefined;
   }
 
   get position(): Position | undefined {
