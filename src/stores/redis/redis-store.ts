@@ -12,6 +12,7 @@ import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { ServerFacts } from "../../redis/server-facts.ts";
 import { createGroupListing } from "./group-listing.ts";
 import type { GroupWrite } from "./group-batch.ts";
+import { createGroupRepair } from "./group-repair.ts";
 import { type RedisKeys, redisKeys } from "./keys.ts";
 import { formatFor, formatForEvent, hasKey, withoutAuthor, withoutDeltas } from "./record-needs.ts";
 import { openLayout } from "./layout.ts";
@@ -115,7 +116,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const history = historyOf(options.history);
   const limits = { ...DEFAULT_REDIS_QUEUE_LIMITS, ...options.queue };
   const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
-  const { clock, mayWriteAuthors = () => true } = options;
+  const { clock, newEpoch = epochNames(), mayWriteAuthors = () => true } = options;
   const { mayWriteDeltas = () => true, mayUseKeys = () => true } = options;
   const outbox = createRedisOutbox(servers, keys);
   const note = (partition: number, commits: number, lineage: string) =>
@@ -126,8 +127,9 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     await servers.attempt(tag, "read", (link) => writerOf(partition).lease.look(link));
   };
   const groupClock = new GroupClock();
+  const repair = createGroupRepair({ servers, keys, clock, newEpoch });
   const reads = createRedisReads({
-    ...{ servers, keys, history, windowMs, clock, groupClock, note, verify },
+    ...{ servers, keys, history, windowMs, clock, groupClock, note, verify, repair },
   });
   const listing = createGroupListing(servers, keys);
   const sweeper = createSweeper(
@@ -141,7 +143,8 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     windowMs,
     clock,
     groupClock,
-    newEpoch: options.newEpoch ?? epochNames(),
+    newEpoch,
+    repair,
     ready: options.ready ?? (async () => servers.instanceId),
     agreed: options.agreed ?? (() => 0),
     onLoss: options.onLoss ?? (() => {}),

@@ -29,6 +29,8 @@ export const SCAN: LuaScript = script("scan");
 export const CLAIM: LuaScript = script("claim");
 /** Settles entries of an outbox. */
 export const SETTLE: LuaScript = script("settle");
+/** Makes the keys of a group agree. */
+export const REPAIR: LuaScript = script("repair");
 /** Raises the format of the data. */
 export const RAISE_FORMAT: LuaScript = script("format");
 
@@ -47,5 +49,6 @@ export const SCRIPTS: readonly LuaScript[] = [
   SCAN,
   CLAIM,
   SETTLE,
+  REPAIR,
   RAISE_FORMAT,
 ];
