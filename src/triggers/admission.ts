@@ -4,8 +4,18 @@ import type { SubscriberPresence } from "../core/subscriber-presence.ts";
 import type { Caller } from "../rights/caller.ts";
 import type { JoinedSubscription } from "./payloads.ts";
 
+/** A subscription that another one may replace before anybody is notified of it. */
+export interface Provisional {
+  /** Calls the join listeners, as for any other subscription. A leave does it first. */
+  announce(): void;
+  /** Ends it in place of a leave: it has neither a join event nor a leave. */
+  withdraw(): void;
+}
+
 /** A subscription that every gate allowed. */
 export interface Admission {
+  /** Present until it is announced or withdrawn. Absent as well where nobody is to be notified. */
+  readonly provisional?: Provisional | undefined;
   /** Why the subscription was ended; undefined while it was not. Known before it is open, too. */
   readonly ended: StreamError | undefined;
   /**

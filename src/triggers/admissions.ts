@@ -105,6 +105,7 @@ export function createAdmissions(
     if (!remove(subscription)) return;
     subscription.state = "over";
     subscription.show(undefined);
+    subscription.provisional?.announce();
     void subscription.joinDelivered.then(() => {
       if (subscription.lease === "elsewhere") return gone();
       if (subscription.session === undefined) return deliver(subscription);
@@ -120,6 +121,25 @@ export function createAdmissions(
     if (!remove(subscription)) return;
     subscription.state = "over";
     gone();
+  };
+  /** Whether anybody is notified of joins or leaves. */
+  const isWatched = () => leaves.isWanted || gates.hasListeners();
+  /** Delivers the join of a subscription when it is announced. */
+  const defer = (subscription: AdmittedSubscription, deliverJoin: () => Promise<void>) => {
+    subscription.joinDelivered = new Promise((resolve) => {
+      subscription.provisional = {
+        announce() {
+          subscription.provisional = undefined;
+          resolve(deliverJoin());
+        },
+        withdraw() {
+          subscription.provisional = undefined;
+          forget(subscription);
+          // A lease that remains leaves later, rather than never.
+          if (subscription.lease !== "none") leases.release(subscription.id).catch(() => {});
+        },
+      };
+    });
   };
   const keeper: SubscriptionKeeper = {
     newId,
@@ -178,8 +198,10 @@ export function createAdmissions(
       // After the lease: else a process that is killed in between never delivers the leave. One
       // that continues another has had its join.
       const notify = () => (subscription.lease === "elsewhere" ? undefined : notifyJoined());
-      if (before === undefined)
-        subscription.joinDelivered = held?.then(notify, notify) ?? notifyJoined();
+      const deliverJoin = () => held?.then(notify, notify) ?? notifyJoined();
+      if (before === undefined && options?.isProvisional === true && isWatched())
+        defer(subscription, deliverJoin);
+      else if (before === undefined) subscription.joinDelivered = deliverJoin();
       if (subscription.ended !== undefined) {
         leave(subscription);
         throw subscription.ended;

@@ -6,6 +6,7 @@ import { NOBODY } from "../rights/caller.ts";
 import type {
   Admission,
   Admitted,
+  Provisional,
   SubscriptionHolder,
   SuspendedSubscription,
 } from "./admission.ts";
@@ -39,6 +40,7 @@ export class AdmittedSubscription
   lease: "none" | "unsure" | "recorded" | "elsewhere" = "none";
   /** The session that its lease is of. */
   session: string | undefined;
+  provisional: Provisional | undefined;
   state: "joining" | "open" | "suspended" | "over" = "joining";
   ended: StreamError | undefined;
   presence: SubscriberPresence | undefined;

@@ -25,6 +25,8 @@ export interface JoinContext extends AskContext {
 export interface AdmitOptions {
   /** Whether the gates decide. Default true. */
   readonly asksGates?: boolean | undefined;
+  /** Whether it may be replaced before anybody is notified of it: @see Provisional. Default false. */
+  readonly isProvisional?: boolean | undefined;
   /** Whether reads of its caller need not ask the gates while it is open. Default true. */
   readonly coversReads?: boolean | undefined;
 }
