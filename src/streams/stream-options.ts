@@ -43,7 +43,7 @@ export interface StreamEntry extends Omit<StreamOptions, "schema"> {
 }
 
 /** A setting of streams that is invalid. Its message is a sentence for the operator. */
-export class StreamSettingError extends Error {
+class StreamSettingError extends Error {
   override readonly name = "StreamSettingError";
   /** The pattern, then the key, if one is invalid. */
   readonly path: readonly string[];
