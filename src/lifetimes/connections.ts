@@ -26,7 +26,7 @@ export interface Connections {
 }
 
 /** How many connections end at once: those of a process that was killed may be thousands. */
-const MAX_ENDS_AT_ONCE = 32;
+const MAX_ENDS_AT_ONCE = 128;
 /** Pause before a failed end of a connection is tried again, in milliseconds. */
 const RETRY_MS = 1000;
 

@@ -1,8 +1,8 @@
 import type { ExpiredItem, ItemName, Lifetimes } from "../../core/lifetime.ts";
 import { groupKeyText } from "../../core/names.ts";
 import { compareUtf8 } from "../../core/text.ts";
-import type { RedisCommand } from "../../redis/commands.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
+import { BoundLookup } from "./bound-lookup.ts";
 import { textOf } from "./encoding.ts";
 import { type RedisKeys, groupOfText } from "./keys.ts";
 import { BOUND, EXPIRED } from "./scripts.ts";
@@ -22,13 +22,7 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
   const { servers, keys, clock, owns } = options;
   const all = Array.from({ length: keys.partitions }, (_, partition) => partition);
 
-  /** Members of the index of bound items. @param from `[` or `(` and the first, or `-`. */
-  const bound = async (partition: number, from: string, to: string, limit: number) => {
-    const { tag, bound: key } = keys.ofPartition(partition);
-    const command: RedisCommand = ["ZRANGE", key, from, to, "BYLEX", "LIMIT", "0", String(limit)];
-    const reply = await servers.send(tag, command, "read");
-    return (reply as unknown[]).map(textOf);
-  };
+  const lookup = new BoundLookup(servers, keys);
   /** The connections that a partition's items are bound to, after one. */
   const connectionsIn = async (partition: number, after: string | undefined, limit: number) => {
     const { tag, bound: key } = keys.ofPartition(partition);
@@ -55,7 +49,7 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
           : new Set(within.map((group) => keys.partitionOf(groupKeyText(group))));
       const start = `${connection}\u0000`;
       const parts = Array.from(partitions, (partition) =>
-        bound(partition, `[${start}`, beyond(connection), limit),
+        lookup.find(partition, { from: `[${start}`, to: beyond(connection), limit }),
       );
       const members = (await Promise.all(parts)).flat().slice(0, limit);
       return members.map((member) => itemOf(member.slice(start.length)));
