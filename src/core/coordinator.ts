@@ -46,7 +46,11 @@ export interface Registry {
   /**
    * Puts a trigger in force on behalf of this process. An equal definition is the same trigger:
    * this process shares it, or re-attaches it when no process held it any more. Resolves when it is
-   * in force at every process.
+   * in force at every process. One with a known durable name replaces the definition of the known
+   * trigger, which keeps its id.
+   *
+   * @throws StreamError STORE_UNAVAILABLE when it is not in force everywhere, or it is durable and a
+   *   process of the fleet runs an older version that knows no durable triggers.
    */
   bind(definition: TriggerDefinition): Promise<BoundTrigger>;
   /**
@@ -54,8 +58,8 @@ export interface Registry {
    *
    * `withdrawn`: on request. The trigger ends when no other process holds it.
    * `lost`: its registrant disconnected. The trigger stays in force for REATTACH_MS so that the
-   * registrant can re-attach; a gate (see isGate) stays until it is withdrawn, because it must not
-   * open by itself.
+   * registrant can re-attach. A gate stays until it is withdrawn, because it must not open by
+   * itself, and so does a durable trigger (see isLasting).
    */
   unbind(id: string, how: "withdrawn" | "lost"): Promise<void>;
   /** All triggers in force. A new array after each change. */
@@ -243,7 +247,7 @@ export interface TakenSession {
 export interface SessionOwner {
   /**
    * Closes what a session is connected by, because it is about to be taken up at another process.
-   * Resolves when that is done.
+   * Resolves when that is done, and its calls that had started are over.
    */
   release(id: string): Promise<void>;
   /** This process holds a session from now on, whose process is gone. Nothing is connected by it. */
@@ -270,6 +274,14 @@ export interface Sessions {
    * @throws StreamError STORE_UNAVAILABLE
    */
   take(id: string, owner: string): Promise<TakenSession | undefined>;
+  /**
+   * Whether this process holds a session, so that calls of it may start. True is certain for this
+   * moment: no other process has taken it up, or it starts no calls of it yet. Cheap enough to be
+   * asked before each call.
+   *
+   * @throws StreamError STORE_UNAVAILABLE, as a rejection, when that cannot be found out.
+   */
+  isHeld(id: string): boolean | Promise<boolean>;
   /**
    * Ends a session that this process holds.
    *

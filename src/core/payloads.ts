@@ -1,3 +1,4 @@
+import type { Cause } from "./lifetime.ts";
 import type { Json } from "./value.ts";
 
 /* The payloads of triggers and gates, as handlers receive them. */
@@ -14,15 +15,51 @@ export interface StreamPayload {
   readonly groupId: string;
   /** The item that it concerns; null: the group as a whole. */
   readonly id: string | null;
-  /** `data` is the full new value; for a delete, the removed one. */
+  /**
+   * `data` is the full new value; for a delete, the removed one. `cause` says why the service itself
+   * deleted the item; absent: a caller made the change.
+   */
   readonly event:
-    | { readonly type: "create" | "update" | "delete"; readonly data: Json }
+    | {
+        readonly type: "create" | "update" | "delete";
+        readonly data: Json;
+        readonly cause?: Cause;
+      }
     | { readonly type: "event"; readonly event: { readonly type: string; readonly data: Json } };
   /**
    * Author of the change or event: `user:<id>`, `key:<name>` or `function:<id>`; "" when it has
    * none. The id of a user has at most 256 bytes of UTF-8.
    */
   readonly author: string;
+}
+
+/**
+ * Payload of a `stream` trigger with `start: "state"`: a part of the state of a group or item, or an
+ * event. Parts of one group come one after the other, from `first` to `last`, with nothing of the
+ * group in between, and replace everything that came before them.
+ */
+export type StatePayload = StreamPayload | SyncPayload;
+
+/** A part of the state of a group, or of the trigger's item, at one position. */
+export interface SyncPayload extends Omit<StreamPayload, "event" | "epoch" | "revision"> {
+  /** Position of the group at which the state was read. */
+  readonly epoch: string;
+  readonly revision: number;
+  readonly event: {
+    readonly type: "sync";
+    /** The values, in creation order. Of a trigger with `item_id`: its value; null: it is missing. */
+    readonly data: Json;
+    /** Ids of the items, in the order of their values. */
+    readonly ids: readonly string[];
+    readonly first: boolean;
+    readonly last: boolean;
+    /**
+     * Why it comes. `registered`: the trigger starts. Otherwise it starts over for this group:
+     * `overflow`: too many events waited. `max_away`: they waited too long. `lost_history`: the store
+     * has lost a part of the group's history.
+     */
+    readonly reason: "registered" | "overflow" | "max_away" | "lost_history";
+  };
 }
 
 /** Payload of `stream:leave` triggers. */

@@ -32,6 +32,7 @@ export class BoundConnection implements SessionConnection {
   readonly connectionId: string;
   /** @see Connected */
   readonly isBoundElsewhere: boolean;
+  isReplaced = false;
   readonly #sessionId: string;
   readonly #options: BoundConnectionOptions;
   /** Groups of all items that are bound; undefined: none are, or they may be in any group. */

@@ -21,6 +21,7 @@ import type { GateOptions } from "../triggers/gates.ts";
 import { DEFAULT_TRIGGER_LIMITS, type TriggerLimits } from "../triggers/partition-dispatcher.ts";
 import { builtInFunctions } from "./built-in-functions.ts";
 import { checkFlag, checkPosition, checkWindow } from "./checks.ts";
+import { createDeadLetterBox } from "./dead-letter-box.ts";
 import { createDeadLetters } from "./dead-letters.ts";
 import { subscriptionFunctions } from "./subscription-functions.ts";
 import { engineFunctions } from "./engine-functions.ts";
@@ -53,6 +54,8 @@ import { createPresenceCalls } from "./presence-calls.ts";
 import { createReads } from "./reads.ts";
 import { exceptReserved } from "./reserved-streams.ts";
 import { createWrites } from "./writes.ts";
+import { triggerFunctions } from "./trigger-functions.ts";
+import { createStateSource } from "./trigger-states.ts";
 import type { StreamsOptions } from "../streams/stream-options.ts";
 import { Evictor } from "../streams/evictor.ts";
 import type { StreamTable } from "../streams/stream-settings.ts";
@@ -210,6 +213,7 @@ export function createEngine(
     coordinator,
     functions,
     outbox: store.outbox,
+    states: createStateSource(store),
     limits: { ...DEFAULT_TRIGGER_LIMITS, ...options.triggerLimits },
     writeDeadLetter: createDeadLetters({
       handlers: { ...reads, ...writes },
@@ -247,6 +251,8 @@ export function createEngine(
     admissions,
     gates,
     require,
+    triggers: triggerEngine,
+    deadLetters: createDeadLetterBox({ handlers: { ...reads, ...writes }, call: functions.call }),
     endAll: (error) => hub.endAll(error),
   });
 
@@ -273,7 +279,7 @@ export function createEngine(
   };
   const expiries = new Moments();
   const join = async (
-    { streamName, groupId, itemId, subscriptionId }: Required<JoinRequest>,
+    { streamName, groupId, itemId, subscriptionId, isProvisional }: JoinRequest,
     subscriber: SubscriptionHolder,
   ): Promise<Admission> => {
     const { caller } = subscriber;
@@ -285,7 +291,7 @@ export function createEngine(
     return admissions.admit(
       { streamName, groupId, itemId, subscriptionId, user, context, connection },
       subscriber,
-      { asksGates: caller.kind !== "service", coversReads },
+      { asksGates: caller.kind !== "service", coversReads, isProvisional },
     );
   };
   const handlers: Handlers = {
@@ -295,10 +301,10 @@ export function createEngine(
     authenticate: (request) =>
       gates.authenticate(request, (allow) => readRules(allow, "its allow")),
     async admit(request, subscriber) {
-      const { itemId, subscriptionId } = request;
+      const { itemId, subscriptionId, isProvisional } = request;
       if (itemId !== undefined) checkName("item_id", itemId);
       const { streamName, groupId } = checkGroup(request);
-      return join({ streamName, groupId, itemId, subscriptionId }, subscriber);
+      return join({ streamName, groupId, itemId, subscriptionId, isProvisional }, subscriber);
     },
     share(request) {
       const group = checkGroup(request);
@@ -346,6 +352,8 @@ export function createEngine(
   for (const [id, provider] of builtInFunctions(open, functionLimits.maxBuiltInResultBytes))
     functions.addBuiltIn(id, provider);
   for (const [id, provider] of subscriptionFunctions(administration))
+    functions.addBuiltIn(id, provider);
+  for (const [id, provider] of triggerFunctions(administration.triggers))
     functions.addBuiltIn(id, provider);
   for (const [id, provider] of engineFunctions({ functions, registry: coordinator.registry }))
     functions.addBuiltIn(id, provider);

@@ -14,6 +14,8 @@ import type { Registration } from "../functions/provider.ts";
 import type { TriggerRequest } from "../triggers/definition.ts";
 import { type StreamAdapter, adapterFunctions } from "./stream-adapter.ts";
 import type { TriggerStatus } from "../triggers/trigger-engine.ts";
+import type { DeadLetterPage, Replayed } from "./dead-letter-box.ts";
+import type { DeleteTriggerRequest, TriggerPage } from "./trigger-administration.ts";
 import { mutationsFromLibrary, ttlFromLibrary } from "./library-mutations.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
@@ -190,8 +192,28 @@ export interface StreamService {
   recheckSubscriptions(
     filter: SubscriptionFilter,
   ): Promise<{ readonly kept: number; readonly ended: number }>;
-  /** All triggers in force, and the outcomes of their events. */
+  /** All triggers in force, and the outcomes of their events at this process. */
   triggers(): readonly TriggerStatus[];
+  /** A page of the triggers of the whole fleet, with what waits for them, sorted by id. */
+  listTriggers(request?: PageOptions): Promise<TriggerPage>;
+  /**
+   * Ends a trigger at every process, whoever registered it: `deleteTrigger({ durable: "audit" })`.
+   * The events that wait for it are dropped.
+   */
+  deleteTrigger(request: DeleteTriggerRequest): Promise<{ readonly deleted: boolean }>;
+  /**
+   * A page of dead letters, the oldest of a function first. It may be short, or empty, although more
+   * follow.
+   */
+  deadLetters(request?: PageOptions & { readonly functionId?: string }): Promise<DeadLetterPage>;
+  /**
+   * Calls the function of a dead letter again, with its payload and the metadata of its trigger, and
+   * removes the letter when the call succeeds.
+   */
+  replayDeadLetter(request: {
+    readonly functionId: string;
+    readonly id: string;
+  }): Promise<Replayed>;
   /** Ends subscriptions, flushes and closes the store. Idempotent. */
   close(): Promise<void>;
 }
@@ -298,6 +320,11 @@ export function toLibrary(engine: Engine): StreamService {
     endSubscriptions: (filter, reason) => administration.endSubscriptions({ filter, reason }),
     recheckSubscriptions: (filter) => administration.recheckSubscriptions({ filter }),
     triggers: () => triggerEngine.status(),
+    listTriggers: (request = {}) => administration.triggers.listTriggers(pageOf(request)),
+    deleteTrigger: (request) => administration.triggers.deleteTrigger(request),
+    deadLetters: (request = {}) =>
+      administration.triggers.listDeadLetters({ ...request, ...pageOf(request) }),
+    replayDeadLetter: (request) => administration.triggers.replayDeadLetter(request),
     close: () => engine.close(),
   };
 }

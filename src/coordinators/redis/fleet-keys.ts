@@ -66,11 +66,12 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
  * The form of stored records that this version reads, which stands at the end of its member ids. Ids
  * of versions without authors have none: to them, ids are opaque.
  */
-const RECORD_FORM = 5;
+const RECORD_FORM = 6;
 const FORM_WITH_AUTHORS = 2;
 const FORM_WITH_DELTAS = 3;
 const FORM_WITH_KEYS = 4;
 const FORM_WITH_LIFETIMES = 5;
+const FORM_WITH_DURABLE = 6;
 
 /** A new member id of a process. */
 export function newMemberId(process: string): string {
@@ -95,6 +96,11 @@ export function knowsKeys(member: string): boolean {
 /** Whether a member knows lifetimes. */
 export function knowsLifetimes(member: string): boolean {
   return formOf(member) >= FORM_WITH_LIFETIMES;
+}
+
+/** Whether a member knows durable triggers. */
+export function knowsDurable(member: string): boolean {
+  return formOf(member) >= FORM_WITH_DURABLE;
 }
 
 function formOf(member: string): number {

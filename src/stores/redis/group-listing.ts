@@ -1,9 +1,9 @@
-import type { GroupKey } from "../../core/names.ts";
+import { type GroupKey, groupOfText } from "../../core/names.ts";
 import { isPresenceStream } from "../../core/presence-stream.ts";
 import type { GroupPage } from "../../core/store.ts";
 import { compareUtf8 } from "../../core/text.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
-import { type PartitionKeys, type RedisKeys, groupOfText } from "./keys.ts";
+import type { PartitionKeys, RedisKeys } from "./keys.ts";
 import { textOf } from "./encoding.ts";
 
 /** Lists groups that hold items, over all partitions: each has its own sorted index. */

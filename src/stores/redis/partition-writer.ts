@@ -1,3 +1,4 @@
+import { groupOfText } from "../../core/names.ts";
 import { StreamError } from "../../core/errors.ts";
 import { Fifo } from "../../core/fifo.ts";
 import type { History } from "../../core/store.ts";
@@ -6,7 +7,6 @@ import type { RedisLink } from "../../redis/redis-link.ts";
 import { GroupBatch, type GroupWrite, needsRepair } from "./group-batch.ts";
 import { type WriterSession, WriterLease } from "./writer-lease.ts";
 import { textOf } from "./encoding.ts";
-import { groupOfText } from "./keys.ts";
 import { COMMIT, GET } from "./scripts.ts";
 import type { WriterContext } from "./writer-context.ts";
 

@@ -1,11 +1,14 @@
 import type { ExpiredItem, ItemName, Lifetimes } from "../../core/lifetime.ts";
-import { groupKeyText } from "../../core/names.ts";
+import { groupKeyText, groupOfText } from "../../core/names.ts";
 import { compareUtf8 } from "../../core/text.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { BoundLookup } from "./bound-lookup.ts";
 import { textOf } from "./encoding.ts";
-import { type RedisKeys, groupOfText } from "./keys.ts";
+import type { RedisKeys } from "./keys.ts";
 import { BOUND, EXPIRED } from "./scripts.ts";
+
+/** Least items that are read of each partition. */
+const SPARE = 8;
 
 /** Dependencies of the lifetimes in Redis. */
 export interface RedisLifetimesOptions {
@@ -15,11 +18,13 @@ export interface RedisLifetimesOptions {
   readonly clock: (() => number) | undefined;
   /** Whether this process is responsible for a partition. */
   readonly owns: (partition: number) => boolean;
+  /** @throws StreamError STORE_UNAVAILABLE once the store is closed. */
+  readonly assertOpen: () => void;
 }
 
 /** Reads the indexes of items that go by themselves, all partitions at once. */
 export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes {
-  const { servers, keys, clock, owns } = options;
+  const { servers, keys, clock, owns, assertOpen } = options;
   const all = Array.from({ length: keys.partitions }, (_, partition) => partition);
 
   const lookup = new BoundLookup(servers, keys);
@@ -31,18 +36,32 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
     return (reply as unknown[]).map(textOf);
   };
 
+  const expiredIn = async (partition: number, time: string, limit: number) => {
+    const { tag, lifetimes } = keys.ofPartition(partition);
+    const reply = await servers.run(tag, EXPIRED, [lifetimes], [time, String(limit)], "read");
+    return expiredFrom((reply as unknown[]).map(textOf));
+  };
+
   return {
     async expired(limit) {
+      assertOpen();
+      const owned = all.filter(owns);
+      // Of many partitions each has but a part of those that are next.
+      const share = Math.min(limit, SPARE + Math.ceil((2 * limit) / owned.length));
       const time = clock === undefined ? "" : String(clock());
-      const parts = all.filter(owns).map(async (partition) => {
-        const { tag, lifetimes } = keys.ofPartition(partition);
-        const reply = await servers.run(tag, EXPIRED, [lifetimes], [time, String(limit)], "read");
-        return expiredFrom((reply as unknown[]).map(textOf));
-      });
-      const found = (await Promise.all(parts)).flat();
-      return found.sort((a, b) => a.expireTimeMs - b.expireTimeMs).slice(0, limit);
+      const parts = await Promise.allSettled(owned.map((each) => expiredIn(each, time, share)));
+      const found = parts.flatMap((part) => (part.status === "fulfilled" ? part.value : []));
+      const failed = parts.find((part) => part.status === "rejected");
+      // A server that fails holds back no items of others.
+      if (failed !== undefined && found.length === 0) throw failed.reason;
+      const certainMs = Math.min(...parts.map((part) => certainUntil(part, share)));
+      return found
+        .filter(({ expireTimeMs }) => expireTimeMs <= certainMs)
+        .sort((one, other) => one.expireTimeMs - other.expireTimeMs)
+        .slice(0, limit);
     },
     async boundTo(connection, limit, within) {
+      assertOpen();
       const partitions =
         within === undefined
           ? all
@@ -55,6 +74,7 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
       return members.map((member) => itemOf(member.slice(start.length)));
     },
     async connections({ after, limit }) {
+      assertOpen();
       const parts = all
         .filter(owns)
         .map(async (partition) => connectionsIn(partition, after, limit));
@@ -62,6 +82,12 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
       return Array.from(found).sort(compareUtf8).slice(0, limit);
     },
   };
+}
+
+/** The time up to which a partition listed all that has expired: it may have more after its last. */
+function certainUntil(part: PromiseSettledResult<readonly ExpiredItem[]>, limit: number): number {
+  if (part.status === "rejected" || part.value.length < limit) return Infinity;
+  return part.value.at(-1)?.expireTimeMs ?? Infinity;
 }
 
 /** A bound after every member of a connection. Neither ids nor names contain control characters. */

@@ -348,7 +348,8 @@ local function commit()
   return result
 end
 
-local function send()
+-- A quiet event only enters the outbox.
+local function send(is_quiet)
   local kind, item, size = ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
   local value, fires = ARGV[a + 4], ARGV[a + 5]
   a = a + 6
@@ -364,7 +365,9 @@ local function send()
   if author ~= '' then size, message_of = size + SIZE_AUTHORED, 6 end
   local record = struct.pack('>ddI4I2I2', head.revision, head.timestamp, size, #kind, id_bytes)
     .. kind .. item .. content_of(author, value)
-  redis.call('SPUBLISH', head_key, struct.pack('>BI2', message_of, #epoch) .. epoch .. record)
+  if not is_quiet then
+    redis.call('SPUBLISH', head_key, struct.pack('>BI2', message_of, #epoch) .. epoch .. record)
+  end
   if fires ~= '' then fire(text, epoch, fires, 2, record) end
   return { 0 }
 end
@@ -423,7 +426,8 @@ local function run_group(k, at)
         a = a + 4
       end
     end
-    reply[e + 2] = string.sub(kind, 1, 1) == 'C' and commit() or send()
+    local letter = string.sub(kind, 1, 1)
+    reply[e + 2] = letter == 'C' and commit() or send(letter == 'Q')
   end
   announce()
   reply[2] = epoch
