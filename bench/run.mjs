@@ -15,6 +15,7 @@ export const SCENARIOS = /** @type {const} */ ({
   window: "the last 50 of 100,000 items",
   idle: "memory of idle subscriptions",
   growth: "a set and a join among 1,000,000 items, and the restart",
+  lifetimes: "a set with a lifetime among 1,000,000 that have one, and their expiry",
   redis: "a server on Redis, and an instance without subscribers",
   triggers: "the cost of registered triggers for a write",
 });
@@ -49,7 +50,7 @@ const PACES = {
 };
 
 /** Scenarios that a quick run skips unless they are named. @type {readonly string[]} */
-export const NOT_QUICK = ["growth", "triggers"];
+export const NOT_QUICK = ["growth", "lifetimes", "triggers"];
 
 /**
  * Runs scenarios.

@@ -3,6 +3,7 @@
  * ends with its parent.
  */
 import { readFileSync, writeFileSync } from "node:fs";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 
 /**
  * @typedef {object} OpenPart What the `open` of a part returns.
@@ -30,6 +31,8 @@ async function abort() {
   process.exit(1);
 }
 
+const loopDelay = monitorEventLoopDelay({ resolution: 1 });
+
 /** @type {Record<string, (argument: any) => unknown>} */
 const COMMON = {
   ready: async () => (await opening).info,
@@ -40,6 +43,16 @@ const COMMON = {
   residentBytes() {
     for (let i = 0; i < 3; i++) globalThis.gc?.();
     return process.memoryUsage.rss();
+  },
+  /** Begins to measure how long the event loop keeps a timer waiting. */
+  watchLoop() {
+    loopDelay.reset();
+    loopDelay.enable();
+  },
+  /** Ends it. @returns the 99.9th percentile and the maximum, in milliseconds. */
+  loopDelayMs() {
+    loopDelay.disable();
+    return { p999: loopDelay.percentile(99.9) / 1e6, max: loopDelay.max / 1e6 };
   },
   /** Resets the peak of its memory. Linux only. */
   forgetPeak: () => writeFileSync("/proc/self/clear_refs", "5"),

@@ -1,6 +1,6 @@
 /* What the load generator asks for. */
 import { create, fromJson, toBinary } from "@bufbuild/protobuf";
-import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import { ValueSchema, durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   BatchRequestSchema,
   GetRequestSchema,
@@ -18,6 +18,7 @@ export const STREAM = "bench";
  * @property {number} groups
  * @property {number} itemsPerGroup
  * @property {number} [stride] Distance between the groups, among all groups.
+ * @property {number} [ttlSeconds] Lifetime of what is set. Default: none.
  *
  * @typedef {object} Asked A request, and what its response must contain.
  * @property {Uint8Array} message
@@ -54,12 +55,15 @@ export const groupName = (i) => `g${String(i).padStart(6, "0")}`;
 export const groupOf = ({ groups, stride = 1 }, i) => groupName((i % groups) * stride);
 
 /**
- * @type {Readonly<Record<"Set" | "Get" | "Update", (groupId: string, itemId: string, i: number) =>
+ * @type {Readonly<Record<"Set" | "Get" | "Update", (groupId: string, itemId: string, i: number, ttlSeconds?: number) =>
  * Uint8Array>>}
  */
 const MESSAGES = {
-  Set: (groupId, itemId, i) =>
-    toBinary(SetRequestSchema, create(SetRequestSchema, set(groupId, itemId, smallValue(i)))),
+  Set: (groupId, itemId, i, ttlSeconds) =>
+    toBinary(
+      SetRequestSchema,
+      create(SetRequestSchema, { ...set(groupId, itemId, smallValue(i)), ...lasting(ttlSeconds) }),
+    ),
   Get: (groupId, itemId) =>
     toBinary(GetRequestSchema, create(GetRequestSchema, { streamName: STREAM, groupId, itemId })),
   Update: (groupId, itemId) =>
@@ -73,6 +77,11 @@ const MESSAGES = {
       }),
     ),
 };
+
+/** The lifetime of what is set, as its request has it. @param {number | undefined} ttlSeconds */
+export function lasting(ttlSeconds) {
+  return ttlSeconds === undefined ? {} : { ttl: durationFromMs(ttlSeconds * 1000) };
+}
 
 /**
  * @param {string} groupId
@@ -92,9 +101,10 @@ function set(groupId, itemId, value) {
  * @returns {Asked[]}
  */
 export function unaryRequests(method, where) {
-  const { groups, itemsPerGroup } = where;
+  const { groups, itemsPerGroup, ttlSeconds } = where;
   return Array.from({ length: groups * itemsPerGroup }, (_, i) => {
-    const message = MESSAGES[method](groupOf(where, i), `i${Math.floor(i / groups)}`, i);
+    const item = `i${Math.floor(i / groups)}`;
+    const message = MESSAGES[method](groupOf(where, i), item, i, ttlSeconds);
     return { message, marker: Buffer.from(marker(i)) };
   });
 }

@@ -4,7 +4,15 @@ import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { BatchRequestSchema, SetRequestSchema } from "../../dist/src/v1.js";
 import { clientOf } from "./check.mjs";
 import { pipeline, writeRequest } from "./pipeline.mjs";
-import { STREAM, groupName, groupOf, setRequest, smallValue, valueOf } from "./requests.mjs";
+import {
+  STREAM,
+  groupName,
+  groupOf,
+  lasting,
+  setRequest,
+  smallValue,
+  valueOf,
+} from "./requests.mjs";
 
 /**
  * @typedef {object} WriteLoad
@@ -54,17 +62,18 @@ export async function write({ url, streams, inFlight, seconds, rate, where, valu
 /**
  * Writes every item of the groups once.
  *
- * @param {{ url: string, groups: number, itemsPerGroup: number }} what
+ * @param {{ url: string, groups: number, itemsPerGroup: number, ttlSeconds?: number }} what
  * @returns {Promise<import("../lib/row.mjs").Round>} Operations are batches.
  */
-export async function fill({ url, groups, itemsPerGroup }) {
+export async function fill({ url, groups, itemsPerGroup, ttlSeconds }) {
   const batches = Math.ceil(itemsPerGroup / BATCH_ITEMS);
   const name = groupName(0);
   const templates = Array.from({ length: batches }, (_, batch) => {
     const count = Math.min(BATCH_ITEMS, itemsPerGroup - batch * BATCH_ITEMS);
     const mutations = Array.from({ length: count }, (__, i) => {
       const item = batch * BATCH_ITEMS + i;
-      const value = { itemId: `i${item}`, data: fromJson(ValueSchema, smallValue(item)) };
+      const data = fromJson(ValueSchema, smallValue(item));
+      const value = { itemId: `i${item}`, data, ...lasting(ttlSeconds) };
       return { mutation: { case: /** @type {const} */ ("set"), value } };
     });
     const message = create(BatchRequestSchema, { streamName: STREAM, groupId: name, mutations });

@@ -117,7 +117,7 @@ export function createBridge(options: BridgeOptions): Bridge {
   const rates = { frames, subscriptions, calls: callRate };
   const deadlines = new Moments();
   const { calls, continued } = options;
-  const sessions = createSessions(options.sessions, options.limits.maxSubscriptions);
+  const sessions = createSessions(options.sessions, limits.maxSubscriptions, calls.waiting);
   const shared = { calls, sessions, continued, rates, deadlines };
   const socketOptions = { handlers, limits, require, renew, ...shared };
   const sockets = new Map<WebSocket, BridgeSocket>();

@@ -120,7 +120,10 @@ export class Hello {
 
   /** Makes a call. @throws StreamError as SocketCalls.receive */
   call(frame: CallFrame, bytes: number): void {
-    this.#calls ??= this.#beginCalls();
+    const session = this.#session;
+    // It has closed before its welcome.
+    if (session === undefined) return;
+    this.#calls ??= this.#beginCalls(session);
     this.#calls.receive(frame, bytes);
   }
 
@@ -143,13 +146,15 @@ export class Hello {
   /** The socket has closed. @param isOver Whether the session has ended, too; otherwise it is lost. */
   close(isOver: boolean): void {
     this.#isOver = isOver;
+    this.#calls?.close(isOver);
     if (isOver) this.#session?.end();
     else this.#session?.lose();
   }
 
-  #beginCalls(): SocketCalls {
+  #beginCalls(session: SocketSession): SocketCalls {
     const { calls, limits } = this.#options;
     const throttle = this.#socket.callThrottle();
-    return new SocketCalls({ ...calls, limits }, this.#owner, this.#sendQueue, throttle);
+    const options = { ...calls, limits };
+    return new SocketCalls(options, this.#owner, this.#sendQueue, throttle, session);
   }
 }

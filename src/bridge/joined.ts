@@ -32,18 +32,6 @@ export interface ByUrl extends Target {
   readonly subscriptionId: string;
 }
 
-/**
- * The URL's subscription, as long as it is open: when it was refused or has ended, another
- * subscription may have its id now.
- */
-export function joinedByUrl(
-  { subscriptionId }: ByUrl,
-  joined: FewMap<string, JoinedFeed>,
-): JoinedFeed | undefined {
-  const found = joined.get(subscriptionId);
-  return found?.join.byUrl === true ? found : undefined;
-}
-
 /** The subscription of an admitted join. */
 export function newJoin(frame: JoinFrame, byUrl: boolean, admission: Admission): Join {
   const { streamName, groupId, itemId, subscriptionId, resume, heartbeat, parts } = frame;

@@ -22,8 +22,6 @@ import {
   type Joining,
   admittedBy,
   endJoining,
-  isSameTarget,
-  joinedByUrl,
   newJoin,
   requireRightTo,
   withoutRight,
@@ -35,6 +33,7 @@ import { changePresence, showPresence } from "./shown-presence.ts";
 import type { SocketSession } from "./socket-session.ts";
 import type { SessionOptions, SessionSocket } from "./session-options.ts";
 import type { Target } from "./target.ts";
+import { UrlJoin } from "./url-join.ts";
 
 /**
  * The session of one socket: reads the client's frames and manages its subscriptions.
@@ -50,10 +49,8 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
   readonly #joined = new FewMap<string, JoinedFeed>();
   readonly #feeds = new GroupFeeds();
   readonly #turns: JoinTurns;
-  /**
-   * The URL's subscription, which a join of the same target can replace; undefined once one has.
-   */
-  #byUrl: ByUrl | undefined;
+  /** The URL's subscription; undefined: it requested none. */
+  #url: UrlJoin | undefined;
   /** Replaced when it renews its credentials. */
   #caller: Caller;
   /** The end of the caller's credentials; undefined: they have none. */
@@ -83,7 +80,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
   joinByUrl(target: Target, subscriptionId: string): void {
     this.#enqueueJoin(plainJoin(target, subscriptionId), true);
     const { streamName, groupId, itemId } = target;
-    this.#byUrl = { streamName, groupId, itemId, subscriptionId };
+    this.#url = new UrlJoin({ streamName, groupId, itemId, subscriptionId });
   }
 
   /** Receives a frame of the client; undefined when it was not valid UTF-8. */
@@ -93,6 +90,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     if (isFirst) this.#dialect = "original";
     try {
       const frame = readClientFrame(text ?? "", this.saidHello);
+      if (isFirst && frame.type !== "hello") this.#url?.onFrame(this.#dialect);
       if (frame.type === "call") this.#helloOf("call").call(frame, text?.length ?? 0);
       else if (!this.saidHello || this.#socket.admitFrame()) this.#process(frame, isFirst);
     } catch (error) {
@@ -116,6 +114,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       case "hello":
         if (!isFirst) throw invalid("hello", "is not the first frame of the socket", "that, once");
         this.#dialect = "hello";
+        this.#url?.onFrame("hello");
         this.#hello = new Hello(this.#options, this, this.#socket, this.#sendQueue);
         return void this.#hello.greet(frame.session);
       case "token":
@@ -152,6 +151,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
    */
   changeCaller(caller: Caller): void {
     this.#caller = caller;
+    this.#url?.wait();
     const all = [...this.#joined.values(), ...(this.#joining ?? [])];
     for (const [admission, error] of withoutRight(all, caller, this.#options))
       this.end(admission, error);
@@ -247,9 +247,8 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
   }
 
   #enqueueJoin(frame: JoinFrame, byUrl: boolean): void {
-    const url =
-      this.#byUrl !== undefined && isSameTarget(this.#byUrl, frame) ? this.#byUrl : undefined;
     const { subscriptionId } = frame;
+    const url = this.#url?.matching(frame);
     this.#turns.join(subscriptionId, url?.subscriptionId, this.#joined.keys(), () =>
       this.#join(frame, byUrl, url),
     );
@@ -273,10 +272,13 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       checkGroup(target);
       if (this.#expiry?.isOver === true) throw expired();
       if (frame.presence !== undefined) handlers.requirePresence(target, this.#caller);
-      taken = this.#claim(url);
+      taken = url && this.#url?.claim(url, this.#joined);
       const caller = this.#caller;
-      admission =
-        taken?.join.admission ?? (await handlers.admit({ ...target, subscriptionId }, this));
+      // A join of a session must be known by its own id on the next socket.
+      const shared = this.session === undefined ? taken?.join.admission : undefined;
+      const request = { ...target, subscriptionId, isProvisional: byUrl };
+      admission = shared ?? (await handlers.admit(request, this));
+      if (byUrl && !this.#closed) this.#url?.admitted(admission, this.#dialect);
       if ((frame.presence ?? admission.presence) !== undefined && !this.#closed)
         await showPresence(frame, admission, this.#caller, handlers);
       if (this.#closed) return this.#part(admission, byUrl);
@@ -291,17 +293,19 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       if (joining.ended !== undefined) throw joining.ended;
       // The replaced subscription ends only here, because a refused join must leave it in place.
       if (taken?.join.subscriptionId !== subscriptionId) this.#leave(subscriptionId);
-      if (taken !== undefined) this.#detach(taken);
+      // It may have been ended meanwhile.
+      if (taken !== undefined && this.#joined.get(taken.join.subscriptionId) === taken) {
+        this.#detach(taken);
+        if (shared === undefined) this.#url?.withdraw(taken.join.admission);
+      }
       if (this.#closed) return this.#part(admission, byUrl);
       this.#joined.set(subscriptionId, { join, feed });
     } catch (error) {
       if (feed !== undefined) this.#feeds.release(feed);
-      if (taken === undefined && admission !== undefined) this.#part(admission, byUrl);
-      // The URL's subscription continues, keeps its admission, and shows nothing.
-      else {
-        this.#byUrl = url;
-        taken?.join.admission.show(undefined);
-      }
+      if (admission !== undefined && admission !== taken?.join.admission)
+        this.#part(admission, byUrl);
+      // The URL's subscription continues, and keeps its admission.
+      if (taken !== undefined && url !== undefined) this.#url?.restore(url);
       if (joining?.ended === undefined)
         this.#refuse(StreamError.from(error), target, subscriptionId);
       else this.#notifyOfEnd(joining.join, joining.ended);
@@ -320,17 +324,6 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     this.reply(refusalFrame(error, target, subscriptionId, this.#dialect === "hello"));
     if (error.retryable && this.#dialect !== "extended" && this.#dialect !== "hello")
       this.closeWith(closeCodeOf(error), "a join failed for now; come back in a moment");
-  }
-
-  /**
-   * The URL's subscription, for a join of the same target to replace it: the join gets its
-   * admission.
-   */
-  #claim(url: ByUrl | undefined): JoinedFeed | undefined {
-    // Only one join can claim it; a second one needs an admission of its own.
-    if (url === undefined || this.#byUrl !== url) return undefined;
-    this.#byUrl = undefined;
-    return joinedByUrl(url, this.#joined);
   }
 
   #leave(subscriptionId: string): void {

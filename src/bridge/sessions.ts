@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Caller } from "../rights/caller.ts";
-import { sleep, waitAtMost } from "../timers/timers.ts";
+import { sleep } from "../timers/timers.ts";
 import { NO_CONNECTION } from "../service/calls.ts";
 import type { SessionBasis } from "../service/engine.ts";
+import type { WaitingCalls } from "./call-order.ts";
 import { type SessionHolder, type SessionKeeper, SocketSession } from "./socket-session.ts";
 
 /** The sessions of clients, at this process. */
@@ -35,15 +36,18 @@ export interface Greeted {
 const SECRET_BYTES = 16;
 /** Pause before the end of a session is tried again, in milliseconds. */
 const RETRY_MS = 1000;
-/** How long the release of a session waits for writes of its connection, in milliseconds. */
-const RELEASE_MS = 500;
 
 /**
  * Creates the sessions of a process.
  *
  * @param maxSuspended How many subscriptions a session keeps while it waits for their joins.
+ * @param waiting Counts the calls of all sockets that wait.
  */
-export function createSessions(options: SessionBasis, maxSuspended: number): SocketSessions {
+export function createSessions(
+  options: SessionBasis,
+  maxSuspended: number,
+  waiting: WaitingCalls,
+): SocketSessions {
   const { agreed, admissions, connections, presences, timeoutMs, onProblem } = options;
   /** Those that this process holds, connected or lost, by their ids. */
   const held = new Map<string, SocketSession>();
@@ -87,6 +91,8 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
   const keeper: SessionKeeper = {
     timeoutMs,
     maxSuspended,
+    waiting,
+    isHeld: (id) => agreed.isHeld(id),
     get isClosed() {
       return isClosed;
     },
@@ -96,13 +102,13 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
     },
   };
   agreed.serve({
-    release: (id) =>
-      inTurn(id, async () => {
-        const session = held.get(id);
-        session?.release();
-        // The next process knows what is bound to its connection.
-        if (session !== undefined) await waitAtMost(RELEASE_MS, session.connection.settled());
-      }),
+    async release(id) {
+      // Its end, for one, need not wait until its calls are over.
+      const { releasing } = await inTurn(id, async () => ({
+        releasing: held.get(id)?.releaseElsewhere(),
+      }));
+      await releasing;
+    },
     adopt(record, leases) {
       held.get(record.id)?.settle(false);
       const session = new SocketSession(keeper, record, connections.open(record), undefined);
@@ -127,6 +133,8 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
     const connection = isHere
       ? before.connection
       : connections.open({ id, owner, connectionId, isBound });
+    // It was released, but nobody else has taken it up.
+    connection.isReplaced = false;
     const session = new SocketSession(keeper, { id, owner }, connection, socket);
     held.set(id, session);
     if (taken.leases === undefined) before?.handTo(session);

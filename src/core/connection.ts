@@ -5,6 +5,11 @@ export interface Connected {
   /** Id of the connection, made by the service. */
   readonly connectionId: string;
   /**
+   * Whether its session goes on at another process: a write that has not been handed to the store
+   * must not take effect any more. Absent: no.
+   */
+  readonly isReplaced?: boolean;
+  /**
    * Runs a write that binds an item of a group to the connection: the item goes when the connection
    * is over. The write is called before this returns. Absent: nothing can be bound to it.
    *
@@ -31,6 +36,7 @@ export interface ConnectionHolder {
 
 /** The connection of a session. It goes on while its client may come back. */
 export interface SessionConnection extends Required<Connected> {
+  isReplaced: boolean;
   /** Gives it another holder. */
   holdBy(holder: ConnectionHolder): void;
   /** Resolves when no write that binds an item is under way. */

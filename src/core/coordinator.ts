@@ -247,7 +247,7 @@ export interface TakenSession {
 export interface SessionOwner {
   /**
    * Closes what a session is connected by, because it is about to be taken up at another process.
-   * Resolves when that is done.
+   * Resolves when that is done, and its calls that had started are over.
    */
   release(id: string): Promise<void>;
   /** This process holds a session from now on, whose process is gone. Nothing is connected by it. */
@@ -274,6 +274,14 @@ export interface Sessions {
    * @throws StreamError STORE_UNAVAILABLE
    */
   take(id: string, owner: string): Promise<TakenSession | undefined>;
+  /**
+   * Whether this process holds a session, so that calls of it may start. True is certain for this
+   * moment: no other process has taken it up, or it starts no calls of it yet. Cheap enough to be
+   * asked before each call.
+   *
+   * @throws StreamError STORE_UNAVAILABLE, as a rejection, when that cannot be found out.
+   */
+  isHeld(id: string): boolean | Promise<boolean>;
   /**
    * Ends a session that this process holds.
    *

@@ -1,3 +1,4 @@
+import type { Cause } from "./lifetime.ts";
 import type { Json } from "./value.ts";
 
 /* The payloads of triggers and gates, as handlers receive them. */
@@ -14,9 +15,16 @@ export interface StreamPayload {
   readonly groupId: string;
   /** The item that it concerns; null: the group as a whole. */
   readonly id: string | null;
-  /** `data` is the full new value; for a delete, the removed one. */
+  /**
+   * `data` is the full new value; for a delete, the removed one. `cause` says why the service itself
+   * deleted the item; absent: a caller made the change.
+   */
   readonly event:
-    | { readonly type: "create" | "update" | "delete"; readonly data: Json }
+    | {
+        readonly type: "create" | "update" | "delete";
+        readonly data: Json;
+        readonly cause?: Cause;
+      }
     | { readonly type: "event"; readonly event: { readonly type: string; readonly data: Json } };
   /**
    * Author of the change or event: `user:<id>`, `key:<name>` or `function:<id>`; "" when it has

@@ -5,7 +5,7 @@ import { functionAuthor } from "../core/author.ts";
  * The cause of the running code: handlers of this process run under the cause of their call, and
  * their own calls and writes inherit it. Code outside of any call has the outermost cause.
  */
-export interface Cause {
+export interface CallCause {
   /** Number of firings and calls that led here: 0 outside of any call. */
   readonly depth: number;
   /** Custom streams whose functions are on the call chain that led here. */
@@ -15,17 +15,17 @@ export interface Cause {
 }
 
 /** The cause of code outside of any call. */
-export const OUTERMOST: Cause = Object.freeze({ depth: 0, overriding: [], functionId: "" });
-const causes = new AsyncLocalStorage<Cause>();
+export const OUTERMOST: CallCause = Object.freeze({ depth: 0, overriding: [], functionId: "" });
+const causes = new AsyncLocalStorage<CallCause>();
 
 /** Longest chain of calls and firings: it ends a function that triggers itself. */
 export const MAX_DEPTH = 16;
 
 /** Cause of the synchronous code that runs now. */
-let ofSyncCode: Cause | undefined;
+let ofSyncCode: CallCause | undefined;
 
 /** The cause of the code that runs now. */
-export function currentCause(): Cause {
+export function currentCause(): CallCause {
   return ofSyncCode ?? causes.getStore() ?? OUTERMOST;
 }
 
@@ -35,7 +35,7 @@ export function currentAuthor(): string {
 }
 
 /** Runs code under a cause, including everything it awaits. */
-export function runCaused<T>(cause: Cause, work: () => T): T {
+export function runCaused<T>(cause: CallCause, work: () => T): T {
   return causes.run(cause, () => runUnder(undefined, work));
 }
 
@@ -43,11 +43,11 @@ export function runCaused<T>(cause: Cause, work: () => T): T {
  * Runs code under a cause that ends when the code returns. Unlike runCaused it costs nothing: once
  * AsyncLocalStorage is in use, every promise of the process costs more.
  */
-export function runCausedPlain<T>(cause: Cause, work: () => T): T {
+export function runCausedPlain<T>(cause: CallCause, work: () => T): T {
   return runUnder(cause, work);
 }
 
-function runUnder<T>(cause: Cause | undefined, work: () => T): T {
+function runUnder<T>(cause: CallCause | undefined, work: () => T): T {
   const before = ofSyncCode;
   ofSyncCode = cause;
   try {

@@ -2,7 +2,7 @@ import type { Coordinator } from "../core/coordinator.ts";
 import { type Call, type CallOptions, FunctionError } from "../core/function-call.ts";
 import { compareUtf8, utf8Length } from "../core/text.ts";
 import {
-  type Cause,
+  type CallCause,
   MAX_DEPTH,
   OUTERMOST,
   currentCause,
@@ -161,7 +161,7 @@ export class FunctionRegistry {
     functionId: string,
     payload: string,
     options: CallOptions,
-    cause: Cause,
+    cause: CallCause,
     mayRoute = false,
   ): Promise<string | undefined> {
     const builtIn = this.#builtIn.get(functionId);
@@ -203,7 +203,7 @@ export class FunctionRegistry {
     functionId: string,
     payload: string,
     options: CallOptions,
-    cause: Cause,
+    cause: CallCause,
   ): Promise<string | undefined> {
     const timeoutMs = timeoutOf(options.timeoutMs, this.#limits.timeoutMs);
     const { metadata } = options;

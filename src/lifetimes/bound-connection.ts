@@ -8,8 +8,11 @@ export interface BoundConnectionOptions {
   readonly agreed: Pick<Sessions, "bind" | "connected">;
   /** Deletes what is bound to a connection. @see endBoundItems */
   readonly endItems: (connection: string, within: readonly GroupKey[] | undefined) => Promise<void>;
-  /** Runs work in the background, again when it fails, until it succeeds or the process ends. */
-  readonly insist: (work: () => Promise<void>) => void;
+  /**
+   * Runs work in the background, once `after` has resolved, and again when it fails, until it
+   * succeeds or the process ends.
+   */
+  readonly insist: (after: Promise<void>, work: () => Promise<void>) => void;
   /** The connections that something is bound to: it adds and removes itself. */
   readonly bound: Set<BoundConnection>;
 }
@@ -29,6 +32,7 @@ export class BoundConnection implements SessionConnection {
   readonly connectionId: string;
   /** @see Connected */
   readonly isBoundElsewhere: boolean;
+  isReplaced = false;
   readonly #sessionId: string;
   readonly #options: BoundConnectionOptions;
   /** Groups of all items that are bound; undefined: none are, or they may be in any group. */
@@ -105,8 +109,7 @@ export class BoundConnection implements SessionConnection {
     // Nothing was bound here.
     if (this.#recorded === undefined) return;
     const { agreed, insist } = this.#options;
-    insist(async () => {
-      await this.settled();
+    insist(this.settled(), async () => {
       const known = await agreed.connected([this.connectionId]);
       if (!known.has(this.connectionId)) this.#delete(within);
     });
@@ -133,10 +136,7 @@ export class BoundConnection implements SessionConnection {
 
   #delete(within: readonly GroupKey[] | undefined): void {
     const { endItems, insist } = this.#options;
-    insist(async () => {
-      await this.settled();
-      await endItems(this.connectionId, within);
-    });
+    insist(this.settled(), async () => endItems(this.connectionId, within));
   }
 
   #settle(): void {

@@ -1,7 +1,8 @@
 import type { SessionConnection } from "../core/connection.ts";
 import type { Orders, SessionRecord, Sessions } from "../core/coordinator.ts";
+import { Fifo } from "../core/fifo.ts";
 import { sleep } from "../timers/timers.ts";
-import { BoundConnection } from "./bound-connection.ts";
+import { BoundConnection, type BoundConnectionOptions } from "./bound-connection.ts";
 import { endBoundItems } from "./bound-items.ts";
 import { startConnectionSweep } from "./connection-sweep.ts";
 import type { EndingOptions } from "./item-ends.ts";
@@ -20,12 +21,12 @@ export interface ConnectionsOptions extends EndingOptions {
 export interface Connections {
   /** The connection of a session that this process holds from now on. */
   open(session: SessionRecord): SessionConnection;
-  /** Deletes what is bound to connections without a session, as far as that is certain. */
-  sweep(): Promise<void>;
   /** Stops, and waits for the ends of connections under way. Idempotent. */
   close(): Promise<void>;
 }
 
+/** How many connections end at once: those of a process that was killed may be thousands. */
+const MAX_ENDS_AT_ONCE = 128;
 /** Pause before a failed end of a connection is tried again, in milliseconds. */
 const RETRY_MS = 1000;
 
@@ -34,6 +35,8 @@ export function createConnections(options: ConnectionsOptions): Connections {
   const { agreed, orders, onProblem } = options;
   const closing = new AbortController();
   const underWay = new Set<Promise<void>>();
+  const waiting = new Fifo<() => void>();
+  let running = 0;
   const bound = new Set<BoundConnection>();
   const untilDone = async (work: () => Promise<void>) => {
     for (;;) {
@@ -47,9 +50,21 @@ export function createConnections(options: ConnectionsOptions): Connections {
       }
     }
   };
-  const insist = (work: () => Promise<void>) => {
-    const running = untilDone(work).finally(() => underWay.delete(running));
-    underWay.add(running);
+  const inTurn = async (after: Promise<void>, work: () => Promise<void>) => {
+    await after;
+    if (running >= MAX_ENDS_AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running++;
+    try {
+      await untilDone(work);
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running--;
+      else next();
+    }
+  };
+  const insist: BoundConnectionOptions["insist"] = (after, work) => {
+    const end = inTurn(after, work).finally(() => underWay.delete(end));
+    underWay.add(end);
   };
   const endItems = async (
     connection: string,
@@ -62,7 +77,6 @@ export function createConnections(options: ConnectionsOptions): Connections {
   const sweep = startConnectionSweep({ ...options, endItems, intervalMs: options.sweepIntervalMs });
   return {
     open: (session) => new BoundConnection(session, { agreed, endItems, insist, bound }),
-    sweep: () => sweep.sweep(),
     async close() {
       closing.abort();
       unwatch();

@@ -3,7 +3,7 @@ import type { ExpiredItem } from "../core/lifetime.ts";
 import { type EndingItem, type EndingOptions, endItems } from "./item-ends.ts";
 
 /** Dependencies and limits of expiry. */
-export interface ExpiryOptions extends EndingOptions {
+export interface ItemExpiryOptions extends EndingOptions {
   /** Pause between two looks at what has expired, in milliseconds. Default 500. */
   readonly intervalMs?: number | undefined;
   /**
@@ -19,7 +19,7 @@ const MAX_READ = 256;
 const MAX_AT_ONCE = 64;
 
 /** The running expiry of a store's items. */
-export interface Expiry {
+export interface ItemExpiry {
   /** Deletes what has expired by now. */
   sweep(): Promise<void>;
   /** Stops, and waits for what is under way. Idempotent. */
@@ -33,7 +33,7 @@ export interface Expiry {
  * responsible for. The delete itself is conditional on the lifetime that was read, so an item
  * expires once even where two processes believe that they are responsible.
  */
-export function startExpiry(options: ExpiryOptions): Expiry {
+export function startExpiry(options: ItemExpiryOptions): ItemExpiry {
   const { store, intervalMs = 500, onProblem } = options;
   let isClosed = false;
   let timer: Timer | undefined;

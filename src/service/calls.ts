@@ -1,5 +1,6 @@
 import type { Connected } from "../core/connection.ts";
 import { StreamError } from "../core/errors.ts";
+import { HeldElsewhere } from "../core/held-elsewhere.ts";
 import { repetitionOf } from "../core/idempotency.ts";
 import { type GroupKey, checkGroup, checkName } from "../core/names.ts";
 import type { Store } from "../core/store.ts";
@@ -159,6 +160,8 @@ export function createCalls({ reads, writes, store, gates, require }: CallDepend
       .take(gated, request, admission, (final) => {
         // The gates may have taken longer than the credentials last.
         if (hasExpired(caller)) throw expired();
+        // A later call of the session may have taken effect elsewhere.
+        if (gated.connection.isReplaced === true) throw new HeldElsewhere();
         return write(final, caller.author, once);
       })
       .finally(release);

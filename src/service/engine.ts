@@ -279,7 +279,7 @@ export function createEngine(
   };
   const expiries = new Moments();
   const join = async (
-    { streamName, groupId, itemId, subscriptionId }: Required<JoinRequest>,
+    { streamName, groupId, itemId, subscriptionId, isProvisional }: JoinRequest,
     subscriber: SubscriptionHolder,
   ): Promise<Admission> => {
     const { caller } = subscriber;
@@ -291,7 +291,7 @@ export function createEngine(
     return admissions.admit(
       { streamName, groupId, itemId, subscriptionId, user, context, connection },
       subscriber,
-      { asksGates: caller.kind !== "service", coversReads },
+      { asksGates: caller.kind !== "service", coversReads, isProvisional },
     );
   };
   const handlers: Handlers = {
@@ -301,10 +301,10 @@ export function createEngine(
     authenticate: (request) =>
       gates.authenticate(request, (allow) => readRules(allow, "its allow")),
     async admit(request, subscriber) {
-      const { itemId, subscriptionId } = request;
+      const { itemId, subscriptionId, isProvisional } = request;
       if (itemId !== undefined) checkName("item_id", itemId);
       const { streamName, groupId } = checkGroup(request);
-      return join({ streamName, groupId, itemId, subscriptionId }, subscriber);
+      return join({ streamName, groupId, itemId, subscriptionId, isProvisional }, subscriber);
     },
     share(request) {
       const group = checkGroup(request);

@@ -31,13 +31,15 @@ import type {
   UpdateResult,
 } from "./requests.ts";
 
-export type { Admissions } from "../triggers/admissions.ts";
 export type {
   Admission,
   HolderSession,
+  SessionJoin,
+  SessionTarget,
   SubscriptionHolder,
   SuspendedSubscription,
 } from "../triggers/admission.ts";
+export type { Admissions } from "../triggers/admissions.ts";
 export type { Reader } from "../live/frame-iterator.ts";
 export type { Member, SharedFrame, SharedSubscription } from "../live/shared-subscription.ts";
 

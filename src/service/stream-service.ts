@@ -1,5 +1,6 @@
 import type { AuthRequest } from "../core/auth.ts";
-import type { OpenPage, OpenSubscriptionInfo, SubscriptionFilter } from "./administration.ts";
+import type { OpenPage, OpenSubscriptionInfo } from "./administration.ts";
+import type { SubscriptionFilter } from "./subscription-filter.ts";
 import { newConnectionId } from "./connection-ids.ts";
 import { checkGroup } from "../core/names.ts";
 import { opsFromJson } from "../core/op-json.ts";

@@ -1,6 +1,7 @@
 import { isRecord } from "../core/is-record.ts";
 import type { Provider } from "../functions/provider.ts";
-import type { Administration, OpenSubscriptionInfo, SubscriptionFilter } from "./administration.ts";
+import type { Administration, OpenSubscriptionInfo } from "./administration.ts";
+import type { SubscriptionFilter } from "./subscription-filter.ts";
 import { administrationFunctions, numberField } from "./administration-functions.ts";
 import { type Payload, malformedPayload, textField } from "./function-payload.ts";
 

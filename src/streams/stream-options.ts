@@ -1,3 +1,4 @@
+import { MAX_TTL_MS, MIN_TTL_MS } from "../core/lifetime.ts";
 import { type HistoryOptions, historyOf } from "../core/retention.ts";
 import { closestKey } from "../core/spelling.ts";
 import { MAX_VALUE_BYTES } from "../core/value.ts";
@@ -5,9 +6,6 @@ import { SchemaError } from "./schema-form.ts";
 import { type StreamPattern, compileStreamPattern } from "./stream-pattern.ts";
 import { type ValueSchema, compileSchema } from "./value-schema.ts";
 
-/** Shortest and longest lifetime of an item, in milliseconds: one second, ten years. */
-export const MIN_TTL_MS = 1000;
-export const MAX_TTL_MS = 3650 * 86_400_000;
 /** Largest limit of the items of a group. */
 export const MAX_MAX_ITEMS = 1_000_000_000;
 
@@ -44,7 +42,7 @@ export interface StreamEntry extends Omit<StreamOptions, "schema"> {
   readonly schema: ValueSchema | undefined;
 }
 
-/** A setting of streams that is invalid. Its message is a sentence for the operator. */
+/** A setting of streams that is invalid. Its message is a sentence for the operator. @internal Exported for tests. */
 export class StreamSettingError extends Error {
   override readonly name = "StreamSettingError";
   /** The pattern, then the key, if one is invalid. */

@@ -4,8 +4,18 @@ import type { SubscriberPresence } from "../core/subscriber-presence.ts";
 import type { Caller } from "../rights/caller.ts";
 import type { JoinedSubscription } from "./payloads.ts";
 
+/** A subscription that another one may replace before anybody is notified of it. */
+export interface Provisional {
+  /** Calls the join listeners, as for any other subscription. A leave does it first. */
+  announce(): void;
+  /** Ends it in place of a leave: it has neither a join event nor a leave. */
+  withdraw(): void;
+}
+
 /** A subscription that every gate allowed. */
 export interface Admission {
+  /** Present until it is announced or withdrawn. Absent as well where nobody is to be notified. */
+  readonly provisional?: Provisional | undefined;
   /** Why the subscription was ended; undefined while it was not. Known before it is open, too. */
   readonly ended: StreamError | undefined;
   /**
@@ -61,25 +71,45 @@ export interface SubscriptionHolder {
   end(admission: Admission, error: StreamError): void;
 }
 
+/** What identifies a subscription of a session: joins with the same are joins of the same one. */
+export type SessionTarget = Omit<JoinedSubscription, "user" | "context" | "connection">;
+
 /** The session of a holder, as far as it matters to subscriptions. */
 export interface HolderSession {
   /** Its id. */
   readonly id: string;
+  /** Begins a join, before its gates are asked. */
+  begin(join: SessionTarget): SessionJoin;
+}
+
+/**
+ * A join of a session while its gates are asked. The session may change sockets meanwhile, and a
+ * later socket may make the same join again: of all joins of one subscription, the one that was
+ * allowed first opens it, and a later one that is allowed continues it. One of `allow` and `fail`
+ * is called, once.
+ */
+export interface SessionJoin {
   /**
-   * The suspended subscription that a join continues, if it is the same again. It is claimed until
-   * it is either continued or restored.
+   * The gates allow it.
+   *
+   * @returns `superseded` when a later join of the subscription is open already: this one has
+   *   neither a join event nor a leave. Otherwise the suspended subscription that it continues,
+   *   which may have been ended; undefined: it is a new one.
    */
-  claim(
-    join: Omit<JoinedSubscription, "user" | "context" | "connection">,
-  ): SuspendedSubscription | undefined;
-  /** Returns what was claimed for a join that failed. */
-  restore(suspended: SuspendedSubscription): void;
+  allow(): SuspendedSubscription | "superseded" | undefined;
+  /** The gates refused it, or it was not decided. What it would have continued waits again. */
+  fail(): void;
 }
 
 /** A subscription that is open, or whose gates are being asked. */
 export interface Admitted {
   readonly joined: JoinedSubscription;
   readonly subscriber: SubscriptionHolder;
+  /**
+   * Whether it belongs to a session: while that changes hands, two sockets, maybe of two processes,
+   * have the same subscription.
+   */
+  readonly isOfSession: boolean;
   /** When it asked for admission, Unix milliseconds. */
   readonly sinceMs: number;
   /** Everything up to here was handed to its transport; undefined: nothing yet. */

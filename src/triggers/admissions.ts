@@ -1,6 +1,6 @@
-import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
 import type { StreamError } from "../core/errors.ts";
 import { HeldElsewhere } from "../core/held-elsewhere.ts";
+import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
 import type {
   Admission,
   Admitted,
@@ -25,7 +25,7 @@ export interface Admissions {
    * once, even when the subscription fails afterwards.
    *
    * @throws StreamError JOIN_REFUSED; then there is no leave. STORE_UNAVAILABLE when the lease
-   *   cannot be recorded.
+   *   cannot be recorded, or when its session goes on elsewhere.
    */
   admit(
     joined: JoinedSubscription,
@@ -85,7 +85,7 @@ export function createAdmissions(
     try {
       await leases.hold(subscription);
     } catch (error) {
-      subscription.lease = "unsure";
+      subscription.lease = error instanceof HeldElsewhere ? "elsewhere" : "unsure";
       subscription.session = undefined;
       throw error;
     }
@@ -105,7 +105,9 @@ export function createAdmissions(
     if (!remove(subscription)) return;
     subscription.state = "over";
     subscription.show(undefined);
+    subscription.provisional?.announce();
     void subscription.joinDelivered.then(() => {
+      if (subscription.lease === "elsewhere") return gone();
       if (subscription.session === undefined) return deliver(subscription);
       leases.detach(subscription.id).then(
         (isOurs) => (isOurs ? deliver(subscription) : gone()),
@@ -119,6 +121,25 @@ export function createAdmissions(
     if (!remove(subscription)) return;
     subscription.state = "over";
     gone();
+  };
+  /** Whether anybody is notified of joins or leaves. */
+  const isWatched = () => leaves.isWanted || gates.hasListeners();
+  /** Delivers the join of a subscription when it is announced. */
+  const defer = (subscription: AdmittedSubscription, deliverJoin: () => Promise<void>) => {
+    subscription.joinDelivered = new Promise((resolve) => {
+      subscription.provisional = {
+        announce() {
+          subscription.provisional = undefined;
+          resolve(deliverJoin());
+        },
+        withdraw() {
+          subscription.provisional = undefined;
+          forget(subscription);
+          // A lease that remains leaves later, rather than never.
+          if (subscription.lease !== "none") leases.release(subscription.id).catch(() => {});
+        },
+      };
+    });
   };
   const keeper: SubscriptionKeeper = {
     newId,
@@ -139,26 +160,32 @@ export function createAdmissions(
       present++;
       const subscription = new AdmittedSubscription(keeper, joined, subscriber);
       const { session } = subscriber;
-      const before = session?.claim(joined) as AdmittedSubscription | undefined;
-      // From now on, the end of this one is its end.
-      if (before !== undefined) suspended.delete(before);
-      const decision = gates.admit(joined, { ...options, notifies: before === undefined });
+      const join = session?.begin(joined);
+      const decision = gates.admit(joined, options);
       joining.set(subscription, decision);
       let notifyJoined: NotifyJoined;
       try {
         notifyJoined = await decision;
       } catch (error) {
         gone();
-        if (before !== undefined) {
-          suspended.add(before);
-          if (subscription.ended === undefined) session?.restore(before);
-          else before.end(subscription.ended);
-        }
+        join?.fail();
         throw error;
       } finally {
         joining.delete(subscription);
       }
+      const continued = join?.allow();
+      if (continued === "superseded") {
+        gone();
+        throw new HeldElsewhere();
+      }
+      const before = continued?.isOver === false ? (continued as AdmittedSubscription) : undefined;
+      // What it would have continued was ended with it, and has left.
+      if (continued?.isOver === true && subscription.ended !== undefined) {
+        gone();
+        throw subscription.ended;
+      }
       if (before !== undefined) {
+        suspended.delete(before);
         subscription.continue(before);
         gone();
       }
@@ -170,8 +197,11 @@ export function createAdmissions(
       const held = isWanted && subscription.ended === undefined ? hold(subscription) : undefined;
       // After the lease: else a process that is killed in between never delivers the leave. One
       // that continues another has had its join.
-      if (before === undefined)
-        subscription.joinDelivered = held?.then(notifyJoined, notifyJoined) ?? notifyJoined();
+      const notify = () => (subscription.lease === "elsewhere" ? undefined : notifyJoined());
+      const deliverJoin = () => held?.then(notify, notify) ?? notifyJoined();
+      if (before === undefined && options?.isProvisional === true && isWatched())
+        defer(subscription, deliverJoin);
+      else if (before === undefined) subscription.joinDelivered = deliverJoin();
       if (subscription.ended !== undefined) {
         leave(subscription);
         throw subscription.ended;
@@ -182,6 +212,7 @@ export function createAdmissions(
       try {
         await held;
       } catch (error) {
+        // Another process asks the gates anew, and reports the join.
         leave(subscription);
         throw error;
       }

@@ -6,12 +6,11 @@ import { NOBODY } from "../rights/caller.ts";
 import type {
   Admission,
   Admitted,
+  Provisional,
   SubscriptionHolder,
   SuspendedSubscription,
 } from "./admission.ts";
 import { type JoinedSubscription, leavePayload } from "./payloads.ts";
-
-const NEVER = new Promise<never>(() => {});
 
 /** Keeps the subscriptions. */
 export interface SubscriptionKeeper {
@@ -20,6 +19,8 @@ export interface SubscriptionKeeper {
   onSuspend(subscription: AdmittedSubscription): void;
   onDrop(subscription: AdmittedSubscription): void;
 }
+
+const NEVER = new Promise<never>(() => {});
 
 /** A subscription, open or suspended. There are many thousands, so each is one object. */
 export class AdmittedSubscription
@@ -32,10 +33,14 @@ export class AdmittedSubscription
   sinceMs = Date.now();
   /** Resolves when the join listeners have run: no leave is delivered before its join. */
   joinDelivered: Promise<void> = NEVER;
-  /** Unsure: it could not be recorded, as far as is known. */
-  lease: "none" | "unsure" | "recorded" = "none";
+  /**
+   * Unsure: it could not be recorded, as far as is known. Elsewhere: another process holds its
+   * session, so that this one delivers neither its join nor its leave.
+   */
+  lease: "none" | "unsure" | "recorded" | "elsewhere" = "none";
   /** The session that its lease is of. */
   session: string | undefined;
+  provisional: Provisional | undefined;
   state: "joining" | "open" | "suspended" | "over" = "joining";
   ended: StreamError | undefined;
   presence: SubscriberPresence | undefined;
@@ -61,6 +66,10 @@ export class AdmittedSubscription
 
   get isOver(): boolean {
     return this.state === "over";
+  }
+
+  get isOfSession(): boolean {
+    return this.session !== undefined || this.subscriber.session !== undefined;
   }
 
   get position(): Position | undefined {

@@ -1,4 +1,4 @@
-import { type Cause, MAX_DEPTH, OUTERMOST } from "../functions/cause.ts";
+import { type CallCause, MAX_DEPTH, OUTERMOST } from "../functions/cause.ts";
 import { parseNested } from "../core/nesting.ts";
 
 // Marks the invocation among the names, which contain no control characters.
@@ -8,7 +8,7 @@ const INVOCATION = "\u0000";
  * The cause of a call as text, which a worker passes on in the calls that it makes meanwhile: depth,
  * custom streams, and the invocation.
  */
-export function writeCause({ depth, overriding }: Cause, invocationId: string): string {
+export function writeCause({ depth, overriding }: CallCause, invocationId: string): string {
   return JSON.stringify([depth, ...overriding, `${INVOCATION}${invocationId}`]);
 }
 
@@ -18,7 +18,7 @@ export function writeCause({ depth, overriding }: Cause, invocationId: string): 
  * @param functionOf The function of an invocation that is open in the worker's session; "" for any
  *   other id: a worker cannot claim another function.
  */
-export function readCause(text: string, functionOf: (invocationId: string) => string): Cause {
+export function readCause(text: string, functionOf: (invocationId: string) => string): CallCause {
   try {
     const [depth, ...names] = parseNested(text) as unknown[];
     const isDepth = typeof depth === "number" && Number.isInteger(depth) && depth >= 0;

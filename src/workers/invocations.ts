@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Fifo } from "../core/fifo.ts";
 import { FunctionError } from "../core/function-call.ts";
 import { overriddenStream } from "../core/overrides.ts";
-import { type Cause, currentCause } from "../functions/cause.ts";
+import { type CallCause, currentCause } from "../functions/cause.ts";
 import type { Invocation, Provider } from "../functions/provider.ts";
 import type { WorkerLimits } from "./worker-limits.ts";
 import { parseNested } from "../core/nesting.ts";
@@ -11,7 +11,7 @@ import { parseNested } from "../core/nesting.ts";
 export interface OutgoingCall extends Invocation {
   /** A UUID: workers in Rust parse it, and drop a call with any other id. */
   readonly invocationId: string;
-  readonly cause: Cause;
+  readonly cause: CallCause;
 }
 
 /** The outcome of a call. */

@@ -1,6 +1,6 @@
 import { FunctionError } from "../core/function-call.ts";
 import { MAX_NESTING } from "../core/nesting.ts";
-import { type Cause, OUTERMOST } from "../functions/cause.ts";
+import { type CallCause, OUTERMOST } from "../functions/cause.ts";
 import type { WorkerLine } from "./invocations.ts";
 import {
   type SocketFrame,
@@ -203,7 +203,7 @@ export class SocketWorker {
    * making this one for them, and its author is known if they are all of one function; and one that
    * runs a write of a custom stream must not write to it through the service.
    */
-  #causeOf(functionId: string, payload: string): Cause {
+  #causeOf(functionId: string, payload: string): CallCause {
     const { invocations } = this.#session;
     if (invocations.outstanding === 0) return OUTERMOST;
     const overriding = WRITES.includes(functionId)

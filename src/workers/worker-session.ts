@@ -1,5 +1,5 @@
 import { FunctionError } from "../core/function-call.ts";
-import { type Cause, runCaused } from "../functions/cause.ts";
+import { type CallCause, runCaused } from "../functions/cause.ts";
 import type { FunctionRegistry } from "../functions/function-registry.ts";
 import type { Registration } from "../functions/provider.ts";
 import type { TriggerEngine } from "../triggers/trigger-engine.ts";
@@ -29,7 +29,7 @@ export interface WorkerCall {
   /** JSON text. */
   readonly metadata?: string | undefined;
   readonly timeoutMs: number | undefined;
-  readonly cause: Cause;
+  readonly cause: CallCause;
 }
 
 interface RegistrationSlot<T> {

@@ -40,7 +40,11 @@ export function openSession(
       require: engine.require,
       renew: () => Promise.reject(new Error("unexpected")),
       deadlines: new Moments(),
-      sessions: createSessions({ ...engine.sessions, agreed }, LIMITS.maxSubscriptions),
+      sessions: createSessions(
+        { ...engine.sessions, agreed },
+        LIMITS.maxSubscriptions,
+        new WaitingCalls(),
+      ),
       continued: (caller) => caller,
       calls: { methods: new Map(), memory: engine.memory, waiting: new WaitingCalls() },
     },

@@ -204,6 +204,32 @@ describe("the frames in docs/protocol.md", () => {
     }
   });
 
+  it("are those of a client that is present, and of one that sees it", async () => {
+    const fresh = await createServer({ port: 0, store: { kind: "in_memory" } });
+    onTestFinished(async () => fresh.close());
+    const watcher = await connect(fresh, "/stream/millrace%3Apresence%3Aorders/eu");
+    await watcher.next();
+    const line = await connect(fresh, "/");
+    line.send(documented("ClientFrame hello"));
+    const { connectionId = "" } = (await line.next())["data"] as JsonObject;
+    sent.add("join with presence");
+    line.send(documented("ClientFrame join with presence"));
+    const created = await watcher.next();
+    received.set("create of presence", created);
+    const known = documented("ServerFrame create of presence");
+    const comparablePresence = (frame: JsonObject) =>
+      JSON.stringify(comparable(frame)).replaceAll(/"id":"[0-9a-f]{32}"|"since":\d{13}/g, "");
+    expect(created["id"]).toBe(connectionId);
+    expect(comparablePresence(created)).toBe(comparablePresence(known));
+    sent.add("presence");
+    const presence = documented("ClientFrame presence");
+    line.send(presence);
+    const { event } = await watcher.next();
+    expect(((event as JsonObject)["data"] as JsonObject)["data"]).toEqual(
+      (presence["data"] as JsonObject)["data"],
+    );
+  });
+
   it("are all frames in the document", () => {
     const labels = [
       ...[...sent].map((label) => `ClientFrame ${label}`),

@@ -22,6 +22,7 @@ export const DOCUMENTS = [
   "docs/go.md",
   "docs/guarantees.md",
   "docs/iii-sdk.md",
+  "docs/lifetimes.md",
   "docs/moving-from-iii-stream.md",
   "docs/operations.md",
   "docs/performance.md",

@@ -118,6 +118,60 @@ describe("the end of a connection", () => {
     expect(problems).toMatchObject([{ reason: "STORE_UNAVAILABLE" }]);
   });
 
+  it("deletes items of a few connections at a time, and waits for no write of another", async () => {
+    const { promise, resolve } = promised();
+    const { lifetimes } = store;
+    let [looking, most] = [0, 0];
+    given = {
+      ...store,
+      lifetimes: {
+        ...lifetimes,
+        async boundTo(...args) {
+          most = Math.max(most, ++looking);
+          const found = await lifetimes.boundTo(...args);
+          looking--;
+          return found;
+        },
+      },
+    };
+    const stuck: Promise<unknown>[] = [];
+    for (let i = 0; i < 300; i++) {
+      const connectionId = `C${i}`;
+      const session = { id: `s${i}`, owner: "ann", connectionId };
+      await agreed.begin(session);
+      const each = connections.open(session);
+      const isStuck = i < 100;
+      const write = each.bind(group, async () => {
+        if (isStuck) await promise;
+        return commit(
+          store,
+          group,
+          mortal(`${isStuck ? "stuck" : "i"}${i}`, { connection: connectionId }),
+        );
+      });
+      if (isStuck) stuck.push(write);
+      else await write;
+      await agreed.end(session.id);
+      each.end(true);
+    }
+    const gone = async () => {
+      for (;;) {
+        const changed = promised();
+        const unwatch = await store.watch(group, () => changed.resolve());
+        if ((await ids()).length === 0) return unwatch();
+        await changed.promise;
+        unwatch();
+      }
+    };
+    await gone();
+    resolve();
+    await Promise.all(stuck);
+    await connections.close();
+    expect(await ids()).toEqual([]);
+    expect(most).toBeGreaterThan(1);
+    expect(most).toBeLessThanOrEqual(128);
+  });
+
   it("reads nothing from the store where nothing was bound", async () => {
     given = {
       ...store,

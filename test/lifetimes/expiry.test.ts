@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Firing } from "../../src/core/outbox.ts";
 import type { Store } from "../../src/core/store.ts";
 import { endBoundItems } from "../../src/lifetimes/bound-items.ts";
-import { type Expiry, startExpiry } from "../../src/lifetimes/expiry.ts";
+import { type ItemExpiry, startExpiry } from "../../src/lifetimes/expiry.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { commit, contents, groupOf, listen, put, testClock } from "../stores/suite/fixture.ts";
 import { mortal } from "../stores/suite/lifetimes.ts";
@@ -25,7 +25,7 @@ function expiring(
   const inner = memoryStore({ clock, sweepIntervalMs: 0 });
   const store = given.wrap?.(inner) ?? inner;
   const problems: unknown[] = [];
-  const expiry: Expiry = startExpiry({
+  const expiry: ItemExpiry = startExpiry({
     store,
     firing: given.firing ?? (() => undefined),
     intervalMs: Infinity,
@@ -98,6 +98,116 @@ describe("expiry", () => {
     clock.nowMs += 1000;
     await expiry.sweep();
     expect(await contents(store, group)).toEqual([["a", 2]]);
+  });
+
+  it("deletes nothing before its end, whatever the wall clock does: a clock that goes back delays by as much", async () => {
+    const { clock, store, expiry } = expiring();
+    await commit(store, group, mortal("a", { ttlMs: 1000 }));
+    clock.nowMs += 999;
+    await expiry.sweep();
+    expect(await contents(store, group)).toHaveLength(1);
+    clock.nowMs -= 60_000;
+    await expiry.sweep();
+    // Written by the clock that went back, it ends by that clock.
+    await commit(store, group, mortal("b", { ttlMs: 1000 }));
+    clock.nowMs += 1000;
+    await expiry.sweep();
+    expect((await contents(store, group)).map(([id]) => id)).toEqual(["a"]);
+    clock.nowMs += 59_000;
+    await expiry.sweep();
+    expect((await contents(store, group)).map(([id]) => id)).toEqual(["a"]);
+    clock.nowMs += 1;
+    await expiry.sweep();
+    expect(await contents(store, group)).toEqual([]);
+  });
+
+  it("deletes early by at most as much as the wall clock leaps ahead, and keeps timestamps in order", async () => {
+    const { clock, store, expiry } = expiring();
+    const recorder = await listen(store, group);
+    await commit(store, group, mortal("a", { ttlMs: 61_000 }), mortal("b", { ttlMs: 61_001 }));
+    clock.nowMs += 60_000;
+    await expiry.sweep();
+    expect(await contents(store, group)).toHaveLength(2);
+    clock.nowMs += 1000;
+    await expiry.sweep();
+    expect((await contents(store, group)).map(([id]) => id)).toEqual(["b"]);
+    // Back to the right time: what has gone stays, and the rest has its whole lifetime.
+    clock.nowMs -= 60_000;
+    await expiry.sweep();
+    await commit(store, group, put("c", 1));
+    expect((await contents(store, group)).map(([id]) => id)).toEqual(["b", "c"]);
+    const times = recorder.events.map(({ timestamp }) => timestamp);
+    expect(times).toEqual(Array.from(new Set(times)).sort((x, y) => x - y));
+  });
+
+  it("deletes those first that ended first, also when there are more than it takes at once", async () => {
+    const { clock, store, expiry } = expiring();
+    const recorder = await listen(store, group);
+    const ids = Array.from({ length: 1000 }, (_, i) => `i${(i * 7) % 1000}`);
+    for (const [i, id] of ids.entries())
+      await commit(store, group, mortal(id, { ttlMs: 1000 + ((i * 7) % 1000) }));
+    clock.nowMs += 3000;
+    await expiry.sweep();
+    const deleted = recorder.events.slice(1000).map(({ itemId }) => itemId);
+    expect(deleted).toEqual(Array.from({ length: 1000 }, (_, i) => `i${i}`));
+  });
+
+  it("lets the event loop serve others between slices of at most 64 deletes", async () => {
+    const { clock, store, expiry } = expiring();
+    for (let i = 0; i < 1000; i++)
+      await commit(store, groupOf(`g${i % 10}`), mortal(`i${i}`, { ttlMs: 1000 }));
+    clock.nowMs += 1000;
+    let inTurn = 0;
+    let most = 0;
+    for (let i = 0; i < 10; i++)
+      await store.watch(groupOf(`g${i}`), () => (most = Math.max(most, ++inTurn)));
+    let isOver = false;
+    const turn = () => {
+      inTurn = 0;
+      if (!isOver) setImmediate(turn);
+    };
+    turn();
+    await expiry.sweep();
+    isOver = true;
+    expect(await store.groups("stream", { limit: 10 })).toEqual([]);
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThanOrEqual(64);
+  });
+
+  it("deletes the items of other groups although one group fails, and reports a failure once", async () => {
+    let fails = true;
+    const problems: unknown[] = [];
+    const clock = testClock();
+    const inner = memoryStore({ clock, sweepIntervalMs: 0 });
+    closers.push(() => inner.close());
+    const failed = groupOf("failed");
+    await commit(inner, failed, mortal("a", { ttlMs: 1000 }));
+    for (let i = 0; i < 300; i++)
+      await commit(inner, groupOf(`g${i}`), mortal("b", { ttlMs: 1001 }));
+    clock.nowMs += 2000;
+    let attempts = 0;
+    const expiry = startExpiry({
+      store: {
+        ...inner,
+        async run(at, commits) {
+          if (at.groupId !== "failed") return inner.run(at, commits);
+          attempts++;
+          if (fails) throw new Error("down");
+          return inner.run(at, commits);
+        },
+      },
+      firing: () => undefined,
+      intervalMs: 1,
+      onProblem: (error) => problems.push(error),
+    });
+    closers.push(() => expiry.close());
+    const left = async () => (await inner.groups("stream", { limit: 10 })).length;
+    await expect.poll(left).toBe(1);
+    await expect.poll(() => attempts).toBeGreaterThan(2);
+    expect(problems).toEqual([new Error("down")]);
+    fails = false;
+    await expect.poll(left).toBe(0);
+    expect(problems).toHaveLength(1);
   });
 
   it("goes on after a failure of the store", async () => {

@@ -224,6 +224,13 @@ describe("a stream of presence", () => {
     expect(of(all, "ended").map(({ subscriptionId }) => subscriptionId)).toEqual(["one", "two"]);
   });
 
+  it("cannot be made a custom stream", async () => {
+    const adapter = { get: () => undefined };
+    await expect(
+      gated.service.createStream("millrace:presence:rooms", adapter),
+    ).rejects.toMatchObject({ code: "FORBIDDEN" });
+  });
+
   it("has no presence key in the payloads about other streams", async () => {
     const group = newGroup();
     await joinWith(await open(), group, {});

@@ -14,6 +14,7 @@ export function createLocalSessions(): Sessions {
         ? { connectionId: record.connectionId, isBound: false, leases: undefined }
         : undefined;
     },
+    isHeld: () => true,
     async end(id) {
       return records.delete(id);
     },

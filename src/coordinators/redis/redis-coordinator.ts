@@ -165,7 +165,10 @@ export async function createRedisCoordinator(
     publish: (...message) => commands.publish(...message),
     replica,
     membership,
+    timeoutMs,
+    leaseMs,
     onLease: (lease) => leases.keep(lease),
+    isOwn: (id) => leases.has(id),
     onProblem,
   });
   const routing = createFleetRouting({ process, keys, commands, replica, membership });

@@ -1,10 +1,6 @@
+import { MAX_TTL_MS, MIN_TTL_MS } from "../../core/lifetime.ts";
 import { MAX_VALUE_BYTES } from "../../core/value.ts";
-import {
-  MAX_MAX_ITEMS,
-  MAX_TTL_MS,
-  MIN_TTL_MS,
-  type StreamsOptions,
-} from "../../streams/stream-options.ts";
+import { MAX_MAX_ITEMS, type StreamsOptions } from "../../streams/stream-options.ts";
 import { STREAM_PATTERN_MAY, compileStreamPattern } from "../../streams/stream-pattern.ts";
 import * as z from "zod";
 import {

@@ -2,17 +2,16 @@ import type { Remembered } from "../../core/idempotency-key.ts";
 import { type KeysExtent, isKeyExpired, mustForgetKey } from "../../core/idempotency.ts";
 import type { Tables, View, Write } from "./disk.ts";
 import { keyAtKey, keyIdKey, keysHeadKey, type GroupName } from "./keys.ts";
+import { decodeNumber, encodeNumber } from "./encoding.ts";
 import {
   NO_KEYS,
   decodeKey,
   decodeKeysRecord,
-  decodeNumber,
   encodeKey,
   encodeKeysRecord,
-  encodeNumber,
   type KeyRecord,
   type KeysRecord,
-} from "./encoding.ts";
+} from "./keys-encoding.ts";
 
 /** Reads what a group remembers under the id of an idempotency key (see keyIdOf). */
 export function readKey(

@@ -122,7 +122,11 @@ function writeMutation(args: string[], mutation: PlainMutation): void {
   if (mutation.kind === "delete") {
     const { onlyIf, cause } = mutation;
     if (onlyIf !== undefined)
-      args.push(text(onlyIf.expireTimeMs), text(onlyIf.connection), text(onlyIf.revision));
+      args.push(
+        optional(onlyIf.expireTimeMs),
+        optional(onlyIf.connection),
+        optional(onlyIf.revision),
+      );
     if (cause !== undefined) args.push(CAUSE_CODES[cause]);
   }
   if (mutation.kind === "put") args.push(String(mutation.value.size), mutation.value.text);
@@ -135,7 +139,7 @@ function writeMutation(args: string[], mutation: PlainMutation): void {
   if (delta !== undefined)
     args.push(mutation.kind === "record" ? String(delta.baseRevision) : "", delta.text);
   if (mutation.kind === "put" && mutation.lifetime !== undefined)
-    args.push(text(mutation.lifetime.ttlMs), text(mutation.lifetime.connection));
+    args.push(optional(mutation.lifetime.ttlMs), optional(mutation.lifetime.connection));
 }
 
 const CAUSE_CODES: Readonly<Record<Cause, string>> = {
@@ -156,7 +160,7 @@ function lifetimeFlags(mutation: PlainMutation): string {
 }
 
 /** A value that may be absent, as an argument. */
-function text(value: string | number | undefined): string {
+function optional(value: string | number | undefined): string {
   return value === undefined ? "" : String(value);
 }
 

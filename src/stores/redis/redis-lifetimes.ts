@@ -1,11 +1,14 @@
 import type { ExpiredItem, ItemName, Lifetimes } from "../../core/lifetime.ts";
 import { groupKeyText, groupOfText } from "../../core/names.ts";
 import { compareUtf8 } from "../../core/text.ts";
-import type { RedisCommand } from "../../redis/commands.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
+import { BoundLookup } from "./bound-lookup.ts";
 import { textOf } from "./encoding.ts";
 import type { RedisKeys } from "./keys.ts";
 import { BOUND, EXPIRED } from "./scripts.ts";
+
+/** Least items that are read of each partition. */
+const SPARE = 8;
 
 /** Dependencies of the lifetimes in Redis. */
 export interface RedisLifetimesOptions {
@@ -15,20 +18,16 @@ export interface RedisLifetimesOptions {
   readonly clock: (() => number) | undefined;
   /** Whether this process is responsible for a partition. */
   readonly owns: (partition: number) => boolean;
+  /** @throws StreamError STORE_UNAVAILABLE once the store is closed. */
+  readonly assertOpen: () => void;
 }
 
 /** Reads the indexes of items that go by themselves, all partitions at once. */
 export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes {
-  const { servers, keys, clock, owns } = options;
+  const { servers, keys, clock, owns, assertOpen } = options;
   const all = Array.from({ length: keys.partitions }, (_, partition) => partition);
 
-  /** Members of the index of bound items. @param from `[` or `(` and the first, or `-`. */
-  const bound = async (partition: number, from: string, to: string, limit: number) => {
-    const { tag, bound: key } = keys.ofPartition(partition);
-    const command: RedisCommand = ["ZRANGE", key, from, to, "BYLEX", "LIMIT", "0", String(limit)];
-    const reply = await servers.send(tag, command, "read");
-    return (reply as unknown[]).map(textOf);
-  };
+  const lookup = new BoundLookup(servers, keys);
   /** The connections that a partition's items are bound to, after one. */
   const connectionsIn = async (partition: number, after: string | undefined, limit: number) => {
     const { tag, bound: key } = keys.ofPartition(partition);
@@ -37,30 +36,45 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
     return (reply as unknown[]).map(textOf);
   };
 
+  const expiredIn = async (partition: number, time: string, limit: number) => {
+    const { tag, lifetimes } = keys.ofPartition(partition);
+    const reply = await servers.run(tag, EXPIRED, [lifetimes], [time, String(limit)], "read");
+    return expiredFrom((reply as unknown[]).map(textOf));
+  };
+
   return {
     async expired(limit) {
+      assertOpen();
+      const owned = all.filter(owns);
+      // Of many partitions each has but a part of those that are next.
+      const share = Math.min(limit, SPARE + Math.ceil((2 * limit) / owned.length));
       const time = clock === undefined ? "" : String(clock());
-      const parts = all.filter(owns).map(async (partition) => {
-        const { tag, lifetimes } = keys.ofPartition(partition);
-        const reply = await servers.run(tag, EXPIRED, [lifetimes], [time, String(limit)], "read");
-        return expiredFrom((reply as unknown[]).map(textOf));
-      });
-      const found = (await Promise.all(parts)).flat();
-      return found.sort((a, b) => a.expireTimeMs - b.expireTimeMs).slice(0, limit);
+      const parts = await Promise.allSettled(owned.map((each) => expiredIn(each, time, share)));
+      const found = parts.flatMap((part) => (part.status === "fulfilled" ? part.value : []));
+      const failed = parts.find((part) => part.status === "rejected");
+      // A server that fails holds back no items of others.
+      if (failed !== undefined && found.length === 0) throw failed.reason;
+      const certainMs = Math.min(...parts.map((part) => certainUntil(part, share)));
+      return found
+        .filter(({ expireTimeMs }) => expireTimeMs <= certainMs)
+        .sort((one, other) => one.expireTimeMs - other.expireTimeMs)
+        .slice(0, limit);
     },
     async boundTo(connection, limit, within) {
+      assertOpen();
       const partitions =
         within === undefined
           ? all
           : new Set(within.map((group) => keys.partitionOf(groupKeyText(group))));
       const start = `${connection}\u0000`;
       const parts = Array.from(partitions, (partition) =>
-        bound(partition, `[${start}`, beyond(connection), limit),
+        lookup.find(partition, { from: `[${start}`, to: beyond(connection), limit }),
       );
       const members = (await Promise.all(parts)).flat().slice(0, limit);
       return members.map((member) => itemOf(member.slice(start.length)));
     },
     async connections({ after, limit }) {
+      assertOpen();
       const parts = all
         .filter(owns)
         .map(async (partition) => connectionsIn(partition, after, limit));
@@ -68,6 +82,12 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
       return Array.from(found).sort(compareUtf8).slice(0, limit);
     },
   };
+}
+
+/** The time up to which a partition listed all that has expired: it may have more after its last. */
+function certainUntil(part: PromiseSettledResult<readonly ExpiredItem[]>, limit: number): number {
+  if (part.status === "rejected" || part.value.length < limit) return Infinity;
+  return part.value.at(-1)?.expireTimeMs ?? Infinity;
 }
 
 /** A bound after every member of a connection. Neither ids nor names contain control characters. */

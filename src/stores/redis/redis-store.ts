@@ -137,7 +137,6 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const { clock, newEpoch = epochNames(), mayWriteAuthors = () => true } = options;
   const { mayWriteDeltas = () => true, mayUseKeys = () => true } = options;
   const { mayUseLifetimes = () => true, owns = () => true } = options;
-  const lifetimes = createRedisLifetimes({ servers, keys, clock, owns });
   const outbox = createRedisOutbox(servers, keys);
   const note = (partition: number, commits: number, lineage: string) =>
     writerOf(partition).lease.noteCommits(commits, lineage);
@@ -177,6 +176,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const assertOpen = () => {
     if (closing !== undefined) throw new StreamError("STORE_UNAVAILABLE", "The store is closed.");
   };
+  const lifetimes = createRedisLifetimes({ servers, keys, clock, owns, assertOpen });
   const writerOf = (partition: number) => {
     const known = writers.get(partition);
     if (known !== undefined) return known;
@@ -264,20 +264,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
         return outbox.settle(...args);
       },
     },
-    lifetimes: {
-      async expired(limit) {
-        assertOpen();
-        return lifetimes.expired(limit);
-      },
-      async boundTo(...args) {
-        assertOpen();
-        return lifetimes.boundTo(...args);
-      },
-      async connections(page) {
-        assertOpen();
-        return lifetimes.connections(page);
-      },
-    },
+    lifetimes,
     get failure() {
       return servers.isUp ? undefined : unavailable(servers.lastProblem);
     },

@@ -25,6 +25,8 @@ export const DUE: LuaScript = script("due");
 export const SWEEP: LuaScript = script("sweep", "lua/keys");
 /** Items whose time has passed. */
 export const EXPIRED: LuaScript = script("expired");
+/** Items that are bound to connections. */
+export const BOUND_TO: LuaScript = script("bound-to");
 /** Connections that items are bound to. */
 export const BOUND: LuaScript = script("bound");
 /** Entries of an outbox. */
@@ -52,6 +54,7 @@ export const SCRIPTS: readonly LuaScript[] = [
   SWEEP,
   EXPIRED,
   BOUND,
+  BOUND_TO,
   SCAN,
   CLAIM,
   SETTLE,

@@ -3,6 +3,7 @@ import { fleetCommands } from "../../../src/coordinators/redis/fleet-commands.ts
 import {
   fleetKeys,
   knowsKeys,
+  knowsLifetimes,
   newMemberId,
   processOf,
   readsAuthors,
@@ -20,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(async () => redis.dispose());
 
-it("a member id says whether its process reads authors and deltas, and knows idempotency keys", () => {
+it("a member id says whether its process reads authors and deltas, and knows idempotency keys and lifetimes", () => {
   const id = newMemberId("0b3c/process");
   expect(processOf(id)).toBe("0b3c/process");
   expect([readsAuthors(id), readsDeltas(id), knowsKeys(id)]).toEqual([true, true, true]);
@@ -30,12 +31,15 @@ it("a member id says whether its process reads authors and deltas, and knows ide
     expect([readsAuthors(old), readsDeltas(old), knowsKeys(old)]).toEqual([false, false, false]);
   const withDeltas = "0b3c/1a2b3c4d.3";
   expect([readsDeltas(withDeltas), knowsKeys(withDeltas)]).toEqual([true, false]);
+  const withKeys = "0b3c/1a2b3c4d.4";
+  expect([knowsKeys(withKeys), knowsLifetimes(withKeys)]).toEqual([true, false]);
+  expect(knowsLifetimes(id)).toBe(true);
 });
 
 describeWithRedis("a fleet with a member of a version without authors", () => {
   const fleets = redisFleets(() => redis);
 
-  it("writes no authors and no deltas, and uses no idempotency keys and durable triggers, until that member has left", async () => {
+  it("writes no authors and no deltas, and uses no idempotency keys, lifetimes and durable triggers, until that member has left", async () => {
     const fleet = fleets();
     const [a, b] = [await fleet.join(), await fleet.join()];
     expect([a.readsAuthors(), b.readsAuthors()]).toEqual([true, true]);
@@ -55,8 +59,10 @@ describeWithRedis("a fleet with a member of a version without authors", () => {
     await old.propose(() => [{ kind: "join", member, reattachMs: REATTACH }]);
     for (const process of [a, b]) await until(process.registry, () => !process.readsAuthors());
     const late = await fleet.join();
-    const abilities = () => [late.readsAuthors(), late.readsDeltas(), late.knowsKeys()];
-    expect(abilities()).toEqual([false, false, false]);
+    const abilities = () => [
+      ...[late.readsAuthors(), late.readsDeltas(), late.knowsKeys(), late.knowsLifetimes()],
+    ];
+    expect(abilities()).toEqual([false, false, false, false]);
     const durable = triggerFor("f", { config: { streamName: "orders", durable: "audit" } });
     await expect(late.registry.bind(durable)).rejects.toMatchObject({
       reason: "STORE_UNAVAILABLE",
@@ -64,7 +70,7 @@ describeWithRedis("a fleet with a member of a version without authors", () => {
     });
     await old.propose(() => [{ kind: "leave", member, reattachMs: REATTACH }]);
     for (const process of [a, b, late]) await until(process.registry, () => process.readsAuthors());
-    expect(abilities()).toEqual([true, true, true]);
+    expect(abilities()).toEqual([true, true, true, true]);
     await late.registry.bind(durable);
     old.close();
   });

@@ -39,6 +39,8 @@ export function own(sessions: Sessions, release: (id: string) => void = () => {}
   return {
     adopted,
     released,
+    /** Resolves when the condition holds, which is checked after each adoption and release. */
+    until,
     /** Resolves when a session has been adopted. */
     untilAdopted: async (id: string) => until(() => adopted.has(id)),
     /** Resolves when the release of a session was requested. */
@@ -188,6 +190,22 @@ export function describeSessionsOfTwo(open: OpenFleet): void {
       expect(again?.leases).toBeUndefined();
       const forth = await b.sessions.take(session.id, "ann");
       expect(idsOfLeases(forth?.leases)).toEqual(["three", "two"]);
+    });
+
+    it("start calls only at the process that holds them", async () => {
+      const [a, b] = await joinTwo();
+      own(a.sessions);
+      own(b.sessions);
+      const session = newSession();
+      await a.sessions.begin(session);
+      expect(await a.sessions.isHeld(session.id)).toBe(true);
+      expect(await a.sessions.isHeld(session.id)).toBe(true);
+      await b.sessions.take(session.id, "ann");
+      expect(await a.sessions.isHeld(session.id)).toBe(false);
+      expect(await b.sessions.isHeld(session.id)).toBe(true);
+      await a.sessions.take(session.id, "ann");
+      expect(await a.sessions.isHeld(session.id)).toBe(true);
+      expect(await b.sessions.isHeld(session.id)).toBe(false);
     });
 
     it("take no more leases at a process that they were taken from", async () => {
