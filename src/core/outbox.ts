@@ -67,6 +67,12 @@ export interface Outbox {
    */
   settle(partition: number, settled: readonly Settled[], fence: string): Promise<void>;
   /**
+   * Identifies the unbroken history of a partition: it is another one once events may have been
+   * lost, because the data was restored from a copy or the server lost a part of it. Absent: that is
+   * never noticed.
+   */
+  lineage?(partition: number): Promise<string>;
+  /**
    * Calls the listener with new entries from now on, in order, once they are durable. The listener
    * must not block.
    */

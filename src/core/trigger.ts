@@ -19,6 +19,11 @@ export interface TriggerDefinition {
    * its function is called with nothing. Absent: it is not.
    */
   readonly isStarting?: true | undefined;
+  /**
+   * Of a trigger with `start`: the lineages of the outbox at the registration (see lineageOf). Others
+   * mean that history was lost, and that it has to start over. Undefined: they are not known.
+   */
+  readonly lineage?: string | undefined;
 }
 
 /** What a trigger matches, and how it calls. A key that does not apply to its type is undefined. */

@@ -21,6 +21,8 @@ export interface Dispatcher {
 
 /** Longest pause between two sweeps, in milliseconds. */
 const MAX_SWEEP_MS = 60_000;
+/** Shortest pause between two checks for lost history, in milliseconds. */
+const CHECK_MS = 10_000;
 /** Number of sweeps within the shortest `max_away`. */
 const SWEEPS_PER_AWAY = 10;
 
@@ -36,6 +38,8 @@ export function createDispatcher(
   let sweepMs: number | undefined;
   let sweeping: Promise<void> | undefined;
   let isClosed = false;
+  /** When the lineages were checked last. */
+  let checkedMs = -Infinity;
   const drop = async (partition: number) => {
     const dispatcher = owned.get(partition);
     owned.delete(partition);
@@ -44,9 +48,16 @@ export function createDispatcher(
     closing.add(closed);
     await closed;
   };
-  const dropLate = async () => {
+  /** The owner of the first partition does it for all. */
+  const startOverLost = async () => {
+    if (!owned.has(0) || performance.now() - checkedMs < CHECK_MS) return;
+    checkedMs = performance.now();
+    await context.startOverLost(context.bindings.ofType("stream"));
+  };
+  const tend = async () => {
     for (const dispatcher of owned.values())
       await dispatcher.dropLate(context.clock()).catch(context.onError);
+    await startOverLost().catch(context.onError);
   };
   /** Sweeps while there are durable triggers, often enough for the one that waits the shortest. */
   const reviewSweep = () => {
@@ -62,13 +73,17 @@ export function createDispatcher(
       everyMs === undefined
         ? undefined
         : startInterval(everyMs, () => {
-            sweeping ??= dropLate().finally(() => (sweeping = undefined));
+            sweeping ??= tend().finally(() => (sweeping = undefined));
           }).unref();
   };
   const yieldAll = ownership.contend(outbox.partitions, {
     gained(partition, fence) {
       void drop(partition);
       owned.set(partition, new PartitionDispatcher(context, { outbox, partition, fence }));
+      // Once everything that gains partitions is set up.
+      if (partition !== 0) return;
+      checkedMs = -Infinity;
+      setImmediate(() => void startOverLost().catch(context.onError));
     },
     lost: drop,
   });

@@ -41,6 +41,8 @@ export interface DispatchContext {
   readonly clock: () => number;
   /** The states of groups, for triggers with `start`. */
   readonly states: StateSource;
+  /** Starts those of the triggers over whose start was before a loss of history. */
+  readonly startOverLost: (triggers: readonly BoundTrigger[]) => Promise<void>;
 }
 
 /** An owned partition, and the proof of ownership. */

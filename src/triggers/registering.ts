@@ -1,8 +1,22 @@
 import type { Registry } from "../core/coordinator.ts";
 import { FunctionError } from "../core/function-call.ts";
-import { type BoundTrigger, type TriggerDefinition, canonical } from "../core/trigger.ts";
+import type { Outbox } from "../core/outbox.ts";
+import {
+  type BoundTrigger,
+  type StartReason,
+  type TriggerDefinition,
+  canonical,
+} from "../core/trigger.ts";
+import { lineageOf } from "./lineages.ts";
 import type { StateSource } from "./state-source.ts";
 import { startReference } from "./start-reference.ts";
+
+/** What a registration is made with. */
+export interface RegisteringOptions {
+  readonly registry: Registry;
+  readonly states: StateSource;
+  readonly outbox: Outbox;
+}
 
 /** Most entries that are added to the outbox at once. */
 const MARKS_AT_ONCE = 64;
@@ -20,12 +34,12 @@ const MARKS_AT_ONCE = 64;
  * @throws FunctionError trigger_invalid when its durable name is that of a trigger of another type.
  */
 export async function bindTrigger(
-  registry: Registry,
-  states: StateSource,
-  definition: TriggerDefinition,
+  { registry, states, outbox }: RegisteringOptions,
+  given: TriggerDefinition,
 ): Promise<BoundTrigger> {
-  const { durable } = definition.config;
-  if (durable === undefined) return registry.bind(definition);
+  const { durable, start } = given.config;
+  if (durable === undefined) return registry.bind(given);
+  const definition = start === undefined ? given : { ...given, lineage: await lineageOf(outbox) };
   const known = registry.triggers().find((each) => each.definition.config.durable === durable);
   if (known !== undefined && known.definition.type !== definition.type) {
     throw new FunctionError(
@@ -33,26 +47,55 @@ export async function bindTrigger(
       `config.durable is the name of a ${known.definition.type} trigger; it may be another name, or that trigger may be deleted first.`,
     );
   }
-  if (!needsStart(definition, known?.definition)) return registry.bind(definition);
+  const reason = startOf(definition, known?.definition);
+  if (reason === undefined) return registry.bind(definition);
   const starting = await registry.bind({ ...definition, isStarting: true });
-  await prepareStart(states, starting);
+  await prepareStart(states, starting, reason);
   return registry.bind(definition);
 }
 
-/** Whether the trigger has yet to receive the state of what it matches. */
-function needsStart(definition: TriggerDefinition, known: TriggerDefinition | undefined): boolean {
-  if (definition.config.start === undefined) return false;
-  if (known?.config.start === undefined || known.isStarting === true) return true;
-  return placeOf(definition) !== placeOf(known);
+/**
+ * Starts the triggers over whose start was before a loss of history, on behalf of whoever registered
+ * them. What they wait for is replaced by the state of each group.
+ */
+export async function startOverLost(
+  options: RegisteringOptions,
+  triggers: readonly BoundTrigger[],
+): Promise<void> {
+  const started = triggers.filter(({ definition }) => definition.lineage !== undefined);
+  if (started.length === 0) return;
+  const lineage = await lineageOf(options.outbox);
+  for (const { id, definition } of started) {
+    if (definition.lineage === lineage) continue;
+    await bindTrigger(options, definition);
+    // This process does not hold it on its own account.
+    await options.registry.unbind(id, "lost");
+  }
+}
+
+/** Why the trigger has yet to receive the state of what it matches; undefined: it has not. */
+function startOf(
+  definition: TriggerDefinition,
+  known: TriggerDefinition | undefined,
+): StartReason | undefined {
+  if (definition.config.start === undefined) return undefined;
+  if (known?.config.start === undefined || placeOf(definition) !== placeOf(known))
+    return "registered";
+  if (known.lineage !== undefined && known.lineage !== definition.lineage) return "lost_history";
+  return known.isStarting === true ? "registered" : undefined;
 }
 
 function placeOf({ config: { streamName, groupId, itemId } }: TriggerDefinition): string {
   return canonical({ streamName, groupId, itemId });
 }
 
-async function prepareStart(states: StateSource, { id, definition }: BoundTrigger): Promise<void> {
+async function prepareStart(
+  states: StateSource,
+  { id, definition }: BoundTrigger,
+  reason: StartReason,
+): Promise<void> {
   const { streamName = "", groupId } = definition.config;
-  const reference = startReference(id, "registered");
+  const reference = startReference(id, reason);
   const mark = (group: string) => states.mark({ streamName, groupId: group }, reference);
   if (groupId !== undefined) return mark(groupId);
   let groups: readonly string[] = await states.groups(streamName, undefined);

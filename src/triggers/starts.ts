@@ -102,8 +102,10 @@ export class Starts {
     if (event.kind !== "change") return "event";
     const { epoch, revision } = event.position;
     const before = this.#epochs.get(key)?.epoch ?? epoch;
-    // A group that was forgotten begins at 1 again: nothing is missing.
-    if (before !== epoch && revision > 1) return this.#jobOf(group, "lost_history", trigger);
+    // A group that was forgotten begins at 1 again: nothing is missing. Of an item, that is not known.
+    const isWhole = trigger.definition.config.itemId === undefined;
+    if (isWhole && before !== epoch && revision > 1)
+      return this.#jobOf(group, "lost_history", trigger);
     this.#epochs.set(key, { epoch });
     return "event";
   }

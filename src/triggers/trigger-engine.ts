@@ -14,7 +14,7 @@ import { createDispatcher } from "./dispatcher.ts";
 import { type GateOptions, type Gates, createGates } from "./gates.ts";
 import type { StateSource } from "./state-source.ts";
 import { createLeaves } from "./leaves.ts";
-import { bindTrigger } from "./registering.ts";
+import { bindTrigger, startOverLost } from "./registering.ts";
 import { ReadAdmissions } from "./read-admissions.ts";
 import type { DispatchContext, TriggerLimits } from "./partition-dispatcher.ts";
 import { type Tally, type TriggerCounts, newTally } from "./trigger-counts.ts";
@@ -127,6 +127,8 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
   /** Triggers that this process has registered, by identity. */
   const registrations = new Map<string, Registered>();
 
+  const registering = { registry: coordinator.registry, states: options.states, outbox };
+
   const context: DispatchContext = {
     bindings,
     call: functions.call,
@@ -135,6 +137,7 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
     random: Math.random,
     clock: options.clock,
     states: options.states,
+    startOverLost: (triggers) => startOverLost(registering, triggers),
     onError: (error) =>
       onProblem({
         kind: "internal",
@@ -212,7 +215,7 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
     };
     let id: string;
     try {
-      ({ id } = await inTurn(() => bindTrigger(coordinator.registry, options.states, definition)));
+      ({ id } = await inTurn(() => bindTrigger(registering, definition)));
     } catch (error) {
       registered.count--;
       throw error;

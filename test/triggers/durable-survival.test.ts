@@ -1,10 +1,19 @@
-import { createServer } from "millrace/server";
+import { cp, rm } from "node:fs/promises";
+import { type ServerOptions, createServer } from "millrace/server";
 import { registerWorker } from "millrace/worker";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { recorder, until } from "../support/hosts/test-service.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { Projection, type StatePayload, contentOf } from "../support/triggers/projection.ts";
-import { DISK, REDIS, type StoreOptions, type TriggerStore } from "../support/triggers/stores.ts";
+import {
+  DISK,
+  MEMORY,
+  REDIS,
+  type StoreOptions,
+  type TriggerStore,
+} from "../support/triggers/stores.ts";
+import { SECRET } from "../webhooks/calling.ts";
+import { answering, receive } from "../webhooks/receiver.ts";
 import type { StreamPayload } from "./suite/firing.suite.ts";
 
 const AUDIT = {
@@ -14,8 +23,8 @@ const AUDIT = {
 };
 const ITEM = { streamName: "chat", groupId: "g", itemId: "i" };
 
-async function serve(store: StoreOptions) {
-  const server = await createServer({ port: 0, store, settleTimeoutMs: 100 });
+async function serve(store: StoreOptions, webhooks: ServerOptions["webhooks"] = []) {
+  const server = await createServer({ port: 0, store, webhooks, settleTimeoutMs: 100 });
   let closing: Promise<void> | undefined;
   const close = () => (closing ??= server.close());
   onTestFinished(close);
@@ -74,8 +83,59 @@ function describeSurvival({ open }: TriggerStore): void {
   });
 }
 
+it("a durable trigger calls a webhook after the program that registered it has gone", async () => {
+  const receiver = await receive(answering(200));
+  const { service, url } = await serve(await MEMORY.open(), [
+    { id: "f", url: receiver.url, secret: SECRET, allowPrivateAddresses: true },
+  ]);
+  const worker = workerAt(url);
+  await worker.registerTrigger(AUDIT);
+  await worker.shutdown();
+  await service.set({ ...ITEM, data: 1 });
+  await until(
+    () => receiver.received,
+    ({ length }) => length === 1,
+  );
+  expect(JSON.parse(receiver.received[0]?.body ?? "")).toMatchObject({ groupId: "g", revision: 1 });
+});
+
 describe("durable triggers on disk", () => {
   describeSurvival(DISK);
+
+  it('with start: "state" start over when the data was restored from a copy, and say so (G4)', async () => {
+    const { folder } = (await DISK.open()) as { folder: string };
+    const first = await serve({ kind: "file_based", folder });
+    const trigger = { ...AUDIT, config: { ...AUDIT.config, start: "state" } };
+    const { handler, received } = recorder<StatePayload>();
+    await first.service.registerFunction("f", handler);
+    await first.service.registerTrigger(trigger);
+    await first.service.set({ ...ITEM, groupId: "a", data: 1 });
+    await first.service.set({ ...ITEM, groupId: "b", data: 1 });
+    await received(2);
+    await first.close();
+    const copy = `${folder}-copy`;
+    await cp(folder, copy, { recursive: true });
+    onTestFinished(() => rm(copy, { recursive: true, force: true }));
+    const { service } = await serve({ kind: "file_based", folder: copy });
+    const projection = new Projection();
+    await service.registerFunction("f", (payload: StatePayload) => projection.take(payload));
+    await until(
+      () => Array.from(projection.reasons),
+      (reasons) => reasons.length === 2,
+    );
+    await service.set({ ...ITEM, groupId: "a", data: 2 });
+    await service.registerTrigger(trigger);
+    const content = JSON.stringify(await contentOf(service, "chat"));
+    await until(
+      () => JSON.stringify(projection.content()),
+      (projected) => projected === content,
+    );
+    expect(Object.fromEntries(projection.reasons)).toEqual({
+      a: ["lost_history"],
+      b: ["lost_history"],
+    });
+    expect(projection.faults).toEqual([]);
+  });
 });
 
 describeWithRedis("durable triggers on Redis", () => {

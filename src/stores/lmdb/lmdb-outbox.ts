@@ -11,6 +11,8 @@ import { decodeNumber, encodeNumber } from "./encoding.ts";
 /** Dependencies of the outbox. */
 export interface LmdbOutboxContext {
   readonly tables: Tables;
+  /** Name of the data's lineage. */
+  readonly lineage: string;
   /** Runs a read on the latest durable state. */
   readonly read: <T>(work: (view: View) => T) => Promise<T>;
   /** Writes with the next batch. Resolves when durable. */
@@ -26,10 +28,11 @@ export interface LmdbOutbox extends Outbox {
 const PRESENT = Buffer.from([1]);
 
 /** The outbox on disk: one partition. */
-export function createLmdbOutbox({ tables, read, write }: LmdbOutboxContext): LmdbOutbox {
+export function createLmdbOutbox({ tables, lineage, read, write }: LmdbOutboxContext): LmdbOutbox {
   const listeners = new Set<{ readonly notify: (heads: readonly OutboxHead[]) => void }>();
   return {
     partitions: 1,
+    lineage: async () => lineage,
     announce(heads) {
       // In microtasks, so an error of a listener does not affect the writers of the batch.
       for (const entry of listeners)

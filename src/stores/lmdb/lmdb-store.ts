@@ -193,7 +193,12 @@ export function createLmdbStore(
     assertOpen();
     return queue.write(writesOn);
   };
-  const outbox = createLmdbOutbox({ tables, read: (work) => read(() => work(source.view)), write });
+  const outbox = createLmdbOutbox({
+    tables,
+    lineage,
+    read: (work) => read(() => work(source.view)),
+    write,
+  });
   const serviceState = createLmdbServiceState(
     tables,
     () => source.view,

@@ -58,6 +58,10 @@ export function createRedisOutbox(servers: RedisServers, keys: RedisKeys): Redis
   return {
     partitions: keys.partitions,
     scan,
+    async lineage(partition) {
+      const { tag, state } = keys.ofPartition(partition);
+      return textOf(await servers.send(tag, ["HGET", state, "lineage"], "read"));
+    },
     async read(partition, seq) {
       const known = announced.get(partition, seq);
       if (known !== undefined) return decodeOutboxEntry(seq, known, undefined);
