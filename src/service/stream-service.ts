@@ -14,7 +14,7 @@ import type { Registration } from "../functions/provider.ts";
 import type { TriggerRequest } from "../triggers/definition.ts";
 import { type StreamAdapter, adapterFunctions } from "./stream-adapter.ts";
 import type { TriggerStatus } from "../triggers/trigger-engine.ts";
-import { mutationsFromLibrary, ttlFromLibrary } from "./library-mutations.ts";
+import { mutationsFromLibrary, withTtl } from "./library-mutations.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
   type BatchResult,
@@ -213,10 +213,7 @@ export function toLibrary(engine: Engine): StreamService {
   return {
     async set(request) {
       return plainWrite(
-        await handlers.set(
-          { ...request, ttl: ttlFromLibrary(request), data: Value.of(request.data) },
-          currentCaller(),
-        ),
+        await handlers.set({ ...withTtl(request), data: Value.of(request.data) }, currentCaller()),
       );
     },
     async get(request) {
@@ -225,7 +222,7 @@ export function toLibrary(engine: Engine): StreamService {
     },
     async update(request) {
       const done = await handlers.update(
-        { ...request, ttl: ttlFromLibrary(request), ops: opsFromJson(request.ops) },
+        { ...withTtl(request), ops: opsFromJson(request.ops) },
         currentCaller(),
       );
       return { ...plainWrite(done), errors: done.errors };
