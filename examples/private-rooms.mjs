@@ -1,4 +1,5 @@
-// Private rooms: only members may follow a room. Run it: node examples/private-rooms.mjs
+// Private rooms: only members may follow a room, or see who is there. Run it: node
+// examples/private-rooms.mjs
 import { StreamError, createStreamService, memoryStore } from "millrace";
 
 const service = createStreamService({ store: memoryStore(), authFunction: "rooms::who" });
@@ -23,19 +24,20 @@ await service.registerTrigger({ type: "stream:join", function_id: "rooms::may-jo
 
 await service.set({ streamName: "members", groupId: "attic", itemId: "ann", data: true });
 
+// The gate of a room decides about its presence, too.
+const streams = { rooms: "come in", "millrace:presence:rooms": "see who is there" };
 for (const user of ["ann", "bob", undefined]) {
   const headers = user === undefined ? {} : { authorization: user };
-  try {
-    const frames = await service.subscribe({
-      streamName: "rooms",
-      groupId: "attic",
-      auth: { headers },
-    });
-    console.log(`${user} may come in: ${(await frames.next()).value?.kind}`);
-    await frames.return?.();
-  } catch (error) {
-    if (!(error instanceof StreamError)) throw error;
-    console.log(`${user ?? "somebody"} stays out: ${error.reason}`);
+  for (const [streamName, what] of Object.entries(streams)) {
+    try {
+      const room = { streamName, groupId: "attic", auth: { headers } };
+      const frames = await service.subscribe(room);
+      console.log(`${user} may ${what}`);
+      await frames.return?.();
+    } catch (error) {
+      if (!(error instanceof StreamError)) throw error;
+      console.log(`${user ?? "somebody"} may not ${what}: ${error.reason}`);
+    }
   }
 }
 await service.close();

@@ -7,7 +7,9 @@ export type {
   SubscriberQueueLimits as QueueLimits,
   TriggerLimits,
 } from "./service/engine.ts";
-export type { TriggerStatus } from "./triggers/trigger-engine.ts";
+export type { TriggerReport, TriggerStatus } from "./triggers/trigger-engine.ts";
+export type { DeleteTriggerRequest, TriggerPage } from "./service/trigger-administration.ts";
+export type { DeadLetter, DeadLetterPage, Replayed } from "./service/dead-letter-box.ts";
 export type { StreamAdapter } from "./service/stream-adapter.ts";
 export { DEAD_LETTERS } from "./service/dead-letters.ts";
 export type { CallContext, Handler } from "./functions/handler.ts";
@@ -20,7 +22,9 @@ export type {
   JoinPayload,
   LeavePayload,
   ReadPayload,
+  StatePayload,
   StreamPayload,
+  SyncPayload,
   WriteGateAnswer,
   WriteMutation,
   WritePayload,

@@ -24,6 +24,8 @@ export const IMPORT_TABLE = {
   rights: ["core", "node:", "jose"],
   // The ends of items: expiry, and what is bound to a connection.
   lifetimes: ["core", "timers"],
+  // Who is present: a stream beside each stream, and the items of connections in it.
+  presence: ["core", "timers", "stores/memory"],
   live: ["core", "limits"],
   functions: ["core", "timers", "node:"],
   triggers: ["core", "rights", "timers", "functions"],
@@ -36,6 +38,7 @@ export const IMPORT_TABLE = {
     "timers",
     "limits",
     "lifetimes",
+    "presence",
     "live",
     "functions",
     "triggers",

@@ -38,6 +38,8 @@ export interface BridgeSocketOwner {
   onStopped(webSocket: WebSocket, stream: Duplex): void;
   /** Called when the client has said hello. */
   onHello(webSocket: WebSocket, stream: Duplex, caller: Caller): void;
+  /** Called when the loss of its connection matters soon. */
+  onPingOften(webSocket: WebSocket): void;
 }
 
 /**
@@ -162,6 +164,11 @@ export class BridgeSocket implements SessionSocket {
   }
 
   /** @see SessionSocket */
+  pingOften(): void {
+    if (this.#isOpen) this.#owner.onPingOften(this.#webSocket);
+  }
+
+  /** @see SessionSocket */
   callThrottle(): Throttle | undefined {
     const { throttle } = this.#admission;
     return throttle?.within(new RateScope(this.#options.rates.calls, performance.now()));
@@ -183,7 +190,7 @@ export class BridgeSocket implements SessionSocket {
     if (this.stop()) this.#terminateAfter(CLOSE_TIMEOUT_MS);
   }
 
-  /** To be called CHECKS_PER_INTERVAL times per ping interval. */
+  /** To be called CHECKS_PER_INTERVAL times per interval between pings. */
   check(): void {
     const next = this.#liveness.check();
     if (next === "ping") this.#webSocket.ping();

@@ -20,12 +20,11 @@ import {
   asksForCompression,
   offersSmallWindow,
 } from "./delta-compression.ts";
-import { CHECKS_PER_INTERVAL } from "./liveness.ts";
+import { Pings } from "./pings.ts";
 import { createSessions } from "./sessions.ts";
 import { type UrlTarget, urlTarget } from "./target.ts";
 import { TOKEN_PROTOCOL } from "./token-protocol.ts";
 import { Moments } from "../timers/moments.ts";
-import { type Timer, startInterval } from "../timers/timers.ts";
 
 /** Dependencies and limits of the bridge. */
 export interface BridgeOptions extends Omit<
@@ -82,6 +81,9 @@ export interface Bridge {
 /** Codes by which clients close sockets that they do not need any more; 1005: without a code. */
 const CLEAN_CODES: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 
+/** Pings in the time that a session outlives its connection, of a socket whose loss matters. */
+const PINGS_PER_TIMEOUT = 3;
+
 /** Most fragments of a client's message. */
 const MAX_FRAGMENTS = 256;
 const MAX_BUFFERED_CHUNKS = 16 * 1024;
@@ -115,10 +117,11 @@ export function createBridge(options: BridgeOptions): Bridge {
   const rates = { frames, subscriptions, calls: callRate };
   const deadlines = new Moments();
   const { calls, continued } = options;
-  const sessions = createSessions(options.sessions, options.limits.maxSubscriptions);
+  const sessions = createSessions(options.sessions, limits.maxSubscriptions, calls.waiting);
   const shared = { calls, sessions, continued, rates, deadlines };
   const socketOptions = { handlers, limits, require, renew, ...shared };
   const sockets = new Map<WebSocket, BridgeSocket>();
+  const pings = new Pings(limits.pingIntervalMs, options.sessions.timeoutMs / PINGS_PER_TIMEOUT);
   const larger = new Map<Duplex, FrameSize>();
   /** Lets a client that said hello send what it may call. */
   const allowCalls = (webSocket: WebSocket, stream: Duplex, { rights }: Caller) => {
@@ -127,13 +130,12 @@ export function createBridge(options: BridgeOptions): Bridge {
     raiseMaxPayload(webSocket, limits.maxCallFrameBytes);
   };
   const forget = (webSocket: WebSocket, stream: Duplex) => {
+    const socket = sockets.get(webSocket);
+    if (socket !== undefined) pings.remove(socket);
     sockets.delete(webSocket);
     stream.off("data", onData);
     partials.forget(stream);
     larger.delete(stream);
-    if (sockets.size > 0) return;
-    checks?.cancel();
-    checks = undefined;
   };
   const partials = new PartialFrames<Duplex>(
     (stream, cut) => openFrameAccount(stream, cut, larger.get(stream) ?? "small"),
@@ -147,11 +149,13 @@ export function createBridge(options: BridgeOptions): Bridge {
     },
     (stream) => (larger.has(stream) ? limits.maxCallFrameBytes : limits.maxFrameBytes),
   );
-  const owner: BridgeSocketOwner = { onStopped: forget, onHello: allowCalls };
-  // One timer for all sockets.
-  let checks: Timer | undefined;
-  const checkAll = () => {
-    for (const socket of sockets.values()) socket.check();
+  const owner: BridgeSocketOwner = {
+    onStopped: forget,
+    onHello: allowCalls,
+    onPingOften(webSocket) {
+      const socket = sockets.get(webSocket);
+      if (socket !== undefined) pings.hurry(socket);
+    },
   };
   // One listener for all sockets: `this` is the WebSocket of the event.
   function onData(this: Duplex, chunk: Buffer) {
@@ -186,7 +190,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     const given = [caller, admission, owner, compression] as const;
     const socket = new BridgeSocket(webSocket, stream, socketOptions, ...given);
     sockets.set(webSocket, socket);
-    checks ??= startInterval(limits.pingIntervalMs / CHECKS_PER_INTERVAL, checkAll).unref();
+    pings.add(socket);
     webSocket.on("message", onMessage).on("ping", onPing).on("pong", onPong);
     // After the listener of ws: what is not whole then waits in memory.
     stream.on("data", onData);

@@ -39,11 +39,14 @@ interface Line {
 interface Waiting {
   readonly isRead: boolean;
   readonly bytes: number;
+  /** What it came by. */
+  readonly source: object;
   readonly start: () => Promise<void>;
 }
 
 /**
- * Lets the calls of one group take effect in the order in which they were sent. Writes start one
+ * Lets the calls of one group take effect in the order in which they were sent, over all sockets of a
+ * session. Writes start one
  * after the other without a pause, since the service keeps their order, and so do reads, which have
  * none. A read waits for the writes before it, and a write for the reads before it.
  */
@@ -51,6 +54,8 @@ export class CallOrder {
   readonly #all: WaitingCalls;
   readonly #lines = new Map<string, Line>();
   #waitingBytes = 0;
+  #running = 0;
+  #onIdle: (() => void)[] = [];
 
   /** @param all Counts the calls of all sockets that wait. */
   constructor(all: WaitingCalls) {
@@ -68,22 +73,45 @@ export class CallOrder {
    * Starts a call now, or when it is its turn.
    *
    * @param bytes What it holds in memory while it waits.
+   * @param source The socket that it came by.
    * @param start Makes the call. Resolves when it is over; never rejects.
    */
-  run({ isRead, group }: OrderedCall, bytes: number, start: () => Promise<void>): void {
+  run(
+    { isRead, group }: OrderedCall,
+    bytes: number,
+    source: object,
+    start: () => Promise<void>,
+  ): void {
     if (group === undefined) return void start();
     const key = groupKeyText(group);
     let line = this.#lines.get(key);
     if (line === undefined) this.#lines.set(key, (line = { isRead, running: 0, waiting: [] }));
     if (isOpenTo(line, isRead)) return this.#start(key, line, start);
     this.#count(bytes);
-    line.waiting.push({ isRead, bytes, start });
+    line.waiting.push({ isRead, bytes, source, start });
+  }
+
+  /** Drops the calls of a socket that wait: they never start. */
+  drop(source: object): void {
+    for (const { waiting } of this.#lines.values()) {
+      for (const each of waiting) if (each.source === source) this.#count(-each.bytes);
+      waiting.splice(0, Infinity, ...waiting.filter((each) => each.source !== source));
+    }
+  }
+
+  /** Resolves when no call with a group is running. */
+  whenIdle(): Promise<void> {
+    if (this.#running === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
   #start(key: string, line: Line, start: () => Promise<void>): void {
     line.running++;
+    this.#running++;
     void start().then(() => {
+      this.#running--;
       if (--line.running === 0) this.#continue(key, line);
+      if (this.#running === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
     });
   }
 

@@ -5,11 +5,19 @@ import { invalid } from "./invalid.ts";
 import { MAX_NAME_BYTES } from "../core/names.ts";
 import { MAY_WINDOW, isWindow } from "../core/window.ts";
 import type { Position } from "../core/position.ts";
+import { readPresenceData } from "./presence-data.ts";
 import type { Target } from "./target.ts";
+import type { Value } from "../core/value.ts";
 import { parseCut, parseNested } from "../core/nesting.ts";
 
 /** What a client asks for. */
-export type ClientFrame = JoinFrame | LeaveFrame | HelloFrame | TokenFrame | CallFrame;
+export type ClientFrame =
+  | JoinFrame
+  | LeaveFrame
+  | PresenceFrame
+  | HelloFrame
+  | TokenFrame
+  | CallFrame;
 
 /** Starts a subscription, or replaces the one of the same id. */
 export interface JoinFrame extends Target {
@@ -27,6 +35,8 @@ export interface JoinFrame extends Target {
   readonly window: number | undefined;
   /** Whether it takes updates as their steps. */
   readonly deltas: boolean;
+  /** What it shows of itself to the others of the group. Undefined: it is not present. */
+  readonly presence: Value | undefined;
 }
 
 /** A join without extensions. */
@@ -41,6 +51,7 @@ export function plainJoin(
     items: false,
     window: undefined,
     deltas: false,
+    presence: undefined,
   };
   return { type: "join", subscriptionId, streamName, groupId, itemId, ...noExtensions };
 }
@@ -49,6 +60,13 @@ export function plainJoin(
 export interface LeaveFrame {
   readonly type: "leave";
   readonly subscriptionId: string;
+}
+
+/** Shows something else in the place of what a subscription shows of its client. */
+export interface PresenceFrame {
+  readonly type: "presence";
+  readonly subscriptionId: string;
+  readonly data: Value;
 }
 
 /** Begins the socket, for a client that reads the frames about the socket itself. */
@@ -87,8 +105,10 @@ export function readClientFrame(json: string, saidHello = false): ClientFrame {
   if (type === "hello") return readHello(data);
   if (type === "token") return readToken(data);
   if (type === "call") return readCall(data);
-  if (type !== "join" && type !== "leave")
-    throw invalid("type", "is unknown", saidHello ? "join, leave, call or token" : "join or leave");
+  if (type !== "join" && type !== "leave" && (type !== "presence" || !saidHello)) {
+    const may = saidHello ? "join, leave, presence, call or token" : "join or leave";
+    throw invalid("type", "is unknown", may);
+  }
   if (!isRecord(data))
     throw invalid("data", "is not an object", "{subscriptionId, streamName, groupId, id}");
   const { subscriptionId } = data;
@@ -105,7 +125,8 @@ export function readClientFrame(json: string, saidHello = false): ClientFrame {
   }
   if (type === "leave") return { type, subscriptionId };
   try {
-    return readJoin(subscriptionId, data);
+    if (type === "join") return readJoin(subscriptionId, data, saidHello);
+    return { type, subscriptionId, data: readPresenceData(data["data"], "data") };
   } catch (error) {
     throw StreamError.from(error).with({ subscriptionId });
   }
@@ -128,7 +149,11 @@ function readToken(data: unknown): TokenFrame {
   return { type: "token", token };
 }
 
-function readJoin(subscriptionId: string, data: Record<string, unknown>): JoinFrame {
+function readJoin(
+  subscriptionId: string,
+  data: Record<string, unknown>,
+  saidHello: boolean,
+): JoinFrame {
   const itemId =
     data["id"] === undefined || data["id"] === null || data["id"] === ""
       ? undefined
@@ -148,7 +173,14 @@ function readJoin(subscriptionId: string, data: Record<string, unknown>): JoinFr
     items: flag("items", data["items"]),
     window: readWindow(data["window"], itemId),
     deltas: flag("deltas", data["deltas"]),
+    presence: readPresence(data["presence"], saidHello),
   };
+}
+
+function readPresence(presence: unknown, saidHello: boolean): Value | undefined {
+  if (presence === undefined || presence === null) return undefined;
+  if (saidHello) return readPresenceData(presence, "presence");
+  throw invalid("presence", "is given without a hello", "given by clients that have said hello");
 }
 
 function text(field: string, value: unknown): string {

@@ -79,9 +79,13 @@ export class Hello {
       const greeted = await sessions.greet(secret, owner);
       const { session, resumed } = greeted;
       this.#session = session;
+      session.connection.holdBy({
+        onBound: () => this.#socket.pingOften(),
+        onLapse: () => owner.closeWith(CLOSE.TRY_AGAIN_LATER, "the session may have ended"),
+      });
       // Nobody knows a new one.
       if (owner.isClosed) return resumed && !this.#isOver ? session.lose() : session.end();
-      if (resumed) owner.changeCaller(continued(owner.caller, session.connectionId));
+      owner.changeCaller(continued(owner.caller, session.connection));
       owner.reply(welcomeFrame(greeted, owner.caller, limits.pingIntervalMs));
     } catch (error) {
       owner.reply(errorFrame(StreamError.from(error), undefined, undefined));
@@ -116,7 +120,10 @@ export class Hello {
 
   /** Makes a call. @throws StreamError as SocketCalls.receive */
   call(frame: CallFrame, bytes: number): void {
-    this.#calls ??= this.#beginCalls();
+    const session = this.#session;
+    // It has closed before its welcome.
+    if (session === undefined) return;
+    this.#calls ??= this.#beginCalls(session);
     this.#calls.receive(frame, bytes);
   }
 
@@ -139,13 +146,15 @@ export class Hello {
   /** The socket has closed. @param isOver Whether the session has ended, too; otherwise it is lost. */
   close(isOver: boolean): void {
     this.#isOver = isOver;
+    this.#calls?.close(isOver);
     if (isOver) this.#session?.end();
     else this.#session?.lose();
   }
 
-  #beginCalls(): SocketCalls {
+  #beginCalls(session: SocketSession): SocketCalls {
     const { calls, limits } = this.#options;
     const throttle = this.#socket.callThrottle();
-    return new SocketCalls({ ...calls, limits }, this.#owner, this.#sendQueue, throttle);
+    const options = { ...calls, limits };
+    return new SocketCalls(options, this.#owner, this.#sendQueue, throttle, session);
   }
 }

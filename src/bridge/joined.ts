@@ -3,6 +3,7 @@ import type { FewMap } from "../core/few-map.ts";
 import type { Caller } from "../rights/caller.ts";
 import { subscriptionEnded } from "../service/calls.ts";
 import type { Admission } from "../service/handlers.ts";
+import { withdrawUnlessAllowed } from "../service/presence-calls.ts";
 import type { JoinFrame } from "./client-frame.ts";
 import type { GroupFeed, Join } from "./group-feed.ts";
 import type { SessionOptions } from "./session-options.ts";
@@ -85,7 +86,10 @@ export function requireRightTo(
   require(caller, "subscribe", { stream: streamName, group: groupId, item: itemId });
 }
 
-/** The admissions of joins that a caller has no right to any more, each with the error that ends it. */
+/**
+ * The admissions of joins that a caller has no right to any more, each with the error that ends it.
+ * Presence that it has no right to is withdrawn.
+ */
 export function* withoutRight(
   joins: readonly { readonly join: Join }[],
   caller: Caller,
@@ -94,6 +98,7 @@ export function* withoutRight(
   for (const { join } of joins) {
     try {
       requireRightTo(join, caller, options);
+      withdrawUnlessAllowed(join.admission, join, caller, options.require);
     } catch (error) {
       yield [join.admission, subscriptionEnded(StreamError.from(error).message)];
     }

@@ -1,4 +1,4 @@
-/** Checks per ping interval: a ping is late by one part of the interval, at most. */
+/** Checks per interval between pings: a ping is late by one part of the interval, at most. */
 export const CHECKS_PER_INTERVAL = 8;
 
 /** Decides whether a client is alive. Any inbound frame proves it. */

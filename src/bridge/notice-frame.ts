@@ -25,12 +25,12 @@ interface Welcome {
 
 /** The response to a hello. */
 export function welcomeFrame(
-  { session: { connectionId }, secret, resumed }: Greeted,
+  { session: { connection }, secret, resumed }: Greeted,
   { expiresAtMs }: Caller,
   pingInterval: number,
 ): Buffer {
   const welcome: Welcome = {
-    connectionId,
+    connectionId: connection.connectionId,
     session: secret,
     resumed,
     expiresAt: expiresAtMs ?? null,

@@ -11,7 +11,7 @@ interface Waiting {
  */
 export class ResultRoom {
   readonly #maxBytes: number;
-  readonly #waiting: Waiting[] = [];
+  #waiting: Waiting[] = [];
   /** Bytes of the largest responses of the reads that run. */
   #reservedBytes = 0;
   #unreadBytes = 0;
@@ -49,6 +49,16 @@ export class ResultRoom {
   release(bytes: number): void {
     this.#unreadBytes -= bytes;
     this.#startNext();
+  }
+
+  /** Starts the reads that wait: their socket has closed, and no result will be sent. */
+  close(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { bytes, start } of waiting) {
+      this.#reservedBytes += bytes;
+      start();
+    }
   }
 
   #hasRoom(bytes: number): boolean {

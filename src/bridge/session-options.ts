@@ -1,3 +1,4 @@
+import type { Connected } from "../core/connection.ts";
 import type { Throttle } from "../limits/throttle.ts";
 import type { Caller } from "../rights/caller.ts";
 import type { Require } from "../service/calls.ts";
@@ -21,6 +22,8 @@ export interface SessionSocket extends OutletSocket {
   admitFrame(): boolean;
   /** A new throttle of its calls; undefined when no limit applies. */
   callThrottle(): Throttle | undefined;
+  /** Notices the loss of its connection within the time that a session outlives one. */
+  pingOften(): void;
   /** Stops to read frames. Those that have arrived still come. */
   pause(): void;
   /** Reads frames again. */
@@ -33,8 +36,8 @@ export interface SessionOptions extends ExpiryOptions {
   /** The calls of sockets. */
   readonly calls: Omit<SocketCallOptions, "limits">;
   readonly sessions: SocketSessions;
-  /** The caller, once it has taken up a session: with the connection id of that. */
-  readonly continued: (caller: Caller, connectionId: string) => Caller;
+  /** The caller, once it has a session: with the connection of that. */
+  readonly continued: (caller: Caller, connection: Connected) => Caller;
   readonly limits: BridgeLimits;
   /** The decision about rights. */
   readonly require: Require;

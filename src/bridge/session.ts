@@ -22,7 +22,6 @@ import {
   type Joining,
   admittedBy,
   endJoining,
-  isSameTarget,
   newJoin,
   requireRightTo,
   withoutRight,
@@ -30,9 +29,11 @@ import {
 import { expiredFrame } from "./notice-frame.ts";
 import { SendQueue } from "./send-queue.ts";
 import { endedFrame, errorFrame, refusalFrame } from "./server-frame.ts";
+import { changePresence, showPresence } from "./shown-presence.ts";
 import type { SocketSession } from "./socket-session.ts";
 import type { SessionOptions, SessionSocket } from "./session-options.ts";
 import type { Target } from "./target.ts";
+import { UrlJoin } from "./url-join.ts";
 
 /**
  * The session of one socket: reads the client's frames and manages its subscriptions.
@@ -44,15 +45,12 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
   readonly door = "socket";
   readonly #options: SessionOptions;
   readonly #socket: SessionSocket;
-  readonly #subscriptions: TokenBucket;
   readonly #sendQueue: SendQueue;
   readonly #joined = new FewMap<string, JoinedFeed>();
   readonly #feeds = new GroupFeeds();
-  readonly #turns = new JoinTurns();
-  /**
-   * The URL's subscription, which a join of the same target can replace; undefined once one has.
-   */
-  #byUrl: ByUrl | undefined;
+  readonly #turns: JoinTurns;
+  /** The URL's subscription; undefined: it requested none. */
+  #url: UrlJoin | undefined;
   /** Replaced when it renews its credentials. */
   #caller: Caller;
   /** The end of the caller's credentials; undefined: they have none. */
@@ -71,7 +69,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     caller: Caller,
   ) {
     this.#options = options;
-    this.#subscriptions = subscriptions;
+    this.#turns = new JoinTurns(options.limits, subscriptions, this);
     this.#caller = caller;
     this.#socket = socket;
     this.#expiry = Expiry.of(caller, socket, options, this);
@@ -82,7 +80,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
   joinByUrl(target: Target, subscriptionId: string): void {
     this.#enqueueJoin(plainJoin(target, subscriptionId), true);
     const { streamName, groupId, itemId } = target;
-    this.#byUrl = { streamName, groupId, itemId, subscriptionId };
+    this.#url = new UrlJoin({ streamName, groupId, itemId, subscriptionId });
   }
 
   /** Receives a frame of the client; undefined when it was not valid UTF-8. */
@@ -92,6 +90,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     if (isFirst) this.#dialect = "original";
     try {
       const frame = readClientFrame(text ?? "", this.saidHello);
+      if (isFirst && frame.type !== "hello") this.#url?.onFrame(this.#dialect);
       if (frame.type === "call") this.#helloOf("call").call(frame, text?.length ?? 0);
       else if (!this.saidHello || this.#socket.admitFrame()) this.#process(frame, isFirst);
     } catch (error) {
@@ -115,6 +114,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       case "hello":
         if (!isFirst) throw invalid("hello", "is not the first frame of the socket", "that, once");
         this.#dialect = "hello";
+        this.#url?.onFrame("hello");
         this.#hello = new Hello(this.#options, this, this.#socket, this.#sendQueue);
         return void this.#hello.greet(frame.session);
       case "token":
@@ -125,7 +125,15 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       case "leave": {
         const { subscriptionId } = frame;
         if (this.#joined.has(subscriptionId) || this.#turns.has(subscriptionId))
-          this.#enqueue(subscriptionId, true, () => this.#leave(subscriptionId));
+          this.#turns.run(subscriptionId, true, () => this.#leave(subscriptionId));
+        return;
+      }
+      case "presence": {
+        const { subscriptionId } = frame;
+        const { handlers } = this.#options;
+        this.#turns.run(subscriptionId, undefined, () =>
+          changePresence(frame, this.#joined.get(subscriptionId), this, handlers),
+        );
       }
     }
   }
@@ -143,6 +151,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
    */
   changeCaller(caller: Caller): void {
     this.#caller = caller;
+    this.#url?.wait();
     const all = [...this.#joined.values(), ...(this.#joining ?? [])];
     for (const [admission, error] of withoutRight(all, caller, this.#options))
       this.end(admission, error);
@@ -239,32 +248,10 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
 
   #enqueueJoin(frame: JoinFrame, byUrl: boolean): void {
     const { subscriptionId } = frame;
-    const url =
-      this.#byUrl !== undefined && isSameTarget(this.#byUrl, frame) ? this.#byUrl : undefined;
-    if (this.#subscriptions.take(performance.now()) > 0)
-      return this.closeWith(CLOSE.TOO_MUCH, "subscriptions come too fast");
-    const count = this.#turns.countBeside(this.#joined.keys(), subscriptionId, url?.subscriptionId);
-    if (count >= this.#options.limits.maxSubscriptions)
-      return this.closeWith(CLOSE.TOO_MUCH, "too many subscriptions");
-    this.#enqueue(subscriptionId, false, () => this.#join(frame, byUrl, url), url?.subscriptionId);
-  }
-
-  /**
-   * Runs the joins and leaves of one subscription id in the order in which they were received.
-   *
-   * @param taken Another id whose subscription the work replaces.
-   */
-  #enqueue(
-    subscriptionId: string,
-    leaves: boolean,
-    work: () => Promise<void> | void,
-    taken = subscriptionId,
-  ): void {
-    // Joins proceed only as the client reads: one that does not read must not queue more and more
-    // work.
-    if (this.#turns.count >= this.#options.limits.maxFrameBurst)
-      return this.closeWith(CLOSE.TOO_MUCH, "too many joins and leaves under way");
-    this.#turns.run(subscriptionId, leaves, work, taken);
+    const url = this.#url?.matching(frame);
+    this.#turns.join(subscriptionId, url?.subscriptionId, this.#joined.keys(), () =>
+      this.#join(frame, byUrl, url),
+    );
   }
 
   /**
@@ -275,6 +262,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     if (this.#closed) return;
     const { subscriptionId, streamName, groupId, itemId, resume } = frame;
     const target: Target = { streamName, groupId, itemId };
+    const { handlers } = this.#options;
     let feed: GroupFeed | undefined;
     let admission: Admission | undefined;
     let taken: JoinedFeed | undefined;
@@ -283,16 +271,21 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       if (itemId !== undefined) checkName("id", itemId);
       checkGroup(target);
       if (this.#expiry?.isOver === true) throw expired();
-      taken = this.#claim(url);
+      if (frame.presence !== undefined) handlers.requirePresence(target, this.#caller);
+      taken = url && this.#url?.claim(url, this.#joined);
       const caller = this.#caller;
-      admission =
-        taken?.join.admission ??
-        (await this.#options.handlers.admit({ ...target, subscriptionId }, this));
+      // A join of a session must be known by its own id on the next socket.
+      const shared = this.session === undefined ? taken?.join.admission : undefined;
+      const request = { ...target, subscriptionId, isProvisional: byUrl };
+      admission = shared ?? (await handlers.admit(request, this));
+      if (byUrl && !this.#closed) this.#url?.admitted(admission, this.#dialect);
+      if ((frame.presence ?? admission.presence) !== undefined && !this.#closed)
+        await showPresence(frame, admission, this.#caller, handlers);
       if (this.#closed) return this.#part(admission, byUrl);
       if (admission.ended !== undefined) throw admission.ended;
       if (caller !== this.#caller) requireRightTo(target, this.#caller, this.#options);
       const join = newJoin(frame, byUrl, admission);
-      const sees = this.saidHello && this.#options.handlers.seesAuthors(this.#caller, streamName);
+      const sees = this.saidHello && handlers.seesAuthors(this.#caller, streamName);
       feed = this.#feeds.use({ streamName, groupId }, this.#options, this.#sendQueue, this, sees);
       joining = { join, feed, taken, ended: undefined };
       (this.#joining ??= new Set()).add(joining);
@@ -300,14 +293,19 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       if (joining.ended !== undefined) throw joining.ended;
       // The replaced subscription ends only here, because a refused join must leave it in place.
       if (taken?.join.subscriptionId !== subscriptionId) this.#leave(subscriptionId);
-      if (taken !== undefined) this.#detach(taken);
+      // It may have been ended meanwhile.
+      if (taken !== undefined && this.#joined.get(taken.join.subscriptionId) === taken) {
+        this.#detach(taken);
+        if (shared === undefined) this.#url?.withdraw(taken.join.admission);
+      }
       if (this.#closed) return this.#part(admission, byUrl);
       this.#joined.set(subscriptionId, { join, feed });
     } catch (error) {
       if (feed !== undefined) this.#feeds.release(feed);
-      if (taken === undefined && admission !== undefined) this.#part(admission, byUrl);
+      if (admission !== undefined && admission !== taken?.join.admission)
+        this.#part(admission, byUrl);
       // The URL's subscription continues, and keeps its admission.
-      else this.#byUrl = url;
+      if (taken !== undefined && url !== undefined) this.#url?.restore(url);
       if (joining?.ended === undefined)
         this.#refuse(StreamError.from(error), target, subscriptionId);
       else this.#notifyOfEnd(joining.join, joining.ended);
@@ -326,19 +324,6 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     this.reply(refusalFrame(error, target, subscriptionId, this.#dialect === "hello"));
     if (error.retryable && this.#dialect !== "extended" && this.#dialect !== "hello")
       this.closeWith(closeCodeOf(error), "a join failed for now; come back in a moment");
-  }
-
-  /**
-   * The URL's subscription, for a join of the same target to replace it: the join gets its
-   * admission.
-   */
-  #claim(url: ByUrl | undefined): JoinedFeed | undefined {
-    // Only one join can claim it; a second one needs an admission of its own.
-    if (url === undefined || this.#byUrl !== url) return undefined;
-    this.#byUrl = undefined;
-    const joined = this.#joined.get(url.subscriptionId);
-    // When it was refused or has ended, another subscription may have its id now.
-    return joined?.join.byUrl === true ? joined : undefined;
   }
 
   #leave(subscriptionId: string): void {
@@ -360,7 +345,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     this.#refuse(error, join, join.subscriptionId);
     if (this.#closed) return;
     // Queued, because its join may still be under way.
-    this.#enqueue(join.subscriptionId, true, () => {
+    this.#turns.run(join.subscriptionId, true, () => {
       if (this.#joined.get(join.subscriptionId)?.join === join) this.#leave(join.subscriptionId);
     });
   }

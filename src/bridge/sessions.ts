@@ -3,6 +3,7 @@ import type { Caller } from "../rights/caller.ts";
 import { sleep } from "../timers/timers.ts";
 import { NO_CONNECTION } from "../service/calls.ts";
 import type { SessionBasis } from "../service/engine.ts";
+import type { WaitingCalls } from "./call-order.ts";
 import { type SessionHolder, type SessionKeeper, SocketSession } from "./socket-session.ts";
 
 /** The sessions of clients, at this process. */
@@ -40,9 +41,14 @@ const RETRY_MS = 1000;
  * Creates the sessions of a process.
  *
  * @param maxSuspended How many subscriptions a session keeps while it waits for their joins.
+ * @param waiting Counts the calls of all sockets that wait.
  */
-export function createSessions(options: SessionBasis, maxSuspended: number): SocketSessions {
-  const { agreed, admissions, timeoutMs, onProblem } = options;
+export function createSessions(
+  options: SessionBasis,
+  maxSuspended: number,
+  waiting: WaitingCalls,
+): SocketSessions {
+  const { agreed, admissions, connections, presences, timeoutMs, onProblem } = options;
   /** Those that this process holds, connected or lost, by their ids. */
   const held = new Map<string, SocketSession>();
   /** What is under way for a session: one thing at a time. */
@@ -85,6 +91,8 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
   const keeper: SessionKeeper = {
     timeoutMs,
     maxSuspended,
+    waiting,
+    isHeld: (id) => agreed.isHeld(id),
     get isClosed() {
       return isClosed;
     },
@@ -94,10 +102,16 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
     },
   };
   agreed.serve({
-    release: (id) => inTurn(id, async () => held.get(id)?.release()),
+    async release(id) {
+      // Its end, for one, need not wait until its calls are over.
+      const { releasing } = await inTurn(id, async () => ({
+        releasing: held.get(id)?.releaseElsewhere(),
+      }));
+      await releasing;
+    },
     adopt(record, leases) {
       held.get(record.id)?.settle(false);
-      const session = new SocketSession(keeper, record, undefined);
+      const session = new SocketSession(keeper, record, connections.open(record), undefined);
       held.set(record.id, session);
       for (const lease of leases) session.suspend(admissions.adopt(lease));
       session.lose();
@@ -113,12 +127,15 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
     if (earlier?.owner === owner) earlier.release();
     const taken = await agreed.take(id, owner);
     if (taken === undefined) return undefined;
-    const session = new SocketSession(
-      keeper,
-      { id, owner, connectionId: taken.connectionId },
-      socket,
-    );
     const before = held.get(id);
+    const isHere = taken.leases === undefined && before !== undefined;
+    const { connectionId, isBound } = taken;
+    const connection = isHere
+      ? before.connection
+      : connections.open({ id, owner, connectionId, isBound });
+    // It was released, but nobody else has taken it up.
+    connection.isReplaced = false;
+    const session = new SocketSession(keeper, { id, owner }, connection, socket);
     held.set(id, session);
     if (taken.leases === undefined) before?.handTo(session);
     else {
@@ -127,6 +144,7 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
         taken.leases.map((lease) => ({ subscription: admissions.adopt(lease), untilMs: Infinity })),
       );
     }
+    presences.resume(connection);
     return session;
   };
 
@@ -142,7 +160,7 @@ export function createSessions(options: SessionBasis, maxSuspended: number): Soc
       const { connectionId } = socket.caller.connection ?? NO_CONNECTION;
       const record = { id: digestOf(fresh), owner, connectionId };
       await agreed.begin(record);
-      const session = new SocketSession(keeper, record, socket);
+      const session = new SocketSession(keeper, record, connections.open(record), socket);
       held.set(record.id, session);
       return { session, secret: fresh, resumed: false };
     },

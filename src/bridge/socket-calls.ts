@@ -1,12 +1,13 @@
 import { isRecord } from "../core/is-record.ts";
 import { StreamError } from "../core/errors.ts";
+import { HeldElsewhere } from "../core/held-elsewhere.ts";
 import type { SnapshotMemory } from "../limits/snapshot-memory.ts";
 import { RETRY_AFTER_MS } from "../limits/refusals.ts";
 import type { Throttle } from "../limits/throttle.ts";
 import type { Caller } from "../rights/caller.ts";
 import { expired, hasExpired } from "../service/calls.ts";
 import { type CallFrame, failedCallFrame, callResultFrame } from "./call-frame.ts";
-import { CallOrder, type OrderedCall, type WaitingCalls } from "./call-order.ts";
+import type { CallOrder, OrderedCall, WaitingCalls } from "./call-order.ts";
 import { CLOSE } from "./close-codes.ts";
 import { invalid } from "./invalid.ts";
 import type { BridgeLimits } from "./limits.ts";
@@ -40,6 +41,17 @@ export interface SocketCallOptions {
   readonly waiting: WaitingCalls;
 }
 
+/** The session of calls. */
+export interface CallSession {
+  /** The order of its calls, over all its sockets. */
+  readonly order: CallOrder;
+  /**
+   * Whether calls may start: the session is held by this process. A promise: that is being found
+   * out.
+   */
+  mayStart(): boolean | Promise<boolean>;
+}
+
 /** The socket of calls. */
 export interface CallSocket {
   /** The caller, with its latest credentials. */
@@ -53,7 +65,12 @@ const RETRY_MS = 100;
 
 /**
  * The calls of one socket: at most `maxCalls` are open. Those of one group take effect in the order
- * sent. Once the socket is closed, writes still run, and their results are dropped.
+ * sent, before those of the next socket of the session.
+ *
+ * Once the socket is closed, nobody waits for reads. Writes that have started go on, and their results
+ * are dropped. What becomes of writes that still wait for earlier calls depends on the session: if it
+ * is lost, they never start, since its client may make them again on its next socket; if its client
+ * has ended it, they run.
  */
 export class SocketCalls {
   readonly #options: SocketCallOptions;
@@ -61,9 +78,13 @@ export class SocketCalls {
   readonly #sendQueue: SendQueue;
   readonly #throttle: Throttle | undefined;
   readonly #open = new Set<number>();
-  readonly #order: CallOrder;
+  readonly #session: CallSession;
+  /** Each ends the wait for a read that is running. */
+  readonly #reads = new Set<() => void>();
   readonly #room: ResultRoom;
   #onIdle: (() => void) | undefined;
+  /** Whether calls that have not started never do. */
+  #isDropped = false;
 
   /** @param throttle Limits the rate of calls; undefined when no limit applies. */
   constructor(
@@ -71,9 +92,10 @@ export class SocketCalls {
     socket: CallSocket,
     sendQueue: SendQueue,
     throttle: Throttle | undefined,
+    session: CallSession,
   ) {
     this.#options = options;
-    this.#order = new CallOrder(options.waiting);
+    this.#session = session;
     this.#socket = socket;
     this.#sendQueue = sendQueue;
     this.#throttle = throttle;
@@ -105,10 +127,11 @@ export class SocketCalls {
     try {
       const method = this.#admit(frame);
       const call = method.prepare(paramsOf(frame));
-      if (!this.#order.hasRoom(call, bytes))
+      const { order } = this.#session;
+      if (!order.hasRoom(call, bytes))
         throw overloaded("Too many bytes of calls wait for earlier ones of their groups");
       this.#open.add(id);
-      this.#order.run(call, bytes, () =>
+      order.run(call, bytes, this, () =>
         call.isRead ? this.#runRead(id, call, method.maxResponseBytes) : this.#run(id, call),
       );
     } catch (error) {
@@ -132,6 +155,8 @@ export class SocketCalls {
   async #run(id: number, call: SocketCall): Promise<void> {
     let response: Buffer;
     try {
+      const mayStart = this.#session.mayStart();
+      if (mayStart !== true && !((await mayStart) && !this.#isDropped)) throw new HeldElsewhere();
       const result = await call.run(this.#socket.caller);
       // Nothing that was read is delivered after the credentials have expired.
       if (call.isRead && hasExpired(this.#socket.caller)) throw expired();
@@ -144,17 +169,33 @@ export class SocketCalls {
     this.#review();
   }
 
-  /** Runs a read once there is room for its result; not at all when the socket has closed. */
+  /**
+   * Runs a read once there is room for its result; not at all when the socket has closed. Resolves
+   * when it is over, or the socket has closed.
+   */
   #runRead(id: number, call: SocketCall, maxResponseBytes: number): Promise<void> {
     return new Promise((resolve) => {
+      const end = () => {
+        this.#reads.delete(end);
+        resolve();
+      };
+      this.#reads.add(end);
       this.#room.enter(maxResponseBytes, () => {
         const running = this.#socket.isClosed ? Promise.resolve() : this.#run(id, call);
         void running.then(() => {
           this.#room.leave(maxResponseBytes);
-          resolve();
+          end();
         });
       });
     });
+  }
+
+  /** The socket has closed. @param isOver Whether the session has ended with it. */
+  close(isOver: boolean): void {
+    this.#isDropped = !isOver;
+    if (!isOver) this.#session.order.drop(this);
+    this.#room.close();
+    for (const end of this.#reads) end();
   }
 
   #send(frame: Buffer): void {

@@ -1,9 +1,15 @@
+import type { SessionConnection } from "../core/connection.ts";
 import type { SessionRecord } from "../core/coordinator.ts";
 import type {
   HolderSession,
+  SessionJoin,
+  SessionTarget,
   SubscriptionHolder,
   SuspendedSubscription,
 } from "../service/handlers.ts";
+import { CallOrder, type WaitingCalls } from "./call-order.ts";
+import type { CallSession } from "./socket-calls.ts";
+import { SessionJoins, type Suspended, sessionKeyOf } from "./session-joins.ts";
 import { type Timer, startTimer } from "../timers/timers.ts";
 
 /** The socket that holds a session. */
@@ -20,17 +26,12 @@ export interface SessionKeeper {
   readonly maxSuspended: number;
   /** Whether the process ends: sessions that are lost now are over at once. */
   readonly isClosed: boolean;
+  /** @see Sessions.isHeld */
+  isHeld(id: string): boolean | Promise<boolean>;
+  /** Counts the calls of all sockets that wait. */
+  readonly waiting: WaitingCalls;
   /** Called when a session has expired, or its client has ended it. */
   onOver(session: SocketSession): void;
-}
-
-/** A suspended subscription. */
-export interface Suspended {
-  readonly subscription: SuspendedSubscription;
-  /**
-   * When it ends unless it is joined again, by the monotonic clock; Infinity: with its session.
-   */
-  readonly untilMs: number;
 }
 
 /**
@@ -43,16 +44,20 @@ export interface Suspended {
  * A subscription whose connection was lost is suspended: it waits here for its join to be made again.
  * After a take-up, those whose joins are not made again within the timeout leave.
  */
-export class SocketSession implements HolderSession {
+export class SocketSession implements HolderSession, CallSession {
   readonly id: string;
   readonly owner: string;
-  readonly connectionId: string;
+  /** Its connection. A session that continues it at this process has the same. */
+  readonly connection: SessionConnection;
   readonly #keeper: SessionKeeper;
   readonly #holder: SessionHolder | undefined;
   #state: "held" | "lost" | "handed" | "over" = "held";
   #suspended: Map<string, Suspended> | undefined;
-  /** Claimed by joins, whose gates are being asked, with the times when they end otherwise. */
-  #claimed: WeakMap<SuspendedSubscription, number> | undefined;
+  /** The joins whose gates are being asked, over all sockets of the session. */
+  #joins: SessionJoins | undefined;
+  #order: CallOrder | undefined;
+  /** Whether calls may start, while that is being found out. */
+  #checking: Promise<boolean> | undefined;
   #next: SocketSession | undefined;
   /** Whether its leaves are to be delivered here, once it is over. */
   #isOurs = true;
@@ -60,11 +65,16 @@ export class SocketSession implements HolderSession {
   /** The end of what was inherited. */
   #settling: Timer | undefined;
 
-  constructor(keeper: SessionKeeper, record: SessionRecord, holder: SessionHolder | undefined) {
+  constructor(
+    keeper: SessionKeeper,
+    record: Pick<SessionRecord, "id" | "owner">,
+    connection: SessionConnection,
+    holder: SessionHolder | undefined,
+  ) {
     this.#keeper = keeper;
     this.id = record.id;
     this.owner = record.owner;
-    this.connectionId = record.connectionId;
+    this.connection = connection;
     this.#holder = holder;
   }
 
@@ -73,23 +83,43 @@ export class SocketSession implements HolderSession {
     return this.#state === "lost";
   }
 
-  /** @see HolderSession */
-  claim(join: Joined): SuspendedSubscription | undefined {
-    const key = keyOf(join);
-    const found = this.#suspended?.get(key);
-    if (found === undefined) return undefined;
-    this.#suspended?.delete(key);
-    const { subscription } = found;
-    if (subscription.isOver) return undefined;
-    (this.#claimed ??= new WeakMap()).set(subscription, found.untilMs);
-    return subscription;
+  /** @see CallSession */
+  get order(): CallOrder {
+    return (this.#order ??= new CallOrder(this.#keeper.waiting));
+  }
+
+  /** @see CallSession */
+  mayStart(): boolean | Promise<boolean> {
+    // Calls that come meanwhile wait for the same, so that they start in order.
+    if (this.#checking !== undefined) return this.#checking;
+    const isHeld = this.#keeper.isHeld(this.id);
+    if (typeof isHeld === "boolean") return isHeld;
+    this.#checking = isHeld.finally(() => {
+      this.#checking = undefined;
+    });
+    return this.#checking;
   }
 
   /** @see HolderSession */
-  restore(subscription: SuspendedSubscription): void {
-    const untilMs = this.#claimed?.get(subscription) ?? Infinity;
-    this.#claimed?.delete(subscription);
-    this.#keep({ subscription, untilMs });
+  begin(join: SessionTarget): SessionJoin {
+    if (this.#next !== undefined) return this.#next.begin(join);
+    const key = sessionKeyOf(join);
+    this.#joins ??= new SessionJoins();
+    return this.#joins.begin(
+      key,
+      () => this.#claim(key),
+      (suspended) => this.#restore(suspended),
+    );
+  }
+
+  #claim(key: string): Suspended | undefined {
+    const found = this.#suspended?.get(key);
+    this.#suspended?.delete(key);
+    return found?.subscription.isOver === true ? undefined : found;
+  }
+
+  #restore(suspended: Suspended): void {
+    this.#keep(suspended);
     this.#settleInherited();
   }
 
@@ -120,6 +150,16 @@ export class SocketSession implements HolderSession {
     if (this.#state === "held") this.#holder?.onTaken();
   }
 
+  /**
+   * Closes its socket, before it is taken up at another process. Resolves when its writes that were
+   * handed to the store are over; those that wait for gates fail.
+   */
+  async releaseElsewhere(): Promise<void> {
+    this.release();
+    this.connection.isReplaced = true;
+    await this.#order?.whenIdle();
+  }
+
   /** Passes everything to the session of the socket that took it up. */
   handTo(next: SocketSession): void {
     this.#cancel();
@@ -127,6 +167,8 @@ export class SocketSession implements HolderSession {
     this.#next = next;
     const suspended = Array.from(this.#suspended?.values() ?? []);
     this.#suspended = undefined;
+    next.#joins = this.#joins;
+    next.#order = this.#order;
     next.inherit(suspended);
   }
 
@@ -142,9 +184,9 @@ export class SocketSession implements HolderSession {
   }
 
   /**
-   * Ends it.
+   * Ends it: what is suspended leaves, then what is bound to its connection is deleted.
    *
-   * @param isOurs Whether its leaves are to be delivered here; otherwise another process has them.
+   * @param isOurs Whether that is to be done here; otherwise another process does it.
    */
   settle(isOurs: boolean): void {
     this.#cancel();
@@ -152,14 +194,16 @@ export class SocketSession implements HolderSession {
     this.#isOurs = isOurs;
     for (const { subscription } of this.#suspended?.values() ?? []) this.#part(subscription);
     this.#suspended = undefined;
+    this.connection.end(isOurs);
   }
 
   #keep(suspended: Suspended): void {
     const { subscription } = suspended;
     if (this.#next !== undefined) return this.#next.inherit([suspended]);
     if (this.#state === "over") return this.#part(subscription);
+    const key = sessionKeyOf(subscription.joined);
+    if (this.#joins?.keep(key, suspended) === true) return;
     this.#suspended ??= new Map();
-    const key = keyOf(subscription.joined);
     // One that was suspended before under the same id was replaced.
     this.#suspended.get(key)?.subscription.leave();
     this.#suspended.delete(key);
@@ -204,10 +248,4 @@ export class SocketSession implements HolderSession {
     this.#settling?.cancel();
     this.#settling = undefined;
   }
-}
-
-type Joined = Parameters<HolderSession["claim"]>[0];
-
-function keyOf({ subscriptionId, streamName, groupId, itemId }: Joined): string {
-  return JSON.stringify([subscriptionId, streamName, groupId, itemId]);
 }

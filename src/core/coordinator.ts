@@ -46,7 +46,11 @@ export interface Registry {
   /**
    * Puts a trigger in force on behalf of this process. An equal definition is the same trigger:
    * this process shares it, or re-attaches it when no process held it any more. Resolves when it is
-   * in force at every process.
+   * in force at every process. One with a known durable name replaces the definition of the known
+   * trigger, which keeps its id.
+   *
+   * @throws StreamError STORE_UNAVAILABLE when it is not in force everywhere, or it is durable and a
+   *   process of the fleet runs an older version that knows no durable triggers.
    */
   bind(definition: TriggerDefinition): Promise<BoundTrigger>;
   /**
@@ -54,8 +58,8 @@ export interface Registry {
    *
    * `withdrawn`: on request. The trigger ends when no other process holds it.
    * `lost`: its registrant disconnected. The trigger stays in force for REATTACH_MS so that the
-   * registrant can re-attach; a gate (see isGate) stays until it is withdrawn, because it must not
-   * open by itself.
+   * registrant can re-attach. A gate stays until it is withdrawn, because it must not open by
+   * itself, and so does a durable trigger (see isLasting).
    */
   unbind(id: string, how: "withdrawn" | "lost"): Promise<void>;
   /** All triggers in force. A new array after each change. */
@@ -223,11 +227,15 @@ export interface SessionRecord {
   readonly owner: string;
   /** Id of its connection, which goes on when it is taken up. */
   readonly connectionId: string;
+  /** Whether items may be bound to its connection already. Default false. */
+  readonly isBound?: boolean | undefined;
 }
 
 /** A session that this process has taken up. */
 export interface TakenSession {
   readonly connectionId: string;
+  /** Whether items may be bound to its connection, by writes at other processes. */
+  readonly isBound: boolean;
   /**
    * The leases of its subscriptions, which this process holds from now on. Undefined: it held the
    * session all along, and knows them.
@@ -239,7 +247,7 @@ export interface TakenSession {
 export interface SessionOwner {
   /**
    * Closes what a session is connected by, because it is about to be taken up at another process.
-   * Resolves when that is done.
+   * Resolves when that is done, and its calls that had started are over.
    */
   release(id: string): Promise<void>;
   /** This process holds a session from now on, whose process is gone. Nothing is connected by it. */
@@ -267,12 +275,35 @@ export interface Sessions {
    */
   take(id: string, owner: string): Promise<TakenSession | undefined>;
   /**
+   * Whether this process holds a session, so that calls of it may start. True is certain for this
+   * moment: no other process has taken it up, or it starts no calls of it yet. Cheap enough to be
+   * asked before each call.
+   *
+   * @throws StreamError STORE_UNAVAILABLE, as a rejection, when that cannot be found out.
+   */
+  isHeld(id: string): boolean | Promise<boolean>;
+  /**
    * Ends a session that this process holds.
    *
    * @returns Whether it did; then its leases are this process's to deliver and release. Otherwise
    *   it was taken up, and they went with it.
    */
   end(id: string): Promise<boolean>;
+  /**
+   * Records that items are bound to the connection of a session, before the writes that bind them
+   * are acknowledged.
+   *
+   * @returns Whether the session goes on, here or at another process.
+   * @throws StreamError STORE_UNAVAILABLE
+   */
+  bind(session: Pick<SessionRecord, "id" | "connectionId">): Promise<boolean>;
+  /**
+   * Those of these connections that `bind` was called for and whose sessions go on, at any process.
+   * After a loss of data, some are missing until their processes have recorded them anew.
+   *
+   * @throws StreamError STORE_UNAVAILABLE
+   */
+  connected(connections: readonly string[]): Promise<ReadonlySet<string>>;
   /**
    * Takes part in the sessions of the fleet. May be called once. A process that does not call it
    * adopts none.

@@ -32,6 +32,11 @@ export class Fifo<T> {
     return element;
   }
 
+  /** The elements, from the first to the last. It must not change meanwhile. */
+  *[Symbol.iterator](): Generator<T, void> {
+    for (let i = this.#head; i < this.#elements.length; i++) yield this.#elements[i] as T;
+  }
+
   /** Removes all elements. */
   clear(): void {
     this.#elements = [];

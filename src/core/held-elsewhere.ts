@@ -1,8 +1,11 @@
 import { StreamError } from "./errors.ts";
 
-/** A lease that cannot be recorded, because another process holds its session. */
+/**
+ * What a session cannot do here any more, because it goes on at another socket, of this process or of
+ * another one.
+ */
 export class HeldElsewhere extends StreamError {
   constructor() {
-    super("STORE_UNAVAILABLE", "The session was taken up at another process; join again.");
+    super("STORE_UNAVAILABLE", "The session was taken up elsewhere; try again there.");
   }
 }

@@ -79,6 +79,9 @@ export interface Lifetimes {
     limit: number,
     within?: readonly GroupKey[],
   ): Promise<readonly ItemName[]>;
-  /** Connections that items are bound to, after `after`, sorted by UTF-8 bytes. */
+  /**
+   * Connections that items are bound to, after `after`, sorted by UTF-8 bytes. Of a fleet, each
+   * process lists only those of groups that it is responsible for.
+   */
   connections(page: { after?: string; limit: number }): Promise<readonly string[]>;
 }

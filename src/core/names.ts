@@ -55,6 +55,12 @@ export function groupKeyText(group: GroupKey): string {
   return `${group.streamName}\u0000${group.groupId}`;
 }
 
+/** The group of a text that `groupKeyText` returned. */
+export function groupOfText(text: string): GroupKey {
+  const [streamName = "", groupId = ""] = text.split("\u0000");
+  return { streamName, groupId };
+}
+
 /** Whether it is a name of printable ASCII, as nearly all are: one pass decides. */
 function isPlainName(name: unknown): name is string {
   if (typeof name !== "string" || name === "" || name.length > MAX_NAME_BYTES) return false;

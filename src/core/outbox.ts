@@ -4,7 +4,7 @@ import type { Unwatch } from "./watchers.ts";
 
 /** The triggers that a change or a transient event fires. */
 export interface Firing {
-  /** Ids of the triggers: at least one. */
+  /** Ids of the triggers, or references of starts (see start-reference.ts): at least one. */
   readonly triggers: readonly string[];
   /** Number of firings and calls that led to it: 0 for a write that no function made. */
   readonly depth: number;

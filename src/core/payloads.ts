@@ -33,6 +33,35 @@ export interface StreamPayload {
   readonly author: string;
 }
 
+/**
+ * Payload of a `stream` trigger with `start: "state"`: a part of the state of a group or item, or an
+ * event. Parts of one group come one after the other, from `first` to `last`, with nothing of the
+ * group in between, and replace everything that came before them.
+ */
+export type StatePayload = StreamPayload | SyncPayload;
+
+/** A part of the state of a group, or of the trigger's item, at one position. */
+export interface SyncPayload extends Omit<StreamPayload, "event" | "epoch" | "revision"> {
+  /** Position of the group at which the state was read. */
+  readonly epoch: string;
+  readonly revision: number;
+  readonly event: {
+    readonly type: "sync";
+    /** The values, in creation order. Of a trigger with `item_id`: its value; null: it is missing. */
+    readonly data: Json;
+    /** Ids of the items, in the order of their values. */
+    readonly ids: readonly string[];
+    readonly first: boolean;
+    readonly last: boolean;
+    /**
+     * Why it comes. `registered`: the trigger starts. Otherwise it starts over for this group:
+     * `overflow`: too many events waited. `max_away`: they waited too long. `lost_history`: the store
+     * has lost a part of the group's history.
+     */
+    readonly reason: "registered" | "overflow" | "max_away" | "lost_history";
+  };
+}
+
 /** Payload of `stream:leave` triggers. */
 export interface LeavePayload {
   /**

@@ -315,6 +315,8 @@ export interface Broadcast {
   readonly author?: string | undefined;
   /** Enters the outbox with it. */
   readonly fires?: Firing | undefined;
+  /** Whether it only enters the outbox, in its place: watchers do not receive it. Default false. */
+  readonly isQuiet?: boolean | undefined;
 }
 
 /** An item, or its absence, at a position of its group. */

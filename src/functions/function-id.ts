@@ -1,6 +1,6 @@
 import { FunctionError } from "../core/function-call.ts";
 import { StreamError } from "../core/errors.ts";
-import { checkName } from "../core/names.ts";
+import { RESERVED_PREFIX, checkName } from "../core/names.ts";
 import { overriddenStream } from "../core/overrides.ts";
 
 /** Names of functions that are reserved for the service. */
@@ -32,6 +32,12 @@ export function checkProvidable(id: unknown): string {
     throw new FunctionError(
       "FORBIDDEN",
       `function id ${known} is reserved; it may be any name that does not begin with engine:: or millrace::, and is no built-in function of streams.`,
+    );
+  }
+  if (overriddenStream(known)?.startsWith(RESERVED_PREFIX) === true) {
+    throw new FunctionError(
+      "FORBIDDEN",
+      `function id ${known} is that of a stream of the service itself, whose name begins with ${RESERVED_PREFIX}; it may be that of any other stream.`,
     );
   }
   return known;

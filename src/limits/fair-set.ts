@@ -21,6 +21,10 @@ export class FairSet<T extends object> {
     return this.#ownerOf.size;
   }
 
+  has(member: T): boolean {
+    return this.#ownerOf.has(member);
+  }
+
   /** Adds a member. @returns The member that it displaced. */
   add(owner: string, member: T): T | undefined {
     const displaced = this.size >= this.#max ? this.#oldestOfLargest() : undefined;

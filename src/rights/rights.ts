@@ -1,3 +1,4 @@
+import { presenceBaseOf } from "../core/presence-stream.ts";
 import type { Action, Resource } from "./action.ts";
 import type { Matcher, Pattern, Subject } from "./pattern.ts";
 import type { Rule } from "./rule.ts";
@@ -9,6 +10,8 @@ export interface Rights {
    *
    * A resource without an item is the whole group, so only rules for all items allow it. Likewise,
    * only rules for all groups allow a whole stream, and only rules for all streams everything.
+   *
+   * The presence of a group is part of the group as a whole, whatever item of it is meant.
    */
   allowing(action: Action, resource: Resource): Rule | undefined;
   /** Whether some rule is about the action, whatever its patterns. */
@@ -39,7 +42,8 @@ export function rightsOf(rules: readonly Rule[], subject: Subject): Rights {
 
   return {
     mayAllow: (action) => rules.some(({ actions }) => actions.has(action)),
-    allowing(action, { stream, group, item }) {
+    allowing(action, resource) {
+      const { stream, group, item } = ofBase(resource);
       for (const rule of rules) {
         if (
           rule.actions.has(action) &&
@@ -52,4 +56,11 @@ export function rightsOf(rules: readonly Rule[], subject: Subject): Rights {
       return undefined;
     },
   };
+}
+
+/** The resource that decides: that of the stream whose presence is meant, or the same. */
+function ofBase(resource: Resource): Resource {
+  const { stream, group } = resource;
+  const base = stream === undefined ? undefined : presenceBaseOf(stream);
+  return base === undefined ? resource : { stream: base, group };
 }

@@ -47,8 +47,7 @@ export function socketIdentification(
         throw new StreamError("AUTH_REFUSED", "The credentials of the caller cannot be renewed.");
       return renewal(token, caller);
     },
-    continued(caller, connectionId) {
-      const connection: Connected = { connectionId };
+    continued(caller, connection) {
       const renewal = caller.connection && renewals.get(caller.connection);
       if (renewal !== undefined) renewals.set(connection, renewal);
       return { ...caller, connection };

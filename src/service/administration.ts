@@ -1,23 +1,25 @@
 import type { Orders } from "../core/coordinator.ts";
 import { StreamError } from "../core/errors.ts";
-import { checkName } from "../core/names.ts";
 import type { Position } from "../core/position.ts";
 import { utf8Length } from "../core/text.ts";
-import type { Admissions, Admitted } from "../triggers/admissions.ts";
+import type { Admitted } from "../triggers/admission.ts";
+import type { Admissions } from "../triggers/admissions.ts";
 import type { Gates } from "../triggers/gates.ts";
 import type { Require } from "./calls.ts";
 import { checkPageSize, requestInvalid } from "./checks.ts";
+import { countOnce, sharedIdsOf } from "./session-counts.ts";
 import { readPageToken, writePageToken } from "../core/page-token.ts";
+import { withdrawUnlessAllowed } from "./presence-calls.ts";
+import type { DeadLetterBox } from "./dead-letter-box.ts";
+import {
+  type OrderedTriggers,
+  type TriggerAdministration,
+  type TriggerOrder,
+  carryOutTriggerOrder,
+  createTriggerAdministration,
+} from "./trigger-administration.ts";
 import type { PageRequest } from "./requests.ts";
-
-/** Selects subscriptions: those that match every field that is present. */
-export interface SubscriptionFilter {
-  readonly streamName?: string | undefined;
-  readonly groupId?: string | undefined;
-  /** Id of the user. */
-  readonly user?: string | undefined;
-  readonly connectionId?: string | undefined;
-}
+import { type SubscriptionFilter, checkFilter, matcherOf } from "./subscription-filter.ts";
 
 /** An open subscription, at any process of the fleet. */
 export interface OpenSubscriptionInfo {
@@ -73,6 +75,8 @@ export interface Administration {
   recheckSubscriptions(
     request: FilterRequest,
   ): Promise<{ readonly kept: number; readonly ended: number }>;
+  /** The triggers and their dead letters. */
+  readonly triggers: TriggerAdministration & DeadLetterBox;
 }
 
 /** What to list. */
@@ -109,12 +113,15 @@ export interface AdministrationOptions {
   >;
   readonly gates: Pick<Gates, "recheck" | "forgetReads">;
   readonly require: Require;
+  readonly triggers: OrderedTriggers;
+  readonly deadLetters: DeadLetterBox;
   /** Ends every subscription of this process. */
   readonly endAll: (error: StreamError) => void;
 }
 
 /** An order to every process of the fleet. */
 type Order =
+  | TriggerOrder
   | { readonly kind: "end"; readonly filter: SubscriptionFilter; readonly reason: string }
   | { readonly kind: "recheck"; readonly filter: SubscriptionFilter }
   | {
@@ -123,6 +130,20 @@ type Order =
       readonly after: readonly string[];
       readonly limit: number;
     };
+
+/** What one process has ended. */
+interface EndResult {
+  readonly ended: number;
+  /** Ids of those of sessions. @see SharedCount */
+  readonly shared?: readonly string[];
+}
+
+/** What one process has rechecked. */
+interface RecheckResult extends EndResult {
+  readonly kept: number;
+  /** Ids of those of sessions that it has kept. */
+  readonly sharedKept?: readonly string[];
+}
 
 /** Most bytes of a reason. */
 const MAX_REASON_BYTES = 1000;
@@ -160,7 +181,12 @@ export function createAdministration(options: AdministrationOptions): Administra
     const listing = [kind, JSON.stringify(asked)];
     const after = readPageToken(pageToken, listing, kind === "connections" ? 1 : 2) ?? [];
     const pages = await issue<T[]>({ kind, filter: asked, after, limit: limit + 1 });
-    const found = pages.flat().sort((a, b) => compareIds(idsOf(a), idsOf(b)));
+    const sorted = pages.flat().sort((a, b) => compareIds(idsOf(a), idsOf(b)));
+    // While a session changes hands, two processes may have the same.
+    const found = sorted.filter((each, i) => {
+      const before = sorted[i - 1];
+      return before === undefined || compareIds(idsOf(before), idsOf(each)) !== 0;
+    });
     const entries = found.slice(0, limit);
     const last = entries.at(-1);
     const nextPageToken =
@@ -169,6 +195,7 @@ export function createAdministration(options: AdministrationOptions): Administra
   };
 
   return {
+    triggers: { ...createTriggerAdministration(issue), ...options.deadLetters },
     listConnections: (request) =>
       list("connections", request, ({ connectionId }) => [connectionId]),
     listSubscriptions: (request) =>
@@ -185,25 +212,25 @@ export function createAdministration(options: AdministrationOptions): Administra
           `reason is not a sentence; it may be text of up to ${MAX_REASON_BYTES} bytes.`,
         );
       }
-      const results = await issue<{ ended: number }>({ kind: "end", filter: asked, reason });
-      return { ended: results.reduce((sum, { ended }) => sum + ended, 0) };
+      const results = await issue<EndResult>({ kind: "end", filter: asked, reason });
+      return { ended: countOnce(results.map(({ ended, shared }) => ({ count: ended, shared }))) };
     },
     async recheckSubscriptions({ filter = {} }) {
       const asked = checkFilter(filter, 1);
-      const results = await issue<{ kept: number; ended: number }>({
-        kind: "recheck",
-        filter: asked,
-      });
-      return {
-        kept: results.reduce((sum, { kept }) => sum + kept, 0),
-        ended: results.reduce((sum, { ended }) => sum + ended, 0),
-      };
+      const results = await issue<RecheckResult>({ kind: "recheck", filter: asked });
+      const ended = results.map(({ ended: count, shared }) => ({ count, shared }));
+      const kept = results.map(({ kept: count, sharedKept: shared }) => ({ count, shared }));
+      // What one process has ended is over, whatever another one found.
+      const isEnded = new Set(ended.flatMap(({ shared = [] }) => shared));
+      return { kept: countOnce(kept, isEnded), ended: countOnce(ended) };
     },
   };
 }
 
 function carryOut(options: AdministrationOptions, order: Order): unknown {
   const { admissions, gates } = options;
+  if (order.kind === "triggers" || order.kind === "delete-trigger")
+    return carryOutTriggerOrder(options.triggers, order);
   const matches = matcherOf(order.filter);
   const isMatch = ({ joined, subscriber }: Admitted) => matches(joined, subscriber.caller.user);
   switch (order.kind) {
@@ -214,8 +241,9 @@ function carryOut(options: AdministrationOptions, order: Order): unknown {
       // A client that is coming back does not continue what was ended meanwhile.
       const all = [...admissions.joining(), ...admissions.open(), ...admissions.suspended()];
       const found = all.filter(isMatch);
+      const result: EndResult = { ended: found.length, shared: sharedIdsOf(found) };
       for (const each of found) each.end(error);
-      return { ended: found.length };
+      return result;
     }
     case "recheck":
       gates.forgetReads();
@@ -239,11 +267,11 @@ function carryOut(options: AdministrationOptions, order: Order): unknown {
 async function recheck(
   { admissions, gates, require }: AdministrationOptions,
   isMatch: (admitted: Admitted) => boolean,
-): Promise<{ kept: number; ended: number }> {
+): Promise<RecheckResult> {
   // What the gates are being asked about may have been decided by what no longer holds.
   await admissions.whenDecided();
   const found = Array.from(admissions.open()).filter(isMatch);
-  let ended = 0;
+  const ended = new Set<Admitted>();
   const deadlineMs = performance.now() + RECHECK_MS;
   const recheckOne = async (admitted: Admitted) => {
     const { joined, subscriber } = admitted;
@@ -251,18 +279,23 @@ async function recheck(
     const { streamName: stream, groupId: group, itemId: item } = joined;
     try {
       require(caller, "subscribe", { stream, group, item });
+      withdrawUnlessAllowed(admitted, joined, caller, require);
       if (caller.kind === "service") return;
       if (performance.now() > deadlineMs) throw undecided();
       const { user, context } = caller;
       await gates.recheck({ ...joined, user, context });
     } catch (error) {
-      ended++;
+      ended.add(admitted);
       admitted.end(endOf(StreamError.from(error)));
     }
   };
   for (let i = 0; i < found.length; i += RECHECKS_AT_ONCE)
     await Promise.all(found.slice(i, i + RECHECKS_AT_ONCE).map(recheckOne));
-  return { kept: found.length - ended, ended };
+  const kept = found.filter((each) => !ended.has(each));
+  return {
+    ...{ kept: kept.length, sharedKept: sharedIdsOf(kept) },
+    ...{ ended: ended.size, shared: sharedIdsOf(ended) },
+  };
 }
 
 /** The error for the subscriber that a recheck ended. */
@@ -278,37 +311,6 @@ function undecided(): StreamError {
     "STORE_UNAVAILABLE",
     "The subscription could not be checked again; subscribe again in a moment.",
   );
-}
-
-const FILTER_FIELDS = {
-  streamName: "stream_name",
-  groupId: "group_id",
-  user: "user",
-  connectionId: "connection_id",
-} as const;
-
-/** Checks a filter. @returns Its fields that are present. @throws StreamError REQUEST_INVALID */
-function checkFilter(filter: SubscriptionFilter, minFields = 0): SubscriptionFilter {
-  const fields = (Object.keys(FILTER_FIELDS) as (keyof typeof FILTER_FIELDS)[]).filter(
-    (key) => filter[key] !== undefined,
-  );
-  if (fields.length < minFields) {
-    throw requestInvalid(
-      "filter",
-      `filter has no field; it may have at least one of ${Object.values(FILTER_FIELDS).join(", ")}.`,
-    );
-  }
-  return Object.fromEntries(
-    fields.map((key) => [key, checkName(`filter.${FILTER_FIELDS[key]}`, filter[key])]),
-  );
-}
-
-function matcherOf({ streamName, groupId, user, connectionId }: SubscriptionFilter) {
-  return (joined: Admitted["joined"], ofUser: string | undefined): boolean =>
-    (streamName === undefined || joined.streamName === streamName) &&
-    (groupId === undefined || joined.groupId === groupId) &&
-    (user === undefined || ofUser === user) &&
-    (connectionId === undefined || joined.connection.connectionId === connectionId);
 }
 
 function infoOf({ joined, subscriber, sinceMs, position }: Admitted): OpenSubscriptionInfo {

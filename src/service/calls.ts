@@ -1,5 +1,6 @@
 import type { Connected } from "../core/connection.ts";
 import { StreamError } from "../core/errors.ts";
+import { HeldElsewhere } from "../core/held-elsewhere.ts";
 import { repetitionOf } from "../core/idempotency.ts";
 import { type GroupKey, checkGroup, checkName } from "../core/names.ts";
 import type { Store } from "../core/store.ts";
@@ -12,7 +13,7 @@ import type { GateCaller } from "../triggers/payloads.ts";
 import { checkItem, checkMutationCount } from "./checks.ts";
 import type { Handlers } from "./handlers.ts";
 import type { Reads } from "./reads.ts";
-import type { BatchMutationResult, Keyed, UpdateResult } from "./requests.ts";
+import type { BatchMutationResult, Binding, Keyed, UpdateResult } from "./requests.ts";
 import { GatedBytes } from "./gated-bytes.ts";
 import { type OnceOnly, onceOnly } from "./idempotency.ts";
 import { Turns } from "./turns.ts";
@@ -116,8 +117,8 @@ export function createCalls({ reads, writes, store, gates, require }: CallDepend
   const isFree = ({ rights, expiresAtMs }: Caller) =>
     rights === undefined && expiresAtMs === undefined;
   /** Whether a write is made without further ado. */
-  const isPlain = ({ idempotencyKey }: Keyed, caller: Caller) =>
-    idempotencyKey === undefined && isFree(caller);
+  const isPlain = ({ idempotencyKey, whileConnected }: Keyed & Binding, caller: Caller) =>
+    idempotencyKey === undefined && whileConnected !== true && isFree(caller);
 
   const forItem = (caller: Caller, action: Action, request: Parameters<typeof checkItem>[0]) => {
     const { group, itemId } = checkItem(request);
@@ -159,6 +160,8 @@ export function createCalls({ reads, writes, store, gates, require }: CallDepend
       .take(gated, request, admission, (final) => {
         // The gates may have taken longer than the credentials last.
         if (hasExpired(caller)) throw expired();
+        // A later call of the session may have taken effect elsewhere.
+        if (gated.connection.isReplaced === true) throw new HeldElsewhere();
         return write(final, caller.author, once);
       })
       .finally(release);
@@ -176,14 +179,14 @@ export function createCalls({ reads, writes, store, gates, require }: CallDepend
     set(request, caller) {
       const { group, itemId } = forItem(caller, "write", request);
       const done = pass("set", request, caller, (final, author, once) =>
-        writes.set(final, author, once),
+        binding(final, caller, (connection) => writes.set(final, author, once, connection)),
       );
       return mayRead(caller, group, itemId) ? done : done.then(withoutValues);
     },
     update(request, caller) {
       const { group, itemId } = forItem(caller, "write", request);
       const done = pass("update", request, caller, (final, author, once) =>
-        writes.update(final, author, once),
+        binding(final, caller, (connection) => writes.update(final, author, once, connection)),
       );
       return mayRead(caller, group, itemId) ? done : done.then(withoutValues);
     },
@@ -286,6 +289,22 @@ function orReject<Q, R>(
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+/**
+ * Runs a write, with the connection that its item is to live as long as.
+ *
+ * @param write Gets the id of the connection; undefined: the item is not to be bound, or the caller
+ *   has no connection that it could be bound to.
+ */
+function binding<R>(
+  request: GroupKey & Binding,
+  { connection }: Caller,
+  write: (connection: string | undefined) => Promise<R>,
+): Promise<R> {
+  if (request.whileConnected !== true || connection?.bind === undefined) return write(undefined);
+  const { streamName, groupId } = request;
+  return connection.bind({ streamName, groupId }, () => write(connection.connectionId));
 }
 
 /** The caller as gates see it. */

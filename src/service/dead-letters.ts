@@ -3,7 +3,7 @@ import { RESERVED_PREFIX } from "../core/names.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
 import { type Json, Value } from "../core/value.ts";
 import { writeTrigger } from "../triggers/definition.ts";
-import type { Job, Loss } from "../triggers/trigger-queue.ts";
+import type { Job, Loss } from "../triggers/job.ts";
 import type { Reads } from "./reads.ts";
 import type { Writes } from "./writes.ts";
 
@@ -17,6 +17,10 @@ const TRIM_COUNT = 500;
 
 const SENTENCES: Readonly<Record<Exclude<Loss["reason"], "failed">, [string, string]>> = {
   backlog: ["backlog_full", "Too many events waited for this trigger; the oldest were dropped."],
+  max_away: [
+    "away_too_long",
+    "The function of this trigger had no provider for longer than max_away; the event was dropped.",
+  ],
   depth: ["depth_exceeded", "The chain of functions and triggers is too long."],
 };
 

@@ -21,6 +21,7 @@ import type { GateOptions } from "../triggers/gates.ts";
 import { DEFAULT_TRIGGER_LIMITS, type TriggerLimits } from "../triggers/partition-dispatcher.ts";
 import { builtInFunctions } from "./built-in-functions.ts";
 import { checkFlag, checkPosition, checkWindow } from "./checks.ts";
+import { createDeadLetterBox } from "./dead-letter-box.ts";
 import { createDeadLetters } from "./dead-letters.ts";
 import { subscriptionFunctions } from "./subscription-functions.ts";
 import { engineFunctions } from "./engine-functions.ts";
@@ -44,13 +45,21 @@ import {
   type TriggerEngine,
   createTriggerEngine,
 } from "../triggers/trigger-engine.ts";
+import { type Connections, createConnections } from "../lifetimes/connections.ts";
 import { startExpiry } from "../lifetimes/expiry.ts";
+import { withPresence } from "../presence/presence-store.ts";
+import { type Presences, createPresences } from "../presence/presences.ts";
 import { Moments } from "../timers/moments.ts";
+import { createPresenceCalls } from "./presence-calls.ts";
 import { createReads } from "./reads.ts";
+import { exceptReserved } from "./reserved-streams.ts";
 import { createWrites } from "./writes.ts";
+import { triggerFunctions } from "./trigger-functions.ts";
+import { createStateSource } from "./trigger-states.ts";
 import type { StreamsOptions } from "../streams/stream-options.ts";
 import { Evictor } from "../streams/evictor.ts";
-import { StreamTable } from "../streams/stream-settings.ts";
+import type { StreamTable } from "../streams/stream-settings.ts";
+import { streamsOver } from "../streams/streams-over.ts";
 
 export type { FunctionLimits, GateOptions, Problem, SubscriberQueueLimits, TriggerLimits };
 
@@ -108,6 +117,10 @@ export interface SessionBasis {
   /** The sessions of the fleet. */
   readonly agreed: Coordinator["sessions"];
   readonly admissions: Pick<Admissions, "adopt">;
+  /** Their connections, which items can be bound to. */
+  readonly connections: Pick<Connections, "open">;
+  /** What their clients show of themselves. */
+  readonly presences: Pick<Presences, "resume">;
   /** How long a session outlives its connection, in milliseconds. */
   readonly timeoutMs: number;
   /** Notified of failures in the background, which are retried. */
@@ -157,7 +170,10 @@ export function createEngine(
   const coordinator = options.coordinator ?? localCoordinator();
   const functionLimits = { ...DEFAULT_FUNCTION_LIMITS, ...options.functionLimits };
   const functions = new FunctionRegistry({ coordinator, limits: functionLimits });
-  const store = customStreams(given, createOutside(functions.call, coordinator.registry));
+  // The processes of a fleet share presence, and delete that of one that is gone.
+  const isShared = coordinator.sessions.survive;
+  const stored = withPresence(given, isShared, (streamName) => streams.of(streamName).history);
+  const store = customStreams(stored, createOutside(functions.call, coordinator.registry));
   const memory = new SnapshotMemory(options.maxSnapshotBytes);
   const hub = new Hub({
     memory,
@@ -197,6 +213,7 @@ export function createEngine(
     coordinator,
     functions,
     outbox: store.outbox,
+    states: createStateSource(store),
     limits: { ...DEFAULT_TRIGGER_LIMITS, ...options.triggerLimits },
     writeDeadLetter: createDeadLetters({
       handlers: { ...reads, ...writes },
@@ -209,17 +226,33 @@ export function createEngine(
     clock: Date.now,
   });
   const expiry = startExpiry({
-    store: given,
+    store: stored,
     firing: (group, itemId) => triggerEngine.firing(group, itemId),
     onProblem: (error) => onFailure(StreamError.from(error), "expiry"),
   });
+  const connections = createConnections({
+    store: stored,
+    agreed: coordinator.sessions,
+    orders: coordinator.orders,
+    firing: (group, itemId) => triggerEngine.firing(group, itemId),
+    onProblem: (error) => onFailure(StreamError.from(error), "connection"),
+  });
   const { gates, admissions } = triggerEngine;
   const require = createRequire(options.onDecision);
+  const presenceTimeoutMs = options.presenceTimeoutMs ?? DEFAULT_PRESENCE_TIMEOUT_MS;
+  const presences = createPresences({
+    store: stored,
+    timeoutMs: presenceTimeoutMs,
+    clock: Date.now,
+    onProblem: (error) => onFailure(StreamError.from(error), "presence"),
+  });
   const administration = createAdministration({
     orders: coordinator.orders,
     admissions,
     gates,
     require,
+    triggers: triggerEngine,
+    deadLetters: createDeadLetterBox({ handlers: { ...reads, ...writes }, call: functions.call }),
     endAll: (error) => hub.endAll(error),
   });
 
@@ -237,14 +270,16 @@ export function createEngine(
   };
   const close = async () => {
     await settle();
+    presences.close();
     await expiry.close();
+    await connections.close();
     await evictor.close();
     await coordinator.close();
     await store.close();
   };
   const expiries = new Moments();
   const join = async (
-    { streamName, groupId, itemId, subscriptionId }: Required<JoinRequest>,
+    { streamName, groupId, itemId, subscriptionId, isProvisional }: JoinRequest,
     subscriber: SubscriptionHolder,
   ): Promise<Admission> => {
     const { caller } = subscriber;
@@ -256,19 +291,20 @@ export function createEngine(
     return admissions.admit(
       { streamName, groupId, itemId, subscriptionId, user, context, connection },
       subscriber,
-      { asksGates: caller.kind !== "service", coversReads },
+      { asksGates: caller.kind !== "service", coversReads, isProvisional },
     );
   };
   const handlers: Handlers = {
-    ...createCalls({ reads, writes, store, gates, require }),
+    ...createCalls({ reads, writes: exceptReserved(writes), store, gates, require }),
+    ...createPresenceCalls({ presences, streams, require }),
     seesAuthors: (caller, streamName) => seesAuthors(caller, streams.of(streamName).authors),
     authenticate: (request) =>
       gates.authenticate(request, (allow) => readRules(allow, "its allow")),
     async admit(request, subscriber) {
-      const { itemId, subscriptionId } = request;
+      const { itemId, subscriptionId, isProvisional } = request;
       if (itemId !== undefined) checkName("item_id", itemId);
       const { streamName, groupId } = checkGroup(request);
-      return join({ streamName, groupId, itemId, subscriptionId }, subscriber);
+      return join({ streamName, groupId, itemId, subscriptionId, isProvisional }, subscriber);
     },
     share(request) {
       const group = checkGroup(request);
@@ -317,6 +353,8 @@ export function createEngine(
     functions.addBuiltIn(id, provider);
   for (const [id, provider] of subscriptionFunctions(administration))
     functions.addBuiltIn(id, provider);
+  for (const [id, provider] of triggerFunctions(administration.triggers))
+    functions.addBuiltIn(id, provider);
   for (const [id, provider] of engineFunctions({ functions, registry: coordinator.registry }))
     functions.addBuiltIn(id, provider);
   return {
@@ -328,7 +366,9 @@ export function createEngine(
     sessions: {
       agreed: coordinator.sessions,
       admissions,
-      timeoutMs: options.presenceTimeoutMs ?? DEFAULT_PRESENCE_TIMEOUT_MS,
+      connections,
+      presences,
+      timeoutMs: presenceTimeoutMs,
       onProblem: (error) => onFailure(StreamError.from(error), "session"),
     },
     functions,
@@ -343,20 +383,6 @@ export function createEngine(
 }
 
 const SETTLE_TIMEOUT_MS = 3000;
-
-/** The settings of streams over a store that was opened without them. @throws StreamSettingError */
-function streamsOver(store: Store, options: StreamsOptions | undefined): StreamTable {
-  const streams = new StreamTable(undefined, options);
-  if (!streams.limitsHistory) return streams;
-  if (store.useHistory === undefined)
-    throw new Error("streams set a history, but the store has one history for all streams.");
-  let ofStore = streams;
-  store.useHistory((own) => {
-    ofStore = new StreamTable(own, options);
-    return (streamName) => ofStore.of(streamName).history;
-  });
-  return ofStore;
-}
 
 /** Isolates the service from errors of an observer. */
 function swallowErrors<Args extends unknown[]>(

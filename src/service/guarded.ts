@@ -48,6 +48,13 @@ export function guarded(
     subscribe: guard("subscribe", (request, caller) => handlers.subscribe(request, caller)),
     seesAuthors: (caller, streamName) => handlers.seesAuthors(caller, streamName),
     authenticate: (request) => authenticate(request, undefined),
+    requirePresence: (group, caller) => handlers.requirePresence(group, caller),
+    async announce(group, data, caller) {
+      if (isClosing()) throw shuttingDown();
+      return handlers.announce(group, data, caller).catch((error: unknown) => {
+        throw failed(error, "announce");
+      });
+    },
     admit: guard("admit", (request, subscriber) => handlers.admit(request, subscriber)),
     share(request) {
       if (isClosing()) throw shuttingDown();

@@ -2,8 +2,11 @@ import type { AuthRequest } from "../core/auth.ts";
 import type { Item } from "../core/change.ts";
 import type { Member, SharedSubscription } from "../live/shared-subscription.ts";
 import type { Subscription } from "../live/subscription.ts";
+import type { GroupKey } from "../core/names.ts";
+import type { SubscriberPresence } from "../core/subscriber-presence.ts";
+import type { Value } from "../core/value.ts";
 import type { Authenticated, Caller } from "../rights/caller.ts";
-import type { Admission, SubscriptionHolder } from "../triggers/admissions.ts";
+import type { Admission, SubscriptionHolder } from "../triggers/admission.ts";
 import type {
   BatchRequest,
   BatchResult,
@@ -30,11 +33,13 @@ import type {
 
 export type {
   Admission,
-  Admissions,
   HolderSession,
+  SessionJoin,
+  SessionTarget,
   SubscriptionHolder,
   SuspendedSubscription,
-} from "../triggers/admissions.ts";
+} from "../triggers/admission.ts";
+export type { Admissions } from "../triggers/admissions.ts";
 export type { Reader } from "../live/frame-iterator.ts";
 export type { Member, SharedFrame, SharedSubscription } from "../live/shared-subscription.ts";
 
@@ -95,6 +100,20 @@ export interface Handlers {
    * @throws StreamError JOIN_REFUSED
    */
   admit(request: JoinRequest, subscriber: SubscriptionHolder): Promise<Admission>;
+  /**
+   * Requires that a caller may be present in a group. Whether it may follow the group is another
+   * question.
+   *
+   * @throws StreamError ACTION_DENIED, AUTH_EXPIRED. REQUEST_INVALID when the stream has no presence.
+   */
+  requirePresence(group: GroupKey, caller: Caller): void;
+  /**
+   * Shows the connection of a caller in the presence of a group, on behalf of an admitted
+   * subscription. Resolves when that is stored.
+   *
+   * @throws StreamError As `requirePresence`; and when the store failed.
+   */
+  announce(group: GroupKey, data: Value, caller: Caller): Promise<SubscriberPresence>;
   /**
    * One subscription to a group that several members share: for sockets with overlapping
    * subscriptions. Nothing happens before the first join. Each member has to be admitted before it

@@ -232,4 +232,6 @@ export interface JoinRequest extends GroupRequest {
   readonly itemId: string | undefined;
   /** Id that its client gave it. */
   readonly subscriptionId: string;
+  /** Whether it is provisional: @see Provisional. Default false. */
+  readonly isProvisional?: boolean | undefined;
 }

@@ -1,5 +1,6 @@
 import type { AuthRequest } from "../core/auth.ts";
-import type { OpenPage, OpenSubscriptionInfo, SubscriptionFilter } from "./administration.ts";
+import type { OpenPage, OpenSubscriptionInfo } from "./administration.ts";
+import type { SubscriptionFilter } from "./subscription-filter.ts";
 import { newConnectionId } from "./connection-ids.ts";
 import { checkGroup } from "../core/names.ts";
 import { opsFromJson } from "../core/op-json.ts";
@@ -14,6 +15,8 @@ import type { Registration } from "../functions/provider.ts";
 import type { TriggerRequest } from "../triggers/definition.ts";
 import { type StreamAdapter, adapterFunctions } from "./stream-adapter.ts";
 import type { TriggerStatus } from "../triggers/trigger-engine.ts";
+import type { DeadLetterPage, Replayed } from "./dead-letter-box.ts";
+import type { DeleteTriggerRequest, TriggerPage } from "./trigger-administration.ts";
 import { mutationsFromLibrary, withTtl } from "./library-mutations.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
@@ -190,8 +193,28 @@ export interface StreamService {
   recheckSubscriptions(
     filter: SubscriptionFilter,
   ): Promise<{ readonly kept: number; readonly ended: number }>;
-  /** All triggers in force, and the outcomes of their events. */
+  /** All triggers in force, and the outcomes of their events at this process. */
   triggers(): readonly TriggerStatus[];
+  /** A page of the triggers of the whole fleet, with what waits for them, sorted by id. */
+  listTriggers(request?: PageOptions): Promise<TriggerPage>;
+  /**
+   * Ends a trigger at every process, whoever registered it: `deleteTrigger({ durable: "audit" })`.
+   * The events that wait for it are dropped.
+   */
+  deleteTrigger(request: DeleteTriggerRequest): Promise<{ readonly deleted: boolean }>;
+  /**
+   * A page of dead letters, the oldest of a function first. It may be short, or empty, although more
+   * follow.
+   */
+  deadLetters(request?: PageOptions & { readonly functionId?: string }): Promise<DeadLetterPage>;
+  /**
+   * Calls the function of a dead letter again, with its payload and the metadata of its trigger, and
+   * removes the letter when the call succeeds.
+   */
+  replayDeadLetter(request: {
+    readonly functionId: string;
+    readonly id: string;
+  }): Promise<Replayed>;
   /** Ends subscriptions, flushes and closes the store. Idempotent. */
   close(): Promise<void>;
 }
@@ -295,6 +318,11 @@ export function toLibrary(engine: Engine): StreamService {
     endSubscriptions: (filter, reason) => administration.endSubscriptions({ filter, reason }),
     recheckSubscriptions: (filter) => administration.recheckSubscriptions({ filter }),
     triggers: () => triggerEngine.status(),
+    listTriggers: (request = {}) => administration.triggers.listTriggers(pageOf(request)),
+    deleteTrigger: (request) => administration.triggers.deleteTrigger(request),
+    deadLetters: (request = {}) =>
+      administration.triggers.listDeadLetters({ ...request, ...pageOf(request) }),
+    replayDeadLetter: (request) => administration.triggers.replayDeadLetter(request),
     close: () => engine.close(),
   };
 }

@@ -1,9 +1,9 @@
-import { StreamError } from "../core/errors.ts";
-import { FunctionError } from "../core/function-call.ts";
 import { isRecord } from "../core/is-record.ts";
 import type { Provider } from "../functions/provider.ts";
-import type { Administration, OpenSubscriptionInfo, SubscriptionFilter } from "./administration.ts";
-import { type Payload, malformedPayload, payloadOf, textField } from "./function-payload.ts";
+import type { Administration, OpenSubscriptionInfo } from "./administration.ts";
+import type { SubscriptionFilter } from "./subscription-filter.ts";
+import { administrationFunctions, numberField } from "./administration-functions.ts";
+import { type Payload, malformedPayload, textField } from "./function-payload.ts";
 
 /**
  * The functions `millrace::subscriptions::list`, `::end` and `::recheck`: the calls of the
@@ -13,7 +13,7 @@ import { type Payload, malformedPayload, payloadOf, textField } from "./function
 export function subscriptionFunctions(
   administration: Administration,
 ): ReadonlyMap<string, Provider> {
-  const calls: Readonly<Record<string, (payload: Payload) => Promise<object>>> = {
+  return administrationFunctions("SUBSCRIPTIONS_ERROR", {
     "millrace::subscriptions::list": async (payload) => {
       const page = await administration.listSubscriptions({
         filter: filterOf(payload),
@@ -29,23 +29,7 @@ export function subscriptionFunctions(
       }),
     "millrace::subscriptions::recheck": (payload) =>
       administration.recheckSubscriptions({ filter: filterOf(payload) }),
-  };
-  return new Map(
-    Object.entries(calls).map(([id, call]): [string, Provider] => [
-      id,
-      {
-        async invoke({ payload }) {
-          try {
-            return JSON.stringify(await call(payloadOf(payload)));
-          } catch (error) {
-            if (error instanceof FunctionError) throw error;
-            const { reason, message } = StreamError.from(error);
-            throw new FunctionError("SUBSCRIPTIONS_ERROR", `${reason}: ${message}`);
-          }
-        },
-      },
-    ]),
-  );
+  });
 }
 
 function filterOf(payload: Payload): SubscriptionFilter {
@@ -60,12 +44,6 @@ function filterOf(payload: Payload): SubscriptionFilter {
     user: textField(filter, "user"),
     connectionId: textField(filter, "connection_id"),
   };
-}
-
-function numberField(payload: Payload, field: string): number | undefined {
-  const value = payload[field] ?? undefined;
-  if (value === undefined || typeof value === "number") return value;
-  throw malformedPayload(`${field} is not a number; it may be a number.`);
 }
 
 function rowOf(info: OpenSubscriptionInfo): object {

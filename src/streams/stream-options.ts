@@ -42,7 +42,11 @@ export interface StreamEntry extends Omit<StreamOptions, "schema"> {
   readonly schema: ValueSchema | undefined;
 }
 
-/** A setting of streams that is invalid. Its message is a sentence for the operator. */
+/**
+ * A setting of streams that is invalid. Its message is a sentence for the operator.
+ *
+ * @internal Exported for tests.
+ */
 export class StreamSettingError extends Error {
   override readonly name = "StreamSettingError";
   /** The pattern, then the key, if one is invalid. */

@@ -1,4 +1,5 @@
 import { RESERVED_PREFIX } from "../core/names.ts";
+import { isPresenceStream } from "../core/presence-stream.ts";
 import { RecentMap } from "../core/recent-map.ts";
 import { type HistoryOptions, historyOf } from "../core/retention.ts";
 import type { History } from "../core/store.ts";
@@ -24,6 +25,9 @@ export interface StreamSettings {
   readonly authors: boolean;
 }
 
+/** History of presence: long enough for a subscriber that comes back at once. */
+const PRESENCE_HISTORY: History = { maxChanges: 1000, maxAgeMs: 60_000, maxBytes: 1024 * 1024 };
+
 /** Names of streams whose settings are remembered. */
 const MAX_REMEMBERED = 10_000;
 
@@ -31,10 +35,12 @@ const MAX_REMEMBERED = 10_000;
  * The settings of all streams. Where no pattern is configured, all streams share one object, so a
  * look-up costs nothing.
  *
- * The service's own streams have the defaults, whatever is configured for others.
+ * The service's own streams have the defaults, whatever is configured for others; those of presence
+ * have a short history.
  */
 export class StreamTable {
   readonly #defaults: StreamSettings;
+  readonly #ofPresence: StreamSettings;
   #known = new RecentMap<string, StreamSettings>(MAX_REMEMBERED);
   #names: ReadonlyMap<string, StreamEntry> = new Map();
   /** The longest first. */
@@ -56,6 +62,7 @@ export class StreamTable {
       presence: true,
       authors: false,
     };
+    this.#ofPresence = { ...this.#defaults, history: PRESENCE_HISTORY };
     this.replace(options);
   }
 
@@ -86,6 +93,7 @@ export class StreamTable {
 
   /** The settings of a stream. */
   of(streamName: string): StreamSettings {
+    if (isPresenceStream(streamName)) return this.#ofPresence;
     if (this.#isEmpty) return this.#defaults;
     const known = this.#known.get(streamName);
     if (known !== undefined) return known;

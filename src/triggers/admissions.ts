@@ -1,87 +1,22 @@
 import type { StreamError } from "../core/errors.ts";
 import { HeldElsewhere } from "../core/held-elsewhere.ts";
-import type { Position } from "../core/position.ts";
-import { type Caller, NOBODY } from "../rights/caller.ts";
 import type { Leases, SubscriptionLease } from "../core/coordinator.ts";
+import type {
+  Admission,
+  Admitted,
+  SubscriptionHolder,
+  SuspendedSubscription,
+} from "./admission.ts";
 import type { AdmitOptions, JoinGates, NotifyJoined } from "./join-gates.ts";
 import type { Leaves } from "./leaves.ts";
-import { type JoinedSubscription, leavePayload, readLeavePayload } from "./payloads.ts";
+import {
+  AdmittedSubscription,
+  type SubscriptionKeeper,
+  lostHolder,
+} from "./admitted-subscription.ts";
+import { type JoinedSubscription, readLeavePayload } from "./payloads.ts";
 import { RecentEnds } from "./recent-ends.ts";
 import type { ReadAdmissions } from "./read-admissions.ts";
-
-/** A subscription that every gate allowed. */
-export interface Admission {
-  /** Why the subscription was ended; undefined while it was not. Known before it is open, too. */
-  readonly ended: StreamError | undefined;
-  /**
-   * Reports the end of the subscription, whatever its cause: leave triggers run. Only the first
-   * call counts.
-   */
-  leave(): void;
-  /** Suspends the subscription, in place of `leave`: its client may join it again. */
-  suspend(): SuspendedSubscription;
-}
-
-/**
- * A subscription whose connection was lost. Its leave waits until its client has come back and
- * joined it again, or has not in time.
- */
-export interface SuspendedSubscription {
-  readonly joined: JoinedSubscription;
-  /** Whether it was ended meanwhile: a later join is a new subscription. */
-  readonly isOver: boolean;
-  /** Reports its end: leave triggers run. Only the first call of this or `drop` counts. */
-  leave(): void;
-  /** Forgets it: another process holds its lease. */
-  drop(): void;
-}
-
-/** What holds the open subscriptions of a caller: a socket, or a call. */
-export interface SubscriptionHolder {
-  /** How it is connected. */
-  readonly door: "rpc" | "socket" | "library";
-  /** Address of the client, as its limits count it; empty: a program in this process. */
-  readonly address: string;
-  /** The caller, with its latest credentials. */
-  readonly caller: Caller;
-  /** The session whose subscriptions they are; undefined: none outlives its connection. */
-  readonly session?: HolderSession | undefined;
-  /** Everything up to here was handed to the transport; undefined: nothing yet. */
-  positionOf(admission: Admission): Position | undefined;
-  /**
-   * Ends the subscription of an admission, also one that is about to open. When it returns, nothing
-   * more is handed to the transport for it (G11). The subscriber gets the error, and releases the
-   * admission. It is found by its admission: its client may have given it another id since.
-   */
-  end(admission: Admission, error: StreamError): void;
-}
-
-/** The session of a holder, as far as it matters to subscriptions. */
-export interface HolderSession {
-  /** Its id. */
-  readonly id: string;
-  /**
-   * The suspended subscription that a join continues, if it is the same again. It is claimed until
-   * it is either continued or restored.
-   */
-  claim(
-    join: Omit<JoinedSubscription, "user" | "context" | "connection">,
-  ): SuspendedSubscription | undefined;
-  /** Returns what was claimed for a join that failed. */
-  restore(suspended: SuspendedSubscription): void;
-}
-
-/** A subscription that is open, or whose gates are being asked. */
-export interface Admitted {
-  readonly joined: JoinedSubscription;
-  readonly subscriber: SubscriptionHolder;
-  /** When it asked for admission, Unix milliseconds. */
-  readonly sinceMs: number;
-  /** Everything up to here was handed to its transport; undefined: nothing yet. */
-  readonly position: Position | undefined;
-  /** Ends it: when this returns, nothing more is handed to its transport (G11). */
-  end(error: StreamError): void;
-}
 
 /** Admits subscriptions, and keeps track of the leaves to deliver when they end. */
 export interface Admissions {
@@ -90,7 +25,7 @@ export interface Admissions {
    * once, even when the subscription fails afterwards.
    *
    * @throws StreamError JOIN_REFUSED; then there is no leave. STORE_UNAVAILABLE when the lease
-   *   cannot be recorded.
+   *   cannot be recorded, or when its session goes on elsewhere.
    */
   admit(
     joined: JoinedSubscription,
@@ -122,105 +57,6 @@ export interface Admissions {
   whenQueued(): Promise<void>;
 }
 
-const NEVER = new Promise<never>(() => {});
-
-/** Keeps the subscriptions. */
-interface Keeper {
-  newId(): string;
-  onLeave(subscription: OpenSubscription): void;
-  onSuspend(subscription: OpenSubscription): void;
-  onDrop(subscription: OpenSubscription): void;
-}
-
-/** A subscription, open or suspended. There are many thousands, so each is one object. */
-class OpenSubscription implements Admission, Admitted, SubscriptionLease, SuspendedSubscription {
-  readonly #keeper: Keeper;
-  #id: string | undefined;
-  readonly joined: JoinedSubscription;
-  readonly subscriber: SubscriptionHolder;
-  sinceMs = Date.now();
-  /** Resolves when the join listeners have run: no leave is delivered before its join. */
-  joinDelivered: Promise<void> = NEVER;
-  /** Unsure: it could not be recorded, as far as is known. */
-  lease: "none" | "unsure" | "recorded" = "none";
-  /** The session that its lease is of. */
-  session: string | undefined;
-  state: "joining" | "open" | "suspended" | "over" = "joining";
-  ended: StreamError | undefined;
-
-  constructor(keeper: Keeper, joined: JoinedSubscription, subscriber: SubscriptionHolder) {
-    this.#keeper = keeper;
-    this.joined = joined;
-    this.subscriber = subscriber;
-  }
-
-  // Both are created on first use: most subscriptions need neither.
-  get id(): string {
-    return (this.#id ??= this.#keeper.newId());
-  }
-
-  get payload(): string {
-    return leavePayload(this.joined);
-  }
-
-  get isOver(): boolean {
-    return this.state === "over";
-  }
-
-  get position(): Position | undefined {
-    return this.state === "open" ? this.subscriber.positionOf(this) : undefined;
-  }
-
-  /** Continues another one: it has its lease, and its leave comes after that one's join. */
-  continue(before: OpenSubscription): void {
-    this.#id = before.#id;
-    this.lease = before.lease;
-    this.session = before.session;
-    this.sinceMs = before.sinceMs;
-    this.joinDelivered = before.joinDelivered;
-    before.state = "over";
-  }
-
-  /** Takes over a lease of another process, whose join listeners have run. */
-  adopt({ id, session }: SubscriptionLease): void {
-    this.#id = id;
-    this.lease = "recorded";
-    this.session = session;
-    this.joinDelivered = Promise.resolve();
-    this.state = "suspended";
-  }
-
-  end(error: StreamError): void {
-    this.ended ??= error;
-    if (this.state === "open") this.subscriber.end(this, this.ended);
-    else if (this.state === "suspended") this.leave();
-  }
-
-  leave(): void {
-    this.#keeper.onLeave(this);
-  }
-
-  suspend(): this {
-    this.#keeper.onSuspend(this);
-    return this;
-  }
-
-  drop(): void {
-    this.#keeper.onDrop(this);
-  }
-}
-
-/** The holder of a subscription whose process is gone: nothing is connected. */
-function lostHolder({ user, context, connection }: JoinedSubscription): SubscriptionHolder {
-  return {
-    door: "socket",
-    address: "",
-    caller: { ...NOBODY, user, context, connection },
-    positionOf: () => undefined,
-    end: () => {},
-  };
-}
-
 /** Connects gates, leases and leaves. Admitted subscriptions may cover reads of their callers. */
 export function createAdmissions(
   gates: Pick<JoinGates, "admit" | "hasListeners">,
@@ -229,9 +65,9 @@ export function createAdmissions(
   leases: Leases,
   newId: () => string,
 ): Admissions {
-  const open = new Set<OpenSubscription>();
-  const suspended = new Set<OpenSubscription>();
-  const joining = new Map<OpenSubscription, Promise<unknown>>();
+  const open = new Set<AdmittedSubscription>();
+  const suspended = new Set<AdmittedSubscription>();
+  const joining = new Map<AdmittedSubscription, Promise<unknown>>();
   /**
    * Number of subscriptions at the gates, open, suspended, or with a leave that is not queued yet.
    */
@@ -241,7 +77,7 @@ export function createAdmissions(
   const gone = () => {
     if (--present === 0) for (const resolve of waiters.splice(0)) resolve();
   };
-  const hold = async (subscription: OpenSubscription) => {
+  const hold = async (subscription: AdmittedSubscription) => {
     if (subscription.lease === "recorded") return;
     // Before it is: one that ends meanwhile has to be released.
     subscription.lease = "recorded";
@@ -249,26 +85,29 @@ export function createAdmissions(
     try {
       await leases.hold(subscription);
     } catch (error) {
-      subscription.lease = "unsure";
+      subscription.lease = error instanceof HeldElsewhere ? "elsewhere" : "unsure";
       subscription.session = undefined;
       throw error;
     }
   };
   /** Takes it from those that are open or suspended. @returns Whether it was one. */
-  const remove = (subscription: OpenSubscription): boolean => {
+  const remove = (subscription: AdmittedSubscription): boolean => {
     if (suspended.delete(subscription)) return true;
     if (!open.delete(subscription)) return false;
     reads.release(subscription.joined);
     return true;
   };
-  const deliver = (subscription: OpenSubscription) => {
+  const deliver = (subscription: AdmittedSubscription) => {
     leaves.deliver(subscription, subscription.lease !== "none");
     gone();
   };
-  const leave = (subscription: OpenSubscription) => {
+  const leave = (subscription: AdmittedSubscription) => {
     if (!remove(subscription)) return;
     subscription.state = "over";
+    subscription.show(undefined);
+    subscription.provisional?.announce();
     void subscription.joinDelivered.then(() => {
+      if (subscription.lease === "elsewhere") return gone();
       if (subscription.session === undefined) return deliver(subscription);
       leases.detach(subscription.id).then(
         (isOurs) => (isOurs ? deliver(subscription) : gone()),
@@ -278,12 +117,31 @@ export function createAdmissions(
     });
   };
   /** Ends one that has no leave here. */
-  const forget = (subscription: OpenSubscription) => {
+  const forget = (subscription: AdmittedSubscription) => {
     if (!remove(subscription)) return;
     subscription.state = "over";
     gone();
   };
-  const keeper: Keeper = {
+  /** Whether anybody is notified of joins or leaves. */
+  const isWatched = () => leaves.isWanted || gates.hasListeners();
+  /** Delivers the join of a subscription when it is announced. */
+  const defer = (subscription: AdmittedSubscription, deliverJoin: () => Promise<void>) => {
+    subscription.joinDelivered = new Promise((resolve) => {
+      subscription.provisional = {
+        announce() {
+          subscription.provisional = undefined;
+          resolve(deliverJoin());
+        },
+        withdraw() {
+          subscription.provisional = undefined;
+          forget(subscription);
+          // A lease that remains leaves later, rather than never.
+          if (subscription.lease !== "none") leases.release(subscription.id).catch(() => {});
+        },
+      };
+    });
+  };
+  const keeper: SubscriptionKeeper = {
     newId,
     onLeave: leave,
     onSuspend(subscription) {
@@ -300,28 +158,34 @@ export function createAdmissions(
   return {
     async admit(joined, subscriber, options) {
       present++;
-      const subscription = new OpenSubscription(keeper, joined, subscriber);
+      const subscription = new AdmittedSubscription(keeper, joined, subscriber);
       const { session } = subscriber;
-      const before = session?.claim(joined) as OpenSubscription | undefined;
-      // From now on, the end of this one is its end.
-      if (before !== undefined) suspended.delete(before);
-      const decision = gates.admit(joined, { ...options, notifies: before === undefined });
+      const join = session?.begin(joined);
+      const decision = gates.admit(joined, options);
       joining.set(subscription, decision);
       let notifyJoined: NotifyJoined;
       try {
         notifyJoined = await decision;
       } catch (error) {
         gone();
-        if (before !== undefined) {
-          suspended.add(before);
-          if (subscription.ended === undefined) session?.restore(before);
-          else before.end(subscription.ended);
-        }
+        join?.fail();
         throw error;
       } finally {
         joining.delete(subscription);
       }
+      const continued = join?.allow();
+      if (continued === "superseded") {
+        gone();
+        throw new HeldElsewhere();
+      }
+      const before = continued?.isOver === false ? (continued as AdmittedSubscription) : undefined;
+      // What it would have continued was ended with it, and has left.
+      if (continued?.isOver === true && subscription.ended !== undefined) {
+        gone();
+        throw subscription.ended;
+      }
       if (before !== undefined) {
+        suspended.delete(before);
         subscription.continue(before);
         gone();
       }
@@ -333,8 +197,11 @@ export function createAdmissions(
       const held = isWanted && subscription.ended === undefined ? hold(subscription) : undefined;
       // After the lease: else a process that is killed in between never delivers the leave. One
       // that continues another has had its join.
-      if (before === undefined)
-        subscription.joinDelivered = held?.then(notifyJoined, notifyJoined) ?? notifyJoined();
+      const notify = () => (subscription.lease === "elsewhere" ? undefined : notifyJoined());
+      const deliverJoin = () => held?.then(notify, notify) ?? notifyJoined();
+      if (before === undefined && options?.isProvisional === true && isWatched())
+        defer(subscription, deliverJoin);
+      else if (before === undefined) subscription.joinDelivered = deliverJoin();
       if (subscription.ended !== undefined) {
         leave(subscription);
         throw subscription.ended;
@@ -345,6 +212,7 @@ export function createAdmissions(
       try {
         await held;
       } catch (error) {
+        // Another process asks the gates anew, and reports the join.
         leave(subscription);
         throw error;
       }
@@ -357,7 +225,7 @@ export function createAdmissions(
     adopt(lease) {
       present++;
       const joined = readLeavePayload(lease.payload);
-      const subscription = new OpenSubscription(keeper, joined, lostHolder(joined));
+      const subscription = new AdmittedSubscription(keeper, joined, lostHolder(joined));
       subscription.adopt(lease);
       suspended.add(subscription);
       const ended = recentEnds.endOf(subscription);
@@ -369,7 +237,7 @@ export function createAdmissions(
     },
     async holdAll() {
       const errors: unknown[] = [];
-      const holdOrForget = async (subscription: OpenSubscription) => {
+      const holdOrForget = async (subscription: AdmittedSubscription) => {
         try {
           await hold(subscription);
         } catch (error) {

@@ -113,6 +113,36 @@ export class Backlog {
     return undefined;
   }
 
+  /** Number of jobs of a key that wait to be taken. */
+  waitingOf(keyText: string): number {
+    return this.#keys.get(keyText)?.seqs.length ?? 0;
+  }
+
+  /** The keys with jobs that wait to be taken. */
+  *waitingKeys(): Generator<string, void> {
+    for (const [keyText, { seqs }] of this.#keys) if (seqs.length > 0) yield keyText;
+  }
+
+  /** The oldest job that waits, to be taken or for another attempt. */
+  oldest(isPassedOver: (seq: number) => boolean = () => false): number | undefined {
+    const waits = (seq: number) =>
+      (this.#waiting.has(seq) || this.#held.has(seq)) && !isPassedOver(seq);
+    for (const seq of this.#passed) if (waits(seq)) return seq;
+    for (const seq of this.#order) if (waits(seq)) return seq;
+    return undefined;
+  }
+
+  /** Removes the jobs of a key that wait to be taken. @returns The jobs, in order. */
+  removeKey(keyText: string): number[] {
+    const key = this.#keys.get(keyText);
+    if (key === undefined) return [];
+    const seqs = Array.from(key.seqs);
+    key.seqs.clear();
+    for (const seq of seqs) this.#waiting.delete(seq);
+    if (!key.isBusy) this.#keys.delete(keyText);
+    return seqs;
+  }
+
   /** Removes all jobs that are not taken. @returns The jobs, in order. */
   clear(): number[] {
     const seqs = Array.from(this.#waiting.keys());

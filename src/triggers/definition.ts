@@ -1,6 +1,6 @@
 import { FunctionError } from "../core/function-call.ts";
 import { StreamError } from "../core/errors.ts";
-import { checkName } from "../core/names.ts";
+import { isRecord } from "../core/is-record.ts";
 import {
   type RetryPolicy,
   TRIGGER_TYPES,
@@ -9,6 +9,15 @@ import {
   type TriggerType,
 } from "../core/trigger.ts";
 import { type Json, Value } from "../core/value.ts";
+import {
+  type ConfigSection,
+  describeValue,
+  readInteger,
+  invalidField,
+  readName,
+  readToggle,
+} from "./config-fields.ts";
+import { durableConfig, formatAway } from "./durable-config.ts";
 
 /** A trigger as registered, not yet validated. */
 export interface TriggerRequest {
@@ -36,13 +45,20 @@ const MAX_INITIAL_BACKOFF_MS = 3_600_000;
 const DEFAULT_INITIAL_BACKOFF_MS = 1000;
 
 const KEYS: Readonly<Record<TriggerType, readonly string[]>> = {
-  stream: ["stream_name", "group_id", "item_id", "condition_function_id", "retry"],
+  stream: [
+    "stream_name",
+    "group_id",
+    "item_id",
+    "condition_function_id",
+    "retry",
+    "durable",
+    "start",
+    "max_away",
+  ],
   "stream:join": ["condition_function_id", "gate"],
-  "stream:leave": ["condition_function_id"],
+  "stream:leave": ["condition_function_id", "durable"],
   "stream:write": ["stream_name", "group_id", "item_id", "condition_function_id"],
 };
-
-type Section = Readonly<Record<string, unknown>>;
 
 /**
  * Checks a trigger. In `config`, `null` and `""` count as absent; unknown keys are ignored, as in
@@ -60,14 +76,16 @@ export function readTrigger(request: TriggerRequest): ReadTrigger {
     );
   }
   const section = request.config ?? {};
-  if (!isSection(section)) throw invalid("config", section, "an object");
-  const functionId = name("function_id", request.function_id);
-  if (functionId === undefined) throw invalid("function_id", undefined, "the id of a function");
+  if (!isRecord(section)) throw invalidField("config", section, "an object");
+  const functionId = readName("function_id", request.function_id);
+  if (functionId === undefined)
+    throw invalidField("function_id", undefined, "the id of a function");
   const config: TriggerConfig = {
-    conditionFunctionId: name("config.condition_function_id", section["condition_function_id"]),
+    conditionFunctionId: readName("config.condition_function_id", section["condition_function_id"]),
     ...((type === "stream" || type === "stream:write") && placeConfig(type, section)),
     ...(type === "stream" && { retry: retryOf(section["retry"]) }),
-    ...(type === "stream:join" && { gate: toggle("config.gate", section["gate"], true) }),
+    ...durableConfig(type, section),
+    ...(type === "stream:join" && { gate: readToggle("config.gate", section["gate"], true) }),
   };
   return {
     definition: { type, functionId, config, metadata: metadataOf(request.metadata) },
@@ -84,6 +102,7 @@ export function configKeys(type: TriggerType): readonly string[] {
 export function writeTrigger(definition: TriggerDefinition): TriggerRequest {
   const { type, functionId, metadata } = definition;
   const { streamName, groupId, itemId, conditionFunctionId, gate, retry } = definition.config;
+  const { durable, start, maxAwayMs } = definition.config;
   const config = {
     stream_name: streamName,
     group_id: groupId,
@@ -94,6 +113,9 @@ export function writeTrigger(definition: TriggerDefinition): TriggerRequest {
       max_attempts: retry.maxAttempts,
       initial_backoff_ms: retry.initialBackoffMs,
     },
+    durable,
+    start,
+    max_away: maxAwayMs === undefined ? undefined : formatAway(maxAwayMs),
   };
   const given = Object.entries(config).filter(([, value]) => value !== undefined);
   return {
@@ -105,53 +127,32 @@ export function writeTrigger(definition: TriggerDefinition): TriggerRequest {
 }
 
 /** What a trigger of a stream matches. */
-function placeConfig(type: "stream" | "stream:write", section: Section): TriggerConfig {
-  const streamName = name("config.stream_name", section["stream_name"]);
+function placeConfig(type: "stream" | "stream:write", section: ConfigSection): TriggerConfig {
+  const streamName = readName("config.stream_name", section["stream_name"]);
   if (streamName === undefined) {
     const what = type === "stream" ? "listen to" : "guard";
-    throw invalid("config.stream_name", undefined, `the name of the stream to ${what}`);
+    throw invalidField("config.stream_name", undefined, `the name of the stream to ${what}`);
   }
   return {
     streamName,
-    groupId: name("config.group_id", section["group_id"]),
-    itemId: name("config.item_id", section["item_id"]),
+    groupId: readName("config.group_id", section["group_id"]),
+    itemId: readName("config.item_id", section["item_id"]),
   };
 }
 
 function retryOf(given: unknown): RetryPolicy | undefined {
   if (given === undefined || given === null) return undefined;
-  if (!isSection(given)) throw invalid("config.retry", given, "{max_attempts, initial_backoff_ms}");
+  if (!isRecord(given))
+    throw invalidField("config.retry", given, "{max_attempts, initial_backoff_ms}");
   return {
-    maxAttempts: integer("config.retry.max_attempts", given["max_attempts"], 1, MAX_ATTEMPTS),
-    initialBackoffMs: integer(
+    maxAttempts: readInteger("config.retry.max_attempts", given["max_attempts"], 1, MAX_ATTEMPTS),
+    initialBackoffMs: readInteger(
       "config.retry.initial_backoff_ms",
       given["initial_backoff_ms"] ?? DEFAULT_INITIAL_BACKOFF_MS,
       0,
       MAX_INITIAL_BACKOFF_MS,
     ),
   };
-}
-
-function name(field: string, given: unknown): string | undefined {
-  if (given === undefined || given === null || given === "") return undefined;
-  try {
-    return checkName(field, given);
-  } catch (error) {
-    throw new FunctionError("trigger_invalid", StreamError.from(error).message);
-  }
-}
-
-function toggle(field: string, given: unknown, fallback: boolean): boolean {
-  if (given === undefined || given === null) return fallback;
-  if (typeof given === "boolean") return given;
-  throw invalid(field, given, "true or false");
-}
-
-function integer(field: string, given: unknown, min: number, max: number): number {
-  const number = typeof given === "string" ? Number(given) : given;
-  if (typeof number === "number" && Number.isInteger(number) && number >= min && number <= max)
-    return number;
-  throw invalid(field, given, `an integer from ${min} to ${max}`);
 }
 
 /** Metadata has the limits of a value. */
@@ -162,21 +163,4 @@ function metadataOf(given: unknown): Json | undefined {
   } catch (error) {
     throw new FunctionError("trigger_invalid", StreamError.from(error).message);
   }
-}
-
-function isSection(given: unknown): given is Section {
-  return typeof given === "object" && given !== null && !Array.isArray(given);
-}
-
-function invalid(field: string, given: unknown, may: string): FunctionError {
-  const problem = given === undefined ? "is missing" : `is ${describeValue(given)}`;
-  return new FunctionError("trigger_invalid", `${field} ${problem}; it may be ${may}.`);
-}
-
-function describeValue(given: unknown): string {
-  if (given === undefined) return "missing";
-  if (Array.isArray(given)) return "a list";
-  if (typeof given === "object" && given !== null) return "an object";
-  const text = typeof given === "bigint" ? `${given}n` : (JSON.stringify(given) ?? typeof given);
-  return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }

@@ -1,5 +1,7 @@
 import { type Call, type FunctionError, FunctionError as Failure } from "../core/function-call.ts";
+import { StreamError } from "../core/errors.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
+import type { Job } from "./job.ts";
 
 /** Outcome of one attempt to call a trigger's function. */
 export type Delivery =
@@ -16,7 +18,7 @@ export type Delivery =
   | { readonly kind: "unserved"; readonly error: FunctionError };
 
 /** One attempt: calls the condition, if there is one, then the function. Never rejects. */
-export async function deliver(
+async function deliver(
   call: Call,
   { definition }: BoundTrigger,
   payload: string,
@@ -40,6 +42,30 @@ export async function deliver(
     const error = Failure.from(cause);
     return error.isUnserved ? { kind: "unserved", error } : { kind: "failed", what, error };
   }
+}
+
+/**
+ * One attempt of a job: one call, or one for each of its parts until one fails. Never rejects.
+ */
+export async function deliverJob(
+  call: Call,
+  trigger: BoundTrigger,
+  { payload, depth, parts }: Job,
+): Promise<Delivery> {
+  if (parts === undefined) return deliver(call, trigger, payload, depth);
+  let last: Delivery = { kind: "skipped" };
+  try {
+    for await (const part of parts()) {
+      const delivery = await deliver(call, trigger, part, depth);
+      if (delivery.kind === "failed" || delivery.kind === "unserved") return delivery;
+      last = delivery;
+    }
+  } catch (cause) {
+    // The parts could not be read: nothing is wrong with the function.
+    const { message } = StreamError.from(cause);
+    return { kind: "unserved", error: new Failure("invocation_failed", message, { cause }) };
+  }
+  return last;
 }
 
 /** Whether a condition prevents the call: only the boolean false does. */

@@ -1,12 +1,15 @@
 import type { Ownership } from "../core/coordinator.ts";
 import type { Outbox } from "../core/outbox.ts";
 import { type DispatchContext, PartitionDispatcher } from "./partition-dispatcher.ts";
+import { type Timer, startInterval } from "../timers/timers.ts";
 import type { TriggerQueue } from "./trigger-queue.ts";
 
 /** Calls the functions of `stream` triggers, apart from the writes. */
 export interface Dispatcher {
   /** The queues of a trigger in this process. */
   queuesOf(triggerId: string): readonly TriggerQueue[];
+  /** Timestamp of the oldest event in the queues of a trigger; undefined: none waits here. */
+  oldestOf(triggerId: string): Promise<number | undefined>;
   /** To be called when triggers or providers change. */
   review(): void;
   /**
@@ -16,6 +19,11 @@ export interface Dispatcher {
   close(): Promise<void>;
 }
 
+/** Longest pause between two sweeps, in milliseconds. */
+const MAX_SWEEP_MS = 60_000;
+/** Number of sweeps within the shortest `max_away`. */
+const SWEEPS_PER_AWAY = 10;
+
 /** Dispatches the partitions of an outbox that this process owns. */
 export function createDispatcher(
   context: DispatchContext,
@@ -24,6 +32,10 @@ export function createDispatcher(
 ): Dispatcher {
   const owned = new Map<number, PartitionDispatcher>();
   const closing = new Set<Promise<void>>();
+  let sweep: Timer | undefined;
+  let sweepMs: number | undefined;
+  let sweeping: Promise<void> | undefined;
+  let isClosed = false;
   const drop = async (partition: number) => {
     const dispatcher = owned.get(partition);
     owned.delete(partition);
@@ -31,6 +43,27 @@ export function createDispatcher(
     const closed = dispatcher.close().finally(() => closing.delete(closed));
     closing.add(closed);
     await closed;
+  };
+  const dropLate = async () => {
+    for (const dispatcher of owned.values())
+      await dispatcher.dropLate(context.clock()).catch(context.onError);
+  };
+  /** Sweeps while there are durable triggers, often enough for the one that waits the shortest. */
+  const reviewSweep = () => {
+    let shortestMs = Infinity;
+    for (const { definition } of context.bindings.ofType("stream"))
+      shortestMs = Math.min(shortestMs, definition.config.maxAwayMs ?? Infinity);
+    const everyMs =
+      shortestMs === Infinity ? undefined : Math.min(MAX_SWEEP_MS, shortestMs / SWEEPS_PER_AWAY);
+    if (everyMs === sweepMs || isClosed) return;
+    sweepMs = everyMs;
+    sweep?.cancel();
+    sweep =
+      everyMs === undefined
+        ? undefined
+        : startInterval(everyMs, () => {
+            sweeping ??= dropLate().finally(() => (sweeping = undefined));
+          }).unref();
   };
   const yieldAll = ownership.contend(outbox.partitions, {
     gained(partition, fence) {
@@ -44,10 +77,18 @@ export function createDispatcher(
       Array.from(owned.values(), ({ queues }) => queues.get(id)).filter(
         (queue) => queue !== undefined,
       ),
+    async oldestOf(id) {
+      const oldest = await Promise.all(Array.from(owned.values(), (each) => each.oldestOf(id)));
+      const known = oldest.filter((timestamp) => timestamp !== undefined);
+      return known.length === 0 ? undefined : Math.min(...known);
+    },
     review() {
       for (const dispatcher of owned.values()) dispatcher.review();
+      reviewSweep();
     },
     async close() {
+      sweep?.cancel();
+      isClosed = true;
       for (const partition of Array.from(owned.keys())) void drop(partition);
       await Promise.all(closing);
       yieldAll();

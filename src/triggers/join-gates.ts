@@ -25,13 +25,10 @@ export interface JoinContext extends AskContext {
 export interface AdmitOptions {
   /** Whether the gates decide. Default true. */
   readonly asksGates?: boolean | undefined;
+  /** Whether it may be replaced before anybody is notified of it: @see Provisional. Default false. */
+  readonly isProvisional?: boolean | undefined;
   /** Whether reads of its caller need not ask the gates while it is open. Default true. */
   readonly coversReads?: boolean | undefined;
-  /**
-   * Whether the join listeners are called. Default true; false: the subscription continues an
-   * earlier one.
-   */
-  readonly notifies?: boolean | undefined;
 }
 
 /** Calls the join listeners. Resolves when they have run. */
@@ -47,7 +44,7 @@ export interface JoinGates {
    * @param options.asksGates Whether the gates decide. False for the service's own callers: then
    *   nothing refuses, and only the join listeners are called. Default true.
    * @returns What calls the join listeners (`gate: false`), and resolves when they have run. The
-   *   subscription need not wait for it.
+   *   subscription need not wait for it. Not to be called for one that continues an earlier one.
    * @throws StreamError JOIN_REFUSED unless every gate allows it.
    */
   admit(joined: JoinedSubscription, options?: AdmitOptions): Promise<NotifyJoined>;
@@ -119,10 +116,10 @@ export function createJoinGates(context: JoinContext): JoinGates {
       return listeners.length > 0;
     },
 
-    async admit(joined, { asksGates = true, notifies = true } = {}) {
+    async admit(joined, { asksGates = true } = {}) {
       const mustAsk = asksGates && hasGates(refuseJoin);
       refresh();
-      const notified = notifies ? listeners : [];
+      const notified = listeners;
       if (!mustAsk && notified.length === 0) return notifyNobody;
       const payload = joinPayload(joined);
       if (mustAsk) await ask(payload, refuseJoin);

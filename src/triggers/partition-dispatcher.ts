@@ -5,10 +5,14 @@ import type { Unwatch } from "../core/watchers.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
 import { MAX_DEPTH } from "../functions/cause.ts";
 import type { Bindings } from "./bindings.ts";
-import { deliver } from "./delivery.ts";
+import { deliverJob } from "./delivery.ts";
+import type { StateSource } from "./state-source.ts";
 import { eventPayload } from "./payloads.ts";
 import { Settler } from "./settler.ts";
-import { type Job, type Loss, TriggerQueue } from "./trigger-queue.ts";
+import { readReference } from "./start-reference.ts";
+import { Starts } from "./starts.ts";
+import type { Job, Loss } from "./job.ts";
+import { TriggerQueue } from "./trigger-queue.ts";
 
 /** Limits of triggers. Each has a default. */
 export interface TriggerLimits {
@@ -33,6 +37,10 @@ export interface DispatchContext {
   /** Reports failures that belong to no call. */
   readonly onError: (error: unknown) => void;
   readonly random: () => number;
+  /** Wall clock, in Unix milliseconds. */
+  readonly clock: () => number;
+  /** The states of groups, for triggers with `start`. */
+  readonly states: StateSource;
 }
 
 /** An owned partition, and the proof of ownership. */
@@ -53,6 +61,8 @@ export class PartitionDispatcher {
   readonly #context: DispatchContext;
   readonly #owned: OwnedPartition;
   readonly #queues = new Map<string, TriggerQueue>();
+  /** Of the triggers with `start`. */
+  readonly #starts = new Map<string, Starts>();
   readonly #settler: Settler;
   readonly #unwatch: Unwatch;
   /** New entries that are not queued yet. */
@@ -88,18 +98,56 @@ export class PartitionDispatcher {
   /** To be called when triggers or providers change. */
   review(): void {
     for (const [id, queue] of this.#queues) {
-      if (this.#context.bindings.get(id) !== undefined) queue.pump();
-      else {
+      const trigger = this.#context.bindings.get(id);
+      if (trigger === undefined) {
         this.#queues.delete(id);
+        this.#starts.get(id)?.close();
         queue.abandon();
+        this.#starts.delete(id);
+        continue;
+      }
+      queue.rebind(trigger);
+      if (trigger.definition.isStarting === true) queue.shut();
+      else if (queue.isShut && this.#isCaughtUp) void this.#openCaughtUp(queue);
+      else queue.pump();
+    }
+  }
+
+  /** Drops, or replaces by a start, what has waited for a provider longer than `max_away`. */
+  async dropLate(nowMs: number): Promise<void> {
+    for (const [id, queue] of this.#queues) {
+      const { maxAwayMs } = queue.trigger.definition.config;
+      if (maxAwayMs === undefined) continue;
+      const starts = this.#starts.get(id);
+      while (!queue.isServed && !this.#closed) {
+        const oldest = queue.oldest((seq) => starts?.has(seq) === true);
+        const timestamp = oldest === undefined ? undefined : await this.#timestampOf(oldest);
+        if (timestamp === undefined || timestamp > nowMs - maxAwayMs) break;
+        if (starts === undefined) await queue.dropLate();
+        else {
+          for (const key of queue.waitingKeys()) starts.want(key, id, "max_away");
+          break;
+        }
       }
     }
+  }
+
+  /** Timestamps of the oldest waiting event of a trigger; undefined: none waits. */
+  async oldestOf(triggerId: string): Promise<number | undefined> {
+    const oldest = this.#queues.get(triggerId)?.oldest();
+    return oldest === undefined ? undefined : this.#timestampOf(oldest);
+  }
+
+  async #timestampOf(seq: number): Promise<number | undefined> {
+    const { outbox, partition } = this.#owned;
+    return (await outbox.read(partition, seq))?.event.timestamp;
   }
 
   /** Starts no more calls. Resolves when the calls in progress have ended and are settled. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#unwatch();
+    for (const starts of this.#starts.values()) starts.close();
     for (const queue of this.#queues.values()) queue.close();
     await Promise.all(Array.from(this.#queues.values(), (queue) => queue.whenIdle()));
     await this.#settler.close();
@@ -107,6 +155,14 @@ export class PartitionDispatcher {
 
   /** Queues the existing entries, oldest first, then those that arrived meanwhile. */
   async #scan(): Promise<void> {
+    await this.#catchUp();
+    this.#isCaughtUp = true;
+    this.#takeIncoming();
+    this.review();
+  }
+
+  /** Queues the entries that are in the outbox now. */
+  async #catchUp(): Promise<void> {
     const { outbox, partition } = this.#owned;
     while (!this.#closed) {
       try {
@@ -118,8 +174,15 @@ export class PartitionDispatcher {
         await new Promise((resolve) => setTimeout(resolve, RESCAN_MS).unref());
       }
     }
-    this.#isCaughtUp = true;
-    this.#takeIncoming();
+  }
+
+  /**
+   * Opens the queue of a trigger whose starts are all in the outbox, when they are queued too: none
+   * of its functions is called with an event before the state.
+   */
+  async #openCaughtUp(queue: TriggerQueue): Promise<void> {
+    await this.#catchUp();
+    if (queue.trigger.definition.isStarting !== true) queue.open();
   }
 
   #takeIncoming(): void {
@@ -128,7 +191,8 @@ export class PartitionDispatcher {
     for (const head of heads) this.#take(head);
   }
 
-  #take({ seq, group, triggers, depth }: OutboxHead): void {
+  #take(head: OutboxHead): void {
+    const { seq, group, triggers, depth } = head;
     if (seq <= this.#last || this.#closed) return;
     this.#last = seq;
     this.#settler.expect(seq, triggers.length);
@@ -138,13 +202,47 @@ export class PartitionDispatcher {
       return this.#settler.done(seq, "");
     }
     const key = groupKeyText(group);
-    for (const id of triggers) {
+    for (const reference of triggers) {
+      const { triggerId: id, start } = readReference(reference);
       const queue = this.#queue(id);
+      const starts = this.#startsOf(queue);
       // The trigger ended after the commit.
-      if (queue === undefined) this.#settler.done(seq, id);
-      else if (depth >= MAX_DEPTH) queue.refuse(seq);
-      else queue.push(seq, key);
+      if (queue === undefined) this.#settler.done(seq, reference);
+      else if (start !== undefined) {
+        // It has no start any more.
+        if (starts === undefined) this.#settler.done(seq, reference);
+        else {
+          const covered = queue.collapse(key);
+          for (const each of covered) this.#done(each, id);
+          if (start !== "registered") queue.tally.dropped += covered.length;
+          starts.note(seq, group, start, reference);
+          queue.push(seq, key);
+        }
+      } else if (starts?.waitingFor(key) !== undefined) {
+        if (starts.waitingFor(key) !== "registered") queue.tally.dropped++;
+        this.#settler.done(seq, id);
+      } else if (depth >= MAX_DEPTH) queue.refuse(seq);
+      else {
+        queue.push(seq, key);
+        // Only where it makes room: a group that waits with one event waits with a start otherwise.
+        if (starts !== undefined && queue.isOverfull && queue.waitingOf(key) > 1)
+          starts.want(key, id, "overflow");
+      }
     }
+  }
+
+  /** An entry is done for a trigger. */
+  #done(seq: number, id: string): void {
+    this.#settler.done(seq, this.#starts.get(id)?.done(seq) ?? id);
+  }
+
+  /** The starts of a trigger with `start`. */
+  #startsOf(queue: TriggerQueue | undefined): Starts | undefined {
+    if (queue?.trigger.definition.config.start === undefined) return undefined;
+    const { id } = queue.trigger;
+    const starts = this.#starts.get(id) ?? new Starts(this.#context.states);
+    this.#starts.set(id, starts);
+    return starts;
   }
 
   #queue(id: string): TriggerQueue | undefined {
@@ -153,17 +251,27 @@ export class PartitionDispatcher {
     const trigger = this.#context.bindings.get(id);
     if (trigger === undefined) return undefined;
     const queue = createTriggerQueue(this.#context, trigger, {
-      read: (seq) => this.#read(seq),
-      onDone: (seq) => this.#settler.done(seq, id),
+      read: (seq) => this.#read(seq, queue),
+      onDone: (seq) => this.#done(seq, id),
     });
     this.#queues.set(id, queue);
+    const { config, isStarting } = trigger.definition;
+    if (config.start !== undefined && (isStarting === true || !this.#isCaughtUp)) queue.shut();
     return queue;
   }
 
-  async #read(seq: number): Promise<Job | undefined> {
+  async #read(seq: number, queue: TriggerQueue): Promise<Job | undefined> {
     const { outbox, partition } = this.#owned;
+    const starts = this.#startsOf(queue);
+    const start = starts?.begin(seq, queue.trigger);
+    if (start !== undefined) return start;
+    // A start from before the trigger was registered again, without one.
+    if (this.#starts.get(queue.trigger.id)?.has(seq) === true) return undefined;
     const entry = await outbox.read(partition, seq);
     if (entry === undefined) return undefined;
+    const judged = starts?.judge(entry.group, entry.event, queue.trigger) ?? "event";
+    if (judged === "covered") return undefined;
+    if (judged !== "event") return judged;
     return { payload: eventPayload(entry.group, entry.event), depth: entry.depth };
   }
 }
@@ -177,15 +285,15 @@ export function createTriggerQueue(
     readonly onDone: (seq: number) => void;
   },
 ): TriggerQueue {
-  const { functionId, config } = trigger.definition;
-  const needed = [functionId, config.conditionFunctionId].filter((id) => id !== undefined);
   return new TriggerQueue({
     ...source,
     ...limits,
     trigger,
-    deliver: ({ payload, depth }) => deliver(call, trigger, payload, depth),
-    isServed: () => needed.every(hasFunction),
-    onLost: (job, loss) => onLost(trigger, job, loss),
+    deliver: (bound, job) => deliverJob(call, bound, job),
+    isServed: ({ definition: { functionId, config } }) =>
+      hasFunction(functionId) &&
+      (config.conditionFunctionId === undefined || hasFunction(config.conditionFunctionId)),
+    onLost,
     random,
   });
 }

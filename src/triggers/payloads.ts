@@ -3,6 +3,7 @@ import type { ChangeEvent, GroupEvent } from "../core/change.ts";
 import type { Connected } from "../core/connection.ts";
 import type { GroupKey } from "../core/names.ts";
 import { opsText } from "../core/op-text.ts";
+import { presenceBaseOf, presenceStreamOf } from "../core/presence-stream.ts";
 import type { GatedMutation, GatedWrite, WriteAction } from "./gated-write.ts";
 
 /* Payloads of trigger functions: JSON text in the shapes of the WebSocket protocol. */
@@ -82,6 +83,7 @@ export function readLeavePayload(payload: string): JoinedSubscription {
   const fields = JSON.parse(payload) as {
     readonly subscription_id: string;
     readonly stream_name: string;
+    readonly presence?: boolean;
     readonly group_id: string;
     readonly id: string | null;
     readonly user: string | null;
@@ -90,7 +92,9 @@ export function readLeavePayload(payload: string): JoinedSubscription {
   };
   return {
     subscriptionId: fields.subscription_id,
-    streamName: fields.stream_name,
+    streamName:
+      (fields.presence === true ? presenceStreamOf(fields.stream_name) : undefined) ??
+      fields.stream_name,
     groupId: fields.group_id,
     itemId: fields.id ?? undefined,
     user: fields.user ?? undefined,
@@ -130,9 +134,13 @@ function fieldsOf(joined: JoinedSubscription): string {
   );
 }
 
+/** Of the presence of a stream, the place is the stream itself. */
 function placeOf({ streamName, groupId }: GroupKey, itemId: string | undefined): string {
+  const base = presenceBaseOf(streamName);
   return (
-    `"stream_name":${JSON.stringify(streamName)},"group_id":${JSON.stringify(groupId)},` +
+    `"stream_name":${JSON.stringify(base ?? streamName)},` +
+    (base === undefined ? "" : '"presence":true,') +
+    `"group_id":${JSON.stringify(groupId)},` +
     `"id":${JSON.stringify(itemId ?? null)}`
   );
 }

@@ -8,7 +8,10 @@ export interface TriggerCounts {
   readonly failed: number;
   /** Attempts after the first. */
   readonly retried: number;
-  /** Dropped without a call: too many waited, or the chain of functions was too long. */
+  /**
+   * Dropped without a call: too many waited, a provider was away for too long, or the chain of
+   * functions was too long. Of a trigger with `start`, the state of their groups replaces them.
+   */
   readonly dropped: number;
 }
 

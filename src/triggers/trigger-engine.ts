@@ -2,6 +2,7 @@ import type { Coordinator } from "../core/coordinator.ts";
 import { FunctionError } from "../core/function-call.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Firing, Outbox } from "../core/outbox.ts";
+import { isPresenceStream } from "../core/presence-stream.ts";
 import { type BoundTrigger, triggerIdentity } from "../core/trigger.ts";
 import { MAX_DEPTH, OUTERMOST, currentCause, runCaused } from "../functions/cause.ts";
 import type { FunctionRegistry } from "../functions/function-registry.ts";
@@ -11,11 +12,13 @@ import { createBindings } from "./bindings.ts";
 import { type TriggerRequest, configKeys, readTrigger, writeTrigger } from "./definition.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { type GateOptions, type Gates, createGates } from "./gates.ts";
+import type { StateSource } from "./state-source.ts";
 import { createLeaves } from "./leaves.ts";
+import { bindTrigger } from "./registering.ts";
 import { ReadAdmissions } from "./read-admissions.ts";
 import type { DispatchContext, TriggerLimits } from "./partition-dispatcher.ts";
 import { type Tally, type TriggerCounts, newTally } from "./trigger-counts.ts";
-import type { Job, Loss } from "./trigger-queue.ts";
+import type { Job, Loss } from "./job.ts";
 import { waitAtMost } from "../timers/timers.ts";
 
 /** A problem for the operator's log. Callers do not see it. */
@@ -46,6 +49,18 @@ export interface TriggerStatus extends TriggerRequest {
   readonly served: boolean;
 }
 
+/** A trigger in force, with what an operator wants to know of it. */
+export interface TriggerReport extends TriggerStatus {
+  /** Identifies the trigger: never reused for another one. */
+  readonly id: string;
+  /** When the oldest of the events that wait at this process happened, Unix milliseconds. */
+  readonly oldestMs?: number | undefined;
+  /** Of a durable trigger: since when its function has had no provider, Unix milliseconds. */
+  readonly awaySinceMs?: number | undefined;
+  /** Whether its start is being prepared, or its preparation failed: it waits for a registration. */
+  readonly starting: boolean;
+}
+
 /** A trigger that this process has registered. */
 interface Registered {
   /** Number of registrations. */
@@ -66,6 +81,7 @@ export interface ReactiveOptions extends GateOptions {
     job: Job | undefined,
     loss: Loss,
   ) => Promise<void>;
+  readonly states: StateSource;
   readonly onProblem: (problem: Problem) => void;
   readonly newId: () => string;
   /** Monotonic clock, in milliseconds. */
@@ -88,6 +104,13 @@ export interface TriggerEngine {
   register(request: TriggerRequest): Promise<Registration>;
   /** All triggers in force. */
   status(): TriggerStatus[];
+  /** All triggers in force, with the share of this process in what waits for them. */
+  report(): Promise<TriggerReport[]>;
+  /**
+   * Ends the share of this process in a trigger, whatever has registered it here. The trigger ends
+   * when every process has done so. An unknown one is ignored.
+   */
+  remove(id: string): Promise<void>;
   /**
    * Starts no more calls of `stream` triggers, runs the leave triggers, and waits for calls in
    * progress, all within the timeout. Events not yet called with stay in the outbox.
@@ -110,6 +133,8 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
     hasFunction: (id) => functions.has(id),
     limits,
     random: Math.random,
+    clock: options.clock,
+    states: options.states,
     onError: (error) =>
       onProblem({
         kind: "internal",
@@ -187,7 +212,7 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
     };
     let id: string;
     try {
-      ({ id } = await inTurn(() => coordinator.registry.bind(definition)));
+      ({ id } = await inTurn(() => bindTrigger(coordinator.registry, options.states, definition)));
     } catch (error) {
       registered.count--;
       throw error;
@@ -218,33 +243,56 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
     return { unregister: (how = "withdrawn") => (ended ??= end(how)) };
   };
 
+  const statusOf = (trigger: BoundTrigger): TriggerStatus => {
+    const queues = [...dispatcher.queuesOf(trigger.id), leaves.queueOf(trigger.id)].filter(
+      (queue) => queue !== undefined,
+    );
+    const counts = { ...tallyOf(trigger.id) };
+    for (const { tally } of queues) {
+      for (const count of Object.keys(counts) as (keyof Tally)[]) counts[count] += tally[count];
+    }
+    return {
+      ...writeTrigger(trigger.definition),
+      counts,
+      pending: queues.reduce((sum, { pending }) => sum + pending, 0),
+      served: functions.has(trigger.definition.functionId),
+    };
+  };
+
   return {
     gates,
     admissions,
     firing(group, itemId) {
       const triggers = bindings.match(group, itemId);
-      if (triggers.length === 0) return undefined;
+      if (triggers.length === 0 || isPresenceStream(group.streamName)) return undefined;
       const { depth } = currentCause();
       // Dead letters of chains that are too long fire nothing more.
       return depth > MAX_DEPTH ? undefined : { triggers, depth };
     },
     register,
-    status: () =>
-      coordinator.registry.triggers().map((trigger) => {
-        const queues = [...dispatcher.queuesOf(trigger.id), leaves.queueOf(trigger.id)].filter(
-          (queue) => queue !== undefined,
-        );
-        const counts = { ...tallyOf(trigger.id) };
-        for (const { tally } of queues) {
-          for (const count of Object.keys(counts) as (keyof Tally)[]) counts[count] += tally[count];
-        }
-        return {
-          ...writeTrigger(trigger.definition),
-          counts,
-          pending: queues.reduce((sum, { pending }) => sum + pending, 0),
-          served: functions.has(trigger.definition.functionId),
-        };
-      }),
+    status: () => coordinator.registry.triggers().map(statusOf),
+    report: () =>
+      Promise.all(
+        coordinator.registry.triggers().map(async (trigger): Promise<TriggerReport> => {
+          const { id, definition, awaySinceMs } = trigger;
+          const status = statusOf(trigger);
+          return {
+            id,
+            ...status,
+            oldestMs: status.pending === 0 ? undefined : await dispatcher.oldestOf(id),
+            awaySinceMs: status.served ? undefined : awaySinceMs,
+            starting: definition.isStarting === true,
+          };
+        }),
+      ),
+    async remove(id) {
+      const trigger = bindings.get(id);
+      if (trigger === undefined) return;
+      const identity = triggerIdentity(trigger.definition);
+      // Registrations of it that end later do not concern a trigger that is registered since.
+      registrations.delete(identity);
+      await coordinator.registry.unbind(id, "withdrawn");
+    },
     async close(timeoutMs) {
       const endMs = performance.now() + timeoutMs;
       const left = () => Math.max(0, endMs - performance.now());
@@ -260,12 +308,15 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
   };
 }
 
+const DROPPED: Readonly<Record<Exclude<Loss["reason"], "failed">, string>> = {
+  backlog: "too many events wait for it",
+  depth: "the chain of functions and triggers is too long",
+  max_away: "its function had no provider for too long",
+};
+
 function problemOf(functionId: string, { reason, error, attempts }: Loss): Problem {
   if (reason !== "failed") {
-    const why =
-      reason === "backlog"
-        ? "too many events wait for it"
-        : "the chain of functions and triggers is too long";
+    const why = DROPPED[reason];
     const message = `An event for ${functionId} was dropped: ${why}.`;
     return { kind: "trigger_dropped", message, functionId };
   }

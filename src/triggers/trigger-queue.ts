@@ -1,50 +1,42 @@
 import { Fifo } from "../core/fifo.ts";
-import type { FunctionError } from "../core/function-call.ts";
 import type { BoundTrigger } from "../core/trigger.ts";
 import { Backlog, type Turn } from "./backlog.ts";
 import type { Delivery } from "./delivery.ts";
+import type { Job, Loss } from "./job.ts";
 import { type Tally, newTally } from "./trigger-counts.ts";
-
-/** A pending call of a trigger. */
-export interface Job {
-  /** JSON text. */
-  readonly payload: string;
-  /** Number of firings and calls that led to it. */
-  readonly depth: number;
-}
-
-/** Why a job ended without a successful call. */
-export interface Loss {
-  readonly reason: "failed" | "backlog" | "depth";
-  readonly error: FunctionError | undefined;
-  readonly attempts: number;
-}
 
 /** Dependencies of a queue. Jobs are identified by number; their source stores them. */
 export interface TriggerQueueOptions {
+  /** The trigger. `rebind` replaces it. */
   readonly trigger: BoundTrigger;
   /** Most concurrent calls, over all keys. */
   readonly maxConcurrent: number;
-  /** Most waiting jobs; beyond it the oldest are dropped. */
+  /**
+   * Most waiting jobs; beyond it the oldest are dropped. Those of a trigger with `start` are not:
+   * their source replaces them (see isOverfull).
+   */
   readonly maxBacklog: number;
   /** Reads a job; undefined when it no longer exists. */
   readonly read: (seq: number) => Promise<Job | undefined>;
   /** Makes one attempt. Never rejects. */
-  readonly deliver: (job: Job) => Promise<Delivery>;
+  readonly deliver: (trigger: BoundTrigger, job: Job) => Promise<Delivery>;
   /** Whether all functions that it needs have a provider. */
-  readonly isServed: () => boolean;
+  readonly isServed: (trigger: BoundTrigger) => boolean;
   /**
    * Records a job that was given up, for people to find. Resolves when it is recorded. Never
    * rejects.
    */
-  readonly onLost: (job: Job | undefined, loss: Loss) => Promise<void>;
+  readonly onLost: (trigger: BoundTrigger, job: Job | undefined, loss: Loss) => Promise<void>;
   /** Reports a job that is done, whatever its outcome: the source may remove it. */
   readonly onDone: (seq: number) => void;
   readonly random: () => number;
 }
 
 /** How a job continues that waited for another attempt. */
-type Resumption = "go" | "drop" | "stop";
+type Resumption = "go" | "stop" | Drop;
+
+/** Why a waiting job is dropped. */
+type Drop = "backlog" | "max_away";
 
 /** A job that waits for another attempt. */
 interface Paused {
@@ -79,6 +71,8 @@ export class TriggerQueue {
   /** Jobs whose pause is over and that need a slot to continue. */
   readonly #resuming = new Fifo<number>();
   readonly #tally: Tally = newTally();
+  #trigger: BoundTrigger;
+  #isShut = false;
   #running = 0;
   #isClosed = false;
   #isAbandoned = false;
@@ -86,10 +80,26 @@ export class TriggerQueue {
 
   constructor(options: TriggerQueueOptions) {
     this.#options = options;
+    this.#trigger = options.trigger;
   }
 
   get trigger(): BoundTrigger {
-    return this.#options.trigger;
+    return this.#trigger;
+  }
+
+  /** Whether all functions that it needs have a provider. */
+  get isServed(): boolean {
+    return this.#options.isServed(this.#trigger);
+  }
+
+  /** Whether more jobs wait than may. */
+  get isOverfull(): boolean {
+    return this.#backlog.size > this.#options.maxBacklog;
+  }
+
+  /** Whether it is shut: it starts no jobs until it is opened. */
+  get isShut(): boolean {
+    return this.#isShut;
   }
 
   /** Outcomes of its jobs. */
@@ -105,18 +115,59 @@ export class TriggerQueue {
     return pending;
   }
 
+  /** Uses the present definition of the trigger from the next call on. */
+  rebind(trigger: BoundTrigger): void {
+    this.#trigger = trigger;
+  }
+
+  /** Starts no more jobs until it is opened. */
+  shut(): void {
+    this.#isShut = true;
+  }
+
+  /** Starts jobs again. */
+  open(): void {
+    this.#isShut = false;
+    this.pump();
+  }
+
   /** Adds a job behind those of its key. */
   push(seq: number, keyText: string): void {
     if (this.#isClosed) return;
     this.#backlog.push(seq, keyText);
-    if (this.#backlog.size > this.#options.maxBacklog) this.#dropOldest();
+    if (this.isOverfull) void this.#dropOldest("backlog");
     this.pump();
+  }
+
+  /** Number of jobs of a key that have not begun. */
+  waitingOf(keyText: string): number {
+    return this.#backlog.waitingOf(keyText);
+  }
+
+  /** The keys with jobs that have not begun. */
+  waitingKeys(): Iterable<string> {
+    return this.#backlog.waitingKeys();
+  }
+
+  /** The oldest job that waits; undefined when none does. */
+  oldest(isPassedOver?: (seq: number) => boolean): number | undefined {
+    return this.#backlog.oldest(isPassedOver);
+  }
+
+  /** Removes the jobs of a key that have not begun. They are the caller's to complete. */
+  collapse(keyText: string): readonly number[] {
+    return this.#backlog.removeKey(keyText);
+  }
+
+  /** Drops the oldest waiting job, because its function was away for too long. */
+  async dropLate(): Promise<void> {
+    await this.#dropOldest("max_away");
   }
 
   /** Starts all jobs that can start. To be called when providers change. */
   pump(): void {
-    const { maxConcurrent, isServed } = this.#options;
-    while (!this.#isClosed && this.#running < maxConcurrent && isServed()) {
+    const { maxConcurrent } = this.#options;
+    while (!this.#isClosed && !this.#isShut && this.#running < maxConcurrent && this.isServed) {
       const resumed = this.#resuming.shift();
       if (resumed !== undefined) {
         this.#resume(resumed, "go");
@@ -176,8 +227,7 @@ export class TriggerQueue {
 
   /** @returns Whether the job is done; false when the queue closed before. */
   async #attempt(seq: number): Promise<boolean> {
-    const { deliver, onLost, trigger, random, isServed } = this.#options;
-    const { retry } = trigger.definition.config;
+    const { deliver, onLost, random } = this.#options;
     let attempts = 0;
     let stops = 0;
     let unserved = 0;
@@ -185,7 +235,9 @@ export class TriggerQueue {
       const job = await this.#read(seq);
       if (job === "stop") return false;
       if (job === undefined) return true;
-      const delivery = await deliver(job);
+      const trigger = this.#trigger;
+      const { retry } = trigger.definition.config;
+      const delivery = await deliver(trigger, job);
       let pause: Promise<Resumption> | undefined;
       switch (delivery.kind) {
         case "fired":
@@ -199,7 +251,7 @@ export class TriggerQueue {
           if (stops >= MAX_STOPS) break;
           // Without a provider, other jobs need not wait for a slot. An overloaded provider must
           // not be called by ever more jobs: this one keeps its slot.
-          if (!isServed()) pause = this.#pause(seq, undefined);
+          if (!this.isServed) pause = this.#pause(seq, undefined);
           else pause = this.#pause(seq, backoff(UNSERVED, ++unserved, random), true);
           break;
         case "failed":
@@ -213,14 +265,18 @@ export class TriggerQueue {
       }
       if (pause === undefined) {
         this.#tally.failed++;
-        await onLost(job, { reason: "failed", error: delivery.error, attempts: attempts + stops });
+        await onLost(trigger, job, {
+          reason: "failed",
+          error: delivery.error,
+          attempts: attempts + stops,
+        });
         return true;
       }
       const resumption = await pause;
       if (resumption === "stop") return false;
       if (resumption === "go") continue;
       this.#tally.dropped++;
-      await onLost(job, { reason: "backlog", error: undefined, attempts });
+      await onLost(trigger, job, { reason: resumption, error: undefined, attempts });
       return true;
     }
   }
@@ -259,7 +315,7 @@ export class TriggerQueue {
         if (ms === undefined) isOver();
         else this.pump();
       }
-      if (this.#backlog.size > this.#options.maxBacklog) this.#dropOldest();
+      if (this.isOverfull) void this.#dropOldest("backlog");
     });
   }
 
@@ -275,18 +331,19 @@ export class TriggerQueue {
   }
 
   /** Drops the oldest job that is not being called. */
-  #dropOldest(): void {
+  async #dropOldest(why: Drop): Promise<void> {
+    if (this.#trigger.definition.config.start !== undefined) return;
     const oldest = this.#backlog.dropOldest();
     if (oldest === undefined) return;
-    if (oldest.isHeld) return this.#resume(oldest.seq, "drop");
+    if (oldest.isHeld) return this.#resume(oldest.seq, why);
     this.#tally.dropped++;
-    void this.#lose(oldest.seq, "backlog");
+    await this.#lose(oldest.seq, why);
   }
 
-  async #lose(seq: number, reason: "backlog" | "depth"): Promise<void> {
+  async #lose(seq: number, reason: Drop | "depth"): Promise<void> {
     const { read, onLost, onDone } = this.#options;
     const job = await read(seq).catch(() => undefined);
-    await onLost(job, { reason, error: undefined, attempts: 0 });
+    await onLost(this.#trigger, job, { reason, error: undefined, attempts: 0 });
     onDone(seq);
   }
 }

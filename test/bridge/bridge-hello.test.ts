@@ -198,7 +198,7 @@ describe("a token", () => {
     );
     expect(sentences).toEqual([
       "type is unknown; it may be join or leave.",
-      "type is unknown; it may be join, leave, call or token.",
+      "type is unknown; it may be join, leave, presence, call or token.",
     ]);
   });
 });

@@ -1,109 +1,34 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import type { AuthRequest } from "../../src/core/auth.ts";
-import { uniqueName } from "../support/doors/unique.ts";
-import { type Calls, newCalls, promised } from "../support/gates/calls.ts";
-import {
-  type GatedServer,
-  type JoinPayload,
-  asLeave,
-  openGatedServer,
-} from "../support/gates/gated-server.ts";
-import { type Line, connect } from "./line.ts";
+import { promised } from "../support/gates/calls.ts";
+import { connect } from "./line.ts";
 import { first, of, send } from "./notices.ts";
-
-const TIMEOUT_MS = 300;
-
-/** A server with join listeners. */
-interface Scene {
-  readonly gated: GatedServer;
-  /** Calls of the join listener. */
-  readonly notified: Calls<JoinPayload>;
-}
+import {
+  TIMEOUT_MS,
+  type Scene,
+  openScene,
+  newGroup,
+  greet,
+  join,
+  cut,
+  leavesOf,
+  left,
+  joinsOf,
+  passTimeout,
+} from "./session-scene.ts";
 
 /** A server whose sessions wait for long. */
 let patient: Scene;
 /** A server whose sessions end soon. */
 let brief: Scene;
 
-async function open(presenceTimeoutMs?: number): Promise<Scene> {
-  const notified = newCalls<JoinPayload>();
-  const gated = await openGatedServer({
-    presenceTimeoutMs,
-    auth: { local: true, keys: [{ name: "backend", key: "k".repeat(32) }] },
-    authFunction: "auth",
-    async setup(service) {
-      await service.registerFunction("auth", ({ headers }: AuthRequest) => {
-        const user = headers["user"];
-        return user === undefined ? { context: headers["context"] ?? "" } : { user };
-      });
-      await service.registerFunction("listener", (payload: JoinPayload) =>
-        notified.record(asLeave(payload)),
-      );
-      const config = { gate: false };
-      await service.registerTrigger({ type: "stream:join", function_id: "listener", config });
-    },
-  });
-  return { gated, notified };
-}
-
 beforeAll(async () => {
-  patient = await open();
-  brief = await open(TIMEOUT_MS);
+  patient = await openScene();
+  brief = await openScene(TIMEOUT_MS);
 });
 afterAll(async () => {
   await patient?.gated.server.close();
   await brief?.gated.server.close();
 });
-
-const newGroup = () => ({ streamName: "rooms", groupId: uniqueName("g") });
-type Group = ReturnType<typeof newGroup>;
-
-/** A socket that has said hello. */
-interface Greeted {
-  readonly line: Line;
-  readonly session: string;
-  readonly resumed: boolean;
-  readonly connectionId: string;
-}
-
-async function greet(
-  { gated: { url } }: Scene,
-  session?: string,
-  headers: Record<string, string> = { user: "ann" },
-): Promise<Greeted> {
-  const line = await connect(url, "/", { headers });
-  send(line, "hello", { version: 2, session });
-  const { data } = await first(line, "welcome");
-  const { resumed, connectionId } = data as unknown as Greeted;
-  return { line, session: data["session"] as string, resumed, connectionId };
-}
-
-/** Joins a group. Resolves when its sync has come. */
-async function join({ line }: Greeted, group: Group, subscriptionId = "s", id?: string) {
-  const before = of(line.frames, "sync").length;
-  line.join({ ...group, subscriptionId, ...(id === undefined ? {} : { id }) });
-  await line.until("a sync", (all) => of(all, "sync").length > before);
-}
-
-/** Cuts a connection, as a network does. */
-function cut({ line }: Greeted): void {
-  line.socket.terminate();
-}
-
-/** The leaves of a group up to now. */
-async function leavesOf({ gated }: Scene, { groupId }: Group): Promise<number> {
-  return (await gated.leavesSoFar()).filter((each) => each.group_id === groupId).length;
-}
-async function left({ gated: { leaves } }: Scene, { groupId }: Group, count = 1) {
-  const isOf = (each: JoinPayload) => each.group_id === groupId;
-  const all = await leaves.until("leaves", (each) => each.filter(isOf).length >= count);
-  return all.filter(isOf);
-}
-function joinsOf({ notified }: Scene, { groupId }: Group): number {
-  return notified.all.filter((each) => each.group_id === groupId).length;
-}
-/** Resolves when the timeout of sessions has passed, and a bit. */
-const passTimeout = async () => new Promise((resolve) => setTimeout(resolve, 2 * TIMEOUT_MS));
 
 describe("a session", () => {
   it("goes on with its connection id and its secret when its client comes back", async () => {
@@ -338,7 +263,7 @@ describe("a session", () => {
   });
 
   it("ends with its leaves when the service shuts down, at once", async () => {
-    const scene = await open(600_000);
+    const scene = await openScene(600_000);
     const [lost, held] = [newGroup(), newGroup()];
     const [one, two] = [await greet(scene), await greet(scene)];
     await join(one, lost);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { SnapshotMemory } from "../../src/limits/snapshot-memory.ts";
 import { LOCAL } from "../../src/rights/caller.ts";
-import { WaitingCalls } from "../../src/bridge/call-order.ts";
+import { CallOrder, WaitingCalls } from "../../src/bridge/call-order.ts";
 import { type SocketCall, SocketCalls } from "../../src/bridge/socket-calls.ts";
 import { type OutletSocket, SendQueue } from "../../src/bridge/send-queue.ts";
 import { contentOf } from "../../src/bridge/text-frame.ts";
@@ -45,6 +45,7 @@ describe("a call whose socket's credentials expire before its result", () => {
       socket,
       new SendQueue(outlet),
       undefined,
+      { order: new CallOrder(new WaitingCalls()), mayStart: () => true },
     );
     calls.receive({ type: "call", id: 1, method: "M", params: {} }, 10);
     vi.setSystemTime(EXPIRES_AT_MS);

@@ -124,7 +124,7 @@ describe("a session", () => {
       ...local,
       async take() {
         await taken;
-        return { connectionId: "c1", leases: [] };
+        return { connectionId: "c1", isBound: false, leases: [] };
       },
       async end(id) {
         ended.push(id);
@@ -170,6 +170,8 @@ describe("a session", () => {
         const { subscriptionId } = request;
         return {
           ended: undefined,
+          presence: undefined,
+          show: () => {},
           leave() {
             parted.push(`${subscriptionId} left`);
             admission.leave();
@@ -253,6 +255,8 @@ describe("a session", () => {
           const admission = await engine.handlers.admit(request, caller);
           const counted: Admission = {
             ended: undefined,
+            presence: undefined,
+            show: () => {},
             leave() {
               admitted.delete(request.subscriptionId);
               admission.leave();
@@ -266,6 +270,8 @@ describe("a session", () => {
       const at = open(counting);
       const unknown: Admission = {
         ended: undefined,
+        presence: undefined,
+        show: () => {},
         leave: () => {},
         suspend: () => {
           throw new Error("unexpected");

@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { WaitingCalls } from "../../src/bridge/call-order.ts";
 import { type SessionKeeper, SocketSession } from "../../src/bridge/socket-session.ts";
+import type { SessionConnection } from "../../src/core/connection.ts";
 import type { SuspendedSubscription } from "../../src/service/handlers.ts";
 
 const TIMEOUT_MS = 1000;
-const RECORD = { id: "session", owner: "ann", connectionId: "c" };
+const RECORD = { id: "session", owner: "ann" };
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -14,10 +16,22 @@ function open(maxSuspended = 10) {
   const keeper: SessionKeeper = {
     timeoutMs: TIMEOUT_MS,
     maxSuspended,
+    waiting: new WaitingCalls(),
+    isHeld: () => true,
     isClosed: false,
     onOver: (over) => over.settle(true),
   };
-  const begin = () => new SocketSession(keeper, RECORD, undefined);
+  const connection: SessionConnection = {
+    connectionId: "c",
+    isOver: false,
+    isReplaced: false,
+    isBoundElsewhere: false,
+    bind: (_group, write) => write(),
+    holdBy: () => {},
+    settled: async () => {},
+    end: () => {},
+  };
+  const begin = () => new SocketSession(keeper, RECORD, connection, undefined);
   let session = begin();
   const joinedOf = (subscriptionId: string) => ({
     ...{ subscriptionId, streamName: "s", groupId: "g", itemId: undefined },
@@ -37,8 +51,7 @@ function open(maxSuspended = 10) {
         session.suspend(subscription);
       }
     },
-    claim: (id: string) => session.claim(joinedOf(id)),
-    restore: (claimed: SuspendedSubscription) => session.restore(claimed),
+    join: (id: string) => session.begin(joinedOf(id)),
     cut: () => session.lose(),
     takeUp() {
       const before = session;
@@ -52,11 +65,10 @@ it("lets nothing leave after the session is lost until it is taken up, or over",
   const client = open();
   client.suspend("one", "two");
   client.takeUp();
-  const claimed = client.claim("two");
-  if (claimed === undefined) throw new Error("It is not there.");
+  const join = client.join("two");
   vi.advanceTimersByTime(TIMEOUT_MS / 2);
   client.cut();
-  client.restore(claimed);
+  join.fail();
   vi.advanceTimersByTime(TIMEOUT_MS / 2 + 10);
   // Another process may have it.
   expect(client.left).toEqual([]);
@@ -85,9 +97,7 @@ describe("a session that is taken up again and again", () => {
     client.suspend("one");
     client.takeUp();
     vi.advanceTimersByTime(TIMEOUT_MS / 2);
-    const claimed = client.claim("one");
-    if (claimed === undefined) throw new Error("It is not there.");
-    client.restore(claimed);
+    client.join("one").fail();
     client.takeUp();
     vi.advanceTimersByTime(TIMEOUT_MS / 2 + 10);
     expect(client.left).toEqual(["one"]);
@@ -103,6 +113,6 @@ describe("a session that is taken up again and again", () => {
     client.takeUp();
     client.suspend("6");
     expect(client.left).toEqual(["2", "1", "3", "2"]);
-    for (const id of ["4", "5", "6"]) expect(client.claim(id)).toBeDefined();
+    for (const id of ["4", "5", "6"]) expect(client.join(id).allow()).toBeDefined();
   });
 });

@@ -1,10 +1,19 @@
-import { memoryStore } from "millrace";
 import { describe, expect, it } from "vitest";
+import { openClient } from "../support/lifetimes/socket-client.ts";
+import { joinWith, presenceOf } from "../support/presence/presence-watch.ts";
 import { demoWindows, startServer } from "./demo-setup.ts";
 import { type DemoWindow, expectNoProblems } from "./windows.ts";
 
-const LOBBY = { streamName: "demo-presence", groupId: "lobby" };
+const LOBBY = { streamName: "demo-lobby", groupId: "lobby" };
+const PRESENCE = presenceOf(LOBBY);
 const windowsOf = demoWindows();
+
+/** A person with another client than the page. */
+async function arrive(url: string, id: string) {
+  const client = await openClient(url, { path: "/" });
+  await joinWith(client, LOBBY, { id, name: id, color: "#123456" });
+  return client;
+}
 
 describe("the presence list of the demo page in Chromium", () => {
   it("shows people and their cursors, and removes people who leave", async (context) => {
@@ -28,64 +37,39 @@ describe("the presence list of the demo page in Chromium", () => {
     await second.page.goto("about:blank");
     await chip(first, second).waitFor({ state: "detached" });
     await cursor.waitFor({ state: "detached" });
-    const { items } = await server.service.list({ ...LOBBY });
-    expect(items.map(({ itemId }) => itemId)).toEqual([first.id]);
+    const { items } = await server.service.list(PRESENCE);
+    expect(items).toMatchObject([{ data: { data: { id: first.id } } }]);
     expectNoProblems(windows);
   });
 
-  it("greys out silent people, and then removes them from the page and the service", async (context) => {
-    const server = await startServer();
+  it("shows people whose connection is lost until the service gives them up", async (context) => {
+    const server = await startServer({ presenceTimeoutMs: 1000 });
     const windows = await windowsOf(context, server.url, 1);
-    const [{ page }] = windows;
-    const data = { id: "ghost", name: "Ghost", color: "#123456", seenAt: "2026-01-01T00:00:00Z" };
-    await page.clock.install();
-    await page.reload();
-    await windows[0].untilLive();
-    await server.service.set({ ...LOBBY, itemId: "ghost", data });
-    await page.getByText("Ghost", { exact: true }).waitFor();
-    await page.clock.fastForward(10_000);
-    await page.getByText("Ghost (away)").waitFor();
-    // The page hides the person first, and then deletes the item.
-    const deleted = page.waitForResponse((response) => response.url().endsWith("/Delete"));
-    await page.clock.fastForward(6000);
-    await page.getByText("Ghost").waitFor({ state: "detached" });
-    await deleted;
-    expect(await server.service.get({ ...LOBBY, itemId: "ghost" })).toBeUndefined();
+    const [window] = windows;
+    const chip = window.page.locator('#people [data-person="ghost"]');
+    const ghost = await arrive(server.url, "ghost");
+    await chip.waitFor();
+    ghost.line.socket.terminate();
+    const lostMs = performance.now();
+    await chip.waitFor({ state: "detached" });
+    expect(performance.now() - lostMs).toBeGreaterThan(900);
     expectNoProblems(windows);
   });
 
-  it("never shows people from a snapshot or its saved state who left minutes ago", async (context) => {
-    let agoMs = 5 * 60_000;
-    const server = await startServer({ store: memoryStore({ clock: () => Date.now() - agoMs }) });
-    const arrive = async (id: string) => {
-      const seenAt = new Date(Date.now() - agoMs).toISOString();
-      const data = { id, name: id, color: "#123456", seenAt };
-      await server.service.set({ ...LOBBY, itemId: id, data });
-    };
-    await arrive("left long ago");
-    agoMs = 2000;
-    await arrive("neighbour");
-    agoMs = 0;
+  it("never shows people of an earlier load who have left meanwhile", async (context) => {
+    const server = await startServer();
     const windows = await windowsOf(context, server.url, 1);
     const [window] = windows;
     const chip = (id: string) => window.page.locator(`#people [data-person="${id}"]`);
-    await chip("neighbour").waitFor();
-    expect((await window.everShown()).toSorted()).toEqual(["neighbour", window.id].toSorted());
-
-    await arrive("left meanwhile");
-    await chip("left meanwhile").waitFor();
-    // The page reloads five minutes later. No other people were present meanwhile.
-    agoMs = -5 * 60_000;
-    await window.reload();
+    const ghost = await arrive(server.url, "ghost");
+    await chip("ghost").waitFor();
+    await window.page.goto("about:blank");
+    ghost.line.socket.close();
+    await expect.poll(async () => (await server.service.list(PRESENCE)).items.length).toBe(0);
+    await window.page.goBack();
     await window.untilLive();
-    await arrive("newcomer");
+    await arrive(server.url, "newcomer");
     await chip("newcomer").waitFor();
-    // The page also deletes the items of people who have left.
-    await expect
-      .poll(async () =>
-        (await server.service.list({ ...LOBBY })).items.map(({ itemId }) => itemId).toSorted(),
-      )
-      .toEqual(["newcomer", window.id].toSorted());
     expect((await window.everShown()).toSorted()).toEqual(["newcomer", window.id].toSorted());
     expectNoProblems(windows);
   });

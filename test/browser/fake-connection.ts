@@ -43,6 +43,7 @@ class FakeClock {
 export class FakeSocket {
   readonly sent: { readonly type: string; readonly data: JoinData }[] = [];
   closed = false;
+  closedWith: number | undefined;
   readonly #events: SocketEvents;
 
   constructor(events: SocketEvents) {
@@ -53,8 +54,9 @@ export class FakeSocket {
     this.sent.push(JSON.parse(text) as (typeof this.sent)[number]);
   }
 
-  close(): void {
+  close(code?: number): void {
     this.closed = true;
+    this.closedWith = code;
   }
 
   open(): void {

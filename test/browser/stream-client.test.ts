@@ -269,6 +269,51 @@ describe("the connection of a window", () => {
     },
   );
 
+  it("shows itself with a session that goes on after a loss, and ends with stop()", () => {
+    const connection = fakeConnection();
+    let shown: object | undefined = { name: "Ann" };
+    connection.client.follow(GROUP, { presence: () => shown });
+    STATES.joining(connection);
+    const { sent } = connection.socket;
+    expect(sent.map(({ type }) => type)).toEqual(["hello", "join"]);
+    expect(sent[0]?.data).toEqual({ version: 2 });
+    expect(sent[1]?.data).toMatchObject({ presence: { name: "Ann" } });
+    connection.socket.receive({ type: "welcome", data: { session: "secret" } });
+    shown = { name: "Anna" };
+    connection.client.show(GROUP);
+    const { subscriptionId } = sent[1]?.data ?? {};
+    expect(sent[2]).toEqual({ type: "presence", data: { subscriptionId, data: shown } });
+    const { socket } = connection;
+    connection.client.presumeLost();
+    expect(socket.closedWith).toBe(4000);
+    connection.client.hurry();
+    connection.socket.open();
+    expect(connection.socket.sent[0]?.data).toEqual({ version: 2, session: "secret" });
+    expect(connection.socket.sent[1]?.data).toMatchObject({ presence: { name: "Anna" } });
+    const last = connection.socket;
+    connection.client.stop();
+    expect([last.closed, last.closedWith]).toEqual([true, undefined]);
+    connection.client.start();
+    connection.socket.open();
+    expect(connection.socket.sent[0]?.data).toEqual({ version: 2 });
+  });
+
+  it("follows without showing itself when the service does not let it", () => {
+    const connection = fakeConnection();
+    const onHidden = vi.fn();
+    connection.client.follow(GROUP, { presence: () => ({}), onHidden });
+    STATES.joining(connection);
+    connection.socket.receive(frames.refused("permission_denied", "ACTION_DENIED"));
+    expect(onHidden).toHaveBeenCalledExactlyOnceWith("No.");
+    expect(connection.socket.sent.at(-1)?.type).toBe("join");
+    expect(connection.socket.sent.at(-1)?.data).not.toHaveProperty("presence");
+    connection.socket.receive(frames.sync({}, at(0, "")));
+    expect(connection.client.status).toBe("live");
+    const count = connection.socket.sent.length;
+    connection.client.show(GROUP);
+    expect(connection.socket.sent).toHaveLength(count);
+  });
+
   it("resumes after stop() and start()", () => {
     const connection = following();
     STATES.live(connection);

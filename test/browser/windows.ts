@@ -22,6 +22,14 @@ interface Watched {
   readonly saidEmpty: boolean;
 }
 
+/** Where a page is. */
+interface Progress {
+  readonly stats: PageStats;
+  readonly positions: Readonly<Record<string, Position>>;
+  /** Numbers of received changes. */
+  readonly changes: Readonly<Record<string, number>>;
+}
+
 /** One window of the demo page. */
 export interface DemoWindow {
   readonly page: Page;
@@ -31,7 +39,7 @@ export interface DemoWindow {
   reload(): Promise<void>;
   stats(): Promise<PageStats>;
   /** Stats and positions at one moment. */
-  progress(): Promise<{ stats: PageStats; positions: Record<string, Position> }>;
+  progress(): Promise<Progress>;
   /** Waits until a JavaScript expression is true in the page. */
   until(expression: string): Promise<void>;
   untilLive(): Promise<void>;
@@ -114,8 +122,8 @@ export async function openWindow(browser: Browser, url: string): Promise<DemoWin
     },
     stats: async () => page.evaluate<PageStats>("millraceDemo.stats"),
     progress: async () =>
-      page.evaluate<{ stats: PageStats; positions: Record<string, Position> }>(
-        "({ stats: millraceDemo.stats, positions: millraceDemo.positions })",
+      page.evaluate<Progress>(
+        "(({ stats, positions, changes }) => ({ stats, positions, changes }))(millraceDemo)",
       ),
     until,
     untilLive,

@@ -190,6 +190,9 @@ describe("the frames in docs/protocol.md", () => {
     const hello = documented(`ClientFrame ${label}`);
     line.send({ ...hello, data: { ...(hello["data"] as JsonObject), session: session ?? null } });
     expect((await line.next())["data"]).toMatchObject({ session, resumed: true });
+    sent.add("call that binds an item");
+    line.send(documented("ClientFrame call that binds an item"));
+    expect((await line.next())["data"]).toMatchObject({ id: 3, result: { created: true } });
     sent.add("call");
     line.send(documented("ClientFrame call"));
     line.send({ type: "call", data: { id: 2, method: "Nonsense", params: {} } });
@@ -199,6 +202,32 @@ describe("the frames in docs/protocol.md", () => {
       const expected = documented(`ServerFrame ${each}`);
       expect({ each, frame: comparable(frame) }).toEqual({ each, frame: comparable(expected) });
     }
+  });
+
+  it("are those of a client that is present, and of one that sees it", async () => {
+    const fresh = await createServer({ port: 0, store: { kind: "in_memory" } });
+    onTestFinished(async () => fresh.close());
+    const watcher = await connect(fresh, "/stream/millrace%3Apresence%3Aorders/eu");
+    await watcher.next();
+    const line = await connect(fresh, "/");
+    line.send(documented("ClientFrame hello"));
+    const { connectionId = "" } = (await line.next())["data"] as JsonObject;
+    sent.add("join with presence");
+    line.send(documented("ClientFrame join with presence"));
+    const created = await watcher.next();
+    received.set("create of presence", created);
+    const known = documented("ServerFrame create of presence");
+    const comparablePresence = (frame: JsonObject) =>
+      JSON.stringify(comparable(frame)).replaceAll(/"id":"[0-9a-f]{32}"|"since":\d{13}/g, "");
+    expect(created["id"]).toBe(connectionId);
+    expect(comparablePresence(created)).toBe(comparablePresence(known));
+    sent.add("presence");
+    const presence = documented("ClientFrame presence");
+    line.send(presence);
+    const { event } = await watcher.next();
+    expect(((event as JsonObject)["data"] as JsonObject)["data"]).toEqual(
+      (presence["data"] as JsonObject)["data"],
+    );
   });
 
   it("are all frames in the document", () => {

@@ -14,6 +14,7 @@ import { OPERATIONS } from "./bad-input/operations.ts";
 import { LIFETIMES } from "./bad-input/lifetimes.ts";
 import { LISTINGS } from "./bad-input/listings.ts";
 import { REQUESTS } from "./bad-input/requests.ts";
+import { RESERVED } from "./bad-input/reserved.ts";
 import { GROUP, KEY, type Row, message } from "./bad-input/row.ts";
 import { VALUES } from "./bad-input/values.ts";
 import { WINDOWS } from "./bad-input/windows.ts";
@@ -21,6 +22,7 @@ import { WINDOWS } from "./bad-input/windows.ts";
 /** Every bad request. */
 const ROWS: readonly Row[] = [
   ...NAMES,
+  ...RESERVED,
   ...VALUES,
   ...OPERATIONS,
   ...LISTINGS,

@@ -187,4 +187,35 @@ describeWithRedis("a session of a fleet over Redis", () => {
     },
     TIMEOUT_MS,
   );
+
+  it(
+    "goes on at another process while its own stands still, which starts no call of it afterwards",
+    async () => {
+      const fleet = await newFleet(10_000);
+      const [stuck, other] = await fleet.two();
+      const item = { streamName: "rooms", groupId: "g", itemId: "i" };
+      const set = (line: Line, id: number, data: string) =>
+        send(line, "call", { id, method: "Set", params: { ...item, data } });
+      const before = await greet(stuck);
+      set(before.line, 1, "first");
+      await first(before.line, "result");
+      stuck.pause();
+      // It arrives while the process stands still, and may be read before the request to release.
+      set(before.line, 2, "old");
+      const after = await greet(other, before.session);
+      try {
+        set(after.line, 1, "new");
+        await first(after.line, "result");
+      } finally {
+        stuck.resume();
+      }
+      expect(await before.line.closed).toBe(4409);
+      await settle(stuck, [stuck, other]);
+      send(after.line, "call", { id: 2, method: "Get", params: item });
+      const frames = await after.line.until("a value", (all) => of(all, "result").length === 2);
+      const [, got] = of(frames, "result") as unknown as { data: { result: unknown } }[];
+      expect(got?.data.result).toMatchObject({ item: { data: "new" } });
+    },
+    TIMEOUT_MS,
+  );
 });

@@ -3,13 +3,13 @@ import type { SubscriptionLease } from "../../src/core/coordinator.ts";
 import { StreamError } from "../../src/core/errors.ts";
 import { HeldElsewhere } from "../../src/core/held-elsewhere.ts";
 import { LOCAL } from "../../src/rights/caller.ts";
-import {
-  type Admission,
-  type HolderSession,
-  type SubscriptionHolder,
-  type SuspendedSubscription,
-  createAdmissions,
-} from "../../src/triggers/admissions.ts";
+import type {
+  Admission,
+  HolderSession,
+  SubscriptionHolder,
+  SuspendedSubscription,
+} from "../../src/triggers/admission.ts";
+import { createAdmissions } from "../../src/triggers/admissions.ts";
 import { leavePayload } from "../../src/triggers/payloads.ts";
 import { ReadAdmissions } from "../../src/triggers/read-admissions.ts";
 
@@ -61,8 +61,13 @@ function open(hold?: (lease: SubscriptionLease) => Promise<void>) {
   const kept: SuspendedSubscription[] = [];
   const session: HolderSession = {
     id: "session",
-    claim: () => kept.pop(),
-    restore: (claimed) => void kept.push(claimed),
+    begin: () => {
+      const claimed = kept.pop();
+      return {
+        allow: () => claimed,
+        fail: () => void (claimed?.isOver === false && kept.push(claimed)),
+      };
+    },
   };
   const holder: SubscriptionHolder = {
     door: "library",
@@ -158,13 +163,39 @@ describe("an admission", () => {
     const refusal = new StreamError("JOIN_REFUSED", "No.");
     decideBy(async () => {
       await Promise.resolve();
-      for (const each of admissions.joining()) each.end(ENDED);
+      for (const each of [...admissions.joining(), ...admissions.suspended()]) each.end(ENDED);
       throw refusal;
     });
     await expect(admitToSession()).rejects.toBe(refusal);
     expect(kept).toEqual([]);
     await admissions.whenQueued();
     expect(events).toEqual(["lease", "join", "leave"]);
+  });
+
+  it("has no second join and leave when it is ended while its next join is at the gates", async () => {
+    const { events, kept, admissions, admitToSession, decideBy, recorded } = open();
+    const admitting = admitToSession();
+    await expect.poll(() => events).toEqual(["lease"]);
+    recorded();
+    kept.push((await admitting).suspend());
+    decideBy(async () => {
+      await Promise.resolve();
+      for (const each of [...admissions.joining(), ...admissions.suspended()]) each.end(ENDED);
+    });
+    await expect(admitToSession()).rejects.toBe(ENDED);
+    await admissions.whenQueued();
+    expect(events).toEqual(["lease", "join", "leave"]);
+  });
+
+  it("has neither a join nor a leave when another process holds its session by then", async () => {
+    const { events, admissions, admitToSession, recorded } = open();
+    const admitting = admitToSession();
+    await expect.poll(() => events).toEqual(["lease"]);
+    recorded(new HeldElsewhere());
+    await expect(admitting).rejects.toBeInstanceOf(HeldElsewhere);
+    await admissions.whenQueued();
+    expect(events).toEqual(["lease"]);
+    expect([...admissions.open()]).toEqual([]);
   });
 
   it("waits in its session when the gates refuse its next join", async () => {

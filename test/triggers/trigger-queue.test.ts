@@ -33,7 +33,7 @@ function open(deliver: (seq: number) => Promise<Delivery> | Delivery, retry?: Re
     maxConcurrent: 4,
     maxBacklog: 100_000,
     read: async (seq) => ({ payload: String(seq), depth: 0 }),
-    deliver: async ({ payload }) => {
+    deliver: async (_trigger, { payload }) => {
       calls.push(Number(payload));
       return deliver(Number(payload));
     },

@@ -3,8 +3,7 @@
  * increment, and a note that every window may edit.
  */
 import { element, setText } from "./dom.js";
-import { revisionOf } from "./people.js";
-import { call, fieldsOf } from "./service.js";
+import { call, fieldsOf, revisionOf } from "./service.js";
 
 /** @import { Change, Target } from "./group-follower.js" */
 

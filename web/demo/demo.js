@@ -6,7 +6,7 @@ import { BOARD, createBoard } from "./board.js";
 import { createCursors } from "./cursors.js";
 import { element, setText } from "./dom.js";
 import { FIGURES, createFiguresView } from "./figures-view.js";
-import { LOBBY, createPeople } from "./people.js";
+import { LOBBY, PRESENCE, createPeople } from "./people.js";
 import { newcomer } from "./person.js";
 import { loadSaved, savePage } from "./saved.js";
 import { ServiceError, bridgeUrl } from "./service.js";
@@ -30,7 +30,7 @@ const client = createStreamClient({
     socket.addEventListener("open", opened);
     socket.addEventListener("message", ({ data }) => received(data));
     socket.addEventListener("close", closed);
-    return { send: (text) => socket.send(text), close: () => socket.close() };
+    return { send: (text) => socket.send(text), close: (code) => socket.close(code) };
   },
   onStatus: showStatus,
   nowMs: () => performance.now(),
@@ -43,7 +43,7 @@ const client = createStreamClient({
 
 const isLive = () => client.status === "live" && !isForbidden;
 const figuresView = createFiguresView(saved?.histories);
-const people = createPeople({ self, isLive, onError });
+const people = createPeople({ self, onColor: () => client.show(LOBBY) });
 const board = createBoard({ isLive, onError, draft: saved?.draft });
 const cursors = createCursors({
   selfId: self.id,
@@ -55,28 +55,22 @@ const figures = client.follow(
   FIGURES,
   {
     onSync: (items, timestamp) => figuresView.replace(items, timestamp),
-    onChange(change) {
-      figuresView.change(change);
-      // Browsers throttle the timers of hidden windows, but not received frames.
-      void people.beatIfDue();
-    },
+    onChange: (change) => figuresView.change(change),
     onRefused,
   },
   saved?.groups.figures,
 );
-const lobby = client.follow(
-  LOBBY,
-  {
-    onSync: (items) => people.replace(items),
-    onChange(change) {
-      people.change(change);
-      void people.beatIfDue();
-    },
-    onEvent: (type, data) => cursors.event(type, data),
-    onRefused,
-  },
-  saved?.groups.lobby,
-);
+client.follow(PRESENCE, {
+  onSync: (items) => people.replace(items),
+  onChange: (change) => people.change(change),
+  onRefused,
+});
+client.follow(LOBBY, {
+  presence: () => ({ ...self }),
+  onHidden: forbid,
+  onEvent: (type, data) => cursors.event(type, data),
+  onRefused,
+});
 const shared = client.follow(
   BOARD,
   {
@@ -90,7 +84,6 @@ const shared = client.follow(
 /** Shows the saved state before any frame arrives. */
 function showKnown() {
   figuresView.replace(figures.items, 0);
-  people.replace(lobby.items);
   board.replace(shared.items);
 }
 
@@ -100,7 +93,6 @@ function showStatus() {
   statusPill.dataset["status"] = status === "live" ? "live" : "away";
   setText(statusPill, status === "live" ? "Live" : isKnown ? "Reconnecting …" : "Connecting …");
   document.body.classList.toggle("stale", status !== "live");
-  if (status === "live") people.welcomeBack();
   board.refresh();
 }
 
@@ -109,13 +101,18 @@ function onError(error) {
   if (!(error instanceof ServiceError)) throw error;
   // When the service does not respond, the state of the connection shows it.
   if (error.code === "unavailable") return;
-  if (error.isForbidden) {
-    isForbidden = true;
-    board.freeze();
-    notify(
-      "This window can watch, but not write: the service takes writes from pages on its own machine only.",
-    );
-  } else notify(error.message);
+  if (error.isForbidden) forbid();
+  else notify(error.message);
+}
+
+/** The service takes nothing from this page. */
+function forbid() {
+  if (isForbidden) return;
+  isForbidden = true;
+  board.freeze();
+  notify(
+    "This window can watch, but not write: the service takes writes from pages on its own machine only.",
+  );
 }
 
 /** @param {string} message Why a group cannot be followed. */
@@ -132,18 +129,16 @@ function notify(text) {
 function tick() {
   figuresView.draw();
   people.sweep();
-  void people.beatIfDue();
   cursors.sweep();
 }
 
 function leave() {
   savePage({
     self,
-    groups: { figures: figures.save(), lobby: lobby.save(), board: shared.save() },
+    groups: { figures: figures.save(), board: shared.save() },
     histories: figuresView.save(),
     draft: board.draft,
   });
-  people.leave();
   client.stop();
 }
 
@@ -170,7 +165,11 @@ Object.defineProperty(window, "millraceDemo", {
       return { status: client.status, ...client.stats };
     },
     get positions() {
-      return { figures: figures.position, lobby: lobby.position, board: shared.position };
+      return { figures: figures.position, board: shared.position };
+    },
+    /** Numbers of the changes that each group has received. */
+    get changes() {
+      return { figures: figures.changes, board: shared.changes };
     },
   }),
 });

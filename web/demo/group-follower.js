@@ -100,6 +100,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
   /** @type {Map<string, unknown>} Parts of a snapshot that is not complete. */
   let parts = new Map();
   let head = NEVER_WRITTEN;
+  let changes = 0;
 
   /**
    * @param {string} message
@@ -158,6 +159,7 @@ export function createGroupFollower({ streamName, groupId }, saved) {
     const follows = position.epoch === at.epoch && at.revision === position.revision + 1;
     if (!begins && !follows) return hole(`revision ${at.revision} came after ${position.revision}`);
     position = at;
+    changes++;
     if (type === "delete") items.delete(id);
     else items.set(id, event.data);
     if (phase === "replaying" && at.revision >= head.revision) phase = "live";
@@ -186,6 +188,10 @@ export function createGroupFollower({ streamName, groupId }, saved) {
     get position() {
       return position;
     },
+    /** Number of changes that were applied. */
+    get changes() {
+      return changes;
+    },
     /** @type {ReadonlyMap<string, unknown>} The items, in creation order. */
     get items() {
       return items;
@@ -194,11 +200,12 @@ export function createGroupFollower({ streamName, groupId }, saved) {
      * Creates a join that resumes from the present position.
      *
      * @param {string} subscriptionId
+     * @param {object} [presence] What the window shows of itself.
      * @returns {string} The frame.
      */
-    join(subscriptionId) {
+    join(subscriptionId, presence) {
       phase = "joining";
-      const data = { subscriptionId, streamName, groupId, heartbeat: true, parts: true };
+      const data = { subscriptionId, streamName, groupId, heartbeat: true, parts: true, presence };
       return JSON.stringify({ type: "join", data: { ...data, resume: position } });
     },
     /** The socket is gone. The state is kept. */

@@ -8,7 +8,6 @@ import { fieldsOf } from "./service.js";
  * @property {string} id
  * @property {string} name
  * @property {string} color As `#rrggbb`; white text is readable on it.
- * @property {string} seenAt Time of the window's last update, by its own clock (ISO 8601).
  */
 
 /** White text is readable on all of them, and they are distinguishable on white and on black. */
@@ -54,15 +53,14 @@ export function freeColor(others) {
 }
 
 /**
- * Parses the item of a window; undefined: it is not one.
+ * Parses the item of a window in the presence of the lobby; undefined: it is not one.
  *
- * @param {string} id
- * @param {unknown} data
+ * @param {unknown} item
  * @returns {Person | undefined}
  */
-export function personOf(id, data) {
-  const { name, color, seenAt } = fieldsOf(data);
-  if (typeof name !== "string" || typeof seenAt !== "string") return undefined;
+export function personOf(item) {
+  const { id, name, color } = fieldsOf(fieldsOf(item)["data"]);
+  if (typeof id !== "string" || typeof name !== "string") return undefined;
   const isColor = typeof color === "string" && /^#[0-9a-f]{6}$/i.test(color);
-  return { id, name: name.slice(0, MAX_NAME_LENGTH), color: isColor ? color : NO_COLOR, seenAt };
+  return { id, name: name.slice(0, MAX_NAME_LENGTH), color: isColor ? color : NO_COLOR };
 }

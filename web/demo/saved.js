@@ -11,12 +11,12 @@ import { fieldsOf } from "./service.js";
 
 const KEY = "millrace-demo";
 /** Incremented when the format changes: the state of an older page is ignored then. */
-const VERSION = 1;
+const VERSION = 2;
 
 /**
  * @typedef {object} SavedPage
  * @property {Self} self
- * @property {Readonly<Record<"figures" | "lobby" | "board", SavedGroup | undefined>>} groups
+ * @property {Readonly<Record<"figures" | "board", SavedGroup | undefined>>} groups
  * @property {SavedHistories} histories
  * @property {string | undefined} draft
  */

@@ -82,3 +82,12 @@ export function fieldsOf(value) {
     ? /** @type {Record<string, unknown>} */ (value)
     : {};
 }
+
+/**
+ * @param {unknown} answer Of a write.
+ * @returns {string | undefined}
+ */
+export function revisionOf(answer) {
+  const { revision } = fieldsOf(fieldsOf(answer)["position"]);
+  return typeof revision === "string" ? revision : undefined;
+}

@@ -19,6 +19,7 @@
  * Sockets, clock and randomness are passed in, so this runs without a browser.
  */
 import { createGroupFollower } from "./group-follower.js";
+import { fieldsOf } from "./service.js";
 
 /** @import { Change, Frame, GroupFollower, Outcome, Saved, Target } from "./group-follower.js" */
 
@@ -34,7 +35,7 @@ import { createGroupFollower } from "./group-follower.js";
 /**
  * @typedef {object} Socket
  * @property {(text: string) => void} send
- * @property {() => void} close
+ * @property {(code?: number) => void} close Without a code: the window does not come back.
  */
 
 /**
@@ -45,6 +46,10 @@ import { createGroupFollower } from "./group-follower.js";
  * @property {(change: Change) => void} [onChange] The state has changed.
  * @property {(type: string, data: unknown) => void} [onEvent] A transient event.
  * @property {(message: string) => void} [onRefused] The service refuses the subscription.
+ * @property {() => object | undefined} [presence] What the window shows of itself to the others;
+ *   undefined: nothing yet.
+ * @property {(message: string) => void} [onHidden] The service does not let it show itself. It
+ *   follows the group all the same.
  */
 
 /**
@@ -67,6 +72,8 @@ const MAX_WAIT_MS = 5000;
 const STEADY_MS = 5000;
 /** Longest time for a socket to open, in milliseconds. */
 const OPEN_TIMEOUT_MS = 10_000;
+/** The close code of a socket whose client will come back: the service keeps its session. */
+const COMING_BACK = 4000;
 /** The service's default. */
 const HEARTBEAT_MS = 15_000;
 
@@ -90,7 +97,10 @@ function waitMs(failures, random) {
  */
 export function createStreamClient(options) {
   const { openSocket, onStatus, nowMs, later, random, heartbeatMs = HEARTBEAT_MS } = options;
-  /** @type {Map<string, { follower: GroupFollower, listener: Listener, lastFrameMs: number }>} */
+  /**
+   * @type {Map<string, { follower: GroupFollower, listener: Listener, lastFrameMs: number,
+   *   isHidden: boolean }>}
+   */
   const groups = new Map();
   const stats = {
     /** Sockets that opened. */
@@ -111,6 +121,9 @@ export function createStreamClient(options) {
   let status = "idle";
   /** @type {Socket | undefined} */
   let socket;
+  /** Secret of the session, by which the window stays the same one when it comes back. */
+  /** @type {unknown} */
+  let session;
   let callOff = () => {};
   let failures = 0;
   let liveSinceMs = 0;
@@ -137,9 +150,12 @@ export function createStreamClient(options) {
   function joinAll() {
     stats.opened++;
     enter("joining");
+    const isPresent = [...groups.values()].some(({ listener }) => listener.presence !== undefined);
+    if (isPresent) socket?.send(JSON.stringify({ type: "hello", data: { version: 2, session } }));
     for (const [id, group] of groups) {
       group.lastFrameMs = nowMs();
-      socket?.send(group.follower.join(id));
+      const presence = group.isHidden ? undefined : group.listener.presence?.();
+      socket?.send(group.follower.join(id, presence));
     }
     watch();
     settle();
@@ -163,15 +179,35 @@ export function createStreamClient(options) {
 
   /** @param {unknown} text */
   function receive(text) {
-    const frame = readFrame(text);
+    const value = readFrame(text);
+    const { type, data } = fieldsOf(value);
+    if (type === "welcome") session = fieldsOf(data)["session"];
+    const frame = groupFrameOf(value);
     const group = frame && groups.get(keyOf(frame));
     if (frame === undefined || group === undefined) return;
     const outcome = group.follower.take(frame);
     if (frame.revision !== undefined) group.lastFrameMs = nowMs();
+    if (outcome.kind === "refused" && !outcome.retryable && hides(group, outcome.message)) return;
     count(outcome);
     notify(group.listener, group.follower, outcome);
     if (outcome.kind === "hole" || (outcome.kind === "refused" && outcome.retryable)) lose();
     else settle();
+  }
+
+  /**
+   * Joins a group again without presence, if it was refused with it.
+   *
+   * @param {{ follower: GroupFollower, listener: Listener, isHidden: boolean }} group
+   * @param {string} message
+   * @returns {boolean} Whether it was.
+   */
+  function hides(group, message) {
+    const { follower, listener } = group;
+    if (group.isHidden || listener.presence?.() === undefined) return false;
+    group.isHidden = true;
+    socket?.send(follower.join(keyOf(follower)));
+    listener.onHidden?.(message);
+    return true;
   }
 
   /** @param {Outcome} outcome */
@@ -198,17 +234,18 @@ export function createStreamClient(options) {
   /** Drops the connection, and reconnects later. */
   function lose() {
     if (status === "live" && nowMs() - liveSinceMs >= STEADY_MS) failures = 0;
-    disconnect();
+    disconnect(COMING_BACK);
     failures++;
     callOff = later(connect, waitMs(failures, random()));
     enter("waiting");
   }
 
-  function disconnect() {
+  /** @param {number} [code] */
+  function disconnect(code) {
     callOff();
     const given = socket;
     socket = undefined;
-    given?.close();
+    given?.close(code);
     for (const { follower } of groups.values()) follower.detach();
   }
 
@@ -225,12 +262,25 @@ export function createStreamClient(options) {
      * @param {Target} target
      * @param {Listener} listener
      * @param {Saved} [saved] What was known before.
-     * @returns {Pick<GroupFollower, "items" | "phase" | "position" | "save">} What is known.
+     * @returns {Pick<GroupFollower, "items" | "phase" | "position" | "changes" | "save">} What is
+     *   known.
      */
     follow(target, listener, saved) {
       const follower = createGroupFollower(target, saved);
-      groups.set(keyOf(target), { follower, listener, lastFrameMs: 0 });
+      groups.set(keyOf(target), { follower, listener, lastFrameMs: 0, isHidden: false });
       return follower;
+    },
+    /**
+     * Shows in a group what the window shows of itself now.
+     *
+     * @param {Target} target
+     */
+    show(target) {
+      const subscriptionId = keyOf(target);
+      const { follower, listener, isHidden = true } = groups.get(subscriptionId) ?? {};
+      if (isHidden || follower?.phase === "apart" || follower?.phase === "refused") return;
+      const data = { subscriptionId, data: listener?.presence?.() };
+      socket?.send(JSON.stringify({ type: "presence", data }));
     },
     /** Connects. */
     start() {
@@ -239,6 +289,7 @@ export function createStreamClient(options) {
     /** Ends the connection. The state is kept, and start() resumes from there. */
     stop() {
       disconnect();
+      session = undefined;
       failures = 0;
       enter("idle");
     },
@@ -268,19 +319,29 @@ function notify(listener, follower, outcome) {
 }
 
 /**
- * Parses a frame; undefined: not a frame of a group.
+ * Parses a frame.
  *
  * @param {unknown} text
- * @returns {Frame | undefined}
+ * @returns {unknown}
  */
 function readFrame(text) {
   try {
-    const frame = /** @type {Partial<Frame> | null} */ (JSON.parse(String(text)));
-    if (frame?.type !== "stream" || typeof frame.event?.type !== "string") return undefined;
-    return /** @type {Frame} */ (frame);
+    return JSON.parse(String(text));
   } catch {
     return undefined;
   }
+}
+
+/**
+ * The frame of a group; undefined: it is another one.
+ *
+ * @param {unknown} value
+ * @returns {Frame | undefined}
+ */
+function groupFrameOf(value) {
+  const { type, event } = fieldsOf(value);
+  if (type !== "stream" || typeof fieldsOf(event)["type"] !== "string") return undefined;
+  return /** @type {Frame} */ (value);
 }
 
 /**

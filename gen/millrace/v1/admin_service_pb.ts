@@ -4,17 +4,17 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Position } from "./types_pb.ts";
 import { file_millrace_v1_types } from "./types_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/admin_service.proto.
  */
 export const file_millrace_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSKsAQoSU3Vic2NyaXB0aW9uRmlsdGVyEhgKC3N0cmVhbV9uYW1lGAEgASgJSACIAQESFQoIZ3JvdXBfaWQYAiABKAlIAYgBARIRCgR1c2VyGAMgASgJSAKIAQESGgoNY29ubmVjdGlvbl9pZBgEIAEoCUgDiAEBQg4KDF9zdHJlYW1fbmFtZUILCglfZ3JvdXBfaWRCBwoFX3VzZXJCEAoOX2Nvbm5lY3Rpb25faWQijAIKEE9wZW5TdWJzY3JpcHRpb24SFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhUKDWNvbm5lY3Rpb25faWQYAiABKAkSDAoEdXNlchgDIAEoCRITCgtzdHJlYW1fbmFtZRgEIAEoCRIQCghncm91cF9pZBgFIAEoCRIUCgdpdGVtX2lkGAYgASgJSACIAQESDwoHYWRkcmVzcxgHIAEoCRIMCgRkb29yGAggASgJEikKBXNpbmNlGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCghwb3NpdGlvbhgKIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uQgoKCF9pdGVtX2lkIpYBCg5PcGVuQ29ubmVjdGlvbhIVCg1jb25uZWN0aW9uX2lkGAEgASgJEgwKBHVzZXIYAiABKAkSDwoHYWRkcmVzcxgDIAEoCRIMCgRkb29yGAQgASgJEikKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1zdWJzY3JpcHRpb25zGAYgASgNInAKFkxpc3RDb25uZWN0aW9uc1JlcXVlc3QSLwoGZmlsdGVyGAEgASgLMh8ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uRmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJImQKF0xpc3RDb25uZWN0aW9uc1Jlc3BvbnNlEjAKC2Nvbm5lY3Rpb25zGAEgAygLMhsubWlsbHJhY2UudjEuT3BlbkNvbm5lY3Rpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInIKGExpc3RTdWJzY3JpcHRpb25zUmVxdWVzdBIvCgZmaWx0ZXIYASABKAsyHy5taWxscmFjZS52MS5TdWJzY3JpcHRpb25GaWx0ZXISEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiagoZTGlzdFN1YnNjcmlwdGlvbnNSZXNwb25zZRI0Cg1zdWJzY3JpcHRpb25zGAEgAygLMh0ubWlsbHJhY2UudjEuT3BlblN1YnNjcmlwdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiWgoXRW5kU3Vic2NyaXB0aW9uc1JlcXVlc3QSLwoGZmlsdGVyGAEgASgLMh8ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uRmlsdGVyEg4KBnJlYXNvbhgCIAEoCSIpChhFbmRTdWJzY3JpcHRpb25zUmVzcG9uc2USDQoFZW5kZWQYASABKA0iTgobUmVjaGVja1N1YnNjcmlwdGlvbnNSZXF1ZXN0Ei8KBmZpbHRlchgBIAEoCzIfLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvbkZpbHRlciI7ChxSZWNoZWNrU3Vic2NyaXB0aW9uc1Jlc3BvbnNlEgwKBGtlcHQYASABKA0SDQoFZW5kZWQYAiABKA0yqAMKDEFkbWluU2VydmljZRJhCg9MaXN0Q29ubmVjdGlvbnMSIy5taWxscmFjZS52MS5MaXN0Q29ubmVjdGlvbnNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdENvbm5lY3Rpb25zUmVzcG9uc2UiA5ACARJnChFMaXN0U3Vic2NyaXB0aW9ucxIlLm1pbGxyYWNlLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVxdWVzdBomLm1pbGxyYWNlLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVzcG9uc2UiA5ACARJfChBFbmRTdWJzY3JpcHRpb25zEiQubWlsbHJhY2UudjEuRW5kU3Vic2NyaXB0aW9uc1JlcXVlc3QaJS5taWxscmFjZS52MS5FbmRTdWJzY3JpcHRpb25zUmVzcG9uc2USawoUUmVjaGVja1N1YnNjcmlwdGlvbnMSKC5taWxscmFjZS52MS5SZWNoZWNrU3Vic2NyaXB0aW9uc1JlcXVlc3QaKS5taWxscmFjZS52MS5SZWNoZWNrU3Vic2NyaXB0aW9uc1Jlc3BvbnNlQqIBCg9jb20ubWlsbHJhY2UudjFCEUFkbWluU2VydmljZVByb3RvUAFaL2V4YW1wbGUuY29tL21pbGxyYWNlL2dlbi9taWxscmFjZS92MTttaWxscmFjZXYxogIDTUxSqgILTWlsbHJhY2UuVjHKAgtNaWxscmFjZVxWMeICF01pbGxyYWNlXFYxXEdQQk1ldGFkYXRh6gIMTWlsbHJhY2U6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_v1_types]);
+  fileDesc("Ch9taWxscmFjZS92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSKsAQoSU3Vic2NyaXB0aW9uRmlsdGVyEhgKC3N0cmVhbV9uYW1lGAEgASgJSACIAQESFQoIZ3JvdXBfaWQYAiABKAlIAYgBARIRCgR1c2VyGAMgASgJSAKIAQESGgoNY29ubmVjdGlvbl9pZBgEIAEoCUgDiAEBQg4KDF9zdHJlYW1fbmFtZUILCglfZ3JvdXBfaWRCBwoFX3VzZXJCEAoOX2Nvbm5lY3Rpb25faWQijAIKEE9wZW5TdWJzY3JpcHRpb24SFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhUKDWNvbm5lY3Rpb25faWQYAiABKAkSDAoEdXNlchgDIAEoCRITCgtzdHJlYW1fbmFtZRgEIAEoCRIQCghncm91cF9pZBgFIAEoCRIUCgdpdGVtX2lkGAYgASgJSACIAQESDwoHYWRkcmVzcxgHIAEoCRIMCgRkb29yGAggASgJEikKBXNpbmNlGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCghwb3NpdGlvbhgKIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uQgoKCF9pdGVtX2lkIpYBCg5PcGVuQ29ubmVjdGlvbhIVCg1jb25uZWN0aW9uX2lkGAEgASgJEgwKBHVzZXIYAiABKAkSDwoHYWRkcmVzcxgDIAEoCRIMCgRkb29yGAQgASgJEikKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1zdWJzY3JpcHRpb25zGAYgASgNInAKFkxpc3RDb25uZWN0aW9uc1JlcXVlc3QSLwoGZmlsdGVyGAEgASgLMh8ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uRmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJImQKF0xpc3RDb25uZWN0aW9uc1Jlc3BvbnNlEjAKC2Nvbm5lY3Rpb25zGAEgAygLMhsubWlsbHJhY2UudjEuT3BlbkNvbm5lY3Rpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInIKGExpc3RTdWJzY3JpcHRpb25zUmVxdWVzdBIvCgZmaWx0ZXIYASABKAsyHy5taWxscmFjZS52MS5TdWJzY3JpcHRpb25GaWx0ZXISEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiagoZTGlzdFN1YnNjcmlwdGlvbnNSZXNwb25zZRI0Cg1zdWJzY3JpcHRpb25zGAEgAygLMh0ubWlsbHJhY2UudjEuT3BlblN1YnNjcmlwdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiWgoXRW5kU3Vic2NyaXB0aW9uc1JlcXVlc3QSLwoGZmlsdGVyGAEgASgLMh8ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uRmlsdGVyEg4KBnJlYXNvbhgCIAEoCSIpChhFbmRTdWJzY3JpcHRpb25zUmVzcG9uc2USDQoFZW5kZWQYASABKA0iTgobUmVjaGVja1N1YnNjcmlwdGlvbnNSZXF1ZXN0Ei8KBmZpbHRlchgBIAEoCzIfLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvbkZpbHRlciI7ChxSZWNoZWNrU3Vic2NyaXB0aW9uc1Jlc3BvbnNlEgwKBGtlcHQYASABKA0SDQoFZW5kZWQYAiABKA0iigMKB1RyaWdnZXISEgoKdHJpZ2dlcl9pZBgBIAEoCRIMCgR0eXBlGAIgASgJEhMKC2Z1bmN0aW9uX2lkGAMgASgJEicKBmNvbmZpZxgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKAoIbWV0YWRhdGEYBSABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSDwoHZHVyYWJsZRgGIAEoCRIOCgZzZXJ2ZWQYByABKAgSDwoHYmFja2xvZxgIIAEoBBIvCgtvbGRlc3RfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKYXdheV9zaW5jZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZmlyZWQYCyABKAQSDwoHc2tpcHBlZBgMIAEoBBIOCgZmYWlsZWQYDSABKAQSDwoHcmV0cmllZBgOIAEoBBIPCgdkcm9wcGVkGA8gASgEEhAKCHN0YXJ0aW5nGBAgASgIIjwKE0xpc3RUcmlnZ2Vyc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiVwoUTGlzdFRyaWdnZXJzUmVzcG9uc2USJgoIdHJpZ2dlcnMYASADKAsyFC5taWxscmFjZS52MS5UcmlnZ2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI7ChREZWxldGVUcmlnZ2VyUmVxdWVzdBISCgp0cmlnZ2VyX2lkGAEgASgJEg8KB2R1cmFibGUYAiABKAkiKAoVRGVsZXRlVHJpZ2dlclJlc3BvbnNlEg8KB2RlbGV0ZWQYASABKAgi/QEKCkRlYWRMZXR0ZXISEwoLZnVuY3Rpb25faWQYASABKAkSFgoOZGVhZF9sZXR0ZXJfaWQYAiABKAkSDAoEY29kZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKCGF0dGVtcHRzGAUgASgNEigKBHRpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKB3RyaWdnZXIYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EicKB3BheWxvYWQYCCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSFAoMcGF5bG9hZF90ZXh0GAkgASgJIlQKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSEwoLZnVuY3Rpb25faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiYQoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLQoMZGVhZF9sZXR0ZXJzGAEgAygLMhcubWlsbHJhY2UudjEuRGVhZExldHRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiRgoXUmVwbGF5RGVhZExldHRlclJlcXVlc3QSEwoLZnVuY3Rpb25faWQYASABKAkSFgoOZGVhZF9sZXR0ZXJfaWQYAiABKAkiSwoYUmVwbGF5RGVhZExldHRlclJlc3BvbnNlEhAKCHJlcGxheWVkGAEgASgIEgwKBGNvZGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCTKeBgoMQWRtaW5TZXJ2aWNlEmEKD0xpc3RDb25uZWN0aW9ucxIjLm1pbGxyYWNlLnYxLkxpc3RDb25uZWN0aW9uc1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0Q29ubmVjdGlvbnNSZXNwb25zZSIDkAIBEmcKEUxpc3RTdWJzY3JpcHRpb25zEiUubWlsbHJhY2UudjEuTGlzdFN1YnNjcmlwdGlvbnNSZXF1ZXN0GiYubWlsbHJhY2UudjEuTGlzdFN1YnNjcmlwdGlvbnNSZXNwb25zZSIDkAIBEl8KEEVuZFN1YnNjcmlwdGlvbnMSJC5taWxscmFjZS52MS5FbmRTdWJzY3JpcHRpb25zUmVxdWVzdBolLm1pbGxyYWNlLnYxLkVuZFN1YnNjcmlwdGlvbnNSZXNwb25zZRJrChRSZWNoZWNrU3Vic2NyaXB0aW9ucxIoLm1pbGxyYWNlLnYxLlJlY2hlY2tTdWJzY3JpcHRpb25zUmVxdWVzdBopLm1pbGxyYWNlLnYxLlJlY2hlY2tTdWJzY3JpcHRpb25zUmVzcG9uc2USWAoMTGlzdFRyaWdnZXJzEiAubWlsbHJhY2UudjEuTGlzdFRyaWdnZXJzUmVxdWVzdBohLm1pbGxyYWNlLnYxLkxpc3RUcmlnZ2Vyc1Jlc3BvbnNlIgOQAgESVgoNRGVsZXRlVHJpZ2dlchIhLm1pbGxyYWNlLnYxLkRlbGV0ZVRyaWdnZXJSZXF1ZXN0GiIubWlsbHJhY2UudjEuRGVsZXRlVHJpZ2dlclJlc3BvbnNlEmEKD0xpc3REZWFkTGV0dGVycxIjLm1pbGxyYWNlLnYxLkxpc3REZWFkTGV0dGVyc1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXNwb25zZSIDkAIBEl8KEFJlcGxheURlYWRMZXR0ZXISJC5taWxscmFjZS52MS5SZXBsYXlEZWFkTGV0dGVyUmVxdWVzdBolLm1pbGxyYWNlLnYxLlJlcGxheURlYWRMZXR0ZXJSZXNwb25zZUKiAQoPY29tLm1pbGxyYWNlLnYxQhFBZG1pblNlcnZpY2VQcm90b1ABWi9leGFtcGxlLmNvbS9taWxscmFjZS9nZW4vbWlsbHJhY2UvdjE7bWlsbHJhY2V2MaICA01MUqoCC01pbGxyYWNlLlYxygILTWlsbHJhY2VcVjHiAhdNaWxscmFjZVxWMVxHUEJNZXRhZGF0YeoCDE1pbGxyYWNlOjpWMWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_types]);
 
 /**
  * Selects subscriptions: those that match every field that is present.
@@ -423,7 +423,443 @@ export const RecheckSubscriptionsResponseSchema: GenMessage<RecheckSubscriptions
   messageDesc(file_millrace_v1_admin_service, 10);
 
 /**
- * For operators: what callers have open, over the whole fleet. Needs the right for `admin`.
+ * A trigger in force. Counts are those of the running processes, since each started.
+ *
+ * @generated from message millrace.v1.Trigger
+ */
+export type Trigger = Message<"millrace.v1.Trigger"> & {
+  /**
+   * Identifies the trigger: never reused for another one.
+   *
+   * @generated from field: string trigger_id = 1;
+   */
+  triggerId: string;
+
+  /**
+   * `stream`, `stream:join`, `stream:leave` or `stream:write`.
+   *
+   * @generated from field: string type = 2;
+   */
+  type: string;
+
+  /**
+   * The function that it calls.
+   *
+   * @generated from field: string function_id = 3;
+   */
+  functionId: string;
+
+  /**
+   * What it matches, and how it calls, as it was registered, with defaults.
+   *
+   * @generated from field: google.protobuf.Struct config = 4;
+   */
+  config?: JsonObject | undefined;
+
+  /**
+   * Passed to the function beside each payload; absent: nothing.
+   *
+   * @generated from field: google.protobuf.Value metadata = 5;
+   */
+  metadata?: Value | undefined;
+
+  /**
+   * Its durable name; empty: it is not durable.
+   *
+   * @generated from field: string durable = 6;
+   */
+  durable: string;
+
+  /**
+   * Whether its function has a provider.
+   *
+   * @generated from field: bool served = 7;
+   */
+  served: boolean;
+
+  /**
+   * Number of events that wait for it, those that it is called with included.
+   *
+   * @generated from field: uint64 backlog = 8;
+   */
+  backlog: bigint;
+
+  /**
+   * When the oldest of the events that wait happened; absent: none waits, or it is unknown.
+   *
+   * @generated from field: google.protobuf.Timestamp oldest_time = 9;
+   */
+  oldestTime?: Timestamp | undefined;
+
+  /**
+   * Of a durable trigger: since when its function has had no provider. Absent: it has one.
+   *
+   * @generated from field: google.protobuf.Timestamp away_since = 10;
+   */
+  awaySince?: Timestamp | undefined;
+
+  /**
+   * Number of calls that succeeded.
+   *
+   * @generated from field: uint64 fired = 11;
+   */
+  fired: bigint;
+
+  /**
+   * Number of events that its condition skipped.
+   *
+   * @generated from field: uint64 skipped = 12;
+   */
+  skipped: bigint;
+
+  /**
+   * Number of events given up after an error.
+   *
+   * @generated from field: uint64 failed = 13;
+   */
+  failed: bigint;
+
+  /**
+   * Number of attempts after the first.
+   *
+   * @generated from field: uint64 retried = 14;
+   */
+  retried: bigint;
+
+  /**
+   * Number of events dropped without a call.
+   *
+   * @generated from field: uint64 dropped = 15;
+   */
+  dropped: bigint;
+
+  /**
+   * Whether the start of a trigger with `start` is being prepared. When its registration was
+   * interrupted, it waits for the next one.
+   *
+   * @generated from field: bool starting = 16;
+   */
+  starting: boolean;
+};
+
+/**
+ * Describes the message millrace.v1.Trigger.
+ * Use `create(TriggerSchema)` to create a new message.
+ */
+export const TriggerSchema: GenMessage<Trigger> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 11);
+
+/**
+ * Which triggers to list.
+ *
+ * @generated from message millrace.v1.ListTriggersRequest
+ */
+export type ListTriggersRequest = Message<"millrace.v1.ListTriggersRequest"> & {
+  /**
+   * Most entries; 0: 100. More than 1,000 counts as 1,000.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before; empty for the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListTriggersRequest.
+ * Use `create(ListTriggersRequestSchema)` to create a new message.
+ */
+export const ListTriggersRequestSchema: GenMessage<ListTriggersRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 12);
+
+/**
+ * A page of triggers, sorted by id.
+ *
+ * @generated from message millrace.v1.ListTriggersResponse
+ */
+export type ListTriggersResponse = Message<"millrace.v1.ListTriggersResponse"> & {
+  /**
+   * The triggers.
+   *
+   * @generated from field: repeated millrace.v1.Trigger triggers = 1;
+   */
+  triggers: Trigger[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListTriggersResponse.
+ * Use `create(ListTriggersResponseSchema)` to create a new message.
+ */
+export const ListTriggersResponseSchema: GenMessage<ListTriggersResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 13);
+
+/**
+ * Which trigger to delete: exactly one field.
+ *
+ * @generated from message millrace.v1.DeleteTriggerRequest
+ */
+export type DeleteTriggerRequest = Message<"millrace.v1.DeleteTriggerRequest"> & {
+  /**
+   * Its id.
+   *
+   * @generated from field: string trigger_id = 1;
+   */
+  triggerId: string;
+
+  /**
+   * Its durable name.
+   *
+   * @generated from field: string durable = 2;
+   */
+  durable: string;
+};
+
+/**
+ * Describes the message millrace.v1.DeleteTriggerRequest.
+ * Use `create(DeleteTriggerRequestSchema)` to create a new message.
+ */
+export const DeleteTriggerRequestSchema: GenMessage<DeleteTriggerRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 14);
+
+/**
+ * Whether there was one.
+ *
+ * @generated from message millrace.v1.DeleteTriggerResponse
+ */
+export type DeleteTriggerResponse = Message<"millrace.v1.DeleteTriggerResponse"> & {
+  /**
+   * False: there was no such trigger.
+   *
+   * @generated from field: bool deleted = 1;
+   */
+  deleted: boolean;
+};
+
+/**
+ * Describes the message millrace.v1.DeleteTriggerResponse.
+ * Use `create(DeleteTriggerResponseSchema)` to create a new message.
+ */
+export const DeleteTriggerResponseSchema: GenMessage<DeleteTriggerResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 15);
+
+/**
+ * An event that a trigger gave up on.
+ *
+ * @generated from message millrace.v1.DeadLetter
+ */
+export type DeadLetter = Message<"millrace.v1.DeadLetter"> & {
+  /**
+   * The function that was to be called.
+   *
+   * @generated from field: string function_id = 1;
+   */
+  functionId: string;
+
+  /**
+   * Identifies the letter among those of the function.
+   *
+   * @generated from field: string dead_letter_id = 2;
+   */
+  deadLetterId: string;
+
+  /**
+   * Code of the error, or `backlog_full`, `away_too_long`, `depth_exceeded`.
+   *
+   * @generated from field: string code = 3;
+   */
+  code: string;
+
+  /**
+   * Sentence about it.
+   *
+   * @generated from field: string message = 4;
+   */
+  message: string;
+
+  /**
+   * Number of calls that were made.
+   *
+   * @generated from field: uint32 attempts = 5;
+   */
+  attempts: number;
+
+  /**
+   * When the event was given up.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 6;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * The trigger as it was registered: `type`, `function_id`, `config` and `metadata`. Absent when the
+   * letter would have been too large.
+   *
+   * @generated from field: google.protobuf.Struct trigger = 7;
+   */
+  trigger?: JsonObject | undefined;
+
+  /**
+   * Payload of the call; absent when it could not be kept, or only as text.
+   *
+   * @generated from field: google.protobuf.Value payload = 8;
+   */
+  payload?: Value | undefined;
+
+  /**
+   * The payload as JSON text, when it is nested too deep for a value.
+   *
+   * @generated from field: string payload_text = 9;
+   */
+  payloadText: string;
+};
+
+/**
+ * Describes the message millrace.v1.DeadLetter.
+ * Use `create(DeadLetterSchema)` to create a new message.
+ */
+export const DeadLetterSchema: GenMessage<DeadLetter> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 16);
+
+/**
+ * Which dead letters to list.
+ *
+ * @generated from message millrace.v1.ListDeadLettersRequest
+ */
+export type ListDeadLettersRequest = Message<"millrace.v1.ListDeadLettersRequest"> & {
+  /**
+   * Those of one function. Empty: of all functions, one after the other, sorted by id.
+   *
+   * @generated from field: string function_id = 1;
+   */
+  functionId: string;
+
+  /**
+   * Most entries; 0: 100. More than 1,000 counts as 1,000. A page has letters of one function.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before; empty for the first page.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListDeadLettersRequest.
+ * Use `create(ListDeadLettersRequestSchema)` to create a new message.
+ */
+export const ListDeadLettersRequestSchema: GenMessage<ListDeadLettersRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 17);
+
+/**
+ * A page of dead letters. It may be short, or empty, although more follow.
+ *
+ * @generated from message millrace.v1.ListDeadLettersResponse
+ */
+export type ListDeadLettersResponse = Message<"millrace.v1.ListDeadLettersResponse"> & {
+  /**
+   * The dead letters, the oldest first.
+   *
+   * @generated from field: repeated millrace.v1.DeadLetter dead_letters = 1;
+   */
+  deadLetters: DeadLetter[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListDeadLettersResponse.
+ * Use `create(ListDeadLettersResponseSchema)` to create a new message.
+ */
+export const ListDeadLettersResponseSchema: GenMessage<ListDeadLettersResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 18);
+
+/**
+ * Which dead letter to replay.
+ *
+ * @generated from message millrace.v1.ReplayDeadLetterRequest
+ */
+export type ReplayDeadLetterRequest = Message<"millrace.v1.ReplayDeadLetterRequest"> & {
+  /**
+   * The function that was to be called.
+   *
+   * @generated from field: string function_id = 1;
+   */
+  functionId: string;
+
+  /**
+   * Id of the letter.
+   *
+   * @generated from field: string dead_letter_id = 2;
+   */
+  deadLetterId: string;
+};
+
+/**
+ * Describes the message millrace.v1.ReplayDeadLetterRequest.
+ * Use `create(ReplayDeadLetterRequestSchema)` to create a new message.
+ */
+export const ReplayDeadLetterRequestSchema: GenMessage<ReplayDeadLetterRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 19);
+
+/**
+ * How the call ended.
+ *
+ * @generated from message millrace.v1.ReplayDeadLetterResponse
+ */
+export type ReplayDeadLetterResponse = Message<"millrace.v1.ReplayDeadLetterResponse"> & {
+  /**
+   * Whether the call succeeded, and the letter is removed.
+   *
+   * @generated from field: bool replayed = 1;
+   */
+  replayed: boolean;
+
+  /**
+   * Code of the error of the call, when it failed.
+   *
+   * @generated from field: string code = 2;
+   */
+  code: string;
+
+  /**
+   * Sentence about it.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message millrace.v1.ReplayDeadLetterResponse.
+ * Use `create(ReplayDeadLetterResponseSchema)` to create a new message.
+ */
+export const ReplayDeadLetterResponseSchema: GenMessage<ReplayDeadLetterResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 20);
+
+/**
+ * For operators: what callers have open, and the triggers, over the whole fleet. Needs the right for `admin`.
  *
  * @generated from service millrace.v1.AdminService
  */
@@ -472,6 +908,48 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RecheckSubscriptionsRequestSchema;
     output: typeof RecheckSubscriptionsResponseSchema;
+  },
+  /**
+   * Lists the triggers in force, with what waits for each and how its calls ended.
+   *
+   * @generated from rpc millrace.v1.AdminService.ListTriggers
+   */
+  listTriggers: {
+    methodKind: "unary";
+    input: typeof ListTriggersRequestSchema;
+    output: typeof ListTriggersResponseSchema;
+  },
+  /**
+   * Ends a trigger at every process, whoever registered it. The events that wait for it are dropped. It
+   * is in force again once it is registered again, as workers do when they reconnect.
+   *
+   * @generated from rpc millrace.v1.AdminService.DeleteTrigger
+   */
+  deleteTrigger: {
+    methodKind: "unary";
+    input: typeof DeleteTriggerRequestSchema;
+    output: typeof DeleteTriggerResponseSchema;
+  },
+  /**
+   * Lists dead letters, the oldest of each function first.
+   *
+   * @generated from rpc millrace.v1.AdminService.ListDeadLetters
+   */
+  listDeadLetters: {
+    methodKind: "unary";
+    input: typeof ListDeadLettersRequestSchema;
+    output: typeof ListDeadLettersResponseSchema;
+  },
+  /**
+   * Calls the function of a dead letter with its payload and the metadata of its trigger, once, and
+   * removes the letter when the call succeeds. When it fails, the letter stays as it is.
+   *
+   * @generated from rpc millrace.v1.AdminService.ReplayDeadLetter
+   */
+  replayDeadLetter: {
+    methodKind: "unary";
+    input: typeof ReplayDeadLetterRequestSchema;
+    output: typeof ReplayDeadLetterResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_admin_service, 0);

@@ -15,7 +15,8 @@ import type { ServiceState } from "../../core/service-state.ts";
 import {
   type BoundTrigger,
   type TriggerDefinition,
-  isGate,
+  canonical,
+  isLasting,
   triggerIdentity,
 } from "../../core/trigger.ts";
 import { createLocalSessions } from "./local-sessions.ts";
@@ -36,7 +37,7 @@ const TRIGGER = "trigger/";
 const LEASE = "lease/";
 
 interface Bound {
-  readonly trigger: BoundTrigger;
+  trigger: BoundTrigger;
   /** Resolves when the trigger is persisted. */
   kept: Promise<void>;
   /** Ends the trigger unless it is bound again. */
@@ -47,8 +48,8 @@ interface Bound {
  * The coordinator of a service that is one process: each change takes effect at once.
  *
  * With a service state, registrations survive a restart. Triggers end unless they are registered
- * again within `reattachMs`; gates and custom streams stay until they are
- * withdrawn, because without them the service would admit or store what it must not. Subscriptions
+ * again within `reattachMs`; durable ones stay until they are withdrawn, and so do gates and custom
+ * streams, without which the service would admit or store what it must not. Subscriptions
  * whose leave was not delivered become orphans.
  */
 export function localCoordinator(options: LocalCoordinatorOptions = {}): Coordinator {
@@ -89,6 +90,7 @@ function createRegistry({
   const overrides = new Set<string>();
   const byIdentity = new Map<string, Bound>();
   const byId = new Map<string, Bound>();
+  const durable = new Set<Bound>();
   const listeners = new Set<{ readonly notify: () => void }>();
   let list: readonly BoundTrigger[] | undefined;
   let closed = false;
@@ -101,6 +103,7 @@ function createRegistry({
     const bound: Bound = { trigger, kept: Promise.resolve(), timer: undefined };
     byIdentity.set(triggerIdentity(trigger.definition), bound);
     byId.set(trigger.id, bound);
+    if (trigger.definition.config.durable !== undefined) durable.add(bound);
     return bound;
   };
   const end = async (bound: Bound) => {
@@ -108,23 +111,59 @@ function createRegistry({
     bound.timer?.cancel();
     if (!byId.delete(id)) return;
     byIdentity.delete(triggerIdentity(definition));
+    durable.delete(bound);
     changed();
     await serviceState?.delete(TRIGGER + id);
   };
   const awaitReturn = (bound: Bound) => {
-    if (closed || isGate(bound.trigger.definition)) return;
+    if (closed || isLasting(bound.trigger.definition)) return;
     bound.timer?.cancel();
     // A leftover record of an ended trigger is harmless: after a restart it expires again.
     bound.timer = startTimer(reattachMs, () => void end(bound).catch(() => {})).unref();
+  };
+  const write = async (trigger: BoundTrigger) => {
+    await serviceState?.put(TRIGGER + trigger.id, JSON.stringify(trigger));
+  };
+  const keep = (bound: Bound) => (bound.kept = write(bound.trigger));
+  /** Replaces a definition. After a failure, the earlier one is in force again. */
+  const replace = async (bound: Bound, definition: TriggerDefinition) => {
+    const before = bound.trigger.definition;
+    const use = (used: TriggerDefinition) => {
+      bound.trigger = { ...bound.trigger, definition: used };
+      noteAway();
+      changed();
+    };
+    use(definition);
+    try {
+      await keep(bound);
+    } catch (error) {
+      bound.kept = Promise.resolve();
+      if (bound.trigger.definition === definition) use(before);
+      throw error;
+    }
+  };
+  /** Notes since when the functions of durable triggers have had no provider. */
+  const noteAway = () => {
+    for (const bound of durable) {
+      const { definition, awaySinceMs } = bound.trigger;
+      const isAway = !functions.has(definition.functionId);
+      if (isAway === (awaySinceMs !== undefined)) continue;
+      bound.trigger = { ...bound.trigger, awaySinceMs: isAway ? Date.now() : undefined };
+      list = undefined;
+      // For operators only: after a failure, an earlier time stays in its record.
+      if (!closed) write(bound.trigger).catch(() => {});
+    }
   };
   for (const [key, text] of serviceState?.entries() ?? []) {
     if (key.startsWith(TRIGGER)) awaitReturn(add(JSON.parse(text) as BoundTrigger));
     if (key.startsWith(OVERRIDE)) overrides.add(text);
   }
+  noteAway();
 
   return {
     async provide(functionId) {
       functions.add(functionId);
+      noteAway();
       const isOver = isOverrideId(functionId);
       if (isOver) overrides.add(functionId);
       changed();
@@ -134,6 +173,7 @@ function createRegistry({
     async withdraw(functionId, how) {
       const was = functions.delete(functionId);
       const isOver = how === "withdrawn" && overrides.delete(functionId);
+      noteAway();
       if (was || isOver) changed();
       if (isOver) await serviceState?.delete(OVERRIDE + functionId);
     },
@@ -145,15 +185,15 @@ function createRegistry({
       if (known !== undefined) {
         known.timer?.cancel();
         known.timer = undefined;
-        await known.kept;
+        if (canonical(definition) === canonical(known.trigger.definition)) await known.kept;
+        else await replace(known, definition);
         return known.trigger;
       }
       const bound = add({ id: newId(), definition });
+      noteAway();
       changed();
       try {
-        if (serviceState !== undefined)
-          bound.kept = serviceState.put(TRIGGER + bound.trigger.id, JSON.stringify(bound.trigger));
-        await bound.kept;
+        await keep(bound);
       } catch (error) {
         await end(bound).catch(() => {});
         throw error;

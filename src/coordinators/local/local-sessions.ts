@@ -11,11 +11,17 @@ export function createLocalSessions(): Sessions {
     async take(id, owner) {
       const record = records.get(id);
       return record?.owner === owner
-        ? { connectionId: record.connectionId, leases: undefined }
+        ? { connectionId: record.connectionId, isBound: false, leases: undefined }
         : undefined;
     },
+    isHeld: () => true,
     async end(id) {
       return records.delete(id);
+    },
+    bind: async ({ id }) => records.has(id),
+    async connected(connections) {
+      const open = new Set(Array.from(records.values(), ({ connectionId }) => connectionId));
+      return new Set(connections.filter((connection) => open.has(connection)));
     },
     // There is no other process.
     serve() {},

@@ -7,8 +7,10 @@ import type { FleetState } from "./fleet-state.ts";
 type How = "withdrawn" | "lost";
 
 interface WishedTrigger {
-  /** With the id to use unless an equal trigger is in force already. */
-  readonly trigger: BoundTrigger;
+  /** With the id to use unless one of the same identity is in force already. */
+  trigger: BoundTrigger;
+  /** The definition that is yet to replace that of the trigger in force. */
+  replacing: TriggerDefinition | undefined;
   /** Pending calls of `bind`. */
   pending: number;
   /** Whether a call has succeeded. */
@@ -56,8 +58,14 @@ export class DesiredState {
   bind(definition: TriggerDefinition): string {
     const identity = triggerIdentity(definition);
     const trigger = { id: crypto.randomUUID(), definition };
-    const wished = this.#triggers.get(identity) ?? { trigger, pending: 0, hasSucceeded: false };
+    const wished = this.#triggers.get(identity) ?? {
+      ...{ trigger, replacing: undefined, pending: 0, hasSucceeded: false },
+    };
     this.#triggers.set(identity, wished);
+    if (definition.config.durable !== undefined) {
+      wished.trigger = { ...wished.trigger, definition };
+      wished.replacing = definition;
+    }
     wished.pending++;
     return identity;
   }
@@ -115,11 +123,12 @@ export class DesiredState {
       (id) => known?.functions.has(id) !== true || this.#functionEndings.has(id),
     );
     if (functionIds.length > 0) entries.push({ kind: "provide", member, functionIds });
-    for (const [identity, { trigger }] of this.#triggers) {
+    for (const [identity, { trigger, replacing }] of this.#triggers) {
       const triggerId = state.identities.get(identity);
       const isHeld = triggerId !== undefined && holds(triggerId);
-      if (!isHeld || this.#triggerEndings.has(identity))
-        entries.push({ kind: "bind", member, trigger });
+      const replaces = replacing !== undefined;
+      if (!isHeld || replaces || this.#triggerEndings.has(identity))
+        entries.push({ kind: "bind", member, trigger, ...(replaces && { replaces }) });
     }
     if ((known?.contends ?? false) !== this.#contends)
       entries.push({ kind: "contend", member, contends: this.#contends });
@@ -127,12 +136,19 @@ export class DesiredState {
   }
 
   /**
-   * @returns a function that clears the present endings, to be called once the fleet has agreed.
+   * @returns a function that clears what takes effect once, the present endings and replacements, to
+   *   be called when the fleet has agreed.
    */
-  pendingEndings(): () => void {
+  pendingOnce(): () => void {
     const functions = Array.from(this.#functionEndings);
     const triggers = Array.from(this.#triggerEndings);
+    const replacements = Array.from(this.#triggers.values(), (wished) => ({
+      wished,
+      definition: wished.replacing,
+    }));
     return () => {
+      for (const { wished, definition } of replacements)
+        if (wished.replacing === definition) wished.replacing = undefined;
       for (const [id, ending] of functions)
         if (this.#functionEndings.get(id) === ending) this.#functionEndings.delete(id);
       for (const [identity, ending] of triggers)

@@ -22,6 +22,8 @@ export interface FleetKeys {
   sessions(member: string): string;
   /** Members that hold sessions. */
   readonly sessionHolders: string;
+  /** Connection that items are bound to -> id of its session. */
+  readonly bound: string;
   /** Channel of new versions and acks. */
   readonly changes: string;
   /** Channel for calls to a process, and for results of its own calls. */
@@ -51,6 +53,7 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
     session: (id) => name(`session:${id}`),
     sessions: (member) => name(`sessions:${member}`),
     sessionHolders: name("session-holders"),
+    bound: name("bound"),
     changes: name("changes"),
     calls: (process) => name(`calls:${process}`),
     sessionsAt: (process) => name(`sessions-at:${process}`),
@@ -63,11 +66,12 @@ export function fleetKeys(keyPrefix: string): FleetKeys {
  * The form of stored records that this version reads, which stands at the end of its member ids. Ids
  * of versions without authors have none: to them, ids are opaque.
  */
-const RECORD_FORM = 5;
+const RECORD_FORM = 6;
 const FORM_WITH_AUTHORS = 2;
 const FORM_WITH_DELTAS = 3;
 const FORM_WITH_KEYS = 4;
 const FORM_WITH_LIFETIMES = 5;
+const FORM_WITH_DURABLE = 6;
 
 /** A new member id of a process. */
 export function newMemberId(process: string): string {
@@ -92,6 +96,11 @@ export function knowsKeys(member: string): boolean {
 /** Whether a member knows lifetimes. */
 export function knowsLifetimes(member: string): boolean {
   return formOf(member) >= FORM_WITH_LIFETIMES;
+}
+
+/** Whether a member knows durable triggers. */
+export function knowsDurable(member: string): boolean {
+  return formOf(member) >= FORM_WITH_DURABLE;
 }
 
 function formOf(member: string): number {

@@ -15,6 +15,8 @@ export interface FleetLeasesOptions {
 export interface FleetLeases extends Omit<Leases, "detach"> {
   /** Keeps a subscription that is recorded for this process already. */
   keep(lease: SubscriptionLease): void;
+  /** Whether a subscription is recorded for this process. */
+  has(id: string): boolean;
   /** Adopts the subscriptions of those holders that are no members any more. */
   noteHolders(holders: readonly string[]): void;
   /** Resolves when all releases are stored, so that no member delivers those leaves again. */
@@ -137,6 +139,7 @@ export function createFleetLeases(options: FleetLeasesOptions): FleetLeases {
       }
     },
     keep: ({ id, payload }) => void held.set(id, payload),
+    has: (id) => held.has(id),
     async release(id) {
       held.delete(id);
       orphans.delete(id);

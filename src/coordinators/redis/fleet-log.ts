@@ -1,5 +1,5 @@
 import { isOverrideId } from "../../core/overrides.ts";
-import { type BoundTrigger, isGate, triggerIdentity } from "../../core/trigger.ts";
+import { type BoundTrigger, isLasting, triggerIdentity } from "../../core/trigger.ts";
 import {
   type FleetDraft,
   draftOf,
@@ -26,8 +26,14 @@ export type FleetEntry =
       readonly functionId: string;
       readonly how: "withdrawn" | "lost";
     }
-  /** The id is that of the trigger unless an equal one is in force. */
-  | { readonly kind: "bind"; readonly member: string; readonly trigger: BoundTrigger }
+  /** The id is that of the trigger unless one of the same identity is in force. */
+  | {
+      readonly kind: "bind";
+      readonly member: string;
+      readonly trigger: BoundTrigger;
+      /** Whether its definition replaces that of the trigger in force. Absent: it does not. */
+      readonly replaces?: boolean | undefined;
+    }
   | {
       readonly kind: "unbind";
       readonly member: string;
@@ -77,7 +83,21 @@ export interface FleetRecord {
 export function applyRecord(state: FleetState, record: FleetRecord): FleetState {
   const draft = draftOf(state);
   for (const entry of record.entries) apply(draft, entry, record);
+  const { members, triggers } = draft.now;
+  if (members !== state.members || triggers !== state.triggers) noteAway(draft, record.atMs);
   return draft.now;
+}
+
+/** Notes since when the functions of durable triggers have had no provider. */
+function noteAway(draft: FleetDraft, atMs: number): void {
+  for (const trigger of draft.now.triggers.values()) {
+    const { definition, awaySinceMs } = trigger.bound;
+    if (definition.config.durable === undefined) continue;
+    const isAway = providersOf(draft.now, definition.functionId).length === 0;
+    if (isAway === (awaySinceMs !== undefined)) continue;
+    const bound = { ...trigger.bound, awaySinceMs: isAway ? Math.floor(atMs) : undefined };
+    put(draft, { ...trigger, bound });
+  }
 }
 
 function apply(draft: FleetDraft, entry: FleetEntry, { version, atMs }: FleetRecord): void {
@@ -100,7 +120,7 @@ function apply(draft: FleetDraft, entry: FleetEntry, { version, atMs }: FleetRec
     case "withdraw":
       return withdraw(draft, entry.member, member, entry.functionId, entry.how);
     case "bind":
-      return bind(draft, entry.member, entry.trigger);
+      return bind(draft, entry.member, entry.trigger, entry.replaces === true);
     case "unbind": {
       const trigger = now.triggers.get(entry.triggerId);
       if (trigger === undefined) return;
@@ -180,11 +200,13 @@ function withdraw(
   if (isLast && draft.now.overrides.has(functionId)) draft.overrides().delete(functionId);
 }
 
-function bind(draft: FleetDraft, id: string, bound: BoundTrigger): void {
-  const identity = triggerIdentity(bound.definition);
+function bind(draft: FleetDraft, id: string, given: BoundTrigger, replaces: boolean): void {
+  const identity = triggerIdentity(given.definition);
   const known = draft.now.triggers.get(draft.now.identities.get(identity) ?? "");
   const holders = new Set(known?.holders).add(id);
-  put(draft, { bound: known?.bound ?? bound, identity, holders, lostUntilMs: undefined });
+  const { definition } = replaces || known === undefined ? given : known.bound;
+  const bound = known === undefined ? given : { ...known.bound, definition };
+  put(draft, { bound, identity, holders, lostUntilMs: undefined });
 }
 
 function withdrawTrigger(draft: FleetDraft, id: string, trigger: FleetTrigger): void {
@@ -198,7 +220,7 @@ function lose(draft: FleetDraft, id: string, trigger: FleetTrigger, lostUntilMs:
   if (!trigger.holders.has(id)) return;
   const holders = new Set(trigger.holders);
   holders.delete(id);
-  const mayEnd = holders.size === 0 && !isGate(trigger.bound.definition);
+  const mayEnd = holders.size === 0 && !isLasting(trigger.bound.definition);
   put(draft, { ...trigger, holders, lostUntilMs: mayEnd ? lostUntilMs : undefined });
 }
 
@@ -217,7 +239,7 @@ function restore(draft: FleetDraft, entry: FleetEntry & { kind: "restore" }, atM
     const known = now.triggers.get(now.identities.get(trigger.identity) ?? "");
     const holders = new Set([...(known?.holders ?? []), ...trigger.holders]);
     for (const holder of holders) if (!now.members.has(holder)) holders.delete(holder);
-    const mayEnd = holders.size === 0 && !isGate(trigger.bound.definition);
+    const mayEnd = holders.size === 0 && !isLasting(trigger.bound.definition);
     const { bound, identity } = known ?? trigger;
     put(draft, { bound, identity, holders, lostUntilMs: mayEnd ? lostUntilMs : undefined });
   }

@@ -1,4 +1,5 @@
 import type { Registry } from "../../core/coordinator.ts";
+import { StreamError } from "../../core/errors.ts";
 import type { Unwatch } from "../../core/watchers.ts";
 import type { BoundTrigger } from "../../core/trigger.ts";
 import { unavailable } from "../../redis/redis-failure.ts";
@@ -16,6 +17,8 @@ export interface FleetRegistryOptions {
   readonly acks: Acks;
   /** Brings the fleet's state in line with the desired state. */
   readonly reconcile: () => Promise<void>;
+  /** Whether every member of the fleet knows durable triggers. */
+  readonly knowsDurable: () => boolean;
   /** Longest wait for the acks of the other members, in milliseconds. */
   readonly timeoutMs: number;
 }
@@ -63,6 +66,12 @@ export function createFleetRegistry(options: FleetRegistryOptions): FleetRegistr
       new Set(Array.from(replica.state.members.values(), (member) => [...member.functions]).flat()),
     overrides: () => replica.state.overrides,
     async bind(definition) {
+      if (definition.config.durable !== undefined && !options.knowsDurable()) {
+        throw new StreamError(
+          "STORE_UNAVAILABLE",
+          "A process of the fleet runs an older version, which knows no durable triggers; register the trigger again when all are updated.",
+        );
+      }
       const identity = desired.bind(definition);
       let hasSucceeded = false;
       try {

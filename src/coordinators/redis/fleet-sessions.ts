@@ -1,17 +1,15 @@
-import { randomUUID } from "node:crypto";
-import type {
-  SessionOwner,
-  SessionRecord,
-  Sessions,
-  SubscriptionLease,
-} from "../../core/coordinator.ts";
+import type { SessionOwner, Sessions, SubscriptionLease } from "../../core/coordinator.ts";
 import { HeldElsewhere } from "../../core/held-elsewhere.ts";
 import { unavailable } from "../../redis/redis-failure.ts";
-import { waitAtMost } from "../../timers/timers.ts";
+import { sleep } from "../../timers/timers.ts";
 import { type FleetKeys, processOf } from "./fleet-keys.ts";
 import type { FleetCommands } from "./fleet-commands.ts";
 import type { Membership } from "./membership.ts";
+import { type HeldSession, HeldSessions, type Sight } from "./held-sessions.ts";
 import type { Replica } from "./replica.ts";
+import { createSessionAdoption } from "./session-adoption.ts";
+import { createSessionFence } from "./session-fence.ts";
+import { createSessionRequests } from "./session-requests.ts";
 import type { SessionCommands, StoredSession } from "./session-commands.ts";
 
 /** Dependencies of the sessions of a fleet. */
@@ -23,8 +21,14 @@ export interface FleetSessionsOptions {
   readonly publish: FleetCommands["publish"];
   readonly replica: Replica;
   readonly membership: Membership;
+  /** Longest wait for a message, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Length of the lease of a member, in milliseconds. */
+  readonly leaseMs: number;
   /** Called with a lease that is of no session any more, and recorded for this process. */
   readonly onLease: (lease: SubscriptionLease) => void;
+  /** Whether a lease of no session is recorded for this process. */
+  readonly isOwn: (id: string) => boolean;
   readonly onProblem: (error: unknown) => void;
 }
 
@@ -46,143 +50,118 @@ export interface FleetSessions extends Sessions {
   close(): void;
 }
 
-/** A session that this process holds, as far as it knows. */
-interface Held extends SessionRecord {
-  changes: number;
-  isAdopted: boolean;
-  readonly leases: Map<string, string>;
-  /** Whether it may have ended although the reply was lost. */
-  isEnding: boolean;
-}
-
-/**
- * How long another process may take to release a session, in milliseconds. One that is alive but
- * out of touch with Redis delivers nothing after its lease.
- */
-const RELEASE_MS = 1000;
+/** What they were recorded as, in place of a name, when messages may have been lost since. */
+const IN_DOUBT = "in doubt";
 /** How many sessions are recorded at once. */
 const KEPT_AT_ONCE = 50;
+
+/** Shortest time that the end of a session is known, in milliseconds. */
+const MIN_TOMBSTONE_MS = 60_000;
+/** The same as a multiple of the lease of a member. */
+const LEASES_PER_TOMBSTONE = 6;
 
 /**
  * Records the sessions of this process in Redis, with their subscriptions, and adopts those of
  * members that are gone.
+ *
+ * A session has one record, and each step that decides about it is one script that looks at the
+ * record: so of a take-up, an adoption and an end, the first one decides. What a process does must
+ * be right even if it was out of touch and has missed steps of others:
+ *
+ * - **The process that holds a session decides about its subscriptions**, and the record is a copy for
+ *   those that hold it later. A process that lost a session finds another holder in the record, and
+ *   delivers no leave: its detachments return false.
+ * - **An end leaves a tombstone** in place of the record. Whoever finds it knows that the session is
+ *   over: nobody records it anew, and nobody takes it up. The process whose member id it has may
+ *   repeat its end when the reply was lost, and is the only one that gets the leases. Under a new
+ *   member id it does not: its lease had ended, and with the leases of its old member id, the others
+ *   deliver those leaves.
+ * - **A missing record was lost, or its tombstone has passed.** A process records its session anew
+ *   only if it was lost for certain: it saw the record at a time t by the clock of Redis, so that an
+ *   end after t would have left a tombstone until t plus the life of a tombstone at least, and the
+ *   script runs before that by the same clock. Otherwise the session is over. After the fleet's log
+ *   was lost too, records are always made anew: a leave may then come twice, rather than never.
+ * - A tombstone lasts several leases, so that a process whose lease lasts always finds it. A process
+ *   that comes back later has lost its lease long since: others have adopted its sessions.
  */
 export function createFleetSessions(options: FleetSessionsOptions): FleetSessions {
-  const { process, keys, commands, publish, replica, membership, onLease, onProblem } = options;
-  const held = new Map<string, Held>();
-  /** Sessions of the subscriptions of this process. */
-  const sessionOf = new Map<string, Held>();
-  /** Requests to other processes that are not confirmed yet. */
-  const requests = new Map<string, () => void>();
-  const adopting = new Set<string>();
+  const { process, keys, commands, publish, replica, membership, onProblem } = options;
+  const { onLease, isOwn } = options;
+  const tombstoneMs = Math.max(MIN_TOMBSTONE_MS, LEASES_PER_TOMBSTONE * options.leaseMs);
+  const held = new HeldSessions();
   let owner: SessionOwner | undefined;
   /** Lineage and member id under which all sessions were last recorded. */
   let recordedAs = "";
   let recording: Promise<void> | undefined;
-  /** Whether a session may have become this process's although the reply was lost. */
-  let isInDoubt = false;
+  /** How often messages may have been lost. */
+  let doubts = 0;
   let closed = false;
 
-  const forget = (session: Held) => {
-    if (held.get(session.id) === session) held.delete(session.id);
-    for (const id of session.leases.keys()) if (sessionOf.get(id) === session) sessionOf.delete(id);
-  };
-  const remember = (stored: StoredSession, isAdopted: boolean) => {
-    const before = held.get(stored.id);
-    if (before !== undefined) forget(before);
-    const { leases, ...rest } = stored;
-    const session: Held = { ...rest, isAdopted, isEnding: false, leases: new Map(leases) };
-    held.set(session.id, session);
-    for (const id of session.leases.keys()) sessionOf.set(id, session);
-  };
+  /** A sight by a command that is about to be sent. */
+  const sightNow = (): Sight => ({
+    lineage: replica.position.lineage,
+    atMs: replica.redisNowMs ?? 0,
+  });
   const leasesOf = ({ id: session, leases }: StoredSession): SubscriptionLease[] =>
     leases.map(([id, payload]) => ({ id, payload, session }));
-  const adoptHere = (adopted: readonly StoredSession[]) => {
-    for (const stored of adopted) {
-      // A client has taken it up at this process meanwhile.
-      if ((held.get(stored.id)?.changes ?? 0) >= stored.changes) continue;
-      remember(stored, true);
-      owner?.adopt(stored, leasesOf(stored));
-    }
-  };
-  const adopt = async (gone: string) => {
-    if (adopting.has(gone) || closed || owner === undefined) return;
-    adopting.add(gone);
-    try {
-      for (;;) {
-        const adopted = await commands.adopt(gone, membership.id);
-        if (adopted === undefined || closed) return;
-        adoptHere(adopted);
-      }
-    } catch (error) {
-      // The next heartbeat tries again, unless the adoption succeeded.
-      isInDoubt = true;
-      onProblem(error);
-    } finally {
-      adopting.delete(gone);
-    }
-  };
-  const resolveDoubt = async () => {
-    isInDoubt = false;
-    try {
-      const { id: member } = membership;
-      for (const id of await commands.heldBy(member)) {
-        if (held.has(id)) continue;
-        const stored = await commands.find(id);
-        if (stored?.holder === member) adoptHere([stored]);
-      }
-    } catch (error) {
-      isInDoubt = true;
-      onProblem(error);
-    }
-  };
-  const adoptAll = async () => {
-    try {
-      const { members } = replica.state;
-      for (const member of await commands.holders())
-        if (!members.has(member) && member !== membership.id) void adopt(member);
-    } catch (error) {
-      // The next heartbeat tries again.
-      onProblem(error);
-    }
-  };
+  const adoption = createSessionAdoption({
+    commands,
+    replica,
+    membership,
+    held,
+    sightNow,
+    isOpen: () => !closed && owner !== undefined,
+    onAdopted: (stored) => owner?.adopt(stored, leasesOf(stored)),
+    onProblem,
+  });
 
-  /** Records a session. @returns false when another process holds it. */
-  const keep = async (session: Held): Promise<boolean> => {
+  /** Records a session. @returns false when it is over, or another process holds it. */
+  const keep = async (session: HeldSession): Promise<boolean> => {
     // Retries until this process is a member, and again when its member id has changed.
-    while (held.get(session.id) === session) {
+    while (held.has(session)) {
       const { id: member } = membership;
-      const changes = await commands.keep(member, process, session);
-      if (changes === "taken") return false;
-      if (changes === "no member") await membership.ready();
+      const sight = sightNow();
+      const { seen, leases } = session;
+      const isLost = seen === undefined || seen.lineage !== sight.lineage;
+      const payloads = Array.from(leases, ([id, { payload }]) => [id, payload] as const);
+      const kept = await commands.keep(
+        member,
+        { ...session, leases: payloads },
+        isLost ? undefined : seen.atMs + tombstoneMs,
+      );
+      if (kept === "taken" || kept === "over") return false;
+      if (kept === "no member") await membership.ready();
       else {
-        session.changes = changes;
+        session.seen = sight;
+        session.changes = kept.changes;
+        if (kept.reclaimed !== undefined) held.prune(session, kept.reclaimed);
+        if (session.isBound) await commands.bind(session);
         if (member === membership.id) return true;
       }
     }
-    return true;
+    return false;
   };
-  /** Ends a session again that was recorded after its end. Its leases are those of the member. */
-  const endAgain = async ({ id, leases }: Held) => {
-    for (const lease of leases.keys()) await commands.release(id, lease);
-    await commands.end(membership.id, id);
-  };
-  const keepOrRelease = async (session: Held) => {
-    // One that is ending stays over.
-    if (session.isEnding || !held.has(session.id)) return;
-    if (await keep(session)) return held.has(session.id) ? undefined : endAgain(session);
-    forget(session);
+  /** Gives up a session that is over, or another process's. */
+  const lose = async (session: HeldSession) => {
+    held.forget(session);
     await owner?.release(session.id);
+  };
+  const keepOrLose = async (session: HeldSession): Promise<boolean> => {
+    const isHeld = await keep(session);
+    if (!isHeld && held.has(session)) await lose(session);
+    return isHeld;
   };
   const currentName = () => `${replica.position.lineage} ${membership.id}`;
   /** Records all again after this process joined anew, Redis lost its data, or a message was lost. */
   const recordAll = async () => {
     const name = currentName();
+    const before = doubts;
     try {
-      const all = Array.from(held.values());
+      // What becomes of one that is ending is decided by its end.
+      const all = held.values().filter(({ isEnding }) => !isEnding);
       for (let i = 0; i < all.length; i += KEPT_AT_ONCE)
-        await Promise.all(all.slice(i, i + KEPT_AT_ONCE).map(keepOrRelease));
-      recordedAs = name;
+        await Promise.all(all.slice(i, i + KEPT_AT_ONCE).map(keepOrLose));
+      if (before === doubts) recordedAs = name;
     } catch (error) {
       onProblem(error);
     }
@@ -197,44 +176,71 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
     else if (recordedAs !== currentName()) void recordAnew();
   };
   membership.watch(reviewState);
+  /**
+   * Records all anew, if that is due. A session that another process has adopted comes back then.
+   *
+   * @returns Whether it was due.
+   */
+  const reclaim = async (): Promise<boolean> => {
+    if (recording !== undefined) {
+      await recording;
+      return true;
+    }
+    const name = currentName();
+    if (recordedAs === name) return false;
+    await recordAnew();
+    if (recordedAs !== name) throw unavailable(undefined);
+    return true;
+  };
 
-  /** Has another process release a session. Resolves when it has, or does not respond. */
-  const requestRelease = async (id: string, holder: string) => {
-    const request = randomUUID();
-    const released = new Promise<void>((resolve) => requests.set(request, resolve));
-    try {
-      const message = `release ${id} ${process} ${request}`;
-      const receivers = await publish(keys.sessionsAt(processOf(holder)), message, true);
-      // Without a receiver, the process is gone or out of touch.
-      if (receivers > 0) await waitAtMost(RELEASE_MS, released);
-    } finally {
-      requests.delete(request);
-    }
-  };
-  const release = async (id: string, requester: string, request: string) => {
-    try {
+  const requests = createSessionRequests({
+    process,
+    channelOf: (of) => keys.sessionsAt(of),
+    publish,
+    async release(id) {
+      const session = held.get(id);
+      if (session !== undefined) session.isReleased = true;
       await owner?.release(id);
-      await publish(keys.sessionsAt(requester), `released ${request}`, true);
-    } catch (error) {
-      // It does not wait for long.
-      onProblem(error);
-    }
+    },
+    onProof: (proof) => fence.receive(proof),
+    onProblem,
+  });
+  /** Whether the record of a session that this process holds was lost. It is recorded anew. */
+  const isLost = async (id: string, ownerId: string): Promise<boolean> => {
+    const session = held.get(id);
+    if (session?.owner !== ownerId || session.isEnding) return false;
+    const isHeld = await keep(session);
+    // Its end, which finds out, closes what was connected by it.
+    if (!isHeld) held.forget(session);
+    return isHeld;
   };
+
+  const fence = createSessionFence({
+    membership,
+    timeoutMs: options.timeoutMs,
+    send: (proof) => requests.prove(proof),
+    isRecorded: () => recordedAs === currentName(),
+    record: reclaim,
+    onProblem,
+  });
 
   return {
     survive: true,
+    isHeld(id) {
+      const session = held.get(id);
+      if (session === undefined || session.isReleased) return false;
+      const leftMs = session.startsMs - performance.now();
+      const isCertain = leftMs > 0 ? sleep(leftMs).then(() => fence.check()) : fence.check();
+      return isCertain === true || isCertain.then(() => held.has(session) && !session.isReleased);
+    },
     async begin(record) {
-      const session: Held = {
-        ...record,
-        ...{ changes: 0, isAdopted: false, isEnding: false, leases: new Map() },
-      };
-      held.set(record.id, session);
+      const session = held.begin(record);
       try {
         await keep(session);
       } catch (error) {
-        forget(session);
+        held.forget(session);
         // Nobody knows it, but it may be recorded.
-        isInDoubt = true;
+        adoption.doubt();
         throw error;
       }
     },
@@ -242,119 +248,129 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
       try {
         for (;;) {
           if (closed) throw unavailable(undefined);
+          const sight = sightNow();
           const found = await commands.find(id);
+          if (found === undefined && (await isLost(id, ownerId))) continue;
           if (found?.owner !== ownerId) return undefined;
           const { holder, changes } = found;
-          if (processOf(holder) !== process) await requestRelease(id, holder);
+          let startsMs = -Infinity;
+          if (processOf(holder) !== process)
+            startsMs = await requests.release(id, processOf(holder));
           const known = held.get(id);
           const taken = await commands.take(membership.id, id, changes);
           if (taken === "gone") return undefined;
           if (taken === "no member") await membership.ready();
           if (typeof taken === "string") continue;
-          const { connectionId } = taken;
+          const { connectionId, isBound } = taken;
           if (known?.changes === changes && held.get(id) === known) {
             known.changes = taken.changes;
             known.isAdopted = false;
-            return { connectionId, leases: undefined };
+            known.isReleased = false;
+            known.seen = sight;
+            return { connectionId, isBound, leases: undefined };
           }
-          remember(taken, false);
-          return { connectionId, leases: leasesOf(taken) };
+          held.add(taken, false, sight, startsMs);
+          return { connectionId, isBound, leases: leasesOf(taken) };
         }
       } catch (error) {
-        isInDoubt = true;
+        adoption.doubt();
         throw error;
       }
     },
     async end(id) {
       const session = held.get(id);
       for (;;) {
-        if (session === undefined || held.get(id) !== session) return false;
+        if (session === undefined || !held.has(session)) return false;
         if (closed) throw unavailable(undefined);
-        const { isEnding } = session;
         session.isEnding = true;
-        const outcome = await commands.end(membership.id, id);
-        if (outcome === "no member") {
-          session.isEnding = isEnding;
-          await membership.ready();
-          continue;
+        const outcome = await commands.end(membership.id, id, tombstoneMs);
+        if (outcome === "no member") await membership.ready();
+        else if (outcome === "missing" && (await keep(session))) continue;
+        else {
+          held.forget(session);
+          if (outcome !== "ended") return false;
+          for (const [lease, { payload }] of session.leases) onLease({ id: lease, payload });
+          return true;
         }
-        forget(session);
-        // When its record is gone, an earlier attempt may have succeeded.
-        const isOurs = outcome === "ended" || (outcome === "gone" && isEnding);
-        if (isOurs) for (const [lease, payload] of session.leases) onLease({ id: lease, payload });
-        return isOurs;
       }
     },
+    async bind({ id, connectionId }) {
+      const session = held.get(id);
+      if (session !== undefined) session.isBound = true;
+      for (;;) {
+        if (await commands.bind({ id, connectionId })) return true;
+        if (session === undefined || !held.has(session) || session.isEnding) return false;
+        // Under a new member id, or after Redis lost its data, the session is recorded again.
+        if (!(await reclaim())) return false;
+      }
+    },
+    connected: (connections) => commands.connected(connections),
     serve(next) {
       if (owner !== undefined) throw new Error("This process already takes part in the sessions.");
       owner = next;
     },
     async hold(sessionId, { id, payload }) {
       const session = held.get(sessionId);
-      session?.leases.set(id, payload);
-      if (session !== undefined) sessionOf.set(id, session);
+      if (session === undefined) throw new HeldElsewhere();
+      const lease = held.hold(session, id, payload);
       for (;;) {
-        if (session === undefined || held.get(sessionId) !== session) throw new HeldElsewhere();
+        if (!held.has(session)) throw new HeldElsewhere();
         // Released while it was recorded.
-        if (!session.leases.has(id)) return;
+        if (session.leases.get(id) !== lease) return;
         const { id: member } = membership;
         const outcome = await commands.hold(member, sessionId, id, payload);
-        if (outcome === "held" && member === membership.id) return;
+        if (outcome === "held") return void (lease.isRecorded = true);
         if (outcome === "no member") await membership.ready();
-        // Under a new member id, it is recorded with its session.
-        if (outcome === "taken") {
-          if (recording === undefined) throw new HeldElsewhere();
-          await recording;
+        else if (outcome === "missing" ? await keepOrLose(session) : await reclaim()) continue;
+        else {
+          held.release(session, id);
+          throw new HeldElsewhere();
         }
       }
     },
     async detach(id) {
       for (;;) {
-        const session = sessionOf.get(id);
-        if (session === undefined) return true;
-        const { id: member } = membership;
-        const outcome = await commands.detach(member, session.id, id);
+        const session = held.ofLease(id);
+        // That of a session that has ended here is this process's; that of one it lost is not.
+        if (session === undefined) return isOwn(id);
+        const { payload = "" } = session.leases.get(id) ?? {};
+        const outcome = await commands.detach(membership.id, session.id, id, payload);
         if (outcome === "no member") await membership.ready();
-        // Under a new member id, or after Redis lost its data, the session is recorded again.
-        else if (outcome === "taken" && recording !== undefined) await recording;
-        else if (outcome === "taken" && recordedAs !== currentName()) {
-          const name = currentName();
-          await recordAnew();
-          if (recordedAs !== name) throw unavailable(undefined);
-        } else if (member === membership.id) {
-          const payload = session.leases.get(id) ?? "";
-          session.leases.delete(id);
-          sessionOf.delete(id);
-          if (outcome === "detached") onLease({ id, payload });
-          return outcome === "detached";
+        else if (outcome === "missing") await keepOrLose(session);
+        else if (outcome === "detached") {
+          held.release(session, id);
+          onLease({ id, payload });
+          return true;
+        } else if (!(await reclaim())) {
+          // The end of the session may have been faster.
+          held.release(session, id);
+          return isOwn(id);
         }
       }
     },
     release(id) {
-      const session = sessionOf.get(id);
+      const session = held.ofLease(id);
       if (session === undefined) return undefined;
-      session.leases.delete(id);
-      sessionOf.delete(id);
+      held.release(session, id);
       return commands.release(session.id, id);
     },
-    receive(message) {
-      const [kind, id = "", requester = "", request = ""] = message.toString().split(" ");
-      if (kind === "release") void release(id, requester, request);
-      else if (kind === "released") requests.get(id)?.();
-    },
+    receive: (message) => requests.receive(message),
     doubt() {
       // A session may have been taken up at another process.
-      if (recordedAs !== "" && !closed) void recordAnew();
+      fence.doubt();
+      if (recordedAs === "" || closed) return;
+      recordedAs = IN_DOUBT;
+      doubts++;
+      void recordAnew();
     },
     review() {
       reviewState();
       if (closed || owner === undefined || !replica.state.members.has(membership.id)) return;
-      void adoptAll();
-      if (isInDoubt) void resolveDoubt();
+      adoption.review();
     },
     close() {
       closed = true;
-      for (const confirm of requests.values()) confirm();
+      requests.close();
     },
   };
 }

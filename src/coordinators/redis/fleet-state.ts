@@ -1,4 +1,4 @@
-import { type BoundTrigger, triggerIdentity } from "../../core/trigger.ts";
+import { type BoundTrigger, isLasting, triggerIdentity } from "../../core/trigger.ts";
 
 /** A process of the fleet. It gets a new id each time it joins. */
 export interface FleetMember {
@@ -110,7 +110,9 @@ export function writeState(state: FleetState): FleetStateJson {
 export function readState(json: FleetStateJson): FleetState {
   const triggers = json.triggers.map(({ bound, holders, lostUntilMs }): FleetTrigger => {
     const identity = triggerIdentity(bound.definition);
-    return { bound, identity, holders: new Set(holders), lostUntilMs };
+    // Versions without durable triggers set a time for them.
+    const untilMs = isLasting(bound.definition) ? undefined : lostUntilMs;
+    return { bound, identity, holders: new Set(holders), lostUntilMs: untilMs };
   });
   return {
     members: new Map(

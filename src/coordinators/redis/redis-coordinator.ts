@@ -3,7 +3,14 @@ import type { Unwatch } from "../../core/watchers.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { createAcks } from "./acks.ts";
 import { FLEET_SCRIPTS, fleetCommands, readAck } from "./fleet-commands.ts";
-import { fleetKeys, knowsKeys, knowsLifetimes, readsAuthors, readsDeltas } from "./fleet-keys.ts";
+import {
+  fleetKeys,
+  knowsDurable,
+  knowsKeys,
+  knowsLifetimes,
+  readsAuthors,
+  readsDeltas,
+} from "./fleet-keys.ts";
 import { type FleetLeases, createFleetLeases } from "./fleet-leases.ts";
 import type { FleetEntry } from "./fleet-log.ts";
 import { type FleetOrders, createFleetOrders } from "./fleet-orders.ts";
@@ -107,7 +114,7 @@ export async function createRedisCoordinator(
   let noteAgreed = () => {};
   let isLeaving = false;
   const wanted = (state: FleetState): readonly FleetEntry[] => {
-    noteAgreed = desired.pendingEndings();
+    noteAgreed = desired.pendingOnce();
     if (isLeaving) return [];
     const { id } = membership;
     return [...desired.entries(state, id), ...orders.entries(state, id)];
@@ -138,6 +145,7 @@ export async function createRedisCoordinator(
     desired,
     acks,
     reconcile,
+    knowsDurable: () => abilities().durable,
     // By then, a member that does not respond has lost its lease.
     timeoutMs: timeoutMs + 2 * leaseMs,
   });
@@ -157,7 +165,10 @@ export async function createRedisCoordinator(
     publish: (...message) => commands.publish(...message),
     replica,
     membership,
+    timeoutMs,
+    leaseMs,
     onLease: (lease) => leases.keep(lease),
+    isOwn: (id) => leases.has(id),
     onProblem,
   });
   const routing = createFleetRouting({ process, keys, commands, replica, membership });
@@ -246,6 +257,7 @@ export async function createRedisCoordinator(
         readonly deltas: boolean;
         readonly keys: boolean;
         readonly lifetimes: boolean;
+        readonly durable: boolean;
       }
     | undefined;
   /** What every member of the fleet reads and knows. */
@@ -259,6 +271,7 @@ export async function createRedisCoordinator(
         deltas: ids.every(readsDeltas),
         keys: ids.every(knowsKeys),
         lifetimes: ids.every(knowsLifetimes),
+        durable: ids.every(knowsDurable),
       };
     }
     return known;

@@ -1,10 +1,11 @@
 import type { SessionRecord } from "../../core/coordinator.ts";
 import { type LuaScript, luaScript } from "../../redis/lua-script.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
-import type { FleetKeys } from "./fleet-keys.ts";
+import { type FleetKeys, processOf } from "./fleet-keys.ts";
 
 /** A session as it is stored. */
 export interface StoredSession extends SessionRecord {
+  readonly isBound: boolean;
   /** The member that holds it. */
   readonly holder: string;
   /** How often it changed hands. */
@@ -17,7 +18,19 @@ export interface StoredSession extends SessionRecord {
 export interface KeptSession extends SessionRecord {
   /** Whether it came from a process that is gone, and no client has taken it up since. */
   readonly isAdopted: boolean;
+  /** How often it changed hands; 0: it is new. */
+  readonly changes: number;
   readonly leases: Iterable<readonly [id: string, payload: string]>;
+}
+
+/** A session that was recorded. */
+export interface Kept {
+  readonly changes: number;
+  /**
+   * Another process had adopted it: the ids of the subscriptions that it has left. Undefined: none
+   * had.
+   */
+  readonly reclaimed: ReadonlySet<string> | undefined;
 }
 
 const keep = luaScript(import.meta.url, "lua/session-keep");
@@ -26,21 +39,34 @@ const end = luaScript(import.meta.url, "lua/session-end");
 const hold = luaScript(import.meta.url, "lua/session-hold");
 const detach = luaScript(import.meta.url, "lua/session-detach");
 const adopt = luaScript(import.meta.url, "lua/session-adopt");
+const bind = luaScript(import.meta.url, "lua/session-bind");
 
 /** The scripts that the servers must load. */
-export const SESSION_SCRIPTS: readonly LuaScript[] = [keep, take, end, hold, detach, adopt];
+export const SESSION_SCRIPTS: readonly LuaScript[] = [keep, take, end, hold, detach, adopt, bind];
 
 /** The member that asks has no lease: its process has to join the fleet anew first. */
 export type NoMember = "no member";
+
+/** Taken: another process holds the session, or it has ended. Missing: there is no record of it. */
+export type SessionRefusal = "taken" | "missing" | NoMember;
 
 /**
  * The Redis commands about the sessions of a fleet. Each rejects with a StreamError when Redis
  * cannot be reached.
  */
 export interface SessionCommands {
-  /** Records a session. @returns how often it changed hands. */
-  keep(member: string, process: string, session: KeptSession): Promise<number | "taken" | NoMember>;
-  /** A stored session. */
+  /**
+   * Records a session.
+   *
+   * @param lostUntilMs Until when a missing record was lost rather than removed, by the clock of
+   *   Redis, in milliseconds; undefined: always.
+   */
+  keep(
+    member: string,
+    session: KeptSession,
+    lostUntilMs: number | undefined,
+  ): Promise<Kept | "taken" | "over" | NoMember>;
+  /** A session that has not ended. */
   find(id: string): Promise<StoredSession | undefined>;
   /** Gives a session to a member, if it has changed hands so often and not more. */
   take(
@@ -48,21 +74,34 @@ export interface SessionCommands {
     id: string,
     changes: number,
   ): Promise<StoredSession | "gone" | "moved" | NoMember>;
-  /** Ends a session. Its leases become those of the member. */
-  end(member: string, id: string): Promise<"ended" | "taken" | "gone" | NoMember>;
+  /**
+   * Ends a session. Its leases become those of the member.
+   *
+   * @param tombstoneMs How long it is known that it has ended, in milliseconds.
+   */
+  end(member: string, id: string, tombstoneMs: number): Promise<"ended" | SessionRefusal>;
   /** Records a subscription of a session. */
   hold(
     member: string,
     session: string,
     id: string,
     payload: string,
-  ): Promise<"held" | "taken" | NoMember>;
+  ): Promise<"held" | SessionRefusal>;
   /** Makes a subscription of a session one of its member only. */
-  detach(member: string, session: string, id: string): Promise<"detached" | "taken" | NoMember>;
+  detach(
+    member: string,
+    session: string,
+    id: string,
+    payload: string,
+  ): Promise<"detached" | SessionRefusal>;
   /** Removes a subscription of a session. */
   release(session: string, id: string): Promise<void>;
   /** Adopts some sessions of a member that is gone; undefined: it has none left, or is not gone. */
   adopt(gone: string, member: string): Promise<readonly StoredSession[] | undefined>;
+  /** Records that items are bound to a connection. @returns Whether its session goes on. */
+  bind(session: Pick<SessionRecord, "id" | "connectionId">): Promise<boolean>;
+  /** Those of the connections that `bind` was called for and whose sessions go on. */
+  connected(connections: readonly string[]): Promise<ReadonlySet<string>>;
   /** Ids of the sessions of a member, and maybe of some that it held before. */
   heldBy(member: string): Promise<readonly string[]>;
   /** The members that hold sessions. */
@@ -75,15 +114,28 @@ const LEASE = "lease:";
 
 /** The commands about the sessions of a fleet. */
 export function sessionCommands(servers: RedisServers, keys: FleetKeys): SessionCommands {
-  const { tag, leases, sessionHolders } = keys;
+  const { tag, leases, sessionHolders, bound } = keys;
   return {
-    async keep(member, process, { id, owner, connectionId, isAdopted, leases: held }) {
+    async keep(member, session, lostUntilMs) {
+      const { id, owner, connectionId, isAdopted, changes, leases: held } = session;
       const names = [keys.session(id), keys.sessions(member), sessionHolders, leases];
-      const args = [id, member, process, owner, connectionId, isAdopted ? "" : "1"];
+      const args = [id, member, processOf(member), owner, connectionId, isAdopted ? "" : "1"];
+      args.push(String(changes), lostUntilMs === undefined ? "" : String(Math.floor(lostUntilMs)));
       for (const [lease, payload] of held) args.push(lease, payload);
-      const changes = Number(await servers.run(tag, keep, names, args, "write"));
-      if (changes === 0) return "no member";
-      return changes < 0 ? "taken" : changes;
+      const reply = await servers.run(tag, keep, names, args, "write");
+      const [outcome, changed, found] = reply as [Buffer, number, Buffer[]];
+      switch (String(outcome)) {
+        case "kept":
+          return { changes: changed, reclaimed: undefined };
+        case "reclaimed":
+          return { changes: changed, reclaimed: new Set(found.map(String)) };
+        case "out":
+          return "no member";
+        case "over":
+          return "over";
+        default:
+          return "taken";
+      }
     },
     async find(id) {
       const reply = await servers.send(tag, ["HGETALL", keys.session(id)], "read");
@@ -98,43 +150,26 @@ export function sessionCommands(servers: RedisServers, keys: FleetKeys): Session
       if (text === "taken") return readSession(id, fields) ?? "gone";
       return text === "out" ? "no member" : (text as "gone" | "moved");
     },
-    async end(member, id) {
+    async end(member, id, tombstoneMs) {
       const names = [
         ...[keys.session(id), keys.sessions(member), sessionHolders, leases],
-        ...[keys.held(member), keys.holders],
+        ...[keys.held(member), keys.holders, bound],
       ];
-      switch (await servers.run(tag, end, names, [id, member], "write")) {
-        case 1:
-          return "ended";
-        case 0:
-          return "no member";
-        case -1:
-          return "taken";
-        default:
-          return "gone";
-      }
+      const args = [id, member, processOf(member), String(tombstoneMs)];
+      const code = await servers.run(tag, end, names, args, "write");
+      return code === 1 ? "ended" : refusalOf(code);
     },
     async hold(member, session, id, payload) {
       const names = [keys.session(session), leases];
-      switch (await servers.run(tag, hold, names, [member, id, payload], "write")) {
-        case 1:
-          return "held";
-        case 0:
-          return "no member";
-        default:
-          return "taken";
-      }
+      const args = [member, processOf(member), id, payload];
+      const code = await servers.run(tag, hold, names, args, "write");
+      return code === 1 ? "held" : refusalOf(code);
     },
-    async detach(member, session, id) {
+    async detach(member, session, id, payload) {
       const names = [keys.session(session), keys.held(member), keys.holders, leases];
-      switch (await servers.run(tag, detach, names, [member, id], "write")) {
-        case 1:
-          return "detached";
-        case 0:
-          return "no member";
-        default:
-          return "taken";
-      }
+      const args = [member, processOf(member), id, payload];
+      const code = await servers.run(tag, detach, names, args, "write");
+      return code === 1 ? "detached" : refusalOf(code);
     },
     async release(session, id) {
       await servers.send(tag, ["HDEL", keys.session(session), LEASE + id], "write");
@@ -156,6 +191,24 @@ export function sessionCommands(servers: RedisServers, keys: FleetKeys): Session
       }
       return adopted;
     },
+    async bind({ id, connectionId }) {
+      const names = [keys.session(id), bound];
+      return (await servers.run(tag, bind, names, [id, connectionId], "write")) === 1;
+    },
+    async connected(connections) {
+      const found = new Set<string>();
+      if (connections.length === 0) return found;
+      const reply = await servers.send(tag, ["HMGET", bound, ...connections], "read");
+      await Promise.all(
+        (reply as (Buffer | null)[]).map(async (id, index) => {
+          if (id === null) return;
+          const command = ["HMGET", keys.session(String(id)), "holder", "ended"] as const;
+          const [holder, ended] = (await servers.send(tag, command, "read")) as (Buffer | null)[];
+          if (holder !== null && ended === null) found.add(connections[index] as string);
+        }),
+      );
+      return found;
+    },
     async heldBy(member) {
       const reply = await servers.send(tag, ["SMEMBERS", keys.sessions(member)], "read");
       return (reply as Buffer[]).map(String);
@@ -166,6 +219,11 @@ export function sessionCommands(servers: RedisServers, keys: FleetKeys): Session
       );
     },
   };
+}
+
+function refusalOf(code: unknown): SessionRefusal {
+  if (code === 0) return "no member";
+  return code === -2 ? "missing" : "taken";
 }
 
 function readSession(id: string, flat: readonly Buffer[]): StoredSession | undefined {
@@ -179,8 +237,16 @@ function readSession(id: string, flat: readonly Buffer[]): StoredSession | undef
   }
   const of = (name: string) => fields.get(name) ?? "";
   const holder = of("holder");
-  // A subscription may have been released after its session had ended.
-  if (holder === "") return undefined;
+  if (holder === "" || fields.has("ended")) return undefined;
   const changes = Number(of("changes"));
-  return { id, owner: of("owner"), connectionId: of("connection"), holder, changes, leases };
+  const isBound = of("bound") === "1";
+  return {
+    id,
+    owner: of("owner"),
+    connectionId: of("connection"),
+    isBound,
+    holder,
+    changes,
+    leases,
+  };
 }

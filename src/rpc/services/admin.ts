@@ -3,16 +3,24 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   AdminService,
+  type DeleteTriggerRequest,
+  DeleteTriggerResponseSchema,
   type EndSubscriptionsRequest,
   EndSubscriptionsResponseSchema,
   type ListConnectionsRequest,
   ListConnectionsResponseSchema,
+  type ListDeadLettersRequest,
+  ListDeadLettersResponseSchema,
   type ListSubscriptionsRequest,
   ListSubscriptionsResponseSchema,
+  type ListTriggersRequest,
+  ListTriggersResponseSchema,
   type OpenConnectionSchema,
   type OpenSubscriptionSchema,
   type RecheckSubscriptionsRequest,
   RecheckSubscriptionsResponseSchema,
+  type ReplayDeadLetterRequest,
+  ReplayDeadLetterResponseSchema,
 } from "../../../gen/millrace/v1/admin_service_pb.ts";
 import type {
   Administration,
@@ -20,6 +28,7 @@ import type {
   OpenSubscriptionInfo,
 } from "../../service/administration.ts";
 import type { Decoded } from "../../wire/request/decoded.ts";
+import { letterOf, triggerOf } from "./admin-triggers.ts";
 import { toConnectError } from "../connect-error.ts";
 import { preparedCall } from "../framework/prepared-call.ts";
 
@@ -45,6 +54,29 @@ export function adminRoutes(router: ConnectRouter, administration: Administratio
         await administration.recheckSubscriptions(request),
       ),
     ),
+    listTriggers: served(async (request: Decoded<ListTriggersRequest>) => {
+      const { triggers, nextPageToken } = await administration.triggers.listTriggers(request);
+      return create(ListTriggersResponseSchema, {
+        triggers: triggers.map(triggerOf),
+        nextPageToken,
+      });
+    }),
+    deleteTrigger: served(async (request: Decoded<DeleteTriggerRequest>) =>
+      create(DeleteTriggerResponseSchema, await administration.triggers.deleteTrigger(request)),
+    ),
+    listDeadLetters: served(async (request: Decoded<ListDeadLettersRequest>) => {
+      const page = await administration.triggers.listDeadLetters(request);
+      const deadLetters = page.deadLetters.map(letterOf);
+      return create(ListDeadLettersResponseSchema, { ...page, deadLetters });
+    }),
+    replayDeadLetter: served(async (request: Decoded<ReplayDeadLetterRequest>) => {
+      const { functionId, deadLetterId: id } = request;
+      const { replayed, error } = await administration.triggers.replayDeadLetter({
+        functionId,
+        id,
+      });
+      return create(ReplayDeadLetterResponseSchema, { replayed, ...error });
+    }),
   });
 }
 

@@ -8,10 +8,13 @@ import {
   createServer as createHttp2,
 } from "node:http2";
 import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { dismissStream } from "../../rpc/dismiss.ts";
 import { createDeadSessions } from "./dead-sessions.ts";
 import { hostProblem } from "../host.ts";
 import { createHttp1 } from "./http1.ts";
+import { createNotices } from "./notices.ts";
+import { createPendingResponses } from "./pending-responses.ts";
 import { MAX_STREAMS, MAX_TRUSTED_STREAMS } from "./stream-limits.ts";
 import { type PortLimits, openTcpPort } from "./tcp-port.ts";
 import type { UpgradeListener } from "./upgrades.ts";
@@ -43,8 +46,10 @@ export interface Listener {
    */
   closeAfterResponses(): void;
   /**
-   * Stops peers from opening streams on their HTTP/2 connections; open streams are served. Resolves
-   * when every peer has confirmed, after `SEND_AWAY_MS` at most.
+   * Accepts no more connections, and stops peers from opening streams on those that it has; requests
+   * that have arrived are served. Resolves, after `SEND_AWAY_MS` at most, when each connection has
+   * shown its protocol, each peer over HTTP/2 has confirmed, and each response has begun to requests
+   * that arrived since `closeAfterResponses`.
    */
   sendAway(): Promise<void>;
   /**
@@ -54,8 +59,10 @@ export interface Listener {
   close(graceMs: number): Promise<void>;
 }
 
-/** How long peers may take to confirm that they open no more streams, in milliseconds. */
+/** How long peers may take to finish their requests and to open no more, in milliseconds. */
 const SEND_AWAY_MS = 3000;
+/** How often a port that sends its peers away checks whether they are gone, in milliseconds. */
+const AWAY_CHECK_MS = 10;
 /** How often a connection is pinged, in milliseconds; two missed acknowledgements close it. */
 const PING_INTERVAL_MS = 30_000;
 /**
@@ -83,23 +90,25 @@ export async function listen(
   { admitConnection, unsettled, onRequest, onStream, onUpgrade }: PortListeners,
 ): Promise<Listener> {
   let isLeaving = false;
+  const pending = createPendingResponses();
   const h1 = createHttp1((request, response) => {
-    if (isLeaving) response.setHeader("connection", "close");
+    if (isLeaving) {
+      response.setHeader("connection", "close");
+      pending.add(response);
+    }
     onRequest(request, response);
   }, onUpgrade);
   const h2 = createHttp2(HTTP2_OPTIONS);
   // Never listens: it makes requests of the streams that `onStream` does not take.
   const requests = createHttp2(HTTP2_OPTIONS, onRequest);
   h2.on("stream", (stream, headers, ...rest) => {
+    if (isLeaving) pending.add(stream);
     const problem = hostProblem(headers);
     if (problem !== undefined) refuseStream(stream, problem);
     else if (!onStream(stream, headers)) requests.emit("stream", stream, headers, ...rest);
   });
   const sessions = new Set<ServerHttp2Session>();
-  /** Sessions whose peer has our settings: no other frame may be sent before those. */
-  const settled = new Map<ServerHttp2Session, Socket>();
-  // While peers are sent away: a proxy may replace the connection that it may no longer use.
-  let announce: ((session: ServerHttp2Session, socket: Socket) => void) | undefined;
+  const notices = createNotices();
   const deadSessions = createDeadSessions();
   let connecting: Socket | undefined;
   h2.on("session", (session) => {
@@ -109,13 +118,10 @@ export async function listen(
     const stopPings = keepAlive(session, socket);
     socket.on("close", stopPings);
     session.once("remoteSettings", () => tcp.settle(socket));
-    session.once("localSettings", () => {
-      settled.set(session, socket);
-      announce?.(session, socket);
-    });
+    notices.add(session, socket);
     session.on("close", () => {
       sessions.delete(session);
-      settled.delete(session);
+      notices.remove(session);
     });
     session.on("error", () => session.destroy());
   });
@@ -136,21 +142,15 @@ export async function listen(
   );
 
   const sendAway = async () => {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, SEND_AWAY_MS);
-    });
-    const unconfirmed = new Set<Promise<void>>();
-    announce = (session, socket) => {
-      const confirmed = announceEnd(session, socket).finally(() => unconfirmed.delete(confirmed));
-      unconfirmed.add(confirmed);
-    };
-    for (const [session, socket] of settled) announce(session, socket);
-    const allConfirmed = async () => {
-      while (unconfirmed.size > 0) await Promise.all(unconfirmed);
-    };
-    await Promise.race([allConfirmed(), late]);
-    clearTimeout(timer);
+    // Before the notices: a proxy may replace the connection that it may no longer use.
+    await tcp.stopAccepting();
+    const endMs = performance.now() + SEND_AWAY_MS;
+    notices.send();
+    // A connection may become one of HTTP/2, and its peer may open streams until it confirms.
+    while (tcp.hasUnsettled() || !notices.areConfirmed() || pending.any()) {
+      if (performance.now() >= endMs) return;
+      await delay(AWAY_CHECK_MS);
+    }
   };
   let closed: Promise<void> | undefined;
   const close = async (graceMs: number) => {
@@ -175,30 +175,6 @@ function refuseStream(stream: ServerHttp2Stream, problem: string): void {
   stream.respond({ ":status": 400, "content-type": "text/plain; charset=utf-8" });
   stream.end(`Bad request: ${problem}\n`);
   dismissStream(stream);
-}
-
-/**
- * A GOAWAY frame that refuses no stream yet (RFC 9113, section 6.8): no error, the highest stream
- * identifier.
- */
-const NOTICE = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
-
-/**
- * Sends a notice that the connection will close, and a ping after it. Once the ping is acknowledged,
- * every stream that the peer opened before it received the notice has arrived.
- *
- * The notice is written to the socket: after a GOAWAY of its own, the HTTP/2 library of Node no
- * longer reads a connection without streams, so it would neither serve the last streams of the peer
- * nor receive the acknowledgement. The library writes whole frames only, so the notice is between
- * two of them.
- */
-async function announceEnd(session: ServerHttp2Session, socket: Socket): Promise<void> {
-  if (session.destroyed || session.closed || socket.destroyed) return;
-  socket.write(NOTICE);
-  await new Promise<void>((resolve) => {
-    session.once("close", resolve);
-    if (!session.ping(() => resolve())) resolve();
-  });
 }
 
 /** Closes connections whose peer has vanished. */

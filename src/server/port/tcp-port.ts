@@ -1,5 +1,6 @@
 import type { Server as HttpServer } from "node:http";
 import { once } from "node:events";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type AddressInfo, type Socket, createServer as createNet } from "node:net";
 import { StreamError } from "../../core/errors.ts";
 import type { FairSet } from "../../limits/fair-set.ts";
@@ -24,6 +25,13 @@ interface TcpPort {
   readonly address: AddressInfo;
   /** To be called when a connection has shown that it is in use. */
   readonly settle: (socket: Socket) => void;
+  /** Whether a connection has shown neither its first request nor its HTTP/2 settings. */
+  readonly hasUnsettled: () => boolean;
+  /**
+   * Accepts the connections that the system holds, for `ACCEPT_HELD_MS` at most, and then no more.
+   * From then on connections of HTTP/1.1 close when they are idle.
+   */
+  stopAccepting(): Promise<void>;
   /**
    * Accepts no more connections, closes idle ones, and cuts those that are left after `graceMs`.
    * Resolves when all are closed.
@@ -38,6 +46,8 @@ const KEEP_ALIVE_MS = 30_000;
  * own.
  */
 const BACKLOG = 8192;
+/** How long connections that the system holds are accepted before a close, in milliseconds. */
+const ACCEPT_HELD_MS = 1000;
 /** How often connections are checked for idle ones during a close, in milliseconds. */
 const IDLE_CHECK_MS = 50;
 
@@ -70,7 +80,9 @@ export async function openTcpPort(
     counted.delete(this);
   }
   const refuse = connectionRefuser();
+  let accepted = 0;
   const net = createNet((socket) => {
+    accepted++;
     sockets.add(socket);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on("close", onClose);
@@ -84,19 +96,43 @@ export async function openTcpPort(
   });
   net.listen({ host, port, backlog: BACKLOG });
   await once(net, "listening");
+  let closed: Promise<void> | undefined;
+  /** Resolves when every connection is closed. */
+  const closeNet = async () => {
+    const ended = new Promise<void>((resolve) => net.close(() => resolve()));
+    http1.closeIdleConnections();
+    const idle = setInterval(() => http1.closeIdleConnections(), IDLE_CHECK_MS);
+    await ended;
+    clearInterval(idle);
+  };
   return {
     address: net.address() as AddressInfo,
     settle: sniffer.settle,
+    hasUnsettled() {
+      if (unsettled.size === 0) return false;
+      for (const socket of sockets) if (unsettled.has(socket)) return true;
+      return false;
+    },
+    async stopAccepting() {
+      const endMs = performance.now() + ACCEPT_HELD_MS;
+      // Closing the port resets the connections that the system holds. Each turn of the event loop
+      // accepts one, and reads the requests that have arrived on idle connections; the first may be
+      // the rest of a turn that has done so already.
+      await nextTurn();
+      let before;
+      do {
+        before = accepted;
+        await nextTurn();
+      } while (accepted !== before && performance.now() < endMs);
+      closed ??= closeNet();
+    },
     async close(graceMs) {
-      const closed = new Promise<void>((resolve) => net.close(() => resolve()));
+      closed ??= closeNet();
       sniffer.close();
-      http1.closeIdleConnections();
-      const idle = setInterval(() => http1.closeIdleConnections(), IDLE_CHECK_MS);
       const cut = setTimeout(() => {
         for (const socket of sockets) socket.destroy();
       }, graceMs);
       await closed;
-      clearInterval(idle);
       clearTimeout(cut);
       http1.close();
     },

@@ -112,7 +112,7 @@ export class WriteBatch {
   }
 
   /** Takes the group's next timestamp for a transient event. */
-  broadcast(key: GroupKey, { fires, author = NO_AUTHOR, ...message }: Broadcast): void {
+  broadcast(key: GroupKey, { fires, isQuiet, author = NO_AUTHOR, ...message }: Broadcast): void {
     const { clock, groupClock, beganMs, historyOf } = this.#context;
     const draft = this.#draft(key);
     const last = draft.head.timestamp;
@@ -126,7 +126,7 @@ export class WriteBatch {
       timestamp,
       author,
     };
-    this.announcements.push({ group: draft.name.text, events: [event] });
+    if (isQuiet !== true) this.announcements.push({ group: draft.name.text, events: [event] });
     if (fires !== undefined) this.#fire(key, { event, firing: fires });
   }
 

@@ -212,7 +212,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       watchers.announce(group.text, joined(announced));
       return outcomes;
     },
-    async broadcast(key, { fires, author = NO_AUTHOR, ...message }) {
+    async broadcast(key, { fires, isQuiet, author = NO_AUTHOR, ...message }) {
       assertOpen();
       const group = findOrAdd(key);
       const { position, timestamp } = group.tick(
@@ -229,7 +229,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         author,
       };
       if (fires !== undefined) outbox.append(group.key, [{ event, firing: fires }]);
-      watchers.announce(group.text, [event]);
+      if (isQuiet !== true) watchers.announce(group.text, [event]);
     },
     async get(key, itemId) {
       assertOpen();

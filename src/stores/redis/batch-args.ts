@@ -91,7 +91,7 @@ export function writeGroup(
 }
 
 /** Writes the letter of an entry, with its author if it has one. */
-function writeLetter(args: string[], letter: "C" | "S", author = NO_AUTHOR): void {
+function writeLetter(args: string[], letter: "C" | "S" | "Q", author = NO_AUTHOR): void {
   if (author === NO_AUTHOR) args.push(letter);
   else args.push(`${letter}A`, author);
 }
@@ -167,8 +167,8 @@ function optional(value: string | number | undefined): string {
 const LETTERS = { put: "P", delete: "D", record: "R" } as const;
 
 function writeBroadcast(args: string[], message: Broadcast): void {
-  const { type, itemId, value, author, fires } = message;
-  writeLetter(args, "S", author);
+  const { type, itemId, value, author, fires, isQuiet = false } = message;
+  writeLetter(args, isQuiet ? "Q" : "S", author);
   args.push(type, itemId === undefined ? "" : `=${itemId}`);
   args.push(String(value.size), value.text, fires === undefined ? "" : firingText(fires));
 }

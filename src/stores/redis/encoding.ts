@@ -1,3 +1,4 @@
+import { groupOfText } from "../../core/names.ts";
 import { NO_AUTHOR } from "../../core/author.ts";
 import type { ChangeEvent, GroupEvent, Item, TransientEvent } from "../../core/change.ts";
 import type { StoredItem } from "../../core/commit.ts";
@@ -9,7 +10,6 @@ import type { OutboxEntry, OutboxHead } from "../../core/outbox.ts";
 import { ORIGIN, type Position } from "../../core/position.ts";
 import type { Head } from "../../core/store.ts";
 import { Value } from "../../core/value.ts";
-import { groupOfText } from "./keys.ts";
 
 /*
  * Decodes the records that the scripts encode (see lua/records.lua).

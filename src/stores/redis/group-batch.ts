@@ -187,10 +187,12 @@ export class GroupBatch {
   /**
    * Takes its part of the script's reply, and settles its jobs.
    *
-   * @returns false when another writer was faster: it has to be decided and written again.
+   * @returns false when another writer was faster, or the group has to be repaired first: it has to
+   *   be decided and written again.
    */
   finish(reply: unknown, lineage: unknown): boolean {
     const [status, second, third] = reply as [number, unknown, unknown];
+    if (needsRepair(reply)) return false;
     if (status === 1) {
       // What is remembered by now has to be read, in one step with the items.
       if (this.isKeyed) this.#known = undefined;
@@ -314,6 +316,11 @@ export class GroupBatch {
     }
     return entries;
   }
+}
+
+/** Whether the script did nothing, since the keys of the group have to be compared first. */
+export function needsRepair(reply: unknown): boolean {
+  return (reply as readonly unknown[])[0] === 2;
 }
 
 const NOTHING_REMEMBERED: ReadonlyMap<string, undefined> = new Map<string, undefined>();

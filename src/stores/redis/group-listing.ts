@@ -1,8 +1,9 @@
-import type { GroupKey } from "../../core/names.ts";
+import { type GroupKey, groupOfText } from "../../core/names.ts";
+import { isPresenceStream } from "../../core/presence-stream.ts";
 import type { GroupPage } from "../../core/store.ts";
 import { compareUtf8 } from "../../core/text.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
-import { type PartitionKeys, type RedisKeys, groupOfText } from "./keys.ts";
+import type { PartitionKeys, RedisKeys } from "./keys.ts";
 import { textOf } from "./encoding.ts";
 
 /** Lists groups that hold items, over all partitions: each has its own sorted index. */
@@ -49,6 +50,8 @@ export function createGroupListing(servers: RedisServers, keys: RedisKeys): Grou
     known.set(tag, { version, names });
   };
   const count = (name: string, by: number) => {
+    // Nobody lists them.
+    if (isPresenceStream(name)) return;
     const left = (counts.get(name) ?? 0) + by;
     if (left > 0) counts.set(name, left);
     else counts.delete(name);

@@ -90,12 +90,6 @@ export function redisKeys(prefix: string, partitions: number): RedisKeys {
   };
 }
 
-/** The group of a text (see groupKeyText). */
-export function groupOfText(text: string): GroupKey {
-  const at = text.indexOf("\u0000");
-  return { streamName: text.slice(0, at), groupId: text.slice(at + 1) };
-}
-
 /** @see groupKeyText */
 export const textOfGroup: (group: GroupKey) => string = groupKeyText;
 

@@ -1,12 +1,12 @@
+import { groupOfText } from "../../core/names.ts";
 import { StreamError } from "../../core/errors.ts";
 import { Fifo } from "../../core/fifo.ts";
 import type { History } from "../../core/store.ts";
 import { RedisFailure, unavailable } from "../../redis/redis-failure.ts";
 import type { RedisLink } from "../../redis/redis-link.ts";
-import { GroupBatch, type GroupWrite } from "./group-batch.ts";
+import { GroupBatch, type GroupWrite, needsRepair } from "./group-batch.ts";
 import { type WriterSession, WriterLease } from "./writer-lease.ts";
 import { textOf } from "./encoding.ts";
-import { groupOfText } from "./keys.ts";
 import { COMMIT, GET } from "./scripts.ts";
 import type { WriterContext } from "./writer-context.ts";
 
@@ -55,7 +55,7 @@ export class PartitionWriter {
   async #work(): Promise<void> {
     // Calls of the same turn of the event loop join the batch.
     await new Promise((resolve) => setImmediate(resolve));
-    // Works that another writer was faster with are written again, with later calls.
+    // Works that another writer was faster with, say, are written again, with later calls.
     let left: readonly GroupBatch[] = [];
     while (this.#queue.length > 0 || left.length > 0) {
       const works = this.#takeBatch(left);
@@ -94,7 +94,7 @@ export class PartitionWriter {
     return Array.from(works.values()).filter(({ isEmpty }) => !isEmpty);
   }
 
-  /** @returns The works that another writer was faster with. */
+  /** @returns The works that are to be written again. */
   async #run(works: readonly GroupBatch[]): Promise<readonly GroupBatch[]> {
     if (works.length === 0) return [];
     const { servers, keys } = this.#context;
@@ -192,7 +192,12 @@ export class PartitionWriter {
     const reply = await this.#submit(names, args, deadlineMs, session);
     const [, commits, lineage, ...replies] = reply;
     this.#lease.noteCommits(Number(commits), textOf(lineage));
-    return written.filter((work, i) => !work.finish(replies[i], lineage));
+    const left = written.filter((work, i) => !work.finish(replies[i], lineage));
+    const { repair } = this.#context;
+    const torn = written.filter((_, i) => needsRepair(replies[i]));
+    if (torn.length > 0)
+      await Promise.all(torn.map(({ text }) => repair.repair(this.#partition, text)));
+    return left;
   }
 
   #submit(

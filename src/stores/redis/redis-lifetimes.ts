@@ -1,11 +1,11 @@
 import type { ExpiredItem, ItemName, Lifetimes } from "../../core/lifetime.ts";
-import { groupKeyText } from "../../core/names.ts";
+import { groupKeyText, groupOfText } from "../../core/names.ts";
 import { compareUtf8 } from "../../core/text.ts";
-import type { RedisCommand } from "../../redis/commands.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
+import { BoundLookup } from "./bound-lookup.ts";
 import { textOf } from "./encoding.ts";
-import { type RedisKeys, groupOfText } from "./keys.ts";
-import { EXPIRED } from "./scripts.ts";
+import type { RedisKeys } from "./keys.ts";
+import { BOUND, EXPIRED } from "./scripts.ts";
 
 /** Least items that are read of each partition. */
 const SPARE = 8;
@@ -27,25 +27,13 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
   const { servers, keys, clock, owns, assertOpen } = options;
   const all = Array.from({ length: keys.partitions }, (_, partition) => partition);
 
-  /** Members of the index of bound items. @param from `[` or `(` and the first, or `-`. */
-  const bound = async (partition: number, from: string, to: string, limit: number) => {
-    const { tag, bound: key } = keys.ofPartition(partition);
-    const command: RedisCommand = ["ZRANGE", key, from, to, "BYLEX", "LIMIT", "0", String(limit)];
-    const reply = await servers.send(tag, command, "read");
-    return (reply as unknown[]).map(textOf);
-  };
+  const lookup = new BoundLookup(servers, keys);
   /** The connections that a partition's items are bound to, after one. */
   const connectionsIn = async (partition: number, after: string | undefined, limit: number) => {
-    const found: string[] = [];
-    let from = after === undefined ? "-" : beyond(after);
-    while (found.length < limit) {
-      const [first] = await bound(partition, from, "+", 1);
-      if (first === undefined) break;
-      const connection = first.slice(0, first.indexOf("\u0000"));
-      found.push(connection);
-      from = beyond(connection);
-    }
-    return found;
+    const { tag, bound: key } = keys.ofPartition(partition);
+    const args = [after === undefined ? "-" : beyond(after), String(limit)];
+    const reply = await servers.run(tag, BOUND, [key], args, "read");
+    return (reply as unknown[]).map(textOf);
   };
 
   const expiredIn = async (partition: number, time: string, limit: number) => {
@@ -80,14 +68,16 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
           : new Set(within.map((group) => keys.partitionOf(groupKeyText(group))));
       const start = `${connection}\u0000`;
       const parts = Array.from(partitions, (partition) =>
-        bound(partition, `[${start}`, beyond(connection), limit),
+        lookup.find(partition, { from: `[${start}`, to: beyond(connection), limit }),
       );
       const members = (await Promise.all(parts)).flat().slice(0, limit);
       return members.map((member) => itemOf(member.slice(start.length)));
     },
     async connections({ after, limit }) {
       assertOpen();
-      const parts = all.map((partition) => connectionsIn(partition, after, limit));
+      const parts = all
+        .filter(owns)
+        .map(async (partition) => connectionsIn(partition, after, limit));
       const found = new Set((await Promise.all(parts)).flat());
       return Array.from(found).sort(compareUtf8).slice(0, limit);
     },

@@ -19,6 +19,7 @@ import type { LogRange } from "../../core/log-range.ts";
 import type { GroupKey } from "../../core/names.ts";
 import type { GroupClock } from "../../core/group-clock.ts";
 import type { LuaScript } from "../../redis/lua-script.ts";
+import type { GroupRepair } from "./group-repair.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { type RedisKeys, textOfGroup } from "./keys.ts";
 import { type GroupHead, unpackEntry, unpackHead, unpackItem, textOf } from "./encoding.ts";
@@ -41,6 +42,7 @@ export interface ReadContext extends SweepContext {
   readonly groupClock: Pick<GroupClock, "sync">;
   /** Records how many commits a partition has, in its lineage. @see PartitionGate.noteCommits */
   readonly note: (partition: number, commits: number, lineage: string) => void;
+  readonly repair: GroupRepair;
   /** Decides whether a partition has lost writes, because a copy replaced its data. */
   readonly verify: (partition: number) => Promise<void>;
 }
@@ -73,7 +75,7 @@ const HEADS_PER_SCRIPT = 500;
 
 /** Creates the reads. */
 export function createRedisReads(context: ReadContext): RedisReads {
-  const { servers, keys, historyOf, windowMs, clock, groupClock, note, verify } = context;
+  const { servers, keys, historyOf, windowMs, clock, groupClock, note, verify, repair } = context;
   const time = () => (clock === undefined ? "" : clock());
   /** @param given The script's clock (see lua/records.lua). */
   const stateHead = ({ position, timestamp }: GroupHead, given: unknown): StateHead => ({
@@ -99,6 +101,30 @@ export function createRedisReads(context: ReadContext): RedisReads {
     note(partition, Number(commits), textOf(lineage));
     return [lineage, ...rest];
   };
+  /**
+   * Runs a script that reads several keys of a group. If they do not agree, they are repaired.
+   *
+   * @param isTorn Whether they do not, by the reply.
+   */
+  const runOnGroup = async (
+    group: GroupKey,
+    script: LuaScript,
+    names: readonly string[],
+    args: readonly (string | number)[],
+    isTorn: (reply: readonly unknown[]) => boolean,
+  ): Promise<readonly unknown[]> => {
+    const text = textOfGroup(group);
+    const partition = keys.partitionOf(text);
+    const reply = await run(partition, script, names, args);
+    if (!isTorn(reply)) return reply;
+    try {
+      await repair.repair(partition, text);
+    } catch {
+      // What could be read is returned; the next read tries again.
+      return reply;
+    }
+    return run(partition, script, names, args);
+  };
 
   /**
    * @param window Only the newest items, this many; for the first page in creation order.
@@ -108,12 +134,13 @@ export function createRedisReads(context: ReadContext): RedisReads {
     { maxCount, maxBytes, after = "", descending = false }: ItemPageRequest,
     window?: number,
   ): Promise<Page> => {
-    const { partition, state, head: headKey, items: itemsKey, order } = placeOf(group);
-    const [lineage, head, more, given, ...rest] = await run(
-      partition,
+    const { state, head: headKey, items: itemsKey, order } = placeOf(group);
+    const [lineage, head, more, given, , ...rest] = await runOnGroup(
+      group,
       LIST_ITEMS,
       [state, headKey, itemsKey, order],
       [after, maxCount, maxBytes, time(), descending ? 1 : 0, window ?? ""],
+      (reply) => textOf(reply[4]) === "1",
     );
     const items: Item[] = [];
     const places: string[] = [];
@@ -150,17 +177,20 @@ export function createRedisReads(context: ReadContext): RedisReads {
     form: "w" | "d",
     changesOf: (entries: readonly LogEntry[], bases: readonly LogEntry[]) => readonly Change[],
   ): Promise<Replay<Change>> => {
-    const { partition, state, head: headKey, log } = placeOf(group);
+    const { state, head: headKey, log } = placeOf(group);
     const { epoch, revision } = from;
-    const [lineage, packed, now, count, ...records] = await run(
-      partition,
+    const isTorn = (reply: readonly unknown[]) => Number(reply[3]) < 0;
+    const reply = await runOnGroup(
+      group,
       SINCE,
       [state, headKey, log],
       [epoch, revision, limits.maxCount, limits.maxBytes, time(), form],
+      isTorn,
     );
+    const [lineage, packed, now, count, ...records] = reply;
     const { position: head, logCount } = unpackHead(packed, lineage);
     const logStart = head.revision - logCount + 1;
-    if (!isResumable(from, head, logStart)) return { lost: true, head };
+    if (isTorn(reply) || !isResumable(from, head, logStart)) return { lost: true, head };
     const all = records.map((record) => unpackEntry(record as Buffer, head.epoch));
     const entries = all.slice(0, Number(count));
     const [oldest] = entries;
@@ -251,12 +281,13 @@ export function createRedisReads(context: ReadContext): RedisReads {
     },
 
     async logRange(group) {
-      const { partition, state, head: headKey, log } = placeOf(group);
-      const [lineage, packed, expired] = await run(
-        partition,
+      const { state, head: headKey, log } = placeOf(group);
+      const [lineage, packed, expired] = await runOnGroup(
+        group,
         LOG_RANGE,
         [state, headKey, log],
         [historyOf(group.streamName).maxAgeMs, time()],
+        (reply) => textOf(reply[3]) === "1",
       );
       const { position: head, logCount } = unpackHead(packed, lineage);
       return { head, oldest: head.revision - logCount + 1 + Number(expired) };

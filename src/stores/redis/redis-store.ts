@@ -12,6 +12,7 @@ import type { RedisServers } from "../../redis/redis-servers.ts";
 import type { ServerFacts } from "../../redis/server-facts.ts";
 import { createGroupListing } from "./group-listing.ts";
 import type { GroupWrite } from "./group-batch.ts";
+import { createGroupRepair } from "./group-repair.ts";
 import { type RedisKeys, redisKeys } from "./keys.ts";
 import {
   formatFor,
@@ -133,7 +134,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   const historyOf = historyOfStreams(options.history);
   const limits = { ...DEFAULT_REDIS_QUEUE_LIMITS, ...options.queue };
   const windowMs = idempotencyWindowOf(options.idempotencyWindowMs);
-  const { clock, mayWriteAuthors = () => true } = options;
+  const { clock, newEpoch = epochNames(), mayWriteAuthors = () => true } = options;
   const { mayWriteDeltas = () => true, mayUseKeys = () => true } = options;
   const { mayUseLifetimes = () => true, owns = () => true } = options;
   const outbox = createRedisOutbox(servers, keys);
@@ -145,8 +146,9 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     await servers.attempt(tag, "read", (link) => writerOf(partition).lease.look(link));
   };
   const groupClock = new GroupClock();
+  const repair = createGroupRepair({ servers, keys, clock, newEpoch });
   const reads = createRedisReads({
-    ...{ servers, keys, historyOf, windowMs, clock, groupClock, note, verify },
+    ...{ servers, keys, historyOf, windowMs, clock, groupClock, note, verify, repair },
   });
   const listing = createGroupListing(servers, keys);
   const sweeper = createSweeper(
@@ -160,7 +162,8 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     windowMs,
     clock,
     groupClock,
-    newEpoch: options.newEpoch ?? epochNames(),
+    newEpoch,
+    repair,
     ready: options.ready ?? (async () => servers.instanceId),
     agreed: options.agreed ?? (() => 0),
     onLoss: options.onLoss ?? (() => {}),

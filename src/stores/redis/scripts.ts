@@ -25,12 +25,18 @@ export const DUE: LuaScript = script("due");
 export const SWEEP: LuaScript = script("sweep", "lua/keys");
 /** Items whose time has passed. */
 export const EXPIRED: LuaScript = script("expired");
+/** Items that are bound to connections. */
+export const BOUND_TO: LuaScript = script("bound-to");
+/** Connections that items are bound to. */
+export const BOUND: LuaScript = script("bound");
 /** Entries of an outbox. */
 export const SCAN: LuaScript = script("scan");
 /** Claims an outbox. */
 export const CLAIM: LuaScript = script("claim");
 /** Settles entries of an outbox. */
 export const SETTLE: LuaScript = script("settle");
+/** Makes the keys of a group agree. */
+export const REPAIR: LuaScript = script("repair");
 /** Raises the format of the data. */
 export const RAISE_FORMAT: LuaScript = script("format");
 
@@ -47,8 +53,11 @@ export const SCRIPTS: readonly LuaScript[] = [
   DUE,
   SWEEP,
   EXPIRED,
+  BOUND,
+  BOUND_TO,
   SCAN,
   CLAIM,
   SETTLE,
+  REPAIR,
   RAISE_FORMAT,
 ];

@@ -1,6 +1,7 @@
+import { groupOfText } from "../../core/names.ts";
 import type { HistoryOf } from "../../core/retention.ts";
 import type { History } from "../../core/store.ts";
-import { type RedisKeys, groupOfText } from "./keys.ts";
+import type { RedisKeys } from "./keys.ts";
 import type { SweepContext } from "./redis-reads.ts";
 import { DUE, SWEEP } from "./scripts.ts";
 import { startInterval } from "../../timers/timers.ts";

@@ -1,6 +1,7 @@
 import type { GroupClock } from "../../core/group-clock.ts";
 import type { HistoryOf } from "../../core/retention.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
+import type { GroupRepair } from "./group-repair.ts";
 import type { RedisKeys } from "./keys.ts";
 
 /** Dependencies of writers. */
@@ -14,6 +15,7 @@ export interface WriterContext {
   readonly clock: (() => number) | undefined;
   readonly groupClock: Pick<GroupClock, "floor">;
   readonly newEpoch: () => string;
+  readonly repair: GroupRepair;
   /**
    * Resolves with this process's name in the fleet, when it has the fleet's agreed state. Called
    * before it writes over a new connection, and after it was fenced.

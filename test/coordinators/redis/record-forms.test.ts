@@ -12,7 +12,7 @@ import {
 import { Replica } from "../../../src/coordinators/redis/replica.ts";
 import { type RedisProcess, startRedis } from "../../support/redis/redis-server.ts";
 import { describeWithRedis } from "../../support/redis/required-redis.ts";
-import { REATTACH, until } from "../suite/fleet.ts";
+import { REATTACH, triggerFor, until } from "../suite/fleet.ts";
 import { redisFleets } from "./redis-fleet.ts";
 
 let redis: RedisProcess;
@@ -39,7 +39,7 @@ it("a member id says whether its process reads authors and deltas, and knows ide
 describeWithRedis("a fleet with a member of a version without authors", () => {
   const fleets = redisFleets(() => redis);
 
-  it("writes no authors and no deltas, and uses no idempotency keys and no lifetimes, until that member has left", async () => {
+  it("writes no authors and no deltas, and uses no idempotency keys, lifetimes and durable triggers, until that member has left", async () => {
     const fleet = fleets();
     const [a, b] = [await fleet.join(), await fleet.join()];
     expect([a.readsAuthors(), b.readsAuthors()]).toEqual([true, true]);
@@ -63,9 +63,15 @@ describeWithRedis("a fleet with a member of a version without authors", () => {
       ...[late.readsAuthors(), late.readsDeltas(), late.knowsKeys(), late.knowsLifetimes()],
     ];
     expect(abilities()).toEqual([false, false, false, false]);
+    const durable = triggerFor("f", { config: { streamName: "orders", durable: "audit" } });
+    await expect(late.registry.bind(durable)).rejects.toMatchObject({
+      reason: "STORE_UNAVAILABLE",
+      message: expect.stringContaining("older version") as unknown,
+    });
     await old.propose(() => [{ kind: "leave", member, reattachMs: REATTACH }]);
     for (const process of [a, b, late]) await until(process.registry, () => process.readsAuthors());
     expect(abilities()).toEqual([true, true, true, true]);
+    await late.registry.bind(durable);
     old.close();
   });
 });

@@ -31,6 +31,14 @@ describeWithRedis("sessions of a fleet", () => {
     };
   };
 
+  /** The keys about sessions that do not expire. */
+  const keysLeft = async (tag: string) => {
+    const keys = (await redis.command("KEYS", `${tag}:*`)) as string[];
+    const found = keys.filter((key) => /:(session|held|holders)/.test(key));
+    const lasting = await Promise.all(found.map((key) => redis.command("PTTL", key)));
+    return found.filter((_, i) => Number(lasting[i]) === -1);
+  };
+
   it("are taken up at once from a process that was killed", async () => {
     const [a, b] = await joinTwo(60_000);
     own(a.sessions);
@@ -43,6 +51,34 @@ describeWithRedis("sessions of a fleet", () => {
     const taken = await b.sessions.take(session.id, "ann");
     expect(performance.now() - beganMs).toBeLessThan(900);
     expect(idsOfLeases(taken?.leases)).toEqual(["kept"]);
+  });
+
+  it("start calls only when the process that was killed could not have started any more", async () => {
+    const [a, b] = await joinTwo(60_000);
+    own(a.sessions);
+    own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    a.kill();
+    const beganMs = performance.now();
+    await b.sessions.take(session.id, "ann");
+    expect(await b.sessions.isHeld(session.id)).toBe(true);
+    expect(performance.now() - beganMs).toBeGreaterThanOrEqual(990);
+  });
+
+  it("start no calls at a process that is out of touch", async () => {
+    const [a, b] = await joinTwo(LEASE);
+    own(a.sessions);
+    const ofB = own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    expect(await a.sessions.isHeld(session.id)).toBe(true);
+    const goOn = a.holdBack("heartbeat", "append");
+    await ofB.untilAdopted(session.id);
+    const isHeld = a.sessions.isHeld(session.id);
+    await b.sessions.take(session.id, "ann");
+    goOn();
+    expect(await isHeld).toBe(false);
   });
 
   it("are taken up from a process that does not release them within a second", async () => {
@@ -141,12 +177,18 @@ describeWithRedis("sessions of a fleet", () => {
     const session = newSession();
     await a.sessions.begin(session);
     await holdFor(a, session, "kept");
+    await a.sessions.bind(session);
     await redis.restart();
     await Promise.all([a.ready(), b.ready()]);
     await holdFor(a, session, "later");
     const taken = await b.sessions.take(session.id, "ann");
     expect(idsOfLeases(taken?.leases)).toEqual(["kept", "later"]);
-    expect(ofA.released).toEqual([session.id]);
+    // With what is bound to its connection.
+    expect(taken).toMatchObject({ isBound: true });
+    const connections = [session.connectionId];
+    expect(await b.sessions.connected(connections)).toEqual(new Set(connections));
+    // Once more, when it still records its sessions then.
+    expect(new Set(ofA.released)).toEqual(new Set([session.id]));
   });
 
   it("are held by their new process when the reply to the take-up is lost", async () => {
@@ -191,6 +233,85 @@ describeWithRedis("sessions of a fleet", () => {
     expect(await a.leases.detach("late")).toBe(false);
   });
 
+  it("are over for a process that was out of touch while they were taken up and ended", async () => {
+    const [a, b] = await joinTwo(LEASE);
+    const ofA = own(a.sessions);
+    const ofB = own(b.sessions);
+    const orphans = collectOrphans(b.leases);
+    const session = newSession();
+    const other = newSession();
+    for (const each of [session, other]) await a.sessions.begin(each);
+    await holdFor(a, session, "kept");
+    const goOn = a.holdBack("heartbeat", "append");
+    await ofB.untilAdopted(other.id);
+    await b.sessions.take(session.id, "ann");
+    expect(await b.sessions.end(session.id)).toBe(true);
+    await b.leases.release("kept");
+    goOn();
+    await ofA.untilReleased(session.id);
+    expect(await a.leases.detach("kept")).toBe(false);
+    expect(await a.sessions.end(session.id)).toBe(false);
+    expect(await a.sessions.take(session.id, "ann")).toBeUndefined();
+    expect(orphans.ids()).toEqual([]);
+  });
+
+  it("end at one process only when the first attempt at the other one did not reach Redis", async () => {
+    const [a, b] = await joinTwo();
+    own(a.sessions);
+    own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "kept");
+    const run = a.servers.run.bind(a.servers);
+    a.servers.run = async () => {
+      a.servers.run = run;
+      throw new Error("Redis cannot be reached.");
+    };
+    await expect(a.sessions.end(session.id)).rejects.toThrow("Redis cannot be reached.");
+    await b.sessions.take(session.id, "ann");
+    expect(await b.sessions.end(session.id)).toBe(true);
+    expect(await a.sessions.end(session.id)).toBe(false);
+    expect(await a.leases.detach("kept")).toBe(false);
+    expect(await b.leases.detach("kept")).toBe(true);
+  });
+
+  it("keep their leaves from a process that has found out that it lost them", async () => {
+    const [a, b] = await joinTwo();
+    const ofA = own(a.sessions);
+    own(b.sessions);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "kept");
+    await b.sessions.take(session.id, "ann");
+    const released = ofA.released.length;
+    await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
+    await ofA.until(() => ofA.released.length > released);
+    expect(await a.leases.detach("kept")).toBe(false);
+    expect(await b.leases.detach("kept")).toBe(true);
+  });
+
+  it("are recorded again when only their records were lost", async () => {
+    const fleet = fleets();
+    const [a, b] = [await fleet.join(), await fleet.join()];
+    own(a.sessions);
+    own(b.sessions);
+    const lose = async ({ id }: { readonly id: string }) =>
+      redis.command("DEL", `${fleet.tag}:session:${id}`);
+    const session = newSession();
+    await a.sessions.begin(session);
+    await holdFor(a, session, "one");
+    await lose(session);
+    await holdFor(a, session, "two");
+    expect(idsOfLeases((await b.sessions.take(session.id, "ann"))?.leases)).toEqual(["one", "two"]);
+    await lose(session);
+    expect(await b.sessions.take(session.id, "ann")).toBeDefined();
+    await lose(session);
+    expect(await b.leases.detach("one")).toBe(true);
+    await lose(session);
+    expect(await b.sessions.end(session.id)).toBe(true);
+    expect(await b.leases.detach("two")).toBe(true);
+  });
+
   it("leave the leases to their process when Redis has lost all data, or the reply to a detachment", async () => {
     const [a] = await joinTwo(LEASE);
     own(a.sessions);
@@ -231,22 +352,14 @@ describeWithRedis("sessions of a fleet", () => {
     await a.leases.release("one");
     goOn();
     await wasRecorded;
-    const keysLeft = async () => {
-      const keys = (await redis.command("KEYS", `${fleet.tag}:*`)) as string[];
-      return keys.filter((key) => /:(session|held|holders)/.test(key));
-    };
-    await expect.poll(keysLeft).toEqual([]);
+    await expect.poll(async () => keysLeft(fleet.tag)).toEqual([]);
   });
 
-  it("leave no keys behind when they have ended", async () => {
+  it("leave no keys behind when they have ended, except for a while", async () => {
     const fleet = fleets();
     const [a, b] = [await fleet.join(), await fleet.join()];
     own(a.sessions);
     own(b.sessions);
-    const keysOf = async () => {
-      const keys = (await redis.command("KEYS", `${fleet.tag}:*`)) as string[];
-      return keys.filter((key) => /:(session|held|holders)/.test(key));
-    };
     const sessions = [newSession(), newSession()] as const;
     for (const each of sessions) {
       await a.sessions.begin(each);
@@ -259,6 +372,6 @@ describeWithRedis("sessions of a fleet", () => {
     }
     await a.leases.release(sessions[1].id);
     await b.leases.release(sessions[0].id);
-    expect(await keysOf()).toEqual([]);
+    expect(await keysLeft(fleet.tag)).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
 import { describe } from "vitest";
+import { describeDurableTriggers } from "./durable.ts";
 import type { OpenFleet } from "./fleet.ts";
 import { describeOrdersOfTwo } from "./orders-of-two.ts";
 import { describeOrders } from "./orders.ts";
@@ -20,6 +21,7 @@ export function describeCoordinator(name: string, open: OpenFleet): void {
   const { survives, processes } = open({ reattachMs: 0 });
   describe(`${name} coordinator`, () => {
     describeRegistry(open);
+    describeDurableTriggers(open);
     describeProcess(open);
     describeOrders(open);
     describeSessions(open);

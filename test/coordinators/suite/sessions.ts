@@ -39,6 +39,8 @@ export function own(sessions: Sessions, release: (id: string) => void = () => {}
   return {
     adopted,
     released,
+    /** Resolves when the condition holds, which is checked after each adoption and release. */
+    until,
     /** Resolves when a session has been adopted. */
     untilAdopted: async (id: string) => until(() => adopted.has(id)),
     /** Resolves when the release of a session was requested. */
@@ -69,7 +71,7 @@ export function describeSessions(open: OpenFleet): void {
       await sessions.begin(session);
       for (let n = 0; n < 3; n++) {
         const taken = await sessions.take(session.id, "ann");
-        expect(taken).toEqual({ connectionId: session.connectionId, leases: undefined });
+        expect(taken).toMatchObject({ connectionId: session.connectionId, leases: undefined });
       }
       expect(await sessions.end(session.id)).toBe(true);
       expect(await sessions.take(session.id, "ann")).toBeUndefined();
@@ -101,6 +103,26 @@ export function describeSessions(open: OpenFleet): void {
       await leases.release("two");
       expect(orphans.ids()).toEqual([]);
     });
+
+    it("keep their connections, once items are bound to them, until they end", async () => {
+      const { sessions } = await join();
+      own(sessions);
+      const [session, other] = [newSession(), newSession()];
+      for (const each of [session, other]) {
+        await sessions.begin(each);
+        expect(await sessions.bind(each)).toBe(true);
+      }
+      const { connectionId } = session;
+      const all = [connectionId, other.connectionId, "unknown"];
+      expect(await sessions.connected(all)).toEqual(new Set(all.slice(0, 2)));
+      expect(await sessions.connected([])).toEqual(new Set());
+      await sessions.take(session.id, "ann");
+      expect(await sessions.connected([connectionId])).toEqual(new Set([connectionId]));
+      await sessions.end(session.id);
+      expect(await sessions.connected(all)).toEqual(new Set([other.connectionId]));
+      expect(await sessions.bind(session)).toBe(false);
+      expect(await sessions.connected([connectionId])).toEqual(new Set());
+    });
   });
 }
 
@@ -113,6 +135,24 @@ export function describeSessionsOfTwo(open: OpenFleet): void {
   };
 
   describe("sessions of two processes", () => {
+    it("are taken up with the knowledge that items are bound to their connections", async () => {
+      const [a, b] = await joinTwo();
+      own(a.sessions);
+      own(b.sessions);
+      const [session, plain] = [newSession(), newSession()];
+      for (const each of [session, plain]) await a.sessions.begin(each);
+      await a.sessions.bind(session);
+      expect(await b.sessions.take(plain.id, "ann")).toMatchObject({ isBound: false });
+      expect(await b.sessions.take(session.id, "ann")).toMatchObject({ isBound: true });
+      const connections = [session.connectionId];
+      for (const each of [a, b])
+        expect(await each.sessions.connected(connections)).toEqual(new Set(connections));
+      // A late write at the process that had it.
+      expect(await a.sessions.bind(session)).toBe(true);
+      await b.sessions.end(session.id);
+      expect(await a.sessions.bind(session)).toBe(false);
+    });
+
     it("are released by the process that holds them before they are taken up at the other", async () => {
       const [a, b] = await joinTwo();
       const story: string[] = [];
@@ -150,6 +190,22 @@ export function describeSessionsOfTwo(open: OpenFleet): void {
       expect(again?.leases).toBeUndefined();
       const forth = await b.sessions.take(session.id, "ann");
       expect(idsOfLeases(forth?.leases)).toEqual(["three", "two"]);
+    });
+
+    it("start calls only at the process that holds them", async () => {
+      const [a, b] = await joinTwo();
+      own(a.sessions);
+      own(b.sessions);
+      const session = newSession();
+      await a.sessions.begin(session);
+      expect(await a.sessions.isHeld(session.id)).toBe(true);
+      expect(await a.sessions.isHeld(session.id)).toBe(true);
+      await b.sessions.take(session.id, "ann");
+      expect(await a.sessions.isHeld(session.id)).toBe(false);
+      expect(await b.sessions.isHeld(session.id)).toBe(true);
+      await a.sessions.take(session.id, "ann");
+      expect(await a.sessions.isHeld(session.id)).toBe(true);
+      expect(await b.sessions.isHeld(session.id)).toBe(false);
     });
 
     it("take no more leases at a process that they were taken from", async () => {
@@ -231,7 +287,7 @@ export function describeSessionsOfTwo(open: OpenFleet): void {
       expect(idsOfLeases(ofB.adopted.get(session.id))).toEqual(["kept"]);
       expect(orphans.ids()).toEqual(["orphan"]);
       const taken = await b.sessions.take(session.id, "ann");
-      expect(taken).toEqual({ connectionId: session.connectionId, leases: undefined });
+      expect(taken).toMatchObject({ connectionId: session.connectionId, leases: undefined });
       expect(await b.sessions.end(session.id)).toBe(true);
       await b.leases.release("kept");
       expect(orphans.ids()).toEqual(["orphan"]);

@@ -176,6 +176,27 @@ export function describeOutbox(open: OpenStore): void {
       expect(heads.map(({ depth }) => depth)).toEqual([0, 2, 0, 0]);
     });
 
+    it("gets quiet events in their place, which watchers do not receive", async () => {
+      const { store } = await stores();
+      const recorder = await listen(store, group);
+      const isQuiet = true;
+      const quiet = { type: "", itemId: undefined, value: Value.of(null), isQuiet };
+      await commit(store, group, firing(put("a", 1), "t"));
+      await store.broadcast(group, { ...quiet, fires: { triggers: ["u"], depth: 0 } });
+      await commit(store, group, firing(put("a", 2), "t"));
+      await recorder.received(2);
+      expect(recorder.events.map(({ kind }) => kind)).toEqual(["change", "change"]);
+      expect(await brieflyWaiting(store, group)).toEqual([
+        [["t"], "create", "a", 1],
+        [["u"], "", undefined, null],
+        [["t"], "update", "a", 2],
+      ]);
+      // Nor does it make a group.
+      await store.broadcast(other, { ...quiet, fires: { triggers: ["u"], depth: 0 } });
+      expect(await store.groups(other.streamName, { limit: 10 })).toEqual([]);
+      expect((await store.heads([other]))[0]?.position).toEqual({ epoch: "", revision: 0 });
+    });
+
     it("has the whole announced event: value, position and timestamp", async () => {
       const clock = testClock();
       const { store } = await stores({ clock });

@@ -47,10 +47,13 @@ export function testServiceOn(host: Host): (options?: ServerOptions) => Promise<
 }
 
 /** Waits until a condition holds. Rejects with the last value after five seconds. */
-export async function until<T>(read: () => T, holds: (value: T) => boolean): Promise<T> {
+export async function until<T>(
+  read: () => T | Promise<T>,
+  holds: (value: T) => boolean,
+): Promise<T> {
   const deadline = performance.now() + 5000;
   for (;;) {
-    const value = read();
+    const value = await read();
     if (holds(value)) return value;
     if (performance.now() > deadline)
       throw new Error(`still ${JSON.stringify(value)?.slice(0, 500)}`);

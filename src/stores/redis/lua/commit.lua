@@ -24,6 +24,7 @@
 --           'S', type, '' or '=' .. item, size, value, '' or what it fires
 -- Returns {'verify'} when the writer has to verify itself again; nothing was done.
 --         {'ok', number of commits so far, lineage, then for each group
+--           {2} when its keys have to be compared first (see repair.lua): nothing of it was done
 --           {1, head, records of the guarded items} when a guard did not hold: nothing of it was done
 --           {0, epoch, then for each entry {0, revision, then for each mutation: revision or 0, old record}
 --                                          {1, index, current revision}  an expectation was not met
@@ -58,24 +59,26 @@ local max_changes, max_age, max_bytes = tonumber(ARGV[7]), tonumber(ARGV[8]), to
 local began, first_floor = tonumber(known[8]) or 0, tonumber(ARGV[10])
 local fired, fired_bytes = {}, 0
 
-local function fire(text, epoch, fires, kind, record)
+-- Adds an entry with the next sequence number. A copy of the state may be older than that of the outbox.
+local function add_entry(whole)
   seq = seq + 1
+  local added = redis.pcall('XADD', outbox_key, string.format('%.0f-0', seq), 'e', whole)
+  if not added.err then return end
+  local info = redis.call('XINFO', 'STREAM', outbox_key)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then seq = math.max(seq, tonumber(string.match(info[i + 1], '^%d+')) + 1) end
+  end
+  redis.call('XADD', outbox_key, string.format('%.0f-0', seq), 'e', whole)
+end
+
+local function fire(text, epoch, fires, kind, record)
   local entry = struct.pack('>I2I2I4B', #epoch, #text, #fires, kind) .. epoch .. text .. fires
   local whole = entry .. record
-  redis.call('XADD', outbox_key, string.format('%.0f-0', seq), 'e', whole)
+  add_entry(whole)
   -- Small ones are announced whole: their owner need not read them.
   if #whole <= MAX_TOLD then entry = whole end
   fired[#fired + 1] = struct.pack('>dI4', seq, #entry) .. entry
   fired_bytes = fired_bytes + #entry
-end
-
--- Updates the number of groups of its stream, which may appear or disappear with it.
-local function count_group(text, by)
-  local stream = string.sub(text, 1, string.find(text, '\0', 1, true) - 1)
-  if by > 0 then redis.call('ZADD', groups_key, 0, text) else redis.call('ZREM', groups_key, text) end
-  local count = redis.call('HINCRBY', streams_key, stream, by)
-  if count == 0 then redis.call('HDEL', streams_key, stream) end
-  if count == 0 or (count == 1 and by == 1) then redis.call('HINCRBY', state_key, 'streams', 1) end
 end
 
 -- The current group, and its next argument.
@@ -123,7 +126,8 @@ local function delta_of(kind, id, size, delta, base)
   if base < start then return end
   local last = redis.call('LINDEX', log_key, base - head.revision)
   if not last then return end
-  local last_kind, _, last_size, _, at = read_change(last)
+  local last_kind, _, last_size, _, at, revision = read_change(last)
+  if revision ~= base then return end
   local whole, changes, bytes = base, 0, 0
   if last_kind >= TYPE_DELTA and last_kind < TYPE_WITH_DELTA then
     _, whole, changes, bytes = struct.unpack(DELTA, last, at)
@@ -141,7 +145,7 @@ local function change(kind, id, fires, size, value, delta, base)
   end
   head.revision = head.revision + 1
   head.timestamp = math.max(now, head.timestamp + 1, floor + 1)
-  head.changed = now
+  head.changed = math.max(now, began)
   if author ~= '' then
     kind = kind + TYPE_AUTHORED
     message_kind = math.max(message_kind, 5)
@@ -198,7 +202,11 @@ local function apply(letter, id, fires, size, value, kind, delta, base)
   local old_size, old_at, old_ends, old_connection = 0, 1, 0, ''
   if old then old_size, old_at, old_ends, old_connection = read_item(old) end
   if letter == 'D' then
-    if not old or (only_if and not is_met(old, old_ends, old_connection)) then return 0, false end
+    if not old or (only_if and not is_met(old, old_ends, old_connection)) then
+      -- A restored copy may have indexes that are older than its items (see repair.lua).
+      if only_if then index(id, tonumber(only_if[1]) or old_ends, only_if[2], old_ends, old_connection) end
+      return 0, false
+    end
     change(2 + CAUSE * (cause or 0), id, fires, old_size, string.sub(old, old_at))
   else
     if delta then
@@ -340,12 +348,14 @@ local function commit()
   return result
 end
 
-local function send()
+-- A quiet event only enters the outbox.
+local function send(is_quiet)
   local kind, item, size = ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
   local value, fires = ARGV[a + 4], ARGV[a + 5]
   a = a + 6
   announce()
   head.timestamp = math.max(now, head.timestamp + 1, floor + 1)
+  head.changed = math.max(now, began)
   local id_bytes = 65535
   if item ~= '' then
     item = string.sub(item, 2)
@@ -355,7 +365,9 @@ local function send()
   if author ~= '' then size, message_of = size + SIZE_AUTHORED, 6 end
   local record = struct.pack('>ddI4I2I2', head.revision, head.timestamp, size, #kind, id_bytes)
     .. kind .. item .. content_of(author, value)
-  redis.call('SPUBLISH', head_key, struct.pack('>BI2', message_of, #epoch) .. epoch .. record)
+  if not is_quiet then
+    redis.call('SPUBLISH', head_key, struct.pack('>BI2', message_of, #epoch) .. epoch .. record)
+  end
   if fires ~= '' then fire(text, epoch, fires, 2, record) end
   return { 0 }
 end
@@ -370,6 +382,11 @@ local function run_group(k, at)
   a = at + 3
   head, keys = read_head(head_key), nil
   epoch = epoch_of(head, lineage)
+  -- The first write of a group in a lineage: the keys of a copy may not agree.
+  if head.changed < began
+    and (head.timestamp > 0 or redis.call('EXISTS', items_key, order_key, log_key) > 0) then
+    return { 2 }
+  end
   local items_before, timestamp_before = head.items, head.timestamp
   -- See GroupClock.
   floor = head.timestamp == 0 and first_floor or began
@@ -409,14 +426,16 @@ local function run_group(k, at)
         a = a + 4
       end
     end
-    reply[e + 2] = string.sub(kind, 1, 1) == 'C' and commit() or send()
+    local letter = string.sub(kind, 1, 1)
+    reply[e + 2] = letter == 'C' and commit() or send(letter == 'Q')
   end
   announce()
   reply[2] = epoch
   if head.timestamp ~= timestamp_before or keys then
     trim(log_key, head, now, max_changes, max_age, max_bytes)
-    if head.items > 0 and items_before == 0 then count_group(text, 1) end
-    if head.items == 0 and items_before > 0 then count_group(text, -1) end
+    if (head.items > 0) ~= (items_before > 0) then
+      index_group(state_key, groups_key, streams_key, text, head.items > 0)
+    end
     if head.sweep_at == 0 or keys then
       local sweep_at = keys and sweep_at_with(keys, window, head, max_age) or sweep_at_of(head, max_age)
       if sweep_at > 0 and (head.sweep_at == 0 or sweep_at < head.sweep_at) then

@@ -1,6 +1,6 @@
 -- Shared by the scripts: the encoding of records. The counterpart of records.ts.
 --
---   head    revision, timestamp, time of the last change, items, changes in the log, their bytes,
+--   head    revision, timestamp, time of the last change or event, items, changes in the log, their bytes,
 --           time of the oldest (or earlier), time of the entry in `due` (0: none); then the pins of the log
 --           (their number in one byte, and two revisions each; nothing when there are none) and the epoch, which
 --           begins with no such byte
@@ -130,16 +130,48 @@ local function pin(head, whole, revision)
   if #pins == MAX_PINS then pins[#pins][2] = revision else pins[#pins + 1] = { whole, revision } end
 end
 
+-- Enters a group in the index of groups that hold items, or removes it, with the number of groups of its stream.
+-- The list of streams gets a new version when a stream appears or disappears.
+local function index_group(state_key, groups_key, streams_key, text, has_items)
+  local stream = string.sub(text, 1, string.find(text, '\0', 1, true) - 1)
+  if has_items then redis.call('ZADD', groups_key, 0, text) else redis.call('ZREM', groups_key, text) end
+  -- Names contain no control characters.
+  local count = redis.call('ZLEXCOUNT', groups_key, '[' .. stream .. '\0', '(' .. stream .. '\1')
+  local changed = count > 0 and redis.call('HSET', streams_key, stream, count)
+    or count == 0 and redis.call('HDEL', streams_key, stream)
+  if changed > 0 then redis.call('HINCRBY', state_key, 'streams', 1) end
+end
+
+-- Whether the log holds the changes that the head says. A copy may have the two from different times: see
+-- repair.lua.
+local function is_log_of(head, log_key)
+  if head.count == 0 then return true end
+  for place, revision in pairs({ [-1] = head.revision, [-head.count] = head.revision - head.count + 1 }) do
+    local record = redis.call('LINDEX', log_key, place)
+    if not record or select(6, read_change(record)) ~= revision then return false end
+  end
+  return true
+end
+
+-- Size and time of the oldest change in the log; nil, and an empty log, when it has fewer than the head says.
+local function extent_of_oldest(log_key, head)
+  local record = redis.call('LINDEX', log_key, -head.count)
+  if record then return extent_of(record) end
+  head.count, head.bytes = 0, 0
+end
+
 -- Trims changes beyond retention from the log. Those that others need stay stored before it.
 local function trim(log_key, head, now, max_changes, max_age, max_bytes)
   local count = head.count
   while head.count > 0 and (head.count > max_changes or head.bytes > max_bytes) do
-    local size = extent_of(redis.call('LINDEX', log_key, -head.count))
+    local size = extent_of_oldest(log_key, head)
+    if not size then break end
     head.count = head.count - 1
     head.bytes = head.bytes - size
   end
   while head.count > 0 and now - head.oldest > max_age do
-    local size, time = extent_of(redis.call('LINDEX', log_key, -head.count))
+    local size, time = extent_of_oldest(log_key, head)
+    if not size then break end
     head.oldest = time
     if now - time > max_age then
       head.count = head.count - 1

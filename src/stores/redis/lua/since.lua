@@ -3,7 +3,8 @@
 -- KEYS  state (hash), head, log (list)
 -- ARGV  epoch, revision, most changes, most bytes, time or '', 'w' whole values or 'd' deltas where there are
 -- Returns {lineage, number of commits, head, time, number of changes, then the changes; 'w': then the entries
--- before them that they need}: no changes when the position is not of this history, or the log begins later
+-- before them that they need}: no changes when the position is not of this history, or the log begins later.
+-- The number is -1 when the log is not that of the head (see repair.lua)
 local CHUNK, WITH_DELTA_BYTES = 32, 12
 local from, max_count, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local is_whole = ARGV[6] == 'w'
@@ -19,6 +20,7 @@ local before = redis.call('LLEN', KEYS[3]) - head.count
 local count, bytes = 0, 0
 -- Items that have a change in the result, and the bases of the first change of each.
 local seen, bases = {}, {}
+local is_torn = false
 
 local function is_delta(kind) return kind >= TYPE_DELTA and kind < TYPE_WITH_DELTA end
 
@@ -27,14 +29,23 @@ local function add_bases(record, at)
   while is_delta(kind) do
     local base, _ = struct.unpack('>d', record, at), nil
     record = redis.call('LINDEX', KEYS[3], base - head.revision - 1)
+    local revision
+    if record then kind, _, _, _, at, revision = read_change(record) end
+    if revision ~= base then
+      is_torn = true
+      return
+    end
     bases[#bases + 1] = record
-    kind, _, _, _, at = read_change(record)
   end
 end
 
 -- @returns Whether it fits.
 local function add(record)
-  local kind, _, size, id, at = read_change(record)
+  local kind, _, size, id, at, revision = read_change(record)
+  if revision ~= from + count + 1 then
+    is_torn = true
+    return false
+  end
   if not is_whole and is_delta(kind) then size = #record - at + 1 - DELTA_BYTES end
   if not is_whole and kind >= TYPE_WITH_DELTA then
     size = struct.unpack('>I4', record, at)
@@ -57,9 +68,11 @@ while index < head.count and not is_full do
   for _, record in ipairs(records) do
     is_full = is_full or not add(record)
   end
-  is_full = is_full or count >= max_count
+  if #records == 0 then is_torn = true end
+  is_full = is_full or is_torn or count >= max_count
   index = index + #records
 end
+if is_torn then return { result[1], result[2], result[3], result[4], -1 } end
 result[5] = count
 for b = 1, #bases do result[5 + count + b] = bases[b] end
 return result

@@ -18,6 +18,8 @@ for i = 6, #ARGV do
       trim_keys(KEYS[k + 4], keys, now, window, MAX_KEYS_AT_ONCE)
       write_keys(KEYS[k + 4], keys)
     end
+    -- Items of a copy that the head does not count: see repair.lua.
+    if head.items == 0 then head.items = redis.call('HLEN', KEYS[k + 1]) end
     if head.count == 0 and head.items == 0 and keys.first == keys.next
       and now - math.max(head.changed, head.timestamp) > max_age then
       redis.call('DEL', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3])

@@ -1,0 +1,115 @@
+import { type GroupKey, groupKeyText } from "../core/names.ts";
+import { isPresenceStream } from "../core/presence-stream.ts";
+import type { Store } from "../core/store.ts";
+import type { SubscriberPresence } from "../core/subscriber-presence.ts";
+import { startTimer } from "../timers/timers.ts";
+import {
+  type PresentConnection,
+  PresentItem,
+  type PresentItemOptions,
+  type Shown,
+} from "./present-item.ts";
+
+/** Dependencies of presences. */
+export interface PresencesOptions extends Omit<PresentItemOptions, "isClosed"> {
+  readonly store: Pick<Store, "run" | "get" | "lifetimes">;
+  /** How long a client that comes back may take to announce itself again, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/** The presence of the connections that this process holds. */
+export interface Presences {
+  /**
+   * Shows a connection in a group of presence, on behalf of one of its subscriptions. Resolves when
+   * the item is stored. A connection has one item per group: it shows the latest announcement, that
+   * before when its subscription has ended, and goes after the last one, or with the connection.
+   *
+   * @throws StreamError when the store failed. Then nothing is announced.
+   */
+  announce(
+    group: GroupKey,
+    connection: PresentConnection,
+    shown: Shown,
+  ): Promise<SubscriberPresence>;
+  /**
+   * The client of a connection has come back. Items that another process stored go unless it
+   * announces itself again in time.
+   */
+  resume(connection: PresentConnection): void;
+  /** Stops. Items stay as they are. */
+  close(): void;
+}
+
+/** Most items of a connection that are read at once. */
+const MAX_ITEMS = 1000;
+/** Pause before the items of a connection are read again after the store failed, in milliseconds. */
+const RETRY_MS = 1000;
+
+/** Creates the presence of a process. */
+export function createPresences(options: PresencesOptions): Presences {
+  const { store, timeoutMs, onProblem } = options;
+  /** The items of each connection, by their groups. */
+  const itemsOf = new WeakMap<PresentConnection, Map<string, PresentItem>>();
+  let isClosed = false;
+  const itemOptions: PresentItemOptions = { ...options, isClosed: () => isClosed };
+
+  const itemOf = (connection: PresentConnection, group: GroupKey): PresentItem => {
+    const items = itemsOf.get(connection) ?? new Map<string, PresentItem>();
+    itemsOf.set(connection, items);
+    const key = groupKeyText(group);
+    const onIdle = () => items.delete(key);
+    const item = items.get(key) ?? new PresentItem(itemOptions, group, connection, onIdle);
+    items.set(key, item);
+    return item;
+  };
+
+  /** Deletes the items of a connection that nobody has announced again. */
+  const sweep = async (connection: PresentConnection) => {
+    try {
+      const bound = await store.lifetimes.boundTo(connection.connectionId, MAX_ITEMS);
+      for (const { group } of bound)
+        if (isPresenceStream(group.streamName)) itemOf(connection, group).settleLater();
+    } catch (error) {
+      onProblem(error);
+      schedule(connection, RETRY_MS);
+    }
+  };
+  const schedule = (connection: PresentConnection, ms: number) => {
+    startTimer(ms, () => {
+      if (!connection.isOver && !isClosed) void sweep(connection);
+    }).unref();
+  };
+
+  return {
+    async announce(group, connection, { data: first, user, author }) {
+      const item = itemOf(connection, group);
+      let hasLeft = false;
+      const show = (data: Shown["data"]) => item.show(presence, { data, user, author });
+      const presence: SubscriberPresence = {
+        change(data) {
+          if (hasLeft) return;
+          show(data);
+          item.settleLater();
+        },
+        leave() {
+          hasLeft = true;
+          item.withdraw(presence);
+        },
+      };
+      show(first);
+      try {
+        await item.settle();
+      } catch (error) {
+        presence.leave();
+        throw error;
+      }
+      return presence;
+    },
+    resume(connection) {
+      if (connection.isBoundElsewhere) schedule(connection, timeoutMs);
+    },
+    close() {
+      isClosed = true;
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createServer } from "millrace/server";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { startLeaveChild } from "../support/gates/leave-child.ts";
+import { uniqueName } from "../support/doors/unique.ts";
+import { startClientChild } from "../support/lifetimes/client-child.ts";
+import { openClient, watchGroup } from "../support/lifetimes/socket-client.ts";
+import { randomPrefix } from "../support/redis/redis-stores.ts";
+import { redisProgram } from "../support/redis/required-redis.ts";
+import { sharedRedis } from "../support/redis/shared-redis.ts";
+
+/** How long sessions wait for their clients, in milliseconds. */
+const TIMEOUT_MS = 600;
+const EARLY_MS = 5;
+/** Time for a test of several processes. */
+const LONG_MS = 30_000;
+
+const newGroup = () => ({ streamName: "cursors", groupId: uniqueName("g") });
+
+async function folderForTest(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "millrace-bound-"));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+const STORES = {
+  memory: async () => ({ kind: "in_memory" }) as const,
+  disk: async () => ({ kind: "file_based", folder: await folderForTest() }) as const,
+  redis: async () => {
+    const { url } = await sharedRedis();
+    const keyPrefix = randomPrefix();
+    return { kind: "redis", url, keyPrefix, registryTimeoutMs: 2000 } as const;
+  },
+};
+
+describe.each(Object.entries(STORES))("an item, on the adapter %s", async (kind, storeOf) => {
+  const redis = kind === "redis" ? await redisProgram() : {};
+
+  it(
+    "goes after the timeout when the process of its client is killed, or stands still",
+    async ({ skip }) => {
+      if ("missing" in redis) return skip(String(redis.missing));
+      const store = await storeOf();
+      const server = await createServer({ port: 0, store, presenceTimeoutMs: TIMEOUT_MS });
+      onTestFinished(() => server.close());
+      const { url } = server;
+      const group = newGroup();
+      const watch = await watchGroup(url, group);
+      const [killed, still] = await Promise.all([
+        startClientChild(url, group, "killed"),
+        startClientChild(url, group, "still"),
+      ]);
+      const left = await openClient(url);
+      await left.call("Set", { ...group, itemId: "stays", data: 1, whileConnected: true });
+      await watch.until("killed", "stays", "still");
+      killed("SIGKILL");
+      const killedMs = performance.now();
+      await watch.untilDeleted("killed");
+      expect(performance.now() - killedMs).toBeGreaterThanOrEqual(TIMEOUT_MS - EARLY_MS);
+      still("SIGSTOP");
+      const stillMs = performance.now();
+      const goneMs = await watch.until("stays");
+      expect(goneMs - stillMs).toBeGreaterThanOrEqual(TIMEOUT_MS - EARLY_MS);
+      expect(goneMs - stillMs).toBeLessThan(2 * TIMEOUT_MS + 1000);
+      for (const id of ["killed", "still"]) expect(watch.causes(id)).toEqual(["disconnected"]);
+    },
+    LONG_MS,
+  );
+});
+
+it(
+  "an item on disk is gone when its only server starts again after a kill, since no session survives",
+  async () => {
+    const store = await STORES.disk();
+    const start = async () =>
+      startLeaveChild({ store, gate: false, presenceTimeoutMs: TIMEOUT_MS });
+    const first = await start();
+    const group = newGroup();
+    const ann = await openClient(first.url);
+    for (const [itemId, whileConnected] of [
+      ["bound", true],
+      ["stays", false],
+    ] as const)
+      await ann.call("Set", { ...group, itemId, data: 1, whileConnected });
+    await first.end("SIGKILL");
+    const second = await start();
+    const watch = await watchGroup(second.url, group);
+    await watch.until("stays");
+    expect(await openClient(second.url, { session: ann.session })).toMatchObject({
+      resumed: false,
+    });
+  },
+  LONG_MS,
+);

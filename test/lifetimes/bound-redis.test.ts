@@ -1,0 +1,14 @@
+import { randomPrefix } from "../support/redis/redis-stores.ts";
+import { describeWithRedis } from "../support/redis/required-redis.ts";
+import { sharedRedis } from "../support/redis/shared-redis.ts";
+import { boundSuite } from "./suite/bound.suite.ts";
+
+describeWithRedis("a fleet", () =>
+  boundSuite("in Redis", true, async () => {
+    const { url } = await sharedRedis();
+    return {
+      store: { kind: "redis", url, keyPrefix: randomPrefix(), registryTimeoutMs: 2000 },
+      cleanUp: async () => {},
+    };
+  }),
+);

@@ -1,0 +1,183 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { SessionConnection } from "../../src/core/connection.ts";
+import { StreamError } from "../../src/core/errors.ts";
+import { Value } from "../../src/core/value.ts";
+import { createPresences } from "../../src/presence/presences.ts";
+import { memoryStore } from "../../src/stores/memory/memory-store.ts";
+
+const GROUP = { streamName: "millrace:presence:rooms", groupId: "g" };
+const TIMEOUT_MS = 5000;
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** Presence over a store that fails on demand. */
+function open({ isBoundElsewhere = false } = {}) {
+  const store = memoryStore({ sweepIntervalMs: 0 });
+  const problems: unknown[] = [];
+  /** Errors of the next commits: before it, or after it took effect. */
+  const failures: StreamError[] = [];
+  let commits = 0;
+  const run: typeof store.run = async (group, all) => {
+    commits++;
+    const failure = failures.shift();
+    if (failure?.reason === "STORE_UNAVAILABLE") throw failure;
+    const outcomes = await store.run(group, all);
+    if (failure !== undefined) throw failure;
+    return outcomes;
+  };
+  const connection = {
+    connectionId: "c",
+    isOver: false as boolean,
+    isBoundElsewhere,
+    bind: (_group, write) => write(),
+  } satisfies Pick<SessionConnection, "connectionId" | "isOver" | "isBoundElsewhere" | "bind">;
+  const presences = createPresences({
+    store: { ...store, run },
+    timeoutMs: TIMEOUT_MS,
+    clock: () => 7,
+    onProblem: (error) => problems.push(error),
+  });
+  const shown = async () => {
+    const { item } = await store.get(GROUP, "c");
+    return item?.value.json();
+  };
+  return {
+    store,
+    presences,
+    connection,
+    problems,
+    failures,
+    shown,
+    get commits() {
+      return commits;
+    },
+    announce: async (data: object) =>
+      presences.announce(GROUP, connection, {
+        data: Value.of(data),
+        user: "ann",
+        author: "user:ann",
+      }),
+    /** Stores an item as another process does. */
+    putElsewhere: async (data: object, since = 1) =>
+      store.run(GROUP, [
+        {
+          mutations: [
+            {
+              kind: "put",
+              itemId: "c",
+              value: Value.of({ id: "c", user: "ann", data, since }),
+              lifetime: { connection: "c" },
+            },
+          ],
+        },
+      ]),
+  };
+}
+const failing = (reason: "STORE_UNAVAILABLE" | "OUTCOME_UNKNOWN") =>
+  new StreamError(reason, "The store fails.");
+
+describe("the item of a connection", () => {
+  it.each(["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"] as const)(
+    "is not there after an announcement that failed with %s",
+    async (reason) => {
+      const at = open();
+      at.failures.push(failing(reason));
+      await expect(at.announce({ n: 1 })).rejects.toMatchObject({ reason });
+      await vi.advanceTimersByTimeAsync(10);
+      expect(await at.shown()).toBeUndefined();
+      await at.announce({ n: 2 });
+      expect(await at.shown()).toMatchObject({ data: { n: 2 } });
+    },
+  );
+
+  it("shows the announcement before when a later one failed", async () => {
+    const at = open();
+    await at.announce({ n: 1 });
+    at.failures.push(failing("OUTCOME_UNKNOWN"));
+    await expect(at.announce({ n: 2 })).rejects.toThrow();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toEqual({ id: "c", user: "ann", data: { n: 1 }, since: 7 });
+  });
+
+  it("changes and goes when the store works again, and reports the failures meanwhile", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 1 });
+    at.failures.push(failing("STORE_UNAVAILABLE"), failing("STORE_UNAVAILABLE"));
+    presence.change(Value.of({ n: 2 }));
+    await vi.advanceTimersByTimeAsync(2500);
+    expect(await at.shown()).toMatchObject({ data: { n: 2 } });
+    expect(at.problems).toHaveLength(2);
+    at.failures.push(failing("STORE_UNAVAILABLE"));
+    presence.leave();
+    await vi.advanceTimersByTimeAsync(1500);
+    expect(await at.shown()).toBeUndefined();
+  });
+
+  it("is written once for many changes that are made together, with the last one", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 0 });
+    for (let n = 1; n <= 100; n++) presence.change(Value.of({ n }));
+    await vi.advanceTimersByTimeAsync(10);
+    expect(at.commits).toBe(2);
+    expect(await at.shown()).toMatchObject({ data: { n: 100 } });
+  });
+
+  it("is not written when it shows the same", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 1 });
+    presence.change(Value.of({ n: 1 }));
+    await at.announce({ n: 1 });
+    await vi.advanceTimersByTimeAsync(10);
+    expect(at.commits).toBe(1);
+  });
+
+  it("takes over what another process stored: the time, and the data without a change", async () => {
+    const at = open({ isBoundElsewhere: true });
+    await at.putElsewhere({ n: 1 });
+    const presence = await at.announce({ n: 1 });
+    expect(at.commits).toBe(0);
+    presence.change(Value.of({ n: 2 }));
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toMatchObject({ data: { n: 2 }, since: 1 });
+  });
+
+  it("overwrites what another process stored meanwhile", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 1 });
+    await at.putElsewhere({ n: 9 });
+    presence.change(Value.of({ n: 2 }));
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toMatchObject({ data: { n: 2 } });
+  });
+
+  it("goes when its client comes back from another process and has not announced itself in time", async () => {
+    const at = open({ isBoundElsewhere: true });
+    await at.putElsewhere({ n: 1 });
+    at.presences.resume(at.connection);
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS - 1);
+    expect(await at.shown()).toBeDefined();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toBeUndefined();
+  });
+
+  it("stays when its client comes back from another process and announces itself", async () => {
+    const at = open({ isBoundElsewhere: true });
+    await at.putElsewhere({ n: 1 });
+    at.presences.resume(at.connection);
+    await at.announce({ n: 1 });
+    await vi.advanceTimersByTimeAsync(2 * TIMEOUT_MS);
+    expect(await at.shown()).toMatchObject({ data: { n: 1 }, since: 1 });
+  });
+
+  it("is left alone once its connection is over", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 1 });
+    at.connection.isOver = true;
+    presence.change(Value.of({ n: 2 }));
+    presence.leave();
+    await vi.advanceTimersByTimeAsync(2 * TIMEOUT_MS);
+    expect(await at.shown()).toMatchObject({ data: { n: 1 } });
+    expect(at.commits).toBe(1);
+  });
+});
