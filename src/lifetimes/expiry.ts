@@ -16,7 +16,7 @@ export interface ItemExpiryOptions extends EndingOptions {
 /** Most items that are read at once. */
 const MAX_READ = 256;
 /** Most items that are deleted before the event loop serves others. */
-const MAX_AT_ONCE = 64;
+const MAX_AT_ONCE = 32;
 
 /** The running expiry of a store's items. */
 export interface ItemExpiry {

@@ -29,12 +29,11 @@ function mutationFromLibrary(mutation: Mutation, index: number): BatchMutation {
     checkForm(mutation, field);
     if ("set" in mutation) {
       const data = Value.of(mutation.set.data, `${field}.set.data`);
-      const ttl = ttlFromLibrary(mutation.set, `${field}.set.`);
-      return { kind: "set", ...mutation.set, ttl, data };
+      return { kind: "set", ...withTtl(mutation.set, `${field}.set.`), data };
     }
     if ("update" in mutation) {
-      const ttl = ttlFromLibrary(mutation.update, `${field}.update.`);
-      return { kind: "update", ...mutation.update, ttl, ops: opsFromJson(mutation.update.ops) };
+      const ops = opsFromJson(mutation.update.ops);
+      return { kind: "update", ...withTtl(mutation.update, `${field}.update.`), ops };
     }
     return { kind: "delete", ...mutation.delete };
   } catch (error) {
@@ -43,16 +42,21 @@ function mutationFromLibrary(mutation: Mutation, index: number): BatchMutation {
 }
 
 /**
- * The lifetime of a write in its library form, in milliseconds, unchecked; undefined when it has
- * none.
+ * A write of the library with its lifetime as the handlers take it. A write without one stays as it
+ * is: an object that gains a key after it was spread is slow.
  *
  * @param at Path of the write in its request, with a dot at the end. Default: it is the request.
  * @throws StreamError REQUEST_INVALID for `ttl`, its name in the protocol: ignored, the item would
  *   live for ever.
  */
-export function ttlFromLibrary(write: TimeToLiveMs, at = ""): number | undefined {
-  if (!("ttl" in write)) return write.ttlMs;
-  throw invalid(`${at}ttl`, "is a field of the protocol; it may be ttlMs, in milliseconds");
+export function withTtl<Write extends TimeToLiveMs>(
+  write: Write,
+  at = "",
+): Write & { readonly ttl?: number | undefined } {
+  if ("ttl" in write)
+    throw invalid(`${at}ttl`, "is a field of the protocol; it may be ttlMs, in milliseconds");
+  const { ttlMs } = write;
+  return ttlMs === undefined ? write : { ttl: ttlMs, ...write };
 }
 
 /** Checks that a mutation is an object with one key, its kind, that holds an object. */

@@ -17,7 +17,7 @@ import { type StreamAdapter, adapterFunctions } from "./stream-adapter.ts";
 import type { TriggerStatus } from "../triggers/trigger-engine.ts";
 import type { DeadLetterPage, Replayed } from "./dead-letter-box.ts";
 import type { DeleteTriggerRequest, TriggerPage } from "./trigger-administration.ts";
-import { mutationsFromLibrary, ttlFromLibrary } from "./library-mutations.ts";
+import { mutationsFromLibrary, withTtl } from "./library-mutations.ts";
 import { type Engine, type EngineOptions, createEngine } from "./engine.ts";
 import {
   type BatchResult,
@@ -236,10 +236,7 @@ export function toLibrary(engine: Engine): StreamService {
   return {
     async set(request) {
       return plainWrite(
-        await handlers.set(
-          { ...request, ttl: ttlFromLibrary(request), data: Value.of(request.data) },
-          currentCaller(),
-        ),
+        await handlers.set({ ...withTtl(request), data: Value.of(request.data) }, currentCaller()),
       );
     },
     async get(request) {
@@ -248,7 +245,7 @@ export function toLibrary(engine: Engine): StreamService {
     },
     async update(request) {
       const done = await handlers.update(
-        { ...request, ttl: ttlFromLibrary(request), ops: opsFromJson(request.ops) },
+        { ...withTtl(request), ops: opsFromJson(request.ops) },
         currentCaller(),
       );
       return { ...plainWrite(done), errors: done.errors };

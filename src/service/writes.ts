@@ -95,8 +95,11 @@ export function createWrites(
   };
 
   /** Lifetime of a stream's items by its settings. Custom streams have none. */
-  const defaultTtlOf = (streamName: string) =>
-    isCustom(streamName) ? undefined : settingsOf(streamName).ttlMs;
+  const defaultTtlOf = (streamName: string) => {
+    const { ttlMs } = settingsOf(streamName);
+    // Few streams have one, and whether a stream is custom takes several look-ups.
+    return ttlMs === undefined || isCustom(streamName) ? undefined : ttlMs;
+  };
 
   /** Runs one commit of one mutation on behalf of a call that names an item. */
   const runOne = (
