@@ -25,7 +25,7 @@ export const DUE: LuaScript = script("due");
 export const SWEEP: LuaScript = script("sweep", "lua/keys");
 /** Items whose time has passed. */
 export const EXPIRED: LuaScript = script("expired");
-/** Connections that items are bound to. */
+/** A page of connections that items are bound to. */
 export const BOUND: LuaScript = script("bound");
 /** Entries of an outbox. */
 export const SCAN: LuaScript = script("scan");
