@@ -18,6 +18,7 @@ export const SCENARIOS = /** @type {const} */ ({
   lifetimes: "a set with a lifetime among 1,000,000 that have one, and their expiry",
   redis: "a server on Redis, and an instance without subscribers",
   triggers: "the cost of registered triggers for a write",
+  presence: "the cost of keeping present connections",
 });
 
 /** @typedef {import("./lib/parts.mjs").Part} Part */
@@ -50,7 +51,7 @@ const PACES = {
 };
 
 /** Scenarios that a quick run skips unless they are named. @type {readonly string[]} */
-export const NOT_QUICK = ["growth", "lifetimes", "triggers"];
+export const NOT_QUICK = ["growth", "lifetimes", "triggers", "presence"];
 
 /**
  * Runs scenarios.

@@ -1,6 +1,5 @@
 import type { ExpiredItem, ItemName, Lifetimes } from "../../core/lifetime.ts";
 import { groupKeyText, groupOfText } from "../../core/names.ts";
-import { compareUtf8 } from "../../core/text.ts";
 import type { RedisServers } from "../../redis/redis-servers.ts";
 import { BoundLookup } from "./bound-lookup.ts";
 import { textOf } from "./encoding.ts";
@@ -28,12 +27,12 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
   const all = Array.from({ length: keys.partitions }, (_, partition) => partition);
 
   const lookup = new BoundLookup(servers, keys);
-  /** The connections that a partition's items are bound to, after one. */
-  const connectionsIn = async (partition: number, after: string | undefined, limit: number) => {
+  /** Some of the connections that a partition's items are bound to, after one. */
+  const connectionsIn = async (partition: number, after: string, limit: number) => {
     const { tag, bound: key } = keys.ofPartition(partition);
-    const args = [after === undefined ? "-" : beyond(after), String(limit)];
-    const reply = await servers.run(tag, BOUND, [key], args, "read");
-    return (reply as unknown[]).map(textOf);
+    const args = [after === "" ? "-" : beyond(after), String(limit)];
+    const reply = (await servers.run(tag, BOUND, [key], args, "read")) as readonly unknown[];
+    return { hasMore: reply[0] === 1, found: reply.slice(1).map(textOf) };
   };
 
   const expiredIn = async (partition: number, time: string, limit: number) => {
@@ -73,13 +72,21 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
       const members = (await Promise.all(parts)).flat().slice(0, limit);
       return members.map((member) => itemOf(member.slice(start.length)));
     },
-    async connections({ after, limit }) {
+    // One partition after the other: each member of an index is read once.
+    async connections({ from = "", limit }) {
       assertOpen();
-      const parts = all
-        .filter(owns)
-        .map(async (partition) => connectionsIn(partition, after, limit));
-      const found = new Set((await Promise.all(parts)).flat());
-      return Array.from(found).sort(compareUtf8).slice(0, limit);
+      const connections = new Set<string>();
+      let [partition, after] = placeOf(from);
+      while (partition < keys.partitions && connections.size < limit) {
+        const isOwned = owns(partition);
+        const { hasMore, found } = isOwned
+          ? await connectionsIn(partition, after, limit - connections.size)
+          : NOTHING;
+        for (const connection of found) connections.add(connection);
+        [partition, after] = hasMore ? [partition, found.at(-1) ?? ""] : [partition + 1, ""];
+      }
+      const next = partition < keys.partitions ? `${partition} ${after}` : undefined;
+      return { connections: Array.from(connections), next };
     },
   };
 }
@@ -88,6 +95,14 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
 function certainUntil(part: PromiseSettledResult<readonly ExpiredItem[]>, limit: number): number {
   if (part.status === "rejected" || part.value.length < limit) return Infinity;
   return part.value.at(-1)?.expireTimeMs ?? Infinity;
+}
+
+const NOTHING = { hasMore: false, found: [] } as const;
+
+/** The partition, and the connection in it, that a page begins after. */
+function placeOf(from: string): [partition: number, after: string] {
+  const at = from.indexOf(" ");
+  return at < 0 ? [0, ""] : [Number(from.slice(0, at)), from.slice(at + 1)];
 }
 
 /** A bound after every member of a connection. Neither ids nor names contain control characters. */

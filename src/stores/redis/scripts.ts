@@ -27,7 +27,7 @@ export const SWEEP: LuaScript = script("sweep", "lua/keys");
 export const EXPIRED: LuaScript = script("expired");
 /** Items that are bound to connections. */
 export const BOUND_TO: LuaScript = script("bound-to");
-/** Connections that items are bound to. */
+/** A page of connections that items are bound to. */
 export const BOUND: LuaScript = script("bound");
 /** Entries of an outbox. */
 export const SCAN: LuaScript = script("scan");
