@@ -67,18 +67,28 @@ describe("Chromium for the tests", () => {
     );
   });
 
-  it.each(["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"])(
-    "is found on the PATH as %s",
-    async (name) => {
-      const host = await machine();
-      const program = await plant(host.second, name);
-      expect(await ensureChromium(host.folder, host)).toEqual({ program });
-    },
-  );
+  it.each([
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+  ])("is found on the PATH as %s", async (name) => {
+    const host = await machine();
+    const program = await plant(host.second, name);
+    expect(await ensureChromium(host.folder, host)).toEqual({ program });
+  });
+
+  it("is the shell without a user interface, where that is installed", async () => {
+    const host = await machine();
+    await plant(host.first, "chromium");
+    const program = await plant(host.second, "chromium-headless-shell");
+    expect(await ensureChromium(host.folder, host)).toEqual({ program });
+  });
 
   it("is installed once by root on Debian, with a message", async () => {
     const host = await machine();
-    const program = join(host.first, "chromium");
+    const program = join(host.first, "chromium-headless-shell");
     const journal = await plantAptGet(
       host,
       `printf '#!/bin/sh\\n' > ${program}; /bin/chmod +x ${program}`,
@@ -86,20 +96,20 @@ describe("Chromium for the tests", () => {
     expect(await ensureChromium(host.folder, host)).toEqual({ program });
     expect(await ensureChromium(host.folder, host)).toEqual({ program });
     expect(host.printed).toEqual([
-      "Installing Chromium for the tests of the browser page (apt-get install chromium) ...",
+      "Installing Chromium for the tests of the browser page (apt-get install chromium-headless-shell) ...",
       expect.stringMatching(/^Chromium installed in \d+ s\.$/),
     ]);
     expect((await journal()).map((line) => / (update|install .*)$/.exec(line)?.[1])).toEqual([
       "update",
-      "install --no-install-recommends chromium",
+      "install --no-install-recommends chromium-headless-shell",
     ]);
   });
 
   it("is missing, with the reason, when it cannot be installed", async () => {
     const host = await machine();
-    await plantAptGet(host, "echo 'E: Unable to locate package chromium'; exit 100");
+    await plantAptGet(host, "echo 'E: Unable to locate package chromium-headless-shell'; exit 100");
     expect(await ensureChromium(host.folder, host)).toEqual({
-      missing: expect.stringContaining("(E: Unable to locate package chromium)"),
+      missing: expect.stringContaining("(E: Unable to locate package chromium-headless-shell)"),
     });
     const bare = await machine();
     expect(await ensureChromium(bare.folder, bare)).toEqual({
