@@ -35,6 +35,9 @@ export default defineConfig({
     // Many tests wait rather than compute, and many start processes of their own.
     // At full length each needs the machine for itself.
     maxWorkers: isLong ? 1 : Math.max(4, Math.floor(availableParallelism() / 2)),
+    // Most objects of a test die young. In a larger nursery they are collected less often, which
+    // takes a tenth less processor time.
+    execArgv: ["--max-semi-space-size=64"],
     sequence: { sequencer: LongestFirst },
     projects: [
       {

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { FunctionError } from "millrace";
 import { type Worker, registerWorker } from "millrace/worker";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { joinedScript } from "../support/children/joined-script.ts";
 import { startChild } from "../support/long/child-server.ts";
 import { LONG } from "../support/long/violations.ts";
 
@@ -39,9 +40,13 @@ afterEach(async () => {
 });
 
 async function startWorker(url: string, door: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [CHILD, JSON.stringify({ url, door, file })], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = spawn(
+    process.execPath,
+    [await joinedScript(CHILD), JSON.stringify({ url, door, file })],
+    {
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
   children.push(child);
   await once(createInterface(child.stdout), "line");
   return child;

@@ -219,7 +219,7 @@ export function batchSuite(door: Door, kind: StoreKind): void {
       const key = group();
       const large = textOfBytes(MiB);
       for (const itemId of ["a", "b", "c", "d"])
-        await at.client.set({ ...key, itemId, data: large });
+        await at.server.service.set({ ...key, itemId, data: large });
       const before = (await at.client.list({ ...key, pageSize: 1 })).position;
       const mutations: Mutation[] = ["a", "b", "c", "d"].map((itemId) => ({ delete: { itemId } }));
       await expect(

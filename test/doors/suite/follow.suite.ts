@@ -108,7 +108,7 @@ export function followSuite(door: Door, kind: StoreKind): void {
         set: { itemId: `i${i}`, data: i },
       }));
       for (let i = 0; i < mutations.length; i += 1000)
-        await at.client.batch({ ...key, mutations: mutations.slice(i, i + 1000) });
+        await at.server.service.batch({ ...key, mutations: mutations.slice(i, i + 1000) });
       const follower = await Follower.open(at.client, key);
       const first = await follower.expect("sync");
       expect(first).toMatchObject({ first: true, last: false, position: { revision: 2500 } });
@@ -126,7 +126,7 @@ export function followSuite(door: Door, kind: StoreKind): void {
     it("of large items begins with parts that each fit into a message", async () => {
       const key = group();
       const data = textOfBytes(1024 * 1024);
-      for (let i = 0; i < 5; i++) await at.client.set({ ...key, itemId: `i${i}`, data });
+      for (let i = 0; i < 5; i++) await at.server.service.set({ ...key, itemId: `i${i}`, data });
       const follower = await Follower.open(at.client, key);
       const parts = await follower.sync();
       expect(parts.map(({ items }) => items.length)).toEqual([1, 1, 1, 1, 1]);

@@ -170,7 +170,7 @@ export function historySuite(door: Door, kind: StoreKind): void {
       const key = group();
       const data = textOfBytes(1024 * 1024);
       await write(key, 10);
-      for (let i = 0; i < 4; i++) await at.client.set({ ...key, itemId: "i", data });
+      for (let i = 0; i < 4; i++) await at.server.service.set({ ...key, itemId: "i", data });
       await write(key, 10);
       for (const descending of [false, true]) {
         const found = await allPages({ ...key, descending });

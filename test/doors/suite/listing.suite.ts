@@ -127,7 +127,7 @@ export function listingSuite(door: Door, kind: StoreKind): void {
     it("end pages early to stay below the response limit", async () => {
       const key = group();
       const data = textOfBytes(1024 * 1024);
-      for (let i = 0; i < 5; i++) await at.client.set({ ...key, itemId: `i${i}`, data });
+      for (let i = 0; i < 5; i++) await at.server.service.set({ ...key, itemId: `i${i}`, data });
       const all = await pages(at.client, key, 0);
       expect(all.length).toBeGreaterThan(1);
       for (const { items } of all) expect(items.length).toBeLessThanOrEqual(3);

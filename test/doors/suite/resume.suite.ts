@@ -147,11 +147,11 @@ export function resumeSuite(door: Door, kind: StoreKind): void {
         const mutations = Array.from({ length: 900 }, (_, i) => ({
           set: { itemId: `i${i % 7}`, data: i },
         }));
-        await at.client.batch({ ...key, mutations });
+        await at.server.service.batch({ ...key, mutations });
       }
       const follower = await Follower.open(at.client, { ...key, resumeFrom: position });
       expect(await follower.expect("resumed")).toMatchObject({ head: { revision: 2701 } });
-      for (let i = 0; i < 50; i++) await at.client.set({ ...key, itemId: "i", data: i });
+      for (let i = 0; i < 50; i++) await at.server.service.set({ ...key, itemId: "i", data: i });
       await follower.reach(2751);
       expect(follower.segments).toBe(1);
       await follower.close();

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import type { StoreOptions } from "../../../src/server/open-store.ts";
 import { connect } from "../../bridge/line.ts";
+import { joinedScript } from "../children/joined-script.ts";
 import type { DoorTarget } from "../doors/door.ts";
 import { uniqueName } from "../doors/unique.ts";
 import { type Calls, newCalls, promised } from "./calls.ts";
@@ -43,7 +44,7 @@ export interface LeaveChild {
 
 /** Starts a server from the build. It is killed after the test. */
 export async function startLeaveChild(options: LeaveChildOptions): Promise<LeaveChild> {
-  const child = spawn(process.execPath, [SCRIPT, JSON.stringify(options)], {
+  const child = spawn(process.execPath, [await joinedScript(SCRIPT), JSON.stringify(options)], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const errors: string[] = [];

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { ServerOptions } from "millrace/server";
+import { joinedScript } from "../children/joined-script.ts";
 
 const SCRIPT = fileURLToPath(new URL("server-child.mjs", import.meta.url));
 
@@ -43,7 +44,8 @@ export async function startChild(
   options: ChildOptions | object,
   { flags = [], env = {}, script = SCRIPT }: ChildProcessOptions = {},
 ): Promise<ChildServer> {
-  const child = spawn(process.execPath, [...flags, script, JSON.stringify(options)], {
+  const program = await joinedScript(script);
+  const child = spawn(process.execPath, [...flags, program, JSON.stringify(options)], {
     // It ends when its stdin closes, however this process ends.
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...process.env, ...env },

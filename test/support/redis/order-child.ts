@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
+import { joinedScript } from "../children/joined-script.ts";
 
 const SCRIPT = fileURLToPath(new URL("order-child.mjs", import.meta.url));
 
@@ -27,7 +28,7 @@ export async function startOrderChild(options: {
   readonly keyPrefix: string;
   readonly leaseMs: number;
 }): Promise<OrderChild> {
-  const child = spawn(process.execPath, [SCRIPT, JSON.stringify(options)], {
+  const child = spawn(process.execPath, [await joinedScript(SCRIPT), JSON.stringify(options)], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
