@@ -13,7 +13,7 @@ export interface ConnectionSweepOptions {
    * sweeps once, at its start.
    */
   readonly intervalMs?: number | undefined;
-  /** Notified of failures. The next sweep, or a retry, makes up for them. */
+  /** Notified of failures. A retry, or the next sweep, makes up for them. */
   readonly onProblem: (error: unknown) => void;
 }
 
@@ -26,26 +26,26 @@ export interface ConnectionSweep {
 }
 
 const DEFAULT_INTERVAL_MS = 15_000;
-/** Pause before the sweep at the start is tried again, in milliseconds. */
+/** Shortest pause before the failed sweep at the start is retried, in milliseconds. */
 const RETRY_MS = 1000;
 /** Connections that are looked up at once. */
 const PAGE_SIZE = 256;
 /**
- * How long a connection of a fleet has to be without a session before what is bound to it goes, in
- * sweeps: processes record their sessions anew soon after Redis has lost some.
+ * How long a connection of a fleet has to be without a session before its items are deleted, in
+ * sweeps: when Redis has lost sessions, processes soon record theirs anew.
  */
 const PATIENCE_SWEEPS = 2;
 
 /**
- * Deletes what is bound to connections without a session: their process was killed after it had
- * ended the session, or the session went with the process, or with data that Redis has lost.
+ * Deletes what is bound to connections without a session. Their process was killed after it had
+ * ended the session, or the session was lost with the process, or with data of Redis.
  *
  * The items are listed before the sessions. A session is recorded before an item that is bound to
- * its connection is acknowledged, so a connection whose session goes on is found.
+ * its connection is acknowledged, so a connection whose session continues is found.
  */
 export function startConnectionSweep(options: ConnectionSweepOptions): ConnectionSweep {
   const { store, agreed, endItems, onProblem, intervalMs = DEFAULT_INTERVAL_MS } = options;
-  /** Connections that had no session, and in how many sweeps in a row. */
+  /** Connections without a session, with the number of consecutive sweeps that found none. */
   let suspects = new Map<string, number>();
   let isClosed = false;
   let timer: Timer | undefined;

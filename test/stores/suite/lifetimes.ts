@@ -46,7 +46,7 @@ async function lifetimeOf(store: Store, itemId: string) {
   return (await store.get(group, itemId)).item?.lifetime;
 }
 
-/** Items that go by themselves. */
+/** Lifetimes of items. */
 export function describeLifetimes(open: OpenStore): void {
   const stores = storesOf(open);
 
