@@ -15,7 +15,7 @@ import {
 } from "./key-types.ts";
 import { DURATION, SIZE } from "./units.ts";
 
-/** The limits of history, of all streams or of some. */
+/** The limits of history, of all streams or of one pattern. */
 export function historyKeys(more: Pick<KeyNotes, "absent"> = {}) {
   return {
     max_changes: integer(
@@ -107,7 +107,7 @@ export function streamsOptionsOf(
 
 function patternProblems(found: object): SectionsProblem[] {
   return Object.keys(found).flatMap((pattern) => {
-    // Keys have no placeholders; a stream with such a name is not what is meant.
+    // Keys have no placeholders, and a stream with such a name is a mistake.
     if (/\$\{.*\}/.test(pattern))
       return [{ path: [pattern], complaint: `has a placeholder; it may be ${STREAM_PATTERN_MAY}` }];
     try {
