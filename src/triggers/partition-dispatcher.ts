@@ -211,7 +211,7 @@ export class PartitionDispatcher {
       // The trigger ended after the commit.
       if (queue === undefined) this.#settler.done(seq, reference);
       else if (start !== undefined) {
-        // It has no start any more.
+        // It no longer has a start.
         if (starts === undefined) this.#settler.done(seq, reference);
         else {
           const covered = queue.collapse(key);
@@ -226,7 +226,7 @@ export class PartitionDispatcher {
       } else if (depth >= MAX_DEPTH) queue.refuse(seq);
       else {
         queue.push(seq, key);
-        // Only where it makes room: a group that waits with one event waits with a start otherwise.
+        // Only where this makes room: a single event takes no more of it than a start.
         if (starts !== undefined && queue.isOverfull && queue.waitingOf(key) > 1)
           starts.want(key, id, "overflow");
       }

@@ -27,9 +27,9 @@ const MARKS_AT_ONCE = 64;
  *
  * The order makes the start complete. The trigger is in force at every process before the groups are
  * listed, so each change is either in a state that is read later, or in the outbox. Its queues stay
- * shut until all entries are there, so that no event comes before the state of its group. A process
- * that dies in between leaves a trigger that is starting; its next registration prepares the start
- * again.
+ * shut until all entries are there, so that no event is delivered before the state of its group.
+ * A process that dies in between leaves a trigger that is starting; its next registration prepares
+ * the start again.
  *
  * @throws FunctionError trigger_invalid when its durable name is that of a trigger of another type.
  */
