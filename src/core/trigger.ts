@@ -16,7 +16,7 @@ export interface TriggerDefinition {
   readonly metadata: Json | undefined;
   /**
    * Whether its start (see `start`) is being prepared: until every group has an entry in the outbox,
-   * its function is called with nothing. Absent: it is not.
+   * its function is not called. Absent: it is not being prepared.
    */
   readonly isStarting?: true | undefined;
   /**

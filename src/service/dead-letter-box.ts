@@ -14,7 +14,7 @@ import type { Writes } from "./writes.ts";
 
 /** An event that a trigger gave up on. */
 export interface DeadLetter {
-  /** The function that was to be called. */
+  /** The function that the trigger calls. */
   readonly functionId: string;
   /** Identifies the letter among those of the function. */
   readonly id: string;
@@ -31,7 +31,7 @@ export interface DeadLetter {
 
 /** Which dead letters to list. */
 export interface ListDeadLettersRequest extends PageRequest {
-  /** Those of one function. Absent or empty: of all functions, one after the other. */
+  /** Those of one function. Absent or empty: of all functions, one after another. */
   readonly functionId?: string | undefined;
 }
 
