@@ -50,7 +50,7 @@ async function nextChange() {
 }
 
 describe("the start of a service of one process", () => {
-  it("deletes what is bound to connections of its former life, and nothing else", async () => {
+  it("deletes what is bound to connections from before the start, and nothing else", async () => {
     const sessions = createLocalSessions();
     await sessions.begin({ id: "s", owner: "ann", connectionId: "open" });
     for (const each of ["gone", "open", "gone, too"]) await bindTo(each);
@@ -65,7 +65,7 @@ describe("the start of a service of one process", () => {
     expect(await ids()).toEqual([]);
   });
 
-  it("tries again when the store fails", async () => {
+  it("retries when the store fails", async () => {
     await bindTo("gone");
     const { lifetimes } = store;
     let isWorking = false;
@@ -91,7 +91,7 @@ describe("the start of a service of one process", () => {
 describe("the sweep of a fleet", () => {
   const nobody: Given = { survive: true, connected: async () => new Set() };
 
-  it("deletes what is bound to a connection that had no session in three sweeps in a row", async () => {
+  it("deletes what is bound to a connection without a session in three consecutive sweeps", async () => {
     await bindTo("gone");
     const { sweep } = start(nobody, Infinity);
     await sweep.sweep();
@@ -115,7 +115,7 @@ describe("the sweep of a fleet", () => {
     expect(await ids()).toEqual(["back"]);
   });
 
-  it("goes on by itself", async () => {
+  it("repeats by itself", async () => {
     await bindTo("gone");
     const changed = nextChange();
     start(nobody, 1);

@@ -48,7 +48,7 @@ describe("settings of streams", () => {
     expect(table.of("chat-de-12")).toBe(table.of("chat-de-12"));
   });
 
-  it("prefer a name to the beginning of as many letters, and know a pattern with braces literally", () => {
+  it("prefer a name to a prefix of the same length, and take braces in a pattern literally", () => {
     const table = new StreamTable(
       {},
       { "a*": { maxItems: 1 }, a: { maxItems: 2 }, "{user}": { maxItems: 3 } },

@@ -173,7 +173,7 @@ export function describeTriggerAdministration(store: TriggerStore): void {
   const testService = testServiceOn(inProcessHost);
 
   describe.each(WAYS)("triggers by $name", ({ operator }) => {
-    it("are listed with what waits for them, and since when their function is away", async () => {
+    it("are listed with what waits for them, and the time since which their function is away", async () => {
       const test = await testService({ store: await store.open() });
       const { service } = test;
       const client = await test.join();
