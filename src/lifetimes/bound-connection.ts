@@ -157,7 +157,7 @@ function over(): StreamError {
 function unrecorded(cause: unknown): StreamError {
   return new StreamError(
     "OUTCOME_UNKNOWN",
-    "The item may have been written, but not certainly for as long as the connection only; the call may be made again.",
+    "The item may have been written, and may outlive the connection; the call may be made again.",
     { cause },
   );
 }

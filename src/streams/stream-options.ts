@@ -75,9 +75,8 @@ function entryOf(pattern: string, given: StreamOptions): StreamEntry {
   for (const key of Object.keys(given)) {
     if (KEYS.includes(key)) continue;
     const meant = closestKey(key, KEYS);
-    const help =
-      meant === undefined ? `it may be ${KEYS.join(", ")}` : `it may be meant as ${meant}`;
-    throw new StreamSettingError([pattern, key], `is no setting; ${help}`);
+    const help = meant === undefined ? `it may be ${KEYS.join(", ")}` : `it may be ${meant}`;
+    throw new StreamSettingError([pattern, key], `is not a setting; ${help}`);
   }
   const { ttlMs, maxItems, maxValueBytes, presence, authors } = given;
   checkInteger([pattern, "ttlMs"], ttlMs, MIN_TTL_MS, MAX_TTL_MS);

@@ -141,7 +141,7 @@ describe("settings of streams", () => {
     [
       "a misspelt setting",
       { a: { max_items: 1 } as never },
-      "max_items is no setting; it may be meant as maxItems",
+      "max_items is not a setting; it may be maxItems",
     ],
   ])("refuse %s", (_, streams, sentence) => {
     const create = () => new StreamTable({}, streams);

@@ -48,7 +48,7 @@ const STREAM = {
   max_items: integer(
     1,
     MAX_MAX_ITEMS,
-    "Most items of a group. The oldest created ones are deleted within a second.",
+    "Most items in a group. The oldest created ones are deleted within a second.",
     { absent: "no limit" },
   ).optional(),
   schema: textKey(
@@ -70,7 +70,7 @@ const STREAM = {
 export const STREAMS = sectionMap(
   STREAM,
   "the names of streams, or the beginnings of names with a star (`chat-*`)",
-  "Settings of streams. All names that match a stream count, key by key; the longest one decides.",
+  "Settings of streams. All names that match a stream are merged; for each key, the longest one decides.",
   patternProblems,
 );
 

@@ -283,7 +283,7 @@ export function describeTriggerAdministration(store: TriggerStore): void {
       expect(metadata).toEqual([{ a: 1 }]);
       expect(calls).toEqual([one?.payload]);
       expect((await list("f")).letters.map(({ id }) => id)).toEqual([two?.id]);
-      await expect(replay("f", one?.id ?? "")).rejects.toThrow("no dead letter of f");
+      await expect(replay("f", one?.id ?? "")).rejects.toThrow("dead_letter_id is unknown for f");
     });
   });
 
