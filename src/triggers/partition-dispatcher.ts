@@ -41,7 +41,7 @@ export interface DispatchContext {
   readonly clock: () => number;
   /** The states of groups, for triggers with `start`. */
   readonly states: StateSource;
-  /** Starts those of the triggers over whose start was before a loss of history. */
+  /** Starts over those of the triggers that were started before a loss of history. */
   readonly startOverLost: (triggers: readonly BoundTrigger[]) => Promise<void>;
 }
 

@@ -11,7 +11,7 @@ import { lineageOf } from "./lineages.ts";
 import type { StateSource } from "./state-source.ts";
 import { startReference } from "./start-reference.ts";
 
-/** What a registration is made with. */
+/** Dependencies of a registration. */
 export interface RegisteringOptions {
   readonly registry: Registry;
   readonly states: StateSource;
@@ -55,8 +55,8 @@ export async function bindTrigger(
 }
 
 /**
- * Starts the triggers over whose start was before a loss of history, on behalf of whoever registered
- * them. What they wait for is replaced by the state of each group.
+ * Starts over the triggers that were started before a loss of history, on behalf of their
+ * registrants. The state of each group replaces the events that wait for them.
  */
 export async function startOverLost(
   options: RegisteringOptions,
@@ -68,12 +68,12 @@ export async function startOverLost(
   for (const { id, definition } of started) {
     if (definition.lineage === lineage) continue;
     await bindTrigger(options, definition);
-    // This process does not hold it on its own account.
+    // This process is not its registrant.
     await options.registry.unbind(id, "lost");
   }
 }
 
-/** Why the trigger has yet to receive the state of what it matches; undefined: it has not. */
+/** Why the trigger has yet to receive the states of its groups; undefined: it has received them. */
 function startOf(
   definition: TriggerDefinition,
   known: TriggerDefinition | undefined,
