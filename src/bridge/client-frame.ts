@@ -35,7 +35,7 @@ export interface JoinFrame extends Target {
   readonly window: number | undefined;
   /** Whether it takes updates as their steps. */
   readonly deltas: boolean;
-  /** What it shows of itself to the others of the group. Undefined: it is not present. */
+  /** What the client shows of itself. Undefined: it is not present. */
   readonly presence: Value | undefined;
 }
 
@@ -62,7 +62,7 @@ export interface LeaveFrame {
   readonly subscriptionId: string;
 }
 
-/** Shows something else in the place of what a subscription shows of its client. */
+/** Replaces the presence of a subscription. */
 export interface PresenceFrame {
   readonly type: "presence";
   readonly subscriptionId: string;

@@ -87,7 +87,7 @@ export function requireRightTo(
 }
 
 /**
- * The admissions of joins that a caller has no right to any more, each with the error that ends it.
+ * The admissions of joins that a caller has lost the right to, each with the error that ends it.
  * Presence that it has no right to is withdrawn.
  */
 export function* withoutRight(

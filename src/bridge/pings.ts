@@ -9,7 +9,7 @@ export interface PingedSocket {
 
 /**
  * Checks the liveness of all sockets, with one timer for those that are pinged as configured, and
- * one for those whose loss has to be noticed sooner. Without such sockets a timer stands still.
+ * one for those whose loss has to be noticed sooner. A timer without sockets does not run.
  */
 export class Pings {
   readonly #usual: Beat;
@@ -18,7 +18,7 @@ export class Pings {
 
   /**
    * @param intervalMs Between the pings of a socket, in milliseconds.
-   * @param oftenMs The same for those whose loss has to be noticed soon.
+   * @param oftenMs The same for sockets whose loss has to be noticed soon.
    */
   constructor(intervalMs: number, oftenMs: number) {
     this.#usual = new Beat(intervalMs / CHECKS_PER_INTERVAL);
@@ -36,7 +36,7 @@ export class Pings {
     if (this.#isSooner && this.#usual.remove(socket)) this.#often.add(socket);
   }
 
-  /** Pings a socket no more. */
+  /** Stops pinging a socket. */
   remove(socket: PingedSocket): void {
     if (!this.#usual.remove(socket)) this.#often.remove(socket);
   }

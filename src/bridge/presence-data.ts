@@ -6,7 +6,7 @@ import { Value } from "../core/value.ts";
 import { invalid } from "./invalid.ts";
 
 /**
- * Checks what a subscriber shows of itself.
+ * Checks the data of an announcement.
  *
  * @param field Its name in the frame.
  * @throws StreamError REQUEST_INVALID, VALUE_INVALID, VALUE_TOO_DEEP, VALUE_TOO_LARGE

@@ -8,14 +8,14 @@ import type { JoinedFeed } from "./joined.ts";
 import { errorFrame } from "./server-frame.ts";
 
 /*
- * What the subscriptions of a socket show of its client.
+ * The presence of the subscriptions of a socket.
  */
 
 type PresenceHandlers = Pick<Handlers, "announce" | "requirePresence">;
 
 /**
- * Shows what a join does, or nothing, in place of what its subscription showed before the connection
- * was lost. Resolves when it is stored.
+ * Shows the presence of a join, or none, in place of what its subscription showed before the
+ * connection was lost. Resolves when it is stored.
  *
  * @throws StreamError when it cannot be shown.
  */
@@ -30,10 +30,10 @@ export async function showPresence(
 }
 
 /**
- * Changes what a subscription shows, or responds with the reason why not: that its subscription has
- * ended meanwhile is no mistake of the client.
+ * Changes what a subscription shows, or responds with an error: it is no mistake of the client that
+ * the subscription has ended meanwhile.
  *
- * @param joined The subscription; undefined: there is none of the id.
+ * @param joined The subscription; undefined: none has the id.
  */
 export function changePresence(
   { subscriptionId, data }: PresenceFrame,

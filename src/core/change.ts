@@ -15,7 +15,7 @@ export interface Item {
   readonly updateTimeMs: number;
   /** Author of the change that last wrote it; "" when it has none. @see author.ts */
   readonly author: string;
-  /** When it goes by itself. Undefined: never. */
+  /** Its lifetime. Undefined: it has none. */
   readonly lifetime?: ItemLifetime | undefined;
 }
 

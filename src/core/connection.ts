@@ -23,18 +23,18 @@ export interface Connected {
   readonly isBoundElsewhere?: boolean;
 }
 
-/** What holds a connection open, such as a socket. */
+/** The holder of a connection, such as a socket. */
 export interface ConnectionHolder {
   /** Called once something is bound to the connection, or may be: its loss matters from now on. */
   onBound(): void;
   /**
    * Called when this process is out of touch with its fleet, which may end the connection without
-   * it: the client has to find out whether its session goes on.
+   * it: the client has to find out whether its session continues.
    */
   onLapse(): void;
 }
 
-/** The connection of a session. It goes on while its client may come back. */
+/** The connection of a session. It continues while its client may come back. */
 export interface SessionConnection extends Required<Connected> {
   isReplaced: boolean;
   /** Gives it another holder. */
@@ -42,7 +42,7 @@ export interface SessionConnection extends Required<Connected> {
   /** Resolves when no write that binds an item is under way. */
   settled(): Promise<void>;
   /**
-   * Ends it with its session: nothing can be bound to it here any more, and what is bound to it
+   * Ends it with its session: nothing can be bound to it here from now on, and what is bound to it
    * is deleted in the background. Idempotent.
    *
    * @param isOurs Whether the session ended here; otherwise another process has it, or had it.

@@ -293,12 +293,12 @@ export interface Sessions {
    * Records that items are bound to the connection of a session, before the writes that bind them
    * are acknowledged.
    *
-   * @returns Whether the session goes on, here or at another process.
+   * @returns Whether the session continues, here or at another process.
    * @throws StreamError STORE_UNAVAILABLE
    */
   bind(session: Pick<SessionRecord, "id" | "connectionId">): Promise<boolean>;
   /**
-   * Those of these connections that `bind` was called for and whose sessions go on, at any process.
+   * The connections among these that `bind` was called for and whose sessions continue, anywhere.
    * After a loss of data, some are missing until their processes have recorded them anew.
    *
    * @throws StreamError STORE_UNAVAILABLE

@@ -6,8 +6,8 @@ const NANOS_PER_MS = 1_000_000;
 const DURATION_TEXT = /^(-?)(\d{1,12})(?:\.(\d{1,9}))?s$/;
 
 /**
- * A duration in milliseconds, with a fraction where it is not whole ones; undefined when it is not a
- * valid google.protobuf.Duration.
+ * A duration in milliseconds, which may have a fraction; undefined when it is not a valid
+ * google.protobuf.Duration.
  */
 export function durationMs(seconds: number, nanos: number): number | undefined {
   if (Math.abs(seconds) > MAX_SECONDS || Math.abs(nanos) > 999_999_999) return undefined;
@@ -15,7 +15,7 @@ export function durationMs(seconds: number, nanos: number): number | undefined {
   return seconds * 1000 + nanos / NANOS_PER_MS;
 }
 
-/** A duration in its JSON form, such as `1.5s`, in milliseconds; undefined for other text. */
+/** A duration from its JSON form, such as `1.5s`, in milliseconds; undefined for other text. */
 export function durationTextMs(text: string): number | undefined {
   const [, sign, seconds, decimals = ""] = DURATION_TEXT.exec(text) ?? [];
   if (seconds === undefined) return undefined;

@@ -1,13 +1,13 @@
 import type { GroupKey } from "./names.ts";
 
 /**
- * How long an item lives, as a write asks for it. Both parts are independent: an item with both goes
- * at whichever end comes first.
+ * How long an item lives, as a write requests it. The parts are independent: an item with both is
+ * deleted at whichever end comes first.
  */
 export interface Lifetime {
-  /** Milliseconds from the commit on. Absent: it does not expire. */
+  /** Milliseconds from the commit. Absent: it does not expire. */
   readonly ttlMs?: number | undefined;
-  /** Id of the connection that it is bound to. Absent: of none. */
+  /** Id of the connection that it is bound to. Absent: to none. */
   readonly connection?: string | undefined;
 }
 
@@ -15,7 +15,7 @@ export interface Lifetime {
 export interface ItemLifetime {
   /** Wall clock of its end, Unix milliseconds; undefined: it does not expire. */
   readonly expireTimeMs: number | undefined;
-  /** Id of the connection that it is bound to; undefined: of none. */
+  /** Id of the connection that it is bound to; undefined: to none. */
   readonly connection: string | undefined;
 }
 
@@ -42,7 +42,7 @@ export interface ConnectionPage {
   readonly next: string | undefined;
 }
 
-/** Shortest lifetime by the clock that a caller may ask for, in milliseconds. */
+/** Shortest `ttl` that a caller may request, in milliseconds. */
 export const MIN_TTL_MS = 1000;
 /** Longest one: 10 years. */
 export const MAX_TTL_MS = 3650 * 24 * 3_600_000;
@@ -52,7 +52,7 @@ export function lifetimeFrom(asked: Lifetime | undefined, nowMs: number): ItemLi
   return asked === undefined ? undefined : changedLifetime(undefined, asked, nowMs);
 }
 
-/** The lifetime of an item whose update changes the parts that it names, and keeps the others. */
+/** The lifetime of an updated item: parts that the update names change, the others stay. */
 export function changedLifetime(
   current: ItemLifetime | undefined,
   asked: Lifetime | undefined,
@@ -66,21 +66,21 @@ export function changedLifetime(
 }
 
 /**
- * Items that go by themselves: an index of the store, kept in the same step as the items.
+ * The lifetimes of items: an index of the store, kept in the same step as the items.
  *
- * Expiry goes by the wall clock of commits. Where that clock goes back, items live longer by as much
- * as it went back; where it leaps ahead, they go earlier by as much as it leapt.
+ * Expiry uses the wall clock of commits. When that clock is set back, items live longer by as much;
+ * when it leaps ahead, they expire earlier by as much.
  */
 export interface Lifetimes {
   /**
-   * Items whose time has passed, the longest overdue first. Of a fleet, each process lists only
+   * Items whose time has passed, the longest overdue first. In a fleet, each process lists only
    * groups that it is responsible for, so that at most one process at a time deletes an item.
    */
   expired(limit: number): Promise<readonly ExpiredItem[]>;
   /**
    * Items that are bound to a connection, in no particular order.
    *
-   * @param within Groups that have all of them, as far as the caller knows. Default: any.
+   * @param within The only groups that may have any, as far as the caller knows. Default: all.
    */
   boundTo(
     connection: string,

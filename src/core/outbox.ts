@@ -67,9 +67,9 @@ export interface Outbox {
    */
   settle(partition: number, settled: readonly Settled[], fence: string): Promise<void>;
   /**
-   * Identifies the unbroken history of a partition: it is another one once events may have been
-   * lost, because the data was restored from a copy or the server lost a part of it. Absent: that is
-   * never noticed.
+   * Identifies the unbroken history of a partition. It changes when events may have been lost,
+   * because the data was restored from a copy or the server lost a part of it. Absent: losses go
+   * unnoticed.
    */
   lineage?(partition: number): Promise<string>;
   /**

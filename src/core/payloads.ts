@@ -54,7 +54,7 @@ export interface SyncPayload extends Omit<StreamPayload, "event" | "epoch" | "re
     readonly first: boolean;
     readonly last: boolean;
     /**
-     * Why it comes. `registered`: the trigger starts. Otherwise it starts over for this group:
+     * The reason. `registered`: the trigger starts. Otherwise it starts over for this group:
      * `overflow`: too many events waited. `max_away`: they waited too long. `lost_history`: the store
      * has lost a part of the group's history.
      */

@@ -8,10 +8,10 @@ import { utf8Length } from "./text.ts";
 
 const PREFIX = `${RESERVED_PREFIX}presence:`;
 
-/** Longest name of a stream with presence, in bytes of UTF-8: that of its presence has to be a name. */
+/** Longest name of a stream with presence, in bytes of UTF-8: with the prefix it is a name. */
 export const MAX_PRESENT_NAME_BYTES = MAX_NAME_BYTES - PREFIX.length;
 
-/** Comes after all groups of streams of presence, and before every other one that does. */
+/** In the order of groups: after all those of presence, and before any other that follows them. */
 export const AFTER_PRESENCE_STREAMS: GroupKey = {
   // The character after the colon.
   streamName: `${PREFIX.slice(0, -1)};`,
@@ -23,7 +23,7 @@ export function isPresenceStream(streamName: string): boolean {
   return streamName.startsWith(PREFIX);
 }
 
-/** The stream whose presence it shows; undefined: it is another stream. */
+/** The base of a stream of presence; undefined: it is another stream. */
 export function presenceBaseOf(streamName: string): string | undefined {
   return isPresenceStream(streamName) ? streamName.slice(PREFIX.length) : undefined;
 }

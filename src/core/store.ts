@@ -143,7 +143,7 @@ export interface Store {
   /** Events whose triggers have yet to run. */
   readonly outbox: Outbox;
 
-  /** Items that go by themselves. */
+  /** Lifetimes of items. */
   readonly lifetimes: Lifetimes;
 
   /**
@@ -234,7 +234,7 @@ export type Mutation =
       readonly itemId: string;
       /** Why the service itself deletes it. Absent: a caller does. */
       readonly cause?: Cause | undefined;
-      /** Nothing happens unless the item is as described. Absent: it is deleted in any case. */
+      /** The item is deleted only if it meets this. Absent: in any case. */
       readonly onlyIf?: ItemCondition | undefined;
       readonly expectedRevision?: number | undefined;
       readonly fires?: Firing | undefined;
@@ -256,7 +256,7 @@ export type Mutation =
       readonly fires?: Firing | undefined;
     };
 
-/** What the service read of an item that it is about to delete; absent parts may be anything. */
+/** What the service read of an item that it is about to delete; absent parts match anything. */
 export interface ItemCondition {
   readonly revision?: number | undefined;
   /** Wall clock of its end, Unix milliseconds. */

@@ -1,9 +1,9 @@
 import type { Value } from "./value.ts";
 
-/** Most bytes of what a subscription shows of its subscriber, as JSON text. */
+/** Most bytes of an announcement, as JSON text. */
 export const MAX_PRESENCE_BYTES = 4096;
 
-/** What a subscription shows of its subscriber to the others of its group. */
+/** The announcement of a subscription: what it shows of its subscriber to others. */
 export interface SubscriberPresence {
   /** Shows something else. It is stored in the background. */
   change(data: Value): void;

@@ -16,12 +16,12 @@ export interface TriggerDefinition {
   readonly metadata: Json | undefined;
   /**
    * Whether its start (see `start`) is being prepared: until every group has an entry in the outbox,
-   * its function is called with nothing. Absent: it is not.
+   * its function is not called. Absent: it is not being prepared.
    */
   readonly isStarting?: true | undefined;
   /**
-   * Of a trigger with `start`: the lineages of the outbox at the registration (see lineageOf). Others
-   * mean that history was lost, and that it has to start over. Undefined: they are not known.
+   * The lineages of the outbox when a trigger with `start` was registered (see lineageOf). When they
+   * change, history was lost, and the trigger has to start over. Undefined: they are not known.
    */
   readonly lineage?: string | undefined;
 }

@@ -17,16 +17,16 @@ export interface BoundConnectionOptions {
   readonly bound: Set<BoundConnection>;
 }
 
-/** Most groups that a connection remembers. With more, its items are looked for in all groups. */
+/** Most groups that a connection remembers. Beyond that, its items are searched in all groups. */
 const MAX_GROUPS = 64;
 
 /**
  * The connection of one session at this process.
  *
  * Nothing that is bound to it outlives it: its end waits for the writes under way, and only then
- * deletes. In a fleet, the process that ends the session deletes. A process whose session went on
- * elsewhere looks whether it is over by now, since its last writes may have come too late for the
- * other one. What no process deletes, because it was killed, is left to the sweep.
+ * deletes. In a fleet, the process that ends the session deletes. A process whose session continued
+ * elsewhere checks whether it is over by now, since its own last writes may have been too late for
+ * that delete. What a killed process leaves behind is deleted by the sweep.
  */
 export class BoundConnection implements SessionConnection {
   readonly connectionId: string;
@@ -35,9 +35,9 @@ export class BoundConnection implements SessionConnection {
   isReplaced = false;
   readonly #sessionId: string;
   readonly #options: BoundConnectionOptions;
-  /** Groups of all items that are bound; undefined: none are, or they may be in any group. */
+  /** Groups of all bound items; undefined: there are none, or they may be in any group. */
   #groups: Map<string, GroupKey> | undefined;
-  /** Whether the fleet knows that something may be bound, and the session goes on. */
+  /** Whether the fleet has recorded that items may be bound, and the session continues. */
   #recorded: Promise<boolean> | undefined;
   #isBound: boolean;
   #holder: ConnectionHolder | undefined;
@@ -65,7 +65,7 @@ export class BoundConnection implements SessionConnection {
     if (this.#isBound) holder.onBound();
   }
 
-  /** This process is out of touch with its fleet. */
+  /** This process has lost touch with its fleet. */
   lapse(): void {
     this.#holder?.onLapse();
   }
@@ -77,7 +77,7 @@ export class BoundConnection implements SessionConnection {
     this.#writes++;
     try {
       const recording = this.#record();
-      // Both at once: calls of one group take effect in their order.
+      // Both at once, because calls of one group take effect in their order.
       const [written, recorded] = await Promise.allSettled([write(), recording]);
       if (written.status === "rejected") throw written.reason;
       if (recorded.status === "rejected") throw unrecorded(recorded.reason);
@@ -157,7 +157,7 @@ function over(): StreamError {
 function unrecorded(cause: unknown): StreamError {
   return new StreamError(
     "OUTCOME_UNKNOWN",
-    "The item may have been written, but not certainly for as long as the connection only; the call may be made again.",
+    "The item may have been written, and may outlive the connection; the call may be made again.",
     { cause },
   );
 }

@@ -5,10 +5,10 @@ import { type EndingOptions, endItems } from "./item-ends.ts";
 const MAX_AT_ONCE = 256;
 
 /**
- * Deletes the items that are bound to a connection, because it is gone.
+ * Deletes the items that are bound to a connection, because it is over.
  *
- * @param within Groups that have all of them, as far as the caller knows. Default: any.
- * @throws StreamError when the store failed; those that are left can be deleted by another call.
+ * @param within The only groups that may have any, as far as the caller knows. Default: all.
+ * @throws StreamError when the store failed; another call can delete the rest.
  */
 export async function endBoundItems(
   connection: string,

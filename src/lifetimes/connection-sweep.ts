@@ -41,8 +41,8 @@ const PAGE_PAUSE_MS = 10;
 const PATIENCE_LOOKS = 3;
 
 /**
- * Deletes what is bound to connections without a session: their process was killed after it had
- * ended the session, or the session went with the process, or with data that Redis has lost.
+ * Deletes what is bound to connections without a session. Their process was killed after it had
+ * ended the session, or the session was lost with the process, or with data of Redis.
  *
  * The items are listed before the sessions. A session is recorded before an item that is bound to
  * its connection is acknowledged, so a connection whose session goes on is found.

@@ -19,15 +19,15 @@ export interface ConnectionsOptions extends EndingOptions {
 
 /** The connections of a process that items can be bound to. */
 export interface Connections {
-  /** The connection of a session that this process holds from now on. */
+  /** Opens the connection of a session that this process holds from now on. */
   open(session: SessionRecord): SessionConnection;
   /** Stops, and waits for the ends of connections under way. Idempotent. */
   close(): Promise<void>;
 }
 
-/** How many connections end at once: those of a process that was killed may be thousands. */
+/** Most ends of connections at once: a killed process may leave thousands. */
 const MAX_ENDS_AT_ONCE = 128;
-/** Pause before a failed end of a connection is tried again, in milliseconds. */
+/** Pause before a failed end of a connection is retried, in milliseconds. */
 const RETRY_MS = 1000;
 
 /** Creates the connections of a process, and begins to sweep. */
@@ -44,7 +44,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
         return await work();
       } catch (error) {
         onProblem(error);
-        // At the start of the next process, or by the others of the fleet, it is deleted.
+        // The next start, or another process of the fleet, deletes the rest.
         if (closing.signal.aborted) return;
         await sleep(RETRY_MS, closing.signal).catch(() => {});
       }
@@ -70,7 +70,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     connection: string,
     within?: Parameters<typeof endBoundItems>[2],
   ): Promise<void> => endBoundItems(connection, options, within);
-  // The others may adopt its sessions, end them, and delete what is bound to them.
+  // Other processes may adopt the sessions, end them, and delete what is bound to them.
   const unwatch = orders.onLapse(() => {
     for (const connection of Array.from(bound)) connection.lapse();
   });

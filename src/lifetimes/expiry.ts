@@ -4,7 +4,7 @@ import { type EndingItem, type EndingOptions, endItems } from "./item-ends.ts";
 
 /** Dependencies and limits of expiry. */
 export interface ItemExpiryOptions extends EndingOptions {
-  /** Pause between two looks at what has expired, in milliseconds. Default 500. */
+  /** Pause between two sweeps, in milliseconds. Default 500. */
   readonly intervalMs?: number | undefined;
   /**
    * Notified when the store begins to fail, not of each attempt. Expired items are deleted once it
@@ -45,13 +45,13 @@ export function startExpiry(options: ItemExpiryOptions): ItemExpiry {
       const ends: Promise<number>[] = [];
       for (let at = 0; at < items.length && !isClosed; at += MAX_AT_ONCE) {
         const end = endItems(items.slice(at, at + MAX_AT_ONCE).map(ending), "expired", options);
-        // Its failure is that of the sweep, which may not wait for it yet.
+        // Its failure is reported by the sweep, which may not await it yet.
         end.catch(() => {});
         ends.push(end);
         await new Promise((resolve) => setImmediate(resolve));
       }
       const counts = await Promise.all(ends);
-      // Without progress, another look at once would find the same.
+      // Without progress, reading again at once would find the same.
       if (counts.every((count) => count === 0)) return;
     }
   };

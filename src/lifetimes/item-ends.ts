@@ -11,7 +11,7 @@ export interface EndingOptions {
   readonly firing: (group: GroupKey, itemId: string) => Firing | undefined;
 }
 
-/** An item to delete, and what it has to be like. */
+/** An item to delete, and the condition of the delete. */
 export interface EndingItem extends ItemName {
   readonly onlyIf: ItemCondition;
 }
@@ -20,9 +20,9 @@ export interface EndingItem extends ItemName {
 const MAX_PER_COMMIT = 64;
 
 /**
- * Deletes items whose end has come: ordinary changes with a cause, in the given order within each
- * group, 64 items per commit. An item that is not as described stays. Groups do not wait for each
- * other, and a group that fails holds back no other.
+ * Deletes items whose lifetime has ended: ordinary changes with a cause, in the given order within
+ * each group, 64 items per commit. An item that does not meet its condition stays. Groups do not
+ * wait for each other, and a group that fails does not affect the others.
  *
  * @returns How many were deleted.
  * @throws StreamError when the store failed; some may have been deleted.

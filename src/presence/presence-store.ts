@@ -10,8 +10,8 @@ import { memoryStore } from "../stores/memory/memory-store.ts";
 /**
  * A store with groups of presence, which are not listed.
  *
- * @param isShared Whether the processes of a fleet share the store: then it has them, too. Otherwise
- *   they are in memory.
+ * @param isShared Whether the processes of a fleet share the store: it then holds these groups.
+ *   Otherwise they are in memory.
  * @param historyOf History of their streams.
  */
 export function withPresence(store: Store, isShared: boolean, historyOf: HistoryOf): Store {
@@ -63,7 +63,7 @@ export function withPresence(store: Store, isShared: boolean, historyOf: History
   };
 }
 
-/** A page of the groups that are not of presence. Those of presence lie together in its order. */
+/** A page of groups without those of presence, which are adjacent in its order. */
 async function listed(
   store: Pick<Store, "allGroups">,
   page: { after?: GroupKey; limit: number },

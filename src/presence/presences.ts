@@ -21,8 +21,8 @@ export interface PresencesOptions extends Omit<PresentItemOptions, "isClosed"> {
 export interface Presences {
   /**
    * Shows a connection in a group of presence, on behalf of one of its subscriptions. Resolves when
-   * the item is stored. A connection has one item per group: it shows the latest announcement, that
-   * before when its subscription has ended, and goes after the last one, or with the connection.
+   * the item is stored. A connection has one item per group. It shows the latest announcement of a
+   * subscription that has not ended, and is deleted with the last one, or with the connection.
    *
    * @throws StreamError when the store failed. Then nothing is announced.
    */
@@ -32,8 +32,8 @@ export interface Presences {
     shown: Shown,
   ): Promise<SubscriberPresence>;
   /**
-   * The client of a connection has come back. Items that another process stored go unless it
-   * announces itself again in time.
+   * The client of a connection has come back. Items that another process stored are deleted unless
+   * it announces itself again in time.
    */
   resume(connection: PresentConnection): void;
   /** Stops. Items stay as they are. */
@@ -63,7 +63,7 @@ export function createPresences(options: PresencesOptions): Presences {
     return item;
   };
 
-  /** Deletes the items of a connection that nobody has announced again. */
+  /** Deletes the items of a connection that were not announced again. */
   const sweep = async (connection: PresentConnection) => {
     try {
       const bound = await store.lifetimes.boundTo(connection.connectionId, MAX_ITEMS);

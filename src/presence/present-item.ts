@@ -11,7 +11,7 @@ const RETRY_MS = 1000;
 /** What an announcement shows, and on whose behalf. */
 export interface Shown {
   readonly data: Value;
-  /** Id of the user; undefined: the caller is none. */
+  /** Id of the user; undefined: the caller is not a user. */
   readonly user: string | undefined;
   /** Author of the change. */
   readonly author: string;
@@ -28,9 +28,9 @@ export interface PresentItemOptions {
   readonly store: Pick<Store, "run" | "get">;
   /** Wall clock, Unix milliseconds. */
   readonly clock: () => number;
-  /** Whether the process ends: what failed is not tried again. */
+  /** Whether the process ends: failures are not retried. */
   readonly isClosed: () => boolean;
-  /** Notified of failures in the background, which are tried again. */
+  /** Notified of failures in the background, which are retried. */
   readonly onProblem: (error: unknown) => void;
 }
 
@@ -45,12 +45,12 @@ interface Stored {
 
 /**
  * The item of one connection in the presence of one group. It shows the latest announcement, and is
- * deleted after the last one. It is bound to the connection: when that is over, it is not this
- * object that deletes it.
+ * deleted after the last one. It is bound to the connection, whose end deletes it without this
+ * object.
  *
  * One writer brings the stored item into line with the announcements, a step at a time, so that
- * those made meanwhile become one change. Each step is conditional on what it changes: another
- * process may have taken the connection up.
+ * those made meanwhile become one change. Each step is conditional on what it replaces, because
+ * another process may have taken up the session of the connection.
  */
 export class PresentItem {
   readonly #options: PresentItemOptions;
@@ -63,7 +63,7 @@ export class PresentItem {
   #working: Promise<void> | undefined;
   #mayRetry = true;
 
-  /** @param onIdle Called when nothing is announced, stored or under way any more. */
+  /** @param onIdle Called when nothing is announced, stored or under way. */
   constructor(
     options: PresentItemOptions,
     group: GroupKey,
@@ -117,7 +117,7 @@ export class PresentItem {
   #work(): Promise<void> {
     const work = async () => {
       try {
-        // What is announced together is one change; and the end of a connection comes first.
+        // Announcements of one turn become one change, and the end of a connection comes first.
         await Promise.resolve();
         while (!this.#isSettled) await this.#step();
       } finally {

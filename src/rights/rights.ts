@@ -11,7 +11,7 @@ export interface Rights {
    * A resource without an item is the whole group, so only rules for all items allow it. Likewise,
    * only rules for all groups allow a whole stream, and only rules for all streams everything.
    *
-   * The presence of a group is part of the group as a whole, whatever item of it is meant.
+   * The presence of a group is part of the group as a whole, whichever of its items is meant.
    */
   allowing(action: Action, resource: Resource): Rule | undefined;
   /** Whether some rule is about the action, whatever its patterns. */

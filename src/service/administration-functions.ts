@@ -4,8 +4,8 @@ import type { Provider } from "../functions/provider.ts";
 import { type Payload, malformedPayload, payloadOf } from "./function-payload.ts";
 
 /**
- * Built-in functions that make calls of the AdminService. Errors of the service have `errorCode`,
- * and a message that begins with the reason.
+ * Built-in functions for calls of the AdminService. Errors of the service have the code
+ * `errorCode`, and a message that begins with the reason.
  */
 export function administrationFunctions(
   errorCode: string,

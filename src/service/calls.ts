@@ -292,7 +292,7 @@ function orReject<Q, R>(
 }
 
 /**
- * Runs a write, with the connection that its item is to live as long as.
+ * Runs a write, with the connection that its item is to be bound to.
  *
  * @param write Gets the id of the connection; undefined: the item is not to be bound, or the caller
  *   has no connection that it could be bound to.

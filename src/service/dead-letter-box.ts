@@ -14,7 +14,7 @@ import type { Writes } from "./writes.ts";
 
 /** An event that a trigger gave up on. */
 export interface DeadLetter {
-  /** The function that was to be called. */
+  /** The function that the trigger calls. */
   readonly functionId: string;
   /** Identifies the letter among those of the function. */
   readonly id: string;
@@ -31,7 +31,7 @@ export interface DeadLetter {
 
 /** Which dead letters to list. */
 export interface ListDeadLettersRequest extends PageRequest {
-  /** Those of one function. Absent or empty: of all functions, one after the other. */
+  /** Those of one function. Absent or empty: of all functions, one after another. */
   readonly functionId?: string | undefined;
 }
 
@@ -111,7 +111,7 @@ export function createDeadLetterBox({ handlers, call }: DeadLetterBoxOptions): D
       if (item === undefined) {
         throw requestInvalid(
           "dead_letter_id",
-          `dead_letter_id is that of no dead letter of ${functionId}; it may be one that is listed.`,
+          `dead_letter_id is unknown for ${functionId}; it may be that of a listed dead letter.`,
         );
       }
       const { payload, payloadText, trigger } = letterOf(functionId, item);
@@ -119,7 +119,7 @@ export function createDeadLetterBox({ handlers, call }: DeadLetterBoxOptions): D
       if (text === undefined) {
         throw requestInvalid(
           "dead_letter_id",
-          "dead_letter_id is that of a letter without payload, which was too large; it may be that of another one.",
+          "dead_letter_id is that of a letter whose payload was too large to keep; it may be that of another one.",
         );
       }
       const metadata = trigger?.metadata;

@@ -119,7 +119,7 @@ export interface SessionBasis {
   readonly admissions: Pick<Admissions, "adopt">;
   /** Their connections, which items can be bound to. */
   readonly connections: Pick<Connections, "open">;
-  /** What their clients show of themselves. */
+  /** The presence of their clients. */
   readonly presences: Pick<Presences, "resume">;
   /** How long a session outlives its connection, in milliseconds. */
   readonly timeoutMs: number;
@@ -170,7 +170,7 @@ export function createEngine(
   const coordinator = options.coordinator ?? localCoordinator();
   const functionLimits = { ...DEFAULT_FUNCTION_LIMITS, ...options.functionLimits };
   const functions = new FunctionRegistry({ coordinator, limits: functionLimits });
-  // The processes of a fleet share presence, and delete that of one that is gone.
+  // The processes of a fleet share presence, and delete that of a process that is gone.
   const isShared = coordinator.sessions.survive;
   const stored = withPresence(given, isShared, (streamName) => streams.of(streamName).history);
   const store = customStreams(stored, createOutside(functions.call, coordinator.registry));
@@ -202,7 +202,7 @@ export function createEngine(
   });
   const evictor = new Evictor({
     store,
-    // What custom streams hold is not the service's to delete.
+    // The service does not delete values of custom streams.
     maxItemsOf: (streamName) =>
       store.isCustom(streamName) ? undefined : streams.of(streamName).maxItems,
     firing: (group, itemId) => triggerEngine.firing(group, itemId),

@@ -75,8 +75,8 @@ function fingerprintOf(action: string, request: WriteRequest): string {
 }
 
 /**
- * The lifetime that a write asks for. Nothing when it asks for none: its fingerprint is that of
- * versions without lifetimes, which may share the keys.
+ * The lifetime that a write requests. Nothing when it requests none: its fingerprint is then that
+ * of versions without lifetimes, which may share the keys.
  */
 function lifetimeOf({ kind, ttl, whileConnected }: ItemWrite): (number | boolean | null)[] {
   if (kind === "delete" || (ttl === undefined && whileConnected !== true)) return [];

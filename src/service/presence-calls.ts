@@ -10,7 +10,7 @@ import type { Require } from "./calls.ts";
 import { requestInvalid } from "./checks.ts";
 import type { Handlers } from "./handlers.ts";
 
-/** The calls by which subscribers are present. */
+/** The calls about the presence of subscribers. */
 type PresenceCalls = Pick<Handlers, "requirePresence" | "announce">;
 
 /** Dependencies of the calls. */
@@ -20,10 +20,10 @@ interface PresenceDependencies {
   readonly require: Require;
 }
 
-/** Creates the calls by which subscribers are present. */
+/** Creates the calls about the presence of subscribers. */
 export function createPresenceCalls(dependencies: PresenceDependencies): PresenceCalls {
   const { presences, streams, require } = dependencies;
-  /** @returns the group that shows it. */
+  /** @returns The group that shows its presence. */
   const check = (group: GroupKey, caller: Caller): GroupKey => {
     const { streamName, groupId } = group;
     require(caller, "presence", { stream: streamName, group: groupId });
@@ -54,7 +54,7 @@ export function createPresenceCalls(dependencies: PresenceDependencies): Presenc
   };
 }
 
-/** Withdraws the presence of a subscription whose caller has no right to it any more. */
+/** Withdraws the presence of a subscription whose caller no longer has the right to it. */
 export function withdrawUnlessAllowed(
   admission: Pick<Admission, "presence" | "show">,
   { streamName, groupId }: GroupKey,

@@ -43,7 +43,7 @@ export interface Repeatable {
   readonly deduplicated?: boolean | undefined;
 }
 
-/** When an item goes by itself. */
+/** The lifetime of an item. */
 export interface TimeToLive {
   /** Lifetime from now on, in milliseconds: 1 s to 10 years. Absent: @see SetRequest, UpdateRequest */
   readonly ttl?: number | undefined;

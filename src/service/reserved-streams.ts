@@ -6,8 +6,8 @@ import type { BatchRequest, GroupRequest } from "./requests.ts";
 import type { Writes } from "./writes.ts";
 
 /**
- * The calls that write, for callers: the streams of the service itself, whose names begin with
- * `millrace:`, are refused, whatever rights a caller has. Only dead letters may be deleted.
+ * The calls that write, for callers. They refuse the streams of the service itself, whose names
+ * begin with `millrace:`, whatever rights a caller has. Only dead letters may be deleted.
  */
 export function exceptReserved(writes: Writes): Writes {
   return {

@@ -5,7 +5,7 @@ import { requestInvalid } from "./checks.ts";
 
 /** Selects subscriptions: those that match every field that is present. */
 export interface SubscriptionFilter {
-  /** Subscriptions to its presence, which need the same rights, match too. */
+  /** Subscriptions to the presence of the stream, which need the same rights, match too. */
   readonly streamName?: string | undefined;
   readonly groupId?: string | undefined;
   /** Id of the user. */

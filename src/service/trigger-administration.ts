@@ -12,7 +12,7 @@ export interface TriggerPage {
   readonly nextPageToken: string;
 }
 
-/** Which trigger to delete: exactly one field, the others absent or empty. */
+/** Which trigger to delete: exactly one field, the other absent or empty. */
 export interface DeleteTriggerRequest {
   readonly triggerId?: string | undefined;
   /** Its durable name. */
@@ -26,8 +26,8 @@ export interface TriggerAdministration {
   /**
    * Ends a trigger at every process. The events that wait for it are dropped.
    *
-   * @throws StreamError REQUEST_INVALID. OUTCOME_UNKNOWN, STORE_UNAVAILABLE when not every process
-   *   is known to have ended its share: try again.
+   * @throws StreamError REQUEST_INVALID. OUTCOME_UNKNOWN, STORE_UNAVAILABLE when some process may
+   *   not have ended its share: try again.
    */
   deleteTrigger(request: DeleteTriggerRequest): Promise<{ readonly deleted: boolean }>;
 }
@@ -37,7 +37,7 @@ export type TriggerOrder =
   | { readonly kind: "triggers" }
   | { readonly kind: "delete-trigger"; readonly id: string };
 
-/** What the orders are carried out with. */
+/** The part of the engine that carries out orders. */
 export type OrderedTriggers = Pick<TriggerEngine, "report" | "remove">;
 
 /** Most bytes of a page as JSON, so that the response stays under 3.5 MiB. */
@@ -87,7 +87,7 @@ export function createTriggerAdministration(
   };
 }
 
-/** The first of the triggers, as many as fit into a page, at least one. */
+/** The first triggers, as many as fit into a page, at least one. */
 function fitting(triggers: readonly TriggerReport[]): readonly TriggerReport[] {
   let bytes = 0;
   const end = triggers.findIndex((trigger, i) => {
@@ -125,7 +125,7 @@ function sumOf(a: TriggerReport, b: TriggerReport): TriggerReport {
     },
     pending: a.pending + b.pending,
     oldestMs: earlier(a.oldestMs, b.oldestMs),
-    // A process may be a moment behind the others.
+    // One process may lag a moment behind the others.
     served: a.served || b.served,
     awaySinceMs: a.served || b.served ? undefined : earlier(a.awaySinceMs, b.awaySinceMs),
   };

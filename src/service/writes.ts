@@ -298,8 +298,8 @@ const OF_A_MUTATION: ReadonlySet<Reason> = new Set([
 ]);
 
 /**
- * The reduce of these steps, with its size in memory. It refuses a result that the stream does not
- * take.
+ * The reduce of these steps, with its size in memory. It refuses results that the settings of the
+ * stream do not allow.
  *
  * @throws StreamError REQUEST_INVALID
  */

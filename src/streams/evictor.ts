@@ -3,14 +3,14 @@ import type { Firing } from "../core/outbox.ts";
 import type { Commit, ItemPage, Outcome, Store } from "../core/store.ts";
 import { type Timer, sleep, startTimer } from "../timers/timers.ts";
 
-/** Time that writes of a group are collected before it is looked at, in milliseconds. */
+/** Delay before a group is checked, to collect its writes, in milliseconds. */
 const DELAY_MS = 100;
-/** Time after which a group is looked at again when the store failed, in milliseconds. */
+/** Delay before a group is checked again after the store failed, in milliseconds. */
 const RETRY_MS = 1000;
 /** Most items that one step deletes. */
 const MAX_ITEMS_AT_ONCE = 100;
 const MAX_BYTES_AT_ONCE = 4 * 1024 * 1024;
-/** Most groups that are looked at concurrently. */
+/** Most groups that are checked concurrently. */
 const MAX_CONCURRENT = 8;
 /** Groups of one step of the scan, and the pause after it, in milliseconds. */
 const SCAN_GROUPS = 100;
@@ -19,7 +19,7 @@ const SCAN_PAUSE_MS = 50;
 /** Dependencies of the evictor. */
 export interface EvictorOptions {
   readonly store: Pick<Store, "list" | "run" | "allGroups">;
-  /** Most items of a group of a stream; undefined: no limit. */
+  /** Most items in a group of the stream; undefined: no limit. */
   readonly maxItemsOf: (streamName: string) => number | undefined;
   /** The triggers that a change of an item fires. */
   readonly firing: (group: GroupKey, itemId: string) => Firing | undefined;
@@ -28,14 +28,14 @@ export interface EvictorOptions {
 /**
  * Deletes the oldest created items of groups that have too many.
  *
- * Each deletion is an ordinary change, and conditional: an item that has changed meanwhile stays, and
- * is looked at again. A page has the number of all items at its own position, so the oldest ones
- * beyond the limit are known in one step; processes that evict concurrently never delete more.
+ * Each deletion is an ordinary, conditional change: an item that has changed meanwhile stays until
+ * the next check. A page has the number of all items at its own position, so one step finds the
+ * oldest ones beyond the limit; processes that evict concurrently never delete more.
  */
 export class Evictor {
   readonly #options: EvictorOptions;
   readonly #stopping = new AbortController();
-  /** Groups to look at, by their text. */
+  /** Groups to check, by their text. */
   #waiting = new Map<string, GroupKey>();
   #timer: Timer | undefined;
   #working: Promise<void> | undefined;
@@ -44,7 +44,7 @@ export class Evictor {
     this.#options = options;
   }
 
-  /** Looks at a group soon: items were created there. */
+  /** Checks a group soon, because items were created there. */
   note(group: GroupKey): void {
     if (this.#options.maxItemsOf(group.streamName) === undefined) return;
     this.#waiting.set(groupKeyText(group), group);
@@ -52,7 +52,7 @@ export class Evictor {
   }
 
   /**
-   * Looks at all groups once, slowly: limits may be lower than before, and a process may have died
+   * Checks all groups once, slowly: limits may be lower than before, and a process may have died
    * before it evicted.
    */
   async scan(): Promise<void> {
@@ -73,7 +73,7 @@ export class Evictor {
     }
   }
 
-  /** Ends it, once the step under way is over. */
+  /** Stops, and waits for the step under way. */
   async close(): Promise<void> {
     this.#stopping.abort();
     this.#timer?.cancel();

@@ -1,22 +1,22 @@
-/** Thrown when a check has used up its fuel. */
+/** Thrown when a check has burned all its fuel. */
 export class OutOfFuel extends Error {
   override readonly name = "OutOfFuel";
 }
 
 /** Steps of the smallest check. */
 const MIN_STEPS = 100_000;
-/** More steps per byte of the value: a schema looks at each part of a value a few times. */
+/** Additional steps per byte of the value: a schema visits each part of a value a few times. */
 const STEPS_PER_BYTE = 8;
 /**
- * Most characters times states of patterns. Patterns that are simple enough for an automaton take a
- * nanosecond for each, the most hostile ones take 70.
+ * Largest sum of characters times states of patterns. Each takes a nanosecond where the pattern is
+ * simple enough for an automaton, and 70 with the most hostile ones.
  */
 const MAX_MATCHING = 32_000_000;
 
 /**
- * What one check may cost. Everything that a schema does burns some, so that a check ends soon,
- * whatever the schema and the value are. It counts work and not time: the same value has the same
- * result on every machine.
+ * The budget of one check. Every step of a schema burns some, so a check ends soon, whatever the
+ * schema and the value are. Fuel counts work and not time: a value has the same result on every
+ * machine.
  */
 export class Fuel {
   #steps = Infinity;

@@ -12,7 +12,7 @@ export interface LinearPattern {
 
 /**
  * Compiles a pattern that is matched in time linear in the text. It has the syntax of JavaScript
- * without look-around and references to groups, which cannot be matched so.
+ * without look-around and backreferences, which cannot be matched in linear time.
  *
  * @throws SyntaxError with the reason as a clause.
  */

@@ -1,6 +1,6 @@
 import type { Json } from "../core/value.ts";
 
-/** A schema that is invalid. The message is the rest of a sentence that begins with its place. */
+/** An invalid schema. The message is the rest of a sentence that begins with its place. */
 export class SchemaError extends Error {
   override readonly name = "SchemaError";
 }
@@ -31,7 +31,7 @@ const LISTS = ["allOf", "anyOf", "oneOf", "prefixItems"];
 const MAPS = ["$defs", "definitions", "dependentSchemas", "patternProperties", "properties"];
 const APPLICATORS = new Set([...SCHEMA, ...LISTS, ...MAPS]);
 
-/** Keywords that cost as much as the value has members or characters, without applying a schema. */
+/** Keywords that cost more for each member or character of the value, without applying a schema. */
 const COUNTING = [
   "additionalProperties",
   "maxLength",
@@ -43,16 +43,16 @@ const COUNTING = [
   "unevaluatedProperties",
 ];
 
-/** Characters of a schema's own keywords that cost one step each time it is applied. */
+/** Characters in a schema's own keywords per step that applying it costs. */
 const TEXT_PER_STEP = 64;
 
 type SchemaObject = Record<string, Json>;
 
 /**
- * Checks what the compiler of schemas does not, and lets every subschema burn fuel.
+ * Checks what the compiler of schemas does not, and makes every subschema burn fuel.
  *
- * References lead to parts of the same schema, and only to those that are schemas: whatever they
- * lead to burns fuel.
+ * References may only lead to parts of the same schema that are schemas themselves, so their
+ * targets burn fuel, too.
  *
  * @returns A copy with the keyword STEP in every subschema.
  * @throws SchemaError
@@ -96,13 +96,13 @@ interface Subschema {
   readonly place: string;
 }
 
-/** The schema, and all that it applies or defines, at any depth. */
+/** The schema, and all schemas that it applies or defines, at any depth. */
 function subschemasOf(root: SchemaObject): readonly Subschema[] {
   const found: Subschema[] = [];
   const waiting: (readonly [Json | undefined, string])[] = [[root, ""]];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const [schema, place] = next;
-    // The compiler reports what is no schema.
+    // The compiler reports what is not a schema.
     if (!isObject(schema)) continue;
     found.push({ schema, place });
     for (const key of SCHEMA) waiting.push([schema[key], `${place}/${key}`]);

@@ -14,8 +14,8 @@ const require = createRequire(import.meta.url);
 let loaded: SchemaLibraries | undefined;
 
 /**
- * Loads the libraries, at the first call. They take 12 MB of memory and a twentieth of a second,
- * which a service without schemas need not spend.
+ * Loads the libraries at the first call. They take 12 MB of memory and a twentieth of a second,
+ * which a service without schemas saves.
  */
 export function schemaLibraries(): SchemaLibraries {
   loaded ??= {

@@ -6,18 +6,18 @@ import { SchemaError } from "./schema-form.ts";
 import { type StreamPattern, compileStreamPattern } from "./stream-pattern.ts";
 import { type ValueSchema, compileSchema } from "./value-schema.ts";
 
-/** Largest limit of the items of a group. */
+/** Largest `maxItems`. */
 export const MAX_MAX_ITEMS = 1_000_000_000;
 
-/** Settings of the streams whose names match a pattern. Absent ones come from other patterns. */
+/** Settings of the streams whose names match a pattern. Other patterns supply absent ones. */
 export interface StreamOptions {
   /** How much history each group keeps; absent limits have the defaults of the store. */
   readonly history?: HistoryOptions | undefined;
   /** Lifetime of items that are written without one, in milliseconds, 1 s to 10 years. Default: none. */
   readonly ttlMs?: number | undefined;
   /**
-   * Most items of a group; the oldest created ones are deleted within a second of the write that
-   * exceeded it. 1 to 1,000,000,000. Default: no limit. Not for custom streams.
+   * Most items in a group; the oldest created ones are deleted within a second of the write that
+   * exceeds it. 1 to 1,000,000,000. Default: no limit. Not for custom streams.
    */
   readonly maxItems?: number | undefined;
   /** JSON Schema (draft 2020-12) that values have to fit. Default: none. */
@@ -31,8 +31,8 @@ export interface StreamOptions {
 }
 
 /**
- * Settings of streams by pattern: the name of a stream, or the beginning of names and a star. All
- * that match a stream are merged key by key, and the longest pattern with a key decides it.
+ * Settings of streams by pattern: the name of a stream, or a prefix and a star. All that match a
+ * stream are merged key by key; for each key the longest pattern that has it decides.
  */
 export type StreamsOptions = Readonly<Record<string, StreamOptions>>;
 
@@ -43,7 +43,7 @@ export interface StreamEntry extends Omit<StreamOptions, "schema"> {
 }
 
 /**
- * A setting of streams that is invalid. Its message is a sentence for the operator.
+ * An invalid setting of streams. The message is a sentence for the operator.
  *
  * @internal Exported for tests.
  */
@@ -75,9 +75,8 @@ function entryOf(pattern: string, given: StreamOptions): StreamEntry {
   for (const key of Object.keys(given)) {
     if (KEYS.includes(key)) continue;
     const meant = closestKey(key, KEYS);
-    const help =
-      meant === undefined ? `it may be ${KEYS.join(", ")}` : `it may be meant as ${meant}`;
-    throw new StreamSettingError([pattern, key], `is no setting; ${help}`);
+    const help = meant === undefined ? `it may be ${KEYS.join(", ")}` : `it may be ${meant}`;
+    throw new StreamSettingError([pattern, key], `is not a setting; ${help}`);
   }
   const { ttlMs, maxItems, maxValueBytes, presence, authors } = given;
   checkInteger([pattern, "ttlMs"], ttlMs, MIN_TTL_MS, MAX_TTL_MS);

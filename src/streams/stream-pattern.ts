@@ -1,18 +1,18 @@
 import { MAX_NAME_BYTES, RESERVED_PREFIX, isName } from "../core/names.ts";
 
-/** Which names of streams a set of settings is for: one name, or all with one beginning. */
+/** The names of streams that settings apply to: one name, or all with a prefix. */
 export interface StreamPattern {
-  /** The name, or the beginning. */
+  /** The name, or the prefix. */
   readonly start: string;
   readonly isPrefix: boolean;
 }
 
-/** What a pattern may be, for the end of a sentence. */
+/** The permitted patterns, for the end of a sentence. */
 export const STREAM_PATTERN_MAY =
   "the name of a stream, or the beginning of names and a star (`chat-*`), or * for all streams";
 
 /**
- * Compiles a pattern: the name of a stream, or the beginning of names when it ends in `*`.
+ * Compiles a pattern: the name of a stream, or a prefix of names when it ends in `*`.
  *
  * @throws SyntaxError with the problem as a clause, such as "is empty; it may be a name".
  */

@@ -13,11 +13,11 @@ export interface StreamSettings {
   readonly history: History;
   /** Lifetime of items that are written without one, in milliseconds; undefined: they have none. */
   readonly ttlMs: number | undefined;
-  /** Most items of a group; undefined: no limit. */
+  /** Most items in a group; undefined: no limit. */
   readonly maxItems: number | undefined;
   /** Largest value, by `Value.size`. */
   readonly maxValueBytes: number;
-  /** What values have to fit; undefined: any JSON does. */
+  /** The schema that values have to fit; undefined: any JSON fits. */
   readonly schema: ValueSchema | undefined;
   /** Whether subscribers may be present. */
   readonly presence: boolean;
@@ -25,18 +25,18 @@ export interface StreamSettings {
   readonly authors: boolean;
 }
 
-/** History of presence: long enough for a subscriber that comes back at once. */
+/** History of presence: long enough for a subscriber that comes back soon. */
 const PRESENCE_HISTORY: History = { maxChanges: 1000, maxAgeMs: 60_000, maxBytes: 1024 * 1024 };
 
-/** Names of streams whose settings are remembered. */
+/** Number of streams whose settings are remembered. */
 const MAX_REMEMBERED = 10_000;
 
 /**
- * The settings of all streams. Where no pattern is configured, all streams share one object, so a
+ * The settings of all streams. When no pattern is configured, all streams share one object, so a
  * look-up costs nothing.
  *
- * The service's own streams have the defaults, whatever is configured for others; those of presence
- * have a short history.
+ * The service's own streams always have the defaults, except that those of presence have a short
+ * history.
  */
 export class StreamTable {
   readonly #defaults: StreamSettings;
@@ -66,7 +66,7 @@ export class StreamTable {
     this.replace(options);
   }
 
-  /** Puts other settings in the place of the present ones. @throws StreamSettingError */
+  /** Replaces all settings. @throws StreamSettingError */
   replace(options: StreamsOptions): void {
     const entries = streamEntriesOf(options);
     const names = entries.filter(({ pattern }) => !pattern.isPrefix);
@@ -86,7 +86,7 @@ export class StreamTable {
     );
   }
 
-  /** Whether some stream has a limit of items. */
+  /** Whether some stream has a limit of items in its groups. */
   get limitsItems(): boolean {
     return this.#limitsItems;
   }

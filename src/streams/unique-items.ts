@@ -4,7 +4,7 @@ import type { Json } from "../core/value.ts";
 export function areUnique(items: readonly Json[]): boolean {
   const seen = new Set<Json>();
   for (const item of items) {
-    // Texts of objects and arrays begin with a bracket; those of texts get another beginning.
+    // Keys of objects and arrays begin with a bracket, those of strings with a quote.
     const key =
       typeof item === "object" && item !== null
         ? canonicalText(item)

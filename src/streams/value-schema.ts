@@ -10,7 +10,7 @@ import { areUnique } from "./unique-items.ts";
 
 /** Most characters of a schema, or of a path, in a message. */
 const MAX_SHOWN = 300;
-/** Errors that a check keeps: enough for a sentence, however many a list of alternatives makes. */
+/** Most errors that a check keeps: enough for a sentence, however many its alternatives produce. */
 const MAX_ERRORS = 100;
 
 /** A compiled JSON Schema, which values of a stream have to fit. */
@@ -28,10 +28,10 @@ export interface ValueSchema {
 /**
  * Compiles a JSON Schema of draft 2020-12.
  *
- * A check takes a bounded time, whatever the schema and the value are: it burns fuel, patterns are
- * matched in linear time, and so are the items of `uniqueItems`.
+ * A check takes bounded time, whatever the schema and the value are: it burns fuel, and patterns
+ * and `uniqueItems` take linear time.
  *
- * @param schema The schema as JSON. It refers to nothing outside.
+ * @param schema The schema as JSON. It must not refer to other schemas.
  * @throws SchemaError with a clause, such as "has no such format".
  */
 export function compileSchema(schema: unknown): ValueSchema {
@@ -64,7 +64,7 @@ export function compileSchema(schema: unknown): ValueSchema {
   };
 }
 
-/** What is wrong with a value. */
+/** A mismatch between a value and its schema. */
 interface Mismatch {
   /** JSON pointer. */
   readonly path: string;
@@ -78,7 +78,7 @@ const TOO_COMPLEX: Mismatch = {
     "takes too many steps to check against the schema of its stream; it may be a smaller or simpler value.",
 };
 
-/** Checks schemas themselves. Made when it is needed: it takes a tenth of a second. */
+/** Checks schemas themselves. Created when it is needed, which takes a tenth of a second. */
 let grammar: Ajv2020 | undefined;
 
 /** Checks that the keywords of a schema have values of the right type. @throws SchemaError */
@@ -105,9 +105,9 @@ function compile(fueled: object | boolean, fuel: Fuel) {
     strictTuples: false,
     strictRequired: false,
     allowMatchingProperties: true,
-    // A member is one of the value itself, never one of its prototype.
+    // Members are those of the value itself, never of its prototype.
     ownProperties: true,
-    // Otherwise schemas without references are copied to where they are used.
+    // Otherwise schemas without references are copied into every place that uses them.
     inlineRefs: false,
     logger: false,
     code: {
@@ -117,7 +117,7 @@ function compile(fueled: object | boolean, fuel: Fuel) {
   });
   // Called by the generated code.
   Object.assign(ajv, { joinErrors });
-  // To know which members are evaluated, every alternative has to be tried.
+  // To find out which members are evaluated, every alternative has to be tried.
   ajv.opts.unevaluated = JSON.stringify(fueled).includes('"unevaluated');
   ajv.addVocabulary(["$anchor"]);
   for (const [name, validate] of formatsWith(fuel))
@@ -158,15 +158,15 @@ function countOf(value: unknown): number {
   return typeof value === "object" && value !== null ? Object.keys(value).length : 0;
 }
 
-/** Appends errors: those beyond the limit are only counted. */
+/** Appends errors; those beyond the limit are only counted. */
 function joinErrors(all: (ErrorObject | null)[], more: readonly ErrorObject[]) {
   for (const error of more) all.push(all.length < MAX_ERRORS ? error : null);
   return all;
 }
 
 /**
- * Changes the code that Ajv generates, in which `self` is the instance: every alternative that does
- * not fit adds errors, and each level copies those below.
+ * Bounds the errors in the code that Ajv generates, in which `self` is the instance. Otherwise
+ * every alternative that does not fit adds errors, and each level copies those below.
  */
 function boundErrors(code: string): string {
   return code
@@ -206,7 +206,7 @@ function mismatchOf(errors: readonly (ErrorObject | null)[]): Mismatch {
   };
 }
 
-/** What the schema wants, as a clause. */
+/** The requirement of the schema, as a clause. */
 function wantOf({ keyword, params, message = "does not fit" }: ErrorObject): string {
   switch (keyword) {
     case "enum":
@@ -234,7 +234,7 @@ function shorten(text: string): string {
   return text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN).toWellFormed()}...`;
 }
 
-/** A JSON pointer, or the longest beginning of it that is one and not too long. */
+/** A JSON pointer, or its longest ancestor that is not too long. */
 function ancestorOf(pointer: string): string {
   if (pointer.length <= MAX_SHOWN) return pointer;
   return pointer.slice(0, pointer.lastIndexOf("/", MAX_SHOWN));

@@ -19,13 +19,13 @@ export interface Admission {
   /** Why the subscription was ended; undefined while it was not. Known before it is open, too. */
   readonly ended: StreamError | undefined;
   /**
-   * What it shows of its subscriber; undefined: nothing. One that continues an earlier subscription
-   * shows what that did.
+   * Its announcement; undefined: none. One that continues an earlier subscription has the
+   * announcement of that.
    */
   readonly presence: SubscriberPresence | undefined;
   /**
-   * Shows something in place of its presence, which leaves; undefined: nothing. What is shown leaves
-   * with the subscription.
+   * Replaces its announcement, and withdraws the replaced one; undefined: by none. The announcement
+   * is withdrawn with the subscription.
    */
   show(presence: SubscriberPresence | undefined): void;
   /**

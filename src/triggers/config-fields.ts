@@ -2,7 +2,7 @@ import { StreamError } from "../core/errors.ts";
 import { FunctionError } from "../core/function-call.ts";
 import { checkName } from "../core/names.ts";
 
-/* Reading of the fields of a trigger's config, in which null and "" count as absent. */
+/* Reads the fields of a trigger's config, in which null and "" count as absent. */
 
 /** An object with fields that are not yet checked. */
 export type ConfigSection = Readonly<Record<string, unknown>>;
@@ -38,13 +38,13 @@ export function readInteger(field: string, given: unknown, min: number, max: num
   throw invalidField(field, given, `an integer from ${min} to ${max}`);
 }
 
-/** The refusal of a field, with what it may be. */
+/** The refusal of a field, with the values that it may have. */
 export function invalidField(field: string, given: unknown, may: string): FunctionError {
   const problem = given === undefined ? "is missing" : `is ${describeValue(given)}`;
   return new FunctionError("trigger_invalid", `${field} ${problem}; it may be ${may}.`);
 }
 
-/** A value, for a sentence. */
+/** Describes a value in a sentence. */
 export function describeValue(given: unknown): string {
   if (given === undefined) return "missing";
   if (Array.isArray(given)) return "a list";

@@ -80,7 +80,7 @@ export function createDispatcher(
     gained(partition, fence) {
       void drop(partition);
       owned.set(partition, new PartitionDispatcher(context, { outbox, partition, fence }));
-      // Once everything that gains partitions is set up.
+      // After everything that gains partitions is set up.
       if (partition !== 0) return;
       checkedMs = -Infinity;
       setImmediate(() => void startOverLost().catch(context.onError));

@@ -12,12 +12,12 @@ const UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 } as const;
 const DURATION = /^(\d{1,9})([dhms])$/;
 
 /**
- * What makes a trigger durable; nothing when it has no `durable`.
+ * The part of the config that makes a trigger durable; empty when it has no `durable`.
  *
  * @throws FunctionError trigger_invalid
  */
 export function durableConfig(type: TriggerType, section: ConfigSection): TriggerConfig {
-  // Empty, it would be a trigger that is not durable, unnoticed.
+  // An empty name is refused: ignored, the trigger would not be durable, unnoticed.
   const given = section["durable"] ?? undefined;
   const durable = given === undefined ? undefined : readRequiredName("config.durable", given);
   const start = section["start"] ?? "";

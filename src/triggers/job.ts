@@ -4,11 +4,11 @@ import type { FunctionError } from "../core/function-call.ts";
 export interface Job {
   /** JSON text. */
   readonly payload: string;
-  /** Number of firings and calls that led to it. */
+  /** Number of firings and calls in the chain that led to it. */
   readonly depth: number;
   /**
-   * Of a job that takes several calls: their payloads. It is iterated once for each attempt, and
-   * `payload` is that of the latest call. Absent: `payload` is its only one.
+   * The payloads of a job that takes several calls. They are iterated once per attempt, and
+   * `payload` is that of the latest call. Absent: `payload` is the only one.
    */
   readonly parts?: (() => AsyncIterable<string>) | undefined;
 }

@@ -1,8 +1,8 @@
 import type { Outbox } from "../core/outbox.ts";
 
 /**
- * The lineages of all partitions, as one text: equal as long as no partition has lost history;
- * undefined when the outbox does not notice that.
+ * The lineages of all partitions, as one text, which stays the same as long as no partition loses
+ * history; undefined when the outbox has none.
  *
  * @throws StreamError STORE_UNAVAILABLE
  */
@@ -11,6 +11,6 @@ export async function lineageOf(outbox: Outbox): Promise<string | undefined> {
   const partitions = Array.from({ length: outbox.partitions }, (_, partition) => partition);
   const read = async (partition: number) => (await outbox.lineage?.(partition)) ?? "";
   const lineages = await Promise.all(partitions.map(read));
-  // Most never lose any.
+  // Most partitions never lose history.
   return lineages.flatMap((lineage, i) => (lineage === "" ? [] : [`${i}:${lineage}`])).join(" ");
 }

@@ -41,7 +41,7 @@ export interface DispatchContext {
   readonly clock: () => number;
   /** The states of groups, for triggers with `start`. */
   readonly states: StateSource;
-  /** Starts those of the triggers over whose start was before a loss of history. */
+  /** Starts over those of the triggers that were started before a loss of history. */
   readonly startOverLost: (triggers: readonly BoundTrigger[]) => Promise<void>;
 }
 
@@ -211,7 +211,7 @@ export class PartitionDispatcher {
       // The trigger ended after the commit.
       if (queue === undefined) this.#settler.done(seq, reference);
       else if (start !== undefined) {
-        // It has no start any more.
+        // It no longer has a start.
         if (starts === undefined) this.#settler.done(seq, reference);
         else {
           const covered = queue.collapse(key);
@@ -226,7 +226,7 @@ export class PartitionDispatcher {
       } else if (depth >= MAX_DEPTH) queue.refuse(seq);
       else {
         queue.push(seq, key);
-        // Only where it makes room: a group that waits with one event waits with a start otherwise.
+        // Only where this makes room: a single event takes no more of it than a start.
         if (starts !== undefined && queue.isOverfull && queue.waitingOf(key) > 1)
           starts.want(key, id, "overflow");
       }

@@ -11,7 +11,7 @@ import { lineageOf } from "./lineages.ts";
 import type { StateSource } from "./state-source.ts";
 import { startReference } from "./start-reference.ts";
 
-/** What a registration is made with. */
+/** Dependencies of a registration. */
 export interface RegisteringOptions {
   readonly registry: Registry;
   readonly states: StateSource;
@@ -27,9 +27,9 @@ const MARKS_AT_ONCE = 64;
  *
  * The order makes the start complete. The trigger is in force at every process before the groups are
  * listed, so each change is either in a state that is read later, or in the outbox. Its queues stay
- * shut until all entries are there, so that no event comes before the state of its group. A process
- * that dies in between leaves a trigger that is starting; its next registration prepares the start
- * again.
+ * shut until all entries are there, so that no event is delivered before the state of its group.
+ * A process that dies in between leaves a trigger that is starting; its next registration prepares
+ * the start again.
  *
  * @throws FunctionError trigger_invalid when its durable name is that of a trigger of another type.
  */
@@ -55,8 +55,8 @@ export async function bindTrigger(
 }
 
 /**
- * Starts the triggers over whose start was before a loss of history, on behalf of whoever registered
- * them. What they wait for is replaced by the state of each group.
+ * Starts over the triggers that were started before a loss of history, on behalf of their
+ * registrants. The state of each group replaces the events that wait for them.
  */
 export async function startOverLost(
   options: RegisteringOptions,
@@ -68,12 +68,12 @@ export async function startOverLost(
   for (const { id, definition } of started) {
     if (definition.lineage === lineage) continue;
     await bindTrigger(options, definition);
-    // This process does not hold it on its own account.
+    // This process is not its registrant.
     await options.registry.unbind(id, "lost");
   }
 }
 
-/** Why the trigger has yet to receive the state of what it matches; undefined: it has not. */
+/** Why the trigger has yet to receive the states of its groups; undefined: it has received them. */
 function startOf(
   definition: TriggerDefinition,
   known: TriggerDefinition | undefined,

@@ -13,7 +13,7 @@ export interface TriggerReference {
 
 /**
  * The reference with which a trigger receives the state of a group. Ids of triggers have no `#`.
- * Versions before durable triggers know no trigger of such an id, and skip it.
+ * Versions without durable triggers know no trigger with such an id, and skip it.
  */
 export function startReference(triggerId: string, start: StartReason): string {
   return `${triggerId}#${start}`;

@@ -24,12 +24,12 @@ const RETRY_MS = 1000;
 const MAX_EPOCHS = 100_000;
 
 /**
- * The starts of one trigger in one partition: the groups whose state it has yet to receive, and
- * which events the states that it has received cover.
+ * The starts of one trigger in one partition: the groups whose state it has yet to receive, and the
+ * events that the states it has received cover.
  *
  * A start is an entry of the outbox, so it survives the process, and has its place among the events
- * of its group: those before it are covered by the state, and so are those that enter the outbox
- * while it waits, because the state is read when its turn comes.
+ * of its group. The state covers the events before it, and those that enter the outbox while it
+ * waits, because the state is read when its turn comes.
  */
 export class Starts {
   readonly #states: StateSource;
@@ -38,11 +38,11 @@ export class Starts {
   readonly #pending = new Map<number, PendingStart>();
   /** Groups whose start waits for its turn. */
   readonly #waiting = new Map<string, number>();
-  /** Groups that are to get a start, until it arrives from the outbox. */
+  /** Groups that need a start, until it arrives from the outbox. */
   readonly #wanted = new Map<string, { readonly reason: StartReason; isAdded: boolean }>();
-  /** Timestamps of the states received, until an event after it arrives. */
+  /** Timestamps of the received states, each until a later event of its group arrives. */
   readonly #covered = new Map<string, number>();
-  /** Epochs of the latest event or state that the trigger has received of a group. */
+  /** Epoch of the latest event or state that the trigger has received, by group. */
   readonly #epochs = new RecentMap<string, { readonly epoch: string }>(MAX_EPOCHS);
   #isMarking = false;
 
@@ -58,7 +58,7 @@ export class Starts {
     this.#wanted.delete(key);
   }
 
-  /** Why a start of the group waits, which will cover every event until then; undefined: none does. */
+  /** The reason of the group's start that waits, covering all events so far; undefined: none. */
   waitingFor(key: string): StartReason | undefined {
     const seq = this.#waiting.get(key);
     return seq === undefined ? undefined : this.#pending.get(seq)?.reason;
@@ -69,7 +69,7 @@ export class Starts {
     return this.#pending.has(seq);
   }
 
-  /** Forgets an entry that is done. @returns its reference, when it was a start. */
+  /** Forgets an entry that is done. @returns Its reference, if it was a start. */
   done(seq: number): string | undefined {
     const start = this.#pending.get(seq);
     if (start === undefined) return undefined;
@@ -78,7 +78,7 @@ export class Starts {
     return start.reference;
   }
 
-  /** The job of a start whose turn has come; undefined when the entry is none. */
+  /** The job of a start whose turn has come; undefined when the entry is not a start. */
   begin(seq: number, trigger: BoundTrigger): Job | undefined {
     const start = this.#pending.get(seq);
     if (start === undefined) return undefined;
@@ -102,7 +102,7 @@ export class Starts {
     if (event.kind !== "change") return "event";
     const { epoch, revision } = event.position;
     const before = this.#epochs.get(key)?.epoch ?? epoch;
-    // A group that was forgotten begins at 1 again: nothing is missing. Of an item, that is not known.
+    // A forgotten group begins at 1 again: nothing is missing. For a single item that is unknown.
     const isWhole = trigger.definition.config.itemId === undefined;
     if (isWhole && before !== epoch && revision > 1)
       return this.#jobOf(group, "lost_history", trigger);
@@ -117,7 +117,7 @@ export class Starts {
     if (!this.#isMarking) void this.#mark(triggerId);
   }
 
-  /** Stops. What was wanted and is not in the outbox is forgotten. */
+  /** Stops. Starts that are not yet in the outbox are forgotten. */
   close(): void {
     this.#stopping.abort();
   }
@@ -147,7 +147,7 @@ export class Starts {
   async #mark(triggerId: string): Promise<void> {
     const { signal } = this.#stopping;
     this.#isMarking = true;
-    // Those of the same turn of the event loop go together.
+    // Starts of the same turn of the event loop are added together.
     await Promise.resolve();
     const left = () => Array.from(this.#wanted).filter(([, { isAdded }]) => !isAdded);
     for (let batch = left(); batch.length > 0 && !signal.aborted; batch = left()) {

@@ -3,7 +3,7 @@ import type { GroupKey } from "../core/names.ts";
 
 /** The groups of a store, for triggers that receive their states. */
 export interface StateSource {
-  /** Ids of the groups of a stream that hold items, after `after`, sorted; empty: no more. */
+  /** Ids of groups of a stream that hold items, after `after`, sorted; empty: there are no more. */
   groups(streamName: string, after: string | undefined): Promise<readonly string[]>;
   /**
    * The state of a group, or of one item, at one position, in parts.

@@ -3,10 +3,10 @@ import type { GroupKey } from "../core/names.ts";
 import type { StartReason } from "../core/trigger.ts";
 
 /**
- * A part of the state of a group, or of one item, for a trigger: JSON text in the shape of a `sync`
+ * The payload for a part of the state of a group, or of one item: JSON text in the form of a `sync`
  * of the WebSocket protocol in parts, with the reason.
  *
- * @param itemId Undefined: of the whole group.
+ * @param itemId Undefined: the state is that of the whole group.
  */
 export function syncPayload(
   group: GroupKey,

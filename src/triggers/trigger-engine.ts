@@ -49,7 +49,7 @@ export interface TriggerStatus extends TriggerRequest {
   readonly served: boolean;
 }
 
-/** A trigger in force, with what an operator wants to know of it. */
+/** A trigger in force, with its state for operators. */
 export interface TriggerReport extends TriggerStatus {
   /** Identifies the trigger: never reused for another one. */
   readonly id: string;
@@ -292,7 +292,7 @@ export function createTriggerEngine(options: ReactiveOptions): TriggerEngine {
       const trigger = bindings.get(id);
       if (trigger === undefined) return;
       const identity = triggerIdentity(trigger.definition);
-      // Registrations of it that end later do not concern a trigger that is registered since.
+      // Its registrations that end later must not affect a trigger that was registered since.
       registrations.delete(identity);
       await coordinator.registry.unbind(id, "withdrawn");
     },

@@ -97,7 +97,7 @@ export class TriggerQueue {
     return this.#backlog.size > this.#options.maxBacklog;
   }
 
-  /** Whether it is shut: it starts no jobs until it is opened. */
+  /** Whether the queue is shut: it starts no jobs until it is opened. */
   get isShut(): boolean {
     return this.#isShut;
   }

@@ -12,7 +12,7 @@ function socket() {
 }
 const INTERVAL_MS = 8000;
 
-it("sockets are checked at the pace of pings, and those in a hurry at theirs", () => {
+it("sockets are checked at the usual pace, and hurried ones at theirs", () => {
   const pings = new Pings(INTERVAL_MS, INTERVAL_MS / 10);
   const [usual, hurried] = [socket(), socket()];
   for (const each of [usual, hurried]) pings.add(each);
@@ -32,7 +32,7 @@ it("sockets are never checked at a slower pace than the usual one", () => {
   expect(one.checks).toBe(CHECKS_PER_INTERVAL);
 });
 
-it("sockets that have gone are not checked, and without sockets no timer runs", () => {
+it("removed sockets are not checked, and without sockets no timer runs", () => {
   const pings = new Pings(INTERVAL_MS, INTERVAL_MS / 10);
   const [usual, hurried] = [socket(), socket()];
   for (const each of [usual, hurried]) pings.add(each);

@@ -269,7 +269,7 @@ describe("the connection of a window", () => {
     },
   );
 
-  it("shows itself with a session that goes on after a loss, and ends with stop()", () => {
+  it("announces itself with a session that survives a loss, and ends with stop()", () => {
     const connection = fakeConnection();
     let shown: object | undefined = { name: "Ann" };
     connection.client.follow(GROUP, { presence: () => shown });
@@ -298,7 +298,7 @@ describe("the connection of a window", () => {
     expect(connection.socket.sent[0]?.data).toEqual({ version: 2 });
   });
 
-  it("follows without showing itself when the service does not let it", () => {
+  it("follows without presence when the service refuses it", () => {
     const connection = fakeConnection();
     const onHidden = vi.fn();
     connection.client.follow(GROUP, { presence: () => ({}), onHidden });

@@ -46,41 +46,48 @@ const BOTH = ["key:backend", "user:ann"];
 const NONE = ["", ""];
 
 describe("the authors of a stream that shows them", () => {
-  it.each(networkDoors(CALL_DOORS))("are for users too, in calls over $name", async (door) => {
-    const client = clientOf(door, "user");
-    const read = async (group: typeof SHOWN) => [
-      await client.get({ ...group, itemId: "key" }),
-      ...(await client.list(group)).items,
-      ...(await client.history(group)).changes,
-    ];
-    const authors = async (group: typeof SHOWN) => (await read(group)).map((each) => each?.author);
-    expect(await authors(SHOWN)).toEqual(["key:backend", ...BOTH, ...BOTH]);
-    expect(await authors(HIDDEN)).toEqual(["", ...NONE, ...NONE]);
-    await client.close();
-  });
-
-  it.each(networkDoors(DOORS))("are for users too, in subscriptions over $name", async (door) => {
-    for (const [group, authors] of [
-      [SHOWN, BOTH],
-      [HIDDEN, NONE],
-    ] as const) {
+  it.each(networkDoors(CALL_DOORS))(
+    "are visible to users too, in calls over $name",
+    async (door) => {
       const client = clientOf(door, "user");
-      const frames = await client.subscribe(group);
-      const { value: frame } = await frames.next();
-      expect(frame?.kind === "sync" && frame.items.map(({ author }) => author)).toEqual(authors);
-      await frames.return();
+      const read = async (group: typeof SHOWN) => [
+        await client.get({ ...group, itemId: "key" }),
+        ...(await client.list(group)).items,
+        ...(await client.history(group)).changes,
+      ];
+      const authors = async (group: typeof SHOWN) =>
+        (await read(group)).map((each) => each?.author);
+      expect(await authors(SHOWN)).toEqual(["key:backend", ...BOTH, ...BOTH]);
+      expect(await authors(HIDDEN)).toEqual(["", ...NONE, ...NONE]);
       await client.close();
-    }
-  });
+    },
+  );
 
-  it("are not for callers without credentials", async () => {
+  it.each(networkDoors(DOORS))(
+    "are visible to users too, in subscriptions over $name",
+    async (door) => {
+      for (const [group, authors] of [
+        [SHOWN, BOTH],
+        [HIDDEN, NONE],
+      ] as const) {
+        const client = clientOf(door, "user");
+        const frames = await client.subscribe(group);
+        const { value: frame } = await frames.next();
+        expect(frame?.kind === "sync" && frame.items.map(({ author }) => author)).toEqual(authors);
+        await frames.return();
+        await client.close();
+      }
+    },
+  );
+
+  it("are not visible to callers without credentials", async () => {
     const door = networkDoors(DOORS)[0] as Door;
     const client = clientOf(door, "anonymous");
     expect((await client.list(SHOWN)).items.map(({ author }) => author)).toEqual(NONE);
     await client.close();
   });
 
-  it("are for users of sockets that said hello", async () => {
+  it("are visible to users of sockets that said hello", async () => {
     const headers = { authorization: authorizations.get("user") ?? "" };
     for (const [group, says, author] of [
       [SHOWN, true, "key:backend"],

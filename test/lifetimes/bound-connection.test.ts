@@ -78,7 +78,7 @@ describe("the end of a connection", () => {
     expect(await ids()).toEqual(["stays"]);
   });
 
-  it("refuses later writes, which do not even begin", async () => {
+  it("refuses later writes before they begin", async () => {
     await bind("early");
     await end();
     await expect(bind("late")).rejects.toMatchObject({
@@ -89,7 +89,7 @@ describe("the end of a connection", () => {
     expect(await ids()).toEqual([]);
   });
 
-  it("deletes what a write left that failed, or whose outcome is unknown", async () => {
+  it("deletes what a failed write left, and one with an unknown outcome", async () => {
     const failing = connection.bind(group, async () => {
       await commit(store, group, mortal("a", { connection: "C" }));
       throw new StreamError("OUTCOME_UNKNOWN", "The reply was lost.");
@@ -100,7 +100,7 @@ describe("the end of a connection", () => {
     expect(await ids()).toEqual([]);
   });
 
-  it("is tried again until the store has deleted everything", async () => {
+  it("is retried until the store has deleted everything", async () => {
     await bind("a");
     let failures = 0;
     given = {
@@ -185,7 +185,7 @@ describe("the end of a connection", () => {
   });
 });
 
-describe("a connection whose session goes on at another process", () => {
+describe("a connection whose session continues at another process", () => {
   it("keeps what is bound to it", async () => {
     await bind("a");
     connection.end(false);
@@ -226,7 +226,7 @@ describe("a connection whose session goes on at another process", () => {
 });
 
 describe("a write that binds an item", () => {
-  it("is acknowledged only when the fleet knows that items are bound to the connection", async () => {
+  it("is acknowledged only after the fleet has recorded that items are bound to the connection", async () => {
     await connections.close();
     const { bind: known } = agreed;
     let isReachable = false;
@@ -243,7 +243,7 @@ describe("a write that binds an item", () => {
     expect(await ids()).toEqual([]);
   });
 
-  it("notifies the holder of the connection once, also when it comes later", async () => {
+  it("notifies the holder of the connection once, even one that is set later", async () => {
     const story: string[] = [];
     const holder = (name: string) => ({
       onBound: () => void story.push(`${name} is bound`),

@@ -33,7 +33,7 @@ it.each([
   ["closed", 60_000],
   ["cut", 100],
 ] as const)(
-  "an item whose write is under way when its connection is %s, and over, goes as soon as it is written",
+  "an item whose write is under way when its connection is %s, and over, is deleted as soon as it is written",
   async (how, presenceTimeoutMs) => {
     const { promise, resolve } = promised();
     const started = promised();

@@ -39,7 +39,7 @@ describe.each(Object.entries(STORES))("an item, on the adapter %s", async (kind,
   const redis = kind === "redis" ? await redisProgram() : {};
 
   it(
-    "goes after the timeout when the process of its client is killed, or stands still",
+    "is deleted after the timeout when the process of its client is killed, or hangs",
     async ({ skip }) => {
       if ("missing" in redis) return skip(String(redis.missing));
       const store = await storeOf();
@@ -71,7 +71,7 @@ describe.each(Object.entries(STORES))("an item, on the adapter %s", async (kind,
 });
 
 it(
-  "an item on disk is gone when its only server starts again after a kill, since no session survives",
+  "an item on disk is deleted when its only server starts again after a kill, since no session survives",
   async () => {
     const store = await STORES.disk();
     const start = async () =>

@@ -27,7 +27,7 @@ const set = async (client: SocketClient, itemId: string, whileConnected = true) 
 
 describeWithRedis("an item that is bound to a connection, in a fleet", () => {
   it(
-    "stays while its client is at another process, and goes at once when it closes the connection there",
+    "stays while its client is at another process, and is deleted at once when it closes the connection there",
     async () => {
       const start = await newFleet();
       const [a, b] = await Promise.all([start(), start()]);
@@ -53,7 +53,7 @@ describeWithRedis("an item that is bound to a connection, in a fleet", () => {
   );
 
   it(
-    "goes after the process of its connection was killed, unless its client comes back in time",
+    "is deleted after the process of its connection was killed, unless its client comes back in time",
     async () => {
       const start = await newFleet();
       const [killed, other] = await Promise.all([start(), start()]);
@@ -77,7 +77,7 @@ describeWithRedis("an item that is bound to a connection, in a fleet", () => {
   );
 
   it.each(["SIGKILL", "SIGTERM"] as const)(
-    "goes after all processes have stopped by %s and one has started, unless its client comes back in time",
+    "is deleted after all processes have stopped by %s and one has started, unless its client comes back in time",
     async (signal) => {
       const start = await newFleet();
       const first = await start();
@@ -99,7 +99,7 @@ describeWithRedis("an item that is bound to a connection, in a fleet", () => {
   );
 
   it(
-    "goes while the process of its connection stands still, and its socket is closed afterwards",
+    "is deleted while the process of its connection hangs, and its socket is closed afterwards",
     async () => {
       const start = await newFleet();
       const [stuck, other] = await Promise.all([start(), start()]);

@@ -99,7 +99,7 @@ it("no item is bound by a batch, or in a custom stream", async () => {
   });
 });
 
-it("a key of another binding, or of another ttl, is of another request", async () => {
+it("an idempotency key with another binding, or another ttl, is that of another request", async () => {
   const client = await openClient(server.url);
   const write = { ...set, itemId: "keyed", ttl: "5s", idempotencyKey: "k" };
   expect(await client.call("Set", write)).toMatchObject({ result: { created: true } });

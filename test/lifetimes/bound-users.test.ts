@@ -40,7 +40,7 @@ async function start() {
   return { server, changes, asked, userFor };
 }
 
-it("a user binds items where it may write and the write gate lets it; their ends fire triggers", async () => {
+it("a user binds items where its rights and the write gate allow it; their ends fire triggers", async () => {
   const { server, changes, asked, userFor } = await start();
   const watch = await watchGroup(server.url, group);
   const ann = await userFor(60_000, "write");
@@ -67,7 +67,7 @@ it("a user binds items where it may write and the write gate lets it; their ends
   expect(asked.all).toHaveLength(2);
 });
 
-it("the items of a user go at once when its credentials have expired and were not renewed", async () => {
+it("the items of a user are deleted at once when its credentials expire without renewal", async () => {
   const { server, userFor } = await start();
   const watch = await watchGroup(server.url, group);
   const ann = await userFor(1500, "write");

@@ -18,7 +18,7 @@ afterAll(async () => redis?.dispose());
 describeWithRedis("the sweep of a fleet over Redis", () => {
   const fleets = redisFleets(() => redis);
 
-  it("deletes what a killed process has left, of the groups of each process, and nothing of open sessions", async () => {
+  it("deletes what a killed process has left in the groups of each process, and nothing of open sessions", async () => {
     const fleet = fleets({});
     const [a, b] = [await fleet.join(), await fleet.join()];
     for (const each of [a, b]) own(each.sessions);

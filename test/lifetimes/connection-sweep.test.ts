@@ -50,7 +50,7 @@ async function nextChange() {
 }
 
 describe("the start of a service of one process", () => {
-  it("deletes what is bound to connections of its former life, and nothing else", async () => {
+  it("deletes what is bound to connections from before the start, and nothing else", async () => {
     const sessions = createLocalSessions();
     await sessions.begin({ id: "s", owner: "ann", connectionId: "open" });
     for (const each of ["gone", "open", "gone, too"]) await bindTo(each);
@@ -65,7 +65,7 @@ describe("the start of a service of one process", () => {
     expect(await ids()).toEqual([]);
   });
 
-  it("tries again when the store fails", async () => {
+  it("retries when the store fails", async () => {
     await bindTo("gone");
     const { lifetimes } = store;
     let isWorking = false;

@@ -100,7 +100,7 @@ describe("expiry", () => {
     expect(await contents(store, group)).toEqual([["a", 2]]);
   });
 
-  it("deletes nothing before its end, whatever the wall clock does: a clock that goes back delays by as much", async () => {
+  it("deletes nothing before its end: a wall clock that is set back delays by as much", async () => {
     const { clock, store, expiry } = expiring();
     await commit(store, group, mortal("a", { ttlMs: 1000 }));
     clock.nowMs += 999;
@@ -140,7 +140,7 @@ describe("expiry", () => {
     expect(times).toEqual(Array.from(new Set(times)).sort((x, y) => x - y));
   });
 
-  it("deletes those first that ended first, also when there are more than it takes at once", async () => {
+  it("deletes in the order of the ends, even when there are more than one step takes", async () => {
     const { clock, store, expiry } = expiring();
     const recorder = await listen(store, group);
     const ids = Array.from({ length: 1000 }, (_, i) => `i${(i * 7) % 1000}`);
@@ -210,7 +210,7 @@ describe("expiry", () => {
     expect(problems).toHaveLength(1);
   });
 
-  it("goes on after a failure of the store", async () => {
+  it("continues after a failure of the store", async () => {
     let fails = true;
     const { clock, store, expiry } = expiring({
       wrap: (inner) => ({

@@ -45,7 +45,7 @@ describe.each(Object.entries(STORES))("presence, on the adapter %s", async (kind
   const redis = kind === "redis" ? await redisProgram() : {};
 
   it(
-    "goes after the timeout when the process of its client is killed, stands still, or is cut off in silence",
+    "is deleted after the timeout when the process of its client is killed, hangs, or is cut off silently",
     async ({ skip }) => {
       if ("missing" in redis) return skip(String(redis.missing));
       const server = await createServer({

@@ -38,7 +38,7 @@ async function newFleet() {
 
 describeWithRedis("presence in a fleet", () => {
   it(
-    "is one for all processes, and stays as it is when a client moves to another one",
+    "is shared by all processes, and stays as it is when a client moves to another one",
     async () => {
       const { start } = await newFleet();
       const [a, b] = await Promise.all([start(), start()]);
@@ -69,7 +69,7 @@ describeWithRedis("presence in a fleet", () => {
   );
 
   it(
-    "goes when its client comes back at another process and does not join again, or without presence",
+    "is deleted when its client comes back at another process and does not join again, or without presence",
     async () => {
       const { start } = await newFleet();
       const [a, b] = await Promise.all([start(), start()]);
@@ -92,7 +92,7 @@ describeWithRedis("presence in a fleet", () => {
   );
 
   it(
-    "goes after the process of its client was killed, unless the client comes back in time",
+    "is deleted after the process of its client was killed, unless the client comes back in time",
     async () => {
       const { startChild } = await newFleet();
       const [killed, other] = await Promise.all([startChild(), startChild()]);
@@ -117,7 +117,7 @@ describeWithRedis("presence in a fleet", () => {
   );
 
   it(
-    "stays through a restart of the whole fleet for a client that comes back, and goes without it",
+    "survives a restart of the whole fleet if its client comes back, and is deleted otherwise",
     async () => {
       const { startChild } = await newFleet();
       const first = await startChild();

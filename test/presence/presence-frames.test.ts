@@ -40,16 +40,19 @@ const BAD: readonly (readonly [string, unknown, string])[] = [
 ];
 
 describe("the presence of a join", () => {
-  it.each(BAD)("is refused if it is %s, and the join with it", async (_what, presence, reason) => {
-    const group = newGroup();
-    const ann = await openClient(server.url);
-    send(ann.line, "join", { ...group, subscriptionId: "s", presence });
-    const [error] = await errorsOf(ann, 1);
-    expect(error).toMatchObject({ subscriptionId: "s", event: { reason } });
-    expect(error?.event.message).toMatch(/^presence .*\.$/);
-    await joinWith(ann, group);
-    expect((await server.service.list(presenceOf(group))).items).toEqual([]);
-  });
+  it.each(BAD)(
+    "is refused if it is %s, together with the join",
+    async (_what, presence, reason) => {
+      const group = newGroup();
+      const ann = await openClient(server.url);
+      send(ann.line, "join", { ...group, subscriptionId: "s", presence });
+      const [error] = await errorsOf(ann, 1);
+      expect(error).toMatchObject({ subscriptionId: "s", event: { reason } });
+      expect(error?.event.message).toMatch(/^presence .*\.$/);
+      await joinWith(ann, group);
+      expect((await server.service.list(presenceOf(group))).items).toEqual([]);
+    },
+  );
 
   it("is refused if it has a key __proto__", async () => {
     const ann = await openClient(server.url);
@@ -74,7 +77,7 @@ describe("the presence of a join", () => {
     expect((await server.service.list(presenceOf(group))).items).toEqual([]);
   });
 
-  it("is refused to a socket that said no hello, and so is a presence frame", async () => {
+  it("is refused to a socket that has not said hello, and so is a presence frame", async () => {
     const line = await connect(server.url, "/");
     send(line, "join", { ...newGroup(), subscriptionId: "s", presence: {} });
     send(line, "presence", { subscriptionId: "s", data: {} });
@@ -97,7 +100,7 @@ describe("the presence of a join", () => {
     await watch.until();
   });
 
-  it("belongs to the subscription that replaces one of the same id", async () => {
+  it("belongs to the subscription that replaces one with the same id", async () => {
     const [one, two] = [newGroup(), newGroup()];
     const watches = [await watchPresence(server.url, one), await watchPresence(server.url, two)];
     const ann = await openClient(server.url);
@@ -130,7 +133,7 @@ describe("a presence frame", () => {
     expect((await errorsOf(ann, 1))[0]?.event.message).toMatch(/^subscriptionId is not an id/);
   });
 
-  it("is refused for an unknown subscription and one without presence, which is no malformed frame", async () => {
+  it("is refused, but not malformed, for an unknown subscription and for one without presence", async () => {
     const group = newGroup();
     const ann = await openClient(server.url);
     await joinWith(ann, group, undefined, "silent");
@@ -147,7 +150,7 @@ describe("a presence frame", () => {
     expect((await server.service.list(presenceOf(group))).items).toHaveLength(1);
   });
 
-  it("waits for the join that was sent before it, and comes before the leave after it", async () => {
+  it("takes effect after the join sent before it, and before the leave sent after it", async () => {
     const group = newGroup();
     const watch = await watchPresence(server.url, group);
     const ann = await openClient(server.url);

@@ -54,8 +54,8 @@ const askedAbout = ({ groupId }: { readonly groupId: string }) =>
     readonly presence?: boolean;
   })[];
 
-describe("to be present", () => {
-  it("takes the action presence of the stream; the item names the user, and is authored by it", async () => {
+describe("being present", () => {
+  it("takes the action presence of the stream; the user is named in the item, and is its author", async () => {
     const group = newGroup();
     const ann = await open(await tokenOf({ actions: ["subscribe", "presence"], stream: "rooms" }));
     await joinWith(ann, group, { name: "Ann" });
@@ -82,7 +82,7 @@ describe("to be present", () => {
     expect((await gated.service.list(presenceOf(group))).items).toEqual([]);
   });
 
-  it("is refused to users and anonymous callers where there are no rules, and allowed to others", async () => {
+  it("is refused to users and anonymous callers when there are no rules, and allowed to others", async () => {
     const plain = await openGatedServer({
       auth: { jwt: [{ ...ISSUER, allowClaim: undefined }], keys: [{ name: "b", key: BACKEND }] },
     });
@@ -111,7 +111,7 @@ describe("to be present", () => {
     expect((await gated.service.list(presenceOf(group))).items).toEqual([]);
   });
 
-  it("ends when renewed credentials do not allow it, and the subscription goes on", async () => {
+  it("ends when renewed credentials do not allow it, and the subscription continues", async () => {
     const group = newGroup();
     const watch = await watchPresence(gated.url, group);
     const ann = await open(await tokenOf({ actions: ["subscribe", "presence"] }));
@@ -139,7 +139,7 @@ describe("to be present", () => {
 });
 
 describe("a stream of presence", () => {
-  it("is followed and read with the rights to its stream, as a whole group", async () => {
+  it("can be followed and read with the rights to the whole group of its base", async () => {
     const asked: JoinPayload[] = [];
     const server = await createServer({
       port: 0,
@@ -194,7 +194,7 @@ describe("a stream of presence", () => {
     }
   });
 
-  it("asks the join gates of its stream, with presence: true, which its leaves have, too", async () => {
+  it("calls the join gates of its base with presence: true, which its leaves have, too", async () => {
     const group = newGroup();
     const asked = { stream_name: "rooms", group_id: group.groupId, presence: true };
     const ann = await open(await tokenOf({ actions: ["subscribe", "read"] }));
@@ -211,7 +211,7 @@ describe("a stream of presence", () => {
     await ann.line.until("a refusal", (all) => of(all, "unauthorized").length === 1);
   });
 
-  it("is no longer followed when subscriptions of its stream are ended, or not allowed any more (G11)", async () => {
+  it("loses its subscribers when subscriptions of its base are ended, or no longer allowed (G11)", async () => {
     const [one, two] = [newGroup(), newGroup()];
     const ann = await open(await tokenOf({ actions: ["subscribe"] }));
     await joinWith(ann, presenceOf(one), undefined, "one");
@@ -231,13 +231,13 @@ describe("a stream of presence", () => {
     ).rejects.toMatchObject({ code: "FORBIDDEN" });
   });
 
-  it("has no presence key in the payloads about other streams", async () => {
+  it("is the only one whose payloads have a presence key", async () => {
     const group = newGroup();
     await joinWith(await open(), group, {});
     expect(askedAbout(group).map((each) => "presence" in each)).toEqual([false]);
   });
 
-  it("shows its authors to no user", async () => {
+  it("does not show its authors to users", async () => {
     const group = newGroup();
     const ann = await open(await tokenOf({ actions: ["subscribe", "presence"] }));
     await joinWith(ann, presenceOf(group), undefined, "who");

@@ -55,7 +55,7 @@ async function expectUnlisted(store: Store): Promise<void> {
 }
 
 describe("the name of a stream of presence", () => {
-  it("is that of the base behind a prefix, as long as it is a name", () => {
+  it("is a prefix and that of the base, if both fit into a name", () => {
     const longest = "é".repeat(MAX_PRESENT_NAME_BYTES / 2);
     for (const base of ["chat", "presence:chat", longest])
       expect(presenceBaseOf(presenceStreamOf(base) ?? "")).toBe(base);
@@ -97,7 +97,7 @@ describe("a store with presence", () => {
     await store.close();
   });
 
-  it("finds what is bound to a connection in both", async () => {
+  it("finds what is bound to a connection in both stores", async () => {
     const store = withPresence(memoryStore(), false, () => ({
       maxChanges: 10,
       maxAgeMs: 1000,

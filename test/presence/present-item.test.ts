@@ -79,7 +79,7 @@ const failing = (reason: "STORE_UNAVAILABLE" | "OUTCOME_UNKNOWN") =>
 
 describe("the item of a connection", () => {
   it.each(["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"] as const)(
-    "is not there after an announcement that failed with %s",
+    "does not exist after an announcement that failed with %s",
     async (reason) => {
       const at = open();
       at.failures.push(failing(reason));
@@ -91,7 +91,7 @@ describe("the item of a connection", () => {
     },
   );
 
-  it("shows the announcement before when a later one failed", async () => {
+  it("shows the previous announcement when a later one failed", async () => {
     const at = open();
     await at.announce({ n: 1 });
     at.failures.push(failing("OUTCOME_UNKNOWN"));
@@ -100,7 +100,7 @@ describe("the item of a connection", () => {
     expect(await at.shown()).toEqual({ id: "c", user: "ann", data: { n: 1 }, since: 7 });
   });
 
-  it("changes and goes when the store works again, and reports the failures meanwhile", async () => {
+  it("changes and is deleted when the store works again, and reports the failures meanwhile", async () => {
     const at = open();
     const presence = await at.announce({ n: 1 });
     at.failures.push(failing("STORE_UNAVAILABLE"), failing("STORE_UNAVAILABLE"));
@@ -114,7 +114,7 @@ describe("the item of a connection", () => {
     expect(await at.shown()).toBeUndefined();
   });
 
-  it("is written once for many changes that are made together, with the last one", async () => {
+  it("is written once, with the last, for many changes made together", async () => {
     const at = open();
     const presence = await at.announce({ n: 0 });
     for (let n = 1; n <= 100; n++) presence.change(Value.of({ n }));
@@ -123,7 +123,7 @@ describe("the item of a connection", () => {
     expect(await at.shown()).toMatchObject({ data: { n: 100 } });
   });
 
-  it("is not written when it shows the same", async () => {
+  it("is not written when it would not change", async () => {
     const at = open();
     const presence = await at.announce({ n: 1 });
     presence.change(Value.of({ n: 1 }));
@@ -132,7 +132,7 @@ describe("the item of a connection", () => {
     expect(at.commits).toBe(1);
   });
 
-  it("takes over what another process stored: the time, and the data without a change", async () => {
+  it("takes over the time and the unchanged data that another process stored", async () => {
     const at = open({ isBoundElsewhere: true });
     await at.putElsewhere({ n: 1 });
     const presence = await at.announce({ n: 1 });
@@ -151,7 +151,7 @@ describe("the item of a connection", () => {
     expect(await at.shown()).toMatchObject({ data: { n: 2 } });
   });
 
-  it("goes when its client comes back from another process and has not announced itself in time", async () => {
+  it("is deleted when its client comes back from another process and does not announce itself in time", async () => {
     const at = open({ isBoundElsewhere: true });
     await at.putElsewhere({ n: 1 });
     at.presences.resume(at.connection);

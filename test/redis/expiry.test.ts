@@ -109,7 +109,7 @@ describeWithRedis("a fleet with lifetimes", () => {
     expect(new Set(fired)).toEqual(new Set(["expired"]));
   });
 
-  it("deletes each item once although the process that was to do it is killed", async () => {
+  it("deletes each item once although the process responsible for it is killed", async () => {
     const place = { url: (await sharedRedis()).url, keyPrefix: randomPrefix() };
     const child = await startChild({
       port: 0,

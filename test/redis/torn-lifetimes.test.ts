@@ -31,7 +31,7 @@ async function scene() {
 }
 
 describeWithRedis("a copy with indexes of lifetimes from another time than its items", () => {
-  it("ends items that an older index lacks, once their group was written", async () => {
+  it("ends items that an older index lacks, once their group has been written", async () => {
     const { store, clock, copies, ending, expiry } = await scene();
     await commit(store, group, put("a", 1));
     await copies.take("early");
@@ -51,7 +51,7 @@ describeWithRedis("a copy with indexes of lifetimes from another time than its i
     ]);
   });
 
-  it("forgets entries whose items are gone or have other lifetimes, and ends what follows them", async () => {
+  it("forgets entries whose items are deleted or have other lifetimes, and ends the items after them", async () => {
     const { store, clock, copies, ending, expiry, sizeOf } = await scene();
     const many = Array.from({ length: 600 }, (_, i) => mortal(`m${i}`, { ttlMs: 1000 }));
     await commit(store, group, put("a", 1), put("b", 1));

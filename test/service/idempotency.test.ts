@@ -73,7 +73,7 @@ describe("the fingerprint of a write", () => {
     expect(new Set(all).size).toBe(requests.length);
   });
 
-  it("is that of versions without lifetimes where the write asks for none: they may share its key", () => {
+  it("is that of versions without lifetimes if the write has none: they may share its key", () => {
     const data = Value.of({ a: 1 });
     const of = createHash("sha256")
       .update('["set",null,null]["set","a",7,0]{"a":1}')

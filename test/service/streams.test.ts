@@ -26,7 +26,7 @@ describe("settings of streams in the library", () => {
     expect([await kept("chat"), await kept("other"), await kept("third")]).toEqual([1, 3, 3]);
   });
 
-  it("are refused when they are invalid, or the store has one history for all", () => {
+  it("are refused when they are invalid, or the store has one history for all streams", () => {
     expect(() => createStreamService({ store: memoryStore(), streams: { "a*b": {} } })).toThrow(
       'streams["a*b"] has a * before its end',
     );
@@ -38,7 +38,7 @@ describe("settings of streams in the library", () => {
     expect(() => createStreamService({ store, streams: { chat: { maxItems: 1 } } })).not.toThrow();
   });
 
-  it("hold for functions of streams", async () => {
+  it("apply to the stream functions", async () => {
     const service = serviceWith({ chat: { schema: TEXT } });
     const set = (data: unknown) =>
       service.trigger({
@@ -50,7 +50,7 @@ describe("settings of streams in the library", () => {
     expect(await service.get({ ...chat, itemId: "i" })).toMatchObject({ data: { text: "x" } });
   });
 
-  it("do not hold for streams of the service itself", async () => {
+  it("do not apply to streams of the service itself", async () => {
     const service = serviceWith({ "m*": { schema: false, maxItems: 1, maxValueBytes: 1 } });
     await service.registerFunction("f", () => {
       throw new Error("no");
@@ -123,7 +123,7 @@ describe("the settings of a custom stream", () => {
     expect(called).toEqual(["set", "update"]);
   });
 
-  it("has no limit of items", async () => {
+  it("have no limit of items", async () => {
     const service = serviceWith({ chat: { maxItems: 1 } });
     const values = [{ id: "a" }, { id: "b" }, { id: "c" }];
     const deleted: string[] = [];

@@ -48,7 +48,7 @@ describe("settings of streams", () => {
     expect(table.of("chat-de-12")).toBe(table.of("chat-de-12"));
   });
 
-  it("prefer a name to the beginning of as many letters, and know a pattern with braces literally", () => {
+  it("prefer a name to a prefix of the same length, and take braces in a pattern literally", () => {
     const table = new StreamTable(
       {},
       { "a*": { maxItems: 1 }, a: { maxItems: 2 }, "{user}": { maxItems: 3 } },
@@ -141,7 +141,7 @@ describe("settings of streams", () => {
     [
       "a misspelt setting",
       { a: { max_items: 1 } as never },
-      "max_items is no setting; it may be meant as maxItems",
+      "max_items is not a setting; it may be maxItems",
     ],
   ])("refuse %s", (_, streams, sentence) => {
     const create = () => new StreamTable({}, streams);

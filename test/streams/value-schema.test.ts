@@ -44,7 +44,7 @@ const person = {
 };
 
 describe("a schema of values", () => {
-  it("takes a value that fits", () => {
+  it("accepts a value that fits", () => {
     expect(mismatch(person, { name: "Anna", age: 7, tags: ["a"], "a/b~c": null })).toBeUndefined();
     expect(mismatch(true, [1, null])).toBeUndefined();
   });
@@ -80,7 +80,7 @@ describe("a schema of values", () => {
     expect(mismatch(false, 1)?.message).toContain("must not be there");
   });
 
-  it("looks at the members of the value only, not at those of all objects", () => {
+  it("considers only own members of the value, not those that all objects have", () => {
     expect(mismatch({ required: ["toString"] }, {})).toBeDefined();
     expect(mismatch({ properties: { constructor: { type: "string" } } }, {})).toBeUndefined();
   });
@@ -198,7 +198,7 @@ function doubling(levels: number, leaf: object): object {
   return { $defs, $ref: "#/$defs/d0" };
 }
 
-describe("a check of a schema that takes for ever", () => {
+describe("a check that would take forever", () => {
   /** A check takes less than this, in milliseconds of the processor: other tests run meanwhile. */
   const BOUND_MS = 3000;
   const cpuMs = () => {

@@ -39,7 +39,7 @@ function sourceAt(epoch: string, revision: number, timestamp: number): StateSour
   };
 }
 
-it("an event of a new epoch comes as the state when history was lost before it", async () => {
+it("the state replaces an event of a new epoch when history was lost before it", async () => {
   const starts = new Starts(sourceAt("c", 9, 9));
   expect(starts.judge(GROUP, change("a", 7, 1), TRIGGER)).toBe("event");
   // The group was forgotten, and begins anew.

@@ -93,12 +93,12 @@ export function knowsKeys(member: string): boolean {
   return formOf(member) >= FORM_WITH_KEYS;
 }
 
-/** Whether a member knows lifetimes. */
+/** Whether a member supports lifetimes. */
 export function knowsLifetimes(member: string): boolean {
   return formOf(member) >= FORM_WITH_LIFETIMES;
 }
 
-/** Whether a member knows durable triggers. */
+/** Whether a member supports durable triggers. */
 export function knowsDurable(member: string): boolean {
   return formOf(member) >= FORM_WITH_DURABLE;
 }

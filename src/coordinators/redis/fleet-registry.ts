@@ -17,7 +17,7 @@ export interface FleetRegistryOptions {
   readonly acks: Acks;
   /** Brings the fleet's state in line with the desired state. */
   readonly reconcile: () => Promise<void>;
-  /** Whether every member of the fleet knows durable triggers. */
+  /** Whether every member of the fleet supports durable triggers. */
   readonly knowsDurable: () => boolean;
   /** Longest wait for the acks of the other members, in milliseconds. */
   readonly timeoutMs: number;

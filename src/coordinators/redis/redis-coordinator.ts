@@ -67,7 +67,7 @@ export interface RedisCoordinator extends Coordinator {
   readsDeltas(): boolean;
   /** Whether every member of the fleet knows idempotency keys. */
   knowsKeys(): boolean;
-  /** Whether every member of the fleet knows lifetimes. */
+  /** Whether every member of the fleet supports lifetimes. */
   knowsLifetimes(): boolean;
   /** Whether this process owns a partition now. */
   owns(partition: number): boolean;

@@ -108,9 +108,9 @@ export interface SessionCommands {
   release(session: string, id: string): Promise<void>;
   /** Adopts some sessions of a member that is gone; undefined: it has none left, or is not gone. */
   adopt(gone: string, member: string): Promise<readonly StoredSession[] | undefined>;
-  /** Records that items are bound to a connection. @returns Whether its session goes on. */
+  /** Records that items are bound to a connection. @returns Whether its session continues. */
   bind(session: Pick<SessionRecord, "id" | "connectionId">): Promise<boolean>;
-  /** Those of the connections that `bind` was called for and whose sessions go on. */
+  /** The connections among these that `bind` was called for and whose sessions continue. */
   connected(connections: readonly string[]): Promise<ReadonlySet<string>>;
   /** Ids of the sessions of a member, and maybe of some that it held before. */
   heldBy(member: string): Promise<readonly string[]>;

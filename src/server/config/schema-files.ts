@@ -12,7 +12,7 @@ import type { ConfigProblem } from "./validate.ts";
 export interface SchemaFiles {
   /** Content of the files, by the pattern of their entry in `streams`. */
   readonly schemas: ReadonlyMap<string, object | boolean>;
-  /** Files that cannot be read, or hold no schema. */
+  /** Files that cannot be read, or contain no schema. */
   readonly findings: readonly ConfigProblem[];
 }
 

@@ -171,7 +171,7 @@ export const CONFIG = z.strictObject({
   presence_timeout: duration(
     "100ms",
     "1h",
-    "How long a client of a WebSocket that said `hello` may take to come back after it lost its connection, before its subscriptions leave and the items bound to its connection go. The same in every process of a fleet.",
+    "How long a client of a WebSocket that said `hello` may take to come back after it lost its connection, before its subscriptions leave and the items bound to its connection are deleted. The same in every process of a fleet.",
   ).prefault(DURATION.format(DEFAULT_PRESENCE_TIMEOUT_MS)),
   // A frame is one string, and Node's strings end at 512 MiB.
   max_sync_bytes: size(

@@ -15,7 +15,7 @@ import {
 } from "./key-types.ts";
 import { DURATION, SIZE } from "./units.ts";
 
-/** The limits of history, of all streams or of some. */
+/** The limits of history, of all streams or of one pattern. */
 export function historyKeys(more: Pick<KeyNotes, "absent"> = {}) {
   return {
     max_changes: integer(
@@ -48,7 +48,7 @@ const STREAM = {
   max_items: integer(
     1,
     MAX_MAX_ITEMS,
-    "Most items of a group. The oldest created ones are deleted within a second.",
+    "Most items in a group. The oldest created ones are deleted within a second.",
     { absent: "no limit" },
   ).optional(),
   schema: textKey(
@@ -70,7 +70,7 @@ const STREAM = {
 export const STREAMS = sectionMap(
   STREAM,
   "the names of streams, or the beginnings of names with a star (`chat-*`)",
-  "Settings of streams. All names that match a stream count, key by key; the longest one decides.",
+  "Settings of streams. All names that match a stream are merged; for each key, the longest one decides.",
   patternProblems,
 );
 
@@ -107,7 +107,7 @@ export function streamsOptionsOf(
 
 function patternProblems(found: object): SectionsProblem[] {
   return Object.keys(found).flatMap((pattern) => {
-    // Keys have no placeholders; a stream with such a name is not what is meant.
+    // Keys have no placeholders, and a stream with such a name is a mistake.
     if (/\$\{.*\}/.test(pattern))
       return [{ path: [pattern], complaint: `has a placeholder; it may be ${STREAM_PATTERN_MAY}` }];
     try {

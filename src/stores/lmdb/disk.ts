@@ -14,7 +14,7 @@ export interface Tables {
   readonly due: Table;
   /** Idempotency keys of all groups. */
   readonly keys: Table;
-  /** Items that go by themselves, by time and by connection. */
+  /** Items with a lifetime, by time and by connection. */
   readonly lifetimes: Table;
   /** Facts about the store as a whole. */
   readonly meta: Table;

@@ -3,15 +3,15 @@ import type { Table, Tables, View, Write } from "./disk.ts";
 import { type GroupName, groupOfKey, readSafeInteger, writeSafeInteger } from "./keys.ts";
 
 /*
- * The items that go by themselves are in a table of their own, by the time of their end and by
- * connection. Neither names nor ids of connections contain NUL:
+ * Items with a lifetime have a table of their own, by the time of their end and by connection.
+ * Neither names nor ids of connections contain NUL:
  *
  *   1 time (8 bytes) stream NUL group NUL item-id    1
  *   2 connection NUL stream NUL group NUL item-id    1
  */
 const BY_TIME = 1;
 const BY_CONNECTION = 2;
-/** Before the names in a key by time. */
+/** Bytes before the names in a key by time. */
 const TIME_HEADER = 9;
 const PRESENT = Buffer.of(1);
 

@@ -3,8 +3,8 @@ import type { GroupKey } from "../../core/names.ts";
 import { compareUtf8 } from "../../core/text.ts";
 
 /**
- * The lifetime of an item in a memory store. It knows its place in the index, so that a change of
- * an item needs no search.
+ * The lifetime of an item in a memory store. It has its place in the index, so that a change of the
+ * item needs no search.
  */
 class IndexedLifetime implements ItemLifetime {
   readonly expireTimeMs: number | undefined;
@@ -32,7 +32,7 @@ class IndexedLifetime implements ItemLifetime {
   }
 }
 
-/** The items of a store that go by themselves, by the time of their end and by connection. */
+/** The items of a store with a lifetime, by the time of their end and by connection. */
 export class LifetimeIndex {
   readonly #ends = new EndHeap();
   readonly #bound = new Map<string, Set<IndexedLifetime>>();
@@ -97,12 +97,12 @@ export class LifetimeIndex {
 
 /**
  * A binary heap of lifetimes by the time of their end, from which any of them can be removed: each
- * knows its place. An addition costs O(1) on average, a removal O(log n), whatever the order of the
+ * has its place. An addition costs O(1) on average, a removal O(log n), whatever the order of the
  * times, and no step is longer than that.
  */
 class EndHeap {
   readonly #lifetimes: IndexedLifetime[] = [];
-  /** Their ends, side by side, so that comparisons follow no references. */
+  /** Their ends in an array of their own, so that comparisons follow no references. */
   readonly #times: number[] = [];
 
   add(lifetime: IndexedLifetime, timeMs: number): void {

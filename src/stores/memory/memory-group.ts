@@ -67,7 +67,7 @@ export class MemoryGroup {
    * A group that was never written.
    *
    * @param windowMs How long it remembers idempotency keys.
-   * @param lifetimes Index of the store's items that go by themselves.
+   * @param lifetimes Index of the store's items with a lifetime.
    */
   constructor(key: GroupKey, windowMs: number, lifetimes: LifetimeIndex) {
     this.key = key;

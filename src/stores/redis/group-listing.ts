@@ -50,7 +50,7 @@ export function createGroupListing(servers: RedisServers, keys: RedisKeys): Grou
     known.set(tag, { version, names });
   };
   const count = (name: string, by: number) => {
-    // Nobody lists them.
+    // They are never listed.
     if (isPresenceStream(name)) return;
     const left = (counts.get(name) ?? 0) + by;
     if (left > 0) counts.set(name, left);

@@ -6,7 +6,7 @@ import { textOf } from "./encoding.ts";
 import type { RedisKeys } from "./keys.ts";
 import { BOUND, EXPIRED } from "./scripts.ts";
 
-/** Least items that are read of each partition. */
+/** Fewest items that are read per partition. */
 const SPARE = 8;
 
 /** Dependencies of the lifetimes in Redis. */
@@ -21,7 +21,7 @@ export interface RedisLifetimesOptions {
   readonly assertOpen: () => void;
 }
 
-/** Reads the indexes of items that go by themselves, all partitions at once. */
+/** Reads the indexes of items with a lifetime, all partitions at once. */
 export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes {
   const { servers, keys, clock, owns, assertOpen } = options;
   const all = Array.from({ length: keys.partitions }, (_, partition) => partition);
@@ -45,13 +45,13 @@ export function createRedisLifetimes(options: RedisLifetimesOptions): Lifetimes 
     async expired(limit) {
       assertOpen();
       const owned = all.filter(owns);
-      // Of many partitions each has but a part of those that are next.
+      // With many partitions, each has only a part of the next items.
       const share = Math.min(limit, SPARE + Math.ceil((2 * limit) / owned.length));
       const time = clock === undefined ? "" : String(clock());
       const parts = await Promise.allSettled(owned.map((each) => expiredIn(each, time, share)));
       const found = parts.flatMap((part) => (part.status === "fulfilled" ? part.value : []));
       const failed = parts.find((part) => part.status === "rejected");
-      // A server that fails holds back no items of others.
+      // A server that fails does not hold back the items of others.
       if (failed !== undefined && found.length === 0) throw failed.reason;
       const certainMs = Math.min(...parts.map((part) => certainUntil(part, share)));
       return found

@@ -75,8 +75,8 @@ export interface RedisStoreOptions {
    */
   readonly mayWriteDeltas?: (() => boolean) | undefined;
   /**
-   * Whether all processes that share the data know lifetimes. While one does not, commits that give
-   * an item one are refused. Default: they all do.
+   * Whether all processes that share the data support lifetimes. While one does not, commits that
+   * give an item a lifetime are refused. Default: all do.
    */
   readonly mayUseLifetimes?: (() => boolean) | undefined;
   /**
@@ -365,7 +365,7 @@ function epochNames(): () => string {
   return () => `${start}${(count++).toString(36)}`;
 }
 
-/** The refusal of commits with what some process of the fleet does not know. */
+/** The refusal of commits that need what some process of the fleet does not support. */
 function unknownYet(what: string): StreamError {
   return new StreamError(
     "STORE_UNAVAILABLE",

@@ -30,7 +30,7 @@ export function describeDurableTriggers(open: OpenFleet): void {
       expect(idsOf(registry)).toEqual([id, other.id].sort());
     });
 
-    it("stay when they are lost, until they are withdrawn", async () => {
+    it("outlive the loss of their registrant, until they are withdrawn", async () => {
       const { registry } = await fleets(REATTACH).join();
       const { id } = await registry.bind(durableFor("f"));
       await registry.unbind(id, "lost");
@@ -57,7 +57,7 @@ export function describeDurableTriggers(open: OpenFleet): void {
     });
 
     if (survives) {
-      it("survive a restart, as they were bound last", async () => {
+      it("survive a restart with their last definition", async () => {
         const fleet = fleets(REATTACH);
         const first = await fleet.join();
         const { id } = await first.registry.bind(durableFor("f"));

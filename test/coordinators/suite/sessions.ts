@@ -135,7 +135,7 @@ export function describeSessionsOfTwo(open: OpenFleet): void {
   };
 
   describe("sessions of two processes", () => {
-    it("are taken up with the knowledge that items are bound to their connections", async () => {
+    it("are taken up with the fact that items are bound to their connections", async () => {
       const [a, b] = await joinTwo();
       own(a.sessions);
       own(b.sessions);

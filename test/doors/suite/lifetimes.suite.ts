@@ -20,7 +20,7 @@ export function lifetimesSuite(door: Door, kind: StoreKind): void {
     const at = openDoor(door, kind);
     const group = () => ({ streamName: uniqueName("lifetimes"), groupId: "g" });
 
-    it("has the time of its end wherever it is read", async () => {
+    it("has its expire time wherever it is read", async () => {
       const key = group();
       const began = Date.now();
       await at.client.set({ ...key, itemId: "set", data: 1, ttlMs: HOUR_MS });
@@ -56,7 +56,7 @@ export function lifetimesSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("is deleted at most 1 s after it, by a change with a cause, in order and in history", async () => {
+    it("is deleted at most 1 s after its expire time, by a change with a cause, in order and in history", async () => {
       const key = group();
       await at.client.set({ ...key, itemId: "stays", data: 0, ttlMs: HOUR_MS });
       const follower = await Follower.open(at.client, key);
@@ -92,7 +92,7 @@ export function lifetimesSuite(door: Door, kind: StoreKind): void {
       await follower.close();
     });
 
-    it("lives on after a set without one; an update keeps its end unless it names another", async () => {
+    it("does not expire after a set without one; an update keeps its end unless it has a ttl", async () => {
       const key = { ...group(), itemId: "a" };
       const end = async () => (await at.client.get(key))?.expireTime;
       await at.client.set({ ...key, data: {}, ttlMs: HOUR_MS });
@@ -153,7 +153,7 @@ export function lifetimesSuite(door: Door, kind: StoreKind): void {
       await stream.unregister();
     });
 
-    it("is what its idempotency key stands for: with another lifetime it is another write", async () => {
+    it("is covered by its idempotency key: with another lifetime it is another write", async () => {
       const key = group();
       const mismatch = { code: "invalid_argument", reason: "IDEMPOTENCY_MISMATCH" };
       const { client } = at;

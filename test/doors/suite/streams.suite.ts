@@ -34,7 +34,7 @@ export function streamsSuite(door: Door, kind: StoreKind): void {
       return { code: "invalid_argument", reason: "VALUE_TOO_LARGE", ...metadata };
     };
 
-    it("take a value that fits its schema", async () => {
+    it("accept a value that fits its schema", async () => {
       const key = chat();
       const data = { text: "hello", likes: 1 };
       expect(await at.client.set({ ...key, data })).toMatchObject({ newValue: data });
@@ -44,7 +44,7 @@ export function streamsSuite(door: Door, kind: StoreKind): void {
       });
     });
 
-    it("refuse one that does not, with its path, and change nothing", async () => {
+    it("refuse a value that does not fit, with its path, and change nothing", async () => {
       const key = chat();
       await expect(at.client.set({ ...key, data: { text: 7 } })).rejects.toMatchObject(
         mismatch("data", "/text"),
@@ -110,7 +110,7 @@ export function streamsSuite(door: Door, kind: StoreKind): void {
       expect((await at.client.list(group)).items).toHaveLength(1);
     });
 
-    it("are not for transient events, nor for other streams", async () => {
+    it("do not apply to transient events, nor to other streams", async () => {
       const { itemId: _, ...group } = chat();
       await at.client.send({ ...group, data: { anything: "A".repeat(1000) } });
       const other = { streamName: uniqueName("other"), groupId: "g", itemId: "a" };

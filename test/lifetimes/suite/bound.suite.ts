@@ -49,7 +49,7 @@ export function boundSuite(name: string, lasts: boolean, open: () => Promise<Ope
     });
 
     it.each([1000, 1001, undefined])(
-      "goes at once when its client closes the connection with the code %s, and no other item does",
+      "is deleted at once when its client closes the connection with the code %s, and no other item is",
       async (code) => {
         const group = newGroup();
         const watch = await watchGroup(url, group);
@@ -68,7 +68,7 @@ export function boundSuite(name: string, lasts: boolean, open: () => Promise<Ope
       },
     );
 
-    it("goes after the timeout when its connection is cut, and not before", async () => {
+    it("is deleted after the timeout when its connection is cut, and not before", async () => {
       const group = newGroup();
       const watch = await watchGroup(url, group);
       const ann = await openClient(url);
@@ -80,7 +80,7 @@ export function boundSuite(name: string, lasts: boolean, open: () => Promise<Ope
       expect(watch.causes("a")).toEqual(["disconnected"]);
     });
 
-    it("goes when its client sends nothing more, at most twice the timeout later", async () => {
+    it("is deleted at most twice the timeout after its client falls silent", async () => {
       const group = newGroup();
       const watch = await watchGroup(url, group);
       const proxy = await openProxy(server.port);
@@ -96,7 +96,7 @@ export function boundSuite(name: string, lasts: boolean, open: () => Promise<Ope
       expect(watch.causes("a")).toEqual(["disconnected"]);
     });
 
-    it("stays when its client comes back with its session, until that is over", async () => {
+    it("stays when its client comes back with its session, until the session is over", async () => {
       const group = newGroup();
       const watch = await watchGroup(url, group);
       const before = await openClient(url);
@@ -139,7 +139,7 @@ export function boundSuite(name: string, lasts: boolean, open: () => Promise<Ope
       await watch.until("freed");
     });
 
-    it("goes at the first of its two ends when it has a ttl, too", async () => {
+    it("is deleted at the first of its two ends when it also has a ttl", async () => {
       const group = newGroup();
       const watch = await watchGroup(url, group);
       const ann = await openClient(url);
@@ -153,7 +153,7 @@ export function boundSuite(name: string, lasts: boolean, open: () => Promise<Ope
       expect(watch.causes("long")).toEqual(["disconnected"]);
     });
 
-    it("goes from all groups, however many there are", async () => {
+    it("is deleted from all groups, however many there are", async () => {
       const groups = Array.from({ length: 70 }, newGroup);
       const ann = await openClient(url);
       for (let i = 0; i < 5; i++)
@@ -165,7 +165,7 @@ export function boundSuite(name: string, lasts: boolean, open: () => Promise<Ope
       await line.until("deletes", (frames) => of(frames, "delete").length === 5 * groups.length);
     });
 
-    it("leaves nothing behind of calls that are under way when the connection ends", async () => {
+    it("is deleted even if its call is under way when the connection ends", async () => {
       const group = newGroup();
       const watch = await watchGroup(url, group);
       const [clean, cut] = [await openClient(url), await openClient(url)];
@@ -185,7 +185,7 @@ export function boundSuite(name: string, lasts: boolean, open: () => Promise<Ope
     });
 
     if (!lasts) return;
-    it("goes when the server stops, so that the next one does not have it", async () => {
+    it("is deleted when the server stops, so that the next one does not have it", async () => {
       const group = newGroup();
       const ann = await openClient(url);
       await bind(ann, group, "a");

@@ -47,7 +47,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       return items.map(({ data }) => data as unknown as Shown);
     };
 
-    it("is stored when the first frame of the join comes, with id, user, data and since", async () => {
+    it("is stored before the first frame of the join arrives, with id, user, data and since", async () => {
       const group = newGroup();
       const ann = await openClient(url);
       const beforeMs = Date.now();
@@ -66,7 +66,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       expect(item?.data).toEqual(shown);
     });
 
-    it("reaches those who follow the stream of presence, the client itself included", async () => {
+    it("reaches subscribers of the stream of presence, the client itself included", async () => {
       const group = newGroup();
       const watch = await watchPresence(url, group);
       const ann = await openClient(url);
@@ -83,7 +83,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       );
     });
 
-    it("goes with a leave frame at once, and is no deletion with a cause", async () => {
+    it("is deleted at once by a leave frame, without a cause", async () => {
       const group = newGroup();
       const watch = await watchPresence(url, group);
       const ann = await openClient(url);
@@ -94,7 +94,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       expect(watch.causes(ann.connectionId)).toEqual([undefined]);
     });
 
-    it("goes at once when the socket closes cleanly, because it is disconnected", async () => {
+    it("is deleted at once, as disconnected, when the socket closes cleanly", async () => {
       const group = newGroup();
       const watch = await watchPresence(url, group);
       const ann = await openClient(url);
@@ -106,7 +106,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       expect(watch.causes(ann.connectionId)).toEqual(["disconnected"]);
     });
 
-    it("goes after the timeout when the connection is cut, and not before", async () => {
+    it("is deleted after the timeout when the connection is cut, and not before", async () => {
       const group = newGroup();
       const watch = await watchPresence(url, group);
       const ann = await openClient(url);
@@ -135,7 +135,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       expect(of(ann.line.frames, "ended")).toEqual([]);
     });
 
-    it("changes with a presence frame, in place, and each time for all", async () => {
+    it("changes in place with each presence frame, for all subscribers", async () => {
       const group = newGroup();
       const watch = await watchPresence(url, group);
       const ann = await openClient(url);
@@ -149,7 +149,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       expect(watch.changes()).toEqual(["create", "update"]);
     });
 
-    it("stores the last of many changes that come at once", async () => {
+    it("stores the last of many changes that arrive at once", async () => {
       const group = newGroup();
       const watch = await watchPresence(url, group);
       const ann = await openClient(url);
@@ -162,7 +162,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       });
     });
 
-    it("stays as it is when its client comes back with its session: nobody sees it go", async () => {
+    it("stays as it is, unnoticed, when its client comes back with its session", async () => {
       const group = newGroup();
       const watch = await watchPresence(url, group);
       const ann = await openClient(url);
@@ -183,7 +183,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       expect(watch.changes()).toEqual(["create", "create", "delete"]);
     });
 
-    it("takes other data from the join that is made again, and keeps since", async () => {
+    it("takes new data from a repeated join, and keeps since", async () => {
       const group = newGroup();
       const watch = await watchPresence(url, group);
       const ann = await openClient(url);
@@ -199,7 +199,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       expect(watch.changes()).toEqual(["create", "update"]);
     });
 
-    it("goes when its client comes back and does not join again, or without presence", async () => {
+    it("is deleted when its client comes back and does not join again, or without presence", async () => {
       const [left, silent] = [newGroup(), newGroup()];
       const watches = [await watchPresence(url, left), await watchPresence(url, silent)];
       const ann = await openClient(url);
@@ -212,7 +212,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       for (const watch of watches) await watch.until();
     });
 
-    it("goes when the subscription is ended by an operator", async () => {
+    it("is deleted when an operator ends the subscription", async () => {
       const group = newGroup();
       const watch = await watchPresence(url, group);
       const ann = await openClient(url);
@@ -223,7 +223,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       expect(of(ann.line.frames, "ended")).toHaveLength(1);
     });
 
-    it("is not listed, is written by nobody else, and fires no triggers", async () => {
+    it("is not listed, cannot be written by callers, and fires no triggers", async () => {
       const group = newGroup();
       const fired: unknown[] = [];
       await server.service.registerFunction("fired", (payload) => void fired.push(payload));
@@ -272,7 +272,7 @@ export function presenceSuite(name: string, open: () => Promise<OpenedPlace>): v
       expect(kinds).toEqual(["resumed", "change"]);
     });
 
-    it("is refused for streams that have none, and their join with it", async () => {
+    it("is refused for streams that have none, together with the join", async () => {
       const ann = await openClient(url);
       for (const streamName of ["quiet-log", "millrace:presence:rooms", "x".repeat(239)])
         send(ann.line, "join", {

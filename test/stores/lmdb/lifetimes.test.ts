@@ -35,7 +35,7 @@ describe("lifetimes on disk", () => {
     return { records, format };
   };
 
-  it("are there after a restart, with the causes in the log (G6)", async () => {
+  it("survive a restart, with the causes in the log (G6)", async () => {
     const folder = await tempFolder();
     const clock = testClock();
     const first = await open(folder, { clock });
@@ -61,7 +61,7 @@ describe("lifetimes on disk", () => {
     await second.close();
   });
 
-  it("leave nothing in the index once their items are gone or have none", async () => {
+  it("leave nothing in the index once their items are deleted or have none", async () => {
     const folder = await tempFolder();
     const store = await open(folder);
     for (let i = 0; i < 20; i++)
@@ -109,7 +109,7 @@ describe("lifetimes on disk", () => {
     expect(await onDisk(folder)).toEqual({ records: 0, format: "5" });
   });
 
-  it("stand in the record of their item, and an item without one has the record of old", () => {
+  it("are in the record of their item; an item without one has the earlier form of record", () => {
     const item = {
       ...{ itemId: "a", value: Value.of(1), revision: 1, author: "" },
       ...{ createTimeMs: 0, updateTimeMs: 0 },

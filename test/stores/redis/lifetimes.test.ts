@@ -15,7 +15,7 @@ describeWithRedis("lifetimes in Redis", () => {
   });
   afterAll(async () => redis.dispose());
 
-  it("are refused while a process of the fleet may not know them, and so are causes", async () => {
+  it("are refused while a process of the fleet may not support them, and so are causes", async () => {
     const keyPrefix = randomPrefix();
     let isOldThere = true;
     const mayUseLifetimes = () => !isOldThere;
@@ -32,7 +32,7 @@ describeWithRedis("lifetimes in Redis", () => {
     expect(await format()).toBe("5");
   });
 
-  it("leave nothing in the indexes once their items are gone or have none", async () => {
+  it("leave nothing in the indexes once their items are deleted or have none", async () => {
     const keyPrefix = randomPrefix();
     const { store } = await openForTest(redis.url, { keyPrefix, partitions: 1 });
     for (let i = 0; i < 20; i++)
@@ -47,7 +47,7 @@ describeWithRedis("lifetimes in Redis", () => {
     expect(await indexes()).toEqual([]);
   });
 
-  it("are listed in the order of their ends over all partitions, however they are spread", async () => {
+  it("are listed in the order of their ends, however they are spread over partitions", async () => {
     const clock = testClock();
     const { store } = await openForTest(redis.url, { keyPrefix: randomPrefix(), clock });
     const start = clock.nowMs;

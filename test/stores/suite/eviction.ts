@@ -100,7 +100,7 @@ export function describeEviction(open: OpenStore): void {
       expect(await ids(store)).toEqual(["i0", "i1", "i2", "i3", "i5"]);
     });
 
-    it("is kept after a start, when it is lower than before", async () => {
+    it("is enforced after a start, when it is lower than before", async () => {
       const { store } = await stores();
       const groups = Array.from({ length: 150 }, (_, i) => groupOf(`g${i}`, "capped"));
       for (const key of groups) await commit(store, key, ...itemsFrom(0, MOST + 2));
@@ -114,7 +114,7 @@ export function describeEviction(open: OpenStore): void {
       await expect.poll(counts, { timeout: 10_000 }).toBe(true);
     });
 
-    it("is kept once a store works again", async () => {
+    it("is enforced once a store works again", async () => {
       const { store } = await stores();
       let failures = 2;
       const evictor = evictorOver({

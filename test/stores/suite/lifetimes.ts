@@ -59,7 +59,7 @@ async function lifetimeOf(store: Store, itemId: string) {
   return (await store.get(group, itemId)).item?.lifetime;
 }
 
-/** Items that go by themselves. */
+/** Lifetimes of items. */
 export function describeLifetimes(open: OpenStore): void {
   const stores = storesOf(open);
 
@@ -86,7 +86,7 @@ export function describeLifetimes(open: OpenStore): void {
       reader.close();
     });
 
-    it("are listed from their end on, the longest overdue first, until the item is gone", async () => {
+    it("are listed from their end on, the longest overdue first, until the item is deleted", async () => {
       const clock = testClock();
       const { store } = await stores({ clock });
       await commit(store, group, mortal("late", { ttlMs: 3000 }), mortal("soon", { ttlMs: 1000 }));
@@ -155,7 +155,7 @@ export function describeLifetimes(open: OpenStore): void {
       expect(await lifetimeOf(store, "a")).toEqual({ expireTimeMs, connection: undefined });
     });
 
-    it("bound to a connection are found by it, over all groups, until the item is gone", async () => {
+    it("bound to a connection are found by it, over all groups, until the item is deleted", async () => {
       const { store } = await stores();
       await commit(
         store,
@@ -212,7 +212,7 @@ export function describeLifetimes(open: OpenStore): void {
       expect(replay.changes.map(({ cause }) => cause)).toEqual(causes);
     });
 
-    it("end only as they were read: a delete of the service changes nothing where the item has changed", async () => {
+    it("end only as they were read: a delete by the service changes nothing if the item has changed", async () => {
       const clock = testClock();
       const { store } = await stores({ clock });
       await commit(store, group, mortal("a", { ttlMs: 1000, connection: "C" }));
@@ -246,7 +246,7 @@ export function describeLifetimes(open: OpenStore): void {
       expect(names(await store.lifetimes.expired(10))).toEqual(["room/a"]);
     });
 
-    it("follow a wall clock that goes back: they end later by as much", async () => {
+    it("follow a wall clock that is set back: they end later by as much", async () => {
       const clock = testClock();
       const { store } = await stores({ clock });
       await commit(store, group, mortal("a", { ttlMs: 1000 }));

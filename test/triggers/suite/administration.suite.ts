@@ -173,7 +173,7 @@ export function describeTriggerAdministration(store: TriggerStore): void {
   const testService = testServiceOn(inProcessHost);
 
   describe.each(WAYS)("triggers by $name", ({ operator }) => {
-    it("are listed with what waits for them, and since when their function is away", async () => {
+    it("are listed with what waits for them, and the time since which their function is away", async () => {
       const test = await testService({ store: await store.open() });
       const { service } = test;
       const client = await test.join();
@@ -283,7 +283,7 @@ export function describeTriggerAdministration(store: TriggerStore): void {
       expect(metadata).toEqual([{ a: 1 }]);
       expect(calls).toEqual([one?.payload]);
       expect((await list("f")).letters.map(({ id }) => id)).toEqual([two?.id]);
-      await expect(replay("f", one?.id ?? "")).rejects.toThrow("no dead letter of f");
+      await expect(replay("f", one?.id ?? "")).rejects.toThrow("dead_letter_id is unknown for f");
     });
   });
 

@@ -44,7 +44,7 @@ export function describeDurable(host: Host, store: TriggerStore): void {
     service.triggers().some(({ config }) => (config as { durable?: string }).durable === "audit");
 
   describe("durable triggers", () => {
-    it("outlive their connection: events wait, and come once, in order, when a provider is back", async () => {
+    it("outlive their connection: events wait, and are delivered once, in order, when a provider is back", async () => {
       const { service, join } = await testService({ store: await store.open() });
       const first = await join();
       const before = recorder<StreamPayload>();
@@ -133,7 +133,7 @@ export function describeDurable(host: Host, store: TriggerStore): void {
       expect(revisionsOf(calls)).toEqual(upTo(20));
     });
 
-    it("end when the registration is removed, and their events go with them", async () => {
+    it("end when the registration is removed, and their events are dropped", async () => {
       const { service, join } = await testService({ store: await store.open() });
       const client = await join();
       const registration = await client.registerTrigger(AUDIT);

@@ -120,7 +120,7 @@ export function describeStart(host: Host, store: TriggerStore): void {
       expect(calls[2]).toMatchObject({ id: "none", event: { type: "sync", data: null, ids: [] } });
     });
 
-    it("start once: registering again with the same place goes on", async () => {
+    it("start once: registering again with the same place continues", async () => {
       const { service, join } = await serviceOn();
       await service.set({ ...at("a", "1"), data: 1 });
       const client = await join();
@@ -168,7 +168,7 @@ export function describeStart(host: Host, store: TriggerStore): void {
       await equals(projection, service);
     });
 
-    it("start over from the state of the groups whose events were too many, and say so", async () => {
+    it("start over from the state of the groups with too many events, and give the reason", async () => {
       const { service, join } = await serviceOn({ triggerLimits: { maxBacklog: 10 } });
       const client = await join();
       const projection = new Projection();
