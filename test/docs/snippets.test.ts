@@ -62,6 +62,11 @@ const documents = await Promise.all(DOCUMENTS.map(readMarkdown));
 const snippets = documents.flatMap((document) => document.snippets);
 const programs = snippets.filter(({ language }) => language === "ts");
 
+/** Lines of blocks that prepare the Python environment, which all blocks of these tests share. */
+const INSTALLS = /^python3 -m venv |^\S+ -m pip install /;
+/** Those that have run: a second document begins with the same ones. */
+const done = new Set<string>();
+
 /** Responses of the service, by the block with the request. */
 const responses = new Map<Snippet, JsonValue>();
 
@@ -198,7 +203,9 @@ async function python(context: TestContext, snippet: Snippet, workspace: Workspa
     () => {},
     async () => {
       try {
-        await shell(snippet, snippet.code, workspace);
+        const lines = snippet.code.split("\n");
+        await shell(snippet, lines.filter((line) => !done.has(line)).join("\n"), workspace);
+        for (const line of lines) if (INSTALLS.test(line)) done.add(line);
       } catch (error) {
         const missing = await pythonProblem(workspace.folder);
         if (missing !== undefined) context.skip(missing);
