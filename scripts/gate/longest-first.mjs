@@ -7,12 +7,15 @@ import { BaseSequencer } from "vitest/node";
 /** Beginnings of the paths of files that take much longer than their size suggests, longest first. */
 const LONGEST = [
   "test/docs/snippets",
+  "test/stores/redis/",
   "test/browser/demo",
   "test/doors/bad-input",
   "test/doors/liveness",
   "test/redis/faults",
   "test/coordinators/redis/",
-  "test/stores/redis/",
+  "test/browser/ai-text",
+  "test/redis/torn-copies",
+  "test/redis/ensure-redis",
   "test/server/config/process",
   "test/gates/leave-after-kill",
 ];

@@ -10,6 +10,7 @@ const CONFIG = [".oxlintrc.json", "scripts/gate", "tsconfig.json"];
 const FORBIDDEN: Readonly<Record<string, readonly string[]>> = {
   core: ["../wire/planted.ts", "node:crypto", "lmdb"],
   lifetimes: ["../service/planted.ts", "../live/planted.ts", "node:timers"],
+  presence: ["../bridge/planted.ts", "../lifetimes/planted.ts", "node:timers"],
   live: ["../service/planted.ts", "node:timers"],
   limits: ["../service/planted.ts", "ws"],
   rights: ["../service/planted.ts", "../functions/planted.ts", "zod"],

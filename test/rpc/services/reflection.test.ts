@@ -122,6 +122,7 @@ describe.each([
       "millrace/v1/types.proto",
       "google/protobuf/timestamp.proto",
       "google/protobuf/struct.proto",
+      "google/protobuf/duration.proto",
     ]);
   });
 
@@ -183,6 +184,8 @@ describe.each([
       "expectedRevision",
       "expectedEpoch",
       "idempotencyKey",
+      "ttl",
+      "whileConnected",
     ]);
     expect(fields?.map(({ proto3Optional }) => proto3Optional)).toEqual([
       false,
@@ -192,6 +195,8 @@ describe.each([
       true,
       true,
       true,
+      true,
+      false,
     ]);
   });
 
