@@ -34,6 +34,14 @@ export interface ExpiredItem extends ItemName {
   readonly expireTimeMs: number;
 }
 
+/** A page of connections that items are bound to. */
+export interface ConnectionPage {
+  /** Each once in this page. They may be in later ones as well. */
+  readonly connections: readonly string[];
+  /** Where the next page begins, in a form that is the store's own; undefined: this is the last. */
+  readonly next: string | undefined;
+}
+
 /** Shortest lifetime by the clock that a caller may ask for, in milliseconds. */
 export const MIN_TTL_MS = 1000;
 /** Longest one: 10 years. */
@@ -80,8 +88,11 @@ export interface Lifetimes {
     within?: readonly GroupKey[],
   ): Promise<readonly ItemName[]>;
   /**
-   * Connections that items are bound to, after `after`, sorted by UTF-8 bytes. Of a fleet, each
-   * process lists only those of groups that it is responsible for.
+   * Connections that items are bound to, in an order of the store's own: all that have items
+   * throughout the pages. Of a fleet, each process lists only those of groups that it is
+   * responsible for.
+   *
+   * @param page `from`: `next` of the page before. `limit`: most connections, at least 1.
    */
-  connections(page: { after?: string; limit: number }): Promise<readonly string[]>;
+  connections(page: { from?: string | undefined; limit: number }): Promise<ConnectionPage>;
 }

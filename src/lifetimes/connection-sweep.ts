@@ -1,6 +1,6 @@
 import type { Sessions } from "../core/coordinator.ts";
 import type { Store } from "../core/store.ts";
-import { type Timer, startTimer } from "../timers/timers.ts";
+import { type Timer, sleep, startTimer } from "../timers/timers.ts";
 
 /** Dependencies and limits of the sweep of connections. */
 export interface ConnectionSweepOptions {
@@ -9,32 +9,40 @@ export interface ConnectionSweepOptions {
   /** Deletes what is bound to a connection. */
   readonly endItems: (connection: string) => Promise<void>;
   /**
-   * Pause between two sweeps of a fleet, in milliseconds. Default 15,000. A service of one process
-   * sweeps once, at its start.
+   * Pause between two looks of a fleet, in milliseconds. Default 9,000. A service of one process
+   * looks once, at its start.
    */
   readonly intervalMs?: number | undefined;
-  /** Notified of failures. The next sweep, or a retry, makes up for them. */
+  /** Notified of failures. The next look, or a retry, makes up for them. */
   readonly onProblem: (error: unknown) => void;
 }
 
 /** The running sweep of connections. */
 export interface ConnectionSweep {
-  /** Sweeps now. */
+  /** Looks at all connections now. */
   sweep(): Promise<void>;
   /** Stops, and waits for what is under way. Idempotent. */
   close(): Promise<void>;
 }
 
-const DEFAULT_INTERVAL_MS = 15_000;
-/** Pause before the sweep at the start is tried again, in milliseconds. */
-const RETRY_MS = 1000;
-/** Connections that are looked up at once. */
-const PAGE_SIZE = 256;
 /**
- * How long a connection of a fleet has to be without a session before what is bound to it goes, in
- * sweeps: processes record their sessions anew soon after Redis has lost some.
+ * What is left goes within a minute: it is found after three pauses at the latest, and goes three
+ * pauses later.
  */
-const PATIENCE_SWEEPS = 2;
+const DEFAULT_INTERVAL_MS = 9000;
+/** One look in so many lists all connections; the others are at suspects only. */
+const LOOKS_PER_LISTING = 3;
+/** Pause before the look at the start is tried again, in milliseconds. */
+const RETRY_MS = 1000;
+/** Connections that are listed, and looked up, at once: for both it is about a millisecond. */
+const PAGE_SIZE = 1000;
+/** Pause after each page, in milliseconds, so that a listing does not delay other work. */
+const PAGE_PAUSE_MS = 10;
+/**
+ * How many looks find a connection of a fleet without a session before what is bound to it goes with
+ * the next one: processes record their sessions anew soon after Redis has lost some.
+ */
+const PATIENCE_LOOKS = 3;
 
 /**
  * Deletes what is bound to connections without a session: their process was killed after it had
@@ -42,67 +50,86 @@ const PATIENCE_SWEEPS = 2;
  *
  * The items are listed before the sessions. A session is recorded before an item that is bound to
  * its connection is acknowledged, so a connection whose session goes on is found.
+ *
+ * Each process of a fleet lists the connections of its own partitions. That costs in proportion to
+ * their number, also when nothing happens; so it is done rarely, and only connections that were
+ * found without a session, the suspects, are looked up in between.
  */
 export function startConnectionSweep(options: ConnectionSweepOptions): ConnectionSweep {
   const { store, agreed, endItems, onProblem, intervalMs = DEFAULT_INTERVAL_MS } = options;
-  /** Connections that had no session, and in how many sweeps in a row. */
-  let suspects = new Map<string, number>();
-  let isClosed = false;
+  const patience = agreed.survive ? PATIENCE_LOOKS : 0;
+  /** Connections that had no session, and in how many looks in a row. */
+  const suspects = new Map<string, number>();
+  const closing = new AbortController();
+  const { signal } = closing;
   let timer: Timer | undefined;
   let sweeping: Promise<void> | undefined;
+  let last: Promise<void> = Promise.resolve();
 
-  const withoutSession = async () => {
-    const found: string[] = [];
-    for (let after: string | undefined; !isClosed; after = found.at(-1)) {
-      const page = await store.lifetimes.connections({
-        limit: PAGE_SIZE,
-        ...(after !== undefined && { after }),
-      });
-      found.push(...page);
-      if (page.length < PAGE_SIZE) break;
-    }
-    const missing: string[] = [];
-    for (let i = 0; i < found.length; i += PAGE_SIZE) {
-      const page = found.slice(i, i + PAGE_SIZE);
+  const rest = async () => sleep(PAGE_PAUSE_MS, signal).catch(() => {});
+  const reviewSuspects = async () => {
+    const all = Array.from(suspects.keys());
+    for (let at = 0; at < all.length && !signal.aborted; at += PAGE_SIZE) {
+      const page = all.slice(at, at + PAGE_SIZE);
       const connected = await agreed.connected(page);
-      missing.push(...page.filter((connection) => !connected.has(connection)));
+      for (const connection of page) {
+        if (connected.has(connection)) suspects.delete(connection);
+        else suspects.set(connection, (suspects.get(connection) ?? 0) + 1);
+      }
+      await rest();
     }
-    return missing;
   };
-  const sweepAll = async () => {
-    const patience = agreed.survive ? PATIENCE_SWEEPS : 0;
-    const before = suspects;
-    const next = new Map<string, number>();
-    for (const connection of await withoutSession()) {
-      if (isClosed) return;
-      const sweeps = before.get(connection) ?? 0;
-      next.set(connection, sweeps + 1);
-      if (sweeps >= patience) await endItems(connection);
+  const findSuspects = async () => {
+    let from: string | undefined;
+    do {
+      const page = await store.lifetimes.connections({ from, limit: PAGE_SIZE });
+      const others = page.connections.filter((connection) => !suspects.has(connection));
+      const connected = await agreed.connected(others);
+      for (const connection of others) if (!connected.has(connection)) suspects.set(connection, 1);
+      from = page.next;
+      if (from !== undefined) await rest();
+    } while (from !== undefined && !signal.aborted);
+  };
+  const look = async (lists: boolean) => {
+    await reviewSuspects();
+    if (lists && !signal.aborted) await findSuspects();
+    for (const [connection, looks] of suspects) {
+      if (signal.aborted) return;
+      if (looks <= patience) continue;
+      await endItems(connection);
+      suspects.delete(connection);
     }
-    suspects = next;
+  };
+  /** One look at a time. */
+  const lookInTurn = async (lists: boolean): Promise<void> => {
+    const looking = last.then(async () => look(lists));
+    last = looking.catch(() => {});
+    return looking;
   };
   const sweep = () =>
-    (sweeping ??= sweepAll().finally(() => {
+    (sweeping ??= lookInTurn(true).finally(() => {
       sweeping = undefined;
     }));
-  const runAndSchedule = async () => {
+  const lookAndSchedule = async (n: number) => {
     let pauseMs = agreed.survive ? intervalMs : Infinity;
+    let next = n + 1;
     try {
-      await sweep();
+      await (n % LOOKS_PER_LISTING === 0 ? sweep() : lookInTurn(false));
     } catch (error) {
       onProblem(error);
       pauseMs = Math.min(pauseMs, Math.max(intervalMs, RETRY_MS));
+      next = n;
     }
-    if (!isClosed && pauseMs !== Infinity)
-      timer = startTimer(pauseMs, () => void runAndSchedule()).unref();
+    if (!signal.aborted && pauseMs !== Infinity)
+      timer = startTimer(pauseMs, () => void lookAndSchedule(next)).unref();
   };
-  void runAndSchedule();
+  void lookAndSchedule(0);
   return {
     sweep,
     async close() {
-      isClosed = true;
+      closing.abort();
       timer?.cancel();
-      await sweeping?.catch(() => {});
+      await last;
     },
   };
 }

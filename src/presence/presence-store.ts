@@ -5,7 +5,6 @@ import type { Position } from "../core/position.ts";
 import { AFTER_PRESENCE_STREAMS, isPresenceStream } from "../core/presence-stream.ts";
 import type { HistoryOf } from "../core/retention.ts";
 import type { GroupPage, Head, ReadLimits, Store } from "../core/store.ts";
-import { compareUtf8 } from "../core/text.ts";
 import { memoryStore } from "../stores/memory/memory-store.ts";
 
 /**
@@ -78,7 +77,10 @@ async function listed(
   return { ...found, groups: [...groups, ...rest.groups] };
 }
 
-/** The lifetimes of two stores. Items of presence do not expire. */
+/**
+ * The lifetimes of two stores. Items of presence do not expire, and those in memory outlive no
+ * process: nothing is left of the connections of an earlier one.
+ */
 function both(all: Lifetimes, ofPresence: Lifetimes): Lifetimes {
   return {
     expired: (limit) => all.expired(limit),
@@ -89,9 +91,6 @@ function both(all: Lifetimes, ofPresence: Lifetimes): Lifetimes {
       ]);
       return found.flat().slice(0, limit);
     },
-    async connections(page) {
-      const found = await Promise.all([all.connections(page), ofPresence.connections(page)]);
-      return Array.from(new Set(found.flat())).sort(compareUtf8).slice(0, page.limit);
-    },
+    connections: (page) => all.connections(page),
   };
 }

@@ -91,11 +91,10 @@ describe("the start of a service of one process", () => {
 describe("the sweep of a fleet", () => {
   const nobody: Given = { survive: true, connected: async () => new Set() };
 
-  it("deletes what is bound to a connection that had no session in three sweeps in a row", async () => {
+  it("deletes what is bound to a connection that had no session in four looks in a row", async () => {
     await bindTo("gone");
     const { sweep } = start(nobody, Infinity);
-    await sweep.sweep();
-    await sweep.sweep();
+    for (let looks = 0; looks < 3; looks++) await sweep.sweep();
     expect(await ids()).toEqual(["gone"]);
     await sweep.sweep();
     expect(await ids()).toEqual([]);
@@ -105,14 +104,26 @@ describe("the sweep of a fleet", () => {
     await bindTo("back");
     const open = new Set<string>();
     const { sweep } = start({ survive: true, connected: async () => open }, Infinity);
-    await sweep.sweep();
-    await sweep.sweep();
+    for (let looks = 0; looks < 3; looks++) await sweep.sweep();
     open.add("back");
     await sweep.sweep();
     open.delete("back");
-    await sweep.sweep();
-    await sweep.sweep();
+    for (let looks = 0; looks < 3; looks++) await sweep.sweep();
     expect(await ids()).toEqual(["back"]);
+  });
+
+  it("lists in every third look only, and looks up suspects in all of them", async () => {
+    for (const each of ["gone", "open"]) await bindTo(each);
+    const looks: (readonly string[])[] = [];
+    const changed = nextChange();
+    const connected = async (connections: readonly string[]) => {
+      looks.push(connections.toSorted());
+      return new Set(connections.filter((each) => each === "open"));
+    };
+    start({ survive: true, connected }, 1);
+    await changed;
+    expect(looks).toEqual([["gone", "open"], ["gone"], ["gone"], ["gone"], ["open"]]);
+    expect(await ids()).toEqual(["open"]);
   });
 
   it("goes on by itself", async () => {

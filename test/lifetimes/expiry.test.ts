@@ -5,7 +5,7 @@ import { endBoundItems } from "../../src/lifetimes/bound-items.ts";
 import { type Expiry, startExpiry } from "../../src/lifetimes/expiry.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 import { commit, contents, groupOf, listen, put, testClock } from "../stores/suite/fixture.ts";
-import { mortal } from "../stores/suite/lifetimes.ts";
+import { connectionsIn, mortal } from "../stores/suite/lifetimes.ts";
 import { waitingOf } from "../stores/suite/outbox.ts";
 
 const group = groupOf("room");
@@ -129,6 +129,6 @@ describe("the end of a connection", () => {
     await endBoundItems("C", { store, firing: () => undefined });
     expect((await contents(store, group)).map(([id]) => id)).toEqual(["b"]);
     expect(recorder.events.at(-1)).toMatchObject({ itemId: "a", cause: "disconnected" });
-    expect(await store.lifetimes.connections({ limit: 10 })).toEqual(["D"]);
+    expect(await connectionsIn(store, 10)).toEqual(["D"]);
   });
 });

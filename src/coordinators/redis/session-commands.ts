@@ -28,9 +28,19 @@ const hold = luaScript(import.meta.url, "lua/session-hold");
 const detach = luaScript(import.meta.url, "lua/session-detach");
 const adopt = luaScript(import.meta.url, "lua/session-adopt");
 const bind = luaScript(import.meta.url, "lua/session-bind");
+const living = luaScript(import.meta.url, "lua/session-living");
 
 /** The scripts that the servers must load. */
-export const SESSION_SCRIPTS: readonly LuaScript[] = [keep, take, end, hold, detach, adopt, bind];
+export const SESSION_SCRIPTS: readonly LuaScript[] = [
+  keep,
+  take,
+  end,
+  hold,
+  detach,
+  adopt,
+  bind,
+  living,
+];
 
 /** The member that asks has no lease: its process has to join the fleet anew first. */
 export type NoMember = "no member";
@@ -167,18 +177,18 @@ export function sessionCommands(servers: RedisServers, keys: FleetKeys): Session
       return (await servers.run(tag, bind, names, [id, connectionId], "write")) === 1;
     },
     async connected(connections) {
-      const found = new Set<string>();
-      if (connections.length === 0) return found;
+      if (connections.length === 0) return new Set();
       const reply = await servers.send(tag, ["HMGET", bound, ...connections], "read");
-      await Promise.all(
-        (reply as (Buffer | null)[]).map(async (id, index) => {
-          if (id === null) return;
-          const command = ["HMGET", keys.session(String(id)), "holder", "ended"] as const;
-          const [holder, ended] = (await servers.send(tag, command, "read")) as (Buffer | null)[];
-          if (holder !== null && ended === null) found.add(connections[index] as string);
-        }),
-      );
-      return found;
+      const ids = reply as readonly (Buffer | null)[];
+      const known = connections.filter((_, index) => ids[index] !== null);
+      if (known.length === 0) return new Set();
+      const sessions = ids.flatMap((id) => (id === null ? [] : [keys.session(String(id))]));
+      // The end of a session removes both at once: one without the other is the work of a copy that
+      // was restored key by key. To count the sessions costs a tenth of reading them.
+      const count = await servers.send(tag, ["EXISTS", ...sessions], "read");
+      if (count === sessions.length) return new Set(known);
+      const lives = (await servers.run(tag, living, sessions, [], "read")) as readonly number[];
+      return new Set(known.filter((_, index) => lives[index] === 1));
     },
     async heldBy(member) {
       const reply = await servers.send(tag, ["SMEMBERS", keys.sessions(member)], "read");

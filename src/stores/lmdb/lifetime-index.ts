@@ -1,4 +1,4 @@
-import type { ExpiredItem, ItemLifetime, ItemName } from "../../core/lifetime.ts";
+import type { ConnectionPage, ExpiredItem, ItemLifetime, ItemName } from "../../core/lifetime.ts";
 import type { Table, Tables, View, Write } from "./disk.ts";
 import { type GroupName, groupOfKey, readSafeInteger, writeSafeInteger } from "./keys.ts";
 
@@ -57,15 +57,15 @@ export function readBound(
   return Array.from(found, ({ key }) => namesOf(key.subarray(start.length)));
 }
 
-/** Connections that items are bound to, after `after`, sorted by UTF-8 bytes. */
+/** Connections that items are bound to, after `from`, sorted by UTF-8 bytes. */
 export function readConnections(
   view: View,
   { lifetimes }: Tables,
-  { after = "", limit }: { readonly after?: string; readonly limit: number },
-): string[] {
+  { from = "", limit }: { readonly from?: string | undefined; readonly limit: number },
+): ConnectionPage {
   const found: string[] = [];
   const end = Buffer.of(BY_CONNECTION + 1);
-  let start = connectionKey(after, "\u0001");
+  let start = connectionKey(from, "\u0001");
   while (found.length < limit) {
     const key = firstKey(view, lifetimes, start, end);
     if (key === undefined) break;
@@ -73,7 +73,7 @@ export function readConnections(
     found.push(connection);
     start = connectionKey(connection, "\u0001");
   }
-  return found;
+  return { connections: found, next: found.length < limit ? undefined : found.at(-1) };
 }
 
 function firstKey(view: View, table: Table, start: Buffer, end: Buffer): Buffer | undefined {

@@ -1,4 +1,4 @@
-import type { ExpiredItem, ItemLifetime, ItemName } from "../../core/lifetime.ts";
+import type { ConnectionPage, ExpiredItem, ItemLifetime, ItemName } from "../../core/lifetime.ts";
 import type { GroupKey } from "../../core/names.ts";
 import { compareUtf8 } from "../../core/text.ts";
 
@@ -79,12 +79,19 @@ export class LifetimeIndex {
     return found;
   }
 
-  /** Connections that items are bound to, sorted by UTF-8 bytes. */
-  connections({ after, limit }: { readonly after?: string; readonly limit: number }): string[] {
-    return Array.from(this.#bound.keys())
-      .filter((connection) => after === undefined || compareUtf8(connection, after) > 0)
-      .sort(compareUtf8)
-      .slice(0, limit);
+  /** Connections that items are bound to, after `from`, sorted by UTF-8 bytes. */
+  connections({
+    from,
+    limit,
+  }: {
+    readonly from?: string | undefined;
+    readonly limit: number;
+  }): ConnectionPage {
+    const rest = Array.from(this.#bound.keys())
+      .filter((connection) => from === undefined || compareUtf8(connection, from) > 0)
+      .sort(compareUtf8);
+    const connections = rest.slice(0, limit);
+    return { connections, next: rest.length > limit ? connections.at(-1) : undefined };
   }
 }
 

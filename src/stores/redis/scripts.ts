@@ -25,8 +25,10 @@ export const DUE: LuaScript = script("due");
 export const SWEEP: LuaScript = script("sweep", "lua/keys");
 /** Items whose time has passed. */
 export const EXPIRED: LuaScript = script("expired");
-/** Connections that items are bound to. */
+/** A page of connections that items are bound to. */
 export const BOUND: LuaScript = script("bound");
+/** Items that are bound to connections. */
+export const BOUND_TO: LuaScript = script("bound-to");
 /** Entries of an outbox. */
 export const SCAN: LuaScript = script("scan");
 /** Claims an outbox. */
@@ -52,6 +54,7 @@ export const SCRIPTS: readonly LuaScript[] = [
   SWEEP,
   EXPIRED,
   BOUND,
+  BOUND_TO,
   SCAN,
   CLAIM,
   SETTLE,

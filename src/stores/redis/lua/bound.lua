@@ -1,14 +1,17 @@
--- Connections that items of one partition are bound to, sorted.
+-- Some connections that items of one partition are bound to, sorted. Items are read as they lie in the
+-- index; those of a connection that are more than a page are skipped.
 --
 -- KEYS  bound (sorted set of connection, group and item)
--- ARGV  bound of the first, most connections
-local found = {}
-local from = ARGV[1]
-while #found < tonumber(ARGV[2]) do
-  local first = redis.call('ZRANGE', KEYS[1], from, '+', 'BYLEX', 'LIMIT', 0, 1)[1]
-  if not first then break end
-  local connection = string.match(first, '^[^%z]*')
-  found[#found + 1] = connection
-  from = '(' .. connection .. '\1'
+-- ARGV  bound of the first, most items to read
+-- Returns 1 when there may be more after the last connection or else 0, connection, ...
+local members = redis.call('ZRANGE', KEYS[1], ARGV[1], '+', 'BYLEX', 'LIMIT', 0, ARGV[2])
+local found = {#members < tonumber(ARGV[2]) and 0 or 1}
+local last
+for _, member in ipairs(members) do
+  local connection = string.match(member, '^[^%z]*')
+  if connection ~= last then
+    found[#found + 1] = connection
+    last = connection
+  end
 end
 return found
