@@ -17,6 +17,7 @@ export const SCENARIOS = /** @type {const} */ ({
   growth: "a set and a join among 1,000,000 items, and the restart",
   redis: "a server on Redis, and an instance without subscribers",
   triggers: "the cost of registered triggers for a write",
+  presence: "the cost of keeping present connections",
 });
 
 /** @typedef {import("./lib/parts.mjs").Part} Part */
@@ -49,7 +50,7 @@ const PACES = {
 };
 
 /** Scenarios that a quick run skips unless they are named. @type {readonly string[]} */
-export const NOT_QUICK = ["growth", "triggers"];
+export const NOT_QUICK = ["growth", "triggers", "presence"];
 
 /**
  * Runs scenarios.

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
+import { Redis } from "ioredis";
 
 /** Attempts to start: another process may take the free port before the server listens. */
 const TRIES = 5;
@@ -55,7 +56,19 @@ async function start(program, folder) {
     end();
     await ended;
   };
-  return { info: { url: `redis://127.0.0.1:${port}` }, close, abort: close };
+  const url = `redis://127.0.0.1:${port}`;
+  const methods = {
+    /** CPU time of the server so far, in seconds. */
+    async serverCpuSeconds() {
+      const client = new Redis(url);
+      const info = await client.info("cpu");
+      client.disconnect();
+      const seconds = (/** @type {string} */ name) =>
+        Number(new RegExp(`^used_cpu_${name}:(\\S+)`, "m").exec(info)?.[1]);
+      return seconds("user") + seconds("sys");
+    },
+  };
+  return { info: { url }, methods, close, abort: close };
 }
 
 /** @returns {Promise<number>} */
