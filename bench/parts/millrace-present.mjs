@@ -8,7 +8,7 @@ import { Value } from "../../dist/src/core/value.js";
 
 /** Announcements under way. */
 const AT_ONCE = 200;
-const RETENTION = { history: () => ({ maxChanges: 100, maxAgeMs: 60_000, maxBytes: 1e6 }) };
+const RETENTION = { history: () => ({ maxChanges: 100, maxAgeMs: 5000, maxBytes: 1e6 }) };
 
 /**
  * Opens the part.
