@@ -205,20 +205,6 @@ describeWithRedis("sessions of a fleet", () => {
     expect(await sessions.connected(connections)).toEqual(new Set([kept.connectionId]));
   });
 
-  it("have no connections when a restored copy lacks them, whatever it has of others", async () => {
-    const fleet = fleets();
-    const { sessions } = await fleet.join();
-    own(sessions);
-    const [kept, lost] = [newSession(), newSession()];
-    for (const each of [kept, lost]) {
-      await sessions.begin(each);
-      await sessions.bind(each);
-    }
-    await redis.command("DEL", `${fleet.tag}:session:${lost.id}`);
-    const connections = [lost.connectionId, "unknown", kept.connectionId];
-    expect(await sessions.connected(connections)).toEqual(new Set([kept.connectionId]));
-  });
-
   it("are held by their new process when the reply to the take-up is lost", async () => {
     const [a, b] = await joinTwo(LEASE);
     own(a.sessions);
