@@ -26,6 +26,7 @@ export async function open({ store = { kind: "in_memory" } }) {
   });
   const { agreed, connections } = engine.sessions;
   agreed.serve({ release: async () => {}, adopt() {} });
+  // A finer resolution costs more CPU time than what is measured.
   const delay = monitorEventLoopDelay({ resolution: 20 });
   /** @param {number} group */
   const announce = async (group) => {

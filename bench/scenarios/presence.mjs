@@ -8,14 +8,14 @@ import { removeFolder, scratchFolder } from "../lib/scratch.mjs";
 
 const FLEET = 3;
 const GROUPS = 1000;
-/** Until the history of the announcements has been swept, in milliseconds. */
-const SETTLE_MS = 20_000;
+/** Until the history and the garbage of the announcements have been collected, in milliseconds. */
+const SETTLE_MS = 80_000;
 const CPU = { name: "CPU", unit: "% of a core" };
 
 /** @type {import("../run.mjs").Scenario} */
 export async function run({ quick, start, report, note }) {
   const count = quick ? 10_000 : 100_000;
-  const seconds = quick ? 30 : 81;
+  const seconds = quick ? 30 : 126;
   const what = `${count.toLocaleString("en-US")} present connections`;
   /** Measures processes while nothing happens. @param {readonly Part[]} services @param {Part} [redis] */
   const measure = async (services, redis) => {

@@ -25,13 +25,12 @@ export interface ConnectionSweep {
   close(): Promise<void>;
 }
 
-/**
- * What is left goes within a minute: it is found after three pauses at the latest, and goes three
- * pauses later.
- */
 const DEFAULT_INTERVAL_MS = 9000;
-/** One look in so many lists all connections; the others are at suspects only. */
-const LOOKS_PER_LISTING = 3;
+/**
+ * One look in so many lists all connections; the others are at suspects only. What is left is found
+ * within 63 s, and is deleted 27 s later.
+ */
+const LOOKS_PER_LISTING = 7;
 /** Pause before the look at the start is tried again, in milliseconds. */
 const RETRY_MS = 1000;
 /** Connections that are listed, and looked up, at once: for both it is about a millisecond. */
