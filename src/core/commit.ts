@@ -211,6 +211,7 @@ function isMet(condition: ItemCondition | undefined, current: StoredItem | undef
   const { revision, lifetime } = current.item;
   return (
     (condition.revision ?? revision) === revision &&
+    current.createdRevision <= (condition.maxCreatedRevision ?? Infinity) &&
     (condition.expireTimeMs ?? lifetime?.expireTimeMs) === lifetime?.expireTimeMs &&
     (condition.connection ?? lifetime?.connection) === lifetime?.connection
   );

@@ -259,6 +259,11 @@ export type Mutation =
 /** What the service read of an item that it is about to delete; absent parts match anything. */
 export interface ItemCondition {
   readonly revision?: number | undefined;
+  /**
+   * Last revision at which it may have been created. That of the position at which it was read means:
+   * the same item, however often it was updated since, and not a later one with its id.
+   */
+  readonly maxCreatedRevision?: number | undefined;
   /** Wall clock of its end, Unix milliseconds. */
   readonly expireTimeMs?: number | undefined;
   /** Id of the connection that it is bound to. */

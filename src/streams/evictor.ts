@@ -1,9 +1,11 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type GroupKey, groupKeyText } from "../core/names.ts";
 import type { Firing } from "../core/outbox.ts";
-import type { Commit, ItemPage, Outcome, Store } from "../core/store.ts";
+import type { ItemPage, Mutation, Store } from "../core/store.ts";
 import { type Timer, sleep, startTimer } from "../timers/timers.ts";
+import { GroupQueue } from "./group-queue.ts";
 
-/** Delay before a group is checked, to collect its writes, in milliseconds. */
+/** Delay before groups are checked, to collect their writes, in milliseconds. */
 const DELAY_MS = 100;
 /** Delay before a group is checked again after the store failed, in milliseconds. */
 const RETRY_MS = 1000;
@@ -28,17 +30,25 @@ export interface EvictorOptions {
 /**
  * Deletes the oldest created items of groups that have too many.
  *
- * Each deletion is an ordinary, conditional change: an item that has changed meanwhile stays until
- * the next check. A page has the number of all items at its own position, so one step finds the
- * oldest ones beyond the limit; processes that evict concurrently never delete more.
+ * Each deletion is an ordinary change, on the condition that the item is still the one that was
+ * read: an update does not matter, an item that was created anew stays. A page has the number of all
+ * items at its own position, so one step finds the oldest ones beyond the limit; processes that
+ * evict concurrently delete each item once.
+ *
+ * A worker takes one step for a group and puts it back at the end of the queue, so a large group
+ * does not delay others. A group whose step fails waits on its own.
  */
 export class Evictor {
   readonly #options: EvictorOptions;
   readonly #stopping = new AbortController();
-  /** Groups to check, by their text. */
-  #waiting = new Map<string, GroupKey>();
-  #timer: Timer | undefined;
-  #working: Promise<void> | undefined;
+  /** Groups that were written since the last check began, by their text. */
+  #noted = new Map<string, GroupKey>();
+  #collecting: Timer | undefined;
+  readonly #queue = new GroupQueue();
+  readonly #workers = new Set<Promise<void>>();
+  /** Items beyond the limit that the last step of a group left, by the text of the group. */
+  readonly #left = new Map<string, number>();
+  readonly #retries = new Set<Timer>();
 
   constructor(options: EvictorOptions) {
     this.#options = options;
@@ -47,8 +57,9 @@ export class Evictor {
   /** Checks a group soon, because items were created there. */
   note(group: GroupKey): void {
     if (this.#options.maxItemsOf(group.streamName) === undefined) return;
-    this.#waiting.set(groupKeyText(group), group);
-    this.#schedule(DELAY_MS);
+    if (this.#stopping.signal.aborted) return;
+    this.#noted.set(groupKeyText(group), group);
+    this.#collecting ??= startTimer(DELAY_MS, () => this.#checkNoted());
   }
 
   /**
@@ -62,7 +73,7 @@ export class Evictor {
       try {
         const page = { limit: SCAN_GROUPS, ...(after !== undefined && { after }) };
         const { groups } = await this.#options.store.allGroups(page);
-        for (const group of groups) this.note(group);
+        for (const group of groups) this.#checkLater(group);
         after = groups.at(-1);
         if (after === undefined) return;
         await sleep(SCAN_PAUSE_MS, signal);
@@ -73,78 +84,92 @@ export class Evictor {
     }
   }
 
-  /** Stops, and waits for the step under way. */
+  /** Stops, and waits for the steps under way. */
   async close(): Promise<void> {
     this.#stopping.abort();
-    this.#timer?.cancel();
-    await this.#working;
+    this.#collecting?.cancel();
+    for (const timer of this.#retries) timer.cancel();
+    await Promise.all(this.#workers);
   }
 
-  #schedule(delayMs: number): void {
-    if (this.#timer !== undefined || this.#stopping.signal.aborted) return;
-    this.#timer = startTimer(delayMs, () => {
-      this.#working = this.#work().finally(() => {
-        this.#timer = undefined;
-        this.#working = undefined;
-        if (this.#waiting.size > 0) this.#schedule(DELAY_MS);
-      });
-    });
+  #checkNoted(): void {
+    this.#collecting = undefined;
+    for (const group of this.#noted.values()) {
+      this.#queue.addFresh(group);
+      this.#startWorker();
+    }
+    this.#noted = new Map();
+  }
+
+  #checkLater(group: GroupKey): void {
+    if (this.#options.maxItemsOf(group.streamName) === undefined) return;
+    this.#queue.addToBacklog(group);
+    this.#startWorker();
+  }
+
+  #startWorker(): void {
+    if (this.#workers.size >= MAX_CONCURRENT || this.#stopping.signal.aborted) return;
+    const worker: Promise<void> = this.#work().finally(() => this.#workers.delete(worker));
+    this.#workers.add(worker);
   }
 
   async #work(): Promise<void> {
-    const groups = this.#waiting.values();
-    this.#waiting = new Map();
-    const failed: GroupKey[] = [];
-    const worker = async () => {
-      for (const group of groups) {
-        if (this.#stopping.signal.aborted) return;
-        await this.#evict(group).catch(() => failed.push(group));
+    for (;;) {
+      // Stores in memory never wait for anything else.
+      await nextTurn();
+      const group = this.#stopping.signal.aborted ? undefined : this.#queue.take();
+      if (group === undefined) return;
+      try {
+        this.#queue.finish(group, await this.#evictSome(group));
+      } catch {
+        this.#queue.finish(group, false);
+        this.#retryLater(group);
       }
-    };
-    await Promise.all(Array.from({ length: MAX_CONCURRENT }, worker));
-    if (failed.length === 0) return;
-    await sleep(RETRY_MS, this.#stopping.signal).catch(() => {});
-    for (const group of failed) this.#waiting.set(groupKeyText(group), group);
-  }
-
-  async #evict(group: GroupKey): Promise<void> {
-    const { store, maxItemsOf } = this.#options;
-    const excessOf = ({ itemCount }: ItemPage) =>
-      itemCount - (maxItemsOf(group.streamName) ?? Infinity);
-    let excess = excessOf(await store.list(group, { maxCount: 1, maxBytes: 1 }));
-    while (excess > 0 && !this.#stopping.signal.aborted) {
-      const maxCount = Math.min(excess, MAX_ITEMS_AT_ONCE);
-      const oldest = await store.list(group, { maxCount, maxBytes: MAX_BYTES_AT_ONCE });
-      // Others may have deleted some since.
-      excess = excessOf(oldest);
-      const items = oldest.items.slice(0, Math.max(0, excess));
-      if (items.length === 0) return;
-      const outcomes = await store.run(
-        group,
-        items.map(({ itemId, revision }) => this.#deletion(group, itemId, revision, oldest)),
-      );
-      excess -= outcomes.filter(({ ok }) => ok).length;
-      if (outcomes.some(isFailure)) throw new Error("Items could not be evicted.");
     }
   }
 
-  #deletion(
-    group: GroupKey,
-    itemId: string,
-    expectedRevision: number,
-    { position }: ItemPage,
-  ): Commit {
-    const fires = this.#options.firing(group, itemId);
-    return {
-      mutations: [{ kind: "delete", cause: "evicted", itemId, expectedRevision, fires }],
-      expectedEpoch: position.epoch,
-    };
+  #retryLater(group: GroupKey): void {
+    if (this.#stopping.signal.aborted) return;
+    const timer = startTimer(RETRY_MS, () => {
+      this.#retries.delete(timer);
+      this.#checkLater(group);
+    });
+    this.#retries.add(timer);
   }
-}
 
-/** Whether a deletion was refused for another reason than that its item has changed. */
-function isFailure(outcome: Outcome): boolean {
-  if (outcome.ok) return false;
-  const { reason } = outcome.error;
-  return reason !== "REVISION_MISMATCH" && reason !== "EPOCH_MISMATCH";
+  /** Takes one step. @returns whether the group may still have too many items. */
+  async #evictSome(group: GroupKey): Promise<boolean> {
+    const { store, maxItemsOf } = this.#options;
+    const maxItems = maxItemsOf(group.streamName) ?? Infinity;
+    const text = groupKeyText(group);
+    const left = this.#left.get(text);
+    this.#left.delete(text);
+    const expected =
+      left ?? (await store.list(group, { maxCount: 1, maxBytes: 1 })).itemCount - maxItems;
+    if (expected <= 0) return false;
+    const maxCount = Math.min(expected, MAX_ITEMS_AT_ONCE);
+    const oldest = await store.list(group, { maxCount, maxBytes: MAX_BYTES_AT_ONCE });
+    // Others may have deleted some since.
+    const excess = oldest.itemCount - maxItems;
+    if (excess <= 0) return false;
+    const evicted = await this.#delete(group, oldest, excess);
+    if (evicted === excess) return false;
+    this.#left.set(text, excess - evicted);
+    return true;
+  }
+
+  /** Deletes the items of a page, at most the given number. @returns how many it deleted. */
+  async #delete(group: GroupKey, { items, position }: ItemPage, maxCount: number): Promise<number> {
+    const { store, firing } = this.#options;
+    const onlyIf = { maxCreatedRevision: position.revision };
+    const mutations = items.slice(0, maxCount).map(({ itemId }): Mutation => {
+      const fires = firing(group, itemId);
+      return { kind: "delete", cause: "evicted", itemId, onlyIf, fires };
+    });
+    const [outcome] = await store.run(group, [{ mutations, expectedEpoch: position.epoch }]);
+    if (outcome?.ok === true)
+      return outcome.results.filter(({ revision }) => revision !== undefined).length;
+    if (outcome?.error.reason === "EPOCH_MISMATCH") return 0;
+    throw new Error("Items could not be evicted.");
+  }
 }

@@ -126,6 +126,7 @@ function writeMutation(args: string[], mutation: PlainMutation): void {
         optional(onlyIf.expireTimeMs),
         optional(onlyIf.connection),
         optional(onlyIf.revision),
+        optional(onlyIf.maxCreatedRevision),
       );
     if (cause !== undefined) args.push(CAUSE_CODES[cause]);
   }

@@ -235,6 +235,34 @@ export function describeLifetimes(open: OpenStore): void {
       expect(await contents(store, group)).toEqual([]);
     });
 
+    it("end by the creation of the item: an update does not matter, a later item with its id stays", async () => {
+      const { store } = await stores();
+      await commit(store, group, put("first", 1));
+      await commit(store, group, put("a", 1), put("b", 1));
+      await commit(store, group, mark("a", "x"), put("b", 2));
+      const of = (itemId: string, maxCreatedRevision: number) =>
+        expire(itemId, { maxCreatedRevision });
+      const early = await commit(store, group, of("a", 1), of("b", 2), of("none", 9));
+      expect(early.results.map(({ revision }) => revision)).toEqual([
+        undefined,
+        undefined,
+        undefined,
+      ]);
+      expect(early.position.revision).toBe(5);
+      const both = { maxCreatedRevision: 2, revision: 2 };
+      expect((await commit(store, group, expire("a", both))).position.revision).toBe(5);
+      expect((await commit(store, group, of("a", 2), of("b", 5))).position.revision).toBe(7);
+      await commit(store, group, put("a", 3));
+      expect((await commit(store, group, of("a", 7))).position.revision).toBe(8);
+      // Beside a step that the store decides in another way: an update reads the item first.
+      const mixed = await commit(store, group, of("a", 7), mark("first", "x"), of("first", 1));
+      expect(mixed.results.map(({ revision }) => revision)).toEqual([undefined, 9, 10]);
+      expect((await contents(store, group)).map(([itemId]) => itemId)).toEqual(["a"]);
+      // The item that a commit itself creates is later than anything that was read.
+      const own = await commit(store, group, put("new", 1), of("new", 10), of("a", 8));
+      expect(own.results.map(({ revision }) => revision)).toEqual([11, undefined, 12]);
+    });
+
     it("are unaffected by refused commits, and by changes made outside", async () => {
       const clock = testClock();
       const { store } = await stores({ clock });

@@ -17,7 +17,8 @@
 --           a 'K' after that: place of the hash of its keys, window, id of its idempotency key, fingerprint)
 --           'C', number of mutations, '' or '=' .. expected epoch, then for each
 --             letters, item, [e: expected revision], [f: what it fires],
---             [o: time of its end, connection and revision that it must have to be deleted, each or ''], [c: cause],
+--             [o: time of its end, connection, revision and last revision of its creation that it must have to be
+--               deleted, each or ''], [c: cause],
 --             [P put, R record: size, value], [R: type],
 --             [d: base revision or '' for that of the item, steps],
 --             [l: lifetime in ms or '', connection or '']; with k, '' keeps what the item has
@@ -190,10 +191,11 @@ local only_if, cause, life, keeps
 
 -- Whether an item is what a delete by the service expects.
 local function is_met(old, ends, connection)
-  local _, revision = struct.unpack('>dd', old)
+  local created, revision = struct.unpack('>dd', old)
   return (only_if[1] == '' or tonumber(only_if[1]) == ends)
     and (only_if[2] == '' or only_if[2] == connection)
     and (only_if[3] == '' or tonumber(only_if[3]) == revision)
+    and (only_if[4] == '' or created <= tonumber(only_if[4]))
 end
 
 -- P put, D delete, R record of a change made elsewhere, with its kind.
@@ -274,8 +276,8 @@ local function read_mutation()
       a = a + 1
     end
     if string.find(letters, 'o', 2, true) then
-      only_if = { ARGV[a], ARGV[a + 1], ARGV[a + 2] }
-      a = a + 3
+      only_if = { ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3] }
+      a = a + 4
     end
     if string.find(letters, 'c', 2, true) then
       cause = tonumber(ARGV[a])
