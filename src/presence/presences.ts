@@ -32,8 +32,8 @@ export interface Presences {
     shown: Shown,
   ): Promise<SubscriberPresence>;
   /**
-   * The client of a connection has come back. Items that another process stored are deleted unless
-   * it announces itself again in time.
+   * The client of a connection has come back. Changes that waited for it are stored, and items that
+   * another process stored are deleted unless it announces itself again in time.
    */
   resume(connection: PresentConnection): void;
   /** Stops. Items stay as they are. */
@@ -106,6 +106,7 @@ export function createPresences(options: PresencesOptions): Presences {
       return presence;
     },
     resume(connection) {
+      for (const item of itemsOf.get(connection)?.values() ?? []) item.settleLater();
       if (connection.isBoundElsewhere) schedule(connection, timeoutMs);
     },
     close() {

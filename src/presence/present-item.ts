@@ -1,5 +1,6 @@
 import type { SessionConnection } from "../core/connection.ts";
 import { StreamError } from "../core/errors.ts";
+import { HeldElsewhere } from "../core/held-elsewhere.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Mutation, Store } from "../core/store.ts";
 import { Value } from "../core/value.ts";
@@ -20,7 +21,7 @@ export interface Shown {
 /** The connection that an item shows, and is bound to. */
 export type PresentConnection = Pick<
   SessionConnection,
-  "connectionId" | "bind" | "isOver" | "isBoundElsewhere"
+  "connectionId" | "bind" | "track" | "isHeld" | "isOver" | "isReplaced" | "isBoundElsewhere"
 >;
 
 /** Dependencies of the items. */
@@ -49,8 +50,9 @@ interface Stored {
  * object.
  *
  * One writer brings the stored item into line with the announcements, a step at a time, so that
- * those made meanwhile become one change. Each step is conditional on what it replaces, because
- * another process may have taken up the session of the connection.
+ * those made meanwhile become one change. Another process may have taken up the session of the
+ * connection, and decides about the item from then on: so each step begins only while the session is
+ * certainly held here, is waited for by a take-up, and is conditional on what it replaces.
  */
 export class PresentItem {
   readonly #options: PresentItemOptions;
@@ -104,7 +106,7 @@ export class PresentItem {
     this.settle().catch((error: unknown) => {
       const { isClosed, onProblem } = this.#options;
       if (this.#isSettled || isClosed()) return;
-      onProblem(error);
+      if (!(error instanceof HeldElsewhere)) onProblem(error);
       if (!this.#mayRetry) return;
       this.#mayRetry = false;
       startTimer(RETRY_MS, () => {
@@ -119,7 +121,11 @@ export class PresentItem {
       try {
         // Announcements of one turn become one change, and the end of a connection comes first.
         await Promise.resolve();
-        while (!this.#isSettled) await this.#step();
+        while (!this.#isSettled) {
+          const isHeld = this.#connection.isHeld();
+          if (isHeld !== true && !(await isHeld)) throw new HeldElsewhere();
+          if (!this.#isSettled) await this.#step();
+        }
       } finally {
         this.#working = undefined;
         this.#review();
@@ -130,6 +136,9 @@ export class PresentItem {
 
   /** Reports when nothing is left of it. */
   #review(): void {
+    const { isOver, isReplaced } = this.#connection;
+    // What is replaced may come back here.
+    if (isReplaced && !isOver) return;
     if (this.#working === undefined && this.#shown.size === 0 && this.#isSettled) this.#onIdle();
   }
 
@@ -139,7 +148,7 @@ export class PresentItem {
   }
 
   get #isSettled(): boolean {
-    if (this.#connection.isOver) return true;
+    if (this.#connection.isOver || this.#connection.isReplaced) return true;
     const stored = this.#stored;
     if (stored === "unknown") return false;
     if (stored === "absent") return this.#shown.size === 0;
@@ -152,7 +161,7 @@ export class PresentItem {
     // Unless the step succeeds, the item may be anything.
     this.#stored = "unknown";
     if (stored === "unknown") this.#stored = await this.#read();
-    else if (wanted === undefined) this.#stored = await this.#delete();
+    else if (wanted === undefined) this.#stored = await this.#delete(stored);
     else this.#stored = await this.#put(wanted, stored);
   }
 
@@ -186,11 +195,17 @@ export class PresentItem {
     throw outcome?.error ?? new StreamError("INTERNAL", "The store gave no outcome.");
   }
 
-  async #delete(): Promise<"absent"> {
+  /** @param stored Not "absent": then nothing is to be deleted. */
+  async #delete(stored: Stored | "absent"): Promise<"absent" | "unknown"> {
+    if (stored === "absent") return stored;
     const { connectionId } = this.#connection;
-    const onlyIf = { connection: connectionId };
+    const onlyIf = { connection: connectionId, revision: stored.revision };
     const mutation: Mutation = { kind: "delete", itemId: connectionId, onlyIf };
-    await this.#options.store.run(this.#group, [{ mutations: [mutation] }]);
-    return "absent";
+    const [outcome] = await this.#connection.track(() =>
+      this.#options.store.run(this.#group, [{ mutations: [mutation] }]),
+    );
+    if (outcome?.ok !== true)
+      throw outcome?.error ?? new StreamError("INTERNAL", "The store gave no outcome.");
+    return outcome.results[0]?.revision === undefined ? "unknown" : "absent";
   }
 }

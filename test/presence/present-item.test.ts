@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { SessionConnection } from "../../src/core/connection.ts";
 import { StreamError } from "../../src/core/errors.ts";
 import { Value } from "../../src/core/value.ts";
+import type { PresentConnection } from "../../src/presence/present-item.ts";
 import { createPresences } from "../../src/presence/presences.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 
@@ -18,8 +18,11 @@ function open({ isBoundElsewhere = false } = {}) {
   /** Errors of the next commits: before it, or after it took effect. */
   const failures: StreamError[] = [];
   let commits = 0;
+  /** Whether the session of the connection is held here, as far as the fence knows. */
+  const fence = { isHeld: true as boolean | Promise<boolean> };
   const run: typeof store.run = async (group, all) => {
     commits++;
+    await at.beforeCommit?.();
     const failure = failures.shift();
     if (failure?.reason === "STORE_UNAVAILABLE") throw failure;
     const outcomes = await store.run(group, all);
@@ -29,9 +32,12 @@ function open({ isBoundElsewhere = false } = {}) {
   const connection = {
     connectionId: "c",
     isOver: false as boolean,
+    isReplaced: false as boolean,
     isBoundElsewhere,
+    isHeld: () => fence.isHeld,
     bind: (_group, write) => write(),
-  } satisfies Pick<SessionConnection, "connectionId" | "isOver" | "isBoundElsewhere" | "bind">;
+    track: (write) => write(),
+  } satisfies PresentConnection;
   const presences = createPresences({
     store: { ...store, run },
     timeoutMs: TIMEOUT_MS,
@@ -42,13 +48,16 @@ function open({ isBoundElsewhere = false } = {}) {
     const { item } = await store.get(GROUP, "c");
     return item?.value.json();
   };
-  return {
+  const at = {
     store,
     presences,
     connection,
     problems,
     failures,
+    fence,
     shown,
+    /** Called before each commit of this process. */
+    beforeCommit: undefined as (() => Promise<void>) | undefined,
     get commits() {
       return commits;
     },
@@ -73,7 +82,10 @@ function open({ isBoundElsewhere = false } = {}) {
         },
       ]),
   };
+  return at;
 }
+type Opened = ReturnType<typeof open>;
+
 const failing = (reason: "STORE_UNAVAILABLE" | "OUTCOME_UNKNOWN") =>
   new StreamError(reason, "The store fails.");
 
@@ -168,6 +180,65 @@ describe("the item of a connection", () => {
     await at.announce({ n: 1 });
     await vi.advanceTimersByTimeAsync(2 * TIMEOUT_MS);
     expect(await at.shown()).toMatchObject({ data: { n: 1 }, since: 1 });
+  });
+
+  describe.each([
+    ["released here", (at: Opened) => void (at.connection.isReplaced = true)],
+    ["not known of here", (at: Opened) => void (at.fence.isHeld = false)],
+  ])("after a take-up by another process that was %s", (_which, takeUp) => {
+    it.each(["changes", "is withdrawn"])(
+      "stays as the other process stored it, though it still %s here",
+      async (which) => {
+        const at = open();
+        const presence = await at.announce({ n: 1 });
+        at.failures.push(failing("STORE_UNAVAILABLE"));
+        if (which === "changes") presence.change(Value.of({ n: 2 }));
+        else presence.leave();
+        await vi.advanceTimersByTimeAsync(10);
+        takeUp(at);
+        await at.putElsewhere({ n: 9 });
+        await vi.advanceTimersByTimeAsync(2 * TIMEOUT_MS);
+        expect(await at.shown()).toMatchObject({ data: { n: 9 } });
+        expect(at.problems).toHaveLength(1);
+      },
+    );
+  });
+
+  it("is withdrawn when the session turns out to go on here", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 1 });
+    at.connection.isReplaced = true;
+    presence.leave();
+    await vi.advanceTimersByTimeAsync(10);
+    at.connection.isReplaced = false;
+    at.presences.resume(at.connection);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toBeUndefined();
+  });
+
+  it("is changed only once it is certain that the session is held here", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 1 });
+    let answer: (isHeld: boolean) => void = () => {};
+    at.fence.isHeld = new Promise((resolve) => (answer = resolve));
+    presence.change(Value.of({ n: 2 }));
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toMatchObject({ data: { n: 1 } });
+    answer(true);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toMatchObject({ data: { n: 2 } });
+  });
+
+  it("is not deleted by a delete that comes after another process stored it anew", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 1 });
+    at.beforeCommit = async () => {
+      at.connection.isReplaced = true;
+      await at.putElsewhere({ n: 9 });
+    };
+    presence.leave();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toMatchObject({ data: { n: 9 } });
   });
 
   it("is left alone once its connection is over", async () => {
