@@ -36,12 +36,16 @@ export interface Presences {
    * another process stored are deleted unless it announces itself again in time.
    */
   resume(connection: PresentConnection): void;
+  /** What was stored for these connections may have been lost: it is looked up, and stored again. */
+  check(connections: readonly PresentConnection[]): void;
   /** Stops. Items stay as they are. */
   close(): void;
 }
 
 /** Most items of a connection that are read at once. */
 const MAX_ITEMS = 1000;
+/** How many items are checked at once: a process may have those of many thousands of connections. */
+const CHECKED_AT_ONCE = 50;
 /** Pause before the items of a connection are read again after the store failed, in milliseconds. */
 const RETRY_MS = 1000;
 
@@ -68,7 +72,7 @@ export function createPresences(options: PresencesOptions): Presences {
     try {
       const bound = await store.lifetimes.boundTo(connection.connectionId, MAX_ITEMS);
       for (const { group } of bound)
-        if (isPresenceStream(group.streamName)) itemOf(connection, group).settleLater();
+        if (isPresenceStream(group.streamName)) void itemOf(connection, group).settleLater();
     } catch (error) {
       onProblem(error);
       schedule(connection, RETRY_MS);
@@ -80,6 +84,12 @@ export function createPresences(options: PresencesOptions): Presences {
     }).unref();
   };
 
+  const checkAll = async (connections: readonly PresentConnection[]) => {
+    const items = connections.flatMap((each) => Array.from(itemsOf.get(each)?.values() ?? []));
+    for (let i = 0; i < items.length && !isClosed; i += CHECKED_AT_ONCE)
+      await Promise.all(items.slice(i, i + CHECKED_AT_ONCE).map((item) => item.check()));
+  };
+
   return {
     async announce(group, connection, { data: first, user, author }) {
       const item = itemOf(connection, group);
@@ -89,7 +99,7 @@ export function createPresences(options: PresencesOptions): Presences {
         change(data) {
           if (hasLeft) return;
           show(data);
-          item.settleLater();
+          void item.settleLater();
         },
         leave() {
           hasLeft = true;
@@ -106,9 +116,10 @@ export function createPresences(options: PresencesOptions): Presences {
       return presence;
     },
     resume(connection) {
-      for (const item of itemsOf.get(connection)?.values() ?? []) item.settleLater();
+      for (const item of itemsOf.get(connection)?.values() ?? []) void item.settleLater();
       if (connection.isBoundElsewhere) schedule(connection, timeoutMs);
     },
+    check: (connections) => void checkAll(connections),
     close() {
       isClosed = true;
     },

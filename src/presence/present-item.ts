@@ -62,6 +62,10 @@ export class PresentItem {
   /** The announcements, by the subscriptions that made them; the latest is the last. */
   readonly #shown = new Map<object, Shown>();
   #stored: Stored | "absent" | "unknown";
+  /** Whether what is stored may have been lost since. */
+  #isDoubted = false;
+  /** Since when the connection is present, Unix milliseconds: also after its item was lost. */
+  #sinceMs: number | undefined;
   #working: Promise<void> | undefined;
   #mayRetry = true;
 
@@ -79,8 +83,13 @@ export class PresentItem {
     this.#stored = connection.isBoundElsewhere ? "unknown" : "absent";
   }
 
-  /** Shows an announcement, in place of an earlier one of the same subscription. */
+  /**
+   * Shows an announcement, in place of an earlier one of the same subscription. One that changes
+   * nothing finds out whether the item is still stored.
+   */
   show(subscription: object, shown: Shown): void {
+    const stored = this.#stored;
+    if (typeof stored === "object" && stored.text === shown.data.text) this.#isDoubted = true;
     this.#shown.delete(subscription);
     this.#shown.set(subscription, shown);
   }
@@ -88,7 +97,7 @@ export class PresentItem {
   /** Withdraws the announcement of a subscription. */
   withdraw(subscription: object): void {
     if (!this.#shown.delete(subscription)) return;
-    this.settleLater();
+    void this.settleLater();
     this.#review();
   }
 
@@ -101,9 +110,18 @@ export class PresentItem {
     return this.#working ?? (this.#isSettled ? Promise.resolve() : this.#work());
   }
 
-  /** Brings it into line in the background, however often the store fails. */
-  settleLater(): void {
-    this.settle().catch((error: unknown) => {
+  /** The stored item may have been lost. Resolves when it is there again, or the store failed. */
+  async check(): Promise<void> {
+    this.#isDoubted = true;
+    await this.settleLater();
+  }
+
+  /**
+   * Brings it into line in the background, however often the store fails. Resolves when it is, or
+   * will be tried again.
+   */
+  settleLater(): Promise<void> {
+    return this.settle().catch((error: unknown) => {
       const { isClosed, onProblem } = this.#options;
       if (this.#isSettled || isClosed()) return;
       if (!(error instanceof HeldElsewhere)) onProblem(error);
@@ -111,7 +129,7 @@ export class PresentItem {
       this.#mayRetry = false;
       startTimer(RETRY_MS, () => {
         this.#mayRetry = true;
-        this.settleLater();
+        void this.settleLater();
       }).unref();
     });
   }
@@ -150,14 +168,15 @@ export class PresentItem {
   get #isSettled(): boolean {
     if (this.#connection.isOver || this.#connection.isReplaced) return true;
     const stored = this.#stored;
-    if (stored === "unknown") return false;
+    if (stored === "unknown" || this.#isDoubted) return false;
     if (stored === "absent") return this.#shown.size === 0;
     return stored.text === this.#wanted?.data.text;
   }
 
   async #step(): Promise<void> {
-    const stored = this.#stored;
+    const stored = this.#isDoubted ? "unknown" : this.#stored;
     const wanted = this.#wanted;
+    this.#isDoubted = false;
     // Unless the step succeeds, the item may be anything.
     this.#stored = "unknown";
     if (stored === "unknown") this.#stored = await this.#read();
@@ -169,6 +188,7 @@ export class PresentItem {
     const { item } = await this.#options.store.get(this.#group, this.#connection.connectionId);
     if (item === undefined) return "absent";
     const { data, since } = item.value.json() as { readonly data: object; readonly since: number };
+    this.#sinceMs = since;
     return { text: JSON.stringify(data), sinceMs: since, revision: item.revision };
   }
 
@@ -178,7 +198,8 @@ export class PresentItem {
   ): Promise<Stored | "unknown"> {
     const { store, clock } = this.#options;
     const { connectionId: id } = this.#connection;
-    const { sinceMs, revision } = stored === "absent" ? { sinceMs: clock(), revision: 0 } : stored;
+    const { sinceMs, revision } =
+      stored === "absent" ? { sinceMs: this.#sinceMs ?? clock(), revision: 0 } : stored;
     const mutation: Mutation = {
       kind: "put",
       itemId: id,
@@ -189,8 +210,10 @@ export class PresentItem {
     const [outcome] = await this.#connection.bind(this.#group, () =>
       store.run(this.#group, [{ mutations: [mutation], author }]),
     );
-    if (outcome?.ok === true)
+    if (outcome?.ok === true) {
+      this.#sinceMs = sinceMs;
       return { text: data.text, sinceMs, revision: outcome.position.revision };
+    }
     if (outcome?.error.reason === "REVISION_MISMATCH") return "unknown";
     throw outcome?.error ?? new StreamError("INTERNAL", "The store gave no outcome.");
   }
@@ -206,6 +229,8 @@ export class PresentItem {
     );
     if (outcome?.ok !== true)
       throw outcome?.error ?? new StreamError("INTERNAL", "The store gave no outcome.");
-    return outcome.results[0]?.revision === undefined ? "unknown" : "absent";
+    if (outcome.results[0]?.revision === undefined) return "unknown";
+    this.#sinceMs = undefined;
+    return "absent";
   }
 }

@@ -18,6 +18,7 @@ function open({ isBoundElsewhere = false } = {}) {
   /** Errors of the next commits: before it, or after it took effect. */
   const failures: StreamError[] = [];
   let commits = 0;
+  let nowMs = 7;
   /** Whether the session of the connection is held here, as far as the fence knows. */
   const fence = { isHeld: true as boolean | Promise<boolean> };
   const run: typeof store.run = async (group, all) => {
@@ -41,7 +42,7 @@ function open({ isBoundElsewhere = false } = {}) {
   const presences = createPresences({
     store: { ...store, run },
     timeoutMs: TIMEOUT_MS,
-    clock: () => 7,
+    clock: () => nowMs,
     onProblem: (error) => problems.push(error),
   });
   const shown = async () => {
@@ -55,6 +56,7 @@ function open({ isBoundElsewhere = false } = {}) {
     problems,
     failures,
     fence,
+    setClock: (ms: number) => void (nowMs = ms),
     shown,
     /** Called before each commit of this process. */
     beforeCommit: undefined as (() => Promise<void>) | undefined,
@@ -142,6 +144,48 @@ describe("the item of a connection", () => {
     await at.announce({ n: 1 });
     await vi.advanceTimersByTimeAsync(10);
     expect(at.commits).toBe(1);
+  });
+
+  describe("that the store has lost", () => {
+    const lost = async () => {
+      const at = open();
+      const presence = await at.announce({ n: 1 });
+      await at.store.run(GROUP, [{ mutations: [{ kind: "delete", itemId: "c" }] }]);
+      at.setClock(8);
+      return { at, presence };
+    };
+    const restored = { id: "c", user: "ann", data: { n: 1 }, since: 7 };
+
+    it("is stored again when it is checked, with its time, however often the store fails", async () => {
+      const { at } = await lost();
+      at.failures.push(failing("STORE_UNAVAILABLE"));
+      at.presences.check([at.connection]);
+      await vi.advanceTimersByTimeAsync(1500);
+      expect(await at.shown()).toEqual(restored);
+    });
+
+    it("is stored again by an announcement of the same", async () => {
+      const { at, presence } = await lost();
+      presence.change(Value.of({ n: 1 }));
+      await vi.advanceTimersByTimeAsync(10);
+      expect(await at.shown()).toEqual(restored);
+    });
+
+    it("is stored again by a join with the same", async () => {
+      const { at } = await lost();
+      await at.announce({ n: 1 });
+      expect(await at.shown()).toEqual(restored);
+    });
+
+    it("has a new time when it was withdrawn before", async () => {
+      const { at, presence } = await lost();
+      at.presences.check([at.connection]);
+      await vi.advanceTimersByTimeAsync(10);
+      presence.leave();
+      await vi.advanceTimersByTimeAsync(10);
+      await at.announce({ n: 1 });
+      expect(await at.shown()).toEqual({ ...restored, since: 8 });
+    });
   });
 
   it("takes over the time and the unchanged data that another process stored", async () => {
