@@ -42,8 +42,10 @@ export interface Presences {
   close(): void;
 }
 
-/** Most items of a connection that are read at once. */
-const MAX_ITEMS = 1000;
+/** Items of a connection that are looked up, unless it has more. */
+const FEW_ITEMS = 1000;
+/** How many more are looked up then. */
+const MORE_ITEMS = 8;
 /** How many items are checked at once: a process may have those of many thousands of connections. */
 const CHECKED_AT_ONCE = 50;
 /** Pause before the items of a connection are read again after the store failed, in milliseconds. */
@@ -67,11 +69,17 @@ export function createPresences(options: PresencesOptions): Presences {
     return item;
   };
 
+  /** All items of a connection: those of presence may be among many others. */
+  const boundTo = async ({ connectionId }: PresentConnection) => {
+    for (let limit = FEW_ITEMS; ; limit *= MORE_ITEMS) {
+      const bound = await store.lifetimes.boundTo(connectionId, limit);
+      if (bound.length < limit) return bound;
+    }
+  };
   /** Deletes the items of a connection that were not announced again. */
   const sweep = async (connection: PresentConnection) => {
     try {
-      const bound = await store.lifetimes.boundTo(connection.connectionId, MAX_ITEMS);
-      for (const { group } of bound)
+      for (const { group } of await boundTo(connection))
         if (isPresenceStream(group.streamName)) void itemOf(connection, group).settleLater();
     } catch (error) {
       onProblem(error);

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { StreamError } from "../../src/core/errors.ts";
+import type { Mutation } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
 import type { PresentConnection } from "../../src/presence/present-item.ts";
 import { createPresences } from "../../src/presence/presences.ts";
@@ -214,6 +215,20 @@ describe("the item of a connection", () => {
     await vi.advanceTimersByTimeAsync(TIMEOUT_MS - 1);
     expect(await at.shown()).toBeDefined();
     await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toBeUndefined();
+  });
+
+  it("is deleted then also when thousands of other items are bound to the connection", async () => {
+    const at = open({ isBoundElsewhere: true });
+    const lifetime = { connection: "c" };
+    const puts = Array.from({ length: 1000 }, (_, i) => ({
+      ...{ kind: "put", itemId: `i${i}`, value: Value.of(i), lifetime },
+    })) as Mutation[];
+    for (const groupId of ["a", "b"])
+      await at.store.run({ streamName: "others", groupId }, [{ mutations: puts }]);
+    await at.putElsewhere({ n: 1 });
+    at.presences.resume(at.connection);
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS + 10);
     expect(await at.shown()).toBeUndefined();
   });
 
