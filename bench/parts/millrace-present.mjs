@@ -25,7 +25,7 @@ export async function open({ store = { kind: "in_memory" } }) {
     onFailure: (error, call) => failures.push(`${call}: ${error.message}`),
   });
   const { agreed, connections } = engine.sessions;
-  agreed.serve({ release: async () => {}, adopt() {} });
+  agreed.serve({ release: async () => {}, adopt() {}, onRecordedAnew() {} });
   // A finer resolution costs more CPU time than what is measured.
   const delay = monitorEventLoopDelay({ resolution: 20 });
   /** @param {number} group */

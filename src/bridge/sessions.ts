@@ -116,6 +116,9 @@ export function createSessions(
       for (const lease of leases) session.suspend(admissions.adopt(lease));
       session.lose();
     },
+    onRecordedAnew() {
+      presences.check(Array.from(held.values(), ({ connection }) => connection));
+    },
   });
 
   const takeUp = async (

@@ -152,12 +152,13 @@ export class SocketSession implements HolderSession, CallSession {
 
   /**
    * Closes its socket, before it is taken up at another process. Resolves when its writes that were
-   * handed to the store are over; those that wait for gates fail.
+   * handed to the store are over, those of its presence too; those that wait for gates fail.
    */
   async releaseElsewhere(): Promise<void> {
     this.release();
     this.connection.isReplaced = true;
     await this.#order?.whenIdle();
+    await this.connection.settled();
   }
 
   /** Passes everything to the session of the socket that took it up. */

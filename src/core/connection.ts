@@ -37,9 +37,17 @@ export interface ConnectionHolder {
 /** The connection of a session. It continues while its client may come back. */
 export interface SessionConnection extends Required<Connected> {
   isReplaced: boolean;
+  /**
+   * Whether its session is held here, so that its writes may start. @see Sessions.isHeld
+   *
+   * @throws StreamError STORE_UNAVAILABLE, as a rejection, when that cannot be found out.
+   */
+  isHeld(): boolean | Promise<boolean>;
+  /** Runs a write that binds nothing, for which `settled` waits too. */
+  track<R>(write: () => Promise<R>): Promise<R>;
   /** Gives it another holder. */
   holdBy(holder: ConnectionHolder): void;
-  /** Resolves when no write that binds an item is under way. */
+  /** Resolves when no write that binds an item, or is tracked, is under way. */
   settled(): Promise<void>;
   /**
    * Ends it with its session: nothing can be bound to it here from now on, and what is bound to it

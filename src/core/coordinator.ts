@@ -252,6 +252,11 @@ export interface SessionOwner {
   release(id: string): Promise<void>;
   /** This process holds a session from now on, whose process is gone. Nothing is connected by it. */
   adopt(session: SessionRecord, leases: readonly SubscriptionLease[]): void;
+  /**
+   * All sessions of this process have been recorded anew, because data or messages may have been
+   * lost: so may what was stored on their behalf.
+   */
+  onRecordedAnew(): void;
 }
 
 /**

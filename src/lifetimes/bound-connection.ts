@@ -5,7 +5,7 @@ import { type GroupKey, groupKeyText } from "../core/names.ts";
 
 /** Dependencies of connections that items can be bound to. */
 export interface BoundConnectionOptions {
-  readonly agreed: Pick<Sessions, "bind" | "connected">;
+  readonly agreed: Pick<Sessions, "bind" | "connected" | "isHeld">;
   /** Deletes what is bound to a connection. @see endBoundItems */
   readonly endItems: (connection: string, within: readonly GroupKey[] | undefined) => Promise<void>;
   /**
@@ -74,8 +74,7 @@ export class BoundConnection implements SessionConnection {
   async bind<R>(group: GroupKey, write: () => Promise<R>): Promise<R> {
     if (this.#isOver) throw over();
     this.#note(group);
-    this.#writes++;
-    try {
+    return this.track(async () => {
       const recording = this.#record();
       // Both at once, because calls of one group take effect in their order.
       const [written, recorded] = await Promise.allSettled([write(), recording]);
@@ -87,6 +86,19 @@ export class BoundConnection implements SessionConnection {
         throw over();
       }
       return written.value;
+    });
+  }
+
+  /** @see SessionConnection */
+  isHeld(): boolean | Promise<boolean> {
+    return this.#options.agreed.isHeld(this.#sessionId);
+  }
+
+  /** @see SessionConnection */
+  async track<R>(write: () => Promise<R>): Promise<R> {
+    this.#writes++;
+    try {
+      return await write();
     } finally {
       if (--this.#writes === 0) this.#settle();
     }

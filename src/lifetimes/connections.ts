@@ -9,7 +9,7 @@ import type { EndingOptions } from "./item-ends.ts";
 
 /** Dependencies and limits of connections. */
 export interface ConnectionsOptions extends EndingOptions {
-  readonly agreed: Pick<Sessions, "bind" | "connected" | "survive">;
+  readonly agreed: Pick<Sessions, "bind" | "connected" | "isHeld" | "survive">;
   readonly orders: Pick<Orders, "onLapse">;
   /** Notified of failures in the background, which are retried. */
   readonly onProblem: (error: unknown) => void;

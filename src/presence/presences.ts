@@ -32,16 +32,22 @@ export interface Presences {
     shown: Shown,
   ): Promise<SubscriberPresence>;
   /**
-   * The client of a connection has come back. Items that another process stored are deleted unless
-   * it announces itself again in time.
+   * The client of a connection has come back. Changes that waited for it are stored, and items that
+   * another process stored are deleted unless it announces itself again in time.
    */
   resume(connection: PresentConnection): void;
+  /** What was stored for these connections may have been lost: it is looked up, and stored again. */
+  check(connections: readonly PresentConnection[]): void;
   /** Stops. Items stay as they are. */
   close(): void;
 }
 
-/** Most items of a connection that are read at once. */
-const MAX_ITEMS = 1000;
+/** Items of a connection that are looked up, unless it has more. */
+const FEW_ITEMS = 1000;
+/** How many more are looked up then. */
+const MORE_ITEMS = 8;
+/** How many items are checked at once: a process may have those of many thousands of connections. */
+const CHECKED_AT_ONCE = 50;
 /** Pause before the items of a connection are read again after the store failed, in milliseconds. */
 const RETRY_MS = 1000;
 
@@ -63,12 +69,18 @@ export function createPresences(options: PresencesOptions): Presences {
     return item;
   };
 
+  /** All items of a connection: those of presence may be among many others. */
+  const boundTo = async ({ connectionId }: PresentConnection) => {
+    for (let limit = FEW_ITEMS; ; limit *= MORE_ITEMS) {
+      const bound = await store.lifetimes.boundTo(connectionId, limit);
+      if (bound.length < limit) return bound;
+    }
+  };
   /** Deletes the items of a connection that were not announced again. */
   const sweep = async (connection: PresentConnection) => {
     try {
-      const bound = await store.lifetimes.boundTo(connection.connectionId, MAX_ITEMS);
-      for (const { group } of bound)
-        if (isPresenceStream(group.streamName)) itemOf(connection, group).settleLater();
+      for (const { group } of await boundTo(connection))
+        if (isPresenceStream(group.streamName)) void itemOf(connection, group).settleLater();
     } catch (error) {
       onProblem(error);
       schedule(connection, RETRY_MS);
@@ -80,6 +92,12 @@ export function createPresences(options: PresencesOptions): Presences {
     }).unref();
   };
 
+  const checkAll = async (connections: readonly PresentConnection[]) => {
+    const items = connections.flatMap((each) => Array.from(itemsOf.get(each)?.values() ?? []));
+    for (let i = 0; i < items.length && !isClosed; i += CHECKED_AT_ONCE)
+      await Promise.all(items.slice(i, i + CHECKED_AT_ONCE).map((item) => item.check()));
+  };
+
   return {
     async announce(group, connection, { data: first, user, author }) {
       const item = itemOf(connection, group);
@@ -89,7 +107,7 @@ export function createPresences(options: PresencesOptions): Presences {
         change(data) {
           if (hasLeft) return;
           show(data);
-          item.settleLater();
+          void item.settleLater();
         },
         leave() {
           hasLeft = true;
@@ -106,8 +124,10 @@ export function createPresences(options: PresencesOptions): Presences {
       return presence;
     },
     resume(connection) {
+      for (const item of itemsOf.get(connection)?.values() ?? []) void item.settleLater();
       if (connection.isBoundElsewhere) schedule(connection, timeoutMs);
     },
+    check: (connections) => void checkAll(connections),
     close() {
       isClosed = true;
     },

@@ -1,5 +1,6 @@
 import type { SessionConnection } from "../core/connection.ts";
 import { StreamError } from "../core/errors.ts";
+import { HeldElsewhere } from "../core/held-elsewhere.ts";
 import type { GroupKey } from "../core/names.ts";
 import type { Mutation, Store } from "../core/store.ts";
 import { Value } from "../core/value.ts";
@@ -20,7 +21,7 @@ export interface Shown {
 /** The connection that an item shows, and is bound to. */
 export type PresentConnection = Pick<
   SessionConnection,
-  "connectionId" | "bind" | "isOver" | "isBoundElsewhere"
+  "connectionId" | "bind" | "track" | "isHeld" | "isOver" | "isReplaced" | "isBoundElsewhere"
 >;
 
 /** Dependencies of the items. */
@@ -49,8 +50,9 @@ interface Stored {
  * object.
  *
  * One writer brings the stored item into line with the announcements, a step at a time, so that
- * those made meanwhile become one change. Each step is conditional on what it replaces, because
- * another process may have taken up the session of the connection.
+ * those made meanwhile become one change. Another process may have taken up the session of the
+ * connection, and decides about the item from then on: so each step begins only while the session is
+ * certainly held here, is waited for by a take-up, and is conditional on what it replaces.
  */
 export class PresentItem {
   readonly #options: PresentItemOptions;
@@ -60,6 +62,10 @@ export class PresentItem {
   /** The announcements, by the subscriptions that made them; the latest is the last. */
   readonly #shown = new Map<object, Shown>();
   #stored: Stored | "absent" | "unknown";
+  /** Whether what is stored may have been lost since. */
+  #isDoubted = false;
+  /** Since when the connection is present, Unix milliseconds: also after its item was lost. */
+  #sinceMs: number | undefined;
   #working: Promise<void> | undefined;
   #mayRetry = true;
 
@@ -77,8 +83,13 @@ export class PresentItem {
     this.#stored = connection.isBoundElsewhere ? "unknown" : "absent";
   }
 
-  /** Shows an announcement, in place of an earlier one of the same subscription. */
+  /**
+   * Shows an announcement, in place of an earlier one of the same subscription. One that changes
+   * nothing finds out whether the item is still stored.
+   */
   show(subscription: object, shown: Shown): void {
+    const stored = this.#stored;
+    if (typeof stored === "object" && stored.text === shown.data.text) this.#isDoubted = true;
     this.#shown.delete(subscription);
     this.#shown.set(subscription, shown);
   }
@@ -86,7 +97,7 @@ export class PresentItem {
   /** Withdraws the announcement of a subscription. */
   withdraw(subscription: object): void {
     if (!this.#shown.delete(subscription)) return;
-    this.settleLater();
+    void this.settleLater();
     this.#review();
   }
 
@@ -99,17 +110,26 @@ export class PresentItem {
     return this.#working ?? (this.#isSettled ? Promise.resolve() : this.#work());
   }
 
-  /** Brings it into line in the background, however often the store fails. */
-  settleLater(): void {
-    this.settle().catch((error: unknown) => {
+  /** The stored item may have been lost. Resolves when it is there again, or the store failed. */
+  async check(): Promise<void> {
+    this.#isDoubted = true;
+    await this.settleLater();
+  }
+
+  /**
+   * Brings it into line in the background, however often the store fails. Resolves when it is, or
+   * will be tried again.
+   */
+  settleLater(): Promise<void> {
+    return this.settle().catch((error: unknown) => {
       const { isClosed, onProblem } = this.#options;
       if (this.#isSettled || isClosed()) return;
-      onProblem(error);
+      if (!(error instanceof HeldElsewhere)) onProblem(error);
       if (!this.#mayRetry) return;
       this.#mayRetry = false;
       startTimer(RETRY_MS, () => {
         this.#mayRetry = true;
-        this.settleLater();
+        void this.settleLater();
       }).unref();
     });
   }
@@ -119,7 +139,11 @@ export class PresentItem {
       try {
         // Announcements of one turn become one change, and the end of a connection comes first.
         await Promise.resolve();
-        while (!this.#isSettled) await this.#step();
+        while (!this.#isSettled) {
+          const isHeld = this.#connection.isHeld();
+          if (isHeld !== true && !(await isHeld)) throw new HeldElsewhere();
+          if (!this.#isSettled) await this.#step();
+        }
       } finally {
         this.#working = undefined;
         this.#review();
@@ -130,6 +154,9 @@ export class PresentItem {
 
   /** Reports when nothing is left of it. */
   #review(): void {
+    const { isOver, isReplaced } = this.#connection;
+    // What is replaced may come back here.
+    if (isReplaced && !isOver) return;
     if (this.#working === undefined && this.#shown.size === 0 && this.#isSettled) this.#onIdle();
   }
 
@@ -139,20 +166,21 @@ export class PresentItem {
   }
 
   get #isSettled(): boolean {
-    if (this.#connection.isOver) return true;
+    if (this.#connection.isOver || this.#connection.isReplaced) return true;
     const stored = this.#stored;
-    if (stored === "unknown") return false;
+    if (stored === "unknown" || this.#isDoubted) return false;
     if (stored === "absent") return this.#shown.size === 0;
     return stored.text === this.#wanted?.data.text;
   }
 
   async #step(): Promise<void> {
-    const stored = this.#stored;
+    const stored = this.#isDoubted ? "unknown" : this.#stored;
     const wanted = this.#wanted;
+    this.#isDoubted = false;
     // Unless the step succeeds, the item may be anything.
     this.#stored = "unknown";
     if (stored === "unknown") this.#stored = await this.#read();
-    else if (wanted === undefined) this.#stored = await this.#delete();
+    else if (wanted === undefined) this.#stored = await this.#delete(stored);
     else this.#stored = await this.#put(wanted, stored);
   }
 
@@ -160,6 +188,7 @@ export class PresentItem {
     const { item } = await this.#options.store.get(this.#group, this.#connection.connectionId);
     if (item === undefined) return "absent";
     const { data, since } = item.value.json() as { readonly data: object; readonly since: number };
+    this.#sinceMs = since;
     return { text: JSON.stringify(data), sinceMs: since, revision: item.revision };
   }
 
@@ -169,7 +198,8 @@ export class PresentItem {
   ): Promise<Stored | "unknown"> {
     const { store, clock } = this.#options;
     const { connectionId: id } = this.#connection;
-    const { sinceMs, revision } = stored === "absent" ? { sinceMs: clock(), revision: 0 } : stored;
+    const { sinceMs, revision } =
+      stored === "absent" ? { sinceMs: this.#sinceMs ?? clock(), revision: 0 } : stored;
     const mutation: Mutation = {
       kind: "put",
       itemId: id,
@@ -180,17 +210,27 @@ export class PresentItem {
     const [outcome] = await this.#connection.bind(this.#group, () =>
       store.run(this.#group, [{ mutations: [mutation], author }]),
     );
-    if (outcome?.ok === true)
+    if (outcome?.ok === true) {
+      this.#sinceMs = sinceMs;
       return { text: data.text, sinceMs, revision: outcome.position.revision };
+    }
     if (outcome?.error.reason === "REVISION_MISMATCH") return "unknown";
     throw outcome?.error ?? new StreamError("INTERNAL", "The store gave no outcome.");
   }
 
-  async #delete(): Promise<"absent"> {
+  /** @param stored Not "absent": then nothing is to be deleted. */
+  async #delete(stored: Stored | "absent"): Promise<"absent" | "unknown"> {
+    if (stored === "absent") return stored;
     const { connectionId } = this.#connection;
-    const onlyIf = { connection: connectionId };
+    const onlyIf = { connection: connectionId, revision: stored.revision };
     const mutation: Mutation = { kind: "delete", itemId: connectionId, onlyIf };
-    await this.#options.store.run(this.#group, [{ mutations: [mutation] }]);
+    const [outcome] = await this.#connection.track(() =>
+      this.#options.store.run(this.#group, [{ mutations: [mutation] }]),
+    );
+    if (outcome?.ok !== true)
+      throw outcome?.error ?? new StreamError("INTERNAL", "The store gave no outcome.");
+    if (outcome.results[0]?.revision === undefined) return "unknown";
+    this.#sinceMs = undefined;
     return "absent";
   }
 }

@@ -120,7 +120,7 @@ export interface SessionBasis {
   /** Their connections, which items can be bound to. */
   readonly connections: Pick<Connections, "open">;
   /** The presence of their clients. */
-  readonly presences: Pick<Presences, "resume">;
+  readonly presences: Pick<Presences, "resume" | "check">;
   /** How long a session outlives its connection, in milliseconds. */
   readonly timeoutMs: number;
   /** Notified of failures in the background, which are retried. */

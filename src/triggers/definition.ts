@@ -1,6 +1,7 @@
 import { FunctionError } from "../core/function-call.ts";
 import { StreamError } from "../core/errors.ts";
 import { isRecord } from "../core/is-record.ts";
+import { isPresenceStream } from "../core/presence-stream.ts";
 import {
   type RetryPolicy,
   TRIGGER_TYPES,
@@ -132,6 +133,12 @@ function placeConfig(type: "stream" | "stream:write", section: ConfigSection): T
   if (streamName === undefined) {
     const what = type === "stream" ? "listen to" : "guard";
     throw invalidField("config.stream_name", undefined, `the name of the stream to ${what}`);
+  }
+  if (isPresenceStream(streamName)) {
+    throw new FunctionError(
+      "trigger_invalid",
+      `config.stream_name is ${describeValue(streamName)}, a stream of presence, which fires no triggers; it may be that of another stream.`,
+    );
   }
   return {
     streamName,

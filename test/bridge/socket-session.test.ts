@@ -21,6 +21,7 @@ function open(maxSuspended = 10) {
     isClosed: false,
     onOver: (over) => over.settle(true),
   };
+  let settled = Promise.resolve();
   const connection: SessionConnection = {
     connectionId: "c",
     isOver: false,
@@ -28,8 +29,16 @@ function open(maxSuspended = 10) {
     isBoundElsewhere: false,
     bind: (_group, write) => write(),
     holdBy: () => {},
-    settled: async () => {},
+    isHeld: () => true,
+    track: (write) => write(),
+    settled: () => settled,
     end: () => {},
+  };
+  /** Begins a write. @returns Its end. */
+  const write = () => {
+    let end = () => {};
+    settled = new Promise((resolve) => (end = resolve));
+    return end;
   };
   const begin = () => new SocketSession(keeper, RECORD, connection, undefined);
   let session = begin();
@@ -53,6 +62,8 @@ function open(maxSuspended = 10) {
     },
     join: (id: string) => session.begin(joinedOf(id)),
     cut: () => session.lose(),
+    write,
+    release: async () => session.releaseElsewhere(),
     takeUp() {
       const before = session;
       session = begin();
@@ -74,6 +85,17 @@ it("lets nothing leave after the session is lost until it is taken up, or over",
   expect(client.left).toEqual([]);
   vi.advanceTimersByTime(TIMEOUT_MS / 2);
   expect(client.left).toEqual(["one", "two"]);
+});
+
+it("is released to another process once the writes of its connection are over", async () => {
+  const client = open();
+  const end = client.write();
+  let isReleased = false as boolean;
+  const releasing = client.release().then(() => (isReleased = true));
+  await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+  expect(isReleased).toBe(false);
+  end();
+  await releasing;
 });
 
 describe("a session that is taken up again and again", () => {

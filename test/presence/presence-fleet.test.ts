@@ -1,9 +1,11 @@
 import { expect, it, onTestFinished } from "vitest";
 import { type Server, createServer } from "millrace/server";
+import { of } from "../bridge/notices.ts";
 import { type LeaveChild, startLeaveChild } from "../support/gates/leave-child.ts";
 import { uniqueName } from "../support/doors/unique.ts";
 import { openClient } from "../support/lifetimes/socket-client.ts";
 import { changeTo, joinWith, watchPresence } from "../support/presence/presence-watch.ts";
+import { startRedis } from "../support/redis/redis-server.ts";
 import { randomPrefix } from "../support/redis/redis-stores.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { sharedRedis } from "../support/redis/shared-redis.ts";
@@ -17,8 +19,8 @@ const REGISTRY_TIMEOUT_MS = 2000;
 
 const newGroup = () => ({ streamName: "rooms", groupId: uniqueName("g") });
 
-async function newFleet() {
-  const { url } = await sharedRedis();
+async function newFleet(redis?: { readonly url: string }) {
+  const { url } = redis ?? (await sharedRedis());
   const keyPrefix = randomPrefix();
   const registryTimeoutMs = REGISTRY_TIMEOUT_MS;
   const store = { kind: "redis", url, keyPrefix, registryTimeoutMs } as const;
@@ -112,6 +114,26 @@ describeWithRedis("presence in a fleet", () => {
       expect(watch.changes()).toEqual(["create", "create", "delete"]);
       after.line.socket.close();
       await watch.until();
+    },
+    LONG_MS,
+  );
+
+  it(
+    "is stored again, with its time, after Redis has lost all data, though its client does nothing",
+    async () => {
+      const redis = await startRedis();
+      onTestFinished(async () => redis.dispose());
+      const { start } = await newFleet(redis);
+      const [a, b] = await Promise.all([start(), start()]);
+      const group = newGroup();
+      const ann = await openClient(a.url);
+      await joinWith(ann, group, { name: "Ann" });
+      const watch = await watchPresence(b.url, group);
+      const shown = await watch.untilShown(ann.connectionId, { name: "Ann" });
+      await redis.command("FLUSHALL");
+      await watch.line.until("a new state", (frames) => of(frames, "sync").length > 1);
+      expect(await watch.untilShown(ann.connectionId, { name: "Ann" })).toEqual(shown);
+      expect(of(ann.line.frames, "welcome")).toHaveLength(1);
     },
     LONG_MS,
   );

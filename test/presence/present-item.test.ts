@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { SessionConnection } from "../../src/core/connection.ts";
 import { StreamError } from "../../src/core/errors.ts";
+import type { Mutation } from "../../src/core/store.ts";
 import { Value } from "../../src/core/value.ts";
+import type { PresentConnection } from "../../src/presence/present-item.ts";
 import { createPresences } from "../../src/presence/presences.ts";
 import { memoryStore } from "../../src/stores/memory/memory-store.ts";
 
@@ -18,8 +19,12 @@ function open({ isBoundElsewhere = false } = {}) {
   /** Errors of the next commits: before it, or after it took effect. */
   const failures: StreamError[] = [];
   let commits = 0;
+  let nowMs = 7;
+  /** Whether the session of the connection is held here, as far as the fence knows. */
+  const fence = { isHeld: true as boolean | Promise<boolean> };
   const run: typeof store.run = async (group, all) => {
     commits++;
+    await at.beforeCommit?.();
     const failure = failures.shift();
     if (failure?.reason === "STORE_UNAVAILABLE") throw failure;
     const outcomes = await store.run(group, all);
@@ -29,26 +34,33 @@ function open({ isBoundElsewhere = false } = {}) {
   const connection = {
     connectionId: "c",
     isOver: false as boolean,
+    isReplaced: false as boolean,
     isBoundElsewhere,
+    isHeld: () => fence.isHeld,
     bind: (_group, write) => write(),
-  } satisfies Pick<SessionConnection, "connectionId" | "isOver" | "isBoundElsewhere" | "bind">;
+    track: (write) => write(),
+  } satisfies PresentConnection;
   const presences = createPresences({
     store: { ...store, run },
     timeoutMs: TIMEOUT_MS,
-    clock: () => 7,
+    clock: () => nowMs,
     onProblem: (error) => problems.push(error),
   });
   const shown = async () => {
     const { item } = await store.get(GROUP, "c");
     return item?.value.json();
   };
-  return {
+  const at = {
     store,
     presences,
     connection,
     problems,
     failures,
+    fence,
+    setClock: (ms: number) => void (nowMs = ms),
     shown,
+    /** Called before each commit of this process. */
+    beforeCommit: undefined as (() => Promise<void>) | undefined,
     get commits() {
       return commits;
     },
@@ -73,7 +85,10 @@ function open({ isBoundElsewhere = false } = {}) {
         },
       ]),
   };
+  return at;
 }
+type Opened = ReturnType<typeof open>;
+
 const failing = (reason: "STORE_UNAVAILABLE" | "OUTCOME_UNKNOWN") =>
   new StreamError(reason, "The store fails.");
 
@@ -132,6 +147,48 @@ describe("the item of a connection", () => {
     expect(at.commits).toBe(1);
   });
 
+  describe("that the store has lost", () => {
+    const lost = async () => {
+      const at = open();
+      const presence = await at.announce({ n: 1 });
+      await at.store.run(GROUP, [{ mutations: [{ kind: "delete", itemId: "c" }] }]);
+      at.setClock(8);
+      return { at, presence };
+    };
+    const restored = { id: "c", user: "ann", data: { n: 1 }, since: 7 };
+
+    it("is stored again when it is checked, with its time, however often the store fails", async () => {
+      const { at } = await lost();
+      at.failures.push(failing("STORE_UNAVAILABLE"));
+      at.presences.check([at.connection]);
+      await vi.advanceTimersByTimeAsync(1500);
+      expect(await at.shown()).toEqual(restored);
+    });
+
+    it("is stored again by an announcement of the same", async () => {
+      const { at, presence } = await lost();
+      presence.change(Value.of({ n: 1 }));
+      await vi.advanceTimersByTimeAsync(10);
+      expect(await at.shown()).toEqual(restored);
+    });
+
+    it("is stored again by a join with the same", async () => {
+      const { at } = await lost();
+      await at.announce({ n: 1 });
+      expect(await at.shown()).toEqual(restored);
+    });
+
+    it("has a new time when it was withdrawn before", async () => {
+      const { at, presence } = await lost();
+      at.presences.check([at.connection]);
+      await vi.advanceTimersByTimeAsync(10);
+      presence.leave();
+      await vi.advanceTimersByTimeAsync(10);
+      await at.announce({ n: 1 });
+      expect(await at.shown()).toEqual({ ...restored, since: 8 });
+    });
+  });
+
   it("takes over the time and the unchanged data that another process stored", async () => {
     const at = open({ isBoundElsewhere: true });
     await at.putElsewhere({ n: 1 });
@@ -161,6 +218,20 @@ describe("the item of a connection", () => {
     expect(await at.shown()).toBeUndefined();
   });
 
+  it("is deleted then also when thousands of other items are bound to the connection", async () => {
+    const at = open({ isBoundElsewhere: true });
+    const lifetime = { connection: "c" };
+    const puts = Array.from({ length: 1000 }, (_, i) => ({
+      ...{ kind: "put", itemId: `i${i}`, value: Value.of(i), lifetime },
+    })) as Mutation[];
+    for (const groupId of ["a", "b"])
+      await at.store.run({ streamName: "others", groupId }, [{ mutations: puts }]);
+    await at.putElsewhere({ n: 1 });
+    at.presences.resume(at.connection);
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS + 10);
+    expect(await at.shown()).toBeUndefined();
+  });
+
   it("stays when its client comes back from another process and announces itself", async () => {
     const at = open({ isBoundElsewhere: true });
     await at.putElsewhere({ n: 1 });
@@ -168,6 +239,65 @@ describe("the item of a connection", () => {
     await at.announce({ n: 1 });
     await vi.advanceTimersByTimeAsync(2 * TIMEOUT_MS);
     expect(await at.shown()).toMatchObject({ data: { n: 1 }, since: 1 });
+  });
+
+  describe.each([
+    ["released here", (at: Opened) => void (at.connection.isReplaced = true)],
+    ["not known of here", (at: Opened) => void (at.fence.isHeld = false)],
+  ])("after a take-up by another process that was %s", (_which, takeUp) => {
+    it.each(["changes", "is withdrawn"])(
+      "stays as the other process stored it, though it still %s here",
+      async (which) => {
+        const at = open();
+        const presence = await at.announce({ n: 1 });
+        at.failures.push(failing("STORE_UNAVAILABLE"));
+        if (which === "changes") presence.change(Value.of({ n: 2 }));
+        else presence.leave();
+        await vi.advanceTimersByTimeAsync(10);
+        takeUp(at);
+        await at.putElsewhere({ n: 9 });
+        await vi.advanceTimersByTimeAsync(2 * TIMEOUT_MS);
+        expect(await at.shown()).toMatchObject({ data: { n: 9 } });
+        expect(at.problems).toHaveLength(1);
+      },
+    );
+  });
+
+  it("is withdrawn when the session turns out to go on here", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 1 });
+    at.connection.isReplaced = true;
+    presence.leave();
+    await vi.advanceTimersByTimeAsync(10);
+    at.connection.isReplaced = false;
+    at.presences.resume(at.connection);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toBeUndefined();
+  });
+
+  it("is changed only once it is certain that the session is held here", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 1 });
+    let answer: (isHeld: boolean) => void = () => {};
+    at.fence.isHeld = new Promise((resolve) => (answer = resolve));
+    presence.change(Value.of({ n: 2 }));
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toMatchObject({ data: { n: 1 } });
+    answer(true);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toMatchObject({ data: { n: 2 } });
+  });
+
+  it("is not deleted by a delete that comes after another process stored it anew", async () => {
+    const at = open();
+    const presence = await at.announce({ n: 1 });
+    at.beforeCommit = async () => {
+      at.connection.isReplaced = true;
+      await at.putElsewhere({ n: 9 });
+    };
+    presence.leave();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(await at.shown()).toMatchObject({ data: { n: 9 } });
   });
 
   it("is left alone once its connection is over", async () => {

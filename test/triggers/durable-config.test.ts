@@ -17,6 +17,21 @@ const message = (config: object, type?: string): string => {
   throw new Error("it is not refused");
 };
 
+describe("the config of a trigger", () => {
+  it.each(["stream", "stream:write"])(
+    "of type %s refuses streams of presence, which fire none",
+    (type) => {
+      const text = message({ stream_name: "millrace:presence:chat" }, type);
+      expect(text).toBe(
+        'config.stream_name is "millrace:presence:chat", a stream of presence, which fires no triggers; it may be that of another stream.',
+      );
+      const durable = { durable: "a", start: "state" };
+      const config = { stream_name: "millrace:presence:chat", ...durable };
+      if (type === "stream") expect(message(config)).toBe(text);
+    },
+  );
+});
+
 describe("the config of a durable trigger", () => {
   it("takes a name, start and max_away, and has defaults", () => {
     const read = (config: object) => writeTrigger(readTrigger(request(config)).definition).config;

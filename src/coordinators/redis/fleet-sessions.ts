@@ -162,6 +162,7 @@ export function createFleetSessions(options: FleetSessionsOptions): FleetSession
       for (let i = 0; i < all.length; i += KEPT_AT_ONCE)
         await Promise.all(all.slice(i, i + KEPT_AT_ONCE).map(keepOrLose));
       if (before === doubts) recordedAs = name;
+      owner?.onRecordedAnew();
     } catch (error) {
       onProblem(error);
     }

@@ -83,7 +83,11 @@ describeWithRedis("sessions of a fleet", () => {
 
   it("are taken up from a process that does not release them within a second", async () => {
     const [a, b] = await joinTwo(60_000);
-    a.sessions.serve({ release: () => new Promise(() => {}), adopt: () => {} });
+    a.sessions.serve({
+      release: () => new Promise(() => {}),
+      adopt: () => {},
+      onRecordedAnew: () => {},
+    });
     own(b.sessions);
     const session = newSession();
     await a.sessions.begin(session);

@@ -31,6 +31,7 @@ class Member {
     process.sessions.serve({
       release: async () => {},
       adopt: ({ id }, leases) => this.#have(id, leases),
+      onRecordedAnew: () => {},
     });
     process.leases.onOrphan(({ id }) => {
       delivered(id);

@@ -32,6 +32,7 @@ export function own(sessions: Sessions, release: (id: string) => void = () => {}
       adopted.set(id, leases);
       wake();
     },
+    onRecordedAnew: () => {},
   });
   const until = async (holds: () => boolean) => {
     while (!holds()) await new Promise<void>((resolve) => waiters.push(resolve));
