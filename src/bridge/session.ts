@@ -56,6 +56,8 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
   /** The end of the caller's credentials; undefined: they have none. */
   readonly #expiry: Expiry | undefined;
   #joining: Set<Joining> | undefined;
+  /** The admissions of joins whose presence is being stored. */
+  #announcing: Set<Admission> | undefined;
   #malformed = 0;
   #dialect: Dialect = "unknown";
   #hello: Hello | undefined;
@@ -228,6 +230,7 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
     this.#feeds.close();
     for (const { join } of this.#joined.values()) this.#part(join.admission, join.byUrl);
     this.#joined.clear();
+    for (const admission of this.#announcing ?? []) this.#part(admission, false);
     this.#hello?.close(isOver);
   }
 
@@ -279,8 +282,8 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       const request = { ...target, subscriptionId, isProvisional: byUrl };
       admission = shared ?? (await handlers.admit(request, this));
       if (byUrl && !this.#closed) this.#url?.admitted(admission, this.#dialect);
-      if ((frame.presence ?? admission.presence) !== undefined && !this.#closed)
-        await showPresence(frame, admission, this.#caller, handlers);
+      const isPresent = (frame.presence ?? admission.presence) !== undefined;
+      if (isPresent && !this.#closed && !(await this.#announce(frame, admission))) return;
       if (this.#closed) return this.#part(admission, byUrl);
       if (admission.ended !== undefined) throw admission.ended;
       if (caller !== this.#caller) requireRightTo(target, this.#caller, this.#options);
@@ -313,6 +316,19 @@ export class BridgeSession implements FeedOwner, ExpiryOwner, HelloOwner {
       if (joining !== undefined) this.#joining?.delete(joining);
       if (this.#joining?.size === 0) this.#joining = undefined;
     }
+  }
+
+  /** @returns Whether the socket is still open. Otherwise its end has released the admission. */
+  async #announce(frame: JoinFrame, admission: Admission): Promise<boolean> {
+    (this.#announcing ??= new Set()).add(admission);
+    try {
+      await showPresence(frame, admission, this, this.#options.handlers);
+    } catch (error) {
+      if (!this.#closed) throw error;
+    } finally {
+      this.#announcing?.delete(admission);
+    }
+    return !this.#closed;
   }
 
   /**

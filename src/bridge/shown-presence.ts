@@ -1,5 +1,4 @@
 import { StreamError } from "../core/errors.ts";
-import type { Caller } from "../rights/caller.ts";
 import type { Admission, Handlers } from "../service/handlers.ts";
 import type { JoinFrame, PresenceFrame } from "./client-frame.ts";
 import type { HelloOwner } from "./hello.ts";
@@ -15,18 +14,29 @@ type PresenceHandlers = Pick<Handlers, "announce" | "requirePresence">;
 
 /**
  * Shows the presence of a join, or none, in place of what its subscription showed before the
- * connection was lost. Resolves when it is stored.
+ * connection was lost. Resolves when it is stored. It is withdrawn when its caller has lost the right
+ * to it meanwhile, or the socket has closed.
  *
  * @throws StreamError when it cannot be shown.
  */
 export async function showPresence(
   { streamName, groupId, presence }: JoinFrame,
   admission: Admission,
-  caller: Caller,
+  socket: Pick<HelloOwner, "caller" | "isClosed">,
   handlers: PresenceHandlers,
 ): Promise<void> {
   if (presence === undefined) return admission.show(undefined);
-  admission.show(await handlers.announce({ streamName, groupId }, presence, caller));
+  const group = { streamName, groupId };
+  const shown = await handlers.announce(group, presence, socket.caller);
+  // The subscription is suspended, and its client has not seen this join succeed.
+  if (socket.isClosed) return shown.leave();
+  admission.show(shown);
+  // A change of rights finds what is shown, but not what is about to be.
+  try {
+    handlers.requirePresence(group, socket.caller);
+  } catch {
+    admission.show(undefined);
+  }
 }
 
 /**
