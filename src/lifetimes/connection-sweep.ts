@@ -9,17 +9,17 @@ export interface ConnectionSweepOptions {
   /** Deletes what is bound to a connection. */
   readonly endItems: (connection: string) => Promise<void>;
   /**
-   * Pause between two looks of a fleet, in milliseconds. Default 9,000. A service of one process
-   * looks once, at its start.
+   * Pause between two sweeps of a fleet, in milliseconds. Default 9,000. A service of one process
+   * sweeps once, at its start.
    */
   readonly intervalMs?: number | undefined;
-  /** Notified of failures. The next look, or a retry, makes up for them. */
+  /** Notified of failures. The next sweep, or a retry, makes up for them. */
   readonly onProblem: (error: unknown) => void;
 }
 
 /** The running sweep of connections. */
 export interface ConnectionSweep {
-  /** Looks at all connections now. */
+  /** Sweeps all connections now. */
   sweep(): Promise<void>;
   /** Stops, and waits for what is under way. Idempotent. */
   close(): Promise<void>;
@@ -27,37 +27,37 @@ export interface ConnectionSweep {
 
 const DEFAULT_INTERVAL_MS = 9000;
 /**
- * One look in so many lists all connections; the others are at suspects only. What is left is found
- * within 63 s, and is deleted 27 s later.
+ * Every seventh sweep lists all connections; the others look up suspects only. So a connection
+ * without a session is found within 63 s, and its items are deleted 27 s later.
  */
 const LOOKS_PER_LISTING = 7;
-/** Pause before the look at the start is tried again, in milliseconds. */
+/** Shortest pause before a failed sweep is retried, in milliseconds. */
 const RETRY_MS = 1000;
-/** Connections that are listed, and looked up, at once: for both it is about a millisecond. */
+/** Connections that are listed, and looked up, at once; either takes about a millisecond. */
 const PAGE_SIZE = 1000;
 /** Pause after each page, in milliseconds, so that a listing does not delay other work. */
 const PAGE_PAUSE_MS = 10;
 /**
- * How many looks find a connection of a fleet without a session before what is bound to it goes with
- * the next one: processes record their sessions anew soon after Redis has lost some.
+ * Consecutive sweeps of a fleet that find a connection without a session before the next one deletes
+ * its items: when Redis has lost sessions, processes soon record theirs anew.
  */
 const PATIENCE_LOOKS = 3;
 
 /**
- * Deletes what is bound to connections without a session: their process was killed after it had
- * ended the session, or the session went with the process, or with data that Redis has lost.
+ * Deletes what is bound to connections without a session. Their process was killed after it had
+ * ended the session, or the session was lost with the process, or with data of Redis.
  *
  * The items are listed before the sessions. A session is recorded before an item that is bound to
- * its connection is acknowledged, so a connection whose session goes on is found.
+ * its connection is acknowledged, so a connection whose session continues is found.
  *
- * Each process of a fleet lists the connections of its own partitions. That costs in proportion to
- * their number, also when nothing happens; so it is done rarely, and only connections that were
- * found without a session, the suspects, are looked up in between.
+ * Each process of a fleet lists the connections of its own partitions. The cost is proportional to
+ * their number, also when nothing happens. So listings are rare, and the sweeps in between look up
+ * only suspects: connections that were found without a session.
  */
 export function startConnectionSweep(options: ConnectionSweepOptions): ConnectionSweep {
   const { store, agreed, endItems, onProblem, intervalMs = DEFAULT_INTERVAL_MS } = options;
   const patience = agreed.survive ? PATIENCE_LOOKS : 0;
-  /** Connections that had no session, and in how many looks in a row. */
+  /** Connections without a session, with the number of consecutive sweeps that found none. */
   const suspects = new Map<string, number>();
   const closing = new AbortController();
   const { signal } = closing;
