@@ -54,9 +54,10 @@ function describeSurvival({ open }: TriggerStore): void {
     expect(calls.map(({ revision }) => revision)).toEqual(
       Array.from({ length: 12 }, (_, i) => i + 1),
     );
-    expect((await second.service.listTriggers()).triggers).toMatchObject([
-      { config: { durable: "audit" }, pending: 0 },
-    ]);
+    // An event is pending until its handler has returned.
+    await expect
+      .poll(async () => (await second.service.listTriggers()).triggers)
+      .toMatchObject([{ config: { durable: "audit" }, pending: 0 }]);
   });
 
   it('with start: "state" deliver after a restart the states that they had yet to deliver (G6)', async () => {
