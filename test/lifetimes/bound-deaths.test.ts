@@ -1,15 +1,11 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createServer } from "millrace/server";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { startLeaveChild } from "../support/gates/leave-child.ts";
 import { uniqueName } from "../support/doors/unique.ts";
 import { startClientChild } from "../support/lifetimes/client-child.ts";
 import { openClient, watchGroup } from "../support/lifetimes/socket-client.ts";
-import { randomPrefix } from "../support/redis/redis-stores.ts";
+import { DISK, MEMORY, REDIS } from "../support/hosts/service-stores.ts";
 import { redisProgram } from "../support/redis/required-redis.ts";
-import { sharedRedis } from "../support/redis/shared-redis.ts";
 
 /** How long sessions wait for their clients, in milliseconds. */
 const TIMEOUT_MS = 600;
@@ -19,30 +15,16 @@ const LONG_MS = 30_000;
 
 const newGroup = () => ({ streamName: "cursors", groupId: uniqueName("g") });
 
-async function folderForTest(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "millrace-bound-"));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
-
-const STORES = {
-  memory: async () => ({ kind: "in_memory" }) as const,
-  disk: async () => ({ kind: "file_based", folder: await folderForTest() }) as const,
-  redis: async () => {
-    const { url } = await sharedRedis();
-    const keyPrefix = randomPrefix();
-    return { kind: "redis", url, keyPrefix, registryTimeoutMs: 2000 } as const;
-  },
-};
-
-describe.each(Object.entries(STORES))("an item, on the adapter %s", async (kind, storeOf) => {
-  const redis = kind === "redis" ? await redisProgram() : {};
+/** A process that was killed leaves a fleet soon. */
+const FLEET = { registryTimeoutMs: 2000 };
+describe.each([MEMORY, DISK, REDIS])("an item, on the adapter $name", async ({ name, open }) => {
+  const redis = name === "redis" ? await redisProgram() : {};
 
   it(
     "is deleted after the timeout when the process of its client is killed, or hangs",
     async ({ skip }) => {
       if ("missing" in redis) return skip(String(redis.missing));
-      const store = await storeOf();
+      const store = await open(FLEET);
       const server = await createServer({ port: 0, store, presenceTimeoutMs: TIMEOUT_MS });
       onTestFinished(() => server.close());
       const { url } = server;
@@ -73,7 +55,7 @@ describe.each(Object.entries(STORES))("an item, on the adapter %s", async (kind,
 it(
   "an item on disk is deleted when its only server starts again after a kill, since no session survives",
   async () => {
-    const store = await STORES.disk();
+    const store = await DISK.open();
     const start = async () =>
       startLeaveChild({ store, gate: false, presenceTimeoutMs: TIMEOUT_MS });
     const first = await start();

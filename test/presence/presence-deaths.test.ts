@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createServer } from "millrace/server";
 import { openProxy } from "../support/doors/proxy.ts";
@@ -11,9 +8,9 @@ import { startPresentChild } from "../support/presence/present-child.ts";
 import { joinWith, presenceOf, watchPresence } from "../support/presence/presence-watch.ts";
 import { connect } from "../bridge/line.ts";
 import { of } from "../bridge/notices.ts";
-import { randomPrefix } from "../support/redis/redis-stores.ts";
+import { DISK, MEMORY, REDIS } from "../support/hosts/service-stores.ts";
+import type { StoreOptions } from "../../src/server/open-store.ts";
 import { redisProgram } from "../support/redis/required-redis.ts";
-import { sharedRedis } from "../support/redis/shared-redis.ts";
 
 /** How long sessions wait for their clients, in milliseconds. */
 const TIMEOUT_MS = 600;
@@ -23,26 +20,13 @@ const LONG_MS = 30_000;
 
 const newGroup = () => ({ streamName: "rooms", groupId: uniqueName("g") });
 
-async function folderForTest(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "millrace-presence-"));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
-
-const STORES = {
-  memory: async () => ({ kind: "in_memory" }) as const,
-  disk: async () => ({ kind: "file_based", folder: await folderForTest() }) as const,
-  redis: async () => {
-    const { url } = await sharedRedis();
-    const keyPrefix = randomPrefix();
-    return { kind: "redis", url, keyPrefix, registryTimeoutMs: 2000 } as const;
-  },
-};
-const start = async (store: Awaited<ReturnType<(typeof STORES)[keyof typeof STORES]>>) =>
+/** A process that was killed leaves a fleet soon. */
+const FLEET = { registryTimeoutMs: 2000 };
+const start = async (store: StoreOptions) =>
   startLeaveChild({ store, gate: false, presenceTimeoutMs: TIMEOUT_MS });
 
-describe.each(Object.entries(STORES))("presence, on the adapter %s", async (kind, storeOf) => {
-  const redis = kind === "redis" ? await redisProgram() : {};
+describe.each([MEMORY, DISK, REDIS])("presence, on the adapter $name", async ({ name, open }) => {
+  const redis = name === "redis" ? await redisProgram() : {};
 
   it(
     "is deleted after the timeout when the process of its client is killed, hangs, or is cut off silently",
@@ -50,7 +34,7 @@ describe.each(Object.entries(STORES))("presence, on the adapter %s", async (kind
       if ("missing" in redis) return skip(String(redis.missing));
       const server = await createServer({
         port: 0,
-        store: await storeOf(),
+        store: await open(FLEET),
         presenceTimeoutMs: TIMEOUT_MS,
       });
       onTestFinished(() => server.close());
@@ -84,13 +68,13 @@ describe.each(Object.entries(STORES))("presence, on the adapter %s", async (kind
 });
 
 it.each([
-  ["memory", "SIGKILL"],
-  ["disk", "SIGKILL"],
-  ["disk", "SIGTERM"],
+  { adapter: MEMORY, signal: "SIGKILL" },
+  { adapter: DISK, signal: "SIGKILL" },
+  { adapter: DISK, signal: "SIGTERM" },
 ] as const)(
-  "presence beside the adapter %s begins a new epoch when its only server starts again after %s (G4)",
-  async (adapter, signal) => {
-    const store = await STORES[adapter]();
+  "presence beside the adapter $adapter.name begins a new epoch when its only server starts again after $signal (G4)",
+  async ({ adapter, signal }) => {
+    const store = await adapter.open();
     const first = await start(store);
     const group = newGroup();
     const ann = await openClient(first.url);

@@ -19,7 +19,7 @@ afterAll(() => server.close());
 
 const newGroup = () => ({ streamName: "rooms", groupId: uniqueName("g") });
 const deep = (levels: number): object => (levels === 1 ? {} : { a: deep(levels - 1) });
-/** An object whose JSON text has so many bytes. */
+/** An object whose JSON text has this length in bytes. */
 const sized = (bytes: number) => ({ t: "é".repeat((bytes - 8) / 2) });
 
 /** The errors that a socket has received, once there are `count` of them. */

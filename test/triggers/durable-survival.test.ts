@@ -5,13 +5,8 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { recorder, until } from "../support/hosts/test-service.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
 import { Projection, type StatePayload, contentOf } from "../support/triggers/projection.ts";
-import {
-  DISK,
-  MEMORY,
-  REDIS,
-  type StoreOptions,
-  type TriggerStore,
-} from "../support/triggers/stores.ts";
+import { DISK, MEMORY, REDIS, type ServiceStore } from "../support/hosts/service-stores.ts";
+import type { StoreOptions } from "../../src/server/open-store.ts";
 import { SECRET } from "../webhooks/calling.ts";
 import { answering, receive } from "../webhooks/receiver.ts";
 import type { StreamPayload } from "./suite/firing.suite.ts";
@@ -37,7 +32,7 @@ function workerAt(url: string) {
   return worker;
 }
 
-function describeSurvival({ open }: TriggerStore): void {
+function describeSurvival({ open }: ServiceStore): void {
   it("outlive the service: what waited comes after a restart, in order, then what is new (G6)", async () => {
     const store = await open();
     const first = await serve(store);

@@ -2,7 +2,7 @@ import { describe } from "vitest";
 import { HOSTS } from "../support/hosts/hosts.ts";
 import { inProcessHost } from "../support/hosts/in-process-host.ts";
 import { describeWithRedis } from "../support/redis/required-redis.ts";
-import { DISK, MEMORY, REDIS } from "../support/triggers/stores.ts";
+import { DISK, MEMORY, REDIS } from "../support/hosts/service-stores.ts";
 import { describeDurable } from "./suite/durable.suite.ts";
 import { describeStart } from "./suite/start.suite.ts";
 

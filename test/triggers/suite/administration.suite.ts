@@ -11,7 +11,7 @@ import {
   testServiceOn,
   until,
 } from "../../support/hosts/test-service.ts";
-import type { TriggerStore } from "../../support/triggers/stores.ts";
+import type { ServiceStore } from "../../support/hosts/service-stores.ts";
 import type { StreamPayload } from "./firing.suite.ts";
 
 /** A trigger, in the form of every way to list it. */
@@ -169,7 +169,7 @@ const trigger = (functionId: string, config: object = {}): TriggerRequest => ({
 });
 
 /** What operators see of triggers and dead letters, and what they do with them. */
-export function describeTriggerAdministration(store: TriggerStore): void {
+export function describeTriggerAdministration(store: ServiceStore): void {
   const testService = testServiceOn(inProcessHost);
 
   describe.each(WAYS)("triggers by $name", ({ operator }) => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { DEAD_LETTERS, type StreamService, type TriggerRequest } from "millrace";
 import type { Host } from "../../support/hosts/host.ts";
 import { recorder, testServiceOn, until } from "../../support/hosts/test-service.ts";
-import type { TriggerStore } from "../../support/triggers/stores.ts";
+import type { ServiceStore } from "../../support/hosts/service-stores.ts";
 import type { StreamPayload } from "./firing.suite.ts";
 
 const AUDIT = {
@@ -38,7 +38,7 @@ async function lettersOf(service: StreamService, functionId: string) {
 }
 
 /** Durable triggers: a registration that outlives its connection, and events that wait. */
-export function describeDurable(host: Host, store: TriggerStore): void {
+export function describeDurable(host: Host, store: ServiceStore): void {
   const testService = testServiceOn(host);
   const isInForce = (service: StreamService) =>
     service.triggers().some(({ config }) => (config as { durable?: string }).durable === "audit");

@@ -4,7 +4,7 @@ import type { Host } from "../../support/hosts/host.ts";
 import { recorder, testServiceOn, until } from "../../support/hosts/test-service.ts";
 import { random } from "../../support/random.ts";
 import { Projection, type StatePayload, contentOf } from "../../support/triggers/projection.ts";
-import type { TriggerStore } from "../../support/triggers/stores.ts";
+import type { ServiceStore } from "../../support/hosts/service-stores.ts";
 
 function projector(config: Record<string, unknown> = {}): TriggerRequest {
   return {
@@ -26,7 +26,7 @@ function randomWrite(service: StreamService, dice: ReturnType<typeof random>, n:
 }
 
 /** Triggers that receive the present state first. */
-export function describeStart(host: Host, store: TriggerStore): void {
+export function describeStart(host: Host, store: ServiceStore): void {
   const testService = testServiceOn(host);
   const serviceOn = async (options = {}) => testService({ store: await store.open(), ...options });
   const equals = async (projection: Projection, service: StreamService) => {
