@@ -1,11 +1,8 @@
 /* Whether opening the end of a large group costs what opening a small group costs. */
-import { join } from "node:path";
-import { PROJECT } from "../../scripts/lib/project.mjs";
-import { ensureRedis } from "../../scripts/lib/redis.mjs";
 import { alternate } from "../lib/alternate.mjs";
+import { onEachStore } from "../lib/each-store.mjs";
 import { withCpu } from "../lib/parts.mjs";
 import { CPU_MICROS, P50, ratioAtMost, rowOf } from "../lib/row.mjs";
-import { removeFolder, scratchFolder } from "../lib/scratch.mjs";
 
 /** @typedef {import("../lib/parts.mjs").Part} Part */
 
@@ -14,24 +11,7 @@ const WINDOW = 50;
 
 /** @type {import("../run.mjs").Scenario} */
 export async function run(context) {
-  const { quick, start, note } = context;
-  const folder = await scratchFolder();
-  await measure(context, "in memory", () => ({ kind: "in_memory" }));
-  if (!quick) {
-    await measure(context, "durable", (name) => ({
-      kind: "file_based",
-      folder: join(folder, name),
-    }));
-    const found = await ensureRedis(PROJECT);
-    if ("missing" in found) note(`Not measured on Redis. ${found.missing}.`);
-    else {
-      const redis = await start("redis-server", { program: found.program, folder });
-      const { url } = redis;
-      await measure(context, "on Redis", (name) => ({ kind: "redis", url, keyPrefix: name }));
-      await redis.stop();
-    }
-  }
-  removeFolder(folder);
+  await onEachStore(context, measure);
 }
 
 /**
